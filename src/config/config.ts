@@ -1,0 +1,107 @@
+/**
+ * Configuration: file or environment -> one frozen, typed object.
+ *
+ * Owns: the schema with every default, the parser that reports all faults together, and reading secrets from the files that the
+ * configuration names. Must not know: what any value is used for. No other room reads the environment.
+ */
+
+/** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
+export type Seconds = number;
+
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ProviderConfig {
+  readonly name: string;
+  readonly type: 'oidc';
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly clientSecretFile?: string;
+  readonly caFile?: string;
+  /** Hosts beside the issuer's that discovery may name. */
+  readonly hosts: readonly string[];
+  readonly scopes: readonly string[];
+  readonly usernamePrefix: string;
+  readonly groupsPrefix: string;
+  /** CEL over `claims`. */
+  readonly username: string;
+  readonly groups?: string;
+  readonly uid?: string;
+  readonly extra: Readonly<Record<string, string>>;
+  readonly emailVerified: 'claim' | 'trusted';
+  /** CEL over `claims`. */
+  readonly rules: readonly Rule[];
+  /** CEL over the mapped `user`. */
+  readonly userRules: readonly Rule[];
+}
+
+export interface Rule {
+  readonly expression: string;
+  readonly message: string;
+}
+
+export interface ClusterConfig {
+  readonly name: string;
+  readonly hosts: readonly string[];
+  /** What a kubeconfig says as `server`. */
+  readonly publicUrl: string;
+  readonly server: string;
+  readonly caFile?: string;
+  readonly tokenFile: string;
+  /** CEL over `user`: who may use this cluster. */
+  readonly allow: string;
+  readonly impersonate: { readonly groups: '*' | readonly string[]; readonly extra: readonly string[] };
+}
+
+export type StoreConfig =
+  | { readonly kind: 'memory' }
+  | {
+      readonly kind: 'redis';
+      readonly url: string;
+      readonly usernameFile?: string;
+      readonly passwordFile?: string;
+      readonly caFile?: string;
+      readonly prefix: string;
+    };
+
+export type AuditSinkConfig = { readonly type: 'stdout' } | { readonly type: 'file'; readonly path: string };
+
+export interface Config {
+  /** The web listener as browsers see it, and the issuer of our tokens. Without a trailing slash. */
+  readonly publicUrl: string;
+  readonly listen: {
+    readonly api: TlsFiles & {
+      readonly address: Address;
+      readonly publicUrl: string;
+      readonly publicCaFile?: string;
+    };
+    readonly web: { readonly address: Address; readonly tls?: TlsFiles };
+    readonly ops: { readonly address: Address };
+  };
+  readonly store: StoreConfig;
+  readonly keys: { readonly signingDir: string; readonly sealingDir: string };
+  readonly providers: readonly ProviderConfig[];
+  readonly clusters: readonly ClusterConfig[];
+  readonly admin: { readonly groups: readonly string[]; readonly auditors: readonly string[] };
+  readonly sessions: {
+    readonly accessToken: Seconds;
+    readonly idle: Seconds;
+    readonly absolute: Seconds;
+  };
+  readonly revocation: { readonly staleness: Seconds };
+  readonly audit: { readonly sinks: readonly AuditSinkConfig[]; readonly onFailure: 'block' | 'count' };
+  readonly limits: {
+    readonly headerBytes: number;
+    readonly connections: number;
+    readonly signInsPerMinute: number;
+  };
+  readonly shutdown: { readonly delay: Seconds; readonly grace: Seconds };
+  readonly telemetry: { readonly logLevel: 'debug' | 'info' | 'warn' | 'error' };
+}

@@ -1,0 +1,28 @@
+/**
+ * Core: the decisions of the gate, as plain data in and plain data out.
+ *
+ * Owns: claims -> identity, URL -> request info, identity -> impersonation headers, whether a credential is still good,
+ * and the shape of an audit event. Must not know: any other room, files, sockets, Redis, HTTP status codes, the clock
+ * (`now` is an argument) or chance. What is decided here can be read, tabled and property-tested without starting anything.
+ *
+ * This file holds the names that several rooms spell alike.
+ */
+
+/** Audience of an access token for one cluster (RFC 8707 resource indicator). */
+export const clusterAudience = (cluster: string): string => `urn:portcullis:cluster:${cluster}`;
+
+/** Audience of an access token for the admin API. */
+export const ADMIN_AUDIENCE = 'urn:portcullis:admin';
+
+/** `client_id` of the exec credential plugin: a public client whose tokens are bound to its certificate (RFC 8705). */
+export const PLUGIN_CLIENT_ID = 'portcullis-cli';
+
+/** `client` of a session that belongs to a browser at the web listener; never an OAuth client. */
+export const BROWSER_CLIENT = 'browser';
+
+/**
+ * Keys of the `extra` map that this gate sets itself. Kubernetes lower-cases extra keys, so they are written that way.
+ * A provider's mapping or a client may never set a key under this domain.
+ */
+export const EXTRA_DOMAIN = 'portcullis.dev';
+export const EXTRA_SESSION = 'portcullis.dev/session';

@@ -1,0 +1,8 @@
+/**
+ * Proxy: the data plane. Every Kubernetes request walks through here, in one order: find cluster, normalise, register,
+ * authenticate, check, build headers, forward.
+ *
+ * Owns: the api listener, authentication of a request, the connection pools to the clusters, upgrades, and the words of Kubernetes
+ * Status errors. Must not know: Express, cookies, sign-in, OAuth, Redis, or how a revocation is proven. It never parses a
+ * Kubernetes body.
+ */

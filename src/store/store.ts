@@ -1,0 +1,224 @@
+/**
+ * Store: what must be remembered between requests and shared between replicas.
+ *
+ * Owns: sessions, the artefacts of OAuth and of sign-in, and the revocation log, with every Redis command there is. Each
+ * method states what is atomic and how long it lasts. Must not know: HTTP, OAuth's rules, who may do what, or how a
+ * revocation is proven (room `revocation`). Two implementations, memory and Redis, pass one suite (test/conformance).
+ *
+ * Expiry is judged by the injected clock; a Redis TTL only cleans up. Tokens appear as hashes and payloads are sealed, so
+ * a dump of Redis yields no usable credential. A store that is away or slower than 250 ms throws `AppError`
+ * `store_unavailable`: callers let it through, so that nothing is ever allowed because a check could not be made.
+ */
+import type { Account, Identity } from '../core/identity.ts';
+import type { LogEntry, LogPosition, RevocationTarget } from '../core/revocation.ts';
+
+export interface Store {
+  readonly artefacts: ArtefactStore;
+  readonly sessions: SessionStore;
+  readonly log: RevocationLog;
+  /** Resolves when the store answers. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+// --- Artefacts -----------------------------------------------------------------------------------------------------
+
+/**
+ * Kinds of short-lived artefacts. All but the last two are oidc-provider's own model names; `SignIn` is what must survive a person's
+ * trip to the identity provider (state, nonce, PKCE verifier), `BrowserCookie` leads from a cookie to its session.
+ */
+export type ArtefactKind =
+  | 'AccessToken'
+  | 'AuthorizationCode'
+  | 'BackchannelAuthenticationRequest'
+  | 'ClientCredentials'
+  | 'DeviceCode'
+  | 'Grant'
+  | 'InitialAccessToken'
+  | 'Interaction'
+  | 'PushedAuthorizationRequest'
+  | 'RefreshToken'
+  | 'RegistrationAccessToken'
+  | 'ReplayDetection'
+  | 'Session'
+  | 'Client'
+  | 'SignIn'
+  | 'BrowserCookie';
+
+export type ArtefactPayload = Record<string, unknown>;
+
+export interface SaveArtefact {
+  readonly ttlSeconds: number;
+  /** Session id (oidc-provider: grant id) that the artefact belongs to: it goes when the session goes. */
+  readonly session?: string;
+  /** Further names it can be found by. */
+  readonly uid?: string;
+  readonly userCode?: string;
+}
+
+export interface ArtefactStore {
+  /** Creates or replaces. `id` is the secret value itself (a code, a refresh token, a state); only its hash is kept. */
+  save(kind: ArtefactKind, id: string, payload: ArtefactPayload, options: SaveArtefact): Promise<void>;
+  /** The payload, with `consumed` (epoch seconds) set once it has been consumed; undefined when absent or expired. */
+  find(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined>;
+  findByUid(kind: ArtefactKind, uid: string): Promise<ArtefactPayload | undefined>;
+  findByUserCode(kind: ArtefactKind, userCode: string): Promise<ArtefactPayload | undefined>;
+  /** Atomically marks as consumed. Exactly one of any number of racing callers gets true. False when absent or expired. */
+  consume(kind: ArtefactKind, id: string): Promise<boolean>;
+  /** Atomically reads and deletes: exactly one of any number of racing callers gets the payload. */
+  take(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined>;
+  destroy(kind: ArtefactKind, id: string): Promise<void>;
+  /** Removes every artefact saved with this session id. */
+  destroyOfSession(session: string): Promise<void>;
+}
+
+// --- Sessions ------------------------------------------------------------------------------------------------------
+
+/** One sign-in of one person on one device, from sign-in to end. */
+export interface SessionRecord {
+  readonly id: string;
+  readonly account: Account;
+  readonly provider: string;
+  readonly subject: string;
+  /** OAuth client id, or `BROWSER_CLIENT`. */
+  readonly client: string;
+  /** The impersonation credential. */
+  readonly identity: Identity;
+  /** Counts changes of `identity`, from 1. */
+  readonly version: number;
+  /** Epoch seconds. */
+  readonly createdAt: number;
+  /** Epoch seconds of the last mint, or of `createdAt`. */
+  readonly lastUsedAt: number;
+  /** Epoch seconds: absolute end. */
+  readonly expiresAt: number;
+  /** Seconds without a mint after which the session is over. */
+  readonly idleSeconds: number;
+  /** Where the sign-in came from. */
+  readonly address: string;
+  readonly userAgent: string;
+  /** The log's place when the sign-in STARTED, which may be minutes before `createdAt`. */
+  readonly startedAt: LogPosition;
+  /** Binding: set by the first mint that presents a certificate, never changed after. */
+  readonly thumbprint?: string;
+}
+
+/** What the gate keeps to re-check a person at the provider; sealed, never listed. */
+export interface SessionSecret {
+  readonly refreshToken?: string;
+}
+
+export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'thumbprint'>;
+
+/** Why nothing was minted or opened. */
+export type MintRefusal =
+  | 'session_unknown' // absent: ended, revoked or never there
+  | 'session_expired' // past its absolute or idle end
+  | 'session_revoked' // a watermark of its account, provider or of all is above the place where its sign-in started
+  | 'certificate_mismatch' // bound to another certificate
+  | 'epoch_changed'; // the store has begun a new life since
+
+export type MintOutcome =
+  | { readonly ok: true; readonly position: LogPosition; readonly record: SessionRecord }
+  | { readonly ok: false; readonly reason: MintRefusal };
+
+export interface SessionStore {
+  /**
+   * Opens a session: one script checks the epoch and that no watermark of the account, its provider or of all is above
+   * `startedAt.number` (somebody may stand at the provider's page while the account is revoked), then writes.
+   */
+  open(session: NewSession, secret: SessionSecret): Promise<MintOutcome>;
+  /**
+   * The one gate before every token: one script checks epoch, that the session exists and is neither past its ends nor
+   * covered by a watermark, and its binding; sets the binding where there was none; moves `lastUsedAt`; returns the log's place.
+   */
+  mint(id: string, options: { readonly thumbprint?: string }): Promise<MintOutcome>;
+  /** The record, or undefined when absent or past an end. */
+  read(id: string): Promise<SessionRecord | undefined>;
+  readSecret(id: string): Promise<SessionSecret | undefined>;
+  /**
+   * Keeps what a re-check at the provider brought. Where the identity differs, in the same script: `version` + 1 and an
+   * `identity-changed` entry in the log. Nothing happens (undefined) when the session is gone meanwhile.
+   */
+  update(
+    id: string,
+    change: { readonly identity: Identity; readonly secret: SessionSecret },
+  ): Promise<SessionRecord | undefined>;
+  /** Newest first. `cursor` is opaque. Ended sessions are not listed. */
+  list(query: { readonly account?: Account; readonly cursor?: string; readonly limit: number }): Promise<{
+    readonly sessions: readonly SessionRecord[];
+    readonly cursor?: string;
+  }>;
+  /** Number of sessions that have not ended. */
+  count(): Promise<number>;
+  /** Takes the right to re-check this session for `ttlSeconds`, over all replicas. False when another holder has it. */
+  claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean>;
+  releaseRecheck(id: string, holder: string): Promise<void>;
+}
+
+// --- Revocation log ------------------------------------------------------------------------------------------------
+
+/** One running process as the others see it. */
+export interface ReplicaState {
+  /** Random per process start, because a pod's name comes back. */
+  readonly incarnation: string;
+  /** Host or pod name, for people. */
+  readonly name: string;
+  /** Counts its renewals; that it moves is what proves life. */
+  readonly count: number;
+  /** Number of the last entry it has applied. */
+  readonly number: number;
+  /** Streams it has cut so far. */
+  readonly streamsCut: number;
+}
+
+export interface Renewal {
+  readonly epoch: string;
+  /** All entries after the caller's number, in order, without gaps. */
+  readonly entries: readonly LogEntry[];
+  readonly replicas: readonly ReplicaState[];
+}
+
+export interface Joined {
+  readonly position: LogPosition;
+  /** Entries that may still cover a credential, up to `position`. */
+  readonly live: readonly LogEntry[];
+}
+
+export type RenewOutcome =
+  | ({ readonly ok: true } & Renewal)
+  /** EPOCH: the store began a new life. GAP: entries after mine were trimmed. ROLLBACK: the log is behind me. Join afresh. */
+  | { readonly ok: false; readonly reason: 'epoch' | 'gap' | 'rollback' };
+
+export interface AppendRequest {
+  /** Idempotency: the same request id again returns the first answer and writes nothing. */
+  readonly requestId: string;
+  readonly target: RevocationTarget;
+  /** Epoch seconds: how long the entry must stand (longest token life plus skew). */
+  readonly until: number;
+}
+
+export interface Appended {
+  readonly position: LogPosition;
+  /** Sessions that the target ended. */
+  readonly sessions: number;
+  readonly replicas: readonly ReplicaState[];
+}
+
+export interface RevocationLog {
+  /** Where the log stands now: taken when a sign-in starts. Creates the epoch of an empty store. */
+  position(): Promise<LogPosition>;
+  /** The live entries and the place to renew from; the number is taken before the entries are read. */
+  join(): Promise<Joined>;
+  /** Writes this replica's state and returns what came after `position`; one script, so a fresh lease means a fresh view. */
+  renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome>;
+  /** Clean shutdown: takes this replica, or one that has not moved for long, out of the registry. */
+  leave(incarnation: string): Promise<void>;
+  /**
+   * Revokes: one script takes the next number, writes entry and watermark, and deletes the covered sessions with their
+   * artefacts (those of `provider` and `all` may be deleted after the script has answered: the watermark refuses them already).
+   */
+  append(request: AppendRequest): Promise<Appended>;
+  /** Resolves when there may be an entry after `number`, or when `signal` aborts. Only for speed: it grants nothing. */
+  waitForEntry(number: number, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,7 @@
+/**
+ * Telemetry: metrics, health and the operator's log.
+ *
+ * Owns: the Prometheus registry with every metric's name, the health checks behind `/livez` and `/readyz`, the pino logger and
+ * its redaction. Must not know: what the numbers mean to the rooms that count, or any person: labels are bounded, and never a
+ * person, a path or a resource's name.
+ */
