@@ -5,3 +5,7 @@
  * its redaction. Must not know: what the numbers mean to the rooms that count, or any person: labels are bounded, and never a
  * person, a path or a resource's name.
  */
+export { createHealth, type Health, type HealthCheck, type HealthReport } from './health.ts';
+export { createLogger, type Logger, type LogLevel } from './logger.ts';
+export { createMetrics, type Metrics } from './metrics.ts';
+export { createOpsListener } from './ops-listener.ts';

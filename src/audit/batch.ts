@@ -1,0 +1,58 @@
+/** Lines on their way to a target, and how far they have come. */
+
+/** Large enough to make one system call of a busy tick, small enough to be done with soon. */
+const BATCH_BYTES = 256 * 1024;
+
+/** A run of whole lines, written as one piece. A write may end anywhere in it, inside a line too. */
+export class Batch {
+  readonly #bytes: Buffer;
+  /** Offsets just behind each line. */
+  readonly #ends: readonly number[];
+  #offset = 0;
+  /** Lines that have been written to their last byte. */
+  #complete = 0;
+
+  constructor(lines: readonly Buffer[]) {
+    this.#bytes = Buffer.concat(lines);
+    let end = 0;
+    this.#ends = lines.map((line) => (end += line.length));
+  }
+
+  /** Takes from the front of `queue` what fits, at least one line; undefined when it is empty. */
+  static takeFrom(queue: Buffer[]): Batch | undefined {
+    let bytes = 0;
+    const over = queue.findIndex((line, index) => (bytes += line.length) > BATCH_BYTES && index > 0);
+    const lines = queue.splice(0, over === -1 ? queue.length : over);
+    return lines.length === 0 ? undefined : new Batch(lines);
+  }
+
+  get rest(): Buffer {
+    return this.#bytes.subarray(this.#offset);
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  get done(): boolean {
+    return this.#offset === this.#bytes.length;
+  }
+
+  /** Lines that are not complete. */
+  get linesLeft(): number {
+    return this.#ends.length - this.#complete;
+  }
+
+  /** @returns how many lines this has completed */
+  advance(bytes: number): number {
+    this.#offset += bytes;
+    const before = this.#complete;
+    while ((this.#ends[this.#complete] ?? Infinity) <= this.#offset) this.#complete += 1;
+    return this.#complete - before;
+  }
+
+  /** Goes back to the start of the line that was written in part. */
+  rewindToLineStart(): void {
+    this.#offset = this.#complete === 0 ? 0 : (this.#ends[this.#complete - 1] ?? 0);
+  }
+}

@@ -1,0 +1,32 @@
+/** One event as one line of JSON. */
+import type { AuditEvent } from '../core/audit-event.ts';
+
+/**
+ * What JSON leaves as it is, although a reader may not: DEL and the C1 controls (0x9B drives terminals), the line separators that
+ * some tools split at, and marks that turn the direction of text. Threat: a user agent or an object's name that, shown in a
+ * terminal or cut at U+2028, looks like another event.
+ */
+const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+/**
+ * Last line of defence: core never puts a credential into an event, but a client can put one into its own user agent or
+ * into an object's name. Dotted text with a part that begins as a JSON object does is a signed or sealed token (RFC 7515 §3.1). The
+ * lookbehind keeps the search linear in hostile text.
+ */
+const DOTTED = /(?<![\w-])[\w-]+(?:\.[\w-]*){2,}/g;
+
+const withoutTokens = (_key: string, value: unknown): unknown =>
+  typeof value === 'string' && value.includes('eyJ')
+    ? value.replace(DOTTED, (run) => (run.includes('eyJ') ? '[token removed]' : run))
+    : value;
+
+/**
+ * Encodes an event so that it is one line whatever its values are, and still JSON that any parser reads back to the same text.
+ * @returns UTF-8, ending in a newline
+ * @throws TypeError when the event is no JSON value (a programming fault)
+ */
+export function encodeLine(event: AuditEvent): Buffer {
+  const json = JSON.stringify(event, withoutTokens);
+  const line = json.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return Buffer.from(`${line}\n`);
+}

@@ -1,0 +1,227 @@
+/** One sink: a bounded queue in front of a target, which keeps order, survives failure and says when it cannot keep the record. */
+import { performance } from 'node:perf_hooks';
+import type { AuditLog, AuditMetrics } from './audit.ts';
+import { Batch } from './batch.ts';
+import type { LineTarget } from './target.ts';
+
+export interface SinkLimits {
+  /** What waits for the disk may take this much memory. Beyond it events are dropped and counted. */
+  readonly queueBytes: number;
+  /** First and longest wait between two tries of a failing target; doubles in between. */
+  readonly retryMs: number;
+  readonly retryMaxMs: number;
+  /** A target that has not answered for so long hangs. */
+  readonly stallMs: number;
+  /** How long `close` waits for what is queued. */
+  readonly closeTimeoutMs: number;
+}
+
+export interface SinkParts {
+  readonly limits: SinkLimits;
+  readonly metrics?: AuditMetrics | undefined;
+  readonly log?: AuditLog | undefined;
+}
+
+/**
+ * `failing` turns true before the queue is full: requests that run at that moment still end in events, and
+ * these need the rest of the room.
+ */
+const FAILING_FROM = 0.75;
+
+export class LineSink {
+  readonly #target: LineTarget;
+  readonly #parts: SinkParts;
+  readonly #waiting: Buffer[] = [];
+  #batch: Batch | undefined;
+  #queuedBytes = 0;
+  /** Lines ever queued, and those of them that are written or given up; `flush` compares the two. */
+  #accepted = 0;
+  #settled = 0;
+  #flushes: { readonly upTo: number; readonly resolve: () => void }[] = [];
+  #opened: boolean;
+  #failure: Error | undefined;
+  #failures = 0;
+  /** Dropped since it was last said in the log. */
+  #dropped = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #scheduled = false;
+  #draining = false;
+  /** When the target was last asked for something, while it has not answered. */
+  #askedAt: number | undefined;
+  #closing = false;
+  #abandoned = false;
+
+  constructor(target: LineTarget, parts: SinkParts) {
+    this.#target = target;
+    this.#parts = parts;
+    this.#opened = target.readyAtOnce;
+    if (!this.#opened) this.#schedule();
+  }
+
+  /** True while a line that is pushed now may not reach the target soon. */
+  get failing(): boolean {
+    const { queueBytes, stallMs } = this.#parts.limits;
+    const stalled = this.#askedAt !== undefined && performance.now() - this.#askedAt > stallMs;
+    return !this.#opened || this.#failure !== undefined || stalled || this.#queuedBytes >= queueBytes * FAILING_FROM;
+  }
+
+  push(line: Buffer): void {
+    if (this.#closing || this.#queuedBytes + line.length > this.#parts.limits.queueBytes) {
+      this.drop(1);
+      return;
+    }
+    this.#waiting.push(line);
+    this.#queuedBytes += line.length;
+    this.#accepted += 1;
+    this.#schedule();
+  }
+
+  /** Counts events that this sink will never have, and says so: once per outage, with the total at its end. */
+  drop(events: number): void {
+    for (let i = 0; i < events; i += 1) this.#parts.metrics?.auditEvent(this.#target.type, 'dropped');
+    if (this.#dropped === 0) {
+      this.#parts.log?.error(
+        { sink: this.#target.place },
+        'audit events are being dropped: the record has a gap from here on',
+      );
+    }
+    this.#dropped += events;
+  }
+
+  flush(): Promise<void> {
+    const upTo = this.#accepted;
+    if (this.#abandoned || (this.#settled >= upTo && this.#opened)) return Promise.resolve();
+    return new Promise((resolve) => this.#flushes.push({ upTo, resolve }));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing) return this.flush();
+    this.#closing = true;
+    let limit: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<'late'>((resolve) => {
+      limit = setTimeout(resolve, this.#parts.limits.closeTimeoutMs, 'late');
+    });
+    if (this.#retry) {
+      clearTimeout(this.#retry);
+      this.#retry = undefined;
+      this.#schedule();
+    }
+    const nothingLeft = this.#accepted === this.#settled ? Promise.resolve() : this.flush();
+    const late = (await Promise.race([nothingLeft, tooLate])) === 'late';
+    clearTimeout(limit);
+    this.#abandon();
+    const closed = this.#target.close().catch(() => {});
+    // A target that hangs would hold up the end of the process.
+    if (!late) await closed;
+  }
+
+  /** Many lines of one tick become one write. */
+  #schedule(): void {
+    if (this.#scheduled || this.#draining || this.#retry) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true;
+    try {
+      do {
+        await this.#step();
+      } while (!this.#abandoned && (this.#batch || this.#waiting.length > 0));
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#draining = false;
+      this.#askedAt = undefined;
+    }
+  }
+
+  async #step(): Promise<void> {
+    if (this.#abandoned) return;
+    this.#askedAt = performance.now();
+    const place = await this.#target.prepare();
+    if (this.#abandoned) return this.#target.close();
+    if (place === 'fresh') this.#batch?.rewindToLineStart();
+    this.#batch ??= Batch.takeFrom(this.#waiting);
+    if (this.#batch) {
+      this.#askedAt = performance.now();
+      const bytes = await this.#target.write(this.#batch.rest);
+      // `close` has counted these lines as dropped by now; they are not counted twice.
+      if (this.#abandoned) return;
+      this.#wrote(this.#batch, bytes);
+    }
+    this.#recover();
+    this.#resolveFlushes();
+  }
+
+  #wrote(batch: Batch, bytes: number): void {
+    const lines = batch.advance(bytes);
+    for (let i = 0; i < lines; i += 1) this.#parts.metrics?.auditEvent(this.#target.type, 'written');
+    this.#settled += lines;
+    if (!batch.done) return;
+    this.#queuedBytes -= batch.length;
+    this.#batch = undefined;
+  }
+
+  #recover(): void {
+    this.#opened = true;
+    this.#failures = 0;
+    if (!this.#failure && this.#dropped === 0) return;
+    // Not yet: what is dropped while the queue is still full belongs to the same outage.
+    if (this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM) return;
+    this.#parts.log?.info({ sink: this.#target.place, droppedEvents: this.#dropped }, 'the audit sink works again');
+    this.#failure = undefined;
+    this.#dropped = 0;
+  }
+
+  #fail(error: Error): void {
+    const first = this.#failure === undefined;
+    this.#failure = error;
+    if (this.#abandoned) return;
+    const { retryMs, retryMaxMs } = this.#parts.limits;
+    this.#retry = setTimeout(
+      () => {
+        this.#retry = undefined;
+        this.#schedule();
+      },
+      Math.min(retryMs * 2 ** this.#failures, retryMaxMs),
+    );
+    this.#failures += 1;
+    if (first) {
+      this.#parts.log?.error(
+        { sink: this.#target.place, err: error },
+        'the audit sink cannot be written: check its disk, its path and who owns it; tried again until it works',
+      );
+    }
+  }
+
+  /** Gives up what is left. */
+  #abandon(): void {
+    this.#abandoned = true;
+    clearTimeout(this.#retry);
+    const left = this.#waiting.length + (this.#batch?.linesLeft ?? 0);
+    this.#waiting.length = 0;
+    this.#batch = undefined;
+    this.#queuedBytes = 0;
+    this.#settled += left;
+    if (left > 0) this.drop(left);
+    if (this.#dropped > 0) {
+      this.#parts.log?.error(
+        { sink: this.#target.place, droppedEvents: this.#dropped },
+        'the audit sink was closed with events lost',
+      );
+    }
+    for (const { resolve } of this.#flushes) resolve();
+    this.#flushes = [];
+  }
+
+  #resolveFlushes(): void {
+    const done = this.#flushes.filter(({ upTo }) => upTo <= this.#settled);
+    if (done.length === 0) return;
+    this.#flushes = this.#flushes.filter(({ upTo }) => upTo > this.#settled);
+    for (const { resolve } of done) resolve();
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Which program asks: kubectl does not say why it asks again, so the plugin tells its callers apart by itself.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+/** Process id and start time, because ids come back. A file name. */
+export type ParentId = string;
+
+/**
+ * The parent of this process.
+ *
+ * Where the system does not tell the start time the id alone is used: an id that comes back then costs one needless refresh.
+ */
+export function parentProcess(pid: number = process.ppid, platform: NodeJS.Platform = process.platform): ParentId {
+  return `${pid}-${startTime(pid, platform) ?? 'unknown'}`;
+}
+
+function startTime(pid: number, platform: NodeJS.Platform): string | undefined {
+  try {
+    if (platform === 'linux') return linuxStartTime(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    if (platform === 'darwin') {
+      const told = execFileSync('/bin/ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', timeout: 2000 });
+      return told.replaceAll(/[^A-Za-z0-9]+/g, '') || undefined;
+    }
+  } catch {
+    // The parent may have ended meanwhile.
+  }
+  return undefined;
+}
+
+/**
+ * Clock ticks after boot, field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
+ * @param stat its text; the second field, the program's name, may hold blanks and brackets, so fields are counted after it
+ */
+export function linuxStartTime(stat: string): string | undefined {
+  const afterName = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ticks = afterName[22 - 3];
+  return ticks !== undefined && /^\d+$/.test(ticks) ? ticks : undefined;
+}

@@ -1,0 +1,142 @@
+/**
+ * Our side of the token endpoint (RFC 6749 §4.1.3, §6; RFC 8707; RFC 8705) and of the revocation endpoint (RFC 7009), always with
+ * the session's certificate.
+ */
+import { PLUGIN_CLIENT_ID } from '../core/core.ts';
+import { fault } from './fault.ts';
+import { ask, type Ask, type HttpAnswer } from './http-client.ts';
+import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from './json-shape.ts';
+import { plainText } from './plain-text.ts';
+import { isTokenText, parseClusters, type Binding, type CachedToken, type Endpoints, type Person } from './session.ts';
+
+/** Longest life that is believed, seconds: a wrong unit must not keep a token for years. */
+const MAX_EXPIRES_IN = 86_400;
+
+export interface TokenAnswer {
+  readonly token: CachedToken;
+  /** The server may leave it out when it has not changed: bound refresh tokens do not rotate. */
+  readonly refreshToken?: string;
+  /** Absent where the server left it out. */
+  readonly person?: Person;
+  /** The cluster that the token is for, where it is for one. */
+  readonly cluster?: string;
+}
+
+/** Where and as whom to ask. */
+export interface Asker {
+  readonly server: string;
+  readonly endpoints: Endpoints;
+  readonly binding: Binding;
+}
+
+/**
+ * @throws AppError `sign_in_expired` for a code that is not good any more, `forbidden` when the person may use nothing here,
+ *   `upstream_unavailable`
+ */
+export function redeemCode(
+  asker: Asker,
+  code: { readonly code: string; readonly codeVerifier: string; readonly redirectUri: string },
+): Promise<TokenAnswer> {
+  return requestToken(asker, {
+    grant_type: 'authorization_code',
+    client_id: PLUGIN_CLIENT_ID,
+    code: code.code,
+    code_verifier: code.codeVerifier,
+    redirect_uri: code.redirectUri,
+  });
+}
+
+/**
+ * @param audience `urn:portcullis:…`; absent: the first cluster that the person may use
+ * @throws AppError `unauthenticated` when the session is over, `forbidden` when the audience is not for this person,
+ *   `upstream_unavailable` when nobody can say now
+ */
+export function refresh(asker: Asker, refreshToken: string, audience?: string): Promise<TokenAnswer> {
+  return requestToken(asker, {
+    grant_type: 'refresh_token',
+    client_id: PLUGIN_CLIENT_ID,
+    refresh_token: refreshToken,
+    ...(audience === undefined ? {} : { resource: audience }),
+  });
+}
+
+/** RFC 7009: ends the session at the server. @throws AppError `upstream_unavailable` */
+export async function revokeRefreshToken(asker: Asker, refreshToken: string): Promise<void> {
+  const answer = await ask({
+    ...addressed(asker, asker.endpoints.revocation),
+    body: { form: { token: refreshToken, client_id: PLUGIN_CLIENT_ID } },
+  });
+  if (answer.status !== 200) throw refused(asker, answer);
+}
+
+function addressed(asker: Asker, url: string): Ask {
+  const ca = asker.endpoints.apiCa;
+  return { method: 'POST', url, binding: asker.binding, ...(ca === undefined ? {} : { ca }) };
+}
+
+async function requestToken(asker: Asker, form: Readonly<Record<string, string>>): Promise<TokenAnswer> {
+  const answer = await ask({ ...addressed(asker, asker.endpoints.token), body: { form } });
+  if (answer.status !== 200) throw refused(asker, answer);
+  const read = readTokenAnswer(answer.body, Date.now());
+  if (read === undefined) {
+    throw fault('upstream_unavailable', `${asker.server} gave an answer that is no token.`, 'tell your platform team', {
+      reason: 'token_answer_malformed',
+    });
+  }
+  return read;
+}
+
+/**
+ * @param receivedAt epoch milliseconds by this laptop's clock
+ * @returns undefined when it is not what RFC 6749 §5.1 says
+ */
+export function readTokenAnswer(body: JsonRecord, receivedAt: number): TokenAnswer | undefined {
+  const token = stringAt(body, 'access_token');
+  const expiresIn = numberAt(body, 'expires_in');
+  const refreshToken = stringAt(body, 'refresh_token');
+  if (token === undefined || !isTokenText(token) || stringAt(body, 'token_type')?.toLowerCase() !== 'bearer') return undefined;
+  if (expiresIn === undefined || expiresIn <= 0) return undefined;
+  const expiresAt = receivedAt + Math.min(expiresIn, MAX_EXPIRES_IN) * 1000;
+  const own = recordAt(body, 'portcullis');
+  const person = own && readPerson(own);
+  const cluster = own && stringAt(own, 'cluster');
+  return {
+    token: { token, receivedAt, expiresAt },
+    ...(refreshToken === undefined ? {} : { refreshToken }),
+    ...(person === undefined ? {} : { person }),
+    ...(cluster === undefined ? {} : { cluster }),
+  };
+}
+
+function readPerson(own: JsonRecord): Person | undefined {
+  const session = recordAt(own, 'session');
+  const sessionId = session && stringAt(session, 'id');
+  const sessionExpiresAt = session && stringAt(session, 'expiresAt');
+  const account = stringAt(own, 'account');
+  const username = stringAt(own, 'username');
+  if (!sessionId || !sessionExpiresAt || !account || !username) return undefined;
+  const clusters = parseClusters(arrayAt(own, 'clusters'));
+  return { sessionId, sessionExpiresAt, account, username, groups: stringsAt(own, 'groups'), clusters };
+}
+
+/** RFC 6749 §5.2: from the wire's code to what the person must do. */
+function refused(asker: Asker, answer: HttpAnswer): Error {
+  const error = stringAt(answer.body, 'error') ?? '';
+  const said = plainText(stringAt(answer.body, 'error_description') ?? '');
+  const login = `portcullis login --server ${asker.server}`;
+  if (error === 'invalid_grant') {
+    return fault('unauthenticated', sentence(said, 'Your session is over.'), login, { reason: 'session_over' });
+  }
+  if (error === 'invalid_target' || error === 'access_denied') {
+    const what = sentence(said, 'This is not allowed for you, or it was added after you signed in.');
+    return fault('forbidden', what, `ask your platform team for access; if it is new: ${login}`, { reason: error });
+  }
+  if (answer.status >= 500 || answer.status === 429) {
+    const what = `${asker.server} cannot answer right now (${answer.status}). ${said}`.trim();
+    return fault('upstream_unavailable', what, 'try again in a moment; you stay signed in', { reason: 'server_unavailable' });
+  }
+  const what = `${asker.server} refused (${plainText(error, 60) || answer.status}). ${said}`.trim();
+  return fault('upstream_unavailable', what, 'tell your platform team', { reason: 'token_request_refused' });
+}
+
+const sentence = (said: string, otherwise: string): string => (said === '' ? otherwise : `The server says: ${said}`);

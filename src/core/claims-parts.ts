@@ -1,0 +1,176 @@
+/**
+ * The parts of an identity, each from its expression: value, or the refusal that names the rule it broke.
+ */
+import type { Claims, ClaimsMapping, IdentityRefusal } from './claims.ts';
+import type { Evaluation } from './expressions.ts';
+import type { Account, Identity } from './identity.ts';
+import {
+  MAX_EXTRA_VALUE_BYTES,
+  MAX_GROUP_BYTES,
+  MAX_GROUPS,
+  MAX_USERNAME_BYTES,
+  byteLength,
+  forbiddenCharacter,
+  nameProblem,
+  textProblem,
+  type NameProblem,
+} from './names.ts';
+import { no, ok, type Result } from './result.ts';
+
+type Mapped<T> = Result<T, IdentityRefusal>;
+
+const ASK = 'Ask your platform team to correct it at the identity provider.';
+
+export function mappedUsername(mapping: ClaimsMapping, subject: unknown, claims: Claims): Mapped<string> {
+  const outcome = mapping.username.evaluate(subject);
+  if (outcome.kind === 'error') return no(expressionError('username'));
+  const bare = outcome.kind === 'absent' ? undefined : outcome.value;
+  // Threat: at many providers anybody may enter any address; only the provider's own proof makes it a name.
+  const hasEmail = claims['email'] !== undefined && claims['email'] !== null;
+  if (mapping.needsVerifiedEmail && hasEmail && claims['email_verified'] !== true) {
+    return no({
+      reason: 'email_unverified',
+      place: 'emailVerified',
+      message: `${mapping.provider} has not verified your e-mail address. Verify it there, then sign in again.`,
+    });
+  }
+  return prefixed(mapping.usernamePrefix, bare, { what: 'username', place: 'username', maxBytes: MAX_USERNAME_BYTES });
+}
+
+export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: Claims): Mapped<readonly string[]> {
+  if (mapping.groups === undefined) return ok([]);
+  const outcome = mapping.groups.evaluate(subject);
+  if (outcome.kind === 'error') return no(expressionError('groups'));
+  // Threat: Entra leaves the claim out where somebody has too many groups. That is not the same as none.
+  if (outcome.kind === 'absent' && hasGroupsOverage(claims)) {
+    return no({
+      reason: 'groups_overage',
+      place: 'groups',
+      message: `${mapping.provider} says that you have too many groups to list, so yours are unknown. Ask your platform team to limit the groups that it sends.`,
+    });
+  }
+  if (outcome.kind === 'absent') return ok([]);
+  const list = strings(outcome);
+  if (list === undefined) {
+    return no({
+      reason: 'groups_not_strings',
+      place: 'groups',
+      message: `${mapping.provider} sent your groups in a form that is not a list of names. ${ASK}`,
+    });
+  }
+  const groups = new Set<string>();
+  for (const bare of list) {
+    const group = prefixed(mapping.groupsPrefix, bare, { what: 'group', place: 'groups', maxBytes: MAX_GROUP_BYTES });
+    if (!group.ok) return group;
+    groups.add(group.value);
+  }
+  if (groups.size > MAX_GROUPS) {
+    return no({
+      reason: 'groups_too_many',
+      place: 'groups',
+      message: `You have ${groups.size} groups; at most ${MAX_GROUPS} can be used. Ask your platform team to limit the groups that ${mapping.provider} sends.`,
+    });
+  }
+  return ok([...groups]);
+}
+
+export function mappedUid(mapping: ClaimsMapping, subject: unknown, account: Account): Mapped<string> {
+  const outcome: Evaluation =
+    mapping.uid === undefined ? { kind: 'value', value: account } : mapping.uid.evaluate(subject);
+  if (outcome.kind === 'error') return no(expressionError('uid'));
+  const uid = outcome.kind === 'absent' ? undefined : outcome.value;
+  const problem = textProblem(uid, MAX_USERNAME_BYTES);
+  if (problem !== undefined)
+    return no(nameRefusal(problem, uid, { what: 'uid', place: 'uid', maxBytes: MAX_USERNAME_BYTES }));
+  return ok(String(uid));
+}
+
+/** A claim that is absent, an empty string or an empty list sets no key, as in Kubernetes' own claim mappings. */
+export function mappedExtra(mapping: ClaimsMapping, subject: unknown): Mapped<Identity['extra']> {
+  const extra: [string, readonly string[]][] = [];
+  for (const [key, expression] of mapping.extra) {
+    const place = `extra.${key}`;
+    const outcome = expression.evaluate(subject);
+    if (outcome.kind === 'error') return no(expressionError(place));
+    if (outcome.kind === 'absent' || outcome.value === '') continue;
+    const values = strings(outcome);
+    if (values === undefined) {
+      return no({ reason: 'extra_not_strings', place, message: `A fact about you (${key}) is not text. ${ASK}` });
+    }
+    for (const value of values) {
+      const problem = textProblem(value, MAX_EXTRA_VALUE_BYTES);
+      if (problem !== undefined) {
+        return no(nameRefusal(problem, value, { what: 'extra', place, maxBytes: MAX_EXTRA_VALUE_BYTES }));
+      }
+    }
+    if (values.length > 0) extra.push([key, [...new Set(values)]]);
+  }
+  return ok(Object.fromEntries(extra));
+}
+
+interface Named {
+  readonly what: 'username' | 'group' | 'uid' | 'extra';
+  readonly place: string;
+  readonly maxBytes: number;
+}
+
+/** The bare name is checked before the prefix hides that it is empty or begins with a space; the whole name after. */
+function prefixed(prefix: string, bare: unknown, named: Named): Mapped<string> {
+  const bareProblem = textProblem(bare, Number.MAX_SAFE_INTEGER);
+  if (bareProblem !== undefined) return no(nameRefusal(bareProblem, bare, named));
+  const name = prefix + String(bare);
+  const problem = nameProblem(name, named.maxBytes);
+  return problem === undefined ? ok(name) : no(nameRefusal(problem, name, named));
+}
+
+/** One string counts as a list of one: several providers send a single group so. Anything else is no list of names. */
+function strings(outcome: Evaluation & { readonly kind: 'value' }): readonly string[] | undefined {
+  if (typeof outcome.value === 'string') return [outcome.value];
+  if (!Array.isArray(outcome.value)) return undefined;
+  return outcome.value.every((item) => typeof item === 'string') ? outcome.value : undefined;
+}
+
+/** OpenID Connect Core §5.6.2 distributed claims, and the marker of Entra's implicit flow. */
+function hasGroupsOverage(claims: Claims): boolean {
+  const names = claims['_claim_names'];
+  return (typeof names === 'object' && names !== null && 'groups' in names) || claims['hasgroups'] === true;
+}
+
+const expressionError = (place: string): IdentityRefusal => ({
+  reason: 'expression_error',
+  place,
+  message: `Who you are could not be worked out from what the identity provider sent. Ask your platform team to check ${place} of the provider.`,
+});
+
+const SUBJECT: Record<Named['what'], string> = {
+  username: 'Your username',
+  group: 'The name of one of your groups',
+  uid: 'Your user id',
+  extra: 'A fact about you',
+};
+
+function nameRefusal(problem: NameProblem, name: unknown, { what, place, maxBytes }: Named): IdentityRefusal {
+  return {
+    reason: `${what}_${problem}`,
+    place,
+    message: `${SUBJECT[what]} ${describe(problem, name, maxBytes)}. ${ASK}`,
+  };
+}
+
+function describe(problem: NameProblem, name: unknown, maxBytes: number): string {
+  const text = typeof name === 'string' ? name : '';
+  switch (problem) {
+    case 'not_string':
+      return 'is missing or is not text';
+    case 'empty':
+      return 'is empty';
+    case 'white_space':
+      return 'begins or ends with white space';
+    case 'characters':
+      return `has a control or invisible character (${forbiddenCharacter(text) ?? 'unknown'})`;
+    case 'reserved':
+      return 'begins with "system:", which Kubernetes keeps for itself';
+    case 'too_long':
+      return `is ${byteLength(text)} bytes long; at most ${maxBytes} can be used`;
+  }
+}

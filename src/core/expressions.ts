@@ -1,0 +1,178 @@
+/**
+ * Expressions of the configuration, in CEL, the language of Kubernetes' own AuthenticationConfiguration.
+ *
+ * They are compiled once, when the configuration is read, so that a wrong one is a fault at the start and never a surprise
+ * at a sign-in. An expression sees one variable: `claims`, or the mapped `user`.
+ *
+ * @see https://github.com/google/cel-spec
+ */
+import {
+  Environment,
+  EvaluationError,
+  ParseError,
+  TypeError as CelTypeError,
+  type ASTNode,
+} from '@marcbachmann/cel-js';
+import type { Identity } from './identity.ts';
+import { no, ok, type Result } from './result.ts';
+
+/** Why an expression cannot be used, with its place in the configuration (`username`, `rules[0].expression`). */
+export interface ExpressionFault {
+  readonly place: string;
+  /** The library's words. */
+  readonly message: string;
+}
+
+/** What an expression has to produce; checked at compile time as far as its static type tells. */
+export type Produces = 'string' | 'strings' | 'bool';
+
+export type Evaluation =
+  | { readonly kind: 'value'; readonly value: unknown }
+  /** The expression is a plain path such as `claims.groups`, and there is no such claim. */
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'error'; readonly message: string };
+
+export interface Expression {
+  /** True where the value can come from `claims.email`, by name or in a way that cannot be told. */
+  readonly readsEmail: boolean;
+  /** Never throws. */
+  evaluate(subject: unknown): Evaluation;
+}
+
+/** Far above any sensible mapping; a bound on what a configuration can make each sign-in cost. */
+const LIMITS = { maxAstNodes: 2000, maxDepth: 60 };
+/** Deeper values than this do not occur in claims; a bound for the recursion below. */
+const MAX_CLAIM_DEPTH = 24;
+
+const options = {
+  unlistedVariablesAreDyn: false,
+  enableOptionalTypes: true,
+  homogeneousAggregateLiterals: false,
+  limits: LIMITS,
+};
+
+const CLAIMS = new Environment(options).registerVariable('claims', 'map<string, dyn>');
+
+const USER = new Environment(options).registerVariable({
+  name: 'user',
+  schema: { username: 'string', uid: 'string', groups: 'list<string>', extra: 'map<string, list<string>>' },
+});
+
+/**
+ * Stands for a claim that cannot be read without loss. CEL refuses an object of an unknown class, so an expression that
+ * touches it fails, and only that one.
+ */
+class UnreadableClaim {}
+const UNREADABLE = new UnreadableClaim();
+
+/**
+ * JSON as CEL takes it. Whole numbers become CEL ints (BigInt), so that `claims.level == 1` and `claims.exp - claims.iat <= 3600`
+ * work. A whole number past 2^53 has already lost digits in JSON parsing: two people could share one `string(claims.id)`.
+ * Objects become Maps: the library asks an object for its `constructor`, which a claim could name.
+ */
+export function celValue(json: unknown, depth = 0): unknown {
+  if (depth > MAX_CLAIM_DEPTH) return UNREADABLE;
+  if (typeof json === 'number') {
+    if (!Number.isInteger(json)) return Number.isFinite(json) ? json : UNREADABLE;
+    return Number.isSafeInteger(json) ? BigInt(json) : UNREADABLE;
+  }
+  if (json === null || typeof json === 'string' || typeof json === 'boolean') return json;
+  if (Array.isArray(json)) return json.map((item: unknown) => celValue(item, depth + 1));
+  if (typeof json === 'object') {
+    const entries = Object.entries(json).filter(([, value]) => value !== undefined);
+    return new Map(entries.map(([key, value]) => [key, celValue(value, depth + 1)]));
+  }
+  return UNREADABLE;
+}
+
+/** The mapped person as CEL's `user`. */
+export const celUser = (identity: Identity): unknown => ({
+  username: identity.username,
+  uid: identity.uid,
+  groups: [...identity.groups],
+  extra: new Map(Object.entries(identity.extra).map(([key, values]) => [key, [...values]])),
+});
+
+/**
+ * Compiles an expression over `claims` or `user`.
+ * @returns the expression, or the library's words about what is wrong
+ */
+export function compileExpression(
+  variable: 'claims' | 'user',
+  source: string,
+  produces: Produces,
+): Result<Expression, string> {
+  const environment = variable === 'claims' ? CLAIMS : USER;
+  let program: ReturnType<Environment['parse']>;
+  try {
+    program = environment.parse(source);
+  } catch (error) {
+    return no(wordsOf(error));
+  }
+  const check = program.check();
+  if (!check.valid) return no(wordsOf(check.error));
+  if (!ACCEPTABLE[produces].test(check.type ?? 'dyn')) {
+    return no(`must be ${WANTED[produces]}, but is ${check.type ?? 'unknown'}`);
+  }
+  const plain = isPlainPath(program.ast);
+  return ok({
+    readsEmail: variable === 'claims' && canReadEmail(program.ast),
+    evaluate: (subject) => {
+      try {
+        return { kind: 'value', value: program({ [variable]: subject }) as unknown };
+      } catch (error) {
+        if (plain && error instanceof EvaluationError && error.code === 'no_such_key') return { kind: 'absent' };
+        return { kind: 'error', message: wordsOf(error) };
+      }
+    },
+  });
+}
+
+const ACCEPTABLE: Record<Produces, RegExp> = {
+  string: /^(?:string|dyn.*)$/,
+  // A list literal without elements has a type parameter (one capital letter) for its elements.
+  strings: /^(?:string|dyn.*|list<(?:string|dyn.*|[A-Z])>)$/,
+  bool: /^(?:bool|dyn.*)$/,
+};
+
+const WANTED: Record<Produces, string> = {
+  string: 'a string',
+  strings: 'a string or a list of strings',
+  bool: 'a bool',
+};
+
+function wordsOf(error: unknown): string {
+  if (error instanceof ParseError || error instanceof EvaluationError || error instanceof CelTypeError) {
+    return error.range === undefined ? error.summary : `${error.summary} (column ${error.range.start + 1})`;
+  }
+  return error instanceof Error ? error.message : 'cannot be evaluated';
+}
+
+const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
+
+/** `claims.a.b`, nothing else. */
+function isPlainPath(node: ASTNode): boolean {
+  if (node.op === 'id') return node.args === 'claims';
+  return node.op === '.' && isPlainPath(node.args[0]);
+}
+
+/**
+ * Fails closed: `claims` used in any way but a field written out (passed on whole, or indexed by something computed) may reach
+ * the e-mail address as well.
+ */
+function canReadEmail(node: unknown): boolean {
+  if (Array.isArray(node)) return node.some(canReadEmail);
+  if (!isNode(node)) return false;
+  if (node.op === 'id') return node.args === 'claims';
+  if (node.op === '.' || node.op === '.?' || node.op === '[]' || node.op === '[?]') {
+    const [owner, field] = node.args;
+    if (owner.op === 'id' && owner.args === 'claims') {
+      const name = typeof field === 'string' ? field : literal(field);
+      return name === undefined ? true : name === 'email';
+    }
+  }
+  return canReadEmail(node.args);
+}
+
+const literal = (node: ASTNode): string | undefined =>
+  node.op === 'value' && typeof node.args === 'string' ? node.args : undefined;

@@ -1,0 +1,45 @@
+/**
+ * Query parameters as Go's `url.ParseQuery` reads them, because the API server does: the gate must not see another `watch` than
+ * it does. A pair with a `;` or a broken escape is dropped there, so it is dropped here.
+ */
+export type Query = ReadonlyMap<string, readonly string[]>;
+
+/** @param query without the question mark, as it came */
+export function parseQuery(query: string): Query {
+  const parameters = new Map<string, string[]>();
+  for (const pair of query.split('&')) {
+    if (pair === '' || pair.includes(';')) continue;
+    const equals = pair.indexOf('=');
+    const name = unescapeQuery(equals === -1 ? pair : pair.slice(0, equals));
+    const value = unescapeQuery(equals === -1 ? '' : pair.slice(equals + 1));
+    if (name === undefined || value === undefined) continue;
+    const values = parameters.get(name);
+    if (values === undefined) parameters.set(name, [value]);
+    else values.push(value);
+  }
+  return parameters;
+}
+
+/** The first value, as Kubernetes' own conversions take it. */
+export const first = (query: Query, name: string): string | undefined => query.get(name)?.[0];
+
+/**
+ * A boolean option as Kubernetes converts it: absent, `0` and `false` in any case are false; everything else, the empty value
+ * included, is true.
+ */
+export function flag(query: Query, name: string): boolean {
+  const value = first(query, name);
+  return value !== undefined && value !== '0' && value.toLowerCase() !== 'false';
+}
+
+function unescapeQuery(text: string): string | undefined {
+  if (!/[%+]/.test(text)) return text;
+  if (/%(?![0-9a-f]{2})/i.test(text)) return undefined;
+  const spaced = text.replaceAll('+', ' ');
+  try {
+    return decodeURIComponent(spaced);
+  } catch {
+    // Bytes that are no UTF-8: Go keeps them. One character a byte is enough to compare with.
+    return spaced.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  }
+}

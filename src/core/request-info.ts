@@ -1,0 +1,169 @@
+/**
+ * What a request is about, in Kubernetes' words: verb, resource, namespace, name.
+ *
+ * Modelled on the semantics of Kubernetes' own request info, because RBAC, the audit record and this gate must agree. Accepted paths:
+ *
+ * ```
+ * /api/VERSION/[watch/|proxy/][namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE[/…]]]
+ * /apis/GROUP/VERSION/…                 the same
+ * /api/VERSION/namespaces/NAME/status   subresources of a namespace: status, finalize
+ * anything else                         a non-resource request, whose verb is the method in lower case
+ * ```
+ *
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb
+ */
+import { exactName } from './field-selector.ts';
+import { first, flag, parseQuery, type Query } from './query.ts';
+
+export interface RequestInfo {
+  readonly isResourceRequest: boolean;
+  /** Decoded once. */
+  readonly path: string;
+  /** `get`, `list`, `watch`, `create`, …; the method in lower case for a non-resource request. */
+  readonly verb: string;
+  readonly apiPrefix: string;
+  readonly apiGroup: string;
+  readonly apiVersion: string;
+  readonly namespace: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly name: string;
+  /** The path from the resource on. */
+  readonly parts: readonly string[];
+  /** As the client wrote them; only for list, watch and deletecollection, where the API server honours them. */
+  readonly fieldSelector: string;
+  readonly labelSelector: string;
+  /** It may last as long as the person likes: the record gets a line when the response starts. */
+  readonly longRunning: boolean;
+}
+
+type PathInfo = Pick<
+  RequestInfo,
+  | 'isResourceRequest'
+  | 'path'
+  | 'apiPrefix'
+  | 'apiGroup'
+  | 'apiVersion'
+  | 'namespace'
+  | 'resource'
+  | 'subresource'
+  | 'name'
+  | 'parts'
+> & { readonly verbInPath: '' | 'watch' | 'proxy' };
+
+const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize']);
+const STREAMING_SUBRESOURCES = new Set(['exec', 'attach', 'portforward', 'proxy']);
+const VERBS_WITH_SELECTORS = new Set(['list', 'watch', 'deletecollection']);
+const VERB_OF_METHOD: ReadonlyMap<string, string> = new Map([
+  ['POST', 'create'],
+  ['GET', 'get'],
+  ['HEAD', 'get'],
+  ['PUT', 'update'],
+  ['PATCH', 'patch'],
+  ['DELETE', 'delete'],
+]);
+
+/**
+ * @param method HTTP method
+ * @param target path and query as `requestPath` let them pass
+ */
+export function requestInfo(method: string, target: string): RequestInfo {
+  const question = target.indexOf('?');
+  const query = parseQuery(question === -1 ? '' : target.slice(question + 1));
+  const { verbInPath, ...about } = pathInfo(question === -1 ? target : target.slice(0, question));
+
+  const { verb, name } = verbAndName(method, { ...about, verbInPath }, query);
+  const selectable = verbInPath === '' && VERBS_WITH_SELECTORS.has(verb);
+  const info = {
+    ...about,
+    verb,
+    name,
+    fieldSelector: (selectable && first(query, 'fieldSelector')) || '',
+    labelSelector: (selectable && first(query, 'labelSelector')) || '',
+  };
+  return { ...info, longRunning: isLongRunning(info, query) };
+}
+
+/** What the path alone says; `name` is the one in the path. */
+export function pathInfo(encodedPath: string): PathInfo {
+  const path = decode(encodedPath);
+  const trimmed = path.replace(/^\/+/, '').replace(/\/+$/, '');
+  const segments = trimmed === '' ? [] : trimmed.split('/');
+  const prefix = segments[0];
+  const grouped = prefix === 'apis';
+  if (!(grouped || prefix === 'api') || segments.length < (grouped ? 4 : 3)) return { ...NOTHING, path };
+
+  const [apiGroup = '', apiVersion = '', ...rest] = grouped ? segments.slice(1) : ['', ...segments.slice(1)];
+  const base = { ...NOTHING, path, isResourceRequest: true, apiPrefix: prefix ?? '', apiGroup, apiVersion };
+  const special = rest[0] === 'watch' || rest[0] === 'proxy' ? rest[0] : '';
+  // A special verb with nothing behind it: the API server answers 500. There is no resource to speak of.
+  if (special !== '' && rest.length < 2) return { ...base, verbInPath: special };
+
+  const { namespace, parts } = namespaced(special === '' ? rest : rest.slice(1));
+  return {
+    ...base,
+    verbInPath: special,
+    namespace,
+    parts,
+    resource: parts[0] ?? '',
+    name: parts[1] ?? '',
+    subresource: special === 'proxy' ? '' : (parts[2] ?? ''),
+  };
+}
+
+const NOTHING: PathInfo = {
+  isResourceRequest: false,
+  path: '',
+  apiPrefix: '',
+  apiGroup: '',
+  apiVersion: '',
+  namespace: '',
+  resource: '',
+  subresource: '',
+  name: '',
+  parts: [],
+  verbInPath: '',
+};
+
+function namespaced(parts: readonly string[]): { readonly namespace: string; readonly parts: readonly string[] } {
+  const [kind, namespace = '', next] = parts;
+  if (kind !== 'namespaces') return { namespace: '', parts };
+  const within = next !== undefined && !NAMESPACE_SUBRESOURCES.has(next);
+  return { namespace, parts: within ? parts.slice(2) : parts };
+}
+
+function verbAndName(method: string, about: PathInfo, query: Query): { readonly verb: string; readonly name: string } {
+  const { name } = about;
+  if (!about.isResourceRequest) return { verb: method.toLowerCase(), name };
+  if (about.verbInPath !== '') {
+    return about.resource === '' ? { verb: method.toLowerCase(), name } : { verb: about.verbInPath, name };
+  }
+  const verb = VERB_OF_METHOD.get(method) ?? '';
+  if (name !== '') return { verb, name };
+  if (verb === 'delete') return { verb: 'deletecollection', name };
+  if (verb !== 'get') return { verb, name };
+  return { verb: flag(query, 'watch') ? 'watch' : 'list', name: selectedName(query) };
+}
+
+/** `fieldSelector=metadata.name=X` asks for one object, and RBAC's `resourceNames` treats it so. */
+function selectedName(query: Query): string {
+  // Options that do not decode make the API server forget all of them but `watch`.
+  const whole = (name: string): boolean => /^[-+]?\d{1,19}$/.test(first(query, name) ?? '0');
+  if (!whole('limit') || !whole('timeoutSeconds')) return '';
+  return exactName(first(query, 'fieldSelector') ?? '') ?? '';
+}
+
+function isLongRunning(info: Omit<RequestInfo, 'longRunning'>, query: Query): boolean {
+  if (!info.isResourceRequest) return info.path.startsWith('/debug/pprof/');
+  if (info.verb === 'watch' || info.verb === 'proxy' || STREAMING_SUBRESOURCES.has(info.subresource)) return true;
+  return info.subresource === 'log' && flag(query, 'follow');
+}
+
+function decode(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    // `requestPath` refuses such a path; the record of the refusal still wants to say something.
+    return path;
+  }
+}

@@ -1,0 +1,43 @@
+/** One request on its way through the handlers, and the parts of the cluster that they work on. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import type { Identity } from '../../../core/identity.ts';
+import type { Authenticator } from '../authentication/authentication.ts';
+import type { Named } from '../objects/status.ts';
+import type { Authorizer } from '../rbac/authorizer.ts';
+import type { RequestInfo, ResourceInfo } from '../request-info.ts';
+import type { ResourceType } from '../resources.ts';
+import type { Storage } from '../storage/storage.ts';
+
+export interface ClusterParts {
+  readonly storage: Storage;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly now: () => Date;
+}
+
+/** A request that has been let in: everything is decided for `person`, whoever's token it came with. */
+export interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly info: RequestInfo;
+  readonly person: Identity;
+}
+
+/** A call about objects of a known kind. */
+export interface ResourceCall extends Call {
+  readonly target: ResourceInfo;
+  readonly resource: ResourceType;
+}
+
+/** The object that the path names, for the words of an error. */
+export const named = (call: ResourceCall, name: string = call.target.name): Named => ({
+  group: call.resource.group,
+  resource: call.resource.resource,
+  name,
+});
+
+export const isDryRun = (call: Call): boolean => call.info.query.getAll('dryRun').includes('All');
+
+/** The namespace that objects of this path live in; of a namespace itself none, although its path names one. */
+export const scopeOf = (call: ResourceCall): string => (call.resource.namespaced ? call.target.namespace : '');

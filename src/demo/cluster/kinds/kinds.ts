@@ -1,0 +1,126 @@
+/** What is particular to a kind: its defaults, its faults, and the status that the cluster gives it. */
+import { isIP } from 'node:net';
+
+import { isJsonObject, objectAt, objectsAt, stringAt } from '../objects/json.ts';
+import type { JsonObject } from '../objects/json.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
+import type { FieldFault } from '../objects/status.ts';
+import type { ResourceType } from '../resources.ts';
+import { labelFault, required, subdomainFault } from './names.ts';
+import { podKind } from './pods.ts';
+
+export interface Kind {
+  /** Sets what the person left out; changes the object in place. */
+  complete?(object: KubeObject): void;
+  faults(object: KubeObject): FieldFault[];
+  /** Faults of a change; `previous` is what is stored. */
+  changeFaults?(object: KubeObject, previous: KubeObject): FieldFault[];
+  /** The status of a new object. Absent for kinds without one. */
+  status?(object: KubeObject, now: Date): JsonObject;
+}
+
+const nameOnly =
+  (fault: typeof labelFault) =>
+  (object: KubeObject): FieldFault[] => {
+    const found = fault('metadata.name', object.metadata.name ?? '');
+    return found === undefined ? [] : [found];
+  };
+
+const plain: Kind = { faults: nameOnly(subdomainFault) };
+
+function stringMapFaults(object: KubeObject, key: string): FieldFault[] {
+  const map = object[key];
+  if (map === undefined || map === null) return [];
+  const good = isJsonObject(map) && Object.values(map).every((value) => typeof value === 'string');
+  return good ? [] : [{ field: key, reason: 'FieldValueInvalid', message: 'Invalid value: every value must be a string' }];
+}
+
+const configMap: Kind = {
+  faults: (object) => [
+    ...plain.faults(object),
+    ...stringMapFaults(object, 'data'),
+    ...stringMapFaults(object, 'binaryData'),
+  ],
+};
+
+const secret: Kind = {
+  complete(object) {
+    object['type'] ??= 'Opaque';
+    const plainText = Object.entries(objectAt(object, 'stringData')).map(
+      ([key, value]) => [key, Buffer.from(typeof value === 'string' ? value : '').toString('base64')] as const,
+    );
+    if (plainText.length > 0) object['data'] = { ...objectAt(object, 'data'), ...Object.fromEntries(plainText) };
+    delete object['stringData'];
+  },
+  faults: (object) => [...plain.faults(object), ...stringMapFaults(object, 'data')],
+};
+
+const namespace: Kind = {
+  complete(object) {
+    object['spec'] ??= { finalizers: ['kubernetes'] };
+    object.metadata['labels'] = {
+      ...objectAt(object.metadata, 'labels'),
+      'kubernetes.io/metadata.name': object.metadata.name ?? '',
+    };
+  },
+  faults: nameOnly(labelFault),
+  status: () => ({ phase: 'Active' }),
+};
+
+/** The next free cluster address follows from the name; from a block kept for documentation (RFC 5737). */
+function clusterIp(object: KubeObject): string {
+  const sum = [...`${object.metadata.namespace}/${object.metadata.name}`].reduce(
+    (total, character) => (total * 33 + (character.codePointAt(0) ?? 0)) % 253,
+    5,
+  );
+  return `203.0.113.${sum + 2}`;
+}
+
+const service: Kind = {
+  complete(object) {
+    const spec = objectAt(object, 'spec');
+    const address = stringAt(spec, 'clusterIP') || clusterIp(object);
+    object['spec'] = {
+      type: 'ClusterIP',
+      sessionAffinity: 'None',
+      internalTrafficPolicy: 'Cluster',
+      ipFamilies: ['IPv4'],
+      ipFamilyPolicy: 'SingleStack',
+      ...spec,
+      clusterIP: address,
+      clusterIPs: [address],
+      ports: objectsAt(spec, 'ports').map((port) => ({
+        ...port,
+        protocol: port['protocol'] ?? 'TCP',
+        targetPort: port['targetPort'] ?? port['port'] ?? 0,
+      })),
+    };
+  },
+  faults(object) {
+    const spec = objectAt(object, 'spec');
+    const address = stringAt(spec, 'clusterIP');
+    const bad = address !== 'None' && isIP(address) === 0;
+    return [
+      ...nameOnly(labelFault)(object),
+      ...(objectsAt(spec, 'ports').length === 0 && address !== 'None' ? [required('spec.ports')] : []),
+      ...(bad
+        ? [{ field: 'spec.clusterIPs[0]', reason: 'FieldValueInvalid', message: 'Invalid value: must be a valid IP address' } as const]
+        : []),
+    ];
+  },
+  status: () => ({ loadBalancer: {} }),
+};
+
+const KINDS: Readonly<Record<string, Kind>> = {
+  pods: podKind,
+  configmaps: configMap,
+  secrets: secret,
+  namespaces: namespace,
+  services: service,
+};
+
+/** RBAC names may hold colons. */
+const free: Kind = { faults: () => [] };
+
+export const kindOf = (resource: ResourceType): Kind =>
+  resource.group === '' ? (KINDS[resource.resource] ?? plain) : free;

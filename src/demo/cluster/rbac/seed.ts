@@ -1,0 +1,87 @@
+/** Roles and bindings that the cluster is born with. Names without `demo` are those of a real cluster. */
+import type { JsonObject } from '../objects/json.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
+
+const RBAC = 'rbac.authorization.k8s.io';
+const READ = ['get', 'list', 'watch'];
+const CHANGE = ['create', 'delete', 'deletecollection', 'patch', 'update'];
+
+type Reference = readonly [kind: 'User' | 'Group' | 'ServiceAccount', name: string, namespace?: string];
+
+const role = (name: string, rules: JsonObject[], namespace?: string): KubeObject => ({
+  apiVersion: `${RBAC}/v1`,
+  kind: namespace === undefined ? 'ClusterRole' : 'Role',
+  metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+  rules,
+});
+
+function binding(name: string, roleName: string, to: readonly Reference[], namespace?: string): KubeObject {
+  const scope = namespace === undefined ? 'Cluster' : '';
+  return {
+    apiVersion: `${RBAC}/v1`,
+    kind: `${scope}RoleBinding`,
+    metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+    roleRef: { apiGroup: RBAC, kind: `${scope}Role`, name: roleName },
+    subjects: to.map(([kind, subject, at]) =>
+      at === undefined ? { kind, apiGroup: RBAC, name: subject } : { kind, name: subject, namespace: at },
+    ),
+  };
+}
+
+const discovery = ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*', '/healthz', '/livez', '/readyz'];
+
+/** What a real cluster gives to its administrators and to whoever is signed in. */
+const born = (): KubeObject[] => [
+  role('cluster-admin', [
+    { verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
+    { verbs: ['*'], nonResourceURLs: ['*'] },
+  ]),
+  role('system:discovery', [{ verbs: ['get'], nonResourceURLs: [...discovery, '/version', '/version/'] }]),
+  role('system:basic-user', [
+    {
+      verbs: ['create'],
+      apiGroups: ['authorization.k8s.io'],
+      resources: ['selfsubjectaccessreviews', 'selfsubjectrulesreviews'],
+    },
+    { verbs: ['create'], apiGroups: ['authentication.k8s.io'], resources: ['selfsubjectreviews'] },
+  ]),
+  binding('cluster-admin', 'cluster-admin', [['Group', 'system:masters']]),
+  binding('system:discovery', 'system:discovery', [['Group', 'system:authenticated']]),
+  binding('system:basic-user', 'system:basic-user', [['Group', 'system:authenticated']]),
+];
+
+/** The gate's own account: it may act as others and ask who may do what, and nothing else. */
+const gate = (extraKeys: readonly string[]): KubeObject[] => [
+  role('portcullis', [
+    { verbs: ['impersonate'], apiGroups: [''], resources: ['users', 'groups'] },
+    {
+      verbs: ['impersonate'],
+      apiGroups: ['authentication.k8s.io'],
+      resources: ['uids', ...extraKeys.map((key) => `userextras/${key}`)],
+    },
+    { verbs: ['create'], apiGroups: ['authorization.k8s.io'], resources: ['subjectaccessreviews'] },
+    { verbs: ['create'], apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'] },
+  ]),
+  binding('portcullis', 'portcullis', [['ServiceAccount', 'portcullis', 'portcullis']]),
+];
+
+/** The demo's people: developers work in `default`, admins everywhere, and who has no group may do nothing here. */
+const people = (): KubeObject[] => [
+  role('demo:namespace-reader', [{ verbs: READ, apiGroups: [''], resources: ['namespaces'] }]),
+  binding('demo:namespace-readers', 'demo:namespace-reader', [['Group', 'demo:developers']]),
+  role(
+    'demo:developer',
+    [
+      { verbs: [...READ, ...CHANGE], apiGroups: [''], resources: ['pods', 'configmaps', 'services'] },
+      { verbs: ['get'], apiGroups: [''], resources: ['pods/log'] },
+      { verbs: ['get', 'create'], apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'] },
+      { verbs: READ, apiGroups: [''], resources: ['events'] },
+    ],
+    'default',
+  ),
+  binding('demo:developers', 'demo:developer', [['Group', 'demo:developers']], 'default'),
+  binding('demo:admins', 'cluster-admin', [['Group', 'demo:admins']]),
+];
+
+/** @param extraKeys keys of `extra` that the gate may set while impersonating */
+export const rbacObjects = (extraKeys: readonly string[]): KubeObject[] => [...born(), ...gate(extraKeys), ...people()];

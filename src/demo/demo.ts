@@ -1,0 +1,40 @@
+/**
+ * Demo: the whole of Portcullis on one machine, with nothing to install beside it.
+ *
+ * Owns: an identity provider with three people, a cluster, their certificates and configuration, and the guided tour. Must not know: the
+ * plugin's inside (room `cli`): it runs the same command that a developer runs. Everything here listens on loopback only.
+ */
+
+/** Who can sign in at the demo's identity provider. */
+export interface Person {
+  readonly name: string;
+  readonly password: string;
+  readonly groups: readonly string[];
+  readonly role: string;
+}
+
+export const PEOPLE: readonly Person[] = [
+  { name: 'alice', password: 'alice-demo', groups: ['developers'], role: 'a developer' },
+  { name: 'bob', password: 'bob-demo', groups: [], role: 'somebody without groups' },
+  { name: 'root', password: 'root-demo', groups: ['admins'], role: 'an administrator' },
+];
+
+/** Ports from N, as CONTRACT lists them. */
+export interface DemoPorts {
+  readonly api: number;
+  readonly web: number;
+  readonly ops: number;
+  readonly cluster: number;
+  readonly idp: number;
+}
+
+export const DEFAULT_PORT_BASE = 7443;
+export const DEFAULT_DIRECTORY = '.portcullis-demo';
+
+export const demoPorts = (base: number): DemoPorts => ({
+  api: base,
+  web: base + 1,
+  ops: base + 2,
+  cluster: base + 3,
+  idp: base + 4,
+});

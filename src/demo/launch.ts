@@ -1,0 +1,78 @@
+/** Starts everything of the demo, in the order in which one part needs the other, and stops it in the opposite one. */
+import { loadConfig } from '../config/load.ts';
+import { startServer, type RunningServer } from '../serve.ts';
+import { startIdentityProvider, type DemoIdentityProvider } from './idp/provider.ts';
+import { makeCertificates } from './certificates.ts';
+import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles, type DemoFiles, type DemoUrls } from './files.ts';
+import { PEOPLE, demoPorts } from './demo.ts';
+import { takenPorts } from './ports.ts';
+import { startDemoCluster, type DemoCluster } from './upstream.ts';
+
+export interface DemoOptions {
+  readonly directory: string;
+  readonly portBase: number;
+  /** `redis://…`; the memory store when absent. */
+  readonly redis?: string;
+  /** A kubeconfig of a real cluster to stand in front of; only ever by the explicit option. */
+  readonly kubeconfig?: string;
+}
+
+export interface RunningDemo {
+  readonly urls: DemoUrls;
+  readonly files: DemoFiles;
+  readonly cluster: DemoCluster;
+  readonly identityProvider: DemoIdentityProvider;
+  readonly server: RunningServer;
+  stop(): Promise<void>;
+}
+
+/** Something the person can put right: said without a stack trace. */
+export class DemoFault extends Error {}
+
+/**
+ * @throws DemoFault when a port is taken or the configuration that the demo wrote does not hold
+ */
+export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
+  const ports = demoPorts(options.portBase);
+  const taken = await takenPorts(ports);
+  if (taken.length > 0) throw new DemoFault(taken.join('\n'));
+  const stops: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const end of stops.splice(0).toReversed()) await end();
+  };
+  try {
+    const certificates = await makeCertificates(['localhost', '127.0.0.1', '::1'], Date.now());
+    const cluster = await startDemoCluster({
+      port: ports.cluster,
+      certificates,
+      ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
+    });
+    stops.push(() => cluster.close());
+    const files = await writeDemoFiles({
+      directory: options.directory,
+      ports,
+      certificates,
+      upstream: cluster.upstream,
+      ...(options.redis === undefined ? {} : { redis: options.redis }),
+    });
+    const urls = demoUrls(ports);
+    const identityProvider = await startIdentityProvider({
+      port: ports.idp,
+      people: PEOPLE,
+      client: {
+        clientId: DEMO_CLIENT_ID,
+        clientSecret: files.clientSecret,
+        redirectUris: [`${urls.web}/callback/${DEMO_PROVIDER}`],
+      },
+    });
+    stops.push(() => identityProvider.close());
+    const loaded = await loadConfig({ file: files.config, env: {} });
+    if (!loaded.ok) throw new DemoFault(`the demo's own configuration does not hold: ${JSON.stringify(loaded.reason)}`);
+    const server = await startServer(loaded.value.config);
+    stops.push(() => server.stop());
+    return { urls, files, cluster, identityProvider, server, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

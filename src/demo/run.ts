@@ -1,0 +1,95 @@
+/** `npm run demo`: starts the demo and says what to type, or tells the whole story by itself (`--tour`). */
+import { rm } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE } from './demo.ts';
+import { DemoFault, startDemo, type DemoOptions, type RunningDemo } from './launch.ts';
+import { ClaimFailed, Story } from './tour/story.ts';
+import { tour } from './tour/tour.ts';
+
+export interface DemoArguments {
+  readonly dir?: string;
+  readonly portBase?: string;
+  readonly redis?: string;
+  readonly kubeconfig?: string;
+  readonly tour?: boolean;
+}
+
+/** @returns exit status: 0, or 1 when something did not hold, 2 for wrong use */
+export async function runDemo(args: DemoArguments): Promise<number> {
+  const portBase = Number(args.portBase ?? DEFAULT_PORT_BASE);
+  if (!Number.isInteger(portBase) || portBase < 1024 || portBase > 65_000) {
+    console.error(`--port-base wants a whole number from 1024 to 65000, not ${String(args.portBase)}.`);
+    return 2;
+  }
+  const options: DemoOptions = {
+    directory: args.dir ?? DEFAULT_DIRECTORY,
+    portBase,
+    ...(args.redis === undefined ? {} : { redis: args.redis }),
+    ...(args.kubeconfig === undefined ? {} : { kubeconfig: args.kubeconfig }),
+  };
+  try {
+    return args.tour === true ? await runTour(options) : await runUntilStopped(options);
+  } catch (error) {
+    if (!(error instanceof DemoFault)) throw error;
+    console.error(error.message);
+    return 1;
+  }
+}
+
+async function runTour(options: DemoOptions): Promise<number> {
+  const begun = performance.now();
+  // Last time's sign-ins would make the story start in its middle.
+  await rm(`${options.directory}/cache`, { recursive: true, force: true });
+  const demo = await startDemo(options);
+  const story = new Story(process.stdout);
+  try {
+    console.log(
+      `Portcullis in front of ${demo.cluster.description}. Every line with a tick was checked before it was printed.`,
+    );
+    await tour(demo, story);
+    console.log(`\n${story.claims} claims held, in ${((performance.now() - begun) / 1000).toFixed(1)} s.`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ClaimFailed)) throw error;
+    console.error(`\n   ✗ ${error.message}\n\nThe tour ends here: this did not hold.`);
+    return 1;
+  } finally {
+    await demo.stop();
+  }
+}
+
+async function runUntilStopped(options: DemoOptions): Promise<number> {
+  const demo = await startDemo(options);
+  console.log(welcome(demo));
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', resolve);
+    process.once('SIGTERM', resolve);
+  });
+  console.log('\nStopping …');
+  await demo.stop();
+  return 0;
+}
+
+function welcome({ cluster, files, urls }: RunningDemo): string {
+  const kubeconfig = relative(process.cwd(), files.kubeconfig);
+  const command = relative(process.cwd(), files.command);
+  return `
+Portcullis is up, in front of ${cluster.description}.
+
+  1. In another terminal:
+       export KUBECONFIG=$PWD/${kubeconfig}
+       kubectl get pods
+     A browser opens. Sign in as  alice / alice-demo.  (No browser here? ${command} login prints the address.)
+
+  2. Leave something open:
+       kubectl get pods --watch
+
+  3. Drop the gate: in a private window open  ${urls.web}/admin
+     Sign in as  root / root-demo,  and end alice's sessions. Look at the terminal of step 2.
+
+  People: ${relative(process.cwd(), files.directory)}/people.txt     Record: ${relative(process.cwd(), files.auditLog)}     Metrics: ${urls.ops}/metrics
+  The whole story by itself:  npm run demo -- --tour
+
+Ctrl-C stops everything.`;
+}

@@ -1,0 +1,100 @@
+/** The tour's terminals: one a person, each with a cache of its own, running the very commands that a person would type. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { DemoFiles } from '../files.ts';
+
+const BROWSER = fileURLToPath(new URL('../headless-browser.ts', import.meta.url));
+/** No single command of the tour takes longer, unless something is wrong. */
+const COMMAND_TIMEOUT_MS = 30_000;
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command that goes on until it is cut. */
+export interface Running {
+  /** Resolves when its output matches; rejects when it ends or is silent too long. */
+  waitFor(pattern: RegExp): Promise<void>;
+  /** Milliseconds since the epoch at the moment it ended, with its exit code. */
+  readonly ended: Promise<{ readonly at: number; readonly code: number; readonly output: string }>;
+  kill(): void;
+}
+
+export class Terminal {
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #command: string;
+
+  constructor(files: DemoFiles, person: string, options: { readonly browser: boolean } = { browser: true }) {
+    this.#command = files.command;
+    this.#environment = {
+      ...process.env,
+      KUBECONFIG: files.kubeconfig,
+      PORTCULLIS_CACHE_DIR: join(files.directory, 'cache', person),
+      PORTCULLIS_DEMO_PERSON: person,
+      BROWSER,
+      ...(options.browser ? {} : { PORTCULLIS_NO_BROWSER: '1' }),
+    };
+  }
+
+  kubectl(...args: string[]): Promise<Finished> {
+    return this.#run('kubectl', args);
+  }
+
+  portcullis(...args: string[]): Promise<Finished> {
+    return this.#run(this.#command, args);
+  }
+
+  openKubectl(...args: string[]): Running {
+    return follow(spawn('kubectl', args, { env: this.#environment, stdio: ['ignore', 'pipe', 'pipe'] }));
+  }
+
+  async #run(program: string, args: readonly string[]): Promise<Finished> {
+    const child = spawn(program, args, {
+      env: this.#environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: COMMAND_TIMEOUT_MS,
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code: code ?? 1, stdout, stderr };
+  }
+}
+
+function follow(child: ChildProcess): Running {
+  let output = '';
+  const changed = new EventTarget();
+  const add = (text: string): void => {
+    output += text;
+    changed.dispatchEvent(new Event('text'));
+  };
+  child.stdout?.setEncoding('utf8').on('data', add);
+  child.stderr?.setEncoding('utf8').on('data', add);
+  const ended = once(child, 'exit').then(([code]) => ({ at: Date.now(), code: Number(code ?? 1), output }));
+  return {
+    ended,
+    kill: () => child.kill('SIGKILL'),
+    waitFor: (pattern) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(
+          () => reject(new Error(`nothing like ${pattern} within ${COMMAND_TIMEOUT_MS} ms; so far: ${output}`)),
+          COMMAND_TIMEOUT_MS,
+        );
+        const look = (): void => {
+          if (!pattern.test(output)) return;
+          clearTimeout(timer);
+          changed.removeEventListener('text', look);
+          resolve();
+        };
+        changed.addEventListener('text', look);
+        void ended.then(({ code }) => reject(new Error(`ended with ${code} before ${pattern}: ${output}`)));
+        look();
+      }),
+  };
+}

@@ -1,0 +1,240 @@
+/**
+ * The tour: the whole story of the gate, told and checked. Each claim is tested against what really happened before it is printed.
+ */
+import { readFile } from 'node:fs/promises';
+import type { AuditEvent } from '../../core/audit-event.ts';
+import type { RevocationAnswer } from '../../revocation/revocation.ts';
+import { DEMO_PROVIDER } from '../files.ts';
+import type { RunningDemo } from '../launch.ts';
+import type { Story } from './story.ts';
+import { Terminal, type Running } from './terminal.ts';
+
+/** A revocation that takes longer than this has not been instant. Generous: the machine may be busy. */
+const INSTANT_MS = 2_000;
+
+interface Cast {
+  readonly demo: RunningDemo;
+  readonly story: Story;
+  readonly alice: Terminal;
+  /** Alice where nobody can open a browser, so that a refusal is an answer and not a new sign-in. */
+  readonly aliceAlone: Terminal;
+  readonly bob: Terminal;
+  readonly root: Terminal;
+}
+
+/** @throws ClaimFailed at the first thing that did not hold */
+export async function tour(demo: RunningDemo, story: Story): Promise<void> {
+  const terminal = (person: string): Terminal => new Terminal(demo.files, person);
+  const cast: Cast = {
+    demo,
+    story,
+    alice: terminal('alice'),
+    aliceAlone: new Terminal(demo.files, 'alice', { browser: false }),
+    bob: terminal('bob'),
+    root: terminal('root'),
+  };
+  await signIn(cast);
+  await work(cast);
+  await somebodyElse(cast);
+  const streams = await openStreams(cast);
+  try {
+    await readTheRecord(cast);
+    await dropTheGate(cast, streams);
+  } finally {
+    for (const { running } of streams) running.kill();
+  }
+  await knockAgain(cast);
+}
+
+async function signIn({ story, alice, demo }: Cast): Promise<void> {
+  story.chapter('Alice signs in');
+  story.tell(`Her password goes to her company's identity provider (${demo.urls.issuer}); Portcullis never sees it.`);
+  story.command('alice', `portcullis login --server ${demo.urls.web}`);
+  const login = await alice.portcullis('login', '--server', demo.urls.web);
+  story.output(login.stderr + login.stdout);
+  story.claim('alice is signed in', login.code === 0, `exit ${login.code}: ${login.stderr}`);
+}
+
+async function work({ story, alice, demo }: Cast): Promise<void> {
+  story.chapter('She works with plain kubectl');
+  story.command('alice', 'kubectl get pods');
+  const pods = await alice.kubectl('get', 'pods');
+  story.output(pods.stdout + pods.stderr);
+  story.claim(
+    'she sees the pods of her namespace',
+    pods.code === 0 && /^web-1\s/m.test(pods.stdout),
+    pods.stdout + pods.stderr,
+  );
+  story.command('alice', 'kubectl auth whoami');
+  const whoami = await alice.kubectl('auth', 'whoami');
+  story.output(whoami.stdout + whoami.stderr);
+  story.claim(
+    `to ${demo.cluster.description} she is herself, demo:alice of demo:developers, not the proxy`,
+    whoami.code === 0 && /demo:alice/.test(whoami.stdout) && /demo:developers/.test(whoami.stdout),
+    whoami.stdout + whoami.stderr,
+  );
+}
+
+async function somebodyElse({ story, bob }: Cast): Promise<void> {
+  story.chapter('Bob signs in too, and has no rights there');
+  story.command('bob', 'kubectl get pods');
+  const pods = await bob.kubectl('get', 'pods', '--namespace', 'default');
+  story.output(pods.stderr, 3);
+  story.claim(
+    "the cluster's own RBAC refuses him by name",
+    pods.code !== 0 && /Forbidden.*"demo:bob"/s.test(pods.stderr),
+    pods.stdout + pods.stderr,
+  );
+}
+
+interface OpenStream {
+  readonly name: string;
+  readonly running: Running;
+}
+
+async function openStreams({ story, alice, demo }: Cast): Promise<readonly OpenStream[]> {
+  story.chapter('Alice leaves things open');
+  story.command('alice', 'kubectl get pods --watch');
+  const watch = alice.openKubectl('get', 'pods', '--watch');
+  await watch.waitFor(/web-2/);
+  const streams: OpenStream[] = [{ name: 'the watch', running: watch }];
+  story.claim('her watch is open', true, '');
+  if (!demo.cluster.runsPods) {
+    story.tell('(This API server has no kubelet, so there is no container to exec into: the exec is left out.)');
+    return streams;
+  }
+  const script = 'echo at the prompt; sleep 600';
+  story.command('alice', `kubectl exec web-1 -- sh -c '${script}'`);
+  const exec = alice.openKubectl('exec', 'web-1', '--', 'sh', '-c', script);
+  await exec.waitFor(/at the prompt/);
+  story.claim('her exec is open', true, '');
+  return [...streams, { name: 'the exec', running: exec }];
+}
+
+async function readTheRecord({ story, demo }: Cast): Promise<void> {
+  story.chapter('Every request is on the record');
+  const events = (await auditEvents(demo)).filter((event) => event.user.username === 'demo:alice');
+  for (const event of events.slice(-4)) {
+    story.output(
+      `${event.stageTimestamp.slice(11, 19)} ${event.stage.padEnd(16)} ${event.verb.padEnd(7)} ${event.requestURI}`,
+    );
+  }
+  story.claim(
+    'the record has her list of pods, answered 200',
+    events.some(
+      (event) => event.verb === 'list' && event.objectRef?.resource === 'pods' && event.responseStatus?.code === 200,
+    ),
+    JSON.stringify(events),
+  );
+  const started = events.filter((event) => event.stage === 'ResponseStarted');
+  story.claim(
+    demo.cluster.runsPods
+      ? 'and her watch and her exec as begun and not ended'
+      : 'and her watch as begun and not ended',
+    started.some((event) => event.verb === 'watch') &&
+      (!demo.cluster.runsPods || started.some((event) => event.objectRef?.subresource === 'exec')),
+    JSON.stringify(started),
+  );
+}
+
+async function dropTheGate({ story, root, demo }: Cast, streams: readonly OpenStream[]): Promise<void> {
+  story.chapter('Root drops the gate');
+  // Signs root in first, so that the time below is the revocation's own.
+  const sessions = await root.portcullis('sessions', '--server', demo.urls.web);
+  story.command('root', 'portcullis sessions');
+  story.output(sessions.stdout + sessions.stderr);
+  story.claim(
+    'root sees who is signed in',
+    sessions.code === 0 && /alice/.test(sessions.stdout),
+    sessions.stdout + sessions.stderr,
+  );
+  const account = `${DEMO_PROVIDER}/alice`;
+  story.command('root', `portcullis revoke --account ${account} --reason INC-4711`);
+  const revoked = await root.portcullis(
+    'revoke',
+    '--account',
+    account,
+    '--reason',
+    'INC-4711',
+    '--output',
+    'json',
+    '--server',
+    demo.urls.web,
+  );
+  story.claim('the admin endpoint took it', revoked.code === 0, revoked.stdout + revoked.stderr);
+  const answer = JSON.parse(revoked.stdout) as RevocationAnswer;
+  story.output(
+    JSON.stringify({
+      complete: answer.complete,
+      sessions: answer.sessions,
+      streamsClosed: answer.streamsClosed,
+      elapsedMs: answer.elapsedMs,
+    }),
+  );
+  story.claim(
+    'the answer is complete: no replica accepts her credential any more',
+    answer.complete === true,
+    revoked.stdout,
+  );
+  story.claim(
+    `it closed at least her ${streams.length} open streams`,
+    answer.streamsClosed >= streams.length,
+    revoked.stdout,
+  );
+  for (const { name, running } of streams) {
+    const ended = await Promise.race([running.ended, timeout(INSTANT_MS)]);
+    if (ended === undefined) return story.claim(`${name} was cut`, false, 'it is still open');
+    const cutAfter = Math.max(0, ended.at - Date.parse(answer.at));
+    story.claim(
+      `${name} was cut: kubectl was gone ${cutAfter} ms after the gate was told, its own exit included`,
+      cutAfter < INSTANT_MS && ended.code !== 0,
+      `exit ${ended.code} after ${cutAfter} ms: ${ended.output}`,
+    );
+  }
+}
+
+const timeout = (ms: number): Promise<undefined> =>
+  new Promise((resolve) => setTimeout(resolve, ms, undefined).unref());
+
+async function knockAgain({ story, aliceAlone, demo }: Cast): Promise<void> {
+  story.chapter('Alice tries again');
+  const before = (await auditEvents(demo)).length;
+  story.command('alice', 'kubectl get pods');
+  const refused = await aliceAlone.kubectl('get', 'pods');
+  story.output(refused.stderr, 6);
+  story.claim(
+    'her next request is refused',
+    refused.code !== 0 && !/web-1/.test(refused.stdout),
+    refused.stdout + refused.stderr,
+  );
+  story.claim(
+    'the message says why, and what to do',
+    /ended|revoked/i.test(refused.stderr) && /portcullis login/.test(refused.stderr),
+    refused.stderr,
+  );
+  const since = (await auditEvents(demo)).slice(before);
+  story.claim(
+    "the record says that it was the gate's own check that refused her, in memory, before anything was asked of the store or the cluster",
+    since.some(
+      (event) => event.responseStatus?.code === 401 && event.annotations['portcullis.dev/reason'] === 'session_revoked',
+    ),
+    JSON.stringify(since),
+  );
+  story.claim(
+    'and the record has the revocation with its reason',
+    (await auditEvents(demo)).some(
+      (event) =>
+        event.annotations['portcullis.dev/event'] === 'revocation' && JSON.stringify(event).includes('INC-4711'),
+    ),
+    JSON.stringify(since),
+  );
+}
+
+async function auditEvents(demo: RunningDemo): Promise<readonly AuditEvent[]> {
+  await demo.server.audit.flush();
+  const text = await readFile(demo.files.auditLog, 'utf8');
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as AuditEvent);
+}

@@ -1,0 +1,74 @@
+/**
+ * The cluster that the demo stands in front of: the embedded one, or a real API server where `KUBEBUILDER_ASSETS` says where
+ * etcd and kube-apiserver lie (as envtest has them), or the cluster of a kubeconfig that was named by the explicit option.
+ *
+ * Threat: `KUBECONFIG` in a newcomer's shell may well be production. It is not looked at; only `--kubeconfig FILE` is (decision 0008).
+ */
+import { randomBytes } from 'node:crypto';
+import type { DemoCertificates } from './certificates.ts';
+import { startCluster } from './cluster/cluster.ts';
+import type { DemoUpstream } from './files.ts';
+import { prepareRealCluster } from './real-cluster.ts';
+import { startApiServer } from './api-server.ts';
+
+export interface DemoCluster {
+  readonly upstream: DemoUpstream;
+  /** What it is, in words for the first lines of the demo. */
+  readonly description: string;
+  /** Whether pods run in it: without a kubelet there is nothing to exec into. */
+  readonly runsPods: boolean;
+  close(): Promise<void>;
+}
+
+export interface DemoClusterOptions {
+  readonly port: number;
+  readonly certificates: DemoCertificates;
+  readonly kubeconfig?: string;
+}
+
+export async function startDemoCluster(options: DemoClusterOptions): Promise<DemoCluster> {
+  if (options.kubeconfig !== undefined) {
+    const upstream = await prepareRealCluster(options.kubeconfig);
+    return { upstream, description: `the cluster of ${options.kubeconfig}`, runsPods: true, close: async () => {} };
+  }
+  const assets = process.env['KUBEBUILDER_ASSETS'];
+  if (assets !== undefined && assets !== '') {
+    const apiServer = await startApiServer({ assets, port: options.port, certificates: options.certificates });
+    try {
+      const upstream = await prepareRealCluster(apiServer.kubeconfig);
+      return {
+        upstream,
+        description: `a real kube-apiserver with etcd from ${assets}`,
+        runsPods: false,
+        close: apiServer.close,
+      };
+    } catch (error) {
+      await apiServer.close();
+      throw error;
+    }
+  }
+  return startEmbedded(options);
+}
+
+async function startEmbedded({ port, certificates }: DemoClusterOptions): Promise<DemoCluster> {
+  const token = randomBytes(32).toString('base64url');
+  const cluster = await startCluster({
+    host: '127.0.0.1',
+    port,
+    tls: { cert: certificates.cert, key: certificates.key },
+    tokens: {
+      [token]: {
+        username: 'system:serviceaccount:portcullis:portcullis',
+        uid: 'portcullis',
+        groups: ['system:serviceaccounts', 'system:serviceaccounts:portcullis', 'system:authenticated'],
+      },
+    },
+    seed: true,
+  });
+  return {
+    upstream: { server: `https://localhost:${cluster.port}`, ca: certificates.ca, token },
+    description: 'the embedded cluster',
+    runsPods: true,
+    close: () => cluster.close(),
+  };
+}

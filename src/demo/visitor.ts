@@ -1,0 +1,117 @@
+/**
+ * A person at a browser, without a browser: follows redirects and links, keeps cookies as browsers do (by host and path, blind to ports),
+ * and fills in sign-in forms. For machines without a screen; the real Chromium is for the end-to-end tests.
+ */
+import { request } from 'undici';
+
+interface Cookie {
+  readonly host: string;
+  readonly path: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface Visit {
+  readonly url: string;
+  readonly status: number;
+  readonly html: string;
+}
+
+export interface VisitorCredentials {
+  readonly name: string;
+  readonly password: string;
+}
+
+const MAX_STEPS = 30;
+
+export class Visitor {
+  readonly #credentials: VisitorCredentials;
+  #cookies: Cookie[] = [];
+
+  constructor(credentials: VisitorCredentials) {
+    this.#credentials = credentials;
+  }
+
+  /**
+   * Goes where the pages lead until there is nothing left to do.
+   * @returns the last page, and its URL
+   * @throws when it goes round in circles or a sign-in form comes back
+   */
+  async visit(start: string): Promise<Visit> {
+    let url = new URL(start);
+    let form: URLSearchParams | undefined;
+    let signedIn = false;
+    for (let step = 0; step < MAX_STEPS; step += 1) {
+      const page = await this.#load(url, form);
+      form = undefined;
+      if (page.location !== undefined) {
+        url = new URL(page.location, url);
+        continue;
+      }
+      const next = formOf(page.html);
+      if (page.status < 400 && next !== undefined && next.fields.has('password')) {
+        if (signedIn) throw new Error(`${this.#credentials.name} was not let in at ${url.origin}`);
+        signedIn = true;
+        next.fields.set('login', this.#credentials.name);
+        next.fields.set('password', this.#credentials.password);
+      } else if (next === undefined || !/consent|share/i.test(page.html)) {
+        return { url: url.href, status: page.status, html: page.html };
+      }
+      url = new URL(next.action, url);
+      form = next.fields;
+    }
+    throw new Error(`gave up after ${MAX_STEPS} pages, the last at ${url.origin}${url.pathname}`);
+  }
+
+  async #load(url: URL, form: URLSearchParams | undefined) {
+    const cookies = this.#cookies.filter((cookie) => cookie.host === url.hostname && covers(cookie.path, url.pathname));
+    const answer = await request(url, {
+      method: form === undefined ? 'GET' : 'POST',
+      headers: {
+        accept: 'text/html',
+        'user-agent': 'portcullis-demo-visitor',
+        ...(cookies.length === 0 ? {} : { cookie: cookies.map(({ name, value }) => `${name}=${value}`).join('; ') }),
+        ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded', origin: url.origin }),
+      },
+      body: form?.toString() ?? null,
+    });
+    this.#keep(url, answer.headers['set-cookie']);
+    const location = answer.headers['location'];
+    return {
+      status: answer.statusCode,
+      html: await answer.body.text(),
+      location: typeof location === 'string' ? location : undefined,
+    };
+  }
+
+  #keep(url: URL, lines: string | string[] | undefined): void {
+    for (const line of lines === undefined ? [] : [lines].flat()) {
+      const [pair = '', ...attributes] = line.split(/;\s*/);
+      const [name = '', ...rest] = pair.split('=');
+      const path = attributes.find((attribute) => /^path=/i.test(attribute))?.slice('path='.length) ?? '/';
+      const gone = attributes.some((attribute) => /^expires=Thu, 01 Jan 1970|^max-age=0$/i.test(attribute));
+      this.#cookies = this.#cookies.filter(
+        (kept) => kept.name !== name || kept.host !== url.hostname || kept.path !== path,
+      );
+      if (!gone) this.#cookies.push({ host: url.hostname, path, name, value: rest.join('=') });
+    }
+  }
+}
+
+/** RFC 6265 §5.1.4. */
+const covers = (cookiePath: string, path: string): boolean =>
+  path === cookiePath || path.startsWith(cookiePath.endsWith('/') ? cookiePath : `${cookiePath}/`);
+
+const decode = (text: string): string =>
+  text.replace(/&#(\d+);/g, (_all, code: string) => String.fromCharCode(Number(code))).replaceAll('&amp;', '&');
+
+function formOf(html: string): { readonly action: string; readonly fields: URLSearchParams } | undefined {
+  const match = /<form[^>]*method="post"[^>]*action="([^"]*)"[^>]*>([\s\S]*?)<\/form>/i.exec(html);
+  if (match === null) return undefined;
+  const fields = new URLSearchParams();
+  for (const [input] of (match[2] ?? '').matchAll(/<input[^>]*>/gi)) {
+    const name = /name="([^"]*)"/.exec(input)?.[1];
+    if (name !== undefined) fields.set(decode(name), decode(/value="([^"]*)"/.exec(input)?.[1] ?? ''));
+  }
+  return { action: decode(match[1] ?? ''), fields };
+}

@@ -1,0 +1,61 @@
+/**
+ * From a failed exchange with a provider to one of two outcomes: the person was refused, or the provider is not to be had.
+ * The provider's own words go into `cause` for the log; the person sees ours, since theirs are input from outside.
+ */
+import * as oidc from 'openid-client';
+import { AppError } from '../core/errors.ts';
+
+/** RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6: answers that mean "not this person, not now". */
+const PERSON_REFUSED = new Set([
+  'access_denied',
+  'account_selection_required',
+  'consent_required',
+  'interaction_required',
+  'login_required',
+]);
+
+const unavailable = (provider: string, reason: string, cause: unknown): AppError =>
+  new AppError(
+    'provider_unavailable',
+    `${provider} cannot be reached or gave an answer that cannot be trusted. Try again in a minute; if it stays, tell your platform team.`,
+    { reason, cause },
+  );
+
+/** A fault of the redirect back to us, or of redeeming its code. */
+export function callbackFault(provider: string, error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof oidc.AuthorizationResponseError) {
+    if (!PERSON_REFUSED.has(error.error)) return unavailable(provider, 'provider_error', error);
+    return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
+      reason: 'provider_refused',
+      cause: error,
+    });
+  }
+  if (error instanceof oidc.ResponseBodyError && error.error === 'invalid_grant') {
+    return new AppError('sign_in_expired', 'This sign-in is too old or was already used. Start again.', {
+      reason: 'provider_code_refused',
+      cause: error,
+    });
+  }
+  return tokenFault(provider, error);
+}
+
+/** A fault of a request from us to the provider. */
+export function tokenFault(provider: string, error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof oidc.ResponseBodyError) {
+    if (error.error === 'invalid_grant') {
+      return new AppError('sign_in_refused', `${provider} no longer vouches for you. Sign in again.`, {
+        reason: 'provider_refresh_refused',
+        cause: error,
+      });
+    }
+    return unavailable(
+      provider,
+      error.error === 'invalid_client' ? 'provider_client_refused' : 'provider_error',
+      error,
+    );
+  }
+  if (error instanceof oidc.ClientError) return unavailable(provider, 'provider_answer_invalid', error);
+  return unavailable(provider, 'provider_unreachable', error);
+}

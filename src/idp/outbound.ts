@@ -1,0 +1,151 @@
+/**
+ * Requests to an identity provider, and to nowhere else.
+ *
+ * Threat: discovery is an answer from outside that names further URLs. A provider that was taken over, or a tenant that may edit its
+ * own metadata, must not be able to make the gate call the cloud's metadata service or something inside the network (SSRF).
+ * So: https only (loopback http where the issuer itself is loopback http: the demo), only the issuer's host and those that the
+ * configuration lists, no redirects, and an address check at connect time, which DNS rebinding cannot slip past.
+ */
+import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { Agent, fetch } from 'undici';
+
+const TIMEOUT_MS = 10_000;
+/** Discovery, JWKS and token answers are a few kB; a page of this size is not one of them. */
+const MAX_BODY_BYTES = 1024 * 1024;
+
+export interface OutboundOptions {
+  readonly issuer: URL;
+  /** Host names beside the issuer's. */
+  readonly hosts: readonly string[];
+  /** PEM; the system's roots when absent. */
+  readonly ca?: string;
+}
+
+export interface OutboundRequest {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string | URLSearchParams | Uint8Array | ArrayBuffer | ReadableStream | null | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type Outbound = (url: string, request: OutboundRequest) => Promise<Response>;
+
+const never = new BlockList();
+never.addSubnet('0.0.0.0', 8);
+never.addSubnet('169.254.0.0', 16); // link-local, the metadata services of most clouds among them
+never.addAddress('100.100.100.200'); // Alibaba Cloud's metadata service
+never.addSubnet('224.0.0.0', 3); // multicast, reserved, broadcast
+never.addSubnet('fe80::', 10, 'ipv6');
+never.addAddress('fd00:ec2::254', 'ipv6'); // AWS's metadata service
+never.addSubnet('ff00::', 8, 'ipv6');
+never.addAddress('::', 'ipv6');
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8);
+loopback.addAddress('::1', 'ipv6');
+
+/** Judges `::ffff:a.b.c.d` as the IPv4 address it stands for. */
+const listed = (list: BlockList, address: string): boolean => {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return list.check(mapped, 'ipv4');
+  return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+};
+
+export const isLoopbackHost = (host: string): boolean => {
+  const bare = host.replace(/^\[|\]$/g, '');
+  return bare === 'localhost' || (isIP(bare) !== 0 && listed(loopback, bare));
+};
+
+/** Throws where an address must not be dialled for this issuer. */
+export function assertDialable(address: string, issuerIsLoopback: boolean): void {
+  if (listed(never, address) || (listed(loopback, address) && !issuerIsLoopback)) {
+    throw new Error(`refusing to connect to ${address}: not an address of an identity provider`);
+  }
+}
+
+function guardedLookup(issuerIsLoopback: boolean): LookupFunction {
+  return (hostname, options: LookupOptions, callback) => {
+    dnsLookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      if (error !== null) return callback(error, '', 0);
+      try {
+        for (const { address } of addresses) assertDialable(address, issuerIsLoopback);
+      } catch (refusal) {
+        return callback(refusal as NodeJS.ErrnoException, '', 0);
+      }
+      if (options.all === true) return callback(null, addresses);
+      const [first] = addresses;
+      return first === undefined
+        ? callback(new Error('no address'), '', 0)
+        : callback(null, first.address, first.family);
+    });
+  };
+}
+
+/** Throws where a URL that discovery names leads away from this provider. */
+export function assertProviderUrl(value: string, options: OutboundOptions): URL {
+  const url = new URL(value);
+  const plainAllowed = options.issuer.protocol === 'http:' && isLoopbackHost(options.issuer.hostname);
+  if (url.protocol !== 'https:' && !(plainAllowed && url.protocol === 'http:' && isLoopbackHost(url.hostname))) {
+    throw new Error(`${url.origin} is not https`);
+  }
+  if (url.hostname !== options.issuer.hostname && !options.hosts.includes(url.hostname)) {
+    throw new Error(`${url.hostname} is neither the issuer's host nor listed in the provider's hosts`);
+  }
+  return url;
+}
+
+/**
+ * A fetch that can reach one provider only.
+ * @returns a function that rejects on a foreign URL, a redirect, an oversized body, or after 10 seconds
+ */
+export function createOutbound(options: OutboundOptions): Outbound {
+  const issuerIsLoopback = isLoopbackHost(options.issuer.hostname);
+  const dispatcher = new Agent({
+    connect: {
+      timeout: 5_000,
+      lookup: guardedLookup(issuerIsLoopback),
+      ...(options.ca === undefined ? {} : { ca: options.ca }),
+    },
+  });
+  return async (value, request) => {
+    const url = assertProviderUrl(value, options);
+    // A literal address never passes through a lookup.
+    const literal = url.hostname.replace(/^\[|\]$/g, '');
+    if (isIP(literal) !== 0) assertDialable(literal, issuerIsLoopback);
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(url, {
+      method: request.method,
+      headers: request.headers,
+      body: (request.body ?? null) as string | null,
+      redirect: 'manual',
+      signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
+      dispatcher,
+    });
+    const body = await boundedBody(response.body as ReadableStream<Uint8Array> | null);
+    return new Response(NO_BODY_STATUS.has(response.status) ? null : body, {
+      status: response.status,
+      statusText: response.statusText,
+      headers: Object.fromEntries(response.headers),
+    });
+  };
+}
+
+const NO_BODY_STATUS = new Set([204, 205, 304]);
+
+async function boundedBody(stream: ReadableStream<Uint8Array> | null): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream ?? []) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) throw new Error(`the provider's answer is larger than ${MAX_BODY_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  const body = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return body;
+}

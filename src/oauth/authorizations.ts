@@ -1,0 +1,83 @@
+/** The seam to the sign-in pages: an authorization request waits here for its person. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { errors, type Provider } from 'oidc-provider';
+import { AppError } from '../core/errors.ts';
+import type { Store } from '../store/store.ts';
+import { SCOPE, type Audiences } from './audiences.ts';
+import type { Authorizations } from './oauth.ts';
+
+export interface AuthorizationsDeps {
+  readonly provider: Provider;
+  readonly store: Store;
+  readonly audiences: Audiences;
+  readonly pin: (req: IncomingMessage) => void;
+}
+
+export function createAuthorizations({ provider, store, audiences, pin }: AuthorizationsDeps): Authorizations {
+  const details = async (
+    req: IncomingMessage,
+    res: ServerResponse,
+  ): Promise<Awaited<ReturnType<typeof provider.interactionDetails>>> => {
+    pin(req);
+    try {
+      return await provider.interactionDetails(req, res);
+    } catch (error) {
+      if (!(error instanceof errors.SessionNotFound)) throw error;
+      throw new AppError(
+        'sign_in_expired',
+        'This sign-in has expired or was begun in another browser. Run your command again.',
+        {
+          reason: 'interaction_unknown',
+          cause: error,
+        },
+      );
+    }
+  };
+  return {
+    async pending(req, res) {
+      const { uid, params } = await details(req, res);
+      const clientId = String(params['client_id']);
+      const client = await provider.Client.find(clientId);
+      const hint = params['provider'];
+      return {
+        uid,
+        clientId,
+        clientName: client?.clientName ?? clientId,
+        ...(typeof hint === 'string' ? { providerHint: hint } : {}),
+      };
+    },
+
+    async grant(req, res, session) {
+      const { params } = await details(req, res);
+      const record = await store.sessions.read(session.id);
+      if (record === undefined) {
+        throw new AppError('sign_in_expired', 'This session was ended while you signed in. Run your command again.', {
+          reason: 'session_unknown',
+        });
+      }
+      const grant = new provider.Grant({ accountId: session.account, clientId: String(params['client_id']) });
+      // One grant a sign-in, under the session's own id: ending the session ends every code and token that descends from it.
+      grant.jti = session.id;
+      for (const audience of audiences.all) {
+        if (audiences.allows(audience, record.identity)) grant.addResourceScope(audience, SCOPE);
+      }
+      await grant.save();
+      await provider.interactionFinished(
+        req,
+        res,
+        { login: { accountId: session.account, remember: false }, consent: { grantId: session.id } },
+        { mergeWithLastSubmission: false },
+      );
+    },
+
+    async refuse(req, res, { error, description }) {
+      await details(req, res);
+      await provider.interactionFinished(
+        req,
+        res,
+        { error, error_description: description },
+        { mergeWithLastSubmission: false },
+      );
+    },
+  };
+}

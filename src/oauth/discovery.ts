@@ -1,0 +1,22 @@
+/** What our discovery document says beside oidc-provider's own metadata (RFC 8414 §2 allows further members). */
+import type { Config } from '../config/config.ts';
+
+/** The oldest plugin that this server still works with; an older one tells its person how to upgrade. */
+export const MINIMUM_CLI = '0.1.0';
+
+/**
+ * @param apiCa PEM that a client should trust at the api listener; undefined: the system's roots
+ */
+export function discoveryDocument(config: Pick<Config, 'listen'>, apiCa: string | undefined): Record<string, unknown> {
+  const api = config.listen.api.publicUrl;
+  return {
+    // RFC 8705 §5: the library does not write this one itself.
+    mtls_endpoint_aliases: { token_endpoint: `${api}/-/oauth/token`, revocation_endpoint: `${api}/-/oauth/revoke` },
+    portcullis: {
+      minimumCli: MINIMUM_CLI,
+      api,
+      adminApi: `${api}/-/admin/api/v1`,
+      ...(apiCa === undefined ? {} : { apiCa }),
+    },
+  };
+}

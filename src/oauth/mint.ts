@@ -1,0 +1,52 @@
+/**
+ * The mint: the one place that decides whether an access token comes into being, whatever grant asked for it.
+ *
+ * Order: the store's script (session there and active, no watermark above it, binding) says where the log stood; then the gate of
+ * this replica, which may have been shut a moment ago for this very session; then whether the person may have this audience.
+ */
+import type { Caller } from '../core/credential.ts';
+import { AppError } from '../core/errors.ts';
+import type { Gate } from '../revocation/revocation.ts';
+import type { SessionRecord, SessionStore } from '../store/store.ts';
+import type { Audiences } from './audiences.ts';
+
+/** Claims of ours in the access token, beside those of RFC 9068. */
+export interface MintedClaims {
+  readonly sid: string;
+  /** The store's epoch and the log's number when this token was minted. */
+  readonly ep: string;
+  readonly ln: number;
+}
+
+export type MintDecision =
+  | { readonly ok: true; readonly claims: MintedClaims; readonly record: SessionRecord }
+  | { readonly ok: false; readonly reason: 'session_over' | 'audience_refused'; readonly detail: string };
+
+export interface MintRequest {
+  readonly session: string;
+  readonly audience: string;
+  /** SHA-256 of the client certificate, base64url (RFC 8705 §3.1). */
+  readonly thumbprint: string;
+}
+
+export async function mint(
+  deps: { readonly sessions: SessionStore; readonly gate: Gate; readonly audiences: Audiences },
+  request: MintRequest,
+): Promise<MintDecision> {
+  const outcome = await deps.sessions.mint(request.session, { thumbprint: request.thumbprint });
+  if (!outcome.ok) return { ok: false, reason: 'session_over', detail: outcome.reason };
+  const { position, record } = outcome;
+  const shut = deps.gate.check({ ...coverable(record), position });
+  if (shut === 'fenced') throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
+  if (shut !== undefined) return { ok: false, reason: 'session_over', detail: shut };
+  if (!deps.audiences.allows(request.audience, record.identity)) {
+    return { ok: false, reason: 'audience_refused', detail: request.audience };
+  }
+  return { ok: true, claims: { sid: record.id, ep: position.epoch, ln: position.number }, record };
+}
+
+const coverable = (record: SessionRecord): Pick<Caller['credential'], 'session' | 'account' | 'provider'> => ({
+  session: record.id,
+  account: record.account,
+  provider: record.provider,
+});

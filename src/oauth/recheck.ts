@@ -1,0 +1,107 @@
+/**
+ * The re-check: at every refresh the provider is asked whether the person is still who they were.
+ *
+ * One at a time per session, over all replicas: providers rotate refresh tokens and take a second use of an old one for theft, so two
+ * parallel re-checks could sign the person out. Within `FRESH_MS` an answer is not asked for again (thirty kubectls at once).
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import { AppError } from '../core/errors.ts';
+import { sameIdentity } from '../core/identity.ts';
+import type { IdentityProviders } from '../idp/idp.ts';
+import type { SessionRecord, SessionStore } from '../store/store.ts';
+
+const FRESH_MS = 10_000;
+/** A holder that died gives its claim back after this long; longer than a provider may take to answer. */
+const CLAIM_SECONDS = 30;
+const CLAIM_ATTEMPTS = 100;
+const CLAIM_PAUSE_MS = 100;
+
+export type RecheckOutcome =
+  | { readonly kind: 'same'; readonly record: SessionRecord }
+  | { readonly kind: 'changed'; readonly record: SessionRecord }
+  /** The session ended meanwhile. */
+  | { readonly kind: 'gone' }
+  /** The provider or a rule says no: the session must end. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly record: SessionRecord };
+
+export interface RecheckDeps {
+  readonly sessions: SessionStore;
+  readonly providers: IdentityProviders;
+  readonly now: () => number;
+}
+
+/**
+ * @returns a function from session id to outcome
+ * @throws AppError `provider_unavailable` when the provider cannot say: the session is left as it is, and so is its end
+ */
+export function createRecheck(deps: RecheckDeps): (session: string) => Promise<RecheckOutcome> {
+  const running = new Map<string, Promise<RecheckOutcome>>();
+  const checkedAt = new LRUCache<string, number>({ max: 10_000 });
+  return (session) => {
+    const already = running.get(session);
+    if (already !== undefined) return already;
+    const run = recheckOnce(deps, session, checkedAt).finally(() => running.delete(session));
+    running.set(session, run);
+    return run;
+  };
+}
+
+async function recheckOnce(
+  deps: RecheckDeps,
+  session: string,
+  checkedAt: LRUCache<string, number>,
+): Promise<RecheckOutcome> {
+  const before = await deps.sessions.read(session);
+  if (before === undefined) return { kind: 'gone' };
+  const last = checkedAt.get(session);
+  if (last !== undefined && deps.now() - last < FRESH_MS) return { kind: 'same', record: before };
+  const holder = randomUUID();
+  await claim(deps.sessions, session, holder);
+  try {
+    const outcome = await ask(deps, session);
+    if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.now());
+    return outcome;
+  } finally {
+    await deps.sessions.releaseRecheck(session, holder);
+  }
+}
+
+async function claim(sessions: SessionStore, session: string, holder: string): Promise<void> {
+  for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt += 1) {
+    if (await sessions.claimRecheck(session, holder, CLAIM_SECONDS)) return;
+    await delay(CLAIM_PAUSE_MS);
+  }
+  throw new AppError(
+    'provider_unavailable',
+    'Another request of this session is still waiting for the identity provider. Try again.',
+    {
+      reason: 'recheck_busy',
+    },
+  );
+}
+
+async function ask(deps: RecheckDeps, session: string): Promise<RecheckOutcome> {
+  // Read after the claim: another replica may just have stored a newer refresh token.
+  const [record, secret] = await Promise.all([deps.sessions.read(session), deps.sessions.readSecret(session)]);
+  if (record === undefined || secret === undefined) return { kind: 'gone' };
+  const provider = deps.providers.get(record.provider);
+  if (provider === undefined) return { kind: 'refused', reason: 'provider_removed', record };
+  // A provider that gave no refresh token cannot be asked; such a session was opened with a short absolute life.
+  if (secret.refreshToken === undefined) return { kind: 'same', record };
+  try {
+    const signIn = await provider.recheck(record.subject, secret.refreshToken);
+    const updated = await deps.sessions.update(session, {
+      identity: signIn.identity,
+      secret: { refreshToken: signIn.refreshToken ?? secret.refreshToken },
+    });
+    if (updated === undefined) return { kind: 'gone' };
+    return { kind: sameIdentity(record.identity, updated.identity) ? 'same' : 'changed', record: updated };
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'sign_in_refused') {
+      return { kind: 'refused', reason: error.reason, record };
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,76 @@
+/** Entries of the record for what happens at the token and revocation endpoints. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { AuditTrail } from '../audit/audit.ts';
+import { gateEvent, type GateEvent } from '../core/audit-event.ts';
+import type { SessionRecord } from '../store/store.ts';
+import type { TokenFacts } from './token-facts.ts';
+
+export interface TokenRecorder {
+  minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
+  refused(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string): void;
+  identityChanged(req: IncomingMessage, record: SessionRecord): void;
+  sessionEnded(session: string, record: SessionRecord | undefined, why: 'sign-out' | 'code-replayed'): void;
+}
+
+export interface TokenRecorderDeps {
+  readonly audit: AuditTrail;
+  readonly now: () => number;
+  readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
+}
+
+export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
+  const write = (event: Omit<GateEvent, 'auditId' | 'at'>): void =>
+    deps.audit.record(gateEvent({ ...event, auditId: randomUUID(), at: deps.now() }));
+  const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
+  return {
+    minted(ctx, facts) {
+      if (isRefresh(ctx)) deps.countRefresh('ok');
+      write({
+        event: 'refresh',
+        ...from(ctx.req),
+        ...about(facts.record),
+        code: ctx.status,
+        details: { grant: isRefresh(ctx) ? 'refresh_token' : 'authorization_code', audience: facts.audience ?? '' },
+      });
+    },
+    refused(ctx, facts, error) {
+      if (isRefresh(ctx)) deps.countRefresh(ctx.status === 503 ? 'unavailable' : 'refused');
+      write({
+        event: 'refresh-refused',
+        ...from(ctx.req),
+        ...about(facts.record),
+        code: ctx.status,
+        reason: facts.refusal ?? error,
+      });
+    },
+    identityChanged(req, record) {
+      write({
+        event: 'identity-changed',
+        ...from(req),
+        ...about(record),
+        code: 200,
+        details: { version: String(record.version) },
+      });
+    },
+    sessionEnded(session, record, why) {
+      const event = why === 'sign-out' ? 'logout' : 'revocation';
+      const who = record === undefined ? { session } : about(record);
+      write({ event, requestUri: '/oauth/revoke', sourceIps: [], ...who, code: 200, reason: why.replace('-', '_') });
+    },
+  };
+}
+
+const from = (req: IncomingMessage): Pick<GateEvent, 'requestUri' | 'sourceIps' | 'userAgent'> => ({
+  requestUri: (req.url ?? '').split('?', 1)[0] ?? '',
+  sourceIps: req.socket.remoteAddress === undefined ? [] : [req.socket.remoteAddress],
+  ...(req.headers['user-agent'] === undefined ? {} : { userAgent: req.headers['user-agent'] }),
+});
+
+const about = (
+  record: SessionRecord | undefined,
+): Partial<Pick<GateEvent, 'identity' | 'account' | 'session' | 'provider'>> =>
+  record === undefined
+    ? {}
+    : { identity: record.identity, account: record.account, session: record.id, provider: record.provider };

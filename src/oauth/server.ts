@@ -1,0 +1,229 @@
+/**
+ * The authorization server: oidc-provider with our settings, and around it what the library leaves to its host: one fixed
+ * origin whatever the Host header says, words for each refusal, the record, and 503 where the store or a provider is away.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
+import type { AuditTrail } from '../audit/audit.ts';
+import type { Config } from '../config/config.ts';
+import { AppError } from '../core/errors.ts';
+import type { Identity } from '../core/identity.ts';
+import type { IdentityProviders } from '../idp/idp.ts';
+import type { Gate } from '../revocation/revocation.ts';
+import type { Store } from '../store/store.ts';
+import { artefactAdapter } from './artefact-adapter.ts';
+import { audiences } from './audiences.ts';
+import { createAuthorizations } from './authorizations.ts';
+import { discoveryDocument } from './discovery.ts';
+import { mint } from './mint.ts';
+import type { AuthorizationServer } from './oauth.ts';
+import { createRecheck } from './recheck.ts';
+import { tokenRecorder } from './record.ts';
+import { certificateThumbprint, peerCertificate, providerSettings } from './settings.ts';
+import { tokenAnswer } from './token-answer.ts';
+import type { TokenFacts } from './token-facts.ts';
+
+export interface AuthorizationServerDeps {
+  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin'>;
+  readonly store: Store;
+  readonly providers: IdentityProviders;
+  readonly gate: Gate;
+  readonly audit: AuditTrail;
+  /** Private signing keys, the one that signs now first. */
+  readonly signingJwks: { readonly keys: readonly Record<string, unknown>[] };
+  readonly cookieKeys: readonly string[];
+  readonly mayUse: (cluster: string, identity: Identity) => boolean;
+  /** PEM that a client should trust at the api listener; undefined: the system's roots. */
+  readonly apiCa?: string;
+  /** PEM by cluster name, for kubeconfigs. */
+  readonly now: () => number;
+  readonly log: { error(fields: object, message: string): void };
+  readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
+  /** A page for a fault that happens in a browser. */
+  readonly renderErrorPage: (fault: {
+    readonly status: number;
+    readonly detail: string;
+    readonly requestId: string;
+  }) => string;
+}
+
+export function createAuthorizationServer(deps: AuthorizationServerDeps): AuthorizationServer {
+  const facts = new WeakMap<object, TokenFacts>();
+  const factsOf = (ctx: KoaContextWithOIDC): TokenFacts => {
+    const known = facts.get(ctx.req);
+    if (known !== undefined) return known;
+    const fresh: TokenFacts = {};
+    facts.set(ctx.req, fresh);
+    return fresh;
+  };
+  const allowed = audiences(deps.config, deps.mayUse);
+  const record = tokenRecorder(deps);
+  const provider = new Provider(
+    deps.config.publicUrl,
+    providerSettings({
+      config: deps.config,
+      audiences: allowed,
+      jwks: deps.signingJwks,
+      cookieKeys: deps.cookieKeys,
+      adapter: artefactAdapter({
+        artefacts: deps.store.artefacts,
+        endSession: async (session, why) => {
+          const before = await deps.store.sessions.read(session);
+          await deps.gate.revoke({ target: { kind: 'session', session } });
+          record.sessionEnded(session, before, why);
+        },
+      }),
+      findAccount: accountFinder(deps, factsOf),
+      extraTokenClaims: claimMinter(deps, allowed, factsOf),
+      pickAudience: async (ctx, granted) => {
+        const session = grantOf(ctx);
+        const found = session === undefined ? undefined : await deps.store.sessions.read(session);
+        const first =
+          found === undefined ? undefined : granted.find((audience) => allowed.allows(audience, found.identity));
+        return first ?? granted[0] ?? '';
+      },
+      discovery: discoveryDocument(deps.config, deps.apiCa),
+      renderError: (ctx, out) => {
+        ctx.type = 'html';
+        ctx.body = deps.renderErrorPage({
+          status: ctx.status,
+          detail: out.error_description ?? out.error,
+          requestId: String(ctx.res.getHeader('x-request-id') ?? ''),
+        });
+      },
+    }),
+  );
+  // Our own headers say what the origin is, see `pinOrigin`; nothing from outside reaches these.
+  provider.proxy = true;
+  provider.on('server_error', (ctx, error) => {
+    factsOf(ctx).serverFault = error;
+    if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server fault');
+  });
+  provider.use(
+    tokenAnswer({
+      config: deps.config,
+      audiences: allowed,
+      factsOf,
+      record,
+      ...(deps.apiCa === undefined ? {} : { apiCa: deps.apiCa }),
+    }),
+  );
+  const handle = provider.callback();
+  const issuer = new URL(deps.config.publicUrl);
+
+  const serve = (req: IncomingMessage, res: ServerResponse): void => {
+    if (!res.hasHeader('x-request-id')) res.setHeader('x-request-id', randomUUID());
+    pinOrigin(req, issuer);
+    void handle(req, res);
+  };
+  return {
+    authorizations: createAuthorizations({
+      provider,
+      store: deps.store,
+      audiences: allowed,
+      pin: (req) => pinOrigin(req, issuer),
+    }),
+    handleWeb(req, res) {
+      withoutServerSession(req);
+      serve(req, res);
+    },
+    handleApi(req, res) {
+      // Only the endpoints of machines live here; a browser's authorization request belongs to the web listener.
+      const path = (req.url ?? '').split('?', 1)[0];
+      if (path !== '/-/oauth/token' && path !== '/-/oauth/revoke') {
+        res.writeHead(404, { 'content-type': 'application/json' });
+        res.end(JSON.stringify({ error: 'not_found', error_description: 'There is no such endpoint here.' }));
+        return;
+      }
+      req.url = (req.url ?? '').slice('/-'.length);
+      delete req.headers.cookie;
+      serve(req, res);
+    },
+  };
+}
+
+/**
+ * URLs in answers follow the Host and X-Forwarded headers in oidc-provider; an attacker who sets them would have links to
+ * a host of theirs. So they always say our issuer's origin.
+ */
+function pinOrigin(req: IncomingMessage, issuer: URL): void {
+  req.headers.host = issuer.host;
+  req.headers['x-forwarded-proto'] = issuer.protocol.slice(0, -1);
+  delete req.headers['x-forwarded-host'];
+  delete req.headers['x-forwarded-for'];
+}
+
+/**
+ * oidc-provider remembers who signed in last, and would ask to sign out when somebody else signs in from the same browser. Each of our
+ * sign-ins stands for itself, so its memory is never read back.
+ */
+function withoutServerSession(req: IncomingMessage): void {
+  const cookies = req.headers.cookie;
+  if (cookies === undefined) return;
+  const kept = cookies.split(/;\s*/).filter((cookie) => !/^(?:__Secure-)?portcullis_server(?:\.sig)?=/.test(cookie));
+  if (kept.length === 0) delete req.headers.cookie;
+  else req.headers.cookie = kept.join('; ');
+}
+
+const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
+  const { AuthorizationCode, RefreshToken } = ctx.oidc.entities;
+  return (RefreshToken ?? AuthorizationCode)?.grantId;
+};
+
+/** The account behind a token; at a refresh, after asking its provider. */
+function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
+  const recheck = createRecheck({ sessions: deps.store.sessions, providers: deps.providers, now: deps.now });
+  const record = tokenRecorder(deps);
+  return async (ctx: KoaContextWithOIDC, accountId: string, token?: unknown) => {
+    const account = { accountId, claims: () => ({ sub: accountId }) };
+    const session = (token as { grantId?: string } | undefined)?.grantId;
+    if (ctx.oidc.route !== 'token' || ctx.oidc.params?.['grant_type'] !== 'refresh_token' || session === undefined) {
+      return account;
+    }
+    const outcome = await recheck(session);
+    switch (outcome.kind) {
+      case 'same':
+        return account;
+      case 'changed':
+        record.identityChanged(ctx.req, outcome.record);
+        return account;
+      case 'gone':
+        factsOf(ctx).refusal = 'session_unknown';
+        return undefined;
+      case 'refused':
+        factsOf(ctx).refusal = outcome.reason;
+        factsOf(ctx).record = outcome.record;
+        await deps.gate.revoke({ target: { kind: 'session', session } });
+        return undefined;
+    }
+  };
+}
+
+/** Runs the mint for every access token; nothing else in the library may let one through. */
+function claimMinter(
+  deps: AuthorizationServerDeps,
+  allowed: ReturnType<typeof audiences>,
+  factsOf: (ctx: KoaContextWithOIDC) => TokenFacts,
+) {
+  return async (ctx: KoaContextWithOIDC, token: object) => {
+    const { kind, grantId, aud } = token as { kind?: string; grantId?: string; aud?: string | string[] };
+    if (kind !== 'AccessToken') return undefined;
+    const known = factsOf(ctx);
+    const audience = typeof aud === 'string' ? aud : '';
+    const thumbprint = certificateThumbprint(peerCertificate(ctx));
+    if (grantId === undefined || thumbprint === undefined) throw new errors.InvalidGrant('nothing to bind to');
+    const decision = await mint(
+      { sessions: deps.store.sessions, gate: deps.gate, audiences: allowed },
+      { session: grantId, audience, thumbprint },
+    );
+    if (decision.ok) {
+      known.record = decision.record;
+      known.audience = audience;
+      return { ...decision.claims };
+    }
+    known.refusal = decision.detail;
+    if (decision.reason === 'session_over') throw new errors.InvalidGrant(decision.detail);
+    throw new errors.InvalidTarget('You may not use this cluster. Ask your platform team for access.');
+  };
+}

@@ -1,0 +1,184 @@
+/**
+ * oidc-provider as this gate needs it. Each setting that is not the library's own stands beside its reason.
+ */
+import type { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import { errors, interactionPolicy, type Configuration, type JWKS, type KoaContextWithOIDC } from 'oidc-provider';
+import { PLUGIN_CLIENT_ID } from '../core/core.ts';
+import type { Config } from '../config/config.ts';
+import { SCOPE, type Audiences } from './audiences.ts';
+
+/** Seconds. Each no longer than the step it bridges. */
+const LIFE = {
+  /** Between the redirect to the plugin and its token request, both by machines. */
+  authorizationCode: 60,
+  /** A person at the provider's pages, perhaps looking for a second factor. */
+  interaction: 600,
+  /** oidc-provider's own browser session, which we do not use (see `withoutServerSession`). */
+  serverSession: 60,
+};
+
+export const ROUTES = {
+  authorization: '/oauth/authorize',
+  token: '/oauth/token',
+  revocation: '/oauth/revoke',
+  jwks: '/oauth/jwks',
+} as const;
+
+const WORDS = {
+  loginAgain: (publicUrl: string): string =>
+    `Unknown or newly added cluster. Run: portcullis login --server ${publicUrl}`,
+};
+
+export interface SettingsDeps {
+  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions'>;
+  readonly audiences: Audiences;
+  readonly jwks: JWKS;
+  readonly cookieKeys: readonly string[];
+  readonly adapter: NonNullable<Configuration['adapter']>;
+  readonly findAccount: NonNullable<Configuration['findAccount']>;
+  readonly extraTokenClaims: NonNullable<Configuration['extraTokenClaims']>;
+  readonly renderError: NonNullable<Configuration['renderError']>;
+  /** Of several granted audiences, the one that a token request without `resource` gets. */
+  readonly pickAudience: (ctx: KoaContextWithOIDC, granted: readonly string[]) => Promise<string>;
+  readonly discovery: Record<string, unknown>;
+}
+
+export function providerSettings(deps: SettingsDeps): Configuration {
+  const secure = deps.config.publicUrl.startsWith('https:');
+  const prefix = secure ? '__Secure-' : '';
+  const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true } as const;
+  return {
+    adapter: deps.adapter,
+    jwks: deps.jwks,
+    routes: ROUTES,
+    clients: [pluginClient],
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    clientAuthMethods: ['none'],
+    enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+    responseTypes: ['code'],
+    scopes: [],
+    claims: {},
+    extraParams: ['provider'],
+    clientBasedCORS: () => false,
+    cookies: {
+      keys: [...deps.cookieKeys],
+      names: {
+        session: `${prefix}portcullis_server`,
+        interaction: `${prefix}portcullis_interaction`,
+        resume: `${prefix}portcullis_resume`,
+      },
+      long: { ...cookie, path: ROUTES.authorization },
+      short: cookie,
+    },
+    ttl: {
+      AccessToken: deps.config.sessions.accessToken,
+      AuthorizationCode: LIFE.authorizationCode,
+      Grant: deps.config.sessions.absolute,
+      Interaction: LIFE.interaction,
+      RefreshToken: deps.config.sessions.absolute,
+      Session: LIFE.serverSession,
+    },
+    features: {
+      claimsParameter: { enabled: false },
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      introspection: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      userinfo: { enabled: false },
+      revocation: { enabled: true, allowedPolicy: mayRevoke },
+      mTLS: { enabled: true, certificateBoundAccessTokens: true, getCertificate: (ctx) => peerCertificate(ctx) },
+      resourceIndicators: resourceIndicators(deps),
+    },
+    interactions: { policy: alwaysSignIn(), url: (_ctx, interaction) => `/login/${interaction.uid}` },
+    loadExistingGrant: async (ctx) => {
+      const grantId = ctx.oidc.result?.consent?.grantId;
+      return grantId === undefined ? undefined : ctx.oidc.provider.Grant.find(grantId);
+    },
+    // A session of ours ends by our own rules, never because a browser forgot a cookie.
+    expiresWithSession: () => false,
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    // The default rotates bound tokens too; a refresh token that is worth nothing without its key need not rotate (DESIGN 7).
+    rotateRefreshToken: (ctx) => ctx.oidc.entities.RefreshToken?.isSenderConstrained() !== true,
+    revokeGrantPolicy: () => true,
+    findAccount: deps.findAccount,
+    extraTokenClaims: deps.extraTokenClaims,
+    renderError: deps.renderError,
+    discovery: deps.discovery,
+    pkce: { required: () => true },
+  };
+}
+
+const pluginClient = {
+  client_id: PLUGIN_CLIENT_ID,
+  client_name: 'kubectl',
+  application_type: 'native',
+  token_endpoint_auth_method: 'none',
+  // RFC 8252 §7.3: any port on the loopback address; `localhost` is left out because it can resolve elsewhere (§8.3).
+  redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+  tls_client_certificate_bound_access_tokens: true,
+} as const satisfies NonNullable<Configuration['clients']>[number] | Record<string, unknown>;
+
+/** Every authorization request means a sign-in at the provider: no memory of the last one, and no consent page for our own client. */
+function alwaysSignIn(): interactionPolicy.DefaultPolicy {
+  const policy = interactionPolicy.base();
+  policy
+    .get('login')
+    ?.checks.add(
+      new interactionPolicy.Check(
+        'fresh_sign_in',
+        'sign-in at the identity provider is required',
+        'login_required',
+        (ctx) => ctx.oidc.result?.login === undefined,
+      ),
+    );
+  policy.get('consent')?.checks.clear();
+  return policy;
+}
+
+function resourceIndicators(deps: SettingsDeps): NonNullable<Configuration['features']>['resourceIndicators'] {
+  const known = new Set(deps.audiences.all);
+  return {
+    enabled: true,
+    // Without `resource` an authorization request asks for everything there is; each mint then judges the one audience it is for.
+    defaultResource: async (ctx, _client, granted) =>
+      granted === undefined ? [...deps.audiences.all] : deps.pickAudience(ctx, granted),
+    useGrantedResource: () => true,
+    getResourceServerInfo: (_ctx, resource) => {
+      if (!known.has(resource)) throw new errors.InvalidTarget(WORDS.loginAgain(deps.config.publicUrl));
+      return {
+        scope: SCOPE,
+        audience: resource,
+        accessTokenTTL: deps.config.sessions.accessToken,
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'ES256' } },
+      };
+    },
+  };
+}
+
+/** The certificate of this very connection. Headers that claim one are ignored: whoever can reach the listener could set them. */
+export function peerCertificate(ctx: Pick<KoaContextWithOIDC, 'req'>): X509Certificate | undefined {
+  const socket = ctx.req.socket as TLSSocket;
+  return typeof socket.getPeerX509Certificate === 'function' ? socket.getPeerX509Certificate() : undefined;
+}
+
+/** RFC 7009 §2.1: only by the client it was issued to, and a bound token only with its key. */
+const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>['revocation']>['allowedPolicy']> = (
+  ctx,
+  client,
+  token,
+) => {
+  if (token.clientId !== client.clientId) return false;
+  const bound = (token as { 'x5t#S256'?: string })['x5t#S256'];
+  return bound === undefined || bound === certificateThumbprint(peerCertificate(ctx));
+};
+
+export function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {
+  return certificate === undefined
+    ? undefined
+    : Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
+}

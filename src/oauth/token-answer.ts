@@ -1,0 +1,81 @@
+/**
+ * What the token endpoint says beside RFC 6749: to a person who was let in, who they are here and which clusters are theirs; to
+ * one who was not, why in words that a terminal can show; and 503 where something that must be asked is away.
+ */
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Config } from '../config/config.ts';
+import { AppError } from '../core/errors.ts';
+import type { Audiences } from './audiences.ts';
+import type { TokenRecorder } from './record.ts';
+import type { TokenFacts } from './token-facts.ts';
+
+export interface TokenAnswerDeps {
+  readonly config: Pick<Config, 'publicUrl'>;
+  readonly audiences: Audiences;
+  readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
+  readonly record: TokenRecorder;
+  readonly apiCa?: string;
+}
+
+/** Our member of a token answer (RFC 6749 §5.1 lets a server add members). */
+interface PortcullisMember {
+  readonly session: { readonly id: string; readonly expiresAt: string };
+  readonly account: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  /** The cluster that the token is for; absent in a token for the admin API. */
+  readonly cluster?: string;
+  readonly clusters: readonly { readonly name: string; readonly server: string; readonly caData?: string }[];
+}
+
+type Body = Record<string, unknown> & { error?: string; error_description?: string };
+
+export function tokenAnswer(
+  deps: TokenAnswerDeps,
+): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
+  return async (ctx, next) => {
+    await next();
+    const facts = deps.factsOf(ctx);
+    if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
+    if (ctx.path !== '/oauth/token' || typeof ctx.body !== 'object' || ctx.body === null) return;
+    const body = ctx.body as Body;
+    if (body.error === 'invalid_grant') {
+      body.error_description =
+        'This session is over: it was signed out, ended by an administrator, or has expired. ' +
+        `Run: portcullis login --server ${deps.config.publicUrl}`;
+    }
+    if (ctx.status === 200 && facts.record !== undefined) {
+      body['portcullis'] = member(deps, facts);
+      deps.record.minted(ctx, facts);
+    } else if (body.error !== undefined) {
+      deps.record.refused(ctx, facts, body.error);
+    }
+  };
+}
+
+function member(deps: TokenAnswerDeps, facts: TokenFacts): PortcullisMember | undefined {
+  const { record, audience } = facts;
+  if (record === undefined) return undefined;
+  const cluster = audience === undefined ? undefined : deps.audiences.clusterOf(audience);
+  return {
+    session: { id: record.id, expiresAt: new Date(record.expiresAt * 1000).toISOString() },
+    account: record.account,
+    username: record.identity.username,
+    groups: record.identity.groups,
+    ...(cluster === undefined ? {} : { cluster: cluster.name }),
+    clusters: deps.audiences.clustersOf(record.identity).map(({ name, publicUrl }) => ({
+      name,
+      server: publicUrl,
+      ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),
+    })),
+  };
+}
+
+/** Store, gate or provider away: nothing was decided and nothing consumed, so the client may come again. */
+function unavailable(ctx: KoaContextWithOIDC, fault: AppError, deps: TokenAnswerDeps): void {
+  ctx.status = 503;
+  ctx.set('retry-after', '1');
+  if (ctx.accepts('json', 'html') === 'html' && ctx.method === 'GET') return;
+  ctx.body = { error: 'temporarily_unavailable', error_description: fault.message };
+  if (ctx.path === '/oauth/token') deps.record.refused(ctx, deps.factsOf(ctx), fault.reason);
+}

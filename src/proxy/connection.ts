@@ -1,0 +1,75 @@
+/**
+ * Client connections: what is known of one before any request on it, and the only way to reset it.
+ *
+ * A cut must reset. Measured on Node 24: after `tlsSocket.destroy()` the peer still reads what was queued, and the TLS socket's own
+ * `resetAndDestroy()` throws; only the TCP socket beneath it sends an RST. Node hands that socket out in `connection` and the TLS socket
+ * in `secureConnection`, so the two are paired here by the address they share.
+ */
+import { createHash } from 'node:crypto';
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+
+/** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
+export const KEEP_ALIVE_MS = 30_000;
+
+export interface ClientConnection {
+  /** IP address of the peer. */
+  readonly address: string;
+  /** SNI, lower case; undefined where the client sent none. */
+  readonly servername: string | undefined;
+  /** SHA-256 of the client certificate's DER form, base64url (RFC 8705 §3.1); undefined where none was presented. */
+  readonly thumbprint: string | undefined;
+  /** RST. Nothing that is queued goes out. */
+  reset(): void;
+}
+
+export class ConnectionTable {
+  readonly #raw = new Map<string, Socket>();
+  readonly #connections = new WeakMap<Duplex, ClientConnection>();
+
+  constructor(server: Server) {
+    server.on('connection', (socket: Socket) => this.#remember(socket));
+    server.on('secureConnection', (socket: TLSSocket) => this.#pair(socket));
+  }
+
+  /** Undefined where the socket beneath is not known: such a connection cannot be cut and must not be served. */
+  of(socket: Duplex): ClientConnection | undefined {
+    return this.#connections.get(socket);
+  }
+
+  #remember(socket: Socket): void {
+    const key = addressOf(socket);
+    this.#raw.set(key, socket);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.setNoDelay(true);
+    socket.once('close', () => {
+      if (this.#raw.get(key) === socket) this.#raw.delete(key);
+    });
+  }
+
+  #pair(socket: TLSSocket): void {
+    const raw = this.#raw.get(addressOf(socket));
+    if (raw === undefined) {
+      // Fail closed: what cannot be reset is not let in.
+      socket.destroy();
+      return;
+    }
+    // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
+    const certificate = socket.getPeerX509Certificate();
+    const servername = (socket as TLSSocket & { servername?: string | false }).servername;
+    this.#connections.set(socket, {
+      address: socket.remoteAddress ?? '',
+      servername: servername === undefined || servername === false ? undefined : servername.toLowerCase(),
+      thumbprint: certificate && createHash('sha256').update(certificate.raw).digest('base64url'),
+      reset: () => {
+        raw.resetAndDestroy();
+        socket.destroy();
+      },
+    });
+  }
+}
+
+const addressOf = (socket: Socket): string =>
+  `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;

@@ -1,0 +1,78 @@
+/**
+ * Keep-alive pools towards the API servers: two for each cluster.
+ *
+ * HTTP/1.1 only. undici's HTTP/2 joins two `Impersonate-Group` lines into one value, which would make up a group that nobody is in; it
+ * is turned off in words, whatever its default. Long-running requests have a pool of their own, because a pool looks for a free connection
+ * one by one and thousands of watches would make every short request wait for that.
+ */
+import type { Socket } from 'node:net';
+import { Client, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
+import type { ProxyTiming, UpstreamCluster } from './dependencies.ts';
+import { connectUpstream, parseServer } from './upstream-connect.ts';
+
+/** More at once would only queue in the API server's own priority and fairness. */
+const SHORT_CONNECTIONS = 256;
+/** API servers close idle connections after minutes; shorter here, so that it is hardly ever they who close first. */
+const KEEP_ALIVE_MS = 30_000;
+
+/** undici's options, with a place to learn which TCP socket the request goes out on. */
+export interface LinkedDispatch extends Dispatcher.DispatchOptions {
+  /** Called when a connection has been chosen. `socket` gives its TCP socket once the request has been started on it. */
+  readonly onConnection: (socket: () => Socket | undefined) => void;
+}
+
+/**
+ * One connection at a time, one request at a time on it. So from `onRequestStart` until its end, the client's TCP socket is the one that
+ * carries the request: the sound way to reach it, because undici itself hands out the TLS socket at most.
+ */
+class LinkedClient extends Client {
+  readonly #link: { raw: Socket | undefined };
+
+  constructor(origin: URL, options: Client.Options, link: { raw: Socket | undefined }) {
+    super(origin, options);
+    this.#link = link;
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    (options as Partial<LinkedDispatch>).onConnection?.(() => this.#link.raw);
+    return super.dispatch(options, handler);
+  }
+}
+
+export interface ClusterPools {
+  /** `https://host:port`. */
+  readonly origin: string;
+  /** `Host` towards the API server. */
+  readonly authority: string;
+  dispatch(options: LinkedDispatch, handler: Dispatcher.DispatchHandler, longRunning: boolean): void;
+  close(): Promise<void>;
+}
+
+export function createPools(cluster: UpstreamCluster, timing: ProxyTiming): ClusterPools {
+  const { origin, host, port } = parseServer(cluster.server);
+  const address = { host, port, ca: cluster.ca, connectMs: timing.connectMs };
+  const factory = (base: URL, options: object): Client => {
+    const link: { raw: Socket | undefined } = { raw: undefined };
+    const connect: Client.Options['connect'] = (_options, callback) => {
+      connectUpstream(address, (error, opened) => {
+        link.raw = opened?.raw;
+        if (error === null && opened !== undefined) callback(null, opened.tls);
+        else callback(error ?? new Error('no connection'), null);
+      });
+    };
+    return new LinkedClient(base, { ...options, connect, allowH2: false, pipelining: 1 }, link);
+  };
+  const pool = (connections: number | null): Pool =>
+    new Pool(origin, { connections, factory, allowH2: false, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS });
+  const short = pool(SHORT_CONNECTIONS);
+  const long = pool(null);
+  return {
+    origin,
+    authority: new URL(origin).host,
+    dispatch: (options, handler, longRunning) => void (longRunning ? long : short).dispatch(options, handler),
+    close: async () => {
+      await Promise.all([short.destroy(), long.destroy()]);
+    },
+  };
+}

@@ -1,0 +1,58 @@
+/**
+ * Follows the frames of a WebSocket in one direction (RFC 6455 §5.2), only to know whether the last byte that passed was the end of one:
+ * a close frame of ours may be put in only there. Payloads are skipped, never looked at.
+ */
+
+/** Longest header: 2 bytes, 8 of extended length, 4 of masking key. */
+const LONGEST_HEADER = 14;
+
+export class FrameBoundary {
+  readonly #header = Buffer.alloc(LONGEST_HEADER);
+  #headerLength = 0;
+  /** Bytes of the current frame's payload that have not passed yet. A double: 2^53 is far beyond any real frame. */
+  #payloadLeft = 0;
+  #closed = false;
+
+  /** True when a frame may be put in here: the last one has ended, and it was no close frame. */
+  get open(): boolean {
+    return this.#headerLength === 0 && this.#payloadLeft === 0 && !this.#closed;
+  }
+
+  take(chunk: Uint8Array): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#payloadLeft > 0) {
+        const passed = Math.min(this.#payloadLeft, chunk.length - at);
+        this.#payloadLeft -= passed;
+        at += passed;
+      } else {
+        this.#header[this.#headerLength] = chunk[at] ?? 0;
+        this.#headerLength += 1;
+        at += 1;
+        if (this.#headerLength === this.#neededHeader()) this.#endHeader();
+      }
+    }
+  }
+
+  #neededHeader(): number {
+    if (this.#headerLength < 2) return 2;
+    const second = this.#header[1] ?? 0;
+    const length = second & 0x7f;
+    return 2 + (length === 126 ? 2 : length === 127 ? 8 : 0) + ((second & 0x80) === 0 ? 0 : 4);
+  }
+
+  #endHeader(): void {
+    const length = (this.#header[1] ?? 0) & 0x7f;
+    if (length === 126) this.#payloadLeft = this.#header.readUInt16BE(2);
+    else if (length === 127) this.#payloadLeft = Number(this.#header.readBigUInt64BE(2));
+    else this.#payloadLeft = length;
+    this.#closed ||= ((this.#header[0] ?? 0) & 0x0f) === 0x8;
+    this.#headerLength = 0;
+  }
+}
+
+/** A server's close frame with status 1008, policy violation (RFC 6455 §7.4.1). @param reason at most 123 bytes of UTF-8 */
+export function policyClose(reason: string): Buffer {
+  const payload = Buffer.concat([Buffer.from([0x03, 0xf0]), Buffer.from(reason).subarray(0, 123)]);
+  return Buffer.concat([Buffer.from([0x88, payload.length]), payload]);
+}

@@ -1,0 +1,179 @@
+import { sameIdentity, type Account, type Identity } from '../../core/identity.ts';
+import { targets, type RevocationTarget } from '../../core/revocation.ts';
+import type { Clock } from '../clock.ts';
+import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
+import { sessionExists } from '../faults.ts';
+import { IDENTITY_CHANGE_KEPT_SECONDS } from '../lifetimes.ts';
+import type { MintOutcome, MintRefusal, NewSession, SessionRecord, SessionSecret, SessionStore } from '../store.ts';
+import { createJanitor } from './janitor.ts';
+import type { MemoryLog } from './log.ts';
+
+interface Session {
+  record: SessionRecord;
+  secret: SessionSecret;
+  /** Counts up with each session opened; pages go by it. */
+  readonly order: number;
+}
+
+interface Claim {
+  readonly holder: string;
+  readonly expiresAtMs: number;
+}
+
+interface Parts {
+  readonly clock: Clock;
+  /** Asked late, because the log ends sessions and sessions ask the log. */
+  readonly log: () => MemoryLog;
+  readonly dropArtefacts: (session: string) => void;
+}
+
+export class MemorySessions implements SessionStore {
+  readonly #parts: Parts;
+  readonly #sessions = new Map<string, Session>();
+  readonly #claims = new Map<string, Claim>();
+  readonly #tidySessions: () => void;
+  readonly #tidyClaims: () => void;
+  #opened = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#tidySessions = createJanitor(
+      this.#sessions,
+      ({ record }) => this.#pastAnEnd(record),
+      (id) => this.#end(id),
+    );
+    this.#tidyClaims = createJanitor(
+      this.#claims,
+      (claim) => parts.clock.now() >= claim.expiresAtMs,
+      (id) => this.#claims.delete(id),
+    );
+  }
+
+  async open(session: NewSession, secret: SessionSecret): Promise<MintOutcome> {
+    this.#tidySessions();
+    if (this.#sessions.has(session.id)) throw sessionExists();
+    const record = structuredClone({ ...session, version: 1, lastUsedAt: session.createdAt });
+    const ahead = session.startedAt.number > this.#parts.log().place.number;
+    const reason = ahead ? 'epoch_changed' : this.#refusal(record);
+    if (reason !== undefined) return { ok: false, reason };
+    this.#opened += 1;
+    this.#sessions.set(session.id, { record, secret: structuredClone(secret), order: this.#opened });
+    return this.#granted(record);
+  }
+
+  async mint(id: string, { thumbprint }: { readonly thumbprint?: string }): Promise<MintOutcome> {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return { ok: false, reason: 'session_unknown' };
+    const reason = this.#refusal(session.record);
+    if (reason !== undefined) return { ok: false, reason };
+    const bound = session.record.thumbprint;
+    // Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
+    if (bound !== undefined && bound !== thumbprint) return { ok: false, reason: 'certificate_mismatch' };
+    const binding = thumbprint === undefined ? {} : { thumbprint };
+    session.record = { ...session.record, lastUsedAt: this.#seconds(), ...binding };
+    return this.#granted(session.record);
+  }
+
+  async read(id: string): Promise<SessionRecord | undefined> {
+    return structuredClone(this.#live(id)?.record);
+  }
+
+  async readSecret(id: string): Promise<SessionSecret | undefined> {
+    return structuredClone(this.#live(id)?.secret);
+  }
+
+  async update(
+    id: string,
+    change: { readonly identity: Identity; readonly secret: SessionSecret },
+  ): Promise<SessionRecord | undefined> {
+    const session = this.#live(id);
+    if (session === undefined) return undefined;
+    session.secret = structuredClone(change.secret);
+    if (!sameIdentity(session.record.identity, change.identity)) {
+      const identity = structuredClone(change.identity);
+      session.record = { ...session.record, identity, version: session.record.version + 1 };
+      const until = this.#seconds() + IDENTITY_CHANGE_KEPT_SECONDS;
+      this.#parts.log().write({ kind: 'identity-changed', session: id }, until);
+    }
+    return structuredClone(session.record);
+  }
+
+  async list(query: { readonly account?: Account; readonly cursor?: string; readonly limit: number }): Promise<{
+    readonly sessions: readonly SessionRecord[];
+    readonly cursor?: string;
+  }> {
+    const before = query.cursor === undefined ? Infinity : decodeCursor(query.cursor);
+    const size = pageSize(query.limit);
+    const page = [...this.#sessions.values()]
+      .filter(({ order, record }) => order < before && (query.account ?? record.account) === record.account)
+      .filter(({ record }) => this.#refusal(record) === undefined)
+      .toSorted((left, right) => right.order - left.order)
+      .slice(0, size + 1);
+    const shown = page.slice(0, size);
+    const last = shown.at(-1);
+    return {
+      sessions: shown.map(({ record }) => structuredClone(record)),
+      ...(page.length > size && last !== undefined ? { cursor: encodeCursor(last.order) } : {}),
+    };
+  }
+
+  async count(): Promise<number> {
+    return [...this.#sessions.values()].filter(({ record }) => this.#refusal(record) === undefined).length;
+  }
+
+  async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {
+    this.#tidyClaims();
+    const now = this.#parts.clock.now();
+    const claim = this.#claims.get(id);
+    if (claim !== undefined && claim.holder !== holder && now < claim.expiresAtMs) return false;
+    this.#claims.set(id, { holder, expiresAtMs: now + ttlSeconds * 1000 });
+    return true;
+  }
+
+  async releaseRecheck(id: string, holder: string): Promise<void> {
+    if (this.#claims.get(id)?.holder === holder) this.#claims.delete(id);
+  }
+
+  /** Ends what the target covers, within the caller's tick. @returns how many of them were alive */
+  endCovered(target: RevocationTarget): number {
+    let ended = 0;
+    for (const { record } of this.#sessions.values()) {
+      if (!targets(target, { session: record.id, account: record.account, provider: record.provider })) continue;
+      if (!this.#pastAnEnd(record)) ended += 1;
+      this.#end(record.id);
+    }
+    // Artefacts may have been saved although the session's record never came.
+    if (target.kind === 'session') this.#end(target.session);
+    return ended;
+  }
+
+  #refusal(record: SessionRecord): MintRefusal | undefined {
+    const log = this.#parts.log();
+    if (record.startedAt.epoch !== log.place.epoch) return 'epoch_changed';
+    if (log.watermarks.covers(record.account, record.provider, record.startedAt.number)) return 'session_revoked';
+    return this.#pastAnEnd(record) ? 'session_expired' : undefined;
+  }
+
+  #pastAnEnd(record: SessionRecord): boolean {
+    return this.#seconds() >= Math.min(record.expiresAt, record.lastUsedAt + record.idleSeconds);
+  }
+
+  #live(id: string): Session | undefined {
+    const session = this.#sessions.get(id);
+    return session !== undefined && this.#refusal(session.record) === undefined ? session : undefined;
+  }
+
+  #granted(record: SessionRecord): MintOutcome {
+    return { ok: true, position: this.#parts.log().place, record: structuredClone(record) };
+  }
+
+  #end(id: string): void {
+    this.#sessions.delete(id);
+    this.#claims.delete(id);
+    this.#parts.dropArtefacts(id);
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#parts.clock.now() / 1000);
+  }
+}

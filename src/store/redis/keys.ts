@@ -1,0 +1,41 @@
+import { createHash } from 'node:crypto';
+
+import type { ArtefactKind } from '../store.ts';
+
+/**
+ * What stands for a secret or a person in a key: SHA-256, base64url. Who reads Redis learns no code, token or account from it.
+ */
+export const digest = (value: string): string => createHash('sha256').update(value).digest('base64url');
+
+/** Every key begins with one hash tag, so that all of them live on one node and one script may touch them together. */
+export interface Keys {
+  /** `{prefix}:`, the one key that scripts are given; they derive the rest. */
+  readonly base: string;
+  artefact(kind: ArtefactKind, id: string): string;
+  uid(kind: ArtefactKind, uid: string): string;
+  userCode(kind: ArtefactKind, userCode: string): string;
+  /** The set of a session's artefacts. */
+  artefactsOf(session: string): string;
+  /** Places that sealed values are bound to. */
+  readonly sealedEntry: string;
+  sealedRecord(sessionDigest: string): string;
+  sealedSecret(sessionDigest: string): string;
+}
+
+/** @throws RangeError for a prefix that would break the hash tag */
+export function createKeys(prefix: string): Keys {
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(prefix)) {
+    throw new RangeError('store.redis.prefix may hold letters, digits, dot, dash and underscore, at most 64 of them');
+  }
+  const base = `{${prefix}}:`;
+  return {
+    base,
+    artefact: (kind, id) => `${base}artefact:${kind}:${digest(id)}`,
+    uid: (kind, uid) => `${base}uid:${kind}:${digest(uid)}`,
+    userCode: (kind, userCode) => `${base}code:${kind}:${digest(userCode)}`,
+    artefactsOf: (session) => `${base}of:${digest(session)}`,
+    sealedEntry: `${base}log`,
+    sealedRecord: (sessionDigest) => `${base}session:${sessionDigest}#record`,
+    sealedSecret: (sessionDigest) => `${base}session:${sessionDigest}#secret`,
+  };
+}

@@ -1,0 +1,83 @@
+import { ARTEFACTS, script } from './head.ts';
+
+/** ARGV from 5: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the session, uid name, code name or ''. */
+export const saveArtefact = script(
+  'save-artefact',
+  `
+local key, exp, ttl, payload, of, uid, code = unpack(ARGV, 5)
+local before = live_artefact(key)
+drop_artefact(key)
+redis.call('HSET', key, 'ep', id, 'exp', exp, 'p', payload)
+-- What has been used once stays used, however often it is saved again.
+if before and before[4] then redis.call('HSET', key, 'c', before[4]) end
+redis.call('EXPIRE', key, ttl)
+if of ~= '' then
+  redis.call('HSET', key, 'of', of)
+  redis.call('SADD', of, key)
+  if redis.call('TTL', of) < tonumber(ttl) then redis.call('EXPIRE', of, ttl) end
+end
+if uid ~= '' then
+  redis.call('HSET', key, 'uid', uid)
+  redis.call('SET', uid, key, 'EX', ttl)
+end
+if code ~= '' then
+  redis.call('HSET', key, 'code', code)
+  redis.call('SET', code, key, 'EX', ttl)
+end
+return {'OK'}
+`,
+  { with: [ARTEFACTS], stores: true },
+);
+
+/** ARGV 5: key. */
+export const findArtefact = script(
+  'find-artefact',
+  `
+local f = live_artefact(ARGV[5])
+if not f then return {'NONE'} end
+return {'OK', ARGV[5], f[3], f[4] or ''}
+`,
+  { with: [ARTEFACTS] },
+);
+
+/** ARGV 5: a name (uid or user code), 6: the field in which the artefact says that name itself. */
+export const findArtefactByName = script(
+  'find-artefact-by-name',
+  `
+local key = redis.call('GET', ARGV[5])
+local f = key and live_artefact(key)
+if not f or redis.call('HGET', key, ARGV[6]) ~= ARGV[5] then return {'NONE'} end
+return {'OK', key, f[3], f[4] or ''}
+`,
+  { with: [ARTEFACTS] },
+);
+
+/** Exactly one of any number of racing callers gets 1. ARGV 5: key. */
+export const consumeArtefact = script(
+  'consume-artefact',
+  `
+if not live_artefact(ARGV[5]) then return {'OK', 0} end
+return {'OK', redis.call('HSETNX', ARGV[5], 'c', seconds)}
+`,
+  { with: [ARTEFACTS] },
+);
+
+/** Reads and deletes in one. ARGV 5: key. */
+export const takeArtefact = script(
+  'take-artefact',
+  `
+local f = live_artefact(ARGV[5])
+drop_artefact(ARGV[5])
+if not f then return {'NONE'} end
+return {'OK', ARGV[5], f[3], f[4] or ''}
+`,
+  { with: [ARTEFACTS] },
+);
+
+/** ARGV 5: key. */
+export const destroyArtefact = script('destroy-artefact', `drop_artefact(ARGV[5]) return {'OK'}`, { with: [ARTEFACTS] });
+
+/** ARGV 5: the set of a session's artefacts. */
+export const destroyArtefactsOf = script('destroy-artefacts-of', `drop_artefacts_of(ARGV[5]) return {'OK'}`, {
+  with: [ARTEFACTS],
+});

@@ -1,0 +1,149 @@
+import { ARTEFACTS, LOG, script, SESSIONS } from './head.ts';
+
+const JUDGE = [ARTEFACTS, SESSIONS];
+
+/**
+ * ARGV from 5: session digest, account digest, provider, epoch and number where the sign-in started, absolute end (s), idle
+ * seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret.
+ */
+export const openSession = script(
+  'open-session',
+  `
+local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret = unpack(ARGV, 5)
+local key = P .. 'session:' .. hash
+-- A place of an earlier life, or one that this life has not reached: the sign-in began elsewhere.
+if epoch ~= id or tonumber(started) > n then return {'NO', 'epoch_changed'} end
+-- Somebody may stand at the provider's page while the account is revoked.
+if covered(acc, prov, tonumber(started)) then return {'NO', 'session_revoked'} end
+local last = math.min(tonumber(exp), tonumber(created) + tonumber(idle))
+if seconds >= last then return {'NO', 'session_expired'} end
+if redis.call('HGET', key, 'ep') == id then return {'EXISTS'} end
+redis.call('DEL', key)
+
+local seq = redis.call('INCR', P .. 'seq')
+redis.call('HSET', key, 'ep', id, 'acc', acc, 'prov', prov, 'sn', started, 'exp', exp, 'idle', idle, 'lu', created,
+  'v', 1, 'r', record, 'x', secret, 'seq', seq)
+redis.call('EXPIRE', key, ttl)
+redis.call('ZADD', P .. 'sessions', seq, hash)
+redis.call('ZADD', P .. 'ends', last, hash)
+redis.call('ZADD', P .. 'ends:' .. prov, last, hash)
+redis.call('SADD', P .. 'providers', prov)
+redis.call('ZADD', P .. 'account:' .. acc, seq, hash)
+if redis.call('TTL', P .. 'account:' .. acc) < tonumber(ttl) then redis.call('EXPIRE', P .. 'account:' .. acc, ttl) end
+
+-- Each session opened clears up to ten that have ended, so that the indexes stay as small as what is alive.
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'ends', '-inf', seconds, 'LIMIT', 0, 10)) do end_session(old) end
+redis.call('ZREMRANGEBYSCORE', P .. 'ends:' .. prov, '-inf', seconds)
+return {'OK', id, n, session(hash)}
+`,
+  { with: JUDGE, stores: true },
+);
+
+/** ARGV 5: session digest, 6: thumbprint or ''. */
+export const mintSession = script(
+  'mint-session',
+  `
+local hash, thumbprint = ARGV[5], ARGV[6]
+local f, why = session(hash)
+if not f then return {'NO', why} end
+-- Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
+if f[9] ~= '' and f[9] ~= thumbprint then return {'NO', 'certificate_mismatch'} end
+local key = P .. 'session:' .. hash
+redis.call('HSET', key, 'lu', seconds)
+if thumbprint ~= '' then redis.call('HSET', key, 'tp', thumbprint) end
+local last = math.min(tonumber(f[5]), seconds + tonumber(f[6]))
+redis.call('ZADD', P .. 'ends', 'XX', last, hash)
+redis.call('ZADD', P .. 'ends:' .. f[3], 'XX', last, hash)
+return {'OK', id, n, session(hash)}
+`,
+  { with: JUDGE },
+);
+
+/** ARGV 5: session digest. */
+export const readSession = script(
+  'read-session',
+  `
+local f, why = session(ARGV[5])
+if not f then return {'NO', why} end
+return {'OK', id, n, f}
+`,
+  { with: JUDGE },
+);
+
+/**
+ * ARGV from 5: session digest, the version that the caller read, sealed secret, then sealed record or '' where the identity is the
+ * same, sealed entry, the entry's until (s), longest log.
+ */
+export const updateSession = script(
+  'update-session',
+  `
+local hash, version, secret, record, entry, till, longest = unpack(ARGV, 5)
+local f, why = session(hash)
+if not f then return {'NO', why} end
+-- Somebody else's re-check came between: the caller reads again.
+if f[8] ~= version then return {'STALE'} end
+local key = P .. 'session:' .. hash
+redis.call('HSET', key, 'x', secret)
+if record ~= '' then
+  redis.call('HSET', key, 'r', record, 'v', tonumber(version) + 1)
+  append_entry(till, entry, false, longest)
+end
+return {'OK', id, n, session(hash)}
+`,
+  { with: [...JUDGE, LOG] },
+);
+
+/**
+ * ARGV 5: account digest or '', 6: order number below which to begin or '', 7: how many. Looks at a bounded number of index
+ * entries in one go and removes what has ended on the way; 'MORE' says that the caller should go on from the number given.
+ */
+export const listSessions = script(
+  'list-sessions',
+  `
+local index = ARGV[5] == '' and P .. 'sessions' or P .. 'account:' .. ARGV[5]
+local below = ARGV[6] == '' and '+inf' or '(' .. ARGV[6]
+local batch = redis.call('ZREVRANGEBYSCORE', index, below, '-inf', 'WITHSCORES', 'LIMIT', 0, 200)
+local found, last = {}, ''
+for i = 1, #batch, 2 do
+  last = batch[i + 1]
+  local f, why = session(batch[i])
+  if f then
+    found[#found + 1] = {batch[i], f}
+    if #found == tonumber(ARGV[7]) then break end
+  elseif why ~= 'session_revoked' then
+    end_session(batch[i])
+    redis.call('ZREM', index, batch[i])
+  end
+end
+return {(#batch == 400) and 'MORE' or 'OK', last, found}
+`,
+  { with: JUDGE },
+);
+
+/** Every session has one place in \`ends\`, scored by the second in which it ends. */
+export const countSessions = script('count-sessions', `return {'OK', redis.call('ZCOUNT', P .. 'ends', '(' .. seconds, '+inf')}`);
+
+/** ARGV from 5: session digest, holder, until (ms), TTL for cleaning up (s). */
+export const claimRecheck = script(
+  'claim-recheck',
+  `
+local hash, holder, till, ttl = unpack(ARGV, 5)
+local key = P .. 'recheck:' .. hash
+local f = redis.call('HMGET', key, 'holder', 'until')
+if f[1] and f[1] ~= holder and tonumber(f[2]) > now then return {'OK', 0} end
+redis.call('HSET', key, 'holder', holder, 'until', till)
+redis.call('EXPIRE', key, ttl)
+return {'OK', 1}
+`,
+  { stores: true },
+);
+
+/** ARGV 5: session digest, 6: holder. Only who holds it lets go. */
+export const releaseRecheck = script(
+  'release-recheck',
+  `
+local key = P .. 'recheck:' .. ARGV[5]
+if redis.call('HGET', key, 'holder') == ARGV[6] then redis.call('DEL', key) end
+return {'OK'}
+`,
+);

@@ -1,0 +1,54 @@
+import { CompactEncrypt, compactDecrypt } from 'jose';
+
+/** Keys that payloads are sealed with. `all` holds `current` too, and those that may still have sealed something. */
+export interface SealingKeys {
+  readonly current: { readonly kid: string; readonly key: Uint8Array };
+  /** By `kid`; 32 bytes each (A256GCM). */
+  readonly all: ReadonlyMap<string, Uint8Array>;
+}
+
+export interface Sealer {
+  /** @param context where the value will stand; it opens nowhere else */
+  seal(value: unknown, context: string): Promise<string>;
+  /** The value, or undefined when it was not sealed by us for this place. Never throws. */
+  open(sealed: string, context: string): Promise<unknown>;
+}
+
+const KEY_BYTES = 32;
+
+/**
+ * Compact JWE (RFC 7516), `dir` with `A256GCM`. The place is in the protected header, which GCM authenticates: a blob that
+ * somebody moved from one key to another in Redis does not open there.
+ *
+ * @throws RangeError for a key that is not 32 bytes long
+ */
+export function createSealer(keys: SealingKeys): Sealer {
+  for (const key of [keys.current.key, ...keys.all.values()]) {
+    if (key.byteLength !== KEY_BYTES) throw new RangeError(`a sealing key has ${KEY_BYTES} bytes, not ${key.byteLength}`);
+  }
+  const byKid = new Map([...keys.all, [keys.current.kid, keys.current.key]]);
+
+  return {
+    seal: (value, ctx) =>
+      new CompactEncrypt(new TextEncoder().encode(JSON.stringify(value)))
+        .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', kid: keys.current.kid, ctx })
+        .encrypt(keys.current.key),
+    async open(sealed, ctx) {
+      try {
+        const { plaintext, protectedHeader } = await compactDecrypt(
+          sealed,
+          ({ kid }) => {
+            const key = byKid.get(kid ?? '');
+            if (key === undefined) throw new Error('unknown sealing key');
+            return key;
+          },
+          { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] },
+        );
+        return protectedHeader['ctx'] === ctx ? (JSON.parse(new TextDecoder().decode(plaintext)) as unknown) : undefined;
+      } catch {
+        // Whatever is wrong with it, it is not ours: the caller treats it as absent and reports it.
+        return undefined;
+      }
+    },
+  };
+}

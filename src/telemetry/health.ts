@@ -1,0 +1,98 @@
+/** Health: named checks, and whether this process lives and is ready to serve. */
+
+/** What is wrong, in words for an operator and without secrets; undefined when all is well. Throwing counts as wrong. */
+export type HealthCheck = () => string | undefined | Promise<string | undefined>;
+
+export interface CheckResult {
+  readonly name: string;
+  readonly problem?: string;
+}
+
+export interface HealthReport {
+  readonly ok: boolean;
+  readonly checks: readonly CheckResult[];
+}
+
+export interface Health {
+  /**
+   * Adds a check to readiness, and to liveness too where `live` says so. Only what a restart would mend belongs to liveness: a store
+   * that is away must not have every replica killed.
+   */
+  add(name: string, check: HealthCheck, options?: { readonly live?: boolean }): void;
+  /** Readiness fails from now on, so that no new traffic comes; liveness is untouched. There is no way back. */
+  drain(): void;
+  ready(): Promise<HealthReport>;
+  live(): Promise<HealthReport>;
+}
+
+/** A probe waits about as long; a check that hangs is a check that fails. */
+export const CHECK_TIMEOUT_MS = 1000;
+
+interface NamedCheck {
+  readonly name: string;
+  readonly live: boolean;
+  /** Resolves with the problem; never rejects. */
+  readonly run: () => Promise<string | undefined>;
+}
+
+/**
+ * Makes an empty registry; `ping` is always in it and always well.
+ * @param options.timeoutMs milliseconds after which a check counts as failed
+ */
+export function createHealth(options: { readonly timeoutMs?: number } = {}): Health {
+  const timeoutMs = options.timeoutMs ?? CHECK_TIMEOUT_MS;
+  const checks: NamedCheck[] = [{ name: 'ping', live: true, run: async () => undefined }];
+  let draining = false;
+
+  async function report(relevant: readonly NamedCheck[]): Promise<HealthReport> {
+    const results = await Promise.all(
+      relevant.map(async ({ name, run }): Promise<CheckResult> => {
+        const problem = await run();
+        return problem === undefined ? { name } : { name, problem };
+      }),
+    );
+    return { ok: results.every((result) => result.problem === undefined), checks: results };
+  }
+
+  return {
+    add(name, check, { live = false } = {}) {
+      if (checks.some((other) => other.name === name)) throw new TypeError(`there is a health check ${name} already`);
+      checks.push({ name, live, run: shared(() => withLimit(check, timeoutMs)) });
+    },
+    drain() {
+      draining = true;
+    },
+    async ready() {
+      const { ok, checks: results } = await report(checks);
+      const shutdown = draining ? { name: 'shutdown', problem: 'this replica is shutting down' } : { name: 'shutdown' };
+      return { ok: ok && !draining, checks: [...results, shutdown] };
+    },
+    live: () => report(checks.filter((check) => check.live)),
+  };
+}
+
+/** Probes that come while a check still runs share its outcome, so that a hanging store is not asked ever more often. */
+function shared(run: () => Promise<string | undefined>): () => Promise<string | undefined> {
+  let running: Promise<string | undefined> | undefined;
+  return () => {
+    running ??= run().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
+}
+
+async function withLimit(check: HealthCheck, timeoutMs: number): Promise<string | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<string>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, `no answer within ${timeoutMs} ms`);
+  });
+  try {
+    return await Promise.race([Promise.resolve().then(check), limit]);
+  } catch {
+    // An error's text may quote an address or a secret; the room that failed has logged it.
+    return 'reason withheld';
+  } finally {
+    clearTimeout(timer);
+  }
+}

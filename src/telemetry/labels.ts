@@ -1,0 +1,45 @@
+/** Bounded labels: what an outsider can influence must not become a time series without end. */
+import { STATUS_CODES } from 'node:http';
+
+export const OTHER = 'other';
+
+/** Kubernetes verbs; a non-resource request has the lower-cased method as its verb. */
+const VERBS: ReadonlySet<string> = new Set([
+  'get',
+  'list',
+  'watch',
+  'create',
+  'update',
+  'patch',
+  'delete',
+  'deletecollection',
+  'post',
+  'put',
+  'head',
+  'options',
+]);
+
+export const verbLabel = (verb: string): string => (VERBS.has(verb) ? verb : OTHER);
+
+/** A registered HTTP status code; `other` for anything else, such as a request that was cut before it had one. */
+export const codeLabel = (code: number): string => (STATUS_CODES[code] === undefined ? OTHER : String(code));
+
+/** What a value of our own making looks like: a configured name or a reason in snake_case or kebab-case. */
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
+
+/** More than any installation has clusters or any list of ours has reasons. */
+const MOST_VALUES = 100;
+
+/**
+ * Folds to `other` whatever is not in `known`; without a list, what does not look like a name, and every name after the first hundred.
+ */
+export function boundedLabel(known?: readonly string[]): (value: string) => string {
+  const seen = new Set(known);
+  const isOpen = known === undefined;
+  return (value) => {
+    if (seen.has(value)) return value;
+    if (!isOpen || seen.size >= MOST_VALUES || !NAME.test(value)) return OTHER;
+    seen.add(value);
+    return value;
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * Signing in at these pages themselves. Threat: login CSRF, that is, somebody makes your browser finish their sign-in and you work
+ * as them; so the browser that finishes must hold the cookie of the browser that began.
+ */
+import { createHash } from 'node:crypto';
+import { Router, type RequestHandler } from 'express';
+import { BROWSER_CLIENT } from '../core/core.ts';
+import { parameter, queryOf, seeOther, sendPage } from './answer.ts';
+import type { BrowserSessions } from './browser-session.ts';
+import { choosePage } from './choose-page.ts';
+import { browserCookie, newCookieValue, type BrowserCookie } from './cookies.ts';
+import type { WebDeps } from './deps.ts';
+import { sendTooMany } from './error-page.ts';
+import { html } from './html.ts';
+import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from './journey.ts';
+import type { RateLimit } from './rate-limit.ts';
+import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from './sign-in.ts';
+import { visitOf } from './visit.ts';
+
+/** Only these; a return address as a URL would be an open redirect. */
+const landing = (to: unknown): 'me' | 'admin' => (to === 'admin' ? 'admin' : 'me');
+
+const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
+
+/** `/` for somebody who is signed out, and `/login`. */
+export function welcome(deps: WebDeps): RequestHandler {
+  return (req, res) => {
+    const signedOut = req.query['signed-out'] !== undefined;
+    const body = choosePage({
+      heading: 'Portcullis',
+      lead: html`The gate in front of your Kubernetes clusters. Sign in to see your sessions and to get a kubeconfig.`,
+      providers: [...deps.providers.keys()],
+      start: `/login/start?to=${landing(req.query['to'])}&`,
+      notice: signedOut ? 'You are signed out here.' : undefined,
+    });
+    sendPage(res, 200, { title: 'Sign in', narrow: true, body });
+  };
+}
+
+function start(deps: WebDeps, cookie: BrowserCookie, limit: RateLimit): RequestHandler {
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const provider = parameter(req.query['provider']);
+    const path = '/login/start';
+    const wait = limit.take(visit.address);
+    if (wait > 0) {
+      recordTooMany(deps, visit, path);
+      return sendTooMany(res, visit, wait);
+    }
+    await signInStep(deps, visit, { path, provider }, async () => {
+      // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
+      const value = cookie.read(req) ?? newCookieValue();
+      const way: Way = { for: 'browser', browser: hashOf(value), to: landing(req.query['to']) };
+      const url = await beginJourney(deps, visit, { provider, way });
+      cookie.set(res, value, JOURNEY_SECONDS);
+      seeOther(res, url.href);
+    });
+  };
+}
+
+function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const state = parameter(req.query['state']);
+    const provider = (await findJourney(deps, state).catch(() => undefined))?.provider;
+    await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
+      const value = cookie.read(req);
+      const isOwn = (way: Way): boolean =>
+        way.for === 'browser' && value !== undefined && way.browser === hashOf(value);
+      const journey = await takeJourney(deps, state, isOwn);
+      const client = BROWSER_CLIENT;
+      const session = await openSession(deps, visit, { journey, query: queryOf(req.originalUrl), client });
+      await orEnd(deps, session, () => browsers.begin(res, session));
+      recordSignIn(deps, visit, session, client);
+      seeOther(res, journey.way.for === 'browser' && journey.way.to === 'admin' ? '/admin' : '/me');
+    });
+  };
+}
+
+/** `/`, `/login`, `/login/start`, `/login/finish`. Mount before the OAuth clients' `/login/:uid`. */
+export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: RateLimit): Router {
+  const cookie = browserCookie(deps.config.publicUrl, 'portcullis-sign-in');
+  const router = Router({ caseSensitive: true, strict: true });
+  const page = welcome(deps);
+  router.get('/', async (req, res, next) => {
+    const person = await browsers.current(req);
+    if (person !== undefined) return seeOther(res, '/me');
+    await page(req, res, next);
+  });
+  router.get('/login', page);
+  router.get('/login/start', start(deps, cookie, limit));
+  router.get('/login/finish', finish(deps, cookie, browsers));
+  return router;
+}

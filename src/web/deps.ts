@@ -1,0 +1,83 @@
+/**
+ * What the web room is given. main.ts hands in the real things; the room itself builds no connection and reads no file but its
+ * own assets.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AuditTrail } from '../audit/audit.ts';
+import type { Config } from '../config/config.ts';
+import type { Caller } from '../core/credential.ts';
+import type { Result } from '../core/result.ts';
+import type { IdentityProviders } from '../idp/idp.ts';
+import type { Gate } from '../revocation/revocation.ts';
+import type { Store } from '../store/store.ts';
+
+/** The parts of the configuration that pages and the admin API need. */
+export type WebConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits'>;
+
+/** An authorization request of an OAuth client that waits for its person. Same shape as room `oauth` spells it. */
+export interface PendingAuthorization {
+  readonly uid: string;
+  readonly clientId: string;
+  readonly clientName: string;
+  /** Not yet checked. */
+  readonly providerHint?: string;
+}
+
+/** The seam to our authorization server. The two rooms never import each other, so the shape is declared on both sides. */
+export interface Authorizations {
+  /** Throws `AppError` `sign_in_expired` when unknown, too old, or without the cookie of the browser that began it. */
+  pending(req: IncomingMessage, res: ServerResponse): Promise<PendingAuthorization>;
+  grant(
+    req: IncomingMessage,
+    res: ServerResponse,
+    session: { readonly id: string; readonly account: string },
+  ): Promise<void>;
+  refuse(
+    req: IncomingMessage,
+    res: ServerResponse,
+    error: { readonly error: string; readonly description: string },
+  ): Promise<void>;
+}
+
+/** As pino has it. */
+export interface Logger {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+export type SignInOutcome = 'ok' | 'refused' | 'unavailable';
+
+export interface WebMetrics {
+  /** `provider` is a configured name, or `unknown`. */
+  signIn(provider: string, outcome: SignInOutcome): void;
+}
+
+/** Checks an access token as the data plane does. `reason` is for the record only. */
+export type Authenticate = (request: {
+  readonly token: string;
+  readonly audience: string;
+  /** SHA-256 of the connection's client certificate, base64url. */
+  readonly thumbprint: string | undefined;
+}) => Promise<Result<Caller, string>>;
+
+export interface WebDeps {
+  readonly config: WebConfig;
+  readonly store: Pick<Store, 'artefacts' | 'sessions'>;
+  readonly providers: IdentityProviders;
+  readonly authorizations: Authorizations;
+  readonly gate: Pick<Gate, 'position' | 'fenced' | 'check' | 'revoke' | 'answer'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  readonly logger: Logger;
+  readonly metrics: WebMetrics;
+  /** Milliseconds since the epoch. */
+  readonly clock: { now(): number };
+  readonly authenticate: Authenticate;
+  /** Serves `/oauth/…` and `/.well-known/…`; sees the request before anything of ours has read its body. */
+  readonly oauthHandler: (req: IncomingMessage, res: ServerResponse) => void;
+  /** PEM of the CA that a kubeconfig should trust for the api listener; undefined: the system's. */
+  readonly apiCa?: () => string | undefined;
+}
+
+/** Epoch seconds, the unit of everything that is stored. */
+export const nowSeconds = (deps: Pick<WebDeps, 'clock'>): number => Math.floor(deps.clock.now() / 1000);

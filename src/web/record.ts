@@ -1,0 +1,38 @@
+/**
+ * From what happened in the web room to a line in the record.
+ */
+import { gateEvent, type GateEventName } from '../core/audit-event.ts';
+import type { Account, Identity } from '../core/identity.ts';
+import type { WebDeps } from './deps.ts';
+import type { Visit } from './visit.ts';
+
+export interface Happening {
+  readonly event: GateEventName;
+  /** A path without its query: queries carry codes and states. */
+  readonly path: string;
+  /** HTTP status that the caller saw. */
+  readonly code: number;
+  readonly reason?: string;
+  readonly provider?: string;
+  readonly details?: Readonly<Record<string, string>>;
+  /** Who it is about, where that is not the visit's own actor. */
+  readonly about?: { readonly identity: Identity; readonly account: Account; readonly session?: string };
+}
+
+/** Writes one event; who the visitor is comes from the visit. */
+export function record(deps: Pick<WebDeps, 'audit' | 'clock'>, visit: Visit, happening: Happening): void {
+  const { path, about, ...rest } = happening;
+  const who: Happening['about'] = about ?? visit.actor ?? visit.person;
+  deps.audit.record(
+    gateEvent({
+      ...rest,
+      auditId: visit.requestId,
+      at: deps.clock.now(),
+      requestUri: path,
+      sourceIps: visit.address === '' ? [] : [visit.address],
+      ...(visit.userAgent === '' ? {} : { userAgent: visit.userAgent }),
+      ...(who === undefined ? {} : { identity: who.identity, account: who.account }),
+      ...(who?.session === undefined ? {} : { session: who.session }),
+    }),
+  );
+}

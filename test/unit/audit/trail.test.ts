@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { describe, expect, it, vi } from 'vitest';
+import { createAuditTrail } from '../../../src/audit/audit.ts';
+import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
+
+/** A stdout whose reader can be told to stop. */
+class Output extends Writable {
+  text = '';
+  stalled = false;
+  fault: Error | undefined;
+  #waiting: (() => void) | undefined;
+
+  override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
+    const take = (): void => {
+      if (!this.fault) this.text += chunk.toString();
+      callback(this.fault);
+    };
+    if (this.stalled) this.#waiting = take;
+    else take();
+  }
+
+  resume(): void {
+    this.stalled = false;
+    this.#waiting?.();
+  }
+}
+
+describe('createAuditTrail', () => {
+  it('gives every event to every sink', async () => {
+    const path = join(await aFolder(), 'audit.log');
+    const stdout = new Output();
+    const metrics = new Counts();
+    const trail = createAuditTrail({
+      sinks: [{ type: 'stdout' }, { type: 'file', path }],
+      onFailure: 'block',
+      stdout,
+      metrics,
+    });
+    for (const n of range(20)) trail.record(numbered(n));
+    await trail.close();
+    expect(auditIds(stdout.text)).toEqual(range(20).map((n) => `event-${n}`));
+    expect(await readFile(path, 'utf8')).toBe(stdout.text);
+    expect(metrics.by).toEqual(
+      new Map([
+        ['stdout written', 20],
+        ['file written', 20],
+      ]),
+    );
+  });
+
+  it('is a fault without a sink', () => {
+    expect(() => createAuditTrail({ sinks: [], onFailure: 'count' })).toThrow('audit.sinks');
+  });
+
+  it('is blocked by the one sink that fails, while the other has everything', async () => {
+    const stdout = new Output();
+    const sinks = [{ type: 'stdout' }, { type: 'file', path: '/dev/full' }] as const;
+    const trail = createAuditTrail({ sinks, onFailure: 'block', stdout, limits: { retryMs: 1, closeTimeoutMs: 20 } });
+    await trail.flush();
+    trail.record(numbered(1));
+    await vi.waitFor(() => expect(auditIds(stdout.text)).toEqual(['event-1']));
+    await vi.waitFor(() => expect(trail.blocked).toBe(true));
+    await trail.close();
+  });
+
+  it('is blocked while the reader of stdout hangs, and goes on where it stopped', async () => {
+    const stdout = new Output();
+    stdout.stalled = true;
+    const trail = createAuditTrail({
+      sinks: [{ type: 'stdout' }],
+      onFailure: 'block',
+      stdout,
+      limits: { stallMs: 10 },
+    });
+    expect(trail.blocked).toBe(false);
+    trail.record(numbered(1));
+    await vi.waitFor(() => expect(trail.blocked).toBe(true));
+    stdout.resume();
+    trail.record(numbered(2));
+    await trail.flush();
+    expect(auditIds(stdout.text)).toEqual(['event-1', 'event-2']);
+    expect(trail.blocked).toBe(false);
+  });
+
+  it('survives a reader of stdout that went away, and is blocked from then on', async () => {
+    const stdout = new Output();
+    stdout.fault = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+    const limits = { retryMs: 1, closeTimeoutMs: 20 };
+    const trail = createAuditTrail({ sinks: [{ type: 'stdout' }], onFailure: 'block', stdout, limits });
+    trail.record(numbered(1));
+    await vi.waitFor(() => expect(trail.blocked).toBe(true));
+    await trail.close();
+  });
+
+  it('does not throw at an event that is no JSON value, but counts it and names it by its id', async () => {
+    const stdout = new Output();
+    const metrics = new Counts();
+    const logger = new LogLines();
+    const trail = createAuditTrail({ sinks: [{ type: 'stdout' }], onFailure: 'block', stdout, metrics, logger });
+    const broken = anEvent({ auditID: 'broken' }) as unknown as Record<string, unknown>;
+    broken['annotations'] = broken;
+    trail.record(broken as unknown as AuditEvent);
+    trail.record(numbered(1));
+    await trail.close();
+    expect(auditIds(stdout.text)).toEqual(['event-1']);
+    expect(metrics.of('stdout dropped')).toBe(1);
+    expect(logger.lines[0]).toMatchObject({ level: 'error', fields: { auditID: 'broken' } });
+  });
+
+  it('can be closed twice, and flushed after', async () => {
+    const trail = createAuditTrail({ sinks: [{ type: 'file', path: join(await aFolder(), 'a') }], onFailure: 'block' });
+    await Promise.all([trail.close(), trail.close()]);
+    await trail.flush();
+  });
+});
