@@ -25,14 +25,9 @@ export function browserCommand(url: URL, environment: Pick<Environment, 'browser
     const filled = args.map((arg) => arg.replaceAll('%s', () => url.href));
     return { file, args: args.some((arg) => arg.includes('%s')) ? filled : [...args, url.href] };
   }
-  switch (environment.platform) {
-    case 'darwin':
-      return { file: 'open', args: [url.href] };
-    case 'win32':
-      return { file: 'rundll32', args: ['url.dll,FileProtocolHandler', url.href] };
-    default:
-      return { file: 'xdg-open', args: [url.href] };
-  }
+  if (environment.platform === 'darwin') return { file: 'open', args: [url.href] };
+  if (environment.platform === 'win32') return { file: 'rundll32', args: ['url.dll,FileProtocolHandler', url.href] };
+  return { file: 'xdg-open', args: [url.href] };
 }
 
 /**

@@ -6,6 +6,7 @@
  *     DIR/KEY/session.json     the session with its tokens and its private key
  *     DIR/KEY/served/TOKEN/P   token TOKEN was handed to parent process P (see refused-token.ts)
  *     DIR/KEY/failures/P       a failed sign-in that calls of parent P are told again (see failures.ts)
+ *     DIR/KEY/*-failed.json    what the last refresh, sign-in or session ended with
  *     DIR/KEY.lock, DIR/KEY.sign-in.lock
  */
 import { createHash } from 'node:crypto';

@@ -52,7 +52,11 @@ export function checkDiscovery(document: JsonRecord, server: string, pinned: Pin
   if (api === undefined) throw hostile(server, 'it names no https address for the api');
   const pins = { web, api: api.origin };
   if (pinned !== undefined && (pinned.web !== pins.web || pinned.api !== pins.api)) {
-    throw hostile(server, `its api host is ${api.host} now, and was ${new URL(pinned.api).host} when you signed in`, true);
+    throw hostile(
+      server,
+      `its api host is ${api.host} now, and was ${new URL(pinned.api).host} when you signed in`,
+      true,
+    );
   }
   const aliases = recordAt(document, 'mtls_endpoint_aliases') ?? {};
   const apiCa = stringAt(own, 'apiCa');

@@ -13,8 +13,11 @@ import { isMissing, readPrivateFile, writePrivateFile } from './private-files.ts
 /** Milliseconds for which the calls of one parent are told the same. */
 export const FAILURE_MEMORY_MS = 30_000;
 
-/** Failures that people waiting for the same thing share. */
-export type SharedFailure = 'refresh' | 'sign-in';
+/**
+ * Failures that are shared: with who waits for the same refresh or sign-in, and (`session`) why the last session ended, so that
+ * every later command can say it.
+ */
+export type SharedFailure = 'refresh' | 'sign-in' | 'session';
 
 const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'bad_request',
@@ -50,6 +53,14 @@ export function shareFailure(entry: CacheEntry, kind: SharedFailure, error: AppE
 /** What somebody else's try ended with since `since` (epoch milliseconds), for who waited for it. */
 export function failureSince(entry: CacheEntry, kind: SharedFailure, since: number, now: number): AppError | undefined {
   return read(join(entry.dir, `${kind}-failed.json`), since, now);
+}
+
+/** To be called when somebody has signed in. */
+export function forgetFailures(entry: CacheEntry): void {
+  for (const kind of ['refresh', 'sign-in', 'session'] satisfies SharedFailure[]) {
+    rmSync(join(entry.dir, `${kind}-failed.json`), { force: true });
+  }
+  rmSync(join(entry.dir, 'failures'), { recursive: true, force: true });
 }
 
 function modifiedAt(path: string): number {

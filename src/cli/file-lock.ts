@@ -6,6 +6,7 @@
  * harmless because bound refresh tokens do not rotate; `lost` keeps the loser from writing.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { lock as Lock } from 'proper-lockfile';
 import { fault } from './fault.ts';
 import { codeOf } from './private-files.ts';
 
@@ -53,10 +54,8 @@ export async function takeTurn<T>(turn: Turn<T>): Promise<T> {
   }
 }
 
-type Lock = (typeof import('proper-lockfile'))['lock'];
-
 async function tryLock(
-  lock: Lock,
+  lock: typeof Lock,
   path: string,
   held: { lost: boolean },
 ): Promise<(() => Promise<void>) | undefined> {

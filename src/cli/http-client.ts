@@ -42,7 +42,7 @@ export async function ask(ask: Ask): Promise<HttpAnswer> {
     const response = await send(url, ask);
     return { status: response.statusCode ?? 0, body: await readJson(response) };
   } catch (cause) {
-    throw unreachable(url, cause);
+    throw unreachable(url, ask, cause);
   }
 }
 
@@ -104,17 +104,20 @@ async function readJson(response: IncomingMessage): Promise<JsonRecord> {
 
 const UNTRUSTED = /CERT|SIGNATURE|ISSUER|ALTNAME/;
 
-function unreachable(url: URL, cause: unknown): Error {
+function unreachable(url: URL, ask: Ask, cause: unknown): Error {
   const code = codeOf(cause) ?? '';
   if (UNTRUSTED.test(code)) {
     return fault(
       'upstream_unavailable',
       `The certificate of ${url.host} is not trusted here (${code}).`,
-      'install the authority that signed it, or give --ca-file for the server, and never go on past this',
+      ask.binding === undefined
+        ? 'install the authority that signed it, or give --ca-file'
+        : 'if its authority was renewed, sign in again with portcullis login; else ask your platform team',
       { reason: 'server_untrusted', cause },
     );
   }
-  const why = cause instanceof Error && cause.name === 'TimeoutError' ? 'no answer in time' : code || 'connection failed';
+  const why =
+    cause instanceof Error && cause.name === 'TimeoutError' ? 'no answer in time' : code || 'connection failed';
   return fault(
     'upstream_unavailable',
     `${url.host} cannot be reached (${why}).`,

@@ -70,19 +70,20 @@ function callbackQuery(request: IncomingMessage, host: string, state: string): U
 
 /** The code. @throws AppError `sign_in_refused` with the server's words, or when somebody else answers. */
 function checkAnswer(query: URLSearchParams, issuer: string): string {
+  const next = `portcullis login --server ${issuer}`;
   // Mix-up (RFC 9207): the answer of another server must not be redeemed here.
   if (query.get('iss') !== issuer) {
-    throw fault('sign_in_refused', 'The sign-in was answered by another server than the one that was asked.', undefined, {
+    throw fault('sign_in_refused', 'The sign-in was answered by another server than the one that was asked.', next, {
       reason: 'issuer_mismatch',
     });
   }
   const error = query.get('error');
   if (error !== null) {
     const said = plainText(query.get('error_description') ?? '') || plainText(error, 60);
-    throw fault('sign_in_refused', `The sign-in was refused: ${said}`, undefined, { reason: 'sign_in_refused' });
+    throw fault('sign_in_refused', `The sign-in was refused: ${said}`, next, { reason: 'sign_in_refused' });
   }
   const code = query.get('code');
-  if (!code) throw fault('sign_in_refused', 'The sign-in came back without a code.');
+  if (!code) throw fault('sign_in_refused', 'The sign-in came back without a code.', next);
   return code;
 }
 
@@ -109,6 +110,7 @@ function sendOutcome(
   response: ServerResponse,
   result: { readonly location: string } | { readonly problem: string },
 ): Promise<void> {
+  if (response.destroyed) return Promise.resolve(); // The tab was closed meanwhile.
   const sent = new Promise<void>((resolve) => {
     response.once('close', resolve);
   });
@@ -133,6 +135,12 @@ function sendPage(response: ServerResponse, status: number, words: string): void
 }
 
 function escapeHtml(text: string): string {
-  const names: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+  const names: Readonly<Record<string, string>> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": '&#39;',
+  };
   return text.replaceAll(/[&<>"']/g, (character) => names[character] ?? '');
 }

@@ -2,7 +2,16 @@
  * The signed-in session as this laptop keeps it, and how long a token of it may be used.
  */
 import { createHash } from 'node:crypto';
-import { arrayAt, isRecord, numberAt, parseRecord, recordAt, stringAt, stringsAt, type JsonRecord } from './json-shape.ts';
+import {
+  arrayAt,
+  isRecord,
+  numberAt,
+  parseRecord,
+  recordAt,
+  stringAt,
+  stringsAt,
+  type JsonRecord,
+} from './json-shape.ts';
 import { isClusterName } from './server-url.ts';
 
 /** A cluster that the person may use, for a kubeconfig. */

@@ -66,7 +66,7 @@ export async function revokeRefreshToken(asker: Asker, refreshToken: string): Pr
     ...addressed(asker, asker.endpoints.revocation),
     body: { form: { token: refreshToken, client_id: PLUGIN_CLIENT_ID } },
   });
-  if (answer.status !== 200) throw refused(asker, answer);
+  if (answer.status !== 200) throw refused(asker, answer, [refreshToken]);
 }
 
 function addressed(asker: Asker, url: string): Ask {
@@ -76,7 +76,7 @@ function addressed(asker: Asker, url: string): Ask {
 
 async function requestToken(asker: Asker, form: Readonly<Record<string, string>>): Promise<TokenAnswer> {
   const answer = await ask({ ...addressed(asker, asker.endpoints.token), body: { form } });
-  if (answer.status !== 200) throw refused(asker, answer);
+  if (answer.status !== 200) throw refused(asker, answer, Object.values(form));
   const read = readTokenAnswer(answer.body, Date.now());
   if (read === undefined) {
     throw fault('upstream_unavailable', `${asker.server} gave an answer that is no token.`, 'tell your platform team', {
@@ -94,7 +94,8 @@ export function readTokenAnswer(body: JsonRecord, receivedAt: number): TokenAnsw
   const token = stringAt(body, 'access_token');
   const expiresIn = numberAt(body, 'expires_in');
   const refreshToken = stringAt(body, 'refresh_token');
-  if (token === undefined || !isTokenText(token) || stringAt(body, 'token_type')?.toLowerCase() !== 'bearer') return undefined;
+  if (token === undefined || !isTokenText(token) || stringAt(body, 'token_type')?.toLowerCase() !== 'bearer')
+    return undefined;
   if (expiresIn === undefined || expiresIn <= 0) return undefined;
   const expiresAt = receivedAt + Math.min(expiresIn, MAX_EXPIRES_IN) * 1000;
   const own = recordAt(body, 'portcullis');
@@ -119,10 +120,13 @@ function readPerson(own: JsonRecord): Person | undefined {
   return { sessionId, sessionExpiresAt, account, username, groups: stringsAt(own, 'groups'), clusters };
 }
 
-/** RFC 6749 §5.2: from the wire's code to what the person must do. */
-function refused(asker: Asker, answer: HttpAnswer): Error {
+/**
+ * RFC 6749 §5.2: from the wire's code to what the person must do.
+ * @param sent values of the request; a server that repeats one of them must not bring a token into a terminal or a CI log
+ */
+function refused(asker: Asker, answer: HttpAnswer, sent: readonly string[]): Error {
   const error = stringAt(answer.body, 'error') ?? '';
-  const said = plainText(stringAt(answer.body, 'error_description') ?? '');
+  const said = plainText(without(sent, stringAt(answer.body, 'error_description') ?? ''));
   const login = `portcullis login --server ${asker.server}`;
   if (error === 'invalid_grant') {
     return fault('unauthenticated', sentence(said, 'Your session is over.'), login, { reason: 'session_over' });
@@ -133,10 +137,16 @@ function refused(asker: Asker, answer: HttpAnswer): Error {
   }
   if (answer.status >= 500 || answer.status === 429) {
     const what = `${asker.server} cannot answer right now (${answer.status}). ${said}`.trim();
-    return fault('upstream_unavailable', what, 'try again in a moment; you stay signed in', { reason: 'server_unavailable' });
+    return fault('upstream_unavailable', what, 'try again in a moment; you stay signed in', {
+      reason: 'server_unavailable',
+    });
   }
   const what = `${asker.server} refused (${plainText(error, 60) || answer.status}). ${said}`.trim();
   return fault('upstream_unavailable', what, 'tell your platform team', { reason: 'token_request_refused' });
 }
+
+/** Secrets are long; short values are words such as the grant type. */
+const without = (secrets: readonly string[], text: string): string =>
+  secrets.filter((secret) => secret.length >= 16).reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
 
 const sentence = (said: string, otherwise: string): string => (said === '' ? otherwise : `The server says: ${said}`);

@@ -2,6 +2,7 @@
  * The access token as a credential: its claims (RFC 9068), and whether it is still good.
  */
 import type { Account, Identity } from './identity.ts';
+import { no, ok, type Result } from './result.ts';
 import type { Coverable, LogPosition } from './revocation.ts';
 
 /** Claims of our access token after its signature, issuer, type, audience and times have been verified. */
@@ -43,3 +44,93 @@ export type CredentialRefusal =
   | 'session_expired'
   | 'session_revoked'
   | 'epoch_changed'; // minted in an earlier life of the store
+
+/** SHA-256 as base64url (RFC 8705 §3.1): 43 characters, without padding. */
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+
+/**
+ * Reads our own access token's claims (RFC 9068 §2.2, RFC 8705 §3.1). The caller has verified signature, `typ`, issuer and times.
+ *
+ * Threat: other tokens signed by the same keys (ID tokens above all). One that lacks anything an access token of ours has is foreign.
+ * @param expectedAudience the one audience it must have; a token for two places is refused at both
+ */
+export function readCredential(
+  payload: Readonly<Record<string, unknown>>,
+  expectedAudience: string,
+): Result<Credential, CredentialRefusal> {
+  const audience = soleAudience(payload['aud']);
+  if (audience === undefined) return no('foreign_token');
+  if (audience !== expectedAudience) return no('wrong_audience');
+
+  const account = readAccount(payload['sub']);
+  const session = text(payload['sid']);
+  const tokenId = text(payload['jti']);
+  const client = text(payload['client_id']);
+  const issuedAt = count(payload['iat']);
+  const expiresAt = count(payload['exp']);
+  const epoch = text(payload['ep']);
+  const number = count(payload['ln']);
+  if (account === undefined || session === undefined || tokenId === undefined || client === undefined) {
+    return no('foreign_token');
+  }
+  if (issuedAt === undefined || expiresAt === undefined || epoch === undefined || number === undefined) {
+    return no('foreign_token');
+  }
+  const confirmation = readConfirmation(payload['cnf']);
+  if (!confirmation.ok) return confirmation;
+  return ok({
+    ...account,
+    session,
+    tokenId,
+    audience,
+    client,
+    issuedAt,
+    expiresAt,
+    position: { epoch, number },
+    ...(confirmation.value === undefined ? {} : { thumbprint: confirmation.value }),
+  });
+}
+
+/**
+ * Is the token in the hands it was given to? On every request, cache hit or not (DESIGN 7).
+ * @param presented thumbprint of the connection's client certificate
+ * @param sessionThumbprint the binding in the session's record
+ * @returns undefined where it is
+ */
+export function judgeBinding(
+  credential: Pick<Credential, 'thumbprint'>,
+  presented: string | undefined,
+  sessionThumbprint: string | undefined,
+): 'token_unbound' | 'certificate_missing' | 'certificate_mismatch' | undefined {
+  if (credential.thumbprint === undefined) return 'token_unbound';
+  if (presented === undefined) return 'certificate_missing';
+  const held = presented === credential.thumbprint && presented === sessionThumbprint;
+  return held ? undefined : 'certificate_mismatch';
+}
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+
+const count = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+
+function soleAudience(aud: unknown): string | undefined {
+  if (!Array.isArray(aud)) return text(aud);
+  return aud.length === 1 ? text(aud[0]) : undefined;
+}
+
+/** The account with its provider: what stands before the first slash, which no provider's name has. */
+function readAccount(sub: unknown): { readonly account: Account; readonly provider: string } | undefined {
+  const account = text(sub);
+  const slash = account?.indexOf('/') ?? -1;
+  if (account === undefined || slash < 1 || slash === account.length - 1) return undefined;
+  const provider = account.slice(0, slash);
+  return { account: `${provider}/${account.slice(slash + 1)}`, provider };
+}
+
+/** A confirmation of another kind (a DPoP key, say) cannot be checked here, and must not pass for none. */
+function readConfirmation(cnf: unknown): Result<string | undefined, 'malformed_token'> {
+  if (cnf === undefined) return ok(undefined);
+  if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).length !== 1) return no('malformed_token');
+  const thumbprint = 'x5t#S256' in cnf ? cnf['x5t#S256'] : undefined;
+  return typeof thumbprint === 'string' && THUMBPRINT.test(thumbprint) ? ok(thumbprint) : no('malformed_token');
+}

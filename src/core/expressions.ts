@@ -59,11 +59,10 @@ const USER = new Environment(options).registerVariable({
 });
 
 /**
- * Stands for a claim that cannot be read without loss. CEL refuses an object of an unknown class, so an expression that
- * touches it fails, and only that one.
+ * Stands for a claim that cannot be read without loss. CEL knows no such type, so an expression that touches it fails, and only
+ * that one.
  */
-class UnreadableClaim {}
-const UNREADABLE = new UnreadableClaim();
+const UNREADABLE = Symbol('unreadable claim');
 
 /**
  * JSON as CEL takes it. Whole numbers become CEL ints (BigInt), so that `claims.level == 1` and `claims.exp - claims.iat <= 3600`

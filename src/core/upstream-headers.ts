@@ -97,7 +97,7 @@ function passes(name: string, input: UpstreamHeadersInput, nominated: ReadonlySe
 function upgradeHeaders(raw: RawHeaders): string[] {
   const [protocol, ...others] = valuesOf(raw, 'upgrade');
   // Two protocols offered could be read as one here and the other there.
-  if (protocol === undefined || others.length > 0 || !isToken(protocol.replace('/', ''))) return [];
+  if (protocol === undefined || others.length > 0 || !/^(?:websocket|spdy\/3\.1)$/i.test(protocol)) return [];
   return ['Connection', 'Upgrade', 'Upgrade', protocol];
 }
 

@@ -26,10 +26,13 @@ const MAX_STEPS = 30;
 
 export class Visitor {
   readonly #credentials: VisitorCredentials;
+  readonly #stopAt: string | undefined;
   #cookies: Cookie[] = [];
 
-  constructor(credentials: VisitorCredentials) {
+  /** @param options.stopAt a URL's beginning: a redirect there ends the visit without being followed */
+  constructor(credentials: VisitorCredentials, options: { readonly stopAt?: string } = {}) {
     this.#credentials = credentials;
+    this.#stopAt = options.stopAt;
   }
 
   /**
@@ -46,6 +49,9 @@ export class Visitor {
       form = undefined;
       if (page.location !== undefined) {
         url = new URL(page.location, url);
+        if (this.#stopAt !== undefined && url.href.startsWith(this.#stopAt)) {
+          return { url: url.href, status: page.status, html: page.html };
+        }
         continue;
       }
       const next = formOf(page.html);

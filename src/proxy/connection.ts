@@ -23,6 +23,10 @@ export interface ClientConnection {
   readonly thumbprint: string | undefined;
   /** RST. Nothing that is queued goes out. */
   reset(): void;
+  /** Requests that have not ended, pipelined ones included. */
+  readonly openExchanges: number;
+  exchangeOpened(): void;
+  exchangeClosed(): void;
 }
 
 export class ConnectionTable {
@@ -42,6 +46,8 @@ export class ConnectionTable {
   #remember(socket: Socket): void {
     const key = addressOf(socket);
     this.#raw.set(key, socket);
+    // The TLS socket over it reports what goes wrong; without a listener here an error would end the process.
+    socket.on('error', () => undefined);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.setNoDelay(true);
     socket.once('close', () => {
@@ -56,20 +62,33 @@ export class ConnectionTable {
       socket.destroy();
       return;
     }
-    // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
-    const certificate = socket.getPeerX509Certificate();
-    const servername = (socket as TLSSocket & { servername?: string | false }).servername;
-    this.#connections.set(socket, {
-      address: socket.remoteAddress ?? '',
-      servername: servername === undefined || servername === false ? undefined : servername.toLowerCase(),
-      thumbprint: certificate && createHash('sha256').update(certificate.raw).digest('base64url'),
-      reset: () => {
-        raw.resetAndDestroy();
-        socket.destroy();
-      },
-    });
+    this.#connections.set(socket, describe(socket, raw));
   }
 }
+
+function describe(socket: TLSSocket, raw: Socket): ClientConnection {
+  // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
+  const certificate = socket.getPeerX509Certificate();
+  const { servername } = socket as TLSSocket & { readonly servername?: string | false };
+  let open = 0;
+  return {
+    address: plainAddress(socket.remoteAddress ?? ''),
+    servername: servername === undefined || servername === false ? undefined : servername.toLowerCase(),
+    thumbprint: certificate && createHash('sha256').update(certificate.raw).digest('base64url'),
+    reset: () => {
+      raw.resetAndDestroy();
+      socket.destroy();
+    },
+    get openExchanges() {
+      return open;
+    },
+    exchangeOpened: () => void (open += 1),
+    exchangeClosed: () => void (open -= 1),
+  };
+}
+
+/** An IPv4 peer of a dual-stack listener without its IPv6 dress. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
 
 const addressOf = (socket: Socket): string =>
   `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;

@@ -1,5 +1,6 @@
 /** What the data plane is given. main.ts hands in the real things; the room itself reads no file and no environment. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { JSONWebKeySet } from 'jose';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { Gate } from '../revocation/revocation.ts';
@@ -70,6 +71,6 @@ export interface AuthenticatorDeps {
   /** Our `iss`. */
   readonly issuer: string;
   /** The public halves of every signing key that may still have signed a live token. */
-  readonly keys: { readonly keys: readonly JsonWebKey[] };
+  readonly keys: JSONWebKeySet;
   readonly clock: Clock;
 }

@@ -6,3 +6,8 @@
  * Status errors. Must not know: Express, cookies, sign-in, OAuth, Redis, or how a revocation is proven. It never parses a
  * Kubernetes body.
  */
+export { createAuthenticator } from './authenticate.ts';
+export type { Authenticate, AuthenticationQuestion, AuthenticationRefusal } from './authenticate.ts';
+export type { ApiListenerDeps, AuthenticatorDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
+export { createApiListener } from './listener.ts';
+export type { ApiListener } from './listener.ts';

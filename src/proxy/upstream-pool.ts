@@ -10,6 +10,7 @@ import { Client, Pool } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { ProxyTiming, UpstreamCluster } from './dependencies.ts';
 import { connectUpstream, parseServer } from './upstream-connect.ts';
+import type { UpstreamAddress } from './upstream-connect.ts';
 
 /** More at once would only queue in the API server's own priority and fairness. */
 const SHORT_CONNECTIONS = 256;
@@ -45,6 +46,7 @@ export interface ClusterPools {
   readonly origin: string;
   /** `Host` towards the API server. */
   readonly authority: string;
+  readonly address: UpstreamAddress;
   dispatch(options: LinkedDispatch, handler: Dispatcher.DispatchHandler, longRunning: boolean): void;
   close(): Promise<void>;
 }
@@ -70,6 +72,7 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming): Clus
   return {
     origin,
     authority: new URL(origin).host,
+    address,
     dispatch: (options, handler, longRunning) => void (longRunning ? long : short).dispatch(options, handler),
     close: async () => {
       await Promise.all([short.destroy(), long.destroy()]);

@@ -80,3 +80,6 @@ export interface Gate {
   /** Leaves the registry. Cuts what is still in flight. */
   stop(): Promise<void>;
 }
+
+export { createGate } from './gate.ts';
+export type { GateLogger, GateMetrics, GateOptions } from './dependencies.ts';

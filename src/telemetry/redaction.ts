@@ -91,7 +91,7 @@ function isSecret(name: string, value: unknown, besideStack: boolean): boolean {
     if (typeof value === 'number') return false;
     return typeof value !== 'string' || !(ERROR_CODE.test(value) || (besideStack && OWN_ERROR_CODE.test(value)));
   }
-  if (name === 'state') return typeof value === 'string' && !PLAIN_WORD.test(value);
+  if (name === 'state') return typeof value !== 'string' || !PLAIN_WORD.test(value);
   return SECRET_KEYS.has(name) || (SECRET_PARTS.test(name) && !HARMLESS.test(name));
 }
 

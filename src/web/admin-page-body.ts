@@ -4,7 +4,7 @@
 import type { SessionRecord } from '../store/store.ts';
 import { clientName, deviceOf } from './device.ts';
 import { html, type Html } from './html.ts';
-import { csrfField, moment } from './layout.ts';
+import { csrfField, moment, momentsCaption } from './layout.ts';
 
 interface AdminPageContent {
   readonly sessions: readonly SessionRecord[];
@@ -13,7 +13,6 @@ interface AdminPageContent {
   readonly account: string;
   /** Auditors look only. */
   readonly mayAct: boolean;
-  readonly providers: readonly string[];
 }
 
 function sessionRow(session: SessionRecord, mayAct: boolean): Html {
@@ -22,9 +21,15 @@ function sessionRow(session: SessionRecord, mayAct: boolean): Html {
   const revokeLink = `/admin/revoke?kind=session&value=${encodeURIComponent(session.id)}`;
   return html`<tr>
     <td data-label="Person">
-      <span><strong title="${groups.join(', ')}">${username}</strong><br /><a class="small" href="${search}">${session.account}</a></span>
+      <span
+        ><strong title="${groups.join(', ')}">${username}</strong><br /><a class="small" href="${search}"
+          >${session.account}</a
+        ></span
+      >
     </td>
-    <td data-label="Client"><span title="${session.userAgent}">${clientName(session.client)}, ${deviceOf(session.userAgent)}</span></td>
+    <td data-label="Client">
+      <span title="${session.userAgent}">${clientName(session.client)}, ${deviceOf(session.userAgent)}</span>
+    </td>
     <td data-label="From">${session.address === '' ? '–' : session.address}</td>
     <td data-label="Since">${moment(session.createdAt)}</td>
     <td data-label="Last used">${moment(session.lastUsedAt)}</td>
@@ -75,6 +80,7 @@ function revokeForm(): Html {
 function sessionsCard(content: AdminPageContent): Html {
   const { sessions, account, mayAct } = content;
   const table = html`<table>
+    ${momentsCaption()}
     <thead>
       <tr>
         <th scope="col">Person</th>
@@ -133,7 +139,15 @@ export function revokePageBody(ask: { readonly kind: string; readonly value: str
         <input type="hidden" name="value" value="${ask.value}" />
         <div>
           <label for="reason">Reason, for the record</label>
-          <input type="text" id="reason" name="reason" required maxlength="500" autocomplete="off" placeholder="INC-4711" />
+          <input
+            type="text"
+            id="reason"
+            name="reason"
+            required
+            maxlength="500"
+            autocomplete="off"
+            placeholder="INC-4711"
+          />
         </div>
         <div class="row">
           <button class="button danger">Revoke now</button>

@@ -1,7 +1,7 @@
 /**
  * The admin pages: who is signed in, and revoking. Everything seen and done here is on the record.
  */
-import { Router, type Request, type Response } from 'express';
+import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
 import { AppError } from '../core/errors.ts';
 import { parameter, sendPage } from './answer.ts';
@@ -11,7 +11,7 @@ import type { WebDeps } from './deps.ts';
 import { faultOf } from './error-status.ts';
 import { field, type Guards, type PageHandler } from './guards.ts';
 import { html } from './html.ts';
-import { navigationFor } from './own-page.ts';
+import { navigationFor } from './navigation.ts';
 import { receipt } from './receipt.ts';
 import { record } from './record.ts';
 import { revocationSchema, revoke, revocationStatus, targetOf, type RevocationRequest } from './revoking.ts';
@@ -20,18 +20,27 @@ import { assertRole, type Need } from './roles.ts';
 import { visitOf } from './visit.ts';
 
 const PAGE_SIZE = 50;
+const SIGN_IN_AGAIN = 'They can sign in again. To keep them out, disable them at the identity provider too.';
 
-/** Every refusal of an admin page is an audit event. */
 function admin(deps: WebDeps, need: Need, handler: PageHandler): PageHandler {
   return async (req, res, person) => {
+    assertRole(person.identity, deps.config.admin, need);
+    await handler(req, res, person);
+  };
+}
+
+/** Every refusal of an admin page is an audit event: no role, no session, a foreign Origin, a wrong token. */
+function recordingRefusals(deps: WebDeps, handler: RequestHandler): RequestHandler {
+  return async (req, res, next) => {
     try {
-      assertRole(person.identity, deps.config.admin, need);
+      await handler(req, res, next);
     } catch (thrown) {
       const { error, status } = faultOf(thrown);
-      record(deps, visitOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
+      if (status === 401 || status === 403) {
+        record(deps, visitOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
+      }
       throw thrown;
     }
-    await handler(req, res, person);
   };
 }
 
@@ -42,7 +51,7 @@ async function show(deps: WebDeps, req: Request, res: Response, person: SignedIn
   const page = await deps.store.sessions.list(query);
   person.assertGood();
   const mayAct = assertRole(person.identity, deps.config.admin, 'read') === 'admin';
-  const body = adminPageBody({ ...page, account: account ?? '', mayAct, providers: [...deps.providers.keys()] });
+  const body = adminPageBody({ ...page, account: account ?? '', mayAct });
   const details = account === undefined || account === '' ? {} : { account };
   record(deps, visitOf(req), { event: 'admin-read', path: req.path, code: 200, reason: 'sessions', details });
   sendPage(res, 200, { title: 'Admin', body, navigation: navigationFor(deps, person, 'admin') });
@@ -75,7 +84,7 @@ async function act(deps: WebDeps, req: Request, res: Response, person: SignedIn)
   person.assertGood();
   const answer = await revoke(deps, visitOf(req), { target, reason: request.reason, path: req.path });
   const body = html`<h1>Revoked</h1>
-    ${receipt(answer)}
+    ${receipt(answer)} ${answer.canSignInAgain && html`<p class="muted">${SIGN_IN_AGAIN}</p>`}
     <p><a class="button" href="/admin">Back to all sessions</a></p>`;
   const page = { title: 'Revoked', body, navigation: navigationFor(deps, person, 'admin') };
   sendPage(res, revocationStatus(answer), page);
@@ -88,8 +97,8 @@ export function adminPage(deps: WebDeps, guards: Guards): Router {
   const look = admin(deps, 'read', (req, res, person) => show(deps, req, res, person));
   const ask = admin(deps, 'act', (req, res, person) => confirm(deps, req, res, person));
   const doIt = admin(deps, 'act', (req, res, person) => act(deps, req, res, person));
-  router.get('/admin', page('admin', look));
-  router.get('/admin/revoke', page('admin', ask));
-  router.post('/admin/revoke', action(doIt));
+  router.get('/admin', recordingRefusals(deps, page('admin', look)));
+  router.get('/admin/revoke', recordingRefusals(deps, page('admin', ask)));
+  router.post('/admin/revoke', recordingRefusals(deps, action(doIt)));
   return router;
 }

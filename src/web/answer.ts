@@ -3,11 +3,9 @@
  */
 import type { Response } from 'express';
 import { renderPage, type Page } from './layout.ts';
-import { visitOf } from './visit.ts';
 
-export function sendPage(res: Response, status: number, page: Omit<Page, 'requestId'>): void {
-  const markup = renderPage({ ...page, requestId: visitOf(res.req).requestId });
-  res.status(status).type('html').send(markup);
+export function sendPage(res: Response, status: number, page: Page): void {
+  res.status(status).type('html').send(renderPage(page));
 }
 
 /**

@@ -23,7 +23,7 @@ const landing = (to: unknown): 'me' | 'admin' => (to === 'admin' ? 'admin' : 'me
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
 
 /** `/` for somebody who is signed out, and `/login`. */
-export function welcome(deps: WebDeps): RequestHandler {
+function welcome(deps: WebDeps): RequestHandler {
   return (req, res) => {
     const signedOut = req.query['signed-out'] !== undefined;
     const body = choosePage({
@@ -34,6 +34,14 @@ export function welcome(deps: WebDeps): RequestHandler {
       notice: signedOut ? 'You are signed out here.' : undefined,
     });
     sendPage(res, 200, { title: 'Sign in', narrow: true, body });
+  };
+}
+
+function front(browsers: BrowserSessions, signedOut: RequestHandler): RequestHandler {
+  return async (req, res, next) => {
+    const person = await browsers.current(req);
+    if (person !== undefined) return seeOther(res, '/me');
+    await signedOut(req, res, next);
   };
 }
 
@@ -82,11 +90,7 @@ export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: R
   const cookie = browserCookie(deps.config.publicUrl, 'portcullis-sign-in');
   const router = Router({ caseSensitive: true, strict: true });
   const page = welcome(deps);
-  router.get('/', async (req, res, next) => {
-    const person = await browsers.current(req);
-    if (person !== undefined) return seeOther(res, '/me');
-    await page(req, res, next);
-  });
+  router.get('/', front(browsers, page));
   router.get('/login', page);
   router.get('/login/start', start(deps, cookie, limit));
   router.get('/login/finish', finish(deps, cookie, browsers));

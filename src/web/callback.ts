@@ -2,7 +2,7 @@
  * The fixed callback of each identity provider. The cookie that proves which browser began is scoped to the page that waits, so
  * this only looks the state up and sends the browser on with the same query.
  */
-import { Router } from 'express';
+import { Router, type RequestHandler } from 'express';
 import { AppError } from '../core/errors.ts';
 import { parameter, queryOf, seeOther } from './answer.ts';
 import type { WebDeps } from './deps.ts';
@@ -10,10 +10,8 @@ import { findJourney } from './journey.ts';
 import { signInStep } from './sign-in.ts';
 import { visitOf } from './visit.ts';
 
-/** `/callback/:provider`. */
-export function callback(deps: WebDeps): Router {
-  const router = Router({ caseSensitive: true, strict: true });
-  router.get('/callback/:provider', async (req, res) => {
+function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
+  return async (req, res) => {
     const { provider } = req.params;
     await signInStep(deps, visitOf(req), { path: '/callback', provider }, async () => {
       const journey = await findJourney(deps, parameter(req.query['state']));
@@ -25,6 +23,12 @@ export function callback(deps: WebDeps): Router {
       const page = journey.way.for === 'client' ? `/login/${encodeURIComponent(journey.way.uid)}` : '/login';
       seeOther(res, `${page}/finish${queryOf(req.originalUrl)}`);
     });
-  });
+  };
+}
+
+/** `/callback/:provider`. */
+export function callback(deps: WebDeps): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  router.get('/callback/:provider', arrive(deps));
   return router;
 }

@@ -22,7 +22,9 @@ export function choosePage(choice: Choice): Html {
     <div class="stack">
       ${choice.providers.map(
         (name) =>
-          html`<a class="button wide" href="${choice.start}provider=${encodeURIComponent(name)}">Sign in with ${name}</a>`,
+          html`<a class="button wide" href="${choice.start}provider=${encodeURIComponent(name)}"
+            >Sign in with ${name}</a
+          >`,
       )}
     </div>
   </div>`;

@@ -41,7 +41,8 @@ export function faultOf(thrown: unknown): { readonly error: AppError; readonly s
   if (thrown instanceof AppError) return { error: thrown, status: statusOfCode[thrown.code] };
   const status = clientStatus(thrown);
   if (status === undefined) {
-    const words = 'Something went wrong on our side. Try again; if it stays, give the request id to your platform team.';
+    const words =
+      'Something went wrong on our side. Try again; if it stays, give the request id to your platform team.';
     return { error: new AppError('internal', words, { cause: thrown }), status: 500 };
   }
   const words = status === 413 ? 'The request is too large.' : 'The request could not be read.';

@@ -12,9 +12,9 @@ export type PageHandler = (req: Request, res: Response, person: SignedIn) => Pro
 
 export interface Guards {
   /** For GET. Somebody signed out is sent to sign in and comes back to `to`. */
-  page(to: 'me' | 'admin', handler: PageHandler): RequestHandler;
+  readonly page: (to: 'me' | 'admin', handler: PageHandler) => RequestHandler;
   /** For POST of a form. `req.body` is the parsed form. */
-  action(handler: PageHandler): RequestHandler;
+  readonly action: (handler: PageHandler) => RequestHandler;
 }
 
 const FORM_BYTES = '16kb';
@@ -44,7 +44,7 @@ const formParser = express.urlencoded({ extended: false, limit: FORM_BYTES, para
 /** Rejects with body-parser's own error when the form is too large or unreadable. */
 function readForm(req: Request, res: Response): Promise<void> {
   return new Promise((resolve, reject) => {
-    void formParser(req, res, (error?: unknown) => {
+    formParser(req, res, (error?: unknown) => {
       if (error === undefined) resolve();
       else reject(error instanceof Error ? error : new Error('the form could not be read'));
     });
@@ -79,7 +79,9 @@ export function createGuards(browsers: BrowserSessions, publicUrl: string): Guar
         assertOwnOrigin(req, publicUrl);
         const person = await identify(req);
         if (person === undefined) {
-          throw new AppError('unauthenticated', 'You are signed out, so nothing was changed.', { reason: 'no_session' });
+          throw new AppError('unauthenticated', 'You are signed out, so nothing was changed.', {
+            reason: 'no_session',
+          });
         }
         // Who it is comes before the body: nobody unknown makes us read one.
         await readForm(req, res);

@@ -22,9 +22,7 @@ export function createClusters(config: Pick<WebConfig, 'clusters'>): Clusters {
   const compiled = config.clusters.map(({ name, publicUrl, allow }) => ({ name, publicUrl, allow: rule(name, allow) }));
   return {
     usableBy: (identity) =>
-      compiled
-        .filter((cluster) => mayUse(cluster.allow, identity))
-        .map(({ name, publicUrl }) => ({ name, publicUrl })),
+      compiled.filter((cluster) => mayUse(cluster.allow, identity)).map(({ name, publicUrl }) => ({ name, publicUrl })),
   };
 }
 

@@ -17,7 +17,6 @@ export interface Page {
   /** A single card in the middle: sign-in, errors. */
   readonly narrow?: boolean;
   readonly navigation?: Navigation;
-  readonly requestId: string;
 }
 
 const current = (yes: boolean): Html => (yes ? html` aria-current="page"` : html``);
@@ -56,7 +55,6 @@ export function renderPage(page: Page): string {
           </div>
         </header>
         <main id="content" class="${page.narrow === true ? 'narrow' : 'wide'}">${page.body}</main>
-        <footer>Request <code>${page.requestId}</code></footer>
       </body>
     </html> `.toString();
 }
@@ -73,8 +71,14 @@ const dateFormat = new Intl.DateTimeFormat('en-GB', {
 /** RFC 3339, whole seconds. @param seconds epoch seconds */
 export const rfc3339 = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 
-/** A moment for people; in UTC, because the server does not know where its reader sits. @param seconds epoch seconds */
+/** Stands in each table that shows moments. */
+export const momentsCaption = (): Html =>
+  html`<caption>
+    Times are in UTC.
+  </caption>`;
+
+/** A moment for people, in UTC, because the server does not know where its reader sits; `momentsCaption` says so. @param seconds epoch seconds */
 export function moment(seconds: number): Html {
   const words = dateFormat.format(new Date(seconds * 1000));
-  return html`<time datetime="${rfc3339(seconds)}">${words} UTC</time>`;
+  return html`<time datetime="${rfc3339(seconds)}">${words}</time>`;
 }

@@ -6,7 +6,7 @@ import type { SignedIn } from './browser-session.ts';
 import { clientName, deviceOf } from './device.ts';
 import { html, type Html } from './html.ts';
 import type { UsableCluster } from './kubeconfig.ts';
-import { csrfField, moment } from './layout.ts';
+import { csrfField, moment, momentsCaption } from './layout.ts';
 
 interface OwnPageContent {
   readonly person: SignedIn;
@@ -86,6 +86,7 @@ function sessionsCard({ person, sessions, more }: OwnPageContent): Html {
       ${sessions.length > 1 && endOthers}
     </div>
     <table>
+      ${momentsCaption()}
       <thead>
         <tr>
           <th scope="col">Client</th>

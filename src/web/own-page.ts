@@ -10,11 +10,10 @@ import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import type { WebDeps } from './deps.ts';
 import type { Guards } from './guards.ts';
 import { createClusters, kubeconfigFor, type Clusters } from './kubeconfig.ts';
-import type { Navigation } from './layout.ts';
+import { navigationFor } from './navigation.ts';
 import { receipt } from './receipt.ts';
 import { ownPageBody } from './own-page-body.ts';
 import { record } from './record.ts';
-import { roleOf } from './roles.ts';
 import { html } from './html.ts';
 import { visitOf } from './visit.ts';
 
@@ -27,11 +26,6 @@ interface OwnPage {
 const LISTED = 100;
 /** How many of one person's sessions are ended at the same time. */
 const BATCH = 10;
-
-export function navigationFor(deps: WebDeps, person: SignedIn, current: Navigation['current']): Navigation {
-  const mayAdmin = roleOf(person.identity, deps.config.admin) !== undefined;
-  return { username: person.identity.username, csrf: person.csrf, mayAdmin, current };
-}
 
 async function show({ deps, clusters }: OwnPage, res: Response, person: SignedIn): Promise<void> {
   const { sessions, cursor } = await deps.store.sessions.list({ account: person.account, limit: LISTED });

@@ -61,9 +61,5 @@ export function receipt(answer: RevocationAnswer): Html {
           ${answer.replicas.map(replicaRow)}
         </tbody>
       </table>
-    </div>
-    ${
-      answer.canSignInAgain &&
-      html`<p class="muted">Whoever this was can sign in again. To keep them out, disable them at the identity provider too.</p>`
-    }`;
+    </div>`;
 }

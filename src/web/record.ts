@@ -1,7 +1,9 @@
 /**
  * From what happened in the web room to a line in the record.
  */
+import type { RequestHandler } from 'express';
 import { gateEvent, type GateEventName } from '../core/audit-event.ts';
+import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity.ts';
 import type { WebDeps } from './deps.ts';
 import type { Visit } from './visit.ts';
@@ -17,6 +19,14 @@ export interface Happening {
   readonly details?: Readonly<Record<string, string>>;
   /** Who it is about, where that is not the visit's own actor. */
   readonly about?: { readonly identity: Identity; readonly account: Account; readonly session?: string };
+}
+
+/** Nothing may happen that could not be recorded. */
+export function recordable(deps: Pick<WebDeps, 'audit'>): RequestHandler {
+  return (_req, _res, next) => {
+    if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
+    next();
+  };
 }
 
 /** Writes one event; who the visitor is comes from the visit. */

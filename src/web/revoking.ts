@@ -73,14 +73,22 @@ export async function targetOf(deps: WebDeps, request: RevocationRequest): Promi
   if (request.session !== undefined) {
     const session = await deps.store.sessions.read(request.session);
     if (session !== undefined) return { kind: 'session', session: session.id };
-    throw new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
+    throw new AdminError(
+      'session_not_found',
+      'not_found',
+      'There is no live session of this id. It may have ended already.',
+    );
   }
   if (request.account !== undefined) return { kind: 'account', account: request.account };
   if (request.username !== undefined) return { kind: 'account', account: await accountNamed(deps, request.username) };
   if (request.provider !== undefined) {
     // Threat: a mistyped name would be answered "complete", and the admin would believe it.
     if (deps.providers.has(request.provider)) return { kind: 'provider', provider: request.provider };
-    throw new AdminError('provider_not_found', 'not_found', 'There is no identity provider of this name. GET providers lists them.');
+    throw new AdminError(
+      'provider_not_found',
+      'not_found',
+      'There is no identity provider of this name. GET providers lists them.',
+    );
   }
   return { kind: 'all' };
 }

@@ -4,3 +4,130 @@
  * Owns: sign-in pages, the person's own page, the admin page, the browser cookie with its CSRF token, and `/admin/api/v1` for
  * browsers and programs. Must not know: how tokens are minted (room `oauth`), Kubernetes requests, or Redis.
  */
+import { fileURLToPath } from 'node:url';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import { AppError } from '../core/errors.ts';
+import { adminApi } from './admin-api.ts';
+import { bearerCaller, browserCaller } from './admin-callers.ts';
+import { adminPage } from './admin-page.ts';
+import { createBrowserSessions } from './browser-session.ts';
+import { browserSignIn } from './browser-sign-in.ts';
+import { callback } from './callback.ts';
+import { clientSignIn } from './client-sign-in.ts';
+import type { WebDeps } from './deps.ts';
+import { sendErrorPage } from './error-page.ts';
+import { faultOf } from './error-status.ts';
+import { createGuards } from './guards.ts';
+import { ownPage } from './own-page.ts';
+import { recordable } from './record.ts';
+import { sendProblem } from './problem.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { noStore, securityHeaders } from './security-headers.ts';
+import { beginVisit, visitOf } from './visit.ts';
+
+export type { Authenticate, Authorizations, Logger, WebConfig, WebDeps, WebMetrics } from './deps.ts';
+
+export interface Web {
+  /** The web listener's handler. */
+  readonly app: Express;
+  /** `/-/admin/api/v1/…` on the api listener, where the client certificate is seen. */
+  readonly adminApi: (req: IncomingMessage, res: ServerResponse) => void;
+}
+
+const ASSETS = fileURLToPath(new URL('./assets/', import.meta.url));
+const OAUTH_PATH = /^\/(?:oauth|\.well-known)(?:\/|$)/;
+
+/** Express as both handlers want it: nothing trusted from forwarded headers, nothing said about itself. */
+function plainExpress(): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
+  app.set('query parser', 'simple');
+  app.set('trust proxy', false);
+  app.use((req, res, next) => {
+    beginVisit(req, res);
+    next();
+  });
+  return app;
+}
+
+const nothingHere: RequestHandler = () => {
+  throw new AppError('not_found', 'There is no page at this address.');
+};
+
+function logFault(deps: WebDeps, requestId: string, thrown: unknown): void {
+  const { error, status } = faultOf(thrown);
+  const facts = { requestId, code: error.code, reason: error.reason, err: thrown };
+  if (status >= 500) deps.logger.error(facts, 'a request failed');
+}
+
+/** Ends a response that has begun by breaking it: whole-looking it would be taken for an answer. */
+function errorPages(deps: WebDeps): ErrorRequestHandler {
+  return (thrown: unknown, req, res, _next) => {
+    const visit = visitOf(req);
+    logFault(deps, visit.requestId, thrown);
+    if (res.headersSent) res.destroy();
+    else sendErrorPage(res, visit, thrown);
+  };
+}
+
+function errorProblems(deps: WebDeps): ErrorRequestHandler {
+  return (thrown: unknown, req, res, _next) => {
+    const { requestId } = visitOf(req);
+    logFault(deps, requestId, thrown);
+    if (res.headersSent) res.destroy();
+    else sendProblem(res, thrown, { requestId, bearer: true });
+  };
+}
+
+function webApp(deps: WebDeps): Express {
+  const { publicUrl, limits } = deps.config;
+  const browsers = createBrowserSessions(deps);
+  const guards = createGuards(browsers, publicUrl);
+  const limit = createRateLimit(limits.signInsPerMinute, deps.clock);
+  const app = plainExpress();
+  app.use(securityHeaders(publicUrl));
+  app.use('/assets', express.static(ASSETS, { index: false, redirect: false, maxAge: '5m' }));
+  app.use(noStore);
+  app.use((req, res, next) => {
+    if (OAUTH_PATH.test(req.path)) deps.oauthHandler(req, res);
+    else next();
+  });
+  app.use(adminApi(deps, { prefix: '/admin/api/v1', bearer: false, identify: browserCaller(deps, browsers) }));
+  app.use(recordable(deps));
+  app.use(browserSignIn(deps, browsers, limit));
+  app.use(callback(deps));
+  app.use(clientSignIn(deps, limit));
+  app.use(ownPage(deps, browsers, guards));
+  app.use(adminPage(deps, guards));
+  app.use(nothingHere);
+  app.use(errorPages(deps));
+  return app;
+}
+
+function machineApp(deps: WebDeps): Express {
+  const app = plainExpress();
+  app.use(securityHeaders(deps.config.publicUrl));
+  app.use(noStore);
+  app.use(adminApi(deps, { prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps) }));
+  app.use(nothingHere);
+  app.use(errorProblems(deps));
+  return app;
+}
+
+/**
+ * Builds the web listener's handler and the admin API for programs. Opens nothing and starts nothing.
+ * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
+ */
+export function createWeb(deps: WebDeps): Web {
+  const machine = machineApp(deps);
+  return {
+    app: webApp(deps),
+    adminApi: (req, res) => {
+      machine(req, res);
+    },
+  };
+}

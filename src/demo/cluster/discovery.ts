@@ -92,7 +92,9 @@ export function discoveryAt(path: string, accept: string): Document | undefined 
   if (trimmed === '/api/v1') return json(resourceList(''));
   const group = GROUPS.find((each) => trimmed === `/apis/${each}` || trimmed === `/apis/${each}/v1`);
   if (group === undefined) return undefined;
-  const whole = trimmed.endsWith('/v1') ? resourceList(group) : { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(group) };
+  const whole = trimmed.endsWith('/v1')
+    ? resourceList(group)
+    : { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(group) };
   return json(whole);
 }
 
@@ -101,7 +103,9 @@ export function discoveryAt(path: string, accept: string): Document | undefined 
  * server checks fields. No schemas: `kubectl explain` has nothing to show.
  */
 export function openApiAt(path: string): JsonObject | undefined {
-  const roots = new Map(RESOURCES.map((each) => [each.group === '' ? 'api/v1' : `apis/${apiVersionOf(each)}`, each.group]));
+  const roots = new Map(
+    RESOURCES.map((each) => [each.group === '' ? 'api/v1' : `apis/${apiVersionOf(each)}`, each.group]),
+  );
   if (path === '/openapi/v3') {
     const paths = [...roots.keys()].map((root) => [root, { serverRelativeURL: `/openapi/v3/${root}` }] as const);
     return { paths: Object.fromEntries(paths) };

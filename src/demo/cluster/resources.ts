@@ -48,6 +48,26 @@ const review = (group: string, resource: string, kind: string): ResourceType =>
 
 const stream = (name: string, kind: string): Subresource => ({ name, kind, verbs: ['create', 'get'] });
 
+export const EVENTS = type({
+  resource: 'events',
+  singular: 'event',
+  kind: 'Event',
+  namespaced: true,
+  shortNames: ['ev'],
+  fields: [
+    'involvedObject.kind',
+    'involvedObject.namespace',
+    'involvedObject.name',
+    'involvedObject.uid',
+    'involvedObject.apiVersion',
+    'involvedObject.resourceVersion',
+    'involvedObject.fieldPath',
+    'reason',
+    'type',
+    'reportingComponent',
+  ],
+});
+
 export const PODS = type({
   resource: 'pods',
   singular: 'pod',
@@ -119,25 +139,7 @@ export const ROLE_BINDINGS = type({
 /** Kinds with objects behind them. RBAC can be read only: changing it needs the escalation check, which is not here. */
 export const STORED: readonly ResourceType[] = [
   type({ resource: 'configmaps', singular: 'configmap', kind: 'ConfigMap', namespaced: true, shortNames: ['cm'] }),
-  type({
-    resource: 'events',
-    singular: 'event',
-    kind: 'Event',
-    namespaced: true,
-    shortNames: ['ev'],
-    fields: [
-      'involvedObject.kind',
-      'involvedObject.namespace',
-      'involvedObject.name',
-      'involvedObject.uid',
-      'involvedObject.apiVersion',
-      'involvedObject.resourceVersion',
-      'involvedObject.fieldPath',
-      'reason',
-      'type',
-      'reportingComponent',
-    ],
-  }),
+  EVENTS,
   NAMESPACES,
   PODS,
   type({ resource: 'secrets', singular: 'secret', kind: 'Secret', namespaced: true, fields: ['type'] }),

@@ -22,6 +22,8 @@ export interface DemoIdentityProvider {
   readonly issuer: string;
   /** Changes what the provider says of a person from now on: other groups, or no sign-in and no refresh any more. */
   change(name: string, change: { readonly groups?: readonly string[]; readonly disabled?: boolean }): void;
+  /** How often its token endpoint was asked so far. */
+  readonly tokenRequests: number;
   close(): Promise<void>;
 }
 
@@ -29,8 +31,6 @@ export interface DemoIdentityProviderOptions {
   readonly port: number;
   readonly people: readonly Person[];
   readonly client: DemoClient;
-  /** Called with each request's method and path, for tests. */
-  readonly onRequest?: (method: string, path: string) => void;
 }
 
 interface Entry extends Person {
@@ -44,9 +44,16 @@ export async function startIdentityProvider(options: DemoIdentityProviderOptions
   await once(server, 'listening');
   const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
   const provider = new Provider(issuer, await settings(options, people));
-  server.on('request', handler(provider, people, options.onRequest));
+  let tokenRequests = 0;
+  server.on('request', (req) => {
+    if (req.url === '/token') tokenRequests += 1;
+  });
+  server.on('request', handler(provider, people));
   return {
     issuer,
+    get tokenRequests() {
+      return tokenRequests;
+    },
     change(name, change) {
       const person = people.get(name);
       if (person === undefined) throw new Error(`nobody here is called ${name}`);
@@ -127,15 +134,10 @@ async function settings(
   };
 }
 
-function handler(
-  provider: Provider,
-  people: ReadonlyMap<string, Entry>,
-  onRequest: DemoIdentityProviderOptions['onRequest'],
-) {
+function handler(provider: Provider, people: ReadonlyMap<string, Entry>) {
   const fallback = provider.callback();
   return (req: IncomingMessage, res: ServerResponse): void => {
     const path = (req.url ?? '/').split('?', 1)[0] ?? '/';
-    onRequest?.(req.method ?? '', path);
     if (path === '/style.css') {
       res.writeHead(200, { 'content-type': 'text/css' }).end(STYLE);
     } else if (path.startsWith('/interaction/')) {

@@ -24,7 +24,8 @@ const KEY_BYTES = 32;
  */
 export function createSealer(keys: SealingKeys): Sealer {
   for (const key of [keys.current.key, ...keys.all.values()]) {
-    if (key.byteLength !== KEY_BYTES) throw new RangeError(`a sealing key has ${KEY_BYTES} bytes, not ${key.byteLength}`);
+    if (key.byteLength !== KEY_BYTES)
+      throw new RangeError(`a sealing key has ${KEY_BYTES} bytes, not ${key.byteLength}`);
   }
   const byKid = new Map([...keys.all, [keys.current.kid, keys.current.key]]);
 
@@ -44,7 +45,9 @@ export function createSealer(keys: SealingKeys): Sealer {
           },
           { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] },
         );
-        return protectedHeader['ctx'] === ctx ? (JSON.parse(new TextDecoder().decode(plaintext)) as unknown) : undefined;
+        return protectedHeader['ctx'] === ctx
+          ? (JSON.parse(new TextDecoder().decode(plaintext)) as unknown)
+          : undefined;
       } catch {
         // Whatever is wrong with it, it is not ours: the caller treats it as absent and reports it.
         return undefined;

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { assert, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeLine } from '../../../src/audit/line.ts';
 import { anEvent } from './fixtures.ts';
@@ -42,8 +42,8 @@ describe('encodeLine', () => {
   });
 
   it('is one line that reads back to the same text, whatever the values are', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (userAgent, name) => {
+    assert(
+      property(string({ unit: 'binary' }), string({ unit: 'binary' }), (userAgent, name) => {
         const event = anEvent({ userAgent, objectRef: { resource: 'pods', name }, annotations: { [name]: userAgent } });
         const body = bodyOf(encodeLine(event));
         expect(body).not.toMatch(LINE_ENDS);

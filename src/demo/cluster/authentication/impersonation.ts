@@ -8,13 +8,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Identity } from '../../../core/identity.ts';
 import type { Authorizer } from '../rbac/authorizer.ts';
 import type { Attributes } from '../rbac/rules.ts';
-import {
-  ANONYMOUS,
-  AUTHENTICATED,
-  serviceAccountGroups,
-  serviceAccountOf,
-  UNAUTHENTICATED,
-} from './authentication.ts';
+import { ANONYMOUS, AUTHENTICATED, serviceAccountGroups, serviceAccountOf, UNAUTHENTICATED } from './authentication.ts';
 
 const EXTRA = 'impersonate-extra-';
 
@@ -64,7 +58,11 @@ export function requestedImpersonation(rawHeaders: readonly string[]): Requested
   return { user: user ?? '', uid: uid ?? '', groups, extra };
 }
 
-const wanted = (resource: string, name: string, more: { group?: string; namespace?: string; subresource?: string } = {}): Attributes => ({
+const wanted = (
+  resource: string,
+  name: string,
+  more: { group?: string; namespace?: string; subresource?: string } = {},
+): Attributes => ({
   verb: 'impersonate',
   resource: { group: '', namespace: '', subresource: '', ...more, resource, name },
 });

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 
 import { badRequest, tooLarge, unsupportedMediaType } from '../objects/status.ts';
+import { decodeProtobuf } from '../protobuf/decode.ts';
 import { isJsonObject, parseJson } from '../objects/json.ts';
 import type { JsonObject, JsonValue } from '../objects/json.ts';
 
@@ -22,6 +23,22 @@ async function bytesOf(request: IncomingMessage): Promise<Buffer> {
 const mediaType = (request: IncomingMessage): string =>
   (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
 
+const PROTOBUF = 'application/vnd.kubernetes.protobuf';
+
+function parsed(type: string, bytes: Buffer): JsonValue {
+  if (type === PROTOBUF) {
+    const value = decodeProtobuf(bytes);
+    if (value === undefined) throw unsupportedMediaType(['application/json']);
+    return value;
+  }
+  try {
+    return parseJson(bytes.toString('utf8'));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : 'not JSON';
+    throw badRequest(`the object provided is unrecognized: couldn't parse the body as JSON: ${why}`);
+  }
+}
+
 /**
  * @param accepted media types; the first stands for a body that names none
  * @throws StatusError 400 for what is no JSON, 413, 415
@@ -34,17 +51,12 @@ export async function readJson(
   const bytes = await bytesOf(request);
   if (bytes.length === 0) return { type, value: undefined };
   if (!accepted.includes(type)) throw unsupportedMediaType(accepted);
-  try {
-    return { type, value: parseJson(bytes.toString('utf8')) };
-  } catch (error) {
-    const why = error instanceof Error ? error.message : 'not JSON';
-    throw badRequest(`the object provided is unrecognized: couldn't parse the body as JSON: ${why}`);
-  }
+  return { type, value: parsed(type, bytes) };
 }
 
-/** A JSON object, or undefined where there is no body. */
+/** An object as JSON or protobuf, or undefined where there is no body. */
 export async function readObject(request: IncomingMessage): Promise<JsonObject | undefined> {
-  const { value } = await readJson(request, ['application/json']);
+  const { value } = await readJson(request, ['application/json', PROTOBUF]);
   if (value === undefined || isJsonObject(value)) return value;
   throw badRequest('the object provided is unrecognized: the body must be a JSON object');
 }

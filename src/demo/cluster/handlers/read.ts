@@ -20,10 +20,7 @@ export const get = (parts: ClusterParts, call: ResourceCall): void =>
   writeObject(parts, call, 200, existing(parts, call));
 
 /** The objects of the path's scope that the selectors let through. `limit` is not honoured: the list is always whole. */
-export function selected(
-  parts: ClusterParts,
-  call: ResourceCall,
-): { items: KubeObject[]; resourceVersion: string } {
+export function selected(parts: ClusterParts, call: ResourceCall): { items: KubeObject[]; resourceVersion: string } {
   const selects = selectorOf(call.resource, call.info.query);
   const scope = scopeOf(call);
   const { items, resourceVersion } = parts.storage.list(call.resource, scope === '' ? undefined : scope);

@@ -36,7 +36,11 @@ export function includeObject(query: URLSearchParams): IncludeObject {
 
 export function writeJson(response: ServerResponse, code: number, body: JsonObject, type = 'application/json'): void {
   const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
-  response.writeHead(code, { 'content-type': type, 'content-length': bytes.length, 'cache-control': 'no-cache, private' });
+  response.writeHead(code, {
+    'content-type': type,
+    'content-length': bytes.length,
+    'cache-control': 'no-cache, private',
+  });
   response.end(bytes);
 }
 

@@ -51,7 +51,14 @@ function lineWriter(parts: ClusterParts, call: ResourceCall): (type: EventType, 
     let shown: JsonObject = object;
     if (table && type !== 'BOOKMARK') {
       const resourceVersion = object.metadata.resourceVersion ?? '';
-      shown = tableOf({ resource: call.resource, items: [object], include, resourceVersion, now: parts.now(), headings });
+      shown = tableOf({
+        resource: call.resource,
+        items: [object],
+        include,
+        resourceVersion,
+        now: parts.now(),
+        headings,
+      });
       headings = false;
     }
     return `${JSON.stringify({ type, object: shown })}\n`;

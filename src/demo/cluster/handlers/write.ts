@@ -27,8 +27,7 @@ const PATCHES: readonly [string, ...string[]] = [
 /** Letters of generated names: no vowels, and nothing that looks like something else. */
 const SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 
-const suffix = (): string =>
-  Array.from({ length: 5 }, () => SUFFIX_LETTERS[randomInt(SUFFIX_LETTERS.length)]).join('');
+const suffix = (): string => Array.from({ length: 5 }, () => SUFFIX_LETTERS[randomInt(SUFFIX_LETTERS.length)]).join('');
 
 /** @throws StatusError 400 where the body is an object of another kind, or none */
 function asObject(resource: ResourceType, body: JsonValue | undefined): KubeObject {
@@ -67,9 +66,7 @@ function place(call: ResourceCall, object: KubeObject): void {
   const scope = scopeOf(call);
   const { namespace, name } = object.metadata;
   if (namespace !== undefined && namespace !== scope) {
-    throw badRequest(
-      `the namespace of the provided object does not match the namespace sent on the request`,
-    );
+    throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
   }
   if (scope === '') delete object.metadata.namespace;
   else object.metadata.namespace = scope;
@@ -88,13 +85,24 @@ function validate(resource: ResourceType, object: KubeObject, previous?: KubeObj
   const { name } = object.metadata;
   const faults: FieldFault[] =
     name === undefined
-      ? [{ field: 'metadata.name', reason: 'FieldValueRequired', message: 'Required value: name or generateName is required' }]
+      ? [
+          {
+            field: 'metadata.name',
+            reason: 'FieldValueRequired',
+            message: 'Required value: name or generateName is required',
+          },
+        ]
       : [...kind.faults(object), ...(previous === undefined ? [] : (kind.changeFaults?.(object, previous) ?? []))];
   if (faults.length > 0) throw invalid(resource.group, resource.kind, name ?? '', faults);
 }
 
 /** Stores a new object; also how the cluster's first objects come about. */
-export function createObject(parts: ClusterParts, resource: ResourceType, object: KubeObject, dryRun = false): KubeObject {
+export function createObject(
+  parts: ClusterParts,
+  resource: ResourceType,
+  object: KubeObject,
+  dryRun = false,
+): KubeObject {
   const { namespace = '', generateName } = object.metadata;
   if (object.metadata.name === undefined && generateName !== undefined) object.metadata.name = generateName + suffix();
   if (resource.namespaced && parts.storage.get(NAMESPACES, '', namespace) === undefined) {

@@ -6,6 +6,7 @@ import type { JsonObject } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import type { FieldFault } from '../objects/status.ts';
 import type { ResourceType } from '../resources.ts';
+import { addressFor } from './addresses.ts';
 import { labelFault, required, subdomainFault } from './names.ts';
 import { podKind } from './pods.ts';
 
@@ -32,7 +33,9 @@ function stringMapFaults(object: KubeObject, key: string): FieldFault[] {
   const map = object[key];
   if (map === undefined || map === null) return [];
   const good = isJsonObject(map) && Object.values(map).every((value) => typeof value === 'string');
-  return good ? [] : [{ field: key, reason: 'FieldValueInvalid', message: 'Invalid value: every value must be a string' }];
+  return good
+    ? []
+    : [{ field: key, reason: 'FieldValueInvalid', message: 'Invalid value: every value must be a string' }];
 }
 
 const configMap: Kind = {
@@ -67,19 +70,10 @@ const namespace: Kind = {
   status: () => ({ phase: 'Active' }),
 };
 
-/** The next free cluster address follows from the name; from a block kept for documentation (RFC 5737). */
-function clusterIp(object: KubeObject): string {
-  const sum = [...`${object.metadata.namespace}/${object.metadata.name}`].reduce(
-    (total, character) => (total * 33 + (character.codePointAt(0) ?? 0)) % 253,
-    5,
-  );
-  return `203.0.113.${sum + 2}`;
-}
-
 const service: Kind = {
   complete(object) {
     const spec = objectAt(object, 'spec');
-    const address = stringAt(spec, 'clusterIP') || clusterIp(object);
+    const address = stringAt(spec, 'clusterIP') || addressFor(object, '203.0.113.');
     object['spec'] = {
       type: 'ClusterIP',
       sessionAffinity: 'None',
@@ -104,7 +98,13 @@ const service: Kind = {
       ...nameOnly(labelFault)(object),
       ...(objectsAt(spec, 'ports').length === 0 && address !== 'None' ? [required('spec.ports')] : []),
       ...(bad
-        ? [{ field: 'spec.clusterIPs[0]', reason: 'FieldValueInvalid', message: 'Invalid value: must be a valid IP address' } as const]
+        ? [
+            {
+              field: 'spec.clusterIPs[0]',
+              reason: 'FieldValueInvalid',
+              message: 'Invalid value: must be a valid IP address',
+            } as const,
+          ]
         : []),
     ];
   },

@@ -6,6 +6,7 @@ import { objectAt, objectsAt, stringAt } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import { kubeTime } from '../objects/kube-object.ts';
 import type { FieldFault } from '../objects/status.ts';
+import { addressFor } from './addresses.ts';
 import type { Kind } from './kinds.ts';
 import { labelFault, required, subdomainFault } from './names.ts';
 
@@ -115,16 +116,9 @@ function containerStatus(container: JsonObject, at: string, uid: string): JsonOb
   };
 }
 
-/** An address that follows from the name, from the block kept for documentation (RFC 5737). */
-function podIp(pod: KubeObject): string {
-  const text = `${pod.metadata.namespace}/${pod.metadata.name}`;
-  const sum = [...text].reduce((total, character) => (total * 31 + (character.codePointAt(0) ?? 0)) % 254, 7);
-  return `198.51.100.${sum + 1}`;
-}
-
 function status(pod: KubeObject, now: Date): JsonObject {
   const at = kubeTime(now);
-  const ip = podIp(pod);
+  const ip = addressFor(pod, '198.51.100.');
   return {
     phase: 'Running',
     conditions: ['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) =>

@@ -53,7 +53,8 @@ export interface Named {
 }
 
 /** `pods`, `roles.rbac.authorization.k8s.io`. */
-export const qualified = (group: string, resource: string): string => (group === '' ? resource : `${resource}.${group}`);
+export const qualified = (group: string, resource: string): string =>
+  group === '' ? resource : `${resource}.${group}`;
 
 const detailsOf = (what: Named): StatusDetails => ({
   ...(what.name === undefined ? {} : { name: what.name }),
@@ -101,11 +102,7 @@ export const unsupportedMediaType = (accepted: readonly string[]): StatusError =
   );
 
 export const notAcceptable = (accepted: readonly string[]): StatusError =>
-  new StatusError(
-    406,
-    'NotAcceptable',
-    `only the following media types are accepted: ${accepted.join(', ')}`,
-  );
+  new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted.join(', ')}`);
 
 export const tooLarge = (): StatusError =>
   new StatusError(413, 'RequestEntityTooLarge', 'Request entity too large: limit is 3145728');

@@ -24,7 +24,8 @@ function tokensOf(pointer: string): string[] {
 
 function indexOf(list: JsonValue[], token: string, limit: number): number {
   const index = token === '-' ? list.length : /^(0|[1-9]\d*)$/.test(token) ? Number(token) : -1;
-  if (index < 0 || index > limit) throw fault(`the server rejected our request due to an error in our request: index ${token}`);
+  if (index < 0 || index > limit)
+    throw fault(`the server rejected our request due to an error in our request: index ${token}`);
   return index;
 }
 

@@ -41,9 +41,7 @@ function coversResource(rule: PolicyRule, resource: string, subresource: string)
 }
 
 function coversPath(rule: PolicyRule, path: string): boolean {
-  return rule.nonResourceURLs.some((url) =>
-    url.endsWith('*') ? path.startsWith(url.slice(0, -1)) : url === path,
-  );
+  return rule.nonResourceURLs.some((url) => (url.endsWith('*') ? path.startsWith(url.slice(0, -1)) : url === path));
 }
 
 export function ruleAllows(rule: PolicyRule, wanted: Attributes): boolean {

@@ -46,13 +46,16 @@ function restarts(pod: KubeObject): number {
 }
 
 function ports(service: KubeObject): string {
-  const shown = objectsAt(spec(service), 'ports').map((port) => `${Number(port['port'])}/${stringAt(port, 'protocol')}`);
+  const shown = objectsAt(spec(service), 'ports').map(
+    (port) => `${Number(port['port'])}/${stringAt(port, 'protocol')}`,
+  );
   return shown.length === 0 ? NONE : shown.join(',');
 }
 
 function selector(service: KubeObject): string {
-  const labels = Object.entries(objectAt(spec(service), 'selector'));
-  return labels.length === 0 ? NONE : labels.map(([key, value]) => `${key}=${String(value)}`).join(',');
+  const labels = objectAt(spec(service), 'selector');
+  const shown = Object.keys(labels).map((key) => `${key}=${stringAt(labels, key)}`);
+  return shown.length === 0 ? NONE : shown.join(',');
 }
 
 const COLUMNS: Readonly<Record<string, readonly Column[]>> = {

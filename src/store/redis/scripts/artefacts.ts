@@ -75,7 +75,9 @@ return {'OK', ARGV[5], f[3], f[4] or ''}
 );
 
 /** ARGV 5: key. */
-export const destroyArtefact = script('destroy-artefact', `drop_artefact(ARGV[5]) return {'OK'}`, { with: [ARTEFACTS] });
+export const destroyArtefact = script('destroy-artefact', `drop_artefact(ARGV[5]) return {'OK'}`, {
+  with: [ARTEFACTS],
+});
 
 /** ARGV 5: the set of a session's artefacts. */
 export const destroyArtefactsOf = script('destroy-artefacts-of', `drop_artefacts_of(ARGV[5]) return {'OK'}`, {

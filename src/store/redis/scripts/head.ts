@@ -110,6 +110,13 @@ local function end_session(hash)
     redis.call('ZREM', P .. 'ends:' .. f[2], hash)
   end
 end
+
+-- Revoke, rule 2, "else later": ends a bounded batch of what the revocation of a provider or of all has covered.
+local function sweep_batch(key, size)
+  local batch = redis.call('ZPOPMIN', key, size)
+  for i = 1, #batch, 2 do end_session(batch[i]) end
+  if redis.call('EXISTS', key) == 0 then redis.call('SREM', P .. 'sweeps', key) end
+end
 `;
 
 /** Writes the log and reads the registry. */

@@ -32,12 +32,13 @@ export const leave = script('leave', `redis.call('HDEL', P .. 'live', ARGV[5]) r
  * or an account, and handed to the sweep (below) when it may be many.
  *
  * ARGV from 5: request digest, digest of the target, kind, its name (session or account digest, provider, or ''), until (s), sealed
- * entry, longest log, until when the answer is kept (ms), its TTL (s), until when an account's watermark is kept (ms).
+ * entry, longest log, until when the answer is kept (ms), its TTL (s), until when an account's watermark is kept (ms), batch of the
+ * sweep.
  */
 export const append = script(
   'append',
   `
-local request, target, kind, name, till, sealed, longest, kept, ttl, mark_kept = unpack(ARGV, 5)
+local request, target, kind, name, till, sealed, longest, kept, ttl, mark_kept, batch = unpack(ARGV, 5)
 local answer = P .. 'request:' .. request
 local known = redis.call('HMGET', answer, 'ep', 'until', 'target', 'n', 'sessions')
 if known[1] == id and tonumber(known[2]) > now then
@@ -73,8 +74,10 @@ else
   local ends = kind == 'all' and P .. 'ends' or P .. 'ends:' .. name
   ended = redis.call('ZCOUNT', ends, '(' .. seconds, '+inf')
   if redis.call('EXISTS', ends) == 1 then
-    redis.call('RENAME', ends, P .. 'sweep:' .. n)
-    redis.call('SADD', P .. 'sweeps', P .. 'sweep:' .. n)
+    local key = P .. 'sweep:' .. n
+    redis.call('RENAME', ends, key)
+    redis.call('SADD', P .. 'sweeps', key)
+    sweep_batch(key, tonumber(batch))
   end
 end
 
@@ -85,15 +88,12 @@ return {'OK', id, n, ended, registry()}
   { with: [ARTEFACTS, SESSIONS, LOG] },
 );
 
-/** Revoke, rule 2, "else later": ends a bounded batch of what a provider's or everybody's revocation covered. 1: there is more. */
+/** Goes on with a sweep. ARGV 5: batch. 1: there is more. */
 export const sweep = script(
   'sweep',
   `
 local key = redis.call('SRANDMEMBER', P .. 'sweeps')
-if not key then return {'OK', 0} end
-local batch = redis.call('ZPOPMIN', key, tonumber(ARGV[5]))
-for i = 1, #batch, 2 do end_session(batch[i]) end
-if redis.call('EXISTS', key) == 0 then redis.call('SREM', P .. 'sweeps', key) end
+if key then sweep_batch(key, tonumber(ARGV[5])) end
 return {'OK', redis.call('EXISTS', P .. 'sweeps')}
 `,
   { with: [ARTEFACTS, SESSIONS] },

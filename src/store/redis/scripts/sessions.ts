@@ -121,7 +121,10 @@ return {(#batch == 400) and 'MORE' or 'OK', last, found}
 );
 
 /** Every session has one place in \`ends\`, scored by the second in which it ends. */
-export const countSessions = script('count-sessions', `return {'OK', redis.call('ZCOUNT', P .. 'ends', '(' .. seconds, '+inf')}`);
+export const countSessions = script(
+  'count-sessions',
+  `return {'OK', redis.call('ZCOUNT', P .. 'ends', '(' .. seconds, '+inf')}`,
+);
 
 /** ARGV from 5: session digest, holder, until (ms), TTL for cleaning up (s). */
 export const claimRecheck = script(

@@ -1,0 +1,80 @@
+/**
+ * The admin API as programs use it: Bearer token with the admin audience, bound to the session's certificate.
+ */
+import { ADMIN_AUDIENCE } from '../core/core.ts';
+import type { AppError, ErrorCode } from '../core/errors.ts';
+import type { CacheEntry } from './cache.ts';
+import { fault } from './fault.ts';
+import { ask, type Ask, type HttpAnswer } from './http-client.ts';
+import { stringAt } from './json-shape.ts';
+import type { Laptop } from './laptop.ts';
+import { plainText } from './plain-text.ts';
+import { renew } from './renewal.ts';
+import { isFresh, tokenId } from './session.ts';
+
+export interface AdminRequest {
+  readonly method: Ask['method'];
+  /** Below the admin API, for example `sessions?limit=100`. */
+  readonly path: string;
+  readonly json?: unknown;
+}
+
+/**
+ * @returns the answer, with a status below 300
+ * @throws AppError `forbidden` for somebody who is no admin, else by what the problem says
+ */
+export async function askAdmin(laptop: Laptop, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
+  const first = await askOnce(laptop, entry, request, undefined);
+  // The token may be of an earlier life of the store: once more with a new one.
+  const { answer } = first.answer.status === 401 ? await askOnce(laptop, entry, request, first.used) : first;
+  if (answer.status >= 200 && answer.status < 300) return answer;
+  throw problem(entry.server.url, answer);
+}
+
+async function askOnce(
+  laptop: Laptop,
+  entry: CacheEntry,
+  request: AdminRequest,
+  refused: string | undefined,
+): Promise<{ answer: HttpAnswer; used: string }> {
+  const { session, token } = await renew(laptop, entry, {
+    audience: ADMIN_AUDIENCE,
+    accept: (cached) => isFresh(cached, laptop.now()) && tokenId(cached) !== refused,
+  });
+  const { adminApi, apiCa } = session.endpoints;
+  laptop.detail(`${request.method} ${adminApi}/${request.path}`);
+  const answer = await ask({
+    method: request.method,
+    url: `${adminApi}/${request.path}`,
+    bearer: token.token,
+    binding: session.binding,
+    ...(apiCa === undefined ? {} : { ca: apiCa }),
+    ...(request.json === undefined ? {} : { body: { json: request.json } }),
+  });
+  return { answer, used: tokenId(token) };
+}
+
+/** RFC 9457: the server's own words, and the room's code for the exit. */
+function problem(server: string, answer: HttpAnswer): AppError {
+  const code = plainText(stringAt(answer.body, 'code') ?? '', 60);
+  const title = plainText(stringAt(answer.body, 'title') ?? '', 200);
+  const detail = plainText(stringAt(answer.body, 'detail') ?? '');
+  const what = [title || `${server} answered ${answer.status}`, detail].filter((part) => part !== '').join(': ');
+  return fault(codeOfStatus(answer.status), code === '' ? what : `${what} (${code})`, nextOf(server, answer.status), {
+    reason: code || 'admin_request_failed',
+  });
+}
+
+function codeOfStatus(status: number): ErrorCode {
+  if (status === 401 || status === 403) return 'forbidden';
+  if (status === 400 || status === 422) return 'bad_request';
+  if (status === 404) return 'not_found';
+  if (status === 409) return 'conflict';
+  return 'upstream_unavailable';
+}
+
+function nextOf(server: string, status: number): string | undefined {
+  if (status === 401) return `portcullis login --server ${server}`;
+  if (status === 403) return 'ask your platform team to make you an admin';
+  return status >= 500 || status === 429 ? 'try again in a moment' : undefined;
+}

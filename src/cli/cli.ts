@@ -1,0 +1,171 @@
+/**
+ * Cli: what runs on a laptop. The exec credential plugin and the commands of people and admins.
+ *
+ * Owns: the cache with its locks, signing in by the browser, the client's side of our OAuth endpoints and admin API, kubeconfigs,
+ * and exit codes. Must not know: the server's rooms (it speaks HTTP to them, and imports core only), or kubectl's reasons.
+ *
+ * Everything a server says is hostile until checked; stdout holds the result only, words for people go to stderr, and a token is
+ * never among them.
+ */
+import type { Command, Option } from 'commander';
+import { clusterAudience } from '../core/core.ts';
+import { locateEntry } from './cache.ts';
+import { exitCodeOf, faultWords } from './fault.ts';
+import { fromCache, getToken } from './get-token.ts';
+import { thisLaptop, type Laptop } from './laptop.ts';
+import { parseClusterName, parseServer } from './server-url.ts';
+import { whichServer, type ServerOptions } from './which-server.ts';
+
+interface CommonOptions extends ServerOptions {
+  readonly verbose?: boolean;
+}
+
+/**
+ * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig`, `sessions`, `revoke` and `version`. Their actions set
+ * `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 refused) and never throw; wrong use of them exits 2.
+ */
+export function addLaptopCommands(program: Command): void {
+  addGetToken(program);
+  addSignInCommands(program);
+  addKubeconfig(program);
+  addAdminCommands(program);
+  addCommand(program, 'version', 'show the version of this program')
+    .addOption(outputOption(program))
+    .action((options: { readonly output?: string }) =>
+      run({}, async (laptop) => {
+        const { VERSION } = await import('./version.ts');
+        const facts = { version: VERSION, node: process.version, platform: process.platform, arch: process.arch };
+        laptop.print(options.output === 'json' ? `${JSON.stringify(facts)}\n` : `portcullis ${VERSION}\n`);
+      }),
+    );
+}
+
+/**
+ * The shortest way of a cached credential, for before a command parser is loaded: answers exactly the form that our kubeconfigs
+ * have.
+ * @param args after the program's name
+ * @returns false where it has done nothing and the command is to be run in full
+ */
+export function answerFromCache(args: readonly string[]): boolean {
+  const [command, serverOption, server, clusterOption, cluster, ...rest] = args;
+  if (command !== 'get-token' || serverOption !== '--server' || clusterOption !== '--cluster') return false;
+  if (server === undefined || cluster === undefined || rest.length > 0) return false;
+  const laptop = thisLaptop();
+  try {
+    const entry = locateEntry(laptop.environment.cacheDir, { url: parseServer(server) });
+    // A token that was refused is noted as handed out by now, so the full command finds the same.
+    const found = fromCache(laptop, entry, clusterAudience(parseClusterName(cluster)));
+    if (!('credential' in found)) return false;
+    laptop.print(found.credential);
+    return true;
+  } catch {
+    return false; // The full command meets the same fault and says it in words.
+  }
+}
+
+function addGetToken(program: Command): void {
+  addServerCommand(
+    program,
+    'get-token',
+    'give kubectl a credential (its exec plugin); opens a browser when nobody is signed in',
+  )
+    .requiredOption('--cluster <name>', 'cluster that the credential is for')
+    .option('--no-browser', 'never open a browser: fail and say what to type (also PORTCULLIS_NO_BROWSER)')
+    .action((options: CommonOptions & { readonly cluster: string; readonly browser: boolean }) =>
+      run(options, (laptop) => {
+        const server = whichServer(laptop.environment, options);
+        const cluster = parseClusterName(options.cluster);
+        return getToken(laptop, { server, cluster, browser: options.browser && !laptop.environment.noBrowser });
+      }),
+    );
+}
+
+function addSignInCommands(program: Command): void {
+  addServerCommand(program, 'login', 'sign in by your browser')
+    .option('--provider <name>', 'identity provider to go to')
+    .action((options: CommonOptions & { readonly provider?: string }) =>
+      run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).login(laptop, options)),
+    );
+  addServerCommand(program, 'logout', 'end your session, here and at the server').action((options: CommonOptions) =>
+    run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).logout(laptop, options)),
+  );
+  addServerCommand(program, 'whoami', 'show who the server thinks you are')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & { readonly output?: string }) =>
+      run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).whoami(laptop, options)),
+    );
+}
+
+function addKubeconfig(program: Command): void {
+  addServerCommand(program, 'kubeconfig', 'write contexts for your clusters into your kubeconfig')
+    .option('--print', 'to stdout instead')
+    .option('--file <file>', 'the kubeconfig (default: the first of $KUBECONFIG, or ~/.kube/config)')
+    .option('--command <command>', 'what kubectl is to run; a wrapper script must `exec`', 'portcullis')
+    .action((options: CommonOptions & { readonly print?: boolean; readonly file?: string; readonly command: string }) =>
+      run(options, async (laptop) => (await import('./commands/kubeconfig-command.ts')).kubeconfig(laptop, options)),
+    );
+}
+
+function addAdminCommands(program: Command): void {
+  addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
+    .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & { readonly account?: string; readonly output?: string }) =>
+      run(options, async (laptop) => (await import('./commands/admin-commands.ts')).sessions(laptop, options)),
+    );
+  addServerCommand(program, 'revoke', 'end sessions everywhere at once (admins)')
+    .option('--session <id>', 'this session')
+    .option('--account <account>', 'every session of this account, PROVIDER/SUBJECT')
+    .option('--username <name>', 'every session of the account with this Kubernetes username')
+    .option('--provider <name>', 'every session of this identity provider')
+    .option('--all', 'every session')
+    .requiredOption('--reason <words>', 'why, for the record, for example a ticket')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & RevokeFlags) =>
+      run(options, async (laptop) => (await import('./commands/admin-commands.ts')).revoke(laptop, options)),
+    );
+}
+
+interface RevokeFlags {
+  readonly session?: string;
+  readonly account?: string;
+  readonly username?: string;
+  readonly provider?: string;
+  readonly all?: true;
+  readonly reason: string;
+  readonly output?: string;
+}
+
+function addCommand(program: Command, name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .allowExcessArguments(false)
+    .exitOverride((error) => {
+      // Asking for help is 0; everything else that the parser finds is wrong use.
+      process.exit(error.exitCode === 0 ? 0 : 2);
+    });
+}
+
+function addServerCommand(program: Command, name: string, description: string): Command {
+  return addCommand(program, name, description)
+    .option(
+      '--server <url>',
+      'public URL of Portcullis (also PORTCULLIS_SERVER; default: the only one you signed in to)',
+    )
+    .option('--ca-file <file>', 'authority that vouches for the server, PEM (default: the system’s)')
+    .option('--verbose', 'say each step on stderr');
+}
+
+const outputOption = (program: Command): Option =>
+  program.createOption('--output <format>', 'for scripts').choices(['json']);
+
+async function run(options: { readonly verbose?: boolean }, action: (laptop: Laptop) => Promise<void>): Promise<void> {
+  const laptop = thisLaptop({ verbose: options.verbose === true });
+  try {
+    await action(laptop);
+  } catch (error) {
+    laptop.say(faultWords(error));
+    process.exitCode = exitCodeOf(error);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * `login`, `logout` and `whoami`.
+ */
+import { AppError } from '../../core/errors.ts';
+import { dropEntry, locateEntry, readSession, type CacheEntry } from '../cache.ts';
+import { fault } from '../fault.ts';
+import { takeTurn } from '../file-lock.ts';
+import type { Laptop } from '../laptop.ts';
+import { plainJson, plainText } from '../plain-text.ts';
+import { renew } from '../renewal.ts';
+import { hostOf } from '../server-url.ts';
+import type { CachedSession, Person } from '../session.ts';
+import { signIn } from '../sign-in.ts';
+import { revokeRefreshToken } from '../token-endpoint.ts';
+import { whichServer, type ServerOptions } from '../which-server.ts';
+
+export interface LoginOptions extends ServerOptions {
+  readonly provider?: string;
+}
+
+/** Signs in, also when somebody is signed in already: running commands keep the earlier session until it ends. */
+export async function login(laptop: Laptop, options: LoginOptions): Promise<void> {
+  const server = whichServer(laptop.environment, options);
+  if (laptop.environment.noBrowser) {
+    const next = `unset PORTCULLIS_NO_BROWSER, then: portcullis login --server ${server.url}`;
+    throw fault('bad_request', 'Signing in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
+  }
+  const entry = locateEntry(laptop.environment.cacheDir, server);
+  const previous = readSession(entry)?.person.sessionId;
+  const { person } = await signIn(laptop, {
+    entry,
+    attended: true,
+    ...(previous === undefined ? {} : { previous }),
+    ...(options.provider === undefined ? {} : { provider: options.provider }),
+  });
+  laptop.say(`signed in to ${hostOf(server.url)}\n${describe(person)}`);
+  laptop.say(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
+}
+
+/** Ends the session at the server and forgets it here. What is here goes in any case: that is what the person asked for. */
+export async function logout(laptop: Laptop, options: ServerOptions): Promise<void> {
+  const server = whichServer(laptop.environment, options);
+  const entry = locateEntry(laptop.environment.cacheDir, server);
+  const session = await takeSession(entry);
+  if (session === undefined) return laptop.say(`nobody was signed in to ${hostOf(server.url)}`);
+  try {
+    await revokeRefreshToken(session, session.refreshToken);
+  } catch (cause) {
+    throw stillOpen(session, cause);
+  }
+  laptop.say(`signed out of ${hostOf(server.url)}`);
+}
+
+function takeSession(entry: CacheEntry): Promise<CachedSession | undefined> | undefined {
+  if (readSession(entry) === undefined) {
+    dropEntry(entry);
+    return undefined;
+  }
+  return takeTurn<{ session: CachedSession | undefined }>({
+    path: entry.lockPath,
+    patienceMs: 60_000,
+    meanwhile: () => undefined,
+    work: () => {
+      const session = readSession(entry);
+      dropEntry(entry);
+      return Promise.resolve({ session });
+    },
+  }).then(({ session }) => session);
+}
+
+function stillOpen(session: CachedSession, cause: unknown): AppError {
+  const { sessionId, sessionExpiresAt } = session.person;
+  const why = cause instanceof AppError ? cause.message.split('\n')[0] : 'It did not answer.';
+  return fault(
+    'upstream_unavailable',
+    `You are signed out here, but the server could not be told: ${why}`,
+    `the session ends by itself at ${plainText(sessionExpiresAt, 40)}; an admin can end it now: portcullis revoke --session ${plainText(sessionId, 80)} --reason logout`,
+    { cause },
+  );
+}
+
+/** Says who the server thinks this is, which also proves that the session still holds. */
+export async function whoami(laptop: Laptop, options: ServerOptions & { readonly output?: string }): Promise<void> {
+  const server = whichServer(laptop.environment, options);
+  const entry = locateEntry(laptop.environment.cacheDir, server);
+  const { session } = await renew(laptop, entry, { accept: () => false });
+  const { person } = session;
+  if (options.output === 'json') {
+    const clusters = person.clusters.map(({ name, server: address }) => ({ name, server: address }));
+    const { account, username, groups } = person;
+    const held = { id: person.sessionId, expiresAt: person.sessionExpiresAt };
+    return laptop.print(`${plainJson({ server: server.url, account, username, groups, session: held, clusters })}\n`);
+  }
+  laptop.print(`${describe(person)}\n`);
+}
+
+function describe(person: Person): string {
+  const list = (names: readonly string[]): string => plainText(names.join(', ') || 'none', 2000);
+  return [
+    `  username  ${plainText(person.username)}`,
+    `  groups    ${list(person.groups)}`,
+    `  account   ${plainText(person.account)}`,
+    `  session   ${plainText(person.sessionId, 80)}, until ${plainText(person.sessionExpiresAt, 40)}`,
+    `  clusters  ${list(person.clusters.map((cluster) => cluster.name))}`,
+  ].join('\n');
+}

@@ -1,0 +1,104 @@
+/**
+ * The exec credential plugin: what kubectl runs before it talks to a cluster. stdout is ExecCredential or nothing.
+ *
+ * The way of a cached credential is synchronous and loads nothing but this file's imports; the rest is loaded when it is needed.
+ */
+import { clusterAudience } from '../core/core.ts';
+import { AppError } from '../core/errors.ts';
+import { ensureEntry, locateEntry, readSession, type CacheEntry, type Server } from './cache.ts';
+import { execCredential } from './exec-credential.ts';
+import { failureOfParent, rememberForParent } from './failures.ts';
+import type { Laptop } from './laptop.ts';
+import { handOut } from './refused-token.ts';
+import { isAlive, isFresh, tokenId, toldExpiry, type CachedToken } from './session.ts';
+
+export interface TokenRequest {
+  readonly server: Server;
+  readonly cluster: string;
+  /** Whether a browser may be opened. */
+  readonly browser: boolean;
+}
+
+/** @throws AppError with words for the person; nothing has been written to stdout then */
+export async function getToken(laptop: Laptop, request: TokenRequest): Promise<void> {
+  const entry = locateEntry(laptop.environment.cacheDir, request.server);
+  const cached = fromCache(laptop, entry, clusterAudience(request.cluster));
+  if ('credential' in cached) return laptop.print(cached.credential);
+  if (cached.refused !== undefined) laptop.detail('the cached token was refused: this program has asked for it before');
+  laptop.print(await fromBroker(laptop, entry, { ...request, refused: cached.refused }));
+}
+
+/**
+ * The credential of the cache, as text for stdout.
+ * @returns `refused`: the id of a token that this parent has had before
+ */
+export function fromCache(
+  laptop: Laptop,
+  entry: CacheEntry,
+  audience: string,
+): { readonly credential: string } | { readonly refused: string | undefined } {
+  const session = readSession(entry);
+  const token = session?.tokens[audience];
+  if (session === undefined || token === undefined || !isFresh(token, laptop.now())) return { refused: undefined };
+  if (!handOut(entry, token, laptop.parent, laptop.startedAt)) return { refused: tokenId(token) };
+  return { credential: execCredential(token, session.binding) };
+}
+
+interface Wanted extends TokenRequest {
+  readonly refused: string | undefined;
+}
+
+async function fromBroker(laptop: Laptop, entry: CacheEntry, wanted: Wanted): Promise<string> {
+  const remembered = failureOfParent(entry, laptop.parent, laptop.now());
+  if (remembered !== undefined) throw remembered;
+  try {
+    return await renewed(laptop, entry, wanted);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    const old = error.code === 'upstream_unavailable' ? stillGood(laptop, entry, wanted) : undefined;
+    if (old !== undefined) {
+      laptop.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
+      return old;
+    }
+    if (error.code !== 'unauthenticated') throw error;
+    return afterSignIn(laptop, entry, wanted, error);
+  }
+}
+
+async function renewed(laptop: Laptop, entry: CacheEntry, wanted: Wanted): Promise<string> {
+  const { renew } = await import('./renewal.ts');
+  const accept = (token: CachedToken): boolean => isFresh(token, laptop.now()) && tokenId(token) !== wanted.refused;
+  const { session, token } = await renew(laptop, entry, { audience: clusterAudience(wanted.cluster), accept });
+  handOut(entry, token, laptop.parent, laptop.startedAt);
+  return execCredential(token, session.binding);
+}
+
+/** The present token in its last minute, where it was not refused: the broker is away, the API server need not be. */
+function stillGood(laptop: Laptop, entry: CacheEntry, wanted: Wanted): string | undefined {
+  const session = readSession(entry);
+  const token = session?.tokens[clusterAudience(wanted.cluster)];
+  const now = laptop.now();
+  if (session === undefined || token === undefined || !isAlive(token, now) || tokenId(token) === wanted.refused) {
+    return undefined;
+  }
+  const first = handOut(entry, token, laptop.parent, laptop.startedAt);
+  return first || now >= toldExpiry(token) ? execCredential(token, session.binding) : undefined;
+}
+
+/** @param why what ended the session, or that there is none */
+async function afterSignIn(laptop: Laptop, entry: CacheEntry, wanted: Wanted, why: AppError): Promise<string> {
+  try {
+    if (!wanted.browser) throw why;
+    const [firstLine] = why.message.split('\n');
+    laptop.say(firstLine ?? why.message);
+    const { signIn } = await import('./sign-in.ts');
+    await signIn(laptop, { entry, attended: false });
+  } catch (error) {
+    if (error instanceof AppError) {
+      ensureEntry(entry);
+      rememberForParent(entry, laptop.parent, error, laptop.now());
+    }
+    throw error;
+  }
+  return renewed(laptop, entry, { ...wanted, refused: undefined });
+}

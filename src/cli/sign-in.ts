@@ -1,0 +1,165 @@
+/**
+ * Signing in by the browser: authorization code with PKCE on a loopback port (RFC 8252, RFC 7636, RFC 9207), then a session with
+ * a key of its own.
+ *
+ * One tab at a time: a lock of its own is held while the browser is open, and the cache's lock is not, so that commands which
+ * need no sign-in go on. Who waits takes over the other's session, or fails with the other's words.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { PLUGIN_CLIENT_ID } from '../core/core.ts';
+import { AppError } from '../core/errors.ts';
+import { browserCommand, openBrowser } from './browser.ts';
+import { ensureEntry, readPins, readSession, writePins, writeSession, type CacheEntry, type Pins } from './cache.ts';
+import { discover, type Discovery } from './discovery.ts';
+import { failureSince, forgetFailures, shareFailure } from './failures.ts';
+import { fault } from './fault.ts';
+import { takeTurn } from './file-lock.ts';
+import type { Laptop } from './laptop.ts';
+import { listenOnLoopback, type Loopback } from './loopback.ts';
+import { withAnswer } from './renewal.ts';
+import { hostOf } from './server-url.ts';
+import type { CachedSession } from './session.ts';
+import { redeemCode } from './token-endpoint.ts';
+
+/** Time for passwords, second factors and a phone in another room. */
+const SIGN_IN_MS = 5 * 60_000;
+
+export interface SignIn {
+  readonly entry: CacheEntry;
+  /** The identity provider to go to; absent: the server asks. */
+  readonly provider?: string;
+  /** Id of the session that will not do any more: any other that appears in the cache is the result. */
+  readonly previous?: string;
+  /** Whether to go on waiting when no browser could be started: somebody reads the terminal and can open the address. */
+  readonly attended: boolean;
+}
+
+/** @throws AppError with words for the person, whatever went wrong */
+export async function signIn(laptop: Laptop, request: SignIn): Promise<CachedSession> {
+  const { entry } = request;
+  ensureEntry(entry);
+  const since = laptop.now();
+  let told = false;
+  const settled = (): CachedSession | undefined => {
+    const session = readSession(entry);
+    if (session !== undefined && session.person.sessionId !== request.previous) return session;
+    const failure = failureSince(entry, 'sign-in', since, laptop.now());
+    if (failure !== undefined) throw failure;
+    return undefined;
+  };
+  return takeTurn({
+    path: entry.signInLockPath,
+    patienceMs: SIGN_IN_MS + 30_000,
+    meanwhile: () => {
+      if (!told) laptop.say('a sign-in is open in your browser already; waiting for it');
+      told = true;
+      return settled();
+    },
+    work: async () => settled() ?? (await signInOnce(laptop, request)),
+  });
+}
+
+async function signInOnce(laptop: Laptop, request: SignIn): Promise<CachedSession> {
+  const { entry } = request;
+  try {
+    const discovery = await discover(entry, readPins(entry));
+    const session = await throughBrowser(laptop, request, discovery);
+    await keep(entry, session, discovery.pins);
+    return session;
+  } catch (error) {
+    if (error instanceof AppError) shareFailure(entry, 'sign-in', error, laptop.now());
+    throw error;
+  }
+}
+
+function keep(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<true> {
+  return takeTurn<true>({
+    path: entry.lockPath,
+    patienceMs: 60_000,
+    meanwhile: () => undefined,
+    work: () => {
+      writePins(entry, pins);
+      writeSession(entry, session);
+      forgetFailures(entry);
+      return Promise.resolve(true);
+    },
+  });
+}
+
+async function throughBrowser(laptop: Laptop, request: SignIn, discovery: Discovery): Promise<CachedSession> {
+  const state = randomBytes(32).toString('base64url');
+  const codeVerifier = randomBytes(32).toString('base64url');
+  const loopback = await listenOnLoopback({ state, issuer: discovery.issuer });
+  const abandon = new AbortController();
+  const timer = setTimeout(() => abandon.abort(nobodyCame(request.entry)), SIGN_IN_MS);
+  try {
+    const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider: request.provider });
+    open(laptop, request, url, abandon);
+    return await redeem(laptop, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
+  } finally {
+    clearTimeout(timer);
+    await loopback.close();
+  }
+}
+
+function authorizationUrl(
+  discovery: Discovery,
+  parts: { state: string; codeVerifier: string; loopback: Loopback; provider: string | undefined },
+): URL {
+  const url = new URL(discovery.authorizationEndpoint);
+  const query = {
+    client_id: PLUGIN_CLIENT_ID,
+    response_type: 'code',
+    redirect_uri: parts.loopback.redirectUri,
+    scope: 'kubernetes',
+    state: parts.state,
+    code_challenge: createHash('sha256').update(parts.codeVerifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    ...(parts.provider === undefined ? {} : { provider: parts.provider }),
+  };
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  return url;
+}
+
+function open(laptop: Laptop, request: SignIn, url: URL, abandon: AbortController): void {
+  const server = request.entry.server.url;
+  laptop.say(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
+  openBrowser(browserCommand(url, laptop.environment), (why) => {
+    if (request.attended) return laptop.say(`no browser opened (${why}): open the address above by hand`);
+    const next = `set $BROWSER to your browser's command, or: portcullis login --server ${server}`;
+    abandon.abort(fault('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
+  });
+}
+
+async function redeem(
+  laptop: Laptop,
+  way: { request: SignIn; discovery: Discovery; loopback: Loopback; codeVerifier: string; signal: AbortSignal },
+): Promise<CachedSession> {
+  const server = way.request.entry.server.url;
+  const answered = way.loopback.wait(way.signal);
+  // The key is made while the person types; its library is the slowest to load.
+  const { createBinding } = await import('./binding.ts');
+  const binding = await createBinding(laptop.now());
+  const callback = await answered;
+  try {
+    const { endpoints } = way.discovery;
+    const { redirectUri } = way.loopback;
+    const code = { code: callback.code, codeVerifier: way.codeVerifier, redirectUri };
+    const answer = await redeemCode({ server, endpoints, binding }, code);
+    const { person, refreshToken } = answer;
+    if (person === undefined || refreshToken === undefined) {
+      throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
+    }
+    const empty = { server, endpoints, person, refreshToken, binding, tokens: {} };
+    await callback.answer({ location: `${server}/login/done` });
+    return withAnswer(empty, answer, undefined, laptop.now());
+  } catch (error) {
+    await callback.answer({ problem: error instanceof AppError ? error.message : 'The sign-in failed.' });
+    throw error;
+  }
+}
+
+function nobodyCame(entry: CacheEntry): AppError {
+  const next = `portcullis login --server ${entry.server.url}`;
+  return fault('sign_in_expired', 'Nobody finished the sign-in in the browser within 5 minutes.', next);
+}

@@ -1,0 +1,86 @@
+/**
+ * A fault of the configuration, and how people read it.
+ */
+
+export interface ConfigFault {
+  /** `providers[0].issuer`, or the environment variable that set it. Empty for the whole document. */
+  readonly path: string;
+  /** What is expected there, in words. */
+  readonly expected: string;
+  /** What stands there, shortened; absent where nothing does or where it could be a secret. */
+  readonly got?: string;
+  /** Line of the file, from 1. */
+  readonly line?: number;
+}
+
+/** One fault a line, in the order of the file. */
+export function formatFaults(faults: readonly ConfigFault[]): string {
+  const ordered = faults.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  const head =
+    faults.length === 1 ? 'The configuration has a fault:' : `The configuration has ${faults.length} faults:`;
+  return [head, ...ordered.map((fault) => `  - ${formatFault(fault)}`)].join('\n');
+}
+
+function formatFault({ path, expected, got, line }: ConfigFault): string {
+  const place = [path, line === undefined ? '' : `(line ${line})`].filter((part) => part !== '').join(' ');
+  const found = got === undefined ? '' : `, got ${got}`;
+  return place === '' ? `${expected}${found}` : `${place}: ${expected}${found}`;
+}
+
+/** `['providers', 0, 'issuer']` as `providers[0].issuer`. */
+export function pathText(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const step of path) {
+    if (typeof step === 'number') text += `[${step}]`;
+    else text += text === '' ? String(step) : `.${String(step)}`;
+  }
+  return text;
+}
+
+const MAX_SHOWN = 80;
+/** Settings that name secrets; somebody may have put the secret itself there. */
+const SECRET_SETTING = /secret|password|token|username|key/i;
+
+/**
+ * A value as a fault may show it: never a secret, never long, never more than one line.
+ * @param path where the value stands
+ */
+export function shown(value: unknown, path: string): string | undefined {
+  if (value === undefined) return undefined;
+  if (value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a mapping';
+  if (typeof value !== 'string') return String(value);
+  const setting = path.split('.').at(-1) ?? '';
+  // A path may be shown, a pasted secret not; nor the user info of a URL.
+  const secret =
+    (SECRET_SETTING.test(setting) && !value.startsWith('/') && !value.startsWith('.')) || value.includes('@');
+  if (secret) return 'a value that is not shown';
+  const text = JSON.stringify(value);
+  return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN)}…`;
+}
+
+/** The known name that is nearest to an unknown one; undefined where none is near. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const ranked = known
+    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .toSorted((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  return best !== undefined && best.distance <= Math.max(1, Math.floor(best.candidate.length / 3))
+    ? best.candidate
+    : undefined;
+}
+
+/** Levenshtein's distance. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= a.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column += 1) {
+      const change = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      current.push(Math.min(change, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}

@@ -1,0 +1,233 @@
+/**
+ * The file's form, section by section, with every default. Sections are parsed one by one (`load.ts`), so that a fault in one hides
+ * none in another.
+ */
+import * as z from 'zod';
+import { nearest } from './faults.ts';
+import {
+  address,
+  duration,
+  host,
+  httpsOrigin,
+  integer,
+  issuerUrl,
+  label,
+  origin,
+  redisUrl,
+  size,
+  text,
+} from './values.ts';
+
+/**
+ * A mapping that refuses unknown keys, each with its own line of explanation.
+ * @param later keys of CONTRACT that this version does not have yet
+ */
+function section<T extends z.core.$ZodLooseShape>(shape: T, later: readonly string[] = []) {
+  const known = Object.keys(shape);
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => explainUnknown(key, known, later)).join('\n')
+        : `a mapping with ${known.join(', ')}`,
+  });
+}
+
+/** One line for an unknown key. */
+export function explainUnknown(key: string, known: readonly string[], later: readonly string[]): string {
+  if (later.includes(key)) return 'nothing: this setting is not in this version yet';
+  const guess = nearest(key, known);
+  return guess === undefined
+    ? `no such setting; there are ${known.join(', ')}`
+    : `no such setting; did you mean ${guess}?`;
+}
+
+/** A setting that names a file; whether it can be read is checked once all is known. */
+const file = text('the path of a file');
+const directory = text('the path of a directory');
+const list = <T extends z.ZodType>(item: T, of: string) => z.array(item, { error: `a list of ${of}` });
+const tlsFiles = { certFile: file, keyFile: file };
+
+export const listen = section(
+  {
+    api: section(
+      {
+        address: address.default({ host: '0.0.0.0', port: 6443 }),
+        ...tlsFiles,
+        publicUrl: httpsOrigin,
+        publicCaFile: file.optional(),
+      },
+      ['proxyProtocol'],
+    ),
+    web: section({
+      address: address.default({ host: '0.0.0.0', port: 8443 }),
+      tls: z
+        .literal('off', { error: 'off, where an ingress does TLS; else leave it out and set certFile and keyFile' })
+        .optional(),
+      certFile: file.optional(),
+      keyFile: file.optional(),
+    }),
+    ops: section({ address: address.default({ host: '0.0.0.0', port: 9090 }) }).prefault({}),
+  },
+  ['trustedProxies'],
+);
+
+const redis = section(
+  {
+    url: redisUrl,
+    usernameFile: file.optional(),
+    passwordFile: file.optional(),
+    caFile: file.optional(),
+    prefix: z
+      .string({ error: 'letters, digits, hyphens and underscores' })
+      // Braces would make a second hash tag, and parts of one script's keys would land on different nodes.
+      .regex(/^[A-Za-z0-9_-]{1,40}$/, { error: 'letters, digits, hyphens and underscores, at most 40' })
+      .default('portcullis'),
+  },
+  ['sentinels', 'master', 'nodes'],
+);
+
+export const store = section({
+  memory: z.union([z.null(), z.literal(true), section({})], { error: '{} (nothing to set)' }).optional(),
+  redis: redis.optional(),
+});
+
+export const keys = section({ signingDir: directory, sealingDir: directory }, ['auditDir']);
+
+/** Prefixes keep the people of two providers apart, and all of them away from Kubernetes' own names. */
+const prefix = z
+  .string({ error: 'a prefix such as "corp:"' })
+  .regex(/^(?!\s)[ -~]{0,64}$/, { error: 'a prefix of printable ASCII such as "corp:", at most 64 characters' })
+  .refine((value) => !/^system/i.test(value), {
+    error: 'a prefix that does not begin with "system", which Kubernetes keeps for itself',
+  });
+
+const expression = text('a CEL expression').max(4096, { error: 'a CEL expression of at most 4096 characters' });
+const rules = list(
+  section({ expression, message: text('what the person is told, and what to do next') }),
+  'rules',
+).default([]);
+
+export const provider = section(
+  {
+    name: label,
+    type: z
+      .literal('oidc', { error: 'oidc (google, entra, okta, keycloak and github are not in this version yet)' })
+      .default('oidc'),
+    issuer: issuerUrl,
+    clientId: text('the client id that the provider gave out'),
+    clientSecretFile: file.optional(),
+    caFile: file.optional(),
+    hosts: list(host, 'host names').default([]),
+    scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')
+      .refine((scopes) => scopes.includes('openid'), { error: 'a list of scopes with openid among them' })
+      .default(['openid', 'profile', 'email']),
+    usernamePrefix: prefix.optional(),
+    groupsPrefix: prefix.optional(),
+    username: expression.default('claims.email'),
+    groups: expression.optional(),
+    uid: expression.optional(),
+    extra: z.record(z.string(), expression, { error: 'a mapping from keys to CEL expressions' }).default({}),
+    emailVerified: z.enum(['claim', 'trusted'], { error: 'claim or trusted' }).default('claim'),
+    rules,
+    userRules: rules,
+  },
+  ['backchannelLogout', 'tenant', 'organizations', 'host', 'serviceAccountFile', 'impersonatedAdmin'],
+);
+
+const groupNames = list(text('a group’s name'), 'group names');
+const EVERY_GROUP = '"*" (every group, said in so many words) or a list of group names';
+
+export const cluster = section(
+  {
+    name: label,
+    hosts: list(host, 'host names').default([]),
+    publicUrl: text('what a kubeconfig says as server').optional(),
+    server: origin,
+    caFile: file.optional(),
+    tokenFile: file,
+    allow: expression.default('true'),
+    impersonate: section({
+      groups: z.union([z.literal('*'), z.array(z.string().min(1))], { error: EVERY_GROUP }),
+      extra: list(text('an extra key'), 'extra keys').default([]),
+    }),
+  },
+  ['serviceAccountPassthrough'],
+);
+
+export const admin = section({ groups: groupNames.default([]), auditors: groupNames.default([]) }, [
+  'freshness',
+  'dualControl',
+]).prefault({});
+
+export const sessions = section(
+  {
+    // Above 15 minutes a revocation's entry would have to stand for longer than the log is meant to be.
+    accessToken: duration('1m', '15m').prefault('5m'),
+    idle: duration('1m', '720h').prefault('12h'),
+    absolute: duration('1m', '720h').prefault('24h'),
+  },
+  ['recheck', 'recheckGrace', 'binding', 'deviceCode', 'publicClients'],
+).prefault({});
+
+export const revocation = section({ staleness: duration('1s', '30s').prefault('2s') }, ['emptyStore']).prefault({});
+
+const sink = z.discriminatedUnion(
+  'type',
+  [section({ type: z.literal('stdout') }), section({ type: z.literal('file'), path: file }, ['maxSizeMb', 'keep'])],
+  {
+    error: 'a sink: { type: stdout } or { type: file, path: … } (webhook is not in this version yet)',
+  },
+);
+
+export const audit = section(
+  {
+    sinks: list(sink, 'sinks')
+      .min(1, { error: 'at least one sink' })
+      .prefault([{ type: 'stdout' }]),
+    onFailure: z
+      .enum(['block', 'count'], { error: 'block (serve nothing) or count (drop and count)' })
+      .default('block'),
+  },
+  ['policy', 'execCommands'],
+).prefault({});
+
+export const limits = section(
+  {
+    headerBytes: size('4KiB', '1MiB').prefault('16KiB'),
+    connections: integer(1, 1_000_000).default(10_000),
+    signInsPerMinute: integer(1, 10_000).default(30),
+  },
+  ['inFlightPerPerson', 'idle'],
+).prefault({});
+
+export const shutdown = section({
+  delay: duration('0s', '10m').prefault('10s'),
+  grace: duration('0s', '1h').prefault('50s'),
+}).prefault({});
+
+export const telemetry = section({
+  logLevel: z.enum(['debug', 'info', 'warn', 'error'], { error: 'debug, info, warn or error' }).default('info'),
+}).prefault({});
+
+/** Top-level settings, in the order of CONTRACT. */
+export const TOP_LEVEL = [
+  'publicUrl',
+  'listen',
+  'store',
+  'keys',
+  'providers',
+  'clusters',
+  'admin',
+  'sessions',
+  'revocation',
+  'audit',
+  'limits',
+  'shutdown',
+  'telemetry',
+] as const;
+export const TOP_LEVEL_LATER = ['workload', 'consoles'] as const;
+
+export type ParsedProvider = z.output<typeof provider>;
+export type ParsedCluster = z.output<typeof cluster>;
+export type ParsedListen = z.output<typeof listen>;
+export type ParsedStore = z.output<typeof store>;

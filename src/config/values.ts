@@ -1,0 +1,125 @@
+/**
+ * Single values of the file, each with the words that a fault shows as expected.
+ */
+import * as z from 'zod';
+import type { Address, Seconds } from './config.ts';
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+const UNIT_BYTES: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
+
+/** @returns seconds of `90s`, `5m`, `12h`; undefined for anything else */
+export function parseDuration(text: string): Seconds | undefined {
+  const match = /^(\d{1,9})([smh])$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * (UNIT_SECONDS[match[2] ?? ''] ?? 0);
+}
+
+/** @returns bytes of `16KiB`, `1MiB`, `512B`; undefined for anything else */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d{1,9})(B|KiB|MiB)$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * (UNIT_BYTES[match[2] ?? ''] ?? 0);
+}
+
+/** @returns host and port of `0.0.0.0:6443`, `[::]:6443`, `localhost:0`; undefined for anything else */
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<host>[A-Za-z0-9._-]+)):(?<port>\d{1,5})$/.exec(text);
+  const port = Number(match?.groups?.['port'] ?? Number.NaN);
+  const host = match?.groups?.['v6'] ?? match?.groups?.['host'];
+  return host === undefined || !(port <= 65_535) ? undefined : { host, port };
+}
+
+/** A string that a function turns into something; `expected` is what a fault says. */
+const parsed = <T>(parse: (text: string) => T | undefined, expected: string) =>
+  z.string({ error: expected }).transform((text, context) => {
+    const value = parse(text);
+    if (value !== undefined) return value;
+    context.issues.push({ code: 'custom', message: expected, input: text });
+    return z.NEVER;
+  });
+
+const within = (value: number | undefined, min: number, max: number): number | undefined =>
+  value !== undefined && value >= min && value <= max ? value : undefined;
+
+/** Bounds are written as in the file. */
+export const duration = (min: string, max: string) =>
+  parsed(
+    (text) => within(parseDuration(text), parseDuration(min) ?? 0, parseDuration(max) ?? 0),
+    `a duration from ${min} to ${max}, such as 90s, 5m or 12h`,
+  );
+
+export const size = (min: string, max: string) =>
+  parsed(
+    (text) => within(parseSize(text), parseSize(min) ?? 0, parseSize(max) ?? 0),
+    `a size from ${min} to ${max}, such as 16KiB`,
+  );
+
+export const address = parsed(parseAddress, 'an address with a port, such as "0.0.0.0:6443"');
+
+export const integer = (min: number, max: number) => {
+  const error = `a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+};
+
+export const text = (expected: string) => z.string({ error: expected }).min(1, { error: expected });
+
+/** A name that also stands in URLs, metrics and log lines: a DNS label (RFC 1123 §2.1). */
+export const label = text('a name of lower-case letters, digits and hyphens').regex(
+  /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,
+  {
+    error: 'a name of lower-case letters, digits and hyphens, such as prod',
+  },
+);
+
+const HOST = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+export const host = z
+  .string({ error: 'a host name' })
+  .regex(HOST, { error: 'a lower-case host name without scheme, port and trailing dot, such as prod.k8s.example.com' });
+
+/** `localhost` and the loopback addresses: the only places to which plain http may go. */
+export function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+}
+
+export interface UrlRule {
+  /** http is accepted for a loopback host. */
+  readonly loopbackHttp: boolean;
+  readonly path: 'none' | 'any';
+}
+
+/** @returns the URL where it obeys the rule and holds neither user info, query nor fragment */
+export function parseUrl(value: string, rule: UrlRule): URL | undefined {
+  if (!URL.canParse(value)) return undefined;
+  const url = new URL(value);
+  const secure =
+    url.protocol === 'https:' || (rule.loopbackHttp && url.protocol === 'http:' && isLoopback(url.hostname));
+  if (!secure || url.username !== '' || url.password !== '' || /[?#]/.test(value)) return undefined;
+  // The origin written another way (upper case, default port, trailing slash) would not equal itself elsewhere.
+  if (rule.path === 'none') return url.origin === value ? url : undefined;
+  return value === url.origin || value.startsWith(`${url.origin}/`) ? url : undefined;
+}
+
+const urlText = (rule: UrlRule, expected: string) =>
+  parsed((value) => (parseUrl(value, rule) ? value : undefined), expected);
+
+export const origin = urlText(
+  { loopbackHttp: true, path: 'none' },
+  'an https URL without path and trailing slash, such as https://portcullis.example.com (http only for a loopback host)',
+);
+
+export const httpsOrigin = urlText(
+  { loopbackHttp: false, path: 'none' },
+  'an https URL without path and trailing slash, such as https://api.portcullis.example.com:6443',
+);
+
+export const issuerUrl = urlText(
+  { loopbackHttp: true, path: 'any' },
+  'the issuer’s https URL, exactly as its discovery document says it (http only for a loopback host)',
+);
+
+export const redisUrl = parsed((value) => {
+  if (!URL.canParse(value)) return undefined;
+  const url = new URL(value);
+  const known = url.protocol === 'redis:' || url.protocol === 'rediss:';
+  const bare = url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+  return known && bare && url.hostname !== '' && /^(?:\/\d{0,3})?$/.test(url.pathname) ? value : undefined;
+}, 'a URL such as rediss://redis.example.com:6379, with user and password in usernameFile and passwordFile');

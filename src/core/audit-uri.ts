@@ -1,0 +1,95 @@
+/**
+ * A request target as it may stand in the record.
+ *
+ * Threat: queries carry secrets (tokens, codes, what somebody typed into a shell), and the record is read by more people than may have
+ * them. Refused requests are recorded as well, so this takes any text at all.
+ */
+
+/** Characters; a longer target says nothing more to a reader, and is the client's to choose. */
+const MAX_LENGTH = 8192;
+
+/** Parameters whose value is never recorded. `continue` is not among them: it is a place in a list. */
+const SECRET =
+  /token|secret|passw|assertion|credential|authorization|signature|verifier|session|cookie|jwt|api[-_]?key|^key$|(^|[-_])code$|^sig$|^state$|^nonce$/i;
+
+/**
+ * @param target request target as it came, refused forms included
+ * @returns printable ASCII: secret values as `REDACTED`, exec's `command` values counted, the fragment and any user info removed
+ */
+export function auditUri(target: string): string {
+  const cut = target.slice(0, MAX_LENGTH);
+  const bare = withoutFragment(cut).replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?]*@/i, '$1//');
+  const question = bare.indexOf('?');
+  if (question === -1) return escapeUnsafe(withoutNested(bare)) + ending(target);
+  const path = withoutNested(bare.slice(0, question));
+  return escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1))}`) + ending(target);
+}
+
+const ending = (target: string): string => (target.length > MAX_LENGTH ? '...TRUNCATED' : '');
+
+/** A fragment never belongs in a request; OAuth's implicit answers keep their token there. */
+function withoutFragment(target: string): string {
+  const hash = target.indexOf('#');
+  return hash === -1 ? target : target.slice(0, hash);
+}
+
+/** A hidden value ends at the next `&` and no sooner: a shell command may well hold a `;`. */
+function safeQuery(query: string): string {
+  const pairs = query.split('&');
+  const commands = pairs.filter((pair) => nameOf(pair) === 'command').length;
+  const safe: string[] = [];
+  for (const pair of pairs) {
+    const name = nameOf(pair);
+    if (name === 'command') {
+      if (!safe.includes(`command=[${commands}]`)) safe.push(`command=[${commands}]`);
+    } else {
+      safe.push(
+        SECRET.test(name) && pair.includes('=') ? `${pair.slice(0, pair.indexOf('='))}=REDACTED` : withoutNested(pair),
+      );
+    }
+  }
+  return safe.join('&');
+}
+
+function nameOf(pair: string): string {
+  const equals = pair.indexOf('=');
+  return decodeName(equals === -1 ? pair : pair.slice(0, equals))
+    .replace(/\[\]$/, '')
+    .toLowerCase();
+}
+
+/** Longer names are not looked for: a bound on the work that a hostile target can make. */
+const MAX_NESTED_NAME = 120;
+
+/** A query inside a value or a path, plain or percent-encoded (`redirect=…%3Ftoken%3D…`): cut from the first secret on. */
+function withoutNested(text: string): string {
+  for (const match of text.matchAll(/[?&;]|%(?:25)*(?:3f|26|3b|23)/gi)) {
+    const from = match.index + match[0].length;
+    const near = text.slice(from, from + MAX_NESTED_NAME);
+    const equals = near.search(/=|%(?:25)*3d/i);
+    const name = equals === -1 ? '' : near.slice(0, equals);
+    if (name !== '' && (SECRET.test(decodeName(name)) || name.toLowerCase() === 'command')) {
+      return `${text.slice(0, from)}${name}=REDACTED`;
+    }
+  }
+  return text;
+}
+
+function decodeName(name: string): string {
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' '));
+  } catch {
+    return name;
+  }
+}
+
+/**
+ * Percent-encodes what is not printable ASCII: controls could forge a line, U+2028 and U+2029 end one for JavaScript. A character
+ * up to U+00FF is one byte, as Node's http hands a target over.
+ */
+const escapeUnsafe = (text: string): string =>
+  text.replaceAll(/[^!-~]/gu, (character) => {
+    const point = character.codePointAt(0) ?? 0;
+    const bytes = point <= 0xff ? [point] : [...new TextEncoder().encode(character)];
+    return bytes.map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+  });

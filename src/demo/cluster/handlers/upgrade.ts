@@ -1,0 +1,159 @@
+/** exec, attach and port-forward: requests that ask for another protocol on their connection. */
+import { STATUS_CODES } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+import { createWebSocketStream, WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
+
+import { ImpersonationFault } from '../authentication/impersonation.ts';
+import { streamOptions } from '../channels/channels.ts';
+import type { RemoteChannels } from '../channels/channels.ts';
+import { spdyChannels, SPDY_PROTOCOLS } from '../channels/spdy.ts';
+import { CHANNEL_PROTOCOLS, websocketChannels } from '../channels/websocket.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
+import { badRequest, notFound, StatusError } from '../objects/status.ts';
+import { containerOf } from '../pods/containers.ts';
+import { attach, exec } from '../pods/exec.ts';
+import { forwardPorts, PORT_FORWARD_PROTOCOL } from '../pods/portforward.ts';
+import type { ClusterParts } from './call.ts';
+import { admit, internal, isUpgradable, upgradeTarget } from './dispatch.ts';
+
+const TUNNEL_PROTOCOL = `SPDY/3.1+${PORT_FORWARD_PROTOCOL}`;
+
+/** Largest message of a client: its stdin comes in pieces of 32 KiB. */
+const MAX_MESSAGE_BYTES = 1024 * 1024;
+
+/** A connection whose request has been let in and whose pod exists. */
+interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly pod: KubeObject;
+  readonly query: URLSearchParams;
+  readonly subresource: string;
+}
+
+const offered = (request: IncomingMessage, header: string): string[] =>
+  [request.headers[header] ?? []]
+    .flat()
+    .flatMap((line) => line.split(','))
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+
+/** @throws StatusError 400 where client and server have no protocol in common */
+function chosen(request: IncomingMessage, header: string, spoken: readonly string[]): string {
+  const names = offered(request, header);
+  const found = spoken.find((each) => names.includes(each));
+  if (found !== undefined) return found;
+  throw badRequest(
+    `unable to upgrade: unable to negotiate protocol: client supports [${names.join(' ')}], server accepts [${spoken.join(' ')}]`,
+  );
+}
+
+/** An answer without a response object: the socket has already left Node's hands. */
+function refuse(socket: Duplex, error: unknown): void {
+  const plain = error instanceof ImpersonationFault;
+  const status = (error instanceof StatusError ? error : internal()).status;
+  const code = plain ? 500 : status.code;
+  const body = plain ? `Internal Server Error: ${error.message}\n` : JSON.stringify(status);
+  socket.end(
+    [
+      `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}`,
+      `content-type: ${plain ? 'text/plain' : 'application/json'}`,
+      `content-length: ${Buffer.byteLength(body)}`,
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  );
+}
+
+export class Upgrades {
+  readonly #parts: ClusterParts;
+  readonly #webSockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    handleProtocols: (protocols) =>
+      [...CHANNEL_PROTOCOLS, TUNNEL_PROTOCOL].find((protocol) => protocols.has(protocol)) ?? false,
+  });
+
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+  }
+
+  /** Handles one request to its end; never throws. */
+  handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    try {
+      this.#switch({ request, socket, head, ...this.#target(request) });
+    } catch (error) {
+      refuse(socket, error);
+    }
+  }
+
+  #target(request: IncomingMessage): Pick<Upgrade, 'pod' | 'query' | 'subresource'> {
+    const { info } = admit(this.#parts, request);
+    const { resource, target } = upgradeTarget(info);
+    if (!isUpgradable(resource, target.subresource)) throw badRequest('this path does not switch protocols');
+    const pod = this.#parts.storage.get(resource, target.namespace, target.name);
+    if (pod === undefined) throw notFound({ group: '', resource: 'pods', name: target.name });
+    return { pod, query: info.query, subresource: target.subresource };
+  }
+
+  #switch(upgrade: Upgrade): void {
+    const wanted = (upgrade.request.headers.upgrade ?? '').toLowerCase();
+    const forward = upgrade.subresource === 'portforward';
+    // What is wrong with the request itself must be found before the protocols are switched.
+    if (!forward) containerOf(upgrade.pod, upgrade.query.get('container') ?? '');
+    if (!forward && !['stdin', 'stdout', 'stderr'].some((key) => upgrade.query.has(key))) {
+      throw badRequest('you must specify at least 1 of stdin, stdout, stderr');
+    }
+    if (wanted === 'websocket') this.#webSocket(upgrade, forward);
+    else if (wanted === 'spdy/3.1') this.#spdy(upgrade, forward);
+    else throw badRequest(`unable to upgrade: missing upgrade headers in request`);
+  }
+
+  #webSocket(upgrade: Upgrade, forward: boolean): void {
+    const { request, socket, head } = upgrade;
+    chosen(request, 'sec-websocket-protocol', forward ? [TUNNEL_PROTOCOL] : CHANNEL_PROTOCOLS);
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
+      if (forward) forwardPorts(createWebSocketStream(webSocket), Buffer.alloc(0), upgrade.pod);
+      else this.#run(upgrade, websocketChannels(webSocket, streamOptions(upgrade.query)));
+    });
+  }
+
+  #spdy(upgrade: Upgrade, forward: boolean): void {
+    const { request, socket, head } = upgrade;
+    const protocols = forward ? [PORT_FORWARD_PROTOCOL] : SPDY_PROTOCOLS;
+    const protocol = chosen(request, 'x-stream-protocol-version', protocols);
+    socket.write(
+      [
+        'HTTP/1.1 101 Switching Protocols',
+        'connection: Upgrade',
+        'upgrade: SPDY/3.1',
+        `x-stream-protocol-version: ${protocol}`,
+        '',
+        '',
+      ].join('\r\n'),
+    );
+    if (forward) {
+      forwardPorts(socket, head, upgrade.pod);
+      return;
+    }
+    void this.#runOverSpdy(upgrade);
+  }
+
+  async #runOverSpdy(upgrade: Upgrade): Promise<void> {
+    const channels = await spdyChannels(upgrade.socket, upgrade.head, streamOptions(upgrade.query));
+    if (channels !== undefined) this.#run(upgrade, channels);
+  }
+
+  #run(upgrade: Upgrade, channels: RemoteChannels): void {
+    const { pod, query } = upgrade;
+    const container = containerOf(pod, query.get('container') ?? '');
+    const session = { pod, container, tty: streamOptions(query).tty, now: this.#parts.now };
+    if (upgrade.subresource === 'attach') attach(session, channels);
+    else void exec(session, query.getAll('command'), channels);
+  }
+}

@@ -1,0 +1,84 @@
+/** pods/exec and pods/attach, once the streams are open. */
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+
+import { exited, succeeded } from '../channels/channels.ts';
+import type { RemoteChannels } from '../channels/channels.ts';
+import { stringAt } from '../objects/json.ts';
+import type { JsonObject } from '../objects/json.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
+import type { Status } from '../objects/status.ts';
+import { Input } from '../shell/input.ts';
+import type { Process } from '../shell/process.ts';
+import { programExists, runCommand } from '../shell/shell.ts';
+import { createTerminal } from '../shell/terminal.ts';
+import { environmentOf } from './containers.ts';
+import { followLog, logLines } from './log-source.ts';
+
+export interface Session {
+  readonly pod: KubeObject;
+  readonly container: JsonObject;
+  readonly tty: boolean;
+  readonly now: () => Date;
+}
+
+/** Waits while the reader is behind, but not for one that has gone. */
+async function write(stream: Writable | undefined, text: string | Buffer, closed: AbortSignal): Promise<void> {
+  if (stream === undefined || closed.aborted || stream.write(text)) return;
+  try {
+    await once(stream, 'drain', { signal: closed });
+  } catch {
+    // The other end has gone: `closed` says so to everybody who waits.
+  }
+}
+
+function processOf(session: Session, channels: RemoteChannels): Process {
+  const { closed, stdout, stderr } = channels;
+  const foreground: Process['foreground'] = {};
+  const terminal =
+    session.tty && stdout !== undefined
+      ? createTerminal(channels.stdin, stdout, () => foreground.interrupt?.())
+      : undefined;
+  const display = (text: string | Buffer): string | Buffer =>
+    terminal === undefined ? text : terminal.onScreen(text.toString());
+  return {
+    input: new Input(terminal?.input ?? channels.stdin),
+    env: environmentOf(session.pod, session.container),
+    hostname: session.pod.metadata.name ?? '',
+    interactive: session.tty,
+    now: session.now,
+    out: (text) => write(stdout, display(text), closed),
+    err: (text) => write(terminal === undefined ? stderr : stdout, display(text), closed),
+    closed,
+    foreground,
+  };
+}
+
+const notExecutable = (program: string): Status => ({
+  ...succeeded(),
+  status: 'Failure',
+  reason: 'InternalError',
+  message: `Internal error occurred: error executing command in container: exec: ${JSON.stringify(program)}: executable file not found in $PATH: unknown`,
+  code: 500,
+});
+
+/** Runs the command and reports its exit code; never rejects. */
+export async function exec(session: Session, command: readonly string[], channels: RemoteChannels): Promise<void> {
+  const program = command[0] ?? '';
+  if (!programExists(program)) return channels.finish(notExecutable(program));
+  const code = await runCommand(command, processOf(session, channels));
+  channels.finish(exited(code));
+}
+
+/** Shows what the container's main process says from now on. It reads nothing, so what is typed is dropped. */
+export function attach(session: Session, channels: RemoteChannels): void {
+  const name = stringAt(session.container, 'name');
+  const { first, lines } = logLines(session.pod, name, session.now());
+  channels.stdin?.resume();
+  const end = session.tty ? '\r\n' : '\n';
+  const from = { next: first + lines.length, now: session.now };
+  const stop = followLog(session.pod, name, from, (line) => {
+    channels.stdout?.write(line.text + end);
+  });
+  channels.closed.addEventListener('abort', stop, { once: true });
+}

@@ -1,0 +1,22 @@
+/** What a program in a container sees of the world. */
+import type { Input } from './input.ts';
+
+export interface Process {
+  readonly input: Input;
+  readonly env: ReadonlyMap<string, string>;
+  readonly hostname: string;
+  /** There is a person at a terminal. */
+  readonly interactive: boolean;
+  readonly now: () => Date;
+  /** Resolves when there is room for more. */
+  out(text: string | Buffer): Promise<void>;
+  err(text: string | Buffer): Promise<void>;
+  /** Aborted when the caller has gone: everything ends. */
+  readonly closed: AbortSignal;
+  /** What ^C stops now; whoever runs in front sets it. */
+  readonly foreground: { interrupt?: () => void };
+}
+
+/** Exit code of what was stopped by ^C. */
+export const INTERRUPTED = 130;
+export const NOT_FOUND = 127;

@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+/**
+ * The command `portcullis`. Builds the real dependencies of what was asked for and starts it, and is the only place that does. What runs
+ * on a server is imported when it is asked for, so that a laptop never loads it.
+ */
+import { Command } from 'commander';
+import { addLaptopCommands } from './cli/cli.ts';
+
+const program = new Command('portcullis')
+  .description('A gate in front of Kubernetes: sign in with your own identity provider, act as yourself.')
+  .showHelpAfterError();
+
+addLaptopCommands(program);
+
+const CONFIG_OPTION = [
+  '--config <file>',
+  'configuration file (or PORTCULLIS_CONFIG, or the PORTCULLIS_… variables of .env.example)',
+] as const;
+
+program
+  .command('serve')
+  .description('run the gate')
+  .option(...CONFIG_OPTION)
+  .action(async ({ config }: { config?: string }) => {
+    const { serve } = await import('./server-commands.ts');
+    process.exitCode = await serve(config, process.env);
+  });
+
+const config = program.command('config').description('work with the configuration');
+config
+  .command('check')
+  .description('check a configuration: every fault at once, exit 2 where there is one')
+  .option(...CONFIG_OPTION)
+  .action(async ({ config: file }: { config?: string }) => {
+    const { checkConfig } = await import('./server-commands.ts');
+    process.exitCode = await checkConfig(file, process.env);
+  });
+
+const keys = program.command('keys').description("work with the server's keys");
+keys
+  .command('generate')
+  .description('make a signing key and a sealing key where there are none')
+  .requiredOption('--signing-dir <dir>', 'as `keys.signingDir`')
+  .requiredOption('--sealing-dir <dir>', 'as `keys.sealingDir`')
+  .action(async ({ signingDir, sealingDir }: { signingDir: string; sealingDir: string }) => {
+    const { generate } = await import('./server-commands.ts');
+    process.exitCode = await generate({ signingDir, sealingDir });
+  });
+
+program
+  .command('demo')
+  .description('the whole of it on this machine, with an identity provider and a cluster of its own')
+  .option('--dir <dir>', 'where its files go')
+  .option('--port-base <port>', 'the first of its five ports')
+  .option('--redis <url>', 'keep sessions in this Redis instead of in memory')
+  .option(
+    '--kubeconfig <file>',
+    'stand in front of this real cluster: makes a namespace, a service account and RBAC there',
+  )
+  .option('--tour', 'tell the whole story by itself, and check it')
+  .action(async (options: import('./demo/run.ts').DemoArguments) => {
+    const { runDemo } = await import('./demo/run.ts');
+    process.exitCode = await runDemo(options);
+  });
+
+await program.parseAsync();

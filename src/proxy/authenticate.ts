@@ -1,0 +1,70 @@
+/**
+ * Who is calling? From a token and the connection's certificate to a caller, or a tagged reason why not.
+ *
+ * Everything that can change is judged on every call, whatever is remembered: expiry, audience, binding, and the gate. The gate is asked
+ * again after each await, because a revocation may have been applied meanwhile.
+ */
+import { judgeBinding, readCredential } from '../core/credential.ts';
+import type { Caller, Credential, CredentialRefusal } from '../core/credential.ts';
+import { no, ok } from '../core/result.ts';
+import type { Result } from '../core/result.ts';
+import type { SessionRecord } from '../store/store.ts';
+import type { AuthenticatorDeps } from './dependencies.ts';
+import { IdentityCache } from './identity-cache.ts';
+import { TokenVerifier } from './token-verifier.ts';
+
+export type AuthenticationRefusal = CredentialRefusal | 'fenced';
+
+export interface AuthenticationQuestion {
+  /** Compact JWS. Never logged. */
+  readonly token: string;
+  /** The one audience that is asked for: `clusterAudience(NAME)` or `ADMIN_AUDIENCE`. */
+  readonly audience: string;
+  /** SHA-256 of the connection's client certificate, base64url; undefined where none was presented. */
+  readonly thumbprint: string | undefined;
+}
+
+/**
+ * @returns the caller, or a reason for the record; the wire sees vaguer words
+ * @throws AppError `store_unavailable` where the session could not be read
+ */
+export type Authenticate = (question: AuthenticationQuestion) => Promise<Result<Caller, AuthenticationRefusal>>;
+
+/** One for the whole process, so that the api listener and the admin API share what is remembered. */
+export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
+  const { gate, clock } = deps;
+  const tokens = new TokenVerifier(deps);
+  const identities = new IdentityCache(deps.sessions);
+  gate.onChange((change) => identities.drop(change));
+
+  return async ({ token, audience, thumbprint }) => {
+    const verified = await tokens.verify(token);
+    if (!verified.ok) return verified;
+    const read = readCredential(verified.value, audience);
+    if (!read.ok) return read;
+    const credential = read.value;
+    // Before the session is asked for: who holds a stolen token without its key learns nothing about the session behind it.
+    const unbound = judgeBinding(credential, thumbprint, credential.thumbprint);
+    if (unbound !== undefined) return no(unbound);
+    const shut = gate.check(credential);
+    if (shut !== undefined) return no(shut);
+
+    const record = await identities.get(credential.session);
+    const shutMeanwhile = gate.check(credential);
+    if (shutMeanwhile !== undefined) return no(shutMeanwhile);
+    return judgeSession(credential, record, { thumbprint, now: clock.now() / 1000 });
+  };
+}
+
+function judgeSession(
+  credential: Credential,
+  record: SessionRecord | undefined,
+  { thumbprint, now }: { readonly thumbprint: string | undefined; readonly now: number },
+): Result<Caller, CredentialRefusal> {
+  // A signed token for a session of somebody else can only be a fault of ours; it opens nothing.
+  if (record === undefined || record.account !== credential.account) return no('session_unknown');
+  const unbound = judgeBinding(credential, thumbprint, record.thumbprint);
+  if (unbound !== undefined) return no(unbound);
+  if (record.expiresAt <= now) return no('session_expired');
+  return ok({ credential, identity: record.identity, sessionExpiresAt: record.expiresAt });
+}

@@ -1,0 +1,223 @@
+/**
+ * Forwards one request by undici and streams the answer back: back pressure both ways, nothing buffered, a check before every piece.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import type { CutReason } from '../revocation/revocation.ts';
+import type { Admitted } from './admission.ts';
+import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
+import type { Exchange, UpstreamSide } from './exchange.ts';
+import { flatHeaders, valuesOf } from './raw-headers.ts';
+import { checkedBody, hasBody } from './request-body.ts';
+import type { RequestSide } from './request-side.ts';
+import { isJsonLines, responseHead } from './response-head.ts';
+import { credentialRefusal, errorRefusal, internalError, statusBody } from './status.ts';
+import { isConnectionLoss, upstreamFault } from './upstream-fault.ts';
+import type { ClusterPools } from './upstream-pool.ts';
+
+const NEWLINE = 0x0a;
+
+export interface ForwardOptions {
+  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'clock' | 'metrics' | 'logger'>;
+  readonly exchange: Exchange;
+  readonly admitted: Admitted;
+  readonly pools: ClusterPools;
+  readonly timing: ProxyTiming;
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly client: RequestSide;
+}
+
+/** The exchange's API server side. From `start` until `#done` it owns the request at undici. */
+export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
+  readonly #options: ForwardOptions;
+  readonly #body: boolean;
+  #controller: Dispatcher.DispatchController | undefined;
+  /** Gives the connection's TCP socket; only asked in `onRequestStart`. */
+  #connection: (() => Socket | undefined) | undefined;
+  /** The TCP socket that carries the request now. Cleared with its end, because the pool then gives it to somebody else. */
+  #raw: Socket | undefined;
+  #tries = 0;
+  #started = false;
+  #aborted = false;
+  #done = false;
+  /** The answer is JSON documents line by line, and the last byte that was sent ended one. */
+  #betweenLines = false;
+  #endAtNewline = false;
+
+  constructor(options: ForwardOptions) {
+    this.#options = options;
+    this.#body = hasBody(options.req);
+  }
+
+  start(): void {
+    this.#options.exchange.attach(this);
+    this.#dispatch();
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    if (this.#done) return;
+    this.#raw?.resetAndDestroy();
+    // Without a controller it still waits for a connection; `onRequestStart` finds the flag.
+    this.#controller?.abort(new Error('aborted'));
+  }
+
+  clientGone(): void {
+    this.abort();
+  }
+
+  farewell(reason: CutReason): void {
+    const { res, deps, admitted } = this.#options;
+    if (admitted.info.verb !== 'watch' || !this.#betweenLines || !isIdle(res)) return;
+    const object = statusBody(credentialRefusal(reason, deps));
+    res.write(`${JSON.stringify({ type: 'ERROR', object })}\n`);
+    // Node holds a write back until the end of the tick, and the reset comes before that.
+    res.socket?.uncork();
+  }
+
+  endCleanly(): void {
+    if (this.#options.admitted.info.verb !== 'watch' || !this.#started || this.#done) return;
+    if (this.#betweenLines) this.#endWatch();
+    else this.#endAtNewline = true;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    this.#raw = this.#connection?.();
+    // It may have waited for a connection, and been cut meanwhile.
+    if (this.#aborted || !this.#options.exchange.mayPass()) controller.abort(new Error('aborted'));
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (status < 200 || !this.#options.exchange.mayPass()) return;
+    const { res, deps, exchange, admitted, pools, client } = this.#options;
+    const raw = flatHeaders(controller.rawHeaders);
+    const now = deps.clock.now() / 1000;
+    const { publicUrl } = deps;
+    const head = responseHead(status, raw, {
+      admitted,
+      origin: pools.origin,
+      auditId: exchange.auditId,
+      publicUrl,
+      now,
+    });
+    this.#started = true;
+    if (!head.ok) {
+      this.#finish();
+      controller.abort(new Error('a redirect that is not relayed'));
+      client.refuse(head.reason);
+      return;
+    }
+    exchange.record.responseStarted(status);
+    this.#betweenLines = isJsonLines(raw);
+    res.writeHead(status, client.withConnection(head.value));
+    if (admitted.info.longRunning || valuesOf(raw, 'content-length').length === 0) res.flushHeaders();
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#done || !this.#options.exchange.mayPass()) return;
+    const { res, exchange } = this.#options;
+    exchange.record.bytesOut += chunk.length;
+    const room = res.write(chunk);
+    if (this.#options.admitted.info.verb === 'watch') this.#noteLine(chunk);
+    if (room || this.#done) return;
+    controller.pause();
+    res.once('drain', () => controller.resume());
+  }
+
+  onResponseEnd(): void {
+    if (this.#done) return;
+    this.#finish();
+    this.#options.client.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#done) return;
+    const { exchange, client, deps, admitted } = this.#options;
+    if (this.#mayRetry(error)) {
+      // Not from within undici's own handling of the loss.
+      queueMicrotask(() => this.#retry());
+      return;
+    }
+    this.#finish();
+    // A client that broke off its upload fails the request too, and is no fault of the API server's.
+    if (this.#aborted || !exchange.clientOpen || this.#options.req.socket.destroyed) return;
+    const fault = upstreamFault(error);
+    deps.metrics.upstreamError(admitted.cluster.name, fault.kind);
+    deps.logger.warn(
+      { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
+      'the API server failed',
+    );
+    // Half an answer must not look like a whole one.
+    if (this.#started) exchange.facts.connection.reset();
+    else client.refuse(fault.error === undefined ? internalError() : errorRefusal(fault.error));
+  }
+
+  #dispatch(): void {
+    const { admitted, pools, timing, req, exchange } = this.#options;
+    const { longRunning } = admitted.info;
+    this.#tries += 1;
+    this.#controller = undefined;
+    this.#raw = undefined;
+    const body = this.#body ? checkedBody(req, exchange) : null;
+    pools.dispatch(
+      {
+        method: exchange.facts.method,
+        path: admitted.target,
+        headers: ['Host', pools.authority, ...admitted.headers],
+        // undici takes any async iterable (docs: Dispatcher.dispatch); its types name only streams.
+        body: body as unknown as Readable | null,
+        headersTimeout: longRunning ? 0 : timing.answerMs,
+        bodyTimeout: longRunning ? 0 : timing.bodyMs,
+        onConnection: (socket) => {
+          this.#connection = socket;
+        },
+      },
+      this,
+      longRunning,
+    );
+  }
+
+  /** Once, where repeating is harmless and nothing came back: a keep-alive connection that the API server had just closed. */
+  #mayRetry(error: Error): boolean {
+    const { method } = this.#options.exchange.facts;
+    const idempotent = (method === 'GET' || method === 'HEAD') && !this.#body;
+    if (this.#aborted || this.#started || this.#tries > 1 || !idempotent || !isConnectionLoss(error)) return false;
+    return this.#options.exchange.mayPass();
+  }
+
+  #retry(): void {
+    if (this.#aborted || !this.#options.exchange.mayPass()) this.#finish();
+    else this.#dispatch();
+  }
+
+  #noteLine(chunk: Buffer): void {
+    this.#betweenLines = chunk.at(-1) === NEWLINE;
+    if (this.#endAtNewline && this.#betweenLines) this.#endWatch();
+  }
+
+  /** To the client it looks like a watch that has reached its time limit: it opens another one, elsewhere. */
+  #endWatch(): void {
+    const { res } = this.#options;
+    const raw = this.#raw;
+    const controller = this.#controller;
+    this.#finish();
+    res.end();
+    raw?.resetAndDestroy();
+    controller?.abort(new Error('ended'));
+  }
+
+  #finish(): void {
+    this.#done = true;
+    this.#raw = undefined;
+    this.#options.exchange.upstreamClosed();
+  }
+}
+
+/** True when a write would be handed to the operating system at once. */
+function isIdle(res: ServerResponse): boolean {
+  return res.headersSent && !res.writableEnded && res.writableLength === 0 && (res.socket?.writableLength ?? 1) === 0;
+}

@@ -1,0 +1,113 @@
+/** What the record and the metrics get to know of one request: one line at its end, one more at the start of what is long-running. */
+import { auditedByPolicy, requestEvent } from '../core/audit-event.ts';
+import { auditUri } from '../core/audit-uri.ts';
+import type { Caller } from '../core/credential.ts';
+import { requestInfo } from '../core/request-info.ts';
+import type { RequestInfo } from '../core/request-info.ts';
+import type { CutReason } from '../revocation/revocation.ts';
+import type { ApiListenerDeps } from './dependencies.ts';
+import type { Refusal } from './status.ts';
+
+/** For the metrics only: the client went away before it was answered. No HTTP status, so it is counted as `other`. */
+const NOT_ANSWERED = 0;
+
+export interface RecordFacts {
+  readonly auditId: string;
+  readonly method: string;
+  readonly target: string;
+  readonly address: string;
+  readonly userAgent: string | undefined;
+}
+
+export class RequestRecord {
+  caller: Caller | undefined;
+  cluster: string | undefined;
+  cutReason: CutReason | undefined;
+  /** Bytes of bodies or of a tunnel, from the client and to the client. */
+  bytesIn = 0;
+  bytesOut = 0;
+  readonly #deps: Pick<ApiListenerDeps, 'audit' | 'metrics' | 'clock'>;
+  readonly #facts: RecordFacts;
+  readonly #receivedAt: number;
+  #info: RequestInfo;
+  #status: { readonly code: number; readonly reason?: string } | undefined;
+  #reason: string | undefined;
+  #streamClosed: (() => void) | undefined;
+
+  constructor(deps: Pick<ApiListenerDeps, 'audit' | 'metrics' | 'clock'>, facts: RecordFacts) {
+    this.#deps = deps;
+    this.#facts = facts;
+    this.#receivedAt = deps.clock.now();
+    this.#info = requestInfo(facts.method, facts.target);
+  }
+
+  get info(): RequestInfo {
+    return this.#info;
+  }
+
+  set info(info: RequestInfo) {
+    this.#info = info;
+  }
+
+  /** Milliseconds since the epoch. */
+  get receivedAt(): number {
+    return this.#receivedAt;
+  }
+
+  /** The gate itself has answered. */
+  refused(refusal: Refusal): void {
+    this.#status = { code: refusal.code, reason: refusal.reason };
+    this.#reason = refusal.auditReason;
+    this.#deps.metrics.refusal(refusal.auditReason);
+  }
+
+  /** The API server's answer has begun. */
+  responseStarted(code: number): void {
+    this.#status = { code };
+    if (!this.#info.longRunning) return;
+    this.#streamClosed = this.#deps.metrics.streamOpened(this.#info.subresource || this.#info.verb);
+    this.#write('ResponseStarted');
+  }
+
+  /** Both sides are closed. */
+  end(): void {
+    this.#streamClosed?.();
+    this.#reason ??= this.cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
+    if (this.cutReason !== undefined) this.#deps.metrics.refusal(this.cutReason);
+    const code = this.#status?.code ?? NOT_ANSWERED;
+    const { verb, longRunning } = this.#info;
+    const seconds = (this.#deps.clock.now() - this.#receivedAt) / 1000;
+    this.#deps.metrics.request({ cluster: this.cluster ?? 'none', verb, code, ...(longRunning ? {} : { seconds }) });
+    if (auditedByPolicy(this.#info, code)) this.#write('ResponseComplete');
+  }
+
+  #write(stage: 'ResponseStarted' | 'ResponseComplete'): void {
+    const { auditId, target, address, userAgent } = this.#facts;
+    const at = this.#deps.clock.now();
+    const ended = stage === 'ResponseComplete' && this.#info.longRunning;
+    this.#deps.audit.record(
+      requestEvent({
+        auditId,
+        stage,
+        requestUri: auditUri(target),
+        info: this.#info,
+        sourceIps: [address],
+        receivedAt: this.#receivedAt,
+        at,
+        ...(this.caller === undefined ? {} : { identity: this.caller.identity }),
+        ...(userAgent === undefined ? {} : { userAgent }),
+        ...(this.#status === undefined ? {} : { status: this.#status }),
+        details: {
+          cluster: this.cluster,
+          session: this.caller?.credential.session,
+          account: this.caller?.credential.account,
+          provider: this.caller?.credential.provider,
+          reason: this.#reason,
+          'bytes-in': ended ? String(this.bytesIn) : undefined,
+          'bytes-out': ended ? String(this.bytesOut) : undefined,
+          'duration-ms': ended ? String(Math.round(at - this.#receivedAt)) : undefined,
+        },
+      }),
+    );
+  }
+}

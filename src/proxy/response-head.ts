@@ -1,0 +1,79 @@
+/** The head of the API server's answer as the client gets it. */
+import { filterResponseHeaders } from '../core/response-headers.ts';
+import { no, ok } from '../core/result.ts';
+import type { Result } from '../core/result.ts';
+import type { Admitted } from './admission.ts';
+import { redirectRefusal } from './status.ts';
+import type { Refusal } from './status.ts';
+import { valuesOf } from './raw-headers.ts';
+
+/** Seconds before the end of a session in which kubectl is told. */
+const WARN_SECONDS = 600;
+
+export interface HeadContext {
+  readonly admitted: Pick<Admitted, 'info' | 'prefix' | 'target' | 'sessionExpiresAt'>;
+  /** `https://host:port` of the API server. */
+  readonly origin: string;
+  readonly auditId: string;
+  readonly publicUrl: string;
+  /** Epoch seconds. */
+  readonly now: number;
+}
+
+/**
+ * Filters, adds our own, and decides about a redirect: it is relayed while it stays on the cluster's own paths and never followed, because
+ * the answer to it would be fetched with the gate's token.
+ * @param raw the API server's headers, flat
+ * @returns a flat list for the client
+ */
+export function responseHead(status: number, raw: readonly string[], context: HeadContext): Result<string[], Refusal> {
+  const { info, prefix } = context.admitted;
+  const proxySubresource = info.subresource === 'proxy' || info.verb === 'proxy';
+  const filtered = filterResponseHeaders(raw, { proxySubresource });
+  const headers: string[] = [];
+  for (let index = 0; index + 1 < filtered.length; index += 2) {
+    const name = filtered[index] ?? '';
+    const value = filtered[index + 1] ?? '';
+    const lower = name.toLowerCase();
+    // Ours, below. The API server answers with the same one, since we sent it.
+    if (lower === 'audit-id') continue;
+    if (lower === 'location') {
+      const location = status >= 300 && status < 400 ? ownLocation(value, context) : value;
+      if (location === undefined) return no(redirectRefusal());
+      headers.push(name, status >= 300 && status < 400 ? prefix + location : location);
+    } else headers.push(name, value);
+  }
+  headers.push('Audit-Id', context.auditId);
+  const warning = sessionWarning(context);
+  if (warning !== undefined) headers.push('Warning', warning);
+  return ok(headers);
+}
+
+/** A redirect's target as path, query and fragment at the API server; undefined where it leads anywhere else. */
+function ownLocation(location: string, { origin, admitted }: HeadContext): string | undefined {
+  let url: URL;
+  try {
+    url = new URL(location, origin + admitted.target);
+  } catch {
+    return undefined;
+  }
+  if (url.origin !== origin || url.username !== '' || url.password !== '') return undefined;
+  return `${url.pathname}${url.search}${url.hash}`;
+}
+
+/**
+ * RFC 9111's `Warning` in the form that Kubernetes uses; kubectl prints its text.
+ * @see https://kubernetes.io/blog/2020/09/03/warnings/
+ */
+function sessionWarning({ admitted, now, publicUrl }: HeadContext): string | undefined {
+  const left = admitted.sessionExpiresAt - now;
+  if (left > WARN_SECONDS || left <= 0) return undefined;
+  const minutes = Math.max(1, Math.floor(left / 60));
+  return `299 - "your session ends in ${minutes} min; run \`portcullis login --server ${publicUrl}\`"`;
+}
+
+/** True where the answer is a stream of JSON documents, one a line: an event of ours may be put between two. */
+export function isJsonLines(raw: readonly string[]): boolean {
+  const [type = ''] = valuesOf(raw, 'content-type');
+  return /^application\/json\s*(;|$)/i.test(type) && valuesOf(raw, 'content-encoding').length === 0;
+}

@@ -1,0 +1,65 @@
+/**
+ * Is this an access token of ours? Signature, issuer, type and times; nothing about whether it is still good.
+ *
+ * A verified token is remembered until it expires, because a signature costs more than everything else the gate does to a request.
+ * What can change (binding, audience, revocation) is therefore never part of what is remembered.
+ */
+import { createLocalJWKSet, errors, jwtVerify } from 'jose';
+import type { JSONWebKeySet, JWTPayload } from 'jose';
+import { LRUCache } from 'lru-cache';
+import type { CredentialRefusal } from '../core/credential.ts';
+import { no, ok } from '../core/result.ts';
+import type { Result } from '../core/result.ts';
+import type { Clock } from './dependencies.ts';
+
+/** About 40 MB of tokens at most; beyond it the oldest are verified again. */
+const MOST_TOKENS = 20_000;
+/** RFC 9068 tokens of ours are below 1 KiB. Whatever is longer is not worth a signature check. */
+const LONGEST_TOKEN = 4096;
+
+export class TokenVerifier {
+  readonly #keys: ReturnType<typeof createLocalJWKSet>;
+  readonly #issuer: string;
+  readonly #clock: Clock;
+  readonly #verified = new LRUCache<string, JWTPayload>({ max: MOST_TOKENS });
+
+  constructor(options: { readonly keys: JSONWebKeySet; readonly issuer: string; readonly clock: Clock }) {
+    this.#keys = createLocalJWKSet(options.keys);
+    this.#issuer = options.issuer;
+    this.#clock = options.clock;
+  }
+
+  /** @returns the claims of an RFC 9068 access token that we signed and that has not expired */
+  async verify(token: string): Promise<Result<JWTPayload, CredentialRefusal>> {
+    const known = this.#verified.get(token);
+    if (known !== undefined) {
+      if ((known.exp ?? 0) > this.#clock.now() / 1000) return ok(known);
+      this.#verified.delete(token);
+      return no('token_expired');
+    }
+    if (token.length > LONGEST_TOKEN) return no('malformed_token');
+    try {
+      const { payload } = await jwtVerify(token, this.#keys, {
+        // The one algorithm that our keys have: `none` and HMAC with the public key never get as far as a key.
+        algorithms: ['ES256'],
+        issuer: this.#issuer,
+        // Tells an access token from our own ID tokens, which the same keys sign (RFC 9068 §4).
+        typ: 'at+jwt',
+        requiredClaims: ['exp', 'iat', 'sub', 'aud'],
+        currentDate: new Date(this.#clock.now()),
+      });
+      this.#verified.set(token, payload);
+      return ok(payload);
+    } catch (error) {
+      return no(refusalOf(error));
+    }
+  }
+}
+
+function refusalOf(error: unknown): CredentialRefusal {
+  if (error instanceof errors.JWTExpired) return 'token_expired';
+  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed_token';
+  if (error instanceof errors.JOSEError) return 'foreign_token';
+  // Not a judgement but a fault of ours; it must not look like one.
+  throw error;
+}

@@ -1,0 +1,84 @@
+import type { Clock } from '../clock.ts';
+import { expiresAtMs } from '../lifetimes.ts';
+import type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from '../store.ts';
+import type { RedisParts } from './parts.ts';
+import { cleanUpAfter } from './parts.ts';
+import { list, number, text } from './reply.ts';
+import * as scripts from './scripts/artefacts.ts';
+import type { Script } from './scripts/head.ts';
+
+export class RedisArtefacts implements ArtefactStore {
+  readonly #parts: RedisParts;
+  readonly #clock: Clock;
+
+  constructor(parts: RedisParts) {
+    this.#parts = parts;
+    this.#clock = parts.clock;
+  }
+
+  async save(kind: ArtefactKind, id: string, payload: ArtefactPayload, options: SaveArtefact): Promise<void> {
+    const { keys, sealer } = this.#parts;
+    const key = keys.artefact(kind, id);
+    await this.#run(scripts.saveArtefact, [
+      key,
+      expiresAtMs(this.#clock.now(), options.ttlSeconds),
+      cleanUpAfter(options.ttlSeconds),
+      await sealer.seal(payload, key),
+      options.session === undefined ? '' : keys.artefactsOf(options.session),
+      options.uid === undefined ? '' : keys.uid(kind, options.uid),
+      options.userCode === undefined ? '' : keys.userCode(kind, options.userCode),
+    ]);
+  }
+
+  async find(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined> {
+    const key = this.#parts.keys.artefact(kind, id);
+    return await this.#payload(await this.#run(scripts.findArtefact, [key]), kind);
+  }
+
+  async findByUid(kind: ArtefactKind, uid: string): Promise<ArtefactPayload | undefined> {
+    const name = this.#parts.keys.uid(kind, uid);
+    return await this.#payload(await this.#run(scripts.findArtefactByName, [name, 'uid']), kind);
+  }
+
+  async findByUserCode(kind: ArtefactKind, userCode: string): Promise<ArtefactPayload | undefined> {
+    const name = this.#parts.keys.userCode(kind, userCode);
+    return await this.#payload(await this.#run(scripts.findArtefactByName, [name, 'code']), kind);
+  }
+
+  async consume(kind: ArtefactKind, id: string): Promise<boolean> {
+    const reply = await this.#run(scripts.consumeArtefact, [this.#parts.keys.artefact(kind, id)]);
+    return number(reply[1]) === 1;
+  }
+
+  async take(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined> {
+    const key = this.#parts.keys.artefact(kind, id);
+    return await this.#payload(await this.#run(scripts.takeArtefact, [key]), kind);
+  }
+
+  async destroy(kind: ArtefactKind, id: string): Promise<void> {
+    await this.#run(scripts.destroyArtefact, [this.#parts.keys.artefact(kind, id)]);
+  }
+
+  async destroyOfSession(session: string): Promise<void> {
+    await this.#run(scripts.destroyArtefactsOf, [this.#parts.keys.artefactsOf(session)]);
+  }
+
+  async #run(script: Script, args: readonly (string | number)[]): Promise<readonly unknown[]> {
+    return list(await this.#parts.runner.run(this.#parts.main, script, args));
+  }
+
+  async #payload(reply: readonly unknown[], kind: ArtefactKind): Promise<ArtefactPayload | undefined> {
+    if (reply[0] === 'NONE') return undefined;
+    const [key, sealed, consumed] = reply.slice(1).map(text);
+    if (key === undefined || sealed === undefined) return undefined;
+    // Threat: a name led elsewhere by who can write to Redis must not turn one kind of artefact into another.
+    const right = key.startsWith(`${this.#parts.keys.base}artefact:${kind}:`);
+    const payload = right ? await this.#parts.sealer.open(sealed, key) : undefined;
+    if (payload === undefined) {
+      this.#parts.reportTampered(`artefact ${kind}`);
+      return undefined;
+    }
+    const opened = payload as ArtefactPayload;
+    return consumed === undefined || consumed === '' ? opened : { ...opened, consumed: Number(consumed) };
+  }
+}

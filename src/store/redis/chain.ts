@@ -1,0 +1,30 @@
+import type { LogPosition } from '../../core/revocation.ts';
+import type { ChainPlace } from './runner.ts';
+
+/** A replica renews from its last place, so a few are plenty. */
+const REMEMBERED = 1024;
+
+/** The chain hashes that this replica has seen, by which it notices a log that was rolled back. */
+export class Chain {
+  readonly #hashes = new Map<number, string>();
+  #epoch = '';
+
+  /** Forgets what was before. */
+  begin(position: LogPosition, hash: string): ChainPlace {
+    this.#epoch = position.epoch;
+    this.#hashes.clear();
+    this.extend(position.number, hash);
+    return { ...position, hash };
+  }
+
+  extend(number: number, hash: string): void {
+    this.#hashes.set(number, hash);
+    const [oldest] = this.#hashes.keys();
+    if (this.#hashes.size > REMEMBERED && oldest !== undefined) this.#hashes.delete(oldest);
+  }
+
+  at(position: LogPosition): ChainPlace {
+    const hash = position.epoch === this.#epoch ? this.#hashes.get(position.number) : undefined;
+    return { epoch: position.epoch, number: position.number, hash: hash ?? '' };
+  }
+}

@@ -1,0 +1,105 @@
+import { Redis } from 'ioredis';
+
+import type { AppError } from '../../core/errors.ts';
+import { judgeServer, judgeUpkeep } from './server-check.ts';
+import { COMMAND_TIMEOUT_MS, connectionOptions, type RedisSettings } from './settings.ts';
+import { TIMED_OUT, toUnavailable, unavailable } from './unavailable.ts';
+
+export type Report = (error: AppError) => void;
+
+/** One connection, which reconnects for ever. Nothing waits for it to come up but `run`, and that not for long. */
+export class Connection {
+  readonly #redis: Redis;
+  readonly #report: Report;
+  readonly #waiting = new Set<() => void>();
+  readonly #listeners = new Set<(redis: Redis) => void>();
+  #state: 'down' | 'up' | 'refused' | 'closed' = 'down';
+  #refusal: AppError | undefined;
+  #reported: string | undefined;
+
+  /** @param name seen by operators in CLIENT LIST */
+  constructor(settings: RedisSettings, name: string, report: Report) {
+    this.#report = report;
+    this.#redis = new Redis(connectionOptions(settings, name));
+    this.#redis.on('ready', () => void this.#admit());
+    this.#redis.on('close', () => {
+      if (this.#state !== 'closed') this.#state = 'down';
+    });
+    this.#redis.on('error', (error: unknown) => this.#tell(toUnavailable(error)));
+  }
+
+  /**
+   * Runs commands once the connection is up and its server has been found fit, or fails within COMMAND_TIMEOUT_MS in all.
+   * @throws AppError `store_unavailable`
+   */
+  async run<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const up = Promise.withResolvers<void>();
+    let expired = false;
+    const timer = setTimeout(() => {
+      expired = true;
+      this.#waiting.delete(up.resolve);
+      late.reject(new Error(TIMED_OUT));
+    }, COMMAND_TIMEOUT_MS);
+    const answer = async (): Promise<T> => {
+      if (this.#state === 'down') {
+        this.#waiting.add(up.resolve);
+        await up.promise;
+      }
+      if (this.#state === 'closed') throw unavailable('store_closed');
+      if (this.#refusal !== undefined) throw this.#refusal;
+      // Its caller has been told that it failed: it must not act now.
+      if (expired) throw new Error(TIMED_OUT);
+      return await work(this.#redis);
+    };
+    try {
+      return await Promise.race([answer(), late.promise]);
+    } catch (cause) {
+      throw toUnavailable(cause);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Each time the connection has come up, the first one included. */
+  onUp(listener: (redis: Redis) => void): void {
+    this.#listeners.add(listener);
+    if (this.#state === 'up') listener(this.#redis);
+  }
+
+  close(): void {
+    this.#state = 'closed';
+    this.#redis.disconnect();
+    this.#wakeAll();
+  }
+
+  /** Looks at the server before anything is asked of it, at each connect, because another one may answer by now. */
+  async #admit(): Promise<void> {
+    try {
+      const info = await this.#redis.info();
+      if (this.#state === 'closed' || this.#redis.status !== 'ready') return;
+      this.#refusal = judgeServer(info);
+      this.#state = this.#refusal === undefined ? 'up' : 'refused';
+      const fault = this.#refusal ?? judgeUpkeep(info);
+      if (fault === undefined) this.#reported = undefined;
+      else this.#tell(fault);
+      if (this.#state === 'up') for (const listener of this.#listeners) listener(this.#redis);
+      this.#wakeAll();
+    } catch (error) {
+      this.#tell(toUnavailable(error));
+      if (this.#redis.status !== 'end') this.#redis.disconnect(true);
+    }
+  }
+
+  /** Once per kind of trouble, not once per attempt to reconnect. */
+  #tell(error: AppError): void {
+    if (this.#state === 'closed' || error.reason === this.#reported) return;
+    this.#reported = error.reason;
+    this.#report(error);
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+}

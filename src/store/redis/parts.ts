@@ -1,0 +1,22 @@
+import type { Clock } from '../clock.ts';
+import type { Connection } from './connection.ts';
+import type { Keys } from './keys.ts';
+import type { Runner } from './runner.ts';
+import type { Sealer } from './sealer.ts';
+
+/** What the three parts of the Redis store share. */
+export interface RedisParts {
+  readonly clock: Clock;
+  readonly keys: Keys;
+  readonly sealer: Sealer;
+  readonly runner: Runner;
+  readonly main: Connection;
+  /** A sealed value that did not open in its place: treated as absent, and told to the operator. */
+  readonly reportTampered: (what: string) => void;
+}
+
+/** Redis' own TTL comes this much later than the judged expiry; it only cleans up. */
+const SLACK_SECONDS = 60;
+
+/** @returns whole seconds, at least the slack */
+export const cleanUpAfter = (seconds: number): number => Math.max(Math.ceil(seconds), 0) + SLACK_SECONDS;

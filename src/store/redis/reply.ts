@@ -1,0 +1,18 @@
+import { unavailable } from './unavailable.ts';
+
+/** Readers of a script's answer. @throws AppError `store_unavailable` (`redis_bad_reply`) for another shape than the script makes */
+export function list(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply)) throw unavailable('redis_bad_reply');
+  return reply as readonly unknown[];
+}
+
+export function text(reply: unknown): string {
+  if (typeof reply !== 'string') throw unavailable('redis_bad_reply');
+  return reply;
+}
+
+export function number(reply: unknown): number {
+  const value = typeof reply === 'string' && reply !== '' ? Number(reply) : reply;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw unavailable('redis_bad_reply');
+  return value;
+}

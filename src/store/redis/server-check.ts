@@ -1,0 +1,43 @@
+import { AppError } from '../../core/errors.ts';
+import { unavailable } from './unavailable.ts';
+
+/** Scripts that say themselves whether they write (`#!lua`) came with this version; older servers cannot refuse them on a follower. */
+const OLDEST_VERSION = 7;
+
+const fieldOf = (info: string, name: string): string | undefined =>
+  info
+    .split(/\r?\n/)
+    .find((line) => line.startsWith(`${name}:`))
+    ?.slice(name.length + 1);
+
+/**
+ * Whether a server may hold the gate's memory.
+ * @param info the answer of INFO
+ * @returns why not, or undefined. A cluster would part keys and fail over by rules of its own (REVOCATION.md knows 1 or 3 nodes).
+ */
+export function judgeServer(info: string): AppError | undefined {
+  if (fieldOf(info, 'redis_mode') === 'cluster' || fieldOf(info, 'cluster_enabled') === '1') {
+    return unavailable('redis_cluster_mode', new Error('Redis Cluster is not supported: use one server, or Sentinel'));
+  }
+  const version = fieldOf(info, 'redis_version') ?? 'unknown';
+  if (!(Number.parseInt(version, 10) >= OLDEST_VERSION)) {
+    return unavailable(
+      'redis_too_old',
+      new Error(`Redis ${OLDEST_VERSION} or newer is needed, this one says ${version}`),
+    );
+  }
+  return undefined;
+}
+
+/** Threat: a server that evicts forgets sessions, and what is worse, entries of the log. @returns a warning, or undefined */
+export function judgeUpkeep(info: string): AppError | undefined {
+  const policy = fieldOf(info, 'maxmemory_policy') ?? 'unknown';
+  if (policy === 'noeviction') return undefined;
+  return new AppError(
+    'internal',
+    `Redis has maxmemory-policy ${policy}: set it to noeviction, or it may forget revocations.`,
+    {
+      reason: 'redis_eviction',
+    },
+  );
+}

@@ -1,0 +1,70 @@
+import type { SessionRecord } from '../store.ts';
+import { digest } from './keys.ts';
+import { list, number, text } from './reply.ts';
+
+/** What of a session is sealed; the rest are plain fields that scripts move. */
+export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'thumbprint'>;
+
+export function sealedPart(record: SessionRecord): SealedRecord {
+  const { lastUsedAt: _moved, thumbprint: _set, ...sealed } = record;
+  return sealed;
+}
+
+/** The fields of a session's hash, in the order in which scripts return them. */
+export interface SessionFields {
+  readonly epoch: string;
+  readonly account: string;
+  readonly provider: string;
+  readonly startedAt: number;
+  readonly expiresAt: number;
+  readonly idleSeconds: number;
+  readonly lastUsedAt: number;
+  readonly version: number;
+  readonly thumbprint: string;
+  readonly record: string;
+  readonly secret: string;
+  readonly order: number;
+}
+
+export function readFields(reply: unknown): SessionFields {
+  const [epoch, account, provider, startedAt, expiresAt, idleSeconds, lastUsedAt, version, ...rest] = list(reply);
+  const [thumbprint, record, secret, order] = rest;
+  return {
+    epoch: text(epoch),
+    account: text(account),
+    provider: text(provider),
+    startedAt: number(startedAt),
+    expiresAt: number(expiresAt),
+    idleSeconds: number(idleSeconds),
+    lastUsedAt: number(lastUsedAt),
+    version: number(version),
+    thumbprint: text(thumbprint),
+    record: text(record),
+    secret: text(secret),
+    order: number(order),
+  };
+}
+
+/**
+ * The record, or undefined when nothing opened or when a plain field says something else than the sealed one.
+ *
+ * Threat: who can write to Redis cannot read or forge what is sealed, but could move a session's end, or free it from a watermark,
+ * in the plain fields that scripts judge by.
+ */
+export function openRecord(sealed: SealedRecord | undefined, fields: SessionFields): SessionRecord | undefined {
+  if (sealed === undefined) return undefined;
+  const agrees =
+    digest(sealed.account) === fields.account &&
+    sealed.provider === fields.provider &&
+    sealed.startedAt.epoch === fields.epoch &&
+    sealed.startedAt.number === fields.startedAt &&
+    sealed.expiresAt === fields.expiresAt &&
+    sealed.idleSeconds === fields.idleSeconds &&
+    sealed.version === fields.version;
+  if (!agrees) return undefined;
+  return {
+    ...sealed,
+    lastUsedAt: fields.lastUsedAt,
+    ...(fields.thumbprint === '' ? {} : { thumbprint: fields.thumbprint }),
+  };
+}

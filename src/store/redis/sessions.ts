@@ -1,0 +1,167 @@
+import { sameIdentity, type Account, type Identity } from '../../core/identity.ts';
+import type { LogChange } from '../../core/revocation.ts';
+import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
+import { sessionExists } from '../faults.ts';
+import { IDENTITY_CHANGE_KEPT_SECONDS, LONGEST_LOG } from '../lifetimes.ts';
+import type { MintOutcome, MintRefusal, NewSession, SessionRecord, SessionSecret, SessionStore } from '../store.ts';
+import { digest } from './keys.ts';
+import { cleanUpAfter, type RedisParts } from './parts.ts';
+import { list, number, text } from './reply.ts';
+import type { Script } from './scripts/head.ts';
+import * as scripts from './scripts/sessions.ts';
+import { openRecord, readFields, sealedPart, type SealedRecord, type SessionFields } from './session-fields.ts';
+import { unavailable } from './unavailable.ts';
+
+/** Two re-checks of one session at once are rare (there is a claim); more than this many in a row are a fault. */
+const UPDATE_ATTEMPTS = 5;
+
+export class RedisSessions implements SessionStore {
+  readonly #parts: RedisParts;
+
+  constructor(parts: RedisParts) {
+    this.#parts = parts;
+  }
+
+  async open(session: NewSession, secret: SessionSecret): Promise<MintOutcome> {
+    const hash = digest(session.id);
+    const reply = await this.#run(scripts.openSession, [
+      hash,
+      digest(session.account),
+      session.provider,
+      session.startedAt.epoch,
+      session.startedAt.number,
+      session.expiresAt,
+      session.idleSeconds,
+      session.createdAt,
+      cleanUpAfter(session.expiresAt - this.#seconds()),
+      await this.#sealRecord(hash, { ...session, version: 1 }),
+      await this.#sealSecret(hash, secret),
+    ]);
+    if (reply[0] === 'EXISTS') throw sessionExists();
+    return await this.#outcome(hash, reply);
+  }
+
+  async mint(id: string, { thumbprint }: { readonly thumbprint?: string }): Promise<MintOutcome> {
+    const hash = digest(id);
+    return await this.#outcome(hash, await this.#run(scripts.mintSession, [hash, thumbprint ?? '']));
+  }
+
+  async read(id: string): Promise<SessionRecord | undefined> {
+    const hash = digest(id);
+    const outcome = await this.#outcome(hash, await this.#run(scripts.readSession, [hash]));
+    return outcome.ok ? outcome.record : undefined;
+  }
+
+  async readSecret(id: string): Promise<SessionSecret | undefined> {
+    const hash = digest(id);
+    const reply = await this.#run(scripts.readSession, [hash]);
+    if (reply[0] !== 'OK') return undefined;
+    const secret = await this.#parts.sealer.open(readFields(reply[3]).secret, this.#parts.keys.sealedSecret(hash));
+    if (secret === undefined) this.#parts.reportTampered('session secret');
+    return secret as SessionSecret | undefined;
+  }
+
+  async update(
+    id: string,
+    change: { readonly identity: Identity; readonly secret: SessionSecret },
+  ): Promise<SessionRecord | undefined> {
+    const hash = digest(id);
+    for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
+      const record = await this.read(id);
+      if (record === undefined) return undefined;
+      const reply = await this.#run(scripts.updateSession, [
+        hash,
+        record.version,
+        await this.#sealSecret(hash, change.secret),
+        ...(await this.#identityChange(hash, record, change.identity)),
+      ]);
+      if (reply[0] === 'STALE') continue;
+      const outcome = await this.#outcome(hash, reply);
+      return outcome.ok ? outcome.record : undefined;
+    }
+    throw unavailable('redis_error', new Error('a session changed faster than it could be updated'));
+  }
+
+  async list(query: { readonly account?: Account; readonly cursor?: string; readonly limit: number }): Promise<{
+    readonly sessions: readonly SessionRecord[];
+    readonly cursor?: string;
+  }> {
+    const size = pageSize(query.limit);
+    const account = query.account === undefined ? '' : digest(query.account);
+    let below: number | string = query.cursor === undefined ? '' : decodeCursor(query.cursor);
+    const found: { readonly hash: string; readonly fields: SessionFields }[] = [];
+    // One more than the page, which says whether there is another page.
+    while (found.length <= size) {
+      const reply = await this.#run(scripts.listSessions, [account, below, size + 1 - found.length]);
+      for (const item of list(reply[2])) {
+        const [hash, fields] = list(item);
+        found.push({ hash: text(hash), fields: readFields(fields) });
+      }
+      if (reply[0] !== 'MORE') break;
+      below = text(reply[1]);
+    }
+    const shown = found.slice(0, size);
+    const records = await Promise.all(shown.map(({ hash, fields }) => this.#open(hash, fields)));
+    const last = shown.at(-1);
+    return {
+      sessions: records.filter((record) => record !== undefined),
+      ...(found.length > size && last !== undefined ? { cursor: encodeCursor(last.fields.order) } : {}),
+    };
+  }
+
+  async count(): Promise<number> {
+    return number((await this.#run(scripts.countSessions, []))[1]);
+  }
+
+  async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {
+    const until = this.#parts.clock.now() + Math.round(ttlSeconds * 1000);
+    const args = [digest(id), holder, until, cleanUpAfter(ttlSeconds)];
+    return number((await this.#run(scripts.claimRecheck, args))[1]) === 1;
+  }
+
+  async releaseRecheck(id: string, holder: string): Promise<void> {
+    await this.#run(scripts.releaseRecheck, [digest(id), holder]);
+  }
+
+  async #run(script: Script, args: readonly (string | number)[]): Promise<readonly unknown[]> {
+    return await this.#parts.runner.run(this.#parts.main, script, args);
+  }
+
+  async #outcome(hash: string, reply: readonly unknown[]): Promise<MintOutcome> {
+    if (reply[0] !== 'OK') return { ok: false, reason: text(reply[1]) as MintRefusal };
+    const record = await this.#open(hash, readFields(reply[3]));
+    if (record === undefined) return { ok: false, reason: 'session_unknown' };
+    return { ok: true, position: { epoch: text(reply[1]), number: number(reply[2]) }, record };
+  }
+
+  async #open(hash: string, fields: SessionFields): Promise<SessionRecord | undefined> {
+    const sealed = await this.#parts.sealer.open(fields.record, this.#parts.keys.sealedRecord(hash));
+    const record = openRecord(sealed as SealedRecord | undefined, fields);
+    if (record === undefined) this.#parts.reportTampered('session record');
+    return record;
+  }
+
+  /** The arguments of an update that say what changes besides the secret. */
+  async #identityChange(hash: string, record: SessionRecord, identity: Identity): Promise<(string | number)[]> {
+    if (sameIdentity(record.identity, identity)) return ['', '', 0, LONGEST_LOG];
+    const change: LogChange = { kind: 'identity-changed', session: record.id };
+    return [
+      await this.#sealRecord(hash, { ...sealedPart(record), identity, version: record.version + 1 }),
+      await this.#parts.sealer.seal(change, this.#parts.keys.sealedEntry),
+      this.#seconds() + IDENTITY_CHANGE_KEPT_SECONDS,
+      LONGEST_LOG,
+    ];
+  }
+
+  async #sealRecord(hash: string, record: SealedRecord): Promise<string> {
+    return await this.#parts.sealer.seal(record, this.#parts.keys.sealedRecord(hash));
+  }
+
+  async #sealSecret(hash: string, secret: SessionSecret): Promise<string> {
+    return await this.#parts.sealer.seal(secret, this.#parts.keys.sealedSecret(hash));
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#parts.clock.now() / 1000);
+  }
+}

@@ -1,0 +1,43 @@
+import { AppError } from '../../core/errors.ts';
+
+const WORDS =
+  'Portcullis cannot reach its store, so nothing can be checked and nothing is allowed. Try again in a moment; if it lasts, tell your administrator.';
+
+/** Why the store gave no answer, for the log and the audit record. */
+export type UnavailableReason =
+  | 'redis_timeout'
+  | 'redis_unreachable'
+  | 'redis_error' // an error reply; its code is in `cause`
+  | 'redis_bad_reply'
+  | 'redis_cluster_mode'
+  | 'redis_too_old'
+  | 'redis_read_only'
+  | 'epoch_unsettled' // epochs began faster than this call could follow
+  | 'log_entry_unreadable'
+  | 'store_closed';
+
+export const unavailable = (reason: UnavailableReason, cause?: unknown): AppError =>
+  new AppError('store_unavailable', WORDS, { reason, ...(cause === undefined ? {} : { cause: scrubbed(cause) }) });
+
+/**
+ * Threat: ioredis hangs the command with its arguments on its errors (the password of AUTH among them) and Redis repeats the
+ * arguments of a command that it does not know. Only the words before them are kept.
+ */
+function scrubbed(cause: unknown): Error {
+  if (!(cause instanceof Error)) return new Error('unknown failure');
+  const words = cause.message.split(/,? with args beginning/i)[0] ?? '';
+  const clean = new Error(words.slice(0, 300));
+  clean.name = cause.name;
+  return clean;
+}
+
+export const TIMED_OUT = 'Command timed out';
+
+/** From whatever ioredis threw to the one error of this room. */
+export function toUnavailable(cause: unknown): AppError {
+  if (cause instanceof AppError) return cause;
+  const { name, message } = cause instanceof Error ? cause : { name: '', message: '' };
+  if (message === TIMED_OUT) return unavailable('redis_timeout', cause);
+  if (name !== 'ReplyError') return unavailable('redis_unreachable', cause);
+  return unavailable(message.startsWith('READONLY') ? 'redis_read_only' : 'redis_error', cause);
+}

@@ -1,0 +1,183 @@
+import { expect, it } from 'vitest';
+
+import type { RevocationTarget } from '../../src/core/revocation.ts';
+import { parallel, replica, type OpenStore, type StoreUnderTest } from './fixtures.ts';
+
+const sessionTarget = (session: string): RevocationTarget => ({ kind: 'session', session });
+
+const revoke = (subject: StoreUnderTest, requestId: string, kept = 600) =>
+  subject.store.log.append({
+    requestId,
+    target: sessionTarget(requestId),
+    until: subject.clock.seconds() + kept,
+  });
+
+export function logConforms(open: OpenStore): void {
+  numbersConform(open);
+  renewalConforms(open);
+  registryConforms(open);
+  waitingConforms(open);
+}
+
+function numbersConform(open: OpenStore): void {
+  it('begins at 0 in an epoch of at least 128 bits, which stays', async () => {
+    const { store } = await open();
+    const position = await store.log.position();
+    expect(position.number).toBe(0);
+    expect(Buffer.from(position.epoch, 'base64url').byteLength).toBeGreaterThanOrEqual(16);
+    expect(await store.log.position()).toEqual(position);
+  });
+
+  it('gives 100 revocations that come at once the numbers 1 to 100, without a gap, in the order of the log', async () => {
+    const subject = await open();
+    const { store } = subject;
+    const start = await store.log.position();
+    const answers = await parallel(100, (index) => revoke(subject, `r${index}`));
+    const byNumber = new Map(answers.map((answer, index) => [answer.position.number, `r${index}`]));
+    expect([...byNumber.keys()].toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+    const renewed = await store.log.renew(replica(), start);
+    expect(renewed.ok && renewed.entries.map(({ number, change }) => [number, change])).toEqual(
+      Array.from({ length: 100 }, (_, index) => [
+        index + 1,
+        { kind: 'revoked', target: sessionTarget(byNumber.get(index + 1) ?? '') },
+      ]),
+    );
+  });
+
+  it('answers the same request again as before and writes nothing', async () => {
+    const subject = await open();
+    const first = await revoke(subject, 'same');
+    await revoke(subject, 'other');
+    expect(await revoke(subject, 'same')).toEqual(first);
+    expect((await subject.store.log.position()).number).toBe(2);
+    subject.clock.advance(599);
+    expect(await revoke(subject, 'same')).toEqual(first);
+    subject.clock.advance(1);
+    expect((await revoke(subject, 'same')).position.number).toBe(3);
+  });
+
+  it('writes one entry for 50 equal requests at once', async () => {
+    const subject = await open();
+    const answers = await parallel(50, () => revoke(subject, 'same'));
+    expect(new Set(answers.map((answer) => answer.position.number))).toEqual(new Set([1]));
+    expect((await subject.store.log.position()).number).toBe(1);
+  });
+
+  it('refuses a request id that comes again for something else', async () => {
+    const subject = await open();
+    await revoke(subject, 'same');
+    const other = { requestId: 'same', target: { kind: 'all' }, until: subject.clock.seconds() + 600 } as const;
+    await expect(subject.store.log.append(other)).rejects.toMatchObject({ code: 'conflict' });
+    expect((await subject.store.log.position()).number).toBe(1);
+  });
+}
+
+function renewalConforms(open: OpenStore): void {
+  it('joins with the entries that may still cover somebody', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await revoke(subject, 'short', 100);
+    await revoke(subject, 'long', 1000);
+    const until = clock.seconds() + 1000;
+    clock.advance(100);
+    const joined = await store.log.join();
+    expect(joined.position.number).toBe(2);
+    expect(joined.live).toEqual([{ number: 2, change: { kind: 'revoked', target: sessionTarget('long') }, until }]);
+  });
+
+  it('brings only what came after the given place', async () => {
+    const subject = await open();
+    const { store } = subject;
+    await revoke(subject, 'before');
+    const { position } = await store.log.join();
+    expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true, epoch: position.epoch, entries: [] });
+    await revoke(subject, 'after');
+    const renewed = await store.log.renew(replica(), position);
+    expect(renewed.ok && renewed.entries.map(({ number }) => number)).toEqual([2]);
+  });
+
+  it('says `epoch` to a place in another epoch and does not register who asks', async () => {
+    const { store } = await open();
+    await store.log.position();
+    const elsewhere = { epoch: 'another-epoch', number: 0 };
+    expect(await store.log.renew(replica(), elsewhere)).toEqual({ ok: false, reason: 'epoch' });
+    const here = await store.log.renew(replica({ incarnation: 'b' }), await store.log.position());
+    expect(here.ok && here.replicas.map(({ incarnation }) => incarnation)).toEqual(['b']);
+  });
+
+  it('says `gap` where entries after the given place were trimmed, and never skips them in silence', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    const start = await store.log.position();
+    await revoke(subject, 'a', 100);
+    await revoke(subject, 'b', 100);
+    clock.advance(100);
+    await revoke(subject, 'c', 100);
+    expect(await store.log.renew(replica(), start)).toEqual({ ok: false, reason: 'gap' });
+    const upToDate = await store.log.join();
+    clock.advance(100_000);
+    expect(await store.log.renew(replica(), upToDate.position)).toMatchObject({ ok: true, entries: [] });
+  });
+
+  it('says `rollback` to a place that the log has not reached', async () => {
+    const { store } = await open();
+    const { epoch } = await store.log.position();
+    expect(await store.log.renew(replica(), { epoch, number: 7 })).toEqual({ ok: false, reason: 'rollback' });
+  });
+}
+
+function registryConforms(open: OpenStore): void {
+  it('shows each replica as it last renewed, to renewals and revocations, until it leaves', async () => {
+    const subject = await open();
+    const { store } = subject;
+    const { position } = await store.log.join();
+    const a = replica({ incarnation: 'a', name: 'gate-0' });
+    const b = replica({ incarnation: 'b', name: 'gate-1', count: 41, streamsCut: 3 });
+    await store.log.renew(a, position);
+    await store.log.renew({ ...b, count: 40 }, position);
+    const renewed = await store.log.renew(b, position);
+    const known = renewed.ok ? renewed.replicas : [];
+    expect(known.toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1))).toEqual([a, b]);
+    expect((await revoke(subject, 'r')).replicas).toHaveLength(2);
+    await store.log.leave('a');
+    await store.log.leave('never-there');
+    expect((await revoke(subject, 's')).replicas).toEqual([b]);
+  });
+}
+
+function waitingConforms(open: OpenStore): void {
+  it('wakes everybody who waits when an entry is written', async () => {
+    const subject = await open();
+    const { signal } = new AbortController();
+    const waits = [subject.store.log.waitForEntry(0, signal), subject.store.log.waitForEntry(0, signal)];
+    await revoke(subject, 'r');
+    await expect(Promise.all(waits)).resolves.toHaveLength(2);
+  });
+
+  it('does not wait for an entry that is there already', async () => {
+    const subject = await open();
+    await revoke(subject, 'r');
+    await expect(subject.store.log.waitForEntry(0, new AbortController().signal)).resolves.toBeUndefined();
+  });
+
+  it('stops waiting when told to', async () => {
+    const { store } = await open();
+    const abort = new AbortController();
+    const wait = store.log.waitForEntry(0, abort.signal);
+    abort.abort();
+    await expect(wait).resolves.toBeUndefined();
+    await expect(store.log.waitForEntry(0, abort.signal)).resolves.toBeUndefined();
+  });
+
+  it('stops waiting when the store is closed', async () => {
+    const { store } = await open();
+    await store.ping();
+    await store.log.position();
+    const wait = store.log.waitForEntry(0, new AbortController().signal).then(
+      () => 'over',
+      () => 'over',
+    );
+    await store.close();
+    expect(await wait).toBe('over');
+  });
+}

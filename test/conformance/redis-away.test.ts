@@ -1,0 +1,119 @@
+import { expect, it } from 'vitest';
+
+import type { Store } from '../../src/store/store.ts';
+import { alice, newSession, openNow, replica } from './fixtures.ts';
+import { workbench, type Workbench } from './redis-stores.ts';
+
+/** 250 ms and what a busy machine adds. */
+const SOON_MS = 400;
+
+/** Every method there is, so that a new one cannot be forgotten. */
+function everyMethod(store: Store, { clock }: Workbench): Record<string, () => Promise<unknown>> {
+  const { artefacts, sessions, log } = store;
+  const position = { epoch: 'epoch', number: 0 };
+  return {
+    ping: () => store.ping(),
+    save: () => artefacts.save('Session', 'x', {}, { ttlSeconds: 60 }),
+    find: () => artefacts.find('Session', 'x'),
+    findByUid: () => artefacts.findByUid('Session', 'x'),
+    findByUserCode: () => artefacts.findByUserCode('DeviceCode', 'x'),
+    consume: () => artefacts.consume('Session', 'x'),
+    take: () => artefacts.take('Session', 'x'),
+    destroy: () => artefacts.destroy('Session', 'x'),
+    destroyOfSession: () => artefacts.destroyOfSession('x'),
+    open: () => sessions.open(newSession(clock, position), {}),
+    mint: () => sessions.mint('session-1', {}),
+    read: () => sessions.read('session-1'),
+    readSecret: () => sessions.readSecret('session-1'),
+    update: () => sessions.update('session-1', { identity: alice, secret: {} }),
+    list: () => sessions.list({ limit: 10 }),
+    count: () => sessions.count(),
+    claimRecheck: () => sessions.claimRecheck('session-1', 'me', 30),
+    releaseRecheck: () => sessions.releaseRecheck('session-1', 'me'),
+    position: () => log.position(),
+    join: () => log.join(),
+    renew: () => log.renew(replica(), position),
+    leave: () => log.leave('incarnation-a'),
+    append: () => log.append({ requestId: 'r', target: { kind: 'all' }, until: clock.seconds() + 600 }),
+    waitForEntry: () => log.waitForEntry(0, new AbortController().signal),
+  };
+}
+
+async function expectAllUnavailable(store: Store, bench: Workbench): Promise<void> {
+  const methods = everyMethod(store, bench);
+  const attempts = Object.entries(methods).map(async ([name, call]) => {
+    const began = performance.now();
+    const outcome = await call().then(
+      (value) => ({ answered: value }),
+      (error: unknown) => ({ code: (error as { code?: string }).code }),
+    );
+    expect({ name, outcome }).toEqual({ name, outcome: { code: 'store_unavailable' } });
+    expect(performance.now() - began, name).toBeLessThan(SOON_MS);
+  });
+  await Promise.all(attempts);
+}
+
+it('covers every method of the interface', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const named = Object.keys(everyMethod(store, bench));
+  const parts = [store.artefacts, store.sessions, store.log];
+  const there = parts.flatMap((part) => Object.getOwnPropertyNames(Object.getPrototypeOf(part)));
+  expect([...there.filter((name) => name !== 'constructor'), 'ping'].toSorted()).toEqual(named.toSorted());
+});
+
+it('answers nothing while Redis hangs, and goes on by itself when it comes back', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const id = await openNow({ store, clock: bench.clock });
+  bench.redis.pause();
+  await expectAllUnavailable(store, bench);
+  // Long enough for the sockets to be given up: the connections are made anew meanwhile.
+  await expectAllUnavailable(store, bench);
+  bench.redis.resume();
+  await expect.poll(() => store.sessions.read(id).catch(() => 'away'), { timeout: 5000 }).toMatchObject({ id });
+  expect((await store.log.renew(replica(), await store.log.position())).ok).toBe(true);
+});
+
+it('answers nothing while there is no Redis at all, and begins a new epoch with the one that comes', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const before = await store.log.position();
+  await bench.redis.stop();
+  await expectAllUnavailable(store, bench);
+  expect(bench.errors.map(({ reason }) => reason)).toContain('redis_unreachable');
+  await bench.redis.restart();
+  await expect.poll(() => store.log.position().catch(() => before), { timeout: 5000 }).not.toEqual(before);
+});
+
+it('answers nothing after it was closed', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await store.ping();
+  await store.close();
+  await expectAllUnavailable(store, bench);
+});
+
+it('wakes who waits for an entry also after Redis was away', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const { number } = await store.log.position();
+  const wait = store.log.waitForEntry(number, new AbortController().signal);
+  await bench.bare.client('KILL', 'TYPE', 'pubsub');
+  await expect(wait).resolves.toBeUndefined();
+});
+
+it('keeps a password out of every error', async () => {
+  await using bench = await workbench(['--requirepass', 'the-right-password']);
+  const wrong = bench.store({ settings: { password: 'canary-password' } });
+  const error = await wrong.ping().catch((cause: unknown) => cause as Error & { code?: string });
+  expect(error).toMatchObject({ code: 'store_unavailable' });
+  const told = [error, ...bench.errors].flatMap((one) => [one, one?.cause]);
+  expect(bench.errors).not.toEqual([]);
+  for (const one of told) {
+    expect(JSON.stringify(one, Object.getOwnPropertyNames(one ?? {})) ?? '').not.toContain('canary-password');
+    expect(Object.keys((one ?? {}) as object)).not.toContain('command');
+  }
+  const right = bench.store({ settings: { password: 'the-right-password' } });
+  await expect(right.ping()).resolves.toBeUndefined();
+});

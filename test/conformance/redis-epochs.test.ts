@@ -1,0 +1,182 @@
+import { expect, it } from 'vitest';
+
+import type { LogPosition } from '../../src/core/revocation.ts';
+import type { Store } from '../../src/store/store.ts';
+import { openNow, parallel, replica } from './fixtures.ts';
+import { workbench, type Workbench } from './redis-stores.ts';
+
+async function revoke(store: Store, bench: Workbench, requestId: string): Promise<LogPosition> {
+  const target = { kind: 'session', session: requestId } as const;
+  return (await store.log.append({ requestId, target, until: bench.clock.seconds() + 600 })).position;
+}
+
+/** Something of every kind that must be gone in a new epoch. */
+async function fill(store: Store, bench: Workbench): Promise<LogPosition> {
+  await openNow({ store, clock: bench.clock });
+  await store.artefacts.save('RefreshToken', 'token', {}, { ttlSeconds: 600, session: 'session-1', uid: 'uid' });
+  const startedAt = await store.log.position();
+  await store.log.append({
+    requestId: 'all',
+    target: { kind: 'account', account: 'corp/9' },
+    until: bench.clock.seconds() + 600,
+  });
+  const { position } = await store.log.join();
+  await store.log.renew(replica(), position);
+  expect(startedAt.epoch).toBe(position.epoch);
+  return position;
+}
+
+async function expectNewEpoch(store: Store, before: LogPosition, reason: string): Promise<void> {
+  expect(await store.log.renew(replica(), before)).toEqual({ ok: false, reason });
+  const { position, live } = await store.log.join();
+  expect(position.epoch).not.toBe(before.epoch);
+  expect({ number: position.number, live }).toEqual({ number: 0, live: [] });
+  expect(await store.sessions.read('session-1')).toBeUndefined();
+  expect((await store.sessions.mint('session-1', {})).ok).toBe(false);
+  expect(await store.sessions.count()).toBe(0);
+  expect((await store.sessions.list({ limit: 10 })).sessions).toEqual([]);
+  expect(await store.artefacts.find('RefreshToken', 'token')).toBeUndefined();
+  expect(await store.artefacts.findByUid('RefreshToken', 'uid')).toBeUndefined();
+  expect(await store.artefacts.consume('RefreshToken', 'token')).toBe(false);
+  const renewed = await store.log.renew(replica({ incarnation: 'b' }), position);
+  expect(renewed.ok && renewed.replicas.map(({ incarnation }) => incarnation)).toEqual(['b']);
+}
+
+it('begins exactly one epoch for 20 replicas that find an empty Redis at once', async () => {
+  await using bench = await workbench();
+  const stores = Array.from({ length: 20 }, () => bench.store());
+  const positions = await Promise.all(stores.map((store) => store.log.position()));
+  expect(new Set(positions.map(({ epoch }) => epoch)).size).toBe(1);
+});
+
+it('begins a new epoch when Redis was emptied', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const before = await fill(store, bench);
+  await bench.bare.flushall();
+  await expectNewEpoch(store, before, 'epoch');
+});
+
+it('begins a new epoch when Redis came back empty', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const before = await fill(store, bench);
+  await bench.redis.restart();
+  await expect
+    .poll(
+      () =>
+        store.ping().then(
+          () => true,
+          () => false,
+        ),
+      { timeout: 5000 },
+    )
+    .toBe(true);
+  await expect
+    .poll(() =>
+      store.log.renew(replica(), before).then(
+        () => true,
+        () => false,
+      ),
+    )
+    .toBe(true);
+  await expectNewEpoch(store, before, 'epoch');
+});
+
+it('begins a new epoch when Redis came back with all its data, because it may have forgotten a revocation', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const before = await fill(store, bench);
+  await bench.bare.save();
+  await bench.redis.restart();
+  await expect
+    .poll(
+      () =>
+        store.ping().then(
+          () => true,
+          () => false,
+        ),
+      { timeout: 5000 },
+    )
+    .toBe(true);
+  expect(await bench.bare.hget('{gate}:epoch', 'id')).toBe(before.epoch);
+  expect(await store.sessions.mint('session-1', {})).toEqual({ ok: false, reason: 'epoch_changed' });
+  await expect
+    .poll(() =>
+      store.log.renew(replica(), before).then(
+        () => true,
+        () => false,
+      ),
+    )
+    .toBe(true);
+  await expectNewEpoch(store, before, 'epoch');
+});
+
+it('begins a new epoch when the log was set back under the same run id', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await fill(store, bench);
+  const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
+  const after = await revoke(store, bench, 'forgotten');
+  const { position } = await store.log.join();
+  expect(position).toEqual(after);
+  await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
+  await bench.bare.restore('{gate}:log', 0, saved[1] ?? '', 'REPLACE');
+  await expectNewEpoch(store, after, 'rollback');
+});
+
+it('notices by the chain that the log tells another story with the same numbers', async () => {
+  await using bench = await workbench();
+  const [store, other] = [bench.store(), bench.store()];
+  await fill(store, bench);
+  const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
+  const after = await revoke(store, bench, 'forgotten');
+  await store.log.join();
+  await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
+  await bench.bare.restore('{gate}:log', 0, saved[1] ?? '', 'REPLACE');
+  expect(await revoke(other, bench, 'another')).toEqual(after);
+  await revoke(other, bench, 'and-one-more');
+  await expectNewEpoch(store, after, 'rollback');
+});
+
+it('a mint notices a log that was set back, without waiting for the renewal', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await fill(store, bench);
+  const saved = await bench.bare.dumpBuffer('{gate}:epoch');
+  await revoke(store, bench, 'forgotten');
+  await store.log.join();
+  await bench.bare.restore('{gate}:epoch', 0, saved, 'REPLACE');
+  expect((await store.sessions.mint('session-1', {})).ok).toBe(false);
+});
+
+it('revokes in the new epoch when the old one ended just before', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const before = await fill(store, bench);
+  await bench.bare.flushall();
+  const position = await revoke(store, bench, 'late');
+  expect(position.epoch).not.toBe(before.epoch);
+  expect((await store.log.join()).live).toMatchObject([{ number: 1 }]);
+});
+
+it('lets two replicas see each other’s sessions, entries and states', async () => {
+  await using bench = await workbench();
+  const [one, two] = [bench.store(), bench.store()];
+  await openNow({ store: one, clock: bench.clock });
+  expect(await two.sessions.mint('session-1', { thumbprint: 't' })).toMatchObject({ ok: true });
+  expect(await one.sessions.mint('session-1', { thumbprint: 'u' })).toMatchObject({ reason: 'certificate_mismatch' });
+  const { position } = await one.log.join();
+  await one.log.renew(replica({ incarnation: 'one' }), position);
+  const woken = one.log.waitForEntry(position.number, new AbortController().signal);
+  await revoke(two, bench, 'session-1');
+  await woken;
+  const renewed = await one.log.renew(replica({ incarnation: 'one' }), position);
+  expect(renewed).toMatchObject({ ok: true, entries: [{ number: 1 }], replicas: [{ incarnation: 'one' }] });
+  expect((await one.sessions.mint('session-1', { thumbprint: 't' })).ok).toBe(false);
+  await two.artefacts.save('AuthorizationCode', 'code', {}, { ttlSeconds: 60 });
+  const won = await parallel(50, (index) =>
+    (index % 2 === 0 ? one : two).artefacts.consume('AuthorizationCode', 'code'),
+  );
+  expect(won.filter(Boolean)).toHaveLength(1);
+});

@@ -1,0 +1,156 @@
+import { expect, it } from 'vitest';
+
+import { openNow, replica } from './fixtures.ts';
+import { sealingKeys, workbench } from './redis-stores.ts';
+
+const reasonOf = (error: unknown): string | undefined => (error as { reason?: string }).reason;
+
+it('treats artefacts whose payloads were swapped as absent, and says so', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await store.artefacts.save('RefreshToken', 'mine', { account: 'corp/1' }, { ttlSeconds: 60 });
+  await store.artefacts.save('RefreshToken', 'theirs', { account: 'corp/2' }, { ttlSeconds: 60 });
+  const [first = '', second = ''] = await bench.bare.keys('{gate}:artefact:RefreshToken:*');
+  const [a = '', b = ''] = await Promise.all([bench.bare.hget(first, 'p'), bench.bare.hget(second, 'p')]);
+  await bench.bare.hset(first, 'p', b ?? '');
+  await bench.bare.hset(second, 'p', a ?? '');
+  expect(await store.artefacts.find('RefreshToken', 'mine')).toBeUndefined();
+  expect(await store.artefacts.take('RefreshToken', 'theirs')).toBeUndefined();
+  expect(bench.errors.map(({ reason }) => reason)).toEqual(['sealed_value_unreadable', 'sealed_value_unreadable']);
+});
+
+it('treats an artefact as absent whose name was led to one of another kind', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60, uid: 'uid' });
+  await store.artefacts.save('Interaction', 'b', {}, { ttlSeconds: 60, uid: 'uid' });
+  const [session = ''] = await bench.bare.keys('{gate}:artefact:Session:*');
+  const [name = ''] = await bench.bare.keys('{gate}:uid:Interaction:*');
+  await bench.bare.set(name, session);
+  await bench.bare.hset(session, 'uid', name);
+  expect(await store.artefacts.findByUid('Interaction', 'uid')).toBeUndefined();
+});
+
+it.each(['', 'rubbish', 'a.b.c.d.e'])('survives a payload that is %o', async (payload) => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60 });
+  const [key = ''] = await bench.bare.keys('{gate}:artefact:*');
+  await bench.bare.hset(key, 'p', payload);
+  expect(await store.artefacts.find('Session', 'a')).toBeUndefined();
+});
+
+it('does not open a session’s secret in the place of its record, or another session’s record', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await openNow({ store, clock: bench.clock });
+  const [key = ''] = await bench.bare.keys('{gate}:session:*');
+  await openNow({ store, clock: bench.clock }, { id: 'session-2' });
+  const other = (await bench.bare.keys('{gate}:session:*')).find((name) => name !== key) ?? '';
+  await bench.bare.hset(key, 'x', (await bench.bare.hget(key, 'r')) ?? '');
+  await bench.bare.hset(other, 'r', (await bench.bare.hget(key, 'r')) ?? '');
+  expect(await store.sessions.readSecret('session-1')).toBeUndefined();
+  expect(await store.sessions.mint('session-2', {})).toEqual({ ok: false, reason: 'session_unknown' });
+  expect((await store.sessions.list({ limit: 10 })).sessions.map(({ id }) => id)).toEqual(['session-1']);
+});
+
+it.each([
+  ['exp', '99999999999'],
+  ['idle', '99999999'],
+  ['sn', '5'],
+  ['acc', 'somebody'],
+  ['prov', 'elsewhere'],
+  ['v', '9'],
+])('refuses a session whose plain field %s was changed', async (field, value) => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await openNow({ store, clock: bench.clock });
+  const [key = ''] = await bench.bare.keys('{gate}:session:*');
+  await bench.bare.hset(key, field, value);
+  expect(await store.sessions.read('session-1')).toBeUndefined();
+  expect((await store.sessions.mint('session-1', {})).ok).toBe(false);
+  expect(bench.errors).not.toEqual([]);
+});
+
+it('gives no view at all where one entry of the log cannot be read, because it may revoke anybody', async () => {
+  await using bench = await workbench();
+  const [store, stranger] = [bench.store(), bench.store({ keys: sealingKeys('k2') })];
+  const { position } = await store.log.join();
+  await store.log.append({ requestId: 'r', target: { kind: 'all' }, until: bench.clock.seconds() + 600 });
+  const refused = [stranger.log.join(), stranger.log.renew(replica(), position)];
+  expect((await Promise.all(refused.map((call) => call.catch(reasonOf)))).toSorted()).toEqual([
+    'log_entry_unreadable',
+    'log_entry_unreadable',
+  ]);
+});
+
+it('opens what an older sealing key sealed while that key is kept', async () => {
+  await using bench = await workbench();
+  const [old, next] = [sealingKeys('old'), sealingKeys('next')];
+  await bench.store({ keys: old }).artefacts.save('Session', 'a', { is: 'kept' }, { ttlSeconds: 60 });
+  const both = { current: next.current, all: new Map([...next.all, ...old.all]) };
+  expect(await bench.store({ keys: both }).artefacts.find('Session', 'a')).toEqual({ is: 'kept' });
+  expect(await bench.store({ keys: next }).artefacts.find('Session', 'a')).toBeUndefined();
+});
+
+it('refuses Redis Cluster and says so at the first ping', async () => {
+  await using bench = await workbench(['--cluster-enabled', 'yes']);
+  const store = bench.store();
+  const error = await store.ping().catch((cause: unknown) => cause as Error);
+  expect(error).toMatchObject({ code: 'store_unavailable', reason: 'redis_cluster_mode' });
+  expect(bench.errors.map(({ reason }) => reason)).toEqual(['redis_cluster_mode']);
+});
+
+it('warns of a Redis that may evict, and works', async () => {
+  await using bench = await workbench(['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']);
+  await bench.store().ping();
+  expect(bench.errors.map(({ reason }) => reason)).toEqual(['redis_eviction']);
+});
+
+it('reads nothing from a follower', async () => {
+  await using primary = await workbench();
+  await using follower = await workbench(['--replicaof', '127.0.0.1', String(primary.redis.port)]);
+  await primary.store().artefacts.save('Session', 'a', {}, { ttlSeconds: 60 });
+  await expect.poll(() => follower.bare.dbsize()).toBeGreaterThan(0);
+  const store = follower.store();
+  expect(await store.artefacts.find('Session', 'a').catch(reasonOf)).toBe('redis_read_only');
+  expect(await store.log.join().catch(reasonOf)).toBe('redis_read_only');
+});
+
+it('still revokes and renews when Redis is full, and stores nothing new', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await openNow({ store, clock: bench.clock });
+  const { position } = await store.log.join();
+  await bench.bare.config('SET', 'maxmemory', '1mb');
+  expect(await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60 }).catch(reasonOf)).toBe('redis_error');
+  const target = { kind: 'session', session: 'session-1' } as const;
+  const request = { requestId: 'r', target, until: bench.clock.seconds() + 600 };
+  expect(await store.log.append(request)).toMatchObject({ sessions: 1 });
+  expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true, entries: [{ number: 1 }] });
+});
+
+it('works on after the server forgot its scripts', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  const position = await store.log.position();
+  await bench.bare.script('FLUSH');
+  expect(await store.log.position()).toEqual(position);
+});
+
+it('leaves nothing in Redis for ever but what is bounded', async () => {
+  await using bench = await workbench();
+  const store = bench.store();
+  await openNow({ store, clock: bench.clock });
+  await store.artefacts.save('DeviceCode', 'a', {}, { ttlSeconds: 60, session: 'session-1', uid: 'u', userCode: 'c' });
+  await store.sessions.claimRecheck('session-1', 'me', 30);
+  await store.log.append({
+    requestId: 'r',
+    target: { kind: 'provider', provider: 'hub' },
+    until: bench.clock.seconds(),
+  });
+  const lasting: string[] = [];
+  for (const key of await bench.bare.keys('*')) if ((await bench.bare.ttl(key)) < 0) lasting.push(key);
+  const bounded = ['ends', 'ends:corp', 'epoch', 'log', 'providers', 'seq', 'sessions', 'wm'];
+  expect(lasting.toSorted()).toEqual(bounded.map((name) => `{gate}:${name}`));
+});

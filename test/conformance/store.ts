@@ -1,0 +1,28 @@
+import { describe } from 'vitest';
+
+import { artefactsConform } from './artefacts.ts';
+import type { OpenStore } from './fixtures.ts';
+import { logConforms } from './log.ts';
+import { revocationsConform } from './revocations.ts';
+import { sessionsConform } from './sessions.ts';
+
+/**
+ * The suite that every store passes. Only the interface is used, so that what a test shows is what a caller may rely on.
+ * @param open gives a fresh, empty store for each test; whoever opens it closes it
+ */
+export function storeConforms(name: string, open: OpenStore): void {
+  describe(`store: ${name}`, () => {
+    describe('artefacts', () => {
+      artefactsConform(open);
+    });
+    describe('sessions', () => {
+      sessionsConform(open);
+    });
+    describe('revocation log', () => {
+      logConforms(open);
+    });
+    describe('revocations', () => {
+      revocationsConform(open);
+    });
+  });
+}

@@ -1,0 +1,114 @@
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate } from '../support/gate.ts';
+import { Laptop } from '../support/kubectl.ts';
+
+const CHROMIUM = {
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+};
+
+describe('a person at a real browser', () => {
+  let gate: RunningDemo;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let urlFile: string;
+  let writesUrl: string;
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+    browser = await chromium.launch(CHROMIUM);
+    urlFile = join(gate.files.directory, 'url-to-open');
+    writesUrl = join(gate.files.directory, 'write-url');
+    await writeFile(writesUrl, `#!/bin/sh\nprintf %s "$1" > '${urlFile}.new' && mv '${urlFile}.new' '${urlFile}'\n`);
+    await chmod(writesUrl, 0o755);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await gate.stop();
+  });
+  beforeEach(async () => {
+    context = await browser.newContext();
+    page = await context.newPage();
+  });
+  afterEach(() => context.close());
+
+  async function signInAtProvider(name: string): Promise<void> {
+    await page.getByLabel('Name').fill(name);
+    await page.getByLabel('Password').fill(`${name}-demo`);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Share and go on' }).click();
+  }
+
+  /** What the plugin asked the browser to open. */
+  async function askedUrl(): Promise<string> {
+    await expect.poll(() => readFile(urlFile, 'utf8').catch(() => ''), { timeout: 20_000 }).toMatch(/^http/);
+    return readFile(urlFile, 'utf8');
+  }
+
+  it('signs in through the provider, and the kubectl that waited goes on by itself', async () => {
+    const alice = new Laptop(gate, 'alice', { BROWSER: writesUrl });
+    const kubectl = alice.open('kubectl', ['get', 'pods']);
+    await page.goto(await askedUrl());
+    await signInAtProvider('alice');
+    await page.getByRole('heading', { name: /signed in/i }).waitFor();
+    expect(await page.textContent('main')).toMatch(/may close this tab/i);
+    expect(new URL(page.url()).search).toBe('');
+    const got = await kubectl.finished;
+    expect(got.code, got.all).toBe(0);
+    expect(got.stdout).toContain('web-1');
+    // No second sign-in: the credential is kept.
+    expect((await alice.kubectl('auth', 'whoami')).stdout).toContain('demo:alice');
+  });
+
+  it('shows a person their sessions, and lets them end one', async () => {
+    const bob = new Laptop(gate, 'bob');
+    expect((await bob.portcullis('login')).code).toBe(0);
+    await page.goto(gate.urls.web);
+    await page.goto(`${gate.urls.web}/login`);
+    await signInAtProvider('bob');
+    await page.waitForURL(`${gate.urls.web}/me`);
+    expect(await page.textContent('main')).toContain('demo:bob');
+    await page
+      .getByRole('row', { name: /kubectl/ })
+      .getByRole('button', { name: /end/i })
+      .click();
+    await page.waitForLoadState();
+    const refused = await new Laptop(gate, 'bob', { PORTCULLIS_NO_BROWSER: '1' }).kubectl('get', 'pods');
+    expect(refused.code, refused.all).toBe(1);
+    expect(refused.stderr).toMatch(/portcullis login/);
+  });
+
+  it('lets an administrator end a session from the admin page: the open watch is cut', async () => {
+    const alice = new Laptop(gate, 'alice');
+    const watch = alice.open('kubectl', ['get', 'pods', '--watch']);
+    await watch.until(/web-1/);
+    await page.goto(`${gate.urls.web}/login`);
+    await signInAtProvider('root');
+    await page.goto(`${gate.urls.web}/admin`);
+    const row = page.getByRole('row', { name: /demo:alice.*kubectl/ });
+    await row.first().getByRole('link').or(row.first().getByRole('button')).first().click();
+    await page.waitForLoadState();
+    const reason = page.getByLabel(/reason/i).first();
+    if (await reason.isVisible()) {
+      await reason.fill('lost laptop');
+      await page
+        .getByRole('button', { name: /end|revoke/i })
+        .first()
+        .click();
+    }
+    const cut = await watch.finished;
+    expect(cut.code, cut.all).not.toBe(0);
+  });
+
+  it('keeps an ordinary person out of the admin page', async () => {
+    await page.goto(`${gate.urls.web}/login`);
+    await signInAtProvider('alice');
+    const answer = await page.goto(`${gate.urls.web}/admin`);
+    expect(answer?.status()).toBe(403);
+  });
+});

@@ -1,0 +1,152 @@
+import { readFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { request } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate } from '../support/gate.ts';
+import { Laptop } from '../support/kubectl.ts';
+
+const CONFIG_MAP = `apiVersion: v1
+kind: ConfigMap
+metadata: { name: colours, namespace: default }
+data: { wall: white }
+`;
+
+describe('kubectl through the gate', () => {
+  let gate: RunningDemo;
+  let alice: Laptop;
+  let bob: Laptop;
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+    alice = new Laptop(gate, 'alice');
+    bob = new Laptop(gate, 'bob');
+  });
+  afterAll(async () => {
+    alice.close();
+    bob.close();
+    await gate.stop();
+  });
+
+  async function audited(): Promise<readonly AuditEvent[]> {
+    await gate.server.audit.flush();
+    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+    return lines.map((line) => JSON.parse(line) as AuditEvent);
+  }
+
+  it('signs in by itself at the first command, and gets', async () => {
+    const got = await alice.kubectl('get', 'pods');
+    expect(got.code, got.all).toBe(0);
+    expect(got.stdout).toMatch(/^web-1 +1\/1 +Running/m);
+  });
+
+  it('is the person to the cluster: auth whoami', async () => {
+    const who = await alice.kubectl('auth', 'whoami', '--output', 'json');
+    expect(who.code, who.all).toBe(0);
+    const { status } = JSON.parse(who.stdout) as { status: { userInfo: Record<string, unknown> } };
+    expect(status.userInfo).toMatchObject({ username: 'demo:alice', uid: 'demo/alice' });
+    expect(status.userInfo['groups']).toEqual(expect.arrayContaining(['demo:developers', 'system:authenticated']));
+    expect(status.userInfo['extra']).toHaveProperty(['portcullis.dev/session']);
+  });
+
+  it('has the rights of the person, not of the proxy: auth can-i', async () => {
+    expect((await alice.kubectl('auth', 'can-i', 'create', 'pods')).stdout.trim()).toBe('yes');
+    expect((await alice.kubectl('auth', 'can-i', 'list', 'secrets', '--namespace', 'payments')).stdout.trim()).toBe(
+      'no',
+    );
+    expect((await alice.kubectl('auth', 'can-i', 'impersonate', 'users')).stdout.trim()).toBe('no');
+    expect((await bob.kubectl('auth', 'can-i', 'get', 'pods')).stdout.trim()).toBe('no');
+  });
+
+  it("passes on the cluster's own refusal, by the person's name", async () => {
+    const refused = await bob.kubectl('get', 'pods');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('pods is forbidden: User "demo:bob" cannot list resource "pods"');
+  });
+
+  it('applies, changes, reads back and deletes', async () => {
+    const applied = await alice.kubectlWith(CONFIG_MAP, 'apply', '--filename', '-');
+    expect(applied.stdout, applied.all).toContain('configmap/colours created');
+    const changed = await alice.kubectlWith(CONFIG_MAP.replace('white', 'blue'), 'apply', '--filename', '-');
+    expect(changed.stdout, changed.all).toContain('configmap/colours configured');
+    expect((await alice.kubectl('get', 'configmap', 'colours', '--output', 'jsonpath={.data.wall}')).stdout).toBe(
+      'blue',
+    );
+    expect((await alice.kubectl('delete', 'configmap', 'colours')).stdout).toContain('deleted');
+    expect((await alice.kubectl('get', 'configmap', 'colours')).stderr).toContain('not found');
+  });
+
+  it('watches: a change made elsewhere arrives', async () => {
+    const watch = alice.open('kubectl', ['get', 'configmaps', '--watch', '--output', 'name']);
+    await watch.until(/kube-root-ca.crt|configmap\//).catch(() => {});
+    await alice.kubectl('create', 'configmap', 'seen', '--from-literal', 'a=b');
+    await watch.until(/configmap\/seen/);
+    watch.child.kill();
+    await alice.kubectl('delete', 'configmap', 'seen');
+  });
+
+  it('follows logs as they are written', async () => {
+    const logs = alice.open('kubectl', ['logs', '--follow', '--tail', '1', 'web-1']);
+    await logs.until(/\n.*\n/);
+    logs.child.kill();
+  });
+
+  it('executes over WebSocket: output, standard input and exit code', async () => {
+    const said = await alice.kubectl('exec', 'web-1', '--', 'echo', 'from inside');
+    expect(said.stdout, said.all).toBe('from inside\n');
+    const piped = await alice.open('kubectl', ['exec', '-i', 'web-1', '--', 'cat'], 'through the gate\n').finished;
+    expect(piped.stdout, piped.all).toBe('through the gate\n');
+    const failed = await alice.kubectl('exec', 'web-1', '--', 'sh', '-c', 'exit 7');
+    expect(failed.code, failed.all).toBe(7);
+  });
+
+  it('forwards a port', async () => {
+    const port = await freePort();
+    const forward = alice.open('kubectl', ['port-forward', 'pod/web-1', `${port}:8080`]);
+    await forward.until(/Forwarding from/);
+    const answer = await request(`http://127.0.0.1:${port}/`);
+    expect(answer.statusCode).toBe(200);
+    expect(await answer.body.text()).not.toBe('');
+    forward.child.kill();
+  });
+
+  it('refuses --as in words, and sends nothing on under the real name', async () => {
+    const refused = await alice.kubectl('get', 'pods', '--as', 'demo:root');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/impersonat/i);
+    const events = (await audited()).filter(({ responseStatus }) => responseStatus?.code === 403);
+    expect(events.at(-1)?.annotations['portcullis.dev/reason']).toMatch(/impersonat/);
+  });
+
+  it('has each of these on the record, with the person and without a secret', async () => {
+    const events = (await audited()).filter(({ user }) => user.username === 'demo:alice');
+    const seen = new Set(
+      events.map(({ verb, objectRef }) => `${verb} ${objectRef?.resource ?? ''}/${objectRef?.subresource ?? ''}`),
+    );
+    for (const expected of [
+      'list pods/',
+      'patch configmaps/',
+      'delete configmaps/',
+      'watch configmaps/',
+      'get pods/log',
+      'get pods/exec',
+      'get pods/portforward',
+    ]) {
+      expect([...seen]).toContain(expected);
+    }
+    const text = JSON.stringify(events);
+    expect(text).not.toMatch(/eyJ[\w-]+\.eyJ/);
+    expect(text).not.toContain('from inside');
+  });
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}

@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePortBase, temporaryFolder } from '../support/gate.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+async function runTour(root: string, directory: string): Promise<{ readonly code: number; readonly output: string }> {
+  const args = ['src/main.ts', 'demo', '--tour', '--dir', directory, '--port-base', String(await freePortBase())];
+  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code: code ?? -1, output };
+}
+
+describe('the tour', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('tells the whole story, each claim of it checked, and exits 0', async () => {
+    const { code, output } = await runTour(ROOT, join(folder, 'good'));
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/\d+ claims held/);
+    expect(output).toMatch(/the watch was cut/);
+    expect(output).toMatch(/the exec was cut/);
+  });
+
+  /** A copy of the sources with one safeguard taken out: the tour must notice. */
+  async function broken(name: string, file: string, edit: (source: string) => string): Promise<string> {
+    const root = join(folder, name);
+    await mkdir(root);
+    await cp(join(ROOT, 'src'), join(root, 'src'), { recursive: true });
+    await cp(join(ROOT, 'package.json'), join(root, 'package.json'));
+    await symlink(join(ROOT, 'node_modules'), join(root, 'node_modules'));
+    const path = join(root, file);
+    const source = await readFile(path, 'utf8');
+    const edited = edit(source);
+    expect(edited, `${file} no longer has what this test takes out`).not.toBe(source);
+    await writeFile(path, edited);
+    return root;
+  }
+});

@@ -1,0 +1,544 @@
+import 'reflect-metadata';
+import { createServer, request, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { X509Certificate, createHash, webcrypto } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
+import type { Caller } from '../../src/core/credential.ts';
+import { AppError } from '../../src/core/errors.ts';
+import type { Account } from '../../src/core/identity.ts';
+import {
+  annotation,
+  browserAt,
+  closeHouses,
+  csrfOf,
+  openHouse,
+  people,
+  PUBLIC_URL,
+  signIn,
+  type Browser,
+  type House,
+} from '../unit/web/harness.ts';
+
+afterEach(closeHouses);
+
+/** Opens a kubectl session for one of the harness' people, or for another account under the same username. */
+async function openSession(house: House, id: string, who: string, account?: Account): Promise<void> {
+  const person = people[who];
+  const { position } = house.gate;
+  if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
+  const now = Math.floor(house.clock.now() / 1000);
+  const opened = await house.store.sessions.open(
+    {
+      id,
+      account: account ?? `corp/${person.subject}`,
+      provider: 'corp',
+      subject: person.subject,
+      client: 'portcullis-cli',
+      identity: person.identity,
+      createdAt: now,
+      expiresAt: now + 3600,
+      idleSeconds: 3600,
+      address: '203.0.113.7',
+      userAgent: 'portcullis/0.1.0 (linux; x64)',
+      startedAt: position,
+    },
+    { refreshToken: 'canary-provider-token' },
+  );
+  expect(opened.ok).toBe(true);
+}
+
+interface AdminAt {
+  readonly house: House;
+  readonly browser: Browser;
+  readonly csrf: string;
+}
+
+async function signedInAs(who: string): Promise<AdminAt> {
+  const house = await openHouse();
+  const browser = browserAt(house);
+  await signIn(browser, who);
+  return { house, browser, csrf: await csrfOf(browser) };
+}
+
+const revocations = '/admin/api/v1/revocations';
+
+const post = ({ browser, csrf }: AdminAt, body: object, path = revocations) =>
+  browser.post(path).set('Origin', PUBLIC_URL).set('X-CSRF-Token', csrf).send(body);
+
+describe('who may do what', () => {
+  const paths = ['sessions', 'sessions/alice-1', 'clusters', 'providers'];
+
+  test.each([
+    ['root', 200],
+    ['auditor', 200],
+    ['alice', 403],
+  ])('%s reading gets %i, on the record', async (who, status) => {
+    const at = await signedInAs(who);
+    await openSession(at.house, 'alice-1', 'alice');
+    for (const path of paths) await at.browser.get(`/admin/api/v1/${path}`).expect(status);
+    const events = at.house.named(status === 200 ? 'admin-read' : 'admin-refused');
+    expect(events).toHaveLength(paths.length);
+    expect(events[0]).toMatchObject({
+      user: { username: people[who]?.identity.username },
+      responseStatus: { code: status },
+    });
+    expect(annotation(events[0], 'reason')).toBe(status === 200 ? 'sessions' : 'no_role');
+  });
+
+  test.each([
+    ['root', 200, 'INC-4711'],
+    ['auditor', 403, 'auditor_may_not_act'],
+    ['alice', 403, 'no_role'],
+  ])('%s revoking gets %i, on the record as %s', async (who, status, reason) => {
+    const at = await signedInAs(who);
+    await openSession(at.house, 'alice-1', 'alice');
+    await post(at, { session: 'alice-1', reason: 'INC-4711' }).expect(status);
+    const [event] = at.house.named(status === 200 ? 'revocation' : 'admin-refused');
+    expect(annotation(event, 'reason')).toBe(reason);
+    expect(event?.responseStatus?.code).toBe(status);
+    expect((await at.house.store.sessions.read('alice-1')) === undefined).toBe(status === 200);
+  });
+
+  test('somebody signed out gets 401 and no words about what exists', async () => {
+    const house = await openHouse();
+    for (const path of ['sessions', 'nothing', 'revocations/x']) {
+      const { body } = await browserAt(house).get(`/admin/api/v1/${path}`).expect(401);
+      expect(body).toMatchObject({ code: 'unauthenticated', status: 401 });
+    }
+    expect(house.named('admin-refused')).toHaveLength(3);
+  });
+
+  test('an Authorization header is refused here even with a good cookie', async () => {
+    const at = await signedInAs('root');
+    await at.browser.get('/admin/api/v1/sessions').set('Authorization', 'Bearer anything').expect(401);
+    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('authorization_header');
+  });
+
+  test.each([
+    ['no CSRF token', { Origin: PUBLIC_URL }, 'csrf_token'],
+    ['a wrong CSRF token', { Origin: PUBLIC_URL, 'X-CSRF-Token': 'wrong' }, 'csrf_token'],
+    ['a foreign Origin', { Origin: 'https://evil.example', 'X-CSRF-Token': 'own' }, 'foreign_origin'],
+    ['no Origin', { 'X-CSRF-Token': 'own' }, 'foreign_origin'],
+  ])('a change with %s is refused', async (_what, headers, reason) => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const sent = Object.fromEntries(Object.entries(headers).map(([k, v]) => [k, v === 'own' ? at.csrf : v]));
+    await at.browser.post(revocations).set(sent).send({ all: true, reason: 'INC-1' }).expect(403);
+    await at.browser.delete('/admin/api/v1/sessions/alice-1').set(sent).expect(403);
+    expect(at.house.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([reason, reason]);
+    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+  });
+});
+
+describe('reading', () => {
+  test('a session shows who, from where and until when, and no secret', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const { body, text } = await at.browser.get('/admin/api/v1/sessions/alice-1').expect(200);
+    expect(body).toEqual({
+      id: 'alice-1',
+      account: 'corp/sub-alice',
+      provider: 'corp',
+      subject: 'sub-alice',
+      username: 'corp:alice@example.com',
+      groups: ['corp:developers'],
+      client: 'portcullis-cli',
+      createdAt: '2026-11-25T12:00:00Z',
+      lastUsedAt: '2026-11-25T12:00:00Z',
+      expiresAt: '2026-11-25T13:00:00Z',
+      address: '203.0.113.7',
+      userAgent: 'portcullis/0.1.0 (linux; x64)',
+      bound: false,
+    });
+    expect(text).not.toContain('canary');
+    await at.house.store.sessions.mint('alice-1', { thumbprint: 'a-thumbprint' });
+    expect((await at.browser.get('/admin/api/v1/sessions/alice-1')).body).toMatchObject({ bound: true });
+  });
+
+  test('the list pages by cursor and filters by account', async () => {
+    const at = await signedInAs('root');
+    for (const id of ['a1', 'a2', 'a3']) await openSession(at.house, id, 'alice');
+    const first = await at.browser.get('/admin/api/v1/sessions?limit=2').expect(200);
+    const { cursor } = first.body as { cursor: string };
+    const second = await at.browser
+      .get(`/admin/api/v1/sessions?limit=2&cursor=${encodeURIComponent(cursor)}`)
+      .expect(200);
+    const ids = [first, second].flatMap(({ body }) =>
+      (body as { sessions: { id: string }[] }).sessions.map(({ id }) => id),
+    );
+    expect(new Set(ids).size).toBe(4);
+    const { body } = await at.browser.get('/admin/api/v1/sessions?account=corp%2Fsub-alice').expect(200);
+    expect((body as { sessions: unknown[] }).sessions).toHaveLength(3);
+  });
+
+  test('clusters and providers say names only', async () => {
+    const at = await signedInAs('auditor');
+    const clusters = await at.browser.get('/admin/api/v1/clusters').expect(200);
+    expect(clusters.body).toEqual({ clusters: [{ name: 'prod' }, { name: 'staging' }] });
+    const providers = await at.browser.get('/admin/api/v1/providers').expect(200);
+    expect(providers.body).toEqual({ providers: [{ name: 'corp' }, { name: 'lab' }] });
+  });
+
+  test.each([
+    ['sessions?limit=0', 400, 'bad_request'],
+    ['sessions?limit=201', 400, 'bad_request'],
+    ['sessions?limit=1&limit=2', 400, 'bad_request'],
+    ['sessions?account=nobody', 400, 'bad_request'],
+    ['sessions?acount=corp/x', 400, 'bad_request'],
+    ['sessions/none', 404, 'session_not_found'],
+    ['sessions/%2e%2e', 404, 'session_not_found'],
+    ['revocations/none', 404, 'revocation_not_found'],
+    ['nothing', 404, 'not_found'],
+    ['revocations', 405, 'method_not_allowed'],
+  ])('GET %s is %i %s', async (path, status, code) => {
+    const at = await signedInAs('root');
+    const { body, headers } = await at.browser.get(`/admin/api/v1/${path}`).expect(status);
+    expect(headers['content-type']).toBe('application/problem+json');
+    expect(body).toMatchObject({ type: 'about:blank', status, code, requestId: headers['x-request-id'] });
+    expect(at.house.named('admin-read')).toHaveLength(1);
+  });
+});
+
+describe('revoking', () => {
+  test.each([
+    ['a session', { session: 'alice-1' }, ['root-1', 'other-1']],
+    ['an account', { account: 'corp/sub-alice' }, ['root-1', 'other-1']],
+    ['a username', { username: 'corp:root@example.com' }, ['alice-1', 'other-1']],
+  ])('%s ends what it names, and answers with the receipt', async (_what, body, left) => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.house, 'root-1', 'root');
+    await openSession(at.house, 'other-1', 'brief');
+    const answer = await post(at, { ...body, reason: 'INC-4711' }).expect(200);
+    expect(answer.body).toMatchObject({ complete: true, replicas: [{ id: 'portcullis-0', state: 'applied' }] });
+    const { sessions } = await at.house.store.sessions.list({ limit: 200 });
+    const ids = sessions.map(({ id }) => id).filter((id) => /-1$/.test(id));
+    expect(ids.toSorted()).toEqual(left.toSorted());
+    const [event] = at.house.named('revocation');
+    expect(annotation(event, 'revocation')).toBe((answer.body as { id: string }).id);
+    expect(annotation(event, 'complete')).toBe('true');
+  });
+
+  test('everything ends everybody, the admin too', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const { body } = await post(at, { all: true, reason: 'break-in' }).expect(200);
+    await at.browser.get(`${revocations}/${(body as { id: string }).id}`).expect(401);
+    expect(await at.house.store.sessions.count()).toBe(0);
+  });
+
+  test('the answer can be asked for again', async () => {
+    const at = await signedInAs('root');
+    const { body } = await post(at, { account: 'corp/sub-alice', reason: 'INC-1' }).expect(200);
+    const { id } = body as { id: string };
+    const again = await at.browser.get(`${revocations}/${id}`).expect(200);
+    expect(again.body).toMatchObject({ id, complete: true });
+  });
+
+  test('DELETE of a session revokes it, with the reason from the query', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const gone = () =>
+      at.browser
+        .delete('/admin/api/v1/sessions/alice-1?reason=INC-9')
+        .set('Origin', PUBLIC_URL)
+        .set('X-CSRF-Token', at.csrf);
+    await gone().expect(200);
+    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('INC-9');
+    const { body } = await gone().expect(404);
+    expect(body).toMatchObject({ code: 'session_not_found' });
+  });
+
+  test.each([
+    ['nobody', 'corp:nobody@example.com'],
+    ['two accounts', 'corp:alice@example.com'],
+  ])('a username of %s is 409', async (_what, username) => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.house, 'alice-2', 'alice', 'corp/another-alice');
+    const { body } = await post(at, { username, reason: 'INC-1' }).expect(409);
+    expect(body).toMatchObject({ code: 'username_ambiguous' });
+    expect(await at.house.store.sessions.count()).toBe(3);
+  });
+
+  test.each([
+    ['no target', { reason: 'x' }],
+    ['two targets', { all: true, account: 'corp/x', reason: 'x' }],
+    ['all: false', { all: false, reason: 'x' }],
+    ['no reason', { all: true }],
+    ['an empty reason', { all: true, reason: '  ' }],
+    ['an endless reason', { all: true, reason: 'x'.repeat(501) }],
+    ['an unknown key', { all: true, reason: 'x', lokc: true }],
+    ['a list', [{ all: true, reason: 'x' }]],
+  ])('%s is 400 and revokes nothing', async (_what, body) => {
+    const at = await signedInAs('root');
+    const answer = await post(at, body).expect(400);
+    expect(answer.body).toMatchObject({ code: 'bad_request' });
+    expect(await at.house.store.sessions.count()).toBe(1);
+    expect(at.house.named('revocation')[0]?.responseStatus?.code).toBe(400);
+  });
+
+  test('a body that is not JSON, too large or malformed is refused without being repeated', async () => {
+    const at = await signedInAs('root');
+    const send = (type: string, body: string) =>
+      at.browser.post(revocations).set('Origin', PUBLIC_URL).set('X-CSRF-Token', at.csrf).type(type).send(body);
+    await send('form', 'all=true&reason=x').expect(400);
+    const large = await send('json', JSON.stringify({ all: true, reason: 'canary'.repeat(4000) })).expect(413);
+    const broken = await send('json', '{"reason": canary}').expect(400);
+    expect(large.text + broken.text).not.toContain('canary');
+  });
+
+  test('an unknown provider is 404, so that a slip of the pen is not called complete', async () => {
+    const at = await signedInAs('root');
+    const { body } = await post(at, { provider: 'crop', reason: 'x' }).expect(404);
+    expect(body).toMatchObject({ code: 'provider_not_found' });
+  });
+
+  test('a store that is away is 503 revocation_not_written, on the record', async () => {
+    const at = await signedInAs('root');
+    at.house.store.log.append = async () => {
+      throw new AppError('store_unavailable', 'the store is away');
+    };
+    const { body } = await post(at, { account: 'corp/sub-alice', reason: 'INC-1' }).expect(503);
+    expect(body).toMatchObject({ code: 'revocation_not_written' });
+    const events = at.house.named('revocation');
+    expect(events).toHaveLength(1);
+    expect(annotation(events[0], 'outcome')).toBe('revocation_not_written');
+  });
+});
+
+describe('the admin page', () => {
+  test('shows sessions to admins and auditors; only admins see how to revoke', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    expect((await at.browser.get('/admin').expect(200)).text).toContain('/admin/revoke?kind=session&amp;value=alice-1');
+    const auditor = browserAt(at.house);
+    await signIn(auditor, 'auditor');
+    const page = await auditor.get('/admin').expect(200);
+    expect(page.text).toContain('corp:alice@example.com');
+    expect(page.text).not.toContain('/admin/revoke');
+    await auditor.get('/admin/revoke?kind=all').expect(403);
+  });
+
+  test('is refused to everybody else, on the record', async () => {
+    const at = await signedInAs('alice');
+    const page = await at.browser.get('/admin').expect(403);
+    expect(page.text).not.toContain('corp/sub-');
+    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('no_role');
+  });
+
+  test('revokes with a reason and shows the receipt', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const ask = await at.browser.get('/admin/revoke?kind=session&value=alice-1').expect(200);
+    expect(ask.text).toContain('Revoke now');
+    const form = { csrf: at.csrf, kind: 'session', value: 'alice-1', reason: 'INC-4711' };
+    const send = (origin: string, change: object) =>
+      at.browser
+        .post('/admin/revoke')
+        .type('form')
+        .set('Origin', origin)
+        .send({ ...form, ...change });
+    await send(PUBLIC_URL, { csrf: '' }).expect(403);
+    await send('https://evil.example', {}).expect(403);
+    await send(PUBLIC_URL, { reason: ' ' }).expect(400);
+    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    expect(at.house.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([
+      'csrf_token',
+      'foreign_origin',
+    ]);
+    const done = await send(PUBLIC_URL, {}).expect(200);
+    expect(done.text).toContain('Complete.');
+    expect(done.text).toContain('portcullis-0');
+    expect(await at.house.store.sessions.read('alice-1')).toBeUndefined();
+  });
+
+  test('escapes whatever a client may have sent', async () => {
+    const at = await signedInAs('root');
+    const hostile = browserAt(at.house).set('User-Agent', '<script>alert(1)</script>');
+    await signIn(hostile, 'brief');
+    const { text } = await at.browser.get('/admin');
+    expect(text).not.toContain('<script>');
+    expect(text).toContain('&lt;script&gt;');
+  });
+});
+
+describe('for programs, on the api listener', () => {
+  interface Client {
+    readonly key: string;
+    readonly cert: string;
+    readonly thumbprint: string;
+  }
+
+  let server: Server;
+  let house: House;
+  let [mine, another]: Client[] = [];
+
+  async function selfSigned(name: string): Promise<Client> {
+    const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+    const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      name: `CN=${name}`,
+      keys,
+      signingAlgorithm: algorithm,
+    });
+    const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
+    const key = `-----BEGIN PRIVATE KEY-----\n${pkcs8.toString('base64')}\n-----END PRIVATE KEY-----\n`;
+    const cert = certificate.toString('pem');
+    const thumbprint = createHash('sha256').update(new X509Certificate(cert).raw).digest('base64url');
+    return { key, cert, thumbprint };
+  }
+
+  beforeAll(async () => {
+    const own = await selfSigned('localhost');
+    [mine, another] = [await selfSigned('mine'), await selfSigned('another')];
+    const tls = { key: own.key, cert: own.cert, requestCert: true, rejectUnauthorized: false };
+    server = createServer(tls, (req, res) => house.web.adminApi(req, res));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  });
+
+  afterAll(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+
+  function call(options: {
+    readonly path?: string;
+    readonly method?: string;
+    readonly headers?: Record<string, string | string[]>;
+    readonly client?: Client | undefined;
+    readonly body?: object;
+  }): Promise<{ status: number; headers: Record<string, unknown>; body: { code?: string } }> {
+    const { port } = server.address() as AddressInfo;
+    const { key, cert } = options.client ?? {};
+    return new Promise((resolve, reject) => {
+      const sent = request(
+        {
+          host: '127.0.0.1',
+          port,
+          path: options.path ?? '/-/admin/api/v1/sessions',
+          method: options.method ?? 'GET',
+          rejectUnauthorized: false,
+          agent: false,
+          headers: { 'Content-Type': 'application/json', ...options.headers },
+          ...(key === undefined || cert === undefined ? {} : { key, cert }),
+        },
+        (res) => {
+          const chunks: Buffer[] = [];
+          res.on('data', (chunk: Buffer) => chunks.push(chunk));
+          res.on('end', () => {
+            const text = Buffer.concat(chunks).toString();
+            resolve({ status: res.statusCode ?? 0, headers: res.headers, body: JSON.parse(text) as { code?: string } });
+          });
+        },
+      );
+      sent.on('error', reject);
+      sent.end(options.body === undefined ? undefined : JSON.stringify(options.body));
+    });
+  }
+
+  /** A caller as the data plane's authenticator would answer, for a session that stands in the store. */
+  async function callerFor(who: string, change: Partial<Caller['credential']> = {}): Promise<void> {
+    const person = people[who];
+    const { position } = house.gate;
+    if (person === undefined || position === undefined || mine === undefined) throw new Error('not ready');
+    await openSession(house, `${who}-cli`, who);
+    const credential = {
+      session: `${who}-cli`,
+      account: `corp/${person.subject}` as Account,
+      provider: 'corp',
+      tokenId: 'jti',
+      audience: ADMIN_AUDIENCE,
+      client: 'portcullis-cli',
+      issuedAt: 0,
+      expiresAt: 0,
+      position,
+      thumbprint: mine.thumbprint,
+      ...change,
+    };
+    house.callers.set(`token-of-${who}`, { credential, identity: person.identity, sessionExpiresAt: 0 });
+  }
+
+  const bearer = (who: string): Record<string, string> => ({ Authorization: `Bearer token-of-${who}` });
+
+  test('an admin with a bound token reads and revokes', async () => {
+    house = await openHouse();
+    await callerFor('root');
+    await openSession(house, 'alice-1', 'alice');
+    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(200);
+    const path = '/-/admin/api/v1/revocations';
+    const body = { session: 'alice-1', reason: 'INC-4711' };
+    const answer = await call({ path, method: 'POST', headers: bearer('root'), client: mine, body });
+    expect(answer).toMatchObject({ status: 200, body: { complete: true, sessions: 1 } });
+    const [event] = house.named('revocation');
+    expect(event).toMatchObject({ requestURI: path, user: { username: 'corp:root@example.com' } });
+    expect(annotation(event, 'reason')).toBe('INC-4711');
+  });
+
+  test.each([
+    ['without a token', {}, 'no_token', () => mine],
+    ['with Basic', { Authorization: 'Basic cm9vdDpyb290' }, 'no_token', () => mine],
+    ['with two tokens', { Authorization: ['Bearer token-of-root', 'Bearer x'] }, 'no_token', () => mine],
+    ['with a foreign token', { Authorization: 'Bearer eyJ.eyJ.x' }, 'foreign_token', () => mine],
+    ['without a certificate', bearer('root'), 'certificate_missing', () => undefined],
+    ['with another certificate', bearer('root'), 'certificate_mismatch', () => another],
+  ])('a call %s is 401', async (_what, headers, reason, client) => {
+    house = await openHouse();
+    await callerFor('root');
+    const answer = await call({ headers, client: client() });
+    expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
+    expect(answer.headers['www-authenticate']).toBe('Bearer');
+    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe(reason);
+    expect(JSON.stringify([house.events, answer.body])).not.toContain('token-of-root');
+  });
+
+  test('a token for a cluster is 401 here, and an unbound one too', async () => {
+    house = await openHouse();
+    await callerFor('root', { audience: 'urn:portcullis:cluster:prod' });
+    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
+    house = await openHouse();
+    await callerFor('root');
+    const caller = house.callers.get('token-of-root');
+    if (caller === undefined) throw new Error('no caller');
+    const { thumbprint: _unbound, ...credential } = caller.credential;
+    house.callers.set('token-of-root', { ...caller, credential });
+    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
+  });
+
+  test('roles count as they do for browsers', async () => {
+    house = await openHouse();
+    for (const who of ['alice', 'auditor']) await callerFor(who);
+    expect((await call({ headers: bearer('alice'), client: mine })).status).toBe(403);
+    expect((await call({ headers: bearer('auditor'), client: mine })).status).toBe(200);
+    const remove = { path: '/-/admin/api/v1/sessions/alice-cli', method: 'DELETE', client: mine };
+    expect((await call({ ...remove, headers: bearer('auditor') })).status).toBe(403);
+  });
+
+  test('a revoked admin is out although the authenticator still knew them', async () => {
+    house = await openHouse();
+    await callerFor('root');
+    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
+    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
+    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe('session_revoked');
+  });
+
+  test('a cookie counts for nothing here', async () => {
+    house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'root');
+    const cookie = browser.jar
+      .getCookies({ domain: '127.0.0.1', path: '/', secure: false, script: false })
+      .toValueString();
+    expect((await call({ headers: { Cookie: cookie }, client: mine })).status).toBe(401);
+  });
+
+  test('other paths are 404 as a problem', async () => {
+    house = await openHouse();
+    expect(await call({ path: '/-/admin/api/v2/sessions', client: mine })).toMatchObject({
+      status: 404,
+      body: { code: 'not_found' },
+    });
+  });
+});

@@ -1,0 +1,219 @@
+import { statSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { thumbprintOfPem } from './cli/broker.ts';
+import type { Ended } from './cli/machine.ts';
+import { stage } from './cli/stage.ts';
+
+const at = stage();
+
+interface ExecCredential {
+  readonly kind: string;
+  readonly apiVersion: string;
+  readonly status: {
+    readonly token: string;
+    readonly clientCertificateData: string;
+    readonly clientKeyData: string;
+    readonly expirationTimestamp: string;
+  };
+}
+
+const credentialIn = (ended: Ended): ExecCredential => JSON.parse(ended.stdout);
+
+describe('signing in', () => {
+  test('login signs in by the browser and says who you are, without the control characters that a server sent', async () => {
+    const ended = await at.machine.run('login', '--verbose', '--server', at.broker.web);
+    expect(ended).toMatchObject({ code: 0, stdout: '' });
+    expect(ended.stderr).toContain('corp:alice');
+    expect(ended.stderr).toContain('corp:developers');
+    await expect.poll(() => at.machine.tabs).toMatchObject([{ status: 200, at: `${at.broker.web}/login/done` }]);
+    expect([...at.broker.userAgents]).toEqual([expect.stringMatching(/^portcullis\/\d+\.\d+\.\d+ \(\w+; \w+\)$/)]);
+  });
+
+  test('get-token opens the browser when nobody is signed in and prints only an ExecCredential', async () => {
+    const before = Date.now();
+    const ended = await at.getToken();
+    expect(ended.code).toBe(0);
+    const { status, ...head } = credentialIn(ended);
+    expect(head).toEqual({ kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1' });
+    expect(thumbprintOfPem(status.clientCertificateData)).toBe(at.broker.sessions[0]?.thumbprint);
+    expect(status.clientKeyData).toContain('PRIVATE KEY');
+    const told = Date.parse(status.expirationTimestamp);
+    expect(told).toBeGreaterThan(before + 200_000);
+    expect(told).toBeLessThan(Date.now() + 300_000);
+    expect(at.broker.counts).toMatchObject({ authorizations: 1, redemptions: 1, refreshes: 0 });
+  });
+
+  test('a second command is answered from the cache without asking anybody', async () => {
+    await at.login();
+    const before = { ...at.broker.counts };
+    await at.broker.stop();
+    const ended = await at.getToken();
+    expect(ended.code).toBe(0);
+    expect(at.broker.secrets).toContain(credentialIn(ended).status.token);
+    expect(at.broker.counts).toEqual(before);
+  });
+
+  test('a new sign-in makes a new key', async () => {
+    await at.login();
+    await at.login();
+    const [first, second] = at.broker.sessions;
+    expect(at.broker.sessions).toHaveLength(2);
+    expect(first?.thumbprint).not.toBe(second?.thumbprint);
+  });
+
+  test('the cache is readable by its owner only', async () => {
+    await at.login();
+    expect(statSync(at.machine.cacheDir).mode & 0o777).toBe(0o700);
+    for (const file of at.machine.cachedFiles) expect(statSync(file).mode & 0o077).toBe(0);
+  });
+
+  test('ten programs at once cause one browser tab', async () => {
+    const ended = await Promise.all(Array.from({ length: 10 }, () => at.getToken()));
+    expect(ended.map((one) => one.code)).toEqual(Array(10).fill(0));
+    expect(at.broker.counts.authorizations).toBe(1);
+    expect(new Set(ended.map((one) => credentialIn(one).status.token)).size).toBe(1);
+  });
+
+  test.each([
+    { name: '--no-browser', args: ['--no-browser'], env: {} },
+    { name: 'PORTCULLIS_NO_BROWSER', args: [], env: { PORTCULLIS_NO_BROWSER: '1' } },
+  ])('$name fails with the command to type and opens nothing', async ({ args, env }) => {
+    at.machine.env = env;
+    const ended = await at.getToken('prod', ...args);
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain(`portcullis login --server ${at.broker.web}`);
+    expect(at.machine.tabs).toEqual([]);
+    expect(at.broker.counts.authorizations).toBe(0);
+  });
+
+  test('fails at once with words when no browser can be started', async () => {
+    at.machine.env = { BROWSER: '/nonexistent/browser' };
+    const ended = await at.getToken();
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain('No browser could be opened');
+  });
+
+  test('a refused sign-in exits 3 with the server’s words, and its parent is told the same without a second tab', async () => {
+    at.broker.signInError = { error: 'access_denied', error_description: 'only example.com \u001b]0;gotcha\u0007' };
+    const ended = await at.machine.runUnderOneParent(3, 'get-token', '--server', at.broker.web, '--cluster', 'prod');
+    expect(ended).toMatchObject({ code: 3, stdout: '' });
+    expect(ended.stderr.match(/The sign-in was refused: only example\.com/g)).toHaveLength(3);
+    expect(at.broker.counts.authorizations).toBe(1);
+    await expect
+      .poll(() => at.machine.tabs)
+      .toMatchObject([{ status: 400, text: expect.stringContaining('only example.com') }]);
+  });
+
+  test('who waits for a sign-in that is refused fails with the same words, and opens no tab', async () => {
+    at.broker.signInError = { error: 'access_denied', error_description: 'not today' };
+    const ended = await Promise.all(Array.from({ length: 5 }, () => at.getToken()));
+    expect(ended.map((one) => one.code)).toEqual(Array(5).fill(3));
+    for (const one of ended) expect(one.stderr).toContain('not today');
+    expect(at.broker.counts.authorizations).toBe(1);
+  });
+
+  test('an answer of another issuer is not redeemed (RFC 9207)', async () => {
+    at.broker.iss = 'https://evil.example.com';
+    expect(await at.getToken()).toMatchObject({ code: 3, stdout: '' });
+    expect(at.broker.counts.redemptions).toBe(0);
+  });
+});
+
+describe('refreshing', () => {
+  test('thirty programs with an expired token cause exactly one refresh', async () => {
+    await at.login();
+    at.machine.age(400);
+    const ended = await Promise.all(Array.from({ length: 30 }, () => at.getToken()));
+    expect(ended.map((one) => one.code)).toEqual(Array(30).fill(0));
+    expect(at.broker.counts.refreshes).toBe(1);
+    expect(new Set(ended.map((one) => credentialIn(one).status.token)).size).toBe(1);
+  });
+
+  test('a token of another cluster is asked for with its audience, and both stay', async () => {
+    await at.login();
+    expect((await at.getToken('staging')).code).toBe(0);
+    expect(Object.keys(at.machine.session?.tokens ?? {})).toEqual([
+      'urn:portcullis:cluster:prod',
+      'urn:portcullis:cluster:staging',
+    ]);
+  });
+
+  test('the same parent asking again for the same token gets another one', async () => {
+    await at.login();
+    const ended = await at.machine.runUnderOneParent(2, 'get-token', '--server', at.broker.web, '--cluster', 'prod');
+    const [first, second] = ended.stdout
+      .trim()
+      .split('\n')
+      .map((line): ExecCredential => JSON.parse(line));
+    expect(first?.status.token).not.toBe(second?.status.token);
+    expect(at.broker.counts.refreshes).toBe(1);
+  });
+
+  test('a killed holder of the lock does not hang the next', async () => {
+    await at.login();
+    at.machine.age(400);
+    const asked = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    at.broker.onRefresh = asked.resolve;
+    at.broker.hold = held.promise;
+    const victim = at.machine.startPlugin('get-token', '--server', at.broker.web, '--cluster', 'prod');
+    const dead = at.machine.ended(victim);
+    await asked.promise;
+    victim.kill('SIGKILL');
+    expect(await dead).toMatchObject({ code: null, stdout: '' });
+    held.resolve();
+    at.broker.hold = undefined;
+    expect(await at.getToken()).toMatchObject({ code: 0 });
+    expect(at.broker.counts.refreshes).toBe(2);
+  });
+
+  test('a revoked session is told in the server’s words, forgotten, and later commands say so too', async () => {
+    await at.login();
+    at.machine.age(400);
+    for (const session of at.broker.sessions) session.over = 'This session was revoked by an admin (INC-4711).';
+    const ended = await at.getToken('prod', '--no-browser', '--verbose');
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain('This session was revoked by an admin (INC-4711).');
+    expect(ended.stderr).toContain(`Next: portcullis login --server ${at.broker.web}`);
+    expect(at.machine.session).toBeUndefined();
+    expect((await at.machine.run('whoami')).stderr).toContain('INC-4711');
+    expect(at.broker.counts.refreshes).toBe(1);
+  });
+
+  test('a revoked session leads to a new sign-in where a browser may be opened', async () => {
+    await at.login();
+    at.machine.age(400);
+    for (const session of at.broker.sessions) session.over = 'This session was revoked by an admin.';
+    const ended = await at.getToken();
+    expect(ended.code).toBe(0);
+    expect(ended.stderr).toContain('revoked by an admin');
+    expect(at.broker.sessions).toHaveLength(2);
+  });
+
+  test('a server that cannot answer keeps the session, and the present token serves in its last minute', async () => {
+    await at.login();
+    at.broker.refreshAnswer = {
+      status: 503,
+      body: { error: 'temporarily_unavailable', error_description: 'store away' },
+    };
+    at.machine.age(250);
+    const lastMinute = await at.getToken();
+    expect(lastMinute.code).toBe(0);
+    expect(lastMinute.stderr).toContain('store away');
+    at.machine.age(50);
+    const over = await at.getToken();
+    expect(over).toMatchObject({ code: 1, stdout: '' });
+    expect(over.stderr).toContain('you stay signed in');
+    at.broker.refreshAnswer = undefined;
+    expect((await at.getToken()).code).toBe(0);
+    expect(at.broker.counts.authorizations).toBe(1);
+  });
+
+  test('a cluster that is not for this person exits 3 and keeps the session', async () => {
+    await at.login();
+    const ended = await at.getToken('secret');
+    expect(ended).toMatchObject({ code: 3, stdout: '' });
+    expect(ended.stderr).toContain('no access to secret');
+    expect((await at.getToken()).code).toBe(0);
+  });
+});

@@ -1,0 +1,210 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import type { Broker } from './broker.ts';
+import { stage } from './stage.ts';
+
+const at = stage();
+
+describe('discovery that is not believed', () => {
+  const elsewhere = 'https://127.0.0.1:1/-/oauth';
+  test.each<{ name: string; change: (own: Broker) => Record<string, unknown> }>([
+    { name: 'another issuer', change: () => ({ issuer: 'https://evil.example.com' }) },
+    { name: 'a sign-in page that is a file', change: () => ({ authorization_endpoint: 'file:///etc/passwd' }) },
+    {
+      name: 'a sign-in page on another host',
+      change: () => ({ authorization_endpoint: 'https://evil.example.com/a' }),
+    },
+    {
+      name: 'a token endpoint on a third host',
+      change: (own) => ({
+        mtls_endpoint_aliases: {
+          token_endpoint: `${elsewhere}/token`,
+          revocation_endpoint: `${own.api}/-/oauth/revoke`,
+        },
+      }),
+    },
+    { name: 'an api without TLS', change: (own) => ({ portcullis: { api: own.web, adminApi: `${own.web}/x` } }) },
+  ])('$name is refused before a browser opens', async ({ change }) => {
+    at.broker.discovery = change(at.broker);
+    const ended = await at.getToken();
+    expect(ended).toMatchObject({ code: 3, stdout: '' });
+    expect(ended.stderr).toContain('is refused');
+    expect(at.machine.tabs).toEqual([]);
+    expect(at.broker.counts).toMatchObject({ authorizations: 0, redemptions: 0 });
+  });
+
+  test('an api host other than at the first sign-in is refused until you log out', async () => {
+    await at.login();
+    const moved = 'https://127.0.0.1:1';
+    at.broker.discovery = {
+      mtls_endpoint_aliases: { token_endpoint: `${moved}/t`, revocation_endpoint: `${moved}/r` },
+      portcullis: { api: moved, adminApi: `${moved}/admin` },
+    };
+    const ended = await at.machine.run('login');
+    expect(ended.code).toBe(3);
+    expect(ended.stderr).toContain(`portcullis logout --server ${at.broker.web}`);
+    expect(at.broker.counts.authorizations).toBe(1);
+  });
+
+  test('a server that needs a newer program says how to go on, exit 2', async () => {
+    at.broker.discovery = { portcullis: { api: at.broker.api, minimumCli: '99.0.0', adminApi: `${at.broker.api}/x` } };
+    const ended = await at.machine.run('login', '--server', at.broker.web);
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toContain('99.0.0');
+  });
+
+  test('an api host whose certificate nobody vouches for is not spoken to', async () => {
+    at.broker.discovery = { portcullis: { api: at.broker.api, adminApi: `${at.broker.api}/-/admin/api/v1` } };
+    const ended = await at.getToken();
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain('is not trusted here');
+    expect(at.broker.counts.redemptions).toBe(0);
+  });
+});
+
+describe('the other commands', () => {
+  test('whoami asks the server and prints JSON', async () => {
+    await at.login();
+    const ended = await at.machine.run('whoami', '--output', 'json');
+    expect(ended.code).toBe(0);
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      server: at.broker.web,
+      account: 'corp/alice',
+      session: { id: 's-1' },
+    });
+    expect(ended.stdout).toContain(String.raw`\u001b`);
+  });
+
+  test('kubeconfig writes a context for each cluster', async () => {
+    await at.login();
+    const file = join(at.machine.home, 'sub', 'config');
+    expect(await at.machine.run('kubeconfig', '--file', file, '--command', '/opt/portcullis')).toMatchObject({
+      code: 0,
+    });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(existsSync(`${file}.lock`)).toBe(false);
+    const written: unknown = parse(readFileSync(file, 'utf8'));
+    const name = `prod@${new URL(at.broker.web).host}`;
+    expect(written).toMatchObject({
+      'current-context': name,
+      users: [
+        {
+          name,
+          user: {
+            exec: {
+              apiVersion: 'client.authentication.k8s.io/v1',
+              command: '/opt/portcullis',
+              args: ['get-token', '--server', at.broker.web, '--cluster', 'prod'],
+              interactiveMode: 'Never',
+              provideClusterInfo: false,
+            },
+          },
+        },
+        {},
+      ],
+    });
+  });
+
+  test('logout ends the session at the server and forgets it', async () => {
+    await at.login();
+    expect(await at.machine.run('logout')).toMatchObject({ code: 0 });
+    expect(at.broker.sessions[0]?.over).toBe('signed out');
+    expect(at.machine.cachedFiles).toEqual([]);
+  });
+
+  test('logout forgets the session also when the server cannot be told, and exits 1', async () => {
+    await at.login();
+    await at.broker.stop();
+    const ended = await at.machine.run('logout');
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('could not be told');
+    expect(at.machine.cachedFiles).toEqual([]);
+  });
+
+  test('sessions shows every page as a table, with a token of the admin audience', async () => {
+    await at.login();
+    const row = { id: 's-1', account: 'corp/alice', username: 'corp:alice', client: 'portcullis-cli' };
+    at.broker.adminAnswer = (_, path) =>
+      path.includes('cursor=two')
+        ? { status: 200, body: { sessions: [{ ...row, id: 's-2' }] } }
+        : { status: 200, body: { sessions: [row], cursor: 'two' } };
+    const ended = await at.machine.run('sessions', '--account', 'corp/alice');
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toMatch(/^SESSION +USERNAME/);
+    expect(ended.stdout.trim().split('\n')).toHaveLength(3);
+    expect(at.broker.adminRequests[0]).toMatchObject({ audience: 'urn:portcullis:admin' });
+  });
+
+  test('revoke sends one target with its reason and shows the receipt', async () => {
+    await at.login();
+    const replicas = [{ id: 'a', state: 'applied', ms: 3, streamsClosed: 4 }];
+    const body = {
+      id: 'r-1',
+      sessions: 1,
+      streamsClosed: 4,
+      complete: true,
+      elapsedMs: 7,
+      canSignInAgain: true,
+      replicas,
+    };
+    at.broker.adminAnswer = () => ({ status: 200, body });
+    const ended = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'INC-4711');
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toContain('complete: 1 sessions ended, 4 streams cut, 7 ms');
+    const [asked] = at.broker.adminRequests;
+    expect(asked).toMatchObject({ method: 'POST', path: 'revocations' });
+    expect(JSON.parse(asked?.body ?? '')).toEqual({ account: 'corp/alice', reason: 'INC-4711' });
+  });
+
+  test('revoke follows an answer that is not complete until it is proven', async () => {
+    await at.login();
+    at.broker.adminAnswer = (method, path) => {
+      const done = method === 'GET' && path === 'revocations/r-1' && at.broker.adminRequests.length > 2;
+      return { status: done ? 200 : 202, body: { id: 'r-1', complete: done, missing: ['replica b'] } };
+    };
+    expect(await at.machine.run('revoke', '--all', '--reason', 'drill')).toMatchObject({ code: 0 });
+  });
+
+  test('revoke exits 1 and names what is missing when the proof cannot be had', async () => {
+    await at.login();
+    at.broker.adminAnswer = (method) =>
+      method === 'POST'
+        ? { status: 202, body: { id: 'r-1', complete: false, missing: ['replica b'], replicas: [] } }
+        : { status: 404, body: { code: 'not_found', title: 'unknown' } };
+    const ended = await at.machine.run('revoke', '--session', 's-1', '--reason', 'x', '--output', 'json');
+    expect(ended.code).toBe(1);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ complete: false });
+    expect(ended.stderr).toContain('replica b');
+  });
+
+  test('who is no admin is refused with exit 3', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({
+      status: 403,
+      body: { code: 'not_admin', title: 'Admins only', detail: 'not you' },
+    });
+    const ended = await at.machine.run('sessions');
+    expect(ended.code).toBe(3);
+    expect(ended.stderr).toContain('Admins only: not you (not_admin)');
+  });
+
+  test.each([
+    { args: ['revoke', '--all', '--session', 'x', '--reason', 'y'] },
+    { args: ['revoke', '--all'] },
+    { args: ['get-token', '--server', 'https://example.com'] },
+    { args: ['get-token', '--server', 'http://example.com', '--cluster', 'prod'] },
+    { args: ['get-token', '--server', 'https://example.com', '--cluster', '../prod'] },
+    { args: ['whoami'] },
+    { args: ['whoami', '--output', 'yaml'] },
+    { args: ['login', '--nonsense'] },
+  ])('wrong use exits 2 and prints nothing to stdout: $args', async ({ args }) => {
+    expect(await at.machine.run(...args)).toMatchObject({ code: 2, stdout: '' });
+  });
+
+  test('version and help exit 0', async () => {
+    expect(await at.machine.run('version')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^portcullis \d/) });
+    expect(await at.machine.run('login', '--help')).toMatchObject({ code: 0, stderr: '' });
+  });
+});

@@ -1,0 +1,130 @@
+/** A laptop of its own for a test: a home, a cache, a browser, and programs that run the plugin. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const entry = fileURLToPath(new URL('./entry.ts', import.meta.url));
+const browser = fileURLToPath(new URL('./browser.ts', import.meta.url));
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface Tab {
+  readonly status: number;
+  readonly at: string;
+  readonly text: string;
+}
+
+export class Machine {
+  readonly home = mkdtempSync(join(tmpdir(), 'portcullis-cli-'));
+  readonly cacheDir = join(this.home, 'cache');
+  /** Words of every run, for the search for secrets. */
+  private readonly words: string[] = [];
+  env: Record<string, string> = {};
+
+  /** Each run has a parent process of its own, as with kubectl. */
+  run(...args: readonly string[]): Promise<Ended> {
+    return this.ended(this.start(['sh', '-c', '"$0" "$@"; exit $?', process.execPath, entry, ...args]));
+  }
+
+  /** Several commands one after another under one parent; the output of all together. */
+  runUnderOneParent(times: number, ...args: readonly string[]): Promise<Ended> {
+    const script = `code=0; ${'"$0" "$@" || code=$?; '.repeat(times)} exit $code`;
+    return this.ended(this.start(['sh', '-c', script, process.execPath, entry, ...args]));
+  }
+
+  /** The plugin as a child of this process. */
+  startPlugin(...args: readonly string[]): ChildProcess {
+    return this.start([process.execPath, entry, ...args]);
+  }
+
+  private start([file, ...args]: readonly [string, ...string[]]): ChildProcess {
+    return spawn(file, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env['PATH'],
+        HOME: this.home,
+        PORTCULLIS_CACHE_DIR: this.cacheDir,
+        BROWSER: `${process.execPath} ${browser} ${this.tabsFile}`,
+        ...this.env,
+      },
+    });
+  }
+
+  ended(child: ChildProcess): Promise<Ended> {
+    return new Promise((resolve, reject) => {
+      let stdout = '';
+      let stderr = '';
+      child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+      child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+      child.once('error', reject);
+      child.once('close', (code) => {
+        this.words.push(stderr);
+        resolve({ code, stdout, stderr });
+      });
+    });
+  }
+
+  private get tabsFile(): string {
+    return join(this.home, 'tabs');
+  }
+
+  /** The pages that the browser ended at. */
+  get tabs(): Tab[] {
+    try {
+      return readFileSync(this.tabsFile, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line): Tab => JSON.parse(line));
+    } catch {
+      return [];
+    }
+  }
+
+  /** What the cache holds, locks left out. */
+  get cachedFiles(): string[] {
+    return readdirSync(this.cacheDir, { recursive: true, withFileTypes: true })
+      .filter((found) => found.isFile())
+      .map((found) => join(found.parentPath, found.name));
+  }
+
+  private get sessionFile(): string {
+    const name = readdirSync(this.cacheDir).find((file) => /^[0-9a-f]{32}$/.test(file));
+    return join(this.cacheDir, name ?? 'none', 'session.json');
+  }
+
+  get session(): { tokens: Record<string, { token: string; receivedAt: number; expiresAt: number }> } | undefined {
+    try {
+      return JSON.parse(readFileSync(this.sessionFile, 'utf8'));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Makes every cached token older. */
+  age(seconds: number): void {
+    const { session } = this;
+    if (session === undefined) throw new Error('nobody is signed in');
+    for (const token of Object.values(session.tokens)) {
+      token.receivedAt -= seconds * 1000;
+      token.expiresAt -= seconds * 1000;
+    }
+    writeFileSync(this.sessionFile, JSON.stringify(session), { mode: 0o600 });
+  }
+
+  /** Throws when anything that was said to people holds one of the secrets, or a control character. */
+  checkWords(secrets: readonly string[]): void {
+    const all = this.words.join('\n');
+    if (secrets.some((secret) => all.includes(secret))) throw new Error('words for people hold a secret');
+    if (/\p{Cc}/u.test(all.replaceAll('\n', ''))) throw new Error('words for people hold a control character');
+  }
+
+  remove(): void {
+    rmSync(this.home, { recursive: true, force: true });
+  }
+}

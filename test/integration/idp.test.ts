@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { compileMapping } from '../../src/core/claims.ts';
+import type { AppError } from '../../src/core/errors.ts';
+import { createOidcProvider } from '../../src/idp/oidc.ts';
+import type { IdentityProvider, SignInChallenge } from '../../src/idp/idp.ts';
+import { PEOPLE } from '../../src/demo/demo.ts';
+import { startIdentityProvider, type DemoIdentityProvider } from '../../src/demo/idp/provider.ts';
+import { Visitor } from '../../src/demo/visitor.ts';
+import { CLIENT_ID, startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
+
+const CALLBACK = 'http://127.0.0.1:1/callback/corp';
+
+function provider(
+  issuer: string,
+  options: { clientId?: string; secret?: string; username?: string } = {},
+): IdentityProvider {
+  const mapping = compileMapping({
+    name: 'corp',
+    usernamePrefix: 'corp:',
+    groupsPrefix: 'corp:',
+    username: options.username ?? 'claims.preferred_username',
+    groups: 'claims.groups',
+    extra: {},
+    emailVerified: 'claim',
+    rules: [],
+    userRules: [{ expression: '!user.username.endsWith(":root")', message: 'root may not sign in here' }],
+  });
+  if (!mapping.ok) throw new Error(JSON.stringify(mapping.reason));
+  const { secret } = options;
+  return createOidcProvider({
+    name: 'corp',
+    issuer,
+    clientId: options.clientId ?? CLIENT_ID,
+    ...(secret === undefined ? {} : { clientSecret: () => secret }),
+    hosts: [],
+    scopes: ['openid', 'profile', 'groups', 'offline_access'],
+    redirectUri: CALLBACK,
+    mapping: mapping.value,
+    now: Date.now,
+  });
+}
+
+const refusal = (promise: Promise<unknown>): Promise<AppError> =>
+  promise.then(
+    () => expect.fail('nothing was refused'),
+    (error: AppError) => error,
+  );
+
+describe('a real provider', () => {
+  let idp: DemoIdentityProvider;
+  let corp: IdentityProvider;
+
+  beforeAll(async () => {
+    const client = { clientId: 'gate', clientSecret: 's3cret-of-the-gate', redirectUris: [CALLBACK] };
+    idp = await startIdentityProvider({ port: 0, people: PEOPLE, client });
+    corp = provider(idp.issuer, { secret: client.clientSecret });
+  });
+  afterAll(() => idp.close());
+
+  /** Signs in up to the redirect back to us, where nobody listens. */
+  async function callbackOf(person: string): Promise<{ callback: URL; challenge: SignInChallenge }> {
+    const { url, challenge } = await corp.begin();
+    const who = PEOPLE.find(({ name }) => name === person) ?? expect.fail(`nobody is called ${person}`);
+    const visitor = new Visitor(who, { stopAt: CALLBACK });
+    const page = await visitor.visit(url.href);
+    return { callback: new URL(page.url), challenge };
+  }
+
+  it('signs a person in with their claims, and gives a refresh token to re-check them by', async () => {
+    const { callback, challenge } = await callbackOf('alice');
+    const signIn = await corp.finish(callback, challenge);
+    expect(signIn.subject).toBe('alice');
+    expect(signIn.identity).toEqual({
+      username: 'corp:alice',
+      uid: 'corp/alice',
+      groups: ['corp:developers'],
+      extra: {},
+    });
+    expect(signIn.refreshToken).toBeTypeOf('string');
+  });
+
+  it('sees at the re-check that groups have changed, and that a person was disabled', async () => {
+    const { callback, challenge } = await callbackOf('bob');
+    const first = await corp.finish(callback, challenge);
+    idp.change('bob', { groups: ['developers'] });
+    const second = await corp.recheck('bob', first.refreshToken ?? '');
+    expect(second.identity.groups).toEqual(['corp:developers']);
+    idp.change('bob', { disabled: true });
+    const gone = await refusal(corp.recheck('bob', second.refreshToken ?? first.refreshToken ?? ''));
+    expect(gone).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refresh_refused' });
+  });
+
+  it('refuses a person whom a rule refuses', async () => {
+    const { callback, challenge } = await callbackOf('root');
+    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({
+      code: 'sign_in_refused',
+      reason: 'rule_refused',
+      message: 'root may not sign in here',
+    });
+  });
+
+  it.each([
+    [
+      'a state that is not the one we sent',
+      (url: URL) => url.searchParams.set('state', 'other'),
+      'provider_answer_invalid',
+    ],
+    [
+      'an issuer that is not the one we asked (RFC 9207)',
+      (url: URL) => url.searchParams.set('iss', 'https://evil.example'),
+      'provider_answer_invalid',
+    ],
+    ['no issuer at all', (url: URL) => url.searchParams.delete('iss'), 'provider_answer_invalid'],
+    ['a code that is not theirs', (url: URL) => url.searchParams.set('code', 'guessed'), 'provider_code_refused'],
+  ])('refuses a callback with %s', async (_name, spoil, reason) => {
+    const { callback, challenge } = await callbackOf('alice');
+    spoil(callback);
+    expect((await refusal(corp.finish(callback, challenge))).reason).toBe(reason);
+  });
+
+  it('refuses a code that was redeemed before', async () => {
+    const { callback, challenge } = await callbackOf('alice');
+    await corp.finish(callback, challenge);
+    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({ code: 'sign_in_expired' });
+  });
+
+  it('says no for a person who cancelled at the provider', async () => {
+    const { challenge } = await corp.begin();
+    const callback = new URL(
+      `${CALLBACK}?error=access_denied&state=${challenge.state}&iss=${encodeURIComponent(idp.issuer)}`,
+    );
+    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({
+      code: 'sign_in_refused',
+      reason: 'provider_refused',
+    });
+  });
+});
+
+describe('a provider that cannot be trusted', () => {
+  let hostile: HostileProvider;
+
+  beforeEach(async () => {
+    hostile = await startHostileProvider();
+    return () => hostile.close();
+  });
+
+  /** The provider echoes the code as nonce, so that only what the row is about is wrong. */
+  async function finishAgainst(lies: Lies): Promise<unknown> {
+    const corp = provider(hostile.issuer);
+    const { challenge } = await corp.begin();
+    hostile.lie(lies);
+    const callback = new URL(CALLBACK);
+    callback.search = new URLSearchParams({
+      code: challenge.nonce,
+      state: challenge.state,
+      iss: hostile.issuer,
+    }).toString();
+    return corp.finish(callback, challenge);
+  }
+
+  it('is believed where everything is right', async () => {
+    await expect(finishAgainst({})).resolves.toMatchObject({ subject: '42' });
+  });
+
+  const rows: readonly [string, Lies][] = [
+    ['signs with a key that it does not publish', { unknownKey: true }],
+    ['answers with a nonce that is not ours', { idToken: (honest) => ({ ...honest, nonce: 'other' }) }],
+    ['names another issuer in the ID token', { idToken: (honest) => ({ ...honest, iss: 'https://evil.example' }) }],
+    ['issues the ID token for another client', { idToken: (honest) => ({ ...honest, aud: 'somebody-else' }) }],
+    ['says at UserInfo that it is somebody else', { userinfo: () => ({ sub: '43' }) }],
+    ['gives no ID token', { token: ({ id_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) }],
+    ['answers HTML', { token: () => ({ status: 200, body: '<html>', type: 'text/html' }) }],
+    ['answers half a JSON', { token: () => ({ status: 200, body: '{"access_token":' }) }],
+    ['answers 500', { token: () => ({ status: 500, body: 'oops', type: 'text/plain' }) }],
+    ['answers two megabytes', { token: () => ({ status: 200, body: `{"x":"${'x'.repeat(2 * 1024 * 1024)}"}` }) }],
+    ['redirects the token request', { redirectTo: 'https://evil.example/' }],
+  ];
+  it.each(rows)('is unavailable where it %s', async (_name, lies) => {
+    expect(await refusal(finishAgainst(lies))).toMatchObject({ code: 'provider_unavailable' });
+  });
+
+  const discoveries: readonly [string, NonNullable<Lies['discovery']>][] = [
+    ['is another issuer', (honest) => ({ ...honest, issuer: 'https://evil.example' })],
+    [
+      'has its token endpoint on a foreign host',
+      (honest) => ({ ...honest, token_endpoint: 'https://evil.example/token' }),
+    ],
+    [
+      'has its keys at the cloud metadata service',
+      (honest) => ({ ...honest, jwks_uri: 'http://169.254.169.254/latest' }),
+    ],
+    [
+      'sends people to a javascript: address',
+      (honest) => ({ ...honest, authorization_endpoint: 'javascript:alert(1)' }),
+    ],
+    ['is not an object', () => 'nonsense'],
+    ['lacks the endpoints', ({ issuer }) => ({ issuer })],
+  ];
+  it.each(discoveries)('is not used when its discovery %s', async (_name, discovery) => {
+    hostile.lie({ discovery });
+    expect(await refusal(provider(hostile.issuer).begin())).toMatchObject({ code: 'provider_unavailable' });
+    expect(hostile.asked).toEqual(['/.well-known/openid-configuration']);
+  });
+
+  it('is asked again after a failure, and by then may be well', async () => {
+    const corp = provider(hostile.issuer);
+    hostile.lie({ discovery: () => 'nonsense' });
+    await refusal(corp.begin());
+    hostile.lie({});
+    await expect(corp.begin()).resolves.toBeDefined();
+  });
+
+  it('refuses a re-check that answers for another subject', async () => {
+    hostile.lie({ idToken: ({ nonce: _left, ...rest }) => ({ ...rest, sub: '43' }) });
+    expect(await refusal(provider(hostile.issuer).recheck('42', 'rt-1'))).toMatchObject({
+      code: 'sign_in_refused',
+      reason: 'subject_changed',
+    });
+  });
+
+  it('is unavailable, and nobody is refused, when it is down at a re-check', async () => {
+    const corp = provider(hostile.issuer);
+    await corp.begin();
+    hostile.lie({ token: () => ({ status: 503, body: 'later', type: 'text/plain' }) });
+    expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+  });
+});

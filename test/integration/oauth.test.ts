@@ -1,0 +1,245 @@
+import { readFile } from 'node:fs/promises';
+import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
+
+const DEMO = 'urn:portcullis:cluster:demo';
+const ADMIN = 'urn:portcullis:admin';
+
+describe.each(['memory', 'redis'] as const)('the authorization server on the %s store', (kind) => {
+  let redis: RedisServer | undefined;
+  let gate: RunningDemo;
+  let endpoints: Endpoints;
+  let plugin: OAuthClient;
+  let thief: OAuthClient;
+
+  beforeAll(async () => {
+    redis = kind === 'redis' ? await startRedis() : undefined;
+    gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
+    endpoints = {
+      web: gate.urls.web,
+      api: gate.urls.api,
+      ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8'),
+    };
+    plugin = new OAuthClient(endpoints, await newClientKey());
+    thief = new OAuthClient(endpoints, await newClientKey());
+  });
+  afterAll(async () => {
+    await plugin.close();
+    await thief.close();
+    await gate.stop();
+    await redis?.stop();
+  });
+
+  async function events(name: string): Promise<readonly AuditEvent[]> {
+    await gate.server.audit.flush();
+    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+    return lines
+      .map((line) => JSON.parse(line) as AuditEvent)
+      .filter((event) => event.annotations['portcullis.dev/event'] === name);
+  }
+
+  it('gives an RFC 9068 access token of five minutes for one cluster, bound to the key, without groups inside', async () => {
+    const { accessToken, session } = await plugin.signIn('alice');
+    expect(decodeProtectedHeader(accessToken)).toMatchObject({ alg: 'ES256', typ: 'at+jwt' });
+    const claims = decodeJwt(accessToken);
+    expect(claims).toMatchObject({
+      iss: gate.urls.web,
+      sub: 'demo/alice',
+      aud: DEMO,
+      client_id: 'portcullis-cli',
+      sid: session,
+    });
+    expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBe(300);
+    expect(claims['cnf']).toEqual({ 'x5t#S256': expect.stringMatching(/^[\w-]{43}$/) });
+    expect(claims['ep']).toMatch(/^[\w-]{20,}$/);
+    expect(claims['ln']).toBeTypeOf('number');
+    expect(JSON.stringify(claims)).not.toContain('developers');
+  });
+
+  it('says beside the token who the person is here and which clusters are theirs', async () => {
+    const { answer } = await plugin.signIn('alice');
+    expect(answer.body['portcullis']).toMatchObject({
+      account: 'demo/alice',
+      username: 'demo:alice',
+      groups: ['demo:developers'],
+      cluster: 'demo',
+      clusters: [{ name: 'demo', server: gate.urls.api, caData: endpoints.ca }],
+    });
+    expect(answer.headers['cache-control']).toBe('no-store');
+  });
+
+  it('puts a sign-in on the record, with no token in it', async () => {
+    const { accessToken, refreshToken, session } = await plugin.signIn('alice');
+    const [event] = (await events('sign-in')).filter((each) => each.annotations['portcullis.dev/session'] === session);
+    expect(event).toMatchObject({
+      user: { username: 'demo:alice', groups: ['demo:developers'] },
+      sourceIPs: ['127.0.0.1'],
+    });
+    const log = await readFile(gate.files.auditLog, 'utf8');
+    expect(log).not.toContain(accessToken);
+    expect(log).not.toContain(refreshToken);
+  });
+
+  it('renews by a refresh token that does not change, for any granted audience', async () => {
+    const { refreshToken } = await plugin.signIn('root');
+    for (const resource of [DEMO, ADMIN, DEMO]) {
+      const answer = await plugin.refresh(refreshToken, { resource });
+      expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+      expect(decodeJwt(String(answer.body['access_token'])).aud).toBe(resource);
+      expect(answer.body['refresh_token'] ?? refreshToken).toBe(refreshToken);
+    }
+    expect((await events('refresh')).length).toBeGreaterThan(3);
+  });
+
+  it('lets thirty parallel refreshes through, and asks the identity provider once for all of them', async () => {
+    const { refreshToken } = await plugin.signIn('alice');
+    const before = gate.identityProvider.tokenRequests;
+    const answers = await Promise.all(Array.from({ length: 30 }, () => plugin.refresh(refreshToken)));
+    expect(gate.identityProvider.tokenRequests - before).toBe(1);
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 30 }, () => 200));
+  });
+
+  it('refuses a refresh token without its key, and says nothing of why', async () => {
+    const { refreshToken } = await plugin.signIn('alice');
+    const answer = await thief.refresh(refreshToken);
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    expect(await events('refresh-refused')).not.toHaveLength(0);
+    expect((await plugin.refresh(refreshToken)).status).toBe(200);
+  });
+
+  it('gives no token on a connection without a certificate', async () => {
+    const bare = new OAuthClient(endpoints, undefined);
+    const { callback, verifier } = await bare.authorize('alice');
+    expect(await bare.redeem(callback.searchParams.get('code') ?? '', verifier)).toMatchObject({
+      status: 400,
+      body: { error: 'invalid_grant' },
+    });
+    await bare.close();
+  });
+
+  it('redeems a code exactly once of twenty times at once, and ends the session whose code was replayed', async () => {
+    const { callback, verifier } = await plugin.authorize('alice');
+    const code = callback.searchParams.get('code') ?? '';
+    const answers = await Promise.all(Array.from({ length: 20 }, () => plugin.redeem(code, verifier)));
+    const won = answers.filter(({ status }) => status === 200);
+    expect(won.length).toBeLessThanOrEqual(1);
+    for (const answer of won) expect((await plugin.refresh(String(answer.body['refresh_token']))).status).toBe(400);
+  });
+
+  it.each([
+    ['a wrong verifier', { code_verifier: 'x'.repeat(43) }],
+    ['another redirect_uri', { redirect_uri: 'http://127.0.0.1:10/callback' }],
+  ])('refuses a code with %s', async (_name, extra) => {
+    const { callback, verifier } = await plugin.authorize('alice');
+    const answer = await plugin.redeem(callback.searchParams.get('code') ?? '', verifier, extra);
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+  });
+
+  it.each([
+    ['no PKCE', { code_challenge: '' }],
+    ['the plain PKCE method', { code_challenge_method: 'plain' }],
+    ['an unknown audience', { resource: 'urn:portcullis:cluster:other' }],
+    ['another response type', { response_type: 'token' }],
+  ])('refuses an authorization request with %s before anybody signs in', async (_name, extra) => {
+    const { callback } = await plugin.authorize('alice', { extra });
+    expect(callback.searchParams.get('code')).toBeNull();
+  });
+
+  it.each([
+    ['a foreign redirect_uri', { redirect_uri: 'https://evil.example/callback' }],
+    ['localhost by name', { redirect_uri: 'http://localhost:9/callback' }],
+    ['an unknown client', { client_id: 'evil' }],
+  ])('shows a page and redirects nowhere for %s', async (_name, extra) => {
+    const { page } = await plugin.authorize('alice', { extra });
+    expect(page.status).toBe(400);
+    expect(new URL(page.url).origin).toBe(gate.urls.web);
+    expect(page.html).toContain('Portcullis');
+  });
+
+  it('gives no admin audience to somebody who is no admin', async () => {
+    const { refreshToken } = await plugin.signIn('alice');
+    expect(await plugin.refresh(refreshToken, { resource: ADMIN })).toMatchObject({
+      status: 400,
+      body: { error: 'invalid_target' },
+    });
+  });
+
+  it('names the command to run where an audience is unknown', async () => {
+    const { refreshToken } = await plugin.signIn('alice');
+    const answer = await plugin.refresh(refreshToken, { resource: 'urn:portcullis:cluster:new' });
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
+    expect(answer.body['error_description']).toContain('portcullis login');
+  });
+
+  it('ends the session at sign-out: the refresh token and the access token are refused at once', async () => {
+    const { accessToken, refreshToken } = await plugin.signIn('alice');
+    expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(200);
+    expect((await plugin.revoke(refreshToken)).status).toBe(200);
+    expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(401);
+    const answer = await plugin.refresh(refreshToken);
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    expect(answer.body['error_description']).toMatch(/session is over.*portcullis login --server/);
+    expect(await events('logout')).not.toHaveLength(0);
+  });
+
+  it('lets nobody sign another person out without their key', async () => {
+    const { refreshToken } = await plugin.signIn('alice');
+    await thief.revoke(refreshToken);
+    expect((await plugin.refresh(refreshToken)).status).toBe(200);
+  });
+
+  it('changes the impersonated identity at the refresh after the provider changed it', async () => {
+    const { refreshToken, accessToken } = await plugin.signIn('bob');
+    expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(403);
+    gate.identityProvider.change('bob', { groups: ['developers'] });
+    try {
+      expect((await plugin.refresh(refreshToken)).status).toBe(200);
+      // The old token too: identity is read from the session, never from the token.
+      await expect
+        .poll(async () => (await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status)
+        .toBe(200);
+      expect(await events('identity-changed')).not.toHaveLength(0);
+    } finally {
+      gate.identityProvider.change('bob', { groups: [] });
+    }
+  });
+
+  it('ends the session at the refresh after the provider disabled the person', async () => {
+    const { refreshToken, accessToken } = await plugin.signIn('bob');
+    gate.identityProvider.change('bob', { disabled: true });
+    try {
+      expect(await plugin.refresh(refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+      expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(401);
+    } finally {
+      gate.identityProvider.change('bob', { disabled: false });
+    }
+  });
+
+  it('publishes discovery with its own origin whatever the Host header says', async () => {
+    const answer = await fetch(`${gate.urls.web}/.well-known/openid-configuration`, {
+      headers: { 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
+    });
+    const document = (await answer.json()) as Record<string, unknown>;
+    expect(document).toMatchObject({
+      issuer: gate.urls.web,
+      authorization_endpoint: `${gate.urls.web}/oauth/authorize`,
+      mtls_endpoint_aliases: {
+        token_endpoint: `${gate.urls.api}/-/oauth/token`,
+        revocation_endpoint: `${gate.urls.api}/-/oauth/revoke`,
+      },
+      portcullis: { api: gate.urls.api, adminApi: `${gate.urls.api}/-/admin/api/v1`, apiCa: endpoints.ca },
+    });
+    expect(JSON.stringify(document)).not.toContain('evil');
+  });
+
+  it('serves no browser page of its own on the api listener', async () => {
+    for (const path of ['/-/oauth/authorize', '/-/oauth/jwks', '/-/oauth/../oauth/token']) {
+      expect((await plugin.send('GET', path)).status, path).toBeGreaterThanOrEqual(400);
+    }
+  });
+});

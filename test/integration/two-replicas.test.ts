@@ -1,0 +1,150 @@
+import { readFile } from 'node:fs/promises';
+import { connect, type TLSSocket } from 'node:tls';
+import { once } from 'node:events';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
+import type { RunningServer } from '../../src/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startSecondReplica } from '../support/second-replica.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const ADMIN = 'urn:portcullis:admin';
+
+/** A watch on a socket of our own, so that the test sees how it ends. */
+interface Watch {
+  readonly socket: TLSSocket;
+  received(): string;
+  /** `ECONNRESET` where it was cut, undefined where it ended as if all had been said. */
+  readonly ended: Promise<string | undefined>;
+}
+
+async function openWatch(port: number, ca: string, key: ClientKey, token: string): Promise<Watch> {
+  const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca, cert: key.cert, key: key.key });
+  let text = '';
+  let fault: string | undefined;
+  socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code));
+  await once(socket, 'secureConnect');
+  socket.write(`GET ${PODS}?watch=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+  await expect.poll(() => text, { timeout: 10_000 }).toContain('"ADDED"');
+  return { socket, received: () => text, ended: once(socket, 'close').then(() => fault) };
+}
+
+describe('two replicas on one real Redis', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let other: RunningServer;
+  let here: Endpoints;
+  let there: Endpoints;
+  let key: ClientKey;
+  let root: OAuthClient;
+  let rootToken: string;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    other = await startSecondReplica(gate);
+    await other.ready;
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    here = { web: gate.urls.web, api: gate.urls.api, ca };
+    there = { ...here, api: `https://localhost:${other.ports.api}` };
+    key = await newClientKey();
+    root = new OAuthClient(here, await newClientKey());
+    rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
+  });
+  afterAll(async () => {
+    await root.close();
+    await other.stop();
+    await gate.stop();
+    await redis.stop();
+  });
+
+  async function signInHere(): Promise<SignedIn> {
+    const client = new OAuthClient(here, key);
+    const signedIn = await client.signIn('alice');
+    await client.close();
+    return signedIn;
+  }
+
+  const revoke = async (body: object): Promise<{ status: number; answer: RevocationAnswer }> => {
+    const answered = await root.send('POST', '/-/admin/api/v1/revocations', {
+      headers: { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ reason: 'INC-4711', ...body }),
+    });
+    return { status: answered.status, answer: answered.body as unknown as RevocationAnswer };
+  };
+
+  it('accept each other’s tokens', async () => {
+    const { accessToken } = await signInHere();
+    const client = new OAuthClient(there, key);
+    expect((await client.get(PODS, accessToken)).status).toBe(200);
+    await client.close();
+  });
+
+  it('cut on the one a watch whose session was revoked at the other, by a reset, and refuse its next request there', async () => {
+    const { accessToken, session } = await signInHere();
+    const watch = await openWatch(other.ports.api, here.ca, key, accessToken);
+    const { status, answer } = await revoke({ session });
+    expect(status, JSON.stringify(answer)).toBe(202);
+    expect(await watch.ended).toBe('ECONNRESET');
+    const client = new OAuthClient(there, key);
+    expect(await client.get(PODS, accessToken)).toMatchObject({
+      status: 401,
+      body: { kind: 'Status', reason: 'Unauthorized' },
+    });
+    await client.close();
+  });
+
+  it('say that the answer is not complete while the other replica is not proven, and name it', async () => {
+    const { session } = await signInHere();
+    const { status, answer } = await revoke({ session });
+    expect(status).toBe(202);
+    expect(answer).toMatchObject({ complete: false, sessions: 1 });
+    expect(answer.replicas).toHaveLength(2);
+    expect(answer.missing?.join()).toMatch(/replica/);
+  });
+
+  it('cut every session of an account, wherever its streams are, and leave other people alone', async () => {
+    const first = await signInHere();
+    const second = await signInHere();
+    const bob = new OAuthClient(here, await newClientKey());
+    const { accessToken: bobs } = await bob.signIn('bob');
+    const watches = await Promise.all([
+      openWatch(other.ports.api, here.ca, key, first.accessToken),
+      openWatch(gate.server.ports.api, here.ca, key, second.accessToken),
+    ]);
+    await revoke({ account: 'demo/alice' });
+    expect(await Promise.all(watches.map(({ ended }) => ended))).toEqual(['ECONNRESET', 'ECONNRESET']);
+    expect((await bob.get('/version', bobs)).status).toBe(200);
+    await bob.close();
+  });
+
+  it('let the person sign in again after their account was revoked', async () => {
+    await revoke({ account: 'demo/alice' });
+    const { accessToken } = await signInHere();
+    const client = new OAuthClient(there, key);
+    expect((await client.get(PODS, accessToken)).status).toBe(200);
+    await client.close();
+  });
+
+  it('refuse everything with 503 while Redis is away, cut what is open, and serve again when it is back', async () => {
+    const { accessToken } = await signInHere();
+    const watch = await openWatch(other.ports.api, here.ca, key, accessToken);
+    const client = new OAuthClient(there, key);
+    redis.pause();
+    try {
+      expect(await watch.ended).toBe('ECONNRESET');
+      const refused = await client.get(PODS, accessToken);
+      expect(refused).toMatchObject({ status: 503, body: { kind: 'Status' } });
+      expect(refused.headers['retry-after']).toBe('1');
+      expect((await fetch(`http://127.0.0.1:${other.ports.ops}/readyz`)).status).toBe(503);
+    } finally {
+      redis.resume();
+    }
+    await expect.poll(async () => (await client.get(PODS, accessToken)).status, { timeout: 10_000 }).toBe(200);
+    await client.close();
+  });
+});

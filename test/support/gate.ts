@@ -1,0 +1,32 @@
+/** A whole gate for tests: identity provider, embedded cluster and server, real all of them, on ports of their own. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { randomInt } from 'node:crypto';
+import { demoPorts } from '../../src/demo/demo.ts';
+import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
+import { takenPorts } from '../../src/demo/ports.ts';
+
+/** Five ports in a row that nobody has. */
+export async function freePortBase(): Promise<number> {
+  for (;;) {
+    const base = randomInt(20_000, 60_000);
+    if ((await takenPorts(demoPorts(base))).length === 0) return base;
+  }
+}
+
+export async function temporaryFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'portcullis-test-'));
+}
+
+export async function startTestGate(options: { readonly redis?: string } = {}): Promise<RunningDemo> {
+  const directory = await temporaryFolder();
+  const demo = await startDemo({ directory, portBase: await freePortBase(), ...options });
+  return {
+    ...demo,
+    stop: async () => {
+      await demo.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * An OpenID provider that lies on demand: every answer can be replaced by the one that a test is about. What it says without being told
+ * otherwise is right.
+ */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
+
+export interface Lies {
+  readonly discovery?: (honest: Record<string, unknown>) => unknown;
+  readonly idToken?: (honest: JWTPayload) => JWTPayload;
+  /** Signs with a key that `jwks_uri` does not have. */
+  readonly unknownKey?: boolean;
+  readonly token?: (honest: Record<string, unknown>) => {
+    readonly status: number;
+    readonly body: string;
+    readonly type?: string;
+  };
+  readonly userinfo?: (honest: Record<string, unknown>) => unknown;
+  /** Answers everything by going elsewhere. */
+  readonly redirectTo?: string;
+}
+
+export interface HostileProvider {
+  readonly issuer: string;
+  /** Paths that were asked for, in order. */
+  readonly asked: string[];
+  lie(lies: Lies): void;
+  close(): Promise<void>;
+}
+
+export const CLIENT_ID = 'gate';
+
+export async function startHostileProvider(): Promise<HostileProvider> {
+  const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
+  const jwks = { keys: [{ ...(await exportJWK(known.publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' }] };
+  let lies: Lies = {};
+  const asked: string[] = [];
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
+  const honest = {
+    issuer,
+    authorization_endpoint: `${issuer}/authorize`,
+    token_endpoint: `${issuer}/token`,
+    jwks_uri: `${issuer}/jwks`,
+    userinfo_endpoint: `${issuer}/userinfo`,
+    response_types_supported: ['code'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
+    authorization_response_iss_parameter_supported: true,
+  };
+  const token = async (nonce: string): Promise<Record<string, unknown>> => {
+    const claims = { sub: '42', aud: CLIENT_ID, iss: issuer, nonce, preferred_username: 'mallory' };
+    const idToken = await new SignJWT(lies.idToken?.(claims) ?? claims)
+      .setProtectedHeader({ alg: 'ES256', kid: lies.unknownKey === true ? 'k2' : 'k1' })
+      .setIssuedAt()
+      .setExpirationTime('5m')
+      .sign(lies.unknownKey === true ? unknown.privateKey : known.privateKey);
+    return { access_token: 'at', token_type: 'Bearer', expires_in: 300, refresh_token: 'rt-2', id_token: idToken };
+  };
+  const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    const path = (req.url ?? '').split('?', 1)[0] ?? '';
+    asked.push(path);
+    const json = (value: unknown, status = 200): void => {
+      res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+    };
+    if (lies.redirectTo !== undefined) return void res.writeHead(302, { location: lies.redirectTo }).end();
+    if (path === '/.well-known/openid-configuration') return json(lies.discovery?.(honest) ?? honest);
+    if (path === '/jwks') return json(jwks);
+    if (path === '/userinfo') return json(lies.userinfo?.({ sub: '42' }) ?? { sub: '42' });
+    let form = '';
+    for await (const chunk of req) form += String(chunk);
+    const good = await token(new URLSearchParams(form).get('code') ?? '');
+    const lie = lies.token?.(good);
+    if (lie === undefined) return json(good);
+    res.writeHead(lie.status, { 'content-type': lie.type ?? 'application/json' }).end(lie.body);
+  };
+  server.on('request', (req, res) => void answer(req, res));
+  return {
+    issuer,
+    asked,
+    lie: (next) => (lies = next),
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/** The real kubectl and the real portcullis command, as a developer runs them, for one person of a gate. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+
+const HEADLESS_BROWSER = fileURLToPath(new URL('../../src/demo/headless-browser.ts', import.meta.url));
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Both, for messages of failed expectations. */
+  readonly all: string;
+}
+
+export interface Open {
+  readonly child: ChildProcess;
+  /** What it has written so far. */
+  output(): string;
+  /** Resolves when it matches; rejects when the process ends before. */
+  until(pattern: RegExp): Promise<void>;
+  readonly finished: Promise<Finished>;
+}
+
+export class Laptop {
+  readonly environment: NodeJS.ProcessEnv;
+  readonly #command: string;
+  readonly #open: ChildProcess[] = [];
+
+  /**
+   * @param person whose laptop it is
+   * @param extra environment beside the usual, such as another `BROWSER`
+   */
+  constructor(gate: RunningDemo, person: string, extra: NodeJS.ProcessEnv = {}) {
+    this.#command = gate.files.command;
+    this.environment = {
+      ...process.env,
+      KUBECONFIG: gate.files.kubeconfig,
+      PORTCULLIS_CACHE_DIR: join(gate.files.directory, `cache-of-${person}`),
+      PORTCULLIS_DEMO_PERSON: person,
+      BROWSER: HEADLESS_BROWSER,
+      ...extra,
+    };
+  }
+
+  kubectl(...args: string[]): Promise<Finished> {
+    return this.open('kubectl', args).finished;
+  }
+
+  /** With text on standard input. */
+  kubectlWith(input: string, ...args: string[]): Promise<Finished> {
+    return this.open('kubectl', args, input).finished;
+  }
+
+  portcullis(...args: string[]): Promise<Finished> {
+    return this.open(this.#command, args).finished;
+  }
+
+  open(program: string, args: readonly string[], input = ''): Open {
+    const child = spawn(program, args, { env: this.environment, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#open.push(child);
+    child.stdin.on('error', () => {}).end(input);
+    let stdout = '';
+    let stderr = '';
+    const changed = new EventTarget();
+    const heard = (): boolean => changed.dispatchEvent(new Event('text'));
+    child.stdout.setEncoding('utf8').on('data', (text: string) => ((stdout += text), heard()));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => ((stderr += text), heard()));
+    const finished = once(child, 'close').then(([code]) => {
+      const status = Number(code ?? 1);
+      return { code: status, stdout, stderr, all: `exit ${status}\n${stdout}${stderr}` };
+    });
+    return {
+      child,
+      finished,
+      output: () => stdout + stderr,
+      until: (pattern) =>
+        new Promise((resolve, reject) => {
+          const look = (): void => {
+            if (pattern.test(stdout + stderr)) resolve();
+          };
+          changed.addEventListener('text', look);
+          void finished.then(({ all }) => reject(new Error(`ended before ${pattern}: ${all}`)));
+          look();
+        }),
+    };
+  }
+
+  /** Ends what was left open. */
+  close(): void {
+    for (const child of this.#open) child.kill('SIGKILL');
+  }
+}

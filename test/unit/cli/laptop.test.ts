@@ -1,0 +1,171 @@
+import { describe, expect, test } from 'vitest';
+import { browserCommand } from '../../../src/cli/browser.ts';
+import { readEnvironment } from '../../../src/cli/environment.ts';
+import { exitCodeOf, fault, faultWords } from '../../../src/cli/fault.ts';
+import { linuxStartTime, parentProcess } from '../../../src/cli/parent-process.ts';
+import { plainJson, plainText } from '../../../src/cli/plain-text.ts';
+import { isClusterName, openableUrl, parseServer } from '../../../src/cli/server-url.ts';
+import { table } from '../../../src/cli/table.ts';
+
+describe('the browser', () => {
+  const url = new URL('https://a.example.com/oauth?x=1&y=$(id)');
+  test.each([
+    { platform: 'linux', browser: undefined, command: ['xdg-open', url.href] },
+    { platform: 'darwin', browser: undefined, command: ['open', url.href] },
+    { platform: 'win32', browser: undefined, command: ['rundll32', 'url.dll,FileProtocolHandler', url.href] },
+    { platform: 'linux', browser: 'firefox', command: ['firefox', url.href] },
+    { platform: 'linux', browser: 'chromium --new-window', command: ['chromium', '--new-window', url.href] },
+    { platform: 'linux', browser: 'my-browser --url=%s -x', command: ['my-browser', `--url=${url.href}`, '-x'] },
+  ] as const)('on $platform with BROWSER=$browser is run without a shell', ({ platform, browser, command }) => {
+    const { file, args } = browserCommand(url, { platform, ...(browser === undefined ? {} : { browser }) });
+    expect([file, ...args]).toEqual(command);
+  });
+
+  test.each([
+    'file:///etc/passwd',
+    'javascript:alert(1)',
+    'http://a.example.com/',
+    'ms-msdt:/id',
+    'http://localhost.evil.example.com/',
+    'https://user:secret@a.example.com/',
+  ])('is never sent to %s', (address) => {
+    expect(() => browserCommand(new URL(address), { platform: 'linux' })).toThrow(
+      expect.objectContaining({ code: 'forbidden' }),
+    );
+  });
+});
+
+describe('addresses', () => {
+  test.each([
+    ['https://a.example.com', 'https://a.example.com'],
+    ['https://A.example.com:8443/', 'https://a.example.com:8443'],
+    ['https://a.example.com/gate//', 'https://a.example.com/gate'],
+    ['http://localhost:7444', 'http://localhost:7444'],
+    ['http://127.0.0.1:7444/', 'http://127.0.0.1:7444'],
+    ['http://[::1]:7444/', 'http://[::1]:7444'],
+  ])('%s is the server %s', (text, server) => {
+    expect(parseServer(text)).toBe(server);
+  });
+
+  test.each([
+    '',
+    'a.example.com',
+    'http://a.example.com',
+    'ftp://a.example.com',
+    'https://a.example.com/?x',
+    'https://a.example.com/#x',
+    'https://u:p@a.example.com',
+    'https://$(id).example.com',
+    "https://a.example.com/';id",
+    'https://a.example.com/`id`',
+    'http://127.0.0.1.example.com',
+  ])('%s is no server', (text) => {
+    expect(() => parseServer(text)).toThrow(expect.objectContaining({ code: 'bad_request' }));
+  });
+
+  test('what is no text is not opened', () => {
+    expect(openableUrl(7)).toBeUndefined();
+    expect(openableUrl(undefined)).toBeUndefined();
+  });
+
+  test.each([
+    ['prod', true],
+    ['eu-west.1', true],
+    ['', false],
+    ['--all', false],
+    ['a/b', false],
+    ['..', false],
+    ['a\nb', false],
+    ['a b', false],
+  ])('cluster name %j: %s', (name, good) => {
+    expect(isClusterName(name)).toBe(good);
+  });
+});
+
+describe('the environment', () => {
+  test.each([
+    { env: { PORTCULLIS_CACHE_DIR: '/c', XDG_CACHE_HOME: '/x' }, platform: 'linux', dir: '/c' },
+    { env: { XDG_CACHE_HOME: '/x' }, platform: 'linux', dir: '/x/portcullis' },
+    { env: { XDG_CACHE_HOME: '' }, platform: 'linux', dir: '/home/a/.cache/portcullis' },
+    { env: { LOCALAPPDATA: '/local', XDG_CACHE_HOME: '/x' }, platform: 'win32', dir: '/local/portcullis' },
+  ] as const)('$env keeps the cache in $dir', ({ env, platform, dir }) => {
+    expect(readEnvironment(env, platform, '/home/a').cacheDir).toBe(dir);
+  });
+
+  test.each([
+    [undefined, false],
+    ['', false],
+    ['0', false],
+    ['false', false],
+    ['1', true],
+    ['yes', true],
+  ])('PORTCULLIS_NO_BROWSER=%s forbids a browser: %s', (value, forbids) => {
+    const env = value === undefined ? {} : { PORTCULLIS_NO_BROWSER: value };
+    expect(readEnvironment(env, 'linux', '/home/a').noBrowser).toBe(forbids);
+  });
+
+  test('the kubeconfig is the first of KUBECONFIG, or kubectl’s own', () => {
+    expect(readEnvironment({ KUBECONFIG: ':/a:/b' }, 'linux', '/home/a').kubeconfig).toBe('/a');
+    expect(readEnvironment({}, 'linux', '/home/a').kubeconfig).toBe('/home/a/.kube/config');
+  });
+});
+
+describe('the parent process', () => {
+  const fields = Array.from({ length: 50 }, (_, index) => String(index + 4)).join(' ');
+  test('is told by its start time, whatever its name is', () => {
+    expect(linuxStartTime(`12 (kubectl) S ${fields}`)).toBe('22');
+    expect(linuxStartTime(`12 (a) S 1 (b c) S ${fields}`)).toBe('22');
+    expect(linuxStartTime('')).toBeUndefined();
+  });
+
+  test('has an id that is stable, and is a file name', () => {
+    expect(parentProcess()).toBe(parentProcess());
+    expect(parentProcess()).toMatch(/^\d+-\w+$/);
+    expect(parentProcess(999_999_999)).toBe('999999999-unknown');
+  });
+});
+
+describe('words from a server', () => {
+  test.each([
+    ['a\u001b[31mb', 'a [31mb'],
+    ['a\r\nb\tc', 'a b c'],
+    ['a\u009b2Jb', 'a 2Jb'],
+    ['admin\u202enimda', 'admin nimda'],
+    ['a\u{e0041}b', 'a b'],
+    ['Zoë 東京', 'Zoë 東京'],
+  ])('%j becomes %j', (text, plain) => {
+    expect(plainText(text)).toBe(plain);
+  });
+
+  test('are cut where they are too long', () => {
+    expect(plainText('x'.repeat(600))).toHaveLength(500);
+  });
+
+  test('stay data in JSON, with nothing that a terminal obeys', () => {
+    const value = { name: 'a\u001b[31m\u009b\u202e\u{e0041}b' };
+    const text = plainJson(value);
+    expect(JSON.parse(text)).toEqual(value);
+    expect(text.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
+
+  test('do not break a table', () => {
+    expect(table(['A', 'B'], [['long\nname', 'x']])).toBe('A           B\nlong name   x\n');
+  });
+});
+
+test.each([
+  ['bad_request', 2],
+  ['forbidden', 3],
+  ['sign_in_refused', 3],
+  ['unauthenticated', 1],
+  ['upstream_unavailable', 1],
+  ['conflict', 1],
+] as const)('%s exits %i', (code, exit) => {
+  expect(exitCodeOf(fault(code, 'x'))).toBe(exit);
+});
+
+test('a fault says what happened and the next command; one that nobody foresaw says one line', () => {
+  expect(faultWords(fault('forbidden', 'No.', 'ask'))).toBe('No.\n  Next: ask');
+  expect(faultWords(new Error('a\nb'))).toBe('a b');
+  expect(exitCodeOf(new Error('x'))).toBe(1);
+});

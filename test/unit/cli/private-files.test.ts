@@ -1,0 +1,81 @@
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ensurePrivateDirectory, readPrivateFile, writePrivateFile } from '../../../src/cli/private-files.ts';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'portcullis-files-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const refusal = expect.objectContaining({ code: 'bad_request' });
+
+describe('a private file', () => {
+  test('is written 0600 whatever the umask, and leaves no draft', () => {
+    const before = process.umask(0);
+    try {
+      writePrivateFile(join(dir, 'f'), 'one');
+      writePrivateFile(join(dir, 'f'), 'two');
+    } finally {
+      process.umask(before);
+    }
+    expect(statSync(join(dir, 'f')).mode & 0o777).toBe(0o600);
+    expect(readPrivateFile(join(dir, 'f'))).toBe('two');
+    expect(readdirSync(dir)).toEqual(['f']);
+  });
+
+  test('replaces a link instead of writing through it', () => {
+    writeFileSync(join(dir, 'victim'), 'untouched', { mode: 0o600 });
+    symlinkSync(join(dir, 'victim'), join(dir, 'f'));
+    writePrivateFile(join(dir, 'f'), 'secret');
+    expect(readPrivateFile(join(dir, 'victim'))).toBe('untouched');
+  });
+
+  test('that is missing is undefined', () => {
+    expect(readPrivateFile(join(dir, 'none'))).toBeUndefined();
+  });
+
+  test.each([0o644, 0o640, 0o604, 0o660, 0o602])('with mode %o is refused', (mode) => {
+    writeFileSync(join(dir, 'f'), 'x');
+    chmodSync(join(dir, 'f'), mode);
+    expect(() => readPrivateFile(join(dir, 'f'))).toThrow(refusal);
+  });
+
+  test('that is a link is refused', () => {
+    writeFileSync(join(dir, 'real'), 'x', { mode: 0o600 });
+    symlinkSync(join(dir, 'real'), join(dir, 'f'));
+    expect(() => readPrivateFile(join(dir, 'f'))).toThrow(refusal);
+  });
+
+  test('that is a folder or a pipe is refused without waiting', () => {
+    mkdirSync(join(dir, 'folder'), { mode: 0o700 });
+    execFileSync('mkfifo', ['-m', '600', join(dir, 'pipe')]);
+    expect(() => readPrivateFile(join(dir, 'folder'))).toThrow(refusal);
+    expect(() => readPrivateFile(join(dir, 'pipe'))).toThrow(refusal);
+  });
+
+  test.runIf(process.getuid?.() === 0)('of another user is refused', () => {
+    writeFileSync(join(dir, 'f'), 'x', { mode: 0o600 });
+    execFileSync('chown', ['65534', join(dir, 'f')]);
+    expect(() => readPrivateFile(join(dir, 'f'))).toThrow(refusal);
+  });
+});
+
+describe('a private folder', () => {
+  test('is made 0700 with its parents', () => {
+    ensurePrivateDirectory(join(dir, 'a', 'b'));
+    expect(statSync(join(dir, 'a', 'b')).mode & 0o777).toBe(0o700);
+  });
+
+  test('that is open to others, a link or a file is refused', () => {
+    mkdirSync(join(dir, 'open'));
+    chmodSync(join(dir, 'open'), 0o755);
+    mkdirSync(join(dir, 'mine'), { mode: 0o700 });
+    symlinkSync(join(dir, 'mine'), join(dir, 'link'));
+    expect(() => ensurePrivateDirectory(join(dir, 'open'))).toThrow(refusal);
+    expect(() => ensurePrivateDirectory(join(dir, 'link'))).toThrow(refusal);
+  });
+});

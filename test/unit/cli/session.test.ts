@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest';
+import { execCredential } from '../../../src/cli/exec-credential.ts';
+import {
+  formatSession,
+  isAlive,
+  isFresh,
+  parseClusters,
+  parseSession,
+  toldExpiry,
+  tokenId,
+  type CachedSession,
+} from '../../../src/cli/session.ts';
+
+const start = Date.parse('2026-01-01T00:00:00Z');
+const token = { token: 'abc', receivedAt: start, expiresAt: start + 300_000 };
+const at = (seconds: number): number => start + seconds * 1000;
+
+const session: CachedSession = {
+  server: 'https://portcullis.example.com',
+  endpoints: { token: 'https://api/t', revocation: 'https://api/r', adminApi: 'https://api/a' },
+  person: {
+    sessionId: 's-1',
+    sessionExpiresAt: '2026-01-02T00:00:00Z',
+    account: 'corp/1',
+    username: 'alice',
+    groups: ['dev'],
+    clusters: [{ name: 'prod', server: 'https://prod' }],
+  },
+  refreshToken: 'refresh',
+  binding: { certificate: 'CERT', privateKey: 'KEY' },
+  tokens: { 'urn:portcullis:cluster:prod': token },
+};
+
+describe('how long a token is used', () => {
+  test.each([
+    { at: -1, fresh: false, alive: false, why: 'the clock was set back' },
+    { at: 0, fresh: true, alive: true, why: 'just received' },
+    { at: 239, fresh: true, alive: true, why: 'more than a minute left' },
+    { at: 240, fresh: false, alive: true, why: 'a minute left' },
+    { at: 284, fresh: false, alive: true, why: 'good for who cannot get another' },
+    { at: 285, fresh: false, alive: false, why: 'too near the end' },
+    { at: 300, fresh: false, alive: false, why: 'over' },
+  ])('after $at s: fresh $fresh, alive $alive ($why)', ({ at: seconds, fresh, alive }) => {
+    expect(isFresh(token, at(seconds))).toBe(fresh);
+    expect(isAlive(token, at(seconds))).toBe(alive);
+  });
+
+  test('a short token is renewed in the last fifth of its life', () => {
+    const short = { ...token, expiresAt: at(10) };
+    expect(isFresh(short, at(7))).toBe(true);
+    expect(isFresh(short, at(8))).toBe(false);
+  });
+
+  test('kubectl asks again before the end, and gets a new token when it does', () => {
+    expect(toldExpiry(token)).toBe(at(270));
+    expect(isFresh(token, toldExpiry(token))).toBe(false);
+  });
+});
+
+test('ExecCredential is one line of client.authentication.k8s.io/v1 with token, certificate, key and expiry', () => {
+  const text = execCredential(token, session.binding);
+  expect(text.endsWith('\n')).toBe(true);
+  expect(JSON.parse(text)).toEqual({
+    kind: 'ExecCredential',
+    apiVersion: 'client.authentication.k8s.io/v1',
+    status: {
+      token: 'abc',
+      clientCertificateData: 'CERT',
+      clientKeyData: 'KEY',
+      expirationTimestamp: '2026-01-01T00:04:30Z',
+    },
+  });
+});
+
+describe('the cached session', () => {
+  test('is read as it was written', () => {
+    expect(parseSession(formatSession(session))).toEqual(session);
+  });
+
+  test.each([
+    { name: 'no JSON', text: '{"version":1' },
+    { name: 'nothing', text: '' },
+    { name: 'another version', text: JSON.stringify({ ...session, version: 2 }) },
+    { name: 'no refresh token', text: JSON.stringify({ ...session, version: 1, refreshToken: undefined }) },
+    { name: 'no key', text: JSON.stringify({ ...session, version: 1, binding: { certificate: 'CERT' } }) },
+    { name: 'a person that is a list', text: JSON.stringify({ ...session, version: 1, person: [] }) },
+  ])('is not believed with $name', ({ text }) => {
+    expect(parseSession(text)).toBeUndefined();
+  });
+
+  test('drops a token that could break a header', () => {
+    const odd = { ...session, tokens: { a: { ...token, token: 'abc\r\nX: y' }, b: token } };
+    expect(Object.keys(parseSession(formatSession(odd))?.tokens ?? {})).toEqual(['b']);
+  });
+});
+
+test.each([
+  { name: '../prod', server: 'https://prod' },
+  { name: '$(id)', server: 'https://prod' },
+  { name: 'prod', server: 'http://prod' },
+  { name: 'prod', server: 'file:///etc/passwd' },
+  { name: 'prod', server: 7 },
+])('leaves out a cluster that must not reach a kubeconfig: $name $server', (cluster) => {
+  expect(parseClusters([cluster])).toEqual([]);
+});
+
+test('a token’s id does not show it', () => {
+  expect(tokenId(token)).not.toContain('abc');
+  expect(tokenId(token)).not.toBe(tokenId({ ...token, token: 'abd' }));
+});

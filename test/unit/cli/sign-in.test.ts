@@ -1,0 +1,115 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { request } from 'node:http';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createBinding } from '../../../src/cli/binding.ts';
+import { listenOnLoopback, type Callback, type Loopback } from '../../../src/cli/loopback.ts';
+import { readTokenAnswer } from '../../../src/cli/token-endpoint.ts';
+
+const issuer = 'https://gate.example.com';
+
+describe('the loopback port', () => {
+  let loopback: Loopback;
+  let answered: Promise<Callback>;
+  const abandon = new AbortController();
+  beforeEach(async () => {
+    loopback = await listenOnLoopback({ state: 'right-state', issuer });
+    answered = loopback.wait(abandon.signal);
+  });
+  afterEach(() => loopback.close());
+
+  const visit = (query: Record<string, string>): Promise<Response> =>
+    fetch(`${loopback.redirectUri}?${new URLSearchParams(query).toString()}`, { redirect: 'manual' });
+
+  test('takes the code and sends the browser on', async () => {
+    const page = visit({ code: 'c', state: 'right-state', iss: issuer });
+    const callback = await answered;
+    expect(callback.code).toBe('c');
+    await callback.answer({ location: `${issuer}/login/done` });
+    expect(await page).toMatchObject({ status: 303 });
+    expect((await page).headers.get('location')).toBe(`${issuer}/login/done`);
+  });
+
+  test.each([
+    { name: 'a guessed state', query: { code: 'evil', state: 'wrong-state', iss: issuer } },
+    { name: 'no state', query: { error: 'access_denied', iss: issuer } },
+    { name: 'a longer state', query: { code: 'evil', state: 'right-state2', iss: issuer } },
+  ])('is not moved by $name, and still takes the right answer', async ({ query }) => {
+    expect((await visit(query)).status).toBe(400);
+    const page = visit({ code: 'c', state: 'right-state', iss: issuer });
+    const callback = await answered;
+    expect(callback.code).toBe('c');
+    await callback.answer({ location: issuer });
+    await page;
+  });
+
+  test('is not moved by another Host: a rebound name reaches nothing', async () => {
+    const url = new URL(`${loopback.redirectUri}?code=c&state=right-state&iss=${encodeURIComponent(issuer)}`);
+    const status = await new Promise((resolve, reject) => {
+      request(url, { headers: { host: `evil.example.com:${url.port}` } }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      })
+        .on('error', reject)
+        .end();
+    });
+    expect(status).toBe(400);
+  });
+
+  test.each([
+    { name: 'another issuer', query: { code: 'c', iss: 'https://evil.example.com' } },
+    { name: 'no issuer', query: { code: 'c' } },
+    { name: 'an error', query: { error: 'access_denied', error_description: '<script>x</script>', iss: issuer } },
+    { name: 'no code', query: { iss: issuer } },
+  ])('refuses $name', async ({ query }) => {
+    const refused = expect(answered).rejects.toMatchObject({ code: 'sign_in_refused' });
+    const page = await visit({ ...query, state: 'right-state' });
+    await refused;
+    expect(page.status).toBe(400);
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(page.headers.get('cache-control')).toBe('no-store');
+    expect(await page.text()).not.toContain('<script>');
+  });
+});
+
+test('giving up ends the waiting with the reason', async () => {
+  const loopback = await listenOnLoopback({ state: 's', issuer });
+  const abandon = new AbortController();
+  const answered = loopback.wait(abandon.signal);
+  abandon.abort(new Error('nobody came'));
+  await expect(answered).rejects.toThrow('nobody came');
+  await loopback.close();
+});
+
+test('each session has a P-256 key and a certificate of its own that names nobody', async () => {
+  const now = Date.now();
+  const [one, two] = await Promise.all([createBinding(now), createBinding(now)]);
+  const certificate = new X509Certificate(one.certificate);
+  expect(certificate.checkPrivateKey(createPrivateKey(one.privateKey))).toBe(true);
+  expect(certificate.publicKey.asymmetricKeyDetails).toMatchObject({ namedCurve: 'prime256v1' });
+  expect(certificate.subject).toBe('CN=portcullis session');
+  expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
+  expect(one.certificate).not.toBe(two.certificate);
+});
+
+describe('a token answer', () => {
+  const good = { access_token: 'a.b.c', token_type: 'Bearer', expires_in: 300 };
+
+  test('counts the token’s life from the moment it came', () => {
+    expect(readTokenAnswer(good, 1000)).toEqual({ token: { token: 'a.b.c', receivedAt: 1000, expiresAt: 301_000 } });
+  });
+
+  test('is not believed for more than a day', () => {
+    expect(readTokenAnswer({ ...good, expires_in: 1e12 }, 0)?.token.expiresAt).toBe(86_400_000);
+  });
+
+  test.each([
+    { ...good, access_token: undefined },
+    { ...good, access_token: 'a\r\nb' },
+    { ...good, token_type: 'DPoP' },
+    { ...good, expires_in: '300' },
+    { ...good, expires_in: 0 },
+    { ...good, expires_in: -1 },
+  ])('that is none is refused: %j', (body) => {
+    expect(readTokenAnswer(body, 0)).toBeUndefined();
+  });
+});

@@ -1,0 +1,279 @@
+/**
+ * The web room with real parts around it: the memory store, the real gate, and small in-memory implementations of the identity
+ * provider and of our authorization server's side of a sign-in.
+ */
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import supertest from 'supertest';
+import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import { AppError } from '../../../src/core/errors.ts';
+import type { Caller } from '../../../src/core/credential.ts';
+import { no, ok } from '../../../src/core/result.ts';
+import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../../src/idp/idp.ts';
+import { createGate } from '../../../src/revocation/gate.ts';
+import type { Gate } from '../../../src/revocation/revocation.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory.ts';
+import type { Store } from '../../../src/store/store.ts';
+import type { Authorizations, PendingAuthorization, WebConfig, WebDeps } from '../../../src/web/deps.ts';
+import { createWeb, type Web } from '../../../src/web/web.ts';
+
+export const PUBLIC_URL = 'http://localhost:7444';
+
+export interface TestClock {
+  now(): number;
+  advance(seconds: number): void;
+}
+
+export function testClock(): TestClock {
+  let time = Date.parse('2026-11-25T12:00:00Z');
+  return {
+    now: () => time,
+    advance(seconds) {
+      time += seconds * 1000;
+    },
+  };
+}
+
+export const people: Readonly<Record<string, ProviderSignIn>> = {
+  alice: {
+    subject: 'sub-alice',
+    identity: { username: 'corp:alice@example.com', uid: 'corp/sub-alice', groups: ['corp:developers'], extra: {} },
+    refreshToken: 'canary-refresh-token-of-alice',
+  },
+  root: {
+    subject: 'sub-root',
+    identity: { username: 'corp:root@example.com', uid: 'corp/sub-root', groups: ['corp:platform'], extra: {} },
+    refreshToken: 'canary-refresh-token-of-root',
+  },
+  auditor: {
+    subject: 'sub-auditor',
+    identity: { username: 'corp:eve@example.com', uid: 'corp/sub-auditor', groups: ['corp:security'], extra: {} },
+    refreshToken: 'canary-refresh-token-of-eve',
+  },
+  brief: {
+    subject: 'sub-brief',
+    identity: { username: 'corp:brief@example.com', uid: 'corp/sub-brief', groups: [], extra: {} },
+  },
+};
+
+/** Answers a callback by its `code`, which is a person's name; refuses and fails as the real one does. */
+export class TestProvider implements IdentityProvider {
+  readonly name: string;
+  down = false;
+  readonly finished: { readonly callback: URL; readonly challenge: SignInChallenge }[] = [];
+  #beforeAnswer: () => Promise<void> = async () => {};
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Something that happens while the person stands at the provider's page. */
+  meanwhile(happening: () => Promise<void>): void {
+    this.#beforeAnswer = happening;
+  }
+
+  async begin(): Promise<{ challenge: SignInChallenge; url: URL }> {
+    if (this.down) throw new AppError('provider_unavailable', `${this.name} cannot be reached.`);
+    const random = (): string => randomBytes(16).toString('base64url');
+    const challenge = { state: random(), nonce: random(), codeVerifier: random() };
+    const url = new URL(`https://idp.example.com/${this.name}/authorize`);
+    url.searchParams.set('state', challenge.state);
+    return { challenge, url };
+  }
+
+  async finish(callback: URL, challenge: SignInChallenge): Promise<ProviderSignIn> {
+    this.finished.push({ callback, challenge });
+    await this.#beforeAnswer();
+    if (this.down) throw new AppError('provider_unavailable', `${this.name} cannot be reached.`);
+    if (callback.searchParams.get('state') !== challenge.state) throw new Error('the state was not checked');
+    const error = callback.searchParams.get('error');
+    if (error !== null) {
+      throw new AppError('sign_in_refused', 'You said no at the identity provider.', { reason: error });
+    }
+    const person = people[callback.searchParams.get('code') ?? ''];
+    if (person === undefined) {
+      throw new AppError('sign_in_refused', 'Only <b>example.com</b> may sign in.', { reason: 'rule_refused' });
+    }
+    return person;
+  }
+
+  async recheck(): Promise<ProviderSignIn> {
+    throw new AppError('provider_unavailable', 'not asked here');
+  }
+}
+
+/** The authorization server's side: a pending request per uid, known by a cookie of the browser that began it. */
+export class TestAuthorizations implements Authorizations {
+  readonly waiting = new Map<string, PendingAuthorization>();
+  readonly granted: { readonly id: string; readonly account: string }[] = [];
+  readonly refused: { readonly error: string; readonly description: string }[] = [];
+  failGrant = false;
+
+  async pending(req: IncomingMessage): Promise<PendingAuthorization> {
+    const uid = /(?:^|; )interaction=([^;]+)/.exec(req.headers.cookie ?? '')?.[1];
+    const pending = uid === undefined ? undefined : this.waiting.get(uid);
+    if (pending === undefined) throw new AppError('sign_in_expired', 'This sign-in is not known here.');
+    return pending;
+  }
+
+  async grant(_req: IncomingMessage, res: ServerResponse, session: { id: string; account: string }): Promise<void> {
+    if (this.failGrant) throw new Error('the grant could not be saved');
+    this.granted.push(session);
+    res.writeHead(303, { Location: 'http://127.0.0.1:51234/callback?code=canary-code' }).end();
+  }
+
+  async refuse(
+    _req: IncomingMessage,
+    res: ServerResponse,
+    error: { error: string; description: string },
+  ): Promise<void> {
+    this.refused.push(error);
+    res.writeHead(303, { Location: `http://127.0.0.1:51234/callback?error=${error.error}` }).end();
+  }
+}
+
+const cluster = (name: string, allow: string): WebConfig['clusters'][number] => ({
+  name,
+  hosts: [`${name}.k8s.example.com`],
+  publicUrl: `https://${name}.k8s.example.com:6443`,
+  server: 'https://127.0.0.1:1',
+  tokenFile: '/nowhere',
+  allow,
+  impersonate: { groups: '*', extra: [] },
+});
+
+export function testConfig(change: Partial<WebConfig> = {}): WebConfig {
+  return {
+    publicUrl: PUBLIC_URL,
+    clusters: [cluster('prod', '"corp:platform" in user.groups'), cluster('staging', 'true')],
+    admin: { groups: ['corp:platform'], auditors: ['corp:security'] },
+    sessions: { accessToken: 300, idle: 12 * 3600, absolute: 24 * 3600 },
+    limits: { headerBytes: 16_384, connections: 1000, signInsPerMinute: 30 },
+    ...change,
+  };
+}
+
+export interface House {
+  readonly web: Web;
+  readonly store: Store;
+  readonly gate: Gate;
+  readonly clock: TestClock;
+  readonly corp: TestProvider;
+  readonly lab: TestProvider;
+  readonly authorizations: TestAuthorizations;
+  readonly events: AuditEvent[];
+  readonly logged: object[];
+  readonly counted: string[];
+  /** Tokens that the Bearer path takes, and whose they are. */
+  readonly callers: Map<string, Caller>;
+  readonly audit: { blocked: boolean };
+  /** The values of one annotation, event by event. */
+  named(event: string): readonly AuditEvent[];
+}
+
+export interface HouseOptions {
+  readonly config?: Partial<WebConfig>;
+  readonly providers?: readonly TestProvider[];
+  /** False: the gate has not started, so this replica is fenced. */
+  readonly leased?: boolean;
+  readonly change?: (deps: WebDeps) => WebDeps;
+}
+
+const opened: Gate[] = [];
+
+/** To be called after each test: leaves no timer behind. */
+export async function closeHouses(): Promise<void> {
+  await Promise.all(opened.splice(0).map((gate) => gate.stop()));
+}
+
+export const annotation = (event: AuditEvent | undefined, name: string): string | undefined =>
+  event?.annotations[`portcullis.dev/${name}`];
+
+async function startGate(store: Store, clock: TestClock, leased: boolean): Promise<Gate> {
+  const gate = createGate({
+    log: store.log,
+    stalenessSeconds: 2,
+    replicaName: 'portcullis-0',
+    monotonic: () => performance.now(),
+    clock,
+    entryLifeSeconds: 600,
+  });
+  if (leased) {
+    await gate.start();
+    opened.push(gate);
+  }
+  return gate;
+}
+
+export async function openHouse(options: HouseOptions = {}): Promise<House> {
+  const clock = testClock();
+  const store = createMemoryStore({ clock });
+  const gate = await startGate(store, clock, options.leased ?? true);
+  const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab')];
+  const authorizations = new TestAuthorizations();
+  const events: AuditEvent[] = [];
+  const [logged, counted]: [object[], string[]] = [[], []];
+  const callers = new Map<string, Caller>();
+  const audit = { blocked: false, record: (event: AuditEvent) => void events.push(event) };
+  const log = (facts: object): void => void logged.push(facts);
+  const deps: WebDeps = {
+    config: testConfig(options.config),
+    store,
+    providers: new Map((options.providers ?? [corp, lab]).map((provider) => [provider.name, provider])),
+    authorizations,
+    gate,
+    audit,
+    logger: { info: log, warn: log, error: log },
+    metrics: { signIn: (provider, outcome) => void counted.push(`${provider} ${outcome}`) },
+    clock,
+    authenticate: async ({ token }) => {
+      const caller = callers.get(token);
+      return caller === undefined ? no('foreign_token') : ok(caller);
+    },
+    oauthHandler: (req, res) => void res.end(`oauth ${req.url ?? ''}`),
+    apiCa: () => '-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----\n',
+  };
+  const web = createWeb(options.change?.(deps) ?? deps);
+  const named = (event: string): readonly AuditEvent[] => events.filter((one) => annotation(one, 'event') === event);
+  const parts = { web, store, gate, clock, corp, lab, authorizations, events, logged, counted, callers, audit };
+  return { ...parts, named };
+}
+
+export type Browser = ReturnType<typeof supertest.agent>;
+
+export const browserAt = (house: House): Browser => supertest.agent(house.web.app);
+
+export const locationOf = (response: { readonly headers: Record<string, string> }): string =>
+  response.headers['location'] ?? '';
+
+/** From the front page to the identity provider. @returns the state that the provider was given */
+export async function beginAt(browser: Browser, provider = 'corp', to = 'me'): Promise<string> {
+  const started = await browser.get(`/login/start?provider=${provider}&to=${to}`).expect(303);
+  return new URL(locationOf(started)).searchParams.get('state') ?? '';
+}
+
+/** A whole browser sign-in, to the own page. */
+export async function signIn(browser: Browser, person: string, provider = 'corp'): Promise<void> {
+  const state = await beginAt(browser, provider);
+  const back = await browser.get(`/callback/${provider}?code=${person}&state=${state}`).expect(303);
+  await browser.get(locationOf(back)).expect(303).expect('Location', '/me');
+}
+
+/** The CSRF token as a page carries it. */
+export async function csrfOf(browser: Browser, page = '/me'): Promise<string> {
+  const { text } = await browser.get(page).expect(200);
+  return /name="csrf" value="([^"]+)"/.exec(text)?.[1] ?? '';
+}
+
+/** An authorization request that waits, and a browser that holds its cookie. */
+export function pendingAt(house: House, uid: string, hint?: string): Browser {
+  house.authorizations.waiting.set(uid, {
+    uid,
+    clientId: 'portcullis-cli',
+    clientName: 'kubectl',
+    ...(hint === undefined ? {} : { providerHint: hint }),
+  });
+  const browser = browserAt(house);
+  browser.jar.setCookie(`interaction=${uid}`, '127.0.0.1', '/');
+  return browser;
+}
