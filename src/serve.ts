@@ -76,7 +76,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     gate,
     sessions: store.sessions,
     issuer: config.publicUrl,
-    keys: signing.publicJwks,
+    keys: { keys: [...signing.publicJwks.keys] },
     clock,
   });
   const providers = await identityProviders(config);

@@ -5,6 +5,8 @@
  * configuration names. Must not know: what any value is used for. No other room reads the environment.
  */
 
+import type { JWK } from 'jose';
+
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
 export type Seconds = number;
 
@@ -104,4 +106,22 @@ export interface Config {
   };
   readonly shutdown: { readonly delay: Seconds; readonly grace: Seconds };
   readonly telemetry: { readonly logLevel: 'debug' | 'info' | 'warn' | 'error' };
+}
+
+/** Keys that sign our tokens, read from `keys.signingDir` (`loadSigningKeys`). */
+export interface SigningKeys {
+  /** Signs now. */
+  readonly current: { readonly kid: string; readonly alg: 'ES256'; readonly privateJwk: JWK };
+  /** Every key's public part, for discovery and verification; no private member is in it. */
+  readonly publicJwks: { readonly keys: readonly JWK[] };
+  /** Every key, the one that signs first. */
+  readonly privateJwks: { readonly keys: readonly JWK[] };
+}
+
+/** Keys that seal what is kept in the store, read from `keys.sealingDir` (`loadSealingKeys`). */
+export interface SealingKeys {
+  /** Seals now. 256 bits. */
+  readonly current: { readonly kid: string; readonly key: Uint8Array };
+  /** Opens what any of them sealed. */
+  readonly all: ReadonlyMap<string, Uint8Array>;
 }

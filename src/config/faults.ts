@@ -49,8 +49,8 @@ export function shown(value: unknown, path: string): string | undefined {
   if (value === undefined) return undefined;
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a mapping';
-  if (typeof value !== 'string') return String(value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value !== 'string') return 'a mapping';
   const setting = path.split('.').at(-1) ?? '';
   // A path may be shown, a pasted secret not; nor the user info of a URL.
   const secret =

@@ -1,8 +1,8 @@
 /**
- * Makes a real cluster ready for the demo: a namespace and service account for the gate with the rights of DESIGN 9 and no other,
- * and rights for the demo's groups.
+ * Makes a real cluster ready for the demo: the gate's own service account as the guide has it, and rights for the demo's groups.
  */
 import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
 import type { DemoUpstream } from './files.ts';
@@ -10,11 +10,14 @@ import type { DemoUpstream } from './files.ts';
 const run = promisify(execFile);
 const NAMESPACE = 'portcullis';
 const ACCOUNT = 'portcullis';
+/** The manifest that the guide has people apply, so that the demo tries what the guide says. */
+const SERVICE_ACCOUNT = fileURLToPath(new URL('../../deploy/examples/service-account.yaml', import.meta.url));
 
 /** @param kubeconfig path of a kubeconfig whose current context may create RBAC objects */
 export async function prepareRealCluster(kubeconfig: string): Promise<DemoUpstream> {
   const kubectl = async (...args: string[]): Promise<string> =>
     (await run('kubectl', ['--kubeconfig', kubeconfig, ...args], { maxBuffer: 16 * 1024 * 1024 })).stdout;
+  await kubectl('apply', '--filename', SERVICE_ACCOUNT);
   const manifests = objects().map((object) => stringify(object));
   await applyText(kubeconfig, manifests.join('---\n'));
   const token = await kubectl('create', 'token', ACCOUNT, '--namespace', NAMESPACE, '--duration', '8h');
@@ -36,13 +39,6 @@ async function applyText(kubeconfig: string, text: string): Promise<void> {
   await child;
 }
 
-const clusterRole = (name: string, rules: readonly object[]): object => ({
-  apiVersion: 'rbac.authorization.k8s.io/v1',
-  kind: 'ClusterRole',
-  metadata: { name },
-  rules,
-});
-
 const binding = (name: string, role: string, subject: object, namespace?: string): object => ({
   apiVersion: 'rbac.authorization.k8s.io/v1',
   kind: namespace === undefined ? 'ClusterRoleBinding' : 'RoleBinding',
@@ -61,19 +57,6 @@ function objects(): readonly object[] {
     spec: { containers: [{ name: 'web', image: 'registry.k8s.io/pause:3.10' }] },
   });
   return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } },
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: ACCOUNT, namespace: NAMESPACE } },
-    clusterRole('portcullis-gate', [
-      { apiGroups: [''], resources: ['users', 'groups'], verbs: ['impersonate'] },
-      {
-        apiGroups: ['authentication.k8s.io'],
-        resources: ['uids', 'userextras/portcullis.dev/session'],
-        verbs: ['impersonate'],
-      },
-      { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
-      { apiGroups: ['authorization.k8s.io'], resources: ['subjectaccessreviews'], verbs: ['create'] },
-    ]),
-    binding('portcullis-gate', 'portcullis-gate', { kind: 'ServiceAccount', name: ACCOUNT, namespace: NAMESPACE }),
     binding('portcullis-demo-admins', 'cluster-admin', group('demo:admins')),
     binding('portcullis-demo-developers', 'edit', group('demo:developers'), 'default'),
     pod('web-1'),

@@ -5,7 +5,7 @@ import { createServer } from 'node:https';
 import type { Server, ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Address } from '../config/config.ts';
+import type { Address, Config } from '../config/config.ts';
 import { ConnectionTable } from './connection.ts';
 import { DataPlane } from './data-plane.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
@@ -25,10 +25,10 @@ export interface ApiListener {
   /** @returns the port, which the system has chosen where it was 0 */
   listen(address: Address): Promise<{ readonly port: number }>;
   /**
-   * Goes on for `delayMs` as if nothing had happened, so that load balancers can look away; then accepts nothing, ends watches between two
-   * events and closes connections after their answer; cuts what is left `graceMs` after the call.
+   * Goes on for `delay` seconds as if nothing had happened, so that load balancers can look away; then accepts nothing, ends watches between two
+   * events and closes connections after their answer; cuts what is left `grace` seconds after the call.
    */
-  drain(times: { readonly delayMs: number; readonly graceMs: number }): Promise<void>;
+  drain(times: Config['shutdown']): Promise<void>;
   /** At once: cuts everything. */
   close(): Promise<void>;
 }
@@ -51,9 +51,9 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   return {
     server,
     listen: (address) => listen(server, address),
-    drain: async ({ delayMs, graceMs }) => {
-      const cutAt = timer(graceMs);
-      await Promise.race([timer(delayMs).done, cutAt.done]);
+    drain: async ({ delay, grace }) => {
+      const cutAt = timer(grace * 1000);
+      await Promise.race([timer(delay * 1000).done, cutAt.done]);
       plane.drain();
       void stopAccepting(server);
       await Promise.race([plane.empty(), cutAt.done]);

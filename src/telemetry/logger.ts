@@ -1,5 +1,6 @@
 /** The operator's log: one JSON line each on stderr. The audit record is another thing, and has stdout for itself. */
-import { destination as openDestination, pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
+import process from 'node:process';
+import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 import { redact } from './redaction.ts';
 
 /**
@@ -12,14 +13,14 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export type Logger = PinoLogger;
 
-/** A log reader that hangs must not eat memory: beyond this, lines of the log are lost. The audit record has its own rule. */
+/** What a log reader that hangs may cost in memory; beyond it lines are lost. The audit record has its own rule. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
 /** How deep the chain of `cause` is told. */
 const MOST_CAUSES = 5;
 
 /**
  * Makes the log. Every line passes `redact`, so no way of logging a value goes around it: fields, child fields, errors and text.
- * @param options.destination takes whole lines, each with its newline; stderr by default, written asynchronously and flushed at exit
+ * @param options.destination takes whole lines, each with its newline; stderr by default, which never waits for its reader
  */
 export function createLogger(options: { readonly level: LogLevel; readonly destination?: DestinationStream }): Logger {
   return pino(
@@ -31,8 +32,37 @@ export function createLogger(options: { readonly level: LogLevel; readonly desti
       serializers: { err: describeError, error: describeError },
       hooks: { streamWrite: redactLine },
     },
-    options.destination ?? openDestination({ dest: 2, sync: false, maxLength: BUFFER_BYTES }),
+    options.destination ?? stderrDestination(),
   );
+}
+
+/**
+ * Node's own stderr rather than pino's writer: that one retries for ever at exit when the reader has gone (seen with sonic-boom 4.2
+ * and a closed pipe: the process never ended), and a synchronous one would stop the whole gate with a reader that hangs.
+ */
+function stderrDestination(): DestinationStream {
+  // Without a listener the EPIPE of a reader that went away would end the process.
+  process.stderr.on('error', () => {});
+  let lost = 0;
+  return {
+    write(line) {
+      if (process.stderr.writableLength > BUFFER_BYTES) {
+        lost += 1;
+        return;
+      }
+      if (lost > 0) {
+        const note = {
+          level: 'warn',
+          time: new Date().toISOString(),
+          lost,
+          msg: 'log lines were lost: stderr was not read',
+        };
+        process.stderr.write(`${JSON.stringify(note)}\n`);
+        lost = 0;
+      }
+      process.stderr.write(line);
+    },
+  };
 }
 
 /**

@@ -167,18 +167,22 @@ function onError(deps: WebDeps, bearer: boolean): ErrorRequestHandler {
   };
 }
 
-/**
- * The resources below one prefix. Order for each call: who, may they, what do they say.
- * @param prefix such as `/admin/api/v1`
- * @param bearer whether a 401 asks for a Bearer token
- */
-export function adminApi(
-  deps: WebDeps,
-  options: { readonly prefix: string; readonly bearer: boolean; readonly identify: IdentifyCaller },
-): express.Router {
-  const api = express.Router({ caseSensitive: true, strict: true });
+/** What exists here, by name only: addresses and rules are the operator's business. */
+function names(deps: WebDeps, api: express.Router): void {
+  const clusters = deps.config.clusters.map(({ name }) => ({ name }));
+  const providers = [...deps.providers.keys()].map((name) => ({ name }));
+  api
+    .route('/clusters')
+    .get(read(deps, () => ({ status: 200, body: { clusters }, reason: 'clusters' })))
+    .all(notAllowed('GET'));
+  api
+    .route('/providers')
+    .get(read(deps, () => ({ status: 200, body: { providers }, reason: 'providers' })))
+    .all(notAllowed('GET'));
+}
+
+function sessionsAndRevocations(deps: WebDeps, api: express.Router): void {
   const act = (handler: RequestHandler): RequestHandler[] => [mayDo(deps, 'act'), jsonParser, handler];
-  api.use(recordable(deps), identified(options.identify));
   api
     .route('/sessions')
     .get(read(deps, (call) => listSessions(deps, call)))
@@ -196,16 +200,21 @@ export function adminApi(
     .route('/revocations/:id')
     .get(read(deps, (call) => oneRevocation(deps, call)))
     .all(notAllowed('GET'));
-  const clusters = deps.config.clusters.map(({ name }) => ({ name }));
-  const providers = [...deps.providers.keys()].map((name) => ({ name }));
-  api
-    .route('/clusters')
-    .get(read(deps, () => ({ status: 200, body: { clusters }, reason: 'clusters' })))
-    .all(notAllowed('GET'));
-  api
-    .route('/providers')
-    .get(read(deps, () => ({ status: 200, body: { providers }, reason: 'providers' })))
-    .all(notAllowed('GET'));
+}
+
+/**
+ * The resources below one prefix. Order for each call: who, may they, what do they say.
+ * @param prefix such as `/admin/api/v1`
+ * @param bearer whether a 401 asks for a Bearer token
+ */
+export function adminApi(
+  deps: WebDeps,
+  options: { readonly prefix: string; readonly bearer: boolean; readonly identify: IdentifyCaller },
+): express.Router {
+  const api = express.Router({ caseSensitive: true, strict: true });
+  api.use(recordable(deps), identified(options.identify));
+  sessionsAndRevocations(deps, api);
+  names(deps, api);
   api.use(() => {
     throw new AppError('not_found', 'There is no such resource in version 1 of the admin API.');
   });

@@ -51,7 +51,7 @@ function bearerToken(req: Request): string {
 }
 
 /** `x5t#S256` of the connection's client certificate (RFC 8705 §3.1); undefined without one. */
-export function thumbprintOf(req: Pick<Request, 'socket'>): string | undefined {
+function thumbprintOf(req: Pick<Request, 'socket'>): string | undefined {
   if (!(req.socket instanceof TLSSocket)) return undefined;
   const certificate = req.socket.getPeerX509Certificate();
   return certificate === undefined ? undefined : createHash('sha256').update(certificate.raw).digest('base64url');
@@ -87,8 +87,6 @@ export function bearerCaller(deps: WebDeps): IdentifyCaller {
     const { credential } = outcome.value;
     if (credential.audience !== ADMIN_AUDIENCE) throw unauthenticated(words, 'wrong_audience');
     if (credential.thumbprint !== thumbprint) throw unauthenticated(words, 'certificate_mismatch');
-    const actor = actorFrom(deps, outcome.value);
-    actor.assertGood();
-    return actor;
+    return actorFrom(deps, outcome.value);
   };
 }

@@ -40,7 +40,7 @@ export interface Authorizations {
 }
 
 /** As pino has it. */
-export interface Logger {
+interface Logger {
   info(facts: object, message: string): void;
   warn(facts: object, message: string): void;
   error(facts: object, message: string): void;
@@ -48,13 +48,13 @@ export interface Logger {
 
 export type SignInOutcome = 'ok' | 'refused' | 'unavailable';
 
-export interface WebMetrics {
+interface WebMetrics {
   /** `provider` is a configured name, or `unknown`. */
   signIn(provider: string, outcome: SignInOutcome): void;
 }
 
 /** Checks an access token as the data plane does. `reason` is for the record only. */
-export type Authenticate = (request: {
+type Authenticate = (request: {
   readonly token: string;
   readonly audience: string;
   /** SHA-256 of the connection's client certificate, base64url. */

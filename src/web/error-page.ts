@@ -6,6 +6,7 @@ import type { Response } from 'express';
 import { sendPage } from './answer.ts';
 import { faultOf, retryAfterSeconds } from './error-status.ts';
 import { html, type Html } from './html.ts';
+import { renderPage } from './layout.ts';
 import type { Visit } from './visit.ts';
 
 interface ErrorWords {
@@ -78,6 +79,16 @@ export function sendErrorPage(res: Response, visit: Visit, thrown: unknown): voi
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const body = errorCard(title, error.message, next, visit.requestId, waysOn(error.code, visit));
   sendPage(res, status, { title, narrow: true, body });
+}
+
+/**
+ * The page for a fault of the authorization server, whose own pages are not ours to draw.
+ * @param fault.detail its words, which may quote the request
+ */
+export function errorDocument(fault: { readonly detail: string; readonly requestId: string }): string {
+  const { title, next } = errorWords.sign_in_expired;
+  const body = errorCard(title, fault.detail, next, fault.requestId, [{ href: '/', words: 'Front page' }]);
+  return renderPage({ title, narrow: true, body });
 }
 
 /** Too many sign-ins from one address. Not an error of any room: only this listener counts. */

@@ -32,10 +32,8 @@ function rule(cluster: string, source: string): Allow {
   return outcome.value;
 }
 
-const INSTALL_HINT = [
-  'kubectl needs the portcullis command to sign you in.',
-  'Install it, or ask your platform team where to get it, and run this again.',
-].join('\n');
+const INSTALL_HINT =
+  'portcullis is not installed, or not in the PATH of this program. It signs you in to this cluster: ask your platform team where to get it.';
 
 /** `interactiveMode: Never` is about standard input, which the plugin never reads; it may still open a browser. */
 function execStanza(server: string, cluster: string): object {
@@ -56,7 +54,8 @@ function execStanza(server: string, cluster: string): object {
  */
 export function kubeconfigFor(server: string, clusters: readonly UsableCluster[], ca: string | undefined): string {
   const authority = ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') };
-  const nameOf = (cluster: UsableCluster): string => `portcullis-${cluster.name}`;
+  // As the plugin's own `kubeconfig` command names them, so that either may replace what the other wrote.
+  const nameOf = (cluster: UsableCluster): string => `${cluster.name}@${new URL(server).host}`;
   const [first] = clusters;
   return stringify({
     apiVersion: 'v1',
@@ -67,9 +66,9 @@ export function kubeconfigFor(server: string, clusters: readonly UsableCluster[]
     })),
     users: clusters.map((cluster) => ({ name: nameOf(cluster), user: { exec: execStanza(server, cluster.name) } })),
     contexts: clusters.map((cluster) => ({
-      name: cluster.name,
+      name: nameOf(cluster),
       context: { cluster: nameOf(cluster), user: nameOf(cluster) },
     })),
-    ...(first === undefined ? {} : { 'current-context': first.name }),
+    ...(first === undefined ? {} : { 'current-context': nameOf(first) }),
   });
 }

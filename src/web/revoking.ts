@@ -94,7 +94,7 @@ export async function targetOf(deps: WebDeps, request: RevocationRequest): Promi
 }
 
 /** A target as one word for the record. */
-export function targetName(target: RevocationTarget): string {
+function targetName(target: RevocationTarget): string {
   switch (target.kind) {
     case 'session':
       return `session:${target.session}`;

@@ -115,7 +115,7 @@ function outcomeOf(error: AppError): SignInOutcome {
 }
 
 /** Puts a sign-in that came to nothing on the record. The provider's name counts only when it is one of ours. */
-export function recordRefusedSignIn(
+function recordRefusedSignIn(
   deps: WebDeps,
   visit: Visit,
   refusal: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },

@@ -26,7 +26,8 @@ import { createRateLimit } from './rate-limit.ts';
 import { noStore, securityHeaders } from './security-headers.ts';
 import { beginVisit, visitOf } from './visit.ts';
 
-export type { Authenticate, Authorizations, Logger, WebConfig, WebDeps, WebMetrics } from './deps.ts';
+export { errorDocument } from './error-page.ts';
+export type { WebDeps } from './deps.ts';
 
 export interface Web {
   /** The web listener's handler. */

@@ -47,8 +47,8 @@ async function expectAllUnavailable(store: Store, bench: Workbench): Promise<voi
       (value) => ({ answered: value }),
       (error: unknown) => ({ code: (error as { code?: string }).code }),
     );
-    expect({ name, outcome }).toEqual({ name, outcome: { code: 'store_unavailable' } });
-    expect(performance.now() - began, name).toBeLessThan(SOON_MS);
+    const soon = performance.now() - began < SOON_MS;
+    expect({ name, outcome, soon }).toEqual({ name, outcome: { code: 'store_unavailable' }, soon: true });
   });
   await Promise.all(attempts);
 }
@@ -92,6 +92,7 @@ it('answers nothing after it was closed', async () => {
   await store.ping();
   await store.close();
   await expectAllUnavailable(store, bench);
+  await expect(store.ping()).rejects.toMatchObject({ reason: 'store_closed' });
 });
 
 it('wakes who waits for an entry also after Redis was away', async () => {
@@ -99,7 +100,7 @@ it('wakes who waits for an entry also after Redis was away', async () => {
   const store = bench.store();
   const { number } = await store.log.position();
   const wait = store.log.waitForEntry(number, new AbortController().signal);
-  await bench.bare.client('KILL', 'TYPE', 'pubsub');
+  await bench.bare.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
   await expect(wait).resolves.toBeUndefined();
 });
 
@@ -112,7 +113,7 @@ it('keeps a password out of every error', async () => {
   expect(bench.errors).not.toEqual([]);
   for (const one of told) {
     expect(JSON.stringify(one, Object.getOwnPropertyNames(one ?? {})) ?? '').not.toContain('canary-password');
-    expect(Object.keys((one ?? {}) as object)).not.toContain('command');
+    expect(Object.keys(one ?? {})).not.toContain('command');
   }
   const right = bench.store({ settings: { password: 'the-right-password' } });
   await expect(right.ping()).resolves.toBeUndefined();

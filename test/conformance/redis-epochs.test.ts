@@ -53,7 +53,7 @@ it('begins a new epoch when Redis was emptied', async () => {
   await using bench = await workbench();
   const store = bench.store();
   const before = await fill(store, bench);
-  await bench.bare.flushall();
+  expect(await bench.bare.flushall()).toBe('OK');
   await expectNewEpoch(store, before, 'epoch');
 });
 

@@ -1,66 +1,18 @@
-import 'reflect-metadata';
-import { createServer, request, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { X509Certificate, createHash, webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
-import type { Caller } from '../../src/core/credential.ts';
+import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../src/core/errors.ts';
-import type { Account } from '../../src/core/identity.ts';
 import {
   annotation,
   browserAt,
   closeHouses,
-  csrfOf,
   openHouse,
+  openSession,
   people,
   PUBLIC_URL,
-  signIn,
-  type Browser,
-  type House,
+  signedInAs,
+  type AdminAt,
 } from '../unit/web/harness.ts';
 
 afterEach(closeHouses);
-
-/** Opens a kubectl session for one of the harness' people, or for another account under the same username. */
-async function openSession(house: House, id: string, who: string, account?: Account): Promise<void> {
-  const person = people[who];
-  const { position } = house.gate;
-  if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
-  const now = Math.floor(house.clock.now() / 1000);
-  const opened = await house.store.sessions.open(
-    {
-      id,
-      account: account ?? `corp/${person.subject}`,
-      provider: 'corp',
-      subject: person.subject,
-      client: 'portcullis-cli',
-      identity: person.identity,
-      createdAt: now,
-      expiresAt: now + 3600,
-      idleSeconds: 3600,
-      address: '203.0.113.7',
-      userAgent: 'portcullis/0.1.0 (linux; x64)',
-      startedAt: position,
-    },
-    { refreshToken: 'canary-provider-token' },
-  );
-  expect(opened.ok).toBe(true);
-}
-
-interface AdminAt {
-  readonly house: House;
-  readonly browser: Browser;
-  readonly csrf: string;
-}
-
-async function signedInAs(who: string): Promise<AdminAt> {
-  const house = await openHouse();
-  const browser = browserAt(house);
-  await signIn(browser, who);
-  return { house, browser, csrf: await csrfOf(browser) };
-}
 
 const revocations = '/admin/api/v1/revocations';
 
@@ -214,7 +166,7 @@ describe('revoking', () => {
     const answer = await post(at, { ...body, reason: 'INC-4711' }).expect(200);
     expect(answer.body).toMatchObject({ complete: true, replicas: [{ id: 'portcullis-0', state: 'applied' }] });
     const { sessions } = await at.house.store.sessions.list({ limit: 200 });
-    const ids = sessions.map(({ id }) => id).filter((id) => /-1$/.test(id));
+    const ids = sessions.map(({ id }) => id).filter((id) => id.endsWith('-1'));
     expect(ids.toSorted()).toEqual(left.toSorted());
     const [event] = at.house.named('revocation');
     expect(annotation(event, 'revocation')).toBe((answer.body as { id: string }).id);
@@ -306,239 +258,5 @@ describe('revoking', () => {
     const events = at.house.named('revocation');
     expect(events).toHaveLength(1);
     expect(annotation(events[0], 'outcome')).toBe('revocation_not_written');
-  });
-});
-
-describe('the admin page', () => {
-  test('shows sessions to admins and auditors; only admins see how to revoke', async () => {
-    const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
-    expect((await at.browser.get('/admin').expect(200)).text).toContain('/admin/revoke?kind=session&amp;value=alice-1');
-    const auditor = browserAt(at.house);
-    await signIn(auditor, 'auditor');
-    const page = await auditor.get('/admin').expect(200);
-    expect(page.text).toContain('corp:alice@example.com');
-    expect(page.text).not.toContain('/admin/revoke');
-    await auditor.get('/admin/revoke?kind=all').expect(403);
-  });
-
-  test('is refused to everybody else, on the record', async () => {
-    const at = await signedInAs('alice');
-    const page = await at.browser.get('/admin').expect(403);
-    expect(page.text).not.toContain('corp/sub-');
-    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('no_role');
-  });
-
-  test('revokes with a reason and shows the receipt', async () => {
-    const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
-    const ask = await at.browser.get('/admin/revoke?kind=session&value=alice-1').expect(200);
-    expect(ask.text).toContain('Revoke now');
-    const form = { csrf: at.csrf, kind: 'session', value: 'alice-1', reason: 'INC-4711' };
-    const send = (origin: string, change: object) =>
-      at.browser
-        .post('/admin/revoke')
-        .type('form')
-        .set('Origin', origin)
-        .send({ ...form, ...change });
-    await send(PUBLIC_URL, { csrf: '' }).expect(403);
-    await send('https://evil.example', {}).expect(403);
-    await send(PUBLIC_URL, { reason: ' ' }).expect(400);
-    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
-    expect(at.house.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([
-      'csrf_token',
-      'foreign_origin',
-    ]);
-    const done = await send(PUBLIC_URL, {}).expect(200);
-    expect(done.text).toContain('Complete.');
-    expect(done.text).toContain('portcullis-0');
-    expect(await at.house.store.sessions.read('alice-1')).toBeUndefined();
-  });
-
-  test('escapes whatever a client may have sent', async () => {
-    const at = await signedInAs('root');
-    const hostile = browserAt(at.house).set('User-Agent', '<script>alert(1)</script>');
-    await signIn(hostile, 'brief');
-    const { text } = await at.browser.get('/admin');
-    expect(text).not.toContain('<script>');
-    expect(text).toContain('&lt;script&gt;');
-  });
-});
-
-describe('for programs, on the api listener', () => {
-  interface Client {
-    readonly key: string;
-    readonly cert: string;
-    readonly thumbprint: string;
-  }
-
-  let server: Server;
-  let house: House;
-  let [mine, another]: Client[] = [];
-
-  async function selfSigned(name: string): Promise<Client> {
-    const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-    const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-      name: `CN=${name}`,
-      keys,
-      signingAlgorithm: algorithm,
-    });
-    const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
-    const key = `-----BEGIN PRIVATE KEY-----\n${pkcs8.toString('base64')}\n-----END PRIVATE KEY-----\n`;
-    const cert = certificate.toString('pem');
-    const thumbprint = createHash('sha256').update(new X509Certificate(cert).raw).digest('base64url');
-    return { key, cert, thumbprint };
-  }
-
-  beforeAll(async () => {
-    const own = await selfSigned('localhost');
-    [mine, another] = [await selfSigned('mine'), await selfSigned('another')];
-    const tls = { key: own.key, cert: own.cert, requestCert: true, rejectUnauthorized: false };
-    server = createServer(tls, (req, res) => house.web.adminApi(req, res));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  });
-
-  afterAll(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-
-  function call(options: {
-    readonly path?: string;
-    readonly method?: string;
-    readonly headers?: Record<string, string | string[]>;
-    readonly client?: Client | undefined;
-    readonly body?: object;
-  }): Promise<{ status: number; headers: Record<string, unknown>; body: { code?: string } }> {
-    const { port } = server.address() as AddressInfo;
-    const { key, cert } = options.client ?? {};
-    return new Promise((resolve, reject) => {
-      const sent = request(
-        {
-          host: '127.0.0.1',
-          port,
-          path: options.path ?? '/-/admin/api/v1/sessions',
-          method: options.method ?? 'GET',
-          rejectUnauthorized: false,
-          agent: false,
-          headers: { 'Content-Type': 'application/json', ...options.headers },
-          ...(key === undefined || cert === undefined ? {} : { key, cert }),
-        },
-        (res) => {
-          const chunks: Buffer[] = [];
-          res.on('data', (chunk: Buffer) => chunks.push(chunk));
-          res.on('end', () => {
-            const text = Buffer.concat(chunks).toString();
-            resolve({ status: res.statusCode ?? 0, headers: res.headers, body: JSON.parse(text) as { code?: string } });
-          });
-        },
-      );
-      sent.on('error', reject);
-      sent.end(options.body === undefined ? undefined : JSON.stringify(options.body));
-    });
-  }
-
-  /** A caller as the data plane's authenticator would answer, for a session that stands in the store. */
-  async function callerFor(who: string, change: Partial<Caller['credential']> = {}): Promise<void> {
-    const person = people[who];
-    const { position } = house.gate;
-    if (person === undefined || position === undefined || mine === undefined) throw new Error('not ready');
-    await openSession(house, `${who}-cli`, who);
-    const credential = {
-      session: `${who}-cli`,
-      account: `corp/${person.subject}` as Account,
-      provider: 'corp',
-      tokenId: 'jti',
-      audience: ADMIN_AUDIENCE,
-      client: 'portcullis-cli',
-      issuedAt: 0,
-      expiresAt: 0,
-      position,
-      thumbprint: mine.thumbprint,
-      ...change,
-    };
-    house.callers.set(`token-of-${who}`, { credential, identity: person.identity, sessionExpiresAt: 0 });
-  }
-
-  const bearer = (who: string): Record<string, string> => ({ Authorization: `Bearer token-of-${who}` });
-
-  test('an admin with a bound token reads and revokes', async () => {
-    house = await openHouse();
-    await callerFor('root');
-    await openSession(house, 'alice-1', 'alice');
-    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(200);
-    const path = '/-/admin/api/v1/revocations';
-    const body = { session: 'alice-1', reason: 'INC-4711' };
-    const answer = await call({ path, method: 'POST', headers: bearer('root'), client: mine, body });
-    expect(answer).toMatchObject({ status: 200, body: { complete: true, sessions: 1 } });
-    const [event] = house.named('revocation');
-    expect(event).toMatchObject({ requestURI: path, user: { username: 'corp:root@example.com' } });
-    expect(annotation(event, 'reason')).toBe('INC-4711');
-  });
-
-  test.each([
-    ['without a token', {}, 'no_token', () => mine],
-    ['with Basic', { Authorization: 'Basic cm9vdDpyb290' }, 'no_token', () => mine],
-    ['with two tokens', { Authorization: ['Bearer token-of-root', 'Bearer x'] }, 'no_token', () => mine],
-    ['with a foreign token', { Authorization: 'Bearer eyJ.eyJ.x' }, 'foreign_token', () => mine],
-    ['without a certificate', bearer('root'), 'certificate_missing', () => undefined],
-    ['with another certificate', bearer('root'), 'certificate_mismatch', () => another],
-  ])('a call %s is 401', async (_what, headers, reason, client) => {
-    house = await openHouse();
-    await callerFor('root');
-    const answer = await call({ headers, client: client() });
-    expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
-    expect(answer.headers['www-authenticate']).toBe('Bearer');
-    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe(reason);
-    expect(JSON.stringify([house.events, answer.body])).not.toContain('token-of-root');
-  });
-
-  test('a token for a cluster is 401 here, and an unbound one too', async () => {
-    house = await openHouse();
-    await callerFor('root', { audience: 'urn:portcullis:cluster:prod' });
-    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
-    house = await openHouse();
-    await callerFor('root');
-    const caller = house.callers.get('token-of-root');
-    if (caller === undefined) throw new Error('no caller');
-    const { thumbprint: _unbound, ...credential } = caller.credential;
-    house.callers.set('token-of-root', { ...caller, credential });
-    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
-  });
-
-  test('roles count as they do for browsers', async () => {
-    house = await openHouse();
-    for (const who of ['alice', 'auditor']) await callerFor(who);
-    expect((await call({ headers: bearer('alice'), client: mine })).status).toBe(403);
-    expect((await call({ headers: bearer('auditor'), client: mine })).status).toBe(200);
-    const remove = { path: '/-/admin/api/v1/sessions/alice-cli', method: 'DELETE', client: mine };
-    expect((await call({ ...remove, headers: bearer('auditor') })).status).toBe(403);
-  });
-
-  test('a revoked admin is out although the authenticator still knew them', async () => {
-    house = await openHouse();
-    await callerFor('root');
-    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
-    expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
-    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe('session_revoked');
-  });
-
-  test('a cookie counts for nothing here', async () => {
-    house = await openHouse();
-    const browser = browserAt(house);
-    await signIn(browser, 'root');
-    const cookie = browser.jar
-      .getCookies({ domain: '127.0.0.1', path: '/', secure: false, script: false })
-      .toValueString();
-    expect((await call({ headers: { Cookie: cookie }, client: mine })).status).toBe(401);
-  });
-
-  test('other paths are 404 as a problem', async () => {
-    house = await openHouse();
-    expect(await call({ path: '/-/admin/api/v2/sessions', client: mine })).toMatchObject({
-      status: 404,
-      body: { code: 'not_found' },
-    });
   });
 });

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ export interface RedisServer {
   /** SIGSTOP: connections stay open and nothing answers, as with a hung host. */
   pause(): void;
   resume(): void;
-  /** Comes back on the same port, empty and with a new run id. */
+  /** Comes back on the same port with a new run id, also after `stop`; with what a SAVE kept, which is nothing without one. */
   restart(): Promise<void>;
 }
 
@@ -41,6 +41,10 @@ async function freePort(): Promise<number> {
 async function launch(port: number, dir: string, args: readonly string[]): Promise<ChildProcess | string> {
   const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
   const child = spawn('redis-server', [...fixed, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // A test run that dies must not leave servers behind.
+  const onExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', onExit);
+  child.once('exit', () => process.removeListener('exit', onExit));
   const said: string[] = [];
   const { promise, resolve } = Promise.withResolvers<ChildProcess | string>();
   child.once('error', (error) =>
@@ -76,9 +80,6 @@ export async function startRedis({ args = [] }: StartRedis = {}): Promise<RedisS
   }
   if (typeof child === 'string') throw new Error(child);
   let running = child;
-  // A test run that dies must not leave servers behind.
-  const onExit = (): void => void running.kill('SIGKILL');
-  process.once('exit', onExit);
 
   return {
     url: `redis://127.0.0.1:${port}`,
@@ -87,7 +88,6 @@ export async function startRedis({ args = [] }: StartRedis = {}): Promise<RedisS
       return running.pid ?? 0;
     },
     async stop() {
-      process.removeListener('exit', onExit);
       await end(running);
       await rm(dir, { recursive: true, force: true });
     },
@@ -95,6 +95,7 @@ export async function startRedis({ args = [] }: StartRedis = {}): Promise<RedisS
     resume: () => void running.kill('SIGCONT'),
     async restart() {
       await end(running);
+      await mkdir(dir, { recursive: true });
       const again = await launch(port, dir, args);
       if (typeof again === 'string') throw new Error(again);
       running = again;

@@ -67,7 +67,11 @@ test.each([
   { minimum: '0.2.0', version: '1.0.0', ok: true },
   { minimum: '1.0.0', version: '0.99.99', ok: false },
 ])('a server that needs $minimum and a program $version: $ok', ({ minimum, version, ok }) => {
-  const check = (): void => checkMinimumVersion(minimum, version);
-  if (ok) expect(check).not.toThrow();
-  else expect(check).toThrow(/upgrade/);
+  let refusal = '';
+  try {
+    checkMinimumVersion(minimum, version);
+  } catch (error) {
+    refusal = String(error);
+  }
+  expect(refusal.includes('upgrade')).toBe(!ok);
 });

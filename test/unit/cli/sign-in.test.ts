@@ -61,9 +61,8 @@ describe('the loopback port', () => {
     { name: 'an error', query: { error: 'access_denied', error_description: '<script>x</script>', iss: issuer } },
     { name: 'no code', query: { iss: issuer } },
   ])('refuses $name', async ({ query }) => {
-    const refused = expect(answered).rejects.toMatchObject({ code: 'sign_in_refused' });
     const page = await visit({ ...query, state: 'right-state' });
-    await refused;
+    await expect(answered).rejects.toMatchObject({ code: 'sign_in_refused' });
     expect(page.status).toBe(400);
     expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
     expect(page.headers.get('cache-control')).toBe('no-store');

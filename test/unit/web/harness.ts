@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import supertest from 'supertest';
+import type { Account } from '../../../src/core/identity.ts';
 import type { AuditEvent } from '../../../src/core/audit-event.ts';
 import { AppError } from '../../../src/core/errors.ts';
 import type { Caller } from '../../../src/core/credential.ts';
@@ -19,12 +20,12 @@ import { createWeb, type Web } from '../../../src/web/web.ts';
 
 export const PUBLIC_URL = 'http://localhost:7444';
 
-export interface TestClock {
+interface TestClock {
   now(): number;
   advance(seconds: number): void;
 }
 
-export function testClock(): TestClock {
+function testClock(): TestClock {
   let time = Date.parse('2026-11-25T12:00:00Z');
   return {
     now: () => time,
@@ -103,7 +104,7 @@ export class TestProvider implements IdentityProvider {
 }
 
 /** The authorization server's side: a pending request per uid, known by a cookie of the browser that began it. */
-export class TestAuthorizations implements Authorizations {
+class TestAuthorizations implements Authorizations {
   readonly waiting = new Map<string, PendingAuthorization>();
   readonly granted: { readonly id: string; readonly account: string }[] = [];
   readonly refused: { readonly error: string; readonly description: string }[] = [];
@@ -142,7 +143,7 @@ const cluster = (name: string, allow: string): WebConfig['clusters'][number] => 
   impersonate: { groups: '*', extra: [] },
 });
 
-export function testConfig(change: Partial<WebConfig> = {}): WebConfig {
+function testConfig(change: Partial<WebConfig> = {}): WebConfig {
   return {
     publicUrl: PUBLIC_URL,
     clusters: [cluster('prod', '"corp:platform" in user.groups'), cluster('staging', 'true')],
@@ -167,7 +168,9 @@ export interface House {
   /** Tokens that the Bearer path takes, and whose they are. */
   readonly callers: Map<string, Caller>;
   readonly audit: { blocked: boolean };
-  /** The values of one annotation, event by event. */
+  /** The store does not answer renewals any more, and the lease runs out. */
+  lapse(): void;
+  /** The events of one name, in order. */
   named(event: string): readonly AuditEvent[];
 }
 
@@ -189,12 +192,12 @@ export async function closeHouses(): Promise<void> {
 export const annotation = (event: AuditEvent | undefined, name: string): string | undefined =>
   event?.annotations[`portcullis.dev/${name}`];
 
-async function startGate(store: Store, clock: TestClock, leased: boolean): Promise<Gate> {
+async function startGate(store: Store, clock: TestClock, stall: { ms: number }, leased: boolean): Promise<Gate> {
   const gate = createGate({
     log: store.log,
     stalenessSeconds: 2,
     replicaName: 'portcullis-0',
-    monotonic: () => performance.now(),
+    monotonic: () => performance.now() + stall.ms,
     clock,
     entryLifeSeconds: 600,
   });
@@ -208,7 +211,8 @@ async function startGate(store: Store, clock: TestClock, leased: boolean): Promi
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const clock = testClock();
   const store = createMemoryStore({ clock });
-  const gate = await startGate(store, clock, options.leased ?? true);
+  const stall = { ms: 0 };
+  const gate = await startGate(store, clock, stall, options.leased ?? true);
   const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab')];
   const authorizations = new TestAuthorizations();
   const events: AuditEvent[] = [];
@@ -236,7 +240,11 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const web = createWeb(options.change?.(deps) ?? deps);
   const named = (event: string): readonly AuditEvent[] => events.filter((one) => annotation(one, 'event') === event);
   const parts = { web, store, gate, clock, corp, lab, authorizations, events, logged, counted, callers, audit };
-  return { ...parts, named };
+  const lapse = (): void => {
+    store.log.renew = async () => new Promise(() => {});
+    stall.ms += 60_000;
+  };
+  return { ...parts, named, lapse };
 }
 
 export type Browser = ReturnType<typeof supertest.agent>;
@@ -277,3 +285,49 @@ export function pendingAt(house: House, uid: string, hint?: string): Browser {
   browser.jar.setCookie(`interaction=${uid}`, '127.0.0.1', '/');
   return browser;
 }
+
+/** Opens a kubectl session for one of the harness' people, or for another account under the same username. */
+export async function openSession(house: House, id: string, who: string, account?: Account): Promise<void> {
+  const person = people[who];
+  const { position } = house.gate;
+  if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
+  const now = Math.floor(house.clock.now() / 1000);
+  const opened = await house.store.sessions.open(
+    {
+      id,
+      account: account ?? `corp/${person.subject}`,
+      provider: 'corp',
+      subject: person.subject,
+      client: 'portcullis-cli',
+      identity: person.identity,
+      createdAt: now,
+      expiresAt: now + 3600,
+      idleSeconds: 3600,
+      address: '203.0.113.7',
+      userAgent: 'portcullis/0.1.0 (linux; x64)',
+      startedAt: position,
+    },
+    { refreshToken: 'canary-provider-token' },
+  );
+  if (!opened.ok) throw new Error(`the session was refused: ${opened.reason}`);
+}
+
+/** Somebody signed in, with what a change needs. */
+export interface AdminAt {
+  readonly house: House;
+  readonly browser: Browser;
+  readonly csrf: string;
+}
+
+export async function signedInAs(who: string): Promise<AdminAt> {
+  const house = await openHouse();
+  const browser = browserAt(house);
+  await signIn(browser, who);
+  return { house, browser, csrf: await csrfOf(browser) };
+}
+
+export const sessionsOf = (house: House): Promise<number> => house.store.sessions.count();
+
+/** The browser's cookies as a header. */
+export const cookiesOf = (browser: Browser): string =>
+  browser.jar.getCookies({ domain: '127.0.0.1', path: '/', secure: false, script: false }).toValueString();

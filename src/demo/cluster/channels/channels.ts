@@ -1,5 +1,6 @@
 /** The streams of an exec or attach, however they came over the wire. */
 import type { Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 
 import type { Status } from '../objects/status.ts';
 
@@ -17,8 +18,17 @@ export interface RemoteChannels {
   readonly stderr: Writable | undefined;
   /** Aborted when the other end has gone. */
   readonly closed: AbortSignal;
-  /** Sends the outcome on the error channel, lets everything queued out, and closes. */
-  finish(status: Status): void;
+  /** Lets out everything that is queued, then sends the outcome on the error channel, and closes. Never rejects. */
+  finish(status: Status): Promise<void>;
+}
+
+/**
+ * Ends the outputs and waits until all they held is on its way. A client stops reading at the outcome, so the outcome must
+ * come last. An output whose connection has gone counts as ended.
+ */
+export async function endOutputs(outputs: readonly (Writable | undefined)[]): Promise<void> {
+  const open = outputs.filter((output) => output !== undefined);
+  await Promise.allSettled(open.map((output) => finished(output.end(), { readable: false })));
 }
 
 const isTrue = (value: string | null): boolean => value !== null && value !== '0' && value.toLowerCase() !== 'false';

@@ -1,10 +1,10 @@
 /** Channels over SPDY/3.1: one stream each, told apart by the header `streamtype`. */
 import type { Duplex } from 'node:stream';
-import { finished } from 'node:stream/promises';
 
 import { acceptSpdy } from '../spdy/connection.ts';
 import type { SpdyConnection } from '../spdy/connection.ts';
 import type { SpdyStream } from '../spdy/stream.ts';
+import { endOutputs } from './channels.ts';
 import type { RemoteChannels, StreamOptions } from './channels.ts';
 
 /** The fifth version is the fourth over WebSocket; over SPDY the two are alike. */
@@ -61,20 +61,17 @@ export async function spdyChannels(
   const { connection, streams } = opened;
   streams.get('resize')?.resume();
 
-  const close = async (): Promise<void> => {
-    // A stream that the client resets is as good as finished.
-    const written = ['error', 'stdout', 'stderr'].flatMap((type) => streams.get(type) ?? []);
-    await Promise.allSettled(written.map((stream) => finished(stream.end(), { readable: false })));
-    connection.close();
-  };
   return {
     stdin: streams.get('stdin'),
     stdout: streams.get('stdout'),
     stderr: streams.get('stderr'),
     closed: closing.signal,
-    finish(status) {
-      streams.get('error')?.write(JSON.stringify(status));
-      void close();
+    async finish(status) {
+      await endOutputs([streams.get('stdout'), streams.get('stderr')]);
+      const error = streams.get('error');
+      error?.write(JSON.stringify(status));
+      await endOutputs([error]);
+      connection.close();
     },
   };
 }

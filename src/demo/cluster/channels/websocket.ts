@@ -6,6 +6,7 @@ import { PassThrough, Writable } from 'node:stream';
 
 import type { WebSocket } from 'ws';
 
+import { endOutputs } from './channels.ts';
 import type { RemoteChannels, StreamOptions } from './channels.ts';
 
 /** What this server speaks, best first. The fifth version lets a client end stdin alone. */
@@ -50,12 +51,15 @@ export function websocketChannels(socket: WebSocket, options: StreamOptions): Re
   // The API server's first message is an empty one, which tells the client that the streams stand.
   socket.send(message(options.stdout ? STDOUT : ERROR, Buffer.alloc(0)));
 
+  const stdout = options.stdout ? writer(socket, STDOUT) : undefined;
+  const stderr = options.stderr ? writer(socket, STDERR) : undefined;
   return {
     stdin,
-    stdout: options.stdout ? writer(socket, STDOUT) : undefined,
-    stderr: options.stderr ? writer(socket, STDERR) : undefined,
+    stdout,
+    stderr,
     closed: closing.signal,
-    finish(status) {
+    async finish(status) {
+      await endOutputs([stdout, stderr]);
       if (socket.readyState !== socket.OPEN) return;
       socket.resume();
       socket.send(message(ERROR, Buffer.from(JSON.stringify(status))), () => socket.close(NORMAL_CLOSURE));

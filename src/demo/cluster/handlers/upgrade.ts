@@ -16,6 +16,7 @@ import { badRequest, notFound, StatusError } from '../objects/status.ts';
 import { containerOf } from '../pods/containers.ts';
 import { attach, exec } from '../pods/exec.ts';
 import { forwardPorts, PORT_FORWARD_PROTOCOL } from '../pods/portforward.ts';
+import { PODS } from '../resources.ts';
 import type { ClusterParts } from './call.ts';
 import { admit, internal, isUpgradable, upgradeTarget } from './dispatch.ts';
 
@@ -101,6 +102,14 @@ export class Upgrades {
     return { pod, query: info.query, subresource: target.subresource };
   }
 
+  /** A pod's streams end with the pod. */
+  #endWithPod({ socket, pod }: Upgrade): void {
+    const stop = this.#parts.storage.subscribe(PODS, Number(this.#parts.storage.resourceVersion), (change) => {
+      if (change.type === 'DELETED' && change.object.metadata.uid === pod.metadata.uid) socket.destroy();
+    });
+    socket.once('close', stop);
+  }
+
   #switch(upgrade: Upgrade): void {
     const wanted = (upgrade.request.headers.upgrade ?? '').toLowerCase();
     const forward = upgrade.subresource === 'portforward';
@@ -109,6 +118,7 @@ export class Upgrades {
     if (!forward && !['stdin', 'stdout', 'stderr'].some((key) => upgrade.query.has(key))) {
       throw badRequest('you must specify at least 1 of stdin, stdout, stderr');
     }
+    this.#endWithPod(upgrade);
     if (wanted === 'websocket') this.#webSocket(upgrade, forward);
     else if (wanted === 'spdy/3.1') this.#spdy(upgrade, forward);
     else throw badRequest(`unable to upgrade: missing upgrade headers in request`);

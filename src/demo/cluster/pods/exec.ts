@@ -24,7 +24,7 @@ export interface Session {
 
 /** Waits while the reader is behind, but not for one that has gone. */
 async function write(stream: Writable | undefined, text: string | Buffer, closed: AbortSignal): Promise<void> {
-  if (stream === undefined || closed.aborted || stream.write(text)) return;
+  if (stream === undefined || stream.destroyed || closed.aborted || stream.write(text)) return;
   try {
     await once(stream, 'drain', { signal: closed });
   } catch {
@@ -54,24 +54,35 @@ function processOf(session: Session, channels: RemoteChannels): Process {
   };
 }
 
-const notExecutable = (program: string): Status => ({
+const failed = (why: string): Status => ({
   ...succeeded(),
   status: 'Failure',
   reason: 'InternalError',
-  message: `Internal error occurred: error executing command in container: exec: ${JSON.stringify(program)}: executable file not found in $PATH: unknown`,
+  message: `Internal error occurred: error executing command in container: ${why}`,
   code: 500,
 });
 
+async function outcome(session: Session, command: readonly string[], channels: RemoteChannels): Promise<Status> {
+  const program = command[0] ?? '';
+  if (!programExists(program)) {
+    return failed(`exec: ${JSON.stringify(program)}: executable file not found in $PATH: unknown`);
+  }
+  try {
+    return exited(await runCommand(command, processOf(session, channels)));
+  } catch {
+    // A script nested so deeply that the stack ran out, say. It must not take the cluster with it.
+    return failed('the demo shell gave up');
+  }
+}
+
 /** Runs the command and reports its exit code; never rejects. */
 export async function exec(session: Session, command: readonly string[], channels: RemoteChannels): Promise<void> {
-  const program = command[0] ?? '';
-  if (!programExists(program)) return channels.finish(notExecutable(program));
-  const code = await runCommand(command, processOf(session, channels));
-  channels.finish(exited(code));
+  await channels.finish(await outcome(session, command, channels));
 }
 
 /** Shows what the container's main process says from now on. It reads nothing, so what is typed is dropped. */
 export function attach(session: Session, channels: RemoteChannels): void {
+  if (channels.closed.aborted) return;
   const name = stringAt(session.container, 'name');
   const { first, lines } = logLines(session.pod, name, session.now());
   channels.stdin?.resume();

@@ -69,7 +69,8 @@ function valueOf(type: FieldType, value: number | Buffer): JsonValue {
 function entry(type: FieldType, bytes: Buffer): [string, JsonValue] {
   const parts = new Map([...fields(bytes)].map(({ number, value }) => [number, value]));
   const key = parts.get(1) ?? Buffer.alloc(0);
-  return [String(valueOf('string', key)), valueOf(type, parts.get(2) ?? Buffer.alloc(0))];
+  if (!Buffer.isBuffer(key)) throw broken();
+  return [key.toString('utf8'), valueOf(type, parts.get(2) ?? Buffer.alloc(0))];
 }
 
 /** Go writes what is unset as empty; in JSON it is left out. */

@@ -1,0 +1,46 @@
+# The server's image. Start it with a configuration file (PORTCULLIS_CONFIG, or `serve --config FILE`) or with the
+# environment of .env.example:
+#   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v …:/etc/portcullis:ro -e PORTCULLIS_CONFIG=… IMAGE
+# Nothing is written below the root. An audit file needs a volume that user 65532 may write to; the stdout sink needs none.
+
+ARG NODE_IMAGE=node:24-trixie-slim
+
+# --- Dependencies ------------------------------------------------------------------------------------------------------
+FROM ${NODE_IMAGE} AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+# Without the dev dependencies (Node among them: the image has its own) and without running any package's scripts.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+
+# --- Runtime -----------------------------------------------------------------------------------------------------------
+FROM ${NODE_IMAGE} AS runtime
+
+LABEL org.opencontainers.image.title="portcullis" \
+      org.opencontainers.image.description="A gate in front of Kubernetes: sign in with your own identity provider, act as yourself, be revoked in an instant." \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# A running gate installs nothing: whoever gets into it should find no package manager.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
+           /usr/local/bin/yarn /usr/local/bin/yarnpkg /opt/yarn*
+
+ENV NODE_ENV=production
+WORKDIR /app
+# Owned by root and read by the user below: the gate cannot rewrite itself.
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY package.json LICENSE ./
+COPY src ./src
+
+# Numeric, so that Kubernetes' `runAsNonRoot` can judge it without a passwd file.
+USER 65532:65532
+
+# api, web, ops
+EXPOSE 6443 8443 9090
+
+STOPSIGNAL SIGTERM
+
+# Against the ops listener's default port; Kubernetes does not look at this, its probes are in the chart.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:9090/readyz', { signal: AbortSignal.timeout(2500) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+
+ENTRYPOINT ["node", "src/main.ts"]
+CMD ["serve"]

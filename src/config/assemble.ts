@@ -1,0 +1,127 @@
+/**
+ * From parsed sections to the one frozen object that the rooms get.
+ */
+import type { AuditSinkConfig, ClusterConfig, Config, ProviderConfig, StoreConfig, TlsFiles } from './config.ts';
+import type { ParsedCluster, ParsedProvider, ParsedStore } from './schema.ts';
+import type { Sections } from './sections.ts';
+
+/** Makes a file's path absolute. */
+type Locate = (file: string) => string;
+
+type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
+
+export interface CompleteSections extends Complete<Omit<Sections, 'providers' | 'clusters'>> {
+  readonly providers: readonly ParsedProvider[];
+  readonly clusters: readonly ParsedCluster[];
+}
+
+/** @returns the sections where none is missing; undefined otherwise */
+export function completeSections(sections: Sections): CompleteSections | undefined {
+  const isWhole = (candidate: Sections): candidate is Sections & CompleteSections =>
+    Object.values(candidate).every((section) => section !== undefined) &&
+    [...candidate.providers, ...candidate.clusters].every((item) => item !== undefined);
+  return isWhole(sections) ? sections : undefined;
+}
+
+export function assemble(sections: CompleteSections, locate: Locate): Config {
+  const { listen, keys, store } = sections;
+  const config: Config = {
+    publicUrl: sections.publicUrl,
+    listen: {
+      api: {
+        address: listen.api.address,
+        certFile: locate(listen.api.certFile),
+        keyFile: locate(listen.api.keyFile),
+        publicUrl: listen.api.publicUrl,
+        ...optionalFile('publicCaFile', listen.api.publicCaFile, locate),
+      },
+      web: { address: listen.web.address, ...webTls(listen.web, locate) },
+      ops: { address: listen.ops.address },
+    },
+    store: storeConfig(store, locate),
+    keys: { signingDir: locate(keys.signingDir), sealingDir: locate(keys.sealingDir) },
+    providers: sections.providers.map((provider) => providerConfig(provider, locate)),
+    clusters: sections.clusters.map((cluster) => clusterConfig(cluster, listen.api.publicUrl, locate)),
+    admin: sections.admin,
+    sessions: sections.sessions,
+    revocation: sections.revocation,
+    audit: { sinks: sections.audit.sinks.map((sink) => sinkConfig(sink, locate)), onFailure: sections.audit.onFailure },
+    limits: sections.limits,
+    shutdown: sections.shutdown,
+    telemetry: sections.telemetry,
+  };
+  return deepFreeze(config);
+}
+
+/** The prefix is there even where nobody wrote it; an empty one must be written out. */
+export function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
+  const { clientSecretFile, caFile, usernamePrefix, groupsPrefix, groups, uid, ...rest } = provider;
+  return {
+    ...rest,
+    usernamePrefix: usernamePrefix ?? `${provider.name}:`,
+    groupsPrefix: groupsPrefix ?? `${provider.name}:`,
+    ...optionalFile('clientSecretFile', clientSecretFile, locate),
+    ...optionalFile('caFile', caFile, locate),
+    ...(groups === undefined ? {} : { groups }),
+    ...(uid === undefined ? {} : { uid }),
+  };
+}
+
+function clusterConfig(cluster: ParsedCluster, apiPublicUrl: string, locate: Locate): ClusterConfig {
+  const { caFile, tokenFile, publicUrl, ...rest } = cluster;
+  return {
+    ...rest,
+    publicUrl: publicUrl ?? defaultPublicUrl(cluster, apiPublicUrl),
+    tokenFile: locate(tokenFile),
+    ...optionalFile('caFile', caFile, locate),
+  };
+}
+
+/** The first host at the api listener's public port; a cluster without a host is chosen by its prefix. */
+function defaultPublicUrl(cluster: ParsedCluster, apiPublicUrl: string): string {
+  const { port } = new URL(apiPublicUrl);
+  const [host] = cluster.hosts;
+  if (host === undefined) return `${apiPublicUrl}/clusters/${cluster.name}`;
+  return `https://${host}${port === '' ? '' : `:${port}`}`;
+}
+
+function storeConfig({ redis }: ParsedStore, locate: Locate): StoreConfig {
+  if (redis === undefined) return { kind: 'memory' };
+  return {
+    kind: 'redis',
+    url: redis.url,
+    prefix: redis.prefix,
+    ...optionalFile('usernameFile', redis.usernameFile, locate),
+    ...optionalFile('passwordFile', redis.passwordFile, locate),
+    ...optionalFile('caFile', redis.caFile, locate),
+  };
+}
+
+const sinkConfig = (sink: AuditSinkConfig, locate: Locate): AuditSinkConfig =>
+  sink.type === 'file' ? { type: 'file', path: locate(sink.path) } : sink;
+
+function webTls(
+  web: { readonly certFile?: string | undefined; readonly keyFile?: string | undefined },
+  locate: Locate,
+): { readonly tls?: TlsFiles } {
+  if (web.certFile === undefined || web.keyFile === undefined) return {};
+  return { tls: { certFile: locate(web.certFile), keyFile: locate(web.keyFile) } };
+}
+
+function optionalFile<K extends string>(
+  key: K,
+  file: string | undefined,
+  locate: Locate,
+): { readonly [P in K]?: string } {
+  const located: { [P in K]?: string } = {};
+  if (file !== undefined) located[key] = locate(file);
+  return located;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

@@ -1,0 +1,46 @@
+/**
+ * A configuration before it is judged: plain data, and how to name a place in it to people.
+ */
+import type { ConfigFault } from './faults.ts';
+import { shown } from './faults.ts';
+
+export type Path = readonly (string | number)[];
+
+export interface SourceDocument {
+  readonly root: Readonly<Record<string, unknown>>;
+  /** Relative paths of files count from here. */
+  readonly baseDirectory: string;
+  /** The setting as its author wrote it: a path in the file with its line, or an environment variable. */
+  place(path: Path): { readonly path: string; readonly line?: number };
+}
+
+/** Collects faults; two about one place of one author's making are one. */
+export class FaultList {
+  readonly #faults = new Map<string, ConfigFault>();
+  readonly #document: SourceDocument;
+
+  constructor(document: SourceDocument) {
+    this.#document = document;
+  }
+
+  /** @param show whether what stands there may be shown as far as `shown` allows */
+  add(path: Path, expected: string, { show = true } = {}): void {
+    const place = this.#document.place(path);
+    if (this.#faults.has(place.path)) return;
+    const got = show ? shown(valueAt(this.#document.root, path), path.join('.')) : undefined;
+    this.#faults.set(place.path, { ...place, expected, ...(got === undefined ? {} : { got }) });
+  }
+
+  get all(): readonly ConfigFault[] {
+    return [...this.#faults.values()];
+  }
+}
+
+export function valueAt(root: unknown, path: Path): unknown {
+  let value = root;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = Reflect.get(value, step);
+  }
+  return value;
+}

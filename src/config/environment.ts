@@ -1,0 +1,135 @@
+/**
+ * The environment form: one provider, one cluster and Redis, for those who start without a file. It builds the same document
+ * that a file would, so that both are judged by the same rules.
+ */
+import { join } from 'node:path';
+import type { Path, SourceDocument } from './document.ts';
+import { nearest, pathText, type ConfigFault } from './faults.ts';
+import { isLoopback } from './values.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Names the file; not part of the environment form. */
+export const FILE_VARIABLE = 'PORTCULLIS_CONFIG';
+
+/** Each variable with the settings that it stands for. */
+const VARIABLES: Readonly<Record<string, readonly Path[]>> = {
+  PORTCULLIS_PUBLIC_URL: [['publicUrl']],
+  PORTCULLIS_API_PUBLIC_URL: [['listen', 'api', 'publicUrl']],
+  PORTCULLIS_REDIS_URL: [['store']],
+  PORTCULLIS_REDIS_PASSWORD_FILE: [['store', 'redis', 'passwordFile']],
+  PORTCULLIS_OIDC_ISSUER: [['providers', 0, 'issuer']],
+  PORTCULLIS_OIDC_CLIENT_ID: [['providers', 0, 'clientId']],
+  PORTCULLIS_OIDC_CLIENT_SECRET_FILE: [['providers', 0, 'clientSecretFile']],
+  PORTCULLIS_KUBE_SERVER: [['clusters', 0, 'server']],
+  PORTCULLIS_KUBE_CA_FILE: [['clusters', 0, 'caFile']],
+  PORTCULLIS_KUBE_TOKEN_FILE: [['clusters', 0, 'tokenFile']],
+  PORTCULLIS_TLS_CERT_FILE: [
+    ['listen', 'api', 'certFile'],
+    ['listen', 'web', 'certFile'],
+  ],
+  PORTCULLIS_TLS_KEY_FILE: [
+    ['listen', 'api', 'keyFile'],
+    ['listen', 'web', 'keyFile'],
+  ],
+  PORTCULLIS_KEYS_DIR: [['keys']],
+  PORTCULLIS_ADMIN_GROUPS: [['admin', 'groups']],
+};
+
+export const ENVIRONMENT_VARIABLES: readonly string[] = Object.keys(VARIABLES);
+
+/** Variables of the environment form that are set; an empty one is not. */
+export const setVariables = (env: Environment): readonly string[] =>
+  ENVIRONMENT_VARIABLES.filter((name) => valueOf(env, name) !== undefined);
+
+/**
+ * Variables that are nearly ours. Others under `PORTCULLIS_` are left alone: Kubernetes sets `PORTCULLIS_SERVICE_HOST` and the like
+ * in every pod beside a Service of that name.
+ */
+export function misspelt(env: Environment): readonly ConfigFault[] {
+  const known = [...ENVIRONMENT_VARIABLES, FILE_VARIABLE];
+  return Object.keys(env)
+    .filter((name) => name.startsWith('PORTCULLIS_') && !known.includes(name))
+    .flatMap((name) => {
+      const guess = nearest(
+        name.slice('PORTCULLIS_'.length),
+        known.map((each) => each.slice('PORTCULLIS_'.length)),
+      );
+      if (guess === undefined || !isNear(name, `PORTCULLIS_${guess}`)) return [];
+      return [{ path: name, expected: `no such variable; did you mean PORTCULLIS_${guess}?` }];
+    });
+}
+
+/** Only slips of the pen: the lengths are nearly the same. */
+const isNear = (name: string, known: string): boolean =>
+  known.length > 'PORTCULLIS_'.length + 6 && Math.abs(name.length - known.length) <= 2;
+
+/** @param workingDirectory from where relative paths count */
+export function environmentDocument(env: Environment, workingDirectory: string): SourceDocument {
+  const get = (name: string): string | undefined => valueOf(env, name);
+  const tls = { certFile: get('PORTCULLIS_TLS_CERT_FILE'), keyFile: get('PORTCULLIS_TLS_KEY_FILE') };
+  const apiUrl = get('PORTCULLIS_API_PUBLIC_URL');
+  const keysDirectory = get('PORTCULLIS_KEYS_DIR');
+  const adminGroups = get('PORTCULLIS_ADMIN_GROUPS');
+  const publicUrl = get('PORTCULLIS_PUBLIC_URL');
+  return {
+    root: {
+      publicUrl,
+      listen: {
+        api: { ...tls, publicUrl: apiUrl },
+        // http is for a loopback host only, where the page is not behind TLS at all.
+        web: publicUrl?.startsWith('http://') === true ? { tls: 'off' } : tls,
+      },
+      store: storeOf(get('PORTCULLIS_REDIS_URL'), get('PORTCULLIS_REDIS_PASSWORD_FILE')),
+      keys:
+        keysDirectory === undefined
+          ? undefined
+          : { signingDir: join(keysDirectory, 'signing'), sealingDir: join(keysDirectory, 'sealing') },
+      providers: [
+        {
+          name: 'oidc',
+          issuer: get('PORTCULLIS_OIDC_ISSUER'),
+          clientId: get('PORTCULLIS_OIDC_CLIENT_ID'),
+          clientSecretFile: get('PORTCULLIS_OIDC_CLIENT_SECRET_FILE'),
+          groups: 'claims.groups',
+        },
+      ],
+      clusters: [
+        {
+          name: 'default',
+          hosts: hostsOf(apiUrl),
+          server: get('PORTCULLIS_KUBE_SERVER'),
+          caFile: get('PORTCULLIS_KUBE_CA_FILE'),
+          tokenFile: get('PORTCULLIS_KUBE_TOKEN_FILE'),
+          impersonate: { groups: '*' },
+        },
+      ],
+      admin: { groups: adminGroups?.split(',').map((group) => group.trim()) },
+    },
+    baseDirectory: workingDirectory,
+    place: (path) => ({ path: variableOf(path) ?? pathText(path) }),
+  };
+}
+
+function storeOf(url: string | undefined, passwordFile: string | undefined): unknown {
+  if (url === undefined) return undefined;
+  return url === 'memory' ? { memory: {} } : { redis: { url, passwordFile } };
+}
+
+/** The one cluster answers at the api listener's own public host. */
+function hostsOf(apiUrl: string | undefined): readonly string[] {
+  if (apiUrl === undefined || !URL.canParse(apiUrl)) return [];
+  const { hostname } = new URL(apiUrl);
+  return hostname.startsWith('[') && isLoopback(hostname) ? [] : [hostname];
+}
+
+function variableOf(path: Path): string | undefined {
+  const stands = (of: Path): boolean => of.every((step, index) => path[index] === step);
+  const all = Object.entries(VARIABLES).flatMap(([name, paths]) => paths.map((of) => ({ name, of })));
+  return all.filter(({ of }) => stands(of)).toSorted((a, b) => b.of.length - a.of.length)[0]?.name;
+}
+
+function valueOf(env: Environment, name: string): string | undefined {
+  const value = env[name];
+  return value === undefined || value === '' ? undefined : value;
+}

@@ -1,0 +1,64 @@
+/**
+ * Makes the first keys of an installation.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
+import { AppError } from '../core/errors.ts';
+
+export interface GenerateKeysOptions {
+  readonly signingDir: string;
+  readonly sealingDir: string;
+  /** Epoch seconds; stands in the keys as `iat`. */
+  readonly now?: number;
+}
+
+/**
+ * Writes one signing and one sealing key, each 0600 in a directory of 0700.
+ * @returns the files
+ * @throws AppError `conflict` where keys exist already: they are never replaced, and nothing is written then
+ */
+export async function generateKeys(options: GenerateKeysOptions): Promise<readonly string[]> {
+  const { signingDir, sealingDir, now = Math.floor(Date.now() / 1000) } = options;
+  const occupied: string[] = [];
+  for (const directory of [signingDir, sealingDir]) {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    if ((await readdir(directory)).some((name) => name.endsWith('.json'))) occupied.push(directory);
+  }
+  if (occupied.length > 0) {
+    throw new AppError('conflict', `Keys exist already in ${occupied.join(' and ')}, and are not replaced.`, {
+      reason: 'keys_exist',
+    });
+  }
+  return [await writeKey(signingDir, await signingKey(now)), await writeKey(sealingDir, sealingKey(now))];
+}
+
+type NamedJwk = JWK & { readonly kid: string; readonly iat: number };
+
+async function signingKey(iat: number): Promise<NamedJwk> {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+  const jwk = await exportJWK(privateKey);
+  return { ...jwk, alg: 'ES256', use: 'sig', kid: await calculateJwkThumbprint(jwk), iat };
+}
+
+const sealingKey = (iat: number): NamedJwk => ({
+  kty: 'oct',
+  k: randomBytes(32).toString('base64url'),
+  alg: 'A256GCM',
+  // Not a thumbprint: a hash of a secret does not belong into every sealed payload's header.
+  kid: randomBytes(12).toString('base64url'),
+  iat,
+});
+
+async function writeKey(directory: string, jwk: NamedJwk): Promise<string> {
+  const file = join(directory, `${jwk.kid}.json`);
+  const handle = await open(file, 'wx', 0o600);
+  try {
+    await handle.writeFile(`${JSON.stringify(jwk, undefined, 2)}\n`);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return file;
+}

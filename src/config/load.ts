@@ -1,0 +1,74 @@
+/**
+ * Reads the configuration, from a file or from the environment, never from both.
+ */
+import { resolve } from 'node:path';
+import { no, ok, type Result } from '../core/result.ts';
+import { assemble, completeSections } from './assemble.ts';
+import type { Config } from './config.ts';
+import { FaultList, type SourceDocument } from './document.ts';
+import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
+import type { ConfigFault } from './faults.ts';
+import { checkNamedFiles } from './named-files.ts';
+import { parseSections } from './sections.ts';
+import { checkSemantics } from './semantics.ts';
+import { warningsOf } from './warnings.ts';
+import { readYamlFile } from './yaml-file.ts';
+
+export { formatFaults, type ConfigFault } from './faults.ts';
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Sentences to log at each start. */
+  readonly warnings: readonly string[];
+}
+
+export interface LoadOptions {
+  /** `--config FILE`. */
+  readonly file?: string;
+  readonly env: Environment;
+  /** From where relative paths of the environment form count; those of a file count from the file's own directory. */
+  readonly workingDirectory?: string;
+}
+
+/** @returns the configuration, frozen, or every fault that it has */
+export async function loadConfig(options: LoadOptions): Promise<Result<LoadedConfig, readonly ConfigFault[]>> {
+  const source = await sourceOf(options);
+  if (!source.ok) return source;
+  const document = source.value;
+  const faults = new FaultList(document);
+  const locate = (file: string): string => resolve(document.baseDirectory, file);
+
+  const sections = parseSections(document, faults);
+  checkSemantics(sections, faults);
+  await checkNamedFiles(sections, locate, faults);
+
+  const complete = completeSections(sections);
+  if (faults.all.length > 0 || complete === undefined) return no(faults.all);
+  const config = assemble(complete, locate);
+  return ok({ config, warnings: warningsOf(config) });
+}
+
+async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, readonly ConfigFault[]>> {
+  const { env, workingDirectory = '.' } = options;
+  const set = setVariables(env);
+  const named = env[FILE_VARIABLE] === '' ? undefined : env[FILE_VARIABLE];
+  const file = options.file ?? named;
+  const slips = misspelt(env);
+  if (file === undefined) {
+    if (slips.length > 0) return no(slips);
+    return set.length === 0 ? no([NOTHING]) : ok(environmentDocument(env, resolve(workingDirectory)));
+  }
+  // A variable that overrode the file, or a file that overrode a variable, would be found out at the worst moment.
+  const clashes: ConfigFault[] = set.map((path) => ({ path, expected: `not to be set, because ${file} is used` }));
+  if (options.file !== undefined && named !== undefined && resolve(named) !== resolve(options.file)) {
+    clashes.push({ path: FILE_VARIABLE, expected: `not to be set, because --config names ${options.file}` });
+  }
+  const document = await readYamlFile(file);
+  if (document.ok && clashes.length + slips.length === 0) return document;
+  return no([...clashes, ...slips, ...(document.ok ? [] : document.reason)]);
+}
+
+const NOTHING: ConfigFault = {
+  path: '',
+  expected: `a configuration: --config FILE, ${FILE_VARIABLE}, or PORTCULLIS_PUBLIC_URL and what .env.example names beside it`,
+};

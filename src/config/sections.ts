@@ -1,0 +1,66 @@
+/**
+ * From a document to its sections, each parsed by itself: `undefined` where a section has a fault, which is on the list then.
+ */
+import type * as z from 'zod';
+import type { FaultList, Path, SourceDocument } from './document.ts';
+import * as schema from './schema.ts';
+import { origin } from './values.ts';
+
+export type Sections = ReturnType<typeof parseSections>;
+
+export function parseSections(document: SourceDocument, faults: FaultList) {
+  const { root } = document;
+  for (const key of Object.keys(root)) {
+    if (schema.TOP_LEVEL.some((known) => known === key)) continue;
+    faults.add([key], schema.explainUnknown(key, schema.TOP_LEVEL, schema.TOP_LEVEL_LATER), { show: false });
+  }
+  const section = <T extends z.ZodType>(key: string, type: T): z.output<T> | undefined =>
+    parse(type, root[key], [key], faults);
+  return {
+    publicUrl: section('publicUrl', origin),
+    listen: section('listen', schema.listen),
+    store: section('store', schema.store),
+    keys: section('keys', schema.keys),
+    providers: items(root, 'providers', schema.provider, faults),
+    clusters: items(root, 'clusters', schema.cluster, faults),
+    admin: section('admin', schema.admin),
+    sessions: section('sessions', schema.sessions),
+    revocation: section('revocation', schema.revocation),
+    audit: section('audit', schema.audit),
+    limits: section('limits', schema.limits),
+    shutdown: section('shutdown', schema.shutdown),
+    telemetry: section('telemetry', schema.telemetry),
+  };
+}
+
+function items<T extends z.ZodType>(
+  root: SourceDocument['root'],
+  key: string,
+  type: T,
+  faults: FaultList,
+): readonly (z.output<T> | undefined)[] {
+  const list = root[key];
+  if (!Array.isArray(list) || list.length === 0) {
+    faults.add([key], `a list of at least one of the ${key}`);
+    return [];
+  }
+  return list.map((item: unknown, index) => parse(type, item, [key, index], faults));
+}
+
+function parse<T extends z.ZodType>(type: T, value: unknown, base: Path, faults: FaultList): z.output<T> | undefined {
+  const outcome = type.safeParse(value);
+  if (outcome.success) return outcome.data;
+  for (const issue of outcome.error.issues) {
+    const path = [...base, ...issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step))];
+    if (issue.code === 'unrecognized_keys') {
+      const words = issue.message.split('\n');
+      // The value of a key that does not exist is not shown: it may be a secret written in place of a file's name.
+      issue.keys.forEach((key, index) =>
+        faults.add([...path, key], words[index] ?? 'no such setting', { show: false }),
+      );
+    } else {
+      faults.add(path, issue.message);
+    }
+  }
+  return undefined;
+}

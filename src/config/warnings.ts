@@ -1,0 +1,71 @@
+/**
+ * Settings that are allowed and deserve a sentence at each start (DESIGN 6: "say so loudly").
+ */
+import { compileMapping } from '../core/claims.ts';
+import type { Config, ProviderConfig } from './config.ts';
+import { isLoopback } from './values.ts';
+
+/** @returns one sentence each */
+export function warningsOf(config: Config): readonly string[] {
+  return [
+    ...config.providers.flatMap(providerWarnings),
+    ...prefixWarnings(config.providers),
+    ...extraWarnings(config),
+    ...storeWarnings(config),
+    ...(config.admin.groups.length === 0
+      ? ['admin.groups is empty: nobody can revoke a session from the outside.']
+      : []),
+  ];
+}
+
+function providerWarnings(provider: ProviderConfig, index: number): readonly string[] {
+  const place = `providers[${index}]`;
+  const warnings: string[] = [];
+  if (provider.usernamePrefix === '') {
+    warnings.push(`${place}.usernamePrefix is empty: whoever ${provider.name} names alice is the cluster's own alice.`);
+  }
+  if (provider.groupsPrefix === '') {
+    warnings.push(`${place}.groupsPrefix is empty: ${provider.name} decides who is in the cluster's own groups.`);
+  }
+  // Compiled with `claim`, so that what the expression reads shows whatever the setting says.
+  const mapping = compileMapping({ ...provider, emailVerified: 'claim' });
+  if (provider.emailVerified === 'trusted' && mapping.ok && mapping.value.needsVerifiedEmail) {
+    warnings.push(
+      `${place}.emailVerified is trusted: an address that ${provider.name} has not verified becomes a username.`,
+    );
+  }
+  return warnings;
+}
+
+/** Two providers whose prefixes begin alike can each make the other's names. */
+function prefixWarnings(providers: readonly ProviderConfig[]): readonly string[] {
+  return providers.flatMap((provider, index) =>
+    providers.slice(0, index).flatMap((other) => {
+      const alike = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);
+      const clash =
+        alike(provider.usernamePrefix, other.usernamePrefix) || alike(provider.groupsPrefix, other.groupsPrefix);
+      return clash
+        ? [
+            `The prefixes of ${other.name} and ${provider.name} begin alike: people of one can have the names of the other.`,
+          ]
+        : [];
+    }),
+  );
+}
+
+function extraWarnings({ providers, clusters }: Config): readonly string[] {
+  const keys = new Set(providers.flatMap(({ extra }) => Object.keys(extra)));
+  return clusters.flatMap(({ name, impersonate }) =>
+    [...keys]
+      .filter((key) => !impersonate.extra.includes(key))
+      .map((key) => `The cluster ${name} does not get the extra key ${key}: it is not in its impersonate.extra.`),
+  );
+}
+
+function storeWarnings({ store }: Config): readonly string[] {
+  if (store.kind === 'memory')
+    return ['store.memory is for one replica, and everybody signs in again after a restart.'];
+  const url = new URL(store.url);
+  const plain = url.protocol === 'redis:' && !isLoopback(url.hostname);
+  return plain ? ['store.redis.url is not rediss: what is sealed and hashed there travels in the clear.'] : [];
+}

@@ -1,0 +1,374 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:tls';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { AppError } from '../../src/core/errors.ts';
+import {
+  ALICE,
+  call,
+  HOST,
+  mint,
+  open,
+  pairsOf,
+  rawConnection,
+  signIn,
+  startPlane,
+  until,
+} from '../support/data-plane.ts';
+import type { Person, TestPlane } from '../support/data-plane.ts';
+import { answerJson } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const LIST = { kind: 'PodList', apiVersion: 'v1', items: [] };
+
+describe('a request through the gate', () => {
+  let plane: TestPlane;
+  let alice: Person;
+  beforeAll(async () => {
+    plane = await startPlane({ timing: { answerMs: 1_000, connectMs: 2_000 } });
+    alice = await signIn(plane);
+  });
+  afterEach(async () => {
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    plane.upstream.answer = answerJson(LIST);
+    plane.upstream.clear();
+    plane.audited.length = 0;
+    plane.counted.requests.length = 0;
+  });
+  afterAll(() => plane.close());
+
+  const audited = async (count: number): Promise<void> => {
+    await until(() => plane.audited.length >= count, 'the audit line');
+    expect(plane.audited).toHaveLength(count);
+  };
+
+  it('arrives with the headers of the allow-list, the person, and nothing else', async () => {
+    const answered = await call(plane, alice, `${PODS}?limit=5`, {
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'kubectl/v1.32',
+        'x-remote-user': 'root',
+        'x-remote-group': 'system:masters',
+        cookie: 'a=b',
+        'x-forwarded-for': '10.0.0.1',
+        'audit-id': 'mine',
+        'x-anything': 'else',
+      },
+    });
+    expect(answered.status).toBe(200);
+    const [event] = plane.audited;
+    expect(pairsOf(plane.upstream.requests[0]?.rawHeaders)).toEqual([
+      ['host', plane.upstream.server.replace('https://', '')],
+      ['connection', 'keep-alive'],
+      ['accept', 'application/json'],
+      ['user-agent', 'kubectl/v1.32'],
+      ['Authorization', 'Bearer upstream-token'],
+      ['Impersonate-User', ALICE.username],
+      ['Impersonate-Uid', ALICE.uid],
+      ['Impersonate-Group', 'corp:developers'],
+      ['Impersonate-Group', 'corp:on-call, nights'],
+      ['Impersonate-Extra-portcullis.dev%2Fsession', alice.session.id],
+      ['Audit-ID', event?.auditID],
+      ['X-Forwarded-For', '127.0.0.1'],
+    ]);
+    expect(answered.headers['audit-id']).toBe(event?.auditID);
+    expect(plane.upstream.requests[0]?.url).toBe(`${PODS}?limit=5`);
+  });
+
+  it('keeps group lines apart on the wire, over HTTP/1.1 although the API server offers h2', async () => {
+    const fresh = await startPlane();
+    const person = await signIn(fresh, { identity: { ...ALICE, groups: ['a', 'b,c', 'grüppe'] } });
+    await call(fresh, person, PODS);
+    const bytes = fresh.upstream.connections[0]?.received() ?? '';
+    expect(bytes).toContain('GET /api/v1/namespaces/default/pods HTTP/1.1\r\n');
+    const groups = [...bytes.matchAll(/^Impersonate-Group: (.*)\r$/gm)].map(([, group = '']) => group);
+    expect(groups.map((group) => Buffer.from(group, 'latin1').toString())).toEqual(['a', 'b,c', 'grüppe']);
+    await fresh.close();
+  });
+
+  it('impersonates only the groups that the cluster may impersonate', async () => {
+    const limited = await startPlane({ cluster: { impersonate: { groups: ['corp:developers'], extra: [] } } });
+    await call(limited, await signIn(limited), PODS);
+    const headers = limited.upstream.requests[0]?.rawHeaders ?? [];
+    expect(headers.filter((_, i) => headers[i - 1] === 'Impersonate-Group')).toEqual(['corp:developers']);
+    await limited.close();
+  });
+
+  it('is recorded in one line that names person, session, provider, cluster and source', async () => {
+    await call(plane, alice, `${PODS}/web-1`, { headers: { 'user-agent': 'kubectl/v1.32' } });
+    await audited(1);
+    expect(plane.audited[0]).toMatchObject({
+      stage: 'ResponseComplete',
+      verb: 'get',
+      user: { username: ALICE.username, groups: ALICE.groups },
+      objectRef: { resource: 'pods', namespace: 'default', name: 'web-1' },
+      responseStatus: { code: 200 },
+      sourceIPs: ['127.0.0.1'],
+      userAgent: 'kubectl/v1.32',
+      annotations: {
+        'portcullis.dev/cluster': 'prod',
+        'portcullis.dev/session': alice.session.id,
+        'portcullis.dev/provider': 'corp',
+      },
+    });
+    expect(plane.counted.requests).toMatchObject([{ cluster: 'prod', verb: 'get', code: 200 }]);
+    expect(JSON.stringify(plane.audited)).not.toContain(alice.token);
+  });
+
+  it('carries a body up and back unchanged, in both framings', async () => {
+    plane.upstream.answer = (req, res) => {
+      void (async () => {
+        let body = '';
+        for await (const chunk of req as AsyncIterable<Buffer>) body += chunk.toString();
+        res.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify({ body }));
+      })();
+    };
+    const body = 'x'.repeat(300_000);
+    const sized = await call(plane, alice, PODS, {
+      method: 'POST',
+      body,
+      headers: { 'content-length': String(body.length) },
+    });
+    expect(sized).toMatchObject({ status: 201, text: JSON.stringify({ body }) });
+    const chunked = open(plane, alice, PODS, { method: 'PATCH', headers: { 'transfer-encoding': 'chunked' } });
+    chunked.write('one ');
+    chunked.end('two');
+    const [res] = (await once(chunked, 'response')) as [IncomingMessage];
+    expect(res.statusCode).toBe(201);
+    res.resume();
+    const empty = await call(plane, alice, PODS, { method: 'POST', headers: { 'content-length': '0' } });
+    expect(empty.text).toBe('{"body":""}');
+  });
+
+  it('drops cookies and adds a sandbox below a proxy subresource', async () => {
+    plane.upstream.answer = answerJson(LIST, { 'set-cookie': ['a=1', 'b=2'], 'x-app': 'yes' });
+    const plain = await call(plane, alice, PODS);
+    expect(plain.headers).not.toHaveProperty('set-cookie');
+    const proxied = await call(plane, alice, `${PODS}/web-1/proxy/index.html`);
+    expect(proxied.headers).toMatchObject({ 'content-security-policy': 'sandbox', 'x-app': 'yes' });
+    expect(proxied.headers).not.toHaveProperty('set-cookie');
+  });
+
+  it.each([
+    ['/api/v1/pods?continue=2', '/api/v1/pods?continue=2'],
+    ['pods/', '/api/v1/namespaces/default/pods/'],
+    ['SERVER/version', '/version'],
+  ])('relays a redirect to %s', async (location, seen) => {
+    const to = location.replace('SERVER', plane.upstream.server);
+    plane.upstream.answer = answerJson({}, { location: to }, 307);
+    const answered = await call(plane, alice, PODS);
+    expect([answered.status, answered.headers.location]).toEqual([307, seen]);
+    expect(plane.upstream.requests).toHaveLength(1);
+  });
+
+  it.each(['https://evil.test/', '//evil.test/', 'http://127.0.0.1/', 'javascript:alert(1)', String.raw`/\evil.test/`])(
+    'does not relay a redirect to %s',
+    async (location) => {
+      plane.upstream.answer = answerJson({}, { location }, 302);
+      const answered = await call(plane, alice, PODS);
+      expect(answered.status).toBe(502);
+      expect(answered.headers.location).toBeUndefined();
+    },
+  );
+
+  it('puts the prefix back in front of a redirect where a path chose the cluster', async () => {
+    const fresh = await startPlane({ cluster: { hosts: ['other.test'] } });
+    fresh.upstream.answer = answerJson({}, { location: '/version' }, 302);
+    const person = await signIn(fresh);
+    const answered = await call(fresh, person, '/clusters/prod/api', { host: '127.0.0.1' });
+    expect([answered.status, answered.headers.location]).toEqual([302, '/clusters/prod/version']);
+    expect(fresh.upstream.requests[0]?.url).toBe('/api');
+    await fresh.close();
+  });
+
+  it('refuses --as in words, and never drops it in silence', async () => {
+    for (const name of ['Impersonate-User', 'impersonate-group', 'Impersonate_Extra-x']) {
+      const answered = await call(plane, alice, PODS, { headers: { [name]: 'root' } });
+      expect(answered.status).toBe(403);
+      expect(answered.json()).toMatchObject({ kind: 'Status', reason: 'Forbidden', code: 403 });
+      expect(answered.json().message).toContain('--as');
+    }
+    expect(plane.upstream.requests).toEqual([]);
+    await audited(3);
+    expect(plane.audited[0]).toMatchObject({
+      user: { username: ALICE.username },
+      annotations: { 'portcullis.dev/reason': 'impersonation_refused' },
+    });
+  });
+
+  it('warns in the last ten minutes of a session, and not before', async () => {
+    expect((await call(plane, alice, PODS)).headers).not.toHaveProperty('warning');
+    const soon = await signIn(plane, { sessionLife: 400 });
+    expect((await call(plane, soon, PODS)).headers['warning']).toBe(
+      '299 - "your session ends in 6 min; run `portcullis login --server https://portcullis.test`"',
+    );
+  });
+
+  it('answers an unknown cluster host with 404, and two hosts with 400', async () => {
+    const answered = await call(plane, alice, PODS, { host: 'elsewhere.test' });
+    expect(answered.json()).toMatchObject({ kind: 'Status', code: 404, reason: 'NotFound' });
+    expect(plane.upstream.requests).toEqual([]);
+    await audited(1);
+    expect(plane.audited[0]).toMatchObject({ user: {}, annotations: { 'portcullis.dev/reason': 'cluster_unknown' } });
+  });
+
+  it('answers 502 when the API server is away, and 504 when it does not answer in time', async () => {
+    plane.upstream.answer = () => undefined;
+    const late = await call(plane, alice, PODS);
+    expect(late.json()).toMatchObject({ code: 504, reason: 'Timeout' });
+    expect(late.headers).not.toHaveProperty('retry-after');
+    const gone = await startPlane();
+    await gone.upstream.close();
+    const answered = await call(gone, await signIn(gone), PODS);
+    expect(answered.json()).toMatchObject({ kind: 'Status', code: 502 });
+    expect(gone.counted.upstreamErrors).toEqual(['connect']);
+    await gone.listener.close();
+    await gone.gate.stop();
+  });
+
+  it('verifies the API server: another certificate is no API server', async () => {
+    const stranger = await startPlane({ cluster: { ca: plane.ca } });
+    const answered = await call(stranger, await signIn(stranger), PODS);
+    expect(answered.status).toBe(502);
+    expect(stranger.counted.upstreamErrors).toEqual(['tls']);
+    expect(stranger.upstream.requests).toEqual([]);
+    await stranger.close();
+  });
+
+  it('repeats a GET once when the connection was lost before any byte came back, and never a POST', async () => {
+    let tries = 0;
+    plane.upstream.answer = (req, res) => {
+      tries += 1;
+      if (tries === 1) req.socket.destroy();
+      else answerJson(LIST)(req, res);
+    };
+    expect((await call(plane, alice, PODS)).status).toBe(200);
+    expect(tries).toBe(2);
+    tries = 0;
+    plane.upstream.answer = (req) => {
+      tries += 1;
+      req.socket.destroy();
+    };
+    expect((await call(plane, alice, PODS)).status).toBe(502);
+    expect(tries).toBe(2);
+    expect((await call(plane, alice, PODS, { method: 'POST', body: '{}' })).status).toBe(502);
+    expect(tries).toBe(3);
+  });
+
+  it('does not let half an answer look like a whole one', async () => {
+    plane.upstream.answer = (req, res) => {
+      res.writeHead(200, { 'content-type': 'application/json' });
+      res.write('{"items":[');
+      setImmediate(() => req.socket.destroy());
+    };
+    await expect(call(plane, alice, PODS)).rejects.toThrow(/aborted|ECONNRESET/);
+  });
+
+  it('gives up at the API server when the client goes away', async () => {
+    plane.upstream.answer = (_req, res) =>
+      void res.writeHead(200, { 'content-type': 'application/json' }).write('{"a":1}\n');
+    const req = open(plane, alice, `${PODS}?watch=1`);
+    req.on('error', () => undefined);
+    req.end();
+    await once(req, 'response');
+    await until(() => plane.counted.streams === 1, 'an open stream');
+    req.destroy();
+    expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
+    await audited(2);
+    expect(plane.audited.map(({ stage }) => stage)).toEqual(['ResponseStarted', 'ResponseComplete']);
+    expect(plane.audited[1]?.annotations).toMatchObject({ 'portcullis.dev/bytes-out': '8' });
+    await until(() => plane.gate.inFlight === 0 && plane.counted.streams === 0, 'nothing in flight');
+  });
+
+  it('takes no more from the API server than a slow client takes', async () => {
+    let sent = 0;
+    plane.upstream.answer = (_req, res) => {
+      res.writeHead(200, { 'content-type': 'application/octet-stream' });
+      const chunk = Buffer.alloc(65_536);
+      const pump = (): void => {
+        while (sent < 64 * 1024 * 1024) {
+          sent += chunk.length;
+          if (!res.write(chunk)) return void res.once('drain', pump);
+        }
+        res.end();
+      };
+      pump();
+    };
+    const req = open(plane, alice, `${PODS}/web-1/log`);
+    req.on('error', () => undefined);
+    req.end();
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    res.pause();
+    let before = -1;
+    await until(() => {
+      const still = before === sent;
+      before = sent;
+      return still && sent > 0;
+    }, 'a standstill');
+    const standing = sent;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(sent).toBe(standing);
+    expect(standing).toBeLessThan(32 * 1024 * 1024);
+    req.destroy();
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  });
+
+  it('is refused with 503 and sent elsewhere while the record cannot be written', async () => {
+    const blocked = await startPlane({ auditBlocked: () => true });
+    const answered = await call(blocked, await signIn(blocked), PODS);
+    expect(answered.json()).toMatchObject({ code: 503, reason: 'ServiceUnavailable' });
+    expect(answered.headers).toMatchObject({ 'retry-after': '1', connection: 'close' });
+    expect(blocked.upstream.requests).toEqual([]);
+    await blocked.close();
+  });
+
+  it('is refused when the upstream token cannot be had, and when the person has no name', async () => {
+    const tokenless = await startPlane({
+      cluster: {
+        token: () => {
+          throw new AppError('upstream_unavailable', 'no token');
+        },
+      },
+    });
+    expect((await call(tokenless, await signIn(tokenless), PODS)).status).toBe(502);
+    await tokenless.close();
+    const nobody = await signIn(plane, { identity: { ...ALICE, username: '' } });
+    expect((await call(plane, nobody, PODS)).status).toBe(500);
+    expect(plane.upstream.requests).toEqual([]);
+  });
+
+  it('hands every path under /-/ to the machine handler, without a token', async () => {
+    expect((await call(plane, alice, '/-/oauth/token', { token: null })).status).toBe(204);
+    expect((await call(plane, alice, '/-x', { token: null })).status).toBe(401);
+  });
+
+  it('does not resume a TLS session, so that each connection proves its key', async () => {
+    const first = await rawConnection(plane, alice.certificate);
+    const session = once(first.socket, 'session');
+    first.socket.write(`GET /version HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`);
+    const [ticket] = (await session) as [Buffer];
+    first.socket.destroy();
+    const second = connect({ host: '127.0.0.1', port: plane.port, servername: HOST, ca: plane.ca, session: ticket });
+    await once(second, 'secureConnect');
+    expect(second.isSessionReused()).toBe(false);
+    second.write(`GET /version HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`);
+    const [answer] = (await once(second, 'data')) as [Buffer];
+    expect(answer.toString()).toContain('401 Unauthorized');
+    second.destroy();
+  });
+
+  it('speaks TLS 1.3 and nothing older', async () => {
+    const old = connect({ host: '127.0.0.1', port: plane.port, servername: HOST, ca: plane.ca, maxVersion: 'TLSv1.2' });
+    await expect(once(old, 'secureConnect')).rejects.toThrow(/alert|protocol/i);
+  });
+
+  it('sees a refreshed identity at once', async () => {
+    const bob = await signIn(plane, { subject: 'bob' });
+    await call(plane, bob, PODS);
+    await plane.store.sessions.update(bob.session.id, { identity: { ...ALICE, username: 'corp:robert' }, secret: {} });
+    const again = await mint(plane, { ...bob, id: bob.session.id });
+    await until(() => plane.gate.position?.number === again.session.version - 1, 'the entry');
+    await call(plane, bob, PODS);
+    expect(plane.upstream.requests.at(-1)?.rawHeaders).toContain('corp:robert');
+  });
+});

@@ -1,0 +1,348 @@
+/** The data plane as it stands in production, with the memory store and a recording upstream: for tests of rooms proxy and revocation. */
+import { createHash, randomUUID, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { request } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import type { CryptoKey, JWTPayload } from 'jose';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { clusterAudience, PLUGIN_CLIENT_ID } from '../../src/core/core.ts';
+import type { Identity } from '../../src/core/identity.ts';
+import { createApiListener, createAuthenticator } from '../../src/proxy/proxy.ts';
+import type { ApiListener, ApiListenerDeps, Authenticate, ProxyTiming } from '../../src/proxy/proxy.ts';
+import { createGate } from '../../src/revocation/gate.ts';
+import type { Gate } from '../../src/revocation/revocation.ts';
+import { createMemoryStore } from '../../src/store/memory/memory.ts';
+import type { RevocationLog, SessionRecord, Store } from '../../src/store/store.ts';
+import { makeCertificate, startUpstream } from './upstream.ts';
+import type { RecordingUpstream, TestCertificate } from './upstream.ts';
+
+export const HOST = 'prod.k8s.test';
+export const PUBLIC_URL = 'https://portcullis.test';
+
+export const ALICE: Identity = {
+  username: 'corp:alice@example.com',
+  uid: 'corp/alice',
+  groups: ['corp:developers', 'corp:on-call, nights'],
+  extra: {},
+};
+
+export interface Counted {
+  readonly refusals: string[];
+  readonly upstreamErrors: string[];
+  readonly requests: { cluster: string; verb: string; code: number; seconds?: number }[];
+  /** Streams open now. */
+  streams: number;
+}
+
+export interface TestPlane {
+  readonly store: Store;
+  readonly gate: Gate;
+  readonly authenticate: Authenticate;
+  readonly listener: ApiListener;
+  readonly port: number;
+  readonly ca: string;
+  readonly upstream: RecordingUpstream;
+  readonly audited: AuditEvent[];
+  readonly counted: Counted;
+  /** Moves the wall clock. */
+  advance(seconds: number): void;
+  readonly signingKey: CryptoKey;
+  close(): Promise<void>;
+}
+
+export interface PlaneOptions {
+  /** To share a store and an upstream between replicas. */
+  readonly beside?: TestPlane;
+  /** Wraps the log, for a store that is away. */
+  readonly log?: (log: RevocationLog) => RevocationLog;
+  readonly stalenessSeconds?: number;
+  readonly timing?: Partial<ProxyTiming>;
+  readonly auditBlocked?: () => boolean;
+  readonly cluster?: Partial<ApiListenerDeps['clusters'][number]>;
+}
+
+export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane> {
+  const { beside } = options;
+  let skew = 0;
+  const clock = { now: () => Date.now() + skew };
+  const store = beside?.store ?? createMemoryStore({ clock });
+  const upstream = beside?.upstream ?? (await startUpstream());
+  const keys = await generateKeyPair('ES256', { extractable: true });
+  const signingKey = beside?.signingKey ?? keys.privateKey;
+  const { kty, crv, x, y } = await exportJWK(signingKey);
+  const jwk = { ...defined({ kty, crv, x, y }), kid: 'k1', alg: 'ES256', use: 'sig' };
+  const certificate = await makeCertificate(HOST);
+  const gate = createGate({
+    log: options.log?.(store.log) ?? store.log,
+    stalenessSeconds: options.stalenessSeconds ?? 2,
+    replicaName: beside === undefined ? 'replica-a' : 'replica-b',
+    monotonic: () => performance.now(),
+    clock,
+    entryLifeSeconds: 600,
+  });
+  const audited: AuditEvent[] = [];
+  const counted: Counted = { refusals: [], upstreamErrors: [], requests: [], streams: 0 };
+  const authenticate = createAuthenticator({
+    gate,
+    sessions: store.sessions,
+    issuer: PUBLIC_URL,
+    keys: { keys: [jwk] },
+    clock,
+  });
+  const listener = createApiListener({
+    publicUrl: PUBLIC_URL,
+    limits: { headerBytes: 16_384, connections: 1000 },
+    tls: certificate,
+    clusters: [
+      {
+        name: 'prod',
+        hosts: [HOST],
+        server: upstream.server,
+        ca: upstream.ca,
+        token: () => 'upstream-token',
+        impersonate: { groups: '*', extra: [] },
+        ...options.cluster,
+      },
+    ],
+    authenticate,
+    gate,
+    audit: {
+      record: (event) => void audited.push(event),
+      get blocked() {
+        return options.auditBlocked?.() ?? false;
+      },
+    },
+    metrics: {
+      request: (counts) => void counted.requests.push(counts),
+      refusal: (reason) => void counted.refusals.push(reason),
+      upstreamError: (_cluster, kind) => void counted.upstreamErrors.push(kind),
+      streamOpened: () => {
+        counted.streams += 1;
+        return () => void (counted.streams -= 1);
+      },
+    },
+    logger: { info: () => undefined, warn: () => undefined, error: () => undefined },
+    machineHandler: (_req, res) => void res.writeHead(204).end(),
+    clock,
+    ...(options.timing === undefined ? {} : { timing: options.timing }),
+  });
+  const { port } = await listener.listen({ host: '127.0.0.1', port: 0 });
+  await gate.start();
+  return {
+    store,
+    gate,
+    authenticate,
+    listener,
+    port,
+    ca: certificate.cert,
+    upstream,
+    audited,
+    counted,
+    signingKey,
+    advance: (seconds) => void (skew += seconds * 1000),
+    close: async () => {
+      await listener.close();
+      await gate.stop();
+      if (beside === undefined) await upstream.close();
+    },
+  };
+}
+
+/** One person at one laptop. */
+export interface Person {
+  readonly session: SessionRecord;
+  readonly certificate: TestCertificate;
+  readonly thumbprint: string;
+  readonly token: string;
+}
+
+export const thumbprintOf = (pem: string): string =>
+  createHash('sha256').update(new X509Certificate(pem).raw).digest('base64url');
+
+export interface SignInOptions {
+  readonly subject?: string;
+  readonly identity?: Identity;
+  /** Seconds from now. */
+  readonly sessionLife?: number;
+}
+
+/** Opens a session and mints its first token, as sign-in and the token endpoint do. */
+export async function signIn(plane: TestPlane, options: SignInOptions = {}): Promise<Person> {
+  const certificate = await makeCertificate('laptop.test');
+  const thumbprint = thumbprintOf(certificate.cert);
+  const subject = options.subject ?? 'alice';
+  const now = Math.floor(Date.now() / 1000);
+  const id = randomUUID();
+  const opened = await plane.store.sessions.open(
+    {
+      id,
+      account: `corp/${subject}`,
+      provider: 'corp',
+      subject,
+      client: PLUGIN_CLIENT_ID,
+      identity: options.identity ?? ALICE,
+      createdAt: now,
+      expiresAt: now + (options.sessionLife ?? 86_400),
+      idleSeconds: 43_200,
+      address: '127.0.0.1',
+      userAgent: 'test',
+      startedAt: await plane.store.log.position(),
+    },
+    {},
+  );
+  if (!opened.ok) throw new Error(opened.reason);
+  return mint(plane, { id, certificate, thumbprint });
+}
+
+export async function mint(
+  plane: TestPlane,
+  {
+    id,
+    certificate,
+    thumbprint,
+  }: { readonly id: string; readonly certificate: TestCertificate; readonly thumbprint: string },
+): Promise<Person> {
+  const minted = await plane.store.sessions.mint(id, { thumbprint });
+  if (!minted.ok) throw new Error(minted.reason);
+  const claims = claimsOf(minted.record, thumbprint, minted.position);
+  return { session: minted.record, certificate, thumbprint, token: await sign(plane.signingKey, claims) };
+}
+
+export function claimsOf(
+  record: SessionRecord,
+  thumbprint: string,
+  position: { readonly epoch: string; readonly number: number },
+): JWTPayload {
+  const now = Math.floor(Date.now() / 1000);
+  return {
+    iss: PUBLIC_URL,
+    sub: record.account,
+    aud: clusterAudience('prod'),
+    iat: now,
+    exp: now + 300,
+    jti: randomUUID(),
+    client_id: PLUGIN_CLIENT_ID,
+    sid: record.id,
+    ep: position.epoch,
+    ln: position.number,
+    cnf: { 'x5t#S256': thumbprint },
+  };
+}
+
+export function sign(key: CryptoKey, claims: JWTPayload, header: Record<string, unknown> = {}): Promise<string> {
+  return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'k1', ...header }).sign(key);
+}
+
+export interface CallOptions {
+  readonly method?: string;
+  readonly headers?: Record<string, string | string[]>;
+  readonly token?: string | null;
+  /** null: no client certificate. */
+  readonly certificate?: TestCertificate | null;
+  readonly host?: string;
+  readonly body?: string;
+}
+
+export interface Called {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly text: string;
+  /** The body as JSON. */
+  json(): { readonly kind?: string; readonly message?: string; readonly reason?: string; readonly code?: number };
+}
+
+/** One request on a connection of its own, as kubectl would send it. */
+export async function call(plane: TestPlane, person: Person, path: string, options: CallOptions = {}): Promise<Called> {
+  const req = open(plane, person, path, options);
+  req.end(options.body);
+  const [res] = (await once(req, 'response')) as [IncomingMessage];
+  const text = await textOf(res);
+  return {
+    status: res.statusCode ?? 0,
+    headers: res.headers,
+    text,
+    json: () => JSON.parse(text) as ReturnType<Called['json']>,
+  };
+}
+
+/** The same, not yet ended. */
+export function open(
+  plane: TestPlane,
+  person: Person,
+  path: string,
+  options: CallOptions = {},
+): ReturnType<typeof request> {
+  const certificate = options.certificate === undefined ? person.certificate : options.certificate;
+  const token = options.token === undefined ? person.token : options.token;
+  const req = request({
+    host: '127.0.0.1',
+    port: plane.port,
+    servername: HOST,
+    ca: plane.ca,
+    agent: false,
+    path,
+    method: options.method ?? 'GET',
+    headers: {
+      host: options.host ?? HOST,
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      ...options.headers,
+    },
+    ...certificate,
+  });
+  // A cut reaches the request as an error even when its answer has begun; whoever waits for one hears of it all the same.
+  req.on('error', () => undefined);
+  return req;
+}
+
+/** A flat header list as pairs. */
+export function pairsOf(raw: readonly string[] = []): (readonly [string, string])[] {
+  return raw.flatMap((name, index) => (index % 2 === 0 ? [[name, raw[index + 1] ?? ''] as const] : []));
+}
+
+export async function textOf(res: IncomingMessage): Promise<string> {
+  let text = '';
+  res.setEncoding('utf8');
+  for await (const chunk of res as AsyncIterable<string>) text += chunk;
+  return text;
+}
+
+export interface RawConnection {
+  readonly socket: TLSSocket;
+  /** What came back so far, one character a byte. */
+  received(): string;
+  /** The code of the error with which it ended, or `end`. */
+  readonly ended: Promise<string>;
+}
+
+/** A TLS connection for bytes that no client library would send. */
+export async function rawConnection(plane: TestPlane, certificate: TestCertificate | null): Promise<RawConnection> {
+  const socket = connect({ host: '127.0.0.1', port: plane.port, servername: HOST, ca: plane.ca, ...certificate });
+  const chunks: Buffer[] = [];
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let fault = 'end';
+  socket.on('data', (chunk: Buffer) => void chunks.push(chunk));
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    fault = error.code ?? 'error';
+  });
+  socket.once('close', () => resolve(fault));
+  await once(socket, 'secureConnect');
+  return { socket, ended: promise, received: () => Buffer.concat(chunks).toString('latin1') };
+}
+
+/** Waits until `condition` is true; looks at each turn of the event loop. */
+export async function until(condition: () => boolean, what: string, ms = 5_000): Promise<void> {
+  const deadline = performance.now() + ms;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`never came: ${what}`);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 2);
+    });
+  }
+}
+
+function defined<T extends Record<string, unknown>>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return values as { [K in keyof T]: Exclude<T[K], undefined> };
+}

@@ -1,0 +1,123 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { targets } from '../../../src/core/revocation.ts';
+import type { Coverable, LogEntry, RevocationTarget } from '../../../src/core/revocation.ts';
+import { OwnGate } from '../../../src/revocation/own-gate.ts';
+import { View } from '../../../src/revocation/view.ts';
+
+const ALICE: Coverable = { session: 's1', account: 'corp/alice', provider: 'corp' };
+
+const revoked = (number: number, target: RevocationTarget, until = 1000): LogEntry => ({
+  number,
+  change: { kind: 'revoked', target },
+  until,
+});
+
+const ALL_KINDS: readonly RevocationTarget[] = [
+  { kind: 'session', session: 's1' },
+  { kind: 'account', account: 'corp/alice' },
+  { kind: 'provider', provider: 'corp' },
+  { kind: 'all' },
+];
+
+describe('the view', () => {
+  it.each(ALL_KINDS)('covers a credential minted before an entry of kind $kind, and not one minted after', (target) => {
+    const view = new View();
+    view.apply(revoked(5, target));
+    expect(view.covers(ALICE, 4)).toBe(true);
+    expect(view.covers(ALICE, 5)).toBe(false);
+  });
+
+  it('does not mistake one kind for another with the same value', () => {
+    const view = new View();
+    view.apply(revoked(5, { kind: 'provider', provider: 's1' }));
+    view.apply(revoked(6, { kind: 'session', session: 'corp' }));
+    expect(view.covers(ALICE, 0)).toBe(false);
+  });
+
+  it('lets an entry that revokes nobody cover nobody', () => {
+    const view = new View();
+    view.apply({ number: 5, change: { kind: 'identity-changed', session: 's1' }, until: 1000 });
+    expect(view.covers(ALICE, 0)).toBe(false);
+  });
+
+  it('keeps the highest number where entries come twice', () => {
+    const view = new View();
+    view.reset([revoked(7, { kind: 'all' }), revoked(3, { kind: 'all' })]);
+    expect(view.covers(ALICE, 6)).toBe(true);
+  });
+
+  it('forgets an entry after `until` and not before', () => {
+    const view = new View();
+    view.apply(revoked(5, { kind: 'session', session: 's1' }, 1000));
+    view.prune(1000);
+    expect(view.covers(ALICE, 4)).toBe(true);
+    view.prune(1000.5);
+    expect(view.covers(ALICE, 4)).toBe(false);
+    expect(view.size).toBe(0);
+  });
+
+  it('forgets nothing early where a later entry for the same target lives longer', () => {
+    const view = new View();
+    view.apply(revoked(5, { kind: 'all' }, 2000));
+    view.apply(revoked(6, { kind: 'all' }, 1000));
+    view.prune(1500);
+    expect(view.covers(ALICE, 4)).toBe(true);
+  });
+
+  it('answers as a look through every entry would', () => {
+    const word = fc.constantFrom('a', 'b', 'c');
+    const target: fc.Arbitrary<RevocationTarget> = fc.oneof(
+      word.map((session) => ({ kind: 'session', session }) as const),
+      word.map((name) => ({ kind: 'account', account: `corp/${name}` }) as const),
+      word.map((provider) => ({ kind: 'provider', provider }) as const),
+      fc.constant({ kind: 'all' } as const),
+    );
+    const coverable = fc.record({
+      session: word,
+      account: word.map((name) => `corp/${name}` as const),
+      provider: word,
+    });
+    fc.assert(
+      fc.property(fc.array(target, { maxLength: 8 }), coverable, fc.nat(9), (list, credential, number) => {
+        const view = new View();
+        list.forEach((one, index) => view.apply(revoked(index + 1, one)));
+        const expected = list.some((one, index) => index + 1 > number && targets(one, credential));
+        expect(view.covers(credential, number)).toBe(expected);
+      }),
+    );
+  });
+});
+
+describe('the own gate', () => {
+  const NONE = new Set<string>();
+
+  it.each(ALL_KINDS)('is shut for what a hold of kind $kind targets', (target) => {
+    const gate = new OwnGate();
+    expect(gate.shutFor(ALICE)).toBe(false);
+    gate.hold(target, 'r1');
+    expect(gate.shutFor(ALICE)).toBe(true);
+    gate.release(target, 'r1', NONE);
+    expect(gate.shutFor(ALICE)).toBe(false);
+  });
+
+  it('stays shut while another request holds the same target', () => {
+    const gate = new OwnGate();
+    const target = { kind: 'session', session: 's1' } as const;
+    gate.hold(target, 'r1');
+    gate.hold(target, 'r2');
+    gate.release(target, 'r1', NONE);
+    expect(gate.shutFor(ALICE)).toBe(true);
+  });
+
+  it('stays shut for a request that failed until another of the same target has been written', () => {
+    const gate = new OwnGate();
+    const target = { kind: 'account', account: 'corp/alice' } as const;
+    gate.hold(target, 'failed');
+    gate.hold(target, 'r2');
+    gate.release({ kind: 'session', session: 's1' }, 'r3', new Set(['failed']));
+    expect(gate.shutFor(ALICE)).toBe(true);
+    gate.release(target, 'r2', new Set(['failed']));
+    expect(gate.shutFor(ALICE)).toBe(false);
+  });
+});

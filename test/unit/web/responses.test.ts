@@ -1,0 +1,73 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { browserAt, closeHouses, locationOf, openHouse, signIn } from './harness.ts';
+
+afterEach(closeHouses);
+
+describe('every response', () => {
+  test('carries the security headers and a request id', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    for (const path of ['/', '/me', '/login/done', '/nowhere', '/callback/corp']) {
+      const { headers } = await browser.get(path);
+      const csp = String(headers['content-security-policy']);
+      expect(csp).toContain("default-src 'none'");
+      expect(csp).toContain("frame-ancestors 'none'");
+      expect(csp).not.toContain('unsafe');
+      expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+      expect(headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+      expect(headers['x-powered-by']).toBeUndefined();
+      expect(headers['strict-transport-security']).toBeUndefined();
+    }
+  });
+
+  test('has cookies that no script and no other host can reach', async () => {
+    const house = await openHouse({ config: { publicUrl: 'https://portcullis.example.com' } });
+    const browser = browserAt(house);
+    const started = await browser.get('/login/start?provider=corp').expect(303);
+    expect(started.headers['set-cookie']?.[0]).toMatch(
+      /^__Host-portcullis-sign-in=[\w-]{43}; Max-Age=600; Path=\/; Expires=[^;]+; HttpOnly; Secure; SameSite=Lax$/,
+    );
+    expect(started.headers['strict-transport-security']).toBe('max-age=31536000');
+    const state = new URL(locationOf(started)).searchParams.get('state');
+    const cookie = String(started.headers['set-cookie']?.[0]).split(';', 1)[0] ?? '';
+    const done = await browser.get(`/login/finish?code=alice&state=${state}`).set('Cookie', cookie).expect(303);
+    expect(done.headers['set-cookie']?.[0]).toMatch(
+      /^__Host-portcullis=[\w-]{43}; .*Path=\/; .*HttpOnly; Secure; SameSite=Lax$/,
+    );
+  });
+
+  test('has no inline script or style and no remote asset', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'root');
+    for (const path of ['/me', '/admin', '/login', '/nowhere']) {
+      const { text } = await browser.get(path);
+      expect(text).not.toMatch(/<script|<style|style=|\son\w+=|(?:src|href)="(?:https?:)?\/\//i);
+    }
+    const css = await browser
+      .get('/assets/portcullis.css')
+      .expect(200)
+      .expect('Content-Type', /text\/css/);
+    expect(css.text).not.toMatch(/url\(|@import/);
+  });
+
+  test('hands OAuth paths over untouched, and nothing that only looks like one', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    expect((await browser.get('/oauth/jwks?a=b')).text).toBe('oauth /oauth/jwks?a=b');
+    expect((await browser.get('/.well-known/openid-configuration')).text).toContain('oauth');
+    await browser.get('/oauthx').expect(404);
+  });
+
+  test('is 503 while the record cannot be written, and nothing is created', async () => {
+    const house = await openHouse();
+    house.audit.blocked = true;
+    await browserAt(house).get('/login/start?provider=corp').expect(503).expect('Retry-After', '1');
+    expect(house.counted).toEqual([]);
+    await browserAt(house)
+      .get('/admin/api/v1/sessions')
+      .expect(503)
+      .expect('Content-Type', /problem\+json/);
+  });
+});
