@@ -113,9 +113,9 @@ export interface SigningKeys {
   /** Signs now. */
   readonly current: { readonly kid: string; readonly alg: 'ES256'; readonly privateJwk: JWK };
   /** Every key's public part, for discovery and verification; no private member is in it. */
-  readonly publicJwks: { readonly keys: readonly JWK[] };
+  readonly publicJwks: { readonly keys: JWK[] };
   /** Every key, the one that signs first. */
-  readonly privateJwks: { readonly keys: readonly JWK[] };
+  readonly privateJwks: { readonly keys: JWK[] };
 }
 
 /** Keys that seal what is kept in the store, read from `keys.sealingDir` (`loadSealingKeys`). */

@@ -39,7 +39,7 @@ export function pathText(path: readonly PropertyKey[]): string {
 
 const MAX_SHOWN = 80;
 /** Settings that name secrets; somebody may have put the secret itself there. */
-const SECRET_SETTING = /secret|password|token|username|key/i;
+const SECRET_SETTING = /(?:secret|password|token|username|key)File$/i;
 
 /**
  * A value as a fault may show it: never a secret, never long, never more than one line.

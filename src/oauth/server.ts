@@ -224,6 +224,6 @@ function claimMinter(
     }
     known.refusal = decision.detail;
     if (decision.reason === 'session_over') throw new errors.InvalidGrant(decision.detail);
-    throw new errors.InvalidTarget('You may not use this cluster. Ask your platform team for access.');
+    throw new errors.InvalidTarget();
   };
 }

@@ -25,11 +25,6 @@ export const ROUTES = {
   jwks: '/oauth/jwks',
 } as const;
 
-const WORDS = {
-  loginAgain: (publicUrl: string): string =>
-    `Unknown or newly added cluster. Run: portcullis login --server ${publicUrl}`,
-};
-
 export interface SettingsDeps {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions'>;
   readonly audiences: Audiences;
@@ -148,7 +143,7 @@ function resourceIndicators(deps: SettingsDeps): NonNullable<Configuration['feat
       granted === undefined ? [...deps.audiences.all] : deps.pickAudience(ctx, granted),
     useGrantedResource: () => true,
     getResourceServerInfo: (_ctx, resource) => {
-      if (!known.has(resource)) throw new errors.InvalidTarget(WORDS.loginAgain(deps.config.publicUrl));
+      if (!known.has(resource)) throw new errors.InvalidTarget();
       return {
         scope: SCOPE,
         audience: resource,

@@ -39,11 +39,8 @@ export function tokenAnswer(
     if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
     if (ctx.path !== '/oauth/token' || typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
-    if (body.error === 'invalid_grant') {
-      body.error_description =
-        'This session is over: it was signed out, ended by an administrator, or has expired. ' +
-        `Run: portcullis login --server ${deps.config.publicUrl}`;
-    }
+    const words = refusalWords(body.error, facts, deps.config.publicUrl);
+    if (words !== undefined) body.error_description = words;
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);
       deps.record.minted(ctx, facts);
@@ -51,6 +48,20 @@ export function tokenAnswer(
       deps.record.refused(ctx, facts, body.error);
     }
   };
+}
+
+/** oidc-provider's own words are for programmers; these are for the person at the terminal. */
+function refusalWords(error: string | undefined, facts: TokenFacts, publicUrl: string): string | undefined {
+  const login = `Run: portcullis login --server ${publicUrl}`;
+  if (error === 'invalid_grant') {
+    return `This session is over: it was signed out, ended by an administrator, or has expired. ${login}`;
+  }
+  if (error === 'invalid_target') {
+    return facts.refusal === undefined
+      ? `There is no such cluster here, or it is newer than your sign-in. ${login}`
+      : 'You may not use this cluster. Ask your platform team for access.';
+  }
+  return undefined;
 }
 
 function member(deps: TokenAnswerDeps, facts: TokenFacts): PortcullisMember | undefined {

@@ -137,7 +137,7 @@ describe('a credential that is not good', () => {
       annotations: { 'portcullis.dev/reason': reason, 'portcullis.dev/cluster': 'prod' },
     });
     expect(plane.counted.refusals.at(-1)).toBe(reason);
-    expect(plane.upstream.requests).toEqual([]);
+    expect(plane.upstream.requests).toHaveLength(0);
     // Which check failed is nobody's business but the record's; only who held a session of ours hears what became of it.
     const said = answered.json().message;
     if (reason.startsWith('session_') || reason === 'epoch_changed')

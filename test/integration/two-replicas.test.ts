@@ -27,10 +27,11 @@ async function openWatch(port: number, ca: string, key: ClientKey, token: string
   let fault: string | undefined;
   socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
   socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code));
+  const ended = new Promise<string | undefined>((resolve) => socket.once('close', () => resolve(fault)));
   await once(socket, 'secureConnect');
   socket.write(`GET ${PODS}?watch=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
   await expect.poll(() => text, { timeout: 10_000 }).toContain('"ADDED"');
-  return { socket, received: () => text, ended: once(socket, 'close').then(() => fault) };
+  return { socket, received: () => text, ended };
 }
 
 describe('two replicas on one real Redis', () => {

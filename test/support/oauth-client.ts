@@ -36,7 +36,10 @@ export interface SignedIn {
   readonly answer: Answer;
 }
 
-export const newClientKey = async (): Promise<ClientKey> => makeCertificates(['client'], Date.now());
+export async function newClientKey(): Promise<ClientKey> {
+  const { cert, key } = await makeCertificates(['client'], Date.now());
+  return { cert, key };
+}
 
 export class OAuthClient {
   readonly endpoints: Endpoints;

@@ -1,0 +1,101 @@
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config/load.ts';
+import { FILES, faultsOf, settings, temporaryDirectory, writeFiles } from './sandbox.ts';
+
+const ENV = {
+  PORTCULLIS_PUBLIC_URL: 'https://portcullis.example.com',
+  PORTCULLIS_API_PUBLIC_URL: 'https://api.example.com:6443',
+  PORTCULLIS_REDIS_URL: 'rediss://redis.example.com',
+  PORTCULLIS_OIDC_ISSUER: 'https://login.example.com',
+  PORTCULLIS_OIDC_CLIENT_ID: 'portcullis',
+  PORTCULLIS_KUBE_SERVER: 'https://10.0.0.1:6443',
+  PORTCULLIS_KUBE_TOKEN_FILE: 'token',
+  PORTCULLIS_TLS_CERT_FILE: 'tls.crt',
+  PORTCULLIS_TLS_KEY_FILE: 'tls.key',
+  PORTCULLIS_KEYS_DIR: 'keys',
+  PORTCULLIS_ADMIN_GROUPS: 'oidc:platform, oidc:security',
+};
+
+async function load(env: Record<string, string | undefined>) {
+  const workingDirectory = temporaryDirectory();
+  writeFiles(workingDirectory, FILES);
+  return { directory: workingDirectory, outcome: await loadConfig({ env, workingDirectory }) };
+}
+
+const faults = async (env: Record<string, string | undefined>) => {
+  const { outcome } = await load(env);
+  return outcome.ok ? [] : outcome.reason;
+};
+
+test('makes one provider, one cluster and Redis', async () => {
+  const { directory, outcome } = await load(ENV);
+  expect(outcome).toMatchObject({
+    ok: true,
+    value: {
+      warnings: [],
+      config: {
+        store: { kind: 'redis', url: 'rediss://redis.example.com' },
+        keys: { signingDir: join(directory, 'keys/signing') },
+        providers: [{ name: 'oidc', usernamePrefix: 'oidc:', username: 'claims.email', groups: 'claims.groups' }],
+        clusters: [{ name: 'default', hosts: ['api.example.com'], publicUrl: 'https://api.example.com:6443' }],
+        admin: { groups: ['oidc:platform', 'oidc:security'] },
+      },
+    },
+  });
+});
+
+test('keeps sessions in memory where that is said', async () => {
+  const { outcome } = await load({ ...ENV, PORTCULLIS_REDIS_URL: 'memory' });
+  expect(outcome).toMatchObject({ ok: true, value: { config: { store: { kind: 'memory' } } } });
+});
+
+test('names every variable that is missing or wrong, once', async () => {
+  const found = await faults({
+    PORTCULLIS_PUBLIC_URL: 'portcullis.example.com',
+    PORTCULLIS_KUBE_TOKEN_FILE: 'nowhere',
+  });
+  expect(found.map(({ path }) => path).toSorted()).toEqual([
+    'PORTCULLIS_API_PUBLIC_URL',
+    'PORTCULLIS_KEYS_DIR',
+    'PORTCULLIS_KUBE_SERVER',
+    'PORTCULLIS_KUBE_TOKEN_FILE',
+    'PORTCULLIS_OIDC_CLIENT_ID',
+    'PORTCULLIS_OIDC_ISSUER',
+    'PORTCULLIS_PUBLIC_URL',
+    'PORTCULLIS_REDIS_URL',
+    'PORTCULLIS_TLS_CERT_FILE',
+    'PORTCULLIS_TLS_KEY_FILE',
+  ]);
+});
+
+test('a file and variables together are a fault, never a silent override', async () => {
+  expect(await faultsOf(settings(), { PORTCULLIS_PUBLIC_URL: 'https://x.example.com' })).toEqual([
+    { path: 'PORTCULLIS_PUBLIC_URL', expected: expect.stringContaining('not to be set') },
+  ]);
+});
+
+test('PORTCULLIS_CONFIG names the file, and two files are a fault', async () => {
+  const none = join(temporaryDirectory(), 'none.yaml');
+  expect(await faults({ PORTCULLIS_CONFIG: none })).toMatchObject([{ path: none }]);
+  expect(await faultsOf(settings(), { PORTCULLIS_CONFIG: none })).toMatchObject([{ path: 'PORTCULLIS_CONFIG' }]);
+});
+
+test('an empty variable is not set', async () => {
+  expect((await load({ ...ENV, PORTCULLIS_CONFIG: '', PORTCULLIS_OIDC_CLIENT_SECRET_FILE: '' })).outcome.ok).toBe(true);
+  expect((await faults({ PORTCULLIS_PUBLIC_URL: '' }))[0]?.expected).toContain('a configuration');
+});
+
+test('a slip of the pen is a fault, and what Kubernetes sets is none', async () => {
+  expect(await faults({ ...ENV, PORTCULLIS_OIDC_ISUER: 'x' })).toEqual([
+    { path: 'PORTCULLIS_OIDC_ISUER', expected: 'no such variable; did you mean PORTCULLIS_OIDC_ISSUER?' },
+  ]);
+  const injected = {
+    PORTCULLIS_PORT: 'tcp://10.0.0.1:443',
+    PORTCULLIS_SERVICE_HOST: '10.0.0.1',
+    PORTCULLIS_PORT_443_TCP_ADDR: 'x',
+    PORTCULLIS_SERVICE_PORT_API: '1',
+    PORTCULLIS_API_SERVICE_HOST: '1',
+  };
+  expect((await load({ ...ENV, ...injected, PORTCULLIS_NO_BROWSER: '1' })).outcome.ok).toBe(true);
+});

@@ -1,0 +1,363 @@
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { formatFaults, loadConfig } from '../../../src/config/load.ts';
+import { faultsOf, loaded, placesOf, settings, temporaryDirectory } from './sandbox.ts';
+
+test('fills every default and makes paths absolute from the file’s directory', async () => {
+  const { config, directory } = await loaded(settings());
+  expect(config).toEqual({
+    publicUrl: 'https://portcullis.example.com',
+    listen: {
+      api: {
+        address: { host: '0.0.0.0', port: 6443 },
+        certFile: join(directory, 'tls.crt'),
+        keyFile: join(directory, 'tls.key'),
+        publicUrl: 'https://api.example.com:6443',
+      },
+      web: {
+        address: { host: '0.0.0.0', port: 8443 },
+        tls: { certFile: join(directory, 'tls.crt'), keyFile: join(directory, 'tls.key') },
+      },
+      ops: { address: { host: '0.0.0.0', port: 9090 } },
+    },
+    store: { kind: 'memory' },
+    keys: { signingDir: join(directory, 'keys/signing'), sealingDir: join(directory, 'keys/sealing') },
+    providers: [
+      {
+        name: 'corp',
+        type: 'oidc',
+        issuer: 'https://login.example.com',
+        clientId: 'portcullis',
+        hosts: [],
+        scopes: ['openid', 'profile', 'email'],
+        usernamePrefix: 'corp:',
+        groupsPrefix: 'corp:',
+        username: 'claims.email',
+        extra: {},
+        emailVerified: 'claim',
+        rules: [],
+        userRules: [],
+      },
+    ],
+    clusters: [
+      {
+        name: 'prod',
+        hosts: ['prod.example.com'],
+        publicUrl: 'https://prod.example.com:6443',
+        server: 'https://10.0.0.1:6443',
+        tokenFile: join(directory, 'token'),
+        allow: 'true',
+        impersonate: { groups: '*', extra: [] },
+      },
+    ],
+    admin: { groups: ['corp:platform'], auditors: [] },
+    sessions: { accessToken: 300, idle: 43_200, absolute: 86_400 },
+    revocation: { staleness: 2 },
+    audit: { sinks: [{ type: 'stdout' }], onFailure: 'block' },
+    limits: { headerBytes: 16_384, connections: 10_000, signInsPerMinute: 30 },
+    shutdown: { delay: 10, grace: 50 },
+    telemetry: { logLevel: 'info' },
+  });
+});
+
+test('freezes the whole of it', async () => {
+  const { config } = await loaded(settings());
+  expect(Object.isFrozen(config.listen.api.address)).toBe(true);
+  expect(Object.isFrozen(config.clusters[0]?.hosts)).toBe(true);
+});
+
+describe('a cluster’s public URL', () => {
+  const publicUrl = async (cluster: object, apiUrl = 'https://api.example.com:6443') => {
+    const base = settings();
+    base.listen.api['publicUrl'] = apiUrl;
+    Object.assign(base.clusters[0] ?? {}, cluster);
+    return (await loaded(base)).config.clusters[0]?.publicUrl;
+  };
+  test('is the first host at the api listener’s public port', async () => {
+    expect(await publicUrl({}, 'https://api.example.com')).toBe('https://prod.example.com');
+    expect(await publicUrl({}, 'https://api.example.com:7443')).toBe('https://prod.example.com:7443');
+  });
+  test('ends with the prefix where there is no host', async () => {
+    expect(await publicUrl({ hosts: [] })).toBe('https://api.example.com:6443/clusters/prod');
+  });
+  test('is taken as written where it leads to the cluster, and refused where it does not', async () => {
+    expect(await publicUrl({ publicUrl: 'https://prod.example.com:9999' })).toBe('https://prod.example.com:9999');
+    await expect(publicUrl({ publicUrl: 'https://other.example.com' })).rejects.toThrow('clusters[0].publicUrl');
+    await expect(publicUrl({ publicUrl: 'https://api.example.com/clusters/test' })).rejects.toThrow(
+      'clusters[0].publicUrl',
+    );
+    await expect(publicUrl({ publicUrl: 'http://prod.example.com' })).rejects.toThrow('clusters[0].publicUrl');
+  });
+});
+
+test('reports all faults at once, each with its place, line, words and what stands there', async () => {
+  const faults = await faultsOf(`
+publicUrl: https://portcullis.example.com/
+pubicUrl: x
+listen:
+  api:
+    adress: "0.0.0.0:6443"
+    certFile: tls.crt
+    keyFile: nowhere.key
+    publicUrl: http://api.example.com
+store: { memory: {}, redis: { url: "redis://localhost:6379" } }
+providers:
+  - name: Corp
+    issuer: http://login.example.com
+    clientSecret: hunter2-canary
+  - name: other
+    issuer: https://login.example.com
+    clientId: x
+    username: claims.
+    rules: [{ expression: "claims.x ==", message: no }]
+clusters:
+  - name: prod
+    server: https://10.0.0.1
+    tokenFile: token
+    allow: user.name == "x"
+    impersonate: { groups: all }
+sessions: { accessToken: 1h, idle: 2h, absolute: 1h }
+audit: { sinks: [{ type: webhook }] }
+workload: []
+`);
+  expect(faults.map(({ path, line }) => `${path} ${line ?? '-'}`).toSorted()).toEqual([
+    'audit.sinks[0].type 28',
+    'clusters[0].impersonate.groups 26',
+    'keys -',
+    'listen.api.adress 6',
+    'listen.api.keyFile 8',
+    'listen.api.publicUrl 9',
+    'listen.web 5',
+    'providers[0].clientId 12',
+    'providers[0].clientSecret 14',
+    'providers[0].issuer 13',
+    'providers[0].name 12',
+    'providers[1].rules[0].expression 19',
+    'providers[1].username 18',
+    'pubicUrl 3',
+    'publicUrl 2',
+    'sessions.accessToken 27',
+    'store 10',
+    'workload 29',
+  ]);
+  const text = formatFaults(faults);
+  expect(text).toContain('did you mean address?');
+  expect(text).toContain('did you mean publicUrl?');
+  expect(text).toContain('did you mean clientSecretFile?');
+  expect(text).toContain('not in this version yet');
+  expect(text).toContain('got "http://login.example.com"');
+  expect(text).not.toContain('hunter2');
+});
+
+describe('what is refused', () => {
+  type Spoil = (base: ReturnType<typeof settings>) => void;
+  const rows: readonly (readonly [string, Spoil, readonly string[]])[] = [
+    ['plain http that is not loopback', (s) => (s.publicUrl = 'http://portcullis.example.com'), ['publicUrl']],
+    ['a public URL with a path', (s) => (s.publicUrl = 'https://portcullis.example.com/gate'), ['publicUrl']],
+    ['a public URL in upper case', (s) => (s.publicUrl = 'https://Portcullis.example.com'), ['publicUrl']],
+    ['a public URL with user info', (s) => (s.publicUrl = 'https://a:b@portcullis.example.com'), ['publicUrl']],
+    ['no store', (s) => (s.store = {}), ['store']],
+    [
+      'a password in the Redis URL',
+      (s) => (s.store = { redis: { url: 'redis://:canary@localhost' } }),
+      ['store.redis.url'],
+    ],
+    [
+      'braces in the Redis prefix',
+      (s) => (s.store = { redis: { url: 'redis://localhost', prefix: '{a}' } }),
+      ['store.redis.prefix'],
+    ],
+    ['two providers of one name', (s) => s.providers.push({ ...s.providers[0] }), ['providers[1].name']],
+    [
+      'two clusters of one name and host',
+      (s) => s.clusters.push({ ...s.clusters[0] }),
+      ['clusters[1].hosts[0]', 'clusters[1].name'],
+    ],
+    ['no provider', (s) => (s.providers = []), ['providers']],
+    [
+      'a host in upper case',
+      (s) => Object.assign(s.clusters[0] ?? {}, { hosts: ['Prod.example.com'] }),
+      ['clusters[0].hosts[0]'],
+    ],
+    [
+      'a host with a port',
+      (s) => Object.assign(s.clusters[0] ?? {}, { hosts: ['prod.example.com:6443'] }),
+      ['clusters[0].hosts[0]'],
+    ],
+    ['a name that is no label', (s) => Object.assign(s.clusters[0] ?? {}, { name: 'prod/eu' }), ['clusters[0].name']],
+    [
+      'no word about groups',
+      (s) => Object.assign(s.clusters[0] ?? {}, { impersonate: {} }),
+      ['clusters[0].impersonate.groups'],
+    ],
+    [
+      'a prefix of Kubernetes',
+      (s) => Object.assign(s.providers[0] ?? {}, { usernamePrefix: 'system:' }),
+      ['providers[0].usernamePrefix'],
+    ],
+    [
+      'an extra key of ours',
+      (s) => Object.assign(s.providers[0] ?? {}, { extra: { 'portcullis.dev/session': 'claims.x' } }),
+      ['providers[0].extra.portcullis.dev/session'],
+    ],
+    [
+      'scopes without openid',
+      (s) => Object.assign(s.providers[0] ?? {}, { scopes: ['email'] }),
+      ['providers[0].scopes'],
+    ],
+    ['a provider type of later', (s) => Object.assign(s.providers[0] ?? {}, { type: 'github' }), ['providers[0].type']],
+    [
+      'a web listener without TLS by accident',
+      (s) => (s.listen.web = {}),
+      ['listen.web.certFile', 'listen.web.keyFile'],
+    ],
+    ['TLS files where TLS is off', (s) => (s.listen.web['tls'] = 'off'), ['listen.web.certFile', 'listen.web.keyFile']],
+    ['two listeners on one address', (s) => (s.listen.web['address'] = '0.0.0.0:6443'), ['listen.web.address']],
+    ['idle beyond absolute', (s) => Object.assign(s, { sessions: { idle: '25h' } }), ['sessions.idle']],
+    [
+      'an access token of seconds',
+      (s) => Object.assign(s, { sessions: { accessToken: '59s' } }),
+      ['sessions.accessToken'],
+    ],
+    [
+      'an access token of an hour',
+      (s) => Object.assign(s, { sessions: { accessToken: '16m' } }),
+      ['sessions.accessToken'],
+    ],
+    ['a duration without unit', (s) => Object.assign(s, { sessions: { idle: 3600 } }), ['sessions.idle']],
+    ['no sink', (s) => Object.assign(s, { audit: { sinks: [] } }), ['audit.sinks']],
+    ['a missing file', (s) => Object.assign(s.clusters[0] ?? {}, { tokenFile: 'nowhere' }), ['clusters[0].tokenFile']],
+    ['a directory for a file', (s) => (s.listen.api['certFile'] = 'keys'), ['listen.api.certFile']],
+    ['a file for a directory', (s) => (s.keys['signingDir'] = 'token'), ['keys.signingDir']],
+    [
+      'an empty secret',
+      (s) => Object.assign(s.clusters[0] ?? {}, { tokenFile: 'keys/signing/.keep' }),
+      ['clusters[0].tokenFile'],
+    ],
+    [
+      'an audit file that cannot be made',
+      (s) => Object.assign(s, { audit: { sinks: [{ type: 'file', path: 'nowhere/audit.log' }] } }),
+      ['audit.sinks[0].path'],
+    ],
+    ['a mapping for a list', (s) => Object.assign(s, { admin: { groups: { a: 1 } } }), ['admin.groups']],
+    ['a list for a mapping', (s) => Object.assign(s, { sessions: [] }), ['sessions']],
+  ];
+  test.each(rows)('%s', async (_, spoil, places) => {
+    const base = settings();
+    spoil(base);
+    expect(await placesOf(base)).toEqual(places);
+  });
+});
+
+test('accepts http and plain pages on loopback', async () => {
+  const base = settings();
+  base.publicUrl = 'http://localhost:7444';
+  base.listen.web = { tls: 'off', address: '127.0.0.1:0' };
+  Object.assign(base.providers[0] ?? {}, { issuer: 'http://127.0.0.1:7447' });
+  const { config } = await loaded(base);
+  expect(config.listen.web).toEqual({ address: { host: '127.0.0.1', port: 0 } });
+});
+
+test('never shows a secret that stands where a file’s name belongs', async () => {
+  const base = settings();
+  Object.assign(base.clusters[0] ?? {}, { tokenFile: 'eyJ-canary' });
+  Object.assign(base.providers[0] ?? {}, { clientSecretFile: 'hunter2-canary', clientSecret: 'canary' });
+  base.store = { redis: { url: 'rediss://user:canary@redis.example.com', passwordFile: 'canary' } };
+  expect(formatFaults(await faultsOf(base))).not.toContain('canary');
+});
+
+describe('YAML', () => {
+  test.each([
+    ['a: [1', 'valid YAML', 1],
+    ['publicUrl: a\npublicUrl: b\n', 'valid YAML', 2],
+    ['publicUrl: "a\n', 'valid YAML', undefined],
+    ['a: 1\n---\nb: 2\n', 'valid YAML', undefined],
+    ['- a\n', 'a mapping of settings', undefined],
+    ['', 'a mapping of settings', undefined],
+    ['just text', 'a mapping of settings', undefined],
+    ['a: !!js/function "x"\n', 'valid YAML', 1],
+  ])('%j is a fault', async (text, expected, line) => {
+    const [fault] = await faultsOf(text);
+    expect(fault?.expected).toContain(expected);
+    if (line !== undefined) expect(fault?.line).toBe(line);
+  });
+
+  test('with aliases that grow without end is a fault', async () => {
+    const levels = Array.from(
+      { length: 12 },
+      (_, index) => `l${index + 1}: &l${index + 1} [${Array(9).fill(`*l${index}`).join(', ')}]`,
+    );
+    const [fault] = await faultsOf(['l0: &l0 [x]', ...levels, ''].join('\n'));
+    expect(fault?.expected).toContain('valid YAML');
+  });
+
+  test('does not quote the source of a syntax fault', async () => {
+    expect(formatFaults(await faultsOf('clientSecret: "canary\nx: [\n'))).not.toContain('canary');
+  });
+
+  test('a file that is not there is a fault', async () => {
+    const file = join(temporaryDirectory(), 'none.yaml');
+    expect(await loadConfig({ file, env: {} })).toMatchObject({
+      ok: false,
+      reason: [{ path: file, expected: expect.stringContaining('ENOENT') }],
+    });
+  });
+
+  test.skipIf(process.getuid?.() === 0)('a file that may not be read is a fault', async () => {
+    const { directory } = await loaded(settings());
+    chmodSync(join(directory, 'portcullis.yaml'), 0);
+    expect(await loadConfig({ file: join(directory, 'portcullis.yaml'), env: {} })).toMatchObject({ ok: false });
+  });
+});
+
+describe('warnings', () => {
+  const warnings = async (change: object) => {
+    const base = settings();
+    base.store = { redis: { url: 'rediss://redis.example.com' } };
+    Object.assign(base.providers[0] ?? {}, change);
+    return (await loaded(base)).warnings;
+  };
+  test('are not given for a sound configuration', async () => {
+    expect(await warnings({})).toEqual([]);
+  });
+  test('name an empty prefix that is written out', async () => {
+    expect(await warnings({ usernamePrefix: '', groupsPrefix: '' })).toEqual([
+      expect.stringContaining('providers[0].usernamePrefix is empty'),
+      expect.stringContaining('providers[0].groupsPrefix is empty'),
+    ]);
+  });
+  test('name an address that is trusted without proof, where it is the name', async () => {
+    expect(await warnings({ emailVerified: 'trusted' })).toEqual([expect.stringContaining('emailVerified is trusted')]);
+    expect(await warnings({ emailVerified: 'trusted', username: 'claims.sub' })).toEqual([]);
+  });
+  test('name an extra key that no cluster passes on', async () => {
+    expect(await warnings({ extra: { 'example.com/a': 'claims.a' } })).toEqual([
+      expect.stringContaining('example.com/a'),
+    ]);
+  });
+  test('name two providers that can make each other’s names', async () => {
+    const base = settings();
+    base.providers.push({ ...base.providers[0], name: 'other', usernamePrefix: 'corp:x-' });
+    expect((await loaded(base)).warnings.join()).toContain('begin alike');
+  });
+  test('name Redis without TLS and the memory store', async () => {
+    const base = settings();
+    expect((await loaded(base)).warnings.join()).toContain('one replica');
+    base.store = { redis: { url: 'redis://redis.example.com' } };
+    expect((await loaded(base)).warnings.join()).toContain('not rediss');
+    base.store = { redis: { url: 'redis://localhost:6379' } };
+    expect((await loaded(base)).warnings).toEqual([]);
+  });
+});
+
+test('faults read one a line, in the order of the file', async () => {
+  const text = formatFaults([
+    { path: 'b', expected: 'x', line: 9 },
+    { path: 'a', expected: 'y', got: '"z"', line: 2 },
+    { path: '', expected: 'a configuration' },
+  ]);
+  expect(text).toBe(
+    'The configuration has 3 faults:\n  - a configuration\n  - a (line 2): y, got "z"\n  - b (line 9): x',
+  );
+});

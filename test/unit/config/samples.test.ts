@@ -1,0 +1,57 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { ENVIRONMENT_VARIABLES } from '../../../src/config/environment.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import * as schema from '../../../src/config/schema.ts';
+import { temporaryDirectory, writeFiles } from './sandbox.ts';
+
+const root = join(import.meta.dirname, '../../..');
+
+/** The sample with its paths below a directory of the test, where every file that it names is made. */
+function sample(name: string): { readonly text: string; readonly directory: string } {
+  const directory = temporaryDirectory();
+  const text = readFileSync(join(root, name), 'utf8')
+    .replaceAll('/etc/portcullis', `${directory}/etc`)
+    .replaceAll('/var/log/portcullis', `${directory}/log`);
+  for (const [file] of text.matchAll(new RegExp(`${directory}/etc/[\\w./-]+`, 'g'))) {
+    if (!/\/keys/.test(file)) writeFiles('/', { [file]: 'content\n' });
+  }
+  for (const made of ['etc/keys/signing', 'etc/keys/sealing', 'log'])
+    mkdirSync(join(directory, made), { recursive: true });
+  return { text, directory };
+}
+
+function dotenv(text: string): Record<string, string> {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+}
+
+test('.env.example is a whole configuration and names every variable', async () => {
+  const env = dotenv(sample('.env.example').text);
+  expect(Object.keys(env).toSorted()).toEqual([...ENVIRONMENT_VARIABLES].toSorted());
+  const outcome = await loadConfig({ env });
+  expect(outcome).toMatchObject({ ok: true, value: { warnings: [] } });
+});
+
+test('deploy/examples/portcullis.yaml is a whole configuration', async () => {
+  const { text, directory } = sample('deploy/examples/portcullis.yaml');
+  const file = join(directory, 'portcullis.yaml');
+  writeFiles('/', { [file]: text });
+  expect(await loadConfig({ file, env: {} })).toMatchObject({ ok: true, value: { warnings: [] } });
+});
+
+test('deploy/examples/portcullis.yaml shows every setting', () => {
+  const text = readFileSync(join(root, 'deploy/examples/portcullis.yaml'), 'utf8');
+  const keys = [
+    ...schema.TOP_LEVEL,
+    ...Object.keys(schema.provider.shape),
+    ...Object.keys(schema.cluster.shape),
+    ...Object.keys(schema.listen.shape),
+    ...Object.keys(schema.listen.shape.api.shape),
+    ...Object.keys(schema.listen.shape.web.shape),
+    ...Object.keys(schema.store.shape),
+    ...Object.keys(schema.keys.shape),
+  ];
+  for (const key of keys) expect(text).toMatch(new RegExp(`\\b${key}:`));
+});

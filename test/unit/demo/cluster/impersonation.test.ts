@@ -1,0 +1,98 @@
+import type { IncomingMessage } from 'node:http';
+import { describe, expect, it } from 'vitest';
+
+import type { Identity } from '../../../../src/core/identity.ts';
+import {
+  impersonate,
+  ImpersonationFault,
+  requestedImpersonation,
+} from '../../../../src/demo/cluster/authentication/impersonation.ts';
+import { createAuthenticator } from '../../../../src/demo/cluster/authentication/authentication.ts';
+import type { ClusterParts } from '../../../../src/demo/cluster/handlers/call.ts';
+import { createAuthorizer } from '../../../../src/demo/cluster/rbac/authorizer.ts';
+import { seed } from '../../../../src/demo/cluster/seed.ts';
+import { createStorage } from '../../../../src/demo/cluster/storage/storage.ts';
+
+const now = (): Date => new Date('2026-01-02T03:04:05Z');
+
+function cluster(): ClusterParts {
+  const storage = createStorage(now);
+  const parts = { storage, authenticator: createAuthenticator({}), authorizer: createAuthorizer(storage), now };
+  seed(parts, ['portcullis.dev/session'], false);
+  return parts;
+}
+
+const GATE: Identity = {
+  username: 'system:serviceaccount:portcullis:portcullis',
+  uid: '',
+  groups: ['system:authenticated'],
+  extra: {},
+};
+
+const as = (...rawHeaders: string[]): Identity =>
+  impersonate({ rawHeaders } as IncomingMessage, GATE, cluster().authorizer);
+
+const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
+
+describe('impersonation', () => {
+  it('takes each group line as one group, commas and all', () => {
+    const person = as('Impersonate-User', 'alice', 'Impersonate-Group', 'a,b', 'impersonate-group', 'c');
+    expect(person.groups).toEqual(['a,b', 'c', 'system:authenticated']);
+  });
+
+  it('reads names as UTF-8', () => {
+    expect(as('Impersonate-User', latin1('alicé@例え')).username).toBe('alicé@例え');
+  });
+
+  it('takes uid and extra, whose keys are percent-decoded and in lower case', () => {
+    const person = as(
+      'Impersonate-User',
+      'alice',
+      'Impersonate-Uid',
+      '42',
+      'Impersonate-Extra-Portcullis.dev%2Fsession',
+      's1',
+    );
+    expect(person).toMatchObject({ uid: '42', extra: { 'portcullis.dev/session': ['s1'] } });
+  });
+
+  it('fails open for an empty user alone, as the API server does', () => {
+    expect(as('Impersonate-User', '')).toBe(GATE);
+    expect(as()).toBe(GATE);
+  });
+
+  it.each([
+    ['a group', ['Impersonate-Group', 'system:masters']],
+    ['a uid', ['Impersonate-Uid', '1']],
+    ['an extra', ['Impersonate-Extra-x', '1']],
+    ['a group with an empty user', ['Impersonate-User', '', 'Impersonate-Group', 'a']],
+  ])('refuses %s without a user', (_what, headers) => {
+    expect(() => as(...headers)).toThrow(ImpersonationFault);
+  });
+
+  it('counts the first of two users', () => {
+    expect(requestedImpersonation(['Impersonate-User', 'alice', 'Impersonate-User', 'root']).user).toBe('alice');
+  });
+
+  it('refuses what the real user may not impersonate, in the words of Kubernetes', () => {
+    expect(() => as('Impersonate-User', 'alice', 'Impersonate-Extra-scopes', 'all')).toThrow(
+      `userextras.authentication.k8s.io "all" is forbidden: User "${GATE.username}" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope`,
+    );
+    expect(() => as('Impersonate-User', 'system:serviceaccount:default:default')).toThrow(
+      `serviceaccounts "default" is forbidden: User "${GATE.username}" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"`,
+    );
+  });
+
+  it('does not let just anybody impersonate', () => {
+    const alice = { username: 'demo:alice', uid: '', groups: ['demo:developers'], extra: {} };
+    const request = { rawHeaders: ['Impersonate-User', 'demo:root'] } as IncomingMessage;
+    expect(() => impersonate(request, alice, cluster().authorizer)).toThrow(
+      'users "demo:root" is forbidden: User "demo:alice" cannot impersonate resource "users" in API group "" at the cluster scope',
+    );
+  });
+
+  it('does not add system:authenticated to who is unauthenticated', () => {
+    const person = as('Impersonate-User', 'system:anonymous');
+    expect(person.groups).toEqual(['system:unauthenticated']);
+  });
+});
