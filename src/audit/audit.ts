@@ -29,7 +29,7 @@ export interface AuditTrail {
 export type AuditSinkSettings = { readonly type: 'stdout' } | { readonly type: 'file'; readonly path: string };
 
 /** `written`: the operating system has taken the line. `dropped`: it will never be written. */
-export type AuditOutcome = 'written' | 'dropped';
+type AuditOutcome = 'written' | 'dropped';
 
 /** The two things a trail tells about itself; each event ends once per sink in exactly one outcome. */
 export interface AuditMetrics {

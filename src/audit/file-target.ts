@@ -4,10 +4,10 @@ import { lstat, open, type FileHandle } from 'node:fs/promises';
 import type { LineTarget } from './target.ts';
 
 /**
- * `O_NOFOLLOW`: whoever may write to the directory must not be able to point the record at another file. `O_NONBLOCK`: opening
- * a named pipe that nobody reads must not hang a thread. `O_RDWR` because the last byte is looked at.
+ * `O_NOFOLLOW`: whoever may write to the directory must not be able to point the record at another file. `O_RDWR` because the
+ * last byte is looked at; it also opens a named pipe without waiting for a reader, so that it can be refused.
  */
-const FLAGS = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const FLAGS = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 /** The record names people and what they did: for its owner only. */
 const MODE = 0o600;
 const NEWLINE = 0x0a;

@@ -54,7 +54,7 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
 }
 
 /** The prefix is there even where nobody wrote it; an empty one must be written out. */
-export function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
+function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
   const { clientSecretFile, caFile, usernamePrefix, groupsPrefix, groups, uid, ...rest } = provider;
   return {
     ...rest,

@@ -44,3 +44,11 @@ export function valueAt(root: unknown, path: Path): unknown {
   }
   return value;
 }
+
+export function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The strings of a list; none where it is no list. */
+export const texts = (value: unknown): readonly string[] =>
+  Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];

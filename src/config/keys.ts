@@ -17,7 +17,7 @@ export type { SealingKeys, SigningKeys } from './config.ts';
 export { generateKeys } from './generate-keys.ts';
 
 /** Seconds. Kubernetes brings a changed Secret to every node within two minutes by default; ten leave room. */
-export const SIGNS_AFTER_SECONDS = 600;
+const SIGNS_AFTER_SECONDS = 600;
 
 interface KeyFile {
   readonly file: string;

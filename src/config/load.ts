@@ -39,8 +39,8 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   const locate = (file: string): string => resolve(document.baseDirectory, file);
 
   const sections = parseSections(document, faults);
-  checkSemantics(sections, faults);
-  await checkNamedFiles(sections, locate, faults);
+  checkSemantics(document.root, sections, faults);
+  await checkNamedFiles(document.root, locate, faults);
 
   const complete = completeSections(sections);
   if (faults.all.length > 0 || complete === undefined) return no(faults.all);

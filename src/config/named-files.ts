@@ -4,57 +4,54 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { FaultList, Path } from './document.ts';
+import { valueAt, type FaultList, type Path } from './document.ts';
 import { readSecretFile } from './files.ts';
-import type { Sections } from './sections.ts';
 
 type Kind = 'file' | 'secret' | 'directory' | 'written';
 
-interface NamedFile {
-  readonly path: Path;
-  readonly file: string;
-  readonly kind: Kind;
-}
+/** Settings that name files, a star for every item of a list. */
+const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
+  ['file', ['listen', 'api', 'certFile']],
+  ['file', ['listen', 'api', 'keyFile']],
+  ['file', ['listen', 'api', 'publicCaFile']],
+  ['file', ['listen', 'web', 'certFile']],
+  ['file', ['listen', 'web', 'keyFile']],
+  ['secret', ['store', 'redis', 'usernameFile']],
+  ['secret', ['store', 'redis', 'passwordFile']],
+  ['file', ['store', 'redis', 'caFile']],
+  ['directory', ['keys', 'signingDir']],
+  ['directory', ['keys', 'sealingDir']],
+  ['secret', ['providers', '*', 'clientSecretFile']],
+  ['file', ['providers', '*', 'caFile']],
+  ['secret', ['clusters', '*', 'tokenFile']],
+  ['file', ['clusters', '*', 'caFile']],
+  ['written', ['audit', 'sinks', '*', 'path']],
+];
 
-/** @param locate makes a path absolute */
+/**
+ * Looks at the document itself, so that a fault elsewhere in a section hides no missing file.
+ * @param locate makes a path absolute
+ */
 export async function checkNamedFiles(
-  sections: Sections,
+  root: unknown,
   locate: (file: string) => string,
   faults: FaultList,
 ): Promise<void> {
-  for (const { path, file, kind } of namedFiles(sections)) {
-    const problem = await problemOf(locate(file), kind);
-    if (problem !== undefined) faults.add(path, problem);
+  for (const [kind, setting] of SETTINGS) {
+    for (const path of expand(root, setting)) {
+      const file = valueAt(root, path);
+      const problem = typeof file === 'string' && file !== '' ? await problemOf(locate(file), kind) : undefined;
+      if (problem !== undefined) faults.add(path, problem);
+    }
   }
 }
 
-function namedFiles({ listen, store, keys, providers, clusters, audit }: Sections): readonly NamedFile[] {
-  const files: NamedFile[] = [];
-  const name = (kind: Kind, path: Path, file: string | undefined): void => {
-    if (file !== undefined) files.push({ kind, path, file });
-  };
-  name('file', ['listen', 'api', 'certFile'], listen?.api.certFile);
-  name('file', ['listen', 'api', 'keyFile'], listen?.api.keyFile);
-  name('file', ['listen', 'api', 'publicCaFile'], listen?.api.publicCaFile);
-  name('file', ['listen', 'web', 'certFile'], listen?.web.certFile);
-  name('file', ['listen', 'web', 'keyFile'], listen?.web.keyFile);
-  name('secret', ['store', 'redis', 'usernameFile'], store?.redis?.usernameFile);
-  name('secret', ['store', 'redis', 'passwordFile'], store?.redis?.passwordFile);
-  name('file', ['store', 'redis', 'caFile'], store?.redis?.caFile);
-  name('directory', ['keys', 'signingDir'], keys?.signingDir);
-  name('directory', ['keys', 'sealingDir'], keys?.sealingDir);
-  providers.forEach((provider, index) => {
-    name('secret', ['providers', index, 'clientSecretFile'], provider?.clientSecretFile);
-    name('file', ['providers', index, 'caFile'], provider?.caFile);
-  });
-  clusters.forEach((cluster, index) => {
-    name('secret', ['clusters', index, 'tokenFile'], cluster?.tokenFile);
-    name('file', ['clusters', index, 'caFile'], cluster?.caFile);
-  });
-  audit?.sinks.forEach((sink, index) => {
-    if (sink.type === 'file') name('written', ['audit', 'sinks', index, 'path'], sink.path);
-  });
-  return files;
+function expand(root: unknown, setting: readonly string[]): readonly Path[] {
+  const star = setting.indexOf('*');
+  if (star === -1) return [setting];
+  const before = setting.slice(0, star);
+  const list = valueAt(root, before);
+  return Array.isArray(list) ? list.map((_, index) => [...before, index, ...setting.slice(star + 1)]) : [];
 }
 
 async function problemOf(file: string, kind: Kind): Promise<string | undefined> {

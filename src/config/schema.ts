@@ -229,5 +229,4 @@ export const TOP_LEVEL_LATER = ['workload', 'consoles'] as const;
 
 export type ParsedProvider = z.output<typeof provider>;
 export type ParsedCluster = z.output<typeof cluster>;
-export type ParsedListen = z.output<typeof listen>;
 export type ParsedStore = z.output<typeof store>;

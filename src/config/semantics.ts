@@ -1,61 +1,59 @@
 /**
- * What no single setting shows: settings that contradict each other, names given twice, expressions that do not compile. Each check
- * looks at the sections that could be read, so that all faults are reported together.
+ * What no single setting shows: settings that contradict each other, names given twice, expressions that do not compile.
+ *
+ * Most checks read the document itself and take only what has the right type, so that a fault elsewhere in a section hides none of
+ * these; the schema reports wrong types.
  */
-import { compileAllow, compileMapping } from '../core/claims.ts';
-import { providerConfig } from './assemble.ts';
-import type { FaultList, Path } from './document.ts';
-import type { ParsedCluster, ParsedListen, ParsedProvider, ParsedStore } from './schema.ts';
+import { compileAllow, compileMapping, type ClaimsProvider } from '../core/claims.ts';
+import { isMapping, texts, valueAt, type FaultList, type Path } from './document.ts';
 import type { Sections } from './sections.ts';
 import { parseUrl } from './values.ts';
 
-export function checkSemantics(sections: Sections, faults: FaultList): void {
-  checkStore(sections.store, faults);
-  checkListen(sections.listen, faults);
+export function checkSemantics(root: Readonly<Record<string, unknown>>, sections: Sections, faults: FaultList): void {
+  checkStore(root, faults);
+  checkListen(root, sections, faults);
   checkSessions(sections.sessions, faults);
-  checkUnique(
-    'providers',
-    sections.providers.map((each) => each?.name),
-    faults,
-  );
-  checkUnique(
-    'clusters',
-    sections.clusters.map((each) => each?.name),
-    faults,
-  );
-  checkHosts(sections.clusters, faults);
-  sections.providers.forEach((provider, index) => {
-    if (provider !== undefined) checkExpressions(provider, ['providers', index], faults);
-  });
-  sections.clusters.forEach((cluster, index) => {
-    if (cluster !== undefined) checkCluster(cluster, ['clusters', index], faults);
-  });
+  checkUnique(root, 'providers', faults);
+  checkUnique(root, 'clusters', faults);
+  checkHosts(root, faults);
+  items(root, 'providers').forEach((provider, index) => checkExpressions(provider, ['providers', index], faults));
+  items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], faults));
 }
 
-function checkStore(store: ParsedStore | undefined, faults: FaultList): void {
-  if (store === undefined) return;
-  const count = Number(store.memory !== undefined) + Number(store.redis !== undefined);
+const items = (root: unknown, key: string): readonly unknown[] => {
+  const list = valueAt(root, [key]);
+  return Array.isArray(list) ? list : [];
+};
+
+function textAt(value: unknown, ...path: (string | number)[]): string | undefined {
+  const text = valueAt(value, path);
+  return typeof text === 'string' ? text : undefined;
+}
+
+function checkStore(root: unknown, faults: FaultList): void {
+  const store = valueAt(root, ['store']);
+  if (!isMapping(store)) return;
+  const count = Number(store['memory'] !== undefined) + Number(store['redis'] !== undefined);
   if (count !== 1) faults.add(['store'], 'exactly one of memory (one replica, forgets at a restart) and redis');
 }
 
-function checkListen(listen: ParsedListen | undefined, faults: FaultList): void {
-  if (listen === undefined) return;
-  const { tls, certFile, keyFile } = listen.web;
-  for (const [name, file] of [
-    ['certFile', certFile],
-    ['keyFile', keyFile],
-  ] as const) {
-    if (tls === undefined && file === undefined)
-      faults.add(['listen', 'web', name], 'the path of a file, or tls: off behind an ingress');
-    if (tls === 'off' && file !== undefined) faults.add(['listen', 'web', name], 'nothing, because tls is off');
+function checkListen(root: unknown, { listen }: Sections, faults: FaultList): void {
+  const web = valueAt(root, ['listen', 'web']);
+  for (const name of isMapping(web) ? ['certFile', 'keyFile'] : []) {
+    const file = valueAt(web, [name]);
+    const tls = valueAt(web, ['tls']);
+    const place = ['listen', 'web', name];
+    if (tls === undefined && file === undefined) faults.add(place, 'the path of a file, or tls: off behind an ingress');
+    if (tls === 'off' && file !== undefined) faults.add(place, 'nothing, because tls is off');
   }
+  if (listen === undefined) return;
   const places = (['api', 'web', 'ops'] as const).map((name) => ({ name, ...listen[name].address }));
   for (const [index, place] of places.entries()) {
-    const other = places
+    const taken = places
       .slice(0, index)
       .find(({ host, port }) => port !== 0 && port === place.port && host === place.host);
-    if (other !== undefined)
-      faults.add(['listen', place.name, 'address'], `an address other than that of listen.${other.name}`);
+    if (taken !== undefined)
+      faults.add(['listen', place.name, 'address'], `an address other than that of listen.${taken.name}`);
   }
 }
 
@@ -65,7 +63,8 @@ function checkSessions(sessions: Sections['sessions'], faults: FaultList): void 
   if (sessions.accessToken > sessions.idle) faults.add(['sessions', 'accessToken'], 'at most sessions.idle');
 }
 
-function checkUnique(list: string, names: readonly (string | undefined)[], faults: FaultList): void {
+function checkUnique(root: unknown, list: string, faults: FaultList): void {
+  const names = items(root, list).map((item) => textAt(item, 'name'));
   names.forEach((name, index) => {
     if (name !== undefined && names.indexOf(name) < index) {
       faults.add([list, index, 'name'], `a name of its own: ${list}[${names.indexOf(name)}] has this one`);
@@ -74,25 +73,49 @@ function checkUnique(list: string, names: readonly (string | undefined)[], fault
 }
 
 /** A host that two clusters share would send a request to whichever came last. */
-function checkHosts(clusters: readonly (ParsedCluster | undefined)[], faults: FaultList): void {
-  const owner = new Map<string, string>();
-  clusters.forEach((cluster, index) => {
-    cluster?.hosts.forEach((host, position) => {
-      const place = `clusters[${index}].hosts[${position}]`;
-      const taken = owner.get(host);
-      if (taken !== undefined)
-        faults.add(['clusters', index, 'hosts', position], `a host of its own: ${taken} is this one`);
-      owner.set(host, place);
+function checkHosts(root: unknown, faults: FaultList): void {
+  const owners = new Map<string, string>();
+  items(root, 'clusters').forEach((cluster, index) => {
+    texts(valueAt(cluster, ['hosts'])).forEach((host, position) => {
+      const owner = owners.get(host);
+      if (owner !== undefined)
+        faults.add(['clusters', index, 'hosts', position], `a host of its own: ${owner} is this one`);
+      else owners.set(host, `clusters[${index}].hosts[${position}]`);
     });
   });
 }
 
-function checkExpressions(provider: ParsedProvider, base: Path, faults: FaultList): void {
-  const compiled = compileMapping(providerConfig(provider, (file) => file));
+function checkExpressions(provider: unknown, base: Path, faults: FaultList): void {
+  const compiled = compileMapping(expressionsOf(provider));
   if (compiled.ok) return;
   for (const { place, message } of compiled.reason) {
     faults.add([...base, ...steps(place)], `a CEL expression that compiles: ${message}`);
   }
+}
+
+/** As much of a provider as is needed to compile its expressions. What is missing or of a wrong type becomes one that compiles. */
+function expressionsOf(provider: unknown): ClaimsProvider {
+  const rules = (key: string): ClaimsProvider['rules'] =>
+    items(provider, key).map((rule) => ({ expression: textAt(rule, 'expression') ?? 'true', message: '' }));
+  const extra = valueAt(provider, ['extra']);
+  const groups = textAt(provider, 'groups');
+  const uid = textAt(provider, 'uid');
+  return {
+    name: '',
+    usernamePrefix: '',
+    groupsPrefix: '',
+    username: textAt(provider, 'username') ?? 'claims.email',
+    ...(groups === undefined ? {} : { groups }),
+    ...(uid === undefined ? {} : { uid }),
+    extra: isMapping(extra)
+      ? Object.fromEntries(
+          Object.entries(extra).map(([key, source]) => [key, typeof source === 'string' ? source : '""']),
+        )
+      : {},
+    emailVerified: 'claim',
+    rules: rules('rules'),
+    userRules: rules('userRules'),
+  };
 }
 
 /** `rules[0].expression` as steps; a key of `extra` may hold dots itself. */
@@ -101,20 +124,20 @@ function steps(place: string): Path {
   return place.split(/[.[\]]+/).map((step) => (/^\d+$/.test(step) ? Number(step) : step));
 }
 
-function checkCluster(cluster: ParsedCluster, base: Path, faults: FaultList): void {
-  const allow = compileAllow(cluster.allow);
+function checkCluster(cluster: unknown, base: Path, faults: FaultList): void {
+  const allow = compileAllow(textAt(cluster, 'allow') ?? 'true');
   if (!allow.ok) faults.add([...base, 'allow'], `a CEL expression over user that compiles: ${allow.reason}`);
-  if (cluster.publicUrl !== undefined && !leadsTo(cluster, cluster.publicUrl)) {
-    faults.add(
-      [...base, 'publicUrl'],
-      `an https URL whose host is one of hosts, or that ends with /clusters/${cluster.name}: no other chooses this cluster`,
-    );
+  const name = textAt(cluster, 'name') ?? 'NAME';
+  const publicUrl = textAt(cluster, 'publicUrl');
+  if (publicUrl !== undefined && !leadsTo(publicUrl, name, texts(valueAt(cluster, ['hosts'])))) {
+    const expected = `an https URL whose host is one of hosts, or that ends with /clusters/${name}: no other chooses this cluster`;
+    faults.add([...base, 'publicUrl'], expected);
   }
 }
 
-function leadsTo(cluster: ParsedCluster, publicUrl: string): boolean {
+function leadsTo(publicUrl: string, cluster: string, hosts: readonly string[]): boolean {
   const url = parseUrl(publicUrl, { loopbackHttp: false, path: 'any' });
   if (url === undefined) return false;
-  if (publicUrl === url.origin) return cluster.hosts.includes(url.hostname);
-  return publicUrl === `${url.origin}/clusters/${cluster.name}`;
+  if (publicUrl === url.origin) return hosts.includes(url.hostname);
+  return publicUrl === `${url.origin}/clusters/${cluster}`;
 }

@@ -92,8 +92,8 @@ export function parseUrl(value: string, rule: UrlRule): URL | undefined {
   const url = new URL(value);
   const secure =
     url.protocol === 'https:' || (rule.loopbackHttp && url.protocol === 'http:' && isLoopback(url.hostname));
-  if (!secure || url.username !== '' || url.password !== '' || /[?#]/.test(value)) return undefined;
-  // The origin written another way (upper case, default port, trailing slash) would not equal itself elsewhere.
+  if (!secure || /[?#]/.test(value)) return undefined;
+  // The origin written another way (upper case, default port, trailing slash, user info) would not equal itself elsewhere.
   if (rule.path === 'none') return url.origin === value ? url : undefined;
   return value === url.origin || value.startsWith(`${url.origin}/`) ? url : undefined;
 }

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LineCounter, isNode, parseDocument, type Document } from 'yaml';
 import { no, ok, type Result } from '../core/result.ts';
-import type { SourceDocument } from './document.ts';
+import { isMapping, type SourceDocument } from './document.ts';
 import { pathText, type ConfigFault } from './faults.ts';
 
 const MAX_BYTES = 1024 * 1024;
@@ -23,7 +23,7 @@ export async function readYamlFile(file: string): Promise<Result<SourceDocument,
 }
 
 /** @param baseDirectory from where relative paths of files count */
-export function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, readonly ConfigFault[]> {
+function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, readonly ConfigFault[]> {
   const lines = new LineCounter();
   // Without pretty errors: they quote the source, where somebody may have put a secret.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false });
@@ -43,10 +43,6 @@ export function parseYaml(text: string, baseDirectory: string): Result<SourceDoc
   }
   if (!isMapping(root)) return no([{ path: '', expected: 'a mapping of settings, such as publicUrl: https://…' }]);
   return ok({ root, baseDirectory, place: (path) => ({ path: pathText(path), ...lineOf(document, lines, path) }) });
-}
-
-function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Line of the setting, or of what ought to hold it. */

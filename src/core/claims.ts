@@ -11,7 +11,7 @@ import { extraKeyProblem } from './extra-keys.ts';
 import { no, ok, type Result } from './result.ts';
 import type { NameProblem } from './names.ts';
 
-export { compileAllow, mayUse, type Allow } from './cluster-access.ts';
+export { compileAllow, mayUse } from './cluster-access.ts';
 export type { ExpressionFault } from './expressions.ts';
 
 /** Decoded payload of an ID token, with what UserInfo added. */
@@ -31,7 +31,7 @@ export interface ClaimsProvider {
   readonly userRules: readonly { readonly expression: string; readonly message: string }[];
 }
 
-export interface CompiledRule {
+interface CompiledRule {
   readonly place: string;
   readonly expression: Expression;
   readonly message: string;
@@ -53,7 +53,7 @@ export interface ClaimsMapping {
 }
 
 /** Why somebody is refused, for the audit record. `rule_error`: a rule could not be evaluated, which never passes. */
-export type IdentityRefusalReason =
+type IdentityRefusalReason =
   | 'rule_refused'
   | 'rule_error'
   | 'expression_error'

@@ -115,7 +115,7 @@ const valuesOf = (raw: RawHeaders, lower: string): readonly string[] =>
  * `Impersonate-*` for an identity, the session's id among `extra`.
  * @throws AppError `internal` where a name is empty, or HTTP would change it on its way
  */
-export function impersonationHeaders(identity: Identity, sessionId: string): string[] {
+function impersonationHeaders(identity: Identity, sessionId: string): string[] {
   const headers = ['Impersonate-User', ownValue(identity.username, 'username')];
   headers.push('Impersonate-Uid', ownValue(identity.uid, 'uid'));
   for (const group of identity.groups) headers.push('Impersonate-Group', ownValue(group, 'group'));
@@ -123,7 +123,7 @@ export function impersonationHeaders(identity: Identity, sessionId: string): str
     if (isReservedExtraKey(key) || key === '' || key !== key.toLowerCase()) throw unusable('extra key');
     for (const value of values) headers.push(`Impersonate-Extra-${escapeKey(key)}`, ownValue(value, 'extra value'));
   }
-  headers.push(`Impersonate-Extra-${escapeKey(EXTRA_SESSION)}`, ownValue(sessionId, 'session id'));
+  headers.push(SESSION_HEADER, ownValue(sessionId, 'session id'));
   return headers;
 }
 
@@ -133,7 +133,13 @@ const escapeKey = (key: string): string =>
     isToken(byte) && byte !== '%' ? byte : `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
   ).join('');
 
+const SESSION_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_SESSION)}`;
+
+/** What nearly every name is, and needs no second look: printable ASCII without edge spaces. */
+const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
+
 function ownValue(text: string, what: string): string {
+  if (PLAIN.test(text)) return text;
   const bytes = asBytes(text);
   // Edge white space is trimmed by HTTP: the API server would see somebody else.
   if (text === '' || text !== text.trim() || !text.isWellFormed() || !isFieldValue(bytes) || bytes.includes('\t')) {

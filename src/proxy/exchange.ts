@@ -54,6 +54,7 @@ export class Exchange implements Flight {
   #upstream: UpstreamSide | undefined;
   #upstreamOpen = false;
   #clientOpen = true;
+  #ended = false;
 
   constructor(options: {
     readonly facts: ExchangeFacts;
@@ -138,7 +139,9 @@ export class Exchange implements Flight {
   }
 
   #endIfDone(): void {
-    if (this.#clientOpen || this.#upstreamOpen) return;
+    // Closing one side may close the other from within.
+    if (this.#clientOpen || this.#upstreamOpen || this.#ended) return;
+    this.#ended = true;
     this.#registration?.close();
     this.record.end();
     this.#onEnd(this);

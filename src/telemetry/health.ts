@@ -3,7 +3,7 @@
 /** What is wrong, in words for an operator and without secrets; undefined when all is well. Throwing counts as wrong. */
 export type HealthCheck = () => string | undefined | Promise<string | undefined>;
 
-export interface CheckResult {
+interface CheckResult {
   readonly name: string;
   readonly problem?: string;
 }
@@ -26,7 +26,7 @@ export interface Health {
 }
 
 /** A probe waits about as long; a check that hangs is a check that fails. */
-export const CHECK_TIMEOUT_MS = 1000;
+const CHECK_TIMEOUT_MS = 1000;
 
 interface NamedCheck {
   readonly name: string;

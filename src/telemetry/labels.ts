@@ -1,7 +1,7 @@
 /** Bounded labels: what an outsider can influence must not become a time series without end. */
 import { STATUS_CODES } from 'node:http';
 
-export const OTHER = 'other';
+const OTHER = 'other';
 
 /** Kubernetes verbs; a non-resource request has the lower-cased method as its verb. */
 const VERBS: ReadonlySet<string> = new Set([

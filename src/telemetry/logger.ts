@@ -69,7 +69,7 @@ function stderrDestination(): DestinationStream {
  * What is told about an error: its name, text, codes, stack and causes. Never its other properties: libraries hang requests, responses and
  * bodies there, with tokens in them.
  */
-export function describeError(error: unknown, depth = 0): unknown {
+function describeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return error;
   const { code, reason } = error as { code?: unknown; reason?: unknown };
   return {

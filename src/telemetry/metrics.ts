@@ -16,6 +16,7 @@ export interface Metrics {
    * @returns to be called when it has closed; calling it again does nothing
    */
   streamOpened(kind: string): () => void;
+  /** A sign-in has ended. `provider` is a configured name, `unknown` where it had not come so far as to name one. */
   signIn(provider: string, outcome: string): void;
   refresh(outcome: string): void;
   /** Something was refused; `reason` in snake_case, as in the audit record. */
@@ -118,7 +119,7 @@ function sessionMetrics(
     'sink',
     'outcome',
   ]);
-  const provider = boundedLabel(providers && [...providers, 'none']);
+  const provider = boundedLabel(providers && [...providers, 'unknown']);
   const signInOutcome = boundedLabel();
   const refreshOutcome = boundedLabel();
   const sink = boundedLabel();

@@ -29,10 +29,10 @@ export function createOpsListener(parts: OpsParts): Server {
     { headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 15_000, maxHeaderSize: 8192 },
     (request, response) => {
       answerFor(request).then(
-        (answer) => send(request, response, answer),
+        (answer) => send(response, answer),
         (error: unknown) => {
           parts.logger.error({ err: error }, 'the ops listener could not answer');
-          send(request, response, { status: 500, body: 'internal error: see the log\n' });
+          send(response, { status: 500, body: 'internal error: see the log\n' });
         },
       );
     },
@@ -83,7 +83,8 @@ function logTransitions(logger: Pick<Logger, 'info' | 'warn'>): (report: HealthR
   };
 }
 
-function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+/** For HEAD, node:http leaves out the body and keeps the headers. */
+function send(response: ServerResponse, answer: Answer): void {
   if (response.destroyed || response.headersSent) return;
   response.writeHead(answer.status, {
     'content-type': answer.contentType ?? 'text/plain; charset=utf-8',
@@ -92,5 +93,5 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
     'x-content-type-options': 'nosniff',
     ...(answer.status === 405 ? { allow: 'GET, HEAD', connection: 'close' } : {}),
   });
-  response.end(request.method === 'HEAD' ? undefined : answer.body);
+  response.end(answer.body);
 }

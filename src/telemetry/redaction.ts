@@ -6,7 +6,7 @@
  * took into it, by the names of keys and by the looks of values.
  */
 
-export const REDACTED = '[redacted]';
+const REDACTED = '[redacted]';
 
 /** Compared without case, `-` and `_`, so that `refresh_token`, `refreshToken` and `Refresh-Token` are one. */
 const SECRET_KEYS: ReadonlySet<string> = new Set([
@@ -70,7 +70,7 @@ const SECRET_PARAMETER =
   /\b([\w-]{0,32}(?:token|secret|password|assertion|verifier)|(?:user_|device_)?code(?!=\d{1,3}\b)|state|nonce)=[^\s&"'<>]+/gi;
 
 /** The path of a URL reference: query and fragment carry codes and tokens. */
-export const withoutQuery = (url: string): string => url.replace(/[?#].*$/s, '');
+const withoutQuery = (url: string): string => url.replace(/[?#].*$/s, '');
 
 function redactText(text: string): string {
   return text

@@ -47,4 +47,31 @@ describe('the tour', () => {
     await writeFile(path, edited);
     return root;
   }
+
+  it.each([
+    {
+      name: 'the deny check is taken out',
+      file: 'src/revocation/gate.ts',
+      edit: (source: string) => source.replace(/return this\.#view\.covers\([^;]*;/, 'return undefined;'),
+      fails: /it was the gate's own check that refused her/,
+    },
+    {
+      name: 'nothing is cut',
+      file: 'src/revocation/registry.ts',
+      edit: (source: string) => source.replace('entry.flight.cut(reason);', ''),
+      fails: /the watch was cut/,
+    },
+    {
+      name: 'the impersonation header is taken out',
+      file: 'src/core/upstream-headers.ts',
+      edit: (source: string) =>
+        source.replace(/const headers = \['Impersonate-User', [^\]]*\];/, 'const headers: string[] = [];'),
+      fails: /she sees the pods of her namespace/,
+    },
+  ])('exits 1 when $name, and names the claim that did not hold', async ({ name, file, edit, fails }) => {
+    const root = await broken(name.replaceAll(' ', '-'), file, edit);
+    const { code, output } = await runTour(root, join(root, 'demo'));
+    expect(code, output).toBe(1);
+    expect(output).toMatch(new RegExp(`✗ .*(?:${fails.source})`));
+  });
 });

@@ -39,7 +39,6 @@ describe('a request through the gate', () => {
 
   const audited = async (count: number): Promise<void> => {
     await until(() => plane.audited.length >= count, 'the audit line');
-    if (plane.audited.length !== count) console.log(JSON.stringify(plane.audited, null, 1));
     expect(plane.audited).toHaveLength(count);
   };
 
@@ -282,12 +281,13 @@ describe('a request through the gate', () => {
   });
 
   it('takes no more from the API server than a slow client takes', async () => {
+    const ALL = 256 * 1024 * 1024;
     let sent = 0;
     plane.upstream.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'application/octet-stream' });
       const chunk = Buffer.alloc(65_536);
       const pump = (): void => {
-        while (sent < 64 * 1024 * 1024) {
+        while (sent < ALL) {
           sent += chunk.length;
           if (!res.write(chunk)) return void res.once('drain', pump);
         }
@@ -300,16 +300,16 @@ describe('a request through the gate', () => {
     req.end();
     const [res] = (await once(req, 'response')) as [IncomingMessage];
     res.pause();
+    // The kernels' buffers grow for a while; a gate that buffers would never come to a standstill before the end.
     let before = -1;
+    let still = 0;
     await until(() => {
-      const still = before === sent;
+      still = before === sent ? still + 1 : 0;
       before = sent;
-      return still && sent > 0;
+      return still > 50;
     }, 'a standstill');
-    const standing = sent;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(sent).toBe(standing);
-    expect(standing).toBeLessThan(32 * 1024 * 1024);
+    expect(sent).toBeGreaterThan(0);
+    expect(sent).toBeLessThan(ALL);
     req.destroy();
     await until(() => plane.gate.inFlight === 0, 'nothing in flight');
   });

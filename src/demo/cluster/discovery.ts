@@ -122,6 +122,19 @@ export function openApiAt(path: string): JsonObject | undefined {
   };
 }
 
+/** As protobuf, which is the only form that kubectl reads: field 1, `swagger`, is `2.0`. */
+const EMPTY_OPENAPI_V2 = Buffer.concat([Buffer.from([0x0a, 3]), Buffer.from('2.0')]);
+const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+
+/**
+ * OpenAPI v2 without a single definition. kubectl asks for it where v3 does not have a kind, as for `v1 List`, and does not check
+ * what it finds no definition of.
+ */
+export const openApiV2 = (): { contentType: string; bytes: Buffer } => ({
+  contentType: OPENAPI_V2_TYPE,
+  bytes: EMPTY_OPENAPI_V2,
+});
+
 const pathOf = (root: string, each: ResourceType): string =>
   `/${root}/${each.namespaced ? 'namespaces/{namespace}/' : ''}${each.resource}/{name}`;
 

@@ -15,7 +15,7 @@ input { width: 100%; padding: .6rem; font: inherit; color: inherit; background: 
 button { margin-top: 1.25rem; width: 100%; padding: .7rem; font: inherit; font-weight: 600; color: var(--card); background: var(--accent); border: 0; border-radius: 4px; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { width: 100%; margin-top: 1.5rem; border-top: 1px solid var(--line); font-size: .875rem; border-collapse: collapse; }
-th { padding-top: .75rem; text-align: left; font-weight: 600; } td { padding: .15rem .5rem .15rem 0; }
+th { padding: .75rem .75rem 0 0; text-align: left; } td { padding: .15rem .75rem .15rem 0; white-space: nowrap; }
 .fault { padding: .5rem .75rem; border-left: 3px solid #b3261e; }
 `;
 

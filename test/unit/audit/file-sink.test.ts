@@ -6,7 +6,11 @@ import { createAuditTrail, type AuditTrail } from '../../../src/audit/audit.ts';
 import type { AuditTrailOptions } from '../../../src/audit/trail.ts';
 import { aFolder, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
 
-const FAST = { retryMs: 5, retryMaxMs: 20, closeTimeoutMs: 100 };
+/** Node has no function for it. */
+const MAKE_PIPE = 'mkfifo';
+const FAST = { retryMs: 5, retryMaxMs: 20 };
+/** For a trail that will not be able to write when it is closed. */
+const GIVES_UP = { ...FAST, closeTimeoutMs: 50 };
 
 function fileTrail(path: string, options: Partial<AuditTrailOptions> = {}): AuditTrail {
   const trail = createAuditTrail({ sinks: [{ type: 'file', path }], onFailure: 'block', limits: FAST, ...options });
@@ -96,7 +100,7 @@ describe('the file sink', () => {
     const path = join(folder, 'audit.log');
     const victim = join(folder, 'victim');
     await writeFile(victim, 'untouched');
-    const trail = fileTrail(path);
+    const trail = fileTrail(path, { limits: GIVES_UP });
     await trail.flush();
     await rename(path, `${path}.1`);
     await symlink(victim, path);
@@ -111,7 +115,7 @@ describe('the file sink', () => {
 
   it('refuses a named pipe and does not hang on it', async () => {
     const path = join(await aFolder(), 'audit.log');
-    execFileSync('mkfifo', [path]);
+    execFileSync(MAKE_PIPE, [path]);
     const logger = new LogLines();
     const trail = fileTrail(path, { logger });
     await vi.waitFor(() => expect(String(logger.lines[0]?.fields['err'])).toContain('pipe'));
@@ -191,7 +195,7 @@ describe('a full disk', () => {
   it('lets the process end: close gives up, counts and says what was lost', async () => {
     const metrics = new Counts();
     const logger = new LogLines();
-    const trail = fileTrail('/dev/full', { metrics, logger });
+    const trail = fileTrail('/dev/full', { metrics, logger, limits: GIVES_UP });
     recordAll(trail, range(7));
     const flushed = trail.flush();
     await trail.close();
@@ -204,7 +208,7 @@ describe('a full disk', () => {
 
   it('tells the operator about the disk and never about an event', async () => {
     const logger = new LogLines();
-    const trail = fileTrail('/dev/full', { logger });
+    const trail = fileTrail('/dev/full', { logger, limits: GIVES_UP });
     trail.record({ ...numbered(1), userAgent: 'canary-agent', user: { username: 'canary-name' } });
     await vi.waitFor(() => expect(trail.blocked && logger.lines.length > 0).toBe(true));
     await trail.close();

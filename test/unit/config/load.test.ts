@@ -1,4 +1,3 @@
-import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { formatFaults, loadConfig } from '../../../src/config/load.ts';
@@ -122,8 +121,9 @@ audit: { sinks: [{ type: webhook }] }
 workload: []
 `);
   expect(faults.map(({ path, line }) => `${path} ${line ?? '-'}`).toSorted()).toEqual([
-    'audit.sinks[0].type 28',
-    'clusters[0].impersonate.groups 26',
+    'audit.sinks[0].type 27',
+    'clusters[0].allow 24',
+    'clusters[0].impersonate.groups 25',
     'keys -',
     'listen.api.adress 6',
     'listen.api.keyFile 8',
@@ -137,9 +137,9 @@ workload: []
     'providers[1].username 18',
     'pubicUrl 3',
     'publicUrl 2',
-    'sessions.accessToken 27',
+    'sessions.accessToken 26',
     'store 10',
-    'workload 29',
+    'workload 28',
   ]);
   const text = formatFaults(faults);
   expect(text).toContain('did you mean address?');
@@ -271,8 +271,8 @@ describe('YAML', () => {
   test.each([
     ['a: [1', 'valid YAML', 1],
     ['publicUrl: a\npublicUrl: b\n', 'valid YAML', 2],
-    ['publicUrl: "a\n', 'valid YAML', undefined],
-    ['a: 1\n---\nb: 2\n', 'valid YAML', undefined],
+    ['publicUrl: "a\n', 'valid YAML', 2],
+    ['a: 1\n---\nb: 2\n', 'valid YAML', 2],
     ['- a\n', 'a mapping of settings', undefined],
     ['', 'a mapping of settings', undefined],
     ['just text', 'a mapping of settings', undefined],
@@ -280,7 +280,7 @@ describe('YAML', () => {
   ])('%j is a fault', async (text, expected, line) => {
     const [fault] = await faultsOf(text);
     expect(fault?.expected).toContain(expected);
-    if (line !== undefined) expect(fault?.line).toBe(line);
+    expect(fault?.line).toBe(line);
   });
 
   test('with aliases that grow without end is a fault', async () => {
@@ -302,12 +302,6 @@ describe('YAML', () => {
       ok: false,
       reason: [{ path: file, expected: expect.stringContaining('ENOENT') }],
     });
-  });
-
-  test.skipIf(process.getuid?.() === 0)('a file that may not be read is a fault', async () => {
-    const { directory } = await loaded(settings());
-    chmodSync(join(directory, 'portcullis.yaml'), 0);
-    expect(await loadConfig({ file: join(directory, 'portcullis.yaml'), env: {} })).toMatchObject({ ok: false });
   });
 });
 

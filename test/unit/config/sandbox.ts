@@ -54,7 +54,7 @@ export const settings = () => ({
 });
 
 /** Loads `content` (text, or settings to be written as YAML) as a file beside `FILES`. */
-export async function load(content: string | object, env: Record<string, string> = {}) {
+async function load(content: string | object, env: Record<string, string> = {}) {
   const directory = temporaryDirectory();
   const text = typeof content === 'string' ? content : stringify(content);
   writeFiles(directory, { ...FILES, 'portcullis.yaml': text });

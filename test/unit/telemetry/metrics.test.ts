@@ -43,6 +43,7 @@ describe('createMetrics', () => {
     metrics.request({ cluster: 'none', verb: 'post', code: 404 });
     metrics.upstreamError('prod', 'timeout');
     metrics.signIn('corp', 'ok');
+    metrics.signIn('unknown', 'refused');
     metrics.refresh('ok');
     metrics.refusal('session_revoked');
     metrics.revocation('account', 0.007);
@@ -54,6 +55,7 @@ describe('createMetrics', () => {
       'portcullis_request_duration_seconds_bucket{le="0.025"}': '1',
       'portcullis_upstream_errors_total{cluster="prod",kind="timeout"}': '1',
       'portcullis_sign_ins_total{provider="corp",outcome="ok"}': '1',
+      'portcullis_sign_ins_total{provider="unknown",outcome="refused"}': '1',
       'portcullis_refreshes_total{outcome="ok"}': '1',
       'portcullis_refusals_total{reason="session_revoked"}': '1',
       'portcullis_revocations_total{target="account"}': '1',
@@ -82,10 +84,13 @@ describe('createMetrics', () => {
 
   it('stays bounded where no list is known: a hundred names, and only what looks like one', async () => {
     const metrics = createMetrics();
-    for (let n = 0; n < 1000; n += 1) metrics.refusal(`reason_${n}`);
     metrics.refusal('alice@example.com');
     metrics.refusal('/api/v1/secrets/mine');
     metrics.refusal('x'.repeat(64));
+    expect(await seriesOf(metrics, 'portcullis_refusals_total')).toEqual([
+      'portcullis_refusals_total{reason="other"} 3',
+    ]);
+    for (let n = 0; n < 1000; n += 1) metrics.refusal(`reason_${n}`);
     const series = await seriesOf(metrics, 'portcullis_refusals_total');
     expect(series).toHaveLength(101);
     expect(series).toContain('portcullis_refusals_total{reason="other"} 903');

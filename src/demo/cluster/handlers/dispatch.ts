@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Identity } from '../../../core/identity.ts';
 import { isOpenPath } from '../authentication/authentication.ts';
 import { impersonate, ImpersonationFault } from '../authentication/impersonation.ts';
-import { discoveryAt, openApiAt } from '../discovery.ts';
+import { discoveryAt, openApiAt, openApiV2 } from '../discovery.ts';
 import { badRequest, methodNotAllowed, StatusError, unknownPath } from '../objects/status.ts';
 import { logs } from '../pods/logs.ts';
 import type { Attributes } from '../rbac/rules.ts';
@@ -117,6 +117,12 @@ function servePath(call: Call): void {
   if (path === '/livez' || path === '/readyz' || path === '/healthz') {
     call.response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
     call.response.end('ok');
+    return;
+  }
+  if (path === '/openapi/v2') {
+    const { contentType, bytes } = openApiV2();
+    call.response.writeHead(200, { 'content-type': contentType, 'content-length': bytes.length });
+    call.response.end(bytes);
     return;
   }
   const document = discoveryAt(path, call.request.headers.accept ?? '');

@@ -34,7 +34,7 @@ async function write(stream: Writable | undefined, text: string | Buffer, closed
 
 function processOf(session: Session, channels: RemoteChannels): Process {
   const { closed, stdout, stderr } = channels;
-  const foreground: Process['foreground'] = {};
+  const foreground: Process['foreground'] = { interrupt: undefined };
   const terminal =
     session.tty && stdout !== undefined
       ? createTerminal(channels.stdin, stdout, () => foreground.interrupt?.())

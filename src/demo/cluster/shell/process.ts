@@ -14,7 +14,7 @@ export interface Process {
   /** Aborted when the caller has gone: everything ends. */
   readonly closed: AbortSignal;
   /** What ^C stops now; whoever runs in front sets it. */
-  readonly foreground: { interrupt?: () => void };
+  readonly foreground: { interrupt: (() => void) | undefined };
 }
 
 /** Exit code of what was stopped by ^C. */

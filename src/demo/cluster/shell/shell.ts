@@ -28,53 +28,65 @@ export const programExists = (name: string): boolean =>
 
 const baseName = (name: string): string => name.replace(/^\/(usr\/)?bin\//, '');
 
+/** Runs `work` with a signal that ^C and the caller's leaving abort; what ^C did before holds again afterwards. */
+async function interruptible<T>(process: Process, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const interrupted = new AbortController();
+  const outer = process.foreground.interrupt;
+  process.foreground.interrupt = () => {
+    interrupted.abort();
+    outer?.();
+  };
+  try {
+    return await work(AbortSignal.any([process.closed, interrupted.signal]));
+  } finally {
+    process.foreground.interrupt = outer;
+  }
+}
+
 class Shell {
   readonly #process: Process;
+  /** Exit code of the last command: `$?`. */
   #last = 0;
 
   constructor(process: Process) {
     this.#process = process;
   }
 
-  #interrupted(): boolean {
-    return this.#last === INTERRUPTED;
-  }
-
   async run(text: string): Promise<number> {
-    try {
-      await this.#script(parseScript(text));
-    } catch (error) {
-      if (!(error instanceof ShellSyntaxError)) throw error;
-      await this.#process.err(`sh: syntax error: ${error.message}\n`);
-      this.#last = 2;
-    }
-    return this.#last;
+    return interruptible(this.#process, async (signal) => {
+      try {
+        await this.#script(parseScript(text), signal);
+      } catch (error) {
+        if (!(error instanceof ShellSyntaxError)) throw error;
+        await this.#process.err(`sh: syntax error: ${error.message}\n`);
+        this.#last = 2;
+      }
+      if (signal.aborted) this.#last = INTERRUPTED;
+      return this.#last;
+    });
   }
 
-  async #script(script: Script): Promise<void> {
+  async #script(script: Script, signal: AbortSignal): Promise<void> {
     for (const { when, command } of script) {
-      if (this.#process.closed.aborted || this.#interrupted()) return;
+      if (signal.aborted) return;
       const due = when === 'always' || (this.#last === 0) === (when === 'success');
-      if (due) await this.#command(command);
+      if (due) await this.#command(command, signal);
     }
   }
 
-  async #command(command: Command): Promise<void> {
+  async #command(command: Command, signal: AbortSignal): Promise<void> {
     if (command.kind === 'simple') {
       const process = command.toStderr
         ? { ...this.#process, out: (text: string | Buffer) => this.#process.err(text) }
         : this.#process;
-      this.#last = await runProgram(
-        command.words.map((word) => this.#expand(word)),
-        process,
-      );
+      const argv = command.words.map((word) => this.#expand(word));
+      this.#last = await runProgram(argv, process, signal);
       return;
     }
-    for (;;) {
-      await this.#script(command.test);
-      if (this.#last !== 0 || this.#process.closed.aborted) break;
-      await this.#script(command.body);
-      if (this.#interrupted()) return;
+    while (!signal.aborted) {
+      await this.#script(command.test, signal);
+      if (this.#last !== 0) break;
+      await this.#script(command.body, signal);
       // A loop of programs that never wait must not keep the cluster from its other work.
       await delay(1);
     }
@@ -92,17 +104,29 @@ class Shell {
 
   /** Line by line from standard input, with a prompt where there is a person. */
   async interact(): Promise<number> {
-    for (;;) {
+    const { foreground } = this.#process;
+    // A shell within a shell keeps ^C to itself.
+    const outer = foreground.interrupt;
+    foreground.interrupt = undefined;
+    try {
+      return await this.#lines();
+    } finally {
+      foreground.interrupt = outer;
+    }
+  }
+
+  async #lines(): Promise<number> {
+    while (!this.#process.closed.aborted) {
       if (this.#process.interactive) await this.#process.out('/ # ');
-      const interrupted = new AbortController();
-      this.#process.foreground.interrupt = () => interrupted.abort();
-      const line = await this.#process.input.line(AbortSignal.any([this.#process.closed, interrupted.signal]));
-      if (this.#process.closed.aborted) return INTERRUPTED;
-      if (interrupted.signal.aborted) continue;
+      const { line, interrupted } = await interruptible(this.#process, async (signal) => ({
+        line: await this.#process.input.line(signal),
+        interrupted: signal.aborted,
+      }));
+      if (interrupted) continue;
       if (line === undefined) return this.#last;
-      if (this.#interrupted()) this.#last = 0;
       await this.run(line);
     }
+    return INTERRUPTED;
   }
 }
 
@@ -117,21 +141,15 @@ async function runShell(args: readonly string[], process: Process): Promise<numb
   }
 }
 
-async function runProgram(argv: readonly string[], process: Process): Promise<number> {
+async function runProgram(argv: readonly string[], process: Process, signal: AbortSignal): Promise<number> {
   const [name, ...args] = argv;
   if (name === undefined || name === '') return 0;
   if (name === 'exit') throw new Exit(Number(args[0] ?? 0) & 0xff);
   if (SHELLS.has(name)) return runShell(args, process);
   const program = Object.hasOwn(PROGRAMS, baseName(name)) ? PROGRAMS[baseName(name)] : undefined;
-  if (program === undefined) {
-    await process.err(`sh: ${name}: not found\n`);
-    return NOT_FOUND;
-  }
-  const interrupted = new AbortController();
-  process.foreground.interrupt = () => interrupted.abort();
-  const signal = AbortSignal.any([process.closed, interrupted.signal]);
-  const code = await program(args, process, signal);
-  return interrupted.signal.aborted ? INTERRUPTED : code;
+  if (program !== undefined) return program(args, process, signal);
+  await process.err(`sh: ${name}: not found\n`);
+  return NOT_FOUND;
 }
 
 /**
@@ -141,7 +159,11 @@ async function runProgram(argv: readonly string[], process: Process): Promise<nu
  */
 export async function runCommand(argv: readonly string[], process: Process): Promise<number> {
   try {
-    return await runProgram(argv, process);
+    if (SHELLS.has(argv[0] ?? '')) return await runShell(argv.slice(1), process);
+    return await interruptible(process, async (signal) => {
+      const code = await runProgram(argv, process, signal);
+      return signal.aborted ? INTERRUPTED : code;
+    });
   } catch (error) {
     if (error instanceof Exit) return error.code;
     throw error;

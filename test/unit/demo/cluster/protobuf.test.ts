@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { decodeProtobuf } from '../../../../src/demo/cluster/protobuf/decode.ts';
@@ -15,6 +15,15 @@ const body = (apiVersion: string, kind: string, raw: Buffer): Buffer =>
     field(3, ''),
     field(4, ''),
   ]);
+
+function attempt(bytes: Buffer): string {
+  try {
+    decodeProtobuf(bytes);
+    return 'read';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 describe('protobuf bodies', () => {
   it('read as the same object that JSON gives', () => {
@@ -52,11 +61,7 @@ describe('protobuf bodies', () => {
       fc.property(fc.nat(good.length - 1), fc.nat(255), fc.nat(good.length), (at, byte, end) => {
         const damaged = Buffer.from(good);
         damaged[at] = byte;
-        try {
-          decodeProtobuf(damaged.subarray(0, end));
-        } catch (error) {
-          expect((error as Error).message).toBe('the body of the request is not valid protobuf');
-        }
+        expect(['read', 'the body of the request is not valid protobuf']).toContain(attempt(damaged.subarray(0, end)));
       }),
     );
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { parseJson } from '../../../../../src/demo/cluster/objects/json.ts';
 import type { JsonValue } from '../../../../../src/demo/cluster/objects/json.ts';
+import { StatusError } from '../../../../../src/demo/cluster/objects/status.ts';
 import { jsonPatch } from '../../../../../src/demo/cluster/patch/json-patch.ts';
 import { mergePatch } from '../../../../../src/demo/cluster/patch/merge.ts';
 import { strategicMerge } from '../../../../../src/demo/cluster/patch/strategic.ts';
@@ -63,7 +64,7 @@ describe('JSON patch', () => {
     ['what is no list', { op: 'add' }],
   ])('refuses %s and changes nothing', (_what, patch) => {
     const before = structuredClone(target);
-    expect(() => jsonPatch(target, patch)).toThrow();
+    expect(() => jsonPatch(target, patch)).toThrow(StatusError);
     expect(target).toEqual(before);
   });
 });

@@ -23,7 +23,7 @@ function prepare(input?: Readable, more: Partial<Process> = {}): Run {
     out: async (text) => void (output.out += text.toString()),
     err: async (text) => void (output.err += text.toString()),
     closed: closing.signal,
-    foreground: {},
+    foreground: { interrupt: undefined },
     ...more,
   };
   return { process, output, close: () => closing.abort() };
@@ -79,9 +79,9 @@ describe('the shell', () => {
   it('ends a loop when the caller has gone', async () => {
     const { process, output, close } = prepare();
     const running = runCommand(['sh', '-c', 'while true; do echo x; sleep 1000; done'], process);
+    await expect.poll(() => output.out).toBe('x\n');
     close();
     expect(await running).toBe(130);
-    expect(output.out).toBe('x\n');
   });
 
   it('stops what runs in front at ^C, and keeps the session', async () => {
@@ -96,4 +96,19 @@ describe('the shell', () => {
     expect(await running).toBe(5);
     expect(output.out).toBe('/ # typed\n/ # 130\n');
   });
+
+  it.each(['while true; do true; done', 'sleep 1000; echo never', 'sh -c "sleep 1000"; echo never'])(
+    'stops all of %s at ^C',
+    async (line) => {
+      const keyboard = new PassThrough({ objectMode: true });
+      const { process, output } = prepare(keyboard, { interactive: true });
+      const running = runCommand(['sh'], process);
+      keyboard.write(Buffer.from(`echo begin; ${line}\n`));
+      await expect.poll(() => output.out).toBe('/ # begin\n');
+      process.foreground.interrupt?.();
+      keyboard.write(Buffer.from('exit 5\n'));
+      expect(await running).toBe(5);
+      expect(output.out).toBe('/ # begin\n/ # ');
+    },
+  );
 });

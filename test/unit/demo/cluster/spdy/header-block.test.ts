@@ -1,6 +1,6 @@
 import { constants, createDeflate, createInflate, deflateSync } from 'node:zlib';
 import type { Zlib } from 'node:zlib';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { DICTIONARY } from '../../../../../src/demo/cluster/spdy/dictionary.ts';
