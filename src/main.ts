@@ -40,11 +40,10 @@ const keys = program.command('keys').description("work with the server's keys");
 keys
   .command('generate')
   .description('make a signing key and a sealing key where there are none')
-  .requiredOption('--signing-dir <dir>', 'as `keys.signingDir`')
-  .requiredOption('--sealing-dir <dir>', 'as `keys.sealingDir`')
-  .action(async ({ signingDir, sealingDir }: { signingDir: string; sealingDir: string }) => {
+  .option('--dir <dir>', 'folder for both; `keys.signingDir` and `keys.sealingDir` are below it', 'keys')
+  .action(async ({ dir }: { dir: string }) => {
     const { generate } = await import('./server-commands.ts');
-    process.exitCode = await generate({ signingDir, sealingDir });
+    process.exitCode = await generate(dir);
   });
 
 program

@@ -1,10 +1,12 @@
 /** The commands that run where the server runs: `serve`, `config check`, `keys generate`. */
+import { join } from 'node:path';
 import { generateKeys } from './config/keys.ts';
 import { formatFaults, loadConfig, type LoadedConfig } from './config/load.ts';
 import { startServer } from './serve.ts';
 
 /** Wrong use or configuration (CONTRACT, exit codes). */
 const MISCONFIGURED = 2;
+const FAILED = 1;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -22,7 +24,11 @@ async function load(file: string | undefined, env: Environment): Promise<LoadedC
 export async function serve(file: string | undefined, env: Environment): Promise<number> {
   const loaded = await load(file, env);
   if (loaded === undefined) return MISCONFIGURED;
-  const server = await startServer(loaded.config);
+  const server = await startServer(loaded.config).catch((error: unknown) => {
+    console.error(`portcullis cannot start: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  });
+  if (server === undefined) return FAILED;
   await new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
@@ -42,11 +48,12 @@ export async function checkConfig(file: string | undefined, env: Environment): P
   return 0;
 }
 
-/** @returns exit status: 0, or 1 where keys are there already */
-export async function generate(directories: {
-  readonly signingDir: string;
-  readonly sealingDir: string;
-}): Promise<number> {
+/**
+ * Makes `DIR/signing` and `DIR/sealing` with one key each.
+ * @returns exit status: 0, or 1 where keys are there already
+ */
+export async function generate(dir: string): Promise<number> {
+  const directories = { signingDir: join(dir, 'signing'), sealingDir: join(dir, 'sealing') };
   try {
     await generateKeys(directories);
   } catch (error) {

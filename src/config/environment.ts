@@ -5,7 +5,6 @@
 import { join } from 'node:path';
 import type { Path, SourceDocument } from './document.ts';
 import { nearest, pathText, type ConfigFault } from './faults.ts';
-import { isLoopback } from './values.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -120,7 +119,8 @@ function storeOf(url: string | undefined, passwordFile: string | undefined): unk
 function hostsOf(apiUrl: string | undefined): readonly string[] {
   if (apiUrl === undefined || !URL.canParse(apiUrl)) return [];
   const { hostname } = new URL(apiUrl);
-  return hostname.startsWith('[') && isLoopback(hostname) ? [] : [hostname];
+  // An IPv6 address is no host name; the cluster is chosen by its prefix then.
+  return hostname.startsWith('[') ? [] : [hostname];
 }
 
 function variableOf(path: Path): string | undefined {

@@ -14,7 +14,7 @@ const SECRET =
 
 /**
  * @param target request target as it came, refused forms included
- * @returns printable ASCII: secret values as `REDACTED`, exec's `command` values counted, the fragment and any user info removed
+ * @returns printable ASCII, which comes out of here unchanged when it is put in again: secret values as `REDACTED`, exec's `command` values counted, the fragment and any user info removed
  */
 export function auditUri(target: string): string {
   const cut = target.slice(0, MAX_LENGTH);
@@ -36,7 +36,9 @@ function withoutFragment(target: string): string {
 /** A hidden value ends at the next `&` and no sooner: a shell command may well hold a `;`. */
 function safeQuery(query: string): string {
   const pairs = query.split('&');
-  const commands = pairs.filter((pair) => nameOf(pair) === 'command').length;
+  const hidden = pairs.filter((pair) => nameOf(pair) === 'command');
+  // A target that has been through here already keeps its count.
+  const commands = hidden.length === 1 ? (/^command=\[(\d{1,5})\]$/.exec(hidden[0] ?? '')?.[1] ?? 1) : hidden.length;
   const safe: string[] = [];
   for (const pair of pairs) {
     const name = nameOf(pair);

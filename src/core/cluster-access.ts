@@ -4,7 +4,7 @@ import type { Identity } from './identity.ts';
 import { no, ok, type Result } from './result.ts';
 
 /** A compiled `allow`; opaque to other rooms. */
-interface Allow {
+export interface Allow {
   readonly expression: Expression;
 }
 

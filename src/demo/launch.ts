@@ -70,6 +70,7 @@ export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
     if (!loaded.ok) throw new DemoFault(`the demo's own configuration does not hold: ${JSON.stringify(loaded.reason)}`);
     const server = await startServer(loaded.value.config);
     stops.push(() => server.stop());
+    await server.ready;
     return { urls, files, cluster, identityProvider, server, stop };
   } catch (error) {
     await stop();

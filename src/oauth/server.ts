@@ -114,6 +114,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
 
   const serve = (req: IncomingMessage, res: ServerResponse): void => {
     if (!res.hasHeader('x-request-id')) res.setHeader('x-request-id', randomUUID());
+    // A sign-in or a refresh that cannot be put on the record must not happen.
+    if (deps.audit.blocked) return recordAway(res);
     pinOrigin(req, issuer);
     void handle(req, res);
   };
@@ -141,6 +143,12 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       serve(req, res);
     },
   };
+}
+
+function recordAway(res: ServerResponse): void {
+  res.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1', 'cache-control': 'no-store' });
+  const error_description = 'The audit record cannot be written, so nothing is served. Tell your platform team.';
+  res.end(JSON.stringify({ error: 'temporarily_unavailable', error_description }));
 }
 
 /**

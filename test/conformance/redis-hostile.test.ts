@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 
 import { openNow, replica } from './fixtures.ts';
 import { sealingKeys, workbench } from './redis-stores.ts';
@@ -7,7 +7,7 @@ const reasonOf = (error: unknown): string | undefined => (error as { reason?: st
 
 it('treats artefacts whose payloads were swapped as absent, and says so', async () => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   await store.artefacts.save('RefreshToken', 'mine', { account: 'corp/1' }, { ttlSeconds: 60 });
   await store.artefacts.save('RefreshToken', 'theirs', { account: 'corp/2' }, { ttlSeconds: 60 });
   const [first = '', second = ''] = await bench.bare.keys('{gate}:artefact:RefreshToken:*');
@@ -21,7 +21,7 @@ it('treats artefacts whose payloads were swapped as absent, and says so', async 
 
 it('treats an artefact as absent whose name was led to one of another kind', async () => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60, uid: 'uid' });
   await store.artefacts.save('Interaction', 'b', {}, { ttlSeconds: 60, uid: 'uid' });
   const [session = ''] = await bench.bare.keys('{gate}:artefact:Session:*');
@@ -33,7 +33,7 @@ it('treats an artefact as absent whose name was led to one of another kind', asy
 
 it.each(['', 'rubbish', 'a.b.c.d.e'])('survives a payload that is %o', async (payload) => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60 });
   const [key = ''] = await bench.bare.keys('{gate}:artefact:*');
   await bench.bare.hset(key, 'p', payload);
@@ -42,7 +42,7 @@ it.each(['', 'rubbish', 'a.b.c.d.e'])('survives a payload that is %o', async (pa
 
 it('does not open a session’s secret in the place of its record, or another session’s record', async () => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   await openNow({ store, clock: bench.clock });
   const [key = ''] = await bench.bare.keys('{gate}:session:*');
   await openNow({ store, clock: bench.clock }, { id: 'session-2' });
@@ -63,7 +63,7 @@ it.each([
   ['v', '9'],
 ])('refuses a session whose plain field %s was changed', async (field, value) => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   await openNow({ store, clock: bench.clock });
   const [key = ''] = await bench.bare.keys('{gate}:session:*');
   await bench.bare.hset(key, field, value);
@@ -74,7 +74,7 @@ it.each([
 
 it('gives no view at all where one entry of the log cannot be read, because it may revoke anybody', async () => {
   await using bench = await workbench();
-  const [store, stranger] = [bench.store(), bench.store({ keys: sealingKeys('k2') })];
+  const [store, stranger] = [await bench.store(), await bench.store({ keys: sealingKeys('k2') })];
   const { position } = await store.log.join();
   await store.log.append({ requestId: 'r', target: { kind: 'all' }, until: bench.clock.seconds() + 600 });
   const refused = [stranger.log.join(), stranger.log.renew(replica(), position)];
@@ -85,39 +85,41 @@ it('gives no view at all where one entry of the log cannot be read, because it m
 it('opens what an older sealing key sealed while that key is kept', async () => {
   await using bench = await workbench();
   const [old, next] = [sealingKeys('old'), sealingKeys('next')];
-  await bench.store({ keys: old }).artefacts.save('Session', 'a', { is: 'kept' }, { ttlSeconds: 60 });
+  await (await bench.store({ keys: old })).artefacts.save('Session', 'a', { is: 'kept' }, { ttlSeconds: 60 });
   const both = { current: next.current, all: new Map([...next.all, ...old.all]) };
-  expect(await bench.store({ keys: both }).artefacts.find('Session', 'a')).toEqual({ is: 'kept' });
-  expect(await bench.store({ keys: next }).artefacts.find('Session', 'a')).toBeUndefined();
+  expect(await (await bench.store({ keys: both })).artefacts.find('Session', 'a')).toEqual({ is: 'kept' });
+  expect(await (await bench.store({ keys: next })).artefacts.find('Session', 'a')).toBeUndefined();
 });
 
 it('refuses Redis Cluster and says so at the first ping', async () => {
   await using bench = await workbench(['--cluster-enabled', 'yes']);
-  const store = bench.store();
-  const error = await store.ping().catch((cause: unknown) => cause as Error);
-  expect(error).toMatchObject({ code: 'store_unavailable', reason: 'redis_cluster_mode' });
+  const store = bench.unconnected();
+  // As soon as it has connected; until then it is merely unreachable.
+  await vi.waitFor(() => expect(store.ping()).rejects.toMatchObject({ reason: 'redis_cluster_mode' }), 10_000);
+  await expect(store.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
+  await expect(store.artefacts.find('Session', 'a')).rejects.toMatchObject({ reason: 'redis_cluster_mode' });
   expect(bench.errors.map(({ reason }) => reason)).toEqual(['redis_cluster_mode']);
 });
 
 it('warns of a Redis that may evict, and works', async () => {
   await using bench = await workbench(['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']);
-  await bench.store().ping();
+  await bench.store();
   expect(bench.errors.map(({ reason }) => reason)).toEqual(['redis_eviction']);
 });
 
 it('reads nothing from a follower', async () => {
   await using primary = await workbench(['--repl-diskless-sync-delay', '0']);
   await using follower = await workbench(['--replicaof', '127.0.0.1', String(primary.redis.port)]);
-  await primary.store().artefacts.save('Session', 'a', {}, { ttlSeconds: 60 });
+  await (await primary.store()).artefacts.save('Session', 'a', {}, { ttlSeconds: 60 });
   await expect.poll(() => follower.bare.dbsize(), { timeout: 10_000 }).toBeGreaterThan(0);
-  const store = follower.store();
+  const store = await follower.store();
   expect(await store.artefacts.find('Session', 'a').catch(reasonOf)).toBe('redis_read_only');
   expect(await store.log.join().catch(reasonOf)).toBe('redis_read_only');
 });
 
 it('still revokes and renews when Redis is full, and stores nothing new', async () => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   await openNow({ store, clock: bench.clock });
   const { position } = await store.log.join();
   await bench.bare.config('SET', 'maxmemory', '1mb');
@@ -130,7 +132,7 @@ it('still revokes and renews when Redis is full, and stores nothing new', async 
 
 it('works on after the server forgot its scripts', async () => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   const position = await store.log.position();
   await bench.bare.script('FLUSH');
   expect(await store.log.position()).toEqual(position);
@@ -138,7 +140,7 @@ it('works on after the server forgot its scripts', async () => {
 
 it('leaves nothing in Redis for ever but what is bounded', async () => {
   await using bench = await workbench();
-  const store = bench.store();
+  const store = await bench.store();
   await openNow({ store, clock: bench.clock });
   await store.artefacts.save('DeviceCode', 'a', {}, { ttlSeconds: 60, session: 'session-1', uid: 'u', userCode: 'c' });
   await store.sessions.claimRecheck('session-1', 'me', 30);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { Redis } from 'ioredis';
+import { vi } from 'vitest';
 
 import type { AppError } from '../../src/core/errors.ts';
 import { createRedisStore, type RedisSettings, type SealingKeys } from '../../src/store/redis/redis.ts';
@@ -20,7 +21,16 @@ export interface Workbench extends AsyncDisposable {
   readonly bare: Redis;
   readonly errors: AppError[];
   readonly clock: StoreUnderTest['clock'];
-  store(options?: { readonly settings?: Partial<RedisSettings>; readonly keys?: SealingKeys }): Store;
+  /** A store that has connected. */
+  store(options?: { readonly keys?: SealingKeys }): Promise<Store>;
+  /** One that may never connect. */
+  unconnected(options?: { readonly settings?: Partial<RedisSettings>; readonly keys?: SealingKeys }): Store;
+}
+
+/** Waits until the store answers, however busy the machine is. */
+export async function answering(store: Store): Promise<Store> {
+  await vi.waitFor(() => store.ping(), { timeout: 10_000, interval: 10 });
+  return store;
 }
 
 export async function workbench(args: readonly string[] = []): Promise<Workbench> {
@@ -32,21 +42,23 @@ export async function workbench(args: readonly string[] = []): Promise<Workbench
   const errors: AppError[] = [];
   const clock = testClock();
   const common = sealingKeys();
+  const unconnected: Workbench['unconnected'] = ({ settings = {}, keys = common } = {}) => {
+    const store = createRedisStore({
+      config: { url: redis.url, prefix: 'gate', ...settings },
+      sealingKeys: keys,
+      clock,
+      onError: (error) => errors.push(error),
+    });
+    stores.push(store);
+    return store;
+  };
   return {
     redis,
     bare,
     errors,
     clock,
-    store({ settings = {}, keys = common } = {}) {
-      const store = createRedisStore({
-        config: { url: redis.url, prefix: 'gate', ...settings },
-        sealingKeys: keys,
-        clock,
-        onError: (error) => errors.push(error),
-      });
-      stores.push(store);
-      return store;
-    },
+    unconnected,
+    store: (options = {}) => answering(unconnected(options)),
     async [Symbol.asyncDispose]() {
       await Promise.all(stores.map((store) => store.close()));
       bare.disconnect();

@@ -6,6 +6,7 @@ import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { Store } from '../../src/store/store.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { testClock } from './fixtures.ts';
+import { answering, sealingKeys } from './redis-stores.ts';
 import { storeConforms } from './store.ts';
 
 let redis: RedisServer;
@@ -21,16 +22,12 @@ afterAll(() => redis.stop());
 
 storeConforms('redis', async () => {
   const clock = testClock();
-  const key = randomBytes(32);
   const store = createRedisStore({
     // A prefix of its own makes the store empty.
     config: { url: redis.url, prefix: `test-${randomBytes(6).toString('hex')}` },
-    sealingKeys: { current: { kid: 'k1', key }, all: new Map([['k1', key]]) },
+    sealingKeys: sealingKeys(),
     clock,
-    onError: (error) => {
-      throw error;
-    },
   });
   opened.push(store);
-  return { store, clock };
+  return { store: await answering(store), clock };
 });

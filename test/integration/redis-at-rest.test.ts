@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Account } from '../../src/core/identity.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { ArtefactKind, NewSession, Store } from '../../src/store/store.ts';
+import { answering } from '../conformance/redis-stores.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const NOW_MS = Date.UTC(2031, 0, 1);
@@ -63,6 +64,7 @@ beforeAll(async () => {
     sealingKeys: { current: { kid: 'k1', key }, all: new Map([['k1', key]]) },
     clock: { now: () => NOW_MS },
   });
+  await answering(store);
 });
 afterAll(async () => {
   await store.close();

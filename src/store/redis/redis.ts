@@ -60,7 +60,8 @@ export function createRedisStore({ config, sealingKeys, clock, onError }: RedisS
     sessions: new RedisSessions(parts),
     log: new RedisLog({ ...parts, lease, news }),
     async ping() {
-      await main.run((redis) => redis.ping());
+      // Both: a store whose leases cannot be renewed is no store.
+      await Promise.all([main, lease].map((connection) => connection.run((redis) => redis.ping())));
     },
     async close() {
       for (const connection of [main, lease, tail]) connection.close();

@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse, stringify } from 'yaml';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { demoPorts } from '../../src/demo/demo.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+interface Started {
+  readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
+  terminate(): void;
+}
+
+/** The real command in a process of its own, with no environment but what is given. */
+function portcullis(args: readonly string[], env: Record<string, string> = {}): Started {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  return {
+    ended: once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr })),
+    terminate: () => child.kill('SIGTERM'),
+  };
+}
+
+describe('portcullis on a server', () => {
+  let gate: RunningDemo;
+  let folder: string;
+  let config: string;
+  let ports: ReturnType<typeof demoPorts>;
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+    folder = await temporaryFolder();
+    ports = demoPorts(await freePortBase());
+    config = join(folder, 'portcullis.yaml');
+    const file = parse(await readFile(gate.files.config, 'utf8')) as {
+      listen: Record<string, { address: string }>;
+      audit: { sinks: object[] };
+    };
+    for (const name of ['api', 'web', 'ops'] as const) {
+      const listener = file.listen[name];
+      if (listener !== undefined) listener.address = `127.0.0.1:${ports[name]}`;
+    }
+    file.audit.sinks = [{ type: 'stdout' }, { type: 'file', path: join(folder, 'audit.log') }];
+    await writeFile(config, stringify(file));
+  });
+  afterAll(async () => {
+    await gate.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('serves until it is told to stop, then ends with 0 and a record of both', async () => {
+    const server = portcullis(['serve', '--config', config]);
+    const ready = async (): Promise<string> =>
+      fetch(`http://127.0.0.1:${ports.ops}/readyz?verbose`).then(
+        (answer) => answer.text(),
+        () => '',
+      );
+    await expect.poll(ready, { timeout: 20_000 }).toMatch(/readyz check passed/);
+    expect(await ready()).toMatch(/store ok.*lease ok.*audit ok/s);
+    const metrics = await (await fetch(`http://127.0.0.1:${ports.ops}/metrics`)).text();
+    expect(metrics).toMatch(/^portcullis_sessions_active 0$/m);
+    expect(metrics).toMatch(/^portcullis_fenced 0$/m);
+    server.terminate();
+    const { code, stdout, stderr } = await server.ended;
+    expect(code, stderr).toBe(0);
+    const verbs = (text: string): string[] =>
+      text
+        .trim()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { verb: string }).verb);
+    expect(verbs(stdout)).toEqual(['server-started', 'server-stopped']);
+    expect(verbs(await readFile(join(folder, 'audit.log'), 'utf8'))).toEqual(['server-started', 'server-stopped']);
+  });
+
+  it('takes its configuration from the environment variable that names the file', async () => {
+    const { code, stdout } = await portcullis(['config', 'check'], { PORTCULLIS_CONFIG: config }).ended;
+    expect(code).toBe(0);
+    expect(stdout).toContain('good: 1 provider(s), 1 cluster(s), store memory');
+  });
+
+  it.each(['serve', 'config check'])(
+    'tells every fault of a bad configuration at once and exits 2: %s',
+    async (command) => {
+      const bad = join(folder, 'bad.yaml');
+      const file = parse(await readFile(config, 'utf8')) as Record<string, never>;
+      await writeFile(
+        bad,
+        stringify({
+          ...file,
+          publicUrl: 'http://portcullis.example.com/path',
+          store: {},
+          sessions: { accessToken: '5 minutes' },
+          providers: [
+            {
+              name: 'Corp!',
+              type: 'oidc',
+              issuer: 'nonsense',
+              clientId: 'x',
+              username: 'claims.(',
+              usernamePrefix: 'a:',
+              groupsPrefix: 'a:',
+            },
+          ],
+          admn: { groups: [] },
+        }),
+      );
+      const { code, stderr } = await portcullis([...command.split(' '), '--config', bad]).ended;
+      expect(code).toBe(2);
+      for (const place of [
+        'publicUrl',
+        'store',
+        'sessions.accessToken',
+        'providers[0].name',
+        'providers[0].issuer',
+        'providers[0].username',
+        'admn',
+      ]) {
+        expect(stderr).toContain(place);
+      }
+      expect(stderr).not.toMatch(/^\s+at /m);
+    },
+  );
+
+  it('exits 2 with words where there is no configuration, or two', async () => {
+    const none = await portcullis(['serve']).ended;
+    expect(none.code).toBe(2);
+    expect(none.stderr).toContain('PORTCULLIS_CONFIG');
+    const two = await portcullis(['serve', '--config', config], { PORTCULLIS_PUBLIC_URL: 'https://a.example' }).ended;
+    expect(two.code).toBe(2);
+    expect(two.stderr).toContain('PORTCULLIS_PUBLIC_URL');
+  });
+
+  it('makes keys once, readable by nobody else, and never over old ones', async () => {
+    const dir = join(folder, 'keys');
+    expect((await portcullis(['keys', 'generate', '--dir', dir]).ended).code).toBe(0);
+    expect((await stat(join(dir, 'signing'))).mode & 0o077).toBe(0);
+    const again = await portcullis(['keys', 'generate', '--dir', dir]).ended;
+    expect(again.code).toBe(1);
+    expect(again.stderr).not.toBe('');
+  });
+});
