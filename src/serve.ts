@@ -227,7 +227,7 @@ async function identityProviders(config: Config): Promise<IdentityProviders> {
         ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
         ...(ca === undefined ? {} : { ca }),
         hosts: provider.hosts,
-        scopes: provider.scopes,
+        ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
         redirectUri: `${config.publicUrl}/callback/${provider.name}`,
         mapping: mapping.value,
         now: Date.now,

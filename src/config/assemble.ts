@@ -55,13 +55,14 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
 
 /** The prefix is there even where nobody wrote it; an empty one must be written out. */
 function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
-  const { clientSecretFile, caFile, usernamePrefix, groupsPrefix, groups, uid, ...rest } = provider;
+  const { clientSecretFile, caFile, scopes, usernamePrefix, groupsPrefix, groups, uid, ...rest } = provider;
   return {
     ...rest,
     usernamePrefix: usernamePrefix ?? `${provider.name}:`,
     groupsPrefix: groupsPrefix ?? `${provider.name}:`,
     ...optionalFile('clientSecretFile', clientSecretFile, locate),
     ...optionalFile('caFile', caFile, locate),
+    ...(scopes === undefined ? {} : { scopes }),
     ...(groups === undefined ? {} : { groups }),
     ...(uid === undefined ? {} : { uid }),
   };

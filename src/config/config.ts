@@ -29,7 +29,8 @@ export interface ProviderConfig {
   readonly caFile?: string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
-  readonly scopes: readonly string[];
+  /** Absent: openid, profile and email, and of groups and offline_access what the provider's discovery lists. */
+  readonly scopes?: readonly string[];
   readonly usernamePrefix: string;
   readonly groupsPrefix: string;
   /** CEL over `claims`. */

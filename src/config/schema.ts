@@ -120,7 +120,7 @@ export const provider = section(
     hosts: list(host, 'host names').default([]),
     scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')
       .refine((scopes) => scopes.includes('openid'), { error: 'a list of scopes with openid among them' })
-      .default(['openid', 'profile', 'email']),
+      .optional(),
     usernamePrefix: prefix.optional(),
     groupsPrefix: prefix.optional(),
     username: expression.default('claims.email'),

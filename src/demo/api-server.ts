@@ -120,7 +120,10 @@ async function ready(url: string, ca: string, token: string, children: readonly 
       },
       () => 0,
     );
-    if (status === 200) return void (await dispatcher.close());
+    if (status === 200) {
+      await dispatcher.close();
+      return;
+    }
     await delay(POLL_MS);
   }
   throw new Error(`${url} was not ready after ${READY_TIMEOUT_MS / 1000} s`);

@@ -40,7 +40,7 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
         upstream,
         description: `a real kube-apiserver with etcd from ${assets}`,
         runsPods: false,
-        close: apiServer.close,
+        close: () => apiServer.close(),
       };
     } catch (error) {
       await apiServer.close();

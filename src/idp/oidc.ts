@@ -26,7 +26,8 @@ export interface OidcProviderOptions {
   readonly clientSecret?: () => string;
   readonly ca?: string;
   readonly hosts: readonly string[];
-  readonly scopes: readonly string[];
+  /** As configured; absent: what the provider offers of what the gate can use. */
+  readonly scopes?: readonly string[];
   /** Our public callback URL for this provider; one each, against mix-up (RFC 9700 §4.4). */
   readonly redirectUri: string;
   readonly mapping: ClaimsMapping;
@@ -57,15 +58,16 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         nonce: oidc.randomNonce(),
         codeVerifier: oidc.randomPKCECodeVerifier(),
       };
+      const scopes = options.scopes ?? offeredScopes(config);
       const url = oidc.buildAuthorizationUrl(config, {
         redirect_uri: options.redirectUri,
-        scope: options.scopes.join(' '),
+        scope: scopes.join(' '),
         state: challenge.state,
         nonce: challenge.nonce,
         code_challenge: await oidc.calculatePKCECodeChallenge(challenge.codeVerifier),
         code_challenge_method: 'S256',
         // OpenID Connect Core §11: a refresh token is given for offline_access only together with consent.
-        ...(options.scopes.includes('offline_access') ? { prompt: 'consent' } : {}),
+        ...(scopes.includes('offline_access') ? { prompt: 'consent' } : {}),
       });
       return { challenge, url };
     },
@@ -105,6 +107,12 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
       return identify(subject, claims, tokens.refresh_token);
     },
   };
+}
+
+/** `groups` and `offline_access` are refused by providers that do not know them (Google, for one), so they are asked for where listed. */
+function offeredScopes(config: oidc.Configuration): readonly string[] {
+  const offered = config.serverMetadata().scopes_supported ?? [];
+  return ['openid', 'profile', 'email', ...['groups', 'offline_access'].filter((scope) => offered.includes(scope))];
 }
 
 /**

@@ -46,7 +46,6 @@ export class ConnectionTable {
   #remember(socket: Socket): void {
     const key = addressOf(socket);
     this.#raw.set(key, socket);
-    ((globalThis as any).RAWS ??= []).push(socket);
     // The TLS socket over it reports what goes wrong; without a listener here an error would end the process.
     socket.on('error', () => undefined);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);

@@ -42,17 +42,10 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const connections = new ConnectionTable(server);
   route(server, { deps, plane, connections });
   const shut = async (): Promise<void> => {
-    console.log('s0', server.listening);
     plane.cutAll();
     const closed = stopAccepting(server);
     server.closeAllConnections();
-    server.getConnections((e, n) => console.log('s1 n', n));
-    console.log(
-      's1',
-      (globalThis as any).RAWS?.map((r: any) => [r.destroyed, r.closed, r._handle === null, r.readyState]),
-    );
     await closed;
-    console.log('s2');
     await plane.close();
   };
   return {

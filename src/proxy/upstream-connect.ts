@@ -66,7 +66,7 @@ export function connectUpstream(
     });
     tls.on('error', (cause) => settle(new UpstreamConnectError('tls', cause)));
     tls.once('close', () => settle(new UpstreamConnectError('tls')));
-    ((globalThis as any).UPS ??= []).push({tls, raw});     tls.once('secureConnect', () => settle(null, { tls, raw }));
+    tls.once('secureConnect', () => settle(null, { tls, raw }));
   });
   return () => settle(new UpstreamConnectError('connect'));
 }

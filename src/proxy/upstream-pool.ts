@@ -75,7 +75,7 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming): Clus
     address,
     dispatch: (options, handler, longRunning) => void (longRunning ? long : short).dispatch(options, handler),
     close: async () => {
-console.log('p0', (globalThis as any).UPS?.map((u: any)=>[u.tls.destroyed,u.tls.closed,u.raw.destroyed,u.raw.closed,u.raw._handle===null,u.tls._handle===null, u.tls.writableLength, u.tls.readableFlowing, u.tls.isPaused()])); await short.destroy(); console.log('p1'); await long.destroy(); console.log('p2');
+      await Promise.all([short.destroy(), long.destroy()]);
     },
   };
 }

@@ -80,16 +80,16 @@ describe('kubectl through the gate', () => {
 
   it('watches: a change made elsewhere arrives', async () => {
     const watch = alice.open('kubectl', ['get', 'configmaps', '--watch', '--output', 'name']);
-    await watch.until(/kube-root-ca.crt|configmap\//).catch(() => {});
+    await expect.poll(async () => (await audited()).some(isOpen('watch', 'configmaps'))).toBe(true);
     await alice.kubectl('create', 'configmap', 'seen', '--from-literal', 'a=b');
-    await watch.until(/configmap\/seen/);
+    await expect(watch.until(/configmap\/seen/)).resolves.toBeUndefined();
     watch.child.kill();
     await alice.kubectl('delete', 'configmap', 'seen');
   });
 
   it('follows logs as they are written', async () => {
     const logs = alice.open('kubectl', ['logs', '--follow', '--tail', '1', 'web-1']);
-    await logs.until(/\n.*\n/);
+    await expect(logs.until(/\n.*\n/)).resolves.toBeUndefined();
     logs.child.kill();
   });
 
@@ -141,6 +141,11 @@ describe('kubectl through the gate', () => {
     expect(text).not.toContain('from inside');
   });
 });
+
+const isOpen =
+  (verb: string, resource: string) =>
+  (event: AuditEvent): boolean =>
+    event.stage === 'ResponseStarted' && event.verb === verb && event.objectRef?.resource === resource;
 
 async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');

@@ -12,13 +12,15 @@ const CALLBACK = 'http://127.0.0.1:1/callback/corp';
 
 function provider(
   issuer: string,
-  options: { clientId?: string; secret?: string; username?: string } = {},
+  options: { secret?: string; scopes?: readonly string[] | undefined } = {
+    scopes: ['openid', 'profile', 'groups', 'offline_access'],
+  },
 ): IdentityProvider {
   const mapping = compileMapping({
     name: 'corp',
     usernamePrefix: 'corp:',
     groupsPrefix: 'corp:',
-    username: options.username ?? 'claims.preferred_username',
+    username: 'claims.preferred_username',
     groups: 'claims.groups',
     extra: {},
     emailVerified: 'claim',
@@ -30,10 +32,10 @@ function provider(
   return createOidcProvider({
     name: 'corp',
     issuer,
-    clientId: options.clientId ?? CLIENT_ID,
+    clientId: CLIENT_ID,
     ...(secret === undefined ? {} : { clientSecret: () => secret }),
     hosts: [],
-    scopes: ['openid', 'profile', 'groups', 'offline_access'],
+    ...(options.scopes === undefined ? {} : { scopes: options.scopes }),
     redirectUri: CALLBACK,
     mapping: mapping.value,
     now: Date.now,
@@ -42,7 +44,9 @@ function provider(
 
 const refusal = (promise: Promise<unknown>): Promise<AppError> =>
   promise.then(
-    () => expect.fail('nothing was refused'),
+    () => {
+      throw new Error('nothing was refused');
+    },
     (error: AppError) => error,
   );
 
@@ -53,14 +57,18 @@ describe('a real provider', () => {
   beforeAll(async () => {
     const client = { clientId: 'gate', clientSecret: 's3cret-of-the-gate', redirectUris: [CALLBACK] };
     idp = await startIdentityProvider({ port: 0, people: PEOPLE, client });
-    corp = provider(idp.issuer, { secret: client.clientSecret });
+    corp = provider(idp.issuer, {
+      secret: client.clientSecret,
+      scopes: ['openid', 'profile', 'groups', 'offline_access'],
+    });
   });
   afterAll(() => idp.close());
 
   /** Signs in up to the redirect back to us, where nobody listens. */
   async function callbackOf(person: string): Promise<{ callback: URL; challenge: SignInChallenge }> {
     const { url, challenge } = await corp.begin();
-    const who = PEOPLE.find(({ name }) => name === person) ?? expect.fail(`nobody is called ${person}`);
+    const who = PEOPLE.find(({ name }) => name === person);
+    if (who === undefined) throw new Error(`nobody is called ${person}`);
     const visitor = new Visitor(who, { stopAt: CALLBACK });
     const page = await visitor.visit(url.href);
     return { callback: new URL(page.url), challenge };
@@ -201,6 +209,20 @@ describe('a provider that cannot be trusted', () => {
     expect(await refusal(provider(hostile.issuer).begin())).toMatchObject({ code: 'provider_unavailable' });
     expect(hostile.asked).toEqual(['/.well-known/openid-configuration']);
   });
+
+  it.each([
+    ['neither is listed', undefined, 'openid profile email'],
+    ['it lists groups', ['openid', 'groups'], 'openid profile email groups'],
+    ['it lists both', ['groups', 'offline_access'], 'openid profile email groups offline_access'],
+  ])(
+    'is asked for groups and offline_access only where it lists them: %s',
+    async (_name, scopes_supported, expected) => {
+      hostile.lie({ discovery: (honest) => ({ ...honest, scopes_supported }) });
+      const { url } = await provider(hostile.issuer, { scopes: undefined }).begin();
+      expect(url.searchParams.get('scope')).toBe(expected);
+      expect(url.searchParams.get('prompt')).toBe(expected.includes('offline_access') ? 'consent' : null);
+    },
+  );
 
   it('is asked again after a failure, and by then may be well', async () => {
     const corp = provider(hostile.issuer);

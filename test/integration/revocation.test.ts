@@ -301,7 +301,6 @@ describe('a replica whose store is away', () => {
     const until_ = performance.now() + 600;
     while (performance.now() < until_);
     expect(await mine.ended).toBe('ECONNRESET');
-    console.log('ENDED');
     expect(mine.received()).not.toContain('late');
     await plane.close();
   });

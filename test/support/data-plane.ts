@@ -144,13 +144,9 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     signingKey,
     advance: (seconds) => void (skew += seconds * 1000),
     close: async () => {
-      console.log('c1');
       await listener.close();
-      console.log('c2');
       await gate.stop();
-      console.log('c3');
       if (beside === undefined) await upstream.close();
-      console.log('c4');
     },
   };
 }

@@ -140,7 +140,6 @@ function record(socket: Duplex): RecordedConnection {
   let fault: string | undefined;
   socket.on('data', (chunk: Buffer) => void chunks.push(chunk));
   socket.on('error', (error: NodeJS.ErrnoException) => {
-    console.log('UPSTREAM ERR', error.code, error.message);
     fault = error.code;
   });
   socket.once('close', () => resolve(fault === 'ECONNRESET' ? 'reset' : 'end'));

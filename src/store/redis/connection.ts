@@ -30,9 +30,10 @@ export class Connection {
 
   /**
    * Runs commands once the connection is up and its server has been found fit, or fails within COMMAND_TIMEOUT_MS in all.
+   * @param work sends no further command once `expired` says true: its caller has been told that it failed
    * @throws AppError `store_unavailable`
    */
-  async run<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+  async run<T>(work: (redis: Redis, expired: () => boolean) => Promise<T>): Promise<T> {
     const late = Promise.withResolvers<never>();
     const up = Promise.withResolvers<void>();
     let expired = false;
@@ -48,9 +49,8 @@ export class Connection {
       }
       if (this.#state === 'closed') throw unavailable('store_closed');
       if (this.#refusal !== undefined) throw this.#refusal;
-      // Its caller has been told that it failed: it must not act now.
       if (expired) throw new Error(TIMED_OUT);
-      return await work(this.#redis);
+      return await work(this.#redis, () => expired);
     };
     try {
       return await Promise.race([answer(), late.promise]);

@@ -71,12 +71,12 @@ export class Runner {
   }
 
   async #evaluate(connection: Connection, script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {
-    const reply = await connection.run(async (redis) => {
+    const reply = await connection.run(async (redis, expired) => {
       try {
         return await redis.evalsha(script.sha, 1, this.#base, ...args);
       } catch (error) {
         // A server that was restarted, or whose scripts were flushed, takes the text again.
-        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+        if (expired() || !(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
         return await redis.eval(script.lua, 1, this.#base, ...args);
       }
     });
