@@ -5,6 +5,7 @@
  */
 import { Command } from 'commander';
 import { addLaptopCommands } from './cli/cli.ts';
+import type { DemoArguments } from './demo/run.ts';
 
 const program = new Command('portcullis')
   .description('A gate in front of Kubernetes: sign in with your own identity provider, act as yourself.')
@@ -57,7 +58,7 @@ program
     'stand in front of this real cluster: makes a namespace, a service account and RBAC there',
   )
   .option('--tour', 'tell the whole story by itself, and check it')
-  .action(async (options: import('./demo/run.ts').DemoArguments) => {
+  .action(async (options: DemoArguments) => {
     const { runDemo } = await import('./demo/run.ts');
     process.exitCode = await runDemo(options);
   });

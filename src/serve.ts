@@ -92,7 +92,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     ...(apiCa === undefined ? {} : { apiCa }),
     now: clock.now,
     log: logger,
-    countRefresh: metrics.refresh,
+    countRefresh: (outcome) => metrics.refresh(outcome),
     renderErrorPage: errorDocument,
   });
   const web = createWeb({
@@ -106,7 +106,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     metrics,
     clock,
     authenticate,
-    oauthHandler: authorizationServer.handleWeb,
+    oauthHandler: (req, res) => authorizationServer.handleWeb(req, res),
     apiCa: () => apiCa,
   });
   const machineHandler: RequestListener = (req, res) => {

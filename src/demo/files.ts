@@ -8,7 +8,7 @@ import { generateKeys } from '../config/keys.ts';
 import type { DemoCertificates } from './certificates.ts';
 import { PEOPLE, type DemoPorts } from './demo.ts';
 
-export const DEMO_CLUSTER = 'demo';
+const DEMO_CLUSTER = 'demo';
 export const DEMO_PROVIDER = 'demo';
 export const DEMO_CLIENT_ID = 'portcullis';
 
@@ -45,7 +45,7 @@ export const demoUrls = (ports: DemoPorts): DemoUrls => ({
 });
 
 /** Where each file lies, before any is written. */
-export function demoFiles(directory: string): Omit<DemoFiles, 'clientSecret'> {
+function demoFiles(directory: string): Omit<DemoFiles, 'clientSecret'> {
   const root = resolve(directory);
   return {
     directory: root,

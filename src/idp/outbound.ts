@@ -58,7 +58,7 @@ export const isLoopbackHost = (host: string): boolean => {
 };
 
 /** Throws where an address must not be dialled for this issuer. */
-export function assertDialable(address: string, issuerIsLoopback: boolean): void {
+function assertDialable(address: string, issuerIsLoopback: boolean): void {
   if (listed(never, address) || (listed(loopback, address) && !issuerIsLoopback)) {
     throw new Error(`refusing to connect to ${address}: not an address of an identity provider`);
   }

@@ -59,10 +59,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   abort(): void {
     this.#aborted = true;
-    if (this.#done) return;
-    this.#raw?.resetAndDestroy();
-    // Without a controller it still waits for a connection; `onRequestStart` finds the flag.
-    this.#controller?.abort(new Error('aborted'));
+    if (!this.#done) this.#reset();
   }
 
   clientGone(): void {
@@ -201,13 +198,23 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   /** To the client it looks like a watch that has reached its time limit: it opens another one, elsewhere. */
   #endWatch(): void {
-    const { res } = this.#options;
-    const raw = this.#raw;
-    const controller = this.#controller;
+    this.#reset();
     this.#finish();
-    res.end();
-    raw?.resetAndDestroy();
-    controller?.abort(new Error('ended'));
+    this.#options.res.end();
+  }
+
+  /**
+   * Resets the connection at the end of this turn. Not within it: a check that fails in the middle of an answer is asked by undici's parser,
+   * which does not survive the loss of its socket from within. No byte passes meanwhile, because the exchange is marked already.
+   */
+  #reset(): void {
+    const raw = this.#raw;
+    // Without a controller it still waits for a connection; `onRequestStart` finds the flag.
+    const controller = this.#controller;
+    queueMicrotask(() => {
+      raw?.resetAndDestroy();
+      controller?.abort(new Error('aborted'));
+    });
   }
 
   #finish(): void {

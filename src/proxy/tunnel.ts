@@ -16,13 +16,34 @@ export interface TunnelOptions {
   readonly mayPass: () => boolean;
   readonly fromClient: (chunk: Buffer) => void;
   readonly fromUpstream: (chunk: Buffer) => void;
+  /** RST, where the other side broke off: half a stream must not look like a whole one. */
+  readonly resetClient: () => void;
+  readonly resetUpstream: () => void;
 }
 
-/** Joins the two. Their `error` listeners and what happens at their `close` are the caller's. */
+interface Way {
+  readonly from: Duplex;
+  readonly to: Duplex;
+  /** Takes note of a piece. False: it may not pass. */
+  readonly take: (chunk: Buffer) => boolean;
+  readonly resetTo: () => void;
+}
+
+/** Joins the two. Their `error` listeners and what else happens at their `close` are the caller's. */
 export function joinSockets(options: TunnelOptions): void {
   const { client, upstream, mayPass } = options;
-  const toUpstream = carrier(client, upstream, (chunk) => mayPass() && (options.fromClient(chunk), true));
-  const toClient = carrier(upstream, client, (chunk) => mayPass() && (options.fromUpstream(chunk), true));
+  const toUpstream = carrier({
+    from: client,
+    to: upstream,
+    take: (chunk) => mayPass() && (options.fromClient(chunk), true),
+    resetTo: options.resetUpstream,
+  });
+  const toClient = carrier({
+    from: upstream,
+    to: client,
+    take: (chunk) => mayPass() && (options.fromUpstream(chunk), true),
+    resetTo: options.resetClient,
+  });
   if (options.upstreamHead.length > 0) toClient(options.upstreamHead);
   if (options.clientHead.length > 0) toUpstream(options.clientHead);
   client.on('data', toUpstream);
@@ -30,11 +51,11 @@ export function joinSockets(options: TunnelOptions): void {
 }
 
 /** @returns takes one piece from `from` to `to` */
-function carrier(from: Duplex, to: Duplex, take: (chunk: Buffer) => boolean): (chunk: Buffer) => void {
+function carrier({ from, to, take, resetTo }: Way): (chunk: Buffer) => void {
   from.on('end', () => to.end());
   from.on('close', () => {
     if (!from.readableEnded) {
-      to.destroy();
+      resetTo();
       return;
     }
     const timer = setTimeout(() => to.destroy(), CLOSE_GRACE_MS);

@@ -163,6 +163,8 @@ export class UpgradeForwarding implements UpstreamSide {
       clientHead: head,
       upstreamHead,
       mayPass: () => exchange.mayPass(),
+      resetClient: () => exchange.facts.connection.reset(),
+      resetUpstream: () => void link.raw.resetAndDestroy(),
       fromClient: (chunk) => void (exchange.record.bytesIn += chunk.length),
       fromUpstream: (chunk) => {
         exchange.record.bytesOut += chunk.length;

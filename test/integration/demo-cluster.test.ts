@@ -1,6 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { json, text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { makeCertificates, type DemoCertificates } from '../../src/demo/certificates.ts';
 import { startCluster } from '../../src/demo/cluster/cluster.ts';
 import type { EmbeddedCluster } from '../../src/demo/cluster/cluster.ts';
 
@@ -22,18 +23,16 @@ type Person = keyof typeof TOKENS;
 
 let directory: string;
 let cluster: EmbeddedCluster;
-let tls: { cert: string; key: string };
+let tls: DemoCertificates;
 const children = new Set<ReturnType<typeof spawn>>();
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'demo-cluster-'));
-  const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
-  const subject = ['-subj', '/CN=demo cluster', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2'];
-  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert];
-  execFileSync('openssl', ['req', '-x509', ...made, ...subject], { stdio: 'ignore' });
-  tls = { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+  tls = await makeCertificates(['127.0.0.1'], Date.now());
+  const caFile = join(directory, 'ca.pem');
+  writeFileSync(caFile, tls.ca);
   cluster = await startCluster({ host: '127.0.0.1', port: 0, tls, tokens: TOKENS });
-  for (const token of Object.keys(TOKENS)) writeFileSync(join(directory, token), kubeconfig(token, cert));
+  for (const token of Object.keys(TOKENS)) writeFileSync(join(directory, token), kubeconfig(token, caFile));
 });
 
 afterAll(async () => {
@@ -79,7 +78,7 @@ async function kubectl(person: Person, args: readonly string[], input = '', envi
 /** A request whose header lines are sent as they stand here. */
 async function raw(path: string, headers: readonly string[], method = 'GET', body = ''): Promise<IncomingMessage> {
   const lines = ['host', '127.0.0.1', 'content-length', String(Buffer.byteLength(body)), ...headers];
-  const sent = request(`${cluster.url}${path}`, { method, ca: tls.cert, headers: lines, agent: false });
+  const sent = request(`${cluster.url}${path}`, { method, ca: tls.ca, headers: lines, agent: false });
   // As bytes: with a text Node would write the head in the encoding of the text.
   sent.end(Buffer.from(body));
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
@@ -326,7 +325,7 @@ describe('closing', () => {
   it('ends open watches and streams at once', async () => {
     const other = await startCluster({ host: '127.0.0.1', port: 0, tls, tokens: TOKENS });
     const headers = { authorization: 'Bearer root' };
-    const sent = request(`${other.url}/api/v1/pods?watch=1`, { ca: tls.cert, headers }).end();
+    const sent = request(`${other.url}/api/v1/pods?watch=1`, { ca: tls.ca, headers }).end();
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
     const ended = text(response).then(
       () => 'ended',

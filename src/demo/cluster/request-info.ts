@@ -39,7 +39,7 @@ const VERBS: Readonly<Record<string, string>> = {
 const OF_NAMESPACE = new Set(['status', 'finalize']);
 
 /** `watch` as Kubernetes reads it: the first value; absent, `0` and `false` in any case mean no. */
-export function wantsWatch(query: URLSearchParams): boolean {
+function wantsWatch(query: URLSearchParams): boolean {
   const value = query.get('watch');
   return value !== null && value !== '0' && value.toLowerCase() !== 'false';
 }

@@ -94,7 +94,7 @@ export const NAMESPACES = type({
   fields: ['status.phase'],
 });
 
-export const SERVICES = type({
+const SERVICES = type({
   resource: 'services',
   singular: 'service',
   kind: 'Service',

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair } from 'jose';
-import { Provider, type Configuration, type JWK } from 'oidc-provider';
+import { Provider, type Configuration } from 'oidc-provider';
 import { artefactAdapter } from '../../oauth/artefact-adapter.ts';
 import { createMemoryStore } from '../../store/memory/memory.ts';
 import type { Person } from '../demo.ts';
@@ -74,7 +74,7 @@ async function settings(
       artefacts: store.artefacts,
       endSession: (session) => store.artefacts.destroyOfSession(session),
     }),
-    jwks: { keys: [{ ...(await exportJWK(privateKey)), use: 'sig', alg: 'ES256', kid: 'demo' } as JWK] },
+    jwks: { keys: [{ ...(await exportJWK(privateKey)), use: 'sig', alg: 'ES256', kid: 'demo' }] },
     clients: [
       {
         client_id: options.client.clientId,

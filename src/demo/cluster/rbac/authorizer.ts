@@ -91,7 +91,7 @@ export function createAuthorizer(storage: Storage): Authorizer {
 }
 
 /** 403 in the API server's own words. */
-export function forbidden(person: Identity, wanted: Attributes): StatusError {
+function forbidden(person: Identity, wanted: Attributes): StatusError {
   if (wanted.resource === undefined) {
     const message = `forbidden: User "${person.username}" cannot ${wanted.verb} path "${wanted.path}"`;
     return new StatusError(403, 'Forbidden', message, {});
