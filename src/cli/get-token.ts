@@ -73,14 +73,15 @@ async function renewed(laptop: Laptop, entry: CacheEntry, wanted: Wanted): Promi
   return execCredential(token, session.binding);
 }
 
-/** The present token in its last minute, where it was not refused: the broker is away, the API server need not be. */
+/**
+ * The present token in its last minute: the broker is away, the API server need not be. Not for a parent that has had it and
+ * asks before it was told to: there it was refused.
+ */
 function stillGood(laptop: Laptop, entry: CacheEntry, wanted: Wanted): string | undefined {
   const session = readSession(entry);
   const token = session?.tokens[clusterAudience(wanted.cluster)];
   const now = laptop.now();
-  if (session === undefined || token === undefined || !isAlive(token, now) || tokenId(token) === wanted.refused) {
-    return undefined;
-  }
+  if (session === undefined || token === undefined || !isAlive(token, now)) return undefined;
   const first = handOut(entry, token, laptop.parent, laptop.startedAt);
   return first || now >= toldExpiry(token) ? execCredential(token, session.binding) : undefined;
 }

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 
 /** The oldest plugin that this server still works with; an older one tells its person how to upgrade. */
-export const MINIMUM_CLI = '0.1.0';
+const MINIMUM_CLI = '0.1.0';
 
 /**
  * @param apiCa PEM that a client should trust at the api listener; undefined: the system's roots

@@ -102,7 +102,6 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   });
   provider.use(
     tokenAnswer({
-      config: deps.config,
       audiences: allowed,
       factsOf,
       record,

@@ -18,7 +18,7 @@ const LIFE = {
   serverSession: 60,
 };
 
-export const ROUTES = {
+const ROUTES = {
   authorization: '/oauth/authorize',
   token: '/oauth/token',
   revocation: '/oauth/revoke',

@@ -3,14 +3,12 @@
  * one who was not, why in words that a terminal can show; and 503 where something that must be asked is away.
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
-import type { Config } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
 import type { Audiences } from './audiences.ts';
 import type { TokenRecorder } from './record.ts';
 import type { TokenFacts } from './token-facts.ts';
 
 export interface TokenAnswerDeps {
-  readonly config: Pick<Config, 'publicUrl'>;
   readonly audiences: Audiences;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
   readonly record: TokenRecorder;
@@ -39,7 +37,7 @@ export function tokenAnswer(
     if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
     if (ctx.path !== '/oauth/token' || typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
-    const words = refusalWords(body.error, facts, deps.config.publicUrl);
+    const words = refusalWords(body.error, facts);
     if (words !== undefined) body.error_description = words;
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);
@@ -50,15 +48,14 @@ export function tokenAnswer(
   };
 }
 
-/** oidc-provider's own words are for programmers; these are for the person at the terminal. */
-function refusalWords(error: string | undefined, facts: TokenFacts, publicUrl: string): string | undefined {
-  const login = `Run: portcullis login --server ${publicUrl}`;
+/** oidc-provider's own words are for programmers; these are for the person at the terminal. The plugin adds the command to type. */
+function refusalWords(error: string | undefined, facts: TokenFacts): string | undefined {
   if (error === 'invalid_grant') {
-    return `This session is over: it was signed out, ended by an administrator, or has expired. ${login}`;
+    return 'This session is over: it was signed out, ended by an administrator, or has expired. Sign in again.';
   }
   if (error === 'invalid_target') {
     return facts.refusal === undefined
-      ? `There is no such cluster here, or it is newer than your sign-in. ${login}`
+      ? 'There is no such cluster here, or it is newer than your sign-in. Sign in again.'
       : 'You may not use this cluster. Ask your platform team for access.';
   }
   return undefined;

@@ -51,8 +51,12 @@ export class FrameBoundary {
   }
 }
 
-/** A server's close frame with status 1008, policy violation (RFC 6455 §7.4.1). @param reason at most 123 bytes of UTF-8 */
+/** What a control frame has room for beside the status code (RFC 6455 §5.5). */
+const LONGEST_REASON = 123;
+
+/** A server's close frame with status 1008, policy violation (RFC 6455 §7.4.1). @param reason cut to what fits, between characters */
 export function policyClose(reason: string): Buffer {
-  const payload = Buffer.concat([Buffer.from([0x03, 0xf0]), Buffer.from(reason).subarray(0, 123)]);
-  return Buffer.concat([Buffer.from([0x88, payload.length]), payload]);
+  const room = new Uint8Array(LONGEST_REASON);
+  const { written } = new TextEncoder().encodeInto(reason, room);
+  return Buffer.concat([Buffer.from([0x88, 2 + written, 0x03, 0xf0]), room.subarray(0, written)]);
 }

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { thumbprintOfPem } from './cli/broker.ts';
 import type { Ended } from './cli/machine.ts';
@@ -209,11 +210,54 @@ describe('refreshing', () => {
     expect(at.broker.counts.authorizations).toBe(1);
   });
 
+  test('the present token is not given twice to a parent that asks early, and is when it asks as it was told', async () => {
+    await at.login();
+    at.broker.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
+    const twice = ['get-token', '--server', at.broker.web, '--cluster', 'prod'] as const;
+    at.machine.age(250);
+    const early = await at.machine.runUnderOneParent(2, ...twice);
+    expect(early.code).toBe(1);
+    expect(early.stdout.trim().split('\n')).toHaveLength(1);
+    at.machine.age(25);
+    const told = await at.machine.runUnderOneParent(2, ...twice);
+    expect(told.code).toBe(0);
+    expect(told.stdout.trim().split('\n')).toHaveLength(2);
+  });
+
+  test('a server that repeats what it was sent does not bring a token into the terminal', async () => {
+    await at.login();
+    at.machine.age(400);
+    const said = `unknown token ${at.broker.sessions[0]?.refreshToken}`;
+    at.broker.refreshAnswer = { status: 400, body: { error: 'invalid_grant', error_description: said } };
+    const ended = await at.getToken('prod', '--no-browser', '--verbose');
+    expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('unknown token …') });
+  });
+
   test('a cluster that is not for this person exits 3 and keeps the session', async () => {
     await at.login();
     const ended = await at.getToken('secret');
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('no access to secret');
     expect((await at.getToken()).code).toBe(0);
+  });
+});
+
+describe('real kubectl', () => {
+  test('presents token and certificate, and gets another token after a 401', async () => {
+    at.broker.clusterServer = at.broker.api;
+    await at.login();
+    const file = join(at.machine.home, 'kubeconfig');
+    await at.machine.run('kubeconfig', '--file', file, '--command', at.machine.installCommand());
+    at.broker.adminAnswer = () => ({ status: 200, body: { kind: 'Status' } });
+    const get = ['--kubeconfig', file, 'get', '--raw', '/-/admin/api/v1/x'] as const;
+    expect(await at.machine.kubectl(...get)).toMatchObject({ code: 0 });
+    const [session] = at.broker.sessions;
+    expect(at.broker.adminRequests).toMatchObject([
+      { audience: 'urn:portcullis:cluster:prod', thumbprint: session?.thumbprint },
+    ]);
+    const before = at.broker.counts.refreshes;
+    at.broker.adminAnswer = () => ({ status: 401, body: { kind: 'Status' } });
+    expect((await at.machine.kubectl(...get)).code).not.toBe(0);
+    expect(at.broker.counts.refreshes).toBe(before + 1);
   });
 });

@@ -169,11 +169,11 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     });
   });
 
-  it('names the command to run where an audience is unknown', async () => {
+  it('says to sign in again where an audience is unknown', async () => {
     const { refreshToken } = await plugin.signIn('alice');
     const answer = await plugin.refresh(refreshToken, { resource: 'urn:portcullis:cluster:new' });
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
-    expect(answer.body['error_description']).toContain('portcullis login');
+    expect(answer.body['error_description']).toContain('Sign in again');
   });
 
   it('ends the session at sign-out: the refresh token and the access token are refused at once', async () => {
@@ -183,7 +183,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(401);
     const answer = await plugin.refresh(refreshToken);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-    expect(answer.body['error_description']).toMatch(/session is over.*portcullis login --server/);
+    expect(answer.body['error_description']).toMatch(/session is over.*Sign in again/);
     expect(await events('logout')).not.toHaveLength(0);
   });
 

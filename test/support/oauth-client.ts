@@ -8,7 +8,7 @@ import { makeCertificates } from '../../src/demo/certificates.ts';
 import { PEOPLE } from '../../src/demo/demo.ts';
 import { Visitor } from '../../src/demo/visitor.ts';
 
-export const REDIRECT_URI = 'http://127.0.0.1:9/callback';
+const REDIRECT_URI = 'http://127.0.0.1:9/callback';
 
 /** A key pair and its certificate: what a session gets bound to. */
 export interface ClientKey {

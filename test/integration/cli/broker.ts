@@ -18,6 +18,16 @@ interface Code {
   readonly redirectUri: string;
 }
 
+interface AdminRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+  /** Of the token that was presented. */
+  readonly audience: string | undefined;
+  /** Of the certificate that was presented. */
+  readonly thumbprint: string | undefined;
+}
+
 type Json = Record<string, unknown>;
 
 export class Broker {
@@ -26,7 +36,7 @@ export class Broker {
   readonly secrets: string[] = [];
   readonly counts = { authorizations: 0, redemptions: 0, refreshes: 0, revocations: 0 };
   readonly userAgents = new Set<string>();
-  readonly adminRequests: { method: string; path: string; body: string; audience: string | undefined }[] = [];
+  readonly adminRequests: AdminRequest[] = [];
   /** Changes of the discovery document. */
   discovery: Json = {};
   /** What the sign-in page answers instead of a code. */
@@ -40,6 +50,8 @@ export class Broker {
   adminAnswer: ((method: string, path: string) => { status: number; body: Json }) | undefined;
   expiresIn = 300;
   clusters = ['prod', 'staging'];
+  /** Address of every cluster. */
+  clusterServer = 'https://cluster.example.com:6443';
   web = '';
   api = '';
   apiCa = '';
@@ -131,7 +143,13 @@ export class Broker {
     const below = path.split('/-/admin/api/v1/')[1];
     if (below === undefined) return json(res, 404, {});
     const token = req.headers.authorization?.replace('Bearer ', '') ?? '';
-    this.adminRequests.push({ method: req.method ?? '', path: below, body, audience: this.#audiences.get(token) });
+    this.adminRequests.push({
+      method: req.method ?? '',
+      path: below,
+      body,
+      audience: this.#audiences.get(token),
+      thumbprint: thumbprintOf(req),
+    });
     const answer = this.adminAnswer?.(req.method ?? '', below) ?? { status: 404, body: {} };
     json(res, answer.status, answer.body);
   }
@@ -189,7 +207,7 @@ export class Broker {
         ...(cluster === undefined ? {} : { cluster }),
         clusters: this.clusters.map((name) => ({
           name,
-          server: `https://${name}.example.com:6443`,
+          server: this.clusterServer,
           caData: this.apiCa,
         })),
       },

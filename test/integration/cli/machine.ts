@@ -32,6 +32,17 @@ export class Machine {
     return this.ended(this.start(['sh', '-c', '"$0" "$@"; exit $?', process.execPath, entry, ...args]));
   }
 
+  /** Writes a command that runs this program, for a kubeconfig. */
+  installCommand(): string {
+    const command = join(this.home, 'portcullis');
+    writeFileSync(command, `#!/bin/sh\nexec ${process.execPath} ${entry} "$@"\n`, { mode: 0o700 });
+    return command;
+  }
+
+  kubectl(...args: readonly string[]): Promise<Ended> {
+    return this.ended(this.start(['kubectl', ...args]));
+  }
+
   /** Several commands one after another under one parent; the output of all together. */
   runUnderOneParent(times: number, ...args: readonly string[]): Promise<Ended> {
     const script = `code=0; ${'"$0" "$@" || code=$?; '.repeat(times)} exit $code`;

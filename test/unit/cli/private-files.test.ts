@@ -13,7 +13,12 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ensurePrivateDirectory, readPrivateFile, writePrivateFile } from '../../../src/cli/private-files.ts';
+import {
+  checkPrivateDirectory,
+  ensurePrivateDirectory,
+  readPrivateFile,
+  writePrivateFile,
+} from '../../../src/cli/private-files.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -90,6 +95,8 @@ describe('a private folder', () => {
     mkdirSync(join(dir, 'mine'), { mode: 0o700 });
     symlinkSync(join(dir, 'mine'), join(dir, 'link'));
     expect(() => ensurePrivateDirectory(join(dir, 'open'))).toThrow(refusal);
-    expect(() => ensurePrivateDirectory(join(dir, 'link'))).toThrow(refusal);
+    expect(() => ensurePrivateDirectory(join(dir, 'link'))).toThrow('not a folder');
+    writeFileSync(join(dir, 'file'), '', { mode: 0o600 });
+    expect(() => checkPrivateDirectory(join(dir, 'file'))).toThrow('not a folder');
   });
 });

@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import { IdentityCache } from '../../../src/proxy/identity-cache.ts';
+import type { SessionRecord } from '../../../src/store/store.ts';
+
+const record = (id: string, username: string): SessionRecord => ({
+  id,
+  account: 'corp/alice',
+  provider: 'corp',
+  subject: 'alice',
+  client: 'c',
+  identity: { username, uid: 'u', groups: [], extra: {} },
+  version: 1,
+  createdAt: 0,
+  lastUsedAt: 0,
+  expiresAt: 1,
+  idleSeconds: 1,
+  address: '',
+  userAgent: '',
+  startedAt: { epoch: 'e', number: 0 },
+});
+
+/** A store whose answers come when the test lets them. */
+function slowStore() {
+  const waiting: ((answer: SessionRecord | undefined) => void)[] = [];
+  const failing: ((error: Error) => void)[] = [];
+  return {
+    reads: () => waiting.length,
+    answer: (index: number, with_: SessionRecord | undefined) => waiting[index]?.(with_),
+    fail: (index: number, error: Error) => failing[index]?.(error),
+    read: (): Promise<SessionRecord | undefined> =>
+      new Promise((resolve, reject) => {
+        waiting.push(resolve);
+        failing.push(reject);
+      }),
+  };
+}
+
+const CHANGES = [
+  { kind: 'identity-changed', session: 's' },
+  { kind: 'revoked', target: { kind: 'session', session: 's' } },
+  { kind: 'revoked', target: { kind: 'account', account: 'corp/alice' } },
+  { kind: 'revoked', target: { kind: 'provider', provider: 'corp' } },
+  { kind: 'revoked', target: { kind: 'all' } },
+  undefined,
+] as const;
+
+describe('the cache of impersonation credentials', () => {
+  it('reads a session once, however many ask at the same time and after', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = [cache.get('s'), cache.get('s')];
+    store.answer(0, record('s', 'a'));
+    expect((await Promise.all(asked)).map((one) => one?.identity.username)).toEqual(['a', 'a']);
+    expect((await cache.get('s'))?.identity.username).toBe('a');
+    expect(store.reads()).toBe(1);
+  });
+
+  it.each(CHANGES)('reads again after %j', async (change) => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get('s');
+    store.answer(0, record('s', 'a'));
+    await asked;
+    cache.drop(change);
+    const again = cache.get('s');
+    store.answer(1, record('s', 'b'));
+    expect((await again)?.identity.username).toBe('b');
+  });
+
+  it.each(CHANGES)('neither uses nor keeps what a read brings that was under way at %j', async (change) => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get('s');
+    cache.drop(change);
+    store.answer(0, record('s', 'before'));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(store.reads()).toBe(2);
+    store.answer(1, record('s', 'after'));
+    expect((await asked)?.identity.username).toBe('after');
+    expect((await cache.get('s'))?.identity.username).toBe('after');
+  });
+
+  it('keeps what a change of another session, account or provider does not concern', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get('s');
+    store.answer(0, record('s', 'a'));
+    await asked;
+    cache.drop({ kind: 'identity-changed', session: 'other' });
+    cache.drop({ kind: 'revoked', target: { kind: 'account', account: 'corp/bob' } });
+    cache.drop({ kind: 'revoked', target: { kind: 'provider', provider: 'other' } });
+    await cache.get('s');
+    expect(store.reads()).toBe(1);
+  });
+
+  it('remembers neither absence nor failure', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const absent = cache.get('s');
+    store.answer(0, undefined);
+    expect(await absent).toBeUndefined();
+    const failed = cache.get('s');
+    store.fail(1, new AppError('store_unavailable', 'away'));
+    await expect(failed).rejects.toMatchObject({ code: 'store_unavailable' });
+    const again = cache.get('s');
+    store.answer(2, record('s', 'a'));
+    expect(await again).toBeDefined();
+  });
+
+  it('gives up on a session that changes without end', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get('s');
+    const failure = asked.catch((error: unknown) => error);
+    for (let read = 0; read < 5; read += 1) {
+      cache.drop(undefined);
+      store.answer(read, record('s', 'a'));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await failure).toMatchObject({ code: 'store_unavailable' });
+  });
+});
