@@ -11,7 +11,7 @@ import type { ParentId } from './parent-process.ts';
 import { isMissing, readPrivateFile, writePrivateFile } from './private-files.ts';
 
 /** Milliseconds for which the calls of one parent are told the same. */
-export const FAILURE_MEMORY_MS = 30_000;
+const FAILURE_MEMORY_MS = 30_000;
 
 /**
  * Failures that are shared: with who waits for the same refresh or sign-in, and (`session`) why the last session ended, so that

@@ -26,7 +26,7 @@ const INSTALL_HINT =
   'portcullis is not installed, or not in the PATH of this program. It signs you in to this cluster: ask your platform team where to get it.';
 
 /** One name for context, cluster and user: two servers may both have a cluster `prod`. */
-export const contextName = (server: string, cluster: string): string => `${cluster}@${hostOf(server)}`;
+const contextName = (server: string, cluster: string): string => `${cluster}@${hostOf(server)}`;
 
 /**
  * @param existing text of the file; empty for a new one

@@ -55,7 +55,7 @@ export async function renew(laptop: Laptop, entry: CacheEntry, renewal: Renewal)
 }
 
 /** The session. @throws AppError `unauthenticated`, with the reason for which the last one ended where there is one */
-export function signedIn(laptop: Laptop, entry: CacheEntry): CachedSession {
+function signedIn(laptop: Laptop, entry: CacheEntry): CachedSession {
   const session = readSession(entry);
   if (session !== undefined) return session;
   const server = entry.server.url;

@@ -14,7 +14,7 @@ const HOST = /^[a-z0-9.-]+$|^\[[0-9a-f:]+\]$/;
 const PATH = /^[A-Za-z0-9._~/-]*$/;
 const CLUSTER = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 
-export const isLoopback = (url: URL): boolean => LOOPBACK.test(url.hostname);
+const isLoopback = (url: URL): boolean => LOOPBACK.test(url.hostname);
 
 /** True for https, and for http on loopback: nothing else is ever requested or handed to a browser. */
 export function isOpenable(url: URL): boolean {

@@ -3,20 +3,16 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { DemoPorts } from './demo.ts';
 
-/**
- * @returns one sentence for each port that is taken, naming it, what it is for, and the option that moves it
- */
+/** @returns a line for each port that is taken, then one with the way out; none where all are free */
 export async function takenPorts(ports: DemoPorts): Promise<readonly string[]> {
-  const found = await Promise.all(
+  const taken = await Promise.all(
     Object.entries(ports).map(async ([use, port]: [string, number]) =>
-      (await isFree(port))
-        ? []
-        : [
-            `Port ${port} (${use}) is already taken. Choose other ports with: npm run demo -- --port-base ${port + 1000}`,
-          ],
+      (await isFree(port)) ? [] : [`Port ${port} (${use}) is already taken.`],
     ),
   );
-  return found.flat();
+  const lines = taken.flat();
+  if (lines.length === 0) return [];
+  return [...lines, `Choose others with: npm run demo -- --port-base ${ports.api + 1000}`];
 }
 
 async function isFree(port: number): Promise<boolean> {

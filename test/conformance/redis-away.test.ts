@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { expect, it } from 'vitest';
 
 import type { Store } from '../../src/store/store.ts';
@@ -114,7 +116,7 @@ it('keeps a password out of every error', async () => {
   const told = [error, ...bench.errors].flatMap((one) => [one, one?.cause]);
   expect(bench.errors).not.toEqual([]);
   for (const one of told) {
-    expect(JSON.stringify(one, Object.getOwnPropertyNames(one ?? {})) ?? '').not.toContain('canary-password');
+    expect(inspect(one, { depth: null })).not.toContain('canary-password');
     expect(Object.keys(one ?? {})).not.toContain('command');
   }
   await answering(bench.unconnected({ settings: { password: 'the-right-password' } }));

@@ -1,6 +1,8 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 
 import type { LogPosition } from '../../src/core/revocation.ts';
+import { Connection } from '../../src/store/redis/connection.ts';
+import { Runner } from '../../src/store/redis/runner.ts';
 import type { Store } from '../../src/store/store.ts';
 import { openNow, parallel, replica } from './fixtures.ts';
 import { answering, workbench, type Workbench } from './redis-stores.ts';
@@ -47,6 +49,20 @@ it('begins exactly one epoch for 20 replicas that find an empty Redis at once', 
   const stores = await parallel(20, () => bench.store());
   const positions = await Promise.all(stores.map((store) => store.log.position()));
   expect(new Set(positions.map(({ epoch }) => epoch)).size).toBe(1);
+});
+
+it('lets a replica that is late to see the end of an epoch change nothing about the one that began since', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  await fill(store, bench);
+  const before = await store.log.position();
+  const connection = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'late', () => {});
+  const late = new Runner('{gate}:', bench.clock);
+  // What it saw when Redis was still empty.
+  await vi.waitFor(() => late.beginEpoch(connection, ['REGIME', '', '']), 10_000);
+  connection.close();
+  expect(await store.log.position()).toEqual(before);
+  expect(await store.sessions.read('session-1')).toBeDefined();
 });
 
 it('begins a new epoch when Redis was emptied', async () => {

@@ -14,7 +14,7 @@ describe('@kubernetes/client-node through the gate', () => {
     gate = await startTestGate();
     // In the cache that the kubeconfig's own command uses.
     const signedIn = await new Laptop(gate, 'alice', { PORTCULLIS_CACHE_DIR: '' }).portcullis('login');
-    expect(signedIn.code, signedIn.all).toBe(0);
+    if (signedIn.code !== 0) throw new Error(signedIn.all);
     config = new KubeConfig();
     config.loadFromFile(gate.files.kubeconfig);
     api = config.makeApiClient(CoreV1Api);
