@@ -131,13 +131,9 @@ export class DataPlane {
 
 const expectsContinue = (req: IncomingMessage): boolean => req.headers.expect?.toLowerCase() === '100-continue';
 
-/** Node's parser has refused what is ambiguous; this is what it lets through and the API server might read in another way. */
+/** Node's parser has refused what is ambiguous; this is what it lets through and the API server would get without its coding. */
 function framingFault(req: IncomingMessage): ReturnType<typeof malformed> | undefined {
   const encodings = valuesOf(req.rawHeaders, 'transfer-encoding');
   const plain = encodings.length === 0 || (encodings.length === 1 && encodings[0]?.toLowerCase() === 'chunked');
-  if (!plain) return malformed('only the transfer coding chunked is understood', 'transfer_coding');
-  // Two lengths that agree are let through by the parser, and by nobody who is careful.
-  if (valuesOf(req.rawHeaders, 'content-length').length > 1)
-    return malformed('one Content-Length, please', 'length_repeated');
-  return undefined;
+  return plain ? undefined : malformed('only the transfer coding chunked is understood', 'transfer_coding');
 }

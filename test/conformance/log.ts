@@ -119,6 +119,33 @@ function renewalConforms(open: OpenStore): void {
     expect(await store.log.renew(replica(), upToDate.position)).toMatchObject({ ok: true, entries: [] });
   });
 
+  it('does not send away who was up to date before a quiet time', async () => {
+    const subject = await open();
+    const { store } = subject;
+    await revoke(subject, 'a', 100);
+    const { position } = await store.log.join();
+    subject.clock.advance(100_000);
+    await revoke(subject, 'b', 100);
+    await revoke(subject, 'c', 100);
+    expect(await store.log.renew(replica(), position)).toMatchObject({
+      ok: true,
+      entries: [{ number: 2 }, { number: 3 }],
+    });
+  });
+
+  it('keeps the last entry although its time is over, so that whoever applied it finds its place', async () => {
+    const subject = await open();
+    const { store } = subject;
+    const start = await store.log.position();
+    await revoke(subject, 'over', 0);
+    const { position, live } = await store.log.join();
+    expect(live).toEqual([]);
+    expect(await store.log.renew(replica(), start)).toMatchObject({ ok: true, entries: [{ number: 1 }] });
+    await revoke(subject, 'next', 0);
+    expect(await store.log.renew(replica(), position)).toEqual({ ok: false, reason: 'gap' });
+    expect(await store.log.renew(replica(), await store.log.position())).toMatchObject({ ok: true, entries: [] });
+  });
+
   it('says `rollback` to a place that the log has not reached', async () => {
     const { store } = await open();
     const { epoch } = await store.log.position();

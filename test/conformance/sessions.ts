@@ -26,6 +26,20 @@ function openingConforms(open: OpenStore): void {
     expect(await store.sessions.readSecret('session-1')).toEqual({ refreshToken: 'provider-token' });
   });
 
+  it('shares no object with its callers', async () => {
+    const { store, clock } = await open();
+    const groups = ['corp:developers'];
+    const session = newSession(clock, await store.log.position(), { identity: { ...alice, groups } });
+    const opened = await store.sessions.open(session, {});
+    groups.push('corp:admins');
+    const minted = await store.sessions.mint('session-1', {});
+    const given = [opened, minted].flatMap((outcome) => (outcome.ok ? [outcome.record] : []));
+    given.push(...(await store.sessions.list({ limit: 1 })).sessions);
+    expect(given).toHaveLength(3);
+    for (const { identity } of given) (identity.groups as string[]).push('system:masters');
+    expect((await store.sessions.read('session-1'))?.identity.groups).toEqual(['corp:developers']);
+  });
+
   it('keeps a session without a secret', async () => {
     const { store, clock } = await open();
     await store.sessions.open(newSession(clock, await store.log.position()), {});

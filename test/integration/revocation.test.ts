@@ -132,6 +132,17 @@ describe('what is in flight', () => {
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
   });
 
+  it('an upgrade that the API server has not answered yet is cut', async () => {
+    plane.upstream.answerUpgrade = () => undefined;
+    const mine = await rawConnection(plane, alice.certificate);
+    mine.socket.write(head(`GET ${EXEC} HTTP/1.1`, alice, ...WEBSOCKET));
+    await until(() => plane.upstream.requests.length === 1, 'the request');
+    await end(alice);
+    expect(await mine.ended).toBe('ECONNRESET');
+    expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
+    expect(mine.received()).toBe('');
+  });
+
   it('what is queued for a slow client is not handed out after the cut', async () => {
     plane.upstream.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'application/octet-stream' });

@@ -88,6 +88,15 @@ describe('bytes that no well-meant client sends', () => {
     expect(received).toMatch(/^connection: close\r$/im);
   });
 
+  it('a refused upload is not read to its end: the answer closes the connection', async () => {
+    const connection = await rawConnection(plane, alice.certificate);
+    const head = `POST /api/v1/pods HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer bad\r\nContent-Length: 900000\r\n\r\n`;
+    connection.socket.write(`${head}some of it`);
+    await connection.ended;
+    expect(connection.received()).toMatch(/^HTTP\/1\.1 401 /);
+    expect(connection.received()).toMatch(/^connection: close\r$/im);
+  });
+
   it('garbage behind a request whose answer is under way ends the connection instead of writing into the answer', async () => {
     plane.upstream.answer = (_req, res) =>
       void res.writeHead(200, { 'content-type': 'application/json' }).write('{"a":');

@@ -111,8 +111,7 @@ export class MemoryLog implements RevocationLog {
     this.#entries.push(entry);
     if (change.kind === 'revoked') this.#live.set(entry.number, entry);
     this.#tidyLive();
-    // The last entry always stays: whoever has applied it is up to date and must find its place.
-    while (this.#entries.length > 1 && this.#firstIsOver()) this.#entries.shift();
+    while (this.#firstIsOver()) this.#entries.shift();
     this.wake();
   }
 
@@ -120,8 +119,14 @@ export class MemoryLog implements RevocationLog {
     for (const waiter of this.#waiters) waiter();
   }
 
+  /**
+   * An entry waits until the next one is over too: whoever renewed before that one was written still has its place here, and is
+   * not sent away by the first revocation after a quiet time. The last entry always stays.
+   */
   #firstIsOver(): boolean {
-    return this.#entries.length > LONGEST_LOG || (this.#entries[0]?.until ?? Infinity) <= this.#seconds();
+    const [first, second] = this.#entries;
+    if (first === undefined || second === undefined) return false;
+    return this.#entries.length > LONGEST_LOG || Math.max(first.until, second.until) <= this.#seconds();
   }
 
   #registry(): readonly ReplicaState[] {

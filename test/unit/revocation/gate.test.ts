@@ -153,6 +153,29 @@ describe('the gate', () => {
     expect(gate.fenced).toBe(false);
   });
 
+  it('has no first lease from an answer that comes too late', async () => {
+    const { gate, log } = replica();
+    log.slow = 2_000;
+    let leased = false;
+    void gate.start().then(() => (leased = true));
+    await pass(9_000);
+    expect([leased, gate.position, gate.fenced]).toEqual([false, undefined, true]);
+    log.slow = 0;
+    await pass(3_000);
+    expect([leased, gate.fenced]).toEqual([true, false]);
+  });
+
+  it('counts its lease from the sending of the renewal, however long the answer took', async () => {
+    const { gate, log } = await started();
+    log.slow = 800;
+    await pass(600); // sent at 500, answered at 1300
+    log.away = true;
+    await pass(1_890);
+    expect(gate.fenced).toBe(false);
+    await pass(20);
+    expect(gate.fenced).toBe(true);
+  });
+
   it('joins afresh, and lets nothing of the old view pass, when the store says that its log is another', async () => {
     const { gate, log } = await started();
     const credential = await now(gate);

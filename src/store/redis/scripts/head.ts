@@ -130,11 +130,12 @@ local function append_entry(till, sealed, revokes, longest)
   redis.call('XADD', P .. 'log', n .. '-0', 'h', h, 'u', till, 't', sealed)
   if revokes then redis.call('ZADD', P .. 'idx', till, n .. ' ' .. till .. ' ' .. sealed) end
   redis.call('ZREMRANGEBYSCORE', P .. 'idx', '-inf', seconds)
-  -- Cut from the front what is over. The last entry stays: whoever has applied it must find its place.
+  -- Cut from the front what is over. An entry waits until the next one is over too: whoever renewed before that one was written
+  -- still has its place here, and is not sent away by the first revocation after a quiet time. The last entry always stays.
   local front = redis.call('XRANGE', P .. 'log', '-', '+', 'COUNT', 20)
-  for i = 1, #front do
-    local over = tonumber(front[i][2][4]) <= seconds or redis.call('XLEN', P .. 'log') > tonumber(longest)
-    if not over or front[i][1] == n .. '-0' then break end
+  for i = 1, #front - 1 do
+    local over = tonumber(front[i][2][4]) <= seconds and tonumber(front[i + 1][2][4]) <= seconds
+    if not over and redis.call('XLEN', P .. 'log') <= tonumber(longest) then break end
     redis.call('XDEL', P .. 'log', front[i][1])
   end
   redis.call('PUBLISH', P .. 'news', n)
