@@ -12,11 +12,11 @@ const serial = (groupOrder: number) => ({
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...serial(1) } },
-      { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...serial(2) } },
-      { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...serial(3) } },
-      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...serial(4), testTimeout: 180_000 } },
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 1 } } },
+      { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...serial(2) } },
+      { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...serial(3) } },
+      { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...serial(4) } },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...serial(5), testTimeout: 180_000 } },
     ],
   },
 });

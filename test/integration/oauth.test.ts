@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { Redis } from 'ioredis';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
+import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
@@ -240,6 +242,40 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   it('serves no browser page of its own on the api listener', async () => {
     for (const path of ['/-/oauth/authorize', '/-/oauth/jwks', '/-/oauth/../oauth/token']) {
       expect((await plugin.send('GET', path)).status, path).toBeGreaterThanOrEqual(400);
+    }
+  });
+});
+
+describe('a stolen Redis', () => {
+  it('holds no credential of a real sign-in, in no spelling', async () => {
+    const redis = await startRedis();
+    const gate = await startTestGate({ redis: redis.url });
+    const bare = new Redis(redis.url);
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    const plugin = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    try {
+      const pending = await plugin.authorize('bob');
+      const { accessToken, refreshToken } = await plugin.signIn('alice');
+      await plugin.get('/api/v1/namespaces/default/pods', accessToken);
+      await plugin.refresh(refreshToken);
+      const { keys, bytes } = await dumpRedis(bare);
+      expect(keys.some((key) => key.includes('artefact:AuthorizationCode:'))).toBe(true);
+      expect(keys.some((key) => key.includes('artefact:RefreshToken:'))).toBe(true);
+      const secrets = {
+        accessToken,
+        refreshToken,
+        code: pending.callback.searchParams.get('code') ?? '',
+        alice: 'demo:alice',
+      };
+      const found = Object.entries(secrets).filter(([, secret]) =>
+        spellings(secret).some((text) => bytes.includes(text)),
+      );
+      expect(found).toEqual([]);
+    } finally {
+      await plugin.close();
+      await gate.stop();
+      bare.disconnect();
+      await redis.stop();
     }
   });
 });

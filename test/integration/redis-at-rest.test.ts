@@ -7,6 +7,7 @@ import type { Account } from '../../src/core/identity.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { ArtefactKind, NewSession, Store } from '../../src/store/store.ts';
 import { answering } from '../conformance/redis-stores.ts';
+import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const NOW_MS = Date.UTC(2031, 0, 1);
@@ -142,42 +143,11 @@ async function useLog(): Promise<void> {
   await log.leave('nobody');
 }
 
-/** Every key's name, its value as its type is read, and the bytes that Redis would write to disk. */
-async function dump(): Promise<{ readonly keys: readonly string[]; readonly bytes: Buffer }> {
-  const keys: string[] = [];
-  for await (const batch of bare.scanStream({ count: 100 })) keys.push(...(batch as string[]));
-  const readers: Record<string, (key: string) => Promise<unknown>> = {
-    string: (key) => bare.get(key),
-    hash: (key) => bare.hgetall(key),
-    set: (key) => bare.smembers(key),
-    zset: (key) => bare.zrange(key, 0, '-1', 'WITHSCORES'),
-    stream: (key) => bare.xrange(key, '-', '+'),
-    list: (key) => bare.lrange(key, 0, -1),
-  };
-  const parts: Buffer[] = [];
-  for (const key of keys) {
-    const read = readers[await bare.type(key)];
-    if (read === undefined) throw new Error(`no reader for the type of ${key}`);
-    parts.push(Buffer.from(`${key} ${JSON.stringify(await read(key))}`), (await bare.dumpBuffer(key)) ?? Buffer.of());
-  }
-  return { keys, bytes: Buffer.concat(parts) };
-}
-
-/** The encodings under which a secret could still be read, or used. Base64 has three forms, by where in a text it begins. */
-function spellings(secret: string): readonly string[] {
-  const base64 = [0, 1, 2].map((shift) =>
-    Buffer.concat([Buffer.alloc(shift), Buffer.from(secret)])
-      .toString('base64url')
-      .slice(shift === 0 ? 0 : shift + 1, -4),
-  );
-  return [secret, encodeURIComponent(secret), Buffer.from(secret).toString('hex'), ...base64];
-}
-
 it('keeps no secret and no person readable in Redis, whatever was done with it', async () => {
   await useArtefacts();
   await useSessions();
   await useLog();
-  const { keys, bytes } = await dump();
+  const { keys, bytes } = await dumpRedis(bare);
   const kinds = new Set(keys.map((key) => key.split(':')[1]));
   const used = [
     'account',
@@ -202,7 +172,7 @@ it('keeps no secret and no person readable in Redis, whatever was done with it',
 it('would have found a secret, had there been one', async () => {
   for (const spelling of spellings(canaries.code)) {
     await bare.set('leak', `before ${spelling} after`);
-    expect((await dump()).bytes.includes(spelling)).toBe(true);
+    expect((await dumpRedis(bare)).bytes.includes(spelling)).toBe(true);
   }
   const embedded = Buffer.from(`{"a":"${canaries.code}"}`).toString('base64url');
   expect(spellings(canaries.code).some((text) => embedded.includes(text))).toBe(true);
