@@ -7,5 +7,5 @@ import { answerFromCache } from './cli/cli.ts';
 
 if (!answerFromCache(process.argv.slice(2))) {
   const { createProgram } = await import('./program.ts');
-  await createProgram().parseAsync();
+  await createProgram(process.env).parseAsync();
 }

@@ -2,31 +2,35 @@
 import { Command } from 'commander';
 import { addLaptopCommands } from './cli/cli.ts';
 import type { DemoArguments } from './demo/run.ts';
+import type { Environment } from './server-commands.ts';
 
 const CONFIG_OPTION = [
   '--config <file>',
   'configuration file (or PORTCULLIS_CONFIG, or the PORTCULLIS_… variables of .env.example)',
 ] as const;
 
-/** The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3 refused (CONTRACT). */
-export function createProgram(): Command {
+/**
+ * The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3 refused (CONTRACT).
+ * @param environment what the server's commands may take their configuration from
+ */
+export function createProgram(environment: Environment): Command {
   const program = new Command('portcullis')
     .description('A gate in front of Kubernetes: sign in with your own identity provider, act as yourself.')
     .showHelpAfterError();
   addLaptopCommands(program);
-  addServerCommands(program);
+  addServerCommands(program, environment);
   addDemo(program);
   return program;
 }
 
-function addServerCommands(program: Command): void {
+function addServerCommands(program: Command, environment: Environment): void {
   program
     .command('serve')
     .description('run the gate')
     .option(...CONFIG_OPTION)
     .action(async ({ config }: { config?: string }) => {
       const { serve } = await import('./server-commands.ts');
-      process.exitCode = await serve(config, process.env);
+      process.exitCode = await serve(config, environment);
     });
   program
     .command('config')
@@ -36,7 +40,7 @@ function addServerCommands(program: Command): void {
     .option(...CONFIG_OPTION)
     .action(async ({ config }: { config?: string }) => {
       const { checkConfig } = await import('./server-commands.ts');
-      process.exitCode = await checkConfig(config, process.env);
+      process.exitCode = await checkConfig(config, environment);
     });
   program
     .command('keys')

@@ -8,7 +8,7 @@ import { startServer } from './serve.ts';
 const MISCONFIGURED = 2;
 const FAILED = 1;
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 async function load(file: string | undefined, env: Environment): Promise<LoadedConfig | undefined> {
   const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env });

@@ -15,6 +15,9 @@ import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './upgrade.ts';
 import { createPools } from './upstream-pool.ts';
 import type { ClusterPools } from './upstream-pool.ts';
 
+/** By the bytes as they came: whatever is spelt differently is a Kubernetes path, and judged as one. */
+export const isMachinePath = (target: string | undefined): boolean => target?.startsWith('/-/') === true;
+
 export class DataPlane {
   readonly #deps: ApiListenerDeps;
   readonly #timing: ProxyTiming;
@@ -63,6 +66,8 @@ export class DataPlane {
     const client = new UpgradeSide(exchange, socket);
     const protocol = upgradeProtocol(exchange.facts.method, exchange.facts.raw);
     if (!protocol.ok) return client.refuse(protocol.reason);
+    // Our own endpoints know no upgrades, and their paths are not the API server's.
+    if (isMachinePath(req.url)) return client.refuse(malformed('there is no upgrade here', 'upgrade_unsupported'));
     const admitted = await this.#admission.admit(exchange, { upgrade: true });
     if (!admitted.ok) return client.refuse(admitted.reason);
     const pools = this.#pools.get(admitted.value.cluster.name);

@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Address, Config } from '../config/config.ts';
 import { ConnectionTable } from './connection.ts';
-import { DataPlane } from './data-plane.ts';
+import type { ClientConnection } from './connection.ts';
+import { DataPlane, isMachinePath } from './data-plane.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
 import { endWithStatus } from './raw-response.ts';
 import { malformed } from './status.ts';
@@ -95,11 +96,18 @@ interface Routes {
 }
 
 function route(server: Server, { deps, plane, connections }: Routes): void {
+  // A fault of ours must neither end the process nor leave somebody waiting.
+  const guard = (work: Promise<void>, connection: ClientConnection): void => {
+    work.catch((error: unknown) => {
+      deps.logger.error({ err: error }, 'a request failed in the gate itself; its connection is closed');
+      connection.reset();
+    });
+  };
   const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
     const connection = connections.of(req.socket);
     if (connection === undefined) req.socket.destroy();
-    else if (isMachine(req)) deps.machineHandler(req, res);
-    else void plane.request(req, res, connection);
+    else if (isMachinePath(req.url)) deps.machineHandler(req, res);
+    else guard(plane.request(req, res, connection), connection);
   };
   server.on('request', onRequest);
   // Handled like any other: `100 Continue` is sent when the request has been let in, not before.
@@ -112,7 +120,7 @@ function route(server: Server, { deps, plane, connections }: Routes): void {
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
     const connection = connections.of(socket);
     if (connection === undefined) socket.destroy();
-    else void plane.upgrade(req, socket, head, connection);
+    else guard(plane.upgrade(req, socket, head, connection), connection);
   });
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     const connection = connections.of(socket);
@@ -132,9 +140,6 @@ function route(server: Server, { deps, plane, connections }: Routes): void {
     else endWithStatus(socket, refusal);
   });
 }
-
-/** By the bytes as they came: whatever is spelt differently is a Kubernetes path, and judged as one. */
-const isMachine = (req: IncomingMessage): boolean => req.url?.startsWith('/-/') === true;
 
 function parseRefusal(code: string | undefined): Refusal | undefined {
   if (code === 'ECONNRESET' || code === 'EPIPE') return undefined;

@@ -41,7 +41,8 @@ interface Revocation {
   written: { readonly position: LogPosition; readonly sessions: number; readonly ms: number } | undefined;
   readonly others: Map<string, OtherReplica>;
   held: boolean;
-  elapsedMs: number;
+  /** Undefined until it has been answered for the first time. */
+  elapsedMs: number | undefined;
 }
 
 export interface RevocationsOptions {
@@ -104,7 +105,17 @@ export class Revocations {
     this.ownGate.hold(target, id);
     const streamsClosed = registry.cut(target, 'session_revoked');
     const at = new Date(clock.now()).toISOString();
-    return { id, target, at, begunAt, streamsClosed, written: undefined, others: new Map(), held: true, elapsedMs: 0 };
+    return {
+      id,
+      target,
+      at,
+      begunAt,
+      streamsClosed,
+      written: undefined,
+      others: new Map(),
+      held: true,
+      elapsedMs: undefined,
+    };
   }
 
   async #carryOut(revocation: Revocation): Promise<RevocationAnswer> {
@@ -132,8 +143,9 @@ export class Revocations {
     }
     this.#letGo(revocation);
     await this.#awaitReceipts(revocation, arrivedAt);
-    revocation.elapsedMs = monotonic() - revocation.begunAt;
-    metrics?.revocation(revocation.target.kind, revocation.elapsedMs / 1000);
+    const elapsedMs = monotonic() - revocation.begunAt;
+    revocation.elapsedMs = elapsedMs;
+    metrics?.revocation(revocation.target.kind, elapsedMs / 1000);
     return this.#describe(revocation);
   }
 
@@ -212,7 +224,7 @@ export class Revocations {
       streamsClosed: all.reduce((total, receipt) => total + (receipt.streamsClosed ?? 0), 0),
       // Receipts alone are no proof: that needs this replica's own acknowledged renewals and each silent replica's lease to have run out.
       complete: others.size === 0,
-      elapsedMs: rounded(revocation.elapsedMs),
+      elapsedMs: rounded(revocation.elapsedMs ?? this.#options.monotonic() - revocation.begunAt),
       canSignInAgain: true,
       replicas: all,
     };

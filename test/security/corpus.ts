@@ -215,6 +215,11 @@ const UPGRADES: readonly Attack[] = [
   refused('TLS by upgrade', get(PODS, 'Connection: Upgrade\nUpgrade: TLS/1.0\n'), 400),
   refused('WebSocket by POST', `POST ${PODS} HTTP/1.1\n${AUTH}Connection: Upgrade\nUpgrade: websocket\n\n`, 400),
   refused(
+    'an upgrade below our own endpoints',
+    get('/-/oauth/token', 'Connection: Upgrade\nUpgrade: websocket\n'),
+    400,
+  ),
+  refused(
     'an upgrade with a body',
     `POST ${PODS} HTTP/1.1\n${AUTH}Connection: Upgrade\nUpgrade: SPDY/3.1\nContent-Length: 5\n\nhello`,
     400,
