@@ -1,6 +1,5 @@
 /** Entries of the record for what happens at the token and revocation endpoints. */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
 import { gateEvent, type GateEvent } from '../core/audit-event.ts';
@@ -10,7 +9,9 @@ import type { TokenFacts } from './token-facts.ts';
 export interface TokenRecorder {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
   refused(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string): void;
-  identityChanged(req: IncomingMessage, record: SessionRecord): void;
+  /** An authorization request that did not come as far as a sign-in, or a revocation request that made no sense. */
+  requestRefused(ctx: KoaContextWithOIDC, error: string): void;
+  identityChanged(ctx: KoaContextWithOIDC, record: SessionRecord): void;
   sessionEnded(session: string, record: SessionRecord | undefined, why: 'sign-out' | 'code-replayed'): void;
 }
 
@@ -21,15 +22,15 @@ export interface TokenRecorderDeps {
 }
 
 export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
-  const write = (event: Omit<GateEvent, 'auditId' | 'at'>): void =>
-    deps.audit.record(gateEvent({ ...event, auditId: randomUUID(), at: deps.now() }));
+  const write = (event: Omit<GateEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
+    deps.audit.record(gateEvent({ auditId: randomUUID(), ...event, at: deps.now() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
   return {
     minted(ctx, facts) {
       if (isRefresh(ctx)) deps.countRefresh('ok');
       write({
         event: 'refresh',
-        ...from(ctx.req),
+        ...from(ctx),
         ...about(facts.record),
         code: ctx.status,
         details: { grant: isRefresh(ctx) ? 'refresh_token' : 'authorization_code', audience: facts.audience ?? '' },
@@ -39,16 +40,19 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
       if (isRefresh(ctx)) deps.countRefresh(ctx.status === 503 ? 'unavailable' : 'refused');
       write({
         event: 'refresh-refused',
-        ...from(ctx.req),
+        ...from(ctx),
         ...about(facts.record),
         code: ctx.status,
         reason: facts.refusal ?? error,
       });
     },
-    identityChanged(req, record) {
+    requestRefused(ctx, error) {
+      write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: error });
+    },
+    identityChanged(ctx, record) {
       write({
         event: 'identity-changed',
-        ...from(req),
+        ...from(ctx),
         ...about(record),
         code: 200,
         details: { version: String(record.version) },
@@ -62,7 +66,12 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
   };
 }
 
-const from = (req: IncomingMessage): Pick<GateEvent, 'requestUri' | 'sourceIps' | 'userAgent'> => ({
+/** The audit id is the request id that the answer carries, so that what a person reads out to the platform team finds the line. */
+const from = ({
+  req,
+  res,
+}: KoaContextWithOIDC): Pick<GateEvent, 'auditId' | 'requestUri' | 'sourceIps' | 'userAgent'> => ({
+  auditId: String(res.getHeader('x-request-id')),
   requestUri: (req.url ?? '').split('?', 1)[0] ?? '',
   sourceIps: req.socket.remoteAddress === undefined ? [] : [req.socket.remoteAddress],
   ...(req.headers['user-agent'] === undefined ? {} : { userAgent: req.headers['user-agent'] }),

@@ -100,6 +100,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     factsOf(ctx).serverFault = error;
     if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server fault');
   });
+  provider.on('authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
+  provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
   provider.use(
     tokenAnswer({
       audiences: allowed,
@@ -193,7 +195,7 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
       case 'same':
         return account;
       case 'changed':
-        record.identityChanged(ctx.req, outcome.record);
+        record.identityChanged(ctx, outcome.record);
         return account;
       case 'gone':
         factsOf(ctx).refusal = 'session_unknown';

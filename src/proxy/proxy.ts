@@ -7,7 +7,7 @@
  * Kubernetes body.
  */
 export { createAuthenticator } from './authenticate.ts';
-export type { Authenticate, AuthenticationQuestion, AuthenticationRefusal } from './authenticate.ts';
-export type { ApiListenerDeps, AuthenticatorDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
+export type { Authenticate } from './authenticate.ts';
+export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
 export { createApiListener } from './listener.ts';
 export type { ApiListener } from './listener.ts';

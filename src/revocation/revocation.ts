@@ -82,4 +82,3 @@ export interface Gate {
 }
 
 export { createGate } from './gate.ts';
-export type { GateLogger, GateMetrics, GateOptions } from './dependencies.ts';

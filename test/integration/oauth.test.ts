@@ -148,8 +148,10 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     ['an unknown audience', { resource: 'urn:portcullis:cluster:other' }],
     ['another response type', { response_type: 'token' }],
   ])('refuses an authorization request with %s before anybody signs in', async (_name, extra) => {
+    const before = (await events('sign-in-refused')).length;
     const { callback } = await plugin.authorize('alice', { extra });
     expect(callback.searchParams.get('code')).toBeNull();
+    expect((await events('sign-in-refused')).length).toBe(before + 1);
   });
 
   it.each([
@@ -161,6 +163,13 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(page.status).toBe(400);
     expect(new URL(page.url).origin).toBe(gate.urls.web);
     expect(page.html).toContain('Portcullis');
+    const requestId = /Request id: <code>([^<]+)/.exec(page.html)?.[1];
+    expect(requestId).toBeTypeOf('string');
+    expect((await events('sign-in-refused')).at(-1)).toMatchObject({
+      auditID: requestId,
+      requestURI: '/oauth/authorize',
+      annotations: { 'portcullis.dev/reason': expect.stringMatching(/^invalid_/) },
+    });
   });
 
   it('gives no admin audience to somebody who is no admin', async () => {

@@ -20,7 +20,7 @@ import { makeCertificate, startUpstream } from './upstream.ts';
 import type { RecordingUpstream, TestCertificate } from './upstream.ts';
 
 export const HOST = 'prod.k8s.test';
-export const PUBLIC_URL = 'https://portcullis.test';
+const PUBLIC_URL = 'https://portcullis.test';
 
 export const ALICE: Identity = {
   username: 'corp:alice@example.com',
@@ -159,7 +159,7 @@ export interface Person {
   readonly token: string;
 }
 
-export const thumbprintOf = (pem: string): string =>
+const thumbprintOf = (pem: string): string =>
   createHash('sha256').update(new X509Certificate(pem).raw).digest('base64url');
 
 export interface SignInOptions {
@@ -302,7 +302,7 @@ export function pairsOf(raw: readonly string[] = []): (readonly [string, string]
   return raw.flatMap((name, index) => (index % 2 === 0 ? [[name, raw[index + 1] ?? ''] as const] : []));
 }
 
-export async function textOf(res: IncomingMessage): Promise<string> {
+async function textOf(res: IncomingMessage): Promise<string> {
   let text = '';
   res.setEncoding('utf8');
   for await (const chunk of res as AsyncIterable<string>) text += chunk;
