@@ -9,6 +9,7 @@
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Agent, fetch } from 'undici';
+import { plainAddress } from '../core/address.ts';
 
 const TIMEOUT_MS = 10_000;
 /** Discovery, JWKS and token answers are a few kB; a page of this size is not one of them. */
@@ -45,11 +46,9 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);
 loopback.addAddress('::1', 'ipv6');
 
-/** Judges `::ffff:a.b.c.d` as the IPv4 address it stands for. */
 const listed = (list: BlockList, address: string): boolean => {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return list.check(mapped, 'ipv4');
-  return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+  const plain = plainAddress(address);
+  return list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4');
 };
 
 export const isLoopbackHost = (host: string): boolean => {

@@ -5,6 +5,7 @@ import type { AuditTrail } from '../audit/audit.ts';
 import { gateEvent, type GateEvent } from '../core/audit-event.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { TokenFacts } from './token-facts.ts';
+import { plainAddress } from '../core/address.ts';
 
 export interface TokenRecorder {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
@@ -73,7 +74,7 @@ const from = ({
 }: KoaContextWithOIDC): Pick<GateEvent, 'auditId' | 'requestUri' | 'sourceIps' | 'userAgent'> => ({
   auditId: String(res.getHeader('x-request-id')),
   requestUri: (req.url ?? '').split('?', 1)[0] ?? '',
-  sourceIps: req.socket.remoteAddress === undefined ? [] : [req.socket.remoteAddress],
+  sourceIps: req.socket.remoteAddress === undefined ? [] : [plainAddress(req.socket.remoteAddress)],
   ...(req.headers['user-agent'] === undefined ? {} : { userAgent: req.headers['user-agent'] }),
 });
 

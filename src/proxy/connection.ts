@@ -10,6 +10,7 @@ import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { plainAddress } from '../core/address.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
 export const KEEP_ALIVE_MS = 30_000;
@@ -86,9 +87,6 @@ function describe(socket: TLSSocket, raw: Socket): ClientConnection {
     exchangeClosed: () => void (open -= 1),
   };
 }
-
-/** An IPv4 peer of a dual-stack listener without its IPv6 dress. */
-const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
 
 const addressOf = (socket: Socket): string =>
   `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;

@@ -128,17 +128,25 @@ function route(server: Server, { deps, plane, connections }: Routes): void {
     else plane.refuseConnect(req, socket, connection);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    const refusal = parseRefusal(error.code);
-    const connection = connections.of(socket);
-    if (refusal === undefined || connection === undefined || !socket.writable) {
-      socket.destroy();
-      return;
-    }
-    deps.metrics.refusal(refusal.auditReason);
-    // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
-    if (connection.openExchanges > 0) connection.reset();
-    else endWithStatus(socket, refusal);
+    answerParseError(error, socket, { deps, connections });
   });
+}
+
+function answerParseError(
+  error: NodeJS.ErrnoException,
+  socket: Duplex,
+  { deps, connections }: Pick<Routes, 'deps' | 'connections'>,
+): void {
+  const refusal = parseRefusal(error.code);
+  const connection = connections.of(socket);
+  if (refusal === undefined || connection === undefined || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  deps.metrics.refusal(refusal.auditReason);
+  // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
+  if (connection.openExchanges > 0) connection.reset();
+  else endWithStatus(socket, refusal);
 }
 
 function parseRefusal(code: string | undefined): Refusal | undefined {

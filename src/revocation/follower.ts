@@ -43,6 +43,7 @@ export class LogFollower {
   readonly #first = Promise.withResolvers<void>();
   #position: LogPosition | undefined;
   #count = 0;
+  #storeAway = false;
   #deadlineTimer: NodeJS.Timeout | undefined;
   #waiting: (() => void)[] = [];
   #endPause: (() => void) | undefined;
@@ -98,10 +99,14 @@ export class LogFollower {
       if (round === 'rejoin') round = await this.#joinAndRenew();
       return round === 'news' ? 'news' : 'idle';
     } catch (error) {
-      this.#options.logger.warn(
-        { err: error },
-        'the store did not answer; the lease runs on until its end and no further',
-      );
+      // Once, not at every renewal: the first says what is wrong, and the log must stay readable while it lasts.
+      if (!this.#storeAway) {
+        this.#options.logger.warn(
+          { err: error },
+          'the store did not answer; the lease runs on until its end and no further',
+        );
+      }
+      this.#storeAway = true;
       return 'idle';
     }
   }
@@ -139,6 +144,8 @@ export class LogFollower {
     for (const entry of reply.entries) hooks.apply(entry);
     this.#position = { epoch: position.epoch, number: reply.entries.at(-1)?.number ?? position.number };
     this.lease.grant(sentAt);
+    if (this.#storeAway) logger.info({}, 'the store answers again');
+    this.#storeAway = false;
     this.#watchDeadline();
     hooks.renewed(reply.replicas, now);
     this.#first.resolve();

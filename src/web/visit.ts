@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Account, Identity } from '../core/identity.ts';
+import { plainAddress } from '../core/address.ts';
 
 /** Somebody whose credential was found good. */
 export interface Actor {
@@ -39,7 +40,7 @@ export function plainText(value: string | undefined, length: number): string {
 export function beginVisit(req: IncomingMessage, res: ServerResponse): Visit {
   const visit: Visit = {
     requestId: randomUUID(),
-    address: (req.socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
+    address: plainAddress(req.socket.remoteAddress ?? ''),
     userAgent: plainText(req.headers['user-agent'], USER_AGENT_LENGTH),
   };
   visits.set(req, visit);

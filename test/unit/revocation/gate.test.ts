@@ -283,6 +283,18 @@ describe('the gate', () => {
     expect(gate.fenced).toBe(true);
   });
 
+  it('does not cut what was minted after the entry, where the entry itself comes late', async () => {
+    const { gate, log } = await started();
+    const before = await shared.position();
+    log.away = true;
+    const until = Date.now() / 1000 + 400;
+    const { position } = await shared.append({ requestId: 'r', target: { kind: 'all' }, until });
+    const [old, fresh] = [fly(gate, before), fly(gate, position)];
+    log.away = false;
+    await pass(1_100);
+    expect([old, fresh]).toEqual([['session_revoked'], []]);
+  });
+
   describe('with another replica', () => {
     it('cuts there too, and answers incomplete with its receipt', async () => {
       const a = await started('a');

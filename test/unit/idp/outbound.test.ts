@@ -1,0 +1,91 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { assertProviderUrl, createOutbound } from '../../../src/idp/outbound.ts';
+
+const CORP = { issuer: new URL('https://login.example.com/tenant'), hosts: ['keys.example.com'] };
+
+describe('a URL that discovery names', () => {
+  it.each(['https://login.example.com/token', 'https://login.example.com:8443/token', 'https://keys.example.com/jwks'])(
+    'is followed to the provider: %s',
+    (url) => {
+      expect(assertProviderUrl(url, CORP).href).toBe(url);
+    },
+  );
+
+  it.each([
+    'http://login.example.com/token',
+    'https://evil.example/token',
+    'https://login.example.com.evil.example/token',
+    'https://login.example.com@evil.example/token',
+    'https://sub.login.example.com/token',
+    'http://localhost/token',
+    'file:///etc/passwd',
+    'javascript:alert(1)',
+    'https://169.254.169.254/latest/meta-data',
+    'https://[::ffff:169.254.169.254]/latest',
+    'nonsense',
+  ])('is not followed anywhere else: %s', (url) => {
+    expect(() => assertProviderUrl(url, CORP)).toThrow();
+  });
+
+  it('may be plain http only between loopback and loopback', () => {
+    const demo = { issuer: new URL('http://localhost:7447'), hosts: ['intranet.example'] };
+    expect(assertProviderUrl('http://localhost:7447/token', demo).port).toBe('7447');
+    expect(() => assertProviderUrl('http://intranet.example/token', demo)).toThrow('not https');
+  });
+});
+
+describe('a request to a provider', () => {
+  let server: Server;
+  let port: number;
+  let reached: string[];
+
+  beforeAll(async () => {
+    reached = [];
+    server = createServer((req, res) => {
+      reached.push(req.url ?? '');
+      if (req.url === '/redirect') res.writeHead(302, { location: '/elsewhere' }).end();
+      else if (req.url === '/long') res.end('x'.repeat(1024 * 1024 + 1));
+      else res.end('{}');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    port = (server.address() as AddressInfo).port;
+  });
+  afterAll(() => server.close());
+
+  const get = { method: 'GET', headers: {} };
+  const outbound = () => createOutbound({ issuer: new URL(`http://localhost:${port}`), hosts: [] });
+
+  it('comes back as it was answered', async () => {
+    const answer = await outbound()(`http://localhost:${port}/ok`, get);
+    expect(await answer.text()).toBe('{}');
+  });
+
+  it('follows no redirect', async () => {
+    expect((await outbound()(`http://localhost:${port}/redirect`, get)).status).toBe(302);
+    expect(reached).not.toContain('/elsewhere');
+  });
+
+  it('takes no answer without an end', async () => {
+    await expect(outbound()(`http://localhost:${port}/long`, get)).rejects.toThrow(/larger than/);
+  });
+
+  it.each(['127.0.0.1', '[::1]', '[::ffff:127.0.0.1]', '169.254.169.254', '0.0.0.0', '[fd00:ec2::254]', '224.0.0.1'])(
+    'is not sent to %s for a provider that is not on loopback',
+    async (host) => {
+      const issuer = new URL(`https://${host}:${port}`);
+      await expect(
+        createOutbound({ issuer: new URL('https://login.example.com'), hosts: [issuer.hostname] })(issuer.href, get),
+      ).rejects.toThrow('not an address of an identity provider');
+    },
+  );
+
+  it('is judged by the address that a name resolves to, not by the name', async () => {
+    const issuer = new URL(`https://login.example.com`);
+    const answer = createOutbound({ issuer, hosts: ['localhost'] })(`https://localhost:${port}/rebound`, get);
+    await expect(answer).rejects.toMatchObject({ cause: { message: expect.stringContaining('refusing to connect') } });
+    expect(reached).not.toContain('/rebound');
+  });
+});

@@ -1,0 +1,134 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import type { Identity } from '../../../src/core/identity.ts';
+import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
+import { createRecheck } from '../../../src/oauth/recheck.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory.ts';
+import type { Store } from '../../../src/store/store.ts';
+
+const ALICE: Identity = { username: 'corp:alice', uid: 'corp/1', groups: ['corp:dev'], extra: {} };
+
+/** A provider that rotates refresh tokens and takes the second use of one for theft, as several real ones do. */
+function rotatingProvider(): IdentityProvider & {
+  asked: string[];
+  answer: (signIn: ProviderSignIn) => ProviderSignIn;
+} {
+  let valid = 'rt-0';
+  let count = 0;
+  const provider = {
+    name: 'corp',
+    asked: [] as string[],
+    answer: (signIn: ProviderSignIn) => signIn,
+    begin: () => Promise.reject(new Error('not here')),
+    finish: () => Promise.reject(new Error('not here')),
+    async recheck(subject: string, refreshToken: string) {
+      provider.asked.push(refreshToken);
+      if (refreshToken !== valid) throw new AppError('sign_in_refused', 'no', { reason: 'provider_refresh_refused' });
+      count += 1;
+      valid = `rt-${count}`;
+      return provider.answer({ subject, identity: ALICE, refreshToken: valid });
+    },
+  };
+  return provider;
+}
+
+describe('the re-check', () => {
+  let now: number;
+  let store: Store;
+  let provider: ReturnType<typeof rotatingProvider>;
+
+  beforeEach(async () => {
+    now = Date.UTC(2030, 0, 1);
+    store = createMemoryStore({ clock: { now: () => now } });
+    provider = rotatingProvider();
+    const startedAt = await store.log.position();
+    const opened = await store.sessions.open(
+      {
+        id: 's1',
+        account: 'corp/1',
+        provider: 'corp',
+        subject: '1',
+        client: 'portcullis-cli',
+        identity: ALICE,
+        createdAt: now / 1000,
+        expiresAt: now / 1000 + 3600,
+        idleSeconds: 3600,
+        address: '192.0.2.1',
+        userAgent: 'test',
+        startedAt,
+      },
+      { refreshToken: 'rt-0' },
+    );
+    if (!opened.ok) throw new Error(opened.reason);
+  });
+
+  const replica = (): ReturnType<typeof createRecheck> =>
+    createRecheck({ sessions: store.sessions, providers: new Map([['corp', provider]]), now: () => now });
+
+  it('asks the provider once for any number of refreshes at once', async () => {
+    const recheck = replica();
+    const outcomes = await Promise.all(Array.from({ length: 30 }, () => recheck('s1')));
+    expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['same']));
+    expect(provider.asked).toEqual(['rt-0']);
+  });
+
+  it('never presents one refresh token twice, over all replicas', async () => {
+    const outcomes = await Promise.all([replica()('s1'), replica()('s1'), replica()('s1')]);
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['same', 'same', 'same']);
+    expect(provider.asked).toEqual(['rt-0', 'rt-1', 'rt-2']);
+    expect(await store.sessions.readSecret('s1')).toEqual({ refreshToken: 'rt-3' });
+  });
+
+  it('does not ask again within ten seconds, and does after', async () => {
+    const recheck = replica();
+    await recheck('s1');
+    now += 9_000;
+    await recheck('s1');
+    expect(provider.asked).toHaveLength(1);
+    now += 2_000;
+    await recheck('s1');
+    expect(provider.asked).toHaveLength(2);
+  });
+
+  it('keeps what has changed, and says so', async () => {
+    provider.answer = (signIn) => ({ ...signIn, identity: { ...ALICE, groups: [] } });
+    expect(await replica()('s1')).toMatchObject({ kind: 'changed', record: { version: 2, identity: { groups: [] } } });
+    expect((await store.sessions.read('s1'))?.identity.groups).toEqual([]);
+  });
+
+  it('keeps the old refresh token where the provider gives no new one', async () => {
+    provider.answer = ({ refreshToken: _left, ...rest }) => rest;
+    await replica()('s1');
+    expect(await store.sessions.readSecret('s1')).toEqual({ refreshToken: 'rt-0' });
+  });
+
+  it('says refused, with the reason, and leaves ending the session to its caller', async () => {
+    await store.sessions.update('s1', { identity: ALICE, secret: { refreshToken: 'stale' } });
+    expect(await replica()('s1')).toMatchObject({ kind: 'refused', reason: 'provider_refresh_refused' });
+    expect(await store.sessions.read('s1')).toBeDefined();
+  });
+
+  it('refuses nobody and changes nothing while the provider cannot say', async () => {
+    provider.answer = () => {
+      throw new AppError('provider_unavailable', 'later', { reason: 'provider_unreachable' });
+    };
+    const recheck = replica();
+    await expect(recheck('s1')).rejects.toMatchObject({ code: 'provider_unavailable' });
+    expect(await store.sessions.readSecret('s1')).toEqual({ refreshToken: 'rt-0' });
+    // The claim was given back: the next one does not wait for it to lapse.
+    provider.answer = (signIn) => signIn;
+    await store.sessions.update('s1', { identity: ALICE, secret: { refreshToken: 'rt-1' } });
+    await expect(recheck('s1')).resolves.toMatchObject({ kind: 'same' });
+  });
+
+  it('says gone for a session that was ended, and asks nobody', async () => {
+    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 's1' }, until: now / 1000 + 600 });
+    expect(await replica()('s1')).toEqual({ kind: 'gone' });
+    expect(provider.asked).toEqual([]);
+  });
+
+  it('ends a session whose provider is no longer configured', async () => {
+    const recheck = createRecheck({ sessions: store.sessions, providers: new Map(), now: () => now });
+    expect(await recheck('s1')).toMatchObject({ kind: 'refused', reason: 'provider_removed' });
+  });
+});
