@@ -10,6 +10,7 @@
 import type { Command, Option } from 'commander';
 import { clusterAudience } from '../core/core.ts';
 import { locateEntry } from './cache.ts';
+import type { RevokeOptions } from './commands/admin-commands.ts';
 import { exitCodeOf, faultWords } from './fault.ts';
 import { fromCache, getToken } from './get-token.ts';
 import { thisLaptop, type Laptop } from './laptop.ts';
@@ -121,19 +122,9 @@ function addAdminCommands(program: Command): void {
     .option('--all', 'every session')
     .requiredOption('--reason <words>', 'why, for the record, for example a ticket')
     .addOption(outputOption(program))
-    .action((options: CommonOptions & RevokeFlags) =>
+    .action((options: CommonOptions & RevokeOptions) =>
       run(options, async (laptop) => (await import('./commands/admin-commands.ts')).revoke(laptop, options)),
     );
-}
-
-interface RevokeFlags {
-  readonly session?: string;
-  readonly account?: string;
-  readonly username?: string;
-  readonly provider?: string;
-  readonly all?: true;
-  readonly reason: string;
-  readonly output?: string;
 }
 
 function addCommand(program: Command, name: string, description: string): Command {
