@@ -15,17 +15,22 @@ import type { Address, Config } from './config/config.ts';
 import { loadSealingKeys, loadSigningKeys, type SealingKeys } from './config/keys.ts';
 import { readSecretFile, watchedFile } from './config/files.ts';
 import { gateEvent, type GateEventName } from './core/audit-event.ts';
+import { consoleClient } from './core/core.ts';
 import { compileAllow, compileMapping, mayUse } from './core/claims.ts';
 import type { Identity } from './core/identity.ts';
 import type { IdentityProviders } from './idp/idp.ts';
 import { createOidcProvider } from './idp/oidc.ts';
+import { audiences } from './oauth/audiences.ts';
+import { createConsoleTokens } from './oauth/console-token.ts';
 import { createAuthorizationServer } from './oauth/server.ts';
 import { createApiListener, createAuthenticator, type UpstreamCluster } from './proxy/proxy.ts';
+import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
 import { createGate, type Gate } from './revocation/revocation.ts';
 import { createMemoryStore } from './store/memory/memory.ts';
 import { createRedisStore } from './store/redis/redis.ts';
 import type { Store } from './store/store.ts';
 import { createHealth, createLogger, createMetrics, createOpsListener, type Logger } from './telemetry/telemetry.ts';
+import type { Console } from './web/consoles/deps.ts';
 import { createWeb, errorDocument } from './web/web.ts';
 
 /** Clocks of replicas and clients may differ by this much (seconds). */
@@ -77,6 +82,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     issuer: config.publicUrl,
     keys: { keys: [...signing.publicJwks.keys] },
     clock,
+    unboundClients: new Set(config.consoles.map(({ name }) => consoleClient(name))),
   });
   const providers = await identityProviders(config);
   const authorizationServer = createAuthorizationServer({
@@ -107,6 +113,19 @@ export async function startServer(config: Config): Promise<RunningServer> {
     authenticate,
     oauthHandler: (req, res) => authorizationServer.handleWeb(req, res),
     apiCa: () => apiCa,
+    consoles: {
+      consoles: await consolesOf(config),
+      gate,
+      mayUse: allows,
+      mintToken: createConsoleTokens({
+        config,
+        sessions: store.sessions,
+        gate,
+        audiences: audiences(config, allows),
+        signingKey: () => signing.current,
+        now: clock.now,
+      }),
+    },
   });
   const machineHandler: RequestListener = (req, res) => {
     if ((req.url ?? '').startsWith('/-/oauth/')) authorizationServer.handleApi(req, res);
@@ -114,14 +133,15 @@ export async function startServer(config: Config): Promise<RunningServer> {
       res.writeHead(200, { 'content-type': 'application/x-pem-file' }).end(apiCa);
     else web.adminApi(req, res);
   };
+  const reloading = createReloading(logger);
+  const clusters = upstreamClusters(config, reloading);
+  const apiCertificate = reloading.certificate(config.listen.api);
   const api = createApiListener({
     publicUrl: config.publicUrl,
     limits: config.limits,
-    tls: {
-      cert: await readFile(config.listen.api.certFile, 'utf8'),
-      key: await readFile(config.listen.api.keyFile, 'utf8'),
-    },
-    clusters: await upstreamClusters(config),
+    tls: apiCertificate.current(),
+    ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),
+    clusters,
     authenticate,
     gate,
     audit,
@@ -130,7 +150,9 @@ export async function startServer(config: Config): Promise<RunningServer> {
     machineHandler,
     clock,
   });
-  const webServer = await webListener(config, web.app);
+  apiCertificate.onChange((pair) => api.useCertificate(pair));
+  const webServer = webListener(config, reloading);
+  web.serve(webServer);
   const health = createHealth();
   health.add('store', () =>
     store.ping().then(
@@ -167,6 +189,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   const stop = async (): Promise<void> => {
     health.drain();
     await api.drain(config.shutdown);
+    reloading.stop();
     await gate.stop();
     await Promise.all([close(webServer), close(ops)]);
     say('server-stopped');
@@ -212,7 +235,7 @@ function allowed(config: Config): (cluster: string, identity: Identity) => boole
 
 async function identityProviders(config: Config): Promise<IdentityProviders> {
   const entries = config.providers.map(async (provider) => {
-    const mapping = compileMapping(provider);
+    const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
     if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
     const { clientSecretFile } = provider;
     const clientSecret = clientSecretFile === undefined ? undefined : watchedFile(clientSecretFile);
@@ -236,12 +259,25 @@ async function identityProviders(config: Config): Promise<IdentityProviders> {
   return new Map(await Promise.all(entries));
 }
 
-async function upstreamClusters(config: Config): Promise<readonly UpstreamCluster[]> {
+function upstreamClusters(config: Config, reloading: Reloading): readonly UpstreamCluster[] {
+  return config.clusters.map(({ caFile, tokenFile, name, hosts, impersonate, server, serviceAccountPassthrough }) => {
+    const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: watchedFile(tokenFile) };
+    if (caFile === undefined) return rest;
+    const authorities = reloading.authorities(caFile);
+    return {
+      ...rest,
+      get ca() {
+        return authorities();
+      },
+    };
+  });
+}
+
+async function consolesOf(config: Config): Promise<readonly Console[]> {
   return Promise.all(
-    config.clusters.map(async (cluster) => {
-      const ca = await optional(cluster.caFile);
-      const { name, hosts, impersonate, server, tokenFile } = cluster;
-      return { name, hosts, impersonate, server, token: watchedFile(tokenFile), ...(ca === undefined ? {} : { ca }) };
+    config.consoles.map(async ({ caFile, ...console }) => {
+      const ca = await optional(caFile);
+      return { ...console, ...(ca === undefined ? {} : { ca }) };
     }),
   );
 }
@@ -252,11 +288,14 @@ const cookieKey = (sealing: SealingKeys): string =>
     hkdfSync('sha256', createSecretKey(sealing.current.key), new Uint8Array(), 'portcullis cookies', 32),
   ).toString('base64url');
 
-async function webListener(config: Config, handler: RequestListener): Promise<Server> {
+function webListener(config: Config, reloading: Reloading): Server {
   const { tls } = config.listen.web;
-  if (tls === undefined) return createHttpServer(handler);
-  const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
-  return createHttpsServer({ cert, key, minVersion: 'TLSv1.2' }, handler);
+  if (tls === undefined) return createHttpServer();
+  const certificate = reloading.certificate(tls);
+  const context = (pair: CertificatePair) => ({ ...pair, minVersion: 'TLSv1.2' }) as const;
+  const server = createHttpsServer(context(certificate.current()));
+  certificate.onChange((pair) => renewContext(server, context(pair)));
+  return server;
 }
 
 async function listen(server: Server, { host, port }: Address): Promise<number> {

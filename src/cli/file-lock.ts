@@ -1,6 +1,6 @@
 /**
  * One process at a time, over all processes of this person. The lock's holder renews it every second; one that is killed
- * (SIGKILL included) or stopped stops renewing, and after 5 seconds the next may have it. A clean end releases it at once.
+ * (SIGKILL included) or stopped stops renewing, and after `staleMs` the next may have it. A clean end releases it at once.
  *
  * Two who find a dead lock in the same instant can, rarely, both get it. Then there are two refreshes instead of one, which is
  * harmless because bound refresh tokens do not rotate; `lost` keeps the loser from writing.
@@ -10,6 +10,7 @@ import type { lock as Lock } from 'proper-lockfile';
 import { fault } from './fault.ts';
 import { codeOf } from './private-files.ts';
 
+/** Longer than a busy laptop keeps a process from running, shorter than a person's patience with kubectl. */
 const STALE_MS = 5000;
 const RENEW_MS = 1000;
 
@@ -22,6 +23,8 @@ export interface Turn<T> {
   readonly path: string;
   /** Milliseconds to wait for the lock. */
   readonly patienceMs: number;
+  /** Milliseconds without a renewal after which the holder counts as dead; 5000 where absent. */
+  readonly staleMs?: number;
   /** Asked while somebody else has the lock: a value ends the waiting, and so does a throw. */
   readonly meanwhile: () => T | undefined;
   readonly work: (lock: HeldLock) => Promise<T>;
@@ -36,12 +39,12 @@ export async function takeTurn<T>(turn: Turn<T>): Promise<T> {
   const until = Date.now() + turn.patienceMs;
   for (;;) {
     const held = { lost: false };
-    const release = await tryLock(lockfile.lock, turn.path, held);
+    const release = await tryLock(lockfile.lock, turn, held);
     if (release !== undefined) {
       try {
         return await turn.work(held);
       } finally {
-        // A release that fails leaves a lock that is stale in 5 seconds; the work's own outcome counts.
+        // A release that fails leaves a lock that goes stale; the work's own outcome counts.
         if (!held.lost) await release().catch(() => undefined);
       }
     }
@@ -56,14 +59,14 @@ export async function takeTurn<T>(turn: Turn<T>): Promise<T> {
 
 async function tryLock(
   lock: typeof Lock,
-  path: string,
+  { path, staleMs }: Pick<Turn<unknown>, 'path' | 'staleMs'>,
   held: { lost: boolean },
 ): Promise<(() => Promise<void>) | undefined> {
   try {
     return await lock(path, {
       lockfilePath: path,
       realpath: false,
-      stale: STALE_MS,
+      stale: staleMs ?? STALE_MS,
       update: RENEW_MS,
       onCompromised: () => {
         held.lost = true;

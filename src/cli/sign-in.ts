@@ -21,6 +21,8 @@ import { hostOf } from './server-url.ts';
 import type { CachedSession } from './session.ts';
 import { redeemCode } from './token-endpoint.ts';
 
+/** Two browser tabs are worse than a wait: twenty kubectls at once on a busy machine keep the holder from renewing for many seconds. */
+const SIGN_IN_STALE_MS = 30_000;
 /** Time for passwords, second factors and a phone in another room. */
 const SIGN_IN_MS = 5 * 60_000;
 
@@ -49,6 +51,7 @@ export async function signIn(laptop: Laptop, request: SignIn): Promise<CachedSes
   };
   return takeTurn({
     path: entry.signInLockPath,
+    staleMs: SIGN_IN_STALE_MS,
     patienceMs: SIGN_IN_MS + 30_000,
     meanwhile: () => {
       if (!told) laptop.say('a sign-in is open in your browser already; waiting for it');

@@ -1,8 +1,16 @@
 /**
  * From parsed sections to the one frozen object that the rooms get.
  */
-import type { AuditSinkConfig, ClusterConfig, Config, ProviderConfig, StoreConfig, TlsFiles } from './config.ts';
-import type { ParsedCluster, ParsedProvider, ParsedStore } from './schema.ts';
+import type {
+  AuditSinkConfig,
+  ClusterConfig,
+  Config,
+  ConsoleConfig,
+  ProviderConfig,
+  StoreConfig,
+  TlsFiles,
+} from './config.ts';
+import type { ParsedCluster, ParsedConsole, ParsedProvider, ParsedStore } from './schema.ts';
 import type { Sections } from './sections.ts';
 
 /** Makes a file's path absolute. */
@@ -10,16 +18,17 @@ type Locate = (file: string) => string;
 
 type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
 
-export interface CompleteSections extends Complete<Omit<Sections, 'providers' | 'clusters'>> {
+export interface CompleteSections extends Complete<Omit<Sections, 'providers' | 'clusters' | 'consoles'>> {
   readonly providers: readonly ParsedProvider[];
   readonly clusters: readonly ParsedCluster[];
+  readonly consoles: readonly ParsedConsole[];
 }
 
 /** @returns the sections where none is missing; undefined otherwise */
 export function completeSections(sections: Sections): CompleteSections | undefined {
   const isWhole = (candidate: Sections): candidate is Sections & CompleteSections =>
     Object.values(candidate).every((section) => section !== undefined) &&
-    [...candidate.providers, ...candidate.clusters].every((item) => item !== undefined);
+    [...candidate.providers, ...candidate.clusters, ...candidate.consoles].every((item) => item !== undefined);
   return isWhole(sections) ? sections : undefined;
 }
 
@@ -34,14 +43,17 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
         keyFile: locate(listen.api.keyFile),
         publicUrl: listen.api.publicUrl,
         ...optionalFile('publicCaFile', listen.api.publicCaFile, locate),
+        proxyProtocol: listen.api.proxyProtocol,
       },
       web: { address: listen.web.address, ...webTls(listen.web, locate) },
       ops: { address: listen.ops.address },
+      trustedProxies: listen.trustedProxies,
     },
     store: storeConfig(store, locate),
     keys: { signingDir: locate(keys.signingDir), sealingDir: locate(keys.sealingDir) },
     providers: sections.providers.map((provider) => providerConfig(provider, locate)),
     clusters: sections.clusters.map((cluster) => clusterConfig(cluster, listen.api.publicUrl, locate)),
+    consoles: sections.consoles.map((console) => consoleConfig(console, locate)),
     admin: sections.admin,
     sessions: sections.sessions,
     revocation: sections.revocation,
@@ -76,6 +88,10 @@ function clusterConfig(cluster: ParsedCluster, apiPublicUrl: string, locate: Loc
     tokenFile: locate(tokenFile),
     ...optionalFile('caFile', caFile, locate),
   };
+}
+
+function consoleConfig({ caFile, ...rest }: ParsedConsole, locate: Locate): ConsoleConfig {
+  return { ...rest, ...optionalFile('caFile', caFile, locate) };
 }
 
 /** The first host at the api listener's public port; a cluster without a host is chosen by its prefix. */

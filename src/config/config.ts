@@ -61,6 +61,19 @@ export interface ClusterConfig {
   /** CEL over `user`: who may use this cluster. */
   readonly allow: string;
   readonly impersonate: { readonly groups: '*' | readonly string[]; readonly extra: readonly string[] };
+  /** Service accounts of the cluster may pass with their own tokens, which the cluster reviews. */
+  readonly serviceAccountPassthrough: boolean;
+}
+
+/** An in-cluster web console behind our browser sign-in, on a host name of its own at the web listener. */
+export interface ConsoleConfig {
+  readonly name: string;
+  readonly host: string;
+  /** The one cluster that its tokens are for. */
+  readonly cluster: string;
+  /** `https://host:port` of the console, without a path; plain http for a loopback host only. */
+  readonly server: string;
+  readonly caFile?: string;
 }
 
 export type StoreConfig =
@@ -84,14 +97,19 @@ export interface Config {
       readonly address: Address;
       readonly publicUrl: string;
       readonly publicCaFile?: string;
+      /** required: each connection begins with a PROXY header (version 2) and comes from one of `trustedProxies`. */
+      readonly proxyProtocol: 'off' | 'required';
     };
     readonly web: { readonly address: Address; readonly tls?: TlsFiles };
     readonly ops: { readonly address: Address };
+    /** CIDRs. */
+    readonly trustedProxies: readonly string[];
   };
   readonly store: StoreConfig;
   readonly keys: { readonly signingDir: string; readonly sealingDir: string };
   readonly providers: readonly ProviderConfig[];
   readonly clusters: readonly ClusterConfig[];
+  readonly consoles: readonly ConsoleConfig[];
   readonly admin: { readonly groups: readonly string[]; readonly auditors: readonly string[] };
   readonly sessions: {
     readonly accessToken: Seconds;
@@ -103,6 +121,12 @@ export interface Config {
   readonly limits: {
     readonly headerBytes: number;
     readonly connections: number;
+    /** Requests and watches of one account, over all its sessions. */
+    readonly inFlightPerPerson: number;
+    /** Of one person. Who has more is refused at sign-in, with the number. */
+    readonly groups: number;
+    /** After which a connection to the api listener without a request is closed. */
+    readonly idle: Seconds;
     readonly signInsPerMinute: number;
   };
   readonly shutdown: { readonly delay: Seconds; readonly grace: Seconds };

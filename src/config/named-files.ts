@@ -25,6 +25,7 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['file', ['providers', '*', 'caFile']],
   ['secret', ['clusters', '*', 'tokenFile']],
   ['file', ['clusters', '*', 'caFile']],
+  ['file', ['consoles', '*', 'caFile']],
   ['written', ['audit', 'sinks', '*', 'path']],
 ];
 

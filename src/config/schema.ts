@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { nearest } from './faults.ts';
 import {
   address,
+  cidr,
   duration,
   host,
   httpsOrigin,
@@ -47,29 +48,27 @@ const directory = text('the path of a directory');
 const list = <T extends z.ZodType>(item: T, of: string) => z.array(item, { error: `a list of ${of}` });
 const tlsFiles = { certFile: file, keyFile: file };
 
-export const listen = section(
-  {
-    api: section(
-      {
-        address: address.default({ host: '0.0.0.0', port: 6443 }),
-        ...tlsFiles,
-        publicUrl: httpsOrigin,
-        publicCaFile: file.optional(),
-      },
-      ['proxyProtocol'],
-    ),
-    web: section({
-      address: address.default({ host: '0.0.0.0', port: 8443 }),
-      tls: z
-        .literal('off', { error: 'off, where an ingress does TLS; else leave it out and set certFile and keyFile' })
-        .optional(),
-      certFile: file.optional(),
-      keyFile: file.optional(),
-    }),
-    ops: section({ address: address.default({ host: '0.0.0.0', port: 9090 }) }).prefault({}),
-  },
-  ['trustedProxies'],
-);
+export const listen = section({
+  api: section({
+    address: address.default({ host: '0.0.0.0', port: 6443 }),
+    ...tlsFiles,
+    publicUrl: httpsOrigin,
+    publicCaFile: file.optional(),
+    proxyProtocol: z
+      .enum(['off', 'required'], { error: 'off, or required (version 2, from listen.trustedProxies only)' })
+      .default('off'),
+  }),
+  web: section({
+    address: address.default({ host: '0.0.0.0', port: 8443 }),
+    tls: z
+      .literal('off', { error: 'off, where an ingress does TLS; else leave it out and set certFile and keyFile' })
+      .optional(),
+    certFile: file.optional(),
+    keyFile: file.optional(),
+  }),
+  ops: section({ address: address.default({ host: '0.0.0.0', port: 9090 }) }).prefault({}),
+  trustedProxies: list(cidr, 'CIDRs, such as 10.0.0.0/8').default([]),
+});
 
 const redis = section(
   {
@@ -137,22 +136,22 @@ export const provider = section(
 const groupNames = list(text('a group’s name'), 'group names');
 const EVERY_GROUP = '"*" (every group, said in so many words) or a list of group names';
 
-export const cluster = section(
-  {
-    name: label,
-    hosts: list(host, 'host names').default([]),
-    publicUrl: text('what a kubeconfig says as server').optional(),
-    server: origin,
-    caFile: file.optional(),
-    tokenFile: file,
-    allow: expression.default('true'),
-    impersonate: section({
-      groups: z.union([z.literal('*'), z.array(z.string().min(1))], { error: EVERY_GROUP }),
-      extra: list(text('an extra key'), 'extra keys').default([]),
-    }),
-  },
-  ['serviceAccountPassthrough'],
-);
+export const cluster = section({
+  name: label,
+  hosts: list(host, 'host names').default([]),
+  publicUrl: text('what a kubeconfig says as server').optional(),
+  server: origin,
+  caFile: file.optional(),
+  tokenFile: file,
+  allow: expression.default('true'),
+  impersonate: section({
+    groups: z.union([z.literal('*'), z.array(z.string().min(1))], { error: EVERY_GROUP }),
+    extra: list(text('an extra key'), 'extra keys').default([]),
+  }),
+  serviceAccountPassthrough: z.boolean({ error: 'true or false' }).default(false),
+});
+
+export const console = section({ name: label, host, cluster: label, server: origin, caFile: file.optional() });
 
 export const admin = section({ groups: groupNames.default([]), auditors: groupNames.default([]) }, [
   'freshness',
@@ -191,14 +190,14 @@ export const audit = section(
   ['policy', 'execCommands'],
 ).prefault({});
 
-export const limits = section(
-  {
-    headerBytes: size('4KiB', '1MiB').prefault('16KiB'),
-    connections: integer(1, 1_000_000).default(10_000),
-    signInsPerMinute: integer(1, 10_000).default(30),
-  },
-  ['inFlightPerPerson', 'idle'],
-).prefault({});
+export const limits = section({
+  headerBytes: size('4KiB', '1MiB').prefault('16KiB'),
+  connections: integer(1, 1_000_000).default(10_000),
+  inFlightPerPerson: integer(1, 100_000).default(400),
+  groups: integer(1, 10_000).default(1000),
+  idle: duration('10s', '24h').prefault('10m'),
+  signInsPerMinute: integer(1, 10_000).default(30),
+}).prefault({});
 
 export const shutdown = section({
   delay: duration('0s', '10m').prefault('10s'),
@@ -217,6 +216,7 @@ export const TOP_LEVEL = [
   'keys',
   'providers',
   'clusters',
+  'consoles',
   'admin',
   'sessions',
   'revocation',
@@ -225,8 +225,9 @@ export const TOP_LEVEL = [
   'shutdown',
   'telemetry',
 ] as const;
-export const TOP_LEVEL_LATER = ['workload', 'consoles'] as const;
+export const TOP_LEVEL_LATER = ['workload'] as const;
 
 export type ParsedProvider = z.output<typeof provider>;
 export type ParsedCluster = z.output<typeof cluster>;
+export type ParsedConsole = z.output<typeof console>;
 export type ParsedStore = z.output<typeof store>;

@@ -23,6 +23,7 @@ export function parseSections(document: SourceDocument, faults: FaultList) {
     keys: section('keys', schema.keys),
     providers: items(root, 'providers', schema.provider, faults),
     clusters: items(root, 'clusters', schema.cluster, faults),
+    consoles: root['consoles'] === undefined ? [] : items(root, 'consoles', schema.console, faults, 0),
     admin: section('admin', schema.admin),
     sessions: section('sessions', schema.sessions),
     revocation: section('revocation', schema.revocation),
@@ -38,10 +39,11 @@ function items<T extends z.ZodType>(
   key: string,
   type: T,
   faults: FaultList,
+  least = 1,
 ): readonly (z.output<T> | undefined)[] {
   const list = root[key];
-  if (!Array.isArray(list) || list.length === 0) {
-    faults.add([key], `a list of at least one of the ${key}`);
+  if (!Array.isArray(list) || list.length < least) {
+    faults.add([key], least === 0 ? `a list of ${key}` : `a list of at least one of the ${key}`);
     return [];
   }
   return list.map((item: unknown, index) => parse(type, item, [key, index], faults));

@@ -16,6 +16,8 @@ export function checkSemantics(root: Readonly<Record<string, unknown>>, sections
   checkUnique(root, 'providers', faults);
   checkUnique(root, 'clusters', faults);
   checkHosts(root, faults);
+  checkUnique(root, 'consoles', faults);
+  checkConsoles(root, faults);
   items(root, 'providers').forEach((provider, index) => checkExpressions(provider, ['providers', index], faults));
   items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], faults));
 }
@@ -47,6 +49,12 @@ function checkListen(root: unknown, { listen }: Sections, faults: FaultList): vo
     if (tls === 'off' && file !== undefined) faults.add(place, 'nothing, because tls is off');
   }
   if (listen === undefined) return;
+  if (listen.api.proxyProtocol === 'required' && listen.trustedProxies.length === 0) {
+    faults.add(
+      ['listen', 'trustedProxies'],
+      'the load balancers’ addresses, because listen.api.proxyProtocol is required',
+    );
+  }
   const places = (['api', 'web', 'ops'] as const).map((name) => ({ name, ...listen[name].address }));
   for (const [index, place] of places.entries()) {
     const taken = places
@@ -82,6 +90,34 @@ function checkHosts(root: unknown, faults: FaultList): void {
         faults.add(['clusters', index, 'hosts', position], `a host of its own: ${owner} is this one`);
       else owners.set(host, `clusters[${index}].hosts[${position}]`);
     });
+  });
+}
+
+/**
+ * A console is anybody's page. Threat: browsers tell cookies apart by host name alone, whatever the port, so a console that shared a host
+ * with these pages or with a listener would share their cookies too.
+ */
+function checkConsoles(root: unknown, faults: FaultList): void {
+  const clusters = items(root, 'clusters');
+  const names = clusters.map((cluster) => textAt(cluster, 'name'));
+  const taken = new Map<string, string>();
+  const take = (url: string | undefined, place: string): void => {
+    if (url !== undefined && URL.canParse(url)) taken.set(new URL(url).hostname, place);
+  };
+  take(textAt(root, 'publicUrl'), 'publicUrl');
+  take(textAt(root, 'listen', 'api', 'publicUrl'), 'listen.api.publicUrl');
+  clusters.forEach((cluster, index) => {
+    texts(valueAt(cluster, ['hosts'])).forEach((host) => taken.set(host, `clusters[${index}].hosts`));
+  });
+  items(root, 'consoles').forEach((console, index) => {
+    const host = textAt(console, 'host');
+    const owner = host === undefined ? undefined : taken.get(host);
+    if (owner !== undefined) faults.add(['consoles', index, 'host'], `a host of its own: ${owner} has this one`);
+    else if (host !== undefined) taken.set(host, `consoles[${index}]`);
+    const cluster = textAt(console, 'cluster');
+    if (cluster !== undefined && !names.includes(cluster)) {
+      faults.add(['consoles', index, 'cluster'], 'the name of one of the clusters');
+    }
   });
 }
 

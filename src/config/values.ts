@@ -1,6 +1,7 @@
 /**
  * Single values of the file, each with the words that a fault shows as expected.
  */
+import { isIP } from 'node:net';
 import * as z from 'zod';
 import type { Address, Seconds } from './config.ts';
 
@@ -53,6 +54,18 @@ export const size = (min: string, max: string) =>
   );
 
 export const address = parsed(parseAddress, 'an address with a port, such as "0.0.0.0:6443"');
+
+/** @returns whether it is a network with its prefix; one of length 0 is everywhere, and trusts nobody in particular */
+function isCidr(text: string): boolean {
+  const match = /^(?<network>[0-9a-f.:]+)\/(?<prefix>[1-9]\d{0,2})$/i.exec(text);
+  const family = isIP(match?.groups?.['network'] ?? '');
+  return family !== 0 && Number(match?.groups?.['prefix']) <= (family === 4 ? 32 : 128);
+}
+
+export const cidr = parsed(
+  (text) => (isCidr(text) ? text : undefined),
+  'addresses such as 10.0.0.0/8, fd00::/8 or 192.0.2.7/32',
+);
 
 export const integer = (min: number, max: number) => {
   const error = `a whole number from ${min} to ${max}`;

@@ -36,6 +36,8 @@ export interface AuditEvent {
   readonly verb: string;
   /** The person. Empty username where nobody could be established. */
   readonly user: Partial<Identity>;
+  /** Whom the person acts as, or wanted to act as where the request was refused. */
+  readonly impersonatedUser?: Partial<Identity>;
   readonly sourceIPs: readonly string[];
   readonly userAgent?: string;
   readonly objectRef?: ObjectReference;
@@ -57,6 +59,8 @@ export type GateEventName =
   | 'revocation'
   | 'admin-read'
   | 'admin-refused'
+  | 'console-entered'
+  | 'console-refused'
   | 'server-started'
   | 'server-stopped';
 
@@ -88,6 +92,8 @@ export interface RequestEventInput {
   readonly info: RequestInfo;
   /** Absent where nobody could be established. */
   readonly identity?: Identity;
+  /** Whom `identity` acts as, by `kubectl --as`. */
+  readonly impersonated?: Identity;
   readonly sourceIps: readonly string[];
   readonly userAgent?: string;
   /** Milliseconds since the epoch; fractions are kept to the microsecond. */
@@ -104,6 +110,7 @@ export function requestEvent(input: RequestEventInput): AuditEvent {
   const objectRef = objectReference(input.info);
   return {
     ...envelope({ ...input, verb: input.info.verb }),
+    ...(input.impersonated === undefined ? {} : { impersonatedUser: userInfo(input.impersonated) }),
     stage: input.stage,
     ...(objectRef === undefined ? {} : { objectRef }),
     ...(input.status === undefined ? {} : { responseStatus: input.status }),

@@ -20,10 +20,20 @@ export function auditUri(target: string): string {
   const cut = target.slice(0, MAX_LENGTH);
   const bare = withoutFragment(cut).replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?]*@/i, '$1//');
   const question = bare.indexOf('?');
-  if (question === -1) return escapeUnsafe(withoutNested(bare)) + ending(target);
+  if (question === -1) return withoutTokens(escapeUnsafe(withoutNested(bare)) + ending(target));
   const path = withoutNested(bare.slice(0, question));
-  return escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1))}`) + ending(target);
+  return withoutTokens(escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1))}`) + ending(target));
 }
+
+/**
+ * A JWT under any name, or under none: its head is JSON, and `{"` is `eyJ` in base64url (RFC 7515 §3.1). A list's `continue` begins so as
+ * well, and has no dots. Every run of such characters is matched, dots or not, so that no text makes this slow.
+ */
+const withoutTokens = (text: string): string =>
+  text.replaceAll(/[\w-]+(?:(?:\.|%(?:25)*2[eE])[\w-]*)*/g, (run) => {
+    const at = run.indexOf('eyJ');
+    return at === -1 || !/[.%]/.test(run.slice(at)) ? run : `${run.slice(0, at)}REDACTED`;
+  });
 
 const ending = (target: string): string => (target.length > MAX_LENGTH ? '...TRUNCATED' : '');
 

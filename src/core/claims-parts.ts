@@ -7,7 +7,6 @@ import type { Account, Identity } from './identity.ts';
 import {
   MAX_EXTRA_VALUE_BYTES,
   MAX_GROUP_BYTES,
-  MAX_GROUPS,
   MAX_USERNAME_BYTES,
   byteLength,
   forbiddenCharacter,
@@ -64,11 +63,11 @@ export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: C
     if (!group.ok) return group;
     groups.add(group.value);
   }
-  if (groups.size > MAX_GROUPS) {
+  if (groups.size > mapping.maxGroups) {
     return no({
       reason: 'groups_too_many',
       place: 'groups',
-      message: `You have ${groups.size} groups; at most ${MAX_GROUPS} can be used. Ask your platform team to limit the groups that ${mapping.provider} sends.`,
+      message: `You have ${groups.size} groups; at most ${mapping.maxGroups} can be used. Ask your platform team to limit the groups that ${mapping.provider} sends.`,
     });
   }
   return ok([...groups]);

@@ -9,7 +9,7 @@ import { celUser, celValue, compileExpression, type Expression, type ExpressionF
 import { mappedExtra, mappedGroups, mappedUid, mappedUsername } from './claims-parts.ts';
 import { extraKeyProblem } from './extra-keys.ts';
 import { no, ok, type Result } from './result.ts';
-import type { NameProblem } from './names.ts';
+import { MAX_GROUPS, type NameProblem } from './names.ts';
 
 export { compileAllow, mayUse } from './cluster-access.ts';
 export type { ExpressionFault } from './expressions.ts';
@@ -29,6 +29,8 @@ export interface ClaimsProvider {
   readonly emailVerified: 'claim' | 'trusted';
   readonly rules: readonly { readonly expression: string; readonly message: string }[];
   readonly userRules: readonly { readonly expression: string; readonly message: string }[];
+  /** `limits.groups`: who has more is refused, never cut to it. */
+  readonly maxGroups?: number;
 }
 
 interface CompiledRule {
@@ -46,6 +48,7 @@ export interface ClaimsMapping {
   readonly groups: Expression | undefined;
   readonly uid: Expression | undefined;
   readonly extra: ReadonlyMap<string, Expression>;
+  readonly maxGroups: number;
   /** The name can be an e-mail address that the provider has not verified. */
   readonly needsVerifiedEmail: boolean;
   readonly rules: readonly CompiledRule[];
@@ -111,6 +114,7 @@ export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, 
     extra: new Map(
       Object.entries(provider.extra).map(([key, source]) => [key, compile(`extra.${key}`, source, 'strings')]),
     ),
+    maxGroups: provider.maxGroups ?? MAX_GROUPS,
     needsVerifiedEmail: username.readsEmail && provider.emailVerified === 'claim',
     rules: rules(provider.rules, 'rules', 'claims'),
     userRules: rules(provider.userRules, 'userRules', 'user'),

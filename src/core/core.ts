@@ -17,6 +17,9 @@ export const ADMIN_AUDIENCE = 'urn:portcullis:admin';
 /** `client_id` of the exec credential plugin: a public client whose tokens are bound to its certificate (RFC 8705). */
 export const PLUGIN_CLIENT_ID = 'portcullis-cli';
 
+/** `client_id` of the tokens that a web console receives. No OAuth client: the colon is in none of theirs. */
+export const consoleClient = (console: string): string => `console:${console}`;
+
 /** `client` of a session that belongs to a browser at the web listener; never an OAuth client. */
 export const BROWSER_CLIENT = 'browser';
 
@@ -26,3 +29,7 @@ export const BROWSER_CLIENT = 'browser';
  */
 export const EXTRA_DOMAIN = 'portcullis.dev';
 export const EXTRA_SESSION = 'portcullis.dev/session';
+/** Who it really is, where a person acts as somebody else. */
+export const EXTRA_ORIGINAL_USER = 'portcullis.dev/original-user';
+/** Every key of ours; the gate's account needs the right to set each (`userextras/KEY`). */
+export const OWN_EXTRA_KEYS: readonly string[] = [EXTRA_SESSION, EXTRA_ORIGINAL_USER];

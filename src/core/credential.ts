@@ -95,14 +95,19 @@ export function readCredential(
  * Is the token in the hands it was given to? On every request, cache hit or not (DESIGN 7).
  * @param presented thumbprint of the connection's client certificate
  * @param sessionThumbprint the binding in the session's record
+ * @param mayBeUnbound the token's client is one of the few whose tokens carry no binding. Threat: a session that is bound must never be
+ * reached by a token that is not, so this counts only where the session has no binding either
  * @returns undefined where it is
  */
 export function judgeBinding(
   credential: Pick<Credential, 'thumbprint'>,
   presented: string | undefined,
   sessionThumbprint: string | undefined,
+  mayBeUnbound = false,
 ): 'token_unbound' | 'certificate_missing' | 'certificate_mismatch' | undefined {
-  if (credential.thumbprint === undefined) return 'token_unbound';
+  if (credential.thumbprint === undefined) {
+    return mayBeUnbound && sessionThumbprint === undefined ? undefined : 'token_unbound';
+  }
   if (presented === undefined) return 'certificate_missing';
   const held = presented === credential.thumbprint && presented === sessionThumbprint;
   return held ? undefined : 'certificate_mismatch';

@@ -12,11 +12,18 @@ const RESERVED_DOMAINS = [EXTRA_DOMAIN, 'kubernetes.io', 'k8s.io'];
 const KEY = /^[a-z0-9]([-._a-z0-9]*[a-z0-9])?(\/[a-z0-9]([-._a-z0-9]*[a-z0-9])?)?$/;
 const MAX_KEY_LENGTH = 253;
 
+const isUnder = (key: string, domain: string): boolean => {
+  const own = key.split('/', 1)[0] ?? '';
+  return own === domain || own.endsWith(`.${domain}`);
+};
+
 /** True for a key under a domain that only this gate or Kubernetes may set. */
 export function isReservedExtraKey(key: string): boolean {
-  const domain = key.split('/', 1)[0] ?? '';
-  return RESERVED_DOMAINS.some((reserved) => domain === reserved || domain.endsWith(`.${reserved}`));
+  return RESERVED_DOMAINS.some((reserved) => isUnder(key, reserved));
 }
+
+/** True for a key that only this gate may set. */
+export const isOwnExtraKey = (key: string): boolean => isUnder(key, EXTRA_DOMAIN);
 
 /** @returns what is wrong with a key that a mapping wants to set, in words for the configuration's author */
 export function extraKeyProblem(key: string): string | undefined {

@@ -9,6 +9,7 @@
 export const MAX_USERNAME_BYTES = 512;
 export const MAX_GROUP_BYTES = 256;
 export const MAX_EXTRA_VALUE_BYTES = 1024;
+/** Where `limits.groups` says nothing else. */
 export const MAX_GROUPS = 1000;
 
 export type NameProblem = 'not_string' | 'empty' | 'white_space' | 'characters' | 'reserved' | 'too_long';

@@ -18,6 +18,7 @@ export interface RequestPath {
 
 export type PathRefusal =
   | 'connect_method'
+  | 'method_unknown'
   | 'empty_target'
   | 'target_too_long'
   | 'asterisk_form' // RFC 9112 §3.2.4
@@ -38,12 +39,19 @@ export type PathRefusal =
 export const MAX_TARGET_LENGTH = 32_768;
 
 /**
+ * What Kubernetes has a verb for, and OPTIONS for what stands behind `…/proxy`.
+ * Threat: TRACE asks for the request as it arrived, and upstream that holds the gate's own token (RFC 9110 §9.3.8).
+ */
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/**
  * Judges a request target.
  * @param target as it stood in the request line, one character a byte
  * @returns its parts, or why it is refused (RFC 3986 §3.3 and §5.2.4, RFC 9112 §3.2)
  */
 export function requestPath(method: string, target: string): Result<RequestPath, PathRefusal> {
   if (method.toUpperCase() === 'CONNECT') return no('connect_method');
+  if (!METHODS.has(method)) return no('method_unknown');
   if (target === '') return no('empty_target');
   if (target.length > MAX_TARGET_LENGTH) return no('target_too_long');
   if (target === '*') return no('asterisk_form');

@@ -7,9 +7,9 @@
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
  */
-import { EXTRA_SESSION } from './core.ts';
+import { EXTRA_ORIGINAL_USER, EXTRA_SESSION } from './core.ts';
 import { AppError } from './errors.ts';
-import { isReservedExtraKey } from './extra-keys.ts';
+import { isOwnExtraKey, isReservedExtraKey } from './extra-keys.ts';
 import {
   asBytes,
   canonicalName,
@@ -32,7 +32,10 @@ export interface UpstreamHeadersInput {
   readonly upgrade: boolean;
   /** The gate's own token at this cluster. */
   readonly upstreamToken: string;
+  /** The person. */
   readonly identity: Identity;
+  /** Whom the person acts as, after every review has allowed it. */
+  readonly actingAs?: Identity;
   readonly sessionId: string;
   readonly auditId: string;
   /** The client's address as this gate saw it. */
@@ -62,6 +65,40 @@ const DENIED_PREFIXES = ['impersonate', 'x-remote-', 'x-forwarded-'];
  * @throws AppError `internal` where the identity has no usable name: such a request must never be dialled
  */
 export function buildUpstreamHeaders(input: UpstreamHeadersInput): string[] {
+  return [
+    ...clientHeaders(input),
+    'Authorization',
+    `Bearer ${ownValue(input.upstreamToken, 'upstream token')}`,
+    ...(input.actingAs === undefined
+      ? impersonationHeaders(input.identity, input.sessionId)
+      : delegationHeaders(input.actingAs, input.identity.username, input.sessionId)),
+    ...traceHeaders(input),
+  ];
+}
+
+/** What of the client's request may pass, whoever it is. */
+type ClientHeadersInput = Pick<UpstreamHeadersInput, 'raw' | 'belowProxy' | 'upgrade'>;
+
+export interface PassthroughHeadersInput
+  extends ClientHeadersInput, Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFor'> {
+  /** The client's own. The gate's would run the request as the gate: there is no `Impersonate-User` here. */
+  readonly clientToken: string;
+}
+
+/** For a service account that passes with its own token: nothing is said about who it is, the token says it. */
+export function buildPassthroughHeaders(input: PassthroughHeadersInput): string[] {
+  const token = ownValue(input.clientToken, 'client token');
+  return [...clientHeaders(input), 'Authorization', `Bearer ${token}`, ...traceHeaders(input)];
+}
+
+const traceHeaders = (input: Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFor'>): string[] => [
+  'Audit-ID',
+  ownValue(input.auditId, 'audit id'),
+  'X-Forwarded-For',
+  ownValue(input.forwardedFor, 'address'),
+];
+
+function clientHeaders(input: ClientHeadersInput): string[] {
   const headers: string[] = [];
   const nominated = connectionNominated(input.raw);
   for (const [name, value] of pairs(input.raw)) {
@@ -76,14 +113,10 @@ export function buildUpstreamHeaders(input: UpstreamHeadersInput): string[] {
   if (input.upgrade) headers.push(...upgradeHeaders(input.raw));
   const length = input.upgrade ? undefined : contentLength(input.raw);
   if (length !== undefined) headers.push('Content-Length', length);
-  headers.push('Authorization', `Bearer ${ownValue(input.upstreamToken, 'upstream token')}`);
-  headers.push(...impersonationHeaders(input.identity, input.sessionId));
-  headers.push('Audit-ID', ownValue(input.auditId, 'audit id'));
-  headers.push('X-Forwarded-For', ownValue(input.forwardedFor, 'address'));
   return headers;
 }
 
-function passes(name: string, input: UpstreamHeadersInput, nominated: ReadonlySet<string>): boolean {
+function passes(name: string, input: ClientHeadersInput, nominated: ReadonlySet<string>): boolean {
   const canonical = canonicalName(name);
   if (!isToken(name) || isHopByHop(canonical) || nominated.has(canonical)) return false;
   if (DENIED.has(canonical) || DENIED_PREFIXES.some((prefix) => canonical.startsWith(prefix))) return false;
@@ -118,12 +151,26 @@ const valuesOf = (raw: RawHeaders, lower: string): readonly string[] =>
 function impersonationHeaders(identity: Identity, sessionId: string): string[] {
   const headers = ['Impersonate-User', ownValue(identity.username, 'username')];
   headers.push('Impersonate-Uid', ownValue(identity.uid, 'uid'));
+  headers.push(...groupsAndExtra(identity, isReservedExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
+  return headers;
+}
+
+/** Without a uid where none was asked for. Keys of Kubernetes' own may be among `extra`: RBAC has allowed them by name. */
+function delegationHeaders(wanted: Identity, originalUser: string, sessionId: string): string[] {
+  const headers = ['Impersonate-User', ownValue(wanted.username, 'username')];
+  if (wanted.uid !== '') headers.push('Impersonate-Uid', ownValue(wanted.uid, 'uid'));
+  headers.push(...groupsAndExtra(wanted, isOwnExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
+  headers.push(ORIGINAL_USER_HEADER, ownValue(originalUser, 'username'));
+  return headers;
+}
+
+function groupsAndExtra(identity: Identity, isForbidden: (key: string) => boolean): string[] {
+  const headers: string[] = [];
   for (const group of identity.groups) headers.push('Impersonate-Group', ownValue(group, 'group'));
   for (const [key, values] of Object.entries(identity.extra)) {
-    if (isReservedExtraKey(key) || key === '' || key !== key.toLowerCase()) throw unusable('extra key');
+    if (isForbidden(key) || key === '' || key !== key.toLowerCase()) throw unusable('extra key');
     for (const value of values) headers.push(`Impersonate-Extra-${escapeKey(key)}`, ownValue(value, 'extra value'));
   }
-  headers.push(SESSION_HEADER, ownValue(sessionId, 'session id'));
   return headers;
 }
 
@@ -134,6 +181,7 @@ const escapeKey = (key: string): string =>
   ).join('');
 
 const SESSION_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_SESSION)}`;
+const ORIGINAL_USER_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_ORIGINAL_USER)}`;
 
 /** What nearly every name is, and needs no second look: printable ASCII without edge spaces. */
 const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
@@ -157,7 +205,7 @@ const unusable = (what: string): AppError =>
     },
   );
 
-/** Names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. Such a request is refused. */
+/** Names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. None of them is ever passed on. */
 export function findImpersonation(raw: RawHeaders): string[] {
   return [...pairs(raw)].map(([name]) => name).filter((name) => canonicalName(name).startsWith('impersonate'));
 }

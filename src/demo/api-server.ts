@@ -25,6 +25,8 @@ export interface ApiServerOptions {
   readonly assets: string;
   readonly port: number;
   readonly certificates: DemoCertificates;
+  /** Where it writes a line for each request (level Metadata); it keeps none when absent. */
+  readonly auditLog?: string;
 }
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
@@ -65,6 +67,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       '--service-cluster-ip-range=10.96.0.0/16',
       // Without a controller manager nobody makes the default service account that this plugin waits for.
       '--disable-admission-plugins=ServiceAccount',
+      ...(options.auditLog === undefined
+        ? []
+        : [`--audit-log-path=${options.auditLog}`, `--audit-policy-file=${at('audit-policy.yaml')}`]),
     ]);
     await ready(`https://localhost:${options.port}/readyz`, options.certificates.ca, token, children);
     return { kubeconfig: at('kubeconfig'), close };
@@ -87,6 +92,12 @@ async function writeServerFiles(
     'sa.pub': publicKey.export({ type: 'spki', format: 'pem' }).toString(),
     'sa.key': privateKey.export({ type: 'sec1', format: 'pem' }).toString(),
     'tokens.csv': `${token},${name},${name},system:masters\n`,
+    'audit-policy.yaml': stringify({
+      apiVersion: 'audit.k8s.io/v1',
+      kind: 'Policy',
+      omitStages: ['RequestReceived'],
+      rules: [{ level: 'Metadata' }],
+    }),
     kubeconfig: stringify({
       apiVersion: 'v1',
       kind: 'Config',

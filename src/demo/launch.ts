@@ -15,6 +15,8 @@ export interface DemoOptions {
   readonly redis?: string;
   /** A kubeconfig of a real cluster to stand in front of; only ever by the explicit option. */
   readonly kubeconfig?: string;
+  /** Where a real API server that is started here writes its own audit log; it keeps none when absent. */
+  readonly apiServerAuditLog?: string;
 }
 
 export interface RunningDemo {
@@ -46,6 +48,7 @@ export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
       port: ports.cluster,
       certificates,
       ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
+      ...(options.apiServerAuditLog === undefined ? {} : { auditLog: options.apiServerAuditLog }),
     });
     stops.push(() => cluster.close());
     const files = await writeDemoFiles({

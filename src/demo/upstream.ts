@@ -24,6 +24,8 @@ export interface DemoClusterOptions {
   readonly port: number;
   readonly certificates: DemoCertificates;
   readonly kubeconfig?: string;
+  /** Where a real API server that is started here writes its own audit log. */
+  readonly auditLog?: string;
 }
 
 export async function startDemoCluster(options: DemoClusterOptions): Promise<DemoCluster> {
@@ -33,7 +35,13 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
   }
   const assets = process.env['KUBEBUILDER_ASSETS'];
   if (assets !== undefined && assets !== '') {
-    const apiServer = await startApiServer({ assets, port: options.port, certificates: options.certificates });
+    const { port, certificates, auditLog } = options;
+    const apiServer = await startApiServer({
+      assets,
+      port,
+      certificates,
+      ...(auditLog === undefined ? {} : { auditLog }),
+    });
     try {
       const upstream = await prepareRealCluster(apiServer.kubeconfig);
       return {

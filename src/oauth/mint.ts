@@ -25,15 +25,22 @@ export type MintDecision =
 export interface MintRequest {
   readonly session: string;
   readonly audience: string;
-  /** SHA-256 of the client certificate, base64url (RFC 8705 §3.1). */
-  readonly thumbprint: string;
+  /** SHA-256 of the client certificate, base64url (RFC 8705 §3.1). Absent for an unbound token; a bound session then refuses. */
+  readonly thumbprint?: string;
 }
 
 export async function mint(
-  deps: { readonly sessions: SessionStore; readonly gate: Gate; readonly audiences: Audiences },
+  deps: {
+    readonly sessions: Pick<SessionStore, 'mint'>;
+    readonly gate: Pick<Gate, 'check'>;
+    readonly audiences: Pick<Audiences, 'allows'>;
+  },
   request: MintRequest,
 ): Promise<MintDecision> {
-  const outcome = await deps.sessions.mint(request.session, { thumbprint: request.thumbprint });
+  const outcome = await deps.sessions.mint(
+    request.session,
+    request.thumbprint === undefined ? {} : { thumbprint: request.thumbprint },
+  );
   if (!outcome.ok) return { ok: false, reason: 'session_over', detail: outcome.reason };
   const { position, record } = outcome;
   const shut = deps.gate.check({ ...coverable(record), position });

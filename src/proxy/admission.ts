@@ -1,20 +1,32 @@
 /**
- * The one way in, for requests and for upgrades alike: find cluster, normalise, register, authenticate, check, refuse a client's own
- * impersonation, build headers. What comes out of here may be dialled; everything else has a refusal.
+ * The one way in, for requests and for upgrades alike: find cluster, normalise, register, authenticate, check, take a place, judge a
+ * client's own impersonation, build headers. What comes out of here may be dialled; everything else has a refusal.
  */
 import { bearerToken } from '../core/bearer-token.ts';
 import { clusterDirectory, selectCluster } from '../core/cluster-selection.ts';
 import type { ClusterDirectory } from '../core/cluster-selection.ts';
 import { clusterAudience } from '../core/core.ts';
 import { AppError } from '../core/errors.ts';
+import { wantedIdentity } from '../core/impersonation.ts';
 import { requestInfo } from '../core/request-info.ts';
 import type { RequestInfo } from '../core/request-info.ts';
 import { requestPath } from '../core/request-path.ts';
 import { no, ok } from '../core/result.ts';
 import type { Result } from '../core/result.ts';
-import { buildUpstreamHeaders, findImpersonation, limitIdentity } from '../core/upstream-headers.ts';
+import {
+  buildPassthroughHeaders,
+  buildUpstreamHeaders,
+  findImpersonation,
+  limitIdentity,
+} from '../core/upstream-headers.ts';
+import { createClusterReviews } from './cluster-reviews.ts';
+import type { ClusterReviews } from './cluster-reviews.ts';
+import { Delegation } from './delegation/delegation.ts';
+import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, UpstreamCluster } from './dependencies.ts';
 import type { Exchange } from './exchange.ts';
+import { InFlight } from './in-flight.ts';
+import { isForeign, Passthrough } from './passthrough/passthrough.ts';
 import { valuesOf } from './raw-headers.ts';
 import {
   auditBlocked,
@@ -25,9 +37,12 @@ import {
   fenced,
   impersonationRefusal,
   internalError,
+  passthroughRefusal,
   pathRefusal,
+  tooManyAtCluster,
+  tooManyOfPerson,
 } from './status.ts';
-import type { Refusal } from './status.ts';
+import type { Refusal, Words } from './status.ts';
 
 /** Ready to be dialled. */
 export interface Admitted {
@@ -45,17 +60,50 @@ export interface Admitted {
 
 type Place = Pick<Admitted, 'cluster' | 'info' | 'target' | 'prefix'>;
 
+interface Arrival {
+  readonly exchange: Exchange;
+  readonly place: Place;
+  readonly upgrade: boolean;
+  /** Never logged. */
+  readonly token: string;
+}
+
 export class Admission {
   readonly #deps: ApiListenerDeps;
   readonly #directory: ClusterDirectory;
   readonly #clusters: ReadonlyMap<string, UpstreamCluster>;
-  readonly #isDraining: () => boolean;
+  /** A gate that shuts down lets nothing in that lasts. */
+  readonly #isShutFor: (info: RequestInfo) => boolean;
+  readonly #words: Words;
+  readonly #reviews: ReadonlyMap<string, ClusterReviews>;
+  readonly #delegation: Delegation;
+  readonly #passthrough: Passthrough;
+  readonly #inFlight: InFlight;
 
-  constructor(deps: ApiListenerDeps, isDraining: () => boolean) {
+  constructor(deps: ApiListenerDeps, isShutFor: (info: RequestInfo) => boolean) {
     this.#deps = deps;
     this.#directory = clusterDirectory(deps.clusters);
     this.#clusters = new Map(deps.clusters.map((cluster) => [cluster.name, cluster]));
-    this.#isDraining = isDraining;
+    this.#isShutFor = isShutFor;
+    this.#words = { publicUrl: deps.publicUrl };
+    const { metrics, clock } = deps;
+    const timing = { ...DEFAULT_TIMING, ...deps.timing };
+    this.#reviews = new Map(
+      deps.clusters.map((cluster) => [cluster.name, createClusterReviews(cluster, { timing, metrics })]),
+    );
+    const reviewsOf = (cluster: string): ClusterReviews => {
+      const reviews = this.#reviews.get(cluster);
+      if (reviews === undefined) throw new Error(`no cluster ${cluster}`);
+      return reviews;
+    };
+    this.#delegation = new Delegation(reviewsOf, clock);
+    this.#passthrough = new Passthrough(reviewsOf, clock);
+    this.#inFlight = new InFlight(deps.limits);
+    deps.gate.onChange((change) => this.#delegation.drop(change));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#reviews.values()].map((reviews) => reviews.close()));
   }
 
   /** Never rejects: what goes wrong is a refusal, so that no caller can take a fault for a yes. */
@@ -65,7 +113,7 @@ export class Admission {
       if (!place.ok) return place;
       // In the tick of the first check and before any await: from here on a revocation or a fence ends it.
       exchange.register(this.#deps.gate);
-      const closed = this.#closed();
+      const closed = this.#closed(place.value.info);
       if (closed !== undefined) return no(closed);
       return await this.#letIn(exchange, place.value, upgrade);
     } catch (error) {
@@ -97,42 +145,93 @@ export class Admission {
     return ok({ cluster, info, target, prefix: prefixOf(facts.target, target) });
   }
 
-  #closed(): Refusal | undefined {
-    if (this.#isDraining()) return draining();
+  #closed(info: RequestInfo): Refusal | undefined {
+    if (this.#isShutFor(info)) return draining();
     if (this.#deps.audit.blocked) return auditBlocked();
     return this.#deps.gate.fenced ? fenced() : undefined;
   }
 
   async #letIn(exchange: Exchange, place: Place, upgrade: boolean): Promise<Result<Admitted, Refusal>> {
-    const { authenticate, gate, publicUrl } = this.#deps;
-    const words = { publicUrl };
-    const { raw, connection } = exchange.facts;
-    const token = bearerToken(raw);
+    const words = this.#words;
+    const token = bearerToken(exchange.facts.raw);
     if (!token.ok) return no(credentialRefusal(token.reason, words));
     if (token.value === undefined) return no(credentialRefusal('no_token', words));
-    const audience = clusterAudience(place.cluster.name);
-    const caller = await authenticate({ token: token.value, audience, thumbprint: connection.thumbprint });
-    if (!caller.ok) return no(credentialRefusal(caller.reason, words));
-    exchange.bind(caller.value);
-    const shut = gate.check(caller.value.credential);
-    if (shut !== undefined) return no(credentialRefusal(shut, words));
-    // Never dropped in silence: `kubectl --as=limited` must not run with the person's full rights.
-    if (findImpersonation(raw).length > 0) return no(impersonationRefusal(caller.value.identity.username));
+    const arrival = { exchange, place, upgrade, token: token.value };
+    // Our publicUrl is our issuer: a token that names it is ours or nobody's.
+    const passes = place.cluster.serviceAccountPassthrough === true && isForeign(token.value, words.publicUrl);
+    return passes ? this.#serviceAccount(arrival) : this.#person(arrival);
+  }
 
-    const upstreamToken = await place.cluster.token();
-    const shutMeanwhile = gate.check(caller.value.credential);
-    if (shutMeanwhile !== undefined) return no(credentialRefusal(shutMeanwhile, words));
+  async #person({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Refusal>> {
+    const { authenticate, gate } = this.#deps;
+    const { cluster } = place;
+    const { raw, connection } = exchange.facts;
+    const audience = clusterAudience(cluster.name);
+    const caller = await authenticate({ token, audience, thumbprint: connection.thumbprint });
+    if (!caller.ok) return no(credentialRefusal(caller.reason, this.#words));
+    const { credential } = caller.value;
+    exchange.bind(caller.value);
+    const shut = gate.check(credential);
+    if (shut !== undefined) return no(credentialRefusal(shut, this.#words));
+    const full = this.#takePlace(exchange, credential.account, cluster.name);
+    if (full !== undefined) return no(full);
+
+    const identity = limitIdentity(caller.value.identity, cluster.impersonate);
+    // Never dropped in silence: `kubectl --as=limited` must not run with the person's full rights.
+    const wanted = wantedIdentity(raw);
+    if (!wanted.ok) return no(impersonationRefusal(wanted.reason));
+    if (wanted.value !== undefined) {
+      exchange.record.impersonated = wanted.value;
+      const { session, account } = credential;
+      const question = { cluster, person: identity, session, account, wanted: wanted.value };
+      const refused = await this.#delegation.judge(question);
+      if (refused !== undefined) return no(refused);
+    }
+    const upstreamToken = await cluster.token();
+    // The reviews and the token took their time.
+    const shutMeanwhile = gate.check(credential);
+    if (shutMeanwhile !== undefined) return no(credentialRefusal(shutMeanwhile, this.#words));
     const headers = buildUpstreamHeaders({
-      raw,
-      belowProxy: place.info.subresource === 'proxy' || place.info.verb === 'proxy',
-      upgrade,
+      ...this.#passing(exchange, place, upgrade),
       upstreamToken,
-      identity: limitIdentity(caller.value.identity, place.cluster.impersonate),
-      sessionId: caller.value.credential.session,
-      auditId: exchange.auditId,
-      forwardedFor: connection.address,
+      identity,
+      ...(wanted.value === undefined ? {} : { actingAs: wanted.value }),
+      sessionId: credential.session,
     });
     return ok({ ...place, headers, sessionExpiresAt: caller.value.sessionExpiresAt });
+  }
+
+  /** With its own token, unchanged, and no impersonation: the cluster sees and judges the service account itself. */
+  async #serviceAccount({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Refusal>> {
+    const { cluster } = place;
+    const judged = await this.#passthrough.judge(cluster, token);
+    if (!judged.ok) return no(passthroughRefusal(judged.reason, this.#words));
+    exchange.bindServiceAccount(judged.value);
+    const full = this.#takePlace(exchange, `${cluster.name} ${judged.value.username}`, cluster.name);
+    if (full !== undefined) return no(full);
+    if (findImpersonation(exchange.facts.raw).length > 0) {
+      return no(passthroughRefusal('passthrough_impersonation', this.#words));
+    }
+    if (this.#deps.gate.fenced) return no(fenced());
+    const headers = buildPassthroughHeaders({ ...this.#passing(exchange, place, upgrade), clientToken: token });
+    return ok({ ...place, headers, sessionExpiresAt: Number.POSITIVE_INFINITY });
+  }
+
+  #takePlace(exchange: Exchange, person: string, cluster: string): Refusal | undefined {
+    const place = this.#inFlight.enter(person, cluster);
+    if (place.ok) {
+      exchange.hold(place.value);
+      return undefined;
+    }
+    return place.reason === 'person'
+      ? tooManyOfPerson(this.#inFlight.perPerson)
+      : tooManyAtCluster(this.#inFlight.perCluster);
+  }
+
+  #passing(exchange: Exchange, { info }: Place, upgrade: boolean) {
+    const { raw, connection } = exchange.facts;
+    const belowProxy = info.subresource === 'proxy' || info.verb === 'proxy';
+    return { raw, belowProxy, upgrade, auditId: exchange.auditId, forwardedFor: connection.address };
   }
 }
 

@@ -44,7 +44,8 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     if (!read.ok) return read;
     const credential = read.value;
     // Before the session is asked for: who holds a stolen token without its key learns nothing about the session behind it.
-    const unbound = judgeBinding(credential, thumbprint, credential.thumbprint);
+    const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
+    const unbound = judgeBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
     if (unbound !== undefined) return no(unbound);
     const shut = gate.check(credential);
     if (shut !== undefined) return no(shut);
@@ -52,18 +53,22 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const record = await identities.get(credential.session);
     const shutMeanwhile = gate.check(credential);
     if (shutMeanwhile !== undefined) return no(shutMeanwhile);
-    return judgeSession(credential, record, { thumbprint, now: clock.now() / 1000 });
+    return judgeSession(credential, record, { thumbprint, mayBeUnbound, now: clock.now() / 1000 });
   };
 }
 
 function judgeSession(
   credential: Credential,
   record: SessionRecord | undefined,
-  { thumbprint, now }: { readonly thumbprint: string | undefined; readonly now: number },
+  {
+    thumbprint,
+    mayBeUnbound,
+    now,
+  }: { readonly thumbprint: string | undefined; readonly mayBeUnbound: boolean; readonly now: number },
 ): Result<Caller, CredentialRefusal> {
   // A signed token for a session of somebody else can only be a fault of ours; it opens nothing.
   if (record === undefined || record.account !== credential.account) return no('session_unknown');
-  const unbound = judgeBinding(credential, thumbprint, record.thumbprint);
+  const unbound = judgeBinding(credential, thumbprint, record.thumbprint, mayBeUnbound);
   if (unbound !== undefined) return no(unbound);
   if (record.expiresAt <= now) return no('session_expired');
   return ok({ credential, identity: record.identity, sessionExpiresAt: record.expiresAt });

@@ -6,7 +6,6 @@
  * in `secureConnection`, so the two are paired here by the address they share.
  */
 import { createHash } from 'node:crypto';
-import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
@@ -16,7 +15,7 @@ import { plainAddress } from '../core/address.ts';
 export const KEEP_ALIVE_MS = 30_000;
 
 export interface ClientConnection {
-  /** IP address of the peer. */
+  /** IP address of the client: of the peer, or as a trusted proxy says. */
   readonly address: string;
   /** SNI, lower case; undefined where the client sent none. */
   readonly servername: string | undefined;
@@ -30,54 +29,63 @@ export interface ClientConnection {
   exchangeClosed(): void;
 }
 
+interface RawConnection {
+  readonly socket: Socket;
+  readonly address: string;
+}
+
 export class ConnectionTable {
-  readonly #raw = new Map<string, Socket>();
+  readonly #raw = new Map<string, RawConnection>();
   readonly #connections = new WeakMap<Duplex, ClientConnection>();
 
-  constructor(server: Server) {
-    server.on('connection', (socket: Socket) => this.#remember(socket));
-    server.on('secureConnection', (socket: TLSSocket) => this.#pair(socket));
-  }
-
-  /** Undefined where the socket beneath is not known: such a connection cannot be cut and must not be served. */
-  of(socket: Duplex): ClientConnection | undefined {
-    return this.#connections.get(socket);
-  }
-
-  #remember(socket: Socket): void {
+  /**
+   * Takes a connection as it came, before its TLS handshake.
+   * @param source address of the client where a trusted proxy has told it
+   */
+  remember(socket: Socket, source?: string): void {
     const key = addressOf(socket);
-    this.#raw.set(key, socket);
-    // The TLS socket over it reports what goes wrong; without a listener here an error would end the process.
-    socket.on('error', () => undefined);
-    socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    socket.setNoDelay(true);
+    this.#raw.set(key, { socket, address: source ?? plainAddress(socket.remoteAddress ?? '') });
     socket.once('close', () => {
-      if (this.#raw.get(key) === socket) this.#raw.delete(key);
+      if (this.#raw.get(key)?.socket === socket) this.#raw.delete(key);
     });
   }
 
-  #pair(socket: TLSSocket): void {
+  /** After the handshake. Undefined where the socket beneath is not known: what cannot be reset is not let in. */
+  pair(socket: TLSSocket): ClientConnection | undefined {
     const raw = this.#raw.get(addressOf(socket));
-    if (raw === undefined) {
-      // Fail closed: what cannot be reset is not let in.
-      socket.destroy();
-      return;
-    }
-    this.#connections.set(socket, describe(socket, raw));
+    if (raw === undefined) return undefined;
+    const connection = describe(socket, raw);
+    // Our own endpoints read the address off the socket.
+    Object.defineProperty(socket, 'remoteAddress', { value: raw.address });
+    this.#connections.set(socket, connection);
+    return connection;
+  }
+
+  /** Undefined where the socket was not paired: such a connection cannot be cut and must not be served. */
+  of(socket: Duplex): ClientConnection | undefined {
+    return this.#connections.get(socket);
   }
 }
 
-function describe(socket: TLSSocket, raw: Socket): ClientConnection {
+/** What every TCP connection gets, whatever is to come on it. */
+export function prepareSocket(socket: Socket): void {
+  // The TLS socket over it reports what goes wrong; without a listener here an error would end the process.
+  socket.on('error', () => undefined);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  socket.setNoDelay(true);
+}
+
+function describe(socket: TLSSocket, raw: RawConnection): ClientConnection {
   // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
   const certificate = socket.getPeerX509Certificate();
   const { servername } = socket as TLSSocket & { readonly servername?: string | false };
   let open = 0;
   return {
-    address: plainAddress(socket.remoteAddress ?? ''),
+    address: raw.address,
     servername: servername === undefined || servername === false ? undefined : servername.toLowerCase(),
     thumbprint: certificate && createHash('sha256').update(certificate.raw).digest('base64url'),
     reset: () => {
-      raw.resetAndDestroy();
+      raw.socket.resetAndDestroy();
       socket.destroy();
     },
     get openExchanges() {

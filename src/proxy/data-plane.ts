@@ -1,16 +1,21 @@
 /** Takes each request and each upgrade from the listener to its end, and knows what is still open. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { RequestInfo } from '../core/request-info.ts';
 import { Admission } from './admission.ts';
+import type { Client } from './client-answer.ts';
 import type { ClientConnection } from './connection.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import { Exchange } from './exchange.ts';
+import type { ExchangeFacts } from './exchange.ts';
 import { Forwarding } from './forward.ts';
+import { connectRefusal, http1Fault } from './framing.ts';
 import { valuesOf } from './raw-headers.ts';
 import { RequestRecord } from './request-record.ts';
 import { RequestSide } from './request-side.ts';
 import { malformed } from './status.ts';
+import type { Refusal } from './status.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './upgrade.ts';
 import { createPools } from './upstream-pool.ts';
 import type { ClusterPools } from './upstream-pool.ts';
@@ -18,52 +23,57 @@ import type { ClusterPools } from './upstream-pool.ts';
 /** By the bytes as they came: whatever is spelt differently is a Kubernetes path, and judged as one. */
 export const isMachinePath = (target: string | undefined): boolean => target?.startsWith('/-/') === true;
 
+/**
+ * `leaving`: everything is served, and each answer asks the client to go elsewhere. `draining`: what would last is refused, and what could
+ * not know yet is still served, so that no short request fails. `closed`: nothing is let in.
+ */
+type Phase = 'open' | 'leaving' | 'draining' | 'closed';
+
 export class DataPlane {
   readonly #deps: ApiListenerDeps;
   readonly #timing: ProxyTiming;
   readonly #admission: Admission;
   readonly #pools: ReadonlyMap<string, ClusterPools>;
   readonly #open = new Set<Exchange>();
-  #draining = false;
+  #phase: Phase = 'open';
   #emptied: (() => void) | undefined;
 
   constructor(deps: ApiListenerDeps) {
     this.#deps = deps;
     this.#timing = { ...DEFAULT_TIMING, ...deps.timing };
-    this.#admission = new Admission(deps, () => this.#draining);
+    this.#admission = new Admission(deps, (info) => this.#refuses(info));
     this.#pools = new Map(deps.clusters.map((cluster) => [cluster.name, createPools(cluster, this.#timing)]));
   }
 
-  get draining(): boolean {
-    return this.#draining;
+  /** True while each answer is the last of its connection. */
+  get leaving(): boolean {
+    return this.#phase !== 'open';
   }
 
-  async request(req: IncomingMessage, res: ServerResponse, connection: ClientConnection): Promise<void> {
-    const exchange = this.#begin(req, connection);
-    const client = new RequestSide(exchange, req, res, () => this.#draining);
-    const fault = framingFault(req);
-    if (fault !== undefined) return client.refuse(fault);
+  /** @param fault why it cannot be let in at all, as the protocol's own side has found */
+  async request(client: Client, connection: ClientConnection, fault?: Refusal): Promise<void> {
+    const { request, answer } = client;
+    const { method, target, raw } = request;
+    const exchange = this.#begin({ method, target, raw, connection }, () => answer.reset());
+    const side = new RequestSide(exchange, client, () => this.leaving);
+    if (fault !== undefined) return side.refuse(fault);
     const admitted = await this.#admission.admit(exchange, { upgrade: false });
-    if (!admitted.ok) return client.refuse(admitted.reason);
-    const pools = this.#pools.get(admitted.value.cluster.name);
-    if (pools === undefined || !exchange.clientOpen) return;
-    if (expectsContinue(req)) res.writeContinue();
+    if (!admitted.ok) return side.refuse(admitted.reason);
     const { value } = admitted;
-    new Forwarding({
-      deps: this.#deps,
-      exchange,
-      admitted: value,
-      pools,
-      timing: this.#timing,
-      req,
-      res,
-      client,
-    }).start();
+    const pools = this.#pools.get(value.cluster.name);
+    if (pools === undefined || !exchange.clientOpen) return;
+    if (request.expectsContinue) answer.writeContinue();
+    const of = { deps: this.#deps, exchange, admitted: value, pools, timing: this.#timing };
+    new Forwarding({ ...of, request, client: side }).start();
   }
 
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, connection: ClientConnection): Promise<void> {
-    const exchange = this.#begin(req, connection);
+    const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
     const client = new UpgradeSide(exchange, socket);
+    const fault = http1Fault(req);
+    if (fault !== undefined) return client.refuse(fault);
+    // HTTP/1.0 knows no upgrade (RFC 9110 §7.8).
+    if (req.httpVersion !== '1.1') return client.refuse(malformed('an upgrade needs HTTP/1.1', 'upgrade_unsupported'));
     const protocol = upgradeProtocol(exchange.facts.method, exchange.facts.raw);
     if (!protocol.ok) return client.refuse(protocol.reason);
     // Our own endpoints know no upgrades, and their paths are not the API server's.
@@ -76,50 +86,56 @@ export class DataPlane {
     new UpgradeForwarding({ ...of, timing: this.#timing, client, socket, head }).start();
   }
 
-  /** CONNECT asks for a tunnel to anywhere; it is answered and recorded as any refused request. */
   refuseConnect(req: IncomingMessage, socket: Duplex, connection: ClientConnection): void {
-    const exchange = this.#begin(req, connection);
-    new UpgradeSide(exchange, socket).refuse(malformed('CONNECT is not allowed here', 'connect_method'));
+    const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
+    new UpgradeSide(exchange, socket).refuse(connectRefusal());
   }
 
-  /** An `Expect` that is not `100-continue` (RFC 9110 §10.1.1). */
-  refuseExpectation(req: IncomingMessage, res: ServerResponse, connection: ClientConnection): void {
-    const exchange = this.#begin(req, connection);
-    const client = new RequestSide(exchange, req, res, () => this.#draining);
-    client.refuse(malformed('this expectation cannot be met', 'expectation_unknown', 417));
+  /** From now on each answer is the last of its connection; nothing is refused. */
+  leave(): void {
+    if (this.#phase === 'open') this.#phase = 'leaving';
   }
 
-  /** From now on nothing new is let in, and watches are ended so that their clients open them elsewhere. */
+  /** From now on nothing that lasts is let in, and watches are ended so that their clients open them elsewhere. */
   drain(): void {
-    this.#draining = true;
+    this.leave();
+    if (this.#phase === 'leaving') this.#phase = 'draining';
     for (const exchange of this.#open) exchange.endCleanly();
+  }
+
+  get isEmpty(): boolean {
+    return this.#open.size === 0;
   }
 
   /** Resolves when nothing is open any more. */
   empty(): Promise<void> {
-    if (this.#open.size === 0) return Promise.resolve();
+    if (this.isEmpty) return Promise.resolve();
     return new Promise((resolve) => {
       this.#emptied = resolve;
     });
   }
 
   cutAll(): void {
-    this.#draining = true;
+    this.#phase = 'closed';
     for (const exchange of this.#open) exchange.cut('shutdown');
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pools) => pools.close()));
+    await Promise.all([this.#admission.close(), ...[...this.#pools.values()].map((pools) => pools.close())]);
   }
 
-  #begin(req: IncomingMessage, connection: ClientConnection): Exchange {
-    const facts = { method: req.method ?? '', target: req.url ?? '', raw: req.rawHeaders, connection };
+  #refuses(info: RequestInfo): boolean {
+    return this.#phase === 'closed' || (this.#phase === 'draining' && info.longRunning);
+  }
+
+  #begin(facts: ExchangeFacts, resetClient: () => void): Exchange {
     const [userAgent] = valuesOf(facts.raw, 'user-agent');
     const exchange = new Exchange({
       facts,
       gate: this.#deps.gate,
+      resetClient,
       record: ({ auditId }) =>
-        new RequestRecord(this.#deps, { ...facts, auditId, userAgent, address: connection.address }),
+        new RequestRecord(this.#deps, { ...facts, auditId, userAgent, address: facts.connection.address }),
       onEnd: (ended) => this.#forget(ended),
     });
     this.#open.add(exchange);
@@ -134,11 +150,9 @@ export class DataPlane {
   }
 }
 
-const expectsContinue = (req: IncomingMessage): boolean => req.headers.expect?.toLowerCase() === '100-continue';
-
-/** Node's parser has refused what is ambiguous; this is what it lets through and the API server would get without its coding. */
-function framingFault(req: IncomingMessage): ReturnType<typeof malformed> | undefined {
-  const encodings = valuesOf(req.rawHeaders, 'transfer-encoding');
-  const plain = encodings.length === 0 || (encodings.length === 1 && encodings[0]?.toLowerCase() === 'chunked');
-  return plain ? undefined : malformed('only the transfer coding chunked is understood', 'transfer_coding');
-}
+const upgradeFacts = (req: IncomingMessage, connection: ClientConnection): ExchangeFacts => ({
+  method: req.method ?? '',
+  target: req.url ?? '',
+  raw: req.rawHeaders,
+  connection,
+});

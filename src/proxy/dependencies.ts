@@ -14,6 +14,8 @@ export interface UpstreamCluster extends Pick<ClusterConfig, 'name' | 'hosts' | 
   readonly server: string;
   /** PEM; absent: the system's authorities. */
   readonly ca?: string;
+  /** Service accounts may pass with their own tokens; absent: no. */
+  readonly serviceAccountPassthrough?: boolean;
   /** The gate's own credential there. Asked before each request, because the file is rotated under us. Throws when there is none. */
   token(): string | Promise<string>;
 }
@@ -28,13 +30,33 @@ export interface ProxyTiming {
   readonly bodyMs: number;
   /** From an upgrade request to the API server's answer. */
   readonly upgradeMs: number;
+  /** From a new connection, or from the first byte of a request on an old one, to the end of the request's head. */
+  readonly headMs: number;
+  /** From a new connection to the end of its PROXY header, which a load balancer sends with the first packet. */
+  readonly proxyHeaderMs: number;
+  /** Between two PINGs on an HTTP/2 connection. */
+  readonly pingMs: number;
+  /** An HTTP/2 connection gets its GOAWAY at random between this age and twice it. */
+  readonly connectionAgeMs: number;
+  /** A SubjectAccessReview or a TokenReview of the gate's, connecting included. */
+  readonly reviewMs: number;
 }
 
 /**
  * `answerMs`: an API server ends an ordinary request after 60 s by itself (`--request-timeout`), so whoever is silent for longer is not
  * going to answer. `connectMs`: DESIGN 9.
  */
-export const DEFAULT_TIMING: ProxyTiming = { connectMs: 10_000, answerMs: 75_000, bodyMs: 120_000, upgradeMs: 30_000 };
+export const DEFAULT_TIMING: ProxyTiming = {
+  connectMs: 10_000,
+  answerMs: 75_000,
+  bodyMs: 120_000,
+  upgradeMs: 30_000,
+  reviewMs: 5_000,
+  headMs: 20_000,
+  proxyHeaderMs: 5_000,
+  pingMs: 30_000,
+  connectionAgeMs: 300_000,
+};
 
 export interface ProxyLogger {
   info(facts: Record<string, unknown>, message: string): void;
@@ -46,12 +68,24 @@ export type ProxyMetrics = Pick<Metrics, 'request' | 'upstreamError' | 'streamOp
 
 export type Clock = { now(): number };
 
+/** PEM. */
+export interface ServerCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export interface ApiListenerDeps {
   /** The web listener's public URL: what `portcullis login --server` takes. */
   readonly publicUrl: Config['publicUrl'];
-  readonly limits: Pick<Config['limits'], 'headerBytes' | 'connections'>;
-  /** PEM. */
-  readonly tls: { readonly cert: string; readonly key: string };
+  readonly limits: Pick<Config['limits'], 'headerBytes' | 'connections'> & {
+    /** Absent: 400. */
+    readonly inFlightPerPerson?: number;
+    /** Seconds after which a connection without a request is closed. Absent: 600. */
+    readonly idle?: number;
+  };
+  readonly tls: ServerCertificate;
+  /** CIDRs of load balancers, each of whose connections begins with a PROXY header; nobody else may connect then. Absent: no header is read. */
+  readonly proxiesFrom?: readonly string[];
   readonly clusters: readonly UpstreamCluster[];
   readonly authenticate: Authenticate;
   readonly gate: Gate;
@@ -73,4 +107,6 @@ export interface AuthenticatorDeps {
   /** The public halves of every signing key that may still have signed a live token. */
   readonly keys: JSONWebKeySet;
   readonly clock: Clock;
+  /** `client_id`s whose tokens are let in without a binding; nobody else's is. Absent: none. */
+  readonly unboundClients?: ReadonlySet<string>;
 }

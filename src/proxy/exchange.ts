@@ -6,8 +6,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Caller } from '../core/credential.ts';
+import type { Identity } from '../core/identity.ts';
 import type { RequestInfo } from '../core/request-info.ts';
-import type { CutReason, Flight, Gate, Registration } from '../revocation/revocation.ts';
+import type { CutReason, Flight, Gate, GateRefusal, Registration } from '../revocation/revocation.ts';
 import type { ClientConnection } from './connection.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { Refusal } from './status.ts';
@@ -46,10 +47,14 @@ export class Exchange implements Flight {
   readonly auditId = randomUUID();
   readonly facts: ExchangeFacts;
   readonly record: RequestRecord;
-  readonly #gate: Pick<Gate, 'check'>;
+  readonly #gate: Pick<Gate, 'check' | 'fenced'>;
+  readonly #resetClient: () => void;
   readonly #onEnd: (exchange: Exchange) => void;
   #registration: Registration | undefined;
   #caller: Caller | undefined;
+  /** A service account that passes with its own token. */
+  #withoutSession = false;
+  #release: (() => void) | undefined;
   #cutReason: CutReason | undefined;
   #upstream: UpstreamSide | undefined;
   #upstreamOpen = false;
@@ -58,12 +63,15 @@ export class Exchange implements Flight {
 
   constructor(options: {
     readonly facts: ExchangeFacts;
-    readonly gate: Pick<Gate, 'check'>;
+    readonly gate: Pick<Gate, 'check' | 'fenced'>;
+    /** RST of the client's side: its connection, or its stream where others share the connection. */
+    readonly resetClient: () => void;
     readonly record: (exchange: Exchange) => RequestRecord;
     readonly onEnd: (exchange: Exchange) => void;
   }) {
     this.facts = options.facts;
     this.#gate = options.gate;
+    this.#resetClient = options.resetClient;
     this.record = options.record(this);
     this.#onEnd = options.onEnd;
     this.facts.connection.exchangeOpened();
@@ -89,6 +97,21 @@ export class Exchange implements Flight {
     this.record.caller = caller;
   }
 
+  /**
+   * For a service account that passes with its own token. There is no session of ours behind it, so no revocation of ours covers it: only
+   * the cluster can take the token back. A fence still ends it, and a shutdown.
+   */
+  bindServiceAccount(identity: Identity): void {
+    this.#withoutSession = true;
+    this.record.serviceAccount = identity;
+  }
+
+  /** Keeps a place that is given back with the end; at once where that has come already. */
+  hold(release: () => void): void {
+    if (this.#ended) release();
+    else this.#release = release;
+  }
+
   describe(info: RequestInfo, cluster: string | undefined): void {
     this.record.info = info;
     this.record.cluster = cluster;
@@ -99,10 +122,17 @@ export class Exchange implements Flight {
    * process that was stopped and goes on finds its lease lapsed before any timer has run) everything is cut here.
    */
   mayPass(): boolean {
-    if (this.#cutReason !== undefined || this.#caller === undefined) return false;
-    const refusal = this.#gate.check(this.#caller.credential);
+    if (this.#cutReason !== undefined) return false;
+    const refusal = this.#judge();
+    if (refusal === 'nobody') return false;
     if (refusal !== undefined) this.cut(refusal);
     return refusal === undefined;
+  }
+
+  #judge(): GateRefusal | 'nobody' | undefined {
+    if (this.#caller !== undefined) return this.#gate.check(this.#caller.credential);
+    if (!this.#withoutSession) return 'nobody';
+    return this.#gate.fenced ? 'fenced' : undefined;
   }
 
   /** From here on a cut resets the API server's side as well. */
@@ -116,7 +146,7 @@ export class Exchange implements Flight {
     this.#cutReason = reason;
     this.record.cutReason = reason;
     if (EXPLAINED.has(reason)) attempt(() => this.#upstream?.farewell?.(reason));
-    attempt(() => this.facts.connection.reset());
+    attempt(() => this.#resetClient());
     attempt(() => this.#upstream?.abort());
   }
 
@@ -143,6 +173,7 @@ export class Exchange implements Flight {
     if (this.#clientOpen || this.#upstreamOpen || this.#ended) return;
     this.#ended = true;
     this.#registration?.close();
+    this.#release?.();
     this.record.end();
     this.#onEnd(this);
   }

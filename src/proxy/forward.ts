@@ -1,16 +1,16 @@
 /**
  * Forwards one request by undici and streams the answer back: back pressure both ways, nothing buffered, a check before every piece.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { CutReason } from '../revocation/revocation.ts';
 import type { Admitted } from './admission.ts';
+import type { ClientRequest } from './client-answer.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import type { Exchange, UpstreamSide } from './exchange.ts';
 import { flatHeaders, valuesOf } from './raw-headers.ts';
-import { checkedBody, hasBody } from './request-body.ts';
+import { checkedBody } from './request-body.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
 import { credentialRefusal, errorRefusal, internalError, statusBody } from './status.ts';
@@ -25,8 +25,7 @@ export interface ForwardOptions {
   readonly admitted: Admitted;
   readonly pools: ClusterPools;
   readonly timing: ProxyTiming;
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly request: ClientRequest;
   readonly client: RequestSide;
 }
 
@@ -43,13 +42,15 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   #started = false;
   #aborted = false;
   #done = false;
-  /** The answer is JSON documents line by line, and the last byte that was sent ended one. */
+  /** The answer is JSON documents line by line: a watch in protobuf may end in the byte of a newline at any place. */
+  #lines = false;
+  /** The last byte that was sent ended a line. */
   #betweenLines = false;
   #endAtNewline = false;
 
   constructor(options: ForwardOptions) {
     this.#options = options;
-    this.#body = hasBody(options.req);
+    this.#body = options.request.hasBody;
   }
 
   start(): void {
@@ -67,12 +68,10 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   }
 
   farewell(reason: CutReason): void {
-    const { res, deps, admitted } = this.#options;
-    if (admitted.info.verb !== 'watch' || !this.#betweenLines || !isIdle(res)) return;
+    const { client, deps, admitted } = this.#options;
+    if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.answer.idle) return;
     const object = statusBody(credentialRefusal(reason, deps));
-    res.write(`${JSON.stringify({ type: 'ERROR', object })}\n`);
-    // Node holds a write back until the end of the tick, and the reset comes before that.
-    res.socket?.uncork();
+    client.answer.writeNow(Buffer.from(`${JSON.stringify({ type: 'ERROR', object })}\n`));
   }
 
   endCleanly(): void {
@@ -90,7 +89,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     if (status < 200 || !this.#options.exchange.mayPass()) return;
-    const { res, deps, exchange, admitted, pools, client } = this.#options;
+    const { deps, exchange, admitted, pools, client } = this.#options;
     const raw = flatHeaders(controller.rawHeaders);
     const now = deps.clock.now() / 1000;
     const { publicUrl } = deps;
@@ -109,26 +108,27 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
       return;
     }
     exchange.record.responseStarted(status);
-    this.#betweenLines = isJsonLines(raw);
-    res.writeHead(status, client.withConnection(head.value));
-    if (admitted.info.longRunning || valuesOf(raw, 'content-length').length === 0) res.flushHeaders();
+    this.#lines = isJsonLines(raw);
+    this.#betweenLines = this.#lines;
+    const early = admitted.info.longRunning || valuesOf(raw, 'content-length').length === 0;
+    client.start(status, head.value, { early });
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#done || !this.#options.exchange.mayPass()) return;
-    const { res, exchange } = this.#options;
+    const { client, exchange, admitted } = this.#options;
     exchange.record.bytesOut += chunk.length;
-    const room = res.write(chunk);
-    if (this.#options.admitted.info.verb === 'watch') this.#noteLine(chunk);
+    const room = client.answer.write(chunk);
+    if (admitted.info.verb === 'watch') this.#noteLine(chunk);
     if (room || this.#done) return;
     controller.pause();
-    res.once('drain', () => controller.resume());
+    client.answer.onDrain(() => controller.resume());
   }
 
   onResponseEnd(): void {
     if (this.#done) return;
     this.#finish();
-    this.#options.client.end();
+    this.#options.client.answer.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -141,7 +141,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     }
     this.#finish();
     // A client that broke off its upload fails the request too, and is no fault of the API server's.
-    if (this.#aborted || !exchange.clientOpen || this.#options.req.socket.destroyed) return;
+    if (this.#aborted || !exchange.clientOpen || client.answer.gone) return;
     const fault = upstreamFault(error);
     deps.metrics.upstreamError(admitted.cluster.name, fault.kind);
     deps.logger.warn(
@@ -149,17 +149,17 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
       'the API server failed',
     );
     // Half an answer must not look like a whole one.
-    if (this.#started) exchange.facts.connection.reset();
+    if (this.#started) client.answer.reset();
     else client.refuse(fault.error === undefined ? internalError() : errorRefusal(fault.error));
   }
 
   #dispatch(): void {
-    const { admitted, pools, timing, req, exchange } = this.#options;
+    const { admitted, pools, timing, request, exchange } = this.#options;
     const { longRunning } = admitted.info;
     this.#tries += 1;
     this.#controller = undefined;
     this.#raw = undefined;
-    const body = this.#body ? checkedBody(req, exchange) : null;
+    const body = this.#body ? checkedBody(request, exchange) : null;
     pools.dispatch(
       {
         method: exchange.facts.method,
@@ -192,7 +192,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   }
 
   #noteLine(chunk: Buffer): void {
-    this.#betweenLines = chunk.at(-1) === NEWLINE;
+    this.#betweenLines = this.#lines && chunk.at(-1) === NEWLINE;
     if (this.#endAtNewline && this.#betweenLines) this.#endWatch();
   }
 
@@ -200,7 +200,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   #endWatch(): void {
     this.#reset();
     this.#finish();
-    this.#options.res.end();
+    this.#options.client.answer.end();
   }
 
   /**
@@ -222,9 +222,4 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#raw = undefined;
     this.#options.exchange.upstreamClosed();
   }
-}
-
-/** True when a write would be handed to the operating system at once. */
-function isIdle(res: ServerResponse): boolean {
-  return res.headersSent && !res.writableEnded && res.writableLength === 0 && (res.socket?.writableLength ?? 1) === 0;
 }

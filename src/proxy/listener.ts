@@ -1,33 +1,49 @@
-/** The api listener: TLS, limits, and who gets which event of Node's server. */
+/** The api listener: TLS, limits, and its end. HTTP/1.1 and HTTP/2 share one port by ALPN. */
 import { constants } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { Server, ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { createSecureContext } from 'node:tls';
+import type { SecureContextOptions } from 'node:tls';
 import type { Address, Config } from '../config/config.ts';
+import { acceptOn } from './accept.ts';
+import type { AcceptOptions } from './accept.ts';
 import { ConnectionTable } from './connection.ts';
-import type { ClientConnection } from './connection.ts';
 import { DataPlane, isMachinePath } from './data-plane.ts';
-import type { ApiListenerDeps } from './dependencies.ts';
-import { endWithStatus } from './raw-response.ts';
-import { malformed } from './status.ts';
-import type { Refusal } from './status.ts';
+import { DEFAULT_TIMING } from './dependencies.ts';
+import type { ApiListenerDeps, ServerCertificate } from './dependencies.ts';
+import { http2Fault } from './framing.ts';
+import { routeHttp1 } from './http1-routes.ts';
+import type { Routes } from './http1-routes.ts';
+import { http2Client } from './http2-client.ts';
+import { Http2Sessions } from './http2-sessions.ts';
+import type { OnStream } from './http2-sessions.ts';
+import { createMachineBridge } from './machine-bridge.ts';
 
-/** A person's network is slow at most; who needs longer for a handshake or for a head is holding a place. */
+/** A person's network is slow at most; who needs longer for a handshake is holding a place. */
 const HANDSHAKE_MS = 10_000;
-const HEADERS_MS = 20_000;
-/** Above the pauses of client-go's keep-alive use, so that it is hardly ever this end that closes first. */
-const IDLE_MS = 90_000;
 const SWEEP_MS = 5_000;
+const IDLE_SECONDS = 600;
+/** After the last answer: for connections that their clients are told to close. */
+const LINGER_MS = 2_000;
+const IDLE_SWEEP_MS = 250;
+/** For the resets of HTTP/2 streams to be read. */
+const LAST_WORD_MS = 200;
+const REPORT_EVERY_MS = 60_000;
 
 export interface ApiListener {
   readonly server: Server;
   /** @returns the port, which the system has chosen where it was 0 */
   listen(address: Address): Promise<{ readonly port: number }>;
   /**
-   * Goes on for `delay` seconds as if nothing had happened, so that load balancers can look away; then accepts nothing, ends watches between two
-   * events and closes connections after their answer; cuts what is left `grace` seconds after the call.
+   * From the next handshake on.
+   * @throws where the two do not belong together or cannot be read; the old ones then stay
+   */
+  useCertificate(certificate: ServerCertificate): void;
+  /**
+   * Goes on for `delay` seconds, so that load balancers can look away; in the second half of it each answer asks its client to connect anew.
+   * Then accepts nothing, ends watches between two events and closes connections after their answer; cuts what is left `grace` seconds after
+   * the call.
    */
   drain(times: Config['shutdown']): Promise<void>;
   /** At once: cuts everything. */
@@ -36,125 +52,149 @@ export interface ApiListener {
 
 /** @see dependencies.ts for what it is given; nothing is served before `listen` */
 export function createApiListener(deps: ApiListenerDeps): ApiListener {
-  const server = createServer(serverOptions(deps));
+  const timing = { ...DEFAULT_TIMING, ...deps.timing };
+  const idleMs = (deps.limits.idle ?? IDLE_SECONDS) * 1000;
+  const server = createServer(serverOptions(deps, { headMs: timing.headMs, idleMs }));
   server.maxConnections = deps.limits.connections;
   server.timeout = 0;
+  // Node would drop what comes behind the thousandth in silence, an `Impersonate-User` as well; framing.ts refuses so many.
+  server.maxHeadersCount = 0;
   const plane = new DataPlane(deps);
-  const connections = new ConnectionTable(server);
-  route(server, { deps, plane, connections });
-  const shut = async (): Promise<void> => {
-    plane.cutAll();
-    const closed = stopAccepting(server);
-    server.closeAllConnections();
-    await closed;
-    await plane.close();
+  const connections = new ConnectionTable();
+  const guard: Routes['guard'] = (work, reset) => {
+    work.catch((error: unknown) => {
+      deps.logger.error({ err: error }, 'a request failed in the gate itself; it is reset');
+      reset();
+    });
   };
-  return {
-    server,
-    listen: (address) => listen(server, address),
-    drain: async ({ delay, grace }) => {
-      const cutAt = timer(grace * 1000);
-      await Promise.race([timer(delay * 1000).done, cutAt.done]);
-      plane.drain();
-      void stopAccepting(server);
-      await Promise.race([plane.empty(), cutAt.done]);
-      cutAt.stop();
-      await shut();
-    },
-    close: shut,
+  const limits = { headerBytes: deps.limits.headerBytes, firstRequestMs: timing.headMs, idleMs };
+  const sessions = new Http2Sessions(
+    { ...limits, pingMs: timing.pingMs, ageMs: timing.connectionAgeMs },
+    serveStream({ deps, plane, guard }),
+  );
+  acceptOn(server, {
+    connections,
+    serveHttp2: (socket, connection) => sessions.serve(socket, connection),
+    proxiesFrom: deps.proxiesFrom,
+    proxyHeaderMs: timing.proxyHeaderMs,
+    onDropped: dropReporter(deps),
+  });
+  routeHttp1(server, { deps, plane, connections, guard });
+  return lifeOf({ server, plane, sessions });
+}
+
+/** Counts each, and tells the log once a minute: whoever can connect could fill it otherwise. */
+function dropReporter({ metrics, logger, clock }: ApiListenerDeps): AcceptOptions['onDropped'] {
+  let silentUntil = 0;
+  return (fault, peer) => {
+    metrics.refusal(`proxy_header_${fault}`);
+    if (clock.now() < silentUntil) return;
+    silentUntil = clock.now() + REPORT_EVERY_MS;
+    logger.warn(
+      { fault, peer },
+      'a connection without a good PROXY header was dropped; compare the load balancer with listen.trustedProxies and its protocol version',
+    );
   };
 }
 
-function serverOptions({ tls, limits }: ApiListenerDeps): ServerOptions {
+function serverOptions(
+  { tls, limits }: ApiListenerDeps,
+  { headMs, idleMs }: { readonly headMs: number; readonly idleMs: number },
+): ServerOptions {
   return {
-    ...tls,
-    minVersion: 'TLSv1.3',
-    // A resumed session shows the certificate of the first one without a new proof of its key, so there is none: Node keeps no sessions
-    // on the server, and without tickets there is nothing to resume from.
-    secureOptions: constants.SSL_OP_NO_TICKET,
-    ALPNProtocols: ['http/1.1'],
+    ...secureContext(tls),
+    ALPNProtocols: ['h2', 'http/1.1'],
     // Any certificate is let in and none is judged by an authority: the token says which one it must be (RFC 8705).
     requestCert: true,
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_MS,
     maxHeaderSize: limits.headerBytes,
-    headersTimeout: HEADERS_MS,
+    headersTimeout: headMs,
     // The whole of a request may take as long as it likes: an upload, or the stdin of an attach.
     requestTimeout: 0,
-    keepAliveTimeout: IDLE_MS,
-    connectionsCheckingInterval: SWEEP_MS,
+    keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: Math.min(SWEEP_MS, headMs),
     // A missing Host is answered by the same code as a wrong one.
     requireHostHeader: false,
     insecureHTTPParser: false,
   };
 }
 
-interface Routes {
-  readonly deps: ApiListenerDeps;
+/** The whole of it each time: what a renewed context does not name goes back to Node's default. */
+const secureContext = ({ cert, key }: ServerCertificate): SecureContextOptions => ({
+  cert,
+  key,
+  minVersion: 'TLSv1.3',
+  // A resumed session shows the certificate of the first one without a new proof of its key, so there is none: Node keeps no sessions
+  // on the server, and without tickets there is nothing to resume from.
+  secureOptions: constants.SSL_OP_NO_TICKET,
+});
+
+function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'guard'>): OnStream {
+  const { headerBytes } = deps.limits;
+  const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
+  return ({ stream, raw, connection, socket, retire }) => {
+    const client = http2Client(stream, raw, retire);
+    const fault = http2Fault(client.request, raw, headerBytes);
+    if (fault === undefined && isMachinePath(client.request.target)) {
+      toMachine({ stream, client, socket, address: connection.address });
+      if (plane.leaving) retire();
+    } else guard(plane.request(client, connection, fault), () => client.answer.reset());
+  };
+}
+
+interface Parts {
+  readonly server: Server;
   readonly plane: DataPlane;
-  readonly connections: ConnectionTable;
+  readonly sessions: Http2Sessions;
 }
 
-function route(server: Server, { deps, plane, connections }: Routes): void {
-  // A fault of ours must neither end the process nor leave somebody waiting.
-  const guard = (work: Promise<void>, connection: ClientConnection): void => {
-    work.catch((error: unknown) => {
-      deps.logger.error({ err: error }, 'a request failed in the gate itself; its connection is closed');
-      connection.reset();
-    });
+function lifeOf({ server, plane, sessions }: Parts): ApiListener {
+  const close = async (): Promise<void> => {
+    plane.cutAll();
+    const closed = stopAccepting(server);
+    server.closeAllConnections();
+    sessions.endAll();
+    await Promise.race([closed, timer(LAST_WORD_MS).done]);
+    sessions.resetAll();
+    await closed;
+    await plane.close();
   };
-  const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
-    const connection = connections.of(req.socket);
-    if (connection === undefined) req.socket.destroy();
-    else if (isMachinePath(req.url)) deps.machineHandler(req, res);
-    else guard(plane.request(req, res, connection), connection);
+  return {
+    server,
+    listen: (address) => listen(server, address),
+    useCertificate: (certificate) => {
+      const context = secureContext(certificate);
+      // Tried out first, so that a broken pair leaves nothing of itself behind.
+      createSecureContext(context);
+      server.setSecureContext(context);
+    },
+    drain: async (times) => {
+      await drain({ server, plane, sessions }, times);
+      await close();
+    },
+    close,
   };
-  server.on('request', onRequest);
-  // Handled like any other: `100 Continue` is sent when the request has been let in, not before.
-  server.on('checkContinue', onRequest);
-  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
-    const connection = connections.of(req.socket);
-    if (connection === undefined) req.socket.destroy();
-    else plane.refuseExpectation(req, res, connection);
-  });
-  server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const connection = connections.of(socket);
-    if (connection === undefined) socket.destroy();
-    else guard(plane.upgrade(req, socket, head, connection), connection);
-  });
-  server.on('connect', (req: IncomingMessage, socket: Duplex) => {
-    const connection = connections.of(socket);
-    if (connection === undefined) socket.destroy();
-    else plane.refuseConnect(req, socket, connection);
-  });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    answerParseError(error, socket, { deps, connections });
-  });
 }
 
-function answerParseError(
-  error: NodeJS.ErrnoException,
-  socket: Duplex,
-  { deps, connections }: Pick<Routes, 'deps' | 'connections'>,
-): void {
-  const refusal = parseRefusal(error.code);
-  const connection = connections.of(socket);
-  if (refusal === undefined || connection === undefined || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  deps.metrics.refusal(refusal.auditReason);
-  // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
-  if (connection.openExchanges > 0) connection.reset();
-  else endWithStatus(socket, refusal);
-}
-
-function parseRefusal(code: string | undefined): Refusal | undefined {
-  if (code === 'ECONNRESET' || code === 'EPIPE') return undefined;
-  if (code === 'HPE_HEADER_OVERFLOW') return malformed('the headers are too large', 'headers_too_large', 431);
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return malformed('the request did not come in time', 'request_too_slow', 408);
-  return malformed('the request is not HTTP as this gate reads it', 'malformed_request');
+async function drain({ server, plane, sessions }: Parts, { delay, grace }: Config['shutdown']): Promise<void> {
+  const over = timer(grace * 1000);
+  const wait = (...ends: readonly Promise<void>[]): Promise<void> => Promise.race([...ends, over.done]);
+  await wait(timer(delay * 500).done);
+  plane.leave();
+  await wait(timer(delay * 500).done);
+  plane.drain();
+  const closed = stopAccepting(server);
+  sessions.retireAll();
+  // A connection whose answer had begun before all this may be kept alive by it.
+  const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
+  do {
+    await wait(plane.empty());
+    // The last answers are on their way out still, and a request that crossed the notice may come in.
+    await wait(closed, timer(LINGER_MS).done);
+  } while (!plane.isEmpty && !over.isUp);
+  clearInterval(sweep);
+  over.stop();
 }
 
 function listen(server: Server, { host, port }: Address): Promise<{ readonly port: number }> {
@@ -167,15 +207,38 @@ function listen(server: Server, { host, port }: Address): Promise<{ readonly por
   });
 }
 
+const closings = new WeakMap<Server, Promise<void>>();
+
+/** Resolves when the last connection has closed. */
 function stopAccepting(server: Server): Promise<void> {
+  const known = closings.get(server);
+  if (known !== undefined) return known;
   if (!server.listening) return Promise.resolve();
-  return new Promise((resolve) => {
+  const closing = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
+  closings.set(server, closing);
+  return closing;
 }
 
-function timer(ms: number): { readonly done: Promise<void>; stop(): void } {
+interface Timer {
+  readonly done: Promise<void>;
+  readonly isUp: boolean;
+  stop(): void;
+}
+
+function timer(ms: number): Timer {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const handle = setTimeout(resolve, ms);
-  return { done: promise, stop: () => clearTimeout(handle) };
+  let isUp = false;
+  const handle = setTimeout(() => {
+    isUp = true;
+    resolve();
+  }, ms);
+  return {
+    done: promise,
+    get isUp() {
+      return isUp;
+    },
+    stop: () => clearTimeout(handle),
+  };
 }

@@ -16,7 +16,7 @@ export function rawHead(code: number, headers: readonly string[]): Buffer {
 
 /** Writes a Status and ends the connection. */
 export function endWithStatus(socket: Duplex, refusal: Refusal, auditId?: string): void {
-  const body = Buffer.from(`${JSON.stringify(statusBody(refusal))}\n`);
+  const body = Buffer.from(`${JSON.stringify(statusBody(refusal, auditId))}\n`);
   const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];
   if (auditId !== undefined) headers.push('Audit-Id', auditId);
   headers.push(...refusalHeaders({ ...refusal, retry: false }), 'Connection', 'close');

@@ -2,6 +2,7 @@
 import { auditedByPolicy, requestEvent } from '../core/audit-event.ts';
 import { auditUri } from '../core/audit-uri.ts';
 import type { Caller } from '../core/credential.ts';
+import type { Identity } from '../core/identity.ts';
 import { requestInfo } from '../core/request-info.ts';
 import type { RequestInfo } from '../core/request-info.ts';
 import type { CutReason } from '../revocation/revocation.ts';
@@ -21,6 +22,10 @@ export interface RecordFacts {
 
 export class RequestRecord {
   caller: Caller | undefined;
+  /** A service account that passes with its own token, where there is no caller of ours. */
+  serviceAccount: Identity | undefined;
+  /** Whom the caller acts as or wants to act as. */
+  impersonated: Identity | undefined;
   cluster: string | undefined;
   cutReason: CutReason | undefined;
   /** Bytes of bodies or of a tunnel, from the client and to the client. */
@@ -85,6 +90,7 @@ export class RequestRecord {
     const { auditId, target, address, userAgent } = this.#facts;
     const at = this.#deps.clock.now();
     const ended = stage === 'ResponseComplete' && this.#info.longRunning;
+    const identity = this.caller?.identity ?? this.serviceAccount;
     this.#deps.audit.record(
       requestEvent({
         auditId,
@@ -94,7 +100,8 @@ export class RequestRecord {
         sourceIps: [address],
         receivedAt: this.#receivedAt,
         at,
-        ...(this.caller === undefined ? {} : { identity: this.caller.identity }),
+        ...(identity === undefined ? {} : { identity }),
+        ...(this.impersonated === undefined ? {} : { impersonated: this.impersonated }),
         ...(userAgent === undefined ? {} : { userAgent }),
         ...(this.#status === undefined ? {} : { status: this.#status }),
         details: {
@@ -102,6 +109,7 @@ export class RequestRecord {
           session: this.caller?.credential.session,
           account: this.caller?.credential.account,
           provider: this.caller?.credential.provider,
+          passthrough: this.serviceAccount === undefined ? undefined : 'true',
           reason: this.#reason,
           'bytes-in': ended ? String(this.bytesIn) : undefined,
           'bytes-out': ended ? String(this.bytesOut) : undefined,

@@ -8,8 +8,11 @@ import type { BearerRefusal } from '../core/bearer-token.ts';
 import type { ClusterRefusal } from '../core/cluster-selection.ts';
 import type { CredentialRefusal } from '../core/credential.ts';
 import type { AppError, ErrorCode } from '../core/errors.ts';
+import { impersonateDenial } from '../core/impersonation.ts';
+import type { ImpersonateAttributes, ImpersonationRefusal } from '../core/impersonation.ts';
 import type { PathRefusal } from '../core/request-path.ts';
 import type { CutReason } from '../revocation/revocation.ts';
+import type { PassthroughRefusal } from './passthrough/passthrough.ts';
 
 /** `reason` of a Kubernetes Status (metav1.StatusReason). */
 export type StatusReason =
@@ -21,6 +24,7 @@ export type StatusReason =
   | 'InternalError'
   | 'ServiceUnavailable'
   | 'Timeout'
+  | 'TooManyRequests'
   | 'RequestEntityTooLarge';
 
 export interface Refusal {
@@ -44,9 +48,21 @@ const refuse = (code: number, reason: StatusReason, message: string, auditReason
   retry,
 });
 
-/** The JSON body. @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
-export function statusBody(refusal: Pick<Refusal, 'code' | 'reason' | 'message'>): Record<string, unknown> {
-  const { code, reason, message } = refusal;
+/** Where somebody may have to ask another person what happened. Below these it is the request itself that is wrong. */
+const QUOTABLE: ReadonlySet<number> = new Set([401, 403, 429, 500, 502, 503, 504]);
+
+/**
+ * The JSON body.
+ * @param auditId by which the record is searched; in the message too, because kubectl shows that and no header
+ * @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
+ */
+export function statusBody(
+  refusal: Pick<Refusal, 'code' | 'reason' | 'message'>,
+  auditId?: string,
+): Record<string, unknown> {
+  const { code, reason } = refusal;
+  const quoted = auditId !== undefined && QUOTABLE.has(code);
+  const message = quoted ? `${refusal.message} (audit id ${auditId})` : refusal.message;
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code };
 }
 
@@ -55,6 +71,8 @@ export function refusalHeaders(refusal: Refusal): string[] {
   const headers = ['Cache-Control', 'no-cache, private', 'X-Content-Type-Options', 'nosniff'];
   if (refusal.code === 401) headers.push('WWW-Authenticate', 'Bearer');
   if (refusal.retry) headers.push('Retry-After', '1', 'Connection', 'close');
+  // Nothing was dialled, and another connection would not help: the count is of the person, or of the cluster.
+  else if (refusal.code === 429) headers.push('Retry-After', '1');
   return headers;
 }
 
@@ -64,6 +82,9 @@ export interface Words {
 }
 
 const login = (words: Words): string => `run \`portcullis login --server ${words.publicUrl}\``;
+
+const noValidCredential = (auditReason: string, words: Words): Refusal =>
+  refuse(401, 'Unauthorized', `no valid credential for this cluster: ${login(words)}`, auditReason);
 
 /** For a credential that is not good, or a gate that is shut for it. */
 export function credentialRefusal(reason: CredentialRefusal | BearerRefusal | CutReason, words: Words): Refusal {
@@ -94,7 +115,7 @@ export function credentialRefusal(reason: CredentialRefusal | BearerRefusal | Cu
     case 'token_in_two_places':
     case 'subprotocol_repeated':
     case 'subprotocol_alone':
-      return unauthorized(`no valid credential for this cluster: ${login(words)}`);
+      return noValidCredential(reason, words);
   }
 }
 
@@ -133,10 +154,85 @@ export function malformed(message: string, auditReason: string, code = 400): Ref
   return refuse(code, 'BadRequest', message, auditReason);
 }
 
-/** @param username of the person who asked */
-export function impersonationRefusal(username: string): Refusal {
-  const message = `User "${username}" cannot impersonate anybody through this gate: leave out --as, --as-group and --as-uid`;
-  return refuse(403, 'Forbidden', message, 'impersonation_refused');
+/** For `Impersonate-*` headers that cannot be read as one identity. */
+export function impersonationRefusal(reason: ImpersonationRefusal): Refusal {
+  const bad = (message: string): Refusal => refuse(400, 'BadRequest', message, reason);
+  switch (reason) {
+    case 'impersonation_header_unknown':
+      return bad('one of the Impersonate- headers is not known; this gate knows -User, -Group, -Uid and -Extra-KEY');
+    case 'impersonation_without_user':
+      return bad('groups, uid or extra were requested without impersonating a user: add --as');
+    case 'impersonation_repeated':
+      return bad('Impersonate-User and Impersonate-Uid may be given once');
+    case 'impersonation_malformed':
+      return bad(
+        'a name to impersonate is empty, too long, not UTF-8, or has characters that no name may have: correct --as, --as-group, --as-uid or --as-user-extra',
+      );
+    case 'impersonation_reserved_extra': {
+      const message = 'extra keys under portcullis.dev/ are set by this gate and by nobody else: leave them out';
+      return refuse(403, 'Forbidden', message, reason);
+    }
+  }
+}
+
+/** As the API server words it. @param username of the person who asked */
+export function delegationDenied(username: string, attributes: ImpersonateAttributes): Refusal {
+  return refuse(403, 'Forbidden', impersonateDenial(username, attributes), 'impersonation_denied');
+}
+
+export function delegationOverLimit({
+  kind,
+  name,
+}: {
+  readonly kind: 'group' | 'extra';
+  readonly name: string;
+}): Refusal {
+  const what = kind === 'group' ? 'the group' : 'the extra key';
+  const message = `${what} ${JSON.stringify(name)} cannot be impersonated through this gate: leave it out, or ask your platform team to add it to clusters[].impersonate`;
+  return refuse(403, 'Forbidden', message, 'impersonation_not_configured');
+}
+
+export function delegationTooLarge(count: number, most: number): Refusal {
+  const message = `acting as somebody else with ${count} attributes (user, uid, groups and extra values) needs as many reviews; at most ${most} are made: leave out some of --as-group and --as-user-extra`;
+  return refuse(403, 'Forbidden', message, 'impersonation_too_large');
+}
+
+const tooMany = (message: string, auditReason: string): Refusal => refuse(429, 'TooManyRequests', message, auditReason);
+
+export const tooManyReviews = (): Refusal =>
+  tooMany('too many requests of yours with --as are being checked at once; try again', 'reviews_in_flight');
+
+/** @param most of `limits.inFlightPerPerson` */
+export const tooManyOfPerson = (most: number): Refusal =>
+  tooMany(
+    `you have ${most} requests and watches open at once, which is the most that one person may have; close some and try again`,
+    'person_in_flight',
+  );
+
+export const tooManyAtCluster = (most: number): Refusal =>
+  tooMany(
+    `${most} requests and watches are open at this cluster through this gate, which is the most there may be; try again`,
+    'cluster_in_flight',
+  );
+
+/** For a service account's own token. To whoever has no good one the answer is that of every bad token. */
+export function passthroughRefusal(reason: PassthroughRefusal | 'passthrough_impersonation', words: Words): Refusal {
+  switch (reason) {
+    case 'passthrough_busy':
+      return tooMany('too many tokens are being checked at this cluster; try again', reason);
+    case 'passthrough_impersonation':
+      return refuse(
+        403,
+        'Forbidden',
+        'a service account that passes with its own token cannot impersonate anybody: leave out --as, --as-group and --as-uid',
+        reason,
+      );
+    case 'passthrough_own_account':
+    case 'passthrough_not_accepted':
+    case 'passthrough_not_service_account':
+    case 'passthrough_bound_token':
+      return noValidCredential(reason, words);
+  }
 }
 
 export function redirectRefusal(): Refusal {

@@ -53,7 +53,15 @@ export interface ClusterPools {
 
 export function createPools(cluster: UpstreamCluster, timing: ProxyTiming): ClusterPools {
   const { origin, host, port } = parseServer(cluster.server);
-  const address = { host, port, ca: cluster.ca, connectMs: timing.connectMs };
+  const address: UpstreamAddress = {
+    host,
+    port,
+    // Asked for each connection, because the file may have been replaced.
+    get ca() {
+      return cluster.ca;
+    },
+    connectMs: timing.connectMs,
+  };
   const factory = (base: URL, options: object): Client => {
     const link: { raw: Socket | undefined } = { raw: undefined };
     const connect: Client.Options['connect'] = (_options, callback) => {

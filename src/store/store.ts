@@ -24,8 +24,9 @@ export interface Store {
 // --- Artefacts -----------------------------------------------------------------------------------------------------
 
 /**
- * Kinds of short-lived artefacts. All but the last two are oidc-provider's own model names; `SignIn` is what must survive a person's
- * trip to the identity provider (state, nonce, PKCE verifier), `BrowserCookie` leads from a cookie to its session.
+ * Kinds of short-lived artefacts. All but the last four are oidc-provider's own model names; `SignIn` is what must survive a person's
+ * trip to the identity provider (state, nonce, PKCE verifier), `BrowserCookie` leads from a cookie to its session; `ConsoleCode` takes
+ * a signed-in browser to a console's host once, and `ConsoleCookie` leads from the cookie there to the session.
  */
 export type ArtefactKind =
   | 'AccessToken'
@@ -43,7 +44,9 @@ export type ArtefactKind =
   | 'Session'
   | 'Client'
   | 'SignIn'
-  | 'BrowserCookie';
+  | 'BrowserCookie'
+  | 'ConsoleCode'
+  | 'ConsoleCookie';
 
 export type ArtefactPayload = Record<string, unknown>;
 

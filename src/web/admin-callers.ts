@@ -2,7 +2,7 @@
  * The two ways to prove who calls the admin API.
  */
 import { createHash } from 'node:crypto';
-import { TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import type { Request } from 'express';
 import { ADMIN_AUDIENCE } from '../core/core.ts';
 import type { Caller } from '../core/credential.ts';
@@ -52,8 +52,9 @@ function bearerToken(req: Request): string {
 
 /** `x5t#S256` of the connection's client certificate (RFC 8705 §3.1); undefined without one. */
 function thumbprintOf(req: Pick<Request, 'socket'>): string | undefined {
-  if (!(req.socket instanceof TLSSocket)) return undefined;
-  const certificate = req.socket.getPeerX509Certificate();
+  // Over HTTP/2 it is no TLS socket, but shows the certificate of one.
+  const socket = req.socket as Partial<Pick<TLSSocket, 'getPeerX509Certificate'>>;
+  const certificate = socket.getPeerX509Certificate?.();
   return certificate === undefined ? undefined : createHash('sha256').update(certificate.raw).digest('base64url');
 }
 

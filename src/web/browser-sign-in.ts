@@ -12,13 +12,18 @@ import { browserCookie, newCookieValue, type BrowserCookie } from './cookies.ts'
 import type { WebDeps } from './deps.ts';
 import { sendTooMany } from './error-page.ts';
 import { html } from './html.ts';
-import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from './journey.ts';
+import {
+  beginJourney,
+  findJourney,
+  JOURNEY_SECONDS,
+  landingOf,
+  landingPath,
+  takeJourney,
+  type Way,
+} from './journey.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from './sign-in.ts';
 import { visitOf } from './visit.ts';
-
-/** Only these; a return address as a URL would be an open redirect. */
-const landing = (to: unknown): 'me' | 'admin' => (to === 'admin' ? 'admin' : 'me');
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
 
@@ -30,7 +35,7 @@ function welcome(deps: WebDeps): RequestHandler {
       heading: 'Portcullis',
       lead: html`The gate in front of your Kubernetes clusters. Sign in to see your sessions and to get a kubeconfig.`,
       providers: [...deps.providers.keys()],
-      start: `/login/start?to=${landing(req.query['to'])}&`,
+      start: `/login/start?to=${landingOf(req.query['to'])}&`,
       notice: signedOut ? 'You are signed out here.' : undefined,
     });
     sendPage(res, 200, { title: 'Sign in', narrow: true, body });
@@ -58,7 +63,7 @@ function start(deps: WebDeps, cookie: BrowserCookie, limit: RateLimit): RequestH
     await signInStep(deps, visit, { path, provider }, async () => {
       // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
       const value = cookie.read(req) ?? newCookieValue();
-      const way: Way = { for: 'browser', browser: hashOf(value), to: landing(req.query['to']) };
+      const way: Way = { for: 'browser', browser: hashOf(value), to: landingOf(req.query['to']) };
       const url = await beginJourney(deps, visit, { provider, way });
       cookie.set(res, value, JOURNEY_SECONDS);
       seeOther(res, url.href);
@@ -80,7 +85,7 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
       const session = await openSession(deps, visit, { journey, query: queryOf(req.originalUrl), client });
       await orEnd(deps, session, () => browsers.begin(res, session));
       recordSignIn(deps, visit, session, client);
-      seeOther(res, journey.way.for === 'browser' && journey.way.to === 'admin' ? '/admin' : '/me');
+      seeOther(res, landingPath(journey.way.for === 'browser' ? journey.way.to : 'me'));
     });
   };
 }

@@ -10,6 +10,7 @@ import type { Result } from '../core/result.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { Gate } from '../revocation/revocation.ts';
 import type { Store } from '../store/store.ts';
+import type { ConsoleParts } from './consoles/deps.ts';
 
 /** The parts of the configuration that pages and the admin API need. */
 export type WebConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits'>;
@@ -77,6 +78,8 @@ export interface WebDeps {
   readonly oauthHandler: (req: IncomingMessage, res: ServerResponse) => void;
   /** PEM of the CA that a kubeconfig should trust for the api listener; undefined: the system's. */
   readonly apiCa?: () => string | undefined;
+  /** In-cluster web consoles, each on a host name of its own; absent: none. */
+  readonly consoles?: ConsoleParts;
 }
 
 /** Epoch seconds, the unit of everything that is stored. */

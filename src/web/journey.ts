@@ -16,6 +16,18 @@ export const JOURNEY_SECONDS = 600;
 
 const challengeSchema = z.object({ state: z.string(), nonce: z.string(), codeVerifier: z.string() });
 
+/** Where a browser goes after its sign-in. Only these: a return address as a URL would be an open redirect. */
+const landingSchema = z.union([
+  z.enum(['me', 'admin']),
+  z.templateLiteral(['console:', z.string().regex(/^[a-z0-9-]{1,63}$/)]),
+]);
+export type Landing = z.infer<typeof landingSchema>;
+
+/** The own page where it is none of them. */
+export const landingOf = (to: unknown): Landing => landingSchema.safeParse(to).data ?? 'me';
+
+export const landingPath = (to: Landing): string => `/${to.replace('console:', 'consoles/')}`;
+
 /** Who waits at the end: the pending authorization of an OAuth client, or this browser itself. */
 const waySchema = z.discriminatedUnion('for', [
   z.object({ for: z.literal('client'), uid: z.string() }),
@@ -23,7 +35,7 @@ const waySchema = z.discriminatedUnion('for', [
     for: z.literal('browser'),
     /** Hash of the value in the cookie of the browser that began. */
     browser: z.string(),
-    to: z.enum(['me', 'admin']),
+    to: landingSchema,
   }),
 ]);
 

@@ -36,13 +36,16 @@ export function plainText(value: string | undefined, length: number): string {
   return (value ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, length);
 }
 
+/** The visit of a request that has no response object, such as an upgrade. */
+export const plainVisit = (req: IncomingMessage): Visit => ({
+  requestId: randomUUID(),
+  address: plainAddress(req.socket.remoteAddress ?? ''),
+  userAgent: plainText(req.headers['user-agent'], USER_AGENT_LENGTH),
+});
+
 /** Begins the visit of a request and puts its id on the response. */
 export function beginVisit(req: IncomingMessage, res: ServerResponse): Visit {
-  const visit: Visit = {
-    requestId: randomUUID(),
-    address: plainAddress(req.socket.remoteAddress ?? ''),
-    userAgent: plainText(req.headers['user-agent'], USER_AGENT_LENGTH),
-  };
+  const visit = plainVisit(req);
   visits.set(req, visit);
   res.setHeader('X-Request-Id', visit.requestId);
   return visit;

@@ -5,7 +5,7 @@
  * browsers and programs. Must not know: how tokens are minted (room `oauth`), Kubernetes requests, or Redis.
  */
 import { fileURLToPath } from 'node:url';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { AppError } from '../core/errors.ts';
 import { adminApi } from './admin-api.ts';
@@ -15,6 +15,7 @@ import { createBrowserSessions } from './browser-session.ts';
 import { browserSignIn } from './browser-sign-in.ts';
 import { callback } from './callback.ts';
 import { clientSignIn } from './client-sign-in.ts';
+import { createConsoles, mainHostOnly, type Consoles } from './consoles/consoles.ts';
 import type { WebDeps } from './deps.ts';
 import { sendErrorPage } from './error-page.ts';
 import { faultOf } from './error-status.ts';
@@ -30,8 +31,10 @@ export { errorDocument } from './error-page.ts';
 export type { WebDeps } from './deps.ts';
 
 export interface Web {
-  /** The web listener's handler. */
+  /** The main host's pages. */
   readonly app: Express;
+  /** Serves a web listener: the pages under our own host name, and each console under its own. */
+  readonly serve: (server: Server) => void;
   /** `/-/admin/api/v1/…` on the api listener, where the client certificate is seen. */
   readonly adminApi: (req: IncomingMessage, res: ServerResponse) => void;
 }
@@ -84,7 +87,7 @@ function errorProblems(deps: WebDeps): ErrorRequestHandler {
   };
 }
 
-function webApp(deps: WebDeps): Express {
+function webApp(deps: WebDeps, consoles: Consoles | undefined): Express {
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
   const guards = createGuards(browsers, publicUrl);
@@ -104,6 +107,7 @@ function webApp(deps: WebDeps): Express {
   app.use(clientSignIn(deps, limit));
   app.use(ownPage(deps, browsers, guards));
   app.use(adminPage(deps, guards));
+  if (consoles !== undefined) app.use(consoles.entrance(browsers));
   app.use(nothingHere);
   app.use(errorPages(deps));
   return app;
@@ -125,8 +129,15 @@ function machineApp(deps: WebDeps): Express {
  */
 export function createWeb(deps: WebDeps): Web {
   const machine = machineApp(deps);
+  const { publicUrl } = deps.config;
+  const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });
+  const app = webApp(deps, consoles);
   return {
-    app: webApp(deps),
+    app,
+    serve: (server) => {
+      if (consoles === undefined) server.on('request', mainHostOnly(publicUrl, app));
+      else consoles.serve(server, app);
+    },
     adminApi: (req, res) => {
       machine(req, res);
     },

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
+import { auditedBy } from '../support/audit-log.ts';
 import { startTestGate } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';
 
@@ -29,12 +29,6 @@ describe('kubectl through the gate', () => {
     bob.close();
     await gate.stop();
   });
-
-  async function audited(): Promise<readonly AuditEvent[]> {
-    await gate.server.audit.flush();
-    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
-    return lines.map((line) => JSON.parse(line) as AuditEvent);
-  }
 
   it('signs in by itself at the first command, and gets', async () => {
     const got = await alice.kubectl('get', 'pods');
@@ -80,7 +74,7 @@ describe('kubectl through the gate', () => {
 
   it('watches: a change made elsewhere arrives', async () => {
     const watch = alice.open('kubectl', ['get', 'configmaps', '--watch', '--output', 'name']);
-    await expect.poll(async () => (await audited()).some(isOpen('watch', 'configmaps'))).toBe(true);
+    await expect.poll(async () => (await auditedBy(gate)).some(isOpen('watch', 'configmaps'))).toBe(true);
     await alice.kubectl('create', 'configmap', 'seen', '--from-literal', 'a=b');
     await expect(watch.until(/configmap\/seen/)).resolves.toBeUndefined();
     watch.child.kill();
@@ -116,12 +110,12 @@ describe('kubectl through the gate', () => {
     const refused = await alice.kubectl('get', 'pods', '--as', 'demo:root');
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/impersonat/i);
-    const events = (await audited()).filter(({ responseStatus }) => responseStatus?.code === 403);
+    const events = (await auditedBy(gate)).filter(({ responseStatus }) => responseStatus?.code === 403);
     expect(events.at(-1)?.annotations['portcullis.dev/reason']).toMatch(/impersonat/);
   });
 
   it('has each of these on the record, with the person and without a secret', async () => {
-    const events = (await audited()).filter(({ user }) => user.username === 'demo:alice');
+    const events = (await auditedBy(gate)).filter(({ user }) => user.username === 'demo:alice');
     const seen = new Set(
       events.map(({ verb, objectRef }) => `${verb} ${objectRef?.resource ?? ''}/${objectRef?.subresource ?? ''}`),
     );

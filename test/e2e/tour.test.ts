@@ -65,7 +65,7 @@ describe('the tour', () => {
       name: 'the impersonation header is taken out',
       file: 'src/core/upstream-headers.ts',
       edit: (source: string) =>
-        source.replace(/const headers = \['Impersonate-User', [^\]]*\];/, 'const headers: string[] = [];'),
+        source.replaceAll(/const headers = \['Impersonate-User', [^\]]*\];/g, 'const headers: string[] = [];'),
       fails: /she sees the pods of her namespace/,
     },
   ])('exits 1 when $name, and names the claim that did not hold', async ({ name, file, edit, fails }) => {

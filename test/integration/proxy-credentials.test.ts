@@ -140,7 +140,8 @@ describe('a credential that is not good', () => {
     expect(plane.upstream.requests).toHaveLength(0);
     // Which check failed is nobody's business but the record's; only who held a session of ours hears what became of it.
     const held = reason.startsWith('session_') || reason === 'epoch_changed';
-    expect(answered.json().message).toBe(held ? `your session has ended: ${LOGIN}` : GENERIC);
+    const id = `(audit id ${String(answered.headers['audit-id'])})`;
+    expect(answered.json().message).toBe(`${held ? `your session has ended: ${LOGIN}` : GENERIC} ${id}`);
   });
 
   it('is checked against the certificate on every request, remembered or not', async () => {
@@ -167,7 +168,7 @@ describe('a credential that is not good', () => {
     const answered = await call(plane, eve, PODS);
     expect(answered.json()).toMatchObject({
       code: 401,
-      message: `your session was ended by an administrator or by signing out: ${LOGIN}`,
+      message: `your session was ended by an administrator or by signing out: ${LOGIN} (audit id ${String(answered.headers['audit-id'])})`,
     });
     await until(
       () => plane.audited.some(({ annotations }) => annotations['portcullis.dev/reason'] === 'session_revoked'),

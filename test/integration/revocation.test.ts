@@ -318,7 +318,7 @@ describe('a replica whose store is away', () => {
 });
 
 describe('a shutdown', () => {
-  it('refuses what is new, ends a watch between two events, and cuts what is left at the end of its grace', async () => {
+  it('refuses what would last, ends a watch between two events, and cuts what is left at the end of its grace', async () => {
     const plane = await startPlane();
     const alice = await signIn(plane);
     plane.upstream.answer = quietWatch;
@@ -330,7 +330,7 @@ describe('a shutdown', () => {
     await until(() => [watching, following].every((one) => one.received().includes('ADDED')), 'both streams');
     const drained = plane.listener.drain({ delay: 0, grace: 0.3 });
     await until(() => watching.received().endsWith('0\r\n\r\n'), 'an orderly end of the watch');
-    kept.socket.write(head(`GET ${PODS} HTTP/1.1`, alice));
+    kept.socket.write(head(`GET ${PODS}?watch=1 HTTP/1.1`, alice));
     await kept.ended;
     expect(kept.received()).toMatch(/^HTTP\/1\.1 503 |^$/);
     expect(await following.ended).toBe('ECONNRESET');

@@ -202,7 +202,8 @@ describe('signing in at a browser', () => {
   });
 
   test('stops an address that starts too many, and lets it go on later', async () => {
-    const house = await openHouse({ config: { limits: { headerBytes: 1, connections: 1, signInsPerMinute: 2 } } });
+    const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 2 };
+    const house = await openHouse({ config: { limits } });
     const browser = browserAt(house);
     await beginAt(browser);
     await beginAt(browser);

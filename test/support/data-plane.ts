@@ -62,6 +62,11 @@ export interface PlaneOptions {
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
   readonly cluster?: Partial<ApiListenerDeps['clusters'][number]>;
+  /** Clusters beside `prod`. */
+  readonly otherClusters?: ApiListenerDeps['clusters'];
+  readonly limits?: Partial<ApiListenerDeps['limits']>;
+  readonly proxiesFrom?: readonly string[];
+  readonly machineHandler?: ApiListenerDeps['machineHandler'];
 }
 
 export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane> {
@@ -94,7 +99,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   });
   const listener = createApiListener({
     publicUrl: PUBLIC_URL,
-    limits: { headerBytes: 16_384, connections: 1000 },
+    limits: { headerBytes: 16_384, connections: 1000, ...options.limits },
     tls: certificate,
     clusters: [
       {
@@ -106,6 +111,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
         impersonate: { groups: '*', extra: [] },
         ...options.cluster,
       },
+      ...(options.otherClusters ?? []),
     ],
     authenticate,
     gate,
@@ -125,9 +131,10 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       },
     },
     logger: { info: () => undefined, warn: () => undefined, error: () => undefined },
-    machineHandler: (_req, res) => void res.writeHead(204).end(),
+    machineHandler: options.machineHandler ?? ((_req, res) => void res.writeHead(204).end()),
     clock,
     ...(options.timing === undefined ? {} : { timing: options.timing }),
+    ...(options.proxiesFrom === undefined ? {} : { proxiesFrom: options.proxiesFrom }),
   });
   const { port } = await listener.listen({ host: '127.0.0.1', port: 0 });
   await gate.start();
@@ -167,11 +174,13 @@ export interface SignInOptions {
   readonly identity?: Identity;
   /** Seconds from now. */
   readonly sessionLife?: number;
+  /** Whose laptop it is, where it is not one of its own. */
+  readonly at?: Person;
 }
 
 /** Opens a session and mints its first token, as sign-in and the token endpoint do. */
 export async function signIn(plane: TestPlane, options: SignInOptions = {}): Promise<Person> {
-  const certificate = await makeCertificate('laptop.test');
+  const certificate = options.at?.certificate ?? (await makeCertificate('laptop.test'));
   const thumbprint = thumbprintOf(certificate.cert);
   const subject = options.subject ?? 'alice';
   const now = Math.floor(Date.now() / 1000);

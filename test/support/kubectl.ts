@@ -27,17 +27,21 @@ export interface Open {
 export class Laptop {
   readonly environment: NodeJS.ProcessEnv;
   readonly #command: string;
+  readonly #kubectl: string;
   readonly #open: ChildProcess[] = [];
 
   /**
    * @param person whose laptop it is
    * @param extra environment beside the usual, such as another `BROWSER`
+   * @param kubectl which one; that of the system otherwise
    */
-  constructor(gate: RunningDemo, person: string, extra: NodeJS.ProcessEnv = {}) {
+  constructor(gate: RunningDemo, person: string, extra: NodeJS.ProcessEnv = {}, kubectl = 'kubectl') {
     this.#command = gate.files.command;
+    this.#kubectl = kubectl;
     this.environment = {
       ...process.env,
       KUBECONFIG: gate.files.kubeconfig,
+      KUBECACHEDIR: join(gate.files.directory, 'discovery'),
       PORTCULLIS_CACHE_DIR: join(gate.files.directory, `cache-of-${person}`),
       PORTCULLIS_DEMO_PERSON: person,
       BROWSER: HEADLESS_BROWSER,
@@ -46,22 +50,40 @@ export class Laptop {
   }
 
   kubectl(...args: string[]): Promise<Finished> {
-    return this.open('kubectl', args).finished;
+    return this.openKubectl(...args).finished;
   }
 
   /** With text on standard input. */
   kubectlWith(input: string, ...args: string[]): Promise<Finished> {
-    return this.open('kubectl', args, input).finished;
+    return this.open(this.#kubectl, args, input).finished;
+  }
+
+  /** One that goes on until it is killed. */
+  openKubectl(...args: string[]): Open {
+    return this.open(this.#kubectl, args);
+  }
+
+  /** kubectl at a terminal of its own, with a person before it: what is written to `child.stdin` is typed. */
+  kubectlAtTerminal(...args: string[]): Open {
+    const command = [this.#kubectl, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+    return this.#start('script', ['--quiet', '--return', '--command', command, '/dev/null']);
   }
 
   portcullis(...args: string[]): Promise<Finished> {
     return this.open(this.#command, args).finished;
   }
 
+  /** A program with this person's environment; its standard input ends after `input`. */
   open(program: string, args: readonly string[], input = ''): Open {
+    const open = this.#start(program, args);
+    open.child.stdin?.end(input);
+    return open;
+  }
+
+  #start(program: string, args: readonly string[]): Open {
     const child = spawn(program, args, { env: this.environment, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#open.push(child);
-    child.stdin.on('error', () => {}).end(input);
+    child.stdin.on('error', () => {});
     let stdout = '';
     let stderr = '';
     const changed = new EventTarget();
@@ -79,7 +101,9 @@ export class Laptop {
       until: (pattern) =>
         new Promise((resolve, reject) => {
           const look = (): void => {
-            if (pattern.test(stdout + stderr)) resolve();
+            if (!pattern.test(stdout + stderr)) return;
+            changed.removeEventListener('text', look);
+            resolve();
           };
           changed.addEventListener('text', look);
           void finished.then(({ all }) => reject(new Error(`ended before ${pattern}: ${all}`)));

@@ -1,9 +1,11 @@
 /** Another replica of a gate: the same configuration on ports of its own, as a second pod behind one load balancer. */
+import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/serve.ts';
 
-export async function startSecondReplica(gate: RunningDemo): Promise<RunningServer> {
+/** @param shutdown times other than the demo's, which lets go at once */
+export async function startSecondReplica(gate: RunningDemo, shutdown?: Config['shutdown']): Promise<RunningServer> {
   const loaded = await loadConfig({ file: gate.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
@@ -11,6 +13,12 @@ export async function startSecondReplica(gate: RunningDemo): Promise<RunningServ
   const { api, web, ops } = config.listen;
   return startServer({
     ...config,
-    listen: { api: { ...api, address: anyPort }, web: { ...web, address: anyPort }, ops: { ...ops, address: anyPort } },
+    listen: {
+      ...config.listen,
+      api: { ...api, address: anyPort },
+      web: { ...web, address: anyPort },
+      ops: { ...ops, address: anyPort },
+    },
+    shutdown: shutdown ?? config.shutdown,
   });
 }

@@ -79,7 +79,9 @@ export const answerJson =
 
 export async function startUpstream(): Promise<RecordingUpstream> {
   const certificate = await makeCertificate('api.cluster.test');
-  const server = createServer({ ...certificate, ALPNProtocols: ['h2', 'http/1.1'] });
+  // As much as an API server takes: hundreds of groups are a line each, and none must be dropped unseen.
+  const server = createServer({ ...certificate, ALPNProtocols: ['h2', 'http/1.1'], maxHeaderSize: 1_048_576 });
+  server.maxHeadersCount = 0;
   const requests: RecordedRequest[] = [];
   const connections: RecordedConnection[] = [];
   const bySocket = new Map<unknown, RecordedConnection>();

@@ -8,7 +8,7 @@
 import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
-import { EXTRA_SESSION } from '../../core/core.ts';
+import { OWN_EXTRA_KEYS } from '../../core/core.ts';
 import { createAuthenticator } from './authentication/authentication.ts';
 import type { TokenUser } from './authentication/authentication.ts';
 import type { ClusterParts } from './handlers/call.ts';
@@ -28,7 +28,7 @@ export interface ClusterOptions {
   readonly tokens: Readonly<Record<string, TokenUser>>;
   /** False leaves the demonstration's pods and services out; namespaces and RBAC are always there. */
   readonly seed?: boolean;
-  /** Keys of `extra` that the gate's account may set while impersonating; by default the one that the gate always sets. */
+  /** Keys of `extra` that the gate's account may set while impersonating; by default those that the gate sets itself. */
   readonly impersonatedExtraKeys?: readonly string[];
   readonly now?: () => Date;
 }
@@ -49,7 +49,7 @@ function createParts(options: ClusterOptions): ClusterParts {
     authorizer: createAuthorizer(storage),
     now,
   };
-  seed(parts, options.impersonatedExtraKeys ?? [EXTRA_SESSION], options.seed ?? true);
+  seed(parts, options.impersonatedExtraKeys ?? OWN_EXTRA_KEYS, options.seed ?? true);
   return parts;
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { nearest, pathText } from '../../../src/config/faults.ts';
-import { parseAddress, parseDuration, parseSize } from '../../../src/config/values.ts';
+import { cidr, parseAddress, parseDuration, parseSize } from '../../../src/config/values.ts';
 
 test.each([
   ['90s', 90],
@@ -42,6 +42,24 @@ test.each([
   ['local host:1', undefined],
 ])('the address %j is %j', (text, address) => {
   expect(parseAddress(text)).toEqual(address);
+});
+
+test.each([
+  ['10.0.0.0/8', true],
+  ['192.0.2.7/32', true],
+  ['fd00::/8', true],
+  ['::1/128', true],
+  ['10.0.0.0', false],
+  ['10.0.0.0/0', false],
+  ['::/0', false],
+  ['10.0.0.0/33', false],
+  ['fd00::/129', false],
+  ['10.0.0/8', false],
+  ['10.0.0.0/8 ', false],
+  ['10.0.0.0/08', false],
+  ['host/8', false],
+])('%j is a CIDR: %j', (text, good) => {
+  expect(cidr.safeParse(text).success).toBe(good);
 });
 
 test('a place reads as in a program', () => {

@@ -91,4 +91,19 @@ describe('binding', () => {
   ])('token %s, connection %s, session %s: %s', (token, presented, session, expected) => {
     expect(judgeBinding(token === undefined ? {} : { thumbprint: token }, presented, session)).toBe(expected);
   });
+
+  test.each([
+    // token, connection, session
+    [undefined, undefined, undefined, undefined],
+    [undefined, THUMBPRINT, undefined, undefined],
+    // A session that is bound is never reached by a token that is not.
+    [undefined, THUMBPRINT, THUMBPRINT, 'token_unbound'],
+    [undefined, undefined, THUMBPRINT, 'token_unbound'],
+    [THUMBPRINT, undefined, THUMBPRINT, 'certificate_missing'],
+  ])(
+    'of a client whose tokens may be unbound: token %s, connection %s, session %s: %s',
+    (token, presented, session, expected) => {
+      expect(judgeBinding(token === undefined ? {} : { thumbprint: token }, presented, session, true)).toBe(expected);
+    },
+  );
 });

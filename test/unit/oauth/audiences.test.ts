@@ -11,6 +11,7 @@ const cluster = (name: string): ClusterConfig => ({
   tokenFile: '/token',
   allow: 'true',
   impersonate: { groups: '*', extra: [] },
+  serviceAccountPassthrough: false,
 });
 const person = (...groups: string[]): Identity => ({ username: 'corp:alice', uid: 'corp/1', groups, extra: {} });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
+import type { ImpersonationRefusal } from '../../../src/core/impersonation.ts';
 import {
   auditBlocked,
   clusterRefusal,
@@ -9,10 +10,15 @@ import {
   errorRefusal,
   fenced,
   impersonationRefusal,
+  passthroughRefusal,
   pathRefusal,
   refusalHeaders,
   statusBody,
+  tooManyAtCluster,
+  tooManyOfPerson,
+  tooManyReviews,
 } from '../../../src/proxy/status.ts';
+import type { Refusal } from '../../../src/proxy/status.ts';
 
 const WORDS = { publicUrl: 'https://p.test' };
 
@@ -41,15 +47,47 @@ describe('a refusal in Kubernetes’ words', () => {
   });
 
   it('is a Status object', () => {
-    expect(statusBody(impersonationRefusal('alice'))).toEqual({
+    expect(statusBody(impersonationRefusal('impersonation_reserved_extra'))).toEqual({
       kind: 'Status',
       apiVersion: 'v1',
       metadata: {},
       status: 'Failure',
-      message: 'User "alice" cannot impersonate anybody through this gate: leave out --as, --as-group and --as-uid',
+      message: 'extra keys under portcullis.dev/ are set by this gate and by nobody else: leave them out',
       reason: 'Forbidden',
       code: 403,
     });
+  });
+
+  it('says the audit id where somebody may have to ask what happened, since kubectl shows no header', () => {
+    const bodyOf = (refusal: Refusal): unknown => statusBody(refusal, 'id-1')['message'];
+    expect(bodyOf(credentialRefusal('no_token', WORDS))).toMatch(/ \(audit id id-1\)$/);
+    expect(bodyOf(tooManyOfPerson(400))).toMatch(/\b400\b.* \(audit id id-1\)$/);
+    expect(bodyOf(fenced())).toMatch(/ \(audit id id-1\)$/);
+    expect(bodyOf(pathRefusal('dot_segment'))).not.toContain('id-1');
+  });
+
+  it('says when to come again with a 429, and keeps the connection', () => {
+    for (const refusal of [tooManyOfPerson(400), tooManyAtCluster(8000), tooManyReviews()]) {
+      expect(statusBody(refusal)).toMatchObject({ code: 429, reason: 'TooManyRequests' });
+      expect(refusalHeaders(refusal).slice(-2)).toEqual(['Retry-After', '1']);
+    }
+  });
+
+  it.each<[ImpersonationRefusal, number]>([
+    ['impersonation_header_unknown', 400],
+    ['impersonation_without_user', 400],
+    ['impersonation_repeated', 400],
+    ['impersonation_malformed', 400],
+    ['impersonation_reserved_extra', 403],
+  ])('%s is %i', (reason, code) => {
+    expect(impersonationRefusal(reason)).toMatchObject({ code, auditReason: reason, retry: false });
+  });
+
+  it('tells a service account no more about its token than anybody else', () => {
+    const said = (['passthrough_own_account', 'passthrough_not_accepted', 'passthrough_bound_token'] as const).map(
+      (reason) => JSON.stringify(statusBody(passthroughRefusal(reason, WORDS))),
+    );
+    expect(new Set([...said, JSON.stringify(statusBody(credentialRefusal('foreign_token', WORDS)))]).size).toBe(1);
   });
 
   it('asks for a Bearer token with every 401, and for nothing else', () => {

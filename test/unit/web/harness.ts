@@ -141,6 +141,7 @@ const cluster = (name: string, allow: string): WebConfig['clusters'][number] => 
   tokenFile: '/nowhere',
   allow,
   impersonate: { groups: '*', extra: [] },
+  serviceAccountPassthrough: false,
 });
 
 function testConfig(change: Partial<WebConfig> = {}): WebConfig {
@@ -149,7 +150,14 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
     clusters: [cluster('prod', '"corp:platform" in user.groups'), cluster('staging', 'true')],
     admin: { groups: ['corp:platform'], auditors: ['corp:security'] },
     sessions: { accessToken: 300, idle: 12 * 3600, absolute: 24 * 3600 },
-    limits: { headerBytes: 16_384, connections: 1000, signInsPerMinute: 30 },
+    limits: {
+      headerBytes: 16_384,
+      connections: 1000,
+      inFlightPerPerson: 400,
+      groups: 1000,
+      idle: 600,
+      signInsPerMinute: 30,
+    },
     ...change,
   };
 }

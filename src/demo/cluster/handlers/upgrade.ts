@@ -11,11 +11,14 @@ import { streamOptions } from '../channels/channels.ts';
 import type { RemoteChannels } from '../channels/channels.ts';
 import { spdyChannels, SPDY_PROTOCOLS } from '../channels/spdy.ts';
 import { CHANNEL_PROTOCOLS, websocketChannels } from '../channels/websocket.ts';
+import { ContainerFiles } from '../files/container-files.ts';
+import { stringAt } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import { badRequest, notFound, StatusError } from '../objects/status.ts';
 import { containerOf } from '../pods/containers.ts';
 import { attach, exec } from '../pods/exec.ts';
 import { forwardPorts, PORT_FORWARD_PROTOCOL } from '../pods/portforward.ts';
+import { forwardChannels, PORT_FORWARD_CHANNELS, portsOf } from '../pods/portforward-channels.ts';
 import { PODS } from '../resources.ts';
 import type { ClusterParts } from './call.ts';
 import { admit, internal, isUpgradable, upgradeTarget } from './dispatch.ts';
@@ -72,15 +75,21 @@ function refuse(socket: Duplex, error: unknown): void {
 
 export class Upgrades {
   readonly #parts: ClusterParts;
+  readonly #files: ContainerFiles;
+  /** What was chosen before the switch: which protocols there are depends on the subresource. */
+  readonly #protocols = new WeakMap<IncomingMessage, string>();
   readonly #webSockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: (protocols) =>
-      [...CHANNEL_PROTOCOLS, TUNNEL_PROTOCOL].find((protocol) => protocols.has(protocol)) ?? false,
+    handleProtocols: (_offered, request) => this.#protocols.get(request) ?? false,
   });
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
+    this.#files = new ContainerFiles(parts.storage);
+    this.#webSockets.on('headers', (lines, request) => {
+      if (this.#protocols.get(request) === TUNNEL_PROTOCOL) lines.push(`Sec-WebSocket-Protocol: ${TUNNEL_PROTOCOL}`);
+    });
   }
 
   /** Handles one request to its end; never throws. */
@@ -125,10 +134,17 @@ export class Upgrades {
   }
 
   #webSocket(upgrade: Upgrade, forward: boolean): void {
-    const { request, socket, head } = upgrade;
-    chosen(request, 'sec-websocket-protocol', forward ? [TUNNEL_PROTOCOL] : CHANNEL_PROTOCOLS);
+    const { request, socket, head, pod } = upgrade;
+    const spoken = forward ? [TUNNEL_PROTOCOL, PORT_FORWARD_CHANNELS] : CHANNEL_PROTOCOLS;
+    const protocol = chosen(request, 'sec-websocket-protocol', spoken);
+    const ports = protocol === PORT_FORWARD_CHANNELS && forward ? portsOf(upgrade.query) : undefined;
+    this.#protocols.set(request, protocol);
+    // The slash in the name is none of a token's characters (RFC 6455 §11.3.4), so `ws` refuses what every kubectl sends here. Kubernetes
+    // chose the name; it is taken from the request before `ws` looks, and answered by hand.
+    if (protocol === TUNNEL_PROTOCOL) delete request.headers['sec-websocket-protocol'];
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
-      if (forward) forwardPorts(createWebSocketStream(webSocket), Buffer.alloc(0), upgrade.pod);
+      if (ports !== undefined) forwardChannels(webSocket, ports, pod);
+      else if (forward) forwardPorts(createWebSocketStream(webSocket), Buffer.alloc(0), pod);
       else this.#run(upgrade, websocketChannels(webSocket, streamOptions(upgrade.query)));
     });
   }
@@ -162,7 +178,8 @@ export class Upgrades {
   #run(upgrade: Upgrade, channels: RemoteChannels): void {
     const { pod, query } = upgrade;
     const container = containerOf(pod, query.get('container') ?? '');
-    const session = { pod, container, tty: streamOptions(query).tty, now: this.#parts.now };
+    const files = this.#files.of(pod, stringAt(container, 'name'));
+    const session = { pod, container, files, tty: streamOptions(query).tty, now: this.#parts.now };
     if (upgrade.subresource === 'attach') attach(session, channels);
     else void exec(session, query.getAll('command'), channels);
   }

@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 
 import { exited, succeeded } from '../channels/channels.ts';
 import type { RemoteChannels } from '../channels/channels.ts';
+import type { FileSystem } from '../files/file-system.ts';
 import { stringAt } from '../objects/json.ts';
 import type { JsonObject } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
@@ -18,6 +19,7 @@ import { followLog, logLines } from './log-source.ts';
 export interface Session {
   readonly pod: KubeObject;
   readonly container: JsonObject;
+  readonly files: FileSystem;
   readonly tty: boolean;
   readonly now: () => Date;
 }
@@ -44,6 +46,7 @@ function processOf(session: Session, channels: RemoteChannels): Process {
   return {
     input: new Input(terminal?.input ?? channels.stdin),
     env: environmentOf(session.pod, session.container),
+    files: session.files,
     hostname: session.pod.metadata.name ?? '',
     interactive: session.tty,
     now: session.now,

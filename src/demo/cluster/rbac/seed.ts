@@ -53,7 +53,7 @@ const born = (): KubeObject[] => [
 /** The gate's own account: it may act as others and ask who may do what, and nothing else. */
 const gate = (extraKeys: readonly string[]): KubeObject[] => [
   role('portcullis', [
-    { verbs: ['impersonate'], apiGroups: [''], resources: ['users', 'groups'] },
+    { verbs: ['impersonate'], apiGroups: [''], resources: ['users', 'groups', 'serviceaccounts'] },
     {
       verbs: ['impersonate'],
       apiGroups: ['authentication.k8s.io'],
@@ -81,6 +81,13 @@ const people = (): KubeObject[] => [
   ),
   binding('demo:developers', 'demo:developer', [['Group', 'demo:developers']], 'default'),
   binding('demo:admins', 'cluster-admin', [['Group', 'demo:admins']]),
+  // For `kubectl --as demo:limited`: the one user that developers may act as, who may read config maps and nothing else.
+  role('demo:as-limited', [
+    { verbs: ['impersonate'], apiGroups: [''], resources: ['users'], resourceNames: ['demo:limited'] },
+  ]),
+  binding('demo:as-limited', 'demo:as-limited', [['Group', 'demo:developers']]),
+  role('demo:limited', [{ verbs: READ, apiGroups: [''], resources: ['configmaps'] }], 'default'),
+  binding('demo:limited', 'demo:limited', [['User', 'demo:limited']], 'default'),
 ];
 
 /** @param extraKeys keys of `extra` that the gate may set while impersonating */

@@ -1,9 +1,11 @@
 /** What a program in a container sees of the world. */
+import type { FileSystem } from '../files/file-system.ts';
 import type { Input } from './input.ts';
 
 export interface Process {
   readonly input: Input;
   readonly env: ReadonlyMap<string, string>;
+  readonly files: FileSystem;
   readonly hostname: string;
   /** There is a person at a terminal. */
   readonly interactive: boolean;

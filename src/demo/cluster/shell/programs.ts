@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { INTERRUPTED } from './process.ts';
 import type { Process } from './process.ts';
+import { tar } from './tar.ts';
 
 /** @returns exit code */
 export type Program = (args: readonly string[], process: Process, signal: AbortSignal) => Promise<number>;
@@ -22,20 +23,14 @@ const echo: Program = async (args, process) => {
   return 0;
 };
 
-const files = (process: Process): Readonly<Record<string, string>> => ({
-  '/etc/hostname': `${process.hostname}\n`,
-  '/etc/hosts': `127.0.0.1\tlocalhost\n`,
-  '/etc/os-release': 'NAME="Portcullis demo container"\nID=demo\n',
-});
-
 const cat: Program = async (args, process, signal) => {
   let code = 0;
   for (const file of args.filter((arg) => arg !== '-')) {
-    const text = files(process)[file];
-    if (text === undefined) {
+    const bytes = process.files.read(file);
+    if (bytes === undefined) {
       await process.err(`cat: can't open '${file}': No such file or directory\n`);
       code = 1;
-    } else await process.out(text);
+    } else await process.out(bytes);
   }
   if (args.length > 0 && !args.includes('-')) return code;
   for (;;) {
@@ -44,6 +39,30 @@ const cat: Program = async (args, process, signal) => {
     if (bytes.length === 0) return code;
     await process.out(bytes);
   }
+};
+
+const ls: Program = async (args, process) => {
+  const [path = '/'] = args.filter((arg) => !arg.startsWith('-'));
+  if (process.files.isDirectory(path)) {
+    const names = process.files.list(path);
+    await process.out(names.length === 0 ? '' : `${names.join('\n')}\n`);
+    return 0;
+  }
+  if (process.files.exists(path)) {
+    await process.out(`${path}\n`);
+    return 0;
+  }
+  await process.err(`ls: ${path}: No such file or directory\n`);
+  return 1;
+};
+
+/** Only what is asked about files: `kubectl cp` asks with `-d`. */
+const test: Program = async ([operator, path = ''], { files }) => {
+  const holds =
+    (operator === '-e' && files.exists(path)) ||
+    (operator === '-d' && files.isDirectory(path)) ||
+    (operator === '-f' && files.read(path) !== undefined);
+  return holds ? 0 : 1;
 };
 
 const env: Program = async (_args, process) => {
@@ -84,10 +103,12 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
   printenv: env,
   hostname: say((process) => process.hostname),
   id: say(() => 'uid=0(root) gid=0(root) groups=0(root)'),
-  ls: say(() => 'bin  etc  home  proc  tmp  usr  var'),
+  ls,
   pwd: say(() => '/'),
   seq,
   sleep,
+  tar,
+  test,
   uname: say(() => 'Linux'),
   whoami: say(() => 'root'),
   true: async () => 0,

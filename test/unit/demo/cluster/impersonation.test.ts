@@ -78,8 +78,10 @@ describe('impersonation', () => {
     expect(() => as('Impersonate-User', 'alice', 'Impersonate-Extra-scopes', 'all')).toThrow(
       `userextras.authentication.k8s.io "all" is forbidden: User "${GATE.username}" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope`,
     );
-    expect(() => as('Impersonate-User', 'system:serviceaccount:default:default')).toThrow(
-      `serviceaccounts "default" is forbidden: User "${GATE.username}" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"`,
+    const alice = { username: 'demo:alice', uid: '', groups: ['demo:developers'], extra: {} };
+    const account = { rawHeaders: ['Impersonate-User', 'system:serviceaccount:default:default'] } as IncomingMessage;
+    expect(() => impersonate(account, alice, cluster().authorizer)).toThrow(
+      `serviceaccounts "default" is forbidden: User "demo:alice" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"`,
     );
   });
 

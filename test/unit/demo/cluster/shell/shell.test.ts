@@ -1,6 +1,7 @@
 import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 
+import { FileSystem } from '../../../../../src/demo/cluster/files/file-system.ts';
 import { Input } from '../../../../../src/demo/cluster/shell/input.ts';
 import type { Process } from '../../../../../src/demo/cluster/shell/process.ts';
 import { programExists, runCommand } from '../../../../../src/demo/cluster/shell/shell.ts';
@@ -17,6 +18,7 @@ function prepare(input?: Readable, more: Partial<Process> = {}): Run {
   const process: Process = {
     input: new Input(input),
     env: new Map([['NAME', 'value']]),
+    files: new FileSystem({}),
     hostname: 'web-1',
     interactive: false,
     now: () => new Date('2026-01-02T03:04:05Z'),

@@ -1,0 +1,50 @@
+/**
+ * Files that are replaced while the gate runs, and whose change somebody must act on: certificates with their keys, authorities. What is
+ * asked for at each use, such as a token, has `watchedFile` (files.ts).
+ */
+import { readFileSync, statSync } from 'node:fs';
+
+const LOOK_EVERY_MS = 1000;
+
+export interface FollowedFiles {
+  readonly paths: readonly string[];
+  /**
+   * Takes what the files hold, in the order of `paths`. It throws where that is no good: then what was in use stays in use. A pair of files
+   * is never replaced at one moment, so half of a new one is seen now and then, and the next look mends it.
+   */
+  readonly apply: (contents: readonly string[]) => void;
+  /** Once for each state of the files that is no good. */
+  readonly onFault: (error: Error) => void;
+}
+
+/**
+ * Looks at the files once a second, by inode, size and time of change; symbolic links, as Kubernetes makes them for a Secret, are followed.
+ * @param everyMs milliseconds between two looks
+ * @returns ends it
+ */
+export function followFiles({ paths, apply, onFault }: FollowedFiles, everyMs = LOOK_EVERY_MS): () => void {
+  let seen = marksOf(paths);
+  const look = (): void => {
+    // The marks are taken first: a change between the two is seen at the next look.
+    const marks = marksOf(paths);
+    if (marks === seen) return;
+    seen = marks;
+    try {
+      apply(paths.map((path) => readFileSync(path, 'utf8')));
+    } catch (error) {
+      onFault(error instanceof Error ? error : new Error('the files cannot be used', { cause: error }));
+    }
+  };
+  const timer = setInterval(look, everyMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+function marksOf(paths: readonly string[]): string {
+  return paths
+    .map((path) => {
+      const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+      return stat === undefined ? '' : `${stat.ino}:${stat.mtimeNs}:${stat.size}`;
+    })
+    .join(' ');
+}

@@ -1,0 +1,116 @@
+/**
+ * Tokens for web consoles: of ours, unbound, for one cluster, minutes long. Minted through the same script as every other, and never seen
+ * by a browser: only the console gets them, with each request that a signed-in person makes to it.
+ *
+ * Threat: whoever runs the console holds its visitors' tokens while they live. So one is good for one cluster, for five minutes, under a
+ * `client_id` that the api listener lets in unbound, and dies with the session.
+ */
+import { randomUUID } from 'node:crypto';
+import { importJWK, SignJWT } from 'jose';
+import { LRUCache } from 'lru-cache';
+import type { Config, SigningKeys } from '../config/config.ts';
+import { clusterAudience, consoleClient } from '../core/core.ts';
+import type { Credential } from '../core/credential.ts';
+import { no, ok, type Result } from '../core/result.ts';
+import type { Gate } from '../revocation/revocation.ts';
+import type { SessionStore } from '../store/store.ts';
+import { SCOPE, type Audiences } from './audiences.ts';
+import { mint } from './mint.ts';
+
+/** Seconds (DESIGN 12). Shorter where `sessions.accessToken` is: an entry of the log must outlive every token that it covers. */
+const LIFE_SECONDS = 300;
+const MOST_TOKENS = 20_000;
+
+export interface ConsoleToken {
+  /** Compact JWS. Never logged. */
+  readonly token: string;
+  /** What it says, for the gate. */
+  readonly credential: Credential;
+  /** Epoch seconds. */
+  readonly sessionExpiresAt: number;
+}
+
+export interface ConsoleTokenRequest {
+  readonly session: string;
+  readonly console: { readonly name: string; readonly cluster: string };
+}
+
+export type ConsoleTokenRefusal = 'session_over' | 'audience_refused';
+
+/**
+ * @returns a token with at least half of its life before it
+ * @throws AppError `store_unavailable` or `fenced`
+ */
+export type MintConsoleToken = (request: ConsoleTokenRequest) => Promise<Result<ConsoleToken, ConsoleTokenRefusal>>;
+
+export interface ConsoleTokenDeps {
+  readonly config: Pick<Config, 'publicUrl'> & { readonly sessions: Pick<Config['sessions'], 'accessToken'> };
+  readonly sessions: Pick<SessionStore, 'mint'>;
+  readonly gate: Pick<Gate, 'check'>;
+  readonly audiences: Pick<Audiences, 'allows'>;
+  /** The key that signs now. */
+  readonly signingKey: () => SigningKeys['current'];
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+/** One for the process. A page of a console is a hundred requests; they share a token, so that each does not cost a mint. */
+export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
+  const tokens = new LRUCache<string, ConsoleToken>({ max: MOST_TOKENS });
+  const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRefusal>>>();
+  const isFresh = ({ credential }: ConsoleToken): boolean => {
+    const half = (credential.issuedAt + credential.expiresAt) / 2;
+    return deps.now() / 1000 < half && deps.gate.check(credential) === undefined;
+  };
+  return async (request) => {
+    const key = `${request.session} ${request.console.name}`;
+    const known = tokens.get(key);
+    if (known !== undefined && isFresh(known)) return ok(known);
+    const running = mints.get(key) ?? mintToken(deps, request).finally(() => mints.delete(key));
+    mints.set(key, running);
+    const outcome = await running;
+    if (outcome.ok) tokens.set(key, outcome.value);
+    else tokens.delete(key);
+    return outcome;
+  };
+}
+
+async function mintToken(
+  deps: ConsoleTokenDeps,
+  { session, console }: ConsoleTokenRequest,
+): Promise<Result<ConsoleToken, ConsoleTokenRefusal>> {
+  const audience = clusterAudience(console.cluster);
+  const decision = await mint(deps, { session, audience });
+  // A bound session has refused in the script already: nobody turns a token that needs a key into one that needs none.
+  if (!decision.ok) return no(decision.reason);
+  const { claims, record } = decision;
+  const issuedAt = Math.floor(deps.now() / 1000);
+  const life = Math.min(LIFE_SECONDS, deps.config.sessions.accessToken);
+  const credential: Credential = {
+    session: record.id,
+    account: record.account,
+    provider: record.provider,
+    tokenId: randomUUID(),
+    audience,
+    client: consoleClient(console.name),
+    issuedAt,
+    expiresAt: Math.min(issuedAt + life, record.expiresAt),
+    position: { epoch: claims.ep, number: claims.ln },
+  };
+  const token = await sign(deps, credential, claims);
+  return ok({ token, credential, sessionExpiresAt: record.expiresAt });
+}
+
+/** RFC 9068 §2, with our own claims. No `cnf`: the console cannot hold the person's key. */
+async function sign(deps: ConsoleTokenDeps, credential: Credential, claims: object): Promise<string> {
+  const { kid, alg, privateJwk } = deps.signingKey();
+  return new SignJWT({ ...claims, client_id: credential.client, scope: SCOPE })
+    .setProtectedHeader({ alg, kid, typ: 'at+jwt' })
+    .setIssuer(deps.config.publicUrl)
+    .setSubject(credential.account)
+    .setAudience(credential.audience)
+    .setJti(credential.tokenId)
+    .setIssuedAt(credential.issuedAt)
+    .setExpirationTime(credential.expiresAt)
+    .sign(await importJWK(privateJwk, alg));
+}

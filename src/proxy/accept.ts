@@ -1,0 +1,61 @@
+/** From a TCP connection to a protocol: PROXY header, TLS, ALPN. */
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { prepareSocket } from './connection.ts';
+import type { ClientConnection, ConnectionTable } from './connection.ts';
+import { addressSet, readProxyHeader } from './proxy-protocol.ts';
+import type { ProxyHeaderFault } from './proxy-protocol.ts';
+
+export interface AcceptOptions {
+  readonly connections: ConnectionTable;
+  readonly serveHttp2: (socket: TLSSocket, connection: ClientConnection) => void;
+  /** CIDRs whose PROXY header is required; undefined: none is read. */
+  readonly proxiesFrom: readonly string[] | undefined;
+  readonly proxyHeaderMs: number;
+  /** @param peer its own address, not what it says */
+  readonly onDropped: (fault: ProxyHeaderFault, peer: string) => void;
+}
+
+/**
+ * Puts itself before Node's own listeners and hands on to them. The server still listens by itself, because only then does Node enforce the
+ * limit for the head of a request on its connections; a server that is only given connections forgets it.
+ */
+export function acceptOn(server: Server, options: AcceptOptions): void {
+  const { connections, serveHttp2, proxiesFrom, onDropped } = options;
+  const startTls = takeOver(server, 'connection');
+  const serveHttp1 = takeOver(server, 'secureConnection');
+  const proxied = proxiesFrom && { isTrusted: addressSet(proxiesFrom), timeoutMs: options.proxyHeaderMs };
+  server.on('connection', (socket: Socket) => {
+    prepareSocket(socket);
+    if (proxied === undefined) {
+      connections.remember(socket);
+      startTls(socket);
+      return;
+    }
+    readProxyHeader(socket, proxied, (source) => {
+      if (source.ok) {
+        connections.remember(socket, source.value);
+        startTls(socket);
+      } else {
+        onDropped(source.reason, socket.remoteAddress ?? '');
+        socket.destroy();
+      }
+    });
+  });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    const connection = connections.pair(socket);
+    // Fail closed: what cannot be reset is not let in.
+    if (connection === undefined) socket.destroy();
+    else if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
+    else serveHttp1(socket);
+  });
+}
+
+/** Takes the one listener that Node itself has put there. */
+function takeOver(server: Server, event: 'connection' | 'secureConnection'): (socket: Socket) => void {
+  const [own, ...others] = server.listeners(event);
+  if (own === undefined || others.length > 0) throw new Error(`Node's server has no single listener for ${event}`);
+  server.removeAllListeners(event);
+  return (socket) => void own.call(server, socket);
+}

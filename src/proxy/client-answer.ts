@@ -1,0 +1,54 @@
+/**
+ * The client's half of one request, the same for both versions of HTTP: what came, and the way back.
+ *
+ * It is the only seam between the versions. Admission, forwarding, the cut and the record know these two and nothing of Node's classes, so
+ * that no rule can hold for one version and be forgotten for the other. Upgrades exist in HTTP/1.1 alone and stay outside.
+ */
+
+export interface ClientRequest {
+  readonly method: string;
+  /** Request target as it came. */
+  readonly target: string;
+  /** Name, value, name, value, … one character a byte; HTTP/2's `:authority` stands there as `host`. */
+  readonly raw: readonly string[];
+  /** The head announces a body. */
+  readonly hasBody: boolean;
+  /** What has not arrived of the body would be read as the next request, so the connection must end with the answer. */
+  readonly leftover: boolean;
+  /** RFC 9110 §10.1.1. */
+  readonly expectsContinue: boolean;
+  /** The body, pulled: nothing is read that is not asked for. Throws where it was broken off, so that half of it never looks whole. */
+  pieces(): AsyncIterable<Buffer>;
+}
+
+export interface ClientAnswer {
+  /** The head has been handed over. */
+  readonly started: boolean;
+  /** Nobody is there any more. */
+  readonly gone: boolean;
+  /** The answer has begun, has not ended, and nothing of it is held back: what is written now leaves now. */
+  readonly idle: boolean;
+  writeContinue(): void;
+  /**
+   * @param headers flat list; `Connection: close` means, over HTTP/2, that the connection takes no further requests
+   * @param options early: to be sent before the first piece of the body is there
+   */
+  start(status: number, headers: readonly string[], options: { readonly early: boolean }): void;
+  /** @returns false where the next piece should wait for `onDrain` */
+  write(chunk: Buffer): boolean;
+  /** A last word before `reset`, which would otherwise overtake it. */
+  writeNow(chunk: Buffer): void;
+  /** Once. */
+  onDrain(listener: () => void): void;
+  /** The answer is whole. */
+  end(body?: Buffer): void;
+  /** RST of the connection, or of the stream: nothing that is queued goes out, and what has gone does not look whole. */
+  reset(): void;
+  /** Once, however it ended. */
+  onClose(listener: () => void): void;
+}
+
+export interface Client {
+  readonly request: ClientRequest;
+  readonly answer: ClientAnswer;
+}

@@ -1,0 +1,189 @@
+/**
+ * Everything on one console's host name. In order, for requests and upgrades alike: register, may anything be served, is it a path of
+ * ours, may it come from there, who is it, a token, forward.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { AppError } from '../../core/errors.ts';
+import { record } from '../record.ts';
+import { faultOf } from '../error-status.ts';
+import { beginVisit, plainVisit, type Visit } from '../visit.ts';
+import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './deps.ts';
+import { ConsoleExchange } from './exchange.ts';
+import { ConsoleForwarding } from './forwarding.ts';
+import { refuseUpgrade, sendPlainError } from './page.ts';
+import { headersForConsole } from './request-headers.ts';
+import { isNavigation, judgeRequest } from './request-guard.ts';
+import type { ConsoleSessions } from './sessions.ts';
+
+type Reset = (socket: Duplex) => void;
+
+interface Admitted {
+  readonly token: ConsoleToken;
+  readonly username: string;
+}
+
+const notSignedIn = (): AppError =>
+  new AppError('unauthenticated', 'You are signed out of this console. Open it again to sign in.', {
+    reason: 'no_session',
+  });
+
+export class ConsoleHost {
+  readonly console: Console;
+  readonly #deps: ConsoleDeps;
+  readonly #sessions: ConsoleSessions;
+  readonly #forwarding: ConsoleForwarding;
+  readonly #origin: string;
+
+  constructor(console: Console, deps: ConsoleDeps, sessions: ConsoleSessions) {
+    this.console = console;
+    this.#deps = deps;
+    this.#sessions = sessions;
+    this.#forwarding = new ConsoleForwarding(console, deps);
+    this.#origin = originOf(deps.publicUrl, console);
+  }
+
+  /** Never rejects. */
+  async request(req: IncomingMessage, res: ServerResponse, reset: Reset): Promise<void> {
+    const visit = beginVisit(req, res);
+    const exchange = new ConsoleExchange(this.#deps.gate, () => reset(req.socket));
+    res.once('close', () => exchange.end());
+    res.on('error', () => undefined);
+    try {
+      this.#assertServable(req);
+      if (isOwnPath(req.url)) return await this.#ownPath(req, res, visit);
+      this.#assertFrom(req, false);
+      const admitted = await this.#admit(req);
+      if (admitted === undefined) return this.#signedOut(req, res);
+      if (!this.#begin(exchange, admitted.token) || res.destroyed) return;
+      this.#replaceHeaders(req, admitted, { address: visit.address, upgrade: false });
+      await this.#forwarding.request(req, res, { exchange, requestId: visit.requestId });
+    } catch (error) {
+      if (exchange.isCut) return;
+      this.#log(error, visit);
+      if (res.headersSent) exchange.reset();
+      else sendPlainError(res, error, { publicUrl: this.#deps.publicUrl, requestId: visit.requestId });
+    }
+  }
+
+  /** Never rejects. Only WebSockets (RFC 6455) from the console's own page. */
+  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, reset: Reset): Promise<void> {
+    const visit = plainVisit(req);
+    const exchange = new ConsoleExchange(this.#deps.gate, () => reset(socket));
+    socket.once('close', () => exchange.end());
+    socket.on('error', () => undefined);
+    try {
+      this.#assertServable(req);
+      if (!isWebSocket(req) || isOwnPath(req.url)) {
+        throw new AppError('bad_request', 'Only WebSockets are upgraded here.', { reason: 'upgrade_unsupported' });
+      }
+      this.#assertFrom(req, true);
+      const admitted = await this.#admit(req);
+      if (admitted === undefined) throw notSignedIn();
+      if (!this.#begin(exchange, admitted.token) || socket.destroyed) return;
+      this.#replaceHeaders(req, admitted, { address: visit.address, upgrade: true });
+      this.#forwarding.upgrade(req, socket, head, { exchange, requestId: visit.requestId });
+    } catch (error) {
+      if (exchange.isCut) return;
+      this.#log(error, visit);
+      const fault = faultOf(error);
+      refuseUpgrade(socket, fault.status, fault.error.message);
+    }
+  }
+
+  #assertServable(req: IncomingMessage): void {
+    if (this.#deps.audit.blocked) {
+      throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
+    }
+    const encoding = req.headers['transfer-encoding'];
+    const plain = encoding === undefined || encoding.toLowerCase() === 'chunked';
+    if (req.url?.startsWith('/') === true && plain && req.method !== 'TRACE') return;
+    throw new AppError('bad_request', 'This request cannot be passed on.', { reason: 'request_form' });
+  }
+
+  #assertFrom(req: IncomingMessage, upgrade: boolean): void {
+    const refusal = judgeRequest({ method: req.method ?? '', headers: req.headers, upgrade }, this.#origin);
+    if (refusal === undefined) return;
+    throw new AppError('forbidden', 'This request did not come from a page of this console.', { reason: refusal });
+  }
+
+  /** @returns the person with a token; undefined where nobody is signed in here */
+  async #admit(req: IncomingMessage): Promise<Admitted | undefined> {
+    const visitor = await this.#sessions.current(this.console, req);
+    if (visitor === undefined) return undefined;
+    const minted = await this.#deps.mintToken({ session: visitor.record.id, console: this.console });
+    if (minted.ok) return { token: minted.value, username: visitor.record.identity.username };
+    if (minted.reason === 'session_over') return undefined;
+    throw new AppError('forbidden', 'You may not use the cluster of this console.', { reason: minted.reason });
+  }
+
+  /** False: it was cut while the person was established, and there is nobody left to answer. */
+  #begin(exchange: ConsoleExchange, token: ConsoleToken): boolean {
+    exchange.bind(token);
+    return exchange.mayPass();
+  }
+
+  #replaceHeaders(
+    req: IncomingMessage,
+    { token: { token }, username }: Admitted,
+    { address, upgrade }: { readonly address: string; readonly upgrade: boolean },
+  ): void {
+    const { rawHeaders: raw, headers } = req;
+    req.headers = headersForConsole({ raw, headers, origin: this.#origin, token, username, address, upgrade });
+  }
+
+  /** A page goes to sign in and comes back; what a script asked for learns that it must reload. */
+  #signedOut(req: IncomingMessage, res: ServerResponse): void {
+    if (!isNavigation({ method: req.method ?? '', headers: req.headers })) throw notSignedIn();
+    this.#leave(req, res, req.url);
+  }
+
+  #leave(req: IncomingMessage, res: ServerResponse, target?: string): void {
+    const state = this.#sessions.leave(req, res, target);
+    redirect(res, `${this.#deps.publicUrl}/consoles/${this.console.name}/enter?state=${state}`);
+  }
+
+  async #ownPath(req: IncomingMessage, res: ServerResponse, visit: Visit): Promise<void> {
+    const { pathname, searchParams } = new URL(req.url ?? '/', this.#origin);
+    if (req.method !== 'GET') throw new AppError('not_found', 'There is nothing at this address.');
+    if (pathname === `${OWN_PATH}/begin`) return this.#leave(req, res);
+    if (pathname !== `${OWN_PATH}/enter`) throw new AppError('not_found', 'There is nothing at this address.');
+    const entered = { path: pathname, details: { console: this.console.name, cluster: this.console.cluster } };
+    try {
+      const code = searchParams.get('code') ?? undefined;
+      const { visitor, path } = await this.#sessions.enter(this.console, req, res, code);
+      const { id: session, identity, account } = visitor.record;
+      const about = { identity, account, session };
+      record(this.#deps, visit, { event: 'console-entered', code: 303, about, ...entered });
+      redirect(res, `${this.#origin}${path}`);
+    } catch (error) {
+      const { error: fault, status } = faultOf(error);
+      record(this.#deps, visit, { event: 'console-refused', code: status, reason: fault.reason, ...entered });
+      throw error;
+    }
+  }
+
+  #log(thrown: unknown, { requestId }: Visit): void {
+    const { error, status } = faultOf(thrown);
+    if (status < 500) return;
+    const facts = { requestId, console: this.console.name, reason: error.reason, err: thrown };
+    this.#deps.logger.error(facts, 'a request at a console failed');
+  }
+}
+
+/** Threat: a body before the frames, which one side would read as frames and the other not. */
+const isWebSocket = ({ method, headers }: IncomingMessage): boolean =>
+  method === 'GET' &&
+  headers.upgrade?.toLowerCase() === 'websocket' &&
+  headers['transfer-encoding'] === undefined &&
+  (headers['content-length'] ?? '0') === '0';
+
+const isOwnPath = (target: string | undefined): boolean => {
+  const path = target?.split('?', 1)[0] ?? '';
+  return path === OWN_PATH || path.startsWith(`${OWN_PATH}/`);
+};
+
+/** Threat: open redirects. Only an origin of ours, and a path that `ownPath` has judged, is ever handed in. */
+function redirect(res: ServerResponse, location: string): void {
+  res.writeHead(303, { Location: location, 'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer' }).end();
+}

@@ -1,0 +1,67 @@
+/**
+ * The main host's part of the way into a console: who is signed in here gets a one-time code for the console's host.
+ */
+import { Router, type Request, type RequestHandler } from 'express';
+import { AppError } from '../../core/errors.ts';
+import { parameter, seeOther } from '../answer.ts';
+import type { BrowserSessions } from '../browser-session.ts';
+import { faultOf } from '../error-status.ts';
+import { record } from '../record.ts';
+import { visitOf } from '../visit.ts';
+import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';
+import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
+
+export interface EntranceParts {
+  readonly deps: ConsoleDeps;
+  readonly browsers: BrowserSessions;
+  readonly sessions: ConsoleSessions;
+}
+
+function consoleOf({ deps }: EntranceParts, req: Request): Console {
+  const console = deps.consoles.find(({ name }) => name === req.params['name']);
+  if (console === undefined) throw new AppError('not_found', 'There is no console of this name.');
+  return console;
+}
+
+async function codeFor(parts: EntranceParts, req: Request, state: string): Promise<string | undefined> {
+  const { deps, browsers, sessions } = parts;
+  const console = consoleOf(parts, req);
+  const person = await browsers.current(req);
+  if (person === undefined) return undefined;
+  visitOf(req).actor = person;
+  if (!deps.mayUse(console.cluster, person.identity)) throw notAllowed(console);
+  const code = await sessions.issueCode(console, person.session, state);
+  person.assertGood();
+  return code;
+}
+
+function enter(parts: EntranceParts): RequestHandler {
+  return async (req, res) => {
+    const { deps } = parts;
+    const console = consoleOf(parts, req);
+    const state = parameter(req.query['state']);
+    if (!isState(state)) throw new AppError('bad_request', 'Open the console by its own address.');
+    try {
+      const code = await codeFor(parts, req, state);
+      // After the sign-in the browser goes by the console's host again, where its nonce and its path are kept.
+      if (code === undefined) return seeOther(res, `/login?to=console:${console.name}`);
+      seeOther(res, `${originOf(deps.publicUrl, console)}${OWN_PATH}/enter?code=${code}`);
+    } catch (error) {
+      const { error: fault, status } = faultOf(error);
+      const details = { console: console.name, cluster: console.cluster };
+      const happening = { path: req.path, code: status, reason: fault.reason, details };
+      record(deps, visitOf(req), { event: 'console-refused', ...happening });
+      throw error;
+    }
+  };
+}
+
+/** `/consoles/:name`, the link to a console, and `/consoles/:name/enter`. */
+export function entrance(parts: EntranceParts): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  router.get('/consoles/:name', (req, res) => {
+    seeOther(res, `${originOf(parts.deps.publicUrl, consoleOf(parts, req))}${OWN_PATH}/begin`);
+  });
+  router.get('/consoles/:name/enter', enter(parts));
+  return router;
+}

@@ -1,0 +1,67 @@
+/**
+ * One request at a console on its way through: the gate's `Flight`. From the tick in which it came until both sides are closed a
+ * revocation, a fence or the session's end resets both of them, WebSockets and event streams included.
+ */
+import type { CutReason, Flight, Registration } from '../../revocation/revocation.ts';
+import type { ConsoleParts, ConsoleToken } from './deps.ts';
+
+export class ConsoleExchange implements Flight {
+  readonly #gate: ConsoleParts['gate'];
+  readonly #resetClient: () => void;
+  readonly #registration: Registration;
+  #token: ConsoleToken | undefined;
+  #resetConsole: (() => void) | undefined;
+  #cut = false;
+
+  /** Registers at once, before anything is awaited. */
+  constructor(gate: ConsoleParts['gate'], resetClient: () => void) {
+    this.#gate = gate;
+    this.#resetClient = resetClient;
+    this.#registration = gate.register(this);
+  }
+
+  /** Says whose it is. */
+  bind(token: ConsoleToken): void {
+    this.#token = token;
+    this.#registration.bind(token.credential, token.sessionExpiresAt);
+  }
+
+  /** True once nobody is there to be answered. */
+  get isCut(): boolean {
+    return this.#cut;
+  }
+
+  /** May a byte pass now? Asked in the tick that hands it on; where the gate is shut meanwhile, everything is cut here. */
+  mayPass(): boolean {
+    if (this.#cut || this.#token === undefined) return false;
+    const refusal = this.#gate.check(this.#token.credential);
+    if (refusal !== undefined) this.cut(refusal);
+    return refusal === undefined;
+  }
+
+  /** The console's side, while there is one. */
+  attach(resetConsole: (() => void) | undefined): void {
+    this.#resetConsole = resetConsole;
+  }
+
+  cut(_reason: CutReason): void {
+    if (this.#cut) return;
+    this.#cut = true;
+    this.reset();
+  }
+
+  /** Both sides, at once. Half an answer must not look like a whole one. */
+  reset(): void {
+    for (const reset of [this.#resetClient, this.#resetConsole]) {
+      try {
+        reset?.();
+      } catch {
+        // A socket that is already gone has nothing left to reset.
+      }
+    }
+  }
+
+  end(): void {
+    this.#registration.close();
+  }
+}

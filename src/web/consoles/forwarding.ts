@@ -1,0 +1,178 @@
+/**
+ * From an admitted request to the console and back, by http-proxy-middleware. It dials, and carries bodies and WebSockets; what may pass,
+ * which headers go either way and what a failure looks like is decided here, before and around it.
+ *
+ * Its dangers (decision 0001) and why they do not reach here: with `ws: true` it would serve upgrades past us, so it is off and
+ * `upgrade` is called after admission; its header hook does not run for `Expect: 100-continue`, so headers are replaced on the request
+ * itself; its own plugins log addresses and answer with them, so they are left out.
+ */
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createProxyMiddleware, type Plugin, type RequestHandler } from 'http-proxy-middleware';
+import { AppError } from '../../core/errors.ts';
+import { consoleConnections, type ConsoleConnections } from './console-agent.ts';
+import { originOf, type Console, type ConsoleDeps } from './deps.ts';
+import type { ConsoleExchange } from './exchange.ts';
+import { refuseUpgrade, sendPlainError } from './page.ts';
+import { headersFromConsole, upgradeHeadersFromConsole } from './response-headers.ts';
+
+/** From one byte to the next until the console's answer begins. */
+const ANSWER_MS = 75_000;
+
+type Handler = RequestHandler;
+type ConsolePlugin = Plugin;
+
+/** One request that has been let in. */
+export interface Passage {
+  readonly exchange: ConsoleExchange;
+  readonly requestId: string;
+}
+
+export class ConsoleForwarding {
+  readonly #console: Console;
+  readonly #deps: ConsoleDeps;
+  readonly #connections: ConsoleConnections;
+  readonly #proxy: Handler;
+  readonly #passages = new WeakMap<IncomingMessage, Passage>();
+
+  constructor(console: Console, deps: ConsoleDeps) {
+    this.#console = console;
+    this.#deps = deps;
+    this.#connections = consoleConnections(console);
+    this.#proxy = createProxyMiddleware({
+      target: console.server,
+      agent: this.#connections.agent,
+      secure: true,
+      ws: false,
+      xfwd: false,
+      changeOrigin: false,
+      selfHandleResponse: true,
+      upgradeTimeout: ANSWER_MS,
+      ejectPlugins: true,
+      plugins: [this.#hooks()],
+    });
+  }
+
+  /** `req.headers` are those for the console already. */
+  async request(req: IncomingMessage, res: ServerResponse, passage: Passage): Promise<void> {
+    this.#passages.set(req, passage);
+    await this.#proxy(req, res, (error) => {
+      if (error !== undefined) this.#failed(error, req, res);
+    });
+  }
+
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, passage: Passage): void {
+    this.#passages.set(req, passage);
+    this.#proxy.upgrade(req, socket as Socket, head);
+  }
+
+  #hooks(): ConsolePlugin {
+    return (server) => {
+      server.on('error', (error: Error, req?: IncomingMessage, res?: ServerResponse | Duplex) => {
+        if (req !== undefined && res !== undefined) this.#failed(error, req, res);
+      });
+      server.on('proxyReq', (outgoing, req, res) => this.#dialled(outgoing, req, res));
+      server.on('proxyReqWs', (outgoing, req, socket) => this.#dialledUpgrade(outgoing, req, socket));
+      server.on('proxyRes', (answer, req, res) => this.#answered(answer, req, res));
+    };
+  }
+
+  /** Runs in the tick in which the body begins to be carried; a check stands before each piece of it. */
+  #dialled(outgoing: ClientRequest, req: IncomingMessage, res: ServerResponse): void {
+    const exchange = this.#attach(outgoing, req);
+    req.on('data', () => exchange.mayPass());
+    outgoing.setTimeout(ANSWER_MS, () => outgoing.destroy(new Error('the console did not answer in time')));
+    outgoing.once('response', () => outgoing.setTimeout(0));
+    res.once('close', () => this.#connections.reset(outgoing));
+  }
+
+  #answered(answer: IncomingMessage, req: IncomingMessage, res: ServerResponse): void {
+    const { exchange, requestId } = this.#passageOf(req);
+    if (!exchange.mayPass()) return;
+    const { publicUrl } = this.#deps;
+    const status = answer.statusCode ?? 502;
+    const head = headersFromConsole({
+      status,
+      raw: answer.rawHeaders,
+      server: this.#console.server,
+      origin: originOf(publicUrl, this.#console),
+    });
+    if (!head.ok) {
+      const words = 'The console sent your browser to another place, which is not followed.';
+      const error = new AppError('upstream_unavailable', words, { reason: head.reason });
+      sendPlainError(res, error, { publicUrl, requestId });
+      answer.destroy();
+      return;
+    }
+    res.writeHead(status, head.value);
+    res.flushHeaders();
+    answer.on('data', (chunk: Buffer) => {
+      if (!exchange.mayPass()) return;
+      if (res.write(chunk)) return;
+      answer.pause();
+      res.once('drain', () => answer.resume());
+    });
+    answer.on('end', () => {
+      exchange.attach(undefined);
+      res.end();
+    });
+    answer.on('close', () => {
+      if (!answer.complete) exchange.reset();
+    });
+  }
+
+  #dialledUpgrade(outgoing: ClientRequest, req: IncomingMessage, socket: Duplex): void {
+    const exchange = this.#attach(outgoing, req);
+    // These listeners run before http-proxy-middleware's own, which write what stands in `headers` to the browser.
+    outgoing.on('upgrade', (answer: IncomingMessage, upstream: Duplex) => {
+      answer.headers = upgradeHeadersFromConsole(answer.headers);
+      if (!exchange.mayPass()) return;
+      upstream.on('data', () => exchange.mayPass());
+      socket.on('data', () => exchange.mayPass());
+      socket.once('close', () => upstream.destroy());
+      upstream.once('close', () => {
+        if (!upstream.readableEnded) exchange.reset();
+      });
+    });
+    outgoing.on('response', (answer: IncomingMessage) => {
+      refuseUpgrade(socket, answer.statusCode ?? 502, 'the console refused the WebSocket');
+      answer.destroy();
+    });
+    socket.once('close', () => this.#connections.reset(outgoing));
+  }
+
+  /** From here on a cut resets the console's side too. */
+  #attach(outgoing: ClientRequest, req: IncomingMessage): ConsoleExchange {
+    const { exchange } = this.#passageOf(req);
+    exchange.attach(() => this.#connections.reset(outgoing));
+    // Connecting took its time, and the session may have ended meanwhile.
+    exchange.mayPass();
+    return exchange;
+  }
+
+  #failed(error: unknown, req: IncomingMessage, res: ServerResponse | Duplex): void {
+    const passage = this.#passages.get(req);
+    if (passage === undefined || passage.exchange.isCut || req.socket.destroyed) return;
+    const { publicUrl, logger } = this.#deps;
+    const { requestId, exchange } = passage;
+    logger.warn({ err: error, console: this.#console.name, requestId }, 'the console failed');
+    if (!('writeHead' in res)) {
+      refuseUpgrade(res, 502, 'the console cannot be reached');
+      return;
+    }
+    if (res.headersSent) {
+      exchange.reset();
+      return;
+    }
+    const words = `The console ${this.#console.name} cannot be reached.`;
+    const fault = new AppError('upstream_unavailable', words, { reason: 'console_unreachable', cause: error });
+    sendPlainError(res, fault, { publicUrl, requestId });
+  }
+
+  #passageOf(req: IncomingMessage): Passage {
+    const passage = this.#passages.get(req);
+    if (passage === undefined) throw new Error('only what was let in is forwarded');
+    return passage;
+  }
+}

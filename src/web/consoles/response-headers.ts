@@ -1,0 +1,122 @@
+/**
+ * Headers of the console's answer as the browser gets them.
+ *
+ * Threat: the answer is anybody's content under a host name of the gate's. It may not speak for other hosts, widen cookies, open itself to
+ * other sites, clear what it does not own, or send the browser elsewhere.
+ */
+import {
+  canonicalName,
+  connectionNominated,
+  isFieldValue,
+  isHopByHop,
+  isToken,
+  pairs,
+  type RawHeaders,
+} from '../../core/header-names.ts';
+import { no, ok, type Result } from '../../core/result.ts';
+import { cookieFromConsole } from './cookie-jar.ts';
+
+/** Seconds. */
+const YEAR_SECONDS = 31_536_000;
+
+/** Theirs never; several are set by us below. `clear-site-data` would reach the cookies of every sibling host. */
+const DENIED: ReadonlySet<string> = new Set([
+  'alt-svc',
+  'clear-site-data',
+  'cross-origin-opener-policy',
+  'cross-origin-resource-policy',
+  'location',
+  'public-key-pins',
+  'refresh',
+  'set-cookie',
+  'set-cookie2',
+  'strict-transport-security',
+  'www-authenticate',
+  'x-content-type-options',
+  'x-frame-options',
+]);
+
+const isDenied = (canonical: string): boolean =>
+  DENIED.has(canonical) || canonical.startsWith('access-control-') || canonical.startsWith('x-forwarded-');
+
+export interface ConsoleAnswer {
+  readonly status: number;
+  readonly raw: RawHeaders;
+  /** `http(s)://host[:port]` of the console, where the gate reaches it. */
+  readonly server: string;
+  /** Where browsers see it. */
+  readonly origin: string;
+}
+
+/** @returns a flat list, or `foreign_redirect` where the console sends the browser to another host */
+export function headersFromConsole(answer: ConsoleAnswer): Result<string[], 'foreign_redirect'> {
+  const { status, raw, origin } = answer;
+  const headers: string[] = [];
+  const nominated = connectionNominated(raw);
+  let cacheable = false;
+  for (const [name, value] of pairs(raw)) {
+    const canonical = canonicalName(name);
+    if (!isToken(name) || !isFieldValue(value)) continue;
+    if (canonical === 'location' && (status === 201 || (status >= 300 && status < 400))) {
+      const location = ownLocation(value, answer);
+      if (location === undefined) return no('foreign_redirect');
+      headers.push('Location', location);
+    }
+    if (canonical === 'set-cookie') {
+      const cookie = cookieFromConsole(value);
+      if (cookie !== undefined) headers.push('Set-Cookie', cookie);
+    }
+    if (isDenied(canonical) || isHopByHop(canonical) || nominated.has(canonical)) continue;
+    cacheable ||= canonical === 'cache-control';
+    headers.push(name, value);
+  }
+  if (!cacheable) headers.push('Cache-Control', 'no-store');
+  return ok([...headers, ...ownHeaders(origin)]);
+}
+
+/** A second `Content-Security-Policy` only ever narrows the console's own (CSP Level 3 §8.1). */
+function ownHeaders(origin: string): string[] {
+  const headers = [
+    'Content-Security-Policy',
+    "frame-ancestors 'self'",
+    'X-Frame-Options',
+    'SAMEORIGIN',
+    'X-Content-Type-Options',
+    'nosniff',
+    'Cross-Origin-Opener-Policy',
+    'same-origin',
+    'Cross-Origin-Resource-Policy',
+    'same-origin',
+  ];
+  if (origin.startsWith('https:')) headers.push('Strict-Transport-Security', `max-age=${YEAR_SECONDS}`);
+  return headers;
+}
+
+/** The target on the console's own host; undefined where it leads anywhere else. */
+function ownLocation(location: string, { server, origin }: ConsoleAnswer): string | undefined {
+  // Parsed as browsers do; a relative one they resolve against a page on this host.
+  if (!URL.canParse(location, origin)) return undefined;
+  const url = new URL(location, origin);
+  const own = url.origin === origin || url.origin === new URL(server).origin;
+  if (!own || url.username !== '' || url.password !== '') return undefined;
+  const relative = !URL.canParse(location) && !/^[/\\]{2}/.test(location);
+  // Whole, because a path of its own may begin with two slashes, and would name another host by itself.
+  return relative ? location : `${origin}${url.pathname}${url.search}${url.hash}`;
+}
+
+const UPGRADE_HEADERS: ReadonlySet<string> = new Set([
+  'sec-websocket-accept',
+  'sec-websocket-extensions',
+  'sec-websocket-protocol',
+]);
+
+/** Of a 101 only what the handshake needs (RFC 6455 §4.2.2): a browser takes cookies from one as from any answer. */
+export function upgradeHeadersFromConsole(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string> {
+  const kept: Record<string, string> = { connection: 'Upgrade', upgrade: 'websocket' };
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value === 'string' && UPGRADE_HEADERS.has(name.toLowerCase()) && isFieldValue(value)) kept[name] = value;
+  }
+  return kept;
+}

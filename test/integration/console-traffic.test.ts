@@ -1,0 +1,253 @@
+/** What passes between a console and a browser, what does not, and what ends it: real listeners, real gate. */
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { WebSocket } from 'ws';
+import { NAVIGATION, page, type TestBrowser, type TestConsole } from '../support/console.ts';
+import {
+  HEADLAMP,
+  MAIN,
+  openConsoleStage,
+  OTHER,
+  OWN_FETCH,
+  signInAt,
+  type ConsoleStage,
+} from '../support/console-stage.ts';
+import { until } from '../support/data-plane.ts';
+import type { House } from '../unit/web/harness.ts';
+
+let stage: ConsoleStage;
+let house: House;
+let headlamp: TestConsole;
+let other: TestConsole;
+let alice: TestBrowser;
+
+beforeEach(async () => {
+  stage = await openConsoleStage();
+  ({ house, headlamp, other } = stage);
+  alice = stage.newBrowser();
+});
+afterEach(() => stage.close());
+
+describe('requests that did not come from the console’s own page', () => {
+  beforeEach(async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    headlamp.seen.length = 0;
+  });
+
+  it.each([
+    ['a POST without Origin', 'POST', { ...OWN_FETCH }],
+    ['a POST from a sibling', 'POST', { ...OWN_FETCH, origin: OTHER, 'sec-fetch-site': 'same-site' }],
+    ['a form from anywhere', 'POST', { ...NAVIGATION, origin: 'null', 'sec-fetch-site': 'cross-site' }],
+    ['a DELETE from the main host', 'DELETE', { ...OWN_FETCH, origin: MAIN }],
+    ['a script from a sibling', 'GET', { ...OWN_FETCH, 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' }],
+    ['a frame in a sibling', 'GET', { ...NAVIGATION, 'sec-fetch-dest': 'iframe', 'sec-fetch-site': 'same-site' }],
+    ['a preflight from a sibling', 'OPTIONS', { ...OWN_FETCH, origin: OTHER, 'access-control-request-method': 'PUT' }],
+  ])('are refused: %s', async (_what, method, headers) => {
+    expect((await alice.send(`${HEADLAMP}/api`, headers, { method })).status).toBe(403);
+    expect(headlamp.seen).toEqual([]);
+  });
+
+  it.each([
+    ['h2c', { upgrade: 'h2c', connection: 'Upgrade, HTTP2-Settings', 'http2-settings': '' }],
+    ['SPDY', { upgrade: 'SPDY/3.1', connection: 'Upgrade' }],
+    ['a WebSocket with a body', { upgrade: 'websocket', connection: 'Upgrade', 'content-length': '5' }],
+  ])('are refused as upgrades to %s', async (_what, headers) => {
+    const { status } = await alice.send(`${HEADLAMP}/x`, { ...OWN_FETCH, origin: HEADLAMP, ...headers });
+    expect(status).toBe(400);
+    expect(headlamp.seen).toEqual([]);
+  });
+
+  it('are let in where a person followed a link', async () => {
+    expect((await alice.send(`${HEADLAMP}/`, { 'sec-fetch-site': 'cross-site' })).status).toBe(200);
+  });
+
+  it.each([OTHER, MAIN, 'null', ''])('are refused as WebSockets from %j', async (origin) => {
+    expect(await stage.openSocket(alice, origin)).toBe(403);
+    expect(headlamp.seen).toEqual([]);
+  });
+});
+
+describe('what the browser receives', () => {
+  beforeEach(async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+  });
+
+  it('holds no cookie for other hosts or of our names, and only our security headers', async () => {
+    headlamp.answer = (_req, res) => {
+      res.setHeader('set-cookie', [
+        'theme=dark; Domain=test; Path=/; HttpOnly',
+        '__Host-portcullis=evil; Path=/; Secure',
+        '__Host-portcullis-console=evil; Path=/; Secure',
+        'portcullis_interaction=evil; domain=test',
+        '=__Host-portcullis-console=evil',
+      ]);
+      res.setHeader('clear-site-data', '"cookies"');
+      res.setHeader('strict-transport-security', 'max-age=1; includeSubDomains');
+      res.setHeader('access-control-allow-origin', OTHER);
+      res.setHeader('access-control-allow-credentials', 'true');
+      res.setHeader('content-security-policy', "script-src 'self'");
+      res.setHeader('x-frame-options', 'ALLOWALL');
+      res.setHeader('refresh', '0; url=https://evil.test');
+      res.end('ok');
+    };
+    const { headers } = await alice.send(`${HEADLAMP}/x`);
+    expect(headers['set-cookie']).toEqual(['theme=dark; Path=/; HttpOnly']);
+    expect(headers['clear-site-data']).toBeUndefined();
+    expect(headers['refresh']).toBeUndefined();
+    expect(headers['access-control-allow-origin']).toBeUndefined();
+    expect(headers['strict-transport-security']).toBe('max-age=31536000');
+    expect(headers['x-frame-options']).toBe('SAMEORIGIN');
+    expect(headers['content-security-policy']).toBe("script-src 'self', frame-ancestors 'self'");
+    expect(headers['cache-control']).toBe('no-store');
+  });
+
+  it.each([
+    ['https://evil.test/', undefined],
+    ['//evil.test/', undefined],
+    [String.raw`/\evil.test/`, undefined],
+    ['/\t/evil.test/', undefined],
+    ['javascript:alert(1)', undefined],
+    [`${MAIN}/admin`, undefined],
+    ['https://user:secret@headlamp.test/', undefined],
+    ['/login', '/login'],
+    ['next?x=1', 'next?x=1'],
+    [`${HEADLAMP}/a`, `${HEADLAMP}/a`],
+    ['SERVER//evil.test/', `${HEADLAMP}//evil.test/`],
+  ])('is never a redirect to another host: %s', async (location, expected) => {
+    headlamp.answer = (_req, res) =>
+      void res.writeHead(302, { location: location.replace('SERVER', headlamp.server) }).end();
+    const answer = await alice.send(`${HEADLAMP}/x`);
+    expect(answer.status).toBe(expected === undefined ? 502 : 302);
+    expect(answer.headers.location).toBe(expected);
+  });
+
+  it('is a page of ours where the console is away', async () => {
+    await headlamp.close();
+    const answer = await alice.send(`${HEADLAMP}/<script>`);
+    expect(answer.status).toBe(502);
+    expect(answer.text).toContain('The console headlamp cannot be reached.');
+    expect(answer.text).not.toContain('script');
+  });
+
+  it('is broken off where the console breaks off, and never looks whole', async () => {
+    headlamp.answer = (_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/plain' });
+      res.write('half', () => res.destroy());
+    };
+    await expect(alice.send(`${HEADLAMP}/x`)).rejects.toThrow(/aborted|ECONNRESET/);
+  });
+});
+
+describe('an account that may not use the cluster any more', () => {
+  it('is out at the next request, whatever token was minted before', async () => {
+    const root = stage.newBrowser();
+    expect((await signInAt(root, 'root', `${OTHER}/`)).status).toBe(200);
+    const session = await stage.soleSession();
+    const identity = { username: 'corp:root@example.com', uid: 'corp/sub-root', groups: [], extra: {} };
+    await house.store.sessions.update(session, { identity, secret: {} });
+    other.seen.length = 0;
+    expect((await root.send(`${OTHER}/`)).status).toBe(403);
+    expect(other.seen).toEqual([]);
+  });
+});
+
+describe('a session that ends', () => {
+  beforeEach(async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+  });
+
+  const revoke = async (): Promise<number> =>
+    (await house.gate.revoke({ target: { kind: 'session', session: await stage.soleSession() } })).streamsClosed;
+
+  it('cuts an open event stream on both sides, over TLS too', async () => {
+    const root = stage.newBrowser();
+    await signInAt(root, 'root', `${OTHER}/`);
+    other.answer = (_req, res) => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
+    const stream = root.open(`${OTHER}/events`, OWN_FETCH);
+    stream.end();
+    const [answer] = (await once(stream, 'response')) as [IncomingMessage];
+    const ended = once(answer, 'error');
+    answer.resume();
+    const { streamsClosed } = await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
+    expect(streamsClosed).toBe(1);
+    expect(await ended).toMatchObject([{ code: 'ECONNRESET' }]);
+    await until(() => other.connections.size === 0, 'the end of the connection to the console');
+  });
+
+  it('cuts an open event stream on both sides, and the next request signs in anew', async () => {
+    headlamp.answer = (_req, res) =>
+      void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
+    const stream = alice.open(`${HEADLAMP}/events`, OWN_FETCH);
+    stream.end();
+    const [answer] = (await once(stream, 'response')) as [IncomingMessage];
+    // An RST, so that the browser reads nothing of what was queued; an orderly end is no error of the socket's.
+    const reset = once(answer.socket, 'error');
+    const ended = new Promise<string>((resolve) => {
+      answer.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+      answer.on('end', () => resolve('whole'));
+    });
+    await once(answer, 'data');
+    answer.resume();
+    expect(await revoke()).toBe(1);
+    expect(await ended).toBe('ECONNRESET');
+    expect(await reset).toMatchObject([{ code: 'ECONNRESET', syscall: 'read' }]);
+    await until(() => headlamp.connections.size === 0, 'the end of the connection to the console');
+    expect((await alice.send(`${HEADLAMP}/`)).status).toBe(303);
+  });
+
+  it('cuts an open WebSocket on both sides', async () => {
+    const socket = (await stage.openSocket(alice, HEADLAMP)) as WebSocket;
+    socket.send('hello');
+    const [echo] = (await once(socket, 'message')) as [Buffer];
+    expect(echo.toString()).toBe('hello');
+    expect(socket.protocol).toBe('v5.channel.k8s.io');
+    const closed = once(socket, 'close');
+    expect(await revoke()).toBe(1);
+    expect((await closed)[0]).toBe(1006);
+    await until(() => headlamp.connections.size === 0, 'the end of the connection to the console');
+    expect(await stage.openSocket(alice, HEADLAMP)).toBe(401);
+  });
+
+  it('leaves nothing registered once a request is over', async () => {
+    headlamp.answer = page('done');
+    await alice.send(`${HEADLAMP}/x`);
+    const socket = (await stage.openSocket(alice, HEADLAMP)) as WebSocket;
+    expect(house.gate.inFlight).toBe(1);
+    socket.close();
+    await until(() => house.gate.inFlight === 0, 'nothing in flight');
+  });
+
+  it('takes no cookie from the answer to an upgrade', async () => {
+    headlamp.upgradeHeaders = ['Set-Cookie: __Host-portcullis-console=evil; Path=/; Secure', 'X-Evil: 1'];
+    const request = alice.open(`${HEADLAMP}/x`, {
+      ...OWN_FETCH,
+      origin: HEADLAMP,
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    });
+    request.end();
+    const [answer, socket] = (await once(request, 'upgrade')) as [IncomingMessage, Socket];
+    expect(Object.keys(answer.headers).toSorted()).toEqual(['connection', 'sec-websocket-accept', 'upgrade']);
+    socket.destroy();
+  });
+
+  it('lets nothing pass while the gate is fenced, or the record cannot be written', async () => {
+    house.audit.blocked = true;
+    expect((await alice.send(`${HEADLAMP}/`)).status).toBe(503);
+    house.audit.blocked = false;
+    const socket = (await stage.openSocket(alice, HEADLAMP)) as WebSocket;
+    const closed = once(socket, 'close');
+    headlamp.seen.length = 0;
+    house.lapse();
+    expect((await alice.send(`${HEADLAMP}/`)).status).toBe(503);
+    expect(headlamp.seen).toEqual([]);
+    socket.send('one more');
+    expect((await closed)[0]).toBe(1006);
+    await until(() => headlamp.connections.size === 0, 'the end of the connection to the console');
+    expect(headlamp.messages).toEqual([]);
+  });
+});

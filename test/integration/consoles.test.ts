@@ -1,0 +1,251 @@
+/** The way into a console, and what it receives: real listeners, real gate, a console that speaks as Headlamp does. */
+import { decodeJwt } from 'jose';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
+import { createAuthenticator } from '../../src/proxy/proxy.ts';
+import type { TestBrowser, TestConsole } from '../support/console.ts';
+import {
+  HEADLAMP,
+  MAIN,
+  openConsoleStage,
+  OTHER,
+  OWN_FETCH,
+  signInAt,
+  type ConsoleStage,
+} from '../support/console-stage.ts';
+import { annotation, type House } from '../unit/web/harness.ts';
+
+let stage: ConsoleStage;
+let house: House;
+let headlamp: TestConsole;
+let other: TestConsole;
+let alice: TestBrowser;
+
+beforeEach(async () => {
+  stage = await openConsoleStage();
+  ({ house, headlamp, other } = stage);
+  alice = stage.newBrowser();
+});
+afterEach(() => stage.close());
+
+/** The code as the main host hands it out for the browser's own way in. */
+async function codeFor(browser: TestBrowser): Promise<string> {
+  const left = await browser.send(`${HEADLAMP}/`);
+  const issued = await browser.send(left.headers.location ?? '');
+  return issued.headers.location ?? '';
+}
+
+describe('the way in', () => {
+  it('leads over the sign-in of the main host back to the page that was asked for, and is on the record', async () => {
+    const arrived = await signInAt(alice, 'alice', `${HEADLAMP}/c/main/pods?namespace=default`);
+    expect(arrived).toMatchObject({ status: 200, url: `${HEADLAMP}/c/main/pods?namespace=default` });
+    expect(headlamp.seen.map(({ url }) => url)).toEqual(['/c/main/pods?namespace=default']);
+    const [entered] = house.named('console-entered');
+    expect(entered?.user.username).toBe('corp:alice@example.com');
+    expect(annotation(entered, 'console')).toBe('headlamp');
+    expect(annotation(entered, 'session')).toBe(await stage.soleSession());
+    expect(JSON.stringify(house.events)).not.toMatch(/code=/);
+  });
+
+  it('asks nobody twice who is signed in already, and a second visit takes no detour', async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    alice.cookies.delete('headlamp.test');
+    const again = await alice.visit(`${HEADLAMP}/one`);
+    expect(again.hops.map((hop) => hop.split('?')[0])).toEqual([
+      `${HEADLAMP}/one`,
+      `${MAIN}/consoles/headlamp/enter`,
+      `${HEADLAMP}/.portcullis/enter`,
+      `${HEADLAMP}/one`,
+    ]);
+    expect((await alice.visit(`${HEADLAMP}/two`)).hops).toHaveLength(1);
+  });
+
+  it('takes a code once', async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    alice.cookies.delete('headlamp.test');
+    const code = await codeFor(alice);
+    const racing = await Promise.all([alice.send(code), alice.send(code), alice.send(code)]);
+    expect(racing.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([303, 400, 400]);
+    expect(house.named('console-refused')).toHaveLength(2);
+  });
+
+  it('takes a code for a minute', async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    alice.cookies.delete('headlamp.test');
+    const code = await codeFor(alice);
+    house.clock.advance(61);
+    expect((await alice.send(code)).status).toBe(400);
+  });
+
+  it('refuses a code in another browser, or at another console, and leaves it to its owner', async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    alice.cookies.delete('headlamp.test');
+    const code = await codeFor(alice);
+    const victim = stage.newBrowser();
+    await victim.send(`${HEADLAMP}/`);
+    expect((await victim.send(code)).status).toBe(400);
+    await alice.send(`${OTHER}/`);
+    expect((await alice.send(code.replace(HEADLAMP, OTHER))).status).toBe(400);
+    expect((await alice.send(code)).status).toBe(303);
+  });
+
+  it.each([
+    ['two slashes', '//evil.test/'],
+    ['a backslash', String.raw`/\evil.test/`],
+    ['a path of the gate', '/.portcullis/enter?code=x'],
+    ['an encoded tab', '/%09/evil.test'],
+    ['too long', `/${'x'.repeat(3000)}`],
+  ])('leads to its own host whatever path was asked for: %s', async (_what, path) => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    alice.cookies.delete('headlamp.test');
+    const left = await alice.send(`${HEADLAMP}${path}`);
+    const code = left.status === 303 ? await alice.send(left.headers.location ?? '') : undefined;
+    const back = code === undefined ? left : await alice.send(code.headers.location ?? '');
+    expect(back.headers.location ?? `${HEADLAMP}/`).toMatch(/^https:\/\/headlamp\.test\/(?![/\\])/);
+  });
+
+  it('keeps out who may not use the cluster, on the record', async () => {
+    const refused = await signInAt(alice, 'alice', `${OTHER}/`);
+    expect(refused.status).toBe(403);
+    expect(refused.url).toMatch(/^https:\/\/portcullis\.test\/consoles\/other\/enter/);
+    const [event] = house.named('console-refused');
+    expect(annotation(event, 'reason')).toBe('cluster_not_allowed');
+    expect(event?.user.username).toBe('corp:alice@example.com');
+    expect(other.seen).toEqual([]);
+  });
+
+  it('sends pages to sign in, and tells scripts that nobody is', async () => {
+    expect((await alice.send(`${HEADLAMP}/api`, OWN_FETCH)).status).toBe(401);
+    const post = await alice.send(`${HEADLAMP}/api`, { ...OWN_FETCH, origin: HEADLAMP }, { method: 'POST' });
+    expect(post.status).toBe(401);
+    expect(headlamp.seen).toEqual([]);
+  });
+
+  it('opens no other console with one console’s cookie', async () => {
+    const root = stage.newBrowser();
+    await signInAt(root, 'root', `${HEADLAMP}/`);
+    const cookie = root.cookieHeader('headlamp.test');
+    expect((await root.send(`${OTHER}/`, { cookie })).status).toBe(303);
+    expect((await root.send(`${MAIN}/me`, { cookie: cookie.replace('-console', '') })).headers.location).toMatch(
+      /login/,
+    );
+    const arrived = await root.visit(`${OTHER}/x`);
+    expect(arrived).toMatchObject({ status: 200, url: `${OTHER}/x` });
+  });
+
+  it('answers under its own names only', async () => {
+    expect((await alice.send('https://unknown.test/')).status).toBe(421);
+    expect((await alice.send(`${MAIN}/`, { host: 'headlamp.test.' })).status).toBe(421);
+    expect((await alice.send(`${MAIN}/`, { host: 'PORTCULLIS.test:8443' })).status).toBe(200);
+    expect((await alice.send(`${MAIN}/consoles/nothing/enter?state=x`)).status).toBe(404);
+    expect((await alice.send(`${MAIN}/consoles/headlamp/enter?state=x`)).status).toBe(400);
+  });
+});
+
+describe('what the console receives', () => {
+  beforeEach(async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    headlamp.seen.length = 0;
+  });
+
+  it('is a token of five minutes for its cluster alone, which the api listener takes and nothing else does', async () => {
+    await alice.send(`${HEADLAMP}/api`, OWN_FETCH);
+    const token = headlamp.seen[0]?.headers.authorization?.replace('Bearer ', '') ?? '';
+    const claims = decodeJwt(token);
+    expect(claims).toMatchObject({
+      iss: MAIN,
+      sub: 'corp/sub-alice',
+      aud: clusterAudience('staging'),
+      client_id: 'console:headlamp',
+      sid: await stage.soleSession(),
+    });
+    expect(claims['cnf']).toBeUndefined();
+    expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBe(300);
+    const { clock, gate, store } = house;
+    const common = { gate, sessions: store.sessions, issuer: MAIN, keys: { keys: [stage.jwk] }, clock };
+    const authenticate = createAuthenticator({ ...common, unboundClients: new Set(['console:headlamp']) });
+    const strict = createAuthenticator({ ...common, unboundClients: new Set(['console:other']) });
+    const question = { token, audience: clusterAudience('staging'), thumbprint: undefined };
+    expect(await authenticate(question)).toMatchObject({ ok: true, value: { identity: { uid: 'corp/sub-alice' } } });
+    expect(await strict(question)).toEqual({ ok: false, reason: 'token_unbound' });
+    for (const audience of [clusterAudience('prod'), ADMIN_AUDIENCE]) {
+      expect(await authenticate({ ...question, audience })).toEqual({ ok: false, reason: 'wrong_audience' });
+    }
+    await gate.revoke({ target: { kind: 'session', session: await stage.soleSession() } });
+    expect(await authenticate(question)).toMatchObject({ ok: false });
+  });
+
+  it('is one token for a page’s many requests, and a new one before half its life is over', async () => {
+    await Promise.all([1, 2, 3].map((n) => alice.send(`${HEADLAMP}/${n}`, OWN_FETCH)));
+    expect(stage.mints()).toBe(1);
+    house.clock.advance(160);
+    await alice.send(`${HEADLAMP}/4`, OWN_FETCH);
+    expect(stage.mints()).toBe(2);
+    const tokens = new Set(headlamp.seen.map(({ headers }) => headers.authorization));
+    expect(tokens.size).toBe(2);
+  });
+
+  it.each([
+    ['plainly', {}],
+    ['with Expect: 100-continue', { expect: '100-continue' }],
+  ])('is who the gate says it is, sent %s', async (_how, extra) => {
+    const cookie = `${alice.cookieHeader('headlamp.test')}; theme=dark; __Host-portcullis=stolen; =portcullis=x`;
+    await alice.send(
+      `${HEADLAMP}/save`,
+      {
+        ...OWN_FETCH,
+        ...extra,
+        origin: HEADLAMP,
+        cookie,
+        authorization: 'Bearer of-my-own',
+        'x-forwarded-for': '198.51.100.1',
+        'x-forwarded-user': 'root',
+        x_forwarded_user: 'root',
+        'x-forwarded-id-token': 'of-my-own',
+        x_forwarded_host: 'evil.test',
+        forwarded: 'for=198.51.100.1',
+        'impersonate-user': 'system:masters',
+        'x-remote-user': 'root',
+        'x-csrf': 'theirs',
+        connection: 'close, x-hop',
+        'x-hop': 'one',
+      },
+      { method: 'POST', body: 'some words' },
+    );
+    const [seen] = headlamp.seen;
+    expect(seen?.body).toBe('some words');
+    expect(seen?.headers).toMatchObject({
+      host: 'headlamp.test',
+      cookie: 'theme=dark',
+      'x-forwarded-for': '127.0.0.1',
+      'x-forwarded-host': 'headlamp.test',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-user': 'corp:alice@example.com',
+      'x-csrf': 'theirs',
+    });
+    expect(decodeJwt(seen?.headers.authorization?.slice(7) ?? '')['client_id']).toBe('console:headlamp');
+    const names = Object.keys(seen?.headers ?? {});
+    expect(names.filter((name) => /impersonate|remote|forwarded|hop|expect/.test(name)).toSorted()).toEqual([
+      'x-forwarded-for',
+      'x-forwarded-host',
+      'x-forwarded-id-token',
+      'x-forwarded-proto',
+      'x-forwarded-user',
+    ]);
+    const all = JSON.stringify(headlamp.seen);
+    for (const value of alice.cookies.get('headlamp.test')?.values() ?? []) expect(all).not.toContain(value);
+    expect(all).not.toContain('canary');
+  });
+
+  it('is sent over TLS to a console that proves its own name, and to no other', async () => {
+    const root = stage.newBrowser();
+    expect((await signInAt(root, 'root', `${OTHER}/`)).status).toBe(200);
+    expect(other.seen).toHaveLength(1);
+    for (const host of ['unsigned.test', 'misnamed.test']) {
+      const arrived = await root.visit(`https://${host}/`);
+      expect(arrived.status).toBe(502);
+      expect(arrived.text).toContain('cannot be reached');
+    }
+    expect(other.seen).toHaveLength(1);
+  });
+});

@@ -1,0 +1,293 @@
+import type { ServerResponse } from 'node:http';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ALICE, call, pairsOf, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { Called, Person, TestPlane } from '../support/data-plane.ts';
+import { ACCESS_REVIEWS, answerReviews, forwarded } from '../support/reviews.ts';
+import type { AskedReview } from '../support/reviews.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const AS = { 'Impersonate-User': 'demo:limited' };
+const allowed = (): unknown => ({ allowed: true });
+
+describe('kubectl --as', () => {
+  let plane: TestPlane;
+  let alice: Person;
+  let asked: AskedReview[];
+  beforeAll(async () => {
+    plane = await startPlane();
+  });
+  afterAll(() => plane.close());
+  beforeEach(async () => {
+    // A session of its own for each test: answers are remembered for one.
+    alice = await signIn(plane);
+    plane.audited.length = 0;
+    plane.upstream.clear();
+    answerWith(allowed);
+  });
+
+  const answerWith = (status: (review: AskedReview, res: ServerResponse) => unknown): void => {
+    const reviews = answerReviews(status);
+    plane.upstream.answer = reviews.answer;
+    ({ asked } = reviews);
+  };
+  const as = (headers: Record<string, string | string[]> = AS): Promise<Called> =>
+    call(plane, alice, PODS, { headers });
+  const impersonation = (): string[] =>
+    pairsOf(forwarded(plane.upstream.requests)[0]?.rawHeaders)
+      .filter(([name]) => name.startsWith('Impersonate-'))
+      .map(([name, value]) => `${name.slice('Impersonate-'.length)}=${value}`);
+  const lastLine = async (): Promise<TestPlane['audited'][number] | undefined> => {
+    await until(() => plane.audited.length > 0, 'the audit line');
+    return plane.audited.at(-1);
+  };
+
+  it('asks about the real person, and then says the wanted one and who it really is', async () => {
+    const answered = await as({
+      ...AS,
+      'Impersonate-Group': ['demo:readers', 'a, b'],
+      'Impersonate-Uid': '42',
+    });
+    expect(answered.status).toBe(200);
+    const { session } = alice;
+    const reviews = plane.upstream.requests.filter(({ url }) => url === ACCESS_REVIEWS);
+    expect(reviews).toHaveLength(4);
+    const headers = pairsOf(reviews[0]?.rawHeaders);
+    expect(headers).toContainEqual(['Authorization', 'Bearer upstream-token']);
+    expect(headers.filter(([name]) => /^impersonate/i.test(name))).toEqual([]);
+    for (const { apiVersion, kind, spec } of asked) {
+      expect({ apiVersion, kind }).toEqual({ apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview' });
+      expect(spec).toMatchObject({
+        user: ALICE.username,
+        uid: ALICE.uid,
+        groups: [...ALICE.groups, 'system:authenticated'],
+        extra: { 'portcullis.dev/session': [session.id] },
+      });
+    }
+    const attributes = asked.map(({ spec }) => spec.resourceAttributes);
+    const core = { verb: 'impersonate', version: 'v1' };
+    expect(attributes).toHaveLength(4);
+    expect(attributes).toEqual(
+      expect.arrayContaining([
+        { ...core, resource: 'users', name: 'demo:limited' },
+        { ...core, resource: 'groups', name: 'demo:readers' },
+        { ...core, resource: 'groups', name: 'a, b' },
+        { ...core, group: 'authentication.k8s.io', resource: 'uids', name: '42' },
+      ]),
+    );
+    expect(impersonation()).toEqual([
+      'User=demo:limited',
+      'Uid=42',
+      'Group=demo:readers',
+      'Group=a, b',
+      `Extra-portcullis.dev%2Fsession=${session.id}`,
+      `Extra-portcullis.dev%2Foriginal-user=${ALICE.username}`,
+    ]);
+    expect(await lastLine()).toMatchObject({
+      user: { username: ALICE.username },
+      impersonatedUser: { username: 'demo:limited', uid: '42', groups: ['demo:readers', 'a, b'] },
+      responseStatus: { code: 200 },
+    });
+  });
+
+  it('is answered 403 in the words of Kubernetes where the cluster says no, and sends nothing on', async () => {
+    answerWith(() => ({ allowed: false }));
+    const answered = await as({ 'Impersonate-User': 'demo:root' });
+    expect(answered.json()).toMatchObject({
+      kind: 'Status',
+      reason: 'Forbidden',
+      code: 403,
+      message: `users "demo:root" is forbidden: User "${ALICE.username}" cannot impersonate resource "users" in API group "" at the cluster scope (audit id ${String(answered.headers['audit-id'])})`,
+    });
+    expect(forwarded(plane.upstream.requests)).toEqual([]);
+    expect(await lastLine()).toMatchObject({
+      user: { username: ALICE.username },
+      impersonatedUser: { username: 'demo:root' },
+      responseStatus: { code: 403 },
+      annotations: { 'portcullis.dev/reason': 'impersonation_denied', 'portcullis.dev/session': alice.session.id },
+    });
+  });
+
+  it('needs every attribute: one group too many is a no', async () => {
+    answerWith(({ spec }) => ({ allowed: spec.resourceAttributes?.['name'] !== 'system:masters' }));
+    const answered = await as({ ...AS, 'Impersonate-Group': ['demo:readers', 'system:masters'] });
+    expect(answered.json().message).toContain('groups "system:masters" is forbidden');
+    expect(forwarded(plane.upstream.requests)).toEqual([]);
+  });
+
+  it('asks about a service account as one, in its namespace', async () => {
+    expect((await as({ 'Impersonate-User': 'system:serviceaccount:default:builder' })).status).toBe(200);
+    expect(asked.map(({ spec }) => spec.resourceAttributes)).toEqual([
+      { verb: 'impersonate', version: 'v1', resource: 'serviceaccounts', namespace: 'default', name: 'builder' },
+    ]);
+    // Its groups are the API server's to add.
+    expect(impersonation().filter((line) => line.startsWith('Group'))).toEqual([]);
+  });
+
+  it.each<[string, Record<string, string | string[]>, number, string]>([
+    ['a group alone', { 'Impersonate-Group': 'system:masters' }, 400, 'impersonation_without_user'],
+    ['an unknown name', { ...AS, 'Impersonate-Role': 'x' }, 400, 'impersonation_header_unknown'],
+    ['a second user', { ...AS, Impersonate_User: 'root' }, 400, 'impersonation_repeated'],
+    ['an empty user', { 'Impersonate-User': '' }, 400, 'impersonation_malformed'],
+    [
+      'a key of ours',
+      { ...AS, 'Impersonate-Extra-portcullis.dev%2fsession': 'x' },
+      403,
+      'impersonation_reserved_extra',
+    ],
+    ['a key that is not configured', { ...AS, 'Impersonate-Extra-scopes': 'x' }, 403, 'impersonation_not_configured'],
+    [
+      '33 attributes',
+      { ...AS, 'Impersonate-Group': Array.from({ length: 32 }, (_each, index) => `g${index}`) },
+      403,
+      'impersonation_too_large',
+    ],
+  ])('is refused for %s, and nothing at all reaches the API server', async (_what, headers, code, reason) => {
+    const answered = await as(headers);
+    expect(answered.status).toBe(code);
+    expect(plane.upstream.requests).toEqual([]);
+    expect(await lastLine()).toMatchObject({
+      user: { username: ALICE.username },
+      responseStatus: { code },
+      annotations: { 'portcullis.dev/reason': reason },
+    });
+  });
+
+  it('says how many attributes are too many', async () => {
+    const answered = await as({
+      ...AS,
+      'Impersonate-Group': Array.from({ length: 40 }, (_each, index) => `g${index}`),
+    });
+    expect(answered.json().message).toMatch(/\b41 attributes\b.*\b32\b/);
+  });
+
+  it('is made with 32 attributes', async () => {
+    const groups = Array.from({ length: 31 }, (_each, index) => `g${index}`);
+    expect((await as({ ...AS, 'Impersonate-Group': groups })).status).toBe(200);
+    expect(asked).toHaveLength(32);
+    expect(impersonation().filter((line) => line.startsWith('Group'))).toHaveLength(31);
+  });
+
+  it.each<[string, (review: AskedReview, res: ServerResponse) => unknown]>([
+    ['another status', (_review, res) => void res.writeHead(500).end()],
+    ['a redirect', (_review, res) => void res.writeHead(307, { location: '/elsewhere' }).end()],
+    ['no JSON', (_review, res) => void res.writeHead(201).end('allowed')],
+    ['no status', (_review, res) => void res.writeHead(201).end('{"allowed":true}')],
+    ['half an answer', (_review, res) => void (res.write('{"status":{"allowed":tr'), res.destroy())],
+    ['a reset', (_review, res) => void res.socket?.destroy()],
+  ])('is not allowed by %s: 502, and nothing is sent on', async (_what, status) => {
+    answerWith(status);
+    const answered = await as();
+    expect(answered.json()).toMatchObject({ code: 502, reason: 'ServiceUnavailable' });
+    expect(answered.json().message).toMatch(/could not be asked .* \(audit id /);
+    expect(forwarded(plane.upstream.requests)).toEqual([]);
+    expect(await lastLine()).toMatchObject({ annotations: { 'portcullis.dev/reason': 'review_unavailable' } });
+    expect(plane.counted.upstreamErrors.length).toBeGreaterThan(0);
+    plane.counted.upstreamErrors.length = 0;
+  });
+
+  it.each<[string, unknown]>([
+    ['the word true', { allowed: 'true' }],
+    ['a yes that is also a no', { allowed: true, denied: true }],
+    ['an empty status', {}],
+  ])('is not allowed by %s', async (_what, status) => {
+    answerWith(() => status);
+    expect((await as()).status).toBe(403);
+    expect(forwarded(plane.upstream.requests)).toEqual([]);
+  });
+
+  it.each<[string, (review: AskedReview, res: ServerResponse) => unknown]>([
+    ['nothing in time', () => undefined],
+    ['an answer without end', (_review, res) => void res.writeHead(201).write('{"status":{"allowed":true}')],
+    [
+      'one answer of two',
+      ({ spec }) => (spec.resourceAttributes?.['resource'] === 'users' ? { allowed: true } : undefined),
+    ],
+  ])('is not allowed by %s: 502 after the time that a review has', async (_what, status) => {
+    const hasty = await startPlane({ timing: { reviewMs: 200 } });
+    hasty.upstream.answer = answerReviews(status).answer;
+    const headers = { ...AS, 'Impersonate-Group': 'a' };
+    expect((await call(hasty, await signIn(hasty), PODS, { headers })).status).toBe(502);
+    expect(forwarded(hasty.upstream.requests)).toEqual([]);
+    await until(() => hasty.audited.length > 0, 'the audit line');
+    expect(hasty.audited[0]?.annotations['portcullis.dev/reason']).toBe('review_unavailable');
+    await hasty.close();
+  });
+
+  it('remembers an answer for seconds, for this session and this identity only', async () => {
+    const [first, second] = [await as(), await as()];
+    expect([first.status, second.status, asked.length]).toEqual([200, 200, 1]);
+    plane.advance(6);
+    await as();
+    plane.advance(-6);
+    expect(asked).toHaveLength(2);
+    const other = await signIn(plane);
+    await call(plane, other, PODS, { headers: AS });
+    expect(asked).toHaveLength(3);
+  });
+
+  it('asks again when the identity has changed, about the new one', async () => {
+    await as();
+    const identity = { ...ALICE, groups: ['corp:others'] };
+    const changed = await plane.store.sessions.update(alice.session.id, { identity, secret: {} });
+    expect(changed).toBeDefined();
+    await expect
+      .poll(async () => {
+        await as();
+        return asked.at(-1)?.spec.groups;
+      })
+      .toEqual(['corp:others', 'system:authenticated']);
+  });
+
+  it('is refused when the session is revoked while the cluster is being asked', async () => {
+    answerWith(async () => {
+      await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+      return { allowed: true };
+    });
+    await expect(as()).rejects.toThrow('ECONNRESET');
+    await until(() => plane.audited.length > 0, 'the audit line');
+    expect(forwarded(plane.upstream.requests)).toEqual([]);
+    expect(await lastLine()).toMatchObject({ annotations: { 'portcullis.dev/reason': 'session_revoked' } });
+  });
+
+  it('is judged for an upgrade as for any request', async () => {
+    answerWith(() => ({ allowed: false }));
+    const headers = { ...AS, connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
+    const answered = await call(plane, alice, `${PODS}/web-1/exec?command=sh`, { headers });
+    expect(answered.status).toBe(403);
+    expect(forwarded(plane.upstream.requests)).toEqual([]);
+  });
+});
+
+describe('kubectl --as where the cluster limits who may be impersonated', () => {
+  it('refuses a group or key that is not listed, gives what is left out no rights, and trims nothing', async () => {
+    const plane = await startPlane({
+      cluster: { impersonate: { groups: ['corp:developers'], extra: ['example.com/team'] } },
+    });
+    const alice = await signIn(plane, {
+      identity: { ...ALICE, groups: ['corp:developers', 'corp:admins'], extra: { 'example.com/secret': ['x'] } },
+    });
+    const reviews = answerReviews(allowed);
+    plane.upstream.answer = reviews.answer;
+    const as = (headers: Record<string, string>): Promise<Called> =>
+      call(plane, alice, PODS, { headers: { ...AS, ...headers } });
+
+    const refused = await as({ 'Impersonate-Group': 'corp:admins' });
+    expect(refused.json()).toMatchObject({ code: 403 });
+    expect(refused.json().message).toContain('"corp:admins" cannot be impersonated through this gate');
+    expect((await as({ 'Impersonate-Extra-other': '1' })).status).toBe(403);
+    expect(plane.upstream.requests).toEqual([]);
+
+    const granted = await as({ 'Impersonate-Group': 'corp:developers', 'Impersonate-Extra-Example.com%2fTeam': 'red' });
+    expect(granted.status).toBe(200);
+    for (const { spec } of reviews.asked) {
+      expect(spec).toMatchObject({
+        groups: ['corp:developers', 'system:authenticated'],
+        extra: { 'portcullis.dev/session': [alice.session.id] },
+      });
+      expect(JSON.stringify(spec)).not.toContain('secret');
+    }
+    const sent = pairsOf(forwarded(plane.upstream.requests)[0]?.rawHeaders);
+    expect(sent).toContainEqual(['Impersonate-Extra-example.com%2Fteam', 'red']);
+    await plane.close();
+  });
+});

@@ -1,0 +1,193 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningServer } from '../../src/serve.ts';
+import { rawConnection, signIn, startPlane, until, HOST } from '../support/data-plane.ts';
+import type { Person, TestPlane } from '../support/data-plane.ts';
+import { startTestGate } from '../support/gate.ts';
+import { http2Connection } from '../support/http2-client.ts';
+import { newClientKey, OAuthClient, type ClientKey } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startSecondReplica } from '../support/second-replica.ts';
+import { startLoad } from '../support/steady-load.ts';
+import { answerJson } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const EVENT = '{"type":"ADDED","object":{}}\n';
+
+/** Asks each replica whether it is ready, again and again, as a load balancer does. */
+function startBalancer(replicas: () => readonly RunningServer[]) {
+  const stopping = new AbortController();
+  let ready: readonly number[] = replicas().map(({ ports: { api } }) => api);
+  const look = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      const answers = replicas().map(async ({ ports }) => {
+        const answer = await fetch(`http://127.0.0.1:${ports.ops}/readyz`).catch(() => undefined);
+        await answer?.body?.cancel();
+        return answer?.status === 200 ? [ports.api] : [];
+      });
+      ready = (await Promise.all(answers)).flat();
+      await new Promise((resolve) => {
+        setTimeout(resolve, 50);
+      });
+    }
+  };
+  const finished = look();
+  return {
+    ports: () => ready,
+    stop: async (): Promise<void> => {
+      stopping.abort();
+      await finished;
+    },
+  };
+}
+
+describe('a rolling restart of two replicas under a steady load', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let key: ClientKey;
+  let token: string;
+  let ca: string;
+  const replicas: RunningServer[] = [];
+  const shutdown = { delay: 1, grace: 20 };
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    key = await newClientKey();
+    const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+    token = (await client.signIn('alice')).accessToken;
+    await client.close();
+    for (let count = 0; count < 2; count += 1) replicas.push(await startSecondReplica(gate, shutdown));
+    await Promise.all(replicas.map(({ ready }) => ready));
+  });
+  afterAll(async () => {
+    await Promise.all(replicas.map((replica) => replica.stop()));
+    await gate.stop();
+    await redis.stop();
+  });
+
+  it('fails not one short request, over either version of HTTP', async () => {
+    const balancer = startBalancer(() => replicas);
+    const { ports } = balancer;
+    const backends = {
+      ca,
+      certificate: { cert: key.cert, key: key.key },
+      path: PODS,
+      headers: { authorization: `Bearer ${token}` },
+    };
+    const turned = (turn: number) => (): readonly number[] => (turn % 2 === 0 ? ports() : ports().toReversed());
+    const loads = (['http/1.1', 'h2'] as const).flatMap((protocol) =>
+      [0, 1, 2, 3].map((turn) => startLoad({ ...backends, ports: turned(turn) }, protocol)),
+    );
+    const answered = (): number => loads.reduce((sum, load) => sum + load.done(), 0);
+    await until(() => answered() > 200, 'the load to be steady', 20_000);
+    for (const index of [0, 1]) {
+      const old = replicas[index];
+      await old?.stop();
+      const fresh = await startSecondReplica(gate, shutdown);
+      await fresh.ready;
+      replicas[index] = fresh;
+      const before = answered();
+      await until(() => answered() > before + 200, 'the load to go on', 20_000);
+    }
+    await Promise.all(loads.map((load) => load.stop()));
+    await balancer.stop();
+    expect(loads.flatMap(({ failures }) => failures)).toEqual([]);
+    // Every client has been at more than one replica: none was let off.
+    for (const { byPort } of loads) expect(byPort.size).toBeGreaterThan(1);
+  });
+});
+
+describe('a drain', () => {
+  let plane: TestPlane;
+  let alice: Person;
+  let drained: Promise<void>;
+  afterEach(async () => {
+    await drained;
+    await plane.gate.stop();
+    await plane.upstream.close();
+  });
+
+  const ask = (path: string): string =>
+    `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`;
+
+  async function start(): Promise<void> {
+    plane = await startPlane();
+    alice = await signIn(plane);
+  }
+
+  it('ends watches between two events, so that nothing is lost, and lets short requests finish', async () => {
+    await start();
+    const late = Promise.withResolvers<void>();
+    plane.upstream.answer = (req, res) => {
+      res.writeHead(200, { 'content-type': 'application/json' });
+      if (req.url?.includes('watch') === true) {
+        res.write(`${EVENT}${req.url.includes('half') ? '{"type":' : ''}`);
+        if (req.url.includes('half')) void late.promise.then(() => res.write('"ADDED"}\n'));
+      } else void late.promise.then(() => res.end('{}'));
+    };
+    const h2 = await http2Connection(plane, alice.certificate);
+    const [watch, half, short] = [
+      h2.open(alice, `${PODS}?watch=1`),
+      h2.open(alice, `${PODS}?watch=1&half=1`),
+      h2.open(alice, PODS),
+    ];
+    const [old, slow] = [await rawConnection(plane, alice.certificate), await rawConnection(plane, alice.certificate)];
+    old.socket.write(ask(`${PODS}?watch=1`));
+    slow.socket.write(ask(PODS));
+    await until(() => plane.upstream.requests.length === 5 && old.received().includes('ADDED'), 'all of them open');
+    await until(() => half.received().length > EVENT.length && watch.received() === EVENT, 'the events');
+    drained = plane.listener.drain({ delay: 0, grace: 10 });
+    expect(await watch.ended).toBe('end');
+    await until(() => old.received().endsWith('0\r\n\r\n'), 'the end of the old watch');
+    await until(() => h2.goaways.length > 0, 'GOAWAY');
+    expect(half.received()).toBe(`${EVENT}{"type":`);
+    late.resolve();
+    expect(await half.ended).toBe('end');
+    expect(half.received()).toBe(`${EVENT}{"type":"ADDED"}\n`);
+    expect([await short.ended, short.received()]).toEqual(['end', '{}']);
+    await until(() => slow.received().includes('{}'), 'the answer over HTTP/1.1');
+    const began = performance.now();
+    await drained;
+    expect(performance.now() - began).toBeLessThan(3_000);
+    await h2.closed;
+  });
+
+  it('asks each client to connect anew in the second half of the delay, and accepts until its end', async () => {
+    await start();
+    plane.upstream.answer = answerJson({ kind: 'PodList' });
+    const kept = await rawConnection(plane, alice.certificate);
+    kept.socket.write(ask(PODS));
+    await until(() => kept.received().includes('PodList'), 'an answer');
+    expect(kept.received()).not.toMatch(/^connection: close/im);
+    drained = plane.listener.drain({ delay: 1, grace: 10 });
+    for (let closing = false; !closing;) {
+      const fresh = await rawConnection(plane, alice.certificate);
+      fresh.socket.write(ask(PODS));
+      await until(() => fresh.received().includes('PodList'), 'an answer in the delay');
+      closing = /^connection: close/im.test(fresh.received());
+      fresh.socket.destroy();
+    }
+    kept.socket.write(ask(PODS));
+    expect(await kept.ended).toBe('end');
+    expect(kept.received().match(/PodList/g)).toHaveLength(2);
+    expect(plane.audited.every(({ responseStatus }) => responseStatus?.code === 200)).toBe(true);
+  });
+
+  it('refuses a new watch, to be opened elsewhere, and cuts at the end of its grace what does not end', async () => {
+    await start();
+    plane.upstream.answer = (_req, res) => void res.writeHead(200, { 'content-type': 'text/plain' }).write('a line\n');
+    const h2 = await http2Connection(plane, alice.certificate);
+    const follow = h2.open(alice, `${PODS}/web-1/log?follow=1`);
+    const kept = await rawConnection(plane, alice.certificate);
+    kept.socket.write(ask(`${PODS}/web-1/log`));
+    await until(() => follow.received() !== '' && kept.received().includes('a line'), 'both');
+    drained = plane.listener.drain({ delay: 0, grace: 0.4 });
+    expect(await follow.ended).not.toBe('end');
+    expect(['ECONNRESET', 'ECONNABORTED']).toContain(await kept.ended);
+    await drained;
+    expect(plane.audited.at(-1)?.annotations['portcullis.dev/reason']).toBe('shutdown');
+  });
+});

@@ -1,0 +1,157 @@
+import { once } from 'node:events';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { open, until } from '../support/data-plane.ts';
+import type { TestPlane } from '../support/data-plane.ts';
+import { answerJson, startUpstream } from '../support/upstream.ts';
+import type { RecordingUpstream } from '../support/upstream.ts';
+import { startRemoteGate } from './flow/remote-gate.ts';
+import type { RemoteGate } from './flow/remote-gate.ts';
+
+const MB = 1024 * 1024;
+const LOG = '/api/v1/namespaces/default/pods/web-1/log';
+const PIECE = Buffer.alloc(65_536, 'z');
+
+/** Looks until a number stands still: nothing is on its way any more. */
+async function standstill(count: () => number): Promise<void> {
+  let before = -1;
+  let still = 0;
+  await until(
+    () => {
+      still = before === count() ? still + 1 : 0;
+      before = count();
+      return still > 100;
+    },
+    'a standstill',
+    30_000,
+  );
+}
+
+async function drained(res: IncomingMessage): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of res as AsyncIterable<Buffer>) bytes += chunk.length;
+  return bytes;
+}
+
+describe('memory, measured at a gate in a process of its own', () => {
+  let upstream: RecordingUpstream;
+  let gate: RemoteGate;
+  let plane: TestPlane;
+  /** Bytes of answers that the API server could hand over. */
+  let sent = 0;
+  const opened: IncomingMessage[] = [];
+  beforeAll(async () => {
+    upstream = await startUpstream();
+    gate = await startRemoteGate(upstream);
+    // `open` takes no more of it than where it is and whom to trust.
+    plane = gate.plane as TestPlane;
+  });
+  afterEach(async () => {
+    for (const res of opened.splice(0)) res.destroy();
+    sent = 0;
+    upstream.answer = answerJson({});
+    upstream.clear();
+    while ((await gate.state()).inFlight > 0);
+  });
+  afterAll(async () => {
+    await gate.stop();
+    await upstream.close();
+  });
+
+  const answerWith = (bytes: number) => (_req: IncomingMessage, res: ServerResponse) => {
+    let left = bytes;
+    res.writeHead(200, { 'content-type': 'application/octet-stream' });
+    const pump = (): void => {
+      while (left > 0) {
+        left -= PIECE.length;
+        sent += PIECE.length;
+        if (!res.write(PIECE)) return void res.once('drain', pump);
+      }
+      res.end();
+    };
+    pump();
+  };
+  const asked = async (): Promise<IncomingMessage> => {
+    const req = open(plane, gate.person, LOG);
+    req.end();
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    opened.push(res);
+    return res;
+  };
+
+  it('a slow reader of 100 MB costs less than 40 MB, and gets it all', async () => {
+    // What the allocator keeps of a transfer at full speed is not held by the slow one.
+    upstream.answer = answerWith(100 * MB);
+    await drained(await asked());
+    const before = (await gate.state()).rss;
+    sent = 0;
+    const res = await asked();
+    res.pause();
+    await standstill(() => sent);
+    expect(sent).toBeLessThan(40 * MB);
+    const grown = (await gate.state()).rss - before;
+    expect(grown).toBeLessThan(40 * MB);
+    expect(await drained(res)).toBe(100 * MB);
+    expect((await gate.state()).rss - before).toBeLessThan(40 * MB);
+  });
+
+  it('20 slow readers of 600 MB cost less than 80 MB together, and each gets it all', async () => {
+    upstream.answer = answerWith(10 * MB);
+    await drained(await asked());
+    const before = (await gate.state()).rss;
+    sent = 0;
+    upstream.answer = answerWith(30 * MB);
+    const answers = await Promise.all(Array.from({ length: 20 }, asked));
+    for (const res of answers) res.pause();
+    await standstill(() => sent);
+    expect(sent).toBeLessThan(20 * 30 * MB);
+    // Forty TLS connections among it.
+    expect((await gate.state()).rss - before).toBeLessThan(80 * MB);
+    expect(await Promise.all(answers.map(drained))).toEqual(Array.from({ length: 20 }, () => 30 * MB));
+  });
+
+  it('an upload waits for a slow API server instead of in the gate', async () => {
+    const before = (await gate.state()).rss;
+    let release: () => void = () => undefined;
+    upstream.answer = (req, res) => {
+      release = () => {
+        void drained(req).then((bytes) => answerJson({ bytes })(req, res));
+      };
+    };
+    const req = open(plane, gate.person, '/api/v1/namespaces/default/pods', {
+      method: 'POST',
+      headers: { 'transfer-encoding': 'chunked' },
+    });
+    const answer = once(req, 'response') as Promise<[IncomingMessage]>;
+    let written = 0;
+    upload(req, 100 * MB, (bytes) => void (written += bytes));
+    await standstill(() => written);
+    expect(upstream.requests).toHaveLength(1);
+    expect(written).toBeLessThan(40 * MB);
+    expect((await gate.state()).rss - before).toBeLessThan(40 * MB);
+    release();
+    const [res] = await answer;
+    expect(res.statusCode).toBe(200);
+    expect(await text(res)).toBe(JSON.stringify({ bytes: 100 * MB }));
+    expect((await gate.state()).rss - before).toBeLessThan(40 * MB);
+  });
+});
+
+function upload(req: ClientRequest, bytes: number, wrote: (bytes: number) => void): void {
+  let left = bytes;
+  const pump = (): void => {
+    while (left > 0) {
+      left -= PIECE.length;
+      wrote(PIECE.length);
+      if (!req.write(PIECE)) return void req.once('drain', pump);
+    }
+    req.end();
+  };
+  pump();
+}
+
+async function text(res: IncomingMessage): Promise<string> {
+  let all = '';
+  for await (const chunk of res as AsyncIterable<Buffer>) all += chunk.toString();
+  return all;
+}

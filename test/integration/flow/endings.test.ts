@@ -1,0 +1,200 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { call, HOST, open, rawConnection, signIn, startPlane, until } from '../../support/data-plane.ts';
+import type { Person, RawConnection, TestPlane } from '../../support/data-plane.ts';
+import { answerJson } from '../../support/upstream.ts';
+import type { Answer } from '../../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const HALF = `{"items":[${'"x",'.repeat(2000)}`;
+
+describe('how it ends', () => {
+  let plane: TestPlane;
+  let alice: Person;
+  beforeAll(async () => {
+    plane = await startPlane({ timing: { connectMs: 2_000, answerMs: 60, bodyMs: 60, upgradeMs: 60 } });
+    alice = await signIn(plane);
+  });
+  afterEach(async () => {
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    plane.upstream.answer = answerJson({});
+    plane.upstream.clear();
+    plane.audited.length = 0;
+  });
+  afterAll(() => plane.close());
+
+  const asked = async (person: Person, target: string, more = ''): Promise<RawConnection> => {
+    const connection = await rawConnection(plane, person.certificate);
+    const head = `GET ${target} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${person.token}\r\n${more}\r\n`;
+    connection.socket.write(head);
+    return connection;
+  };
+
+  const DEATHS: Readonly<Record<string, (socket: Duplex) => void>> = {
+    'closes in good order': (socket) => socket.end(),
+    'breaks off': (socket) => socket.destroy(),
+    'writes nonsense': (socket) => socket.write('nonsense\r\n'),
+    'is silent': () => undefined,
+  };
+  const FRAMINGS: Readonly<Record<string, Record<string, string>>> = {
+    chunked: {},
+    'of a length': { 'content-length': '20000' },
+  };
+  const cases = Object.keys(FRAMINGS).flatMap((framing) =>
+    Object.keys(DEATHS).map((death) => [framing, death] as const),
+  );
+
+  const half =
+    (framing: string, then: (socket: Duplex) => void): Answer =>
+    (req, res) => {
+      res.writeHead(200, { 'content-type': 'application/json', ...FRAMINGS[framing] });
+      res.write(HALF, () => then(req.socket));
+    };
+  const looksWhole = (received: string): boolean => received.endsWith('0\r\n\r\n') || received.length >= 20_000;
+
+  it.each(cases.filter(([framing, death]) => framing === 'chunked' || death !== 'writes nonsense'))(
+    'a list that is %s does not look complete when the API server %s in the middle of it',
+    async (framing, death) => {
+      plane.upstream.answer = half(framing, (socket) => DEATHS[death]?.(socket));
+      const connection = await asked(alice, PODS);
+      expect(await connection.ended).toBe('ECONNRESET');
+      expect(looksWhole(connection.received())).toBe(false);
+    },
+  );
+
+  it.each(Object.keys(FRAMINGS))(
+    'a list that is %s does not look complete when its session is ended in the middle of it',
+    async (framing) => {
+      const bob = await signIn(plane, { subject: `bob-${framing}` });
+      plane.upstream.answer = half(framing, () => undefined);
+      const connection = await asked(bob, `${PODS}?limit=5&watch=false`);
+      await until(() => connection.received().includes('"x"'), 'half a list');
+      await plane.gate.revoke({ target: { kind: 'session', session: bob.session.id } });
+      expect(await connection.ended).toBe('ECONNRESET');
+      expect(looksWhole(connection.received())).toBe(false);
+      expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
+    },
+  );
+
+  it('a watch that is quiet for much longer than every limit is not cut, nor when its token is no longer good', async () => {
+    let watching: ServerResponse | undefined;
+    plane.upstream.answer = (req, res) => {
+      if (req.url?.includes('watch') !== true) return;
+      watching = res.writeHead(200, { 'content-type': 'application/json' });
+      watching.flushHeaders();
+    };
+    const req = open(plane, alice, `${PODS}?watch=1`);
+    req.end();
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    // Each of these lasts as long as the limits are, so that four of them are a quiet time four times as long.
+    for (let times = 0; times < 4; times += 1) expect((await call(plane, alice, PODS)).status).toBe(504);
+    plane.advance(3_600);
+    watching?.write('{"type":"BOOKMARK"}\n');
+    const [event] = (await once(res, 'data')) as [Buffer];
+    expect(event.toString()).toBe('{"type":"BOOKMARK"}\n');
+    expect((await call(plane, alice, PODS)).status).toBe(401);
+    plane.advance(-3_600);
+    req.destroy();
+  });
+
+  it('a client never sees that the API server closed a kept connection, and no POST is sent twice', async () => {
+    const seen: string[] = [];
+    let served = 0;
+    plane.upstream.answer = (req, res) => {
+      const id = `${req.method} ${req.url}`;
+      // Every second request finds its connection gone: the API server was closing it as idle just then.
+      served += 1;
+      if (served % 2 === 0) {
+        seen.push(id);
+        req.socket.destroy();
+        return;
+      }
+      seen.push(id);
+      answerJson({})(req, res);
+    };
+    for (let turn = 0; turn < 12; turn += 1) expect((await call(plane, alice, `${PODS}/get-${turn}`)).status).toBe(200);
+    served = 0;
+    const answers: number[] = [];
+    for (let turn = 0; turn < 6; turn += 1) {
+      const { status } = await call(plane, alice, `${PODS}/post-${turn}`, { method: 'POST', body: '{}' });
+      answers.push(status);
+    }
+    expect(answers).toEqual([200, 502, 200, 502, 200, 502]);
+    const posts = seen.filter((id) => id.startsWith('POST'));
+    expect(new Set(posts).size).toBe(posts.length);
+  });
+
+  it.each(['PUT', 'PATCH', 'DELETE'])('a %s whose connection was lost is not sent twice', async (method) => {
+    plane.upstream.answer = (req) => void req.socket.destroy();
+    const { status } = await call(plane, alice, `${PODS}/one`, {
+      method,
+      body: '{}',
+      headers: { 'content-length': '2' },
+    });
+    expect(status).toBe(502);
+    expect(plane.upstream.requests).toHaveLength(1);
+  });
+
+  it('a request whose answer had begun is not sent twice', async () => {
+    plane.upstream.answer = (req) => void req.socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe');
+    const connection = await asked(alice, PODS);
+    expect(await connection.ended).toBe('ECONNRESET');
+    expect(plane.upstream.requests).toHaveLength(1);
+  });
+
+  describe('a client that vanishes', () => {
+    /** How its connection at the API server ended. */
+    const endingAfter = async (vanish: () => void): Promise<string | undefined> => {
+      await until(() => plane.upstream.requests.length === 1, 'the request');
+      vanish();
+      const ending = await plane.upstream.requests[0]?.connection.ended;
+      await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+      return ending;
+    };
+
+    it('while it waits for an answer', async () => {
+      plane.upstream.answer = () => undefined;
+      const connection = await asked(alice, `${PODS}/web/log?follow=true`);
+      expect(await endingAfter(() => connection.socket.destroy())).toBe('reset');
+    });
+
+    it('in the middle of an answer that it does not read', async () => {
+      plane.upstream.answer = (_req, res) => {
+        res.writeHead(200, { 'content-type': 'text/plain' });
+        const pump = (): void => {
+          while (res.write(Buffer.alloc(65_536)));
+          res.once('drain', pump);
+        };
+        pump();
+      };
+      const connection = await asked(alice, `${PODS}/web/log?follow=true`);
+      connection.socket.pause();
+      await until(() => plane.counted.streams === 1, 'the stream');
+      expect(await endingAfter(() => connection.socket.destroy())).toBe('reset');
+    });
+
+    it('in the middle of an upload', async () => {
+      plane.upstream.answer = () => undefined;
+      const req = open(plane, alice, PODS, { method: 'POST', headers: { 'content-length': '1000000' } });
+      req.write('{');
+      expect(await endingAfter(() => void req.destroy())).toBe('reset');
+    });
+
+    it('in the middle of an exec', async () => {
+      plane.upstream.answerUpgrade = (_req, socket) =>
+        void socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+      const connection = await asked(alice, `${PODS}/web/exec`, 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
+      await until(() => connection.received().includes(' 101 '), 'the tunnel');
+      // What it had sent is handed on first, as the end of an exec's input is.
+      expect(await endingAfter(() => connection.socket.destroy())).toBe('end');
+    });
+
+    it('while an upgrade waits for its answer', async () => {
+      plane.upstream.answerUpgrade = () => undefined;
+      const connection = await asked(alice, `${PODS}/web/exec`, 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
+      expect(await endingAfter(() => connection.socket.destroy())).toBe('reset');
+    });
+  });
+});

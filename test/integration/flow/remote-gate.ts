@@ -1,0 +1,44 @@
+/** Starts the gate of gate-process.ts and asks it how it is. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Person, TestPlane } from '../../support/data-plane.ts';
+import type { RecordingUpstream } from '../../support/upstream.ts';
+
+/** As much of it as a client needs. */
+export type Reachable = Pick<TestPlane, 'port' | 'ca'>;
+
+export interface GateState {
+  /** Resident bytes, garbage collected. */
+  readonly rss: number;
+  readonly inFlight: number;
+}
+
+export interface RemoteGate {
+  readonly plane: Reachable;
+  readonly person: Person;
+  state(): Promise<GateState>;
+  stop(): Promise<void>;
+}
+
+const PROGRAM = fileURLToPath(new URL('./gate-process.ts', import.meta.url));
+
+export async function startRemoteGate(upstream: RecordingUpstream): Promise<RemoteGate> {
+  const child = fork(PROGRAM, [upstream.server, upstream.ca], { execArgv: [] });
+  const [started] = (await once(child, 'message')) as [Reachable & { readonly person: Person }];
+  return {
+    plane: started,
+    person: started.person,
+    state: async () => {
+      const answer = once(child, 'message');
+      child.send('state');
+      const [state] = (await answer) as [GateState];
+      return state;
+    },
+    stop: async () => {
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}

@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signIn, startPlane, until } from '../support/data-plane.ts';
+import type { Person, TestPlane } from '../support/data-plane.ts';
+import { http2Connection } from '../support/http2-client.ts';
+import type { Http2Connection } from '../support/http2-client.ts';
+import { answerJson } from '../support/upstream.ts';
+import type { Answer } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const LIST = { kind: 'PodList', apiVersion: 'v1', items: [] };
+const EVENT = '{"type":"ADDED","object":{}}\n';
+
+const stream =
+  (type: string, first: string | Buffer): Answer =>
+  (_req, res) =>
+    void res.writeHead(200, { 'content-type': type }).write(first);
+const watch = stream('application/json', EVENT);
+
+describe('a cut over HTTP/2', () => {
+  let plane: TestPlane;
+  let alice: Person;
+  /** Another session of the same person at the same laptop. */
+  let again: Person;
+  let h2: Http2Connection;
+  beforeAll(async () => {
+    plane = await startPlane();
+    alice = await signIn(plane);
+    again = await signIn(plane, { at: alice });
+    h2 = await http2Connection(plane, alice.certificate);
+  });
+  afterAll(async () => {
+    h2.close();
+    await plane.close();
+  });
+
+  it('ends the streams of one session and none of the other on the same connection', async () => {
+    plane.upstream.answer = watch;
+    const [mine, half, its] = [
+      h2.open(alice, `${PODS}?watch=1`),
+      h2.open(alice, PODS),
+      h2.open(again, `${PODS}?watch=1`),
+    ];
+    await until(() => [mine, half, its].every((one) => one.received() === EVENT), 'all three');
+    const reset = plane.upstream.requests.map(({ connection }) => connection.ended);
+    await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+    expect(await Promise.all([mine.ended, half.ended])).toEqual(['INTERNAL_ERROR', 'INTERNAL_ERROR']);
+    // A watch is told why, between two events; half a list is only broken off.
+    const [first, last = ''] = mine.received().trim().split('\n');
+    expect(`${first}\n`).toBe(EVENT);
+    expect(JSON.parse(last)).toMatchObject({
+      type: 'ERROR',
+      object: {
+        kind: 'Status',
+        code: 401,
+        reason: 'Unauthorized',
+        message: expect.stringContaining('portcullis login') as string,
+      },
+    });
+    expect(half.received()).toBe(EVENT);
+    expect(await Promise.all(reset.slice(0, 2))).toEqual(['reset', 'reset']);
+    expect(its.received()).toBe(EVENT);
+    expect(its.stream.destroyed).toBe(false);
+    plane.upstream.answer = answerJson(LIST);
+    expect((await h2.call(again, PODS)).status).toBe(200);
+    expect((await h2.call(alice, PODS)).status).toBe(401);
+    its.stream.close(8);
+  });
+
+  it.each([
+    [
+      'a watch in protobuf',
+      `${PODS}?watch=1`,
+      'application/vnd.kubernetes.protobuf;stream=watch',
+      Buffer.from([0, 0, 0, 1, 10]),
+    ],
+    ['a watch in the middle of an event', `${PODS}?watch=1`, 'application/json', Buffer.from(`${EVENT}{"type":`)],
+    ['a list half-way', PODS, 'application/json', Buffer.from('{"items":[')],
+  ])('writes nothing of its own into %s', async (_what, path, type, bytes) => {
+    const person = await signIn(plane, { at: alice });
+    plane.upstream.answer = stream(type, bytes);
+    const answer = h2.open(person, path);
+    await until(() => answer.received().length === bytes.length, 'the first bytes');
+    await plane.gate.revoke({ target: { kind: 'session', session: person.session.id } });
+    expect(await answer.ended).toBe('INTERNAL_ERROR');
+    expect(answer.received()).toBe(bytes.toString('latin1'));
+  });
+
+  it('ends an upload half-way on both sides', async () => {
+    const person = await signIn(plane, { at: alice });
+    plane.upstream.clear();
+    plane.upstream.answer = (req) => void req.resume();
+    const upload = h2.open(person, PODS, { method: 'POST', body: null });
+    upload.stream.write('x'.repeat(1000));
+    await until(() => plane.upstream.requests.length === 1, 'the request');
+    await plane.gate.revoke({ target: { kind: 'session', session: person.session.id } });
+    expect(await upload.ended).toBe('INTERNAL_ERROR');
+    expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
+  });
+});

@@ -1,0 +1,307 @@
+import type { TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { Person, PlaneOptions, TestPlane } from '../support/data-plane.ts';
+import { http2Connection, http2Socket } from '../support/http2-client.ts';
+import {
+  CONTINUATION,
+  END_HEADERS,
+  END_STREAM,
+  PING,
+  PREFACE,
+  RST_STREAM,
+  SETTINGS,
+  frame,
+  headerBlock,
+  headersFrame,
+} from '../support/http2-frames.ts';
+import { answerJson } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const EVENT = '{"type":"ADDED","object":{}}\n';
+
+let plane: TestPlane;
+let alice: Person;
+afterEach(() => plane.close());
+
+async function start(options: PlaneOptions = {}): Promise<void> {
+  plane = await startPlane(options);
+  alice = await signIn(plane);
+}
+
+const quietWatch = (): void => {
+  plane.upstream.answer = (_req, res) => void res.writeHead(200, { 'content-type': 'application/json' }).write(EVENT);
+};
+
+const get = (person: Person, path = PODS): Record<string, string> => ({
+  ':method': 'GET',
+  ':path': path,
+  ':scheme': 'https',
+  ':authority': HOST,
+  authorization: `Bearer ${person.token}`,
+});
+
+/** How a hand-written connection ended: an RST, or an orderly end. */
+async function ending(socket: TLSSocket): Promise<string> {
+  let fault = 'end';
+  socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code ?? 'error'));
+  socket.resume();
+  if (!socket.closed) {
+    await new Promise((resolve) => {
+      socket.once('close', resolve);
+    });
+  }
+  return fault;
+}
+
+describe('the age of an HTTP/2 connection', () => {
+  it('ends by GOAWAY, at random between one age and two; streams in progress go on', async () => {
+    await start({ timing: { connectionAgeMs: 100 } });
+    quietWatch();
+    const h2 = await http2Connection(plane, alice.certificate);
+    const opened = performance.now();
+    const watch = h2.open(alice, `${PODS}?watch=1`);
+    await until(() => watch.received() === EVENT, 'the first event');
+    await until(() => h2.goaways.length > 0, 'GOAWAY');
+    expect(performance.now() - opened).toBeGreaterThan(90);
+    expect(h2.goaways[0]).toBe(0);
+    expect(watch.stream.destroyed).toBe(false);
+    await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+    expect(await watch.ended).toBe('INTERNAL_ERROR');
+    expect(watch.received()).toContain('"type":"ERROR"');
+    await h2.closed;
+  });
+
+  it('tells by the number in GOAWAY that a request which crossed it was not served', async () => {
+    await start({ timing: { connectionAgeMs: 50 } });
+    quietWatch();
+    const socket = await http2Socket(plane, alice.certificate);
+    const received: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => void received.push(chunk));
+    socket.write(Buffer.concat([PREFACE, headersFrame(1, get(alice, `${PODS}?watch=1`), END_HEADERS | END_STREAM)]));
+    // Type 7, for stream 1, without an error.
+    const goaway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+    await until(() => Buffer.concat(received).includes(goaway), 'GOAWAY');
+    socket.write(headersFrame(3, get(alice), END_HEADERS | END_STREAM));
+    socket.write(frame(PING, 0, 0, Buffer.from('answered')));
+    await until(() => Buffer.concat(received).includes('answered'), 'the answer to a PING behind it');
+    expect(plane.upstream.requests).toHaveLength(1);
+    socket.destroy();
+  });
+
+  it('is followed by an end, also where the client does not close', async () => {
+    await start({ timing: { connectionAgeMs: 50 } });
+    const socket = await http2Socket(plane, alice.certificate);
+    socket.write(PREFACE);
+    expect(['end', 'ECONNRESET']).toContain(await ending(socket));
+  });
+});
+
+describe('an HTTP/2 connection is ended', () => {
+  it('when its peer answers no PING and sends nothing', async () => {
+    await start({ timing: { pingMs: 60 } });
+    quietWatch();
+    const socket = await http2Socket(plane, alice.certificate);
+    socket.write(Buffer.concat([PREFACE, headersFrame(1, get(alice, `${PODS}?watch=1`), END_HEADERS | END_STREAM)]));
+    expect(await ending(socket)).toBe('ECONNRESET');
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  });
+
+  it('but not while it answers: a quiet watch lives on', async () => {
+    await start({ timing: { pingMs: 20, headMs: 100 }, limits: { idle: 0.1 } });
+    quietWatch();
+    const h2 = await http2Connection(plane, alice.certificate);
+    let pings = 0;
+    h2.session.on('ping', () => (pings += 1));
+    const watch = h2.open(alice, `${PODS}?watch=1`);
+    await until(() => pings > 15, 'many PINGs');
+    expect(watch.stream.destroyed).toBe(false);
+    expect(h2.goaways).toEqual([]);
+    h2.close();
+  });
+
+  it('when no request came in time', async () => {
+    await start({ timing: { headMs: 80 } });
+    const silent = await http2Socket(plane, alice.certificate);
+    const begun = await http2Socket(plane, alice.certificate);
+    begun.write(Buffer.concat([PREFACE, headersFrame(1, get(alice), 0)]));
+    expect(await Promise.all([ending(silent), ending(begun)])).toEqual(['ECONNRESET', 'ECONNRESET']);
+  });
+
+  it('when it was idle for long enough, by GOAWAY', async () => {
+    await start({ limits: { idle: 0.1 } });
+    const h2 = await http2Connection(plane, alice.certificate);
+    expect((await h2.call(alice, PODS)).status).toBe(200);
+    await h2.closed;
+    expect(h2.goaways[0]).toBe(0);
+  });
+
+  it('when it opens and resets streams without end', async () => {
+    await start();
+    plane.upstream.answer = (_req, res) => void res.on('error', () => undefined);
+    const socket = await http2Socket(plane, alice.certificate);
+    socket.write(PREFACE);
+    const head = headersFrame(1, get(alice), END_HEADERS | END_STREAM);
+    const done = ending(socket);
+    let next = 1;
+    const attack = (): void => {
+      const burst: Buffer[] = [];
+      for (let i = 0; i < 50; i += 1, next += 2) {
+        head.writeUInt32BE(next, 5);
+        burst.push(Buffer.from(head), frame(RST_STREAM, 0, next, Buffer.from([0, 0, 0, 8])));
+      }
+      if (!socket.destroyed && next < 40_000) socket.write(Buffer.concat(burst), () => setImmediate(attack));
+    };
+    attack();
+    await done;
+    expect(next).toBeLessThan(5_000);
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    const other = await http2Connection(plane, alice.certificate);
+    plane.upstream.answer = answerJson({ kind: 'PodList' });
+    expect((await other.call(alice, PODS)).status).toBe(200);
+    other.close();
+  });
+
+  it.each([
+    ['SETTINGS', frame(SETTINGS, 0, 0, Buffer.from([0, 4, 0, 1, 0, 0]))],
+    ['PING', frame(PING, 0, 0, Buffer.alloc(8))],
+  ])('when it floods with %s and reads no answer', async (_name, one) => {
+    await start();
+    const socket = await http2Socket(plane, alice.certificate);
+    socket.pause();
+    socket.write(PREFACE);
+    const closed = new Promise((resolve) => {
+      socket.once('close', resolve);
+    });
+    const flood = Buffer.concat(Array.from({ length: 2000 }, () => one));
+    let sent = 0;
+    const attack = (error?: Error | null): void => {
+      if (error instanceof Error || sent === 2000) return;
+      sent += 1;
+      socket.write(flood, attack);
+    };
+    attack();
+    await closed;
+    expect(sent).toBeLessThan(2000);
+  });
+
+  it('when it sends CONTINUATION without end', async () => {
+    await start();
+    const socket = await http2Socket(plane, alice.certificate);
+    socket.write(Buffer.concat([PREFACE, headersFrame(1, get(alice), 0)]));
+    const more = Array.from({ length: 200 }, () => frame(CONTINUATION, 0, 1, headerBlock([['x-a', 'b']])));
+    socket.write(Buffer.concat(more));
+    await ending(socket);
+    expect(plane.upstream.requests).toEqual([]);
+  });
+});
+
+type Head = [string, string][];
+const without = (head: Head, name: string): Head => head.filter(([each]) => each !== name);
+
+describe('the head of a request over HTTP/2', () => {
+  it('is refused above the limit and above a thousand lines, and nothing reaches the API server', async () => {
+    await start();
+    const h2 = await http2Connection(plane, alice.certificate);
+    expect(h2.session.remoteSettings.maxHeaderListSize).toBe(16_384);
+    const long = h2.open(alice, PODS, { headers: { 'x-long': 'a'.repeat(20_000) } });
+    expect(await long.ended).not.toBe('end');
+    // Node's client sends what the peer has said that it does not take; 431 is for those who never heard it.
+    const many = Array.from({ length: 1100 }, (_, index) => `${index}`);
+    const lines = h2.open(alice, PODS, { headers: { 'impersonate-group': many } });
+    expect(await lines.ended).not.toBe('end');
+    expect(plane.upstream.requests).toEqual([]);
+    expect((await h2.call(alice, PODS)).status).toBe(200);
+    h2.close();
+  });
+
+  it.each([
+    [
+      'two Host lines that agree',
+      (head: Head): Head => [...without(head, ':authority'), ['host', HOST], ['host', HOST]],
+    ],
+    ['another scheme', (head: Head): Head => [[':scheme', 'http'], ...without(head, ':scheme')]],
+    ['a second :path', (head: Head): Head => [[':path', '/version'], ...head]],
+    ['a pseudo-header behind the others', (head: Head): Head => [...without(head, ':path'), [':path', PODS]]],
+    ['an Upgrade', (head: Head): Head => [...head, ['upgrade', 'websocket'], ['connection', 'upgrade']]],
+    [
+      'extended CONNECT',
+      (head: Head): Head => [[':protocol', 'websocket'], [':method', 'CONNECT'], ...without(head, ':method')],
+    ],
+  ])('with %s reaches no API server', async (_what, change) => {
+    await start();
+    const socket = await http2Socket(plane, alice.certificate);
+    const received: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => void received.push(chunk));
+    const block = headerBlock(change(Object.entries(get(alice))));
+    socket.write(
+      Buffer.concat([
+        PREFACE,
+        frame(1, END_STREAM | END_HEADERS, 1, block),
+        frame(PING, 0, 0, Buffer.from('answered')),
+      ]),
+    );
+    const all = (): Buffer => Buffer.concat(received);
+    // A Status from the gate, RST_STREAM (type 3) for stream 1, or GOAWAY (type 7).
+    const refused = (): boolean =>
+      all().includes('"status":"Failure"') ||
+      all().includes(Buffer.from([0, 0, 4, 3, 0, 0, 0, 0, 1])) ||
+      all().includes(Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0]));
+    await until(() => refused() || socket.destroyed, 'a refusal');
+    expect(plane.upstream.requests).toEqual([]);
+    socket.destroy();
+  });
+
+  it('is refused above the limit also where the client has not acknowledged it', async () => {
+    await start();
+    const socket = await http2Socket(plane, alice.certificate);
+    const head = { ...get(alice), 'x-long': 'a'.repeat(12_000), 'x-longer': 'a'.repeat(12_000) };
+    const block = headerBlock(Object.entries(head));
+    const received: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => void received.push(chunk));
+    socket.write(PREFACE);
+    socket.write(
+      Buffer.concat([
+        frame(1, END_STREAM, 1, block.subarray(0, 16_000)),
+        frame(CONTINUATION, END_HEADERS, 1, block.subarray(16_000)),
+      ]),
+    );
+    await until(() => Buffer.concat(received).includes('headers are too large') || socket.destroyed, 'an answer');
+    expect(Buffer.concat(received).toString()).toContain('the headers are too large');
+    expect(plane.upstream.requests).toEqual([]);
+    socket.destroy();
+  });
+});
+
+describe('idle connections over HTTP/1.1', () => {
+  it('are closed, and a quiet watch is not', async () => {
+    await start({ limits: { idle: 1 }, timing: { headMs: 500 } });
+    quietWatch();
+    const watch = await rawConnection(plane, alice.certificate);
+    const ask = (path: string): string =>
+      `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`;
+    watch.socket.write(ask(`${PODS}?watch=1`));
+    await until(() => watch.received().includes('ADDED'), 'the first event');
+    plane.upstream.answer = answerJson({ kind: 'PodList' });
+    const idle = await rawConnection(plane, alice.certificate);
+    idle.socket.write(ask(PODS));
+    const slow = await rawConnection(plane, alice.certificate);
+    slow.socket.write('GET / HTTP/1.1\r\nHost: ');
+    expect(await idle.ended).toBe('end');
+    await slow.ended;
+    expect(slow.received()).toMatch(/^HTTP\/1\.1 408 /);
+    expect(watch.socket.destroyed).toBe(false);
+    watch.socket.destroy();
+  });
+});
+
+describe('a gate that is fenced', () => {
+  it('sends HTTP/2 clients elsewhere by GOAWAY', async () => {
+    await start({ auditBlocked: () => true });
+    const h2 = await http2Connection(plane, alice.certificate);
+    const refused = await h2.call(alice, PODS);
+    expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+    await h2.closed;
+    expect(h2.goaways[0]).toBe(0);
+  });
+});

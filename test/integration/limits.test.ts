@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { compileMapping, mapClaims } from '../../src/core/claims.ts';
+import { ALICE, call, open, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { Person, TestPlane } from '../support/data-plane.ts';
+import { answerJson } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+
+describe('what one person may have in flight', () => {
+  let plane: TestPlane;
+  let alice: Person;
+  beforeAll(async () => {
+    plane = await startPlane({ limits: { inFlightPerPerson: 3 } });
+    alice = await signIn(plane);
+  });
+  afterAll(() => plane.close());
+  beforeEach(() => {
+    plane.audited.length = 0;
+    plane.counted.refusals.length = 0;
+    plane.upstream.clear();
+    plane.upstream.answer = (req, res) => {
+      if (req.url?.includes('watch') !== true) return answerJson({})(req, res);
+      res.writeHead(200, { 'content-type': 'application/json' });
+      res.write('{"type":"ADDED"}\n');
+    };
+  });
+
+  async function watches(person: Person, count: number): Promise<ReturnType<typeof open>[]> {
+    const { streams } = plane.counted;
+    const opened = Array.from({ length: count }, () => open(plane, person, `${PODS}?watch=1`));
+    for (const each of opened) each.end();
+    await until(() => plane.counted.streams === streams + count, 'the watches');
+    return opened;
+  }
+  const ended = async (opened: readonly ReturnType<typeof open>[]): Promise<void> => {
+    for (const each of opened) each.destroy();
+    await until(() => plane.counted.streams === 0, 'the end of the watches');
+  };
+
+  it('is so many requests and watches, over all their sessions; beyond that 429, and nobody else is hurt', async () => {
+    const again = await signIn(plane);
+    const opened = [...(await watches(alice, 2)), ...(await watches(again, 1))];
+    plane.upstream.clear();
+    plane.audited.length = 0;
+    for (const person of [alice, again]) {
+      const answered = await call(plane, person, PODS);
+      expect(answered.json()).toMatchObject({ kind: 'Status', code: 429, reason: 'TooManyRequests' });
+      expect(answered.json().message).toMatch(/^you have 3 .*try again \(audit id [0-9a-f-]{36}\)$/);
+      expect(answered.headers).toMatchObject({ 'retry-after': '1' });
+    }
+    expect(plane.upstream.requests).toEqual([]);
+    await until(() => plane.audited.length === 2, 'the audit lines');
+    expect(plane.audited[0]).toMatchObject({
+      user: { username: ALICE.username },
+      responseStatus: { code: 429, reason: 'TooManyRequests' },
+      annotations: { 'portcullis.dev/reason': 'person_in_flight' },
+    });
+    expect(plane.counted.refusals).toEqual(['person_in_flight', 'person_in_flight']);
+    expect((await call(plane, await signIn(plane, { subject: 'bob' }), PODS)).status).toBe(200);
+    await ended(opened);
+  });
+
+  it('is counted down when a watch is closed, by whichever side', async () => {
+    const opened = await watches(alice, 3);
+    expect((await call(plane, alice, PODS)).status).toBe(429);
+    opened[0]?.destroy();
+    await until(() => plane.counted.streams === 2, 'the end of one');
+    expect((await call(plane, alice, PODS)).status).toBe(200);
+    const [, second] = plane.upstream.requests.map(({ connection }) => connection);
+    second?.socket.destroy();
+    await until(() => plane.counted.streams === 1, 'the end of another');
+    await Promise.all([call(plane, alice, PODS), call(plane, alice, PODS)]).then((answers) =>
+      expect(answers.map(({ status }) => status)).toEqual([200, 200]),
+    );
+    await ended(opened);
+  });
+
+  it('does not grow by what is refused', async () => {
+    for (let index = 0; index < 5; index += 1) {
+      expect((await call(plane, alice, PODS, { headers: { 'Impersonate-Group': 'x' } })).status).toBe(400);
+    }
+    expect((await call(plane, alice, PODS)).status).toBe(200);
+  });
+
+  it('is free again after a cut', async () => {
+    const eve = await signIn(plane, { subject: 'eve' });
+    await watches(eve, 3);
+    await plane.gate.revoke({ target: { kind: 'session', session: eve.session.id } });
+    await until(() => plane.counted.streams === 0, 'the cut');
+    expect((await call(plane, await signIn(plane, { subject: 'eve' }), PODS)).status).toBe(200);
+  });
+});
+
+describe('groups', () => {
+  const groups = Array.from({ length: 500 }, (_each, index) => `corp:team-${index}, ${'x'.repeat(index % 40)}y`);
+
+  it('are 500 lines at the API server, each as it is and none joined', async () => {
+    const plane = await startPlane();
+    const alice = await signIn(plane, { identity: { ...ALICE, groups } });
+    expect((await call(plane, alice, PODS)).status).toBe(200);
+    const raw = plane.upstream.connections[0]?.received() ?? '';
+    const lines = raw.split('\r\n').filter((line) => line.startsWith('Impersonate-Group: '));
+    expect(lines).toEqual(groups.map((group) => `Impersonate-Group: ${group}`));
+    await until(() => plane.audited.length > 0, 'the audit line');
+    expect(plane.audited[0]?.user.groups).toEqual(groups);
+    await plane.close();
+  });
+
+  it('beyond the configured number refuse the sign-in, with the number, and are never cut to it', () => {
+    const mapping = compileMapping({
+      name: 'corp',
+      usernamePrefix: 'corp:',
+      groupsPrefix: 'corp:',
+      username: 'claims.sub',
+      groups: 'claims.groups',
+      extra: {},
+      emailVerified: 'claim',
+      rules: [],
+      userRules: [],
+      maxGroups: 499,
+    });
+    if (!mapping.ok) throw new Error('the mapping does not compile');
+    const claims = { sub: 'alice', groups };
+    expect(mapClaims(mapping.value, claims, 'corp/alice')).toMatchObject({
+      ok: false,
+      reason: { reason: 'groups_too_many', message: expect.stringMatching(/\b500 groups; at most 499\b/) as string },
+    });
+    const fewer = mapClaims(mapping.value, { ...claims, groups: groups.slice(1) }, 'corp/alice');
+    expect(fewer).toMatchObject({ ok: true });
+  });
+});

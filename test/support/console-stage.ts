@@ -1,0 +1,131 @@
+/** Two working consoles and two that cannot prove who they are, behind a real web listener with a real gate. */
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair, type JWK } from 'jose';
+import { WebSocket } from 'ws';
+import type { Identity } from '../../src/core/identity.ts';
+import { createConsoleTokens } from '../../src/oauth/console-token.ts';
+import type { Gate } from '../../src/revocation/revocation.ts';
+import { closeHouses, openHouse, type House } from '../unit/web/harness.ts';
+import { startConsole, TestBrowser, type TestConsole } from './console.ts';
+import { makeCertificate } from './upstream.ts';
+
+export const MAIN = 'https://portcullis.test';
+export const HEADLAMP = 'https://headlamp.test';
+export const OTHER = 'https://other.test';
+
+/** What a browser adds to a request of the page's own script. */
+export const OWN_FETCH = {
+  accept: '*/*',
+  'sec-fetch-mode': 'cors',
+  'sec-fetch-dest': 'empty',
+  'sec-fetch-site': 'same-origin',
+} as const;
+
+/** `prod` is for the platform group, `staging` for everybody. */
+const mayUse = (cluster: string, { groups }: Identity): boolean =>
+  cluster === 'staging' || groups.includes('corp:platform');
+
+export interface ConsoleStage {
+  readonly house: House;
+  /** http, for `staging`. */
+  readonly headlamp: TestConsole;
+  /** https, for `prod`. */
+  readonly other: TestConsole;
+  /** Public half of the key that signs. */
+  readonly jwk: JWK;
+  /** How often the store was asked to mint for a console. */
+  mints(): number;
+  newBrowser(): TestBrowser;
+  /** The one session there is. */
+  soleSession(): Promise<string>;
+  /** A WebSocket at Headlamp's host, or the status with which it was refused. */
+  openSocket(browser: TestBrowser, origin: string): Promise<WebSocket | number>;
+  close(): Promise<void>;
+}
+
+export async function openConsoleStage(): Promise<ConsoleStage> {
+  const [certificate, ofOther] = await Promise.all([makeCertificate('portcullis.test'), makeCertificate('other.test')]);
+  const [headlamp, other] = await Promise.all([startConsole(), startConsole({ tls: ofOther })]);
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+  const privateJwk = { ...(await exportJWK(privateKey)), kid: 'k1' };
+  const { d: _private, ...jwk } = privateJwk;
+  let mints = 0;
+  const server = createServer(certificate);
+  const house = await openHouse({
+    config: { publicUrl: MAIN },
+    change: (deps) => {
+      const gate = deps.gate as Gate;
+      const mintToken = createConsoleTokens({
+        config: { publicUrl: MAIN, sessions: { accessToken: 300 } },
+        sessions: {
+          mint: (id, options) => {
+            mints += 1;
+            return deps.store.sessions.mint(id, options);
+          },
+        },
+        gate,
+        audiences: { allows: (audience, identity) => mayUse(audience.split(':').at(-1) ?? '', identity) },
+        signingKey: () => ({ kid: 'k1', alg: 'ES256', privateJwk }),
+        now: () => deps.clock.now(),
+      });
+      const ca = ofOther.cert;
+      // Its certificate is for its address and for another name.
+      const misnamed = other.server.replace('127.0.0.1', 'localhost');
+      const consoles = [
+        { name: 'headlamp', host: 'headlamp.test', cluster: 'staging', server: headlamp.server },
+        { name: 'other', host: 'other.test', cluster: 'prod', server: other.server, ca },
+        { name: 'unsigned', host: 'unsigned.test', cluster: 'prod', server: other.server },
+        { name: 'misnamed', host: 'misnamed.test', cluster: 'prod', server: misnamed, ca },
+      ];
+      return { ...deps, consoles: { consoles, gate, mintToken, mayUse } };
+    },
+  });
+  house.web.serve(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const ca = certificate.cert;
+  return {
+    house,
+    headlamp,
+    other,
+    jwk,
+    mints: () => mints,
+    newBrowser: () => new TestBrowser({ port, ca }),
+    soleSession: async () => (await house.store.sessions.list({ limit: 1 })).sessions[0]?.id ?? '',
+    openSocket: (browser, origin) => {
+      const headers = { host: 'headlamp.test', cookie: browser.cookieHeader('headlamp.test') };
+      const socket = new WebSocket(`wss://127.0.0.1:${port}/wsMultiplexer`, 'v5.channel.k8s.io', {
+        ca,
+        headers: { ...headers, ...(origin !== '' && { origin }) },
+      });
+      socket.on('error', () => undefined);
+      return new Promise((resolve) => {
+        socket.on('open', () => resolve(socket));
+        socket.on('unexpected-response', (_req, answer: IncomingMessage) => resolve(answer.statusCode ?? 0));
+      });
+    },
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await closeHouses();
+      await Promise.all([headlamp.close(), other.close()]);
+    },
+  };
+}
+
+/** From a console's address over the provider into the console. */
+export async function signInAt(
+  browser: TestBrowser,
+  person: string,
+  address: string,
+): ReturnType<TestBrowser['visit']> {
+  const chosen = await browser.visit(address);
+  const start = /href="(\/login\/start\?[^"]*provider=corp)"/.exec(chosen.text)?.[1]?.replaceAll('&amp;', '&') ?? '';
+  const atProvider = await browser.visit(`${MAIN}${start}`);
+  const state = new URL(atProvider.url).searchParams.get('state') ?? '';
+  return browser.visit(`${MAIN}/callback/corp?code=${person}&state=${state}`);
+}

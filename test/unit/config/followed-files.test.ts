@@ -1,0 +1,67 @@
+import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test, vi } from 'vitest';
+import { followFiles } from '../../../src/config/followed-files.ts';
+import { temporaryDirectory } from './sandbox.ts';
+
+const stops: (() => void)[] = [];
+afterEach(() => stops.splice(0).forEach((stop) => stop()));
+
+function follow(names: readonly string[], refuse: (contents: readonly string[]) => boolean = () => false) {
+  const directory = temporaryDirectory();
+  const paths = names.map((name) => join(directory, name));
+  paths.forEach((path) => writeFileSync(path, 'old'));
+  const applied: (readonly string[])[] = [];
+  const faults: string[] = [];
+  const apply = (contents: readonly string[]): void => {
+    if (refuse(contents)) throw new Error('no good');
+    applied.push(contents);
+  };
+  stops.push(followFiles({ paths, apply, onFault: ({ message }) => void faults.push(message) }, 5));
+  return {
+    directory,
+    paths,
+    applied,
+    faults,
+    write: (index: number, text: string) => writeFileSync(paths[index] ?? '', text),
+  };
+}
+
+test('what the files hold is applied when one changes, and not before', async () => {
+  const { applied, write } = follow(['a', 'b']);
+  write(1, 'new!');
+  await vi.waitFor(() => expect(applied).toEqual([['old', 'new!']]));
+  write(0, 'new too');
+  await vi.waitFor(() =>
+    expect(applied).toEqual([
+      ['old', 'new!'],
+      ['new too', 'new!'],
+    ]),
+  );
+});
+
+test('what is no good is told once, and the next good state is applied', async () => {
+  const { applied, faults, write } = follow(['a', 'b'], ([a, b]) => a !== b);
+  write(0, 'fresh');
+  await vi.waitFor(() => expect(faults).toEqual(['no good']));
+  write(1, 'fresh');
+  await vi.waitFor(() => expect(applied).toEqual([['fresh', 'fresh']]));
+  expect(faults).toEqual(['no good']);
+});
+
+test('a file that is away for a while is a fault and no end', async () => {
+  const { applied, faults, paths, write } = follow(['a']);
+  rmSync(paths[0] ?? '');
+  await vi.waitFor(() => expect(faults).toHaveLength(1));
+  expect(faults[0]).toContain('ENOENT');
+  write(0, 'back');
+  await vi.waitFor(() => expect(applied).toEqual([['back']]));
+});
+
+test('a link that is turned to another file is a change, as Kubernetes does it', async () => {
+  const { applied, directory, paths } = follow(['a']);
+  writeFileSync(join(directory, 'v2'), 'second');
+  symlinkSync('v2', join(directory, 'link'));
+  renameSync(join(directory, 'link'), paths[0] ?? '');
+  await vi.waitFor(() => expect(applied).toEqual([['second']]));
+});

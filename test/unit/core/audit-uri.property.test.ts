@@ -1,0 +1,60 @@
+/** No token in the record: not under a name that says so, and not under one that does not. */
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { auditUri } from '../../../src/core/audit-uri.ts';
+
+const RUNS = { numRuns: 2000 };
+const base64url = fc.stringMatching(/^[A-Za-z0-9_-]{12,60}$/);
+/** Every JWT begins with `{"`, which is `eyJ` in base64url. */
+const jwt = fc.tuple(base64url, base64url, base64url).map(([head, claims, signature]) => ({
+  text: `eyJ${head}.eyJ${claims}.${signature}`,
+  parts: [claims, signature],
+}));
+const noise = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 8 }),
+  fc.constantFrom('&', '?', '=', ';', '%3F', '/', '#', 'a', '%26', '@', ' '),
+);
+
+test('hides a JWT wherever it stands in a target, and keeps it hidden', () => {
+  // Behind one of these a token begins; glued to other letters it would be part of a longer word.
+  const before = fc
+    .tuple(
+      fc.array(noise, { maxLength: 4 }),
+      fc.constantFrom('/', '?x=', '&state2=', '?', ':', ' ', '"', 'Bearer ', 'Bearer%20', '%22', '='),
+    )
+    .map(([list, last]) => list.join('') + last);
+  fc.assert(
+    fc.property(before, jwt, fc.array(noise, { maxLength: 4 }), (front, { text, parts }, behind) => {
+      const uri = auditUri(`/api${front}${text}${behind.join('')}`);
+      for (const part of parts) expect(uri).not.toContain(part);
+      expect(auditUri(uri)).toBe(uri);
+    }),
+    RUNS,
+  );
+});
+
+test('hides a JWT whose dots are encoded, and one that the end of the line cuts off', () => {
+  fc.assert(
+    fc.property(jwt, fc.constantFrom('%2e', '%2E', '%252E'), ({ text, parts: [claims = ''] }, dot) => {
+      expect(auditUri(`/api?x=${text.replaceAll('.', dot)}`)).not.toContain(claims);
+      expect(auditUri(`/api?x=${'a'.repeat(8100)}/${text}`)).not.toContain(claims.slice(0, 8));
+    }),
+    RUNS,
+  );
+});
+
+test('shows a place in a list as it is', () => {
+  const place = '/api/v1/pods?limit=500&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MX0';
+  expect(auditUri(place)).toBe(place);
+});
+
+test('is printable and comes out again unchanged, whatever comes', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {
+      const uri = auditUri(text);
+      expect(uri).toMatch(/^[!-~]*$/);
+      expect(auditUri(uri)).toBe(uri);
+    }),
+    RUNS,
+  );
+});

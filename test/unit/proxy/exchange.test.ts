@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import type { Identity } from '../../../src/core/identity.ts';
+import { Exchange } from '../../../src/proxy/exchange.ts';
+import { RequestRecord } from '../../../src/proxy/request-record.ts';
+
+const BUILDER: Identity = { username: 'system:serviceaccount:ci:builder', uid: 'u', groups: [], extra: {} };
+
+function exchangeAt(gate: { readonly fenced: boolean }) {
+  const resets: string[] = [];
+  const connection = {
+    address: '192.0.2.1',
+    servername: undefined,
+    thumbprint: undefined,
+    openExchanges: 0,
+    reset: () => undefined,
+    exchangeOpened: () => undefined,
+    exchangeClosed: () => undefined,
+  };
+  const facts = { method: 'GET', target: '/api/v1/pods', raw: [], connection };
+  const record = {
+    audit: { record: () => undefined, blocked: false },
+    metrics: {
+      request: () => undefined,
+      refusal: () => undefined,
+      upstreamError: () => undefined,
+      streamOpened: () => () => undefined,
+    },
+    clock: { now: () => 0 },
+  };
+  const exchange = new Exchange({
+    facts,
+    // No session is behind it, so nothing can be asked about one.
+    gate: {
+      get fenced() {
+        return gate.fenced;
+      },
+      check: () => {
+        throw new Error('not asked');
+      },
+    },
+    resetClient: () => void resets.push('client'),
+    record: ({ auditId }) =>
+      new RequestRecord(record, { ...facts, auditId, address: connection.address, userAgent: undefined }),
+    onEnd: () => undefined,
+  });
+  return { exchange, resets };
+}
+
+describe('a request of a service account with its own token', () => {
+  it('passes nothing before it is known whose it is', () => {
+    expect(exchangeAt({ fenced: false }).exchange.mayPass()).toBe(false);
+  });
+
+  it('passes while the gate is open, and is cut at the first byte after the lease has lapsed unseen', () => {
+    const gate = { fenced: false };
+    const { exchange, resets } = exchangeAt(gate);
+    exchange.bindServiceAccount(BUILDER);
+    expect(exchange.mayPass()).toBe(true);
+    gate.fenced = true;
+    expect(exchange.mayPass()).toBe(false);
+    expect(resets).toEqual(['client']);
+    gate.fenced = false;
+    expect(exchange.mayPass()).toBe(false);
+  });
+});
+
+describe('a place in flight', () => {
+  it('is given back when both sides are closed, and once', () => {
+    const { exchange } = exchangeAt({ fenced: false });
+    let released = 0;
+    exchange.hold(() => void (released += 1));
+    exchange.attach({ abort: () => undefined, clientGone: () => undefined });
+    exchange.clientClosed();
+    expect(released).toBe(0);
+    exchange.upstreamClosed();
+    exchange.upstreamClosed();
+    expect(released).toBe(1);
+  });
+
+  it('is given back at once where the client went away before it was taken', () => {
+    const { exchange } = exchangeAt({ fenced: false });
+    exchange.clientClosed();
+    let released = 0;
+    exchange.hold(() => void (released += 1));
+    expect(released).toBe(1);
+  });
+});
