@@ -1,0 +1,78 @@
+/** CPU for one proxied 2 kB GET: token, binding, deny check, impersonation headers, audit and metrics included. */
+import { median, pairedRatio } from '../report.ts';
+import type { BenchResult } from '../report.ts';
+import { PATHS } from '../stage/peers.ts';
+import type { Stage, TargetName } from '../stage/stage.ts';
+
+const ROUNDS = 9;
+const REQUESTS = 2000;
+const WARM_UP = 4000;
+
+interface Shape {
+  readonly connections: number;
+  readonly streams?: number;
+}
+
+export async function get(stage: Stage): Promise<BenchResult[]> {
+  const shape = { connections: 16 };
+  const measured = await cpuPerGet(stage, ['direct', 'haproxy', 'portcullis'], shape);
+  return [result('get', measured, `${REQUESTS} GETs of 2 kB a round over 16 HTTP/1.1 connections`)];
+}
+
+export async function getHttp2(stage: Stage): Promise<BenchResult[]> {
+  if (!(await stage.load.call('servesHttp2', { target: stage.target('portcullis', 'files') }))) {
+    const words = 'HTTP/2 is not served';
+    return [
+      { name: 'get-h2', unit: 'µs CPU', portcullis: null, peers: {}, ratio: null, goal: GOAL, ok: null, load: words },
+    ];
+  }
+  const shape = { connections: 4, streams: 8 };
+  const measured = await cpuPerGet(stage, ['haproxy', 'portcullis'], shape);
+  return [result('get-h2', measured, `${REQUESTS} GETs of 2 kB a round over 4 HTTP/2 connections with 8 streams each`)];
+}
+
+const GOAL = '≤ 3.5 × haproxy';
+
+function result(name: string, measured: Partial<Record<TargetName, readonly number[]>>, load: string): BenchResult {
+  const { portcullis = [], haproxy = [], direct } = measured;
+  const ratio = pairedRatio(portcullis, haproxy);
+  const peers = { ...(direct === undefined ? {} : { direct: median(direct) }), haproxy: median(haproxy) };
+  const spread = `portcullis ${Math.min(...portcullis).toFixed(0)}–${Math.max(...portcullis).toFixed(0)} µs`;
+  return {
+    name,
+    unit: 'µs CPU',
+    portcullis: median(portcullis),
+    peers,
+    ratio,
+    goal: GOAL,
+    ok: ratio <= 3.5,
+    load: `${load}, ${ROUNDS} rounds in turns, medians (${spread})`,
+  };
+}
+
+/** Microseconds of the proxy's CPU for each request, round by round. */
+export async function cpuPerGet(
+  stage: Stage,
+  targets: readonly TargetName[],
+  shape: Shape,
+  rounds = ROUNDS,
+): Promise<Partial<Record<TargetName, readonly number[]>>> {
+  const { load } = stage;
+  const path = PATHS.get;
+  const handles = new Map<TargetName, number>();
+  for (const name of targets) {
+    const handle = await load.call('open', { target: stage.target(name, 'files'), ...shape });
+    handles.set(name, handle);
+    await load.call('get', { handle, path, requests: WARM_UP });
+  }
+  const measured: Partial<Record<TargetName, number[]>> = {};
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, handle] of handles) {
+      const before = await stage.cpu(name);
+      await load.call('get', { handle, path, requests: REQUESTS });
+      (measured[name] ??= []).push(((await stage.cpu(name)) - before) / REQUESTS);
+    }
+  }
+  for (const handle of handles.values()) await load.call('close', { handle });
+  return measured;
+}

@@ -1,0 +1,41 @@
+/** What the gate adds to the time of one request when nothing else is going on. */
+import { median } from '../report.ts';
+import type { BenchResult } from '../report.ts';
+import { PATHS } from '../stage/peers.ts';
+import type { Stage, TargetName } from '../stage/stage.ts';
+
+const ROUNDS = 9;
+const REQUESTS = 500;
+const WARM_UP = 3000;
+const TARGETS: readonly TargetName[] = ['direct', 'haproxy', 'portcullis'];
+
+export async function latency({ load, target }: Stage): Promise<BenchResult[]> {
+  const path = PATHS.get;
+  const handles = new Map<TargetName, number>();
+  for (const name of TARGETS) {
+    const handle = await load.call('open', { target: target(name, 'files'), connections: 1 });
+    handles.set(name, handle);
+    await load.call('get', { handle, path, requests: WARM_UP });
+  }
+  const p50: Record<TargetName, number[]> = { direct: [], haproxy: [], portcullis: [] };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const [name, handle] of handles) {
+      const { milliseconds } = await load.call('get', { handle, path, requests: REQUESTS });
+      p50[name].push(median(milliseconds) * 1000);
+    }
+  }
+  const added = (name: TargetName): number => median(p50[name].map((value, round) => value - (p50.direct[round] ?? 0)));
+  const whole = TARGETS.map((name) => `${name} ${median(p50[name]).toFixed(0)}`).join(', ');
+  return [
+    {
+      name: 'latency',
+      unit: 'µs added to p50',
+      portcullis: added('portcullis'),
+      peers: { haproxy: added('haproxy') },
+      ratio: added('portcullis') / added('haproxy'),
+      goal: '≤ 200 µs over direct',
+      ok: added('portcullis') <= 200,
+      load: `one HTTP/1.1 connection, ${REQUESTS} GETs of 2 kB a round, ${ROUNDS} rounds in turns; p50 in µs: ${whole}`,
+    },
+  ];
+}

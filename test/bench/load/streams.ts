@@ -1,0 +1,165 @@
+/** Watches that are held, and bytes through an upgraded connection. */
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { openTls, requestHead } from './http1.ts';
+import type { LoadTarget } from './http1.ts';
+import { Http2Connection } from './http2.ts';
+
+/** Every event of the bench's upstream ends so; one is never split, because it is far shorter than a TLS record. */
+const EVENT_END = '}}\n';
+const OPENING_AT_ONCE = 48;
+const STREAMS_PER_SESSION = 100;
+
+/** Nanoseconds of the one monotonic clock that all processes of the machine share. */
+const now = (): number => Number(process.hrtime.bigint());
+
+/** Holds watches and counts what they get. */
+export class WatchSet {
+  readonly #sessions: Http2Connection[] = [];
+  readonly #streams: Duplex[] = [];
+  readonly #marks: { readonly when: () => boolean; readonly resolve: (at: number) => void }[] = [];
+  #events = 0;
+  #closed = 0;
+
+  get size(): number {
+    return this.#streams.length;
+  }
+
+  /** Opens them, some at once; resolves when each has had its first event. */
+  async open(target: LoadTarget, path: string, { count, http2 }: { readonly count: number; readonly http2: boolean }) {
+    const before = this.#events;
+    const all = this.#reached(() => this.#events >= before + count);
+    let left = count;
+    const opener = async (): Promise<void> => {
+      while (left > 0) {
+        const share = http2 ? Math.min(STREAMS_PER_SESSION, left) : 1;
+        left -= share;
+        if (http2) await this.#openSession(target, path, share);
+        else await this.#openConnection(target, path);
+      }
+    };
+    await Promise.all(Array.from({ length: http2 ? 4 : OPENING_AT_ONCE }, opener));
+    await all;
+  }
+
+  /** @returns when the last watch has had one more event */
+  nextEvent(): Promise<number> {
+    const target = this.#events + this.#streams.length;
+    return this.#reached(() => this.#events >= target);
+  }
+
+  /** @returns when the last watch was over */
+  allClosed(): Promise<number> {
+    return this.#reached(() => this.#closed >= this.#streams.length);
+  }
+
+  close(): void {
+    for (const stream of this.#streams) stream.destroy();
+    for (const session of this.#sessions) session.close();
+  }
+
+  async #openConnection(target: LoadTarget, path: string): Promise<void> {
+    const socket = await openTls(target, 'http/1.1');
+    this.#hold(socket);
+    socket.write(requestHead(target, path), 'latin1');
+  }
+
+  async #openSession(target: LoadTarget, path: string, streams: number): Promise<void> {
+    const session = await Http2Connection.open(target);
+    this.#sessions.push(session);
+    for (let i = 0; i < streams; i += 1) this.#hold(session.request(path));
+  }
+
+  #hold(stream: Duplex): void {
+    this.#streams.push(stream);
+    stream.on('data', (chunk: Buffer) => {
+      if (!chunk.includes(EVENT_END)) return;
+      this.#events += 1;
+      this.#check();
+    });
+    stream.on('error', () => undefined);
+    stream.once('close', () => {
+      this.#closed += 1;
+      this.#check();
+    });
+  }
+
+  #reached(when: () => boolean): Promise<number> {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#marks.push({ when, resolve });
+    this.#check();
+    return promise;
+  }
+
+  #check(): void {
+    for (let index = this.#marks.length - 1; index >= 0; index -= 1) {
+      const mark = this.#marks[index];
+      if (mark?.when() !== true) continue;
+      this.#marks.splice(index, 1);
+      mark.resolve(now());
+    }
+  }
+}
+
+/**
+ * Takes bytes from an upgraded connection.
+ * @param bytes how many to wait for, the head of the answer not counted
+ * @returns seconds from the first byte behind the head to the last
+ */
+export async function throughUpgrade(target: LoadTarget, path: string, bytes: number): Promise<number> {
+  const socket = await openTls(target, 'http/1.1');
+  const upgrade =
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+    'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n';
+  const whole = Promise.withResolvers<number>();
+  let started: number | undefined;
+  let left = bytes;
+  socket.on('error', whole.reject);
+  socket.on('close', () => whole.reject(new Error('the upgraded connection closed early')));
+  socket.on('data', (chunk: Buffer) => {
+    let body = chunk;
+    if (started === undefined) {
+      started = performance.now();
+      const end = chunk.indexOf('\r\n\r\n');
+      if (!chunk.toString('latin1', 0, 12).startsWith('HTTP/1.1 101') || end === -1) {
+        whole.reject(new Error(`no upgrade: ${chunk.toString('latin1', 0, 400)}`));
+      }
+      body = chunk.subarray(end + 4);
+    }
+    left -= body.length;
+    if (left <= 0) whole.resolve((performance.now() - started) / 1000);
+  });
+  socket.write(requestHead(target, path, upgrade), 'latin1');
+  try {
+    return await whole.promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Takes the answer to a request at a limited speed, by not reading, for some seconds. @returns bytes taken in all */
+export async function readSlowly(
+  target: LoadTarget,
+  path: string,
+  { bytesPerSecond, seconds }: { readonly bytesPerSecond: number; readonly seconds: number },
+): Promise<number> {
+  const socket = await openTls(target, 'http/1.1');
+  let taken = 0;
+  const begun = performance.now();
+  const allowed = (): number => ((performance.now() - begun) / 1000) * bytesPerSecond;
+  socket.on('error', () => undefined);
+  socket.on('data', (chunk: Buffer) => {
+    taken += chunk.length;
+    if (taken > allowed()) socket.pause();
+  });
+  const pace = setInterval(() => {
+    if (taken <= allowed()) socket.resume();
+  }, 50);
+  socket.write(requestHead(target, path), 'latin1');
+  const over = setTimeout(() => socket.destroy(), seconds * 1000);
+  await once(socket, 'close');
+  clearInterval(pace);
+  clearTimeout(over);
+  if (performance.now() - begun < seconds * 990) throw new Error('a slow reader lost its connection');
+  return taken;
+}

@@ -1,0 +1,74 @@
+/**
+ * The benchmarks (DESIGN 14): `npm run bench [-- --only NAME,…] [--json FILE] [--minutes N] [--profile DIR]`.
+ *
+ * Each runs against the upstream itself, haproxy and Portcullis in turns within one run, because the machine's speed drifts by more than what
+ * is measured. A missed goal is a result; only what breaks makes the exit code 1.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { exec } from './benchmarks/exec.ts';
+import { get, getHttp2 } from './benchmarks/get.ts';
+import { latency } from './benchmarks/latency.ts';
+import { list } from './benchmarks/list.ts';
+import { soak } from './benchmarks/soak.ts';
+import { watches, watchesHttp2 } from './benchmarks/watches.ts';
+import { table } from './report.ts';
+import type { BenchResult } from './report.ts';
+import { openStage } from './stage/stage.ts';
+import type { Stage } from './stage/stage.ts';
+
+export interface BenchOptions {
+  /** Length of the soak. */
+  readonly minutes: number;
+}
+
+type Benchmark = (stage: Stage, options: BenchOptions) => Promise<BenchResult[]>;
+
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  get,
+  'get-h2': getHttp2,
+  latency,
+  list,
+  watches,
+  'watches-h2': watchesHttp2,
+  exec,
+  soak,
+};
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    json: { type: 'string' },
+    minutes: { type: 'string', default: '0.5' },
+    profile: { type: 'string' },
+  },
+});
+
+const wanted = values.only?.split(',') ?? Object.keys(BENCHMARKS);
+const unknown = wanted.filter((name) => BENCHMARKS[name] === undefined);
+const minutes = Number(values.minutes);
+if (unknown.length > 0 || !(minutes > 0 && minutes <= 60)) {
+  console.error(`portcullis: --only takes ${Object.keys(BENCHMARKS).join(', ')}; --minutes a number up to 60`);
+  process.exit(2);
+}
+
+const results: BenchResult[] = [];
+for (const name of wanted) {
+  const begun = performance.now();
+  process.stderr.write(`${name} … `);
+  try {
+    const stage = await openStage(values.profile);
+    try {
+      results.push(...((await BENCHMARKS[name]?.(stage, { minutes })) ?? []));
+    } finally {
+      await stage.stop();
+    }
+    process.stderr.write(`${((performance.now() - begun) / 1000).toFixed(0)} s\n`);
+  } catch (error) {
+    process.exitCode = 1;
+    process.stderr.write('broken\n');
+    console.error(error);
+  }
+}
+if (results.length > 0) console.log(table(results));
+if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(results, null, 2)}\n`);

@@ -1,0 +1,147 @@
+/** Portcullis as it stands in production: the command `serve` in a process of its own, and people who signed in by the protocol. */
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { generateKeys } from '../../../src/config/keys.ts';
+import { ADMIN_AUDIENCE, clusterAudience } from '../../../src/core/core.ts';
+import { PEOPLE } from '../../../src/demo/demo.ts';
+import { startIdentityProvider } from '../../../src/demo/idp/provider.ts';
+import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
+import type { ClientKey } from '../../support/oauth-client.ts';
+import { HOSTS } from './peers.ts';
+import { freePort, start } from './processes.ts';
+import type { Started } from './processes.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+
+export interface BenchGate extends Started {
+  readonly port: number;
+  readonly web: string;
+}
+
+export interface GateOptions {
+  /** Has the certificates. */
+  readonly directory: string;
+  readonly upstreams: { readonly files: number; readonly live: number };
+  /** Folder for a CPU profile of the whole run. */
+  readonly profile?: string | undefined;
+}
+
+/** Starts the identity provider here and the gate beside it; resolves when the gate is ready. */
+export async function startGate(options: GateOptions): Promise<BenchGate> {
+  const [api, web, ops] = [await freePort(), await freePort(), await freePort()];
+  const webUrl = `http://localhost:${web}`;
+  const clientSecret = randomBytes(24).toString('base64url');
+  const identityProvider = await startIdentityProvider({
+    port: 0,
+    people: PEOPLE,
+    client: { clientId: 'bench', clientSecret, redirectUris: [`${webUrl}/callback/bench`] },
+  });
+  const at = (name: string): string => join(options.directory, name);
+  await generateKeys({ signingDir: at('keys/signing'), sealingDir: at('keys/sealing') });
+  await writeFile(at('client-secret'), clientSecret, { mode: 0o600 });
+  await writeFile(at('cluster-token'), randomBytes(400).toString('base64url'), { mode: 0o600 });
+  const config = configuration(options, { api, web, ops, issuer: identityProvider.issuer });
+  await writeFile(at('portcullis.yaml'), stringify(config));
+  const profiling = options.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', options.profile];
+  const ready = async (): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${ops}/readyz`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+  const args = [...profiling, MAIN, 'serve', '--config', at('portcullis.yaml')];
+  const started = await start(process.execPath, args, ready);
+  const stop = async (): Promise<void> => {
+    await started.stop();
+    await identityProvider.close();
+  };
+  return { pid: started.pid, port: api, web: webUrl, stop };
+}
+
+function configuration(
+  { directory, upstreams }: GateOptions,
+  ports: { readonly api: number; readonly web: number; readonly ops: number; readonly issuer: string },
+): object {
+  const at = (name: string): string => join(directory, name);
+  const cluster = (name: keyof typeof HOSTS): object => ({
+    name,
+    hosts: [HOSTS[name]],
+    server: `https://127.0.0.1:${upstreams[name]}`,
+    caFile: at('ca.crt'),
+    tokenFile: at('cluster-token'),
+    impersonate: { groups: '*', extra: [] },
+  });
+  const tls = { certFile: at('server.crt'), keyFile: at('server.key') };
+  return {
+    publicUrl: `http://localhost:${ports.web}`,
+    listen: {
+      api: { address: `127.0.0.1:${ports.api}`, ...tls, publicUrl: `https://localhost:${ports.api}` },
+      web: { address: `127.0.0.1:${ports.web}`, tls: 'off' },
+      ops: { address: `127.0.0.1:${ports.ops}` },
+    },
+    store: { memory: {} },
+    keys: { signingDir: at('keys/signing'), sealingDir: at('keys/sealing') },
+    providers: [
+      {
+        name: 'bench',
+        type: 'oidc',
+        issuer: ports.issuer,
+        clientId: 'bench',
+        clientSecretFile: at('client-secret'),
+        scopes: ['openid', 'profile', 'email', 'groups', 'offline_access'],
+        usernamePrefix: 'bench:',
+        groupsPrefix: 'bench:',
+        username: 'claims.preferred_username',
+        groups: 'claims.groups',
+      },
+    ],
+    clusters: [cluster('files'), cluster('live')],
+    admin: { groups: ['bench:admins'] },
+    // The longest there is: a long soak must not outlive its token.
+    sessions: { accessToken: '15m' },
+    audit: { sinks: [{ type: 'file', path: at('audit.log') }] },
+    limits: { connections: 20_000, inFlightPerPerson: 20_000 },
+    shutdown: { delay: '0s', grace: '5s' },
+    telemetry: { logLevel: 'warn' },
+  };
+}
+
+export interface SignedInPerson {
+  readonly key: ClientKey;
+  readonly session: string;
+  /** Access tokens, one a cluster. */
+  readonly tokens: Readonly<Record<keyof typeof HOSTS, string>>;
+}
+
+/** Signs alice in with a certificate of her own, and gets a token for each cluster. */
+export async function signInAlice(gate: BenchGate, ca: string): Promise<SignedInPerson> {
+  const key = await newClientKey();
+  const client = new OAuthClient({ web: gate.web, api: `https://localhost:${gate.port}`, ca }, key);
+  try {
+    const signedIn = await client.signIn('alice', { resource: clusterAudience('files') });
+    const live = await client.refresh(signedIn.refreshToken, { resource: clusterAudience('live') });
+    const token = live.body['access_token'];
+    if (typeof token !== 'string') throw new Error(`no token for the second cluster: ${JSON.stringify(live.body)}`);
+    return { key, session: signedIn.session, tokens: { files: signedIn.accessToken, live: token } };
+  } finally {
+    await client.close();
+  }
+}
+
+/** An administrator with a credential, ready to revoke. */
+export async function signInRoot(gate: BenchGate, ca: string) {
+  const client = new OAuthClient({ web: gate.web, api: `https://localhost:${gate.port}`, ca }, await newClientKey());
+  const { accessToken } = await client.signIn('root', { resource: ADMIN_AUDIENCE });
+  return {
+    async revoke(session: string): Promise<void> {
+      const answer = await client.send('POST', '/-/admin/api/v1/revocations', {
+        headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ session, reason: 'bench' }),
+      });
+      if (answer.status !== 200) throw new Error(`the revocation failed: ${JSON.stringify(answer.body)}`);
+    },
+    close: () => client.close(),
+  };
+}

@@ -1,0 +1,122 @@
+/** Processes that the bench starts and ends, by their id and never by a name, and what the kernel says of them. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** Whatever ends the bench, its processes end with it. */
+const living = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of living) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
+const START_MS = 20_000;
+const END_MS = 15_000;
+
+export interface Started {
+  readonly pid: number;
+  /** SIGTERM, and SIGKILL for who does not listen. */
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Starts a program and waits until `ready` says yes.
+ * @throws with what the program said, when it ends before that or takes too long
+ */
+export async function start(command: string, args: readonly string[], ready: () => Promise<boolean>): Promise<Started> {
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] ?? '' } });
+  living.add(child);
+  child.once('exit', () => living.delete(child));
+  let said = '';
+  child.on('error', (error) => (said += String(error)));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-4000);
+  });
+  const deadline = performance.now() + START_MS;
+  while (!(await ready())) {
+    if (child.pid === undefined || child.exitCode !== null || performance.now() > deadline) {
+      child.kill('SIGKILL');
+      throw new Error(`${command} did not start: ${said}`);
+    }
+    await pause(50);
+  }
+  return { pid: child.pid ?? 0, stop: () => stop(child) };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  const patience = setTimeout(() => child.kill('SIGKILL'), END_MS);
+  await ended;
+  clearTimeout(patience);
+}
+
+export async function accepts(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port });
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** A port that nobody has now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/**
+ * CPU time of a process with all its threads, in microseconds. From `schedstat`, which counts nanoseconds: `stat` counts hundredths of a
+ * second, too coarse for a thousand requests.
+ */
+export async function cpuMicroseconds(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const times = threads.map(async (thread) => {
+    // A thread may end between the two looks.
+    const text = await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').catch(() => '0');
+    return Number(text.split(' ')[0]) / 1000;
+  });
+  return (await Promise.all(times)).reduce((sum, time) => sum + time, 0);
+}
+
+/** Resident memory in megabytes (10^6 bytes). */
+export async function residentMegabytes(pid: number): Promise<number> {
+  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return (Number(kilobytes) * 1024) / 1e6;
+}
+
+/** Looks at the resident memory until `work` is done. @returns its answer, with the highest and the last figure */
+export async function watchMemory<T>(pid: number, work: Promise<T>) {
+  const over = new AbortController();
+  let peak = await residentMegabytes(pid);
+  const samples: number[] = [peak];
+  const look = async (): Promise<void> => {
+    while (!over.signal.aborted) {
+      const sample = await residentMegabytes(pid);
+      samples.push(sample);
+      peak = Math.max(peak, sample);
+      await pause(50);
+    }
+  };
+  const looking = look();
+  try {
+    return { value: await work, before: samples[0] ?? peak, peak, samples };
+  } finally {
+    over.abort();
+    await looking;
+  }
+}

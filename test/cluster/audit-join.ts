@@ -1,0 +1,64 @@
+/** The gate's record and the API server's, laid side by side by `auditID`. */
+import { expect } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import type { ApiServerEvent, RealGate } from './real-gate.ts';
+
+const REFERENCE = ['resource', 'subresource', 'namespace', 'name', 'apiGroup', 'apiVersion'] as const;
+
+/** Reads that the gate keeps no line of, unless they are refused (DESIGN 10). */
+const UNRECORDED = /^\/(livez|readyz|version|openapi)\b/;
+
+/** Requests that went on to the API server: a refusal of the gate's own names its reason. */
+const isForwarded = ({ stage, annotations }: AuditEvent): boolean =>
+  stage === 'ResponseComplete' &&
+  annotations['portcullis.dev/cluster'] !== undefined &&
+  annotations['portcullis.dev/event'] === undefined &&
+  annotations['portcullis.dev/reason'] === undefined;
+
+/** Of an object that is created the gate does not know the name: it stands in the body, which the gate does not read. */
+const reference = ({ verb, objectRef }: AuditEvent | ApiServerEvent): readonly string[] =>
+  REFERENCE.filter((key) => key !== 'name' || verb !== 'create').map((key) => objectRef?.[key] ?? '');
+
+const compared = (event: AuditEvent | ApiServerEvent) => ({
+  auditID: event.auditID,
+  verb: event.verb,
+  requestURI: event.requestURI,
+  reference: reference(event),
+  code: event.responseStatus?.code,
+});
+
+/**
+ * Each request has one line in either record, and both say the same of it: what was asked, for whom, and what was answered.
+ * @returns how many were compared
+ */
+export async function expectJoinedAudit(real: RealGate): Promise<number> {
+  const forwarded = (await auditedBy(real.gate)).filter(isForwarded);
+  // The API server writes its line when it has seen the end, which for a watch that was cut may be later than the gate has.
+  const complete = async (): Promise<readonly ApiServerEvent[]> =>
+    (await real.apiServerAudit()).filter(({ stage }) => stage === 'ResponseComplete');
+  const ids = forwarded.map(({ auditID }) => auditID);
+  await expect
+    .poll(async () => new Set((await complete()).map(({ auditID }) => auditID)), { timeout: 10_000 })
+    .toSatisfy((seen: ReadonlySet<string>) => ids.every((id) => seen.has(id)), 'each line of the gate has one there');
+  const theirs = await complete();
+  for (const event of forwarded) {
+    const counterparts = theirs.filter(({ auditID }) => auditID === event.auditID);
+    expect(counterparts).toHaveLength(1);
+    for (const counterpart of counterparts) {
+      expect(compared(event)).toEqual(compared(counterpart));
+      const wanted = event.impersonatedUser ?? event.user;
+      expect(counterpart.impersonatedUser?.username).toBe(wanted.username);
+      expect(counterpart.impersonatedUser?.groups ?? []).toEqual(expect.arrayContaining([...(wanted.groups ?? [])]));
+    }
+  }
+  const known = new Set(ids);
+  const unknown = theirs.filter(
+    ({ auditID, impersonatedUser, requestURI }) =>
+      impersonatedUser?.extra?.['portcullis.dev/session'] !== undefined &&
+      !known.has(auditID) &&
+      !UNRECORDED.test(requestURI),
+  );
+  expect(unknown, 'requests that came through the gate without a line of its own').toEqual([]);
+  return forwarded.length;
+}

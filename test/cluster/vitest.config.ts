@@ -1,0 +1,15 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+/** `npm run test:cluster`: by hand before a release, never part of `npm test`, because its two programs cannot be installed from here. */
+export default defineConfig({
+  root: fileURLToPath(new URL('../..', import.meta.url)),
+  test: {
+    name: 'cluster',
+    include: ['test/cluster/**/*.test.ts'],
+    globalSetup: ['test/cluster/needs-assets.ts'],
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
+  },
+});
