@@ -61,6 +61,7 @@ export type GateEventName =
   | 'admin-refused'
   | 'console-entered'
   | 'console-refused'
+  | 'malformed-request'
   | 'server-started'
   | 'server-stopped';
 

@@ -1,7 +1,9 @@
 /** Who gets which event of Node's HTTP/1.1 server. */
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { gateEvent } from '../core/audit-event.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { isMachinePath } from './data-plane.ts';
 import type { DataPlane } from './data-plane.ts';
@@ -62,10 +64,23 @@ function answerParseError(
     socket.destroy();
     return;
   }
+  const auditId = randomUUID();
   deps.metrics.refusal(refusal.auditReason);
+  // There is no request to write a line about, and whoever probes a gate with what is no HTTP should still stand in its record.
+  deps.audit.record(
+    gateEvent({
+      event: 'malformed-request',
+      auditId,
+      at: deps.clock.now(),
+      requestUri: '',
+      sourceIps: [connection.address],
+      code: refusal.code,
+      reason: refusal.auditReason,
+    }),
+  );
   // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
   if (connection.openExchanges > 0) connection.reset();
-  else endWithStatus(socket, refusal);
+  else endWithStatus(socket, refusal, auditId);
 }
 
 function parseRefusal(code: string | undefined): Refusal | undefined {

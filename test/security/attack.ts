@@ -31,7 +31,7 @@ export interface Attack {
   readonly anonymous?: true;
   /** SNI, where it is not the cluster's host. Null: none. */
   readonly servername?: string | null;
-  /** Reasons in the record, where they are not those of the metrics: what the parser refuses is no request to write a line about. */
+  /** Reasons in the record, where they are not those of the metrics. */
   readonly recorded?: readonly string[];
 }
 
@@ -51,15 +51,11 @@ export const refused = (name: string, bytes: string, status: number, reason: str
 });
 
 /** A head that is more than the parser takes. */
-export const tooLarge = (name: string, bytes: string): Attack => ({
-  ...refused(name, bytes, 431, 'headers_too_large'),
-  recorded: [],
-});
+export const tooLarge = (name: string, bytes: string): Attack => refused(name, bytes, 431, 'headers_too_large');
 
 /** The parser gives up: the connection is told so and closed. */
 export const unparsed = (name: string, bytes: string, more: Partial<Attack> = {}): Attack => ({
   ...refused(name, bytes, 400, 'malformed_request'),
-  recorded: [],
   ...more,
 });
 
@@ -67,7 +63,7 @@ export const unparsed = (name: string, bytes: string, more: Partial<Attack> = {}
 export const reset = (name: string, bytes: string, more: Partial<Attack> = {}): Attack => ({
   ...unparsed(name, bytes),
   statuses: [],
-  recorded: ['client_gone'],
+  recorded: ['malformed_request', 'client_gone'],
   ...more,
 });
 
