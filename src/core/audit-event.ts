@@ -205,11 +205,12 @@ function objectReference(info: RequestInfo): ObjectReference | undefined {
 }
 
 function annotations(details: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
-  const entries: [string, string][] = [];
-  for (const [key, value] of Object.entries(details)) {
-    if (value !== undefined && value !== '') entries.push([`${EXTRA_DOMAIN}/${key}`, value]);
+  const named: Record<string, string> = {};
+  for (const key of Object.keys(details)) {
+    const value = details[key];
+    if (value !== undefined && value !== '') named[`${EXTRA_DOMAIN}/${key}`] = value;
   }
-  return Object.fromEntries(entries);
+  return named;
 }
 
 /** Characters; Kubernetes cuts there as well. The header is the client's own and may be as long as the header limit. */

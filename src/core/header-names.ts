@@ -9,7 +9,11 @@ export type RawHeaders = readonly string[];
  * A name as a careless reader downstream may take it: case folded, and `_` for `-` as CGI and several proxies have it.
  * Threat: `Impersonate_User` passes a filter that knows `Impersonate-User` only, and is joined with it later.
  */
-export const canonicalName = (name: string): string => name.toLowerCase().replaceAll('_', '-');
+export function canonicalName(name: string): string {
+  const lower = name.toLowerCase();
+  // Hardly any name has one, and looking is cheaper than replacing.
+  return lower.includes('_') ? lower.replaceAll('_', '-') : lower;
+}
 
 /** RFC 9110 §7.6.1 and the obsolete ones that some still honour. `upgrade` is put back where an upgrade is made. */
 const HOP_BY_HOP = new Set([
@@ -30,20 +34,38 @@ export const isHopByHop = (canonical: string): boolean => HOP_BY_HOP.has(canonic
 
 /** Names that `Connection` lists, canonical: they were meant for the last hop only (RFC 9110 §7.6.1). */
 export function connectionNominated(raw: RawHeaders): ReadonlySet<string> {
-  const nominated = new Set<string>();
-  for (const [name, value] of pairs(raw)) {
-    if (canonicalName(name) !== 'connection') continue;
-    for (const token of value.split(',')) nominated.add(canonicalName(token.trim()));
+  let nominated: Set<string> | undefined;
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    if (canonicalName(raw[index] ?? '') !== 'connection') continue;
+    nominated ??= new Set();
+    for (const token of (raw[index + 1] ?? '').split(',')) nominated.add(canonicalName(token.trim()));
   }
-  return nominated;
+  return nominated ?? NONE;
 }
 
-export function* pairs(raw: RawHeaders): Generator<readonly [name: string, value: string]> {
+const NONE: ReadonlySet<string> = new Set();
+
+/** A list and no generator: this is walked several times for every request. */
+export function pairs(raw: RawHeaders): readonly (readonly [name: string, value: string])[] {
+  const list: (readonly [string, string])[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index];
     const value = raw[index + 1];
-    if (name !== undefined && value !== undefined) yield [name, value];
+    if (name !== undefined && value !== undefined) list.push([name, value]);
   }
+  return list;
+}
+
+/** Every value of a header, in order. @param lower name in lower case */
+export function valuesOf(raw: RawHeaders, lower: string): readonly string[] {
+  const values: string[] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index];
+    const value = raw[index + 1];
+    // Most names are of another length, and need no folding to be told apart.
+    if (name?.length === lower.length && value !== undefined && name.toLowerCase() === lower) values.push(value);
+  }
+  return values;
 }
 
 /** RFC 9110 §5.1 token. */

@@ -18,6 +18,7 @@ import {
   isHopByHop,
   isToken,
   pairs,
+  valuesOf,
   type RawHeaders,
 } from './header-names.ts';
 import type { Identity } from './identity.ts';
@@ -128,7 +129,7 @@ function passes(name: string, input: ClientHeadersInput, nominated: ReadonlySet<
 }
 
 function upgradeHeaders(raw: RawHeaders): string[] {
-  const [protocol, ...others] = valuesOf(raw, 'upgrade');
+  const [protocol, ...others] = valuesOf(raw, 'upgrade').map((value) => value.trim());
   // Two protocols offered could be read as one here and the other there.
   if (protocol === undefined || others.length > 0 || !/^(?:websocket|spdy\/3\.1)$/i.test(protocol)) return [];
   return ['Connection', 'Upgrade', 'Upgrade', protocol];
@@ -136,13 +137,10 @@ function upgradeHeaders(raw: RawHeaders): string[] {
 
 /** One length, or none where the body is chunked: a second reading of where a request ends is request smuggling (RFC 9112 §6.3). */
 function contentLength(raw: RawHeaders): string | undefined {
-  const [length, ...others] = valuesOf(raw, 'content-length');
+  const [length, ...others] = valuesOf(raw, 'content-length').map((value) => value.trim());
   if (length === undefined || others.length > 0 || !/^\d{1,15}$/.test(length)) return undefined;
   return valuesOf(raw, 'transfer-encoding').length > 0 ? undefined : length;
 }
-
-const valuesOf = (raw: RawHeaders, lower: string): readonly string[] =>
-  [...pairs(raw)].filter(([name]) => name.toLowerCase() === lower).map(([, value]) => value.trim());
 
 /**
  * `Impersonate-*` for an identity, the session's id among `extra`.
@@ -207,7 +205,7 @@ const unusable = (what: string): AppError =>
 
 /** Names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. None of them is ever passed on. */
 export function findImpersonation(raw: RawHeaders): string[] {
-  return [...pairs(raw)].map(([name]) => name).filter((name) => canonicalName(name).startsWith('impersonate'));
+  return raw.filter((name, index) => index % 2 === 0 && canonicalName(name).startsWith('impersonate'));
 }
 
 /**

@@ -18,6 +18,8 @@ import { isConnectionLoss, upstreamFault } from './upstream-fault.ts';
 import type { ClusterPools } from './upstream-pool.ts';
 
 const NEWLINE = 0x0a;
+/** One for all: an error costs its stack, and a cut of thousands would make thousands at once. */
+const ABORTED = new Error('aborted');
 
 export interface ForwardOptions {
   readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'clock' | 'metrics' | 'logger'>;
@@ -84,7 +86,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#controller = controller;
     this.#raw = this.#connection?.();
     // It may have waited for a connection, and been cut meanwhile.
-    if (this.#aborted || !this.#options.exchange.mayPass()) controller.abort(new Error('aborted'));
+    if (this.#aborted || !this.#options.exchange.mayPass()) controller.abort(ABORTED);
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
@@ -213,7 +215,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     const controller = this.#controller;
     queueMicrotask(() => {
       raw?.resetAndDestroy();
-      controller?.abort(new Error('aborted'));
+      controller?.abort(ABORTED);
     });
   }
 

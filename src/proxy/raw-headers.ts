@@ -1,9 +1,5 @@
 /** Reading flat header lists: name, value, name, value, … as Node and undici give them, one character a byte. */
-import { pairs } from '../core/header-names.ts';
-
-/** Every value of a header, in order. @param lower name in lower case */
-export const valuesOf = (raw: readonly string[], lower: string): readonly string[] =>
-  [...pairs(raw)].filter(([name]) => name.toLowerCase() === lower).map(([, value]) => value);
+export { valuesOf } from '../core/header-names.ts';
 
 /**
  * undici's raw headers as strings. Bytes stay bytes: header values are not UTF-8 by any standard (RFC 9110 §5.5).
@@ -13,6 +9,7 @@ export function flatHeaders(raw: unknown): readonly string[] {
   if (!Array.isArray(raw)) throw new TypeError('raw headers are a flat list');
   return raw.map((part: unknown) => {
     if (typeof part === 'string') return part;
+    if (Buffer.isBuffer(part)) return part.toString('latin1');
     if (part instanceof Uint8Array)
       return Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('latin1');
     throw new TypeError('a raw header is text or bytes');

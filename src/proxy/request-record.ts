@@ -1,6 +1,5 @@
 /** What the record and the metrics get to know of one request: one line at its end, one more at the start of what is long-running. */
 import { auditedByPolicy, requestEvent } from '../core/audit-event.ts';
-import { auditUri } from '../core/audit-uri.ts';
 import type { Caller } from '../core/credential.ts';
 import type { Identity } from '../core/identity.ts';
 import { requestInfo } from '../core/request-info.ts';
@@ -34,7 +33,7 @@ export class RequestRecord {
   readonly #deps: Pick<ApiListenerDeps, 'audit' | 'metrics' | 'clock'>;
   readonly #facts: RecordFacts;
   readonly #receivedAt: number;
-  #info: RequestInfo;
+  #info: RequestInfo | undefined;
   #status: { readonly code: number; readonly reason?: string } | undefined;
   #reason: string | undefined;
   #streamClosed: (() => void) | undefined;
@@ -43,11 +42,11 @@ export class RequestRecord {
     this.#deps = deps;
     this.#facts = facts;
     this.#receivedAt = deps.clock.now();
-    this.#info = requestInfo(facts.method, facts.target);
   }
 
   get info(): RequestInfo {
-    return this.#info;
+    // By the target as it came, for what is refused before anything better is known.
+    return (this.#info ??= requestInfo(this.#facts.method, this.#facts.target));
   }
 
   set info(info: RequestInfo) {
@@ -69,8 +68,8 @@ export class RequestRecord {
   /** The API server's answer has begun. */
   responseStarted(code: number): void {
     this.#status = { code };
-    if (!this.#info.longRunning) return;
-    this.#streamClosed = this.#deps.metrics.streamOpened(this.#info.subresource || this.#info.verb);
+    if (!this.info.longRunning) return;
+    this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
     this.#write('ResponseStarted');
   }
 
@@ -80,23 +79,23 @@ export class RequestRecord {
     this.#reason ??= this.cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
     if (this.cutReason !== undefined) this.#deps.metrics.refusal(this.cutReason);
     const code = this.#status?.code ?? NOT_ANSWERED;
-    const { verb, longRunning } = this.#info;
+    const { verb, longRunning } = this.info;
     const seconds = (this.#deps.clock.now() - this.#receivedAt) / 1000;
     this.#deps.metrics.request({ cluster: this.cluster ?? 'none', verb, code, ...(longRunning ? {} : { seconds }) });
-    if (auditedByPolicy(this.#info, code)) this.#write('ResponseComplete');
+    if (auditedByPolicy(this.info, code)) this.#write('ResponseComplete');
   }
 
   #write(stage: 'ResponseStarted' | 'ResponseComplete'): void {
     const { auditId, target, address, userAgent } = this.#facts;
     const at = this.#deps.clock.now();
-    const ended = stage === 'ResponseComplete' && this.#info.longRunning;
+    const ended = stage === 'ResponseComplete' && this.info.longRunning;
     const identity = this.caller?.identity ?? this.serviceAccount;
     this.#deps.audit.record(
       requestEvent({
         auditId,
         stage,
-        requestUri: auditUri(target),
-        info: this.#info,
+        requestUri: target,
+        info: this.info,
         sourceIps: [address],
         receivedAt: this.#receivedAt,
         at,

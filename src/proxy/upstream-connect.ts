@@ -4,8 +4,8 @@
  */
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
+import { connect as connectTls, createSecureContext } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
 import { KEEP_ALIVE_MS } from './connection.ts';
 
 export interface UpstreamAddress {
@@ -32,6 +32,19 @@ export class UpstreamConnectError extends Error {
   }
 }
 
+/** By address, so that it goes when the cluster goes; made anew when the authorities have changed. */
+const contexts = new WeakMap<UpstreamAddress, { readonly ca: string | undefined; readonly context: SecureContext }>();
+
+/** Reading the authorities costs milliseconds and tens of kilobytes: once for a cluster, not for each connection. */
+function contextOf(address: UpstreamAddress): SecureContext {
+  const { ca } = address;
+  const known = contexts.get(address);
+  if (known !== undefined && known.ca === ca) return known.context;
+  const context = createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
+  contexts.set(address, { ca, context });
+  return context;
+}
+
 /**
  * Connects and verifies the server's certificate against its name. `done` is called exactly once.
  * @returns a function that gives the attempt up
@@ -40,7 +53,7 @@ export function connectUpstream(
   address: UpstreamAddress,
   done: (error: UpstreamConnectError | null, link?: UpstreamLink) => void,
 ): () => void {
-  const { host, port, ca, connectMs } = address;
+  const { host, port, connectMs } = address;
   const raw = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
   let settled = false;
   const settle = (error: UpstreamConnectError | null, link?: UpstreamLink): void => {
@@ -59,13 +72,17 @@ export function connectUpstream(
       // An address is no server name (RFC 6066 §3); the certificate is then judged against `host`.
       servername: isIP(host) === 0 ? host : '',
       ALPNProtocols: ['http/1.1'],
-      minVersion: 'TLSv1.2',
+      secureContext: contextOf(address),
       // Written out: an environment variable of Node's would turn the default off for the whole process.
       rejectUnauthorized: true,
-      ...(ca === undefined ? {} : { ca }),
     });
-    tls.on('error', (cause) => settle(new UpstreamConnectError('tls', cause)));
-    tls.once('close', () => settle(new UpstreamConnectError('tls')));
+    tls.on('error', (cause) => {
+      if (!settled) settle(new UpstreamConnectError('tls', cause));
+    });
+    tls.once('close', () => {
+      // Every connection closes some day. An error for that would cost its stack each time, a thousand times over in a cut.
+      if (!settled) settle(new UpstreamConnectError('tls'));
+    });
     tls.once('secureConnect', () => settle(null, { tls, raw }));
   });
   return () => settle(new UpstreamConnectError('connect'));

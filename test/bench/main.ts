@@ -22,6 +22,9 @@ export interface BenchOptions {
   readonly minutes: number;
 }
 
+/** The bench's token lives for a quarter of an hour and is not renewed. */
+const MOST_MINUTES = 14;
+
 type Benchmark = (stage: Stage, options: BenchOptions) => Promise<BenchResult[]>;
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
@@ -47,8 +50,10 @@ const { values } = parseArgs({
 const wanted = values.only?.split(',') ?? Object.keys(BENCHMARKS);
 const unknown = wanted.filter((name) => BENCHMARKS[name] === undefined);
 const minutes = Number(values.minutes);
-if (unknown.length > 0 || !(minutes > 0 && minutes <= 60)) {
-  console.error(`portcullis: --only takes ${Object.keys(BENCHMARKS).join(', ')}; --minutes a number up to 60`);
+if (unknown.length > 0 || !(minutes > 0 && minutes <= MOST_MINUTES)) {
+  console.error(
+    `portcullis: --only takes ${Object.keys(BENCHMARKS).join(', ')}; --minutes a number up to ${MOST_MINUTES}`,
+  );
   process.exit(2);
 }
 
