@@ -11,9 +11,6 @@ import { pairs } from '../core/header-names.ts';
 import type { Client, ClientAnswer, ClientRequest } from './client-answer.ts';
 import { valuesOf } from './raw-headers.ts';
 
-/** One for all: an error costs its stack, and a cut of thousands would make thousands at once. */
-const RESET = new Error('reset');
-
 /** RFC 9113 §8.2.2: they mean nothing here, and a client that meets one treats the whole answer as malformed. */
 const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
 
@@ -125,7 +122,7 @@ class Http2Answer implements ClientAnswer {
   }
 
   reset(): void {
-    this.#stream.destroy(RESET);
+    this.#stream.destroy(new Error('reset'));
   }
 
   onClose(listener: () => void): void {
