@@ -2,36 +2,35 @@
  * The server, put together: every room is given its real dependencies here and nowhere else. Loaded by `serve` and by the demo only,
  * so that a laptop never pays for it.
  */
-import { createSecretKey, hkdfSync } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
-import { randomUUID } from 'node:crypto';
 import { createAuditTrail, type AuditTrail } from './audit/audit.ts';
 import type { Address, Config } from './config/config.ts';
-import { loadSealingKeys, loadSigningKeys, type SealingKeys } from './config/keys.ts';
-import { readSecretFile, watchedFile } from './config/files.ts';
+import { loadSealingKeys, loadSigningKeys } from './config/keys.ts';
 import { gateEvent, type GateEventName } from './core/audit-event.ts';
 import { consoleClient } from './core/core.ts';
-import { compileAllow, compileMapping, mayUse } from './core/claims.ts';
-import type { Identity } from './core/identity.ts';
-import type { IdentityProviders } from './idp/idp.ts';
-import { createOidcProvider } from './idp/oidc.ts';
+import {
+  allowed,
+  consolesOf,
+  cookieKey,
+  identityProviders,
+  openStore,
+  optional,
+  upstreamClusters,
+} from './dependencies.ts';
 import { audiences } from './oauth/audiences.ts';
 import { createConsoleTokens } from './oauth/console-token.ts';
 import { createAuthorizationServer } from './oauth/server.ts';
-import { createApiListener, createAuthenticator, type UpstreamCluster } from './proxy/proxy.ts';
+import { createApiListener, createAuthenticator, type ApiListener, type Authenticate } from './proxy/proxy.ts';
 import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
 import { createGate, type Gate } from './revocation/revocation.ts';
-import { createMemoryStore } from './store/memory/memory.ts';
-import { createRedisStore } from './store/redis/redis.ts';
 import type { Store } from './store/store.ts';
-import { createHealth, createLogger, createMetrics, createOpsListener, type Logger } from './telemetry/telemetry.ts';
-import type { Console } from './web/consoles/deps.ts';
-import { createWeb, errorDocument } from './web/web.ts';
+import { createHealth, createLogger, createMetrics, createOpsListener, type Health } from './telemetry/telemetry.ts';
+import { createWeb, errorDocument, type Web } from './web/web.ts';
 
 /** Clocks of replicas and clients may differ by this much (seconds). */
 const SKEW_SECONDS = 60;
@@ -52,6 +51,48 @@ export interface RunningServer {
  * @throws when a file that the configuration names cannot be used or a port is taken
  */
 export async function startServer(config: Config): Promise<RunningServer> {
+  const ground = await layGround(config);
+  const { audit, gate, store, metrics, logger } = ground;
+  const reloading = createReloading(logger);
+  const authenticate = createAuthenticator({
+    gate,
+    sessions: store.sessions,
+    issuer: config.publicUrl,
+    keys: { keys: [...ground.signing.publicJwks.keys] },
+    clock: ground.clock,
+    unboundClients: new Set(config.consoles.map(({ name }) => consoleClient(name))),
+  });
+  const { web, machineHandler } = await signInRooms(config, ground, authenticate);
+  const api = apiListener(config, ground, { reloading, authenticate, machineHandler });
+  const webServer = webListener(config, reloading);
+  web.serve(webServer);
+  const health = healthOf(ground);
+  const ops = createOpsListener({ metrics, health, logger });
+  const ports = {
+    ops: await listen(ops, config.listen.ops.address),
+    api: (await api.listen(config.listen.api.address)).port,
+    web: await listen(webServer, config.listen.web.address),
+  };
+  say(ground, 'server-started');
+  const ready = gate.start();
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    health.drain();
+    await api.drain(config.shutdown);
+    reloading.stop();
+    await gate.stop();
+    await Promise.all([close(webServer), close(ops)]);
+    say(ground, 'server-stopped');
+    await audit.close();
+    await store.close();
+  };
+  return { audit, gate, store, ready, ports, stop: () => (stopping ??= stop()) };
+}
+
+type Ground = Awaited<ReturnType<typeof layGround>>;
+
+/** What every room stands on: the log, the numbers, the keys, the record, the store and the gate. */
+async function layGround(config: Config) {
   const clock = { now: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = createMetrics({
@@ -74,16 +115,20 @@ export async function startServer(config: Config): Promise<RunningServer> {
     logger,
     metrics,
   });
+  metrics.observeSessions(() => store.sessions.count());
+  metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
+  return { clock, logger, metrics, signing, sealing, audit, store, gate };
+}
+
+/** Our authorization server, the pages and the admin API, and the way from `/-/` on the api listener to both. */
+async function signInRooms(
+  config: Config,
+  ground: Ground,
+  authenticate: Authenticate,
+): Promise<{ readonly web: Web; readonly machineHandler: RequestListener }> {
+  const { clock, logger, metrics, signing, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config);
-  const authenticate = createAuthenticator({
-    gate,
-    sessions: store.sessions,
-    issuer: config.publicUrl,
-    keys: { keys: [...signing.publicJwks.keys] },
-    clock,
-    unboundClients: new Set(config.consoles.map(({ name }) => consoleClient(name))),
-  });
   const providers = await identityProviders(config);
   const authorizationServer = createAuthorizationServer({
     config,
@@ -92,13 +137,21 @@ export async function startServer(config: Config): Promise<RunningServer> {
     gate,
     audit,
     signingJwks: signing.privateJwks,
-    cookieKeys: [cookieKey(sealing)],
+    cookieKeys: [cookieKey(ground.sealing)],
     mayUse: allows,
     ...(apiCa === undefined ? {} : { apiCa }),
     now: clock.now,
     log: logger,
     countRefresh: (outcome) => metrics.refresh(outcome),
     renderErrorPage: errorDocument,
+  });
+  const mintToken = createConsoleTokens({
+    config,
+    sessions: store.sessions,
+    gate,
+    audiences: audiences(config, allows),
+    signingKey: () => signing.current,
+    now: clock.now,
   });
   const web = createWeb({
     config,
@@ -113,19 +166,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     authenticate,
     oauthHandler: (req, res) => authorizationServer.handleWeb(req, res),
     apiCa: () => apiCa,
-    consoles: {
-      consoles: await consolesOf(config),
-      gate,
-      mayUse: allows,
-      mintToken: createConsoleTokens({
-        config,
-        sessions: store.sessions,
-        gate,
-        audiences: audiences(config, allows),
-        signingKey: () => signing.current,
-        now: clock.now,
-      }),
-    },
+    consoles: { consoles: await consolesOf(config), gate, mayUse: allows, mintToken },
   });
   const machineHandler: RequestListener = (req, res) => {
     if ((req.url ?? '').startsWith('/-/oauth/')) authorizationServer.handleApi(req, res);
@@ -133,15 +174,26 @@ export async function startServer(config: Config): Promise<RunningServer> {
       res.writeHead(200, { 'content-type': 'application/x-pem-file' }).end(apiCa);
     else web.adminApi(req, res);
   };
-  const reloading = createReloading(logger);
-  const clusters = upstreamClusters(config, reloading);
-  const apiCertificate = reloading.certificate(config.listen.api);
+  return { web, machineHandler };
+}
+
+function apiListener(
+  config: Config,
+  { gate, audit, metrics, logger, clock }: Ground,
+  given: {
+    readonly reloading: Reloading;
+    readonly authenticate: Authenticate;
+    readonly machineHandler: RequestListener;
+  },
+): ApiListener {
+  const { reloading, authenticate, machineHandler } = given;
+  const certificate = reloading.certificate(config.listen.api);
   const api = createApiListener({
     publicUrl: config.publicUrl,
     limits: config.limits,
-    tls: apiCertificate.current(),
+    tls: certificate.current(),
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),
-    clusters,
+    clusters: upstreamClusters(config, reloading),
     authenticate,
     gate,
     audit,
@@ -150,9 +202,11 @@ export async function startServer(config: Config): Promise<RunningServer> {
     machineHandler,
     clock,
   });
-  apiCertificate.onChange((pair) => api.useCertificate(pair));
-  const webServer = webListener(config, reloading);
-  web.serve(webServer);
+  certificate.onChange((pair) => api.useCertificate(pair));
+  return api;
+}
+
+function healthOf({ store, gate, audit }: Ground): Health {
   const health = createHealth();
   health.add('store', () =>
     store.ping().then(
@@ -162,131 +216,23 @@ export async function startServer(config: Config): Promise<RunningServer> {
   );
   health.add('lease', () => (gate.fenced ? 'no fresh lease: this replica refuses everything' : undefined));
   health.add('audit', () => (audit.blocked ? 'the audit record cannot be written' : undefined));
-  const ops = createOpsListener({ metrics, health, logger });
-  metrics.observeSessions(() => store.sessions.count());
-  metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
-
-  const say = (event: GateEventName): void =>
-    audit.record(
-      gateEvent({
-        event,
-        auditId: randomUUID(),
-        at: clock.now(),
-        requestUri: '',
-        sourceIps: [],
-        code: 200,
-        details: { replica: hostname() },
-      }),
-    );
-  const ports = {
-    ops: await listen(ops, config.listen.ops.address),
-    api: (await api.listen(config.listen.api.address)).port,
-    web: await listen(webServer, config.listen.web.address),
-  };
-  say('server-started');
-  const ready = gate.start();
-  let stopping: Promise<void> | undefined;
-  const stop = async (): Promise<void> => {
-    health.drain();
-    await api.drain(config.shutdown);
-    reloading.stop();
-    await gate.stop();
-    await Promise.all([close(webServer), close(ops)]);
-    say('server-stopped');
-    await audit.close();
-    await store.close();
-  };
-  return { audit, gate, store, ready, ports, stop: () => (stopping ??= stop()) };
+  return health;
 }
 
-async function openStore(config: Config, sealing: SealingKeys, logger: Logger): Promise<Store> {
-  const clock = { now: Date.now };
-  if (config.store.kind === 'memory') return createMemoryStore({ clock });
-  const { url, prefix, usernameFile, passwordFile, caFile } = config.store;
-  const [username, password, ca] = await Promise.all([secret(usernameFile), secret(passwordFile), optional(caFile)]);
-  return createRedisStore({
-    config: {
-      url,
-      prefix,
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-      ...(ca === undefined ? {} : { ca }),
-    },
-    sealingKeys: sealing,
-    clock,
-    onError: (error) => logger.warn({ err: error }, 'store'),
-  });
-}
-
-/** `clusters[].allow` by cluster name. The configuration has compiled each before, so a fault here is a fault of ours. */
-function allowed(config: Config): (cluster: string, identity: Identity) => boolean {
-  const rules = new Map(
-    config.clusters.map(({ name, allow }) => {
-      const rule = compileAllow(allow);
-      if (!rule.ok) throw new Error(`clusters ${name}: ${rule.reason}`);
-      return [name, rule.value];
-    }),
-  );
-  return (cluster, identity) => {
-    const rule = rules.get(cluster);
-    return rule !== undefined && mayUse(rule, identity);
-  };
-}
-
-async function identityProviders(config: Config): Promise<IdentityProviders> {
-  const entries = config.providers.map(async (provider) => {
-    const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
-    if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
-    const { clientSecretFile } = provider;
-    const clientSecret = clientSecretFile === undefined ? undefined : watchedFile(clientSecretFile);
-    const ca = await optional(provider.caFile);
-    return [
-      provider.name,
-      createOidcProvider({
-        name: provider.name,
-        issuer: provider.issuer,
-        clientId: provider.clientId,
-        ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
-        ...(ca === undefined ? {} : { ca }),
-        hosts: provider.hosts,
-        ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
-        redirectUri: `${config.publicUrl}/callback/${provider.name}`,
-        mapping: mapping.value,
-        now: Date.now,
-      }),
-    ] as const;
-  });
-  return new Map(await Promise.all(entries));
-}
-
-function upstreamClusters(config: Config, reloading: Reloading): readonly UpstreamCluster[] {
-  return config.clusters.map(({ caFile, tokenFile, name, hosts, impersonate, server, serviceAccountPassthrough }) => {
-    const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: watchedFile(tokenFile) };
-    if (caFile === undefined) return rest;
-    const authorities = reloading.authorities(caFile);
-    return {
-      ...rest,
-      get ca() {
-        return authorities();
-      },
-    };
-  });
-}
-
-async function consolesOf(config: Config): Promise<readonly Console[]> {
-  return Promise.all(
-    config.consoles.map(async ({ caFile, ...console }) => {
-      const ca = await optional(caFile);
-      return { ...console, ...(ca === undefined ? {} : { ca }) };
+/** A line of the record about this process itself. */
+function say({ audit, clock }: Ground, event: GateEventName): void {
+  audit.record(
+    gateEvent({
+      event,
+      auditId: randomUUID(),
+      at: clock.now(),
+      requestUri: '',
+      sourceIps: [],
+      code: 200,
+      details: { replica: hostname() },
     }),
   );
 }
-
-/** Cookies must verify on every replica and after a restart, so their key is derived from the sealing key that all of them have. */
-const cookieKey = (sealing: SealingKeys): string =>
-  Buffer.from(
-    hkdfSync('sha256', createSecretKey(sealing.current.key), new Uint8Array(), 'portcullis cookies', 32),
-  ).toString('base64url');
 
 function webListener(config: Config, reloading: Reloading): Server {
   const { tls } = config.listen.web;
@@ -312,9 +258,3 @@ async function close(server: Server): Promise<void> {
   await once(server, 'close');
   clearTimeout(timer);
 }
-
-const optional = async (path: string | undefined): Promise<string | undefined> =>
-  path === undefined ? undefined : readFile(path, 'utf8');
-
-const secret = async (path: string | undefined): Promise<string | undefined> =>
-  path === undefined ? undefined : readSecretFile(path);

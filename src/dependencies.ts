@@ -1,0 +1,113 @@
+/** From the configuration to the real things that rooms are given: the store, the providers, the clusters, the consoles. */
+import { createSecretKey, hkdfSync } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Config } from './config/config.ts';
+import { readSecretFile, watchedFile } from './config/files.ts';
+import type { SealingKeys } from './config/keys.ts';
+import { compileAllow, compileMapping, mayUse } from './core/claims.ts';
+import type { Identity } from './core/identity.ts';
+import type { IdentityProviders } from './idp/idp.ts';
+import { createOidcProvider } from './idp/oidc.ts';
+import type { UpstreamCluster } from './proxy/proxy.ts';
+import type { Reloading } from './reload.ts';
+import { createMemoryStore } from './store/memory/memory.ts';
+import { createRedisStore } from './store/redis/redis.ts';
+import type { Store } from './store/store.ts';
+import type { Logger } from './telemetry/telemetry.ts';
+import type { Console } from './web/consoles/deps.ts';
+
+export async function openStore(config: Config, sealing: SealingKeys, logger: Logger): Promise<Store> {
+  const clock = { now: Date.now };
+  if (config.store.kind === 'memory') return createMemoryStore({ clock });
+  const { url, prefix, usernameFile, passwordFile, caFile } = config.store;
+  const [username, password, ca] = await Promise.all([secret(usernameFile), secret(passwordFile), optional(caFile)]);
+  return createRedisStore({
+    config: {
+      url,
+      prefix,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(ca === undefined ? {} : { ca }),
+    },
+    sealingKeys: sealing,
+    clock,
+    onError: (error) => logger.warn({ err: error }, 'store'),
+  });
+}
+
+/** `clusters[].allow` by cluster name. The configuration has compiled each before, so a fault here is a fault of ours. */
+export function allowed(config: Config): (cluster: string, identity: Identity) => boolean {
+  const rules = new Map(
+    config.clusters.map(({ name, allow }) => {
+      const rule = compileAllow(allow);
+      if (!rule.ok) throw new Error(`clusters ${name}: ${rule.reason}`);
+      return [name, rule.value];
+    }),
+  );
+  return (cluster, identity) => {
+    const rule = rules.get(cluster);
+    return rule !== undefined && mayUse(rule, identity);
+  };
+}
+
+export async function identityProviders(config: Config): Promise<IdentityProviders> {
+  const entries = config.providers.map(async (provider) => {
+    const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
+    if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
+    const { clientSecretFile } = provider;
+    const clientSecret = clientSecretFile === undefined ? undefined : watchedFile(clientSecretFile);
+    const ca = await optional(provider.caFile);
+    return [
+      provider.name,
+      createOidcProvider({
+        name: provider.name,
+        issuer: provider.issuer,
+        clientId: provider.clientId,
+        ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
+        ...(ca === undefined ? {} : { ca }),
+        hosts: provider.hosts,
+        ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
+        redirectUri: `${config.publicUrl}/callback/${provider.name}`,
+        mapping: mapping.value,
+        now: Date.now,
+      }),
+    ] as const;
+  });
+  return new Map(await Promise.all(entries));
+}
+
+export function upstreamClusters(config: Config, reloading: Reloading): readonly UpstreamCluster[] {
+  return config.clusters.map(({ caFile, tokenFile, name, hosts, impersonate, server, serviceAccountPassthrough }) => {
+    const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: watchedFile(tokenFile) };
+    if (caFile === undefined) return rest;
+    const authorities = reloading.authorities(caFile);
+    return {
+      ...rest,
+      get ca() {
+        return authorities();
+      },
+    };
+  });
+}
+
+export async function consolesOf(config: Config): Promise<readonly Console[]> {
+  return Promise.all(
+    config.consoles.map(async ({ caFile, ...console }) => {
+      const ca = await optional(caFile);
+      return { ...console, ...(ca === undefined ? {} : { ca }) };
+    }),
+  );
+}
+
+/** Cookies must verify on every replica and after a restart, so their key is derived from the sealing key that all of them have. */
+export const cookieKey = (sealing: SealingKeys): string =>
+  Buffer.from(
+    hkdfSync('sha256', createSecretKey(sealing.current.key), new Uint8Array(), 'portcullis cookies', 32),
+  ).toString('base64url');
+
+/** A PEM file that need not be configured. */
+export const optional = async (path: string | undefined): Promise<string | undefined> =>
+  path === undefined ? undefined : readFile(path, 'utf8');
+
+const secret = async (path: string | undefined): Promise<string | undefined> =>
+  path === undefined ? undefined : readSecretFile(path);
