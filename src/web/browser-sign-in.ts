@@ -10,7 +10,6 @@ import type { BrowserSessions } from './browser-session.ts';
 import { choosePage } from './choose-page.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from './cookies.ts';
 import type { WebDeps } from './deps.ts';
-import { sendTooMany } from './error-page.ts';
 import { html } from './html.ts';
 import {
   beginJourney,
@@ -22,7 +21,8 @@ import {
   type Way,
 } from './journey.ts';
 import type { RateLimit } from './rate-limit.ts';
-import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from './sign-in.ts';
+import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
+import { limitSignIns } from './sign-in-limit.ts';
 import { visitOf } from './visit.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
@@ -50,17 +50,11 @@ function front(browsers: BrowserSessions, signedOut: RequestHandler): RequestHan
   };
 }
 
-function start(deps: WebDeps, cookie: BrowserCookie, limit: RateLimit): RequestHandler {
+function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
   return async (req, res) => {
     const visit = visitOf(req);
     const provider = parameter(req.query['provider']);
-    const path = '/login/start';
-    const wait = limit.take(visit.address);
-    if (wait > 0) {
-      recordTooMany(deps, visit, path);
-      return sendTooMany(res, visit, wait);
-    }
-    await signInStep(deps, visit, { path, provider }, async () => {
+    await signInStep(deps, visit, { path: '/login/start', provider }, async () => {
       // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
       const value = cookie.read(req) ?? newCookieValue();
       const way: Way = { for: 'browser', browser: hashOf(value), to: landingOf(req.query['to']) };
@@ -97,7 +91,7 @@ export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: R
   const page = welcome(deps);
   router.get('/', front(browsers, page));
   router.get('/login', page);
-  router.get('/login/start', start(deps, cookie, limit));
+  router.get('/login/start', limitSignIns(deps, limit), start(deps, cookie));
   router.get('/login/finish', finish(deps, cookie, browsers));
   return router;
 }

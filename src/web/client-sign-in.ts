@@ -7,11 +7,11 @@ import { AppError } from '../core/errors.ts';
 import { parameter, queryOf, seeOther, sendPage } from './answer.ts';
 import { choosePage, donePage } from './choose-page.ts';
 import type { PendingAuthorization, WebDeps } from './deps.ts';
-import { sendTooMany } from './error-page.ts';
 import { html } from './html.ts';
 import { beginJourney, findJourney, takeJourney, type Way } from './journey.ts';
 import type { RateLimit } from './rate-limit.ts';
-import { recordTooMany, openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
+import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
+import { limitSignIns } from './sign-in-limit.ts';
 import { visitOf } from './visit.ts';
 
 const waysToEnd: ReadonlyMap<string, string> = new Map([
@@ -58,17 +58,11 @@ function choose(deps: WebDeps): RequestHandler {
   return async (req, res) => sendChoice(deps, res, await pendingOf(deps, req, res));
 }
 
-function start(deps: WebDeps, limit: RateLimit): RequestHandler {
+function start(deps: WebDeps): RequestHandler {
   return async (req, res) => {
     const visit = visitOf(req);
     const provider = parameter(req.query['provider']);
-    const path = '/login/start';
-    const wait = limit.take(visit.address);
-    if (wait > 0) {
-      recordTooMany(deps, visit, path);
-      return sendTooMany(res, visit, wait);
-    }
-    await signInStep(deps, visit, { path, provider }, async () => {
+    await signInStep(deps, visit, { path: '/login/start', provider }, async () => {
       const { uid } = await pendingOf(deps, req, res);
       const url = await beginJourney(deps, visit, { provider, way: { for: 'client', uid } });
       seeOther(res, url.href);
@@ -111,7 +105,7 @@ export function clientSignIn(deps: WebDeps, limit: RateLimit): Router {
   });
   router.get('/login/:uid', entry(deps));
   router.get('/login/:uid/choose', choose(deps));
-  router.get('/login/:uid/start', start(deps, limit));
+  router.get('/login/:uid/start', limitSignIns(deps, limit), start(deps));
   router.get('/login/:uid/finish', finish(deps));
   router.get('/login/:uid/refuse', refuse(deps));
   return router;
