@@ -208,6 +208,7 @@ describe('signing in at a browser', () => {
     await beginAt(browser);
     await beginAt(browser);
     await browser.get('/login/start?provider=corp').expect(429).expect('Retry-After', '30');
+    await pendingAt(house, 'uid1').get('/login/uid1/start?provider=corp').expect(429);
     expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('too_many_sign_ins');
     house.clock.advance(30);
     await beginAt(browser);
