@@ -58,6 +58,8 @@ function carrier({ from, to, take, resetTo }: Way): (chunk: Buffer) => void {
       resetTo();
       return;
     }
+    // Whichever closes last waits for nobody: a timer of its own would hold both sockets and what they have buffered.
+    if (to.destroyed) return;
     const timer = setTimeout(() => to.destroy(), CLOSE_GRACE_MS);
     timer.unref();
     to.once('close', () => clearTimeout(timer));
