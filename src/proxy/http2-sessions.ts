@@ -128,10 +128,11 @@ class Http2Connection {
     // Whatever went wrong, the session is over and its streams are closed with it.
     session.on('error', () => undefined);
     session.on('close', () => this.#stop());
+    // None is unref'd. Node keeps a list of timers for each length of time, and drops an emptied one at once only where its timers were
+    // not: each connection's own age would leave a list behind for minutes.
     this.#ping = setInterval(() => this.#beat(), limits.pingMs);
     this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
     this.#idle = setTimeout(() => this.reset(), limits.firstRequestMs);
-    for (const timer of [this.#ping, this.#age, this.#idle]) timer.unref();
   }
 
   streamOpened(stream: ServerHttp2Stream): void {
@@ -169,12 +170,12 @@ class Http2Connection {
 
   #becameIdle(): void {
     const { session, limits } = this.#options;
+    if (session.destroyed) return;
     clearTimeout(this.#idle);
     // After a GOAWAY and the last answer it is for the client to close; one that does not is not waited for.
     this.#idle = session.closed
       ? setTimeout(() => this.reset(), LEAVE_MS)
       : setTimeout(() => this.retire(), limits.idleMs);
-    this.#idle.unref();
   }
 
   /** A peer that has answered nothing and sent nothing for a whole interval is gone. One that reads slowly sends window updates. */

@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls';
+import { queryObjects } from 'node:v8';
 import { afterEach, describe, expect, it } from 'vitest';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { Person, PlaneOptions, TestPlane } from '../support/data-plane.ts';
@@ -54,7 +55,29 @@ async function ending(socket: TLSSocket): Promise<string> {
   return fault;
 }
 
+/** How many lists of timers Node holds, one for each length of time; counted after a collection. */
+function timerLists(): number {
+  const alone = setTimeout(() => undefined, 123_456_789);
+  const { _idlePrev: list } = alone as unknown as { readonly _idlePrev: object };
+  clearTimeout(alone);
+  return queryObjects(list.constructor, { format: 'count' });
+}
+
 describe('the age of an HTTP/2 connection', () => {
+  it('leaves nothing behind when the connection has closed before', async () => {
+    await start();
+    quietWatch();
+    const before = timerLists();
+    for (let count = 0; count < 20; count += 1) {
+      const h2 = await http2Connection(plane, alice.certificate);
+      const watch = h2.open(alice, `${PODS}?watch=1`);
+      await until(() => watch.received() === EVENT, 'the first event');
+      h2.close();
+    }
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await expect.poll(timerLists).toBeLessThan(before + 10);
+  });
+
   it('ends by GOAWAY, at random between one age and two; streams in progress go on', async () => {
     await start({ timing: { connectionAgeMs: 100 } });
     quietWatch();
