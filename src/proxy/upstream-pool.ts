@@ -1,14 +1,15 @@
 /**
- * Keep-alive pools towards the API servers: two for each cluster.
+ * Keep-alive pools towards the API servers: two kinds for each cluster.
  *
  * HTTP/1.1 only. undici's HTTP/2 joins two `Impersonate-Group` lines into one value, which would make up a group that nobody is in; it
- * is turned off in words, whatever its default. Long-running requests have a pool of their own, because a pool looks for a free connection
- * one by one and thousands of watches would make every short request wait for that.
+ * is turned off in words, whatever its default. What lasts has connections of its own, lest thousands of watches stand between a short
+ * request and a free connection.
  */
 import type { Socket } from 'node:net';
 import { Client, Pool } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { ProxyTiming, UpstreamCluster } from './dependencies.ts';
+import { LastingConnections } from './lasting-connections.ts';
 import { connectUpstream, parseServer } from './upstream-connect.ts';
 import type { UpstreamAddress } from './upstream-connect.ts';
 
@@ -73,17 +74,17 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming): Clus
     };
     return new LinkedClient(base, { ...options, connect, allowH2: false, pipelining: 1 }, link);
   };
-  const pool = (connections: number | null): Pool =>
-    new Pool(origin, { connections, factory, allowH2: false, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS });
-  const short = pool(SHORT_CONNECTIONS);
-  const long = pool(null);
+  const keptAlive = { keepAliveTimeout: KEEP_ALIVE_MS };
+  const http1 = { allowH2: false, pipelining: 1 };
+  const short = new Pool(origin, { connections: SHORT_CONNECTIONS, factory, ...http1, ...keptAlive });
+  const lasting = new LastingConnections(() => factory(new URL(origin), keptAlive));
   return {
     origin,
     authority: new URL(origin).host,
     address,
-    dispatch: (options, handler, longRunning) => void (longRunning ? long : short).dispatch(options, handler),
+    dispatch: (options, handler, longRunning) => void (longRunning ? lasting : short).dispatch(options, handler),
     close: async () => {
-      await Promise.all([short.destroy(), long.destroy()]);
+      await Promise.all([short.destroy(), lasting.destroy()]);
     },
   };
 }
