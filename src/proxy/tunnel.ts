@@ -60,13 +60,15 @@ function carrier({ from, to, take, resetTo }: Way): (chunk: Buffer) => void {
     }
     // Whichever closes last waits for nobody: a timer of its own would hold both sockets and what they have buffered.
     if (to.destroyed) return;
+    // It may wait for room that will not come. What it still sends is dropped, so that its own end is seen.
+    to.resume();
     const timer = setTimeout(() => to.destroy(), CLOSE_GRACE_MS);
     timer.unref();
     to.once('close', () => clearTimeout(timer));
   });
   to.on('drain', () => from.resume());
   return (chunk) => {
-    if (!take(chunk) || to.writableEnded || to.destroyed) return;
+    if (to.writableEnded || to.destroyed || !take(chunk)) return;
     if (!to.write(chunk)) from.pause();
   };
 }

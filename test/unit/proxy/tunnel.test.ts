@@ -47,6 +47,19 @@ describe('a tunnel', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('sees the end of a side that was sending more than the other took', async () => {
+    const { client, upstream, person, server } = join();
+    person.pause();
+    while (server.write(Buffer.alloc(65_536)));
+    person.end();
+    await once(client, 'end');
+    expect(upstream.isPaused()).toBe(true);
+    client.destroy();
+    server.end();
+    await closed(client, upstream);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('closes a side that does not follow the other, after a grace', async () => {
     const { client, upstream, person } = join();
     person.end();
