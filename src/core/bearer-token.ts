@@ -2,7 +2,7 @@
  * Where a request carries its token: `Authorization: Bearer` (RFC 6750 §2.1), or, from browsers, a WebSocket subprotocol as
  * Kubernetes has it. Never both: two tokens could be two people.
  */
-import { pairs, type RawHeaders } from './header-names.ts';
+import { valuesOf, type RawHeaders } from './header-names.ts';
 import { no, ok, type Result } from './result.ts';
 
 const PROTOCOL_PREFIX = 'base64url.bearer.authorization.k8s.io.';
@@ -17,16 +17,12 @@ export type BearerRefusal =
 
 /** RFC 6750 §2.1 b64token. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+const BEARER = /^bearer(?: +|$)/i;
 
 /** @returns the token, undefined where there is none, or why there is not exactly one. Never log it. */
 export function bearerToken(raw: RawHeaders): Result<string | undefined, BearerRefusal> {
-  const authorization: string[] = [];
-  const protocols: string[] = [];
-  for (const [name, value] of pairs(raw)) {
-    const lower = name.toLowerCase();
-    if (lower === 'authorization') authorization.push(value);
-    if (lower === 'sec-websocket-protocol') protocols.push(...splitProtocols(value));
-  }
+  const authorization = valuesOf(raw, 'authorization');
+  const protocols = valuesOf(raw, 'sec-websocket-protocol').flatMap(splitProtocols);
   const carrying = protocols.filter(isBearerProtocol);
   if (authorization.length > 0 && carrying.length > 0) return no('token_in_two_places');
   if (authorization.length > 1) return no('authorization_repeated');
@@ -37,9 +33,11 @@ export function bearerToken(raw: RawHeaders): Result<string | undefined, BearerR
 }
 
 function fromAuthorization(value: string): Result<string, BearerRefusal> {
-  const [scheme = '', token = '', ...rest] = value.trim().split(/ +/);
-  if (scheme.toLowerCase() !== 'bearer') return no('authorization_not_bearer');
-  return rest.length === 0 && TOKEN.test(token) ? ok(token) : no('token_malformed');
+  const text = value.trim();
+  const scheme = BEARER.exec(text)?.[0];
+  if (scheme === undefined) return no('authorization_not_bearer');
+  const token = text.slice(scheme.length);
+  return TOKEN.test(token) ? ok(token) : no('token_malformed');
 }
 
 function fromProtocol(protocol: string): Result<string, BearerRefusal> {

@@ -34,13 +34,9 @@ export const isHopByHop = (canonical: string): boolean => HOP_BY_HOP.has(canonic
 
 /** Names that `Connection` lists, canonical: they were meant for the last hop only (RFC 9110 §7.6.1). */
 export function connectionNominated(raw: RawHeaders): ReadonlySet<string> {
-  let nominated: Set<string> | undefined;
-  for (let index = 0; index + 1 < raw.length; index += 2) {
-    if (canonicalName(raw[index] ?? '') !== 'connection') continue;
-    nominated ??= new Set();
-    for (const token of (raw[index + 1] ?? '').split(',')) nominated.add(canonicalName(token.trim()));
-  }
-  return nominated ?? NONE;
+  const lists = valuesOf(raw, 'connection');
+  if (lists.length === 0) return NONE;
+  return new Set(lists.flatMap((list) => list.split(',')).map((token) => canonicalName(token.trim())));
 }
 
 const NONE: ReadonlySet<string> = new Set();

@@ -160,6 +160,7 @@ function isLongRunning(info: Omit<RequestInfo, 'longRunning'>, query: Query): bo
 }
 
 function decode(path: string): string {
+  if (!path.includes('%')) return path;
   try {
     return decodeURIComponent(path);
   } catch {

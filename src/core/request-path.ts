@@ -77,6 +77,7 @@ function characterRefusal(target: string): PathRefusal | undefined {
 
 /** Only in the path: a query is data, where exec's `command=%2Fbin%2Fsh` is as it should be. */
 function encodingRefusal(path: string): PathRefusal | undefined {
+  if (!path.includes('%')) return undefined;
   if (/%2e/i.test(path)) return 'encoded_dot';
   if (/%2f/i.test(path)) return 'encoded_slash';
   if (/%5c/i.test(path)) return 'encoded_backslash';
@@ -90,8 +91,7 @@ function encodingRefusal(path: string): PathRefusal | undefined {
 }
 
 function segmentRefusal(path: string): PathRefusal | undefined {
-  const segments = path.split('/').slice(1);
-  if (segments.some((segment) => segment === '.' || segment === '..')) return 'dot_segment';
+  if (/\/\.{1,2}(?:\/|$)/.test(path)) return 'dot_segment';
   const empty = path.indexOf('//');
   if (empty === -1) return undefined;
   // Below …/proxy/ the rest belongs to the pod or service, where an empty segment can have a meaning.

@@ -110,7 +110,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
       return;
     }
     exchange.record.responseStarted(status);
-    this.#lines = isJsonLines(raw);
+    this.#lines = admitted.info.verb === 'watch' && isJsonLines(raw);
     this.#betweenLines = this.#lines;
     const early = admitted.info.longRunning || valuesOf(raw, 'content-length').length === 0;
     client.start(status, head.value, { early });

@@ -1,6 +1,7 @@
 /** The client's half of an ordinary request: how it is refused, answered and ended. */
 import type { Client, ClientAnswer } from './client-answer.ts';
 import type { ClientSide, Exchange } from './exchange.ts';
+import { valuesOf } from './raw-headers.ts';
 import { refusalHeaders, statusBody } from './status.ts';
 import type { Refusal } from './status.ts';
 
@@ -32,8 +33,7 @@ export class RequestSide implements ClientSide {
   }
 
   start(status: number, headers: readonly string[], options: { readonly early: boolean }): void {
-    const stated = headers.some((name, index) => index % 2 === 0 && name.toLowerCase() === 'connection');
-    const all = stated || !this.#isLeaving() ? headers : [...headers, 'Connection', 'close'];
-    this.answer.start(status, all, options);
+    const closes = this.#isLeaving() && valuesOf(headers, 'connection').length === 0;
+    this.answer.start(status, closes ? [...headers, 'Connection', 'close'] : headers, options);
   }
 }
