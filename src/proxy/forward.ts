@@ -13,6 +13,7 @@ import { flatHeaders, valuesOf } from './raw-headers.ts';
 import { checkedBody } from './request-body.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
+import { withoutStacks } from './stackless.ts';
 import { credentialRefusal, errorRefusal, internalError, statusBody } from './status.ts';
 import { isConnectionLoss, upstreamFault } from './upstream-fault.ts';
 import type { ClusterPools } from './upstream-pool.ts';
@@ -215,7 +216,8 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     const controller = this.#controller;
     queueMicrotask(() => {
       raw?.resetAndDestroy();
-      controller?.abort(ABORTED);
+      // undici makes an error of its own for the TLS socket.
+      withoutStacks(() => controller?.abort(ABORTED));
     });
   }
 

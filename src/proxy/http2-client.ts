@@ -10,6 +10,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { pairs } from '../core/header-names.ts';
 import type { Client, ClientAnswer, ClientRequest } from './client-answer.ts';
 import { valuesOf } from './raw-headers.ts';
+import { withoutStacks } from './stackless.ts';
 
 /** RFC 9113 §8.2.2: they mean nothing here, and a client that meets one treats the whole answer as malformed. */
 const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
@@ -122,7 +123,8 @@ class Http2Answer implements ClientAnswer {
   }
 
   reset(): void {
-    this.#stream.destroy(new Error('reset'));
+    // One of its own for each: streams that share an error are not closed.
+    withoutStacks(() => this.#stream.destroy(new Error('reset')));
   }
 
   onClose(listener: () => void): void {
