@@ -26,6 +26,14 @@ export function median(values: readonly number[]): number {
 export const pairedRatio = (a: readonly number[], b: readonly number[]): number =>
   median(a.map((value, index) => value / (b[index] ?? Number.NaN)));
 
+/** Growth of y for each x, by least squares; NaN for fewer than two points. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (at: 0 | 1): number => points.reduce((sum, point) => sum + point[at], 0) / points.length;
+  const [x0, y0] = [mean(0), mean(1)];
+  const spread = points.reduce((sum, [x]) => sum + (x - x0) ** 2, 0);
+  return points.reduce((sum, [x, y]) => sum + (x - x0) * (y - y0), 0) / spread;
+}
+
 const shown = (value: number | null): string =>
   value === null ? '-' : value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 

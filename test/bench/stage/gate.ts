@@ -19,6 +19,16 @@ const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 export interface BenchGate extends Started {
   readonly port: number;
   readonly web: string;
+  /** What it says of itself on `/metrics`. */
+  readonly figures: () => Promise<GateFigures>;
+}
+
+/** Memory in megabytes (10^6 bytes). */
+export interface GateFigures {
+  readonly resident: number;
+  /** In V8's old space, garbage since the last collection included. */
+  readonly old: number;
+  readonly openFiles: number;
 }
 
 export interface GateOptions {
@@ -57,7 +67,20 @@ export async function startGate(options: GateOptions): Promise<BenchGate> {
     await started.stop();
     await identityProvider.close();
   };
-  return { pid: started.pid, port: api, web: webUrl, stop };
+  return { pid: started.pid, port: api, web: webUrl, figures: () => figuresOf(ops), stop };
+}
+
+async function figuresOf(opsPort: number): Promise<GateFigures> {
+  const text = await (await fetch(`http://127.0.0.1:${opsPort}/metrics`)).text();
+  const value = (name: string): number => {
+    const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+    return Number(line?.slice(name.length + 1).split(' ')[0]);
+  };
+  return {
+    resident: value('process_resident_memory_bytes') / 1e6,
+    old: value('nodejs_heap_space_size_used_bytes{space="old"}') / 1e6,
+    openFiles: value('process_open_fds'),
+  };
 }
 
 function configuration(

@@ -9,6 +9,7 @@ import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
 import { signInAlice, signInRoot, startGate } from './gate.ts';
+import type { BenchGate } from './gate.ts';
 import { HOSTS, startHaproxy, startNginx } from './peers.ts';
 import { cpuMicroseconds } from './processes.ts';
 
@@ -22,6 +23,7 @@ export interface Stage {
   /** CPU time so far in microseconds: of the proxy, and for `direct` of nginx itself. */
   readonly cpu: (name: TargetName) => Promise<number>;
   readonly pid: (name: TargetName) => number;
+  readonly figures: BenchGate['figures'];
   /** Ends alice's session as an administrator does. Resolves with the answer, which must be `complete`. */
   readonly revokeAlice: () => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -76,6 +78,7 @@ async function open(stops: (() => Promise<unknown>)[], stop: () => Promise<void>
     },
     cpu: (name) => cpuMicroseconds(pids[name]),
     pid: (name) => pids[name],
+    figures: gate.figures,
     revokeAlice: () => root.revoke(alice.session),
     stop,
   };
