@@ -1,0 +1,118 @@
+/*
+ * Locks across regimes: "locks stay, and each survivor writes back those it knows before its first lease there; no mint for W".
+ *
+ * REVOCATION.md: Head 3, Mint. Modelled as the code does it: not each replica holds mints back, but the epoch itself carries a mark
+ * `settled`. NEW-EPOCH leaves it unset; the script `settle` sets it, sent by a replica that has seen this epoch under this run id
+ * for W; open and mint are refused until then.
+ *
+ * An account is locked, and A knows it. B has just started and knows no lock. CHANGES times the store's regime ends (a failover,
+ * a restart, an emptied store) and the lock is lost or kept. The promise: the account does not mint while a survivor that can
+ * reach the store lives. "Can reach the store" is read as: comes to a lease in the new epoch within any W for which another
+ * replica has been watching that epoch (a replica tries every L/4). A survivor that did not is `absent` for this epoch; locks that
+ * nobody brings back are outside the promise.
+ *
+ *   WITHOUT_SETTLING           mints do not ask for the mark
+ *   WITHOUT_WRITE_BACK_FIRST   the first lease comes before the locks are written back
+ *   WITHOUT_UNSETTLED_EPOCH    NEW-EPOCH leaves the mark as it was
+ *   WITHOUT_HEAD_ON_SETTLE     a delayed `settle` for one epoch settles the next
+ */
+#define CHANGES 3
+
+/* The store. */
+byte epoch = 1;
+bool regimeOver;          /* the run id is not the epoch's, or the epoch is missing: REGIME to whoever comes */
+bool settled = 1;
+bool lock = 1;
+byte changes;
+
+/* A, the survivor. */
+bool alive = 1;
+byte seenA = 1;           /* the epoch that it is about to join */
+bool wroteBack = 1;
+byte leaseA = 1;          /* the epoch of its last lease */
+bool absent;              /* seen from outside: it cannot reach the store */
+
+/* B. */
+byte seenB;
+mtype:wait = { begun, over, sent };
+mtype:wait wait = begun;
+
+#ifdef WITHOUT_SETTLING
+#define SETTLED true
+#else
+#define SETTLED settled
+#endif
+
+/* Head 3: a new id; locks stay. */
+inline new_epoch()
+{
+  epoch++; regimeOver = 0; absent = 0;
+#ifndef WITHOUT_UNSETTLED_EPOCH
+  settled = 0
+#endif
+}
+
+proctype environment()
+{
+  do
+  :: atomic { changes < CHANGES -> changes++; regimeOver = 1;
+       if
+       :: skip
+       :: lock = 0
+       fi
+     }
+  od
+}
+
+proctype survivor()
+{
+  do
+  :: atomic { alive && regimeOver -> new_epoch() }
+  :: atomic { alive && !regimeOver && seenA != epoch -> seenA = epoch; wroteBack = 0 }
+  :: atomic { alive && !regimeOver && seenA == epoch && !wroteBack -> lock = 1; wroteBack = 1 }
+#ifdef WITHOUT_WRITE_BACK_FIRST
+  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch -> leaseA = epoch; absent = 0 }
+#else
+  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch && wroteBack -> leaseA = epoch; absent = 0 }
+#endif
+  :: atomic { alive -> alive = 0 }
+  od
+}
+
+proctype newcomer()
+{
+  do
+  :: atomic { regimeOver -> new_epoch() }
+  :: atomic { !regimeOver && seenB != epoch -> seenB = epoch; wait = begun }
+  /* W has passed on B's clock since it first saw this epoch. */
+  :: atomic { seenB != 0 && wait == begun -> wait = over; absent = (seenB == epoch && leaseA != epoch -> 1 : absent) }
+  :: atomic { wait == over -> wait = sent }
+  /* `settle` arrives, at some time; or is lost. */
+  :: atomic { wait == sent -> wait = over;
+       if
+#ifdef WITHOUT_HEAD_ON_SETTLE
+       :: settled = 1
+#else
+       :: !regimeOver && seenB == epoch -> settled = 1
+#endif
+       :: skip
+       fi
+     }
+  od
+}
+
+proctype mint()
+{
+  do
+  :: atomic { !regimeOver && SETTLED && !lock ->
+       assert(!alive || absent);
+       if
+       :: !alive -> skip           /* the lock is gone with those who knew it */
+       :: alive -> skip            /* ... or who did not come back in time */
+       fi
+     }
+  :: atomic { !regimeOver && epoch > 1 && SETTLED && lock && leaseA == epoch -> skip } /* written back in time */
+  od
+}
+
+init { atomic { run environment(); run survivor(); run newcomer(); run mint() } }

@@ -1,0 +1,111 @@
+/**
+ * The models of REVOCATION.md, searched exhaustively. Each holds as it stands; each of its safeguards has a twin, the same model
+ * without it, in which the promise falls. A model that cannot fall, or never answers `complete`, would prove nothing.
+ */
+import { afterAll, describe, expect, it } from 'vitest';
+import { search } from './search.ts';
+
+interface Model {
+  readonly name: string;
+  /** Environments in which the promise must hold. */
+  readonly holds: readonly (readonly string[])[];
+  /** The environment in which the twins are searched. */
+  readonly twinsIn?: readonly string[];
+  /** Safeguards without which the promise must fall. */
+  readonly safeguards: readonly string[];
+}
+
+const THREE_NODES = ['NODES=3', 'FAULTS=1'];
+
+const MODELS: readonly Model[] = [
+  {
+    name: 'lease',
+    holds: [[]],
+    safeguards: [
+      'T0_BEFORE_SENDING',
+      'ENTRIES_WITH_LEASE',
+      'RANDOM_INCARNATION',
+      'WAIT_FROM_ARRIVAL',
+      'SILENCE_FOR_W',
+      'OWN_GATE',
+    ],
+  },
+  { name: 'join', holds: [[]], safeguards: ['NUMBER_FIRST', 'PRIMARY_ONLY', 'RENEWED_REGISTRY'] },
+  {
+    name: 'regime',
+    holds: [
+      ['NODES=1', 'FAULTS=3'],
+      ['NODES=3', 'FAULTS=2'],
+    ],
+    twinsIn: THREE_NODES,
+    safeguards: [
+      'RUN_ID',
+      'REGIME_FOR_W',
+      'RENEWAL_ACKNOWLEDGED',
+      'REVOCATION_ACKNOWLEDGED',
+      'WAIT_FROM_ACKNOWLEDGEMENT',
+      'ACKNOWLEDGED_SIGHT',
+      'SETTLING',
+    ],
+  },
+  { name: 'mint', holds: [[]], safeguards: ['MINT_IN_ONE_SCRIPT', 'NUMBER_AT_START', 'WATERMARK', 'LOCK'] },
+  { name: 'lock', holds: [[]], safeguards: ['SETTLING', 'WRITE_BACK_FIRST', 'UNSETTLED_EPOCH', 'HEAD_ON_SETTLE'] },
+  {
+    name: 'cut',
+    holds: [[]],
+    safeguards: ['CHECK_OF_EVERY_CHUNK', 'CHECK_AFTER_AWAIT', 'REGISTERING_FIRST', 'FENCE_FIRST', 'CUT_BEFORE_RECEIPT'],
+  },
+];
+
+const figures: string[] = [];
+afterAll(() => console.log(figures.join('\n')));
+
+describe.concurrent.each(MODELS)('the model $name', ({ name, holds, twinsIn = [], safeguards }) => {
+  it.each(holds.map((environment) => ({ environment, words: environment.join(' ') })))(
+    'keeps the promise in every state, and reaches every statement $words',
+    async ({ environment, words }) => {
+      const found = await search(name, environment, { order: 'depth-first' });
+      figures.push(`${name}${words === '' ? '' : ` ${words}`}: ${found.states} states`);
+      expect(found).toMatchObject({ errors: 0, violated: undefined, complete: true, unreached: [] });
+    },
+  );
+
+  it.each(safeguards)('breaks the promise without %s', async (safeguard) => {
+    const found = await search(name, [...twinsIn, `WITHOUT_${safeguard}`], { order: 'breadth-first' });
+    figures.push(`${name} without ${safeguard}: broken in ${found.steps} steps`);
+    expect(found).toMatchObject({ errors: 1, violated: expect.any(String), steps: expect.any(Number) });
+  });
+});
+
+describe.concurrent('what the run id alone cannot tell', () => {
+  it('is a primary that was demoted, copied a follower that had missed the entry, and was promoted again', async () => {
+    const found = await search('regime', [...THREE_NODES, 'REPROMOTION'], { order: 'breadth-first' });
+    figures.push(`regime with a second promotion: broken in ${found.steps} steps`);
+    expect(found).toMatchObject({ errors: 1, violated: expect.any(String) });
+  });
+
+  it('is told by the replication id, which changes with each promotion', async () => {
+    const environment = [...THREE_NODES, 'REPROMOTION', 'REPLICATION_ID'];
+    const found = await search('regime', environment, { order: 'depth-first' });
+    expect(found).toMatchObject({ errors: 0, violated: undefined, complete: true, unreached: [] });
+  });
+});
+
+describe.concurrent('the search itself', () => {
+  it('finds nothing where a lapsed lease is renewed without a fence: the entries that come with it cut what is covered', async () => {
+    const found = await search('cut', ['WITHOUT_FENCE_ON_RENEWAL'], { order: 'depth-first' });
+    expect(found).toMatchObject({ errors: 0, violated: undefined, complete: true });
+  });
+
+  it.each([
+    ['depth', { depth: 100 }],
+    ['memory', { memoryMiB: 30 }],
+  ])('is not called complete where it ran out of %s', async (_what, limit) => {
+    const found = await search('regime', ['NODES=1', 'FAULTS=3'], { order: 'depth-first', ...limit });
+    expect(found).toMatchObject({ errors: 0, complete: false });
+  });
+
+  it('refuses a model that spin cannot read', async () => {
+    await expect(search('lease', ['HOLDERS=)'], { order: 'depth-first' })).rejects.toThrow('spin');
+  });
+});
