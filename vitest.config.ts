@@ -16,7 +16,18 @@ export default defineConfig({
       { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...serial(2) } },
       { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...serial(3) } },
       { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...serial(4) } },
-      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...serial(5), testTimeout: 180_000 } },
+      {
+        test: {
+          name: 'chaos',
+          include: ['test/chaos/**/*.test.ts'],
+          ...serial(5),
+          testTimeout: 120_000,
+          // Each scenario is mostly waiting: for leases to run out, and for processes.
+          maxConcurrency: 3,
+        },
+      },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...serial(6), testTimeout: 180_000 } },
+      { test: { name: 'model', include: ['test/model/**/*.test.ts'], ...serial(7), testTimeout: 180_000 } },
     ],
   },
 });

@@ -1,0 +1,36 @@
+/** The form of every test here: play a scenario, count what was let in after the answer said that it was over. */
+import { expect, it } from 'vitest';
+import { withoutSafeguard, type Safeguard } from './broken-copy.ts';
+import { Stage, type Accepted } from './stage.ts';
+
+export interface Scene {
+  /** What a covered credential was let in with after `complete: true`. */
+  readonly accepted: readonly Accepted[];
+  /** What else must hold where every safeguard is in place, in words. */
+  readonly holds?: Readonly<Record<string, boolean>>;
+}
+
+export interface Scenario {
+  readonly play: (stage: Stage) => Promise<Scene>;
+  /** Each switched off by itself must let something in. */
+  readonly safeguards: readonly Safeguard[];
+  /** A change of the sources in which the scenario is played even where all safeguards are in place. */
+  readonly staged?: Safeguard;
+}
+
+/** Plays the scenario as it is, and once for each safeguard without it. */
+export function chaos(name: string, { play, safeguards, staged }: Scenario): void {
+  it.each([name])('%s', async () => {
+    await using copy = staged === undefined ? undefined : await withoutSafeguard(staged);
+    await using stage = new Stage(copy?.root);
+    const { accepted, holds = {} } = await play(stage);
+    expect(Object.keys(Object.groupBy(accepted, ({ replica, kind }) => `${kind} at ${replica}`))).toEqual([]);
+    expect(Object.entries(holds).filter(([, held]) => !held)).toEqual([]);
+  });
+  it.each(safeguards)(`${name}: lets something in without this: $name`, async (safeguard) => {
+    await using copy = await withoutSafeguard(safeguard);
+    await using stage = new Stage(copy.root);
+    const { accepted } = await play(stage);
+    expect(accepted.length).toBeGreaterThan(0);
+  });
+}

@@ -1,0 +1,72 @@
+/** What the stage and its replicas say to each other (over Node's IPC; what was accepted goes over standard output). */
+import type { Account } from '../../src/core/identity.ts';
+import type { LogPosition, RevocationTarget } from '../../src/core/revocation.ts';
+import type { RedisSettings } from '../../src/store/redis/redis.ts';
+import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
+
+/** How a replica process is set up; its one argument, as JSON. */
+export interface ReplicaSetup {
+  readonly name: string;
+  readonly redis: RedisSettings;
+  /** Hex; the same on all replicas of a stage. */
+  readonly sealingKey: string;
+  readonly stalenessSeconds: number;
+}
+
+/** What a token says, as far as the gate judges it. */
+export interface Bearer {
+  readonly session: string;
+  readonly account: Account;
+  readonly provider: string;
+  readonly position: LogPosition;
+}
+
+export interface SignInRequest {
+  readonly session: string;
+  readonly account: Account;
+  readonly startedAt: LogPosition;
+}
+
+export interface Commands {
+  /** Where the log stands: what a sign-in remembers when it begins. */
+  readonly position: { readonly in: null; readonly out: LogPosition };
+  /** Opens a session and mints: what the end of a sign-in does. A refusal is a reason. */
+  readonly signIn: { readonly in: SignInRequest; readonly out: Bearer | { readonly refused: string } };
+  /** Mints for a session that is there: what a refresh does in the end. */
+  readonly refresh: { readonly in: { readonly session: string }; readonly out: Bearer | { readonly refused: string } };
+  /** From now on requests and a stream come in with this credential, every few milliseconds, for good. */
+  readonly carry: { readonly in: Bearer; readonly out: null };
+  readonly revoke: {
+    readonly in: { readonly target: RevocationTarget; readonly lock?: string; readonly requestId?: string };
+    readonly out: Told | { readonly failed: string };
+  };
+  /** The latest answer of an earlier revocation. */
+  readonly answer: { readonly in: { readonly id: string }; readonly out: Told | null };
+  readonly status: {
+    readonly in: null;
+    readonly out: { readonly fenced: boolean; readonly number: number; readonly epoch: string };
+  };
+  /** Sets this process' wall clock off. */
+  readonly clock: { readonly in: { readonly offsetMs: number }; readonly out: null };
+}
+
+/** An answer, and when this process had it. */
+export interface Told {
+  readonly answer: RevocationAnswer;
+  /** Nanoseconds of the machine's monotonic clock, which all processes share. */
+  readonly at: number;
+}
+
+export type CommandName = keyof Commands;
+
+export interface Asked<N extends CommandName = CommandName> {
+  readonly id: number;
+  readonly name: N;
+  readonly input: Commands[N]['in'];
+}
+
+export interface Answered {
+  readonly id: number;
+  readonly output?: unknown;
+  readonly error?: string;
+}

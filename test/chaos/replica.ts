@@ -1,0 +1,177 @@
+/**
+ * One replica as a process of its own: the real store, the real gate, and in place of a data plane something that lets a request and a
+ * stream in whenever the gate would. Everything it lets in it writes down at once, so that it is on record also when the process is killed
+ * in the next moment.
+ */
+import { writeSync } from 'node:fs';
+import { coveringKeys } from '../../src/core/revocation.ts';
+import { AppError } from '../../src/core/errors.ts';
+import { createGate, type Flight, type Registration } from '../../src/revocation/revocation.ts';
+import { createRedisStore } from '../../src/store/redis/redis.ts';
+import type { MintOutcome } from '../../src/store/store.ts';
+import type { Asked, Bearer, CommandName, Commands, ReplicaSetup } from './protocol.ts';
+
+const REQUEST_EVERY_MS = 4;
+const SESSION_SECONDS = 3600;
+const TOKEN_SECONDS = 300;
+
+const setup = JSON.parse(process.argv[2] ?? '') as ReplicaSetup;
+let clockOffsetMs = 0;
+const clock = { now: () => Date.now() + clockOffsetMs };
+const key = { kid: 'chaos', key: Buffer.from(setup.sealingKey, 'hex') };
+
+const store = createRedisStore({
+  config: setup.redis,
+  sealingKeys: { current: key, all: new Map([[key.kid, key.key]]) },
+  clock,
+  leaseMs: setup.stalenessSeconds * 1000,
+});
+const gate = createGate({
+  log: store.log,
+  sessions: store.sessions,
+  stalenessSeconds: setup.stalenessSeconds,
+  replicaName: setup.name,
+  monotonic: () => performance.now(),
+  clock,
+  longestTokenSeconds: TOKEN_SECONDS,
+});
+
+/** Nanoseconds of the machine's monotonic clock; exact enough as a number for a hundred days of uptime. */
+const now = (): number => Number(process.hrtime.bigint());
+
+/**
+ * Lets something in, if the gate does. The time is taken before the check: what a stop of the process between the two would add is the
+ * one write that the promise leaves out.
+ */
+function letIn(kind: 'request' | 'chunk', bearer: Bearer): boolean {
+  const at = now();
+  const keys = coveringKeys(bearer);
+  if (gate.check({ keys, position: bearer.position }) !== undefined) return false;
+  writeSync(1, `${kind} ${bearer.session} ${at}\n`);
+  return true;
+}
+
+class Client {
+  readonly #bearer: Bearer;
+  #stream: Registration | undefined;
+
+  constructor(bearer: Bearer) {
+    this.#bearer = bearer;
+    setInterval(() => this.#knock(), REQUEST_EVERY_MS);
+  }
+
+  #knock(): void {
+    const request = gate.register({ cut: () => undefined });
+    letIn('request', this.#bearer);
+    request.close();
+    if (this.#stream === undefined) this.#open();
+    else if (this.#stream.cutReason !== undefined || !letIn('chunk', this.#bearer)) this.#end();
+  }
+
+  #open(): void {
+    const flight: Flight = { cut: () => undefined };
+    this.#stream = gate.register(flight);
+    if (!letIn('chunk', this.#bearer)) return this.#end();
+    const { session, account, provider, position } = this.#bearer;
+    const expiresAt = Math.floor(clock.now() / 1000) + SESSION_SECONDS;
+    this.#stream.bind(
+      {
+        session,
+        account,
+        provider,
+        position,
+        keys: coveringKeys(this.#bearer),
+        tokenId: 'chaos',
+        audience: 'chaos',
+        client: 'chaos',
+        issuedAt: 0,
+        expiresAt,
+      },
+      { expiresAt, idleAt: expiresAt },
+    );
+  }
+
+  #end(): void {
+    this.#stream?.close();
+    this.#stream = undefined;
+  }
+}
+
+function bearerOf(outcome: MintOutcome): Bearer | { readonly refused: string } {
+  if (!outcome.ok) return { refused: outcome.reason };
+  const { id, account, provider } = outcome.record;
+  return { session: id, account, provider, position: outcome.position };
+}
+
+type Handlers = { readonly [N in CommandName]: (input: Commands[N]['in']) => Promise<Commands[N]['out']> };
+
+const handlers: Handlers = {
+  position: () => store.log.position(),
+  async signIn({ session, account, startedAt }) {
+    const seconds = Math.floor(clock.now() / 1000);
+    const provider = account.split('/')[0] ?? '';
+    const opened = await store.sessions.open(
+      {
+        id: session,
+        account,
+        provider,
+        subject: account.slice(provider.length + 1),
+        client: 'chaos',
+        identity: { username: account, uid: '', groups: [], extra: {} },
+        createdAt: seconds,
+        expiresAt: seconds + SESSION_SECONDS,
+        idleSeconds: SESSION_SECONDS,
+        address: '127.0.0.1',
+        userAgent: 'chaos',
+        startedAt,
+        // Proved afresh in this very moment: only the log may stand in its way.
+        authTime: seconds + 120,
+      },
+      {},
+    );
+    return opened.ok ? bearerOf(await store.sessions.mint(session, {})) : bearerOf(opened);
+  },
+  refresh: async ({ session }) => bearerOf(await store.sessions.mint(session, {})),
+  async carry(bearer) {
+    void new Client(bearer);
+    return null;
+  },
+  async revoke({ target, lock, requestId }) {
+    try {
+      const answer = await gate.revoke({
+        target,
+        ...(requestId === undefined ? {} : { requestId }),
+        ...(lock === undefined ? {} : { lock: { reason: lock, by: 'chaos', at: Math.floor(clock.now() / 1000) } }),
+      });
+      return { answer, at: now() };
+    } catch (error) {
+      return { failed: error instanceof AppError ? error.reason : String(error) };
+    }
+  },
+  async answer({ id }) {
+    const answer = gate.answer(id);
+    return answer === undefined ? null : { answer, at: now() };
+  },
+  status: async () => ({
+    fenced: gate.fenced,
+    number: gate.position?.number ?? -1,
+    epoch: gate.position?.epoch ?? '',
+  }),
+  async clock({ offsetMs }) {
+    clockOffsetMs = offsetMs;
+    return null;
+  },
+};
+
+process.on('message', (message) => {
+  const { id, name, input } = message as Asked;
+  const handler = handlers[name] as (given: unknown) => Promise<unknown>;
+  handler(input).then(
+    (output) => process.send?.({ id, output }),
+    (error: unknown) => process.send?.({ id, error: error instanceof AppError ? error.reason : String(error) }),
+  );
+});
+// Its stage is gone.
+process.on('disconnect', () => process.exit(0));
+await gate.start();
+process.send?.({ id: 0 });

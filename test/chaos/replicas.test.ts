@@ -1,0 +1,190 @@
+/** What may happen to replicas while somebody is revoked. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe } from 'vitest';
+import { chaos } from './chaos.ts';
+import { redisServer } from './ground.ts';
+import { createLink } from './link.ts';
+import {
+  CLOCK,
+  EVERY_ENTRY,
+  IDX,
+  INCARNATION,
+  LEASE,
+  NUMBER_FIRST,
+  OWN_GATE,
+  SLOW_JOIN,
+  WAIT_FOR_SILENT,
+} from './safeguards.ts';
+import { complete, fenced, now, revokeWholly, serves, WAIT_MS, type Replica, type Stage } from './stage.ts';
+
+const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
+/** Long enough for a replica that would let something in to do so many times over. */
+const A_WHILE_MS = 400;
+
+async function pair(stage: Stage, url: string): Promise<readonly [Replica, Replica]> {
+  return await Promise.all([stage.start('a', { url }), stage.start('b', { url })]);
+}
+
+describe.concurrent('replicas', () => {
+  chaos('one is stopped past its lease and resumed', {
+    safeguards: [LEASE],
+    async play(stage) {
+      await using redis = await redisServer();
+      const [a, b] = await pair(stage, redis.url);
+      const alice = await stage.signIn(a);
+      await stage.carry(alice, [a, b]);
+      b.stop();
+      const { answer, at } = await revokeWholly(a, ALICE);
+      b.wake();
+      await delay(A_WHILE_MS);
+      return {
+        accepted: stage.acceptedAfter(at, alice),
+        holds: { 'b is called fenced': answer.replicas.some(({ id, state }) => id === 'b' && state === 'fenced') },
+      };
+    },
+  });
+
+  chaos('one loses the store and still has a lease', {
+    safeguards: [WAIT_FOR_SILENT],
+    async play(stage) {
+      await using redis = await redisServer();
+      await using link = await createLink(redis.port);
+      const [a, b] = await Promise.all([stage.start('a', { url: redis.url }), stage.start('b', { url: link.url })]);
+      const alice = await stage.signIn(a);
+      await stage.carry(alice, [a, b]);
+      // A replica that has just begun cannot prove anything for W, whatever the others do.
+      await delay(WAIT_MS);
+      link.hold();
+      const { at } = await revokeWholly(a, ALICE);
+      await delay(WAIT_MS);
+      return { accepted: stage.acceptedAfter(at, alice) };
+    },
+  });
+
+  chaos('one is killed, and comes back under its name', {
+    safeguards: [IDX],
+    async play(stage) {
+      await using redis = await redisServer();
+      const [a, b] = await pair(stage, redis.url);
+      const alice = await stage.signIn(a);
+      await stage.carry(alice, [a, b]);
+      await b.kill();
+      const { at } = await revokeWholly(a, ALICE);
+      const again = await stage.start('b', { url: redis.url });
+      await again.ask('carry', alice);
+      await delay(A_WHILE_MS);
+      return { accepted: stage.acceptedAfter(at, alice) };
+    },
+  });
+
+  chaos('two have the same name, and one of them hears nothing', {
+    safeguards: [INCARNATION],
+    async play(stage) {
+      await using redis = await redisServer();
+      await using link = await createLink(redis.port);
+      const [a, b, namesake] = await Promise.all([
+        stage.start('a', { url: redis.url }),
+        stage.start('twin', { url: redis.url }),
+        stage.start('twin', { url: link.url }),
+      ]);
+      const alice = await stage.signIn(a);
+      await stage.carry(alice, [a, b, namesake]);
+      await delay(WAIT_MS);
+      link.hold();
+      const { at } = await revokeWholly(a, ALICE);
+      await delay(WAIT_MS);
+      return { accepted: stage.acceptedAfter(at, alice) };
+    },
+  });
+
+  chaos('one joins while the revocation is written', {
+    staged: SLOW_JOIN,
+    safeguards: [NUMBER_FIRST],
+    async play(stage) {
+      await using redis = await redisServer();
+      const a = await stage.start('a', { url: redis.url });
+      const bob = await stage.signIn(a, 'corp/bob');
+      const alice = await stage.signIn(a);
+      // So that there is something to read.
+      await revokeWholly(a, { target: { kind: 'session', session: bob.session } });
+      const c = await stage.start('c', { url: redis.url, ready: false });
+      await c.joining;
+      const { at } = await revokeWholly(a, ALICE);
+      await c.ready;
+      await c.ask('carry', alice);
+      await delay(A_WHILE_MS);
+      return { accepted: stage.acceptedAfter(at, alice) };
+    },
+  });
+
+  chaos('the one that is asked is fenced', {
+    safeguards: [OWN_GATE],
+    async play(stage) {
+      await using redis = await redisServer();
+      await using link = await createLink(redis.port);
+      const b = await stage.start('b', { url: link.url });
+      const alice = await stage.signIn(b);
+      await stage.carry(alice, [b]);
+      link.hold();
+      await fenced(b);
+      const told = await b.ask('revoke', ALICE);
+      const at = now();
+      link.release();
+      await serves(b);
+      await delay(A_WHILE_MS);
+      return {
+        // Nothing is promised, and nothing was called complete; but whoever was asked keeps its word.
+        accepted: stage.acceptedAfter(at, alice),
+        holds: { 'it says that nothing was written': 'failed' in told },
+      };
+    },
+  });
+});
+
+describe.concurrent.each([
+  { direction: 'ahead', offsetMs: 3_600_000 },
+  { direction: 'behind', offsetMs: -3_600_000 },
+])('a clock is set an hour $direction on one', ({ offsetMs }) => {
+  chaos('and another is asked', {
+    safeguards: offsetMs > 0 ? [CLOCK] : [],
+    async play(stage) {
+      await using redis = await redisServer();
+      const [a, b] = await pair(stage, redis.url);
+      const alice = await stage.signIn(a);
+      await stage.carry(alice, [a, b]);
+      await b.ask('clock', { offsetMs });
+      const { at } = await revokeWholly(a, ALICE);
+      await delay(WAIT_MS);
+      return { accepted: stage.acceptedAfter(at, alice) };
+    },
+  });
+});
+
+describe('many at once', () => {
+  chaos('a thousand revocations in a second', {
+    safeguards: [EVERY_ENTRY],
+    async play(stage) {
+      await using redis = await redisServer();
+      const [a, b] = await pair(stage, redis.url);
+      const first = await stage.signIn(a, 'corp/person-0');
+      const others = await Promise.all(
+        Array.from({ length: 999 }, (_, index) => stage.signIn(a, `corp/person-${index + 1}`)),
+      );
+      const people = [first, ...others];
+      const watched = people.filter((_, index) => index % 50 === 0);
+      for (const person of watched) await stage.carry(person, [a, b]);
+      const told = await Promise.all(
+        people.map((person) => a.ask('revoke', { target: { kind: 'session', session: person.session } })),
+      );
+      const ends = await Promise.all(
+        told.map(async (one) => {
+          if ('failed' in one) throw new Error(one.failed);
+          return one.answer.complete ? one : await complete(a, one.answer.id);
+        }),
+      );
+      await delay(A_WHILE_MS);
+      const accepted = people.flatMap((person, index) => stage.acceptedAfter(ends[index]?.at ?? 0, person));
+      return { accepted, holds: { 'all were written': told.length === people.length } };
+    },
+  });
+});

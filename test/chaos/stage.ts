@@ -1,0 +1,217 @@
+/** Replicas on a stage: starts them as processes, gives them orders, and counts what each has let in. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { vi } from 'vitest';
+import type { Account } from '../../src/core/identity.ts';
+import type { SentinelSettings } from '../../src/store/redis/settings.ts';
+import { ROOT } from './broken-copy.ts';
+import type { Answered, Bearer, CommandName, Commands, ReplicaSetup, Told } from './protocol.ts';
+
+/** L of these tests: short enough to wait for, long enough for a busy machine to renew it. */
+export const STALENESS_SECONDS = 1;
+/** W of REVOCATION.md for that L. */
+export const WAIT_MS = STALENESS_SECONDS * 1001 + 100;
+
+/** Something that a replica let in. */
+export interface Accepted {
+  readonly replica: string;
+  readonly kind: string;
+  readonly session: string;
+  /** Nanoseconds of the machine's monotonic clock. */
+  readonly at: number;
+}
+
+export interface StartReplica {
+  readonly url: string;
+  readonly nodes?: 1 | 3;
+  readonly sentinel?: SentinelSettings;
+  /** False: returns without waiting for its first lease. */
+  readonly ready?: boolean;
+}
+
+export class Replica {
+  readonly name: string;
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, { resolve: (output: unknown) => void; reject: (error: Error) => void }>();
+  readonly ready: Promise<void>;
+  /** Between the two steps of its join, where the sources were made to say so. */
+  readonly joining: Promise<void>;
+  #asked = 0;
+
+  constructor(name: string, child: ChildProcess) {
+    this.name = name;
+    this.#child = child;
+    const ready = Promise.withResolvers<void>();
+    const joining = Promise.withResolvers<void>();
+    this.ready = ready.promise;
+    this.joining = joining.promise;
+    // Who does not wait for it must not be surprised by a process that was killed before it came so far.
+    this.ready.catch(() => undefined);
+    child.on('message', (message) => {
+      const { id, output, error } = message as Answered;
+      if (id === 0) return ready.resolve();
+      if (id === -1) return joining.resolve();
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (error === undefined) waiting?.resolve(output);
+      else waiting?.reject(new Error(`${name}: ${error}`));
+    });
+    child.once('exit', () => {
+      const gone = new Error(`${name} is gone`);
+      ready.reject(gone);
+      for (const { reject } of this.#waiting.values()) reject(gone);
+    });
+  }
+
+  ask<N extends CommandName>(name: N, input: Commands[N]['in']): Promise<Commands[N]['out']> {
+    this.#asked += 1;
+    const id = this.#asked;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, { resolve, reject });
+    this.#child.send({ id, name, input });
+    return promise as Promise<Commands[N]['out']>;
+  }
+
+  /** SIGSTOP. */
+  stop(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  /** SIGCONT. */
+  wake(): void {
+    this.#child.kill('SIGCONT');
+  }
+
+  /** SIGKILL. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await gone;
+  }
+}
+
+export class Stage implements AsyncDisposable {
+  readonly accepted: Accepted[] = [];
+  readonly #replicas: Replica[] = [];
+  readonly #root: string;
+  readonly #sealingKey = randomBytes(32).toString('hex');
+  #sessions = 0;
+
+  /** @param root the project's own, or that of a copy with a safeguard switched off */
+  constructor(root: string = ROOT) {
+    this.#root = root;
+  }
+
+  async start(name: string, { url, nodes = 1, sentinel, ready = true }: StartReplica): Promise<Replica> {
+    const setup: ReplicaSetup = {
+      name,
+      redis: { url, nodes, prefix: 'chaos', ...(sentinel === undefined ? {} : { sentinel }) },
+      sealingKey: this.#sealingKey,
+      stalenessSeconds: STALENESS_SECONDS,
+    };
+    const child = spawn(process.execPath, [join(this.#root, 'test/chaos/replica.ts'), JSON.stringify(setup)], {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    });
+    if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => this.#note(name, line));
+    const replica = new Replica(name, child);
+    this.#replicas.push(replica);
+    if (ready) await replica.ready;
+    return replica;
+  }
+
+  /** A person signs in at one replica. Waits until the store lets people sign in. */
+  async signIn(at: Replica, account: Account = 'corp/alice'): Promise<Bearer> {
+    return await vi.waitFor(
+      async () => {
+        const bearer = await this.tryToSignIn(at, account);
+        if ('refused' in bearer) throw new Error(bearer.refused);
+        return bearer;
+      },
+      { timeout: 15_000, interval: 50 },
+    );
+  }
+
+  /** Once. @throws Error where the store cannot say, or does not say yet */
+  async tryToSignIn(at: Replica, account: Account): Promise<Commands['signIn']['out']> {
+    this.#sessions += 1;
+    const session = `session-${this.#sessions}`;
+    const startedAt = await at.ask('position', null);
+    return await at.ask('signIn', { session, account, startedAt });
+  }
+
+  /** Has requests and a stream come in at each of these, and waits until each has let some in. */
+  async carry(bearer: Bearer, replicas: readonly Replica[]): Promise<void> {
+    await Promise.all(replicas.map((replica) => replica.ask('carry', bearer)));
+    await Promise.all(replicas.map((replica) => this.seen(replica, bearer)));
+  }
+
+  /** Waits until this replica lets this credential in (again). */
+  async seen(replica: Replica, { session }: Bearer): Promise<void> {
+    const since = this.accepted.length;
+    await vi.waitFor(
+      () => {
+        const more = this.accepted.slice(since);
+        if (!more.some((event) => event.replica === replica.name && event.session === session)) {
+          throw new Error(`${replica.name} lets nothing of ${session} in`);
+        }
+      },
+      { timeout: 15_000, interval: 10 },
+    );
+  }
+
+  /** What was let in with this credential after a moment. The one number that every test of this folder is about. */
+  acceptedAfter(at: number, { session }: Bearer): readonly Accepted[] {
+    return this.accepted.filter((event) => event.session === session && event.at > at);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#replicas.map((replica) => replica.kill()));
+  }
+
+  #note(replica: string, line: string): void {
+    const [kind = '', session = '', at = ''] = line.split(' ');
+    this.accepted.push({ replica, kind, session, at: Number(at) });
+  }
+}
+
+/** Nanoseconds of the machine's monotonic clock, as the replicas write them. */
+export const now = (): number => Number(process.hrtime.bigint());
+
+/** Follows a revocation until its answer is complete. @throws when it is not within `withinMs` */
+export async function complete(asked: Replica, id: string, withinMs = 10_000): Promise<Told> {
+  return await vi.waitFor(
+    async () => {
+      const told = await asked.ask('answer', { id });
+      if (told?.answer.complete !== true) throw new Error(`not complete: ${JSON.stringify(told?.answer)}`);
+      return told;
+    },
+    { timeout: withinMs, interval: 20 },
+  );
+}
+
+/** Revokes, and follows it to its end. */
+export async function revokeWholly(asked: Replica, input: Commands['revoke']['in']): Promise<Told> {
+  const told = await asked.ask('revoke', input);
+  if ('failed' in told) throw new Error(`not written: ${told.failed}`);
+  return told.answer.complete ? told : await complete(asked, told.answer.id);
+}
+
+/** Waits until a replica holds a lease. */
+export const serves = (replica: Replica): Promise<void> => untilFenced(replica, false);
+
+/** Waits until a replica refuses everything. */
+export const fenced = (replica: Replica): Promise<void> => untilFenced(replica, true);
+
+async function untilFenced(replica: Replica, wanted: boolean): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const status = await replica.ask('status', null);
+      if (status.fenced !== wanted) throw new Error(`${replica.name} is ${wanted ? 'not fenced' : 'fenced'}`);
+    },
+    { timeout: 15_000, interval: 20 },
+  );
+}
