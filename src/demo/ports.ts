@@ -1,6 +1,6 @@
-/** Are the demo's ports free? Asked before anything is started, so that a taken one is a clear sentence and not a half-started demo. */
+/** Which ports are free? The demo asks before it starts anything, so that a taken one is a clear sentence and not a half-started demo. */
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import type { DemoPorts } from './demo.ts';
 
 /** @returns a line for each port that is taken, then one with the way out; none where all are free */
@@ -13,6 +13,20 @@ export async function takenPorts(ports: DemoPorts): Promise<readonly string[]> {
   const lines = taken.flat();
   if (lines.length === 0) return [];
   return [...lines, `Choose others with: npm run demo -- --port-base ${ports.api + 1000}`];
+}
+
+/** Ports on loopback that nobody listens on at this moment. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return ports;
 }
 
 async function isFree(port: number): Promise<boolean> {

@@ -4,6 +4,7 @@ import { relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE } from './demo.ts';
 import { DemoFault, startDemo, type DemoOptions, type RunningDemo } from './launch.ts';
+import { secondAct } from './tour/second-act.ts';
 import { ClaimFailed, Story } from './tour/story.ts';
 import { tour } from './tour/tour.ts';
 
@@ -48,6 +49,9 @@ async function runTour(options: DemoOptions): Promise<number> {
       `Portcullis in front of ${demo.cluster.description}. Every line with a tick was checked before it was printed.`,
     );
     await tour(demo, story);
+    // Its ports are the first replica's in the second act.
+    await demo.server.stop();
+    await secondAct(demo, story, options.portBase);
     console.log(`\n${story.claims} claims held, in ${((performance.now() - begun) / 1000).toFixed(1)} s.`);
     return 0;
   } catch (error) {

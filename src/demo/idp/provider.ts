@@ -83,6 +83,8 @@ async function settings(
         grant_types: ['authorization_code', 'refresh_token'],
         response_types: ['code'],
         id_token_signed_response_alg: 'ES256',
+        // Each ID token says when the person proved who they are, as most companies' providers do without being asked.
+        require_auth_time: true,
       },
     ],
     enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
