@@ -20,6 +20,9 @@ export const PLUGIN_CLIENT_ID = 'portcullis-cli';
 /** `client_id` of the tokens that a web console receives. No OAuth client: the colon is in none of theirs. */
 export const consoleClient = (console: string): string => `console:${console}`;
 
+/** `client_id` of the tokens with which a replica watches through itself in a drill; they never leave the process. No OAuth client either. */
+export const DRILL_CLIENT_ID = 'drill:watch';
+
 /** `client` of a session that belongs to a browser at the web listener; never an OAuth client. */
 export const BROWSER_CLIENT = 'browser';
 

@@ -3,11 +3,13 @@
  */
 import type { Account, Identity } from './identity.ts';
 import { no, ok, type Result } from './result.ts';
-import type { Coverable, LogPosition } from './revocation.ts';
+import { coveringKeys, type Coverable, type CoveringKeys, type LogPosition } from './revocation.ts';
 
 /** Claims of our access token after its signature, issuer, type, audience and times have been verified. */
 export interface Credential extends Coverable {
   readonly account: Account;
+  /** Under which the view is asked, so that no digest is made on the way of a request. */
+  readonly keys: CoveringKeys;
   /** `jti`. */
   readonly tokenId: string;
   readonly audience: string;
@@ -28,6 +30,8 @@ export interface Caller {
   readonly identity: Identity;
   /** Epoch seconds at which the session ends whatever happens; for the `Warning` header. */
   readonly sessionExpiresAt: number;
+  /** Epoch seconds at which it ends where nothing is minted for it any more; moves with each mint. */
+  readonly sessionIdleAt: number;
 }
 
 /** Why a credential is refused. Precise for the audit record; the wire sees vaguer words. */
@@ -81,6 +85,7 @@ export function readCredential(
   return ok({
     ...account,
     session,
+    keys: coveringKeys({ ...account, session }),
     tokenId,
     audience,
     client,

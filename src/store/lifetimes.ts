@@ -4,16 +4,34 @@
 export const REQUEST_KEPT_SECONDS = 600;
 
 /**
- * An `identity-changed` entry reaches every replica within its lease of seconds; one that is further behind gets `gap`, joins
- * afresh and drops its caches. Ten minutes are far beyond any lease.
+ * An entry that revokes nobody (`identity-changed`, `unlocked`, `drill`) reaches every replica within its lease of seconds; one that is
+ * further behind gets `gap`, joins afresh and drops its caches. Ten minutes are far beyond any lease.
  */
-export const IDENTITY_CHANGE_KEPT_SECONDS = 600;
+export const NOTICE_KEPT_SECONDS = 600;
+
+/** By how much clocks of replicas may differ; one that is further off is not ready (REVOCATION.md, Revoke, rule 5). */
+export const CLOCK_SKEW_SECONDS = 60;
+
+/**
+ * The longest life of a token that the configuration allows (`sessions.accessToken`). An entry stands for so long where nobody has joined
+ * yet and said how long tokens live here: too long costs memory, too short would let a revoked token live again.
+ */
+export const LONGEST_TOKEN_SECONDS = 900;
 
 /**
  * An account's watermark must outlive every sign-in that began before it (10 minutes); its sessions are deleted in the same
  * script. Two days are a wide margin. The watermarks of providers and of all are few and stay for the epoch's life.
  */
 export const ACCOUNT_WATERMARK_SECONDS = 48 * 3600;
+
+/** For so long after a revocation an account's sign-in must be a fresh one: longer than any session at a provider is likely to last. */
+export const FRESH_KEPT_SECONDS = 30 * 86_400;
+
+/**
+ * `auth_time` is whole seconds of the provider's clock, the mark is of ours, and the two may differ by as much as our own clocks may. Whoever
+ * proved themselves within this time before the revocation therefore passes; a silent single sign-on is older than that.
+ */
+export const FRESH_TOLERANCE_SECONDS = CLOCK_SKEW_SECONDS;
 
 /** The log keeps at most this many entries, whatever their `until`; live ones stay in the index, and who is behind joins afresh. */
 export const LONGEST_LOG = 10_000;

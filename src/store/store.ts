@@ -6,8 +6,8 @@
  * revocation is proven (room `revocation`). Two implementations, memory and Redis, pass one suite (test/conformance).
  *
  * Expiry is judged by the injected clock; a Redis TTL only cleans up. Tokens appear as hashes and payloads are sealed, so
- * a dump of Redis yields no usable credential. A store that is away or slower than 250 ms throws `AppError`
- * `store_unavailable`: callers let it through, so that nothing is ever allowed because a check could not be made.
+ * a dump of Redis yields no usable credential. A store that is away or slower than 250 ms (500 ms for a renewal or a revocation that
+ * followers must confirm; a join may read many pages, each within 250 ms) throws `AppError` `store_unavailable`: callers let it through, so that nothing is ever allowed because a check could not be made.
  */
 import type { Account, Identity } from '../core/identity.ts';
 import type { LogEntry, LogPosition, RevocationTarget } from '../core/revocation.ts';
@@ -16,6 +16,7 @@ export interface Store {
   readonly artefacts: ArtefactStore;
   readonly sessions: SessionStore;
   readonly log: RevocationLog;
+  readonly locks: LockStore;
   /** Resolves when the store answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -24,9 +25,10 @@ export interface Store {
 // --- Artefacts -----------------------------------------------------------------------------------------------------
 
 /**
- * Kinds of short-lived artefacts. All but the last four are oidc-provider's own model names; `SignIn` is what must survive a person's
+ * Kinds of short-lived artefacts. All but the last seven are oidc-provider's own model names; `SignIn` is what must survive a person's
  * trip to the identity provider (state, nonce, PKCE verifier), `BrowserCookie` leads from a cookie to its session; `ConsoleCode` takes
- * a signed-in browser to a console's host once, and `ConsoleCookie` leads from the cookie there to the session.
+ * a signed-in browser to a console's host once, and `ConsoleCookie` leads from the cookie there to the session. `RevocationAnswer` is what
+ * the replica that was asked knows of a revocation, `Approval` a revocation that waits for a second admin, `Drill` what a drill asks for.
  */
 export type ArtefactKind =
   | 'AccessToken'
@@ -46,7 +48,10 @@ export type ArtefactKind =
   | 'SignIn'
   | 'BrowserCookie'
   | 'ConsoleCode'
-  | 'ConsoleCookie';
+  | 'ConsoleCookie'
+  | 'RevocationAnswer'
+  | 'Approval'
+  | 'Drill';
 
 export type ArtefactPayload = Record<string, unknown>;
 
@@ -102,6 +107,12 @@ export interface SessionRecord {
   readonly userAgent: string;
   /** The log's place when the sign-in STARTED, which may be minutes before `createdAt`. */
   readonly startedAt: LogPosition;
+  /** The browser session through which this one was opened. It ends when this one is revoked: else it would sign in again in silence. */
+  readonly via?: string;
+  /** Epoch seconds at which the provider says that the person proved who they are (OpenID Connect `auth_time`). */
+  readonly authTime?: number;
+  /** Epoch seconds of the last re-check at the provider, or of `createdAt`. */
+  readonly checkedAt: number;
   /** Binding: set by the first mint that presents a certificate, never changed after. */
   readonly thumbprint?: string;
 }
@@ -111,13 +122,15 @@ export interface SessionSecret {
   readonly refreshToken?: string;
 }
 
-export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'thumbprint'>;
+export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'checkedAt' | 'thumbprint'>;
 
 /** Why nothing was minted or opened. */
 export type MintRefusal =
   | 'session_unknown' // absent: ended, revoked or never there
   | 'session_expired' // past its absolute or idle end
   | 'session_revoked' // a watermark of its account, provider or of all is above the place where its sign-in started
+  | 'account_locked'
+  | 'fresh_sign_in_needed' // the account was revoked since the person last proved who they are (`open` only)
   | 'certificate_mismatch' // bound to another certificate
   | 'epoch_changed'; // the store has begun a new life since
 
@@ -127,20 +140,24 @@ export type MintOutcome =
 
 export interface SessionStore {
   /**
-   * Opens a session: one script checks the epoch and that no watermark of the account, its provider or of all is above
-   * `startedAt.number` (somebody may stand at the provider's page while the account is revoked), then writes.
+   * Opens a session: one script checks the epoch, that the account is not locked, that no watermark of the account, its provider or of all
+   * is above `startedAt.number` (somebody may stand at the provider's page while the account is revoked), and that `authTime` is not before
+   * the last revocation of one of the account's sessions or of the account (DESIGN 7: its next sign-in is a fresh one), then writes.
+   * @throws AppError `store_unavailable` (`epoch_unsettled`) while a new epoch is younger than W: locks may still be on their way
    */
   open(session: NewSession, secret: SessionSecret): Promise<MintOutcome>;
   /**
    * The one gate before every token: one script checks epoch, that the session exists and is neither past its ends nor
-   * covered by a watermark, and its binding; sets the binding where there was none; moves `lastUsedAt`; returns the log's place.
+   * covered by a watermark, its account's lock and its binding; sets the binding where there was none; moves `lastUsedAt`; returns the
+   * log's place.
+   * @throws AppError `store_unavailable` (`epoch_unsettled`) as `open`
    */
   mint(id: string, options: { readonly thumbprint?: string }): Promise<MintOutcome>;
   /** The record, or undefined when absent or past an end. */
   read(id: string): Promise<SessionRecord | undefined>;
   readSecret(id: string): Promise<SessionSecret | undefined>;
   /**
-   * Keeps what a re-check at the provider brought. Where the identity differs, in the same script: `version` + 1 and an
+   * Keeps what a re-check at the provider brought, and moves `checkedAt`. Where the identity differs, in the same script: `version` + 1 and an
    * `identity-changed` entry in the log. Nothing happens (undefined) when the session is gone meanwhile.
    */
   update(
@@ -148,7 +165,13 @@ export interface SessionStore {
     change: { readonly identity: Identity; readonly secret: SessionSecret },
   ): Promise<SessionRecord | undefined>;
   /** Newest first. `cursor` is opaque. Ended sessions are not listed. */
-  list(query: { readonly account?: Account; readonly cursor?: string; readonly limit: number }): Promise<{
+  list(query: {
+    /** At most one of the two. */
+    readonly account?: Account;
+    readonly username?: string;
+    readonly cursor?: string;
+    readonly limit: number;
+  }): Promise<{
     readonly sessions: readonly SessionRecord[];
     readonly cursor?: string;
   }>;
@@ -157,6 +180,28 @@ export interface SessionStore {
   /** Takes the right to re-check this session for `ttlSeconds`, over all replicas. False when another holder has it. */
   claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean>;
   releaseRecheck(id: string, holder: string): Promise<void>;
+}
+
+// --- Locks ---------------------------------------------------------------------------------------------------------
+
+/** An account that may not sign in. Locks outlive epochs: replicas that know one write it back into a store that has forgotten it. */
+export interface Lock {
+  readonly account: Account;
+  /** The admin's own words. */
+  readonly reason: string;
+  /** Username of the admin. */
+  readonly by: string;
+  /** Epoch seconds. */
+  readonly at: number;
+}
+
+/** Locks are set by `RevocationLog.append`, in the same script as the revocation that goes with them. */
+export interface LockStore {
+  find(account: Account): Promise<Lock | undefined>;
+  /** In no particular order. */
+  list(): Promise<readonly Lock[]>;
+  /** Removes the lock and writes an `unlocked` entry, in one script. @returns false where there was none */
+  remove(account: Account): Promise<boolean>;
 }
 
 // --- Revocation log ------------------------------------------------------------------------------------------------
@@ -173,10 +218,24 @@ export interface ReplicaState {
   readonly number: number;
   /** Streams it has cut so far. */
   readonly streamsCut: number;
+  /** Its part in the latest drill. */
+  readonly drill?: DrillPart;
+}
+
+/** A replica's part in a drill: a watch of its own to itself, for a session that is then revoked. */
+export interface DrillPart {
+  readonly id: string;
+  readonly state: 'open' | 'cut' | 'failed';
+  /** Of `failed`: why, in words. */
+  readonly reason?: string;
 }
 
 export interface Renewal {
   readonly epoch: string;
+  /** Names the server process that answered: an epoch never outlives it. */
+  readonly regime: string;
+  /** Epoch milliseconds by the store's own clock, for noticing that ours is off. */
+  readonly storeTimeMs: number;
   /** All entries after the caller's number, in order, without gaps. */
   readonly entries: readonly LogEntry[];
   readonly replicas: readonly ReplicaState[];
@@ -197,13 +256,16 @@ export interface AppendRequest {
   /** Idempotency: the same request id again returns the first answer and writes nothing. */
   readonly requestId: string;
   readonly target: RevocationTarget;
-  /** Epoch seconds: how long the entry must stand (longest token life plus skew). */
-  readonly until: number;
+  /** With an account: locks it. */
+  readonly lock?: Omit<Lock, 'account'>;
 }
 
 export interface Appended {
   readonly position: LogPosition;
-  /** Sessions that the target ended. */
+  readonly regime: string;
+  /** False where not enough followers have confirmed the entry in time. It stands, but a failover might still forget it. */
+  readonly acknowledged: boolean;
+  /** Sessions that ended with it and were alive, the browser session through which a revoked one was opened included. */
   readonly sessions: number;
   readonly replicas: readonly ReplicaState[];
 }
@@ -211,17 +273,28 @@ export interface Appended {
 export interface RevocationLog {
   /** Where the log stands now: taken when a sign-in starts. Creates the epoch of an empty store. */
   position(): Promise<LogPosition>;
-  /** The live entries and the place to renew from; the number is taken before the entries are read. */
-  join(): Promise<Joined>;
-  /** Writes this replica's state and returns what came after `position`; one script, so a fresh lease means a fresh view. */
+  /**
+   * The live entries and the place to renew from; the number is taken before the entries are read.
+   * @param longestTokenSeconds the longest life that this replica gives a token. The store keeps the longest it was ever told, and
+   *   every entry stands for that long plus skew
+   */
+  join(longestTokenSeconds: number): Promise<Joined>;
+  /**
+   * Writes this replica's state and returns what came after `position`; one script, so a fresh lease means a fresh view.
+   * @throws AppError `store_unavailable` also where not enough followers confirmed the round: nothing may be built on it
+   */
   renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome>;
   /** Clean shutdown: takes this replica, or one that has not moved for long, out of the registry. */
   leave(incarnation: string): Promise<void>;
   /**
-   * Revokes: one script takes the next number, writes entry and watermark, and deletes the covered sessions with their
-   * artefacts (those of `provider` and `all` may be deleted after the script has answered: the watermark refuses them already).
+   * Revokes: one script takes the next number, writes entry, watermark and lock, and deletes the covered sessions with their
+   * artefacts (those of `provider` and `all` may be deleted after the script has answered: the watermark refuses them already). A session
+   * takes the browser session with it through which it was opened; that is an entry of its own, before the answer's number. A session or
+   * an account must sign in freshly from now on (`open`).
    */
   append(request: AppendRequest): Promise<Appended>;
+  /** Writes a `drill` entry. */
+  announceDrill(id: string): Promise<LogPosition>;
   /** Resolves when there may be an entry after `number`, or when `signal` aborts. Only for speed: it grants nothing. */
   waitForEntry(number: number, signal: AbortSignal): Promise<void>;
 }

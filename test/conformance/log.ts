@@ -1,21 +1,22 @@
 import { expect, it } from 'vitest';
 
-import type { RevocationTarget } from '../../src/core/revocation.ts';
+import { sessionKey, type RevocationTarget } from '../../src/core/revocation.ts';
 import { parallel, replica, type OpenStore, type StoreUnderTest } from './fixtures.ts';
 
 const sessionTarget = (session: string): RevocationTarget => ({ kind: 'session', session });
 
-const revoke = (subject: StoreUnderTest, requestId: string, kept = 600) =>
-  subject.store.log.append({
-    requestId,
-    target: sessionTarget(requestId),
-    until: subject.clock.seconds() + kept,
-  });
+const revoke = ({ store }: StoreUnderTest, requestId: string) =>
+  store.log.append({ requestId, target: sessionTarget(requestId) });
+
+/** How long an entry stands after `join(TOKEN_SECONDS)`: the token's life and a minute for clocks that differ. */
+const TOKEN_SECONDS = 300;
+const STANDS_SECONDS = 360;
 
 export function logConforms(open: OpenStore): void {
   numbersConform(open);
   renewalConforms(open);
   registryConforms(open);
+  noticesConform(open);
   waitingConforms(open);
 }
 
@@ -39,7 +40,7 @@ function numbersConform(open: OpenStore): void {
     expect(renewed.ok && renewed.entries.map(({ number, change }) => [number, change])).toEqual(
       Array.from({ length: 100 }, (_, index) => [
         index + 1,
-        { kind: 'revoked', target: sessionTarget(byNumber.get(index + 1) ?? '') },
+        { kind: 'revoked', key: sessionKey(byNumber.get(index + 1) ?? '') },
       ]),
     );
   });
@@ -66,7 +67,7 @@ function numbersConform(open: OpenStore): void {
   it('refuses a request id that comes again for something else', async () => {
     const subject = await open();
     await revoke(subject, 'same');
-    const other = { requestId: 'same', target: { kind: 'all' }, until: subject.clock.seconds() + 600 } as const;
+    const other = { requestId: 'same', target: { kind: 'all' } } as const;
     await expect(subject.store.log.append(other)).rejects.toMatchObject({ code: 'conflict' });
     expect((await subject.store.log.position()).number).toBe(1);
   });
@@ -76,20 +77,23 @@ function renewalConforms(open: OpenStore): void {
   it('joins with the entries that may still cover somebody', async () => {
     const subject = await open();
     const { store, clock } = subject;
-    await revoke(subject, 'short', 100);
-    await revoke(subject, 'long', 1000);
-    const until = clock.seconds() + 1000;
-    clock.advance(100);
-    const joined = await store.log.join();
+    await store.log.join(TOKEN_SECONDS);
+    await revoke(subject, 'early');
+    clock.advance(STANDS_SECONDS - 1);
+    await revoke(subject, 'late');
+    const until = clock.seconds() + STANDS_SECONDS;
+    expect((await store.log.join(TOKEN_SECONDS)).live.map(({ number }) => number)).toEqual([1, 2]);
+    clock.advance(1);
+    const joined = await store.log.join(TOKEN_SECONDS);
     expect(joined.position.number).toBe(2);
-    expect(joined.live).toEqual([{ number: 2, change: { kind: 'revoked', target: sessionTarget('long') }, until }]);
+    expect(joined.live).toEqual([{ number: 2, change: { kind: 'revoked', key: sessionKey('late') }, until }]);
   });
 
   it('brings only what came after the given place', async () => {
     const subject = await open();
     const { store } = subject;
     await revoke(subject, 'before');
-    const { position } = await store.log.join();
+    const { position } = await store.log.join(TOKEN_SECONDS);
     expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true, epoch: position.epoch, entries: [] });
     await revoke(subject, 'after');
     const renewed = await store.log.renew(replica(), position);
@@ -109,12 +113,13 @@ function renewalConforms(open: OpenStore): void {
     const subject = await open();
     const { store, clock } = subject;
     const start = await store.log.position();
-    await revoke(subject, 'a', 100);
-    await revoke(subject, 'b', 100);
-    clock.advance(100);
-    await revoke(subject, 'c', 100);
+    await store.log.join(TOKEN_SECONDS);
+    await revoke(subject, 'a');
+    await revoke(subject, 'b');
+    clock.advance(STANDS_SECONDS);
+    await revoke(subject, 'c');
     expect(await store.log.renew(replica(), start)).toEqual({ ok: false, reason: 'gap' });
-    const upToDate = await store.log.join();
+    const upToDate = await store.log.join(TOKEN_SECONDS);
     clock.advance(100_000);
     expect(await store.log.renew(replica(), upToDate.position)).toMatchObject({ ok: true, entries: [] });
   });
@@ -122,11 +127,11 @@ function renewalConforms(open: OpenStore): void {
   it('does not send away who was up to date before a quiet time', async () => {
     const subject = await open();
     const { store } = subject;
-    await revoke(subject, 'a', 100);
-    const { position } = await store.log.join();
+    await revoke(subject, 'a');
+    const { position } = await store.log.join(TOKEN_SECONDS);
     subject.clock.advance(100_000);
-    await revoke(subject, 'b', 100);
-    await revoke(subject, 'c', 100);
+    await revoke(subject, 'b');
+    await revoke(subject, 'c');
     expect(await store.log.renew(replica(), position)).toMatchObject({
       ok: true,
       entries: [{ number: 2 }, { number: 3 }],
@@ -135,13 +140,16 @@ function renewalConforms(open: OpenStore): void {
 
   it('keeps the last entry although its time is over, so that whoever applied it finds its place', async () => {
     const subject = await open();
-    const { store } = subject;
+    const { store, clock } = subject;
     const start = await store.log.position();
-    await revoke(subject, 'over', 0);
-    const { position, live } = await store.log.join();
+    await revoke(subject, 'over');
+    clock.advance(100_000);
+    const { position, live } = await store.log.join(TOKEN_SECONDS);
     expect(live).toEqual([]);
     expect(await store.log.renew(replica(), start)).toMatchObject({ ok: true, entries: [{ number: 1 }] });
-    await revoke(subject, 'next', 0);
+    await revoke(subject, 'next');
+    clock.advance(STANDS_SECONDS);
+    await revoke(subject, 'after');
     expect(await store.log.renew(replica(), position)).toEqual({ ok: false, reason: 'gap' });
     expect(await store.log.renew(replica(), await store.log.position())).toMatchObject({ ok: true, entries: [] });
   });
@@ -157,7 +165,7 @@ function registryConforms(open: OpenStore): void {
   it('shows each replica as it last renewed, to renewals and revocations, until it leaves', async () => {
     const subject = await open();
     const { store } = subject;
-    const { position } = await store.log.join();
+    const { position } = await store.log.join(TOKEN_SECONDS);
     const a = replica({ incarnation: 'a', name: 'gate-0' });
     const b = replica({ incarnation: 'b', name: 'gate-1', count: 41, streamsCut: 3 });
     await store.log.renew(a, position);
@@ -169,6 +177,61 @@ function registryConforms(open: OpenStore): void {
     await store.log.leave('a');
     await store.log.leave('never-there');
     expect((await revoke(subject, 's')).replicas).toEqual([b]);
+  });
+}
+
+function noticesConform(open: OpenStore): void {
+  it('announces a drill to every replica, and shows each one’s part', async () => {
+    const { store } = await open();
+    const { position } = await store.log.join(TOKEN_SECONDS);
+    expect(await store.log.announceDrill('drill-1')).toEqual({ ...position, number: 1 });
+    const part = replica({ drill: { id: 'drill-1', state: 'failed', reason: 'no route to itself' } });
+    expect(await store.log.renew(part, position)).toMatchObject({
+      ok: true,
+      entries: [{ number: 1, change: { kind: 'drill', id: 'drill-1' } }],
+      replicas: [part],
+    });
+    expect((await store.log.join(TOKEN_SECONDS)).live).toEqual([]);
+  });
+
+  it('refuses a drill whose id would not fit a row', async () => {
+    const { store } = await open();
+    for (const id of ['', 'two words', 'x'.repeat(65), 'a\nb']) {
+      await expect(store.log.announceDrill(id)).rejects.toThrow(RangeError);
+    }
+    expect((await store.log.position()).number).toBe(0);
+  });
+
+  it('refuses a provider whose name would not fit a row', async () => {
+    const { store } = await open();
+    const target = { kind: 'provider', provider: 'two words' } as const;
+    await expect(store.log.append({ requestId: 'r', target })).rejects.toThrow(RangeError);
+    expect((await store.log.position()).number).toBe(0);
+  });
+
+  it('lets an entry stand for the longest life of a token that it was ever told', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    for (const seconds of [60, 900, 300]) await store.log.join(seconds);
+    await revoke(subject, 'r');
+    expect((await store.log.join(60)).live).toMatchObject([{ until: clock.seconds() + 960 }]);
+  });
+
+  it('refuses a life of tokens that is no number', async () => {
+    const { store } = await open();
+    await expect(store.log.join(Number.NaN)).rejects.toThrow(RangeError);
+  });
+
+  it('says the same regime to renewals and revocations, and what time it is', async () => {
+    const subject = await open();
+    const { store } = subject;
+    const { position } = await store.log.join(TOKEN_SECONDS);
+    const renewed = await store.log.renew(replica(), position);
+    const { regime, acknowledged } = await revoke(subject, 'r');
+    expect(renewed).toMatchObject({ ok: true, epoch: position.epoch, regime });
+    expect(regime.length).toBeGreaterThan(8);
+    expect(acknowledged).toBe(true);
+    expect(renewed.ok && Number.isSafeInteger(renewed.storeTimeMs)).toBe(true);
   });
 }
 

@@ -11,7 +11,7 @@ const SOON_MS = 300;
 
 /** Every method there is, so that a new one cannot be forgotten. */
 function everyMethod(store: Store, { clock }: Workbench): Record<string, () => Promise<unknown>> {
-  const { artefacts, sessions, log } = store;
+  const { artefacts, sessions, log, locks } = store;
   const position = { epoch: 'epoch', number: 0 };
   return {
     ping: () => store.ping(),
@@ -33,11 +33,15 @@ function everyMethod(store: Store, { clock }: Workbench): Record<string, () => P
     claimRecheck: () => sessions.claimRecheck('session-1', 'me', 30),
     releaseRecheck: () => sessions.releaseRecheck('session-1', 'me'),
     position: () => log.position(),
-    join: () => log.join(),
+    join: () => log.join(300),
     renew: () => log.renew(replica(), position),
     leave: () => log.leave('incarnation-a'),
-    append: () => log.append({ requestId: 'r', target: { kind: 'all' }, until: clock.seconds() + 600 }),
+    append: () => log.append({ requestId: 'r', target: { kind: 'all' } }),
+    announceDrill: () => log.announceDrill('drill-1'),
     waitForEntry: () => log.waitForEntry(0, new AbortController().signal),
+    findLock: () => locks.find('corp/1'),
+    listLocks: () => locks.list(),
+    removeLock: () => locks.remove('corp/1'),
   };
 }
 
@@ -61,9 +65,11 @@ it('covers every method of the interface', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   const named = Object.keys(everyMethod(store, bench));
-  const parts = [store.artefacts, store.sessions, store.log];
-  const there = parts.flatMap((part) => Object.getOwnPropertyNames(Object.getPrototypeOf(part)));
-  expect([...there.filter((name) => name !== 'constructor'), 'ping'].toSorted()).toEqual(named.toSorted());
+  const methods = (part: object): string[] =>
+    Object.getOwnPropertyNames(Object.getPrototypeOf(part)).filter((name) => name !== 'constructor');
+  const there = [store.artefacts, store.sessions, store.log].flatMap(methods);
+  const ofLocks = methods(store.locks).map((name) => `${name}Lock${name === 'list' ? 's' : ''}`);
+  expect([...there, ...ofLocks, 'ping'].toSorted()).toEqual(named.toSorted());
 });
 
 it('answers nothing while Redis hangs, and goes on by itself when it comes back', async () => {

@@ -7,9 +7,9 @@ import type { Store } from '../../src/store/store.ts';
 import { openNow, parallel, replica } from './fixtures.ts';
 import { answering, workbench, type Workbench } from './redis-stores.ts';
 
-async function revoke(store: Store, bench: Workbench, requestId: string): Promise<LogPosition> {
+async function revoke(store: Store, requestId: string): Promise<LogPosition> {
   const target = { kind: 'session', session: requestId } as const;
-  return (await store.log.append({ requestId, target, until: bench.clock.seconds() + 600 })).position;
+  return (await store.log.append({ requestId, target })).position;
 }
 
 /** Something of every kind that must be gone in a new epoch. */
@@ -17,12 +17,8 @@ async function fill(store: Store, bench: Workbench): Promise<LogPosition> {
   await openNow({ store, clock: bench.clock });
   await store.artefacts.save('RefreshToken', 'token', {}, { ttlSeconds: 600, session: 'session-1', uid: 'uid' });
   const startedAt = await store.log.position();
-  await store.log.append({
-    requestId: 'all',
-    target: { kind: 'account', account: 'corp/9' },
-    until: bench.clock.seconds() + 600,
-  });
-  const { position } = await store.log.join();
+  await store.log.append({ requestId: 'all', target: { kind: 'account', account: 'corp/9' } });
+  const { position } = await store.log.join(300);
   await store.log.renew(replica(), position);
   expect(startedAt.epoch).toBe(position.epoch);
   return position;
@@ -30,7 +26,7 @@ async function fill(store: Store, bench: Workbench): Promise<LogPosition> {
 
 async function expectNewEpoch(store: Store, before: LogPosition, reason: string): Promise<void> {
   expect(await store.log.renew(replica(), before)).toEqual({ ok: false, reason });
-  const { position, live } = await store.log.join();
+  const { position, live } = await store.log.join(300);
   expect(position.epoch).not.toBe(before.epoch);
   expect({ number: position.number, live }).toEqual({ number: 0, live: [] });
   expect(await store.sessions.read('session-1')).toBeUndefined();
@@ -46,7 +42,7 @@ async function expectNewEpoch(store: Store, before: LogPosition, reason: string)
 
 it('begins exactly one epoch for 20 replicas that find an empty Redis at once', async () => {
   await using bench = await workbench();
-  const stores = await parallel(20, () => bench.store());
+  const stores = await parallel(20, () => bench.fresh());
   const positions = await Promise.all(stores.map((store) => store.log.position()));
   expect(new Set(positions.map(({ epoch }) => epoch)).size).toBe(1);
 });
@@ -56,11 +52,15 @@ it('lets a replica that is late to see the end of an epoch change nothing about 
   const store = await bench.store();
   await fill(store, bench);
   const before = await store.log.position();
-  const connection = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'late', () => {});
-  const late = new Runner('{gate}:', bench.clock);
-  // What it saw when Redis was still empty.
-  await vi.waitFor(() => late.beginEpoch(connection, ['REGIME', '', '']), 10_000);
-  connection.close();
+  const writes = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'late', () => {});
+  const onEpoch = vi.fn<() => void>();
+  const late = new Runner({ base: '{gate}:', clock: bench.clock, writes, emptyStore: 'init', onEpoch });
+  const [, runId = ''] = /run_id:(\w+)/.exec(await bench.bare.info('server')) ?? [];
+  // What it saw when Redis was still empty, and what it sees on a server that is no longer the one it asks.
+  await vi.waitFor(() => late.beginEpoch(['REGIME', '', '', runId]), 10_000);
+  await late.beginEpoch(['REGIME', before.epoch, runId, 'the run id of another server']);
+  writes.close();
+  expect(onEpoch).not.toHaveBeenCalled();
   expect(await store.log.position()).toEqual(before);
   expect(await store.sessions.read('session-1')).toBeDefined();
 });
@@ -100,8 +100,8 @@ it('begins a new epoch when the log was set back under the same run id', async (
   const store = await bench.store();
   await fill(store, bench);
   const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
-  const after = await revoke(store, bench, 'forgotten');
-  const { position } = await store.log.join();
+  const after = await revoke(store, 'forgotten');
+  const { position } = await store.log.join(300);
   expect(position).toEqual(after);
   await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
   await bench.bare.restore('{gate}:log', 0, saved[1] ?? '', 'REPLACE');
@@ -113,12 +113,12 @@ it('notices by the chain that the log tells another story with the same numbers'
   const [store, other] = [await bench.store(), await bench.store()];
   await fill(store, bench);
   const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
-  const after = await revoke(store, bench, 'forgotten');
-  await store.log.join();
+  const after = await revoke(store, 'forgotten');
+  await store.log.join(300);
   await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
   await bench.bare.restore('{gate}:log', 0, saved[1] ?? '', 'REPLACE');
-  expect(await revoke(other, bench, 'another')).toEqual(after);
-  await revoke(other, bench, 'and-one-more');
+  expect(await revoke(other, 'another')).toEqual(after);
+  await revoke(other, 'and-one-more');
   await expectNewEpoch(store, after, 'rollback');
 });
 
@@ -127,8 +127,8 @@ it('a mint notices a log that was set back, without waiting for the renewal', as
   const store = await bench.store();
   await fill(store, bench);
   const saved = await bench.bare.dumpBuffer('{gate}:epoch');
-  await revoke(store, bench, 'forgotten');
-  await store.log.join();
+  await revoke(store, 'forgotten');
+  await store.log.join(300);
   await bench.bare.restore('{gate}:epoch', 0, saved, 'REPLACE');
   expect((await store.sessions.mint('session-1', {})).ok).toBe(false);
 });
@@ -138,9 +138,9 @@ it('revokes in the new epoch when the old one ended just before', async () => {
   const store = await bench.store();
   const before = await fill(store, bench);
   await bench.bare.flushall();
-  const position = await revoke(store, bench, 'late');
+  const position = await revoke(store, 'late');
   expect(position.epoch).not.toBe(before.epoch);
-  expect((await store.log.join()).live).toMatchObject([{ number: 1 }]);
+  expect((await store.log.join(300)).live).toMatchObject([{ number: 1 }]);
 });
 
 it('lets two replicas see each other’s sessions, entries and states', async () => {
@@ -149,10 +149,10 @@ it('lets two replicas see each other’s sessions, entries and states', async ()
   await openNow({ store: one, clock: bench.clock });
   expect(await two.sessions.mint('session-1', { thumbprint: 't' })).toMatchObject({ ok: true });
   expect(await one.sessions.mint('session-1', { thumbprint: 'u' })).toMatchObject({ reason: 'certificate_mismatch' });
-  const { position } = await one.log.join();
+  const { position } = await one.log.join(300);
   await one.log.renew(replica({ incarnation: 'one' }), position);
   const woken = one.log.waitForEntry(position.number, new AbortController().signal);
-  await revoke(two, bench, 'session-1');
+  await revoke(two, 'session-1');
   await woken;
   const renewed = await one.log.renew(replica({ incarnation: 'one' }), position);
   expect(renewed).toMatchObject({ ok: true, entries: [{ number: 1 }], replicas: [{ incarnation: 'one' }] });

@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest';
 
-import { openNow, replica } from './fixtures.ts';
+import { newSession, openNow, replica } from './fixtures.ts';
 import { sealingKeys, workbench } from './redis-stores.ts';
 
 const reasonOf = (error: unknown): string | undefined => (error as { reason?: string }).reason;
@@ -61,6 +61,8 @@ it.each([
   ['acc', 'somebody'],
   ['prov', 'elsewhere'],
   ['v', '9'],
+  ['via', 'another'],
+  ['un', 'somebody'],
 ])('refuses a session whose plain field %s was changed', async (field, value) => {
   await using bench = await workbench();
   const store = await bench.store();
@@ -72,14 +74,81 @@ it.each([
   expect(bench.errors).not.toEqual([]);
 });
 
-it('gives no view at all where one entry of the log cannot be read, because it may revoke anybody', async () => {
+it.each([
+  '',
+  'rubbish',
+  '1 9999999999',
+  '1 9999999999 account:short',
+  '1 9999999999 session:AAAAAAAAAAAAAAAAAAAAA\u00e9',
+  '1 9999999999 everything',
+  '0 9999999999 all',
+  '1 soon all',
+  '1 9999999999 all\n',
+  '1 9999999999 all all',
+])('gives no view at all where a row of the live entries is %j, because it may revoke anybody', async (row) => {
   await using bench = await workbench();
-  const [store, stranger] = [await bench.store(), await bench.store({ keys: sealingKeys('k2') })];
-  const { position } = await store.log.join();
-  await store.log.append({ requestId: 'r', target: { kind: 'all' }, until: bench.clock.seconds() + 600 });
-  const refused = [stranger.log.join(), stranger.log.renew(replica(), position)];
-  const reasons = await Promise.all(refused.map((call) => call.catch(reasonOf)));
-  expect(reasons).toEqual(['log_entry_unreadable', 'log_entry_unreadable']);
+  const store = await bench.store();
+  await store.log.append({ requestId: 'r', target: { kind: 'all' } });
+  const other = await bench.fresh();
+  await bench.bare.del('{gate}:idx');
+  await bench.bare.zadd('{gate}:idx', 1, row);
+  expect(await other.log.join(300).catch(reasonOf)).toBe('log_entry_unreadable');
+});
+
+it.each([
+  [['h', 'x', 'u', '9999999999', 'k', 'revoked', 't', 'nobody']],
+  [['h', 'x', 'u', '9999999999', 'k', 'revoked', 't', 'provider:a b']],
+  [['h', 'x', 'u', '9999999999', 'k', 'pardoned', 't', 'all']],
+  [['h', 'x', 'u', '9999999999', 'k', 'drill', 't', 'a drill']],
+  [['h', 'x', 'u', '9999999999', 't', 'all', 'k', 'revoked']],
+  [['h', 'x', 'u', '9999999999', 'k', 'revoked', 't', 'all', 'more', 'x']],
+])('renews nothing where the entry is %j', async (fields) => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const { position } = await store.log.join(300);
+  await store.log.append({ requestId: 'r', target: { kind: 'all' } });
+  await bench.bare.del('{gate}:log');
+  await bench.bare.xadd('{gate}:log', '1-0', ...fields);
+  expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('log_entry_unreadable');
+});
+
+it.each(['', 'rubbish', '[]', '{"incarnation":"x"}', 'null'])(
+  'renews nothing where a replica says %j of itself, because it may be one to wait for',
+  async (state) => {
+    await using bench = await workbench();
+    const store = await bench.store();
+    const { position } = await store.log.join(300);
+    await bench.bare.hset('{gate}:live', 'x', state);
+    expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('redis_bad_reply');
+  },
+);
+
+it('mints nothing for an account that has a lock, readable or not, although its session stands', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  await openNow({ store, clock: bench.clock });
+  const [key = ''] = await bench.bare.keys('{gate}:session:*');
+  await bench.bare.hset('{gate}:lock', (await bench.bare.hget(key, 'acc')) ?? '', 'rubbish');
+  expect(await store.sessions.mint('session-1', {})).toEqual({ ok: false, reason: 'account_locked' });
+});
+
+it('treats a lock that does not open as a lock, and says so', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const lock = { reason: 'INC-1', by: 'corp:root', at: bench.clock.seconds() };
+  await store.log.append({ requestId: 'r', target: { kind: 'account', account: 'corp/1' }, lock });
+  await store.log.append({ requestId: 's', target: { kind: 'account', account: 'corp/2' }, lock });
+  const [first = '', second = ''] = await bench.bare.hkeys('{gate}:lock');
+  // Each the other's, so that both are sealed by us and stand in the wrong place.
+  const [a, b] = await bench.bare.hmget('{gate}:lock', first, second);
+  await bench.bare.hset('{gate}:lock', { [first]: b ?? '', [second]: a ?? '' });
+  const session = newSession(bench.clock, await store.log.position(), { authTime: bench.clock.seconds() });
+  expect(await store.sessions.open(session, {})).toEqual({ ok: false, reason: 'account_locked' });
+  expect(await store.locks.find('corp/1')).toMatchObject({ account: 'corp/1', by: 'unknown' });
+  expect(await store.locks.list()).toEqual([]);
+  expect(bench.errors.map(({ reason }) => reason)).toContain('sealed_value_unreadable');
+  expect(await store.locks.remove('corp/1')).toBe(true);
+  expect(await store.sessions.open(session, {})).toMatchObject({ ok: true });
 });
 
 it('opens what an older sealing key sealed while that key is kept', async () => {
@@ -112,21 +181,20 @@ it('reads nothing from a follower', async () => {
   await using follower = await workbench(['--replicaof', '127.0.0.1', String(primary.redis.port)]);
   await (await primary.store()).artefacts.save('Session', 'a', {}, { ttlSeconds: 60 });
   await expect.poll(() => follower.bare.dbsize(), { timeout: 10_000 }).toBeGreaterThan(0);
-  const store = await follower.store();
+  const store = await follower.fresh();
   expect(await store.artefacts.find('Session', 'a').catch(reasonOf)).toBe('redis_read_only');
-  expect(await store.log.join().catch(reasonOf)).toBe('redis_read_only');
+  expect(await store.log.join(300).catch(reasonOf)).toBe('redis_read_only');
 });
 
 it('still revokes and renews when Redis is full, and stores nothing new', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
-  const { position } = await store.log.join();
+  const { position } = await store.log.join(300);
   await bench.bare.config('SET', 'maxmemory', '1mb');
   expect(await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60 }).catch(reasonOf)).toBe('redis_error');
   const target = { kind: 'session', session: 'session-1' } as const;
-  const request = { requestId: 'r', target, until: bench.clock.seconds() + 600 };
-  expect(await store.log.append(request)).toMatchObject({ sessions: 1 });
+  expect(await store.log.append({ requestId: 'r', target })).toMatchObject({ sessions: 1 });
   expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true, entries: [{ number: 1 }] });
 });
 
@@ -144,13 +212,9 @@ it('leaves nothing in Redis for ever but what is bounded', async () => {
   await openNow({ store, clock: bench.clock });
   await store.artefacts.save('DeviceCode', 'a', {}, { ttlSeconds: 60, session: 'session-1', uid: 'u', userCode: 'c' });
   await store.sessions.claimRecheck('session-1', 'me', 30);
-  await store.log.append({
-    requestId: 'r',
-    target: { kind: 'provider', provider: 'hub' },
-    until: bench.clock.seconds(),
-  });
+  await store.log.append({ requestId: 'r', target: { kind: 'provider', provider: 'hub' } });
   const lasting: string[] = [];
   for (const key of await bench.bare.keys('*')) if ((await bench.bare.ttl(key)) < 0) lasting.push(key);
-  const bounded = ['ends', 'ends:corp', 'epoch', 'log', 'providers', 'seq', 'sessions', 'wm'];
+  const bounded = ['ends', 'ends:corp', 'epoch', 'idx', 'log', 'longest', 'providers', 'seq', 'sessions', 'wm'];
   expect(lasting.toSorted()).toEqual(bounded.map((name) => `{gate}:${name}`));
 });

@@ -1,30 +1,44 @@
 import { randomBytes } from 'node:crypto';
 
 import { Redis } from 'ioredis';
-import { vi } from 'vitest';
+import { afterEach, vi } from 'vitest';
 
 import type { AppError } from '../../src/core/errors.ts';
-import { createRedisStore, type RedisSettings, type SealingKeys } from '../../src/store/redis/redis.ts';
+import {
+  createRedisStore,
+  type EpochEvent,
+  type RedisSettings,
+  type RedisStoreOptions,
+  type SealingKeys,
+} from '../../src/store/redis/redis.ts';
 import type { Store } from '../../src/store/store.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
-import { testClock, type StoreUnderTest } from './fixtures.ts';
+import { startRedis, type RedisServer, type StartRedis } from '../support/redis.ts';
+import { replica, testClock, type StoreUnderTest } from './fixtures.ts';
+import { storeConforms } from './store.ts';
 
 export const sealingKeys = (kid = 'k1'): SealingKeys => {
   const key = randomBytes(32);
   return { current: { kid, key }, all: new Map([[kid, key]]) };
 };
 
-/** Redis, the stores on it and a bare client beside them, all put away together. */
-export interface Workbench extends AsyncDisposable {
-  readonly redis: RedisServer;
-  /** Sees and changes what is in Redis, as somebody with access to it would. */
-  readonly bare: Redis;
-  readonly errors: AppError[];
-  readonly clock: StoreUnderTest['clock'];
-  /** A store that has connected. */
-  store(options?: { readonly keys?: SealingKeys }): Promise<Store>;
-  /** One that may never connect. */
-  unconnected(options?: { readonly settings?: Partial<RedisSettings>; readonly keys?: SealingKeys }): Store;
+/** L in these tests. Nothing waits for it: their monotonic clock is moved. */
+export const LEASE_MS = 2000;
+/** W of REVOCATION.md. */
+export const W_MS = LEASE_MS * 1.001 + 100;
+
+export interface Monotonic {
+  readonly now: () => number;
+  advance(milliseconds: number): void;
+}
+
+export function testMonotonic(): Monotonic {
+  let milliseconds = 1000;
+  return {
+    now: () => milliseconds,
+    advance: (by) => {
+      milliseconds += by;
+    },
+  };
 }
 
 /** Waits until the store answers, however busy the machine is. */
@@ -33,32 +47,98 @@ export async function answering(store: Store): Promise<Store> {
   return store;
 }
 
-export async function workbench(args: readonly string[] = []): Promise<Workbench> {
-  const redis = await startRedis({ args });
+/** Lets the store see its epoch for W, as a replica's renewals do, so that it may mint. */
+export async function settle(store: Store, monotonic: Monotonic): Promise<Store> {
+  const { position } = await store.log.join(300);
+  const settler = replica({ incarnation: 'settler' });
+  for (const wait of [W_MS, 0]) {
+    const renewed = await store.log.renew(settler, position);
+    if (!renewed.ok) throw new Error(`the epoch could not be settled: ${renewed.reason}`);
+    monotonic.advance(wait);
+  }
+  await store.log.leave('settler');
+  return store;
+}
+
+export type StoreChange = Partial<Omit<RedisStoreOptions, 'config' | 'clock'>> & {
+  readonly settings?: Partial<RedisSettings>;
+  readonly keys?: SealingKeys;
+};
+
+/** The suite on Redis, each test under a prefix of its own, which makes its store empty. */
+export function redisConforms(name: string, settings: () => Omit<RedisSettings, 'prefix'>): void {
+  const opened: Store[] = [];
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((store) => store.close()));
+  });
+  storeConforms(name, async () => {
+    const clock = testClock();
+    const monotonic = testMonotonic();
+    const store = createRedisStore({
+      config: { ...settings(), prefix: `test-${randomBytes(6).toString('hex')}` },
+      sealingKeys: sealingKeys(),
+      clock,
+      leaseMs: LEASE_MS,
+      monotonic: monotonic.now,
+    });
+    opened.push(store);
+    return { store: await settle(await answering(store), monotonic), clock };
+  });
+}
+
+/** Redis, the stores on it and a bare client beside them, all put away together. */
+export interface Workbench extends AsyncDisposable {
+  readonly redis: RedisServer;
+  /** Sees and changes what is in Redis, as somebody with access to it would. */
+  readonly bare: Redis;
+  readonly errors: AppError[];
+  readonly epochs: EpochEvent[];
+  readonly clock: StoreUnderTest['clock'];
+  readonly monotonic: Monotonic;
+  /** A store that has connected, in an epoch that is settled. */
+  store(change?: StoreChange): Promise<Store>;
+  /** One that has connected and asked nothing yet. */
+  fresh(change?: StoreChange): Promise<Store>;
+  /** One that may never connect. */
+  unconnected(change?: StoreChange): Store;
+}
+
+export async function workbench(args: readonly string[] = [], options: StartRedis = {}): Promise<Workbench> {
+  const redis = await startRedis({ ...options, args });
   const bare = new Redis({ host: '127.0.0.1', port: redis.port, retryStrategy: () => 20 });
   // It loses its connection whenever a test stops the server.
   bare.on('error', () => {});
   const stores: Store[] = [];
   const errors: AppError[] = [];
+  const epochs: EpochEvent[] = [];
   const clock = testClock();
+  const monotonic = testMonotonic();
   const common = sealingKeys();
-  const unconnected: Workbench['unconnected'] = ({ settings = {}, keys = common } = {}) => {
+  const unconnected: Workbench['unconnected'] = ({ settings = {}, keys = common, ...change } = {}) => {
     const store = createRedisStore({
       config: { url: redis.url, prefix: 'gate', ...settings },
       sealingKeys: keys,
       clock,
+      leaseMs: LEASE_MS,
+      monotonic: monotonic.now,
       onError: (error) => errors.push(error),
+      onEpoch: (event) => epochs.push(event),
+      ...change,
     });
     stores.push(store);
     return store;
   };
+  const fresh: Workbench['fresh'] = (change = {}) => answering(unconnected(change));
   return {
     redis,
     bare,
     errors,
+    epochs,
     clock,
+    monotonic,
     unconnected,
-    store: (options = {}) => answering(unconnected(options)),
+    fresh,
+    store: async (change = {}) => settle(await fresh(change), monotonic),
     async [Symbol.asyncDispose]() {
       await Promise.all(stores.map((store) => store.close()));
       bare.disconnect();

@@ -1,14 +1,13 @@
 import { expect, it } from 'vitest';
 
-import type { RevocationTarget } from '../../src/core/revocation.ts';
+import { sessionKey, type RevocationTarget } from '../../src/core/revocation.ts';
 import { newSession, openNow, parallel, type OpenStore, type StoreUnderTest } from './fixtures.ts';
 
 let requests = 0;
 
-async function revoke({ store, clock }: StoreUnderTest, target: RevocationTarget): Promise<number> {
+async function revoke({ store }: StoreUnderTest, target: RevocationTarget): Promise<number> {
   requests += 1;
-  const request = { requestId: `request-${requests}`, target, until: clock.seconds() + 600 };
-  return (await store.log.append(request)).sessions;
+  return (await store.log.append({ requestId: `request-${requests}`, target })).sessions;
 }
 
 /** Three people at two providers, two sessions of the first one. */
@@ -37,6 +36,7 @@ async function remaining({ store }: StoreUnderTest): Promise<string[]> {
 
 export function revocationsConform(open: OpenStore): void {
   targetsConform(open);
+  throughConforms(open);
   watermarksConform(open);
   racesConform(open);
 }
@@ -81,6 +81,44 @@ function targetsConform(open: OpenStore): void {
   });
 }
 
+function throughConforms(open: OpenStore): void {
+  const entriesOf = async ({ store }: StoreUnderTest) => (await store.log.join(300)).live.map(({ change }) => change);
+
+  it('ends the browser session through which a session was opened, by an entry of its own', async () => {
+    const subject = await open();
+    await openNow(subject, { id: 'browser' });
+    await subject.store.artefacts.save('BrowserCookie', 'cookie', {}, { ttlSeconds: 600, session: 'browser' });
+    await openNow(subject, { id: 'kubectl', via: 'browser' });
+    await openNow(subject, { id: 'other-browser' });
+    expect((await subject.store.sessions.read('kubectl'))?.via).toBe('browser');
+    const target = { kind: 'session', session: 'kubectl' } as const;
+    const answer = await subject.store.log.append({ requestId: 'r', target });
+    expect(answer).toMatchObject({ position: { number: 2 }, sessions: 2 });
+    expect(await entriesOf(subject)).toEqual([
+      { kind: 'revoked', key: sessionKey('browser') },
+      { kind: 'revoked', key: sessionKey('kubectl') },
+    ]);
+    expect(await subject.store.artefacts.find('BrowserCookie', 'cookie')).toBeUndefined();
+    expect((await subject.store.sessions.list({ limit: 10 })).sessions.map(({ id }) => id)).toEqual(['other-browser']);
+    expect(await subject.store.log.append({ requestId: 'r', target })).toEqual(answer);
+  });
+
+  it('writes one entry where the browser session is gone already', async () => {
+    const subject = await open();
+    await openNow(subject, { id: 'kubectl', via: 'browser' });
+    expect(await revoke(subject, { kind: 'session', session: 'kubectl' })).toBe(1);
+    expect(await entriesOf(subject)).toEqual([{ kind: 'revoked', key: sessionKey('kubectl') }]);
+  });
+
+  it('leaves what was opened through a browser session when that one ends', async () => {
+    const subject = await open();
+    await openNow(subject, { id: 'browser' });
+    await openNow(subject, { id: 'kubectl', via: 'browser' });
+    expect(await revoke(subject, { kind: 'session', session: 'browser' })).toBe(1);
+    expect((await subject.store.sessions.mint('kubectl', {})).ok).toBe(true);
+  });
+}
+
 function watermarksConform(open: OpenStore): void {
   const table: readonly [string, RevocationTarget, boolean][] = [
     ['its account', { kind: 'account', account: 'corp/1' }, false],
@@ -104,7 +142,7 @@ function watermarksConform(open: OpenStore): void {
     const subject = await open();
     await openNow(subject, { id: 'before' });
     await revoke(subject, { kind: 'account', account: 'corp/1' });
-    await openNow(subject, { id: 'after' });
+    await openNow(subject, { id: 'after', authTime: subject.clock.seconds() });
     expect((await subject.store.sessions.mint('after', {})).ok).toBe(true);
     expect((await subject.store.sessions.mint('before', {})).ok).toBe(false);
   });
@@ -124,9 +162,8 @@ function watermarksConform(open: OpenStore): void {
 function racesConform(open: OpenStore): void {
   it('mints nothing at or above the number of the revocation, however many of both come at once', async () => {
     const subject = await open();
-    const { store, clock } = subject;
+    const { store } = subject;
     await openNow(subject);
-    const until = clock.seconds() + 600;
     const minted: number[] = [];
     const minting = parallel(50, async () => {
       let outcome = await store.sessions.mint('session-1', {});
@@ -137,7 +174,7 @@ function racesConform(open: OpenStore): void {
     });
     const appending = parallel(50, async (index) => {
       const session = index === 25 ? 'session-1' : `other-${index}`;
-      return await store.log.append({ requestId: `race-${index}`, target: { kind: 'session', session }, until });
+      return await store.log.append({ requestId: `race-${index}`, target: { kind: 'session', session } });
     });
     const revokedAt = (await appending)[25]?.position.number ?? 0;
     await minting;

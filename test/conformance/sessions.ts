@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 
+import { sessionKey } from '../../src/core/revocation.ts';
 import { alice, newSession, openNow, parallel, type OpenStore } from './fixtures.ts';
 
 export function sessionsConform(open: OpenStore): void {
@@ -15,8 +16,8 @@ function openingConforms(open: OpenStore): void {
   it('opens a session and gives back all of it', async () => {
     const { store, clock } = await open();
     const position = await store.log.position();
-    const session = newSession(clock, position);
-    const record = { ...session, version: 1, lastUsedAt: session.createdAt };
+    const session = newSession(clock, position, { via: 'browser-1', authTime: clock.seconds() - 5 });
+    const record = { ...session, version: 1, lastUsedAt: session.createdAt, checkedAt: session.createdAt };
     expect(await store.sessions.open(session, { refreshToken: 'provider-token' })).toEqual({
       ok: true,
       position,
@@ -98,10 +99,10 @@ function bindingConforms(open: OpenStore): void {
 
   it('says the place in the log at which it minted', async () => {
     const subject = await open();
-    const { store, clock } = subject;
+    const { store } = subject;
     await openNow(subject);
     const target = { kind: 'session', session: 'somebody-else' } as const;
-    const { position } = await store.log.append({ requestId: 'r', target, until: clock.seconds() + 600 });
+    const { position } = await store.log.append({ requestId: 'r', target });
     expect(await store.sessions.mint('session-1', {})).toMatchObject({ ok: true, position });
   });
 }
@@ -145,8 +146,10 @@ function updatingConforms(open: OpenStore): void {
     await openNow(subject, { identity: { ...alice, groups: ['a', 'b'] } });
     const before = await store.log.position();
     const same = { ...alice, groups: ['b', 'a'] };
+    subject.clock.advance(30);
     const updated = await store.sessions.update('session-1', { identity: same, secret: { refreshToken: 'next' } });
-    expect(updated?.version).toBe(1);
+    expect(updated).toMatchObject({ version: 1, checkedAt: subject.clock.seconds() });
+    expect((await store.sessions.read('session-1'))?.checkedAt).toBe(subject.clock.seconds());
     expect(await store.sessions.readSecret('session-1')).toEqual({ refreshToken: 'next' });
     expect(await store.log.position()).toEqual(before);
   });
@@ -163,9 +166,9 @@ function updatingConforms(open: OpenStore): void {
     const renewed = await store.log.renew(replicaOf(before.number), before);
     expect(renewed).toMatchObject({
       ok: true,
-      entries: [{ number: before.number + 1, change: { kind: 'identity-changed', session: 'session-1' } }],
+      entries: [{ number: before.number + 1, change: { kind: 'identity-changed', key: sessionKey('session-1') } }],
     });
-    expect((await store.log.join()).live).toEqual([]);
+    expect((await store.log.join(300)).live).toEqual([]);
   });
 
   it('counts every one of the changes that come at once', async () => {
@@ -211,12 +214,12 @@ function listingConforms(open: OpenStore): void {
 
   it('goes on from a cursor although sessions came and went meanwhile', async () => {
     const subject = await open();
-    const { store, clock } = subject;
+    const { store } = subject;
     for (let index = 0; index < 4; index += 1) await openNow(subject, { id: `s${index}` });
     const { cursor } = await store.sessions.list({ limit: 2 });
     await openNow(subject, { id: 's4' });
     const target = { kind: 'session', session: 's2' } as const;
-    await store.log.append({ requestId: 'r', target, until: clock.seconds() + 600 });
+    await store.log.append({ requestId: 'r', target });
     expect(idsOf(await store.sessions.list({ limit: 2, cursor: cursor ?? '' }))).toEqual(['s1', 's0']);
   });
 
@@ -227,6 +230,23 @@ function listingConforms(open: OpenStore): void {
     await openNow(subject, { id: 'mine-too' });
     expect(idsOf(await subject.store.sessions.list({ account: 'corp/1', limit: 10 }))).toEqual(['mine-too', 'mine']);
     expect(idsOf(await subject.store.sessions.list({ account: 'corp/3', limit: 10 }))).toEqual([]);
+  });
+
+  it('lists one username alone, under the name that it has now', async () => {
+    const subject = await open();
+    const { store } = subject;
+    const named = (username: string) => ({ ...alice, username });
+    await openNow(subject, { id: 'mine' });
+    await openNow(subject, { id: 'theirs', account: 'corp/2', subject: '2', identity: named('corp:bob@example.com') });
+    await openNow(subject, { id: 'namesake', account: 'hub/1', provider: 'hub', subject: '1' });
+    const { username } = alice;
+    expect(idsOf(await store.sessions.list({ username, limit: 10 }))).toEqual(['namesake', 'mine']);
+    await store.sessions.update('mine', { identity: named('corp:alice.new@example.com'), secret: {} });
+    expect(idsOf(await store.sessions.list({ username, limit: 10 }))).toEqual(['namesake']);
+    expect(idsOf(await store.sessions.list({ username: 'corp:alice.new@example.com', limit: 10 }))).toEqual(['mine']);
+    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'mine' } });
+    expect(idsOf(await store.sessions.list({ username: 'corp:alice.new@example.com', limit: 10 }))).toEqual([]);
+    expect(idsOf(await store.sessions.list({ username: 'nobody', limit: 10 }))).toEqual([]);
   });
 
   it('passes over many sessions that have ended', async () => {

@@ -2,6 +2,8 @@ import { describe } from 'vitest';
 
 import { artefactsConform } from './artefacts.ts';
 import type { OpenStore } from './fixtures.ts';
+import { freshSignInsConform } from './fresh.ts';
+import { locksConform } from './locks.ts';
 import { logConforms } from './log.ts';
 import { revocationsConform } from './revocations.ts';
 import { sessionsConform } from './sessions.ts';
@@ -23,6 +25,12 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('revocations', () => {
       revocationsConform(open);
+    });
+    describe('locks', () => {
+      locksConform(open);
+    });
+    describe('fresh sign-ins', () => {
+      freshSignInsConform(open);
     });
   });
 }

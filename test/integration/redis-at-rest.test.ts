@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Account } from '../../src/core/identity.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { ArtefactKind, NewSession, Store } from '../../src/store/store.ts';
-import { answering } from '../conformance/redis-stores.ts';
+import { answering, LEASE_MS, settle, testMonotonic } from '../conformance/redis-stores.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
@@ -42,6 +42,9 @@ const canaries = {
   session: canary('session'),
   endedSession: canary('ended-session'),
   holder: canary('holder-of-nothing'),
+  lockReason: canary('lock-reason'),
+  lockedSubject: canary('locked-subject'),
+  admin: canary('admin'),
 } as const;
 
 const account: Account = `corp/${canaries.subject}`;
@@ -55,6 +58,7 @@ const provided = (username: string) => ({
 let redis: RedisServer;
 let bare: Redis;
 let store: Store;
+const monotonic = testMonotonic();
 
 beforeAll(async () => {
   redis = await startRedis();
@@ -64,8 +68,10 @@ beforeAll(async () => {
     config: { url: redis.url, prefix: 'gate' },
     sealingKeys: { current: { kid: 'k1', key }, all: new Map([['k1', key]]) },
     clock: { now: () => NOW_MS },
+    leaseMs: LEASE_MS,
+    monotonic: monotonic.now,
   });
-  await answering(store);
+  await settle(await answering(store), monotonic);
 });
 afterAll(async () => {
   await store.close();
@@ -132,14 +138,17 @@ async function useSessions(): Promise<void> {
 
 async function useLog(): Promise<void> {
   const { log } = store;
-  const { position } = await log.join();
+  const { position } = await log.join(300);
   await log.renew({ incarnation: 'a', name: 'gate-0', count: 1, number: 0, streamsCut: 0 }, position);
-  const until = NOW + 600;
   const ended = { kind: 'session', session: canaries.endedSession } as const;
-  await log.append({ requestId: 'one', target: ended, until });
+  await log.append({ requestId: 'one', target: ended });
   const somebody = { kind: 'account', account: `corp/${canaries.subject}-2` } as const;
-  await log.append({ requestId: 'two', target: somebody, until });
-  await log.append({ requestId: 'three', target: { kind: 'provider', provider: 'hub' }, until });
+  await log.append({ requestId: 'two', target: somebody });
+  await log.append({ requestId: 'three', target: { kind: 'provider', provider: 'hub' } });
+  const lock = { reason: canaries.lockReason, by: canaries.admin, at: NOW };
+  const locked = { kind: 'account', account: `corp/${canaries.lockedSubject}` } as const;
+  await log.append({ requestId: 'four', target: locked, lock });
+  expect(await store.locks.list()).toMatchObject([{ reason: canaries.lockReason }]);
   await log.leave('nobody');
 }
 
@@ -155,7 +164,9 @@ it('keeps no secret and no person readable in Redis, whatever was done with it',
     'code',
     'epoch',
     'idx',
+    'fresh',
     'live',
+    'lock',
     'log',
     'of',
     'recheck',

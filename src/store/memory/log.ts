@@ -1,25 +1,58 @@
 import { randomBytes } from 'node:crypto';
 
-import type { LogChange, LogEntry, LogPosition, RevocationTarget } from '../../core/revocation.ts';
+import {
+  sessionKey,
+  type LogChange,
+  type LogEntry,
+  type LogPosition,
+  type RevocationTarget,
+} from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
 import { requestIdReused } from '../faults.ts';
-import { LONGEST_LOG, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
-import type { Appended, AppendRequest, Joined, RenewOutcome, ReplicaState, RevocationLog } from '../store.ts';
+import {
+  CLOCK_SKEW_SECONDS,
+  LONGEST_LOG,
+  LONGEST_TOKEN_SECONDS,
+  NOTICE_KEPT_SECONDS,
+  REQUEST_KEPT_SECONDS,
+} from '../lifetimes.ts';
+import { checkedDrillId, checkedKey, checkedTokenSeconds, meaningOf } from '../requests.ts';
+import type {
+  Appended,
+  AppendRequest,
+  Joined,
+  RenewOutcome,
+  ReplicaState,
+  RevocationLog,
+  SessionRecord,
+} from '../store.ts';
+import type { FreshMarks } from './fresh-marks.ts';
 import { createJanitor } from './janitor.ts';
+import type { MemoryLocks } from './locks.ts';
 import { Watermarks } from './watermarks.ts';
 
 interface Answer {
   readonly position: LogPosition;
   readonly sessions: number;
-  readonly target: string;
+  readonly meaning: string;
   readonly keptUntilMs: number;
 }
 
-/** The log of one process; its epoch is the process's life. */
+interface LogParts {
+  readonly clock: Clock;
+  readonly sessions: {
+    recordOf(id: string): SessionRecord | undefined;
+    /** Ends what the target covers and says how many of them were alive. */
+    endCovered(target: RevocationTarget): number;
+  };
+  readonly locks: MemoryLocks;
+  readonly fresh: FreshMarks;
+}
+
+/** The log of one process; its epoch is the process's life, and its regime the same. */
 export class MemoryLog implements RevocationLog {
   readonly watermarks: Watermarks;
-  readonly #clock: Clock;
-  readonly #endCovered: (target: RevocationTarget) => number;
+  readonly #parts: LogParts;
   readonly #epoch = randomBytes(16).toString('base64url');
   readonly #entries: LogEntry[] = [];
   /** Entries that may still cover a credential, by number; apart from the log, which may be cut shorter. */
@@ -30,15 +63,14 @@ export class MemoryLog implements RevocationLog {
   readonly #tidyAnswers: () => void;
   readonly #tidyLive: () => void;
   #number = 0;
+  #longestTokenSeconds = 0;
 
-  /** @param endCovered ends the sessions that the target covers and says how many were alive */
-  constructor(clock: Clock, endCovered: (target: RevocationTarget) => number) {
-    this.#clock = clock;
-    this.#endCovered = endCovered;
-    this.watermarks = new Watermarks(clock);
+  constructor(parts: LogParts) {
+    this.#parts = parts;
+    this.watermarks = new Watermarks(parts.clock);
     this.#tidyAnswers = createJanitor(
       this.#answers,
-      (answer) => clock.now() >= answer.keptUntilMs,
+      (answer) => parts.clock.now() >= answer.keptUntilMs,
       (id) => this.#answers.delete(id),
     );
     this.#tidyLive = createJanitor(
@@ -57,7 +89,8 @@ export class MemoryLog implements RevocationLog {
     return this.place;
   }
 
-  async join(): Promise<Joined> {
+  async join(longestTokenSeconds: number): Promise<Joined> {
+    this.#longestTokenSeconds = Math.max(this.#longestTokenSeconds, checkedTokenSeconds(longestTokenSeconds));
     const live = [...this.#live.values()].filter((entry) => entry.until > this.#seconds());
     return { position: this.place, live: structuredClone(live) };
   }
@@ -68,29 +101,50 @@ export class MemoryLog implements RevocationLog {
     const first = this.#entries[0]?.number ?? 1;
     const fromTheStart = position.number === 0 && first === 1;
     if (position.number < first && !fromTheStart) return { ok: false, reason: 'gap' };
-    this.#replicas.set(state.incarnation, { ...state });
+    this.#replicas.set(state.incarnation, structuredClone(state));
     const entries = this.#entries.filter((entry) => entry.number > position.number);
-    return { ok: true, epoch: this.#epoch, entries: structuredClone(entries), replicas: this.#registry() };
+    return {
+      ok: true,
+      epoch: this.#epoch,
+      regime: this.#epoch,
+      storeTimeMs: this.#parts.clock.now(),
+      entries: structuredClone(entries),
+      replicas: this.#registry(),
+    };
   }
 
   async leave(incarnation: string): Promise<void> {
     this.#replicas.delete(incarnation);
   }
 
-  async append({ requestId, target, until }: AppendRequest): Promise<Appended> {
+  async append(request: AppendRequest): Promise<Appended> {
+    const key = checkedKey(request);
+    const meaning = meaningOf(request);
+    const { requestId, target, lock } = request;
+    const { sessions, locks, fresh, clock } = this.#parts;
     this.#tidyAnswers();
     const known = this.#answers.get(requestId);
-    if (known !== undefined && this.#clock.now() < known.keptUntilMs) {
-      if (known.target !== JSON.stringify(target)) throw requestIdReused();
-      return { position: known.position, sessions: known.sessions, replicas: this.#registry() };
+    if (known !== undefined && clock.now() < known.keptUntilMs) {
+      if (known.meaning !== meaning) throw requestIdReused();
+      return this.#appended(known);
     }
-    this.write({ kind: 'revoked', target }, until);
+    const record = target.kind === 'session' ? sessions.recordOf(target.session) : undefined;
+    const account = target.kind === 'account' ? target.account : record?.account;
+    if (account !== undefined) fresh.set(account);
+    if (target.kind === 'account' && lock !== undefined) locks.set({ ...lock, account: target.account });
+    const through = this.#endThrough(record?.via);
+    this.#write({ kind: 'revoked', key }, this.#standsUntil());
     this.watermarks.raise(target, this.#number);
-    const sessions = this.#endCovered(target);
-    const position = this.place;
-    const keptUntilMs = this.#clock.now() + REQUEST_KEPT_SECONDS * 1000;
-    this.#answers.set(requestId, { position, sessions, target: JSON.stringify(target), keptUntilMs });
-    return { position, sessions, replicas: this.#registry() };
+    const ended = through + sessions.endCovered(target);
+    const keptUntilMs = clock.now() + REQUEST_KEPT_SECONDS * 1000;
+    const answer = { position: this.place, sessions: ended, meaning, keptUntilMs };
+    this.#answers.set(requestId, answer);
+    return this.#appended(answer);
+  }
+
+  async announceDrill(id: string): Promise<LogPosition> {
+    this.notify({ kind: 'drill', id: checkedDrillId(id) });
+    return this.place;
   }
 
   async waitForEntry(number: number, signal: AbortSignal): Promise<void> {
@@ -104,8 +158,13 @@ export class MemoryLog implements RevocationLog {
     signal.removeEventListener('abort', waiter);
   }
 
+  /** Adds an entry that revokes nobody, within the caller's tick. */
+  notify(change: LogChange): void {
+    this.#write(change, this.#seconds() + NOTICE_KEPT_SECONDS);
+  }
+
   /** Adds the next entry within the caller's tick. */
-  write(change: LogChange, until: number): void {
+  #write(change: LogChange, until: number): void {
     this.#number += 1;
     const entry = structuredClone({ number: this.#number, change, until });
     this.#entries.push(entry);
@@ -119,6 +178,21 @@ export class MemoryLog implements RevocationLog {
     for (const waiter of this.#waiters) waiter();
   }
 
+  /** The browser session through which the revoked one was opened ends with it, by an entry of its own. @returns how many were alive */
+  #endThrough(via: string | undefined): number {
+    if (via === undefined || this.#parts.sessions.recordOf(via) === undefined) return 0;
+    this.#write({ kind: 'revoked', key: sessionKey(via) }, this.#standsUntil());
+    return this.#parts.sessions.endCovered({ kind: 'session', session: via });
+  }
+
+  #standsUntil(): number {
+    return this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS) + CLOCK_SKEW_SECONDS;
+  }
+
+  #appended({ position, sessions }: Answer): Appended {
+    return { position, regime: this.#epoch, acknowledged: true, sessions, replicas: this.#registry() };
+  }
+
   /**
    * An entry waits until the next one is over too: whoever renewed before that one was written still has its place here, and is
    * not sent away by the first revocation after a quiet time. The last entry always stays.
@@ -130,10 +204,10 @@ export class MemoryLog implements RevocationLog {
   }
 
   #registry(): readonly ReplicaState[] {
-    return [...this.#replicas.values()].map((state) => ({ ...state }));
+    return [...this.#replicas.values()].map((state) => structuredClone(state));
   }
 
   #seconds(): number {
-    return Math.floor(this.#clock.now() / 1000);
+    return Math.floor(this.#parts.clock.now() / 1000);
   }
 }

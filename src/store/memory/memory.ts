@@ -2,25 +2,33 @@
  * The store for one process, for the demo and for trying things out: nothing is shared and nothing survives. The same rules as in
  * Redis; each method runs within one tick, which is what makes it atomic here.
  */
+import { accountKey } from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
 import type { Store } from '../store.ts';
 import { MemoryArtefacts } from './artefacts.ts';
+import { FreshMarks } from './fresh-marks.ts';
+import { MemoryLocks } from './locks.ts';
 import { MemoryLog } from './log.ts';
 import { MemorySessions } from './sessions.ts';
 
-/** @returns an empty store that begins a new epoch */
+/** @returns an empty store that begins a new epoch, settled at once: there is nobody who could know more than it does */
 export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
   const artefacts = new MemoryArtefacts(clock);
+  const fresh = new FreshMarks(clock);
+  const locks = new MemoryLocks((account) => log.notify({ kind: 'unlocked', key: accountKey(account) }));
   const sessions = new MemorySessions({
     clock,
     log: (): MemoryLog => log,
+    locks,
+    fresh,
     dropArtefacts: (session) => artefacts.dropOfSession(session),
   });
-  const log = new MemoryLog(clock, (target) => sessions.endCovered(target));
+  const log = new MemoryLog({ clock, sessions, locks, fresh });
   return {
     artefacts,
     sessions,
     log,
+    locks,
     ping: async () => {},
     close: async () => log.wake(),
   };

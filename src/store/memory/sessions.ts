@@ -1,11 +1,12 @@
-import { sameIdentity, type Account, type Identity } from '../../core/identity.ts';
-import { targets, type RevocationTarget } from '../../core/revocation.ts';
+import { sameIdentity, type Identity } from '../../core/identity.ts';
+import { sessionKey, targets, type RevocationTarget } from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
 import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
 import { sessionExists } from '../faults.ts';
-import { IDENTITY_CHANGE_KEPT_SECONDS } from '../lifetimes.ts';
 import type { MintOutcome, MintRefusal, NewSession, SessionRecord, SessionSecret, SessionStore } from '../store.ts';
+import type { FreshMarks } from './fresh-marks.ts';
 import { createJanitor } from './janitor.ts';
+import type { MemoryLocks } from './locks.ts';
 import type { MemoryLog } from './log.ts';
 
 interface Session {
@@ -24,8 +25,15 @@ interface Parts {
   readonly clock: Clock;
   /** Asked late, because the log ends sessions and sessions ask the log. */
   readonly log: () => MemoryLog;
+  readonly locks: MemoryLocks;
+  readonly fresh: FreshMarks;
   readonly dropArtefacts: (session: string) => void;
 }
+
+type SessionQuery = Parameters<SessionStore['list']>[0];
+
+const asked = ({ account, username }: SessionQuery, record: SessionRecord): boolean =>
+  (account ?? record.account) === record.account && (username ?? record.identity.username) === record.identity.username;
 
 export class MemorySessions implements SessionStore {
   readonly #parts: Parts;
@@ -52,9 +60,9 @@ export class MemorySessions implements SessionStore {
   async open(session: NewSession, secret: SessionSecret): Promise<MintOutcome> {
     this.#tidySessions();
     if (this.#sessions.has(session.id)) throw sessionExists();
-    const record = structuredClone({ ...session, version: 1, lastUsedAt: session.createdAt });
-    const ahead = session.startedAt.number > this.#parts.log().place.number;
-    const reason = ahead ? 'epoch_changed' : this.#refusal(record);
+    const { createdAt } = session;
+    const record = structuredClone({ ...session, version: 1, lastUsedAt: createdAt, checkedAt: createdAt });
+    const reason = this.#openRefusal(record);
     if (reason !== undefined) return { ok: false, reason };
     this.#opened += 1;
     this.#sessions.set(session.id, { record, secret: structuredClone(secret), order: this.#opened });
@@ -69,6 +77,7 @@ export class MemorySessions implements SessionStore {
     const bound = session.record.thumbprint;
     // Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
     if (bound !== undefined && bound !== thumbprint) return { ok: false, reason: 'certificate_mismatch' };
+    if (this.#parts.locks.has(session.record.account)) return { ok: false, reason: 'account_locked' };
     const binding = thumbprint === undefined ? {} : { thumbprint };
     session.record = { ...session.record, lastUsedAt: this.#seconds(), ...binding };
     return this.#granted(session.record);
@@ -89,23 +98,20 @@ export class MemorySessions implements SessionStore {
     const session = this.#live(id);
     if (session === undefined) return undefined;
     session.secret = structuredClone(change.secret);
+    session.record = { ...session.record, checkedAt: this.#seconds() };
     if (!sameIdentity(session.record.identity, change.identity)) {
       const identity = structuredClone(change.identity);
       session.record = { ...session.record, identity, version: session.record.version + 1 };
-      const until = this.#seconds() + IDENTITY_CHANGE_KEPT_SECONDS;
-      this.#parts.log().write({ kind: 'identity-changed', session: id }, until);
+      this.#parts.log().notify({ kind: 'identity-changed', key: sessionKey(id) });
     }
     return structuredClone(session.record);
   }
 
-  async list(query: { readonly account?: Account; readonly cursor?: string; readonly limit: number }): Promise<{
-    readonly sessions: readonly SessionRecord[];
-    readonly cursor?: string;
-  }> {
+  async list(query: SessionQuery): ReturnType<SessionStore['list']> {
     const before = query.cursor === undefined ? Infinity : decodeCursor(query.cursor);
     const size = pageSize(query.limit);
     const page = [...this.#sessions.values()]
-      .filter(({ order, record }) => order < before && (query.account ?? record.account) === record.account)
+      .filter(({ order, record }) => order < before && asked(query, record))
       .filter(({ record }) => this.#refusal(record) === undefined)
       .toSorted((left, right) => right.order - left.order)
       .slice(0, size + 1);
@@ -134,6 +140,11 @@ export class MemorySessions implements SessionStore {
     if (this.#claims.get(id)?.holder === holder) this.#claims.delete(id);
   }
 
+  /** What is there under this id, ended by itself or not, within the caller's tick. */
+  recordOf(id: string): SessionRecord | undefined {
+    return this.#sessions.get(id)?.record;
+  }
+
   /** Ends what the target covers, within the caller's tick. @returns how many of them were alive */
   endCovered(target: RevocationTarget): number {
     let ended = 0;
@@ -145,6 +156,16 @@ export class MemorySessions implements SessionStore {
     // Artefacts may have been saved although the session's record never came.
     if (target.kind === 'session') this.#end(target.session);
     return ended;
+  }
+
+  #openRefusal(record: SessionRecord): MintRefusal | undefined {
+    const { log, locks, fresh } = this.#parts;
+    const { epoch, number } = log().place;
+    if (record.startedAt.epoch !== epoch || record.startedAt.number > number) return 'epoch_changed';
+    if (locks.has(record.account)) return 'account_locked';
+    const reason = this.#refusal(record);
+    if (reason !== undefined) return reason;
+    return fresh.refuses(record.account, record.authTime) ? 'fresh_sign_in_needed' : undefined;
   }
 
   #refusal(record: SessionRecord): MintRefusal | undefined {

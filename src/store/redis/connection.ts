@@ -1,14 +1,17 @@
 import { Redis } from 'ioredis';
 
 import type { AppError } from '../../core/errors.ts';
+import { Batches, type Command, type Confirmed } from './batches.ts';
 import { judgeServer, judgeUpkeep } from './server-check.ts';
-import { COMMAND_TIMEOUT_MS, connectionOptions, type RedisSettings } from './settings.ts';
+import { connectionOptions, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
 import { TIMED_OUT, toUnavailable, unavailable } from './unavailable.ts';
 
 export type Report = (error: AppError) => void;
 
 /** One connection, which reconnects for ever. Nothing waits for it to come up but `run`, and that not for long. */
 export class Connection {
+  readonly #limits: Limits;
+  readonly #batches: Batches;
   readonly #redis: Redis;
   readonly #report: Report;
   readonly #waiting = new Set<() => void>();
@@ -18,9 +21,11 @@ export class Connection {
   #reported: string | undefined;
 
   /** @param name seen by operators in CLIENT LIST */
-  constructor(settings: RedisSettings, name: string, report: Report) {
+  constructor(settings: RedisSettings, name: string, report: Report, limits: Limits = UNCONFIRMED) {
     this.#report = report;
-    this.#redis = new Redis(connectionOptions(settings, name));
+    this.#limits = limits;
+    this.#batches = new Batches(limits);
+    this.#redis = new Redis(connectionOptions(settings, name, limits));
     this.#redis.on('ready', () => void this.#admit());
     this.#redis.on('close', () => {
       if (this.#state !== 'closed') this.#state = 'down';
@@ -29,7 +34,7 @@ export class Connection {
   }
 
   /**
-   * Runs commands once the connection is up and its server has been found fit, or fails within COMMAND_TIMEOUT_MS in all.
+   * Runs commands once the connection is up and its server has been found fit, or fails within `limits.timeoutMs` in all.
    * @param work sends no further command once `expired` says true: its caller has been told that it failed
    * @throws AppError `store_unavailable`
    */
@@ -41,7 +46,7 @@ export class Connection {
       expired = true;
       this.#waiting.delete(up.resolve);
       late.reject(new Error(TIMED_OUT));
-    }, COMMAND_TIMEOUT_MS);
+    }, this.#limits.timeoutMs);
     const answer = async (): Promise<T> => {
       if (this.#state === 'down') {
         this.#waiting.add(up.resolve);
@@ -61,10 +66,28 @@ export class Connection {
     }
   }
 
+  /** Whether `confirm` asks followers. */
+  get confirms(): boolean {
+    return this.#limits.acknowledgements > 0;
+  }
+
+  /**
+   * Runs one command, and says whether as many followers have confirmed what it wrote as this connection asks for.
+   * @throws AppError `store_unavailable` where the command itself brought no answer
+   */
+  async confirm(command: Command): Promise<Confirmed> {
+    return await this.run((redis, expired) => this.#batches.send(redis, command, expired));
+  }
+
   /** Each time the connection has come up, the first one included. */
   onUp(listener: (redis: Redis) => void): void {
     this.#listeners.add(listener);
     if (this.#state === 'up') listener(this.#redis);
+  }
+
+  /** Looks again who the primary is. */
+  reconnect(): void {
+    if (this.#state === 'up') this.#redis.disconnect(true);
   }
 
   close(): void {

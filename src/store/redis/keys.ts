@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
 
+import type { Account } from '../../core/identity.ts';
+import { accountKey, sessionKey } from '../../core/revocation.ts';
 import type { ArtefactKind } from '../store.ts';
 
 /**
- * What stands for a secret or a person in a key: SHA-256, base64url. Who reads Redis learns no code, token or account from it.
+ * What stands for a secret or a name in a key: SHA-256, base64url. Who reads Redis learns no code, token or username from it.
  */
 export const digest = (value: string): string => createHash('sha256').update(value).digest('base64url');
+
+/** Sessions and accounts are known by the digests that the log's keys have, so that a script makes one from the other. */
+export const sessionDigest = (session: string): string => sessionKey(session).slice('session:'.length);
+export const accountDigest = (account: Account): string => accountKey(account).slice('account:'.length);
 
 /** Every key begins with one hash tag, so that all of them live on one node and one script may touch them together. */
 export interface Keys {
@@ -17,7 +23,7 @@ export interface Keys {
   /** The set of a session's artefacts. */
   artefactsOf(session: string): string;
   /** Places that sealed values are bound to. */
-  readonly sealedEntry: string;
+  sealedLock(accountDigest: string): string;
   sealedRecord(sessionDigest: string): string;
   sealedSecret(sessionDigest: string): string;
 }
@@ -33,9 +39,9 @@ export function createKeys(prefix: string): Keys {
     artefact: (kind, id) => `${base}artefact:${kind}:${digest(id)}`,
     uid: (kind, uid) => `${base}uid:${kind}:${digest(uid)}`,
     userCode: (kind, userCode) => `${base}code:${kind}:${digest(userCode)}`,
-    artefactsOf: (session) => `${base}of:${digest(session)}`,
-    sealedEntry: `${base}log`,
-    sealedRecord: (sessionDigest) => `${base}session:${sessionDigest}#record`,
-    sealedSecret: (sessionDigest) => `${base}session:${sessionDigest}#secret`,
+    artefactsOf: (session) => `${base}of:${sessionDigest(session)}`,
+    sealedLock: (hash) => `${base}lock#${hash}`,
+    sealedRecord: (hash) => `${base}session:${hash}#record`,
+    sealedSecret: (hash) => `${base}session:${hash}#secret`,
   };
 }

@@ -1,28 +1,45 @@
-import type { LogChange, LogEntry, LogPosition, RevocationTarget } from '../../core/revocation.ts';
+import type { LogPosition, RevocationTarget } from '../../core/revocation.ts';
 import { requestIdReused } from '../faults.ts';
-import { ACCOUNT_WATERMARK_SECONDS, LONGEST_LOG, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
+import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
+import { checkedDrillId, checkedKey, checkedTokenSeconds, meaningOf } from '../requests.ts';
 import type { Appended, AppendRequest, Joined, RenewOutcome, ReplicaState, RevocationLog } from '../store.ts';
 import { Chain } from './chain.ts';
-import type { Connection } from './connection.ts';
-import { digest } from './keys.ts';
+import type { Connections } from './connections.ts';
+import { positionOf, readLog } from './join.ts';
+import { accountDigest, digest, sessionDigest } from './keys.ts';
 import type { News } from './news.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
+import { readLogRow, readReplica } from './rows.ts';
+import { settle } from './scripts/epoch.ts';
 import * as scripts from './scripts/log.ts';
+import type { Settling } from './settling.ts';
+import type { Survivor } from './survivor.ts';
 import { unavailable } from './unavailable.ts';
 
 /** Sessions that one run of the sweep ends: a millisecond or two of Redis' time. */
 const SWEEP_BATCH = 100;
 
 interface LogParts extends RedisParts {
-  /** The lease's own connection: nothing else may stand before a renewal. */
-  readonly lease: Connection;
+  readonly connections: Connections;
   readonly news: News;
+  readonly survivor: Survivor;
+  readonly settling: Settling;
+}
+
+interface Adopted {
+  readonly renewal: RenewOutcome;
+  /** The epoch has been seen for W, and the store has not been told so. */
+  readonly unsettled: boolean;
 }
 
 export class RedisLog implements RevocationLog {
   readonly #parts: LogParts;
   readonly #chain = new Chain();
+  /** As this replica said when it joined. */
+  #longestTokenSeconds: number | undefined;
+  /** Renewals in a row that too few followers have confirmed. */
+  #unacknowledged = 0;
 
   constructor(parts: LogParts) {
     this.#parts = parts;
@@ -33,21 +50,26 @@ export class RedisLog implements RevocationLog {
     return { epoch: text(reply[1]), number: number(reply[2]) };
   }
 
-  async join(): Promise<Joined> {
-    const reply = await this.#parts.runner.run(this.#parts.lease, scripts.join, []);
-    const position = { epoch: text(reply[1]), number: number(reply[2]) };
-    const live = list(reply[4]).map((line) => this.#openEntry(...this.#split(text(line))));
-    const entries = await Promise.all(live);
-    this.#parts.runner.know(this.#chain.begin(position, text(reply[3])));
+  async join(longestTokenSeconds: number): Promise<Joined> {
+    const { runner, connections, clock, survivor } = this.#parts;
+    this.#longestTokenSeconds = checkedTokenSeconds(longestTokenSeconds);
+    const { place, live } = await readLog(runner, connections.lease, {
+      longestTokenSeconds: this.#longestTokenSeconds,
+      seconds: Math.floor(clock.now() / 1000),
+    });
+    survivor.joined();
+    runner.know(this.#chain.begin(place, place.hash));
     // An earlier run may have died between a revocation and its sweep.
     void this.#sweep();
-    return { position, live: entries.toSorted((left, right) => left.number - right.number) };
+    return { position: positionOf(place), live };
   }
 
   async renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome> {
-    const { runner, lease } = this.#parts;
+    const { runner, connections, survivor } = this.#parts;
+    const place = this.#chain.at(position);
+    const entered = await survivor.enter(place, this.#longestTokenSeconds);
     const args = [state.incarnation, JSON.stringify(state)];
-    const reply = await runner.runOnce(lease, scripts.renew, args, this.#chain.at(position));
+    const { reply, acknowledged } = await runner.writeOnce(connections.lease, scripts.renew, args, place);
     switch (reply[0]) {
       case 'EPOCH':
         return { ok: false, reason: 'epoch' };
@@ -55,32 +77,39 @@ export class RedisLog implements RevocationLog {
         return { ok: false, reason: 'gap' };
       case 'REGIME':
       case 'ROLLBACK':
-        await runner.beginEpoch(lease, reply);
+        await runner.beginEpoch(reply);
         return { ok: false, reason: reply[0] === 'REGIME' ? 'epoch' : 'rollback' };
       default:
     }
-    const rows = list(reply[1]).map((row) => this.#row(row));
-    const entries = await Promise.all(rows.map((row) => this.#openEntry(row.number, row.until, row.sealed)));
-    for (const row of rows) this.#chain.extend(row.number, row.hash);
-    runner.know(this.#chain.at({ epoch: position.epoch, number: rows.at(-1)?.number ?? position.number }));
-    return { ok: true, epoch: position.epoch, entries, replicas: this.#registry(reply[2]) };
+    if (!acknowledged) {
+      // Nothing may be built on this round. A primary that its followers have left, and are not merely slow, may have been replaced.
+      this.#unacknowledged += 1;
+      if (this.#unacknowledged > 1) connections.reconsider();
+      throw unavailable('redis_unacknowledged');
+    }
+    this.#unacknowledged = 0;
+    // Two connections lead to two servers: this one may lack locks that were written back to the other.
+    if (!entered) throw unavailable('epoch_unsettled');
+    const { renewal, unsettled } = this.#adopt(position, reply);
+    if (unsettled) await this.#settle(position);
+    return renewal;
   }
 
   async leave(incarnation: string): Promise<void> {
     await this.#parts.runner.run(this.#parts.main, scripts.leave, [incarnation]);
   }
 
-  async append({ requestId, target, until }: AppendRequest): Promise<Appended> {
-    const { runner, main, sealer, keys, clock } = this.#parts;
-    const change: LogChange = { kind: 'revoked', target };
-    const reply = await runner.run(main, scripts.append, [
+  async append(request: AppendRequest): Promise<Appended> {
+    const { runner, clock } = this.#parts;
+    const { requestId, target } = request;
+    checkedKey(request);
+    const { reply, acknowledged } = await runner.write(scripts.append, [
       digest(requestId),
-      digest(JSON.stringify(target)),
+      digest(meaningOf(request)),
       target.kind,
       nameOf(target),
-      until,
-      await sealer.seal(change, keys.sealedEntry),
-      LONGEST_LOG,
+      await this.#sealedLock(request),
+      this.#longestTokenSeconds ?? LONGEST_TOKEN_SECONDS,
       clock.now() + REQUEST_KEPT_SECONDS * 1000,
       cleanUpAfter(REQUEST_KEPT_SECONDS),
       clock.now() + ACCOUNT_WATERMARK_SECONDS * 1000,
@@ -90,9 +119,16 @@ export class RedisLog implements RevocationLog {
     if (target.kind === 'provider' || target.kind === 'all') void this.#sweep();
     return {
       position: { epoch: text(reply[1]), number: number(reply[2]) },
+      regime: text(reply[5]),
+      acknowledged,
       sessions: number(reply[3]),
-      replicas: this.#registry(reply[4]),
+      replicas: list(reply[4]).map(readReplica),
     };
+  }
+
+  async announceDrill(id: string): Promise<LogPosition> {
+    const reply = await this.#parts.runner.run(this.#parts.main, scripts.announceDrill, [checkedDrillId(id)]);
+    return { epoch: text(reply[1]), number: number(reply[2]) };
   }
 
   async waitForEntry(after: number, signal: AbortSignal): Promise<void> {
@@ -108,6 +144,41 @@ export class RedisLog implements RevocationLog {
     }
   }
 
+  /** Takes a renewal's reply in, once it is known to count. Read as a whole first: a round that cannot be read changes nothing here. */
+  #adopt(position: LogPosition, reply: readonly unknown[]): Adopted {
+    const { runner, survivor, settling } = this.#parts;
+    const rows = list(reply[1]).map(readLogRow);
+    const replicas = list(reply[2]).map(readReplica);
+    const regime = text(reply[3]);
+    const storeTimeMs = milliseconds(reply[4]);
+    const settled = number(reply[5]) === 1;
+    survivor.learn(reply[6]);
+    for (const { entry, hash } of rows) this.#chain.extend(entry.number, hash);
+    const last = rows.at(-1)?.entry.number ?? position.number;
+    runner.know(this.#chain.at({ epoch: position.epoch, number: last }));
+    runner.survive();
+    const entries = rows.map(({ entry }) => entry);
+    return {
+      renewal: { ok: true, epoch: position.epoch, regime, storeTimeMs, entries, replicas },
+      unsettled: settling.seen(position.epoch, regime) && !settled,
+    };
+  }
+
+  async #settle(position: LogPosition): Promise<void> {
+    const { runner, connections } = this.#parts;
+    try {
+      await runner.runOnce(connections.lease, settle, [], this.#chain.at(position));
+    } catch {
+      // The next renewal tries again; until then nothing is minted.
+    }
+  }
+
+  async #sealedLock({ target, lock }: AppendRequest): Promise<string> {
+    if (target.kind !== 'account' || lock === undefined) return '';
+    const { sealer, keys } = this.#parts;
+    return await sealer.seal({ ...lock, account: target.account }, keys.sealedLock(accountDigest(target.account)));
+  }
+
   /** Deletes what a revocation covers already; if it fails, the next one goes on. */
   async #sweep(): Promise<void> {
     const { runner, main } = this.#parts;
@@ -118,40 +189,21 @@ export class RedisLog implements RevocationLog {
       // The watermark refuses these sessions; only their memory is kept longer. The connection has told what is wrong.
     }
   }
+}
 
-  #split(line: string): [number: number, until: number, sealed: string] {
-    const [entryNumber, until, sealed] = line.split(' ');
-    return [number(entryNumber), number(until), text(sealed)];
-  }
-
-  #row(reply: unknown): { number: number; until: number; sealed: string; hash: string } {
-    const [id, fields] = list(reply);
-    const [, hash, , until, , sealed] = list(fields);
-    return { number: number(text(id).split('-')[0]), until: number(until), sealed: text(sealed), hash: text(hash) };
-  }
-
-  async #openEntry(entryNumber: number, until: number, sealed: string): Promise<LogEntry> {
-    const change = await this.#parts.sealer.open(sealed, this.#parts.keys.sealedEntry);
-    if (change === undefined) {
-      // Fail closed: what cannot be read may revoke anybody. Without a view there is no lease, so this replica is fenced.
-      this.#parts.reportTampered('log entry');
-      throw unavailable('log_entry_unreadable');
-    }
-    return { number: entryNumber, change: change as LogChange, until };
-  }
-
-  #registry(reply: unknown): readonly ReplicaState[] {
-    return list(reply).map((state) => JSON.parse(text(state)) as ReplicaState);
-  }
+/** @param time the answer of TIME: seconds and microseconds */
+function milliseconds(time: unknown): number {
+  const [seconds, micros] = list(time).map(number);
+  return (seconds ?? 0) * 1000 + Math.floor((micros ?? 0) / 1000);
 }
 
 /** The name under which scripts know what is targeted. */
 const nameOf = (target: RevocationTarget): string => {
   switch (target.kind) {
     case 'session':
-      return digest(target.session);
+      return sessionDigest(target.session);
     case 'account':
-      return digest(target.account);
+      return accountDigest(target.account);
     case 'provider':
       return target.provider;
     case 'all':

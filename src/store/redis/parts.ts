@@ -4,14 +4,14 @@ import type { Keys } from './keys.ts';
 import type { Runner } from './runner.ts';
 import type { Sealer } from './sealer.ts';
 
-/** What the three parts of the Redis store share. */
+/** What the parts of the Redis store share. */
 export interface RedisParts {
   readonly clock: Clock;
   readonly keys: Keys;
   readonly sealer: Sealer;
   readonly runner: Runner;
   readonly main: Connection;
-  /** A sealed value that did not open in its place: treated as absent, and told to the operator. */
+  /** A sealed value that did not open in its place, or a row that is none: told to the operator. */
   readonly reportTampered: (what: string) => void;
 }
 

@@ -1,23 +1,29 @@
 /**
  * The store on Redis: what replicas share. docs/reference/store-schema.md lists every key.
  *
- * Three connections: `main` for requests, `lease` for renewals (nothing may stand before them), `news` that listens for entries.
- * None of them queues or resends: a command acts now or fails.
+ * Four connections: `main` for requests, `lease` for renewals (nothing may stand before them), `writes` for what followers must confirm,
+ * `news` that listens for entries. None of them queues or resends: a command acts now or fails.
  */
+import { performance } from 'node:perf_hooks';
+
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../clock.ts';
 import type { Store } from '../store.ts';
 import { RedisArtefacts } from './artefacts.ts';
-import { Connection } from './connection.ts';
+import { connect } from './connections.ts';
 import { createKeys } from './keys.ts';
+import { RedisLocks } from './locks.ts';
 import { RedisLog } from './log.ts';
 import { News } from './news.ts';
 import type { RedisParts } from './parts.ts';
-import { Runner } from './runner.ts';
+import { Runner, type EpochEvent } from './runner.ts';
 import { createSealer, type SealingKeys } from './sealer.ts';
 import { RedisSessions } from './sessions.ts';
 import type { RedisSettings } from './settings.ts';
+import { Settling } from './settling.ts';
+import { Survivor } from './survivor.ts';
 
+export type { EpochEvent } from './runner.ts';
 export type { RedisSettings } from './settings.ts';
 export type { SealingKeys } from './sealer.ts';
 
@@ -25,47 +31,56 @@ export interface RedisStoreOptions {
   readonly config: RedisSettings;
   readonly sealingKeys: SealingKeys;
   readonly clock: Clock;
+  /** L of REVOCATION.md (`revocation.staleness`): a new epoch mints nothing until a replica has seen it for a little longer than this. */
+  readonly leaseMs: number;
+  /** Milliseconds of a clock that is never set back. Default: the process' own. */
+  readonly monotonic?: () => number;
+  /** Whether a process that has never been in an epoch may begin one in a store that has none. Default: init. */
+  readonly emptyStore?: 'init' | 'refuse';
   /** What an operator should know: a connection lost, a server that evicts, a sealed value that was tampered with. Never a secret. */
   readonly onError?: (error: AppError) => void;
+  /** In the one replica that began a new epoch: everybody signs in again, and it belongs on the record. */
+  readonly onEpoch?: (event: EpochEvent) => void;
 }
 
 /**
- * Begins to connect and returns at once. While Redis is away, each method throws AppError `store_unavailable` within 250 ms; a
- * server that is unfit (Redis Cluster, older than 7) refuses for good, and `ping` says why in `cause`.
+ * Begins to connect and returns at once. While Redis is away, each method throws AppError `store_unavailable` within 250 ms (500 ms
+ * where followers must confirm); a server that is unfit (Redis Cluster, older than 7) refuses for good, and `ping` says why in `cause`.
  *
  * @throws RangeError for a URL, prefix or sealing key that cannot work
  */
-export function createRedisStore({ config, sealingKeys, clock, onError }: RedisStoreOptions): Store {
-  const report = onError ?? ((): void => {});
+export function createRedisStore(options: RedisStoreOptions): Store {
+  const { config, sealingKeys, clock, leaseMs, onError = (): void => {}, onEpoch = (): void => {} } = options;
   const keys = createKeys(config.prefix);
   const sealer = createSealer(sealingKeys);
-  const main = new Connection(config, 'main', report);
-  const lease = new Connection(config, 'lease', () => {});
-  const tail = new Connection(config, 'news', () => {});
-  const news = new News(tail, `${keys.base}news`);
-  const reportTampered = (what: string): void =>
-    report(
-      new AppError(
-        'internal',
-        `A sealed value in Redis (${what}) does not open. It was changed, moved, or sealed by a key that is gone.`,
-        {
-          reason: 'sealed_value_unreadable',
-        },
-      ),
-    );
-  const parts: RedisParts = { clock, keys, sealer, runner: new Runner(keys.base, clock), main, reportTampered };
+  const connections = connect(config, onError);
+  const { main, writes } = connections;
+  const news = new News(connections.news, `${keys.base}news`);
+  const runner = new Runner({ base: keys.base, clock, writes, emptyStore: options.emptyStore ?? 'init', onEpoch });
+  const reportTampered = (what: string): void => onError(tampered(what));
+  const parts: RedisParts = { clock, keys, sealer, runner, main, reportTampered };
+  const survivor = new Survivor({ runner, main, writes, clock });
+  const settling = new Settling(leaseMs, options.monotonic ?? (() => performance.now()));
 
   return {
     artefacts: new RedisArtefacts(parts),
     sessions: new RedisSessions(parts),
-    log: new RedisLog({ ...parts, lease, news }),
+    log: new RedisLog({ ...parts, connections, news, survivor, settling }),
+    locks: new RedisLocks(parts),
     async ping() {
-      // Both: a store whose leases cannot be renewed is no store.
-      await Promise.all([main, lease].map((connection) => connection.run((redis) => redis.ping())));
+      // All: a store whose leases cannot be renewed, or in which nothing can be revoked, is no store.
+      await Promise.all([main, connections.lease, writes].map((connection) => connection.run((redis) => redis.ping())));
     },
     async close() {
-      for (const connection of [main, lease, tail]) connection.close();
+      connections.close();
       news.wake();
     },
   };
 }
+
+const tampered = (what: string): AppError =>
+  new AppError(
+    'internal',
+    `A value in Redis (${what}) cannot be read. It was changed, moved, or sealed by a key that is gone.`,
+    { reason: 'sealed_value_unreadable' },
+  );

@@ -16,3 +16,9 @@ export function number(reply: unknown): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw unavailable('redis_bad_reply');
   return value;
 }
+
+/** A flat list of names and values, as Lua returns a hash. */
+export function pairs(reply: unknown): [name: string, value: string][] {
+  const flat = list(reply).map(text);
+  return flat.flatMap((name, index) => (index % 2 === 0 ? [[name, text(flat[index + 1])] as [string, string]] : []));
+}

@@ -1,14 +1,17 @@
 import type { SessionRecord } from '../store.ts';
-import { digest } from './keys.ts';
+import { accountDigest, digest, sessionDigest } from './keys.ts';
 import { list, number, text } from './reply.ts';
 
 /** What of a session is sealed; the rest are plain fields that scripts move. */
-export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'thumbprint'>;
+export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'checkedAt' | 'thumbprint'>;
 
 export function sealedPart(record: SessionRecord): SealedRecord {
-  const { lastUsedAt: _moved, thumbprint: _set, ...sealed } = record;
+  const { lastUsedAt: _used, checkedAt: _checked, thumbprint: _set, ...sealed } = record;
   return sealed;
 }
+
+/** Of the session through which another one was opened; '' where it was opened by itself. */
+export const viaDigest = (via: string | undefined): string => (via === undefined ? '' : sessionDigest(via));
 
 /** The fields of a session's hash, in the order in which scripts return them. */
 export interface SessionFields {
@@ -24,11 +27,14 @@ export interface SessionFields {
   readonly record: string;
   readonly secret: string;
   readonly order: number;
+  readonly via: string;
+  readonly username: string;
+  readonly checkedAt: number;
 }
 
 export function readFields(reply: unknown): SessionFields {
   const [epoch, account, provider, startedAt, expiresAt, idleSeconds, lastUsedAt, version, ...rest] = list(reply);
-  const [thumbprint, record, secret, order] = rest;
+  const [thumbprint, record, secret, order, via, username, checkedAt] = rest;
   return {
     epoch: text(epoch),
     account: text(account),
@@ -42,6 +48,9 @@ export function readFields(reply: unknown): SessionFields {
     record: text(record),
     secret: text(secret),
     order: number(order),
+    via: text(via),
+    username: text(username),
+    checkedAt: number(checkedAt),
   };
 }
 
@@ -54,17 +63,20 @@ export function readFields(reply: unknown): SessionFields {
 export function openRecord(sealed: SealedRecord | undefined, fields: SessionFields): SessionRecord | undefined {
   if (sealed === undefined) return undefined;
   const agrees =
-    digest(sealed.account) === fields.account &&
+    accountDigest(sealed.account) === fields.account &&
     sealed.provider === fields.provider &&
     sealed.startedAt.epoch === fields.epoch &&
     sealed.startedAt.number === fields.startedAt &&
     sealed.expiresAt === fields.expiresAt &&
     sealed.idleSeconds === fields.idleSeconds &&
-    sealed.version === fields.version;
+    sealed.version === fields.version &&
+    viaDigest(sealed.via) === fields.via &&
+    digest(sealed.identity.username) === fields.username;
   if (!agrees) return undefined;
   return {
     ...sealed,
     lastUsedAt: fields.lastUsedAt,
+    checkedAt: fields.checkedAt,
     ...(fields.thumbprint === '' ? {} : { thumbprint: fields.thumbprint }),
   };
 }

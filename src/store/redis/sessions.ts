@@ -1,19 +1,32 @@
-import { sameIdentity, type Account, type Identity } from '../../core/identity.ts';
-import type { LogChange } from '../../core/revocation.ts';
+import { sameIdentity, type Identity } from '../../core/identity.ts';
 import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
 import { sessionExists } from '../faults.ts';
-import { IDENTITY_CHANGE_KEPT_SECONDS, LONGEST_LOG } from '../lifetimes.ts';
 import type { MintOutcome, MintRefusal, NewSession, SessionRecord, SessionSecret, SessionStore } from '../store.ts';
-import { digest } from './keys.ts';
+import { accountDigest, digest, sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
 import type { Script } from './scripts/head.ts';
 import * as scripts from './scripts/sessions.ts';
-import { openRecord, readFields, sealedPart, type SealedRecord, type SessionFields } from './session-fields.ts';
+import {
+  openRecord,
+  readFields,
+  sealedPart,
+  viaDigest,
+  type SealedRecord,
+  type SessionFields,
+} from './session-fields.ts';
 import { unavailable } from './unavailable.ts';
 
 /** Two re-checks of one session at once are rare (there is a claim); more than this many in a row are a fault. */
 const UPDATE_ATTEMPTS = 5;
+
+type SessionQuery = Parameters<SessionStore['list']>[0];
+
+/** The name of the index that holds what is asked for. */
+function indexOf({ account, username }: SessionQuery): string {
+  if (account !== undefined) return `account:${accountDigest(account)}`;
+  return username === undefined ? 'sessions' : `user:${digest(username)}`;
+}
 
 export class RedisSessions implements SessionStore {
   readonly #parts: RedisParts;
@@ -23,10 +36,10 @@ export class RedisSessions implements SessionStore {
   }
 
   async open(session: NewSession, secret: SessionSecret): Promise<MintOutcome> {
-    const hash = digest(session.id);
+    const hash = sessionDigest(session.id);
     const reply = await this.#run(scripts.openSession, [
       hash,
-      digest(session.account),
+      accountDigest(session.account),
       session.provider,
       session.startedAt.epoch,
       session.startedAt.number,
@@ -36,24 +49,27 @@ export class RedisSessions implements SessionStore {
       cleanUpAfter(session.expiresAt - this.#seconds()),
       await this.#sealRecord(hash, { ...session, version: 1 }),
       await this.#sealSecret(hash, secret),
+      digest(session.identity.username),
+      viaDigest(session.via),
+      session.authTime ?? '',
     ]);
     if (reply[0] === 'EXISTS') throw sessionExists();
     return await this.#outcome(hash, reply);
   }
 
   async mint(id: string, { thumbprint }: { readonly thumbprint?: string }): Promise<MintOutcome> {
-    const hash = digest(id);
+    const hash = sessionDigest(id);
     return await this.#outcome(hash, await this.#run(scripts.mintSession, [hash, thumbprint ?? '']));
   }
 
   async read(id: string): Promise<SessionRecord | undefined> {
-    const hash = digest(id);
+    const hash = sessionDigest(id);
     const outcome = await this.#outcome(hash, await this.#run(scripts.readSession, [hash]));
     return outcome.ok ? outcome.record : undefined;
   }
 
   async readSecret(id: string): Promise<SessionSecret | undefined> {
-    const hash = digest(id);
+    const hash = sessionDigest(id);
     const reply = await this.#run(scripts.readSession, [hash]);
     if (reply[0] !== 'OK') return undefined;
     const secret = await this.#parts.sealer.open(readFields(reply[3]).secret, this.#parts.keys.sealedSecret(hash));
@@ -65,7 +81,7 @@ export class RedisSessions implements SessionStore {
     id: string,
     change: { readonly identity: Identity; readonly secret: SessionSecret },
   ): Promise<SessionRecord | undefined> {
-    const hash = digest(id);
+    const hash = sessionDigest(id);
     for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
       const record = await this.read(id);
       if (record === undefined) return undefined;
@@ -82,17 +98,14 @@ export class RedisSessions implements SessionStore {
     throw unavailable('redis_error', new Error('a session changed faster than it could be updated'));
   }
 
-  async list(query: { readonly account?: Account; readonly cursor?: string; readonly limit: number }): Promise<{
-    readonly sessions: readonly SessionRecord[];
-    readonly cursor?: string;
-  }> {
+  async list(query: SessionQuery): ReturnType<SessionStore['list']> {
     const size = pageSize(query.limit);
-    const account = query.account === undefined ? '' : digest(query.account);
+    const index = indexOf(query);
     let below: number | string = query.cursor === undefined ? '' : decodeCursor(query.cursor);
     const found: { readonly hash: string; readonly fields: SessionFields }[] = [];
     // One more than the page, which says whether there is another page.
     while (found.length <= size) {
-      const reply = await this.#run(scripts.listSessions, [account, below, size + 1 - found.length]);
+      const reply = await this.#run(scripts.listSessions, [index, below, size + 1 - found.length]);
       for (const item of list(reply[2])) {
         const [hash, fields] = list(item);
         found.push({ hash: text(hash), fields: readFields(fields) });
@@ -115,12 +128,12 @@ export class RedisSessions implements SessionStore {
 
   async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {
     const until = this.#parts.clock.now() + Math.round(ttlSeconds * 1000);
-    const args = [digest(id), holder, until, cleanUpAfter(ttlSeconds)];
+    const args = [sessionDigest(id), holder, until, cleanUpAfter(ttlSeconds)];
     return number((await this.#run(scripts.claimRecheck, args))[1]) === 1;
   }
 
   async releaseRecheck(id: string, holder: string): Promise<void> {
-    await this.#run(scripts.releaseRecheck, [digest(id), holder]);
+    await this.#run(scripts.releaseRecheck, [sessionDigest(id), holder]);
   }
 
   async #run(script: Script, args: readonly (string | number)[]): Promise<readonly unknown[]> {
@@ -128,6 +141,7 @@ export class RedisSessions implements SessionStore {
   }
 
   async #outcome(hash: string, reply: readonly unknown[]): Promise<MintOutcome> {
+    if (reply[0] === 'UNSETTLED') throw unavailable('epoch_unsettled');
     if (reply[0] !== 'OK') return { ok: false, reason: text(reply[1]) as MintRefusal };
     const record = await this.#open(hash, readFields(reply[3]));
     if (record === undefined) return { ok: false, reason: 'session_unknown' };
@@ -143,13 +157,11 @@ export class RedisSessions implements SessionStore {
 
   /** The arguments of an update that say what changes besides the secret. */
   async #identityChange(hash: string, record: SessionRecord, identity: Identity): Promise<(string | number)[]> {
-    if (sameIdentity(record.identity, identity)) return ['', '', 0, LONGEST_LOG];
-    const change: LogChange = { kind: 'identity-changed', session: record.id };
+    if (sameIdentity(record.identity, identity)) return ['', '', 0];
     return [
       await this.#sealRecord(hash, { ...sealedPart(record), identity, version: record.version + 1 }),
-      await this.#parts.sealer.seal(change, this.#parts.keys.sealedEntry),
-      this.#seconds() + IDENTITY_CHANGE_KEPT_SECONDS,
-      LONGEST_LOG,
+      digest(identity.username),
+      cleanUpAfter(record.expiresAt - this.#seconds()),
     ];
   }
 

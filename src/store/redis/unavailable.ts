@@ -3,6 +3,14 @@ import { AppError } from '../../core/errors.ts';
 const WORDS =
   'Portcullis cannot reach its store, so nothing can be checked and nothing is allowed. Try again in a moment; if it lasts, tell your administrator.';
 
+/** Reasons that ask for other words: what helps is to wait, or an operator. */
+const OTHER_WORDS: { readonly [R in UnavailableReason]?: string } = {
+  epoch_unsettled:
+    'The store has just begun anew, and Portcullis makes sure first that nobody is forgotten who may not come in. Try again in a few seconds.',
+  store_empty:
+    'The store is empty: it may have lost its data, and every lock on an account with it. For the operator: restore Redis from its data, or, where it is new or the locks do not matter, start one replica with revocation.emptyStore set to init; the others follow.',
+};
+
 /** Why the store gave no answer, for the log and the audit record. */
 export type UnavailableReason =
   | 'redis_timeout'
@@ -12,12 +20,17 @@ export type UnavailableReason =
   | 'redis_cluster_mode'
   | 'redis_too_old'
   | 'redis_read_only'
-  | 'epoch_unsettled' // epochs began faster than this call could follow
+  | 'redis_unacknowledged' // too few followers have confirmed what was written
+  | 'epoch_unsettled' // the epoch is younger than W, or epochs began faster than this call could follow
+  | 'store_empty' // there is no epoch, this process has been in none, and `revocation.emptyStore` is `refuse`
   | 'log_entry_unreadable'
   | 'store_closed';
 
 export const unavailable = (reason: UnavailableReason, cause?: unknown): AppError =>
-  new AppError('store_unavailable', WORDS, { reason, ...(cause === undefined ? {} : { cause: scrubbed(cause) }) });
+  new AppError('store_unavailable', OTHER_WORDS[reason] ?? WORDS, {
+    reason,
+    ...(cause === undefined ? {} : { cause: scrubbed(cause) }),
+  });
 
 /**
  * Threat: ioredis hangs the command with its arguments on its errors (the password of AUTH among them) and Redis repeats the

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { clusterAudience } from '../../../src/core/core.ts';
 import { judgeBinding, readCredential } from '../../../src/core/credential.ts';
+import { coveringKeys } from '../../../src/core/revocation.ts';
 
 const AUDIENCE = clusterAudience('prod');
 const THUMBPRINT = 'A'.repeat(43);
@@ -28,6 +29,7 @@ test('reads our access token', () => {
       account: 'corp/a/b',
       provider: 'corp',
       session: 's1',
+      keys: coveringKeys({ account: 'corp/a/b', provider: 'corp', session: 's1' }),
       tokenId: 't1',
       audience: AUDIENCE,
       client: 'portcullis-cli',

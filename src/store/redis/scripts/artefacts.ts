@@ -1,4 +1,5 @@
-import { ARTEFACTS, script } from './head.ts';
+import { script } from './head.ts';
+import { ARTEFACTS } from './parts.ts';
 
 /** ARGV from 5: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the session, uid name, code name or ''. */
 export const saveArtefact = script(

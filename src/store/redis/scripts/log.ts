@@ -1,16 +1,38 @@
-import { ARTEFACTS, LOG, script, SESSIONS } from './head.ts';
+import { script } from './head.ts';
+import { ARTEFACTS, LOG, REVOKE, SESSIONS } from './parts.ts';
 
 export const position = script('position', `return {'OK', id, n, h}`);
 
-/** Join: the number first, then the live entries (REVOCATION.md, Join); in one script nothing can come between. */
+/**
+ * Join: the number first; the live entries follow page by page. ARGV 5: the longest life that the caller gives a token (s), of which the
+ * longest ever told is kept. It never grows less, and outlives epochs.
+ */
 export const join = script(
   'join',
-  `return {'OK', id, n, h, redis.call('ZRANGEBYSCORE', P .. 'idx', '(' .. seconds, '+inf')}`,
+  `
+local kept = redis.call('GET', P .. 'longest')
+if not kept or tonumber(kept) < tonumber(ARGV[5]) then redis.call('SET', P .. 'longest', ARGV[5]) end
+return {'OK', id, n, h}
+`,
 );
 
 /**
- * Renew: head; my state into \`live\`; all entries after my number, the epoch, the registry. One script, so that a fresh lease
- * means a fresh view. ARGV 5: incarnation, 6: state (JSON).
+ * A page of live entries, as lines `NUMBER UNTIL KEY`; the next begins after the last number. ARGV 5: number after which to begin,
+ * 6: how many at most. EPOCH: what the caller has read so far is of another life.
+ */
+export const livePage = script(
+  'live-page',
+  `
+if ARGV[2] ~= id then return {'EPOCH'} end
+local rows = redis.call('ZRANGEBYSCORE', P .. 'idx', '(' .. ARGV[5], '+inf', 'LIMIT', 0, ARGV[6])
+return {'OK', #rows, table.concat(rows, '\\n')}
+`,
+);
+
+/**
+ * Renew: head; my state into `live`; all entries after my number, the epoch, the registry. One script, so that a fresh lease
+ * means a fresh view. With the entries comes what the store says of the locks of the accounts that they name (digest, sealed lock or '').
+ * ARGV 5: incarnation, 6: state (JSON).
  */
 export const renew = script(
   'renew',
@@ -19,7 +41,16 @@ export const renew = script(
 if ARGV[2] ~= id then return {'EPOCH'} end
 if gap then return {'GAP'} end
 redis.call('HSET', P .. 'live', ARGV[5], ARGV[6])
-return {'OK', redis.call('XRANGE', P .. 'log', (mine + 1) .. '-0', '+'), registry()}
+local entries = redis.call('XRANGE', P .. 'log', (mine + 1) .. '-0', '+')
+local locks = {}
+for _, entry in ipairs(entries) do
+  local acc = string.match(entry[2][8] or '', '^account:(.*)$')
+  if acc then
+    locks[#locks + 1] = acc
+    locks[#locks + 1] = redis.call('HGET', P .. 'lock', acc) or ''
+  end
+end
+return {'OK', entries, registry(), rid, redis.call('TIME'), settled and 1 or 0, locks}
 `,
   { with: [LOG] },
 );
@@ -27,65 +58,53 @@ return {'OK', redis.call('XRANGE', P .. 'log', (mine + 1) .. '-0', '+'), registr
 /** ARGV 5: incarnation. */
 export const leave = script('leave', `redis.call('HDEL', P .. 'live', ARGV[5]) return {'OK'}`);
 
+/** ARGV 5: the drill's id. */
+export const announceDrill = script('announce-drill', `append_notice('drill', ARGV[5]) return {'OK', id, n}`, {
+  with: [LOG],
+});
+
 /**
- * Revoke, rule 2: idempotent by request id; n+1; log, idx, watermark; what the target covers is deleted here when it is a session
+ * Revoke, rule 2: idempotent by request id; n+1; log, idx, watermark, lock; what the target covers is deleted here when it is a session
  * or an account, and handed to the sweep (below) when it may be many.
  *
- * ARGV from 5: request digest, digest of the target, kind, its name (session or account digest, provider, or ''), until (s), sealed
- * entry, longest log, until when the answer is kept (ms), its TTL (s), until when an account's watermark is kept (ms), batch of the
- * sweep.
+ * ARGV from 5: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '',
+ * longest life of a token that the caller knows (s), until when the answer is kept (ms), its TTL (s), until when an account's watermark
+ * is kept (ms), batch of the sweep.
  */
 export const append = script(
   'append',
   `
-local request, target, kind, name, till, sealed, longest, kept, ttl, mark_kept, batch = unpack(ARGV, 5)
+local request, asked, kind, name, lock, longest, kept, ttl, mark_kept, batch = unpack(ARGV, 5)
 local answer = P .. 'request:' .. request
-local known = redis.call('HMGET', answer, 'ep', 'until', 'target', 'n', 'sessions')
+local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions')
 if known[1] == id and tonumber(known[2]) > now then
-  if known[3] ~= target then return {'REUSED'} end
-  return {'OK', id, tonumber(known[4]), tonumber(known[5]), registry()}
+  if known[3] ~= asked then return {'REUSED'} end
+  -- A write, because WAIT counts from the last one of its connection: without one it would confirm what it never looked at.
+  redis.call('HINCRBY', answer, 'again', 1)
+  return {'OK', id, tonumber(known[4]), tonumber(known[5]), registry(), rid}
 end
 
-append_entry(till, sealed, true, longest)
-
--- Rule Mint: a session or sign-in that started below the watermark of its account, its provider or of all is refused.
-if kind ~= 'session' then
-  local mark = kind == 'all' and 'all' or kind .. ':' .. name
-  redis.call('HSET', P .. 'wm', mark, n)
-  if kind == 'account' then redis.call('ZADD', P .. 'wm:until', mark_kept, mark) end
+if lock ~= '' then
+  redis.call('HSET', P .. 'lock', name, lock)
+  redis.call('SREM', P .. 'unlocked', name)
 end
-for _, mark in ipairs(redis.call('ZRANGEBYSCORE', P .. 'wm:until', '-inf', now, 'LIMIT', 0, 20)) do
-  redis.call('HDEL', P .. 'wm', mark)
-  redis.call('ZREM', P .. 'wm:until', mark)
-end
-
-local ended = 0
-local function finish(hash)
-  local f = redis.call('HMGET', P .. 'session:' .. hash, 'ep', 'exp', 'idle', 'lu')
-  if f[1] == id and seconds < tonumber(f[2]) and seconds < tonumber(f[4]) + tonumber(f[3]) then ended = ended + 1 end
-  end_session(hash)
-end
+local till = stands_until(longest)
+local ended
 if kind == 'session' then
-  finish(name)
+  ended = revoke_session(name, till)
 elseif kind == 'account' then
-  for _, hash in ipairs(redis.call('ZRANGE', P .. 'account:' .. name, 0, -1)) do finish(hash) end
-  redis.call('DEL', P .. 'account:' .. name)
+  ended = revoke_account(name, till, mark_kept)
+elseif kind == 'provider' then
+  ended = revoke_many('provider:' .. name, P .. 'ends:' .. name, till, batch)
 else
-  local ends = kind == 'all' and P .. 'ends' or P .. 'ends:' .. name
-  ended = redis.call('ZCOUNT', ends, '(' .. seconds, '+inf')
-  if redis.call('EXISTS', ends) == 1 then
-    local key = P .. 'sweep:' .. n
-    redis.call('RENAME', ends, key)
-    redis.call('SADD', P .. 'sweeps', key)
-    sweep_batch(key, tonumber(batch))
-  end
+  ended = revoke_many('all', P .. 'ends', till, batch)
 end
 
-redis.call('HSET', answer, 'ep', id, 'until', kept, 'target', target, 'n', n, 'sessions', ended)
+redis.call('HSET', answer, 'ep', id, 'until', kept, 'asked', asked, 'n', n, 'sessions', ended)
 redis.call('EXPIRE', answer, ttl)
-return {'OK', id, n, ended, registry()}
+return {'OK', id, n, ended, registry(), rid}
 `,
-  { with: [ARTEFACTS, SESSIONS, LOG] },
+  { with: [ARTEFACTS, SESSIONS, LOG, REVOKE] },
 );
 
 /** Goes on with a sweep. ARGV 5: batch. 1: there is more. */

@@ -1,35 +1,44 @@
-import { ARTEFACTS, LOG, script, SESSIONS } from './head.ts';
+import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS } from '../../lifetimes.ts';
+import { script } from './head.ts';
+import { ARTEFACTS, LOG, SESSIONS } from './parts.ts';
 
 const JUDGE = [ARTEFACTS, SESSIONS];
 
 /**
  * ARGV from 5: session digest, account digest, provider, epoch and number where the sign-in started, absolute end (s), idle
- * seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret.
+ * seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret, username digest, digest of the session it was opened
+ * through or '', when the person proved who they are (s) or ''. UNSETTLED: locks of an earlier epoch may still be on their way.
  */
 export const openSession = script(
   'open-session',
   `
-local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret = unpack(ARGV, 5)
+local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved = unpack(ARGV, 5)
 local key = P .. 'session:' .. hash
 -- A place of an earlier life, or one that this life has not reached: the sign-in began elsewhere.
 if epoch ~= id or tonumber(started) > n then return {'NO', 'epoch_changed'} end
+if locked(acc) then return {'NO', 'account_locked'} end
 -- Somebody may stand at the provider's page while the account is revoked.
 if covered(acc, prov, tonumber(started)) then return {'NO', 'session_revoked'} end
 local last = math.min(tonumber(exp), tonumber(created) + tonumber(idle))
 if seconds >= last then return {'NO', 'session_expired'} end
+local mark = tonumber(redis.call('ZSCORE', P .. 'fresh', acc) or '-inf')
+local proof = tonumber(proved)
+local proven = proof and proof >= mark - ${FRESH_TOLERANCE_SECONDS}
+if seconds < mark + ${FRESH_KEPT_SECONDS} and not proven then return {'NO', 'fresh_sign_in_needed'} end
 if redis.call('HGET', key, 'ep') == id then return {'EXISTS'} end
+if not settled then return {'UNSETTLED'} end
 redis.call('DEL', key)
 
 local seq = redis.call('INCR', P .. 'seq')
 redis.call('HSET', key, 'ep', id, 'acc', acc, 'prov', prov, 'sn', started, 'exp', exp, 'idle', idle, 'lu', created,
-  'v', 1, 'r', record, 'x', secret, 'seq', seq)
+  'v', 1, 'r', record, 'x', secret, 'seq', seq, 'un', user, 'via', via, 'ck', created)
 redis.call('EXPIRE', key, ttl)
 redis.call('ZADD', P .. 'sessions', seq, hash)
 redis.call('ZADD', P .. 'ends', last, hash)
 redis.call('ZADD', P .. 'ends:' .. prov, last, hash)
 redis.call('SADD', P .. 'providers', prov)
-redis.call('ZADD', P .. 'account:' .. acc, seq, hash)
-if redis.call('TTL', P .. 'account:' .. acc) < tonumber(ttl) then redis.call('EXPIRE', P .. 'account:' .. acc, ttl) end
+index_session('account:' .. acc, seq, hash, ttl)
+index_session('user:' .. user, seq, hash, ttl)
 
 -- Each session opened clears up to ten that have ended, so that the indexes stay as small as what is alive.
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'ends', '-inf', seconds, 'LIMIT', 0, 10)) do end_session(old) end
@@ -39,7 +48,7 @@ return {'OK', id, n, session(hash)}
   { with: JUDGE, stores: true },
 );
 
-/** ARGV 5: session digest, 6: thumbprint or ''. */
+/** ARGV 5: session digest, 6: thumbprint or ''. UNSETTLED as above. */
 export const mintSession = script(
   'mint-session',
   `
@@ -48,6 +57,8 @@ local f, why = session(hash)
 if not f then return {'NO', why} end
 -- Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
 if f[9] ~= '' and f[9] ~= thumbprint then return {'NO', 'certificate_mismatch'} end
+if locked(f[2]) then return {'NO', 'account_locked'} end
+if not settled then return {'UNSETTLED'} end
 local key = P .. 'session:' .. hash
 redis.call('HSET', key, 'lu', seconds)
 if thumbprint ~= '' then redis.call('HSET', key, 'tp', thumbprint) end
@@ -72,21 +83,25 @@ return {'OK', id, n, f}
 
 /**
  * ARGV from 5: session digest, the version that the caller read, sealed secret, then sealed record or '' where the identity is the
- * same, sealed entry, the entry's until (s), longest log.
+ * same, digest of the username in it, TTL of the username's index (s).
  */
 export const updateSession = script(
   'update-session',
   `
-local hash, version, secret, record, entry, till, longest = unpack(ARGV, 5)
+local hash, version, secret, record, user, ttl = unpack(ARGV, 5)
 local f, why = session(hash)
 if not f then return {'NO', why} end
 -- Somebody else's re-check came between: the caller reads again.
 if f[8] ~= version then return {'STALE'} end
 local key = P .. 'session:' .. hash
-redis.call('HSET', key, 'x', secret)
+redis.call('HSET', key, 'x', secret, 'ck', seconds)
 if record ~= '' then
-  redis.call('HSET', key, 'r', record, 'v', tonumber(version) + 1)
-  append_entry(till, entry, false, longest)
+  redis.call('HSET', key, 'r', record, 'v', tonumber(version) + 1, 'un', user)
+  if user ~= f[14] then
+    redis.call('ZREM', P .. 'user:' .. f[14], hash)
+    index_session('user:' .. user, f[12], hash, ttl)
+  end
+  append_notice('identity-changed', 'session:' .. hash)
 end
 return {'OK', id, n, session(hash)}
 `,
@@ -94,13 +109,13 @@ return {'OK', id, n, session(hash)}
 );
 
 /**
- * ARGV 5: account digest or '', 6: order number below which to begin or '', 7: how many. Looks at a bounded number of index
+ * ARGV 5: the index (`sessions`, or that of an account or a username), 6: order number below which to begin or '', 7: how many. Looks at a bounded number of index
  * entries in one go and removes what has ended on the way; 'MORE' says that the caller should go on from the number given.
  */
 export const listSessions = script(
   'list-sessions',
   `
-local index = ARGV[5] == '' and P .. 'sessions' or P .. 'account:' .. ARGV[5]
+local index = P .. ARGV[5]
 local below = ARGV[6] == '' and '+inf' or '(' .. ARGV[6]
 local batch = redis.call('ZREVRANGEBYSCORE', index, below, '-inf', 'WITHSCORES', 'LIMIT', 0, 200)
 local found, last = {}, ''
@@ -120,7 +135,7 @@ return {(#batch == 400) and 'MORE' or 'OK', last, found}
   { with: JUDGE },
 );
 
-/** Every session has one place in \`ends\`, scored by the second in which it ends. */
+/** Every session has one place in `ends`, scored by the second in which it ends. */
 export const countSessions = script(
   'count-sessions',
   `return {'OK', redis.call('ZCOUNT', P .. 'ends', '(' .. seconds, '+inf')}`,

@@ -1,0 +1,87 @@
+/**
+ * The log's rows as Redis holds them, in the clear: numbers, times and digests. Hostile until read: who can write to Redis can write
+ * anything here.
+ */
+import type { LogChange, LogEntry } from '../../core/revocation.ts';
+import { isDrillId, isTargetKey } from '../requests.ts';
+import type { ReplicaState } from '../store.ts';
+import { list, number, text } from './reply.ts';
+import { unavailable } from './unavailable.ts';
+
+/** An entry of the stream with the hash of the chain up to it. */
+export interface LogRow {
+  readonly entry: LogEntry;
+  readonly hash: string;
+}
+
+/**
+ * Fail closed: what cannot be read may revoke anybody. Without a view there is no lease, so this replica is fenced.
+ */
+const unreadable = (): Error => unavailable('log_entry_unreadable');
+
+/** @param reply `[id, [h, hash, u, until, k, kind, t, key]]`. @throws AppError `store_unavailable` (`log_entry_unreadable`) */
+export function readLogRow(reply: unknown): LogRow {
+  const [id, fields] = list(reply);
+  const [h, hash, u, until, k, kind, t, key, ...more] = list(fields);
+  const [, digits] = /^([1-9]\d{0,15})-0$/.exec(text(id)) ?? [];
+  const named = h === 'h' && u === 'u' && k === 'k' && t === 't' && more.length === 0;
+  if (digits === undefined || !named) throw unreadable();
+  const change = readChange(text(kind), text(key));
+  if (change === undefined) throw unreadable();
+  return { entry: { number: number(digits), change, until: number(until) }, hash: text(hash) };
+}
+
+function readChange(kind: string, key: string): LogChange | undefined {
+  if (kind === 'drill') return isDrillId(key) ? { kind, id: key } : undefined;
+  if (kind !== 'revoked' && kind !== 'identity-changed' && kind !== 'unlocked') return undefined;
+  return isTargetKey(key) ? { kind, key } : undefined;
+}
+
+const LIVE_ROW = /^([1-9]\d{0,15}) (\d{1,16}) (\S+)$/;
+
+/** @param line `NUMBER UNTIL KEY`. @throws AppError `store_unavailable` (`log_entry_unreadable`) */
+export function readLiveRow(line: string): LogEntry {
+  const [, digits, until, key] = LIVE_ROW.exec(line) ?? [];
+  if (key === undefined || !isTargetKey(key)) throw unreadable();
+  return { number: Number(digits), change: { kind: 'revoked', key }, until: Number(until) };
+}
+
+/**
+ * A replica's state as it wrote it itself.
+ * @throws AppError `store_unavailable` (`redis_bad_reply`): a replica that is left out would not be waited for
+ */
+export function readReplica(reply: unknown): ReplicaState {
+  const state = parsed(text(reply));
+  if (!isReplica(state)) throw unavailable('redis_bad_reply');
+  return state;
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+function isReplica(value: unknown): value is ReplicaState {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields = value as Partial<Record<keyof ReplicaState, unknown>>;
+  return (
+    typeof fields.incarnation === 'string' &&
+    typeof fields.name === 'string' &&
+    Number.isSafeInteger(fields.count) &&
+    Number.isSafeInteger(fields.number) &&
+    Number.isSafeInteger(fields.streamsCut) &&
+    (fields.drill === undefined || isDrillPart(fields.drill))
+  );
+}
+
+const isDrillPart = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  'id' in value &&
+  typeof value.id === 'string' &&
+  'state' in value &&
+  (value.state === 'open' || value.state === 'cut' || value.state === 'failed') &&
+  (!('reason' in value) || typeof value.reason === 'string');

@@ -1,0 +1,38 @@
+import { headless, script } from './head.ts';
+
+/**
+ * NEW-EPOCH (REVOCATION.md, rule 3 of the head): compare-and-set on what was seen, so that of many replicas that saw the same
+ * end exactly one begins the new life, and only on the server where it was seen (another connection may lead to another one by now).
+ * Sessions and artefacts carry their epoch and are dead with it; TTLs remove them. Locks, marks of fresh sign-ins and the longest life of
+ * a token stay. `settled` is not set: nothing is minted until a replica has seen this epoch for W.
+ * ARGV: 1 id seen, 2 run id seen, 3 run id of the server where that was, 4 new id (128 random bits).
+ */
+export const newEpoch = headless(
+  'new-epoch',
+  `
+local P = KEYS[1]
+local E = redis.call('HMGET', P .. 'epoch', 'id', 'rid')
+local rid = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+if rid ~= ARGV[3] or (E[1] or '') ~= ARGV[1] or (E[2] or '') ~= ARGV[2] then return {'SEEN'} end
+for _, prov in ipairs(redis.call('SMEMBERS', P .. 'providers')) do redis.call('UNLINK', P .. 'ends:' .. prov) end
+for _, key in ipairs(redis.call('SMEMBERS', P .. 'sweeps')) do redis.call('UNLINK', key) end
+for _, name in ipairs({'epoch', 'log', 'idx', 'wm', 'wm:until', 'live', 'sessions', 'ends', 'providers', 'seq', 'sweeps', 'unlocked'}) do
+  redis.call('UNLINK', P .. name)
+end
+redis.call('HSET', P .. 'epoch', 'id', ARGV[4], 'rid', rid, 'n', 0, 'h', ARGV[4])
+redis.call('PUBLISH', P .. 'news', 0)
+return {'BEGAN'}
+`,
+);
+
+/**
+ * The epoch is settled: whoever held a lease in the one before has lost it by now or has written its locks back here.
+ * ARGV 2: the epoch that the caller has seen for W. In another one it says nothing.
+ */
+export const settle = script(
+  'settle',
+  `
+if ARGV[2] == id then redis.call('HSET', P .. 'epoch', 'settled', 1) end
+return {'OK'}
+`,
+);

@@ -1,0 +1,198 @@
+/** Lua that several scripts share; each part stands between a script's head and its body. */
+import { CLOCK_SKEW_SECONDS, FRESH_KEPT_SECONDS, LONGEST_LOG, NOTICE_KEPT_SECONDS } from '../../lifetimes.ts';
+
+/** Drops an artefact together with the names that lead to it. */
+export const ARTEFACTS = `
+local function drop_artefact(key)
+  local f = redis.call('HMGET', key, 'uid', 'code', 'of')
+  for i = 1, 2 do
+    if f[i] and redis.call('GET', f[i]) == key then redis.call('DEL', f[i]) end
+  end
+  if f[3] then redis.call('SREM', f[3], key) end
+  redis.call('DEL', key)
+end
+
+-- Written in an earlier epoch or past its time: as if it were not there. The server's own TTL only cleans up.
+local function live_artefact(key)
+  local f = redis.call('HMGET', key, 'ep', 'exp', 'p', 'c')
+  if f[1] ~= id or tonumber(f[2]) <= now then return nil end
+  return f
+end
+
+local function drop_artefacts_of(set)
+  for _, key in ipairs(redis.call('SMEMBERS', set)) do drop_artefact(key) end
+  redis.call('DEL', set)
+end
+`;
+
+/** Judges and ends sessions. `hash` is a session id's digest. */
+export const SESSIONS = `
+local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck'}
+
+-- Watermarks of account, provider and all must be at most the number at which the sign-in STARTED.
+local function covered(acc, prov, started)
+  local marks = redis.call('HMGET', P .. 'wm', 'account:' .. acc, 'provider:' .. prov, 'all')
+  for i = 1, 3 do
+    if marks[i] and tonumber(marks[i]) > started then return true end
+  end
+  return false
+end
+
+local function locked(acc)
+  return redis.call('HEXISTS', P .. 'lock', acc) == 1
+end
+
+-- The fields of a good session, or nil and why not.
+local function session(hash)
+  local f = redis.call('HMGET', P .. 'session:' .. hash, unpack(FIELDS))
+  if not f[1] then return nil, 'session_unknown' end
+  if f[1] ~= id then return nil, 'epoch_changed' end
+  if covered(f[2], f[3], tonumber(f[4])) then return nil, 'session_revoked' end
+  if seconds >= tonumber(f[5]) or seconds >= tonumber(f[7]) + tonumber(f[6]) then return nil, 'session_expired' end
+  for i = 1, #FIELDS do f[i] = f[i] or '' end
+  return f
+end
+
+-- A session goes with its artefacts and its places in every index.
+local function end_session(hash)
+  local key = P .. 'session:' .. hash
+  local f = redis.call('HMGET', key, 'acc', 'prov', 'un')
+  drop_artefacts_of(P .. 'of:' .. hash)
+  redis.call('DEL', key, P .. 'recheck:' .. hash)
+  redis.call('ZREM', P .. 'sessions', hash)
+  redis.call('ZREM', P .. 'ends', hash)
+  if f[1] then redis.call('ZREM', P .. 'account:' .. f[1], hash) end
+  if f[2] then redis.call('ZREM', P .. 'ends:' .. f[2], hash) end
+  if f[3] then redis.call('ZREM', P .. 'user:' .. f[3], hash) end
+end
+
+-- A person's index lives as long as its longest session.
+local function index_session(name, seq, hash, ttl)
+  redis.call('ZADD', P .. name, seq, hash)
+  if redis.call('TTL', P .. name) < tonumber(ttl) then redis.call('EXPIRE', P .. name, ttl) end
+end
+
+-- Revoke, rule 2, "else later": ends a bounded batch of what the revocation of a provider or of all has covered.
+local function sweep_batch(key, size)
+  local batch = redis.call('ZPOPMIN', key, size)
+  for i = 1, #batch, 2 do end_session(batch[i]) end
+  if redis.call('EXISTS', key) == 0 then redis.call('SREM', P .. 'sweeps', key) end
+end
+`;
+
+/** Writes the log and reads the registry. */
+export const LOG = `
+-- Entries over go from the index: a few from its front, where the oldest are, and a few from anywhere (a script's own chance is the same each
+-- time, the chain's is not), so that some with a wrong time at the front keep nothing behind them for ever.
+local function tidy_index(from)
+  for _, row in ipairs(redis.call('ZRANGE', P .. 'idx', from, from + 19)) do
+    local till = tonumber(string.match(row, '^%d+ (%d+) '))
+    if till and till <= seconds then redis.call('ZREM', P .. 'idx', row) end
+  end
+end
+
+-- Numbers have no gaps and every entry's hash covers all before it, so that a log that forgot or changed one is seen (ROLLBACK).
+-- SHA-1 is what Lua has here; it finds accidents, and nobody who can write to Redis would need to forge it.
+local function append_entry(till, kind, key)
+  n = n + 1
+  h = redis.sha1hex(h .. ' ' .. n .. ' ' .. till .. ' ' .. kind .. ' ' .. key)
+  redis.call('HSET', P .. 'epoch', 'n', n, 'h', h)
+  redis.call('XADD', P .. 'log', n .. '-0', 'h', h, 'u', till, 'k', kind, 't', key)
+  if kind == 'revoked' then
+    redis.call('ZADD', P .. 'idx', n, n .. ' ' .. till .. ' ' .. key)
+    tidy_index(0)
+    tidy_index(tonumber(string.sub(h, 1, 8), 16) % redis.call('ZCARD', P .. 'idx'))
+  end
+  -- Cut from the front what is over. An entry waits until the next one is over too: whoever renewed before that one was written
+  -- still has its place here, and is not sent away by the first revocation after a quiet time. The last entry always stays.
+  local front = redis.call('XRANGE', P .. 'log', '-', '+', 'COUNT', 20)
+  for i = 1, #front - 1 do
+    local over = tonumber(front[i][2][4]) <= seconds and tonumber(front[i + 1][2][4]) <= seconds
+    if not over and redis.call('XLEN', P .. 'log') <= ${LONGEST_LOG} then break end
+    redis.call('XDEL', P .. 'log', front[i][1])
+  end
+  redis.call('PUBLISH', P .. 'news', n)
+end
+
+-- One that revokes nobody.
+local function append_notice(kind, key)
+  append_entry(seconds + ${NOTICE_KEPT_SECONDS}, kind, key)
+end
+
+-- How long an entry must stand: the longest life of a token that this store was ever told, or that the caller knows, and skew.
+local function stands_until(known)
+  local kept = redis.call('GET', P .. 'longest')
+  return seconds + math.max(tonumber(known), kept and tonumber(kept) or 0) + ${CLOCK_SKEW_SECONDS}
+end
+
+local function registry()
+  local states = {}
+  local flat = redis.call('HGETALL', P .. 'live')
+  for i = 2, #flat, 2 do states[#states + 1] = flat[i] end
+  return states
+end
+`;
+
+/** Revokes; needs ARTEFACTS, SESSIONS and LOG before it. */
+export const REVOKE = `
+-- Ends a session and says whether it was alive: 1 or 0.
+local function finish(hash)
+  local f = redis.call('HMGET', P .. 'session:' .. hash, 'ep', 'exp', 'idle', 'lu')
+  local alive = f[1] == id and seconds < tonumber(f[2]) and seconds < tonumber(f[4]) + tonumber(f[3])
+  end_session(hash)
+  return alive and 1 or 0
+end
+
+-- DESIGN 7: the next sign-in of this account must be a fresh one.
+local function demand_fresh(acc)
+  redis.call('ZADD', P .. 'fresh', 'GT', seconds, acc)
+  redis.call('ZREMRANGEBYSCORE', P .. 'fresh', '-inf', seconds - ${FRESH_KEPT_SECONDS})
+end
+
+-- Rule Mint: a session or sign-in that started below the watermark of its account, its provider or of all is refused.
+local function raise_watermark(key, kept)
+  redis.call('HSET', P .. 'wm', key, n)
+  if kept then redis.call('ZADD', P .. 'wm:until', kept, key) end
+  for _, mark in ipairs(redis.call('ZRANGEBYSCORE', P .. 'wm:until', '-inf', now, 'LIMIT', 0, 20)) do
+    redis.call('HDEL', P .. 'wm', mark)
+    redis.call('ZREM', P .. 'wm:until', mark)
+  end
+end
+
+local function revoke_session(hash, till)
+  local f = redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via')
+  if f[1] then demand_fresh(f[1]) end
+  local ended = 0
+  -- The browser session through which it was opened would open the next one in silence: it goes too, by an entry of its own.
+  if f[2] and f[2] ~= '' and redis.call('HGET', P .. 'session:' .. f[2], 'ep') == id then
+    append_entry(till, 'revoked', 'session:' .. f[2])
+    ended = finish(f[2])
+  end
+  append_entry(till, 'revoked', 'session:' .. hash)
+  return ended + finish(hash)
+end
+
+local function revoke_account(acc, till, mark_kept)
+  demand_fresh(acc)
+  append_entry(till, 'revoked', 'account:' .. acc)
+  raise_watermark('account:' .. acc, mark_kept)
+  local ended = 0
+  for _, hash in ipairs(redis.call('ZRANGE', P .. 'account:' .. acc, 0, -1)) do ended = ended + finish(hash) end
+  redis.call('DEL', P .. 'account:' .. acc)
+  return ended
+end
+
+-- A provider or all: there may be many, so they are handed to the sweep.
+local function revoke_many(key, ends, till, batch)
+  append_entry(till, 'revoked', key)
+  raise_watermark(key)
+  local ended = redis.call('ZCOUNT', ends, '(' .. seconds, '+inf')
+  if redis.call('EXISTS', ends) == 1 then
+    local sweep = P .. 'sweep:' .. n
+    redis.call('RENAME', ends, sweep)
+    redis.call('SADD', P .. 'sweeps', sweep)
+    sweep_batch(sweep, tonumber(batch))
+  end
+  return ended
+end
+`;

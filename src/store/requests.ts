@@ -1,0 +1,32 @@
+import { targetKey, type TargetKey } from '../core/revocation.ts';
+import type { AppendRequest } from './store.ts';
+
+/** As the log's rows hold it, where a key stands between blanks: one that did not fit would fence every replica that reads it. */
+const KEY = /^(?:all|provider:\S{1,256}|(?:session|account):[A-Za-z0-9_-]{22})$/;
+const DRILL_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+export const isTargetKey = (text: string): text is TargetKey => KEY.test(text);
+export const isDrillId = (text: string): boolean => DRILL_ID.test(text);
+
+/** What the same request id must stand for when it comes again. When and by whom a lock was set is not part of it. */
+export const meaningOf = ({ target, lock }: AppendRequest): string => JSON.stringify([target, lock !== undefined]);
+
+/** @throws RangeError for what cannot be written: a programming fault, found before anything is */
+export function checkedKey({ target, lock }: AppendRequest): TargetKey {
+  const key = targetKey(target);
+  if (!isTargetKey(key)) throw new RangeError('a provider’s name has no blanks and at most 256 characters');
+  if (lock !== undefined && target.kind !== 'account') throw new RangeError('only an account can be locked');
+  return key;
+}
+
+/** @throws RangeError */
+export function checkedDrillId(id: string): string {
+  if (!isDrillId(id)) throw new RangeError('a drill’s id has up to 64 letters, digits, dashes and underscores');
+  return id;
+}
+
+/** @returns whole seconds, at least one. @throws RangeError */
+export function checkedTokenSeconds(seconds: number): number {
+  if (!Number.isFinite(seconds)) throw new RangeError(`longestTokenSeconds must be a finite number, got ${seconds}`);
+  return Math.max(Math.ceil(seconds), 1);
+}

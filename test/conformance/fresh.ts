@@ -1,0 +1,82 @@
+import { expect, it } from 'vitest';
+
+import type { RevocationTarget } from '../../src/core/revocation.ts';
+import { newSession, openNow, type OpenStore, type StoreUnderTest } from './fixtures.ts';
+
+const DAY = 86_400;
+
+const revoke = ({ store }: StoreUnderTest, target: RevocationTarget) => store.log.append({ requestId: 'r', target });
+
+/** A sign-in that begins now, of somebody who proved who they are at that time. */
+async function signIn({ store, clock }: StoreUnderTest, authTime: number | undefined) {
+  const proof = authTime === undefined ? {} : { authTime };
+  const outcome = await store.sessions.open(
+    newSession(clock, await store.log.position(), { id: 'next', expiresAt: clock.seconds() + DAY, ...proof }),
+    {},
+  );
+  return outcome.ok ? 'opened' : outcome.reason;
+}
+
+export function freshSignInsConform(open: OpenStore): void {
+  const table: readonly [string, RevocationTarget, string][] = [
+    ['one of its sessions', { kind: 'session', session: 'session-1' }, 'fresh_sign_in_needed'],
+    ['the account', { kind: 'account', account: 'corp/1' }, 'fresh_sign_in_needed'],
+    ['its provider', { kind: 'provider', provider: 'corp' }, 'opened'],
+    ['all', { kind: 'all' }, 'opened'],
+    ['another account', { kind: 'account', account: 'corp/2' }, 'opened'],
+    ['a session that was never there', { kind: 'session', session: 'nobody' }, 'opened'],
+  ];
+  it.each(table)('judges a silent single sign-on after a revocation of %s', async (_name, target, outcome) => {
+    const subject = await open();
+    await openNow(subject);
+    const before = subject.clock.seconds() - 3600;
+    await revoke(subject, target);
+    expect(await signIn(subject, before)).toBe(outcome);
+  });
+
+  it('demands a proof of a time that is not before the revocation, clocks aside', async () => {
+    const subject = await open();
+    const revokedAt = subject.clock.seconds();
+    await revoke(subject, { kind: 'account', account: 'corp/1' });
+    subject.clock.advance(10);
+    expect(await signIn(subject, undefined)).toBe('fresh_sign_in_needed');
+    expect(await signIn(subject, Number.NaN)).toBe('fresh_sign_in_needed');
+    expect(await signIn(subject, revokedAt - 61)).toBe('fresh_sign_in_needed');
+    expect(await subject.store.sessions.count()).toBe(0);
+    expect(await signIn(subject, revokedAt - 60)).toBe('opened');
+  });
+
+  it('counts from the last revocation', async () => {
+    const subject = await open();
+    await openNow(subject);
+    const target = { kind: 'session', session: 'session-1' } as const;
+    await revoke(subject, target);
+    const between = subject.clock.seconds() + 100;
+    subject.clock.advance(300);
+    await subject.store.log.append({ requestId: 's', target: { kind: 'account', account: 'corp/1' } });
+    expect(await signIn(subject, between)).toBe('fresh_sign_in_needed');
+  });
+
+  it('asks no more after thirty days', async () => {
+    const subject = await open();
+    await revoke(subject, { kind: 'account', account: 'corp/1' });
+    subject.clock.advance(30 * DAY - 1);
+    expect(await signIn(subject, undefined)).toBe('fresh_sign_in_needed');
+    subject.clock.advance(1);
+    expect(await signIn(subject, undefined)).toBe('opened');
+  });
+
+  it('says that the account is locked before it asks for a fresh sign-in, and for a new one where it began too early', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    const startedAt = await store.log.position();
+    const account = { kind: 'account', account: 'corp/1' } as const;
+    await revoke(subject, account);
+    const early = newSession(clock, startedAt);
+    expect(await store.sessions.open(early, {})).toEqual({ ok: false, reason: 'session_revoked' });
+    const lock = { reason: 'INC-1', by: 'corp:root', at: clock.seconds() };
+    await store.log.append({ requestId: 'lock', target: account, lock });
+    expect(await signIn(subject, undefined)).toBe('account_locked');
+    expect(await store.sessions.open(early, {})).toEqual({ ok: false, reason: 'account_locked' });
+  });
+}

@@ -1,0 +1,211 @@
+/** Three nodes behind three Sentinels: the suite, and what becomes of the gate when the master changes. */
+import { randomBytes } from 'node:crypto';
+
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { createRedisStore, type EpochEvent, type RedisSettings } from '../../src/store/redis/redis.ts';
+import type { Store } from '../../src/store/store.ts';
+import {
+  startFollowers,
+  startLink,
+  startRedis,
+  startSentinels,
+  type Link,
+  type RedisServer,
+  type Sentinels,
+} from '../support/redis.ts';
+import { newSession, replica, testClock } from './fixtures.ts';
+import { answering, LEASE_MS, redisConforms, sealingKeys, settle, testMonotonic } from './redis-stores.ts';
+
+/** A failover takes as long as Sentinels need to agree: about a second here, more where the machine is busy. */
+const FAILOVER = { timeout: 30_000, interval: 50 };
+
+let master: RedisServer;
+let followers: readonly RedisServer[];
+let link: Link;
+let sentinels: Sentinels;
+
+/** The host of the URL is not dialled. */
+const settings = (): Omit<RedisSettings, 'prefix'> => ({
+  url: 'redis://redis.example.com:1',
+  nodes: 3,
+  sentinel: { addresses: sentinels.addresses, master: sentinels.master },
+});
+
+async function startNodes(): Promise<void> {
+  master = await startRedis();
+  link = await startLink(master);
+  followers = await startFollowers(2, link);
+  sentinels = await startSentinels(link, 3);
+  await Promise.all(sentinels.addresses.map((address) => sees(address, 2)));
+}
+
+/** Waits until a Sentinel knows the others and the followers, without which it puts nobody in the master's place. */
+async function sees(address: { readonly host: string; readonly port: number }, others: number): Promise<void> {
+  const bare = new Redis({ ...address });
+  await vi.waitFor(async () => {
+    const known = (await bare.call('SENTINEL', 'MASTER', sentinels.master)) as Record<string, string> | string[];
+    const fields = Array.isArray(known) ? pairsOf(known) : known;
+    expect(fields).toMatchObject({ 'num-other-sentinels': String(others), 'num-slaves': '2', flags: 'master' });
+  }, FAILOVER);
+  bare.disconnect();
+}
+
+const pairsOf = (flat: readonly string[]): Record<string, string> =>
+  Object.fromEntries(flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1] ?? '']] : [])));
+
+async function stopNodes(): Promise<void> {
+  await sentinels[Symbol.asyncDispose]();
+  await link[Symbol.asyncDispose]();
+  await Promise.all([master, ...followers].map((server) => server.stop()));
+}
+
+describe('through Sentinel', () => {
+  beforeAll(startNodes);
+  afterAll(stopNodes);
+  redisConforms('redis through Sentinel with three nodes', settings);
+});
+
+describe('when the master changes', () => {
+  const clock = testClock();
+  const monotonic = testMonotonic();
+  const epochs: EpochEvent[] = [];
+  let stores: Store[];
+
+  beforeEach(async () => {
+    stores = [];
+    epochs.length = 0;
+    await startNodes();
+  });
+  afterEach(async () => {
+    await Promise.all(stores.map((store) => store.close()));
+    await stopNodes();
+  });
+
+  const keys = sealingKeys();
+
+  async function open(where: Omit<RedisSettings, 'prefix'> = settings()): Promise<Store> {
+    const store = createRedisStore({
+      config: { ...where, prefix: 'gate' },
+      sealingKeys: keys,
+      clock,
+      leaseMs: LEASE_MS,
+      monotonic: monotonic.now,
+      onEpoch: (event) => epochs.push(event),
+    });
+    stores.push(store);
+    return await answering(store);
+  }
+
+  async function lock(store: Store): Promise<void> {
+    const words = { reason: 'INC-1', by: 'corp:root', at: clock.seconds() };
+    const requestId = randomBytes(8).toString('hex');
+    const target = { kind: 'account', account: 'corp/1' } as const;
+    expect(await store.log.append({ requestId, target, lock: words })).toMatchObject({ acknowledged: true });
+  }
+
+  /** A survivor: in a settled epoch, with a lease, and with a lock that it knows. */
+  async function survivor(): Promise<Store> {
+    const store = await settle(await open(), monotonic);
+    await lock(store);
+    const { position } = await store.log.join(300);
+    expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true });
+    return store;
+  }
+
+  /** Follows the log as a replica does, until it has a lease in an epoch other than that one. */
+  async function follow(store: Store, before: string): Promise<void> {
+    await vi.waitFor(async () => {
+      const { position } = await store.log.join(300);
+      expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true });
+      expect(position.epoch).not.toBe(before);
+    }, FAILOVER);
+  }
+
+  /** Of somebody who is locked, and of somebody who is not; and whether a revocation is confirmed. */
+  async function service(store: Store): Promise<Record<string, unknown>> {
+    await settle(store, monotonic);
+    const at = await store.log.position();
+    const somebody = newSession(clock, at, { account: 'corp/2', subject: '2', authTime: clock.seconds() });
+    const opened = await store.sessions.open(somebody, {});
+    const locked = newSession(clock, at, { id: 'locked', authTime: clock.seconds() });
+    const refused = await store.sessions.open(locked, {});
+    const { acknowledged } = await store.log.append({ requestId: 'after', target: { kind: 'all' } });
+    const locks = (await store.locks.list()).map(({ account, reason }) => `${account} ${reason}`);
+    return { locks, opened: opened.ok, refused: refused.ok ? 'opened' : refused.reason, acknowledged };
+  }
+
+  const GOES_ON = { locks: ['corp/1 INC-1'], opened: true, refused: 'account_locked', acknowledged: true };
+
+  it('begins a new epoch with the next master when the master is killed, and goes on', async () => {
+    const store = await survivor();
+    const { epoch } = await store.log.position();
+    await master.kill();
+    await follow(store, epoch);
+    expect(epochs.at(-1)).toEqual({ why: 'regime', survivor: true });
+    expect(await service(store)).toEqual(GOES_ON);
+  });
+
+  it('begins a new epoch when Sentinel is told to change the master, and the old one serves nobody', async () => {
+    const store = await survivor();
+    const { epoch } = await store.log.position();
+    const sentinel = new Redis({ ...sentinels.addresses[0] });
+    await vi.waitFor(() => sentinel.call('SENTINEL', 'FAILOVER', sentinels.master), FAILOVER);
+    sentinel.disconnect();
+    await follow(store, epoch);
+    expect(await service(store)).toEqual(GOES_ON);
+    const demoted = await open({ url: master.url, nodes: 3 });
+    // Sentinel takes its time to tell it so; until then its followers are gone, and it can grant nothing either.
+    await vi.waitFor(
+      () => expect(demoted.log.position()).rejects.toMatchObject({ reason: 'redis_read_only' }),
+      FAILOVER,
+    );
+  });
+
+  it('restores the lock although the new master had never heard of it', async () => {
+    const store = await survivor();
+    const { epoch } = await store.log.position();
+    // As if it had been set a moment before the end, and copied to nobody.
+    for (const { port } of followers) {
+      const bare = new Redis({ port });
+      await bare.config('SET', 'replica-read-only', 'no');
+      await bare.del('{gate}:lock');
+      bare.disconnect();
+    }
+    await master.kill();
+    await follow(store, epoch);
+    expect(await service(store)).toEqual(GOES_ON);
+  });
+
+  it('grants no renewal at a master that its followers and Sentinels cannot reach, and goes on with the next one', async () => {
+    const store = await survivor();
+    const direct = await settle(await open({ url: master.url, nodes: 3 }), monotonic);
+    const before = await direct.log.join(300);
+    link.isolate();
+    // Both still talk to the old master; neither may trust it.
+    const renewal = store.log.renew(replica(), before.position);
+    await expect(renewal).rejects.toMatchObject({ code: 'store_unavailable' });
+    await follow(store, before.position.epoch);
+    expect(await service(store)).toEqual(GOES_ON);
+    const left = direct.log.renew(replica(), before.position);
+    await expect(left).rejects.toMatchObject({ reason: 'redis_unacknowledged' });
+    const written = await direct.log.append({ requestId: 'lost', target: { kind: 'all' } });
+    expect(written).toMatchObject({ acknowledged: false, position: { epoch: before.position.epoch } });
+  });
+
+  it('goes on when one follower is lost, and stops when both are', async () => {
+    const store = await survivor();
+    const { position } = await store.log.join(300);
+    await followers[0]?.kill();
+    expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true });
+    await followers[1]?.kill();
+    await expect(store.log.renew(replica(), position)).rejects.toMatchObject({ reason: 'redis_unacknowledged' });
+  });
+
+  it('goes on when one Sentinel is lost', async () => {
+    await sentinels.processes[0]?.kill();
+    const store = await settle(await open(), monotonic);
+    await expect(store.log.position()).resolves.toMatchObject({ number: 0 });
+  });
+});
