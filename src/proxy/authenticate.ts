@@ -50,7 +50,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const shut = gate.check(credential);
     if (shut !== undefined) return no(shut);
 
-    const record = await identities.get(credential.session);
+    const record = await identities.get(credential);
     const shutMeanwhile = gate.check(credential);
     if (shutMeanwhile !== undefined) return no(shutMeanwhile);
     return judgeSession(credential, record, { thumbprint, mayBeUnbound, now: clock.now() / 1000 });
@@ -71,5 +71,6 @@ function judgeSession(
   const unbound = judgeBinding(credential, thumbprint, record.thumbprint, mayBeUnbound);
   if (unbound !== undefined) return no(unbound);
   if (record.expiresAt <= now) return no('session_expired');
-  return ok({ credential, identity: record.identity, sessionExpiresAt: record.expiresAt });
+  const sessionIdleAt = record.lastUsedAt + record.idleSeconds;
+  return ok({ credential, identity: record.identity, sessionExpiresAt: record.expiresAt, sessionIdleAt });
 }

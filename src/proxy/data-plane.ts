@@ -61,7 +61,8 @@ export class DataPlane {
     if (!admitted.ok) return side.refuse(admitted.reason);
     const { value } = admitted;
     const pools = this.#pools.get(value.cluster.name);
-    if (pools === undefined || !exchange.clientOpen) return;
+    // From the last check to here a promise or two were awaited.
+    if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
     if (request.expectsContinue) answer.writeContinue();
     const of = { deps: this.#deps, exchange, admitted: value, pools, timing: this.#timing };
     new Forwarding({ ...of, request, client: side }).start();
@@ -81,7 +82,7 @@ export class DataPlane {
     const admitted = await this.#admission.admit(exchange, { upgrade: true });
     if (!admitted.ok) return client.refuse(admitted.reason);
     const pools = this.#pools.get(admitted.value.cluster.name);
-    if (pools === undefined || !exchange.clientOpen) return;
+    if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
     const of = { deps: this.#deps, exchange, admitted: admitted.value, protocol: protocol.value, pools };
     new UpgradeForwarding({ ...of, timing: this.#timing, client, socket, head }).start();
   }

@@ -41,7 +41,12 @@ export interface ExchangeFacts {
 }
 
 /** Reasons that are about the person, so that they are owed a word. */
-const EXPLAINED: ReadonlySet<CutReason> = new Set(['session_revoked', 'session_expired', 'epoch_changed']);
+const EXPLAINED: ReadonlySet<CutReason> = new Set([
+  'session_revoked',
+  'session_expired',
+  'recheck_overdue',
+  'epoch_changed',
+]);
 
 export class Exchange implements Flight {
   readonly auditId = randomUUID();
@@ -93,7 +98,7 @@ export class Exchange implements Flight {
   /** Says whose it is. The gate must be asked once more in the same tick: it may have been shut while the caller was established. */
   bind(caller: Caller): void {
     this.#caller = caller;
-    this.#registration?.bind(caller.credential, caller.sessionExpiresAt);
+    this.#registration?.bind(caller.credential, { expiresAt: caller.sessionExpiresAt, idleAt: caller.sessionIdleAt });
     this.record.caller = caller;
   }
 

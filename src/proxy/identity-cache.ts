@@ -6,7 +6,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../core/errors.ts';
-import type { LogChange, RevocationTarget } from '../core/revocation.ts';
+import type { Credential } from '../core/credential.ts';
+import { coveringKeys, type CoveringKeys, type LogChange, type TargetKey } from '../core/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
 
 const MOST_SESSIONS = 20_000;
@@ -19,10 +20,17 @@ interface Read {
   readonly record: Promise<SessionRecord | undefined>;
 }
 
+interface Kept {
+  readonly record: SessionRecord;
+  /** Of the record itself: what an entry is matched against does not rest on what a token says. */
+  readonly keys: CoveringKeys;
+}
+
+/** Everything is known by the session's key, because that is what entries name. */
 export class IdentityCache {
   readonly #sessions: Pick<SessionStore, 'read'>;
-  readonly #records = new LRUCache<string, SessionRecord>({ max: MOST_SESSIONS });
-  readonly #reads = new Map<string, Read>();
+  readonly #records = new LRUCache<TargetKey, Kept>({ max: MOST_SESSIONS });
+  readonly #reads = new Map<TargetKey, Read>();
 
   constructor(sessions: Pick<SessionStore, 'read'>) {
     this.#sessions = sessions;
@@ -32,11 +40,12 @@ export class IdentityCache {
    * @returns the session's record; undefined where there is no such session
    * @throws AppError `store_unavailable` where it cannot be read: nobody is let in because a check could not be made
    */
-  async get(session: string): Promise<SessionRecord | undefined> {
+  async get(credential: Pick<Credential, 'session' | 'keys'>): Promise<SessionRecord | undefined> {
+    const key = credential.keys.session;
     for (let attempt = 0; attempt < MOST_READS; attempt += 1) {
-      const known = this.#records.get(session);
-      if (known !== undefined) return known;
-      const read = this.#reads.get(session) ?? this.#begin(session);
+      const known = this.#records.get(key);
+      if (known !== undefined) return known.record;
+      const read = this.#reads.get(key) ?? this.#begin(key, credential.session);
       const record = await read.record;
       if (!read.stale) return record;
     }
@@ -47,59 +56,62 @@ export class IdentityCache {
 
   /** Drops what the change concerns. @param change undefined: everything */
   drop(change: LogChange | undefined): void {
-    if (change === undefined) this.#dropWhere(() => true);
-    else if (change.kind === 'identity-changed') this.#dropSession(change.session);
-    else this.#dropTarget(change.target);
+    if (change === undefined) return this.#dropWhere(() => true);
+    switch (change.kind) {
+      case 'identity-changed':
+        return this.#dropSession(change.key);
+      case 'revoked':
+        return this.#dropTarget(change.key);
+      case 'unlocked':
+      case 'drill':
+        // Neither takes anything from anybody.
+        return;
+    }
   }
 
-  #begin(session: string): Read {
+  #begin(key: TargetKey, session: string): Read {
     const read: Read = { stale: false, record: this.#sessions.read(session) };
-    this.#reads.set(session, read);
-    void this.#keep(session, read);
+    this.#reads.set(key, read);
+    void this.#keep(key, read);
     return read;
   }
 
-  async #keep(session: string, read: Read): Promise<void> {
+  async #keep(key: TargetKey, read: Read): Promise<void> {
     try {
       const record = await read.record;
       // Absence is not remembered: it costs the store one look-up each time, and only for tokens that we did sign.
-      if (record !== undefined && !read.stale) this.#records.set(session, record);
+      if (record !== undefined && !read.stale) {
+        this.#records.set(key, { record, keys: coveringKeys({ ...record, session: record.id }) });
+      }
     } catch {
       // Whoever waits for this read gets the error; there is nothing to keep.
     } finally {
-      if (this.#reads.get(session) === read) this.#reads.delete(session);
+      if (this.#reads.get(key) === read) this.#reads.delete(key);
     }
   }
 
-  #dropTarget(target: RevocationTarget): void {
-    switch (target.kind) {
-      case 'session':
-        return this.#dropSession(target.session);
-      case 'account':
-        return this.#dropWhere((record) => record.account === target.account);
-      case 'provider':
-        return this.#dropWhere((record) => record.provider === target.provider);
-      case 'all':
-        return this.#dropWhere(() => true);
-    }
+  #dropTarget(key: TargetKey): void {
+    if (key === 'all') return this.#dropWhere(() => true);
+    if (key.startsWith('session:')) return this.#dropSession(key);
+    this.#dropWhere(({ account, provider }) => account === key || provider === key);
   }
 
-  #dropSession(session: string): void {
-    this.#records.delete(session);
-    this.#outdate(session);
+  #dropSession(key: TargetKey): void {
+    this.#records.delete(key);
+    this.#outdate(key);
   }
 
   /** Whose session a read under way is about is not known yet, so every one of them is outdated. */
-  #dropWhere(concerns: (record: SessionRecord) => boolean): void {
-    for (const [session, record] of this.#records.entries()) if (concerns(record)) this.#records.delete(session);
-    for (const session of this.#reads.keys()) this.#outdate(session);
+  #dropWhere(concerns: (keys: CoveringKeys) => boolean): void {
+    for (const [key, kept] of this.#records.entries()) if (concerns(kept.keys)) this.#records.delete(key);
+    for (const key of this.#reads.keys()) this.#outdate(key);
   }
 
-  #outdate(session: string): void {
-    const read = this.#reads.get(session);
+  #outdate(key: TargetKey): void {
+    const read = this.#reads.get(key);
     if (read === undefined) return;
     read.stale = true;
     // The next to ask begins a read of its own.
-    this.#reads.delete(session);
+    this.#reads.delete(key);
   }
 }

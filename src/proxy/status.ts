@@ -98,6 +98,8 @@ export function credentialRefusal(reason: CredentialRefusal | BearerRefusal | Cu
       return unauthorized(`your session was ended by an administrator or by signing out: ${login(words)}`);
     case 'session_expired':
       return unauthorized(`your session is over: ${login(words)}`);
+    case 'recheck_overdue':
+      return unauthorized(`your identity provider could not confirm for too long that you may go on: ${login(words)}`);
     case 'session_unknown':
     case 'epoch_changed':
       return unauthorized(`your session has ended: ${login(words)}`);

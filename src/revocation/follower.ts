@@ -5,10 +5,12 @@
  * renewal, so that a revocation is seen in milliseconds instead of a quarter of the lease; it grants nothing.
  */
 import type { LogEntry, LogPosition } from '../core/revocation.ts';
-import type { ReplicaState, RevocationLog } from '../store/store.ts';
-import type { GateLogger } from './dependencies.ts';
-import { Lease } from './lease.ts';
+import type { DrillPart, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
+import { ClockWitness } from './clocks.ts';
 import { delay } from './delay.ts';
+import type { Fence, FenceCause, GateLogger } from './dependencies.ts';
+import { Lease } from './lease.ts';
+import type { Footing } from './proof.ts';
 import type { CutReason } from './revocation.ts';
 
 export interface FollowerHooks {
@@ -22,6 +24,10 @@ export interface FollowerHooks {
   renewed(replicas: readonly ReplicaState[], now: number): void;
   /** Number of flights that this replica has cut so far. */
   streamsCut(): number;
+  /** Its part in the latest drill. */
+  drill(): DrillPart | undefined;
+  /** There is a lease again after a fence. */
+  served(fence: Fence): void;
 }
 
 export interface FollowerOptions {
@@ -29,19 +35,44 @@ export interface FollowerOptions {
   readonly incarnation: string;
   readonly name: string;
   readonly lengthMs: number;
+  readonly longestTokenSeconds: number;
   readonly monotonic: () => number;
+  readonly clock: { now(): number };
+  readonly uptime: (() => number) | undefined;
   readonly hooks: FollowerHooks;
   readonly logger: GateLogger;
 }
 
 type Round = 'idle' | 'news' | 'rejoin';
 
+/** What our renewals since the last break were granted under. */
+interface Standing {
+  readonly epoch: string;
+  readonly regime: string;
+  readonly sinceMs: number;
+}
+
+const CUT_FOR: Readonly<Record<FenceCause, CutReason>> = {
+  lease_lapsed: 'fenced',
+  epoch_changed: 'epoch_changed',
+  log_gap: 'fenced',
+  log_rollback: 'epoch_changed',
+  clock_jumped: 'fenced',
+};
+
+const CAUSES = { epoch: 'epoch_changed', gap: 'log_gap', rollback: 'log_rollback' } as const;
+
 export class LogFollower {
   readonly lease: Lease;
   readonly #options: FollowerOptions;
   readonly #stopping = new AbortController();
   readonly #first = Promise.withResolvers<void>();
+  readonly #clocks: ClockWitness;
   #position: LogPosition | undefined;
+  #standing: Standing | undefined;
+  /** Why there is no lease, from a fence until the next one. */
+  #fencedFor: FenceCause | undefined;
+  #clockOffsetMs: number | undefined;
   #count = 0;
   #storeAway = false;
   #deadlineTimer: NodeJS.Timeout | undefined;
@@ -52,11 +83,24 @@ export class LogFollower {
   constructor(options: FollowerOptions) {
     this.#options = options;
     this.lease = new Lease(options.lengthMs);
+    this.#clocks = new ClockWitness(options, options.lengthMs);
   }
 
   /** Undefined until the first lease, and again from the moment at which another epoch or a gap was seen until the next lease. */
   get position(): LogPosition | undefined {
     return this.lease.deadline === undefined ? undefined : this.#position;
+  }
+
+  /** Undefined without a lease: whoever has none sees nobody. */
+  get footing(): Footing | undefined {
+    const { freshAt } = this.lease;
+    if (this.#standing === undefined || freshAt === undefined) return undefined;
+    return this.lease.holds(this.#options.monotonic()) ? { ...this.#standing, renewedAtMs: freshAt } : undefined;
+  }
+
+  /** How far this replica's wall clock is ahead of the store's, by the last renewal. Milliseconds. */
+  get clockOffsetMs(): number | undefined {
+    return this.#clockOffsetMs;
   }
 
   /** Resolves with the first lease. Where the store is away it goes on trying. */
@@ -112,9 +156,9 @@ export class LogFollower {
   }
 
   async #joinAndRenew(): Promise<Round> {
-    const { log, hooks } = this.#options;
+    const { log, hooks, longestTokenSeconds } = this.#options;
     if (this.#position === undefined) {
-      const joined = await log.join();
+      const joined = await log.join(longestTokenSeconds);
       if (this.#stopping.signal.aborted) return 'idle';
       hooks.joined(joined.live);
       this.#position = joined.position;
@@ -124,45 +168,87 @@ export class LogFollower {
 
   /** Everything after the reply happens in one tick, so that no request can be checked between the entries and the lease. */
   async #renew(position: LogPosition): Promise<Round> {
-    const { log, monotonic, hooks, incarnation, name, logger } = this.#options;
+    const { log, monotonic, logger } = this.#options;
     const sentAt = monotonic();
-    this.#count += 1;
-    const state = { incarnation, name, count: this.#count, number: position.number, streamsCut: hooks.streamsCut() };
-    const reply = await log.renew(state, position);
+    // Throws where not enough followers have confirmed the round: nothing is granted then, and nothing taken in.
+    const reply = await log.renew(this.#state(position), position);
     const now = monotonic();
     if (this.#stopping.signal.aborted) return 'idle';
-    if (!reply.ok) return this.#loseFootage(reply.reason);
-    if (reply.epoch !== position.epoch) return this.#loseFootage('epoch');
-    const outcome = this.lease.judge(sentAt, now);
-    if (outcome === 'late') {
+    const jump = this.#clocks.jump();
+    if (jump !== undefined) {
+      logger.warn({ ms: Math.round(jump) }, 'a clock of this machine stood still or was set');
+      return this.#loseFootage('clock_jumped');
+    }
+    if (!reply.ok) return this.#loseFootage(CAUSES[reply.reason]);
+    if (!this.#isSameLife(reply, position)) return this.#loseFootage('epoch_changed');
+    if (this.lease.judge(sentAt, now) === 'late') {
       logger.warn({ ms: now - sentAt }, 'the answer to a renewal came too late and grants nothing');
       return 'idle';
     }
-    if (!follows(reply.entries, position.number)) return this.#loseFootage('gap');
+    if (!follows(reply.entries, position.number)) return this.#loseFootage('log_gap');
+    this.#grant(reply, position, { sentAt, now });
+    return reply.entries.length > 0 ? 'news' : 'idle';
+  }
+
+  #state(position: LogPosition): ReplicaState {
+    const { hooks, incarnation, name } = this.#options;
+    this.#count += 1;
+    const drill = hooks.drill();
+    const state = { incarnation, name, count: this.#count, number: position.number, streamsCut: hooks.streamsCut() };
+    return drill === undefined ? state : { ...state, drill };
+  }
+
+  #isSameLife(reply: Renewal, position: LogPosition): boolean {
+    // An epoch never outlives its server process; one that seems to is not the one that we know.
+    const regime = this.#standing?.epoch === position.epoch ? this.#standing.regime : reply.regime;
+    return reply.epoch === position.epoch && reply.regime === regime;
+  }
+
+  #grant(
+    reply: Renewal,
+    position: LogPosition,
+    { sentAt, now }: { readonly sentAt: number; readonly now: number },
+  ): void {
+    const { hooks, logger, clock } = this.#options;
+    const outcome = this.lease.judge(sentAt, now);
+    const { freshAt } = this.lease;
     // A lapsed lease is never merely extended: for a while nobody knows what was let through here, so all of it ends first.
-    if (outcome === 'lapsed') hooks.fence('fenced');
+    if (outcome === 'lapsed') this.#fence('lease_lapsed');
     for (const entry of reply.entries) hooks.apply(entry);
     this.#position = { epoch: position.epoch, number: reply.entries.at(-1)?.number ?? position.number };
     this.lease.grant(sentAt);
+    if (outcome !== 'extended' || this.#standing === undefined) {
+      this.#standing = { epoch: reply.epoch, regime: reply.regime, sinceMs: now };
+    }
+    // The store looked at its clock somewhere between the two.
+    this.#clockOffsetMs = clock.now() - (now - sentAt) / 2 - reply.storeTimeMs;
     if (this.#storeAway) logger.info({}, 'the store answers again');
     this.#storeAway = false;
     this.#watchDeadline();
     hooks.renewed(reply.replicas, now);
+    const cause = this.#fencedFor;
+    this.#fencedFor = undefined;
+    if (cause !== undefined && freshAt !== undefined) hooks.served({ cause, seconds: (now - freshAt) / 1000 });
     this.#first.resolve();
-    return reply.entries.length > 0 ? 'news' : 'idle';
   }
 
   /** The log is not the one that the view was built from: nothing that was let in on its word may go on. */
-  #loseFootage(reason: 'epoch' | 'gap' | 'rollback'): Round {
+  #loseFootage(cause: FenceCause): Round {
     this.#options.logger.warn(
-      { reason },
-      'the log cannot be followed from here; everything is cut and the log joined afresh',
+      { reason: cause },
+      'the view cannot be trusted any more; everything is cut and the log joined afresh',
     );
     this.lease.drop();
     this.#position = undefined;
+    this.#standing = undefined;
     clearTimeout(this.#deadlineTimer);
-    this.#options.hooks.fence(reason === 'gap' ? 'fenced' : 'epoch_changed');
+    this.#fence(cause);
     return 'rejoin';
+  }
+
+  #fence(cause: FenceCause): void {
+    this.#fencedFor ??= cause;
+    this.#options.hooks.fence(CUT_FOR[cause]);
   }
 
   /** `check` refuses from the deadline on; this timer ends what is already flowing, also where no byte asks for a check. */
@@ -173,7 +259,7 @@ export class LogFollower {
     const wait = Math.max(Math.ceil(deadline - this.#options.monotonic()), 0);
     this.#deadlineTimer = setTimeout(() => {
       if (this.lease.holds(this.#options.monotonic())) this.#watchDeadline();
-      else this.#options.hooks.fence('fenced');
+      else this.#fence('lease_lapsed');
     }, wait);
     this.#deadlineTimer.unref();
   }

@@ -1,13 +1,24 @@
 /** Puts the parts of the room together behind the `Gate` interface. */
 import { randomBytes } from 'node:crypto';
-import type { Coverable, LogChange, LogEntry, LogPosition } from '../core/revocation.ts';
+import {
+  sessionKey,
+  type CoveringKeys,
+  type LogChange,
+  type LogEntry,
+  type LogPosition,
+  type TargetKey,
+} from '../core/revocation.ts';
+import type { DrillPart } from '../store/store.ts';
 import { SILENT_LOGGER } from './dependencies.ts';
-import type { GateOptions } from './dependencies.ts';
+import type { EndedSession, GateOptions } from './dependencies.ts';
 import { LogFollower } from './follower.ts';
 import { Peers } from './peers.ts';
 import { FlightRegistry } from './registry.ts';
-import type { CutReason, Gate, GateRefusal } from './revocation.ts';
+import type { Footing } from './proof.ts';
+import { replicaViews } from './replicas.ts';
+import type { CutReason, Gate, GateRefusal, ReplicaView, SessionInFlight } from './revocation.ts';
 import { Revocations } from './revocations.ts';
+import { SessionEndings } from './session-endings.ts';
 import { View } from './view.ts';
 
 /** A registry entry that has not moved for so long belongs to a process that is gone. */
@@ -30,41 +41,38 @@ class LeasedGate implements Gate {
   readonly #options: GateOptions;
   readonly #view = new View();
   readonly #registry: FlightRegistry;
+  readonly #endings: SessionEndings;
   readonly #peers: Peers;
   readonly #follower: LogFollower;
   readonly #revocations: Revocations;
   readonly #listeners: ((change: LogChange | undefined) => void)[] = [];
   /** A pod's name comes back after a restart; this does not. */
   readonly #incarnation = randomBytes(16).toString('hex');
+  #drill: DrillPart | undefined;
 
   constructor(options: GateOptions) {
     this.#options = options;
-    const { log, monotonic, replicaName } = options;
-    const lengthMs = options.stalenessSeconds * 1000;
-    this.#registry = new FlightRegistry(options.clock);
-    this.#peers = new Peers(this.#incarnation, waitFor(lengthMs));
-    this.#follower = new LogFollower({
-      log,
-      monotonic,
-      lengthMs,
-      incarnation: this.#incarnation,
-      name: replicaName,
-      logger: options.logger ?? SILENT_LOGGER,
-      hooks: {
-        joined: (live) => this.#joined(live),
-        fence: (reason) => this.#fence(reason),
-        apply: (entry) => this.#apply(entry),
-        renewed: (replicas, now) => this.#renewed(replicas, now),
-        streamsCut: () => this.#registry.cutTotal,
-      },
+    const waitMs = waitFor(options.stalenessSeconds * 1000);
+    this.#endings = new SessionEndings({
+      clock: options.clock,
+      sessions: options.sessions,
+      cut: (session) => this.#registry.cut(session, 'session_expired'),
+      ended: (session) => void this.#sessionEnded(session),
     });
+    this.#registry = new FlightRegistry({
+      monotonic: options.monotonic,
+      bound: (credential, ends) => this.#endings.watch(credential, ends),
+      empty: (session) => this.#endings.forget(session),
+    });
+    this.#peers = new Peers(this.#incarnation, waitMs);
+    this.#follower = this.#makeFollower();
     this.#revocations = new Revocations({
       ...options,
-      incarnation: this.#incarnation,
-      waitMs: waitFor(lengthMs),
+      waitMs,
       registry: this.#registry,
       peers: this.#peers,
       position: () => this.#follower.position,
+      footing: () => this.#footing(),
       wake: () => this.#follower.wake(),
       metrics: options.metrics,
     });
@@ -87,12 +95,37 @@ class LeasedGate implements Gate {
     return this.#registry.size;
   }
 
-  check(credential: Coverable & { readonly position: LogPosition }): GateRefusal | undefined {
+  get clockOffsetSeconds(): number | undefined {
+    const offset = this.#follower.clockOffsetMs;
+    return offset === undefined ? undefined : offset / 1000;
+  }
+
+  get replicas(): readonly ReplicaView[] {
+    const { monotonic, replicaName } = this.#options;
+    const own = {
+      id: replicaName,
+      incarnation: this.#incarnation,
+      fenced: this.fenced,
+      freshAtMs: this.#follower.lease.freshAt,
+      number: this.position?.number ?? 0,
+      streamsCut: this.#registry.cutTotal,
+      drill: this.#drill,
+    };
+    return replicaViews(own, this.#peers.all(), monotonic());
+  }
+
+  check({
+    keys,
+    position: at,
+  }: {
+    readonly keys: CoveringKeys;
+    readonly position: LogPosition;
+  }): GateRefusal | undefined {
     const position = this.#follower.position;
     if (position === undefined || this.fenced) return 'fenced';
-    if (credential.position.epoch !== position.epoch) return 'epoch_changed';
-    if (this.#revocations.ownGate.shutFor(credential)) return 'session_revoked';
-    return this.#view.covers(credential, credential.position.number) ? 'session_revoked' : undefined;
+    if (at.epoch !== position.epoch) return 'epoch_changed';
+    if (this.#revocations.ownGate.shutFor(keys)) return 'session_revoked';
+    return this.#view.covers(keys, at.number) ? 'session_revoked' : undefined;
   }
 
   register(...[flight]: Parameters<Gate['register']>): ReturnType<Gate['register']> {
@@ -103,12 +136,33 @@ class LeasedGate implements Gate {
     this.#listeners.push(listener);
   }
 
-  revoke(request: Parameters<Gate['revoke']>[0]): ReturnType<Gate['revoke']> {
-    return this.#revocations.revoke(request);
+  revoke(order: Parameters<Gate['revoke']>[0]): ReturnType<Gate['revoke']> {
+    return this.#revocations.revoke(order);
   }
 
   answer(id: string): ReturnType<Gate['answer']> {
     return this.#revocations.answer(id);
+  }
+
+  onAnswer(listener: Parameters<Gate['onAnswer']>[0]): void {
+    this.#revocations.onAnswer(listener);
+  }
+
+  sessionsInFlight(): readonly SessionInFlight[] {
+    return this.#registry.sessions();
+  }
+
+  cutSession(session: string, reason: CutReason): number {
+    return this.#registry.cut(sessionKey(session), reason);
+  }
+
+  reportDrill(part: DrillPart): void {
+    this.#drill = part;
+    void this.#follower.wake();
+  }
+
+  refresh(): Promise<void> {
+    return this.#follower.wake();
   }
 
   start(): Promise<void> {
@@ -117,13 +171,45 @@ class LeasedGate implements Gate {
 
   async stop(): Promise<void> {
     this.#registry.cutAll('shutdown');
-    this.#registry.stop();
+    this.#endings.stop();
     await this.#follower.stop();
     await this.#leave([this.#incarnation]);
   }
 
+  #makeFollower(): LogFollower {
+    const { log, monotonic, clock, uptime, replicaName, longestTokenSeconds, stalenessSeconds, logger } = this.#options;
+    return new LogFollower({
+      log,
+      monotonic,
+      clock,
+      uptime,
+      longestTokenSeconds,
+      lengthMs: stalenessSeconds * 1000,
+      incarnation: this.#incarnation,
+      name: replicaName,
+      logger: logger ?? SILENT_LOGGER,
+      hooks: {
+        joined: (live) => this.#joined(live),
+        fence: (reason) => this.#fence(reason),
+        apply: (entry) => this.#apply(entry),
+        renewed: (replicas, now) => this.#renewed(replicas, now),
+        streamsCut: () => this.#registry.cutTotal,
+        drill: () => this.#drill,
+        served: (fence) => this.#options.onFenced?.(fence),
+      },
+    });
+  }
+
+  #footing(): Footing | undefined {
+    const { footing } = this.#follower;
+    // There is no life before the first, so nobody can hold a lease of it.
+    if (footing === undefined || this.#options.firstLife !== true) return footing;
+    return { ...footing, sinceMs: Number.NEGATIVE_INFINITY };
+  }
+
   #joined(live: readonly LogEntry[]): void {
     this.#view.reset(live);
+    this.#peers.clear();
     this.#tell(undefined);
   }
 
@@ -134,7 +220,7 @@ class LeasedGate implements Gate {
 
   #apply(entry: LogEntry): void {
     this.#view.apply(entry);
-    if (entry.change.kind === 'revoked') this.#registry.cut(entry.change.target, 'session_revoked', entry.number);
+    if (entry.change.kind === 'revoked') this.#registry.cut(entry.change.key, 'session_revoked', entry.number);
     this.#tell(entry.change);
   }
 
@@ -142,7 +228,19 @@ class LeasedGate implements Gate {
     this.#peers.observe(replicas, now);
     this.#revocations.renewed();
     this.#view.prune(this.#options.clock.now() / 1000);
-    void this.#leave(this.#peers.silent(now, GONE_AFTER_MS));
+    void this.#leave(this.#peers.gone(now, GONE_AFTER_MS));
+  }
+
+  /** What other replicas have cached of it goes by the log, as with every other end. The same id on each replica: one entry for all. */
+  async #sessionEnded(ended: EndedSession): Promise<void> {
+    this.#options.onSessionEnded?.(ended);
+    const { session } = ended;
+    const key: TargetKey = sessionKey(session);
+    try {
+      await this.#options.log.append({ requestId: `ended ${key}`, target: { kind: 'session', session } });
+    } catch (error) {
+      (this.#options.logger ?? SILENT_LOGGER).info({ err: error }, 'the end of a session could not be written');
+    }
   }
 
   #tell(change: LogChange | undefined): void {

@@ -5,37 +5,42 @@
  * the write failed nobody knows whether an entry stands; the hold stays, so that this replica at least keeps the admin's word, until a
  * later revocation of the same target has been written.
  */
-import type { Coverable, RevocationTarget } from '../core/revocation.ts';
-import { targetKey } from './view.ts';
+import type { CoveringKeys, TargetKey } from '../core/revocation.ts';
+
+type Hold = 'asked' | 'failed';
 
 export class OwnGate {
-  /** Target -> ids of the requests that hold it shut. */
-  readonly #holds = new Map<string, Set<string>>();
+  /** By target, then by the id of the request that holds it shut. */
+  readonly #holds = new Map<TargetKey, Map<string, Hold>>();
 
-  hold(target: RevocationTarget, requestId: string): void {
-    const key = targetKey(target);
-    const holders = this.#holds.get(key) ?? new Set();
-    holders.add(requestId);
+  hold(key: TargetKey, requestId: string): void {
+    const holders = this.#holds.get(key) ?? new Map<string, Hold>();
+    holders.set(requestId, 'asked');
     this.#holds.set(key, holders);
   }
 
-  /** The entry of `requestId` is in the view. `failed` are the requests whose write never succeeded: this entry stands in for them. */
-  release(target: RevocationTarget, requestId: string, failed: ReadonlySet<string>): void {
-    const key = targetKey(target);
+  /** The write of `requestId` did not succeed: its hold stays until another entry of the same target stands in for it. */
+  failed(key: TargetKey, requestId: string): void {
+    this.#holds.get(key)?.set(requestId, 'failed');
+  }
+
+  /** The entry of `requestId` is in the view. */
+  release(key: TargetKey, requestId: string): void {
     const holders = this.#holds.get(key);
     if (holders === undefined) return;
-    holders.delete(requestId);
-    for (const other of failed) holders.delete(other);
+    for (const [other, hold] of holders) if (other === requestId || hold === 'failed') holders.delete(other);
     if (holders.size === 0) this.#holds.delete(key);
   }
 
-  shutFor(credential: Coverable): boolean {
+  /** `requestId` was never asked for; nothing stands in for anybody. */
+  withdraw(key: TargetKey, requestId: string): void {
+    const holders = this.#holds.get(key);
+    holders?.delete(requestId);
+    if (holders?.size === 0) this.#holds.delete(key);
+  }
+
+  shutFor({ session, account, provider }: CoveringKeys): boolean {
     if (this.#holds.size === 0) return false;
-    return (
-      this.#holds.has(targetKey({ kind: 'session', session: credential.session })) ||
-      this.#holds.has(targetKey({ kind: 'account', account: credential.account })) ||
-      this.#holds.has(targetKey({ kind: 'provider', provider: credential.provider })) ||
-      this.#holds.has(targetKey({ kind: 'all' }))
-    );
+    return this.#holds.has(session) || this.#holds.has(account) || this.#holds.has(provider) || this.#holds.has('all');
   }
 }

@@ -2,7 +2,8 @@
  * The other replicas, as this one sees them move.
  *
  * A replica is alive while its renewal counter moves, by our own monotonic clock: its wall clock, and what it says of itself, prove
- * nothing. One seen for the first time counts as alive, until it has been silent for `silentMs`.
+ * nothing. One seen for the first time counts as alive, until it has been silent for W. Time in which we did not look proves nothing either:
+ * silence is measured from look to look.
  */
 import type { ReplicaState } from '../store/store.ts';
 
@@ -10,12 +11,15 @@ export interface Peer {
   readonly state: ReplicaState;
   /** Monotonic milliseconds at which its count was last seen to move, or it was first seen. */
   readonly movedAt: number;
+  /** W without a move: its last lease has run out, and the next one will bring it all entries. */
+  readonly silent: boolean;
 }
 
 export class Peers {
   readonly #own: string;
   readonly #silentMs: number;
   #peers = new Map<string, Peer>();
+  #observedAt = Number.NEGATIVE_INFINITY;
 
   /** @param own this process' incarnation, which is no peer */
   constructor(own: string, silentMs: number) {
@@ -23,25 +27,43 @@ export class Peers {
     this.#silentMs = silentMs;
   }
 
-  /** Takes the registry in as it was just read. Who is no longer in it has left. */
+  /** Takes the registry in as it was just read. Who is no longer in it has left. @param now monotonic milliseconds */
   observe(replicas: readonly ReplicaState[], now: number): void {
+    this.#observedAt = now;
     const peers = new Map<string, Peer>();
-    for (const state of replicas) {
-      if (state.incarnation === this.#own) continue;
+    for (const state of this.others(replicas)) {
       const before = this.#peers.get(state.incarnation);
       const moved = before === undefined || before.state.count !== state.count;
-      peers.set(state.incarnation, { state, movedAt: moved ? now : before.movedAt });
+      const movedAt = moved ? now : before.movedAt;
+      peers.set(state.incarnation, { state, movedAt, silent: now - movedAt >= this.#silentMs });
     }
     this.#peers = peers;
   }
 
-  alive(now: number): readonly Peer[] {
-    return [...this.#peers.values()].filter((peer) => now - peer.movedAt < this.#silentMs);
+  /** Monotonic milliseconds of the last look. */
+  get observedAt(): number {
+    return this.#observedAt;
+  }
+
+  /** A registry without this process. */
+  others(replicas: readonly ReplicaState[]): readonly ReplicaState[] {
+    return replicas.filter((state) => state.incarnation !== this.#own);
+  }
+
+  /** The store may have begun a new life: what was seen in the one before says nothing about it. */
+  clear(): void {
+    this.#peers.clear();
+  }
+
+  all(): readonly Peer[] {
+    return [...this.#peers.values()];
   }
 
   /** Incarnations that have not moved for `forMs`: they will not come back under that name. */
-  silent(now: number, forMs: number): readonly string[] {
-    return [...this.#peers.values()].filter((p) => now - p.movedAt >= forMs).map((p) => p.state.incarnation);
+  gone(now: number, forMs: number): readonly string[] {
+    return this.all()
+      .filter((peer) => now - peer.movedAt >= forMs)
+      .map((peer) => peer.state.incarnation);
   }
 
   get(incarnation: string): Peer | undefined {

@@ -5,36 +5,35 @@
  * too: a fence must end it, or a request that was being checked when the lease lapsed would go on unwatched.
  */
 import type { Credential } from '../core/credential.ts';
-import type { RevocationTarget } from '../core/revocation.ts';
-import type { CutReason, Flight, Registration } from './revocation.ts';
-
-/** Longest wait that one timer may have (setTimeout overflows at 24.8 days); waking up early costs one look at the list. */
-const LONGEST_TIMER_MS = 3_600_000;
+import type { TargetKey } from '../core/revocation.ts';
+import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './revocation.ts';
 
 interface Entry {
   readonly flight: Flight;
   credential: Credential | undefined;
-  /** Epoch seconds. */
-  expiresAt: number;
+  /** Monotonic milliseconds. */
+  boundAt: number;
   cutReason: CutReason | undefined;
 }
 
-type Index = Map<string, Set<Entry>>;
+export interface FlightRegistryOptions {
+  readonly monotonic: () => number;
+  /** A flight of the session has been bound. */
+  readonly bound: (credential: Credential, ends: SessionEnds) => void;
+  /** The last flight of the session has closed. */
+  readonly empty: (session: TargetKey) => void;
+}
 
 export class FlightRegistry {
-  readonly #clock: { now(): number };
+  readonly #options: FlightRegistryOptions;
   readonly #entries = new Set<Entry>();
-  readonly #bySession: Index = new Map();
-  readonly #byAccount: Index = new Map();
-  readonly #byProvider: Index = new Map();
-  #timer: NodeJS.Timeout | undefined;
-  /** Epoch seconds at which the timer will look for ended sessions. */
-  #timerAt = Number.POSITIVE_INFINITY;
+  /** In each the oldest comes first. */
+  readonly #byKey = new Map<TargetKey, Set<Entry>>();
+  readonly #sessions = new Set<TargetKey>();
   #cutTotal = 0;
 
-  /** @param clock wall clock in epoch milliseconds, for the ends of sessions */
-  constructor(clock: { now(): number }) {
-    this.#clock = clock;
+  constructor(options: FlightRegistryOptions) {
+    this.#options = options;
   }
 
   get size(): number {
@@ -47,10 +46,10 @@ export class FlightRegistry {
   }
 
   register(flight: Flight): Registration {
-    const entry: Entry = { flight, credential: undefined, expiresAt: Number.POSITIVE_INFINITY, cutReason: undefined };
+    const entry: Entry = { flight, credential: undefined, boundAt: 0, cutReason: undefined };
     this.#entries.add(entry);
     return {
-      bind: (credential, sessionExpiresAt) => this.#bind(entry, credential, sessionExpiresAt),
+      bind: (credential, ends) => this.#bind(entry, credential, ends),
       get cutReason() {
         return entry.cutReason;
       },
@@ -63,9 +62,9 @@ export class FlightRegistry {
    * @param below only credentials minted before this number of the log; one minted after the entry is not covered by it
    * @returns how many flights were cut
    */
-  cut(target: RevocationTarget, reason: CutReason, below = Number.POSITIVE_INFINITY): number {
+  cut(key: TargetKey, reason: CutReason, below = Number.POSITIVE_INFINITY): number {
     let cut = 0;
-    for (const entry of this.#covered(target)) {
+    for (const entry of (key === 'all' ? this.#entries : this.#byKey.get(key)) ?? []) {
       if (entry.credential !== undefined && entry.credential.position.number < below && this.#cut(entry, reason))
         cut += 1;
     }
@@ -79,42 +78,42 @@ export class FlightRegistry {
     return cut;
   }
 
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#timerAt = Number.POSITIVE_INFINITY;
+  /** What has been cut and has not closed yet is not counted. */
+  sessions(): readonly SessionInFlight[] {
+    return [...this.#sessions].flatMap((key) => {
+      const entries = [...(this.#byKey.get(key) ?? [])].filter((entry) => entry.cutReason === undefined);
+      const [oldest] = entries;
+      if (oldest?.credential === undefined) return [];
+      const { session, keys } = oldest.credential;
+      return [{ session, keys, flights: entries.length, sinceMs: oldest.boundAt }];
+    });
   }
 
-  #covered(target: RevocationTarget): Iterable<Entry> {
-    switch (target.kind) {
-      case 'session':
-        return this.#bySession.get(target.session) ?? [];
-      case 'account':
-        return this.#byAccount.get(target.account) ?? [];
-      case 'provider':
-        return this.#byProvider.get(target.provider) ?? [];
-      case 'all':
-        return this.#entries;
-    }
-  }
-
-  #bind(entry: Entry, credential: Credential, sessionExpiresAt: number): void {
+  #bind(entry: Entry, credential: Credential, ends: SessionEnds): void {
     if (!this.#entries.has(entry) || entry.cutReason !== undefined) return;
     if (entry.credential !== undefined) throw new Error('a flight is bound once');
     entry.credential = credential;
-    entry.expiresAt = sessionExpiresAt;
-    add(this.#bySession, credential.session, entry);
-    add(this.#byAccount, credential.account, entry);
-    add(this.#byProvider, credential.provider, entry);
-    this.#watchEnd(sessionExpiresAt);
+    entry.boundAt = this.#options.monotonic();
+    for (const key of Object.values(credential.keys)) {
+      const entries = this.#byKey.get(key);
+      if (entries === undefined) this.#byKey.set(key, new Set([entry]));
+      else entries.add(entry);
+    }
+    this.#sessions.add(credential.keys.session);
+    this.#options.bound(credential, ends);
   }
 
   #forget(entry: Entry): void {
-    this.#entries.delete(entry);
     const { credential } = entry;
-    if (credential === undefined) return;
-    remove(this.#bySession, credential.session, entry);
-    remove(this.#byAccount, credential.account, entry);
-    remove(this.#byProvider, credential.provider, entry);
+    if (!this.#entries.delete(entry) || credential === undefined) return;
+    for (const key of Object.values(credential.keys)) {
+      const entries = this.#byKey.get(key);
+      if (entries?.delete(entry) === true && entries.size === 0) this.#byKey.delete(key);
+    }
+    const { session } = credential.keys;
+    if (this.#byKey.has(session)) return;
+    this.#sessions.delete(session);
+    this.#options.empty(session);
   }
 
   /** Once only per flight. The entry stays until `close`, so that drain still sees what has not closed. */
@@ -129,37 +128,4 @@ export class FlightRegistry {
     }
     return true;
   }
-
-  /** One timer serves all: it stands at the earliest end there is, and looks through the list when it goes off. */
-  #watchEnd(expiresAt: number): void {
-    if (expiresAt >= this.#timerAt) return;
-    clearTimeout(this.#timer);
-    this.#timerAt = expiresAt;
-    const wait = Math.min(Math.max(expiresAt * 1000 - this.#clock.now(), 0), LONGEST_TIMER_MS);
-    this.#timer = setTimeout(() => this.#endExpired(), wait);
-    this.#timer.unref();
-  }
-
-  #endExpired(): void {
-    this.#timerAt = Number.POSITIVE_INFINITY;
-    const now = this.#clock.now() / 1000;
-    let next = Number.POSITIVE_INFINITY;
-    for (const entry of this.#entries) {
-      if (entry.cutReason !== undefined) continue;
-      if (entry.expiresAt <= now) this.#cut(entry, 'session_expired');
-      else next = Math.min(next, entry.expiresAt);
-    }
-    if (next !== Number.POSITIVE_INFINITY) this.#watchEnd(next);
-  }
-}
-
-function add(index: Index, key: string, entry: Entry): void {
-  const entries = index.get(key);
-  if (entries === undefined) index.set(key, new Set([entry]));
-  else entries.add(entry);
-}
-
-function remove(index: Index, key: string, entry: Entry): void {
-  const entries = index.get(key);
-  if (entries?.delete(entry) === true && entries.size === 0) index.delete(key);
 }

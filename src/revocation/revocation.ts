@@ -8,12 +8,13 @@
  * Fail closed: without a fresh lease this replica is *fenced*. `check` then refuses everything and everything in flight has been cut.
  */
 import type { Credential } from '../core/credential.ts';
-import type { Coverable, LogChange, LogPosition, RevocationTarget } from '../core/revocation.ts';
+import type { CoveringKeys, LogChange, LogPosition, RevocationTarget } from '../core/revocation.ts';
+import type { DrillPart, Lock } from '../store/store.ts';
 
 /** Why the gate is shut for a credential. */
 export type GateRefusal = 'fenced' | 'epoch_changed' | 'session_revoked';
 
-export type CutReason = GateRefusal | 'session_expired' | 'shutdown';
+export type CutReason = GateRefusal | 'session_expired' | 'recheck_overdue' | 'shutdown';
 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {
@@ -24,9 +25,16 @@ export interface Flight {
   cut(reason: CutReason): void;
 }
 
+/** When a session ends by itself. Epoch seconds. */
+export interface SessionEnds {
+  readonly expiresAt: number;
+  /** Moves with each mint: the store is asked again before a stream is cut for it. */
+  readonly idleAt: number;
+}
+
 export interface Registration {
   /** Says whose it is. From here on a revocation that covers the credential cuts it, and so does the session's end. */
-  bind(credential: Credential, sessionExpiresAt: number): void;
+  bind(credential: Credential, session: SessionEnds): void;
   /** Set in the tick in which the flight was cut. */
   readonly cutReason: CutReason | undefined;
   /** Both sides are closed: forget it. Idempotent. */
@@ -34,10 +42,37 @@ export interface Registration {
 }
 
 export interface ReplicaReceipt {
+  /** Its name, for people. */
   readonly id: string;
-  readonly state: 'applied' | 'pending';
+  /** `fenced`: silent for so long that its lease has provably run out: it refuses everything, and cuts before it passes another byte. */
+  readonly state: 'applied' | 'pending' | 'fenced';
   readonly ms?: number;
   readonly streamsClosed?: number;
+}
+
+/** A replica as `GET replicas` shows it. */
+export interface ReplicaView {
+  readonly id: string;
+  readonly incarnation: string;
+  /** The one that answers. */
+  readonly self: boolean;
+  /** `silent`: its count has not moved for W, so its lease has run out. */
+  readonly state: 'live' | 'silent' | 'fenced';
+  /** Milliseconds since its count was last seen to move. */
+  readonly seenMsAgo: number;
+  /** Number of the last entry it has applied. */
+  readonly number: number;
+  readonly streamsCut: number;
+  readonly drill?: DrillPart;
+}
+
+/** A session with something in flight here. */
+export interface SessionInFlight {
+  readonly session: string;
+  readonly keys: CoveringKeys;
+  readonly flights: number;
+  /** Monotonic milliseconds at which the oldest of them was bound. */
+  readonly sinceMs: number;
 }
 
 /** The answer of `POST revocations`, as CONTRACT spells it. */
@@ -56,6 +91,16 @@ export interface RevocationAnswer {
   readonly missing?: readonly string[];
 }
 
+export interface RevocationOrder {
+  readonly target: RevocationTarget;
+  /** Idempotency: the same id again is the same revocation. */
+  readonly requestId?: string;
+  /** With an account: locks it. */
+  readonly lock?: Omit<Lock, 'account'>;
+  /** What the answer says: whether nothing but the person's own wish stands between them and the next sign-in. */
+  readonly canSignInAgain?: boolean;
+}
+
 export interface Gate {
   /** The log's place as this replica knows it; undefined before the first lease. */
   readonly position: LogPosition | undefined;
@@ -64,7 +109,7 @@ export interface Gate {
   /** Seconds since the view was last known to be fresh. */
   readonly stalenessSeconds: number;
   /** Synchronous and without I/O; to be called in the tick that hands bytes to a socket. Undefined means good. */
-  check(credential: Coverable & { readonly position: LogPosition }): GateRefusal | undefined;
+  check(credential: { readonly keys: CoveringKeys; readonly position: LogPosition }): GateRefusal | undefined;
   /** To be called in the tick of a request's first check, before any await. */
   register(flight: Flight): Registration;
   /** Streams and requests in flight now. */
@@ -72,13 +117,28 @@ export interface Gate {
   /** Each entry once, after it has been applied; for dropping cached sessions. `undefined`: drop everything. */
   onChange(listener: (change: LogChange | undefined) => void): void;
   /** Shuts and cuts here first, then writes, then asks the others. Throws `AppError` `store_unavailable` when nothing could be written. */
-  revoke(request: { readonly target: RevocationTarget; readonly requestId?: string }): Promise<RevocationAnswer>;
+  revoke(request: RevocationOrder): Promise<RevocationAnswer>;
   /** An earlier answer of this replica, brought up to date; undefined when unknown or older than 10 minutes. */
   answer(id: string): RevocationAnswer | undefined;
+  /** Each time an answer that was given as incomplete has become more complete. */
+  onAnswer(listener: (answer: RevocationAnswer) => void): void;
+  /** This replica and the others, as of the last renewal. */
+  readonly replicas: readonly ReplicaView[];
+  /** Which sessions have something in flight here, so that they can be re-checked at their provider. */
+  sessionsInFlight(): readonly SessionInFlight[];
+  /** Cuts what a session has in flight here, and nothing else: it is not revoked. @returns how many flights */
+  cutSession(session: string, reason: CutReason): number;
+  /** Seconds by which this replica's wall clock is ahead of the store's; undefined before the first lease. */
+  readonly clockOffsetSeconds: number | undefined;
+  /** What this replica tells the others about its part in a drill, from the next renewal on, which begins at once. */
+  reportDrill(part: DrillPart): void;
+  /** Renews now; resolves when a round that began after the call has ended. For drills, which look at the others' parts. */
+  refresh(): Promise<void>;
   /** Resolves with the first lease. */
   start(): Promise<void>;
   /** Leaves the registry. Cuts what is still in flight. */
   stop(): Promise<void>;
 }
 
+export type { EndedSession } from './dependencies.ts';
 export { createGate } from './gate.ts';

@@ -1,262 +1,253 @@
 /**
- * The revocation itself: shut the own gate and cut, write, then ask every other replica for its receipt.
+ * The revocation itself: shut the own gate and cut, write, then wait for the proof.
  *
  * The order is the promise. Whoever asks this replica finds the target refused here before anything else has been tried, and still
- * refused where the write failed.
+ * refused where the write failed. Who asked waits for the proof for about W; after that it goes on without them.
  */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
-import type { LogPosition, RevocationTarget } from '../core/revocation.ts';
+import { targetKey, type LogPosition } from '../core/revocation.ts';
 import type { Appended, RevocationLog } from '../store/store.ts';
 import { delay } from './delay.ts';
 import type { GateMetrics } from './dependencies.ts';
 import { OwnGate } from './own-gate.ts';
 import type { Peers } from './peers.ts';
+import { isOver, isSameLife, judgeProof, type Footing, type Written } from './proof.ts';
 import type { FlightRegistry } from './registry.ts';
-import type { ReplicaReceipt, RevocationAnswer } from './revocation.ts';
-import { targetKey } from './view.ts';
+import { answerOf, newRecord, noteOthers, noteReceipts, othersOf, type RevocationRecord } from './revocation-record.ts';
+import type { RevocationAnswer, RevocationOrder } from './revocation.ts';
 
 /** How long an answer can be asked for again. */
 const ANSWER_LIFE_MS = 600_000;
-/** First and longest pause between two looks at the receipts of the others. */
-const FIRST_LOOK_MS = 5;
+/** Beyond W, for the look that comes after it. */
+const PATIENCE_MS = 500;
+/**
+ * Shortest and longest pause between two looks at the receipts of the others. Between them it is a part of the time that has gone by: a
+ * receipt is seen late by an eighth of its age at most, and one that does not come costs few looks.
+ */
+const SHORTEST_LOOK_MS = 1;
 const LONGEST_LOOK_MS = 50;
-
-interface OtherReplica {
-  readonly name: string;
-  /** Flights that it had cut before the entry was written. */
-  readonly cutBefore: number;
-  receipt: { readonly ms: number; readonly streamsClosed: number } | undefined;
-}
-
-interface Revocation {
-  readonly id: string;
-  readonly target: RevocationTarget;
-  /** RFC 3339. */
-  readonly at: string;
-  /** Monotonic milliseconds. */
-  readonly begunAt: number;
-  readonly streamsClosed: number;
-  /** Undefined until it has been written. */
-  written: { readonly position: LogPosition; readonly sessions: number; readonly ms: number } | undefined;
-  readonly others: Map<string, OtherReplica>;
-  held: boolean;
-  /** Undefined until it has been answered for the first time. */
-  elapsedMs: number | undefined;
-}
+const LOOK_SHARE = 1 / 8;
 
 export interface RevocationsOptions {
-  readonly log: RevocationLog;
-  readonly incarnation: string;
+  readonly log: Pick<RevocationLog, 'append'>;
   readonly replicaName: string;
   readonly monotonic: () => number;
   readonly clock: { now(): number };
-  readonly entryLifeSeconds: number;
   /** W of REVOCATION.md: after so long a silent replica has lost its lease. */
   readonly waitMs: number;
   readonly registry: FlightRegistry;
   readonly peers: Peers;
   /** The log's place as this replica has applied it. */
   readonly position: () => LogPosition | undefined;
+  readonly footing: () => Footing | undefined;
   readonly wake: () => Promise<void>;
   readonly metrics: GateMetrics | undefined;
+}
+
+interface Known {
+  readonly record: RevocationRecord;
+  readonly answer: Promise<RevocationAnswer>;
 }
 
 export class Revocations {
   readonly ownGate = new OwnGate();
   readonly #options: RevocationsOptions;
-  readonly #known = new Map<string, { readonly revocation: Revocation; readonly answer: Promise<RevocationAnswer> }>();
-  readonly #failed = new Set<string>();
+  readonly #known = new Map<string, Known>();
+  /** Held, or not yet proven: what a renewal may change. */
+  readonly #open = new Set<RevocationRecord>();
+  /** Answered as incomplete: how many things were missing when that was last told. */
+  readonly #told = new Map<RevocationRecord, number>();
+  readonly #listeners: ((answer: RevocationAnswer) => void)[] = [];
+  #lookFrom = 0;
+  #lookUntil = 0;
+  #looking = false;
 
   constructor(options: RevocationsOptions) {
     this.#options = options;
   }
 
-  async revoke(request: { readonly target: RevocationTarget; readonly requestId?: string }): Promise<RevocationAnswer> {
+  onAnswer(listener: (answer: RevocationAnswer) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  async revoke(order: RevocationOrder): Promise<RevocationAnswer> {
     this.#forgetOld();
-    const id = request.requestId ?? randomUUID();
+    const id = order.requestId ?? randomUUID();
     const known = this.#known.get(id);
-    if (known !== undefined) return this.#again(known, request.target);
-    const revocation = this.#begin(id, request.target);
-    const answer = this.#carryOut(revocation);
-    this.#known.set(id, { revocation, answer });
+    if (known !== undefined) return this.#again(known, order);
+    const record = this.#begin(id, order);
+    const answer = this.#carryOut(record, order);
+    this.#known.set(id, { record, answer });
     return answer;
   }
 
   answer(id: string): RevocationAnswer | undefined {
     this.#forgetOld();
-    const known = this.#known.get(id);
-    return known?.revocation.written === undefined ? undefined : this.#describe(known.revocation);
+    const record = this.#known.get(id)?.record;
+    return record?.written === undefined ? undefined : this.#describe(record);
   }
 
   /** To be called after each renewal: lets go of holds whose entries have come back, and takes in receipts. */
   renewed(): void {
-    const now = this.#options.monotonic();
-    for (const { revocation } of this.#known.values()) {
-      this.#letGo(revocation);
-      this.#takeReceipts(revocation, now);
-    }
+    for (const record of this.#open) this.#bringUpToDate(record);
   }
 
   /** In memory only, and in one tick: nothing can fail before the target is refused here. */
-  #begin(id: string, target: RevocationTarget): Revocation {
+  #begin(id: string, order: RevocationOrder): RevocationRecord {
     const { registry, monotonic, clock } = this.#options;
     const begunAt = monotonic();
-    this.ownGate.hold(target, id);
-    const streamsClosed = registry.cut(target, 'session_revoked');
+    const key = targetKey(order.target);
+    this.ownGate.hold(key, id);
+    const streamsClosed = registry.cut(key, 'session_revoked');
     const at = new Date(clock.now()).toISOString();
-    return {
-      id,
-      target,
-      at,
-      begunAt,
-      streamsClosed,
-      written: undefined,
-      others: new Map(),
-      held: true,
-      elapsedMs: undefined,
-    };
+    return newRecord(order, { id, key, at, begunAt, streamsClosed });
   }
 
-  async #carryOut(revocation: Revocation): Promise<RevocationAnswer> {
-    const { log, clock, entryLifeSeconds, monotonic, peers, metrics } = this.#options;
-    const until = Math.ceil(clock.now() / 1000) + entryLifeSeconds;
+  async #carryOut(record: RevocationRecord, { target, lock }: RevocationOrder): Promise<RevocationAnswer> {
+    const { log, monotonic, metrics, waitMs } = this.#options;
+    const { id } = record;
     let appended: Appended;
     try {
-      appended = await log.append({ requestId: revocation.id, target: revocation.target, until });
+      appended = await log.append({ requestId: id, target, ...(lock === undefined ? {} : { lock }) });
     } catch (cause) {
-      if (cause instanceof AppError && cause.code === 'conflict') throw this.#withdraw(revocation, cause);
-      this.#failed.add(revocation.id);
-      this.#known.delete(revocation.id);
-      throw new AppError(
-        'store_unavailable',
-        'The revocation could not be written, so other replicas do not know of it. This replica refuses the target all the same. Try again.',
-        { reason: 'revocation_not_written', cause },
-      );
+      throw this.#notWritten(record, cause);
     }
     const arrivedAt = monotonic();
-    const { position, sessions } = appended;
-    revocation.written = { position, sessions, ms: arrivedAt - revocation.begunAt };
-    peers.observe(appended.replicas, arrivedAt);
-    for (const { state } of peers.alive(arrivedAt)) {
-      revocation.others.set(state.incarnation, { name: state.name, cutBefore: state.streamsCut, receipt: undefined });
+    const { position, regime, acknowledged, sessions } = appended;
+    record.written = { position, regime, acknowledged, sessions, arrivedAt };
+    this.#noteRegistry(record, record.written, appended.replicas);
+    this.#open.add(record);
+    this.#bringUpToDate(record);
+    if (record.endedAt === undefined) {
+      this.#look(arrivedAt, arrivedAt + waitMs + PATIENCE_MS);
+      await Promise.race([record.ended.promise, delay(waitMs + PATIENCE_MS)]);
     }
-    this.#letGo(revocation);
-    await this.#awaitReceipts(revocation, arrivedAt);
-    const elapsedMs = monotonic() - revocation.begunAt;
-    revocation.elapsedMs = elapsedMs;
-    metrics?.revocation(revocation.target.kind, elapsedMs / 1000);
-    return this.#describe(revocation);
+    metrics?.revocation(target.kind, (monotonic() - record.begunAt) / 1000);
+    if (record.proof.outcome === 'open') this.#told.set(record, record.proof.missing.length);
+    return this.#describe(record);
   }
 
-  /** The id stands for another revocation in the store, so this one was never asked for: nothing is held. */
-  #withdraw(revocation: Revocation, conflict: AppError): AppError {
-    this.#known.delete(revocation.id);
-    this.ownGate.release(revocation.target, revocation.id, new Set());
-    return conflict;
+  #noteRegistry(record: RevocationRecord, written: Written, replicas: Appended['replicas']): void {
+    const { peers, footing } = this.#options;
+    const { arrivedAt } = written;
+    const standing = footing();
+    const known = standing !== undefined && isSameLife(standing, written) ? peers : undefined;
+    // The registry of another life would make replicas of ours look as if they had left.
+    known?.observe(replicas, arrivedAt);
+    noteOthers(record, peers.others(replicas), known, arrivedAt);
   }
 
-  async #awaitReceipts(revocation: Revocation, arrivedAt: number): Promise<void> {
-    const { monotonic, wake, waitMs } = this.#options;
-    const woken = wake();
-    let pause = FIRST_LOOK_MS;
-    for (;;) {
-      const left = arrivedAt + waitMs - monotonic();
-      if (left <= 0 || pending(revocation).length === 0) return;
-      await Promise.race([pause === FIRST_LOOK_MS ? woken : wake(), delay(left)]);
-      if (pending(revocation).length === 0) return;
-      await delay(Math.min(pause, left));
-      pause = Math.min(pause * 2, LONGEST_LOOK_MS);
+  /** @returns what to throw */
+  #notWritten(record: RevocationRecord, cause: unknown): AppError {
+    this.#known.delete(record.id);
+    if (cause instanceof AppError && cause.code === 'conflict') {
+      // The id stands for another revocation in the store, so this one was never asked for: nothing is held.
+      this.ownGate.withdraw(record.key, record.id);
+      return cause;
     }
+    this.ownGate.failed(record.key, record.id);
+    return new AppError(
+      'store_unavailable',
+      'The revocation could not be written, so other replicas do not know of it. This replica refuses the target all the same. Try again.',
+      { reason: 'revocation_not_written', cause },
+    );
   }
 
   /** The same request id again: the same revocation, with what is known by now. */
-  async #again(
-    known: { readonly revocation: Revocation; readonly answer: Promise<RevocationAnswer> },
-    target: RevocationTarget,
-  ): Promise<RevocationAnswer> {
-    if (targetKey(known.revocation.target) !== targetKey(target)) {
+  async #again({ record, answer }: Known, { target }: RevocationOrder): Promise<RevocationAnswer> {
+    if (record.key !== targetKey(target)) {
       throw new AppError('conflict', 'This request id has already revoked something else. Use a new one.', {
         reason: 'request_id_reused',
       });
     }
-    await known.answer;
-    return this.#describe(known.revocation);
+    await answer;
+    return this.#describe(record);
   }
 
-  #letGo(revocation: Revocation): void {
-    const { written } = revocation;
-    const position = this.#options.position();
-    if (!revocation.held || written === undefined || position === undefined) return;
-    // In another epoch the entry will never come back, and need not: every credential of the old one is refused.
-    if (position.epoch === written.position.epoch && position.number < written.position.number) return;
-    revocation.held = false;
-    this.ownGate.release(revocation.target, revocation.id, this.#failed);
+  #bringUpToDate(record: RevocationRecord): void {
+    this.#letGo(record);
+    if (record.endedAt === undefined) this.#prove(record);
+    if (!record.held && record.endedAt !== undefined) this.#open.delete(record);
   }
 
-  #takeReceipts(revocation: Revocation, now: number): void {
-    const { written, others, begunAt } = revocation;
-    if (written === undefined || this.#options.position()?.epoch !== written.position.epoch) return;
-    for (const [incarnation, other] of others) {
-      const state = this.#options.peers.get(incarnation)?.state;
-      // Who has left the registry has cut everything before it went.
-      if (state === undefined) others.delete(incarnation);
-      else if (other.receipt === undefined && state.number >= written.position.number) {
-        other.receipt = { ms: now - begunAt, streamsClosed: state.streamsCut - other.cutBefore };
-      }
+  #letGo(record: RevocationRecord): void {
+    const { written } = record;
+    const { position, footing } = this.#options;
+    const [at, standing] = [position(), footing()];
+    // Without a lease everything is refused here anyway.
+    if (!record.held || written === undefined || at === undefined || standing === undefined) return;
+    const isBack = at.epoch === written.position.epoch && at.number >= written.position.number;
+    // In another epoch it will never come back, and need not: every credential of the old one is refused.
+    if (!isBack && !isOver(standing, written)) return;
+    record.held = false;
+    this.ownGate.release(record.key, record.id);
+  }
+
+  #prove(record: RevocationRecord): void {
+    const { monotonic, peers, footing, waitMs } = this.#options;
+    const { written } = record;
+    if (written === undefined) return;
+    const now = monotonic();
+    const standing = footing();
+    if (standing !== undefined && isSameLife(standing, written)) {
+      noteReceipts(record, peers, { now, waitMs, isFresh: standing.renewedAtMs > written.arrivedAt });
     }
+    const others = othersOf(record, now, waitMs);
+    record.proof = judgeProof({ written, others, footing: standing, now, waitMs });
+    if (record.proof.outcome !== 'open') {
+      record.endedAt = now;
+      record.ended.resolve();
+    }
+    this.#tellProgress(record);
   }
 
-  #describe(revocation: Revocation): RevocationAnswer {
-    const { id, at, written, others, streamsClosed } = revocation;
-    const own = {
-      id: this.#options.replicaName,
-      state: 'applied',
-      ms: rounded(written?.ms ?? 0),
-      streamsClosed,
-    } as const;
-    const receipts = [...others.values()].map(receiptOf);
-    const all: readonly ReplicaReceipt[] = [own, ...receipts];
-    const answer = {
-      id,
-      at,
-      sessions: written?.sessions ?? 0,
-      streamsClosed: all.reduce((total, receipt) => total + (receipt.streamsClosed ?? 0), 0),
-      // Receipts alone are no proof: that needs this replica's own acknowledged renewals and each silent replica's lease to have run out.
-      complete: others.size === 0,
-      elapsedMs: rounded(revocation.elapsedMs ?? this.#options.monotonic() - revocation.begunAt),
-      canSignInAgain: true,
-      replicas: all,
-    };
-    if (others.size === 0) return answer;
-    return { ...answer, missing: receipts.map(missingOf) };
+  /** Only of what was answered as incomplete: whoever still waits gets the answer itself. */
+  #tellProgress(record: RevocationRecord): void {
+    const before = this.#told.get(record);
+    if (before === undefined) return;
+    const over = record.proof.outcome !== 'open';
+    const missing = record.proof.outcome === 'proven' ? 0 : record.proof.missing.length;
+    if (over) this.#told.delete(record);
+    else this.#told.set(record, missing);
+    if (!over && missing >= before) return;
+    const answer = answerOf(record, this.#options.replicaName, this.#options.monotonic());
+    for (const listener of this.#listeners) listener(answer);
+  }
+
+  /** One series of looks for all who wait; it begins anew, with the shortest pause, when somebody new waits. */
+  #look(from: number, until: number): void {
+    this.#lookFrom = from;
+    this.#lookUntil = Math.max(this.#lookUntil, until);
+    if (!this.#looking) void this.#lookOn();
+  }
+
+  async #lookOn(): Promise<void> {
+    const { wake, monotonic } = this.#options;
+    this.#looking = true;
+    while (this.#open.size > 0 && monotonic() < this.#lookUntil) {
+      await wake();
+      const share = (monotonic() - this.#lookFrom) * LOOK_SHARE;
+      await delay(Math.min(Math.max(share, SHORTEST_LOOK_MS), LONGEST_LOOK_MS));
+    }
+    this.#looking = false;
+  }
+
+  #describe(record: RevocationRecord): RevocationAnswer {
+    // Time alone changes what is missing.
+    if (record.endedAt === undefined) this.#prove(record);
+    return answerOf(record, this.#options.replicaName, this.#options.monotonic());
   }
 
   #forgetOld(): void {
     const now = this.#options.monotonic();
-    for (const [id, { revocation }] of this.#known) {
-      if (now - revocation.begunAt > ANSWER_LIFE_MS && !revocation.held) this.#known.delete(id);
+    // In the order in which they were asked for.
+    for (const [id, { record }] of this.#known) {
+      if (now - record.begunAt <= ANSWER_LIFE_MS) return;
+      if (record.held && record.written !== undefined) continue;
+      this.#known.delete(id);
+      this.#open.delete(record);
+      this.#told.delete(record);
     }
   }
 }
-
-const pending = (revocation: Revocation): readonly OtherReplica[] =>
-  [...revocation.others.values()].filter((other) => other.receipt === undefined);
-
-function receiptOf(other: OtherReplica): ReplicaReceipt {
-  if (other.receipt === undefined) return { id: other.name, state: 'pending' };
-  return {
-    id: other.name,
-    state: 'applied',
-    ms: rounded(other.receipt.ms),
-    streamsClosed: other.receipt.streamsClosed,
-  };
-}
-
-function missingOf(receipt: ReplicaReceipt): string {
-  return receipt.state === 'pending'
-    ? `replica ${receipt.id}: no receipt yet`
-    : `replica ${receipt.id}: has applied it, but that is not proven yet`;
-}
-
-const rounded = (ms: number): number => Math.round(ms * 10) / 10;

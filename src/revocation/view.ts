@@ -4,7 +4,8 @@
  * Per target only the highest number is kept. A credential is covered by any entry with a number above its own place, so the
  * highest answers for all the lower ones.
  */
-import type { Coverable, LogEntry, RevocationTarget } from '../core/revocation.ts';
+import type { CoveringKeys, LogEntry, TargetKey } from '../core/revocation.ts';
+import { DigestMarks } from './digest-marks.ts';
 
 interface Mark {
   readonly number: number;
@@ -12,72 +13,58 @@ interface Mark {
   readonly until: number;
 }
 
-/** The one key of `all`. */
-const EVERYTHING = '*';
-
-/** Where a target is looked up: its kind and the value of that kind. */
-function keyOf(target: RevocationTarget): string {
-  switch (target.kind) {
-    case 'session':
-      return target.session;
-    case 'account':
-      return target.account;
-    case 'provider':
-      return target.provider;
-    case 'all':
-      return EVERYTHING;
-  }
-}
-
-/** A target as one string, for maps that hold targets of every kind. */
-export const targetKey = (target: RevocationTarget): string => `${target.kind}:${keyOf(target)}`;
+const EVERYTHING: TargetKey = 'all';
 
 export class View {
-  readonly #marks: Record<RevocationTarget['kind'], Map<string, Mark>> = {
-    session: new Map(),
-    account: new Map(),
-    provider: new Map(),
-    all: new Map(),
-  };
+  readonly #sessions = new DigestMarks();
+  readonly #accounts = new DigestMarks();
+  /** Providers, of which a configuration has a handful, and everything. */
+  readonly #wide = new Map<TargetKey, Mark>();
 
-  /** Number of targets held. */
+  /** Number of marks held. */
   get size(): number {
-    return Object.values(this.#marks).reduce((total, marks) => total + marks.size, 0);
+    return this.#sessions.size + this.#accounts.size + this.#wide.size;
   }
 
-  /** Takes an entry in. An entry that revokes nobody (`identity-changed`) leaves the view as it is. */
-  apply(entry: LogEntry): void {
-    if (entry.change.kind !== 'revoked') return;
-    const { target } = entry.change;
-    const marks = this.#marks[target.kind];
-    const before = marks.get(keyOf(target));
-    marks.set(keyOf(target), {
-      number: Math.max(entry.number, before?.number ?? 0),
-      until: Math.max(entry.until, before?.until ?? 0),
-    });
+  /** Takes an entry in. An entry that revokes nobody leaves the view as it is. */
+  apply({ change, number, until }: LogEntry): void {
+    if (change.kind !== 'revoked') return;
+    const { key } = change;
+    if (key.startsWith('session:')) this.#sessions.set(key, number, until);
+    else if (key.startsWith('account:')) this.#accounts.set(key, number, until);
+    else this.#mark(key, number, until);
   }
 
   /** True when an entry above `number` covers the credential. */
-  covers(credential: Coverable, number: number): boolean {
-    const { session, account, provider, all } = this.#marks;
+  covers(keys: CoveringKeys, number: number): boolean {
     return (
-      (session.get(credential.session)?.number ?? 0) > number ||
-      (account.get(credential.account)?.number ?? 0) > number ||
-      (provider.get(credential.provider)?.number ?? 0) > number ||
-      (all.get(EVERYTHING)?.number ?? 0) > number
+      this.#sessions.number(keys.session) > number ||
+      this.#accounts.number(keys.account) > number ||
+      (this.#wide.get(keys.provider)?.number ?? 0) > number ||
+      (this.#wide.get(EVERYTHING)?.number ?? 0) > number
     );
   }
 
   /** Forgets what can cover nobody any more. @param now epoch seconds */
   prune(now: number): void {
-    for (const marks of Object.values(this.#marks)) {
-      for (const [key, mark] of marks) if (mark.until < now) marks.delete(key);
-    }
+    this.#sessions.prune(now);
+    this.#accounts.prune(now);
+    for (const [key, mark] of this.#wide) if (mark.until < now) this.#wide.delete(key);
   }
 
   /** Begins afresh with what a join has read. */
   reset(entries: readonly LogEntry[]): void {
-    for (const marks of Object.values(this.#marks)) marks.clear();
+    this.#sessions.clear();
+    this.#accounts.clear();
+    this.#wide.clear();
     for (const entry of entries) this.apply(entry);
+  }
+
+  #mark(key: TargetKey, number: number, until: number): void {
+    const before = this.#wide.get(key);
+    this.#wide.set(key, {
+      number: Math.max(number, before?.number ?? 0),
+      until: Math.max(until, before?.until ?? 0),
+    });
   }
 }

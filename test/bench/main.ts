@@ -10,6 +10,7 @@ import { exec } from './benchmarks/exec.ts';
 import { get, getHttp2 } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
 import { list } from './benchmarks/list.ts';
+import { revoke, view } from './benchmarks/revocation.ts';
 import { soak } from './benchmarks/soak.ts';
 import { watches, watchesHttp2 } from './benchmarks/watches.ts';
 import { table } from './report.ts';
@@ -38,6 +39,9 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   soak,
 };
 
+/** On stages of their own. */
+const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view };
+
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
@@ -47,14 +51,22 @@ const { values } = parseArgs({
   },
 });
 
-const wanted = values.only?.split(',') ?? Object.keys(BENCHMARKS);
-const unknown = wanted.filter((name) => BENCHMARKS[name] === undefined);
+const names = [...Object.keys(BENCHMARKS), ...Object.keys(ALONE)];
+const wanted = values.only?.split(',') ?? names;
+const unknown = wanted.filter((name) => !names.includes(name));
 const minutes = Number(values.minutes);
 if (unknown.length > 0 || !(minutes > 0 && minutes <= MOST_MINUTES)) {
-  console.error(
-    `portcullis: --only takes ${Object.keys(BENCHMARKS).join(', ')}; --minutes a number up to ${MOST_MINUTES}`,
-  );
+  console.error(`portcullis: --only takes ${names.join(', ')}; --minutes a number up to ${MOST_MINUTES}`);
   process.exit(2);
+}
+
+async function onStage(name: string): Promise<BenchResult[]> {
+  const stage = await openStage(values.profile);
+  try {
+    return (await BENCHMARKS[name]?.(stage, { minutes })) ?? [];
+  } finally {
+    await stage.stop();
+  }
 }
 
 const results: BenchResult[] = [];
@@ -62,12 +74,7 @@ for (const name of wanted) {
   const begun = performance.now();
   process.stderr.write(`${name} … `);
   try {
-    const stage = await openStage(values.profile);
-    try {
-      results.push(...((await BENCHMARKS[name]?.(stage, { minutes })) ?? []));
-    } finally {
-      await stage.stop();
-    }
+    results.push(...((await ALONE[name]?.()) ?? (await onStage(name))));
     process.stderr.write(`${((performance.now() - begun) / 1000).toFixed(0)} s\n`);
   } catch (error) {
     process.exitCode = 1;

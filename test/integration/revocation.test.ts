@@ -236,7 +236,7 @@ describe('what is in flight', () => {
     const answer = await plane.gate.revoke({ target: { kind: 'account', account: alice.session.account } });
     expect(await mine.ended).toBe('ECONNRESET');
     expect(answer).toMatchObject({
-      complete: false,
+      complete: true,
       streamsClosed: 1,
       replicas: [
         { id: 'replica-a', state: 'applied' },
@@ -265,10 +265,11 @@ describe('a replica whose store is away', () => {
     };
     const log = (inner: RevocationLog): RevocationLog => ({
       position: guarded(() => inner.position()),
-      join: guarded(() => inner.join()),
+      join: guarded((seconds) => inner.join(seconds)),
       renew: guarded((...args) => inner.renew(...args)),
       leave: guarded((id) => inner.leave(id)),
       append: guarded((request) => inner.append(request)),
+      announceDrill: guarded((id) => inner.announceDrill(id)),
       waitForEntry: guarded((...args) => inner.waitForEntry(...args)),
     });
     const plane = await startPlane({ log, stalenessSeconds: 0.4 });

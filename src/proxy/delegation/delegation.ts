@@ -10,7 +10,7 @@ import { EXTRA_SESSION } from '../../core/core.ts';
 import type { Identity } from '../../core/identity.ts';
 import { beyondLimits, impersonateAttributes, MOST_REVIEWS } from '../../core/impersonation.ts';
 import type { ImpersonateAttributes } from '../../core/impersonation.ts';
-import type { LogChange } from '../../core/revocation.ts';
+import { sessionKey, type LogChange, type TargetKey } from '../../core/revocation.ts';
 import type { ClusterReviews, Members } from '../cluster-reviews.ts';
 import type { Clock, UpstreamCluster } from '../dependencies.ts';
 import { delegationDenied, delegationOverLimit, delegationTooLarge, tooManyReviews } from '../status.ts';
@@ -32,7 +32,7 @@ export interface DelegationQuestion {
 }
 
 interface Answer {
-  readonly session: string;
+  readonly session: TargetKey;
   readonly allowed: boolean;
   /** Epoch seconds. */
   readonly until: number;
@@ -81,12 +81,13 @@ export class Delegation {
 
   /** Drops what the change concerns. @param change undefined: everything */
   drop(change: LogChange | undefined): void {
+    if (change?.kind === 'unlocked' || change?.kind === 'drill') return;
     this.#generation += 1;
     if (change?.kind !== 'identity-changed') {
       this.#answers.clear();
       return;
     }
-    for (const [key, { session }] of this.#answers.entries()) if (session === change.session) this.#answers.delete(key);
+    for (const [key, { session }] of this.#answers.entries()) if (session === change.key) this.#answers.delete(key);
   }
 
   async #allowed(
@@ -107,7 +108,7 @@ export class Delegation {
     // By the boolean `true` and by nothing else, and not where somebody has said no as well.
     const allowed = status['allowed'] === true && status['denied'] !== true;
     const until = this.#now() + ANSWER_SECONDS;
-    if (generation === this.#generation) this.#answers.set(key, { session, allowed, until });
+    if (generation === this.#generation) this.#answers.set(key, { session: sessionKey(session), allowed, until });
     return allowed;
   }
 

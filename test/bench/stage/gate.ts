@@ -14,7 +14,7 @@ import { HOSTS } from './peers.ts';
 import { freePort, start } from './processes.ts';
 import type { Started } from './processes.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
 export interface BenchGate extends Started {
   readonly port: number;
@@ -83,8 +83,8 @@ async function figuresOf(opsPort: number): Promise<GateFigures> {
   };
 }
 
-function configuration(
-  { directory, upstreams }: GateOptions,
+export function configuration(
+  { directory, upstreams }: Pick<GateOptions, 'directory' | 'upstreams'>,
   ports: { readonly api: number; readonly web: number; readonly ops: number; readonly issuer: string },
 ): object {
   const at = (name: string): string => join(directory, name);

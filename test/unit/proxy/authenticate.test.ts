@@ -34,7 +34,8 @@ describe('authentication', () => {
       replicaName: 'a',
       monotonic: () => performance.now(),
       clock,
-      entryLifeSeconds: 600,
+      sessions: store.sessions,
+      longestTokenSeconds: 600,
     });
     await gate.start();
     const keys = await generateKeyPair('ES256');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/core/identity.ts';
+import { sessionKey } from '../../../src/core/revocation.ts';
 import type { Members } from '../../../src/proxy/cluster-reviews.ts';
 import { Delegation } from '../../../src/proxy/delegation/delegation.ts';
 
@@ -57,9 +58,10 @@ describe('what is remembered of reviews', () => {
   });
 
   it.each([
-    [{ kind: 'identity-changed', session: 's' }, true],
-    [{ kind: 'identity-changed', session: 'other' }, false],
-    [{ kind: 'revoked', target: { kind: 'session', session: 'other' } }, true],
+    [{ kind: 'identity-changed', key: sessionKey('s') }, true],
+    [{ kind: 'identity-changed', key: sessionKey('other') }, false],
+    [{ kind: 'revoked', key: sessionKey('other') }, true],
+    [{ kind: 'drill', id: 'd' }, false],
     [undefined, true],
   ] as const)('is dropped at %j: %s', async (change, dropped) => {
     const { delegation, asksAgain } = await remembered('s');
@@ -70,7 +72,7 @@ describe('what is remembered of reviews', () => {
   it('is nothing that was asked before a change', async () => {
     const { delegation, answer, asked } = slowCluster();
     const judged = delegation.judge(question('s'));
-    delegation.drop({ kind: 'identity-changed', session: 's' });
+    delegation.drop({ kind: 'identity-changed', key: sessionKey('s') });
     answer(true);
     await judged;
     void delegation.judge(question('s'));

@@ -1,7 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Lease } from '../../../src/revocation/lease.ts';
-import { Peers } from '../../../src/revocation/peers.ts';
 
 describe('the lease', () => {
   it('holds from the sending of the renewal, not from its answer', () => {
@@ -47,40 +46,5 @@ describe('the lease', () => {
     lease.drop();
     expect(lease.holds(1001)).toBe(false);
     expect(lease.freshAt).toBe(1000);
-  });
-});
-
-describe('the other replicas', () => {
-  const state = (incarnation: string, count: number) => ({
-    incarnation,
-    name: incarnation,
-    count,
-    number: 0,
-    streamsCut: 0,
-  });
-  const names = (peers: Peers, now: number): string[] => peers.alive(now).map((peer) => peer.state.incarnation);
-
-  it('are alive while their count moves, and when they are seen for the first time', () => {
-    const peers = new Peers('me', 2102);
-    peers.observe([state('me', 1), state('b', 1)], 0);
-    expect(names(peers, 2101)).toEqual(['b']);
-    peers.observe([state('b', 2)], 2101);
-    peers.observe([state('b', 2)], 4000);
-    expect(names(peers, 4202)).toEqual(['b']);
-    expect(names(peers, 4203)).toEqual([]);
-  });
-
-  it('are forgotten once they have left the registry', () => {
-    const peers = new Peers('me', 2102);
-    peers.observe([state('b', 1)], 0);
-    peers.observe([], 1);
-    expect(peers.get('b')).toBeUndefined();
-  });
-
-  it('are named as silent after the time that is asked for', () => {
-    const peers = new Peers('me', 2102);
-    peers.observe([state('b', 1), state('c', 1)], 0);
-    peers.observe([state('b', 1), state('c', 2)], 50_000);
-    expect(peers.silent(60_000, 60_000)).toEqual(['b']);
   });
 });

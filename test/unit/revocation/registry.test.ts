@@ -1,12 +1,16 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Credential } from '../../../src/core/credential.ts';
+import { accountKey, coveringKeys, providerKey, sessionKey } from '../../../src/core/revocation.ts';
+import type { CoveringKeys, TargetKey } from '../../../src/core/revocation.ts';
 import { FlightRegistry } from '../../../src/revocation/registry.ts';
 import type { CutReason } from '../../../src/revocation/revocation.ts';
 
+const ownerOf = (session: string) => ({ session, account: `corp/${session[0] ?? ''}`, provider: 'corp' }) as const;
+const keysOf = (session: string): CoveringKeys => coveringKeys(ownerOf(session));
+
 const credential = (session: string, number = 0): Credential => ({
-  session,
-  account: `corp/${session[0] ?? ''}`,
-  provider: 'corp',
+  ...ownerOf(session),
+  keys: keysOf(session),
   tokenId: 'j',
   audience: 'a',
   client: 'c',
@@ -18,18 +22,22 @@ const credential = (session: string, number = 0): Credential => ({
 const FAR = 10_000_000_000;
 
 describe('the registry of what is in flight', () => {
-  beforeEach(() => void vi.useFakeTimers());
-  afterEach(() => void vi.useRealTimers());
-
   const setUp = () => {
-    const registry = new FlightRegistry({ now: () => Date.now() });
+    let now = 0;
+    const emptied: TargetKey[] = [];
+    const bound: [string, number][] = [];
+    const registry = new FlightRegistry({
+      monotonic: () => now,
+      bound: ({ session }, { expiresAt }) => void bound.push([session, expiresAt]),
+      empty: (session) => void emptied.push(session),
+    });
     const cuts: [string, CutReason][] = [];
-    const fly = (name: string, bound?: Credential, expiresAt = FAR) => {
+    const fly = (name: string, owner?: Credential) => {
       const registration = registry.register({ cut: (reason) => void cuts.push([name, reason]) });
-      if (bound !== undefined) registration.bind(bound, expiresAt);
+      if (owner !== undefined) registration.bind(owner, { expiresAt: FAR, idleAt: FAR });
       return registration;
     };
-    return { registry, cuts, fly };
+    return { registry, cuts, fly, emptied, bound, advance: (ms: number) => void (now += ms) };
   };
 
   it('cuts what a target covers and nothing else', () => {
@@ -37,10 +45,10 @@ describe('the registry of what is in flight', () => {
     fly('a1', credential('a1'));
     fly('a2', credential('a2'));
     fly('b1', credential('b1'));
-    expect(registry.cut({ kind: 'session', session: 'a1' }, 'session_revoked')).toBe(1);
-    expect(registry.cut({ kind: 'account', account: 'corp/a' }, 'session_revoked')).toBe(1);
+    expect(registry.cut(sessionKey('a1'), 'session_revoked')).toBe(1);
+    expect(registry.cut(accountKey('corp/a'), 'session_revoked')).toBe(1);
     expect(cuts.map(([name]) => name)).toEqual(['a1', 'a2']);
-    expect(registry.cut({ kind: 'provider', provider: 'corp' }, 'session_revoked')).toBe(1);
+    expect(registry.cut(providerKey('corp'), 'session_revoked')).toBe(1);
     expect(registry.cutTotal).toBe(3);
   });
 
@@ -48,14 +56,14 @@ describe('the registry of what is in flight', () => {
     const { registry, cuts, fly } = setUp();
     fly('before', credential('a1', 4));
     fly('after', credential('a1', 5));
-    registry.cut({ kind: 'session', session: 'a1' }, 'session_revoked', 5);
+    registry.cut(sessionKey('a1'), 'session_revoked', 5);
     expect(cuts).toEqual([['before', 'session_revoked']]);
   });
 
   it('cuts what has no credential yet only when everything is cut', () => {
     const { registry, cuts, fly } = setUp();
     const unbound = fly('unbound');
-    registry.cut({ kind: 'all' }, 'session_revoked');
+    registry.cut('all', 'session_revoked');
     expect(cuts).toEqual([]);
     registry.cutAll('fenced');
     expect(cuts).toEqual([['unbound', 'fenced']]);
@@ -81,32 +89,24 @@ describe('the registry of what is in flight', () => {
     flight.close();
     flight.close();
     registry.cutAll('fenced');
-    registry.cut({ kind: 'session', session: 'a1' }, 'session_revoked');
+    registry.cut(sessionKey('a1'), 'session_revoked');
     expect(cuts).toEqual([]);
     expect(registry.size).toBe(0);
   });
 
-  it('ends each flight when its session ends, by one timer', () => {
-    const { cuts, fly } = setUp();
-    const now = Math.floor(Date.now() / 1000);
-    fly('late', credential('a1'), now + 7200);
-    fly('early', credential('b1'), now + 60);
-    expect(vi.getTimerCount()).toBe(1);
-    vi.advanceTimersByTime(59_000);
-    expect(cuts).toEqual([]);
-    vi.advanceTimersByTime(2_000);
-    expect(cuts).toEqual([['early', 'session_expired']]);
-    vi.advanceTimersByTime(7_200_000);
-    expect(cuts).toEqual([
-      ['early', 'session_expired'],
-      ['late', 'session_expired'],
-    ]);
-  });
-
-  it('ends at once what is bound to a session that is over', () => {
-    const { cuts, fly } = setUp();
-    fly('over', credential('a1'), Math.floor(Date.now() / 1000) - 1);
-    vi.advanceTimersByTime(1);
-    expect(cuts).toEqual([['over', 'session_expired']]);
+  it('says which sessions have something in flight, since when, and forgets them with the last', () => {
+    const { registry, fly, emptied, advance } = setUp();
+    const first = fly('a1', credential('a1'));
+    advance(100);
+    const second = fly('a1 again', credential('a1'));
+    fly('unbound');
+    expect(registry.sessions()).toEqual([{ session: 'a1', keys: keysOf('a1'), flights: 2, sinceMs: 0 }]);
+    first.close();
+    expect(registry.sessions()).toMatchObject([{ flights: 1, sinceMs: 100 }]);
+    expect(emptied).toEqual([]);
+    registry.cut(sessionKey('a1'), 'recheck_overdue');
+    expect(registry.sessions()).toEqual([]);
+    second.close();
+    expect(emptied).toEqual([sessionKey('a1')]);
   });
 });

@@ -1,15 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { targets } from '../../../src/core/revocation.ts';
-import type { Coverable, LogEntry, RevocationTarget } from '../../../src/core/revocation.ts';
-import { OwnGate } from '../../../src/revocation/own-gate.ts';
+import { coveringKeys, sessionKey, targetKey, targets } from '../../../src/core/revocation.ts';
+import type { LogEntry, RevocationTarget } from '../../../src/core/revocation.ts';
 import { View } from '../../../src/revocation/view.ts';
 
-const ALICE: Coverable = { session: 's1', account: 'corp/alice', provider: 'corp' };
+const ALICE = coveringKeys({ session: 's1', account: 'corp/alice', provider: 'corp' });
 
 const revoked = (number: number, target: RevocationTarget, until = 1000): LogEntry => ({
   number,
-  change: { kind: 'revoked', target },
+  change: { kind: 'revoked', key: targetKey(target) },
   until,
 });
 
@@ -37,7 +36,7 @@ describe('the view', () => {
 
   it('lets an entry that revokes nobody cover nobody', () => {
     const view = new View();
-    view.apply({ number: 5, change: { kind: 'identity-changed', session: 's1' }, until: 1000 });
+    view.apply({ number: 5, change: { kind: 'identity-changed', key: sessionKey('s1') }, until: 1000 });
     expect(view.covers(ALICE, 0)).toBe(false);
   });
 
@@ -83,41 +82,8 @@ describe('the view', () => {
         const view = new View();
         list.forEach((one, index) => view.apply(revoked(index + 1, one)));
         const expected = list.some((one, index) => index + 1 > number && targets(one, credential));
-        expect(view.covers(credential, number)).toBe(expected);
+        expect(view.covers(coveringKeys(credential), number)).toBe(expected);
       }),
     );
-  });
-});
-
-describe('the own gate', () => {
-  const NONE = new Set<string>();
-
-  it.each(ALL_KINDS)('is shut for what a hold of kind $kind targets', (target) => {
-    const gate = new OwnGate();
-    expect(gate.shutFor(ALICE)).toBe(false);
-    gate.hold(target, 'r1');
-    expect(gate.shutFor(ALICE)).toBe(true);
-    gate.release(target, 'r1', NONE);
-    expect(gate.shutFor(ALICE)).toBe(false);
-  });
-
-  it('stays shut while another request holds the same target', () => {
-    const gate = new OwnGate();
-    const target = { kind: 'session', session: 's1' } as const;
-    gate.hold(target, 'r1');
-    gate.hold(target, 'r2');
-    gate.release(target, 'r1', NONE);
-    expect(gate.shutFor(ALICE)).toBe(true);
-  });
-
-  it('stays shut for a request that failed until another of the same target has been written', () => {
-    const gate = new OwnGate();
-    const target = { kind: 'account', account: 'corp/alice' } as const;
-    gate.hold(target, 'failed');
-    gate.hold(target, 'r2');
-    gate.release({ kind: 'session', session: 's1' }, 'r3', new Set(['failed']));
-    expect(gate.shutFor(ALICE)).toBe(true);
-    gate.release(target, 'r2', new Set(['failed']));
-    expect(gate.shutFor(ALICE)).toBe(false);
   });
 });

@@ -1,0 +1,121 @@
+/**
+ * This replica's part in a drill: it opens a watch to itself for a throw-away session, through the whole data plane, and reports that it is
+ * open and that it was cut. Who orders the drill, revokes the session and judges is elsewhere (room `web`).
+ *
+ * One at a time, and half a minute at most: whoever may write a `drill` entry must not be able to hold connections here.
+ */
+import type { Credential } from '../../core/credential.ts';
+import type { Result } from '../../core/result.ts';
+import type { CutReason, Gate } from '../../revocation/revocation.ts';
+import type { ArtefactStore } from '../../store/store.ts';
+import type { ProxyLogger, UpstreamCluster } from '../dependencies.ts';
+import { openWatch, type OwnListener } from './watch.ts';
+
+const LONGEST_MS = 30_000;
+/** Characters of a reason that came from a cluster. */
+const LONGEST_REASON = 300;
+
+export interface DrillDeps {
+  readonly gate: Pick<Gate, 'onChange' | 'reportDrill' | 'check'>;
+  readonly artefacts: Pick<ArtefactStore, 'find'>;
+  readonly clusters: readonly Pick<UpstreamCluster, 'name' | 'hosts'>[];
+  readonly listener: OwnListener;
+  /** The api listener takes connections from load balancers only, and this process is none. */
+  readonly behindProxies: boolean;
+  /** The token never leaves this process. */
+  readonly mintToken: (request: {
+    readonly session: string;
+    readonly cluster: string;
+  }) => Promise<Result<{ readonly token: string; readonly credential: Credential }, string>>;
+  readonly logger: Pick<ProxyLogger, 'info' | 'warn'>;
+}
+
+/** What the `Drill` artefact says (room `web` writes it). */
+interface DrillOrder {
+  readonly session: string;
+  readonly cluster: string;
+  readonly path: string;
+}
+
+/**
+ * Takes part in every drill from now on.
+ * @returns ends what is running, and takes part in none any more
+ */
+export function takePartInDrills(deps: DrillDeps): () => void {
+  const stopped = new AbortController();
+  let running = false;
+  deps.gate.onChange((change) => {
+    if (change?.kind !== 'drill' || stopped.signal.aborted) return;
+    if (running) {
+      deps.logger.info({ drill: change.id }, 'a drill is running here already; this one is left out');
+      return;
+    }
+    running = true;
+    const { id } = change;
+    void takePart(deps, id, stopped.signal)
+      .catch((error: unknown) => {
+        deps.logger.warn({ err: error, drill: id }, 'the part in a drill failed');
+        deps.gate.reportDrill({ id, state: 'failed', reason: 'this replica could not take part; its log says why' });
+      })
+      .finally(() => (running = false));
+  });
+  return () => stopped.abort();
+}
+
+async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Promise<void> {
+  const fail = (reason: string): void =>
+    deps.gate.reportDrill({ id, state: 'failed', reason: reason.slice(0, LONGEST_REASON) });
+  if (deps.behindProxies) {
+    return fail('listen.api.proxyProtocol lets only load balancers connect, so a replica cannot watch through itself');
+  }
+  const order = readOrder(await deps.artefacts.find('Drill', id));
+  if (order === undefined) return fail('there is no order for this drill any more');
+  const host = deps.clusters.find(({ name }) => name === order.cluster)?.hosts[0];
+  if (host === undefined) return fail(`this replica has no cluster ${order.cluster}`);
+  const minted = await deps.mintToken(order);
+  if (!minted.ok) return fail(`no token for the drill's session: ${minted.reason}`);
+  const { token, credential } = minted.value;
+  const signal = AbortSignal.any([stopped, AbortSignal.timeout(LONGEST_MS)]);
+  await new Promise<void>((resolve) => {
+    openWatch(
+      deps.listener,
+      { host, path: order.path, token, signal },
+      {
+        opened: () => deps.gate.reportDrill({ id, state: 'open' }),
+        refused: (code, text) => {
+          fail(refusalWords(code, text, order));
+          resolve();
+        },
+        ended: (how) => {
+          const reason = endWords(how, { signal, refusal: deps.gate.check(credential) });
+          if (reason === undefined) deps.gate.reportDrill({ id, state: 'cut' });
+          else fail(reason);
+          resolve();
+        },
+      },
+    );
+  });
+}
+
+function refusalWords(code: number, text: string, { path, cluster }: DrillOrder): string {
+  if (code === 403) return `the drill's person needs the right to watch ${path} in ${cluster}: ${text}`;
+  return `the watch of ${path} in ${cluster} was answered ${code}: ${text}`;
+}
+
+/** @returns undefined where it was the revocation, by a reset, that ended the watch */
+function endWords(
+  how: 'reset' | 'end',
+  { signal, refusal }: { readonly signal: AbortSignal; readonly refusal: CutReason | undefined },
+): string | undefined {
+  if (signal.aborted) return 'nobody ended the session while this replica waited';
+  if (refusal === 'session_revoked' && how === 'reset') return undefined;
+  if (refusal === 'session_revoked') return 'the watch ended as if all had been said, not by a reset';
+  if (refusal !== undefined) return `the watch was cut for another reason: ${refusal}`;
+  return 'the watch was broken off by something else than the revocation, such as the API server';
+}
+
+function readOrder(payload: Readonly<Record<string, unknown>> | undefined): DrillOrder | undefined {
+  const { session, cluster, path } = payload ?? {};
+  if (typeof session !== 'string' || typeof cluster !== 'string' || typeof path !== 'string') return undefined;
+  return /^\/[!-~]*$/.test(path) ? { session, cluster, path } : undefined;
+}

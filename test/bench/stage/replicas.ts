@@ -1,0 +1,104 @@
+/** Several `serve` processes on one real redis-server, with an identity provider and an upstream that holds watches. */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { generateKeys } from '../../../src/config/keys.ts';
+import { PEOPLE } from '../../../src/demo/demo.ts';
+import { makeCertificates } from '../../../src/demo/certificates.ts';
+import { startIdentityProvider } from '../../../src/demo/idp/provider.ts';
+import { startRedis } from '../../support/redis.ts';
+import type { LoadWorker } from '../load/worker.ts';
+import { Remote } from '../rpc.ts';
+import type { LiveUpstream } from '../upstream.ts';
+import { configuration, MAIN } from './gate.ts';
+import { HOSTS } from './peers.ts';
+import { freePort, start } from './processes.ts';
+
+export interface ReplicaStage {
+  readonly load: Remote<LoadWorker>;
+  readonly upstream: Remote<LiveUpstream>;
+  readonly ca: string;
+  /** Of the web listener and of the api listener at which people sign in. */
+  readonly endpoints: { readonly web: string; readonly api: string; readonly ca: string };
+  /** Of the api listeners. */
+  readonly ports: readonly number[];
+  stop(): Promise<void>;
+}
+
+const entry = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+export async function openReplicas(count: number): Promise<ReplicaStage> {
+  const stops: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const end of stops.splice(0).toReversed()) await end();
+  };
+  try {
+    return { ...(await open(count, stops)), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<Omit<ReplicaStage, 'stop'>> {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
+  stops.push(() => rm(directory, { recursive: true, force: true }));
+  const at = (name: string): string => join(directory, name);
+  const { ca, cert, key } = await makeCertificates(['localhost', '127.0.0.1', ...Object.values(HOSTS)], Date.now());
+  const secrets = { 'client-secret': random(24), 'cluster-token': random(400) };
+  const files = { 'ca.crt': ca, 'server.crt': cert, 'server.key': key, ...secrets };
+  for (const [name, text] of Object.entries(files)) await writeFile(at(name), text, { mode: 0o600 });
+  await generateKeys({ signingDir: at('keys/signing'), sealingDir: at('keys/sealing') });
+
+  const upstream = new Remote<LiveUpstream>(entry('../upstream.ts'));
+  stops.push(() => upstream.stop());
+  const live = (await upstream.call('start', { cert, key })).port;
+  const redis = await startRedis();
+  stops.push(() => redis.stop());
+  const web = await freePort();
+  const identityProvider = await startIdentityProvider({
+    port: 0,
+    people: PEOPLE,
+    client: {
+      clientId: 'bench',
+      clientSecret: secrets['client-secret'],
+      redirectUris: [`http://localhost:${web}/callback/bench`],
+    },
+  });
+  stops.push(() => identityProvider.close());
+
+  const ports: number[] = [];
+  for (let replica = 0; replica < count; replica += 1) {
+    const api = await freePort();
+    ports.push(api);
+    const own = { api, web: replica === 0 ? web : await freePort(), ops: await freePort() };
+    const shared = { api: ports[0] ?? api, web };
+    const upstreams = { directory, upstreams: { files: live, live } };
+    const config = {
+      ...configuration(upstreams, { ...own, issuer: identityProvider.issuer }),
+      publicUrl: `http://localhost:${shared.web}`,
+      store: { redis: { url: redis.url } },
+      audit: { sinks: [{ type: 'file', path: at(`audit-${replica}.log`) }] },
+      limits: { connections: 20_000, inFlightPerPerson: 20_000, signInsPerMinute: 10_000 },
+    };
+    await writeFile(at(`replica-${replica}.yaml`), stringify(config));
+    const args = [MAIN, 'serve', '--config', at(`replica-${replica}.yaml`)];
+    const started = await start(process.execPath, args, () => isReady(own.ops));
+    stops.push(started.stop);
+  }
+  const load = new Remote<LoadWorker>(entry('../load/worker.ts'));
+  stops.push(() => load.stop());
+  const endpoints = { web: `http://localhost:${web}`, api: `https://localhost:${ports[0]}`, ca };
+  return { load, upstream, ca, endpoints, ports };
+}
+
+const random = (bytes: number): string => randomBytes(bytes).toString('base64url');
+
+const isReady = (ops: number): Promise<boolean> =>
+  fetch(`http://127.0.0.1:${ops}/readyz`).then(
+    (answer) => answer.ok,
+    () => false,
+  );

@@ -1,0 +1,191 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { Person, TestPlane } from '../support/data-plane.ts';
+import { http2Connection } from '../support/http2-client.ts';
+import type { Http2Connection } from '../support/http2-client.ts';
+import { ACCESS_REVIEWS, answerReviews, forwarded } from '../support/reviews.ts';
+import { answerJson } from '../support/upstream.ts';
+import type { Answer } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const MEGABYTE = 1_048_576;
+/** Of the pool for requests that do not last. */
+const CONNECTIONS = 256;
+/** What kernels hold on both ways, beside nodes' own buffers. */
+const UNDER_WAY = 16 * MEGABYTE;
+
+interface Asking {
+  received(): string;
+  readonly ended: Promise<string>;
+  write(chunk: Buffer): void;
+  pause(): void;
+  resume(): void;
+}
+
+type Ask = (
+  plane: TestPlane,
+  person: Person,
+  options?: { readonly headers?: Record<string, string>; readonly upload?: number },
+) => Promise<Asking>;
+
+const byHttp1: Ask = async (plane, person, { headers = {}, upload } = {}) => {
+  const { socket, received, ended } = await rawConnection(plane, person.certificate);
+  const lines = [
+    `${upload === undefined ? 'GET' : 'POST'} ${PODS} HTTP/1.1`,
+    `Host: ${HOST}`,
+    `Authorization: Bearer ${person.token}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    ...(upload === undefined ? [] : [`Content-Length: ${upload}`]),
+  ];
+  socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+  return {
+    received,
+    ended,
+    write: (chunk) => void socket.write(chunk),
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+  };
+};
+
+let opened: Http2Connection[] = [];
+const byHttp2: Ask = async (plane, person, { headers = {}, upload } = {}) => {
+  const connection = await http2Connection(plane, person.certificate);
+  opened.push(connection);
+  const options = upload === undefined ? {} : { method: 'POST', body: null };
+  const { stream, received, ended } = connection.open(person, PODS, { headers, ...options });
+  return {
+    received,
+    ended,
+    write: (chunk) => void stream.write(chunk),
+    pause: () => void stream.pause(),
+    resume: () => void stream.resume(),
+  };
+};
+
+describe.each([
+  ['HTTP/1.1', byHttp1, 'ECONNRESET'],
+  ['HTTP/2', byHttp2, 'INTERNAL_ERROR'],
+] as const)('revoked over %s while it waits', (_version, ask, reset) => {
+  let plane: TestPlane;
+  let alice: Person;
+  let bob: Person;
+  /** Lets reads of sessions through. */
+  let reads = Promise.withResolvers<void>();
+  let waiting = 0;
+  beforeAll(async () => {
+    plane = await startPlane({
+      read: (read) => async (id) => {
+        const record = await read(id);
+        waiting += 1;
+        await reads.promise;
+        return record;
+      },
+    });
+  });
+  beforeEach(async () => {
+    [alice, bob] = await Promise.all([signIn(plane), signIn(plane, { subject: 'bob' })]);
+    reads = Promise.withResolvers();
+    reads.resolve();
+    waiting = 0;
+    plane.upstream.clear();
+  });
+  afterEach(async () => {
+    for (const connection of opened) connection.close();
+    opened = [];
+    await plane.gate.revoke({ target: { kind: 'all' } });
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  });
+  afterAll(() => plane.close());
+
+  const end = (person: Person) => plane.gate.revoke({ target: { kind: 'session', session: person.session.id } });
+
+  it('for its session to be read: refused, and nothing reaches the API server', async () => {
+    reads = Promise.withResolvers();
+    const asking = await ask(plane, alice);
+    await until(() => waiting === 1, 'the read');
+    expect(await end(alice)).toMatchObject({ complete: true });
+    reads.resolve();
+    await until(() => asking.received().includes('"code":401'), 'the refusal');
+    expect(plane.upstream.requests).toEqual([]);
+  });
+
+  it('for a review: reset, and only the review reached the API server', async () => {
+    const said = Promise.withResolvers<void>();
+    const reviews = answerReviews(async () => {
+      await said.promise;
+      return { allowed: true };
+    });
+    plane.upstream.answer = reviews.answer;
+    const asking = await ask(plane, alice, { headers: { 'impersonate-user': 'limited' } });
+    await until(() => reviews.asked.length === 1, 'the review');
+    expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
+    said.resolve();
+    expect(await asking.ended).toBe(reset);
+    expect(asking.received()).toBe('');
+    expect(plane.upstream.requests.map(({ url }) => url)).toEqual([ACCESS_REVIEWS]);
+    expect(forwarded(plane.upstream.requests)).toEqual([]);
+  });
+
+  it('for a free connection: reset, and it is never sent when one is free', async () => {
+    const held: (() => void)[] = [];
+    plane.upstream.answer = (req, res) => void held.push(() => answerJson({ kind: 'PodList' })(req, res));
+    const connections = await Promise.all(Array.from({ length: 4 }, () => http2Connection(plane, bob.certificate)));
+    opened.push(...connections);
+    const before = Array.from({ length: CONNECTIONS }, (_each, index) => connections[index % 4]?.open(bob, PODS));
+    await until(() => held.length === CONNECTIONS, 'every connection taken');
+    const asking = await ask(plane, alice);
+    const isHers = ({ session }: { readonly session: string }): boolean => session === alice.session.id;
+    await until(() => plane.gate.sessionsInFlight().some(isHers), 'one more');
+    // From there to the queue it is promises only.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
+    expect(await asking.ended).toBe(reset);
+    plane.upstream.answer = answerJson({ kind: 'PodList' });
+    for (const answer of held) answer();
+    await Promise.all(before.map((each) => each?.ended));
+    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    expect(plane.upstream.requests).toHaveLength(CONNECTIONS);
+    expect(asking.received()).toBe('');
+  });
+
+  it('in an upload for an API server that does not read: reset on both sides, the rest is never sent', async () => {
+    const whole = 64 * MEGABYTE;
+    let seen = 0;
+    let goOn = (): void => undefined;
+    plane.upstream.answer = (req) => {
+      req.on('data', (chunk: Buffer) => (seen += chunk.length));
+      req.once('data', () => req.pause());
+      req.on('error', () => undefined);
+      goOn = () => void req.resume();
+    };
+    const asking = await ask(plane, alice, { upload: whole });
+    for (let sent = 0; sent < whole; sent += MEGABYTE) asking.write(Buffer.alloc(MEGABYTE, 'x'));
+    await until(() => seen > 0, 'the first piece');
+    expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
+    goOn();
+    expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
+    expect(await asking.ended).toMatch(/ECONNRESET|EPIPE|INTERNAL_ERROR/);
+    expect(seen).toBeLessThan(UNDER_WAY);
+  });
+
+  it('for a client that does not read a list: reset on both sides, the rest is never handed out', async () => {
+    const list: Answer = (_req, res) => {
+      res.writeHead(200, { 'content-type': 'application/json' });
+      const pump = (): void => {
+        while (res.write(Buffer.alloc(65_536, 'z')));
+        res.once('drain', pump);
+      };
+      pump();
+    };
+    plane.upstream.answer = list;
+    const asking = await ask(plane, alice);
+    await until(() => asking.received().length > MEGABYTE, 'the first of it');
+    asking.pause();
+    expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
+    expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
+    const before = asking.received().length;
+    asking.resume();
+    expect(await asking.ended).toBe(reset);
+    expect(asking.received().length - before).toBeLessThan(UNDER_WAY);
+  });
+});

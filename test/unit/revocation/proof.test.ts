@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { judgeProof } from '../../../src/revocation/proof.ts';
+import type { Footing, OtherReplica, ProofQuestion, Written } from '../../../src/revocation/proof.ts';
+
+const W = 2102;
+const ARRIVED = 10_000;
+const written: Written = {
+  position: { epoch: 'e', number: 5 },
+  regime: 'r',
+  acknowledged: true,
+  arrivedAt: ARRIVED,
+  sessions: 1,
+};
+/** It has followed this life for long, and has renewed since. */
+const footing: Footing = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1 };
+const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
+const judge = (change: Partial<ProofQuestion>) =>
+  judgeProof({ written, others: [], footing, now: ARRIVED + 5, waitMs: W, ...change });
+
+describe('the proof', () => {
+  it('is there at once where nobody else is', () => {
+    expect(judge({})).toEqual({ outcome: 'proven' });
+  });
+
+  it('is there when every other has applied the entry or has no lease', () => {
+    expect(judge({ others: [other('applied'), other('fenced', 'c')] })).toEqual({ outcome: 'proven' });
+  });
+
+  it('waits for each replica that has not, and names it, also beyond W', () => {
+    const others = [other('applied'), other('pending', 'c'), other('pending', 'd')];
+    const open = { outcome: 'open', missing: ['replica c: within 2.0 s', 'replica d: within 2.0 s'] };
+    expect(judge({ others: others.map((each) => ({ ...each, withinMs: 2000 })) })).toEqual(open);
+    expect(judge({ others, now: ARRIVED + W })).toMatchObject({ outcome: 'open' });
+  });
+
+  it('waits until enough followers have confirmed the entry, or a renewal that was sent after it', () => {
+    const unconfirmed = { ...written, acknowledged: false };
+    const before = { ...footing, renewedAtMs: ARRIVED };
+    const missing = ['redis: not enough followers have acknowledged'];
+    expect(judge({ written: unconfirmed, footing: before })).toEqual({ outcome: 'open', missing });
+    expect(judge({ written: unconfirmed, footing: before, now: ARRIVED + W })).toEqual({ outcome: 'open', missing });
+    expect(judge({ written: unconfirmed })).toEqual({ outcome: 'proven' });
+  });
+
+  it('waits, in a young life of the store, for leases of the life before: W since we follow it, or since the entry', () => {
+    const young = { ...footing, sinceMs: ARRIVED - 100 };
+    const open = { outcome: 'open', missing: [expect.stringContaining('within 2.0 s')] };
+    expect(judge({ footing: young, now: ARRIVED })).toEqual(open);
+    expect(judge({ footing: young, now: ARRIVED + W - 101 })).toMatchObject({ outcome: 'open' });
+    expect(judge({ footing: young, now: ARRIVED + W - 100 })).toEqual({ outcome: 'proven' });
+    const later = { ...footing, sinceMs: ARRIVED + 50 };
+    expect(judge({ footing: later, now: ARRIVED + W - 1 })).toMatchObject({ outcome: 'open' });
+    expect(judge({ footing: later, now: ARRIVED + W })).toEqual({ outcome: 'proven' });
+  });
+
+  it('counts nothing from an answer that no follower confirmed: a primary that has been replaced gives it too', () => {
+    const unconfirmed = { ...written, acknowledged: false };
+    const young = { ...footing, sinceMs: ARRIVED + W, renewedAtMs: ARRIVED + W };
+    expect(judge({ written: unconfirmed, footing: young, now: ARRIVED + W })).toMatchObject({ outcome: 'open' });
+    expect(judge({ written: unconfirmed, footing: young, now: ARRIVED + 2 * W })).toEqual({ outcome: 'proven' });
+  });
+
+  it('is never given by a replica without a lease, however long it takes', () => {
+    expect(judge({ footing: undefined, now: ARRIVED + 60_000 })).toMatchObject({ outcome: 'open' });
+  });
+
+  it.each([{ epoch: 'other' }, { regime: 'other' }])('is void when the store has begun a new life: %j', (change) => {
+    const verdict = judge({ footing: { ...footing, ...change }, now: ARRIVED + 60_000 });
+    expect(verdict).toEqual({ outcome: 'void', missing: [expect.stringContaining('send it again to be sure')] });
+  });
+
+  it('is open, not void, where the entry is the first that this replica hears of a new life', () => {
+    const old = { ...footing, epoch: 'old', regime: 'old', renewedAtMs: ARRIVED - 100 };
+    expect(judge({ footing: old })).toMatchObject({ outcome: 'open' });
+  });
+});

@@ -1,0 +1,129 @@
+/** Replicas of a test: real gates on one memory store, each with a network of its own, on clocks that the test moves. */
+import { vi } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import { coveringKeys } from '../../../src/core/revocation.ts';
+import type { LogPosition } from '../../../src/core/revocation.ts';
+import type { EndedSession, Fence, GateOptions } from '../../../src/revocation/dependencies.ts';
+import { createGate } from '../../../src/revocation/gate.ts';
+import type { CutReason, Gate } from '../../../src/revocation/revocation.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory.ts';
+import type { RenewOutcome, RevocationLog } from '../../../src/store/store.ts';
+
+const OWNER = { session: 's1', account: 'corp/alice', provider: 'corp' } as const;
+export const ALICE = { ...OWNER, keys: coveringKeys(OWNER) };
+const away = (): AppError => new AppError('store_unavailable', 'away');
+
+/** The memory store's log with a network in front of it that can be cut, slowed and lied on. */
+export class TestLog implements RevocationLog {
+  readonly inner: RevocationLog;
+  away = false;
+  /** Followers have not confirmed: what was written stands, and renewals grant nothing. */
+  unconfirmed = false;
+  /** Milliseconds that an answer is under way. */
+  slow = 0;
+  lie: ((outcome: RenewOutcome) => RenewOutcome) | undefined;
+  /** The epoch under which the store beneath is asked, whatever the gate says. */
+  renewsAs: string | undefined;
+  renewals = 0;
+  readonly left: string[] = [];
+
+  constructor(inner: RevocationLog) {
+    this.inner = inner;
+  }
+  async #pass<T>(call: () => Promise<T>): Promise<T> {
+    if (this.away) throw away();
+    const answer = await call();
+    if (this.slow > 0) await new Promise((resolve) => setTimeout(resolve, this.slow));
+    return answer;
+  }
+  position = (): Promise<LogPosition> => this.#pass(() => this.inner.position());
+  join: RevocationLog['join'] = (seconds) => this.#pass(() => this.inner.join(seconds));
+  renew: RevocationLog['renew'] = async (state, position) => {
+    this.renewals += 1;
+    const outcome = await this.#pass(() =>
+      this.inner.renew(state, { ...position, epoch: this.renewsAs ?? position.epoch }),
+    );
+    if (this.unconfirmed) throw away();
+    return this.lie?.(outcome) ?? outcome;
+  };
+  leave: RevocationLog['leave'] = async (incarnation) => {
+    this.left.push(incarnation);
+    await this.#pass(() => this.inner.leave(incarnation));
+  };
+  append: RevocationLog['append'] = async (request) => {
+    const appended = await this.#pass(() => this.inner.append(request));
+    return this.unconfirmed ? { ...appended, acknowledged: false } : appended;
+  };
+  announceDrill: RevocationLog['announceDrill'] = (id) => this.#pass(() => this.inner.announceDrill(id));
+  waitForEntry: RevocationLog['waitForEntry'] = async (number, signal) => {
+    if (this.away) throw away();
+    await this.inner.waitForEntry(number, signal);
+  };
+}
+
+export interface Replica {
+  readonly gate: Gate;
+  readonly log: TestLog;
+  readonly fences: Fence[];
+  readonly ended: EndedSession[];
+}
+
+/** To be made under fake timers. */
+export function replicas() {
+  const store = createMemoryStore({ clock: { now: () => Date.now() } });
+  const gates: Gate[] = [];
+  const replica = (name = 'a', change: Partial<GateOptions> = {}): Replica => {
+    const log = new TestLog(store.log);
+    const [fences, ended]: [Fence[], EndedSession[]] = [[], []];
+    const gate = createGate({
+      log,
+      sessions: store.sessions,
+      stalenessSeconds: 2,
+      replicaName: name,
+      monotonic: () => performance.now(),
+      clock: { now: () => Date.now() },
+      longestTokenSeconds: 300,
+      firstLife: true,
+      onFenced: (fence) => void fences.push(fence),
+      onSessionEnded: (session) => void ended.push(session),
+      ...change,
+    });
+    gates.push(gate);
+    return { gate, log, fences, ended };
+  };
+  return {
+    store,
+    shared: store.log,
+    replica,
+    started: async (name?: string, change?: Partial<GateOptions>): Promise<Replica> => {
+      const made = replica(name, change);
+      await made.gate.start();
+      return made;
+    },
+    now: async (gate: Gate) => ({ ...ALICE, position: gate.position ?? (await store.log.position()) }),
+    stop: async (): Promise<void> => {
+      const stops = gates.splice(0).map((gate) => gate.stop());
+      await pass(5_000);
+      await Promise.all(stops);
+    },
+  };
+}
+
+export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+/** Something of alice's in flight. @returns the reasons it was cut for */
+export function fly(
+  gate: Gate,
+  position: LogPosition,
+  ends = { expiresAt: Date.now() / 1000 + 86_400, idleAt: Date.now() / 1000 + 86_400 },
+): CutReason[] {
+  const cuts: CutReason[] = [];
+  const registration = gate.register({
+    cut: (reason) => {
+      cuts.push(reason);
+      registration.close();
+    },
+  });
+  registration.bind({ ...ALICE, position, tokenId: '', audience: '', client: '', issuedAt: 0, expiresAt: 0 }, ends);
+  return cuts;
+}

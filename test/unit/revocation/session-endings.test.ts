@@ -1,0 +1,120 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import type { Credential } from '../../../src/core/credential.ts';
+import { coveringKeys, sessionKey } from '../../../src/core/revocation.ts';
+import type { EndedSession } from '../../../src/revocation/dependencies.ts';
+import { SessionEndings } from '../../../src/revocation/session-endings.ts';
+import type { SessionRecord } from '../../../src/store/store.ts';
+
+const seconds = (): number => Math.floor(Date.now() / 1000);
+
+const credential = (session: string): Credential => {
+  const owner = { session, account: 'corp/alice', provider: 'corp' } as const;
+  const token = { tokenId: 'j', audience: 'a', client: 'c', issuedAt: 0, expiresAt: 300 };
+  return { ...owner, ...token, keys: coveringKeys(owner), position: { epoch: 'e', number: 0 } };
+};
+
+describe('ends of sessions', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  const setUp = () => {
+    const cuts: string[] = [];
+    const ended: EndedSession[] = [];
+    const store = { read: async (_id: string): Promise<SessionRecord | undefined> => undefined };
+    const endings = new SessionEndings({
+      clock: { now: () => Date.now() },
+      sessions: { read: (id) => store.read(id) },
+      cut: (key) => cuts.push(key),
+      ended: (session) => void ended.push(session),
+    });
+    const watch = (session: string, { expiresIn = 90_000, idleIn = 90_000 }): void =>
+      endings.watch(credential(session), { expiresAt: seconds() + expiresIn, idleAt: seconds() + idleIn });
+    const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+    return { endings, cuts, ended, store, watch, pass };
+  };
+  const record = (lastUsedAt: number): SessionRecord => ({ lastUsedAt, idleSeconds: 60 }) as SessionRecord;
+
+  it('cuts each session at its absolute end, by one timer, and says so', async () => {
+    const { cuts, ended, watch, pass } = setUp();
+    watch('late', { expiresIn: 7200 });
+    watch('early', { expiresIn: 60 });
+    expect(vi.getTimerCount()).toBe(1);
+    await pass(59_000);
+    expect(cuts).toEqual([]);
+    await pass(2_000);
+    expect(cuts).toEqual([sessionKey('early')]);
+    await pass(7_200_000);
+    expect(ended.map(({ session, how, streamsCut }) => [session, how, streamsCut])).toEqual([
+      ['early', 'expired', 1],
+      ['late', 'expired', 2],
+    ]);
+  });
+
+  it('cuts at once what is bound to a session that is over', async () => {
+    const { cuts, watch, pass } = setUp();
+    watch('over', { expiresIn: -1 });
+    await pass(1);
+    expect(cuts).toEqual([sessionKey('over')]);
+  });
+
+  it('lets go on what has been used meanwhile on any replica, and asks again at its new end', async () => {
+    const { cuts, ended, store, watch, pass } = setUp();
+    let asked = 0;
+    store.read = async () => {
+      asked += 1;
+      return record(seconds() - 30);
+    };
+    watch('s', { idleIn: 60 });
+    await pass(61_000);
+    expect([asked, cuts]).toEqual([1, []]);
+    await pass(28_000);
+    expect(asked).toBe(1);
+    store.read = async () => undefined;
+    await pass(3_000);
+    expect(cuts).toEqual([sessionKey('s')]);
+    expect(ended).toMatchObject([{ session: 's', account: 'corp/alice', how: 'idle', streamsCut: 1 }]);
+  });
+
+  it('cuts what the store still holds although nobody has used it', async () => {
+    const { cuts, ended, store, watch, pass } = setUp();
+    store.read = async () => record(seconds() - 61);
+    watch('s', { idleIn: 60 });
+    await pass(61_000);
+    expect(cuts).toEqual([sessionKey('s')]);
+    expect(ended).toHaveLength(1);
+  });
+
+  it('cuts where the store is away, and does not call the session ended', async () => {
+    const { cuts, ended, store, watch, pass } = setUp();
+    store.read = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    watch('s', { idleIn: 60 });
+    await pass(61_000);
+    expect(cuts).toEqual([sessionKey('s')]);
+    expect(ended).toEqual([]);
+  });
+
+  it('asks once for a session with many streams, and not for one whose streams have closed', async () => {
+    const { endings, store, watch, pass, cuts } = setUp();
+    const asked: string[] = [];
+    store.read = async (id) => {
+      asked.push(id);
+      return undefined;
+    };
+    watch('s', { idleIn: 60 });
+    watch('s', { idleIn: 61 });
+    watch('closed', { idleIn: 60 });
+    endings.forget(sessionKey('closed'));
+    await pass(62_000);
+    expect(asked).toEqual(['s']);
+    expect(cuts).toEqual([sessionKey('s')]);
+  });
+
+  it('does not miss the absolute end while the store has not answered', async () => {
+    const { cuts, store, watch, pass } = setUp();
+    store.read = () => new Promise(() => undefined);
+    watch('s', { idleIn: 10, expiresIn: 20 });
+    await pass(21_000);
+    expect(cuts).toEqual([sessionKey('s')]);
+  });
+});
