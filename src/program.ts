@@ -1,5 +1,6 @@
 /** Every command there is, as a parser. What runs on a server is imported when it is asked for, so that a laptop never loads it. */
 import { Command } from 'commander';
+import { addAdminCommands } from './cli/admin-line.ts';
 import { addLaptopCommands } from './cli/cli.ts';
 import type { DemoArguments } from './demo/run.ts';
 import type { Environment } from './server-commands.ts';
@@ -18,6 +19,10 @@ export function createProgram(environment: Environment): Command {
     .description('A gate in front of Kubernetes: sign in with your own identity provider, act as yourself.')
     .showHelpAfterError();
   addLaptopCommands(program);
+  addAdminCommands(program, async (options) => {
+    const { unlockHere } = await import('./server-commands.ts');
+    return unlockHere(options, environment);
+  });
   addServerCommands(program, environment);
   addDemo(program);
   return program;

@@ -10,7 +10,7 @@ import { stringAt } from './json-shape.ts';
 import type { Laptop } from './laptop.ts';
 import { plainText } from './plain-text.ts';
 import { renew } from './renewal.ts';
-import { isFresh, tokenId } from './session.ts';
+import { isFresh, tokenId, type Binding, type Endpoints } from './session.ts';
 
 export interface AdminRequest {
   readonly method: Ask['method'];
@@ -28,7 +28,44 @@ export async function askAdmin(laptop: Laptop, entry: CacheEntry, request: Admin
   // The token may be of an earlier life of the store: once more with a new one.
   const { answer } = first.answer.status === 401 ? await askOnce(laptop, entry, request, first.used) : first;
   if (answer.status >= 200 && answer.status < 300) return answer;
-  throw problem(entry.server.url, answer);
+  throw problem(entry.server.url, answer, { signsIn: true });
+}
+
+/** What proves to the admin API who asks. */
+export interface AdminCredential {
+  readonly endpoints: Pick<Endpoints, 'adminApi' | 'apiCa'>;
+  readonly binding: Binding;
+  /** With the admin audience. */
+  readonly token: string;
+}
+
+/**
+ * Asks with a credential that is not the laptop's session.
+ * @param server for words
+ * @returns, throws as `askAdmin`
+ */
+export async function askAdminAs(
+  laptop: Laptop,
+  server: string,
+  credential: AdminCredential,
+  request: AdminRequest,
+): Promise<HttpAnswer> {
+  const answer = await send(laptop, credential, request);
+  if (answer.status >= 200 && answer.status < 300) return answer;
+  throw problem(server, answer, { signsIn: false });
+}
+
+function send(laptop: Laptop, credential: AdminCredential, request: AdminRequest): Promise<HttpAnswer> {
+  const { adminApi, apiCa } = credential.endpoints;
+  laptop.detail(`${request.method} ${adminApi}/${request.path}`);
+  return ask({
+    method: request.method,
+    url: `${adminApi}/${request.path}`,
+    bearer: credential.token,
+    binding: credential.binding,
+    ...(apiCa === undefined ? {} : { ca: apiCa }),
+    ...(request.json === undefined ? {} : { body: { json: request.json } }),
+  });
 }
 
 async function askOnce(
@@ -41,28 +78,20 @@ async function askOnce(
     audience: ADMIN_AUDIENCE,
     accept: (cached) => isFresh(cached, laptop.now()) && tokenId(cached) !== refused,
   });
-  const { adminApi, apiCa } = session.endpoints;
-  laptop.detail(`${request.method} ${adminApi}/${request.path}`);
-  const answer = await ask({
-    method: request.method,
-    url: `${adminApi}/${request.path}`,
-    bearer: token.token,
-    binding: session.binding,
-    ...(apiCa === undefined ? {} : { ca: apiCa }),
-    ...(request.json === undefined ? {} : { body: { json: request.json } }),
-  });
+  const { endpoints, binding } = session;
+  const answer = await send(laptop, { endpoints, binding, token: token.token }, request);
   return { answer, used: tokenId(token) };
 }
 
 /** RFC 9457: the server's own words, and the room's code for the exit. */
-function problem(server: string, answer: HttpAnswer): AppError {
+function problem(server: string, answer: HttpAnswer, { signsIn }: { readonly signsIn: boolean }): AppError {
   const code = plainText(stringAt(answer.body, 'code') ?? '', 60);
   const title = plainText(stringAt(answer.body, 'title') ?? '', 200);
   const detail = plainText(stringAt(answer.body, 'detail') ?? '');
   const what = [title || `${server} answered ${answer.status}`, detail].filter((part) => part !== '').join(': ');
-  return fault(codeOfStatus(answer.status), code === '' ? what : `${what} (${code})`, nextOf(server, answer.status), {
-    reason: code || 'admin_request_failed',
-  });
+  const next = signsIn || answer.status > 403 ? nextOf(server, answer.status, code) : undefined;
+  const words = code === '' ? what : `${what} (${code})`;
+  return fault(codeOfStatus(answer.status), words, next, { reason: code || 'admin_request_failed' });
 }
 
 function codeOfStatus(status: number): ErrorCode {
@@ -73,7 +102,8 @@ function codeOfStatus(status: number): ErrorCode {
   return 'upstream_unavailable';
 }
 
-function nextOf(server: string, status: number): string | undefined {
+function nextOf(server: string, status: number, code: string): string | undefined {
+  if (code === 'same_admin') return 'have another admin run the same command with the same --approval';
   if (status === 401) return `portcullis login --server ${server}`;
   if (status === 403) return 'ask your platform team to make you an admin';
   return status >= 500 || status === 429 ? 'try again in a moment' : undefined;

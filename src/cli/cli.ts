@@ -10,26 +10,24 @@
 import type { Command, Option } from 'commander';
 import { clusterAudience } from '../core/core.ts';
 import { locateEntry } from './cache.ts';
-import type { RevokeOptions } from './commands/admin-commands.ts';
 import { exitCodeOf, faultWords } from './fault.ts';
 import { fromCache, getToken } from './get-token.ts';
 import { thisLaptop, type Laptop } from './laptop.ts';
 import { parseClusterName, parseServer } from './server-url.ts';
 import { whichServer, type ServerOptions } from './which-server.ts';
 
-interface CommonOptions extends ServerOptions {
+export interface CommonOptions extends ServerOptions {
   readonly verbose?: boolean;
 }
 
 /**
- * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig`, `sessions`, `revoke` and `version`. Their actions set
- * `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 refused) and never throw; wrong use of them exits 2.
+ * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig` and `version`. Their actions set `process.exitCode` (0 done, 1 failed,
+ * 2 wrong use or configuration, 3 refused) and never throw; wrong use of them exits 2. The admins' commands are in `admin-line.ts`.
  */
 export function addLaptopCommands(program: Command): void {
   addGetToken(program);
   addSignInCommands(program);
   addKubeconfig(program);
-  addAdminCommands(program);
   addCommand(program, 'version', 'show the version of this program')
     .addOption(outputOption(program))
     .action((options: { readonly output?: string }) =>
@@ -107,26 +105,6 @@ function addKubeconfig(program: Command): void {
     );
 }
 
-function addAdminCommands(program: Command): void {
-  addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
-    .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
-    .addOption(outputOption(program))
-    .action((options: CommonOptions & { readonly account?: string; readonly output?: string }) =>
-      run(options, async (laptop) => (await import('./commands/admin-commands.ts')).sessions(laptop, options)),
-    );
-  addServerCommand(program, 'revoke', 'end sessions everywhere at once (admins)')
-    .option('--session <id>', 'this session')
-    .option('--account <account>', 'every session of this account, PROVIDER/SUBJECT')
-    .option('--username <name>', 'every session of the account with this Kubernetes username')
-    .option('--provider <name>', 'every session of this identity provider')
-    .option('--all', 'every session')
-    .requiredOption('--reason <words>', 'why, for the record, for example a ticket')
-    .addOption(outputOption(program))
-    .action((options: CommonOptions & RevokeOptions) =>
-      run(options, async (laptop) => (await import('./commands/admin-commands.ts')).revoke(laptop, options)),
-    );
-}
-
 function addCommand(program: Command, name: string, description: string): Command {
   return program
     .command(name)
@@ -138,7 +116,8 @@ function addCommand(program: Command, name: string, description: string): Comman
     });
 }
 
-function addServerCommand(program: Command, name: string, description: string): Command {
+/** A command that speaks to a server. */
+export function addServerCommand(program: Command, name: string, description: string): Command {
   return addCommand(program, name, description)
     .option(
       '--server <url>',
@@ -148,10 +127,14 @@ function addServerCommand(program: Command, name: string, description: string): 
     .option('--verbose', 'say each step on stderr');
 }
 
-const outputOption = (program: Command): Option =>
+export const outputOption = (program: Command): Option =>
   program.createOption('--output <format>', 'for scripts').choices(['json']);
 
-async function run(options: { readonly verbose?: boolean }, action: (laptop: Laptop) => Promise<void>): Promise<void> {
+/** Runs a command's action and turns what it throws into words and an exit code. */
+export async function run(
+  options: { readonly verbose?: boolean },
+  action: (laptop: Laptop) => Promise<void>,
+): Promise<void> {
   const laptop = thisLaptop({ verbose: options.verbose === true });
   try {
     await action(laptop);

@@ -9,6 +9,9 @@ import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } fro
 import { plainText } from './plain-text.ts';
 import { isTokenText, parseClusters, type Binding, type CachedToken, type Endpoints, type Person } from './session.ts';
 
+/** `client_id` under which workloads exchange their tokens. */
+const WORKLOAD_CLIENT_ID = 'workload';
+
 /** Longest life that is believed, seconds: a wrong unit must not keep a token for years. */
 const MAX_EXPIRES_IN = 86_400;
 
@@ -57,6 +60,22 @@ export function refresh(asker: Asker, refreshToken: string, audience?: string): 
     client_id: PLUGIN_CLIENT_ID,
     refresh_token: refreshToken,
     ...(audience === undefined ? {} : { resource: audience }),
+  });
+}
+
+/**
+ * A workload's own token for one of ours (RFC 8693).
+ * @param audience `urn:portcullis:…`
+ * @throws AppError `unauthenticated` when the token is not taken, `forbidden` when the audience is not for this workload,
+ *   `upstream_unavailable`
+ */
+export function exchange(asker: Asker, subjectToken: string, audience: string): Promise<TokenAnswer> {
+  return requestToken(asker, {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    client_id: WORKLOAD_CLIENT_ID,
+    subject_token: subjectToken,
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+    resource: audience,
   });
 }
 

@@ -7,7 +7,7 @@ import type { Request } from 'express';
 import { ADMIN_AUDIENCE } from '../core/core.ts';
 import type { Caller } from '../core/credential.ts';
 import { AppError } from '../core/errors.ts';
-import type { IdentifyCaller } from './admin-api.ts';
+import type { IdentifyCaller } from './admin-call.ts';
 import { fencedError, type BrowserSessions } from './browser-session.ts';
 import type { WebDeps } from './deps.ts';
 import { assertCsrf, assertOwnOrigin } from './guards.ts';

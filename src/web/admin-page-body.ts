@@ -5,14 +5,17 @@ import type { SessionRecord } from '../store/store.ts';
 import { clientName, deviceOf } from './device.ts';
 import { html, type Html } from './html.ts';
 import { csrfField, moment, momentsCaption } from './layout.ts';
+import type { LockView } from './locks.ts';
 
 interface AdminPageContent {
   readonly sessions: readonly SessionRecord[];
+  readonly locks: readonly LockView[];
   readonly cursor?: string;
   /** The search, empty for none. */
   readonly account: string;
   /** Auditors look only. */
   readonly mayAct: boolean;
+  readonly csrf: string;
 }
 
 function sessionRow(session: SessionRecord, mayAct: boolean): Html {
@@ -111,10 +114,59 @@ function sessionsCard(content: AdminPageContent): Html {
   </section>`;
 }
 
+function lockRow({ account, reason, by, at }: LockView, { mayAct, csrf }: AdminPageContent): Html {
+  return html`<tr>
+    <td data-label="Account"><code>${account}</code></td>
+    <td data-label="Why">${reason}</td>
+    <td data-label="By">${by}</td>
+    <td data-label="Since"><time datetime="${at}">${at}</time></td>
+    <td data-label="" class="action">
+      ${
+        mayAct &&
+        html`<form class="search" method="post" action="/admin/unlock">
+          ${csrfField(csrf)}
+          <input type="hidden" name="account" value="${account}" />
+          <input
+            type="text"
+            name="reason"
+            required
+            maxlength="500"
+            autocomplete="off"
+            placeholder="Reason"
+            aria-label="Reason for unlocking ${account}"
+          />
+          <button class="button quiet compact" aria-label="Unlock ${account}">Unlock</button>
+        </form>`
+      }
+    </td>
+  </tr>`;
+}
+
+function locksCard(content: AdminPageContent): Html {
+  if (content.locks.length === 0) return html``;
+  return html`<section class="card" aria-labelledby="locks">
+    <h2 id="locks">Locked accounts</h2>
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Account</th>
+          <th scope="col">Why</th>
+          <th scope="col">By</th>
+          <th scope="col">Since</th>
+          <th scope="col"><span class="hidden-label">Unlock</span></th>
+        </tr>
+      </thead>
+      <tbody>
+        ${content.locks.map((lock) => lockRow(lock, content))}
+      </tbody>
+    </table>
+  </section>`;
+}
+
 export function adminPageBody(content: AdminPageContent): Html {
   return html`<h1>Admin</h1>
     <p class="lead">Newest sign-ins first. What you look at and what you do is on the record.</p>
-    ${sessionsCard(content)} ${content.mayAct && revokeForm()}`;
+    ${sessionsCard(content)} ${locksCard(content)} ${content.mayAct && revokeForm()}`;
 }
 
 const targetWords: Readonly<Record<string, string>> = {
@@ -125,8 +177,37 @@ const targetWords: Readonly<Record<string, string>> = {
   all: 'every session of everybody',
 };
 
+/** The targets that a lock goes with: those that are one account. */
+const LOCKABLE: ReadonlySet<string> = new Set(['account', 'username']);
+
+interface RevokePageContent {
+  readonly kind: string;
+  readonly value: string;
+  readonly lock: boolean;
+  /** What the first admin was given, empty for none; undefined where one admin is enough for everything. */
+  readonly approval: string | undefined;
+  readonly csrf: string;
+}
+
+function lockBox(lock: boolean): Html {
+  const box = lock
+    ? html`<input type="checkbox" id="lock" name="lock" value="on" checked />`
+    : html`<input type="checkbox" id="lock" name="lock" value="on" />`;
+  return html`<div>
+    <label for="lock">${box} Lock the account: nobody signs in to it until an admin unlocks it</label>
+  </div>`;
+}
+
+const approvalField = (approval: string): Html =>
+  html`<div>
+    <label for="approval"
+      >Approval <span class="muted">(the id that the first admin was given, where it takes two)</span></label
+    >
+    <input type="text" id="approval" name="approval" value="${approval}" maxlength="64" autocomplete="off" />
+  </div>`;
+
 /** Asks for the reason; what is about to happen stands above the button. */
-export function revokePageBody(ask: { readonly kind: string; readonly value: string; readonly csrf: string }): Html {
+export function revokePageBody(ask: RevokePageContent): Html {
   return html`<h1>Revoke</h1>
     <div class="card">
       <p>
@@ -137,6 +218,7 @@ export function revokePageBody(ask: { readonly kind: string; readonly value: str
         ${csrfField(ask.csrf)}
         <input type="hidden" name="kind" value="${ask.kind}" />
         <input type="hidden" name="value" value="${ask.value}" />
+        ${LOCKABLE.has(ask.kind) && lockBox(ask.lock)}
         <div>
           <label for="reason">Reason, for the record</label>
           <input
@@ -149,6 +231,7 @@ export function revokePageBody(ask: { readonly kind: string; readonly value: str
             placeholder="INC-4711"
           />
         </div>
+        ${ask.approval !== undefined && approvalField(ask.approval)}
         <div class="row">
           <button class="button danger">Revoke now</button>
           <a class="button quiet" href="/admin">Cancel</a>

@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
 import { z } from 'zod';
 import { AppError } from '../core/errors.ts';
-import type { LogPosition } from '../core/revocation.ts';
+import { coveringKeys, type LogPosition } from '../core/revocation.ts';
 import type { GateRefusal } from '../revocation/revocation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
@@ -54,7 +54,7 @@ export function sameSecret(left: string, right: string): boolean {
 }
 
 function signedIn(deps: WebDeps, session: SessionRecord, csrf: string, position: LogPosition): SignedIn {
-  const coverable = { session: session.id, account: session.account, provider: session.provider, position };
+  const credential = { keys: coveringKeys({ ...session, session: session.id }), position };
   return {
     identity: session.identity,
     account: session.account,
@@ -62,7 +62,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, csrf: string, position:
     record: session,
     csrf,
     assertGood() {
-      const refusal = deps.gate.check(coverable);
+      const refusal = deps.gate.check(credential);
       if (refusal === 'fenced') throw fencedError();
       if (refusal !== undefined) throw signedOutError(refusal);
     },

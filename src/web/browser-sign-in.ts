@@ -75,10 +75,15 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
       const isOwn = (way: Way): boolean =>
         way.for === 'browser' && value !== undefined && way.browser === hashOf(value);
       const journey = await takeJourney(deps, state, isOwn);
-      const client = BROWSER_CLIENT;
-      const session = await openSession(deps, visit, { journey, query: queryOf(req.originalUrl), client });
+      const arrival = { journey, query: queryOf(req.originalUrl), client: BROWSER_CLIENT };
+      const opening = await openSession(deps, visit, arrival);
+      if ('again' in opening) {
+        if (value !== undefined) cookie.set(res, value, JOURNEY_SECONDS);
+        return seeOther(res, opening.again.href);
+      }
+      const { session } = opening;
       await orEnd(deps, session, () => browsers.begin(res, session));
-      recordSignIn(deps, visit, session, client);
+      recordSignIn(deps, visit, session, arrival);
       seeOther(res, landingPath(journey.way.for === 'browser' ? journey.way.to : 'me'));
     });
   };

@@ -5,6 +5,7 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { AppError } from '../core/errors.ts';
 import { parameter, queryOf, seeOther, sendPage } from './answer.ts';
+import { createBrowserSessions, type BrowserSessions } from './browser-session.ts';
 import { choosePage, donePage } from './choose-page.ts';
 import type { PendingAuthorization, WebDeps } from './deps.ts';
 import { html } from './html.ts';
@@ -70,7 +71,7 @@ function start(deps: WebDeps): RequestHandler {
   };
 }
 
-function finish(deps: WebDeps): RequestHandler {
+function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
     const visit = visitOf(req);
     const state = parameter(req.query['state']);
@@ -79,10 +80,13 @@ function finish(deps: WebDeps): RequestHandler {
       const pending = await pendingOf(deps, req, res);
       const isOwn = (way: Way): boolean => way.for === 'client' && way.uid === pending.uid;
       const journey = await takeJourney(deps, state, isOwn);
-      const client = pending.clientId;
-      const session = await openSession(deps, visit, { journey, query: queryOf(req.originalUrl), client });
+      const browser = await browsers.current(req);
+      const arrival = { journey, query: queryOf(req.originalUrl), client: pending.clientId, browser };
+      const opening = await openSession(deps, visit, arrival);
+      if ('again' in opening) return seeOther(res, opening.again.href);
+      const { session } = opening;
       await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
-      recordSignIn(deps, visit, session, client);
+      recordSignIn(deps, visit, session, arrival);
     });
   };
 }
@@ -100,13 +104,14 @@ function refuse(deps: WebDeps): RequestHandler {
 /** `/login/done`, and `/login/:uid…` for OAuth clients. Mount after the browser's own `/login/…` paths. */
 export function clientSignIn(deps: WebDeps, limit: RateLimit): Router {
   const router = Router({ caseSensitive: true, strict: true });
+  const browsers = createBrowserSessions(deps);
   router.get('/login/done', (_req, res) => {
     sendPage(res, 200, { title: 'Signed in', narrow: true, body: donePage() });
   });
   router.get('/login/:uid', entry(deps));
   router.get('/login/:uid/choose', choose(deps));
   router.get('/login/:uid/start', limitSignIns(deps, limit), start(deps));
-  router.get('/login/:uid/finish', finish(deps));
+  router.get('/login/:uid/finish', finish(deps, browsers));
   router.get('/login/:uid/refuse', refuse(deps));
   return router;
 }

@@ -13,7 +13,9 @@ import type { Store } from '../store/store.ts';
 import type { ConsoleParts } from './consoles/deps.ts';
 
 /** The parts of the configuration that pages and the admin API need. */
-export type WebConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits'>;
+export type WebConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits'> & {
+  readonly workload: readonly Pick<Config['workload'][number], 'name' | 'role' | 'clusters'>[];
+};
 
 /** An authorization request of an OAuth client that waits for its person. Same shape as room `oauth` spells it. */
 export interface PendingAuthorization {
@@ -64,10 +66,15 @@ type Authenticate = (request: {
 
 export interface WebDeps {
   readonly config: WebConfig;
-  readonly store: Pick<Store, 'artefacts' | 'sessions'>;
+  readonly store: Pick<Store, 'artefacts' | 'sessions' | 'locks'> & {
+    readonly log: Pick<Store['log'], 'position' | 'announceDrill'>;
+  };
   readonly providers: IdentityProviders;
   readonly authorizations: Authorizations;
-  readonly gate: Pick<Gate, 'position' | 'fenced' | 'check' | 'revoke' | 'answer'>;
+  readonly gate: Pick<
+    Gate,
+    'position' | 'fenced' | 'check' | 'revoke' | 'answer' | 'onAnswer' | 'replicas' | 'refresh'
+  >;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly logger: Logger;
   readonly metrics: WebMetrics;

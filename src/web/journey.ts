@@ -14,7 +14,12 @@ import type { Visit } from './visit.ts';
 /** RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and a person at a second factor needs. */
 export const JOURNEY_SECONDS = 600;
 
-const challengeSchema = z.object({ state: z.string(), nonce: z.string(), codeVerifier: z.string() });
+const challengeSchema = z.object({
+  state: z.string(),
+  nonce: z.string(),
+  codeVerifier: z.string(),
+  freshSince: z.number().optional(),
+});
 
 /** Where a browser goes after its sign-in. Only these: a return address as a URL would be an open redirect. */
 const landingSchema = z.union([
@@ -42,6 +47,8 @@ const waySchema = z.discriminatedUnion('for', [
 const journeySchema = z.object({
   way: waySchema,
   provider: z.string(),
+  /** The person was sent to prove anew who they are, after a first trip that did not show it. There is no third one. */
+  fresh: z.boolean(),
   challenge: challengeSchema,
   startedAt: z.object({ epoch: z.string(), number: z.number() }),
   address: z.string(),
@@ -79,16 +86,18 @@ export function providerNamed(deps: Pick<WebDeps, 'providers'>, name: string | u
 export async function beginJourney(
   deps: Pick<WebDeps, 'gate' | 'store' | 'providers'>,
   visit: Visit,
-  start: { readonly provider: string | undefined; readonly way: Way },
+  start: { readonly provider: string | undefined; readonly way: Way; readonly fresh?: boolean },
 ): Promise<URL> {
+  const { way, fresh = false } = start;
   const provider = providerNamed(deps, start.provider);
   // Taken before anything is awaited: an account that is revoked from here on cannot finish this sign-in.
   const startedAt = startingPlace(deps);
-  const { challenge, url } = await provider.begin();
+  const { challenge, url } = await provider.begin({ fresh });
   const { address, userAgent } = visit;
   const journey: Journey = {
-    way: start.way,
+    way,
     provider: provider.name,
+    fresh,
     challenge: { ...challenge },
     startedAt,
     address,

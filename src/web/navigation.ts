@@ -9,6 +9,6 @@ export function navigationFor(
   person: SignedIn,
   current: Navigation['current'],
 ): Navigation {
-  const mayAdmin = roleOf(person.identity, deps.config.admin) !== undefined;
+  const mayAdmin = roleOf(person, deps.config) !== undefined;
   return { username: person.identity.username, csrf: person.csrf, mayAdmin, current };
 }

@@ -9,18 +9,39 @@ import { faultOf, retryAfterSeconds } from './error-status.ts';
 export type AdminProblem =
   | 'session_not_found'
   | 'provider_not_found'
+  | 'workload_not_found'
+  | 'cluster_not_found'
   | 'revocation_not_found'
+  | 'lock_not_found'
   | 'username_ambiguous'
   | 'revocation_not_written'
+  | 'request_id_reused'
+  | 'second_admin_needed'
+  | 'same_admin'
+  | 'approval_not_good'
+  | 'drill_running'
+  | 'drill_refused'
   | 'method_not_allowed'
   | 'csrf_failed';
 
+interface AdminErrorOptions {
+  readonly cause?: unknown;
+  /** Extension members of the problem document (RFC 9457 §3.2). */
+  readonly members?: Readonly<Record<string, string>>;
+  /** True where it stands in the record already, in words of its own. */
+  readonly recorded?: boolean;
+}
+
 export class AdminError extends AppError {
   readonly problem: AdminProblem;
+  readonly members: Readonly<Record<string, string>>;
+  readonly recorded: boolean;
 
-  constructor(problem: AdminProblem, code: ErrorCode, message: string, options: { cause?: unknown } = {}) {
-    super(code, message, { reason: problem, ...options });
+  constructor(problem: AdminProblem, code: ErrorCode, message: string, options: AdminErrorOptions = {}) {
+    super(code, message, { reason: problem, ...(options.cause === undefined ? {} : { cause: options.cause }) });
     this.problem = problem;
+    this.members = options.members ?? {};
+    this.recorded = options.recorded ?? false;
   }
 }
 
@@ -55,8 +76,9 @@ const titles: Readonly<Record<ErrorCode, string>> = {
 /** The one mapper from anything thrown to a problem document. */
 export function problemOf(thrown: unknown, requestId: string): Problem {
   const { error, status } = faultOf(thrown);
-  const finer = error instanceof AdminError ? error.problem : undefined;
+  const { problem: finer, members } = error instanceof AdminError ? error : {};
   return {
+    ...members,
     type: 'about:blank',
     title: titles[error.code],
     status: finer === 'method_not_allowed' ? 405 : status,

@@ -20,10 +20,16 @@ function verdict(answer: RevocationAnswer): Html {
   </div>`;
 }
 
+const stateWords: Readonly<Record<ReplicaReceipt['state'], string>> = {
+  applied: 'applied',
+  pending: 'not confirmed yet',
+  fenced: 'fenced: silent for so long that it refuses everything',
+};
+
 const replicaRow = (replica: ReplicaReceipt): Html =>
   html`<tr>
     <td data-label="Replica">${replica.id}</td>
-    <td data-label="State">${replica.state}</td>
+    <td data-label="State">${stateWords[replica.state]}</td>
     <td data-label="Streams cut">${replica.streamsClosed ?? '–'}</td>
     <td data-label="After">${replica.ms === undefined ? '–' : `${Math.round(replica.ms)} ms`}</td>
   </tr>`;

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { AppError } from '../core/errors.ts';
 import type { Account } from '../core/identity.ts';
-import { accountSchema } from './revoking.ts';
+import { accountSchema } from './revocation-request.ts';
 
 const DEFAULT_LIMIT = 50;
 

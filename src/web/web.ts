@@ -11,12 +11,14 @@ import { AppError } from '../core/errors.ts';
 import { adminApi } from './admin-api.ts';
 import { bearerCaller, browserCaller } from './admin-callers.ts';
 import { adminPage } from './admin-page.ts';
+import { createAnswers } from './answers.ts';
 import { createBrowserSessions } from './browser-session.ts';
 import { browserSignIn } from './browser-sign-in.ts';
 import { callback } from './callback.ts';
 import { clientSignIn } from './client-sign-in.ts';
 import { createConsoles, mainHostOnly, type Consoles } from './consoles/consoles.ts';
 import type { WebDeps } from './deps.ts';
+import { createDrills, type RunDrill } from './drills.ts';
 import { sendErrorPage } from './error-page.ts';
 import { faultOf } from './error-status.ts';
 import { createGuards } from './guards.ts';
@@ -24,6 +26,7 @@ import { ownPage } from './own-page.ts';
 import { recordable } from './record.ts';
 import { sendProblem } from './problem.ts';
 import { createRateLimit } from './rate-limit.ts';
+import type { AdminRoom } from './revoking.ts';
 import { noStore, securityHeaders } from './security-headers.ts';
 import { beginVisit, visitOf } from './visit.ts';
 
@@ -87,7 +90,14 @@ function errorProblems(deps: WebDeps): ErrorRequestHandler {
   };
 }
 
-function webApp(deps: WebDeps, consoles: Consoles | undefined): Express {
+/** The admin API's two doors lead to one room: a drill at one of them is a drill at the other. */
+interface AdminParts {
+  readonly room: AdminRoom;
+  readonly runDrill: RunDrill;
+}
+
+function webApp({ room, runDrill }: AdminParts, consoles: Consoles | undefined): Express {
+  const { deps } = room;
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
   const guards = createGuards(browsers, publicUrl);
@@ -100,24 +110,26 @@ function webApp(deps: WebDeps, consoles: Consoles | undefined): Express {
     if (OAUTH_PATH.test(req.path)) deps.oauthHandler(req, res);
     else next();
   });
-  app.use(adminApi(deps, { prefix: '/admin/api/v1', bearer: false, identify: browserCaller(deps, browsers) }));
+  const identify = browserCaller(deps, browsers);
+  app.use(adminApi(room, { prefix: '/admin/api/v1', bearer: false, identify, runDrill }));
   app.use(recordable(deps));
   app.use(browserSignIn(deps, browsers, limit));
   app.use(callback(deps));
   app.use(clientSignIn(deps, limit));
   app.use(ownPage(deps, browsers, guards));
-  app.use(adminPage(deps, guards));
+  app.use(adminPage(room, guards));
   if (consoles !== undefined) app.use(consoles.entrance(browsers));
   app.use(nothingHere);
   app.use(errorPages(deps));
   return app;
 }
 
-function machineApp(deps: WebDeps): Express {
+function machineApp({ room, runDrill }: AdminParts): Express {
+  const { deps } = room;
   const app = plainExpress();
   app.use(securityHeaders(deps.config.publicUrl));
   app.use(noStore);
-  app.use(adminApi(deps, { prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps) }));
+  app.use(adminApi(room, { prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps), runDrill }));
   app.use(nothingHere);
   app.use(errorProblems(deps));
   return app;
@@ -128,10 +140,12 @@ function machineApp(deps: WebDeps): Express {
  * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
  */
 export function createWeb(deps: WebDeps): Web {
-  const machine = machineApp(deps);
+  const room = { deps, answers: createAnswers(deps) };
+  const admin = { room, runDrill: createDrills(room) };
+  const machine = machineApp(admin);
   const { publicUrl } = deps.config;
   const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });
-  const app = webApp(deps, consoles);
+  const app = webApp(admin, consoles);
   return {
     app,
     serve: (server) => {

@@ -2,7 +2,7 @@
 import type { Credential } from '../../core/credential.ts';
 import type { Identity } from '../../core/identity.ts';
 import type { Result } from '../../core/result.ts';
-import type { Gate } from '../../revocation/revocation.ts';
+import type { Gate, SessionEnds } from '../../revocation/revocation.ts';
 import type { Store } from '../../store/store.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
 
@@ -21,8 +21,7 @@ export interface Console {
 export interface ConsoleToken {
   readonly token: string;
   readonly credential: Credential;
-  /** Epoch seconds. */
-  readonly sessionExpiresAt: number;
+  readonly session: SessionEnds;
 }
 
 export interface ConsoleParts {

@@ -23,7 +23,7 @@ export class ConsoleExchange implements Flight {
   /** Says whose it is. */
   bind(token: ConsoleToken): void {
     this.#token = token;
-    this.#registration.bind(token.credential, token.sessionExpiresAt);
+    this.#registration.bind(token.credential, token.session);
   }
 
   /** True once nobody is there to be answered. */

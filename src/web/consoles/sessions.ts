@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
-import type { LogPosition } from '../../core/revocation.ts';
+import { coveringKeys, type LogPosition } from '../../core/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { newCookieValue } from '../cookies.ts';
 import { hostCookie } from './cookie-jar.ts';
@@ -161,8 +161,7 @@ export class ConsoleSessions {
   }
 
   #refusal({ record, position }: ConsoleVisitor): string | undefined {
-    const { id: session, account, provider } = record;
-    const refusal = this.#deps.gate.check({ session, account, provider, position });
+    const refusal = this.#deps.gate.check({ keys: coveringKeys({ ...record, session: record.id }), position });
     if (refusal !== 'fenced') return refusal;
     throw new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');
   }

@@ -48,6 +48,10 @@ export class Broker {
   hold: Promise<void> | undefined;
   onRefresh: (() => void) | undefined;
   adminAnswer: ((method: string, path: string) => { status: number; body: Json }) | undefined;
+  /** The token of a workload that may be exchanged. */
+  workloadToken: string | undefined;
+  /** Thumbprints to which exchanged tokens were bound. */
+  readonly exchanges: string[] = [];
   expiresIn = 300;
   clusters = ['prod', 'staging'];
   /** Address of every cluster. */
@@ -156,6 +160,7 @@ export class Broker {
 
   async #token(req: IncomingMessage, res: ServerResponse, form: URLSearchParams): Promise<void> {
     const thumbprint = thumbprintOf(req);
+    if (form.get('client_id') === 'workload') return this.#exchange(res, form, thumbprint);
     if (thumbprint === undefined || form.get('client_id') !== 'portcullis-cli') {
       return json(res, 401, { error: 'invalid_client' });
     }
@@ -169,6 +174,22 @@ export class Broker {
       return json(res, 400, { error: 'invalid_grant', error_description: session?.over ?? 'unknown session' });
     }
     this.#grant(res, session, form.get('resource'), false);
+  }
+
+  /** RFC 8693. */
+  #exchange(res: ServerResponse, form: URLSearchParams, thumbprint: string | undefined): void {
+    const subjectToken = form.get('subject_token');
+    const good =
+      thumbprint !== undefined &&
+      form.get('grant_type') === 'urn:ietf:params:oauth:grant-type:token-exchange' &&
+      form.get('subject_token_type') === 'urn:ietf:params:oauth:token-type:jwt' &&
+      subjectToken === this.workloadToken;
+    // As a careless server would: it repeats what it was sent.
+    if (!good) return json(res, 400, { error: 'invalid_grant', error_description: `not taken: ${subjectToken}` });
+    const token = this.#secret();
+    this.exchanges.push(thumbprint);
+    this.#audiences.set(token, form.get('resource') ?? '');
+    json(res, 200, { access_token: token, token_type: 'Bearer', expires_in: this.expiresIn });
   }
 
   #redeem(res: ServerResponse, form: URLSearchParams, thumbprint: string): void {

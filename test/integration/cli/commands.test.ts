@@ -123,76 +123,7 @@ describe('the other commands', () => {
     expect(at.machine.cachedFiles).toEqual([]);
   });
 
-  test('sessions shows every page as a table, with a token of the admin audience', async () => {
-    await at.login();
-    const row = { id: 's-1', account: 'corp/alice', username: 'corp:alice', client: 'portcullis-cli' };
-    at.broker.adminAnswer = (_, path) =>
-      path.includes('cursor=two')
-        ? { status: 200, body: { sessions: [{ ...row, id: 's-2' }] } }
-        : { status: 200, body: { sessions: [row], cursor: 'two' } };
-    const ended = await at.machine.run('sessions', '--account', 'corp/alice');
-    expect(ended.code).toBe(0);
-    expect(ended.stdout).toMatch(/^SESSION +USERNAME/);
-    expect(ended.stdout.trim().split('\n')).toHaveLength(3);
-    expect(at.broker.adminRequests[0]).toMatchObject({ audience: 'urn:portcullis:admin' });
-  });
-
-  test('revoke sends one target with its reason and shows the receipt', async () => {
-    await at.login();
-    const replicas = [{ id: 'a', state: 'applied', ms: 3, streamsClosed: 4 }];
-    const body = {
-      id: 'r-1',
-      sessions: 1,
-      streamsClosed: 4,
-      complete: true,
-      elapsedMs: 7,
-      canSignInAgain: true,
-      replicas,
-    };
-    at.broker.adminAnswer = () => ({ status: 200, body });
-    const ended = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'INC-4711');
-    expect(ended.code).toBe(0);
-    expect(ended.stdout).toContain('complete: 1 sessions ended, 4 streams cut, 7 ms');
-    const [asked] = at.broker.adminRequests;
-    expect(asked).toMatchObject({ method: 'POST', path: 'revocations' });
-    expect(JSON.parse(asked?.body ?? '')).toEqual({ account: 'corp/alice', reason: 'INC-4711' });
-  });
-
-  test('revoke follows an answer that is not complete until it is proven', async () => {
-    await at.login();
-    at.broker.adminAnswer = (method, path) => {
-      const done = method === 'GET' && path === 'revocations/r-1' && at.broker.adminRequests.length > 2;
-      return { status: done ? 200 : 202, body: { id: 'r-1', complete: done, missing: ['replica b'] } };
-    };
-    expect(await at.machine.run('revoke', '--all', '--reason', 'drill')).toMatchObject({ code: 0 });
-  });
-
-  test('revoke exits 1 and names what is missing when the proof cannot be had', async () => {
-    await at.login();
-    at.broker.adminAnswer = (method) =>
-      method === 'POST'
-        ? { status: 202, body: { id: 'r-1', complete: false, missing: ['replica b'], replicas: [] } }
-        : { status: 404, body: { code: 'not_found', title: 'unknown' } };
-    const ended = await at.machine.run('revoke', '--session', 's-1', '--reason', 'x', '--output', 'json');
-    expect(ended.code).toBe(1);
-    expect(JSON.parse(ended.stdout)).toMatchObject({ complete: false });
-    expect(ended.stderr).toContain('replica b');
-  });
-
-  test('who is no admin is refused with exit 3', async () => {
-    await at.login();
-    at.broker.adminAnswer = () => ({
-      status: 403,
-      body: { code: 'not_admin', title: 'Admins only', detail: 'not you' },
-    });
-    const ended = await at.machine.run('sessions');
-    expect(ended.code).toBe(3);
-    expect(ended.stderr).toContain('Admins only: not you (not_admin)');
-  });
-
   test.each([
-    { args: ['revoke', '--all', '--session', 'x', '--reason', 'y'] },
-    { args: ['revoke', '--all'] },
     { args: ['get-token', '--server', 'https://example.com'] },
     { args: ['get-token', '--server', 'http://example.com', '--cluster', 'prod'] },
     { args: ['get-token', '--server', 'https://example.com', '--cluster', '../prod'] },

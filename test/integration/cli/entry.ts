@@ -1,7 +1,9 @@
 /** Runs the laptop's commands as main.ts does. */
 import { Command } from 'commander';
+import { addAdminCommands } from '../../../src/cli/admin-line.ts';
 import { addLaptopCommands } from '../../../src/cli/cli.ts';
 
 const program = new Command('portcullis');
 addLaptopCommands(program);
+addAdminCommands(program, () => Promise.resolve(0));
 await program.parseAsync();

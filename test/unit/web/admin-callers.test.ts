@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE } from '../../../src/core/core.ts';
 import type { Caller } from '../../../src/core/credential.ts';
 import type { Account } from '../../../src/core/identity.ts';
+import { coveringKeys } from '../../../src/core/revocation.ts';
 import {
   annotation,
   browserAt,
@@ -100,11 +101,11 @@ describe('the admin API for programs', () => {
     const person = people[who];
     const { position } = house.gate;
     if (person === undefined || position === undefined || mine === undefined) throw new Error('not ready');
-    await openSession(house, `${who}-cli`, who);
+    await openSession(house, `${who}-cli`, who, change.account);
+    const owner = { session: `${who}-cli`, account: `corp/${person.subject}` as Account, provider: 'corp' };
     const credential = {
-      session: `${who}-cli`,
-      account: `corp/${person.subject}` as Account,
-      provider: 'corp',
+      ...owner,
+      keys: coveringKeys(owner),
       tokenId: 'jti',
       audience: ADMIN_AUDIENCE,
       client: 'portcullis-cli',
@@ -114,7 +115,12 @@ describe('the admin API for programs', () => {
       thumbprint: mine.thumbprint,
       ...change,
     };
-    house.callers.set(`token-of-${who}`, { credential, identity: person.identity, sessionExpiresAt: 0 });
+    house.callers.set(`token-of-${who}`, {
+      credential,
+      identity: person.identity,
+      sessionExpiresAt: 0,
+      sessionIdleAt: 0,
+    });
   }
 
   const bearer = (who: string): Record<string, string> => ({ Authorization: `Bearer token-of-${who}` });
@@ -170,6 +176,30 @@ describe('the admin API for programs', () => {
     expect((await call({ headers: bearer('auditor'), client: mine })).status).toBe(200);
     const remove = { path: '/-/admin/api/v1/sessions/alice-cli', method: 'DELETE', client: mine };
     expect((await call({ ...remove, headers: bearer('auditor') })).status).toBe(403);
+  });
+
+  test('a workload of role drill starts drills and nothing else, an admin group or not', async () => {
+    house = await openHouse({ config: { workload: [{ name: 'probe', role: 'drill', clusters: [] }] } });
+    await callerFor('root', { account: 'probe/sa:monitoring' });
+    const as = { headers: bearer('root'), client: mine };
+    const body = { reason: 'probe', all: true, account: 'corp/sub-alice' };
+    for (const path of ['sessions', 'locks', 'replicas', 'revocations/x', 'sessions/root-cli']) {
+      expect((await call({ ...as, path: `/-/admin/api/v1/${path}` })).status).toBe(403);
+    }
+    for (const path of ['revocations', 'locks']) {
+      expect((await call({ ...as, path: `/-/admin/api/v1/${path}`, method: 'POST', body })).status).toBe(403);
+    }
+    for (const path of ['sessions/root-cli', 'locks/corp%2Fx?reason=x']) {
+      expect((await call({ ...as, path: `/-/admin/api/v1/${path}`, method: 'DELETE' })).status).toBe(403);
+    }
+    expect(new Set(house.named('admin-refused').map((event) => annotation(event, 'reason')))).toEqual(
+      new Set(['drill_only']),
+    );
+    const drills = { ...as, path: '/-/admin/api/v1/drills', method: 'POST' };
+    expect((await call({ ...drills, body: {} })).status).toBe(400);
+    house = await openHouse({ config: { workload: [{ name: 'probe', role: 'none', clusters: [] }] } });
+    await callerFor('root', { account: 'probe/sa:monitoring' });
+    expect((await call({ ...drills, body: { reason: 'x' } })).status).toBe(403);
   });
 
   test('a revoked admin is out although the authenticator still knew them', async () => {

@@ -46,6 +46,11 @@ export const people: Readonly<Record<string, ProviderSignIn>> = {
     identity: { username: 'corp:root@example.com', uid: 'corp/sub-root', groups: ['corp:platform'], extra: {} },
     refreshToken: 'canary-refresh-token-of-root',
   },
+  ann: {
+    subject: 'sub-ann',
+    identity: { username: 'corp:ann@example.com', uid: 'corp/sub-ann', groups: ['corp:platform'], extra: {} },
+    refreshToken: 'canary-refresh-token-of-ann',
+  },
   auditor: {
     subject: 'sub-auditor',
     identity: { username: 'corp:eve@example.com', uid: 'corp/sub-auditor', groups: ['corp:security'], extra: {} },
@@ -60,12 +65,18 @@ export const people: Readonly<Record<string, ProviderSignIn>> = {
 /** Answers a callback by its `code`, which is a person's name; refuses and fails as the real one does. */
 export class TestProvider implements IdentityProvider {
   readonly name: string;
+  readonly provesFreshness: boolean;
+  /** What the provider says of when the person proved who they are. */
+  authTime: number | undefined;
   down = false;
+  /** One for each person who was sent here: whether they had to prove anew who they are. */
+  readonly begun: boolean[] = [];
   readonly finished: { readonly callback: URL; readonly challenge: SignInChallenge }[] = [];
   #beforeAnswer: () => Promise<void> = async () => {};
 
-  constructor(name: string) {
+  constructor(name: string, options: { readonly provesFreshness?: boolean } = {}) {
     this.name = name;
+    this.provesFreshness = options.provesFreshness ?? true;
   }
 
   /** Something that happens while the person stands at the provider's page. */
@@ -73,8 +84,9 @@ export class TestProvider implements IdentityProvider {
     this.#beforeAnswer = happening;
   }
 
-  async begin(): Promise<{ challenge: SignInChallenge; url: URL }> {
+  async begin(options: { readonly fresh?: boolean } = {}): Promise<{ challenge: SignInChallenge; url: URL }> {
     if (this.down) throw new AppError('provider_unavailable', `${this.name} cannot be reached.`);
+    this.begun.push(options.fresh === true);
     const random = (): string => randomBytes(16).toString('base64url');
     const challenge = { state: random(), nonce: random(), codeVerifier: random() };
     const url = new URL(`https://idp.example.com/${this.name}/authorize`);
@@ -95,7 +107,7 @@ export class TestProvider implements IdentityProvider {
     if (person === undefined) {
       throw new AppError('sign_in_refused', 'Only <b>example.com</b> may sign in.', { reason: 'rule_refused' });
     }
-    return person;
+    return { ...person, ...(this.authTime === undefined ? {} : { authTime: this.authTime }) };
   }
 
   async recheck(): Promise<ProviderSignIn> {
@@ -148,8 +160,9 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
   return {
     publicUrl: PUBLIC_URL,
     clusters: [cluster('prod', '"corp:platform" in user.groups'), cluster('staging', 'true')],
-    admin: { groups: ['corp:platform'], auditors: ['corp:security'] },
-    sessions: { accessToken: 300, idle: 12 * 3600, absolute: 24 * 3600 },
+    admin: { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' },
+    workload: [],
+    sessions: { accessToken: 300, idle: 12 * 3600, absolute: 24 * 3600, recheck: 300, recheckGrace: 900 },
     limits: {
       headerBytes: 16_384,
       connections: 1000,
@@ -188,6 +201,8 @@ export interface HouseOptions {
   /** False: the gate has not started, so this replica is fenced. */
   readonly leased?: boolean;
   readonly change?: (deps: WebDeps) => WebDeps;
+  /** Another replica of this house, on the same store. */
+  readonly beside?: House;
 }
 
 const opened: Gate[] = [];
@@ -200,14 +215,20 @@ export async function closeHouses(): Promise<void> {
 export const annotation = (event: AuditEvent | undefined, name: string): string | undefined =>
   event?.annotations[`portcullis.dev/${name}`];
 
-async function startGate(store: Store, clock: TestClock, stall: { ms: number }, leased: boolean): Promise<Gate> {
+async function startGate(
+  parts: { readonly store: Store; readonly clock: TestClock; readonly stall: { ms: number }; readonly name: string },
+  leased: boolean,
+): Promise<Gate> {
+  const { store, clock, stall, name } = parts;
   const gate = createGate({
     log: store.log,
+    sessions: store.sessions,
     stalenessSeconds: 2,
-    replicaName: 'portcullis-0',
+    replicaName: name,
     monotonic: () => performance.now() + stall.ms,
     clock,
-    entryLifeSeconds: 600,
+    longestTokenSeconds: 300,
+    firstLife: true,
   });
   if (leased) {
     await gate.start();
@@ -217,11 +238,12 @@ async function startGate(store: Store, clock: TestClock, stall: { ms: number }, 
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const clock = testClock();
-  const store = createMemoryStore({ clock });
+  const clock = options.beside?.clock ?? testClock();
+  const store = options.beside?.store ?? createMemoryStore({ clock });
   const stall = { ms: 0 };
-  const gate = await startGate(store, clock, stall, options.leased ?? true);
-  const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab')];
+  const name = options.beside === undefined ? 'portcullis-0' : 'portcullis-1';
+  const gate = await startGate({ store, clock, stall, name }, options.leased ?? true);
+  const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab', { provesFreshness: false })];
   const authorizations = new TestAuthorizations();
   const events: AuditEvent[] = [];
   const [logged, counted]: [object[], string[]] = [[], []];
@@ -327,8 +349,8 @@ export interface AdminAt {
   readonly csrf: string;
 }
 
-export async function signedInAs(who: string): Promise<AdminAt> {
-  const house = await openHouse();
+export async function signedInAs(who: string, options: HouseOptions = {}): Promise<AdminAt> {
+  const house = await openHouse(options);
   const browser = browserAt(house);
   await signIn(browser, who);
   return { house, browser, csrf: await csrfOf(browser) };

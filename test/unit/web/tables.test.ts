@@ -132,9 +132,24 @@ describe('small things', () => {
     [['Platform'], undefined],
     [[], undefined],
   ])('groups %j are %s', (groups, role) => {
-    const identity = { username: 'u', uid: 'u', groups, extra: {} };
-    expect(roleOf(identity, { groups: ['platform'], auditors: ['security'] })).toBe(role);
-    expect(roleOf(identity, { groups: [], auditors: [] })).toBeUndefined();
+    const person = { account: 'corp/u', identity: { username: 'u', uid: 'u', groups, extra: {} } } as const;
+    const admin = { groups: ['platform'], auditors: ['security'], dualControl: 'off' } as const;
+    expect(roleOf(person, { admin, workload: [] })).toBe(role);
+    expect(roleOf(person, { admin: { ...admin, groups: [], auditors: [] }, workload: [] })).toBeUndefined();
+  });
+
+  test.each([
+    ['ci/repo:a', undefined],
+    ['probe/sa:b', 'drill'],
+    ['ci-other/u', 'admin'],
+  ] as const)('the account %s in an admin group is %s: a workload has its rule’s role only', (account, role) => {
+    const admin = { groups: ['platform'], auditors: [], dualControl: 'off' } as const;
+    const workload = [
+      { name: 'ci', role: 'none', clusters: [] } as const,
+      { name: 'probe', role: 'drill', clusters: [] } as const,
+    ];
+    const identity = { username: 'u', uid: 'u', groups: ['platform'], extra: {} };
+    expect(roleOf({ account, identity }, { admin, workload })).toBe(role);
   });
 
   test('a kubeconfig calls the plugin, once for each cluster, and trusts the given CA', () => {

@@ -1,0 +1,114 @@
+/**
+ * The admins' commands, as a parser. A file of its own, so that a cached credential is answered without it.
+ */
+import type { Command } from 'commander';
+import { addServerCommand, outputOption, run, type CommonOptions } from './cli.ts';
+import type { DrillOptions } from './commands/drill-command.ts';
+import type { UnlockOptions } from './commands/lock-commands.ts';
+import type { LockOptions, RevokeOptions } from './commands/revoke-commands.ts';
+
+/** `unlock --config`: on the server's own shell, past every admin. */
+export interface UnlockHere {
+  readonly config: string;
+  readonly account?: string;
+  readonly all?: true;
+  readonly reason?: string;
+}
+
+interface UnlockLine extends CommonOptions, UnlockOptions {
+  readonly config?: string;
+  readonly all?: true;
+}
+
+/**
+ * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas` and `drill`.
+ * @param unlockHere what `unlock --config` does; it returns the exit status
+ */
+export function addAdminCommands(program: Command, unlockHere: (options: UnlockHere) => Promise<number>): void {
+  addReads(program);
+  addRevoke(program);
+  addLocks(program, unlockHere);
+  addDrill(program);
+}
+
+const REASON = ['--reason <words>', 'why, for the record, for example a ticket'] as const;
+const APPROVAL = ['--approval <id>', 'the approval that the first admin was given, where it takes two'] as const;
+
+function addReads(program: Command): void {
+  addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
+    .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & { readonly account?: string; readonly output?: string }) =>
+      run(options, async (laptop) => (await import('./commands/admin-commands.ts')).sessions(laptop, options)),
+    );
+  addServerCommand(program, 'replicas', 'list the replicas of the gate (admins and auditors)')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & { readonly output?: string }) =>
+      run(options, async (laptop) => (await import('./commands/admin-commands.ts')).replicas(laptop, options)),
+    );
+}
+
+function addRevoke(program: Command): void {
+  addServerCommand(program, 'revoke', 'end sessions everywhere at once (admins)')
+    .option('--session <id>', 'this session')
+    .option('--account <account>', 'every session of this account, PROVIDER/SUBJECT')
+    .option('--username <name>', 'every session of the account with this Kubernetes username')
+    .option('--provider <name>', 'every session of this identity provider')
+    .option('--workload <rule>', 'every session of a workload: the name of its rule, with --subject')
+    .option('--subject <subject>', 'the subject that the workload’s tokens have')
+    .option('--all', 'every session')
+    .option('--lock', 'and let nobody sign in to the account until it is unlocked')
+    .requiredOption(...REASON)
+    .option(...APPROVAL)
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & RevokeOptions) =>
+      run(options, async (laptop) => (await import('./commands/revoke-commands.ts')).revoke(laptop, options)),
+    );
+}
+
+function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise<number>): void {
+  addServerCommand(program, 'lock', 'end every session of an account and let nobody sign in to it (admins)')
+    .argument('<account>', 'PROVIDER/SUBJECT')
+    .requiredOption(...REASON)
+    .option(...APPROVAL)
+    .addOption(outputOption(program))
+    .action((account: string, options: CommonOptions & LockOptions) =>
+      run(options, async (laptop) => (await import('./commands/revoke-commands.ts')).lock(laptop, account, options)),
+    );
+  addServerCommand(program, 'unlock', 'let an account sign in again (admins; with --config, on the server’s own shell)')
+    .argument('[account]', 'PROVIDER/SUBJECT')
+    .option(...REASON)
+    .option('--config <file>', 'on the server: take the lock off in the store of this configuration, past every admin')
+    .option('--all', 'with --config: every lock')
+    .action((account: string | undefined, options: UnlockLine) =>
+      run(options, async (laptop) => {
+        const { config, all, reason } = options;
+        if (config === undefined) {
+          return (await import('./commands/lock-commands.ts')).unlock(laptop, account, options);
+        }
+        const given = { ...(account && { account }), ...(all && { all }), ...(reason && { reason }) };
+        process.exitCode = await unlockHere({ config, ...given });
+      }),
+    );
+  addServerCommand(program, 'locks', 'list the locked accounts (admins and auditors)')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & { readonly output?: string }) =>
+      run(options, async (laptop) => (await import('./commands/lock-commands.ts')).locks(laptop, options)),
+    );
+}
+
+function addDrill(program: Command): void {
+  addServerCommand(
+    program,
+    'drill',
+    'practise a revocation on every replica: exit 0 where it passed, 1 where it failed',
+  )
+    .option('--cluster <name>', 'through this cluster (default: the first)')
+    .option('--path <path>', 'the watch that each replica opens (default: of namespaces)')
+    .option('--reason <words>', 'why, for the record', 'drill')
+    .option('--token-file <file>', 'as a workload of role drill, by its token (for cron) instead of your session')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & DrillOptions) =>
+      run(options, async (laptop) => (await import('./commands/drill-command.ts')).drill(laptop, options)),
+    );
+}

@@ -1,0 +1,135 @@
+/**
+ * `revoke` and `lock`, for admins.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AppError } from '../../core/errors.ts';
+import { askAdmin } from '../admin-api.ts';
+import { locateEntry, readSession, type CacheEntry } from '../cache.ts';
+import { fault } from '../fault.ts';
+import { numberAt, stringAt, stringsAt, type JsonRecord } from '../json-shape.ts';
+import type { Laptop } from '../laptop.ts';
+import { plainJson, plainText } from '../plain-text.ts';
+import { describeReceipt } from '../receipt.ts';
+import { whichServer, type ServerOptions } from '../which-server.ts';
+
+export interface LockOptions extends ServerOptions {
+  readonly reason: string;
+  readonly approval?: string;
+  readonly output?: string;
+}
+
+export interface RevokeOptions extends LockOptions {
+  readonly session?: string;
+  readonly account?: string;
+  readonly username?: string;
+  readonly provider?: string;
+  readonly workload?: string;
+  readonly subject?: string;
+  readonly all?: true;
+  readonly lock?: true;
+}
+
+/**
+ * Revokes and shows the receipt. Follows an answer that is not complete for a while.
+ * @throws AppError `conflict` when it is written but not proven by then: a script must not take that for done
+ */
+export function revoke(laptop: Laptop, options: RevokeOptions): Promise<void> {
+  const { lock: locked } = options;
+  return send(laptop, options, { ...targetOf(options), ...(locked === undefined ? {} : { lock: locked }) });
+}
+
+/** As `revoke --account ACCOUNT --lock`. */
+export function lock(laptop: Laptop, account: string, options: LockOptions): Promise<void> {
+  return send(laptop, options, { account, lock: true });
+}
+
+type Target = Readonly<Record<string, string | true>>;
+
+function targetOf(options: RevokeOptions): Target {
+  const { session, account, username, provider, workload, subject, all } = options;
+  const named = { session, account, username, provider, workload, all };
+  const given = Object.entries(named).filter((entry): entry is [string, string | true] => entry[1] !== undefined);
+  if (given.length !== 1) {
+    const next = 'give exactly one of --session, --account, --username, --provider, --workload, --all';
+    throw fault('bad_request', 'A revocation has one target.', next);
+  }
+  if ((workload === undefined) !== (subject === undefined)) {
+    throw fault('bad_request', 'A workload is named by its rule and its subject.', 'give --workload RULE --subject S');
+  }
+  return { ...Object.fromEntries(given), ...(subject === undefined ? {} : { subject }) };
+}
+
+async function send(laptop: Laptop, options: LockOptions, target: Target): Promise<void> {
+  const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
+  warnOfOneself(laptop, entry, target);
+  const { reason, approval } = options;
+  // The same id on every try of this command, so that a token renewed on the way does not revoke twice.
+  const json = { ...target, reason, requestId: randomUUID(), ...(approval === undefined ? {} : { approval }) };
+  const { body } = await askAdmin(laptop, entry, { method: 'POST', path: 'revocations', json });
+  const receipt = body['complete'] === true ? body : await follow(laptop, entry, body);
+  laptop.print(options.output === 'json' ? `${plainJson(receipt)}\n` : describeReceipt(receipt));
+  sayWhatNext(laptop, receipt, target);
+  if (receipt['complete'] === true) return;
+  const missing = plainText(stringsAt(receipt, 'missing').join(', ') || 'unknown', 1000);
+  throw fault(
+    'conflict',
+    `The revocation is written and being applied, but not proven yet. Missing: ${missing}.`,
+    `look again: portcullis replicas; who is missing refuses everything once its lease has lapsed`,
+    { reason: 'revocation_not_proven' },
+  );
+}
+
+/** Said before it is done. It is done all the same: whoever finds their own laptop stolen must not be asked twice. */
+function warnOfOneself(laptop: Laptop, entry: CacheEntry, target: Target): void {
+  const person = readSession(entry)?.person;
+  if (person === undefined) return;
+  const own =
+    target['all'] === true ||
+    target['account'] === person.account ||
+    target['username'] === person.username ||
+    target['session'] === person.sessionId ||
+    person.account.startsWith(`${String(target['provider'])}/`);
+  if (!own) return;
+  laptop.say(
+    target['lock'] === true
+      ? 'this is your own account: you will be signed out and locked out, until another admin or the server’s own shell unlocks it'
+      : 'this is about yourself too: your own session ends with it',
+  );
+}
+
+function sayWhatNext(laptop: Laptop, receipt: JsonRecord, target: Target): void {
+  if (receipt['complete'] === true && numberAt(receipt, 'sessions') === 0 && target['session'] === undefined) {
+    laptop.say('no session was live under this name: make sure that it is spelled right');
+  }
+  if (receipt['canSignInAgain'] !== true) return;
+  const { account, provider, all } = target;
+  if (provider !== undefined || all !== undefined) {
+    return laptop.say('everybody can sign in again by themselves; who must stay out needs a lock: portcullis lock');
+  }
+  const whom = typeof account === 'string' ? plainText(account, 512) : 'PROVIDER/SUBJECT';
+  laptop.say(`they can sign in again by themselves; to keep them out: portcullis lock ${whom} --reason …`);
+}
+
+const FOLLOW_MS = 10_000;
+const FOLLOW_EVERY_MS = 250;
+
+async function follow(laptop: Laptop, entry: CacheEntry, first: JsonRecord): Promise<JsonRecord> {
+  const id = stringAt(first, 'id');
+  if (id === undefined) return first;
+  laptop.say('written; waiting for the other replicas to prove it');
+  const until = laptop.now() + FOLLOW_MS;
+  let latest = first;
+  while (latest['complete'] !== true && laptop.now() < until) {
+    await delay(FOLLOW_EVERY_MS);
+    try {
+      const { body } = await askAdmin(laptop, entry, { method: 'GET', path: `revocations/${encodeURIComponent(id)}` });
+      latest = body;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      // One replica that does not answer is no reason to give up. An admin who has revoked themselves cannot ask any more.
+      if (error.code !== 'upstream_unavailable') return latest;
+    }
+  }
+  return latest;
+}

@@ -1,0 +1,264 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { stage } from './stage.ts';
+
+const at = stage();
+
+const UUID = /^[0-9a-f-]{36}$/;
+
+/** The body of the last request to the admin API. */
+const sent = (): Record<string, unknown> => JSON.parse(at.broker.adminRequests.at(-1)?.body ?? '{}');
+
+describe('looking', () => {
+  test('sessions shows every page as a table, with a token of the admin audience', async () => {
+    await at.login();
+    const row = { id: 's-1', account: 'corp/alice', username: 'corp:alice', client: 'portcullis-cli' };
+    at.broker.adminAnswer = (_, path) =>
+      path.includes('cursor=two')
+        ? { status: 200, body: { sessions: [{ ...row, id: 's-2' }] } }
+        : { status: 200, body: { sessions: [row], cursor: 'two' } };
+    const ended = await at.machine.run('sessions', '--account', 'corp/alice');
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toMatch(/^SESSION +USERNAME/);
+    expect(ended.stdout.trim().split('\n')).toHaveLength(3);
+    expect(at.broker.adminRequests[0]).toMatchObject({ audience: 'urn:portcullis:admin' });
+  });
+
+  test('replicas shows each with its state', async () => {
+    await at.login();
+    const replica = { id: 'a', incarnation: 'f00dfeedcafe', self: true, state: 'live', seenMsAgo: 3.4, number: 7 };
+    const body = { replicas: [replica, { ...replica, id: 'b', self: false, state: 'silent' }] };
+    at.broker.adminAnswer = () => ({ status: 200, body });
+    const ended = await at.machine.run('replicas');
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toMatch(/^REPLICA .*\na \(answers\) +live +3 +7 +0 +f00dfeed\nb +silent/);
+    expect(JSON.parse((await at.machine.run('replicas', '--output', 'json')).stdout)).toEqual(body);
+  });
+
+  test('who is no admin is refused with exit 3', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({
+      status: 403,
+      body: { code: 'not_admin', title: 'Admins only', detail: 'not you' },
+    });
+    const ended = await at.machine.run('sessions');
+    expect(ended.code).toBe(3);
+    expect(ended.stderr).toContain('Admins only: not you (not_admin)');
+  });
+});
+
+describe('revoking', () => {
+  test('revoke sends one target with its reason and shows the receipt', async () => {
+    await at.login();
+    const replicas = [{ id: 'a', state: 'applied', ms: 3, streamsClosed: 4 }];
+    const body = {
+      id: 'r-1',
+      sessions: 1,
+      streamsClosed: 4,
+      complete: true,
+      elapsedMs: 7,
+      canSignInAgain: true,
+      replicas,
+    };
+    at.broker.adminAnswer = () => ({ status: 200, body });
+    const ended = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'INC-4711');
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toBe(
+      'complete: 1 sessions ended, 4 streams cut, 7 ms\nREPLICA   STATE     MS   STREAMS CUT\na         applied   3    4\n',
+    );
+    expect(ended.stderr).toContain('to keep them out: portcullis lock corp/alice');
+    const [asked] = at.broker.adminRequests;
+    expect(asked).toMatchObject({ method: 'POST', path: 'revocations' });
+    expect(JSON.parse(asked?.body ?? '')).toEqual({
+      account: 'corp/alice',
+      reason: 'INC-4711',
+      requestId: expect.stringMatching(UUID),
+    });
+  });
+
+  test('revoke follows an answer that is not complete until it is proven', async () => {
+    await at.login();
+    at.broker.adminAnswer = (method, path) => {
+      const done = method === 'GET' && path === 'revocations/r-1' && at.broker.adminRequests.length > 2;
+      return { status: done ? 200 : 202, body: { id: 'r-1', complete: done, missing: ['replica b'] } };
+    };
+    expect(await at.machine.run('revoke', '--all', '--reason', 'drill')).toMatchObject({ code: 0 });
+  });
+
+  test('revoke exits 1 and names what is missing when the proof cannot be had', async () => {
+    await at.login();
+    at.broker.adminAnswer = (method) =>
+      method === 'POST'
+        ? { status: 202, body: { id: 'r-1', complete: false, missing: ['replica b'], replicas: [] } }
+        : { status: 404, body: { code: 'not_found', title: 'unknown' } };
+    const ended = await at.machine.run('revoke', '--session', 's-1', '--reason', 'x', '--output', 'json');
+    expect(ended.code).toBe(1);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ complete: false });
+    expect(ended.stderr).toContain('replica b');
+  });
+});
+
+describe('what a revocation names', () => {
+  const done = { id: 'r-1', complete: true, sessions: 1, replicas: [] };
+
+  test.each([
+    [['--session', 's-9'], { session: 's-9' }],
+    [['--username', 'corp:alice'], { username: 'corp:alice' }],
+    [['--provider', 'corp'], { provider: 'corp' }],
+    [['--workload', 'ci', '--subject', 'repo:a/b'], { workload: 'ci', subject: 'repo:a/b' }],
+    [['--all'], { all: true }],
+    [['--account', 'corp/x', '--lock'], { account: 'corp/x', lock: true }],
+    [['--all', '--approval', 'abc'], { all: true, approval: 'abc' }],
+  ])('%j', async (args, body) => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: done });
+    expect((await at.machine.run('revoke', ...args, '--reason', 'x')).code).toBe(0);
+    expect(sent()).toEqual({ ...body, reason: 'x', requestId: expect.stringMatching(UUID) });
+  });
+
+  test('every try of one command has one id, and two commands have two', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: at.broker.adminRequests.length === 1 ? 401 : 200, body: done });
+    for (const _ of [1, 2]) await at.machine.run('revoke', '--all', '--reason', 'x');
+    const ids = at.broker.adminRequests.map(({ body }) => (JSON.parse(body) as { requestId: string }).requestId);
+    expect(ids).toHaveLength(3);
+    expect(ids[0]).toBe(ids[1]);
+    expect(ids[2]).not.toBe(ids[0]);
+  });
+
+  test('one’s own account is said before it is done', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written' } });
+    const revoked = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'x');
+    expect(revoked.stderr).toMatch(/this is about yourself too[^]*revocation_not_written/);
+    at.broker.adminAnswer = () => ({ status: 200, body: done });
+    const locked = await at.machine.run('lock', 'corp/alice', '--reason', 'x');
+    expect(locked).toMatchObject({ code: 0 });
+    expect(locked.stderr).toContain('your own account: you will be signed out and locked out');
+    expect((await at.machine.run('lock', 'corp/bob', '--reason', 'x')).stderr).not.toContain('your own');
+  });
+
+  test('a name that nobody was signed in under is pointed out', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: { ...done, sessions: 0 } });
+    const ended = await at.machine.run('revoke', '--account', 'crop/bob', '--reason', 'x');
+    expect(ended).toMatchObject({ code: 0 });
+    expect(ended.stderr).toContain('make sure that it is spelled right');
+  });
+
+  test('a second admin is asked for in the server’s words, exit 1, and the same admin again is refused, exit 3', async () => {
+    await at.login();
+    const detail = 'Nothing was done yet: another admin can do the same with “--approval abc”';
+    at.broker.adminAnswer = () => ({ status: 409, body: { code: 'second_admin_needed', title: 'Conflict', detail } });
+    const first = await at.machine.run('revoke', '--all', '--reason', 'x');
+    expect(first).toMatchObject({ code: 1, stdout: '' });
+    expect(first.stderr).toContain('--approval abc');
+    at.broker.adminAnswer = () => ({ status: 403, body: { code: 'same_admin', title: 'Not allowed' } });
+    const second = await at.machine.run('revoke', '--all', '--reason', 'x', '--approval', 'abc');
+    expect(second).toMatchObject({ code: 3 });
+    expect(second.stderr).toContain('have another admin run the same command');
+  });
+});
+
+describe('locks', () => {
+  test('lock asks for a revocation with a lock', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: { id: 'r', complete: true, sessions: 2 } });
+    const ended = await at.machine.run('lock', 'corp/bob', '--reason', 'INC-1');
+    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('complete: 2 sessions ended') });
+    expect(sent()).toMatchObject({ account: 'corp/bob', lock: true, reason: 'INC-1' });
+  });
+
+  test('unlock names the account in the path, and the reason', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: {} });
+    const ended = await at.machine.run('unlock', 'corp/repo:a/b c', '--reason', 'closed & done');
+    expect(ended).toMatchObject({ code: 0, stdout: '' });
+    expect(at.broker.adminRequests[0]).toMatchObject({
+      method: 'DELETE',
+      path: 'locks/corp%2Frepo%3Aa%2Fb%20c?reason=closed+%26+done',
+    });
+  });
+
+  test('locks lists them, and says so when there are none', async () => {
+    await at.login();
+    const lock = { account: 'corp/bob', by: 'corp:root', at: '2026-11-25T12:00:00Z', reason: 'INC-1' };
+    at.broker.adminAnswer = () => ({ status: 200, body: { locks: [lock] } });
+    expect((await at.machine.run('locks')).stdout).toMatch(/^ACCOUNT .*\ncorp\/bob +corp:root +2026\S+ +INC-1\n$/);
+    expect(JSON.parse((await at.machine.run('locks', '--output', 'json')).stdout)).toEqual({ locks: [lock] });
+    at.broker.adminAnswer = () => ({ status: 200, body: { locks: [] } });
+    expect(await at.machine.run('locks')).toMatchObject({ code: 0, stdout: '' });
+  });
+});
+
+describe('a drill', () => {
+  const receipt = { id: 'r', complete: true, replicas: [{ id: 'a', state: 'applied', ms: 3 }] };
+  const passed = { id: 'd', verdict: 'passed', replicas: [{ id: 'a', opened: true, cut: true, ms: 12 }], receipt };
+  const failed = {
+    ...passed,
+    verdict: 'failed',
+    replicas: [{ id: 'a', opened: false, cut: false, reason: 'list is not allowed' }],
+  };
+
+  test('that passed shows the verdict, the time per replica and the receipt, and exits 0', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: passed });
+    const ended = await at.machine.run('drill', '--cluster', 'prod');
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toMatch(/^drill PASSED\nREPLICA .*\na +yes +yes +12\n\nrevocation complete: [^]*applied +3/);
+    expect(sent()).toEqual({ cluster: 'prod', reason: 'drill' });
+  });
+
+  test('that failed exits 1 with the reason', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: failed });
+    const ended = await at.machine.run('drill', '--output', 'json');
+    expect(ended.code).toBe(1);
+    expect(JSON.parse(ended.stdout)).toEqual(failed);
+    expect((await at.machine.run('drill')).stdout).toContain('list is not allowed');
+  });
+
+  test('by a workload’s token needs no sign-in: the token is exchanged for one bound to a fresh key', async () => {
+    at.broker.adminAnswer = () => ({ status: 200, body: passed });
+    const file = join(at.machine.home, 'token');
+    writeFileSync(file, 'canary-workload-token\n');
+    at.broker.workloadToken = 'canary-workload-token';
+    const drill = ['drill', '--server', at.broker.web, '--token-file', file, '--verbose'] as const;
+    const ended = await at.machine.run(...drill);
+    expect(ended).toMatchObject({ code: 0 });
+    expect(ended.stderr).not.toContain('canary');
+    await at.machine.run(...drill);
+    const [first, second] = at.broker.adminRequests;
+    expect(first).toMatchObject({ method: 'POST', path: 'drills', audience: 'urn:portcullis:admin' });
+    expect(first?.thumbprint).toBe(at.broker.exchanges[0]);
+    expect(first?.thumbprint).not.toBe(second?.thumbprint);
+    expect(at.machine.session).toBeUndefined();
+  });
+
+  test('by a token that is not taken exits 1 and repeats none of it', async () => {
+    const file = join(at.machine.home, 'token');
+    writeFileSync(file, 'canary-of-somebody-else');
+    const ended = await at.machine.run('drill', '--server', at.broker.web, '--token-file', file);
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).not.toContain('canary');
+    expect(ended.stderr).toContain('a workload rule');
+    writeFileSync(file, 'two words');
+    expect((await at.machine.run('drill', '--server', at.broker.web, '--token-file', file)).code).toBe(2);
+  });
+});
+
+test.each([
+  { args: ['revoke', '--all', '--session', 'x', '--reason', 'y'] },
+  { args: ['revoke', '--all'] },
+  { args: ['revoke', '--reason', 'y'] },
+  { args: ['revoke', '--workload', 'ci', '--reason', 'y'] },
+  { args: ['revoke', '--all', '--subject', 's', '--reason', 'y'] },
+  { args: ['lock', 'corp/x'] },
+  { args: ['lock', '--reason', 'y'] },
+  { args: ['unlock', 'corp/x', '--server', 'https://example.com'] },
+  { args: ['unlock', '--all', '--reason', 'y', '--server', 'https://example.com'] },
+  { args: ['drill', '--server', 'https://example.com', '--token-file', '/nonexistent'] },
+])('wrong use exits 2 and prints nothing to stdout: $args', async ({ args }) => {
+  expect(await at.machine.run(...args)).toMatchObject({ code: 2, stdout: '' });
+});

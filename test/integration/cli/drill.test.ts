@@ -1,0 +1,72 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config/load.ts';
+import type { RunningDemo } from '../../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../../src/serve.ts';
+import { startTestGate } from '../../support/gate.ts';
+import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';
+import { Machine, type Ended } from './machine.ts';
+
+const rules = (issuer: string, ca: string): string => `
+workload:
+  - { name: probe, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "example"', role: drill,
+      clusters: [demo], username: claims.repository, groups: '["developers"]', groupsPrefix: "demo:" }
+  - { name: ci, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "ci"', clusters: [demo] }
+`;
+
+describe('drill --token-file, as a probe from cron at a real gate', () => {
+  const machine = new Machine();
+  let gate: RunningDemo;
+  let server: RunningServer;
+  let issuer: WorkloadIssuer;
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+    issuer = await startWorkloadIssuer(gate.urls.web);
+    // The same gate once more, with workload rules in its file.
+    await gate.server.stop();
+    const ca = join(gate.files.directory, 'issuer.crt');
+    await writeFile(ca, issuer.ca);
+    const file = join(gate.files.directory, 'with-rules.yaml');
+    await writeFile(file, `${await readFile(gate.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
+    const loaded = await loadConfig({ file, env: {} });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+    server = await startServer(loaded.value.config);
+    await server.ready;
+  });
+  afterAll(async () => {
+    machine.remove();
+    await server.stop();
+    await gate.stop();
+    await issuer.close();
+  });
+
+  async function drill(token: string, ...more: readonly string[]): Promise<Ended> {
+    const file = join(machine.home, 'token');
+    await writeFile(file, token);
+    return machine.run('drill', '--server', gate.urls.web, '--token-file', file, ...more);
+  }
+
+  const pods = ['--path', '/api/v1/namespaces/default/pods?watch=1'] as const;
+
+  test('passes, time after time, and keeps nothing on disk', async () => {
+    for (const _ of [1, 2]) {
+      const ended = await drill(await issuer.token(), ...pods);
+      expect(ended, ended.stderr).toMatchObject({ code: 0, stdout: expect.stringContaining('drill PASSED') });
+    }
+    await expect(readFile(machine.cacheDir)).rejects.toThrow('ENOENT');
+  });
+
+  test('exits 1 and says why where the workload may not watch that', async () => {
+    const ended = await drill(await issuer.token(), '--path', '/api/v1/secrets?watch=1');
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toMatch(/drill FAILED\n[^]*NO +NO +-? +\S+/);
+  });
+
+  test('is not for a workload of another role', async () => {
+    const ended = await drill(await issuer.token({ repository_owner: 'ci' }), ...pods);
+    expect(ended).toMatchObject({ code: 3, stdout: '' });
+    expect(ended.stderr).toContain('workload rule of role drill');
+  });
+});

@@ -1,0 +1,101 @@
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import type { Account } from '../../../src/core/identity.ts';
+import type { RunningDemo } from '../../../src/demo/launch.ts';
+import { startTestGate } from '../../support/gate.ts';
+import { startRedis, type RedisServer } from '../../support/redis.ts';
+
+const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function portcullis(...args: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject).once('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+describe('unlock --config, on the server’s own shell', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+  });
+  afterAll(async () => {
+    await gate.stop();
+    await redis.stop();
+  });
+
+  const lock = (account: Account) =>
+    gate.server.gate.revoke({
+      target: { kind: 'account', account },
+      lock: { reason: 'stolen admin', by: 'demo:root', at: Math.floor(Date.now() / 1000) },
+    });
+
+  const unlock = (...args: readonly string[]): Promise<Ended> =>
+    portcullis('unlock', '--config', gate.files.config, ...args);
+
+  async function unlocksOnRecord(): Promise<readonly AuditEvent[]> {
+    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+    return lines.map((line) => JSON.parse(line) as AuditEvent).filter(({ verb }) => verb === 'unlock');
+  }
+
+  test('takes the lock off and puts it on the record, with no admin and no token', async () => {
+    await lock('demo/one');
+    await lock('demo/two');
+    const ended = await unlock('demo/one', '--reason', 'INC-4711');
+    expect(ended).toMatchObject({ code: 0, stdout: '' });
+    expect(ended.stderr).toContain('demo/one is unlocked');
+    const { locks } = gate.server.store;
+    expect((await locks.list()).map(({ account }) => account)).toEqual(['demo/two']);
+    const [event] = await unlocksOnRecord();
+    expect(event?.annotations).toMatchObject({
+      'portcullis.dev/target': 'account:demo/one',
+      'portcullis.dev/reason': 'INC-4711',
+      'portcullis.dev/by': expect.stringMatching(/.+@.+/),
+    });
+    expect(await unlock('demo/one')).toMatchObject({ code: 1, stderr: expect.stringContaining('was not locked') });
+  });
+
+  test('--all takes every lock off', async () => {
+    await lock('demo/three');
+    await lock('demo/four');
+    expect((await unlock('--all')).code).toBe(0);
+    expect(await gate.server.store.locks.list()).toEqual([]);
+    expect(await unlock('--all')).toMatchObject({ code: 0, stderr: expect.stringContaining('no account is locked') });
+  });
+
+  test.each([[[]], [['demo/one', '--all']], [['demo']]])('%j is wrong use', async (args) => {
+    expect(await unlock(...args)).toMatchObject({ code: 2, stdout: '' });
+  });
+
+  test('a configuration that is not good is exit 2, and a store that is away exit 1 with nothing on the record', async () => {
+    expect((await portcullis('unlock', '--config', '/nonexistent.yaml', 'demo/one')).code).toBe(2);
+    const before = (await unlocksOnRecord()).length;
+    redis.pause();
+    const ended = await unlock('demo/one');
+    redis.resume();
+    expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('nothing more was unlocked') });
+    expect(await unlocksOnRecord()).toHaveLength(before);
+  });
+
+  test('with the memory store it says where the locks are', async () => {
+    const other = await startTestGate();
+    const ended = await portcullis('unlock', '--config', other.files.config, 'demo/x');
+    await other.stop();
+    expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining('restart it') });
+  });
+});

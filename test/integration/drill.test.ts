@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningServer } from '../../src/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startSecondReplica } from '../support/second-replica.ts';
+
+describe('a drill of two replicas', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let other: RunningServer;
+  let root: OAuthClient;
+  let token: string;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    other = await startSecondReplica(gate);
+    await other.ready;
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    root = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    token = (await root.signIn('root', { resource: 'urn:portcullis:admin' })).accessToken;
+  });
+  afterAll(async () => {
+    await root.close();
+    await other.stop();
+    await gate.stop();
+    await redis.stop();
+  });
+
+  const drill = async (body: object = {}) =>
+    root.send('POST', '/-/admin/api/v1/drills', {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ reason: 'monthly exercise', ...body }),
+    });
+
+  it('passes: each has watched through itself, and each watch was cut', async () => {
+    const { status, body } = await drill();
+    expect(status, JSON.stringify(body)).toBe(200);
+    expect(body).toMatchObject({
+      verdict: 'passed',
+      replicas: [
+        { opened: true, cut: true },
+        { opened: true, cut: true },
+      ],
+      receipt: { complete: true, streamsClosed: 2 },
+    });
+    expect([gate.server.gate.inFlight, other.gate.inFlight]).toEqual([0, 0]);
+  });
+
+  it('fails, and says why, where the watch is refused', async () => {
+    const { status, body } = await drill({ path: '/api/v1/nothings?watch=1' });
+    expect(status, JSON.stringify(body)).toBe(200);
+    expect(body).toMatchObject({
+      verdict: 'failed',
+      replicas: [{ opened: false, cut: false, reason: expect.stringContaining('was answered 404') as string }, {}],
+    });
+  });
+});

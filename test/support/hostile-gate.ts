@@ -1,0 +1,72 @@
+/** A whole gate on a real Redis whose identity provider does what a test wants: hold an answer, refuse, be away. */
+import { readFile } from 'node:fs/promises';
+import type { Config } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/serve.ts';
+import { auditedBy } from './audit-log.ts';
+import { startTestGate } from './gate.ts';
+import { CLIENT_ID, startHostileProvider, type HostileProvider } from './hostile-provider.ts';
+import { newClientKey, OAuthClient } from './oauth-client.ts';
+import { startRedis, type RedisServer } from './redis.ts';
+
+/** Whoever signs in at the hostile provider. */
+export const ACCOUNT = 'demo/42';
+
+export interface HostileGate {
+  readonly provider: HostileProvider;
+  readonly server: RunningServer;
+  readonly client: OAuthClient;
+  /** PEM of the api listener's authority. */
+  readonly ca: string;
+  /** Every line of the record so far. */
+  recorded(): Promise<readonly AuditEvent[]>;
+  /** Events of one name, oldest first. */
+  events(name: string): Promise<readonly AuditEvent[]>;
+  stop(): Promise<void>;
+}
+
+export async function startHostileGate(sessions: Partial<Config['sessions']> = {}): Promise<HostileGate> {
+  const redis: RedisServer = await startRedis();
+  const gate: RunningDemo = await startTestGate({ redis: redis.url });
+  const provider = await startHostileProvider();
+  // The same addresses, another provider behind the same name.
+  await gate.server.stop();
+  const server = await startServer(await configuration(gate, provider, sessions));
+  await server.ready;
+  const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  const recorded = async (): Promise<readonly AuditEvent[]> => {
+    await server.audit.flush();
+    return auditedBy(gate);
+  };
+  return {
+    provider,
+    server,
+    client,
+    ca,
+    recorded,
+    events: async (name) =>
+      (await recorded()).filter(({ annotations }) => annotations['portcullis.dev/event'] === name),
+    async stop() {
+      await client.close();
+      await server.stop();
+      await gate.stop();
+      await provider.close();
+      await redis.stop();
+    },
+  };
+}
+
+async function configuration(
+  gate: RunningDemo,
+  { issuer }: HostileProvider,
+  sessions: Partial<Config['sessions']>,
+): Promise<Config> {
+  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  const providers = config.providers.map((provider) => ({ ...provider, issuer, clientId: CLIENT_ID }));
+  return { ...config, providers, sessions: { ...config.sessions, ...sessions } };
+}

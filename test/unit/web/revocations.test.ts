@@ -1,0 +1,202 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, describe, expect, test } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import { coveringKeys } from '../../../src/core/revocation.ts';
+import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
+import { alsoAt, API, LateProof, post } from './admin-at.ts';
+import { annotation, closeHouses, openHouse, openSession, signedInAs, TestProvider } from './harness.ts';
+
+afterEach(closeHouses);
+
+const WORKLOAD = { workload: [{ name: 'ci', role: 'none', clusters: [] }] } as const;
+
+const answerOf = ({ body }: { readonly body: unknown }): RevocationAnswer => body as RevocationAnswer;
+
+describe('what may be named', () => {
+  test('a workload is its rule and its subject, and an unknown rule is 404', async () => {
+    const at = await signedInAs('root', { config: WORKLOAD });
+    await openSession(at.house, 'ci-1', 'brief', 'ci/repo:corp/app:ref');
+    await openSession(at.house, 'ci-2', 'brief', 'ci/repo:corp/other');
+    const body = { workload: 'ci', subject: 'repo:corp/app:ref', reason: 'INC-1' };
+    expect((await post(at, 'revocations', body).expect(200)).body).toMatchObject({ sessions: 1, canSignInAgain: true });
+    expect(await at.house.store.sessions.read('ci-1')).toBeUndefined();
+    expect(await at.house.store.sessions.read('ci-2')).toBeDefined();
+    expect(annotation(at.house.named('revocation')[0], 'target')).toBe('account:ci/repo:corp/app:ref');
+    const wrong = await post(at, 'revocations', { ...body, workload: 'cl' }).expect(404);
+    expect(wrong.body).toMatchObject({ code: 'workload_not_found' });
+    expect(annotation(at.house.named('revocation')[1], 'reason')).toBe('workload_not_found');
+  });
+
+  test.each([
+    ['a workload without its subject', { workload: 'ci' }],
+    ['a subject without its workload', { account: 'corp/x', subject: 'y' }],
+    ['a lock on everything', { all: true, lock: true }],
+    ['a lock on a session', { session: 'alice-1', lock: true }],
+    ['a lock on a provider', { provider: 'corp', lock: true }],
+    ['a request id that is no UUID', { account: 'corp/x', requestId: 'again' }],
+  ])('%s is 400, on the record', async (_what, body) => {
+    const at = await signedInAs('root', { config: WORKLOAD });
+    await post(at, 'revocations', { ...body, reason: 'x' }).expect(400);
+    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('request_malformed');
+    expect(await at.house.store.sessions.count()).toBe(1);
+  });
+});
+
+describe('whether they can sign in again by themselves', () => {
+  test.each([
+    ['an account whose provider proves freshness', { account: 'corp/sub-alice' }, false],
+    ['a session of such an account', { session: 'alice-1' }, false],
+    ['an account whose provider does not', { account: 'lab/sub-alice' }, true],
+    ['an account of a provider that is gone', { account: 'old/sub-alice' }, true],
+    ['a provider', { provider: 'corp' }, true],
+    ['a lock', { account: 'lab/sub-alice', lock: true }, false],
+    ['an account that is locked already', { account: 'lab/locked' }, false],
+  ])('%s', async (_what, body, again) => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    await post(at, 'locks', { account: 'lab/locked', reason: 'x' }).expect(200);
+    const { body: answer } = await post(at, 'revocations', { ...body, reason: 'x' }).expect(200);
+    expect(answer).toMatchObject({ complete: true, canSignInAgain: again });
+  });
+
+  test('a store that cannot say whether there is a lock stops no revocation', async () => {
+    const at = await signedInAs('root', {
+      providers: [new TestProvider('corp', { provesFreshness: false })],
+      change: (deps) => {
+        deps.store.locks.find = () => Promise.reject(new AppError('store_unavailable', 'away'));
+        return deps;
+      },
+    });
+    const { body } = await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
+    expect(body).toMatchObject({ canSignInAgain: true });
+  });
+});
+
+describe('the same request again', () => {
+  test('is the same revocation, also by the header, and also when its session is gone', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const requestId = randomUUID();
+    const body = { session: 'alice-1', reason: 'INC-1' };
+    const first = answerOf(await post(at, 'revocations', { ...body, requestId }).expect(200));
+    expect(first.id).toBe(requestId);
+    for (const key of [requestId, `"${requestId.toUpperCase()}"`]) {
+      const again = await post(at, 'revocations', body).set('Idempotency-Key', key).expect(200);
+      expect(answerOf(again)).toMatchObject({ id: requestId, sessions: first.sessions, at: first.at });
+    }
+    expect(at.house.named('revocation')).toHaveLength(1);
+  });
+
+  test.each([
+    ['another target', { account: 'corp/sub-root' }],
+    ['another reason', { reason: 'INC-2' }],
+    ['a lock besides', { lock: true }],
+  ])('with %s is 409 and revokes nothing', async (_what, change) => {
+    const at = await signedInAs('root');
+    const requestId = randomUUID();
+    const body = { account: 'corp/sub-alice', reason: 'INC-1', requestId };
+    await post(at, 'revocations', body).expect(200);
+    const { body: problem } = await post(at, 'revocations', { ...body, ...change }).expect(409);
+    expect(problem).toMatchObject({ code: 'request_id_reused' });
+    expect(await at.house.store.sessions.count()).toBe(1);
+    expect(await at.house.store.locks.list()).toEqual([]);
+    const last = at.house.named('revocation').at(-1);
+    expect(last?.responseStatus?.code).toBe(409);
+    expect(annotation(last, 'reason')).toBe('request_id_reused');
+  });
+
+  test('by another admin is 409: the answer is not theirs', async () => {
+    const at = await signedInAs('root');
+    const body = { account: 'corp/sub-alice', reason: 'INC-1', requestId: randomUUID() };
+    await post(at, 'revocations', body).expect(200);
+    await post(await alsoAt(at.house, 'ann'), 'revocations', body).expect(409);
+    expect(annotation(at.house.named('revocation')[1], 'reason')).toBe('request_id_reused');
+  });
+
+  test('two ids in one request are 400', async () => {
+    const at = await signedInAs('root');
+    const body = { account: 'corp/sub-alice', reason: 'x', requestId: randomUUID() };
+    await post(at, 'revocations', body).set('Idempotency-Key', randomUUID()).expect(400);
+    await post(at, 'revocations', { ...body })
+      .set('Idempotency-Key', 'not-a-uuid')
+      .expect(400);
+    expect(at.house.named('revocation').map((event) => annotation(event, 'reason'))).toEqual([
+      'request_id_twice',
+      'idempotency_key_malformed',
+    ]);
+  });
+});
+
+describe('following an answer', () => {
+  test('any replica knows it', async () => {
+    const at = await signedInAs('root');
+    const beside = await openHouse({ beside: at.house });
+    const other = await alsoAt(beside, 'auditor');
+    const { body } = await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
+    const { id } = answerOf({ body });
+    expect(beside.gate.answer(id)).toBeUndefined();
+    const found = await other.browser.get(`${API}/revocations/${id}`).expect(200);
+    expect(found.body).toEqual(body);
+    at.house.clock.advance(601);
+    await other.browser.get(`${API}/revocations/${id}`).expect(404);
+  });
+
+  test('a 202 that is proven later is on the record then, and every replica says complete', async () => {
+    const late = new LateProof();
+    const at = await signedInAs('root', { change: late.change });
+    const { body } = await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'INC-7' }).expect(202);
+    expect(body).toMatchObject({ complete: false, missing: ['replica portcullis-1'] });
+    const path = `${API}/revocations/${answerOf({ body }).id}`;
+    expect((await at.browser.get(path).expect(200)).body).toMatchObject({ complete: false });
+    expect(at.house.named('revocation-proven')).toEqual([]);
+    late.prove();
+    await expect.poll(async () => (await at.browser.get(path)).body).toMatchObject({ complete: true });
+    const [asked] = at.house.named('revocation');
+    const [proven] = at.house.named('revocation-proven');
+    expect(proven).toMatchObject({ auditID: asked?.auditID, user: { username: 'corp:root@example.com' } });
+    expect(annotation(proven, 'reason')).toBe('INC-7');
+    expect(annotation(proven, 'revocation')).toBe(annotation(asked, 'revocation'));
+  });
+
+  test('the proof of a revocation that nobody asked for here is on the record too', async () => {
+    const late = new LateProof();
+    const at = await signedInAs('alice', { change: late.change });
+    await at.browser.post('/logout').type('form').set('Origin', 'http://localhost:7444').send({ csrf: at.csrf });
+    late.prove();
+    expect(at.house.named('revocation-proven')).toHaveLength(1);
+  });
+});
+
+describe('with the store away', () => {
+  test('a session is refused at the replica that was asked, although nobody could look it up', async () => {
+    let away = false;
+    const gone = new AppError('store_unavailable', 'the store is away');
+    const at = await signedInAs('root', {
+      change: (deps) => {
+        const { sessions } = deps.store;
+        const read = sessions.read.bind(sessions);
+        sessions.read = (id) => (away && id === 'alice-1' ? Promise.reject(gone) : read(id));
+        return deps;
+      },
+    });
+    await openSession(at.house, 'alice-1', 'alice');
+    const owner = { session: 'alice-1', account: 'corp/sub-alice', provider: 'corp' } as const;
+    const { position } = at.house.gate;
+    if (position === undefined) throw new Error('no lease');
+    const credential = { keys: coveringKeys(owner), position };
+    expect(at.house.gate.check(credential)).toBeUndefined();
+    away = true;
+    at.house.store.log.append = () => Promise.reject(gone);
+    const { body } = await post(at, 'revocations', { session: 'alice-1', reason: 'INC-1' }).expect(503);
+    expect(body).toMatchObject({ code: 'revocation_not_written' });
+    expect(at.house.gate.check(credential)).toBe('session_revoked');
+    expect(annotation(at.house.named('revocation')[0], 'outcome')).toBe('revocation_not_written');
+  });
+
+  test('an answer that cannot be kept is given all the same', async () => {
+    const at = await signedInAs('root');
+    at.house.store.artefacts.save = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
+    expect(at.house.logged).toMatchObject([{ revocation: annotation(at.house.named('revocation')[0], 'revocation') }]);
+  });
+});
