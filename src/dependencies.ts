@@ -1,38 +1,69 @@
 /** From the configuration to the real things that rooms are given: the store, the providers, the clusters, the consoles. */
 import { createSecretKey, hkdfSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Config } from './config/config.ts';
+import type { Config, StoreConfig } from './config/config.ts';
 import { readSecretFile, watchedFile } from './config/files.ts';
 import type { SealingKeys } from './config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from './core/claims.ts';
 import type { Identity } from './core/identity.ts';
 import type { IdentityProviders } from './idp/idp.ts';
+import { createIssuerKeys } from './idp/issuer-keys.ts';
 import { createOidcProvider } from './idp/oidc.ts';
+import { readyRules, type ReadyRule } from './oauth/workload/rules.ts';
 import type { UpstreamCluster } from './proxy/proxy.ts';
 import type { Reloading } from './reload.ts';
 import { createMemoryStore } from './store/memory/memory.ts';
-import { createRedisStore } from './store/redis/redis.ts';
+import { createRedisStore, type EpochEvent, type RedisSettings } from './store/redis/redis.ts';
 import type { Store } from './store/store.ts';
 import type { Logger } from './telemetry/telemetry.ts';
 import type { Console } from './web/consoles/deps.ts';
 
-export async function openStore(config: Config, sealing: SealingKeys, logger: Logger): Promise<Store> {
+/** @param onEpoch puts it on the record that this replica began a new epoch, so that everybody signs in again */
+export async function openStore(
+  config: Config,
+  sealing: SealingKeys,
+  logger: Logger,
+  onEpoch?: (event: EpochEvent) => void,
+): Promise<Store> {
   const clock = { now: Date.now };
   if (config.store.kind === 'memory') return createMemoryStore({ clock });
-  const { url, prefix, usernameFile, passwordFile, caFile } = config.store;
-  const [username, password, ca] = await Promise.all([secret(usernameFile), secret(passwordFile), optional(caFile)]);
   return createRedisStore({
-    config: {
-      url,
-      prefix,
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-      ...(ca === undefined ? {} : { ca }),
-    },
+    config: await redisSettings(config.store),
     sealingKeys: sealing,
     clock,
+    leaseMs: config.revocation.staleness * 1000,
+    emptyStore: config.revocation.emptyStore,
     onError: (error) => logger.warn({ err: error }, 'store'),
+    onEpoch: (event) => {
+      logger.warn(event, 'the store began a new epoch: everybody signs in again');
+      onEpoch?.(event);
+    },
   });
+}
+
+async function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>): Promise<RedisSettings> {
+  const { url, prefix, nodes, caFile, sentinel } = store;
+  const ca = await optional(caFile);
+  return {
+    url,
+    prefix,
+    nodes,
+    ...(await credentials(store)),
+    ...(ca === undefined ? {} : { ca }),
+    ...(sentinel === undefined
+      ? {}
+      : {
+          sentinel: { addresses: sentinel.addresses, master: sentinel.master, ...(await credentials(sentinel)) },
+        }),
+  };
+}
+
+async function credentials(files: {
+  readonly usernameFile?: string;
+  readonly passwordFile?: string;
+}): Promise<{ readonly username?: string; readonly password?: string }> {
+  const [username, password] = await Promise.all([secret(files.usernameFile), secret(files.passwordFile)]);
+  return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
 }
 
 /** `clusters[].allow` by cluster name. The configuration has compiled each before, so a fault here is a fault of ours. */
@@ -74,6 +105,17 @@ export async function identityProviders(config: Config): Promise<IdentityProvide
     ] as const;
   });
   return new Map(await Promise.all(entries));
+}
+
+/** Each workload rule with the keys of its issuer. */
+export async function workloadRules(config: Config): Promise<readonly ReadyRule[]> {
+  const authorities = new Map(
+    await Promise.all(config.workload.map(async ({ name, caFile }) => [name, await optional(caFile)] as const)),
+  );
+  return readyRules(config.workload, config.limits.groups, ({ name, issuer, hosts }) => {
+    const ca = authorities.get(name);
+    return createIssuerKeys({ issuer, hosts, ...(ca === undefined ? {} : { ca }), now: Date.now });
+  });
 }
 
 export function upstreamClusters(config: Config, reloading: Reloading): readonly UpstreamCluster[] {

@@ -7,12 +7,12 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
+import { hostname, uptime } from 'node:os';
 import { createAuditTrail, type AuditTrail } from './audit/audit.ts';
 import type { Address, Config } from './config/config.ts';
 import { loadSealingKeys, loadSigningKeys } from './config/keys.ts';
 import { gateEvent, type GateEventName } from './core/audit-event.ts';
-import { consoleClient } from './core/core.ts';
+import { consoleClient, DRILL_CLIENT_ID } from './core/core.ts';
 import {
   allowed,
   consolesOf,
@@ -21,13 +21,23 @@ import {
   openStore,
   optional,
   upstreamClusters,
+  workloadRules,
 } from './dependencies.ts';
 import { audiences } from './oauth/audiences.ts';
-import { createConsoleTokens } from './oauth/console-token.ts';
+import { createConsoleTokens, mintUnboundToken } from './oauth/console-token.ts';
+import { createRecheck, type Recheck } from './oauth/recheck.ts';
 import { createAuthorizationServer } from './oauth/server.ts';
-import { createApiListener, createAuthenticator, type ApiListener, type Authenticate } from './proxy/proxy.ts';
+import { createStreamRecheck, type StreamRecheck } from './oauth/stream-recheck.ts';
+import { createWorkloadExchange } from './oauth/workload/exchange.ts';
+import {
+  createApiListener,
+  createAuthenticator,
+  takePartInDrills,
+  type ApiListener,
+  type Authenticate,
+} from './proxy/proxy.ts';
 import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
-import { createGate, type Gate } from './revocation/revocation.ts';
+import { createGate, type EndedSession, type Gate } from './revocation/revocation.ts';
 import type { Store } from './store/store.ts';
 import { createHealth, createLogger, createMetrics, createOpsListener, type Health } from './telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from './web/web.ts';
@@ -48,10 +58,11 @@ export interface RunningServer {
 
 /**
  * Builds and starts a server. Resolves when all three listeners listen; until the first lease it answers 503 and is not ready.
+ * @param replica its name for people, in receipts and in the record: a pod's
  * @throws when a file that the configuration names cannot be used or a port is taken
  */
-export async function startServer(config: Config): Promise<RunningServer> {
-  const ground = await layGround(config);
+export async function startServer(config: Config, replica: string = hostname()): Promise<RunningServer> {
+  const ground = await layGround(config, replica);
   const { audit, gate, store, metrics, logger } = ground;
   const reloading = createReloading(logger);
   const authenticate = createAuthenticator({
@@ -60,10 +71,11 @@ export async function startServer(config: Config): Promise<RunningServer> {
     issuer: config.publicUrl,
     keys: { keys: [...ground.signing.publicJwks.keys] },
     clock: ground.clock,
-    unboundClients: new Set(config.consoles.map(({ name }) => consoleClient(name))),
+    unboundClients: new Set([DRILL_CLIENT_ID, ...config.consoles.map(({ name }) => consoleClient(name))]),
   });
-  const { web, machineHandler } = await signInRooms(config, ground, authenticate);
-  const api = apiListener(config, ground, { reloading, authenticate, machineHandler });
+  const { web, machineHandler, streams } = await signInRooms(config, ground, authenticate);
+  const certificate = reloading.certificate(config.listen.api);
+  const api = apiListener(config, ground, { reloading, certificate, authenticate, machineHandler });
   const webServer = webListener(config, reloading);
   web.serve(webServer);
   const health = healthOf(ground);
@@ -74,12 +86,16 @@ export async function startServer(config: Config): Promise<RunningServer> {
     web: await listen(webServer, config.listen.web.address),
   };
   say(ground, 'server-started');
+  const endDrills = drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert });
   const ready = gate.start();
+  streams.start();
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.drain();
     await api.drain(config.shutdown);
     reloading.stop();
+    streams.stop();
+    endDrills();
     await gate.stop();
     await Promise.all([close(webServer), close(ops)]);
     say(ground, 'server-stopped');
@@ -92,7 +108,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
 type Ground = Awaited<ReturnType<typeof layGround>>;
 
 /** What every room stands on: the log, the numbers, the keys, the record, the store and the gate. */
-async function layGround(config: Config) {
+async function layGround(config: Config, replica: string) {
   const clock = { now: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = createMetrics({
@@ -107,17 +123,23 @@ async function layGround(config: Config) {
   const store = await openStore(config, sealing, logger);
   const gate = createGate({
     log: store.log,
+    sessions: store.sessions,
     stalenessSeconds: config.revocation.staleness,
-    replicaName: hostname(),
+    replicaName: replica,
     monotonic: () => performance.now(),
     clock,
-    entryLifeSeconds: config.sessions.accessToken + SKEW_SECONDS,
+    uptime: () => uptime() * 1000,
+    firstLife: config.store.kind === 'memory',
+    longestTokenSeconds: config.sessions.accessToken,
     logger,
     metrics,
+    onFenced: ({ cause, seconds }) =>
+      say({ audit, clock, replica }, 'replica-fenced', { reason: cause, seconds: seconds.toFixed(1) }),
+    onSessionEnded: (ended) => sayEnded({ audit, clock, replica }, ended),
   });
   metrics.observeSessions(() => store.sessions.count());
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
-  return { clock, logger, metrics, signing, sealing, audit, store, gate };
+  return { replica, clock, logger, metrics, signing, sealing, audit, store, gate };
 }
 
 /** Our authorization server, the pages and the admin API, and the way from `/-/` on the api listener to both. */
@@ -125,15 +147,20 @@ async function signInRooms(
   config: Config,
   ground: Ground,
   authenticate: Authenticate,
-): Promise<{ readonly web: Web; readonly machineHandler: RequestListener }> {
+): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
   const { clock, logger, metrics, signing, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config);
   const providers = await identityProviders(config);
+  const workloads = new Set(config.workload.map(({ name }) => name));
+  const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });
+  const rules = await workloadRules(config);
+  const exchange = createWorkloadExchange({ rules, publicUrl: config.publicUrl, store, gate, now: clock.now });
   const authorizationServer = createAuthorizationServer({
     config,
     store,
-    providers,
+    recheck,
+    exchange,
     gate,
     audit,
     signingJwks: signing.privateJwks,
@@ -174,20 +201,38 @@ async function signInRooms(
       res.writeHead(200, { 'content-type': 'application/x-pem-file' }).end(apiCa);
     else web.adminApi(req, res);
   };
-  return { web, machineHandler };
+  return { web, machineHandler, streams: streamRecheck(config, ground, recheck) };
 }
+
+/** People with open streams are asked about at their providers. */
+const streamRecheck = (
+  { sessions }: Config,
+  { gate, store, audit, logger, clock }: Ground,
+  recheck: Recheck,
+): StreamRecheck =>
+  createStreamRecheck({
+    gate,
+    sessions: store.sessions,
+    recheck,
+    audit,
+    log: logger,
+    everySeconds: sessions.recheck,
+    graceSeconds: sessions.recheckGrace,
+    now: clock.now,
+    random: Math.random,
+  });
 
 function apiListener(
   config: Config,
   { gate, audit, metrics, logger, clock }: Ground,
   given: {
     readonly reloading: Reloading;
+    readonly certificate: ReturnType<Reloading['certificate']>;
     readonly authenticate: Authenticate;
     readonly machineHandler: RequestListener;
   },
 ): ApiListener {
-  const { reloading, authenticate, machineHandler } = given;
-  const certificate = reloading.certificate(config.listen.api);
+  const { reloading, certificate, authenticate, machineHandler } = given;
   const api = createApiListener({
     publicUrl: config.publicUrl,
     limits: config.limits,
@@ -206,7 +251,40 @@ function apiListener(
   return api;
 }
 
-function healthOf({ store, gate, audit }: Ground): Health {
+/** This replica's part in drills. @returns ends it */
+function drills(
+  config: Config,
+  { store, gate, signing, logger, clock }: Ground,
+  { port, certificate }: { readonly port: number; readonly certificate: () => string },
+): () => void {
+  const tokens = {
+    config,
+    sessions: store.sessions,
+    gate,
+    audiences: audiences(config, allowed(config)),
+    signingKey: () => signing.current,
+    now: clock.now,
+  };
+  const { address, proxyProtocol } = config.listen.api;
+  return takePartInDrills({
+    gate,
+    artefacts: store.artefacts,
+    clusters: config.clusters,
+    listener: { address: { host: ownAddress(address.host), port }, certificate },
+    behindProxies: proxyProtocol === 'required',
+    mintToken: ({ session, cluster }) =>
+      mintUnboundToken(tokens, { session, cluster, client: DRILL_CLIENT_ID, lifeSeconds: 60 }),
+    logger,
+  });
+}
+
+/** Where this process reaches a listener of its own. */
+function ownAddress(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  return host === '::' ? '::1' : host;
+}
+
+function healthOf({ store, gate, audit, logger }: Ground): Health {
   const health = createHealth();
   health.add('store', () =>
     store.ping().then(
@@ -215,12 +293,27 @@ function healthOf({ store, gate, audit }: Ground): Health {
     ),
   );
   health.add('lease', () => (gate.fenced ? 'no fresh lease: this replica refuses everything' : undefined));
+  health.add('clock', clockCheck(gate, logger));
   health.add('audit', () => (audit.blocked ? 'the audit record cannot be written' : undefined));
   return health;
 }
 
+/** A wall clock that is further off than tokens and entries have leeway would keep an entry for too short a time. */
+function clockCheck(gate: Gate, logger: Ground['logger']): () => string | undefined {
+  let told = false;
+  return () => {
+    const offset = gate.clockOffsetSeconds ?? 0;
+    const isOff = Math.abs(offset) > SKEW_SECONDS;
+    if (isOff && !told) logger.warn({ seconds: Math.round(offset) }, "this machine's clock is off the store's; set it");
+    told = isOff;
+    return isOff ? `the clock is ${Math.round(offset)} s off the store's; set it (NTP)` : undefined;
+  };
+}
+
+type Speaker = Pick<Ground, 'audit' | 'clock' | 'replica'>;
+
 /** A line of the record about this process itself. */
-function say({ audit, clock }: Ground, event: GateEventName): void {
+function say({ audit, clock, replica }: Speaker, event: GateEventName, details: Record<string, string> = {}): void {
   audit.record(
     gateEvent({
       event,
@@ -229,7 +322,27 @@ function say({ audit, clock }: Ground, event: GateEventName): void {
       requestUri: '',
       sourceIps: [],
       code: 200,
-      details: { replica: hostname() },
+      details: { ...details, replica },
+    }),
+  );
+}
+
+/** A session that came to its end by itself while something of it was open here. */
+function sayEnded({ audit, clock, replica }: Speaker, ended: EndedSession): void {
+  const { session, account, provider, how, streamsCut } = ended;
+  audit.record(
+    gateEvent({
+      event: 'session-ended',
+      auditId: randomUUID(),
+      at: clock.now(),
+      requestUri: '',
+      sourceIps: [],
+      code: 200,
+      session,
+      account,
+      provider,
+      reason: how,
+      details: { replica, streamsCut: String(streamsCut) },
     }),
   );
 }

@@ -7,10 +7,12 @@ import type {
   Config,
   ConsoleConfig,
   ProviderConfig,
+  SentinelConfig,
   StoreConfig,
   TlsFiles,
+  WorkloadRule,
 } from './config.ts';
-import type { ParsedCluster, ParsedConsole, ParsedProvider, ParsedStore } from './schema.ts';
+import type { ParsedCluster, ParsedConsole, ParsedProvider, ParsedStore, ParsedWorkload } from './schema.ts';
 import type { Sections } from './sections.ts';
 
 /** Makes a file's path absolute. */
@@ -18,17 +20,20 @@ type Locate = (file: string) => string;
 
 type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
 
-export interface CompleteSections extends Complete<Omit<Sections, 'providers' | 'clusters' | 'consoles'>> {
+export interface CompleteSections extends Complete<Omit<Sections, 'providers' | 'clusters' | 'consoles' | 'workload'>> {
   readonly providers: readonly ParsedProvider[];
   readonly clusters: readonly ParsedCluster[];
   readonly consoles: readonly ParsedConsole[];
+  readonly workload: readonly ParsedWorkload[];
 }
 
 /** @returns the sections where none is missing; undefined otherwise */
 export function completeSections(sections: Sections): CompleteSections | undefined {
   const isWhole = (candidate: Sections): candidate is Sections & CompleteSections =>
     Object.values(candidate).every((section) => section !== undefined) &&
-    [...candidate.providers, ...candidate.clusters, ...candidate.consoles].every((item) => item !== undefined);
+    [...candidate.providers, ...candidate.clusters, ...candidate.consoles, ...candidate.workload].every(
+      (item) => item !== undefined,
+    );
   return isWhole(sections) ? sections : undefined;
 }
 
@@ -54,6 +59,7 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
     providers: sections.providers.map((provider) => providerConfig(provider, locate)),
     clusters: sections.clusters.map((cluster) => clusterConfig(cluster, listen.api.publicUrl, locate)),
     consoles: sections.consoles.map((console) => consoleConfig(console, locate)),
+    workload: sections.workload.map((rule) => workloadRule(rule, locate)),
     admin: sections.admin,
     sessions: sections.sessions,
     revocation: sections.revocation,
@@ -94,6 +100,17 @@ function consoleConfig({ caFile, ...rest }: ParsedConsole, locate: Locate): Cons
   return { ...rest, ...optionalFile('caFile', caFile, locate) };
 }
 
+function workloadRule(rule: ParsedWorkload, locate: Locate): WorkloadRule {
+  const { caFile, groups, usernamePrefix, groupsPrefix, ...rest } = rule;
+  return {
+    ...rest,
+    usernamePrefix: usernamePrefix ?? `${rule.name}:`,
+    groupsPrefix: groupsPrefix ?? `${rule.name}:`,
+    ...optionalFile('caFile', caFile, locate),
+    ...(groups === undefined ? {} : { groups }),
+  };
+}
+
 /** The first host at the api listener's public port; a cluster without a host is chosen by its prefix. */
 function defaultPublicUrl(cluster: ParsedCluster, apiPublicUrl: string): string {
   const { port } = new URL(apiPublicUrl);
@@ -108,11 +125,24 @@ function storeConfig({ redis }: ParsedStore, locate: Locate): StoreConfig {
     kind: 'redis',
     url: redis.url,
     prefix: redis.prefix,
+    nodes: redis.nodes,
     ...optionalFile('usernameFile', redis.usernameFile, locate),
     ...optionalFile('passwordFile', redis.passwordFile, locate),
     ...optionalFile('caFile', redis.caFile, locate),
+    ...(redis.master === undefined ? {} : { sentinel: sentinelConfig(redis, redis.master, locate) }),
   };
 }
+
+const sentinelConfig = (
+  redis: NonNullable<ParsedStore['redis']>,
+  master: string,
+  locate: Locate,
+): SentinelConfig => ({
+  addresses: redis.sentinels,
+  master,
+  ...optionalFile('usernameFile', redis.sentinelUsernameFile, locate),
+  ...optionalFile('passwordFile', redis.sentinelPasswordFile, locate),
+});
 
 const sinkConfig = (sink: AuditSinkConfig, locate: Locate): AuditSinkConfig =>
   sink.type === 'file' ? { type: 'file', path: locate(sink.path) } : sink;

@@ -76,16 +76,51 @@ export interface ConsoleConfig {
   readonly caFile?: string;
 }
 
+/** Whose workload tokens are exchanged for ours (RFC 8693). Its name stands in accounts, in one name space with the providers. */
+export interface WorkloadRule {
+  readonly name: string;
+  readonly issuer: string;
+  readonly caFile?: string;
+  /** Hosts beside the issuer's that discovery may name. */
+  readonly hosts: readonly string[];
+  /** CEL over `claims`: which tokens of the issuer the rule is for. */
+  readonly match: string;
+  /** CEL over `claims`. */
+  readonly username: string;
+  readonly groups?: string;
+  readonly usernamePrefix: string;
+  readonly groupsPrefix: string;
+  /** Names of clusters that its tokens may be for. */
+  readonly clusters: readonly string[];
+  /** Longest life of a session. */
+  readonly life: Seconds;
+  /** drill: it may also start drills, by the admin API, and nothing else there. */
+  readonly role: 'none' | 'drill';
+}
+
 export type StoreConfig =
   | { readonly kind: 'memory' }
   | {
       readonly kind: 'redis';
+      /** With Sentinel the host is not dialled: it is the name that the nodes' certificates carry. */
       readonly url: string;
       readonly usernameFile?: string;
       readonly passwordFile?: string;
       readonly caFile?: string;
       readonly prefix: string;
+      /** Servers that hold the data. With 3, one follower must confirm each revocation and each renewal. */
+      readonly nodes: 1 | 3;
+      readonly sentinel?: SentinelConfig;
     };
+
+export interface SentinelConfig {
+  readonly addresses: readonly Address[];
+  /** The name under which the Sentinels know the master. */
+  readonly master: string;
+  /** Of the Sentinels' own users. Absent: they ask for no password. */
+  readonly usernameFile?: string;
+  readonly passwordFile?: string;
+}
 
 export type AuditSinkConfig = { readonly type: 'stdout' } | { readonly type: 'file'; readonly path: string };
 
@@ -110,13 +145,27 @@ export interface Config {
   readonly providers: readonly ProviderConfig[];
   readonly clusters: readonly ClusterConfig[];
   readonly consoles: readonly ConsoleConfig[];
-  readonly admin: { readonly groups: readonly string[]; readonly auditors: readonly string[] };
+  readonly workload: readonly WorkloadRule[];
+  readonly admin: {
+    readonly groups: readonly string[];
+    readonly auditors: readonly string[];
+    /** on: revoking a provider or everything, and locking an admin, takes a second admin. */
+    readonly dualControl: 'on' | 'off';
+  };
   readonly sessions: {
     readonly accessToken: Seconds;
     readonly idle: Seconds;
     readonly absolute: Seconds;
+    /** How often a person with an open stream is asked about at their provider. */
+    readonly recheck: Seconds;
+    /** Since the last good answer; then their streams end. */
+    readonly recheckGrace: Seconds;
   };
-  readonly revocation: { readonly staleness: Seconds };
+  readonly revocation: {
+    readonly staleness: Seconds;
+    /** Whether a process that has never been in an epoch may begin one in a store that has none. */
+    readonly emptyStore: 'init' | 'refuse';
+  };
   readonly audit: { readonly sinks: readonly AuditSinkConfig[]; readonly onFailure: 'block' | 'count' };
   readonly limits: {
     readonly headerBytes: number;

@@ -52,3 +52,15 @@ export function isMapping(value: unknown): value is Readonly<Record<string, unkn
 /** The strings of a list; none where it is no list. */
 export const texts = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
+
+/** The items of a list; none where it is no list. */
+export const items = (root: unknown, key: string): readonly unknown[] => {
+  const list = valueAt(root, [key]);
+  return Array.isArray(list) ? list : [];
+};
+
+/** The string at a place; undefined where there is none. */
+export function textAt(value: unknown, ...path: (string | number)[]): string | undefined {
+  const text = valueAt(value, path);
+  return typeof text === 'string' ? text : undefined;
+}

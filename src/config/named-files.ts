@@ -18,6 +18,8 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['file', ['listen', 'web', 'keyFile']],
   ['secret', ['store', 'redis', 'usernameFile']],
   ['secret', ['store', 'redis', 'passwordFile']],
+  ['secret', ['store', 'redis', 'sentinelUsernameFile']],
+  ['secret', ['store', 'redis', 'sentinelPasswordFile']],
   ['file', ['store', 'redis', 'caFile']],
   ['directory', ['keys', 'signingDir']],
   ['directory', ['keys', 'sealingDir']],
@@ -26,6 +28,7 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['secret', ['clusters', '*', 'tokenFile']],
   ['file', ['clusters', '*', 'caFile']],
   ['file', ['consoles', '*', 'caFile']],
+  ['file', ['workload', '*', 'caFile']],
   ['written', ['audit', 'sinks', '*', 'path']],
 ];
 

@@ -70,20 +70,25 @@ export const listen = section({
   trustedProxies: list(cidr, 'CIDRs, such as 10.0.0.0/8').default([]),
 });
 
-const redis = section(
-  {
-    url: redisUrl,
-    usernameFile: file.optional(),
-    passwordFile: file.optional(),
-    caFile: file.optional(),
-    prefix: z
-      .string({ error: 'letters, digits, hyphens and underscores' })
-      // Braces would make a second hash tag, and parts of one script's keys would land on different nodes.
-      .regex(/^[A-Za-z0-9_-]{1,40}$/, { error: 'letters, digits, hyphens and underscores, at most 40' })
-      .default('portcullis'),
-  },
-  ['sentinels', 'master', 'nodes'],
-);
+const redis = section({
+  url: redisUrl,
+  sentinels: list(address, 'addresses with ports, such as "sentinel-0:26379"').default([]),
+  master: text('the name under which the Sentinels know the master').optional(),
+  sentinelUsernameFile: file.optional(),
+  sentinelPasswordFile: file.optional(),
+  usernameFile: file.optional(),
+  passwordFile: file.optional(),
+  caFile: file.optional(),
+  prefix: z
+    .string({ error: 'letters, digits, hyphens and underscores' })
+    // Braces would make a second hash tag, and parts of one script's keys would land on different nodes.
+    .regex(/^[A-Za-z0-9_-]{1,40}$/, { error: 'letters, digits, hyphens and underscores, at most 40' })
+    .default('portcullis'),
+  // Of 2, the loss of either would shut the gate.
+  nodes: z
+    .union([z.literal(1), z.literal(3)], { error: '1, or 3 (a master and two followers, of which one must confirm)' })
+    .default(1),
+});
 
 export const store = section({
   memory: z.union([z.null(), z.literal(true), section({})], { error: '{} (nothing to set)' }).optional(),
@@ -153,10 +158,35 @@ export const cluster = section({
 
 export const console = section({ name: label, host, cluster: label, server: origin, caFile: file.optional() });
 
-export const admin = section({ groups: groupNames.default([]), auditors: groupNames.default([]) }, [
-  'freshness',
-  'dualControl',
-]).prefault({});
+export const workload = section({
+  name: label,
+  issuer: issuerUrl,
+  caFile: file.optional(),
+  hosts: list(host, 'host names').default([]),
+  // No default: a rule for every token of a public issuer would let in the whole world's jobs.
+  match: expression,
+  username: expression.default('claims.sub'),
+  groups: expression.optional(),
+  usernamePrefix: prefix.optional(),
+  groupsPrefix: prefix.optional(),
+  clusters: list(label, 'names of clusters').default([]),
+  life: duration('1m', '24h').prefault('1h'),
+  role: z.enum(['none', 'drill'], { error: 'none, or drill (may start drills)' }).default('none'),
+});
+
+export const admin = section(
+  {
+    groups: groupNames.default([]),
+    auditors: groupNames.default([]),
+    // Off by default: with one admin on call it would stand between them and the revocation that cannot wait.
+    dualControl: z
+      .enum(['on', 'off'], {
+        error: 'on (a second admin must agree to revoke a provider or everything, or to lock an admin) or off',
+      })
+      .default('off'),
+  },
+  ['freshness'],
+).prefault({});
 
 export const sessions = section(
   {
@@ -164,11 +194,18 @@ export const sessions = section(
     accessToken: duration('1m', '15m').prefault('5m'),
     idle: duration('1m', '720h').prefault('12h'),
     absolute: duration('1m', '720h').prefault('24h'),
+    recheck: duration('30s', '1h').prefault('5m'),
+    recheckGrace: duration('1m', '12h').prefault('15m'),
   },
-  ['recheck', 'recheckGrace', 'binding', 'deviceCode', 'publicClients'],
+  ['binding', 'deviceCode', 'publicClients'],
 ).prefault({});
 
-export const revocation = section({ staleness: duration('1s', '30s').prefault('2s') }, ['emptyStore']).prefault({});
+export const revocation = section({
+  staleness: duration('1s', '30s').prefault('2s'),
+  emptyStore: z
+    .enum(['init', 'refuse'], { error: 'init (begin afresh; locks may be lost) or refuse (until an operator says so)' })
+    .default('init'),
+}).prefault({});
 
 const sink = z.discriminatedUnion(
   'type',
@@ -217,6 +254,7 @@ export const TOP_LEVEL = [
   'providers',
   'clusters',
   'consoles',
+  'workload',
   'admin',
   'sessions',
   'revocation',
@@ -225,9 +263,9 @@ export const TOP_LEVEL = [
   'shutdown',
   'telemetry',
 ] as const;
-export const TOP_LEVEL_LATER = ['workload'] as const;
 
 export type ParsedProvider = z.output<typeof provider>;
 export type ParsedCluster = z.output<typeof cluster>;
 export type ParsedConsole = z.output<typeof console>;
+export type ParsedWorkload = z.output<typeof workload>;
 export type ParsedStore = z.output<typeof store>;

@@ -12,7 +12,7 @@ export function parseSections(document: SourceDocument, faults: FaultList) {
   const { root } = document;
   for (const key of Object.keys(root)) {
     if (schema.TOP_LEVEL.some((known) => known === key)) continue;
-    faults.add([key], schema.explainUnknown(key, schema.TOP_LEVEL, schema.TOP_LEVEL_LATER), { show: false });
+    faults.add([key], schema.explainUnknown(key, schema.TOP_LEVEL, []), { show: false });
   }
   const section = <T extends z.ZodType>(key: string, type: T): z.output<T> | undefined =>
     parse(type, root[key], [key], faults);
@@ -24,6 +24,7 @@ export function parseSections(document: SourceDocument, faults: FaultList) {
     providers: items(root, 'providers', schema.provider, faults),
     clusters: items(root, 'clusters', schema.cluster, faults),
     consoles: root['consoles'] === undefined ? [] : items(root, 'consoles', schema.console, faults, 0),
+    workload: root['workload'] === undefined ? [] : items(root, 'workload', schema.workload, faults, 0),
     admin: section('admin', schema.admin),
     sessions: section('sessions', schema.sessions),
     revocation: section('revocation', schema.revocation),
@@ -43,7 +44,12 @@ function items<T extends z.ZodType>(
 ): readonly (z.output<T> | undefined)[] {
   const list = root[key];
   if (!Array.isArray(list) || list.length < least) {
-    faults.add([key], least === 0 ? `a list of ${key}` : `a list of at least one of the ${key}`);
+    faults.add(
+      [key],
+      least === 0
+        ? `a list${key === 'workload' ? ' of workload rules' : ` of ${key}`}`
+        : `a list of at least one of the ${key}`,
+    );
     return [];
   }
   return list.map((item: unknown, index) => parse(type, item, [key, index], faults));

@@ -5,9 +5,10 @@
  * these; the schema reports wrong types.
  */
 import { compileAllow, compileMapping, type ClaimsProvider } from '../core/claims.ts';
-import { isMapping, texts, valueAt, type FaultList, type Path } from './document.ts';
+import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
 import type { Sections } from './sections.ts';
 import { parseUrl } from './values.ts';
+import { checkWorkload } from './workload.ts';
 
 export function checkSemantics(root: Readonly<Record<string, unknown>>, sections: Sections, faults: FaultList): void {
   checkStore(root, faults);
@@ -18,18 +19,10 @@ export function checkSemantics(root: Readonly<Record<string, unknown>>, sections
   checkHosts(root, faults);
   checkUnique(root, 'consoles', faults);
   checkConsoles(root, faults);
+  checkUnique(root, 'workload', faults);
+  checkWorkload(root, faults);
   items(root, 'providers').forEach((provider, index) => checkExpressions(provider, ['providers', index], faults));
   items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], faults));
-}
-
-const items = (root: unknown, key: string): readonly unknown[] => {
-  const list = valueAt(root, [key]);
-  return Array.isArray(list) ? list : [];
-};
-
-function textAt(value: unknown, ...path: (string | number)[]): string | undefined {
-  const text = valueAt(value, path);
-  return typeof text === 'string' ? text : undefined;
 }
 
 function checkStore(root: unknown, faults: FaultList): void {
@@ -37,6 +30,23 @@ function checkStore(root: unknown, faults: FaultList): void {
   if (!isMapping(store)) return;
   const count = Number(store['memory'] !== undefined) + Number(store['redis'] !== undefined);
   if (count !== 1) faults.add(['store'], 'exactly one of memory (one replica, forgets at a restart) and redis');
+  checkSentinel(store['redis'], faults);
+}
+
+/** Sentinels without a master's name can be asked nothing, and a master's name without them nobody. */
+function checkSentinel(redis: unknown, faults: FaultList): void {
+  const place = ['store', 'redis'];
+  const some = items(redis, 'sentinels').length > 0;
+  if (some && valueAt(redis, ['master']) === undefined) {
+    faults.add([...place, 'master'], 'the name under which store.redis.sentinels know the master');
+  }
+  // Threat: a master that was cut off and replaced would go on granting leases to who still talks to it.
+  if (some && valueAt(redis, ['nodes']) !== 3) {
+    faults.add([...place, 'nodes'], '3, because Sentinel may put another server in the master’s place at any time');
+  }
+  for (const name of some ? [] : ['master', 'sentinelUsernameFile', 'sentinelPasswordFile']) {
+    if (valueAt(redis, [name]) !== undefined) faults.add([...place, name], 'nothing, or store.redis.sentinels as well');
+  }
 }
 
 function checkListen(root: unknown, { listen }: Sections, faults: FaultList): void {
@@ -69,6 +79,7 @@ function checkSessions(sessions: Sections['sessions'], faults: FaultList): void 
   if (sessions === undefined) return;
   if (sessions.idle > sessions.absolute) faults.add(['sessions', 'idle'], 'at most sessions.absolute');
   if (sessions.accessToken > sessions.idle) faults.add(['sessions', 'accessToken'], 'at most sessions.idle');
+  if (sessions.recheckGrace < sessions.recheck) faults.add(['sessions', 'recheckGrace'], 'at least sessions.recheck');
 }
 
 function checkUnique(root: unknown, list: string, faults: FaultList): void {

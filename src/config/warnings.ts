@@ -9,7 +9,8 @@ import { isLoopback } from './values.ts';
 export function warningsOf(config: Config): readonly string[] {
   return [
     ...config.providers.flatMap(providerWarnings),
-    ...prefixWarnings(config.providers),
+    ...config.workload.flatMap((rule, index) => emptyPrefixWarnings(rule, `workload[${index}]`)),
+    ...prefixWarnings([...config.providers, ...config.workload]),
     ...extraWarnings(config),
     ...storeWarnings(config),
     ...(config.admin.groups.length === 0
@@ -20,13 +21,7 @@ export function warningsOf(config: Config): readonly string[] {
 
 function providerWarnings(provider: ProviderConfig, index: number): readonly string[] {
   const place = `providers[${index}]`;
-  const warnings: string[] = [];
-  if (provider.usernamePrefix === '') {
-    warnings.push(`${place}.usernamePrefix is empty: whoever ${provider.name} names alice is the cluster's own alice.`);
-  }
-  if (provider.groupsPrefix === '') {
-    warnings.push(`${place}.groupsPrefix is empty: ${provider.name} decides who is in the cluster's own groups.`);
-  }
+  const warnings: string[] = [...emptyPrefixWarnings(provider, place)];
   // Compiled with `claim`, so that what the expression reads shows whatever the setting says.
   const mapping = compileMapping({ ...provider, emailVerified: 'claim' });
   if (provider.emailVerified === 'trusted' && mapping.ok && mapping.value.needsVerifiedEmail) {
@@ -37,8 +32,21 @@ function providerWarnings(provider: ProviderConfig, index: number): readonly str
   return warnings;
 }
 
+type Prefixed = Pick<ProviderConfig, 'name' | 'usernamePrefix' | 'groupsPrefix'>;
+
+function emptyPrefixWarnings({ name, usernamePrefix, groupsPrefix }: Prefixed, place: string): readonly string[] {
+  const warnings: string[] = [];
+  if (usernamePrefix === '') {
+    warnings.push(`${place}.usernamePrefix is empty: whoever ${name} names alice is the cluster's own alice.`);
+  }
+  if (groupsPrefix === '') {
+    warnings.push(`${place}.groupsPrefix is empty: ${name} decides who is in the cluster's own groups.`);
+  }
+  return warnings;
+}
+
 /** Two providers whose prefixes begin alike can each make the other's names. */
-function prefixWarnings(providers: readonly ProviderConfig[]): readonly string[] {
+function prefixWarnings(providers: readonly Prefixed[]): readonly string[] {
   return providers.flatMap((provider, index) =>
     providers.slice(0, index).flatMap((other) => {
       const alike = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);

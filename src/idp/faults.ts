@@ -21,8 +21,24 @@ const unavailable = (provider: string, reason: string, cause: unknown): AppError
     { reason, cause },
   );
 
-/** A fault of the redirect back to us, or of redeeming its code. */
-export function callbackFault(provider: string, error: unknown): AppError {
+/**
+ * The ID token does not show that the person proved who they are on this trip: `auth_time` is older, or absent although it was asked for
+ * (OpenID Connect Core §3.1.2.1). Both faults carry the claims that they are about.
+ */
+function isStaleProof(error: unknown): boolean {
+  if (!(error instanceof oidc.ClientError) || !(error.cause instanceof Error)) return false;
+  const facts: unknown = error.cause.cause;
+  if (typeof facts !== 'object' || facts === null || !('claims' in facts)) return false;
+  if ('claim' in facts) return facts.claim === 'auth_time';
+  const { claims } = facts;
+  return typeof claims === 'object' && claims !== null && !('auth_time' in claims) && 'sub' in claims;
+}
+
+/**
+ * A fault of the redirect back to us, or of redeeming its code.
+ * @param fresh the person was to prove anew who they are
+ */
+export function callbackFault(provider: string, error: unknown, fresh: boolean): AppError {
   if (error instanceof AppError) return error;
   if (error instanceof oidc.AuthorizationResponseError) {
     if (!PERSON_REFUSED.has(error.error)) return unavailable(provider, 'provider_error', error);
@@ -30,6 +46,10 @@ export function callbackFault(provider: string, error: unknown): AppError {
       reason: 'provider_refused',
       cause: error,
     });
+  }
+  if (fresh && isStaleProof(error)) {
+    const words = `${provider} let you in without asking again who you are. Sign out there, then start again.`;
+    return new AppError('sign_in_refused', words, { reason: 'fresh_sign_in_needed', cause: error });
   }
   if (error instanceof oidc.ResponseBodyError && error.error === 'invalid_grant') {
     return new AppError('sign_in_expired', 'This sign-in is too old or was already used. Start again.', {

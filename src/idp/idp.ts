@@ -14,6 +14,8 @@ export interface SignInChallenge {
   readonly state: string;
   readonly nonce: string;
   readonly codeVerifier: string;
+  /** Epoch seconds before which the person's proof does not count: the provider was asked to have them prove who they are anew. */
+  readonly freshSince?: number | undefined;
 }
 
 export interface ProviderSignIn {
@@ -28,9 +30,17 @@ export interface ProviderSignIn {
 
 export interface IdentityProvider {
   readonly name: string;
-  /** Makes fresh random values and the provider's URL to send the browser to. */
-  begin(): Promise<{ readonly challenge: SignInChallenge; readonly url: URL }>;
-  /** Redeems the callback. `callback` is our public callback URL with the query as it came. */
+  /** True where the provider says when the person proved who they are (`auth_time`), so that silent single sign-on can be told from a fresh one. */
+  readonly provesFreshness: boolean;
+  /**
+   * Makes fresh random values and the provider's URL to send the browser to.
+   * @param options.fresh the person has to prove anew who they are (`prompt=login`, `max_age=0`)
+   */
+  begin(options?: { readonly fresh?: boolean }): Promise<{ readonly challenge: SignInChallenge; readonly url: URL }>;
+  /**
+   * Redeems the callback. `callback` is our public callback URL with the query as it came.
+   * @throws AppError `sign_in_refused` (`fresh_sign_in_needed`) where a fresh sign-in was asked for and the provider shows none
+   */
   finish(callback: URL, challenge: SignInChallenge): Promise<ProviderSignIn>;
   /** Asks the provider whether this person is still who they were, by their refresh token. */
   recheck(subject: string, refreshToken: string): Promise<ProviderSignIn>;

@@ -2,8 +2,9 @@
  * A generic OpenID Connect provider, by openid-client.
  *
  * What is checked here, with where it is asked for: PKCE S256 (RFC 7636), `state` (RFC 6749 §10.12), `nonce` and the ID token's
- * `iss`, `aud`, `exp` and signature (OpenID Connect Core §3.1.3.7), `iss` of the callback (RFC 9207). The signature is
- * verified although TLS would do for the code flow: a token signed by a key that the provider does not publish is nonsense.
+ * `iss`, `aud`, `exp` and signature (OpenID Connect Core §3.1.3.7), `iss` of the callback (RFC 9207), `auth_time` where a fresh sign-in
+ * was asked for. The signature is verified although TLS would do for the code flow: a token signed by a key that the provider does not
+ * publish is nonsense.
  */
 import * as oidc from 'openid-client';
 import { mapClaims, type Claims, type ClaimsMapping } from '../core/claims.ts';
@@ -50,13 +51,15 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 
   return {
     name: options.name,
+    provesFreshness: true,
 
-    async begin() {
+    async begin({ fresh = false } = {}) {
       const config = await configuration();
       const challenge: SignInChallenge = {
         state: oidc.randomState(),
         nonce: oidc.randomNonce(),
         codeVerifier: oidc.randomPKCECodeVerifier(),
+        ...(fresh ? { freshSince: Math.floor(options.now() / 1000) } : {}),
       };
       const scopes = options.scopes ?? offeredScopes(config);
       const url = oidc.buildAuthorizationUrl(config, {
@@ -66,8 +69,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         nonce: challenge.nonce,
         code_challenge: await oidc.calculatePKCECodeChallenge(challenge.codeVerifier),
         code_challenge_method: 'S256',
-        // OpenID Connect Core §11: a refresh token is given for offline_access only together with consent.
-        ...(scopes.includes('offline_access') ? { prompt: 'consent' } : {}),
+        ...prompts(fresh, scopes.includes('offline_access')),
       });
       return { challenge, url };
     },
@@ -80,9 +82,10 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
           expectedNonce: challenge.nonce,
           pkceCodeVerifier: challenge.codeVerifier,
           idTokenExpected: true,
+          ...oldestProof(challenge, options.now()),
         })
         .catch((error: unknown) => {
-          throw callbackFault(options.name, error);
+          throw callbackFault(options.name, error, challenge.freshSince !== undefined);
         });
       const idToken = tokens.claims();
       if (idToken === undefined) throw incomplete(options.name);
@@ -107,6 +110,24 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
       return identify(subject, claims, tokens.refresh_token);
     },
   };
+}
+
+/**
+ * OpenID Connect Core §3.1.2.1. Threat: these pass through the person's browser, which may strip them; what counts is the `auth_time`
+ * that comes back in the ID token.
+ */
+function prompts(fresh: boolean, offline: boolean): { readonly prompt?: string; readonly max_age?: string } {
+  // Section 11: a refresh token is given for offline_access only together with consent.
+  const prompt = [...(fresh ? ['login'] : []), ...(offline ? ['consent'] : [])].join(' ');
+  return { ...(prompt === '' ? {} : { prompt }), ...(fresh ? { max_age: '0' } : {}) };
+}
+
+/**
+ * A person may take minutes from their password to the last page, so the proof must be younger than this trip, not than this moment.
+ * @param now epoch milliseconds
+ */
+function oldestProof({ freshSince }: SignInChallenge, now: number): { readonly maxAge?: number } {
+  return freshSince === undefined ? {} : { maxAge: Math.max(0, Math.floor(now / 1000) - freshSince) };
 }
 
 /** `groups` and `offline_access` are refused by providers that do not know them (Google, for one), so they are asked for where listed. */

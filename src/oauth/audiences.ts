@@ -2,17 +2,21 @@
 import { ADMIN_AUDIENCE, clusterAudience } from '../core/core.ts';
 import type { Identity } from '../core/identity.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
+import type { SessionRecord } from '../store/store.ts';
 
 /** The one scope of our access tokens. What a person may do is the cluster's RBAC's to say, so there is nothing to divide. */
 export const SCOPE = 'kubernetes';
 
+/** Whose token it would be. */
+export type Holder = Pick<SessionRecord, 'provider' | 'identity'>;
+
 export interface Audiences {
   /** Every configured audience, clusters first in the order of the configuration. */
   readonly all: readonly string[];
-  /** Whether this person may have a token for this audience now; judged at each mint. */
-  allows(audience: string, identity: Identity): boolean;
-  /** The clusters that this person may use. */
-  clustersOf(identity: Identity): readonly ClusterConfig[];
+  /** Whether this person or workload may have a token for this audience now; judged at each mint. */
+  allows(audience: string, holder: Holder): boolean;
+  /** The clusters that this person or workload may use. */
+  clustersOf(holder: Holder): readonly ClusterConfig[];
   clusterOf(audience: string): ClusterConfig | undefined;
 }
 
@@ -20,19 +24,27 @@ export interface Audiences {
  * @param mayUse `clusters[].allow`, compiled by core
  */
 export function audiences(
-  config: Pick<Config, 'clusters' | 'admin'>,
+  config: Pick<Config, 'clusters' | 'admin' | 'workload'>,
   mayUse: (cluster: string, identity: Identity) => boolean,
 ): Audiences {
   const byAudience = new Map(config.clusters.map((cluster) => [clusterAudience(cluster.name), cluster]));
   const staff = new Set([...config.admin.groups, ...config.admin.auditors]);
+  const rules = new Map(config.workload.map((rule) => [rule.name, rule]));
+  const reaches = (cluster: string, { provider, identity }: Holder): boolean =>
+    (rules.get(provider)?.clusters.includes(cluster) ?? true) && mayUse(cluster, identity);
   return {
     all: [...byAudience.keys(), ADMIN_AUDIENCE],
-    allows(audience, identity) {
-      if (audience === ADMIN_AUDIENCE) return identity.groups.some((group) => staff.has(group));
+    allows(audience, holder) {
+      if (audience === ADMIN_AUDIENCE) {
+        const rule = rules.get(holder.provider);
+        // Threat: a workload whose issuer lets it name its own groups would be an admin by them. Only its rule's role counts.
+        if (rule !== undefined) return rule.role === 'drill';
+        return holder.identity.groups.some((group) => staff.has(group));
+      }
       const cluster = byAudience.get(audience);
-      return cluster !== undefined && mayUse(cluster.name, identity);
+      return cluster !== undefined && reaches(cluster.name, holder);
     },
-    clustersOf: (identity) => config.clusters.filter((cluster) => mayUse(cluster.name, identity)),
+    clustersOf: (holder) => config.clusters.filter(({ name }) => reaches(name, holder)),
     clusterOf: (audience) => byAudience.get(audience),
   };
 }

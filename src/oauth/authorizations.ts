@@ -59,7 +59,7 @@ export function createAuthorizations({ provider, store, audiences, pin }: Author
       // One grant a sign-in, under the session's own id: ending the session ends every code and token that descends from it.
       grant.jti = session.id;
       for (const audience of audiences.all) {
-        if (audiences.allows(audience, record.identity)) grant.addResourceScope(audience, SCOPE);
+        if (audiences.allows(audience, record)) grant.addResourceScope(audience, SCOPE);
       }
       await grant.save();
       await provider.interactionFinished(

@@ -12,7 +12,8 @@ import type { Config, SigningKeys } from '../config/config.ts';
 import { clusterAudience, consoleClient } from '../core/core.ts';
 import type { Credential } from '../core/credential.ts';
 import { no, ok, type Result } from '../core/result.ts';
-import type { Gate } from '../revocation/revocation.ts';
+import { coveringKeys } from '../core/revocation.ts';
+import type { Gate, SessionEnds } from '../revocation/revocation.ts';
 import type { SessionStore } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { mint } from './mint.ts';
@@ -26,8 +27,7 @@ export interface ConsoleToken {
   readonly token: string;
   /** What it says, for the gate. */
   readonly credential: Credential;
-  /** Epoch seconds. */
-  readonly sessionExpiresAt: number;
+  readonly session: SessionEnds;
 }
 
 export interface ConsoleTokenRequest {
@@ -66,7 +66,7 @@ export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
     const key = `${request.session} ${request.console.name}`;
     const known = tokens.get(key);
     if (known !== undefined && isFresh(known)) return ok(known);
-    const running = mints.get(key) ?? mintToken(deps, request).finally(() => mints.delete(key));
+    const running = mints.get(key) ?? mintConsoleToken(deps, request).finally(() => mints.delete(key));
     mints.set(key, running);
     const outcome = await running;
     if (outcome.ok) tokens.set(key, outcome.value);
@@ -75,30 +75,48 @@ export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
   };
 }
 
-async function mintToken(
+const mintConsoleToken = (deps: ConsoleTokenDeps, { session, console }: ConsoleTokenRequest) =>
+  mintUnboundToken(deps, {
+    session,
+    cluster: console.cluster,
+    client: consoleClient(console.name),
+    lifeSeconds: LIFE_SECONDS,
+  });
+
+/**
+ * A token that needs no key. Only for who keeps it inside the gate or is trusted with it: the api listener lets it in by its client's name.
+ * @throws AppError `store_unavailable` or `fenced`
+ */
+export async function mintUnboundToken(
   deps: ConsoleTokenDeps,
-  { session, console }: ConsoleTokenRequest,
+  {
+    session,
+    cluster,
+    client,
+    lifeSeconds,
+  }: { readonly session: string; readonly cluster: string; readonly client: string; readonly lifeSeconds: number },
 ): Promise<Result<ConsoleToken, ConsoleTokenRefusal>> {
-  const audience = clusterAudience(console.cluster);
+  const audience = clusterAudience(cluster);
   const decision = await mint(deps, { session, audience });
   // A bound session has refused in the script already: nobody turns a token that needs a key into one that needs none.
   if (!decision.ok) return no(decision.reason);
   const { claims, record } = decision;
   const issuedAt = Math.floor(deps.now() / 1000);
-  const life = Math.min(LIFE_SECONDS, deps.config.sessions.accessToken);
+  const life = Math.min(lifeSeconds, deps.config.sessions.accessToken);
+  const whose = { session: record.id, account: record.account, provider: record.provider };
   const credential: Credential = {
-    session: record.id,
-    account: record.account,
-    provider: record.provider,
+    ...whose,
+    keys: coveringKeys(whose),
     tokenId: randomUUID(),
     audience,
-    client: consoleClient(console.name),
+    client,
     issuedAt,
     expiresAt: Math.min(issuedAt + life, record.expiresAt),
     position: { epoch: claims.ep, number: claims.ln },
   };
   const token = await sign(deps, credential, claims);
-  return ok({ token, credential, sessionExpiresAt: record.expiresAt });
+  const ends = { expiresAt: record.expiresAt, idleAt: record.lastUsedAt + record.idleSeconds };
+  return ok({ token, credential, session: ends });
 }
 
 /** RFC 9068 §2, with our own claims. No `cnf`: the console cannot hold the person's key. */

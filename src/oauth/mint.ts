@@ -4,10 +4,10 @@
  * Order: the store's script (session there and active, no watermark above it, binding) says where the log stood; then the gate of
  * this replica, which may have been shut a moment ago for this very session; then whether the person may have this audience.
  */
-import type { Caller } from '../core/credential.ts';
 import { AppError } from '../core/errors.ts';
-import type { Gate } from '../revocation/revocation.ts';
-import type { SessionRecord, SessionStore } from '../store/store.ts';
+import { coveringKeys } from '../core/revocation.ts';
+import type { Gate, GateRefusal } from '../revocation/revocation.ts';
+import type { MintRefusal, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';
 
 /** Claims of ours in the access token, beside those of RFC 9068. */
@@ -20,7 +20,8 @@ export interface MintedClaims {
 
 export type MintDecision =
   | { readonly ok: true; readonly claims: MintedClaims; readonly record: SessionRecord }
-  | { readonly ok: false; readonly reason: 'session_over' | 'audience_refused'; readonly detail: string };
+  | { readonly ok: false; readonly reason: 'session_over'; readonly detail: MintRefusal | GateRefusal }
+  | { readonly ok: false; readonly reason: 'audience_refused'; readonly detail: string };
 
 export interface MintRequest {
   readonly session: string;
@@ -43,17 +44,11 @@ export async function mint(
   );
   if (!outcome.ok) return { ok: false, reason: 'session_over', detail: outcome.reason };
   const { position, record } = outcome;
-  const shut = deps.gate.check({ ...coverable(record), position });
+  const shut = deps.gate.check({ keys: coveringKeys({ ...record, session: record.id }), position });
   if (shut === 'fenced') throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
   if (shut !== undefined) return { ok: false, reason: 'session_over', detail: shut };
-  if (!deps.audiences.allows(request.audience, record.identity)) {
+  if (!deps.audiences.allows(request.audience, record)) {
     return { ok: false, reason: 'audience_refused', detail: request.audience };
   }
   return { ok: true, claims: { sid: record.id, ep: position.epoch, ln: position.number }, record };
 }
-
-const coverable = (record: SessionRecord): Pick<Caller['credential'], 'session' | 'account' | 'provider'> => ({
-  session: record.id,
-  account: record.account,
-  provider: record.provider,
-});

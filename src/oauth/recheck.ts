@@ -1,5 +1,6 @@
 /**
- * The re-check: at every refresh the provider is asked whether the person is still who they were.
+ * The re-check: at every refresh, and while a stream is open (`stream-recheck.ts`), the provider is asked whether the person is still who
+ * they were.
  *
  * One at a time per session, over all replicas: providers rotate refresh tokens and take a second use of an old one for theft, so two
  * parallel re-checks could sign the person out. Within `FRESH_MS` an answer is not asked for again (thirty kubectls at once).
@@ -29,14 +30,19 @@ export type RecheckOutcome =
 export interface RecheckDeps {
   readonly sessions: SessionStore;
   readonly providers: IdentityProviders;
+  /** Names of the workload rules: nobody stands behind such a session who could be asked about. */
+  readonly workloads: ReadonlySet<string>;
   readonly now: () => number;
 }
 
 /**
- * @returns a function from session id to outcome
- * @throws AppError `provider_unavailable` when the provider cannot say: the session is left as it is, and so is its end
+ * @param session its id
+ * @throws AppError `provider_unavailable` when the provider cannot say (`recheck_busy`: another request is asking): the session is left as it
+ *   is, and so is its end
  */
-export function createRecheck(deps: RecheckDeps): (session: string) => Promise<RecheckOutcome> {
+export type Recheck = (session: string) => Promise<RecheckOutcome>;
+
+export function createRecheck(deps: RecheckDeps): Recheck {
   const running = new Map<string, Promise<RecheckOutcome>>();
   const checkedAt = new LRUCache<string, number>({ max: 10_000 });
   return (session) => {
@@ -60,7 +66,7 @@ async function recheckOnce(
   const holder = randomUUID();
   await claim(deps.sessions, session, holder);
   try {
-    const outcome = await ask(deps, session);
+    const outcome = await ask(deps, before);
     if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.now());
     return outcome;
   } finally {
@@ -82,10 +88,14 @@ async function claim(sessions: SessionStore, session: string, holder: string): P
   );
 }
 
-async function ask(deps: RecheckDeps, session: string): Promise<RecheckOutcome> {
+async function ask(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOutcome> {
+  const session = before.id;
   // Read after the claim: another replica may just have stored a newer refresh token.
   const [record, secret] = await Promise.all([deps.sessions.read(session), deps.sessions.readSecret(session)]);
   if (record === undefined || secret === undefined) return { kind: 'gone' };
+  // Whoever held the claim has just asked, and has put on the record what had changed.
+  if (record.checkedAt > before.checkedAt) return { kind: 'same', record };
+  if (deps.workloads.has(record.provider)) return { kind: 'same', record };
   const provider = deps.providers.get(record.provider);
   if (provider === undefined) return { kind: 'refused', reason: 'provider_removed', record };
   // A provider that gave no refresh token cannot be asked; such a session was opened with a short absolute life.

@@ -4,7 +4,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
 import { gateEvent, type GateEvent } from '../core/audit-event.ts';
 import type { SessionRecord } from '../store/store.ts';
-import type { TokenFacts } from './token-facts.ts';
+import { isExchange, type TokenFacts } from './token-facts.ts';
 import { plainAddress } from '../core/address.ts';
 
 export interface TokenRecorder {
@@ -26,22 +26,28 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
   const write = (event: Omit<GateEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
     deps.audit.record(gateEvent({ auditId: randomUUID(), ...event, at: deps.now() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
+  const grantOf = (ctx: KoaContextWithOIDC): string => {
+    if (isExchange(ctx)) return 'token_exchange';
+    return isRefresh(ctx) ? 'refresh_token' : 'authorization_code';
+  };
   return {
     minted(ctx, facts) {
       if (isRefresh(ctx)) deps.countRefresh('ok');
       write({
-        event: 'refresh',
+        event: isExchange(ctx) ? 'workload-exchange' : 'refresh',
         ...from(ctx),
         ...about(facts.record),
         code: ctx.status,
-        details: { grant: isRefresh(ctx) ? 'refresh_token' : 'authorization_code', audience: facts.audience ?? '' },
+        details: { grant: grantOf(ctx), audience: facts.audience ?? '' },
       });
     },
     refused(ctx, facts, error) {
       if (isRefresh(ctx)) deps.countRefresh(ctx.status === 503 ? 'unavailable' : 'refused');
       write({
-        event: 'refresh-refused',
+        event: isExchange(ctx) ? 'workload-refused' : 'refresh-refused',
         ...from(ctx),
+        ...(facts.rule === undefined ? {} : { provider: facts.rule }),
+        ...facts.who,
         ...about(facts.record),
         code: ctx.status,
         reason: facts.refusal ?? error,

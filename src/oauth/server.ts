@@ -9,25 +9,30 @@ import type { AuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
 import type { Identity } from '../core/identity.ts';
-import type { IdentityProviders } from '../idp/idp.ts';
 import type { Gate } from '../revocation/revocation.ts';
 import type { Store } from '../store/store.ts';
 import { artefactAdapter } from './artefact-adapter.ts';
 import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
 import { discoveryDocument } from './discovery.ts';
-import { mint } from './mint.ts';
+import { mint, type MintDecision } from './mint.ts';
 import type { AuthorizationServer } from './oauth.ts';
-import { createRecheck } from './recheck.ts';
+import type { Recheck } from './recheck.ts';
 import { tokenRecorder } from './record.ts';
-import { certificateThumbprint, peerCertificate, providerSettings } from './settings.ts';
+import { certificateThumbprint, peerCertificate, providerSettings, resourceServer } from './settings.ts';
 import { tokenAnswer } from './token-answer.ts';
-import type { TokenFacts } from './token-facts.ts';
+import { isExchange, type TokenFacts } from './token-facts.ts';
+import type { ExchangeWorkloadToken } from './workload/exchange.ts';
+import { registerWorkloadGrant } from './workload/grant.ts';
+import { sessionOverWords } from './workload/words.ts';
 
 export interface AuthorizationServerDeps {
-  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin'>;
+  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload'>;
   readonly store: Store;
-  readonly providers: IdentityProviders;
+  /** One for the process: it is what keeps two re-checks of one session apart. */
+  readonly recheck: Recheck;
+  /** Asked only where the configuration has workload rules. */
+  readonly exchange: ExchangeWorkloadToken;
   readonly gate: Gate;
   readonly audit: AuditTrail;
   /** Private signing keys, the one that signs now first. */
@@ -79,8 +84,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       pickAudience: async (ctx, granted) => {
         const session = grantOf(ctx);
         const found = session === undefined ? undefined : await deps.store.sessions.read(session);
-        const first =
-          found === undefined ? undefined : granted.find((audience) => allowed.allows(audience, found.identity));
+        const first = found === undefined ? undefined : granted.find((audience) => allowed.allows(audience, found));
         return first ?? granted[0] ?? '';
       },
       discovery: discoveryDocument(deps.config, deps.apiCa),
@@ -94,6 +98,14 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       },
     }),
   );
+  if (deps.config.workload.length > 0) {
+    registerWorkloadGrant(provider, {
+      audiences: allowed,
+      exchange: deps.exchange,
+      factsOf,
+      resourceServer: (audience) => resourceServer(audience, deps.config.sessions.accessToken),
+    });
+  }
   // Our own headers say what the origin is, see `pinOrigin`; nothing from outside reaches these.
   provider.proxy = true;
   provider.on('server_error', (ctx, error) => {
@@ -182,7 +194,6 @@ const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
 
 /** The account behind a token; at a refresh, after asking its provider. */
 function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
-  const recheck = createRecheck({ sessions: deps.store.sessions, providers: deps.providers, now: deps.now });
   const record = tokenRecorder(deps);
   return async (ctx: KoaContextWithOIDC, accountId: string, token?: unknown) => {
     const account = { accountId, claims: () => ({ sub: accountId }) };
@@ -190,7 +201,7 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
     if (ctx.oidc.route !== 'token' || ctx.oidc.params?.['grant_type'] !== 'refresh_token' || session === undefined) {
       return account;
     }
-    const outcome = await recheck(session);
+    const outcome = await deps.recheck(session);
     switch (outcome.kind) {
       case 'same':
         return account;
@@ -232,7 +243,18 @@ function claimMinter(
       return { ...decision.claims };
     }
     known.refusal = decision.detail;
+    if (isExchange(ctx)) throw exchangeRefused(known, decision);
     if (decision.reason === 'session_over') throw new errors.InvalidGrant(decision.detail);
     throw new errors.InvalidTarget();
   };
+}
+
+/** RFC 8693 §2.2.2. */
+function exchangeRefused(facts: TokenFacts, decision: Extract<MintDecision, { readonly ok: false }>): Error {
+  if (decision.reason === 'session_over') {
+    facts.words = sessionOverWords(decision.detail);
+    return new errors.InvalidRequest(facts.words);
+  }
+  facts.words = 'This workload may not use that cluster. Ask your platform team.';
+  return new errors.InvalidTarget();
 }

@@ -3,10 +3,18 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { errors, interactionPolicy, type Configuration, type JWKS, type KoaContextWithOIDC } from 'oidc-provider';
+import {
+  errors,
+  interactionPolicy,
+  type Configuration,
+  type JWKS,
+  type KoaContextWithOIDC,
+  type ResourceServer,
+} from 'oidc-provider';
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
+import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
 
 /** Seconds. Each no longer than the step it bridges. */
 const LIFE = {
@@ -26,7 +34,7 @@ const ROUTES = {
 } as const;
 
 export interface SettingsDeps {
-  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions'>;
+  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'workload'>;
   readonly audiences: Audiences;
   readonly jwks: JWKS;
   readonly cookieKeys: readonly string[];
@@ -47,7 +55,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     adapter: deps.adapter,
     jwks: deps.jwks,
     routes: ROUTES,
-    clients: [pluginClient],
+    clients: [pluginClient, ...(deps.config.workload.length === 0 ? [] : [workloadClient])],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     clientAuthMethods: ['none'],
     enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
@@ -117,6 +125,16 @@ const pluginClient = {
   tls_client_certificate_bound_access_tokens: true,
 } as const satisfies NonNullable<Configuration['clients']>[number] | Record<string, unknown>;
 
+const workloadClient = {
+  client_id: WORKLOAD_CLIENT,
+  client_name: 'workload',
+  token_endpoint_auth_method: 'none',
+  redirect_uris: [],
+  grant_types: [TOKEN_EXCHANGE],
+  response_types: [],
+  tls_client_certificate_bound_access_tokens: true,
+} as const satisfies NonNullable<Configuration['clients']>[number] | Record<string, unknown>;
+
 /** Every authorization request means a sign-in at the provider: no memory of the last one, and no consent page for our own client. */
 function alwaysSignIn(): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base();
@@ -144,16 +162,19 @@ function resourceIndicators(deps: SettingsDeps): NonNullable<Configuration['feat
     useGrantedResource: () => true,
     getResourceServerInfo: (_ctx, resource) => {
       if (!known.has(resource)) throw new errors.InvalidTarget();
-      return {
-        scope: SCOPE,
-        audience: resource,
-        accessTokenTTL: deps.config.sessions.accessToken,
-        accessTokenFormat: 'jwt',
-        jwt: { sign: { alg: 'ES256' } },
-      };
+      return resourceServer(resource, deps.config.sessions.accessToken);
     },
   };
 }
+
+/** What an access token for one audience looks like (RFC 9068). @param life seconds */
+export const resourceServer = (audience: string, life: number): ResourceServer => ({
+  scope: SCOPE,
+  audience,
+  accessTokenTTL: life,
+  accessTokenFormat: 'jwt',
+  jwt: { sign: { alg: 'ES256' } },
+});
 
 /** The certificate of this very connection. Headers that claim one are ignored: whoever can reach the listener could set them. */
 export function peerCertificate(ctx: Pick<KoaContextWithOIDC, 'req'>): X509Certificate | undefined {

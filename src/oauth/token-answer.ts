@@ -37,7 +37,7 @@ export function tokenAnswer(
     if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
     if (ctx.path !== '/oauth/token' || typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
-    const words = refusalWords(body.error, facts);
+    const words = facts.words ?? refusalWords(body.error, facts);
     if (words !== undefined) body.error_description = words;
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);
@@ -71,7 +71,7 @@ function member(deps: TokenAnswerDeps, facts: TokenFacts): PortcullisMember | un
     username: record.identity.username,
     groups: record.identity.groups,
     ...(cluster === undefined ? {} : { cluster: cluster.name }),
-    clusters: deps.audiences.clustersOf(record.identity).map(({ name, publicUrl }) => ({
+    clusters: deps.audiences.clustersOf(record).map(({ name, publicUrl }) => ({
       name,
       server: publicUrl,
       ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),

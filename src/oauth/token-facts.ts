@@ -1,4 +1,7 @@
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Account, Identity } from '../core/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
+import { TOKEN_EXCHANGE } from './workload/grant-type.ts';
 
 /** What deciding about a token request found out, for its answer and its line in the record. */
 export interface TokenFacts {
@@ -8,6 +11,15 @@ export interface TokenFacts {
   audience?: string;
   /** Precise reason why nothing was minted, snake_case. */
   refusal?: string;
+  /** The same for whoever asked. */
+  words?: string;
+  /** The workload rule that a subject token fell under. */
+  rule?: string;
+  /** Whose subject token it was, once that was verified. */
+  who?: { readonly account: Account; readonly identity: Identity };
   /** What kept the server from deciding. */
   serverFault?: unknown;
 }
+
+/** Whether a token request brings a workload's token. */
+export const isExchange = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === TOKEN_EXCHANGE;

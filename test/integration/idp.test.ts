@@ -9,6 +9,7 @@ import { Visitor } from '../../src/demo/visitor.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 
 const CALLBACK = 'http://127.0.0.1:1/callback/corp';
+const HOUR_AGO = (): number => Math.floor(Date.now() / 1000) - 3600;
 
 function provider(
   issuer: string,
@@ -126,6 +127,27 @@ describe('a real provider', () => {
     expect((await refusal(corp.finish(callback, challenge))).reason).toBe(reason);
   });
 
+  it('says when the person proved who they are, and asks them again where a fresh sign-in is wanted', async () => {
+    const alice = { name: 'alice', password: PEOPLE.find(({ name }) => name === 'alice')?.password ?? '' };
+    const { password } = alice;
+    const visitor = new Visitor(alice, { stopAt: CALLBACK });
+    const first = await corp.begin();
+    expect(first.url.searchParams.get('max_age')).toBeNull();
+    const signIn = await corp.finish(new URL((await visitor.visit(first.url.href)).url), first.challenge);
+    expect(signIn.authTime).toBeTypeOf('number');
+    // Single sign-on answers without a word; a fresh one needs the password again.
+    alice.password = 'forgotten';
+    expect((await visitor.visit((await corp.begin()).url.href)).url).toContain('code=');
+    expect((await visitor.visit((await corp.begin({ fresh: true })).url.href)).status).toBe(401);
+    alice.password = password;
+    const fresh = await corp.begin({ fresh: true });
+    expect(fresh.url.searchParams.get('prompt')).toBe('login consent');
+    expect(fresh.url.searchParams.get('max_age')).toBe('0');
+    expect(fresh.challenge).toMatchObject({ freshSince: expect.any(Number) });
+    const proven = await corp.finish(new URL((await visitor.visit(fresh.url.href)).url), fresh.challenge);
+    expect(proven.authTime).toBeGreaterThanOrEqual(fresh.challenge.freshSince ?? Number.POSITIVE_INFINITY);
+  });
+
   it('refuses a code that was redeemed before', async () => {
     const { callback, challenge } = await callbackOf('alice');
     await corp.finish(callback, challenge);
@@ -185,6 +207,33 @@ describe('a provider that cannot be trusted', () => {
   ];
   it.each(rows)('is unavailable where it %s', async (_name, lies) => {
     expect(await refusal(finishAgainst(lies))).toMatchObject({ code: 'provider_unavailable' });
+  });
+
+  it.each([
+    ['says nothing of it', ({ auth_time: _left, ...rest }: Record<string, unknown>) => rest],
+    ['says that it was an hour ago', (honest: Record<string, unknown>) => ({ ...honest, auth_time: HOUR_AGO() })],
+  ])('does not pass for a fresh sign-in where it %s, and does for any other', async (_name, idToken) => {
+    const corp = provider(hostile.issuer);
+    const finish = async (fresh: boolean): Promise<unknown> => {
+      const { challenge } = await corp.begin({ fresh });
+      hostile.lie({ idToken });
+      const callback = new URL(CALLBACK);
+      const query = { code: challenge.nonce, state: challenge.state, iss: hostile.issuer };
+      callback.search = new URLSearchParams(query).toString();
+      return corp.finish(callback, challenge);
+    };
+    await expect(finish(false)).resolves.toMatchObject({ subject: '42' });
+    expect(await refusal(finish(true))).toMatchObject({ code: 'sign_in_refused', reason: 'fresh_sign_in_needed' });
+  });
+
+  it('does not pass for a fresh sign-in where auth_time is no number', async () => {
+    const corp = provider(hostile.issuer);
+    const { challenge } = await corp.begin({ fresh: true });
+    hostile.lie({ idToken: (honest) => ({ ...honest, auth_time: 'now' }) });
+    const callback = new URL(CALLBACK);
+    const query = { code: challenge.nonce, state: challenge.state, iss: hostile.issuer };
+    callback.search = new URLSearchParams(query).toString();
+    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({ code: 'provider_unavailable' });
   });
 
   const discoveries: readonly [string, NonNullable<Lies['discovery']>][] = [

@@ -67,7 +67,7 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
           },
         },
         gate,
-        audiences: { allows: (audience, identity) => mayUse(audience.split(':').at(-1) ?? '', identity) },
+        audiences: { allows: (audience, { identity }) => mayUse(audience.split(':').at(-1) ?? '', identity) },
         signingKey: () => ({ kid: 'k1', alg: 'ES256', privateJwk }),
         now: () => deps.clock.now(),
       });

@@ -15,7 +15,7 @@ import type { ApiListener, ApiListenerDeps, Authenticate, ProxyTiming } from '..
 import { createGate } from '../../src/revocation/gate.ts';
 import type { Gate } from '../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
-import type { RevocationLog, SessionRecord, Store } from '../../src/store/store.ts';
+import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
 import type { RecordingUpstream, TestCertificate } from './upstream.ts';
 
@@ -58,6 +58,8 @@ export interface PlaneOptions {
   readonly beside?: TestPlane;
   /** Wraps the log, for a store that is away. */
   readonly log?: (log: RevocationLog) => RevocationLog;
+  /** Wraps the reading of sessions, for a store that is slow. */
+  readonly read?: (read: SessionStore['read']) => SessionStore['read'];
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
@@ -85,14 +87,18 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     stalenessSeconds: options.stalenessSeconds ?? 2,
     replicaName: beside === undefined ? 'replica-a' : 'replica-b',
     monotonic: () => performance.now(),
-    clock,
-    entryLifeSeconds: 600,
+    // Not the one that tests move: a jump of it is a fence.
+    clock: { now: Date.now },
+    sessions: store.sessions,
+    firstLife: true,
+    longestTokenSeconds: 600,
   });
   const audited: AuditEvent[] = [];
   const counted: Counted = { refusals: [], upstreamErrors: [], requests: [], streams: 0 };
+  const read: SessionStore['read'] = (id) => store.sessions.read(id);
   const authenticate = createAuthenticator({
     gate,
-    sessions: store.sessions,
+    sessions: { read: options.read?.(read) ?? read },
     issuer: PUBLIC_URL,
     keys: { keys: [jwk] },
     clock,
@@ -199,6 +205,8 @@ export async function signIn(plane: TestPlane, options: SignInOptions = {}): Pro
       address: '127.0.0.1',
       userAgent: 'test',
       startedAt: await plane.store.log.position(),
+      // As at a provider that asked again: earlier tests may have revoked the account.
+      authTime: now,
     },
     {},
   );

@@ -9,6 +9,7 @@ import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
 
 export interface Lies {
   readonly discovery?: (honest: Record<string, unknown>) => unknown;
+  /** `auth_time` is in what it says by itself. */
   readonly idToken?: (honest: JWTPayload) => JWTPayload;
   /** Signs with a key that `jwks_uri` does not have. */
   readonly unknownKey?: boolean;
@@ -18,6 +19,8 @@ export interface Lies {
     readonly type?: string;
   };
   readonly userinfo?: (honest: Record<string, unknown>) => unknown;
+  /** Token requests are answered when this has come. */
+  readonly hold?: Promise<void>;
   /** Answers everything by going elsewhere. */
   readonly redirectTo?: string;
 }
@@ -31,6 +34,8 @@ export interface HostileProvider {
 }
 
 export const CLIENT_ID = 'gate';
+
+const now = (): number => Math.floor(Date.now() / 1000);
 
 export async function startHostileProvider(): Promise<HostileProvider> {
   const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
@@ -52,8 +57,16 @@ export async function startHostileProvider(): Promise<HostileProvider> {
     id_token_signing_alg_values_supported: ['ES256'],
     authorization_response_iss_parameter_supported: true,
   };
-  const token = async (nonce: string): Promise<Record<string, unknown>> => {
-    const claims = { sub: '42', aud: CLIENT_ID, iss: issuer, nonce, preferred_username: 'mallory' };
+  const token = async (nonce: string | null): Promise<Record<string, unknown>> => {
+    const claims = {
+      sub: '42',
+      aud: CLIENT_ID,
+      iss: issuer,
+      // A refreshed ID token has none (OpenID Connect Core §12.2).
+      ...(nonce === null ? {} : { nonce }),
+      preferred_username: 'mallory',
+      auth_time: now(),
+    };
     const idToken = await new SignJWT(lies.idToken?.(claims) ?? claims)
       .setProtectedHeader({ alg: 'ES256', kid: lies.unknownKey === true ? 'k2' : 'k1' })
       .setIssuedAt()
@@ -71,9 +84,13 @@ export async function startHostileProvider(): Promise<HostileProvider> {
     if (path === '/.well-known/openid-configuration') return json(lies.discovery?.(honest) ?? honest);
     if (path === '/jwks') return json(jwks);
     if (path === '/userinfo') return json(lies.userinfo?.({ sub: '42' }) ?? { sub: '42' });
+    // Nobody is asked anything: whoever comes is signed in, and the code is the nonce.
+    const { searchParams: asks } = new URL(req.url ?? '', issuer);
+    if (path === '/authorize') return void res.writeHead(302, { location: callbackOf(asks, issuer) }).end();
+    await lies.hold;
     let form = '';
     for await (const chunk of req) form += String(chunk);
-    const good = await token(new URLSearchParams(form).get('code') ?? '');
+    const good = await token(new URLSearchParams(form).get('code'));
     const lie = lies.token?.(good);
     if (lie === undefined) return json(good);
     res.writeHead(lie.status, { 'content-type': lie.type ?? 'application/json' }).end(lie.body);
@@ -89,4 +106,14 @@ export async function startHostileProvider(): Promise<HostileProvider> {
       await once(server, 'close');
     },
   };
+}
+
+function callbackOf(asks: URLSearchParams, iss: string): string {
+  const callback = new URL(asks.get('redirect_uri') ?? '');
+  callback.search = new URLSearchParams({
+    code: asks.get('nonce') ?? '',
+    state: asks.get('state') ?? '',
+    iss,
+  }).toString();
+  return callback.href;
 }

@@ -53,9 +53,10 @@ test('fills every default and makes paths absolute from the file’s directory',
       },
     ],
     consoles: [],
-    admin: { groups: ['corp:platform'], auditors: [] },
-    sessions: { accessToken: 300, idle: 43_200, absolute: 86_400 },
-    revocation: { staleness: 2 },
+    workload: [],
+    admin: { groups: ['corp:platform'], auditors: [], dualControl: 'off' },
+    sessions: { accessToken: 300, idle: 43_200, absolute: 86_400, recheck: 300, recheckGrace: 900 },
+    revocation: { staleness: 2, emptyStore: 'init' },
     audit: { sinks: [{ type: 'stdout' }], onFailure: 'block' },
     limits: {
       headerBytes: 16_384,
@@ -128,7 +129,7 @@ clusters:
     impersonate: { groups: all }
 sessions: { accessToken: 1h, idle: 2h, absolute: 1h }
 audit: { sinks: [{ type: webhook }] }
-workload: []
+workload: {}
 `);
   expect(faults.map(({ path, line }) => `${path} ${line ?? '-'}`).toSorted()).toEqual([
     'audit.sinks[0].type 27',
@@ -234,6 +235,13 @@ describe('what is refused', () => {
       (s) => Object.assign(s.listen, { trustedProxies: ['10.0.0.0/8', '0.0.0.0/0'] }),
       ['listen.trustedProxies[1]'],
     ],
+    [
+      'a re-check that comes after its grace',
+      (s) => Object.assign(s, { sessions: { recheck: '20m' } }),
+      ['sessions.recheckGrace'],
+    ],
+    ['a re-check every ten seconds', (s) => Object.assign(s, { sessions: { recheck: '10s' } }), ['sessions.recheck']],
+    ['bindings that are off', (s) => Object.assign(s, { sessions: { binding: 'off' } }), ['sessions.binding']],
     ['idle beyond absolute', (s) => Object.assign(s, { sessions: { idle: '25h' } }), ['sessions.idle']],
     [
       'an access token of seconds',
@@ -261,6 +269,7 @@ describe('what is refused', () => {
       ['audit.sinks[0].path'],
     ],
     ['a mapping for a list', (s) => Object.assign(s, { admin: { groups: { a: 1 } } }), ['admin.groups']],
+    ['a dual control of true', (s) => Object.assign(s, { admin: { dualControl: true } }), ['admin.dualControl']],
     ['a list for a mapping', (s) => Object.assign(s, { sessions: [] }), ['sessions']],
   ];
   test.each(rows)('%s', async (_, spoil, places) => {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ClusterConfig } from '../../../src/config/config.ts';
-import type { Identity } from '../../../src/core/identity.ts';
-import { audiences } from '../../../src/oauth/audiences.ts';
+import type { ClusterConfig, WorkloadRule } from '../../../src/config/config.ts';
+import { audiences, type Holder } from '../../../src/oauth/audiences.ts';
 
 const cluster = (name: string): ClusterConfig => ({
   name,
@@ -13,11 +12,31 @@ const cluster = (name: string): ClusterConfig => ({
   impersonate: { groups: '*', extra: [] },
   serviceAccountPassthrough: false,
 });
-const person = (...groups: string[]): Identity => ({ username: 'corp:alice', uid: 'corp/1', groups, extra: {} });
+const holder = (provider: string, groups: readonly string[]): Holder => ({
+  provider,
+  identity: { username: 'corp:alice', uid: 'corp/1', groups, extra: {} },
+});
+const person = (...groups: string[]): Holder => holder('corp', groups);
+const rule = (name: string, clusters: readonly string[], role: WorkloadRule['role']): WorkloadRule => ({
+  name,
+  issuer: 'https://issuer.example.com',
+  hosts: [],
+  match: 'true',
+  username: 'claims.sub',
+  usernamePrefix: `${name}:`,
+  groupsPrefix: `${name}:`,
+  clusters,
+  life: 900,
+  role,
+});
 
 describe('audiences', () => {
   const all = audiences(
-    { clusters: [cluster('prod'), cluster('lab')], admin: { groups: ['corp:platform'], auditors: ['corp:security'] } },
+    {
+      clusters: [cluster('prod'), cluster('lab')],
+      admin: { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' },
+      workload: [rule('ci', ['prod'], 'none'), rule('probe', [], 'drill')],
+    },
     (name, { groups }) => name === 'lab' || groups.includes('corp:prod'),
   );
 
@@ -34,12 +53,20 @@ describe('audiences', () => {
     ['urn:portcullis:admin', person('corp:platform'), true],
     ['urn:portcullis:admin', person('corp:security'), true],
     ['', person('corp:platform'), false],
-  ])('for %s and %o: %s', (audience, identity, allowed) => {
-    expect(all.allows(audience, identity)).toBe(allowed);
+    // A workload: what its rule names, as far as the cluster lets it in; no group makes it an admin.
+    ['urn:portcullis:cluster:prod', holder('ci', ['corp:prod']), true],
+    ['urn:portcullis:cluster:prod', holder('ci', []), false],
+    ['urn:portcullis:cluster:lab', holder('ci', ['corp:prod']), false],
+    ['urn:portcullis:cluster:lab', holder('probe', []), false],
+    ['urn:portcullis:admin', holder('ci', ['corp:platform']), false],
+    ['urn:portcullis:admin', holder('probe', []), true],
+  ])('for %s and %o: %s', (audience, who, allowed) => {
+    expect(all.allows(audience, who)).toBe(allowed);
   });
 
   it('names the clusters of a person', () => {
     expect(all.clustersOf(person()).map(({ name }) => name)).toEqual(['lab']);
+    expect(all.clustersOf(holder('ci', ['corp:prod'])).map(({ name }) => name)).toEqual(['prod']);
     expect(all.clusterOf('urn:portcullis:cluster:prod')?.name).toBe('prod');
     expect(all.clusterOf('urn:portcullis:admin')).toBeUndefined();
   });

@@ -11,18 +11,23 @@ const ALICE: Identity = { username: 'corp:alice', uid: 'corp/1', groups: ['corp:
 /** A provider that rotates refresh tokens and takes the second use of one for theft, as several real ones do. */
 function rotatingProvider(): IdentityProvider & {
   asked: string[];
+  /** Answers when this has come. */
+  hold: Promise<void>;
   answer: (signIn: ProviderSignIn) => ProviderSignIn;
 } {
   let valid = 'rt-0';
   let count = 0;
   const provider = {
     name: 'corp',
+    provesFreshness: true,
     asked: [] as string[],
+    hold: Promise.resolve(),
     answer: (signIn: ProviderSignIn) => signIn,
     begin: () => Promise.reject(new Error('not here')),
     finish: () => Promise.reject(new Error('not here')),
     async recheck(subject: string, refreshToken: string) {
       provider.asked.push(refreshToken);
+      await provider.hold;
       if (refreshToken !== valid) throw new AppError('sign_in_refused', 'no', { reason: 'provider_refresh_refused' });
       count += 1;
       valid = `rt-${count}`;
@@ -63,7 +68,12 @@ describe('the re-check', () => {
   });
 
   const replica = (): ReturnType<typeof createRecheck> =>
-    createRecheck({ sessions: store.sessions, providers: new Map([['corp', provider]]), now: () => now });
+    createRecheck({
+      sessions: store.sessions,
+      providers: new Map([['corp', provider]]),
+      workloads: new Set(),
+      now: () => now,
+    });
 
   it('asks the provider once for any number of refreshes at once', async () => {
     const recheck = replica();
@@ -77,6 +87,17 @@ describe('the re-check', () => {
     expect(outcomes.map(({ kind }) => kind)).toEqual(['same', 'same', 'same']);
     expect(provider.asked).toEqual(['rt-0', 'rt-1', 'rt-2']);
     expect(await store.sessions.readSecret('s1')).toEqual({ refreshToken: 'rt-3' });
+  });
+
+  it('does not ask about somebody whom another replica has asked about while this one waited for its turn', async () => {
+    now += 5_000;
+    const hold = Promise.withResolvers<void>();
+    provider.hold = hold.promise;
+    const [first, second] = [replica()('s1'), replica()('s1')];
+    hold.resolve();
+    expect(await first).toMatchObject({ kind: 'same' });
+    expect(await second).toMatchObject({ kind: 'same', record: { checkedAt: now / 1000 } });
+    expect(provider.asked).toEqual(['rt-0']);
   });
 
   it('does not ask again within ten seconds, and does after', async () => {
@@ -122,13 +143,16 @@ describe('the re-check', () => {
   });
 
   it('says gone for a session that was ended, and asks nobody', async () => {
-    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 's1' }, until: now / 1000 + 600 });
+    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 's1' } });
     expect(await replica()('s1')).toEqual({ kind: 'gone' });
     expect(provider.asked).toEqual([]);
   });
 
   it('ends a session whose provider is no longer configured', async () => {
-    const recheck = createRecheck({ sessions: store.sessions, providers: new Map(), now: () => now });
+    const none = { sessions: store.sessions, providers: new Map(), now: () => now };
+    const recheck = createRecheck({ ...none, workloads: new Set() });
     expect(await recheck('s1')).toMatchObject({ kind: 'refused', reason: 'provider_removed' });
+    // A workload's rule is no provider that could be asked.
+    expect(await createRecheck({ ...none, workloads: new Set(['corp']) })('s1')).toMatchObject({ kind: 'same' });
   });
 });

@@ -1,0 +1,91 @@
+/**
+ * The public keys of an issuer whose tokens we verify without being its client: of workloads, which nobody signs in for.
+ *
+ * Threat: whoever reaches the token endpoint can name such an issuer and a key id, and each would cost a request of ours. So keys are asked
+ * for again at most every half minute, and an issuer that fails is left alone for a while.
+ */
+import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
+import { AppError } from '../core/errors.ts';
+import { assertProviderUrl, createOutbound, type Outbound, type OutboundOptions } from './outbound.ts';
+
+/** How long the place of the keys is believed before discovery is read again. */
+const DISCOVERY_TTL_MS = 60 * 60 * 1000;
+const COOLDOWN_MS = 30_000;
+const LEFT_ALONE_MS = 10_000;
+
+export interface IssuerKeysOptions {
+  /** Exactly as tokens and the discovery document say it. */
+  readonly issuer: string;
+  /** Hosts beside the issuer's that discovery may name. */
+  readonly hosts: readonly string[];
+  /** PEM; the system's roots when absent. */
+  readonly ca?: string;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * Finds the key of a token's header (RFC 7517), by OpenID Connect Discovery.
+ * @returns a function that throws `AppError` `provider_unavailable` where the issuer cannot be asked, and jose's error where it has no such key
+ */
+export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
+  const outboundOptions: OutboundOptions = {
+    issuer: new URL(options.issuer),
+    hosts: options.hosts,
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  };
+  const outbound = createOutbound(outboundOptions);
+  let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly until: number } | undefined;
+  let alone: { readonly until: number; readonly cause: unknown } | undefined;
+
+  const keySet = (): Promise<JWTVerifyGetKey> => {
+    if (known !== undefined && options.now() < known.until) return known.keys;
+    const keys = discoverKeys(options.issuer, outbound, outboundOptions);
+    known = { keys, until: options.now() + DISCOVERY_TTL_MS };
+    return keys;
+  };
+  return async (header, token) => {
+    if (alone !== undefined && options.now() < alone.until) throw unavailable(options.issuer, alone.cause);
+    try {
+      return await (
+        await keySet()
+      )(header, token);
+    } catch (error) {
+      if (isAboutToken(error)) throw error;
+      known = undefined;
+      alone = { until: options.now() + LEFT_ALONE_MS, cause: error };
+      throw unavailable(options.issuer, error);
+    }
+  };
+}
+
+async function discoverKeys(issuer: string, outbound: Outbound, options: OutboundOptions): Promise<JWTVerifyGetKey> {
+  // OpenID Connect Discovery §4: the path is appended, so an issuer's own path stays.
+  const answer = await outbound(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
+    method: 'GET',
+    headers: { accept: 'application/json' },
+  });
+  if (answer.status !== 200) throw new Error(`discovery answered ${answer.status}`);
+  const document: unknown = await answer.json();
+  if (typeof document !== 'object' || document === null) throw new Error('discovery is no object');
+  if (!('issuer' in document) || document.issuer !== issuer) throw new Error('discovery names another issuer');
+  if (!('jwks_uri' in document) || typeof document.jwks_uri !== 'string') throw new Error('discovery has no jwks_uri');
+  return createRemoteJWKSet(assertProviderUrl(document.jwks_uri, options), {
+    cooldownDuration: COOLDOWN_MS,
+    [customFetch]: (url, { method, headers, signal }) =>
+      outbound(url, { method, headers: Object.fromEntries(headers), signal }),
+  });
+}
+
+/** The issuer answered well and the token is at fault. */
+const isAboutToken = (error: unknown): boolean =>
+  error instanceof errors.JWKSNoMatchingKey ||
+  error instanceof errors.JWKSMultipleMatchingKeys ||
+  error instanceof errors.JOSENotSupported;
+
+const unavailable = (issuer: string, cause: unknown): AppError =>
+  new AppError(
+    'provider_unavailable',
+    `The keys of ${issuer} cannot be read. Try again in a minute; if it stays, tell your platform team.`,
+    { reason: 'issuer_keys_unavailable', cause },
+  );

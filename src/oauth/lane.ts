@@ -1,0 +1,70 @@
+/**
+ * Requests to one provider: a few at a time, and one at a time while it fails, so that a provider that comes back is not met by everybody
+ * at once.
+ */
+
+const MOST_AT_ONCE = 8;
+/** After a failure nobody asks for so long. */
+const PAUSE_MS = 5_000;
+
+export class Lane {
+  #running = 0;
+  #failing = false;
+  /** Epoch milliseconds. */
+  #closedUntil = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  /** The last request failed. */
+  get failing(): boolean {
+    return this.#failing;
+  }
+
+  /** It failed a moment ago. */
+  isClosed(now: number): boolean {
+    return now < this.#closedUntil;
+  }
+
+  /** @returns true where it is news */
+  failed(now: number): boolean {
+    const isNews = !this.#failing;
+    this.#failing = true;
+    this.#closedUntil = now + PAUSE_MS;
+    return isNews;
+  }
+
+  /** @returns true where it is news */
+  recovered(): boolean {
+    const isNews = this.#failing;
+    this.#failing = false;
+    this.#closedUntil = 0;
+    return isNews;
+  }
+
+  async run<T>(request: () => Promise<T>): Promise<T> {
+    if (this.#running >= this.#most) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.push(resolve);
+      await promise;
+    } else this.#running += 1;
+    try {
+      return await request();
+    } finally {
+      this.#running -= 1;
+      this.#next();
+    }
+  }
+
+  get #most(): number {
+    return this.#failing ? 1 : MOST_AT_ONCE;
+  }
+
+  /** Hands the free places to those who wait longest. */
+  #next(): void {
+    while (this.#running < this.#most) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#running += 1;
+      next();
+    }
+  }
+}

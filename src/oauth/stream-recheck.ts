@@ -1,0 +1,233 @@
+/**
+ * The re-check of people with open streams (DESIGN 6). A kubectl that watches does not refresh, so nobody would ask its provider about it for
+ * as long as the session lives; the replica that holds the stream does.
+ *
+ * Refused: the session is revoked, by the same road as by an admin. Changed: what runs under the old identity is cut, on every replica that
+ * hears of the change through the log. Provider away for longer than the grace: the session's streams here are cut and it may open no lasting
+ * new one, but it is not revoked, and goes on once the provider is back.
+ */
+import { randomUUID } from 'node:crypto';
+import type { AuditTrail } from '../audit/audit.ts';
+import { gateEvent, type GateEvent } from '../core/audit-event.ts';
+import { AppError } from '../core/errors.ts';
+import type { CutReason, Gate } from '../revocation/revocation.ts';
+import type { SessionRecord, SessionStore } from '../store/store.ts';
+import { Lane } from './lane.ts';
+import type { Recheck, RecheckOutcome } from './recheck.ts';
+
+/** How many sessions are read from the store at once. */
+const MOST_READS = 16;
+/** Checks begin up to this share of the interval early, so that sessions that began together do not all ask at once. */
+const SPREAD = 0.1;
+const LONGEST_ROUND_MS = 15_000;
+const SHORTEST_ROUND_MS = 500;
+/** A check that came to nothing is tried again after this share of the interval. */
+const AGAIN = 0.2;
+/** Rounds in one interval: how exactly the interval is kept. */
+const ROUNDS = 20;
+/** The identity under which a stream was opened is no longer the person's. */
+const CHANGED: CutReason = 'epoch_changed';
+
+export interface StreamRecheckDeps {
+  readonly gate: Pick<Gate, 'sessionsInFlight' | 'cutSession' | 'revoke' | 'onChange' | 'fenced'>;
+  readonly sessions: Pick<SessionStore, 'read' | 'readSecret'>;
+  readonly recheck: Recheck;
+  readonly audit: Pick<AuditTrail, 'record'>;
+  readonly log: { info(fields: object, message: string): void; error(fields: object, message: string): void };
+  /** `sessions.recheck` and `sessions.recheckGrace`. */
+  readonly everySeconds: number;
+  readonly graceSeconds: number;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+}
+
+export interface StreamRecheck {
+  start(): void;
+  /** One look at what is in flight here. Resolves once every check that it began has ended. */
+  look(): Promise<void>;
+  stop(): void;
+}
+
+interface Watched {
+  /** Epoch milliseconds at which the store is asked how long ago the last check was. */
+  dueAt: number;
+  /** Of a check that waits or runs. */
+  checking: Promise<void> | undefined;
+}
+
+export function createStreamRecheck(deps: StreamRecheckDeps): StreamRecheck {
+  return new Rechecking(deps);
+}
+
+class Rechecking implements StreamRecheck {
+  readonly #deps: StreamRecheckDeps;
+  readonly #watched = new Map<string, Watched>();
+  /** One for each provider: one that hangs delays nobody else's. */
+  readonly #lanes = new Map<string, Lane>();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(deps: StreamRecheckDeps) {
+    this.#deps = deps;
+    deps.gate.onChange((change) => {
+      if (change?.kind !== 'identity-changed') return;
+      for (const { session, keys } of deps.gate.sessionsInFlight()) {
+        if (keys.session === change.key) deps.gate.cutSession(session, CHANGED);
+      }
+    });
+  }
+
+  start(): void {
+    const roundMs = Math.min(LONGEST_ROUND_MS, Math.max(SHORTEST_ROUND_MS, Math.floor(this.#everyMs / ROUNDS)));
+    const round = (): void => {
+      this.look().catch((error: unknown) =>
+        this.#deps.log.error({ err: error }, 'open streams could not be looked at'),
+      );
+      if (!this.#stopped) this.#timer = setTimeout(round, roundMs).unref();
+    };
+    this.#timer = setTimeout(round, roundMs).unref();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async look(): Promise<void> {
+    // A fenced replica has cut everything, and can write nothing.
+    if (this.#deps.gate.fenced) return;
+    const now = this.#deps.now();
+    const here = new Set(this.#deps.gate.sessionsInFlight().map(({ session }) => session));
+    for (const session of this.#watched.keys()) if (!here.has(session)) this.#watched.delete(session);
+    const due: string[] = [];
+    for (const session of here) {
+      const watched = this.#watched.get(session) ?? { dueAt: now, checking: undefined };
+      this.#watched.set(session, watched);
+      if (watched.dueAt <= now) due.push(session);
+    }
+    const queue = due.values();
+    await Promise.all(
+      Array.from({ length: MOST_READS }, async () => {
+        for (const session of queue) await this.#judge(session);
+      }),
+    );
+    await Promise.all([...this.#watched.values()].flatMap(({ checking }) => checking ?? []));
+  }
+
+  /** How long ago was the last check, by whichever replica? The store knows. */
+  async #judge(session: string): Promise<void> {
+    const [record, secret] = await Promise.all([
+      this.#deps.sessions.read(session),
+      this.#deps.sessions.readSecret(session),
+    ]);
+    const watched = this.#watched.get(session);
+    if (record === undefined || watched === undefined) return;
+    const now = this.#deps.now();
+    // A workload, or a person whose provider gave no refresh token: nobody can be asked, and their sessions are short.
+    if (secret?.refreshToken === undefined) {
+      watched.dueAt = now + this.#everyMs;
+      return;
+    }
+    const ageMs = now - record.checkedAt * 1000;
+    const dueMs = this.#everyMs * (1 - SPREAD * this.#deps.random());
+    if (ageMs < dueMs) {
+      watched.dueAt = now + dueMs - ageMs;
+      return;
+    }
+    const lane = this.#lane(record.provider);
+    if (lane.failing && ageMs >= this.#graceMs) this.#cutOverdue(record);
+    // Until a check has ended well this holds.
+    watched.dueAt = this.#soon(record);
+    watched.checking ??= lane
+      .run(() => this.#check(record, watched, lane))
+      .finally(() => (watched.checking = undefined));
+  }
+
+  /** Never rejects. */
+  async #check(record: SessionRecord, watched: Watched, lane: Lane): Promise<void> {
+    const { log, now } = this.#deps;
+    if (lane.isClosed(now())) return;
+    try {
+      await this.#act(record, await this.#deps.recheck(record.id));
+      if (lane.recovered()) log.info({ provider: record.provider }, 'the identity provider answers again');
+      watched.dueAt = now() + this.#everyMs * (1 - SPREAD * this.#deps.random());
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'provider_unavailable') {
+        log.error({ err: error, session: record.id }, 'a person with an open stream could not be re-checked');
+        return;
+      }
+      // Another replica is asking.
+      if (error.reason === 'recheck_busy') return;
+      if (lane.failed(now()))
+        log.error({ err: error, provider: record.provider }, 'the identity provider cannot be asked');
+      if (now() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
+    }
+  }
+
+  /** In a while, and not after the end of the grace. */
+  #soon(record: SessionRecord): number {
+    const now = this.#deps.now();
+    const graceEndsAt = record.checkedAt * 1000 + this.#graceMs;
+    const again = now + this.#everyMs * AGAIN * (1 - SPREAD * this.#deps.random());
+    return graceEndsAt > now ? Math.min(again, graceEndsAt) : again;
+  }
+
+  async #act(record: SessionRecord, outcome: RecheckOutcome): Promise<void> {
+    switch (outcome.kind) {
+      case 'same':
+      case 'gone':
+        return;
+      case 'changed':
+        // The cut comes with the entry that the store has written, here as on every other replica.
+        this.#record(outcome.record, {
+          event: 'identity-changed',
+          details: { version: String(outcome.record.version) },
+        });
+        return;
+      case 'refused':
+        await this.#deps.gate.revoke({ target: { kind: 'session', session: record.id } });
+        this.#record(outcome.record, { event: 'session-ended', reason: outcome.reason });
+    }
+  }
+
+  #cutOverdue(record: SessionRecord): void {
+    // Its token may live for minutes yet: what it opens anew is looked at in the next round.
+    this.#watched.delete(record.id);
+    if (this.#deps.gate.cutSession(record.id, 'recheck_overdue') === 0) return;
+    const { id: session, provider } = record;
+    this.#deps.log.info({ session, provider }, 'streams ended: their person could not be re-checked for too long');
+  }
+
+  #record(record: SessionRecord, event: Pick<GateEvent, 'event' | 'reason' | 'details'>): void {
+    this.#deps.audit.record(
+      gateEvent({
+        ...event,
+        auditId: randomUUID(),
+        at: this.#deps.now(),
+        requestUri: '',
+        sourceIps: [],
+        code: 200,
+        identity: record.identity,
+        account: record.account,
+        session: record.id,
+        provider: record.provider,
+      }),
+    );
+  }
+
+  #lane(provider: string): Lane {
+    const lane = this.#lanes.get(provider) ?? new Lane();
+    this.#lanes.set(provider, lane);
+    return lane;
+  }
+
+  get #everyMs(): number {
+    return this.#deps.everySeconds * 1000;
+  }
+
+  get #graceMs(): number {
+    return this.#deps.graceSeconds * 1000;
+  }
+}

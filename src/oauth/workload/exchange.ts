@@ -1,0 +1,150 @@
+/**
+ * From a workload's own token to a session (DESIGN 7): one per issuer, subject and token id, for one client certificate.
+ *
+ * Threat: whoever reads a job's log may find its token. It opens one session in its life, bound to the key that came with it first; brought by
+ * another key it is refused, and once that session is over, by its end or by a revocation, it opens no other.
+ */
+import { createHash } from 'node:crypto';
+import { AppError } from '../../core/errors.ts';
+import type { Account, Identity } from '../../core/identity.ts';
+import type { LogPosition } from '../../core/revocation.ts';
+import { no, ok, type Result } from '../../core/result.ts';
+import type { Gate } from '../../revocation/revocation.ts';
+import type { ArtefactStore, MintOutcome, MintRefusal, NewSession, SessionStore } from '../../store/store.ts';
+import { WORKLOAD_CLIENT } from './grant-type.ts';
+import { identifyWorkload, type ReadyRule, type Workload, type WorkloadRefusal } from './rules.ts';
+import { sessionOverWords } from './words.ts';
+
+/** Clocks of issuers differ; a used token is remembered for this much longer than it lives (seconds). */
+const REMEMBERED_LONGER_SECONDS = 120;
+
+export interface WorkloadExchangeDeps {
+  readonly rules: readonly ReadyRule[];
+  /** What a subject token's audience must be. */
+  readonly publicUrl: string;
+  readonly store: {
+    readonly sessions: Pick<SessionStore, 'open'>;
+    readonly artefacts: Pick<ArtefactStore, 'find' | 'save' | 'consume'>;
+  };
+  readonly gate: Pick<Gate, 'position' | 'fenced' | 'revoke'>;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+export interface ExchangeRequest {
+  /** Never logged. */
+  readonly subjectToken: string;
+  readonly address: string;
+  readonly userAgent: string;
+}
+
+/** A session that stands; what may be minted from it, and for whose key, the mint decides. */
+export interface WorkloadSession {
+  readonly id: string;
+  readonly account: Account;
+  readonly provider: string;
+  readonly identity: Identity;
+}
+
+export type ExchangeRefusal = WorkloadRefusal & {
+  readonly who?: { readonly account: Account; readonly identity: Identity };
+};
+
+/** @throws AppError `provider_unavailable`, `store_unavailable` or `fenced`: nothing was decided, and the same token may come again */
+export type ExchangeWorkloadToken = (request: ExchangeRequest) => Promise<Result<WorkloadSession, ExchangeRefusal>>;
+
+export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWorkloadToken {
+  return async (request) => {
+    // Before anything is awaited: what is revoked from here on is not opened.
+    const startedAt = place(deps.gate);
+    const found = await identifyWorkload(deps.rules, request.subjectToken, {
+      audience: deps.publicUrl,
+      now: deps.now(),
+    });
+    if (!found.ok) return found;
+    return joinOrOpen(deps, found.value, { request, startedAt });
+  };
+}
+
+function place({ position, fenced }: Pick<Gate, 'position' | 'fenced'>): LogPosition {
+  if (position !== undefined && !fenced) return position;
+  throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
+}
+
+interface Circumstances {
+  readonly request: ExchangeRequest;
+  readonly startedAt: LogPosition;
+}
+
+async function joinOrOpen(
+  deps: WorkloadExchangeDeps,
+  workload: Workload,
+  circumstances: Circumstances,
+): Promise<Result<WorkloadSession, ExchangeRefusal>> {
+  const { account, identity, rule } = workload;
+  const use = useOf(workload, circumstances.startedAt);
+  const standing: WorkloadSession = { id: use.slice(0, SESSION_ID_LENGTH), account, provider: rule.name, identity };
+  // Used before: the session is there, or it is over and the mint says so.
+  if ((await deps.store.artefacts.find('ReplayDetection', use)) !== undefined) return ok(standing);
+  const refused = (reason: MintRefusal | 'subject_token_used'): Result<never, ExchangeRefusal> =>
+    no({ reason, words: sessionOverWords(reason), rule: rule.name, who: { account, identity } });
+  const opened = await open(deps, newSession(deps, workload, standing.id, circumstances));
+  if (opened === 'there') return ok(standing);
+  if (!opened.ok) return refused(opened.reason);
+  if (await firstUse(deps, workload, use)) return ok(standing);
+  // Another request opened it with this token and it was ended again, all within this one. What is over stays over.
+  await deps.gate.revoke({ target: { kind: 'session', session: standing.id } });
+  return refused('subject_token_used');
+}
+
+/** 128 bits, as every session's id; never a credential by itself. */
+const SESSION_ID_LENGTH = 22;
+
+/** One name per issuer, subject and token id, within one life of the store: after it everybody begins anew. */
+const useOf = ({ rule, token }: Workload, { epoch }: LogPosition): string =>
+  createHash('sha256')
+    .update(JSON.stringify(['workload', epoch, rule.name, token.issuer, token.subject, token.tokenId]))
+    .digest('base64url');
+
+async function open(deps: WorkloadExchangeDeps, session: NewSession): Promise<MintOutcome | 'there'> {
+  try {
+    return await deps.store.sessions.open(session, {});
+  } catch (error) {
+    // Two requests with one token at once: one of them has opened it, and the binding decides who gets it.
+    if (error instanceof AppError && error.code === 'conflict') return 'there';
+    throw error;
+  }
+}
+
+/** Marks the token as used. @returns false where it was already, which is decided in one step */
+async function firstUse(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<boolean> {
+  const left = token.expiresAt - Math.floor(deps.now() / 1000);
+  await deps.store.artefacts.save('ReplayDetection', use, {}, { ttlSeconds: left + REMEMBERED_LONGER_SECONDS });
+  return deps.store.artefacts.consume('ReplayDetection', use);
+}
+
+function newSession(
+  deps: WorkloadExchangeDeps,
+  { rule, token, account, identity }: Workload,
+  id: string,
+  { request, startedAt }: Circumstances,
+): NewSession {
+  const createdAt = Math.floor(deps.now() / 1000);
+  return {
+    id,
+    account,
+    provider: rule.name,
+    subject: token.subject,
+    client: WORKLOAD_CLIENT,
+    identity,
+    createdAt,
+    expiresAt: Math.min(token.expiresAt, createdAt + rule.life),
+    // A job that waits for an hour is not away from its keyboard; its end is the two above.
+    idleSeconds: rule.life,
+    address: request.address,
+    userAgent: request.userAgent,
+    startedAt,
+    // The token is the proof, so one that was issued before the account was revoked opens nothing any more.
+    authTime: token.issuedAt,
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * Token exchange (RFC 8693) at our token endpoint: what the request may say, and what is answered. Whose token it is and whether it opens
+ * a session `exchange.ts` decides; the access token goes through the same mint as every other.
+ */
+import {
+  errors,
+  type KoaContextWithOIDC,
+  type Provider,
+  type ResourceServer,
+  type TokenEndpointGrantContext,
+} from 'oidc-provider';
+import { plainAddress } from '../../core/address.ts';
+import type { SessionRecord } from '../../store/store.ts';
+import { SCOPE, type Audiences } from '../audiences.ts';
+import { peerCertificate } from '../settings.ts';
+import type { TokenFacts } from '../token-facts.ts';
+import type { ExchangeWorkloadToken } from './exchange.ts';
+import { ACCESS_TOKEN_TYPE, SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE } from './grant-type.ts';
+
+const PARAMETERS = [
+  'subject_token',
+  'subject_token_type',
+  'requested_token_type',
+  'actor_token',
+  'audience',
+  'resource',
+] as const;
+
+export interface WorkloadGrantDeps {
+  readonly audiences: Audiences;
+  readonly exchange: ExchangeWorkloadToken;
+  readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
+  readonly resourceServer: (audience: string) => ResourceServer;
+}
+
+type Parameters = { readonly [K in (typeof PARAMETERS)[number]]?: string | undefined };
+type Context = TokenEndpointGrantContext<Parameters>;
+
+/** Teaches the provider this grant. Before its first request. */
+export function registerWorkloadGrant(provider: Provider, deps: WorkloadGrantDeps): void {
+  // No parameter may come twice: which of two audiences was meant cannot be told.
+  provider.registerGrantType<Parameters>(TOKEN_EXCHANGE, (ctx) => answer(provider, deps, ctx), PARAMETERS);
+}
+
+async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
+  const facts = deps.factsOf(ctx);
+  const { subjectToken, wanted } = readRequest(ctx, facts);
+  const certificate = peerCertificate(ctx);
+  if (certificate === undefined) {
+    throw refusal(facts, 'certificate_missing', 'Connect with a client certificate: the answer is bound to its key.');
+  }
+  const outcome = await deps.exchange({ subjectToken, ...callerOf(ctx) });
+  if (!outcome.ok) {
+    const { reason, words, rule, who } = outcome.reason;
+    if (rule !== undefined) facts.rule = rule;
+    if (who !== undefined) facts.who = who;
+    throw refusal(facts, reason, words);
+  }
+  const session = outcome.value;
+  facts.rule = session.provider;
+  facts.who = { account: session.account, identity: session.identity };
+  const audience = audienceFor(deps.audiences, session, wanted);
+  if (audience === undefined) {
+    facts.words = 'No rule lets this workload use that cluster. Ask your platform team.';
+    facts.refusal = 'audience_unknown';
+    throw new errors.InvalidTarget();
+  }
+  const token = new provider.AccessToken({
+    client: ctx.oidc.client,
+    accountId: session.account,
+    grantId: session.id,
+    gty: TOKEN_EXCHANGE,
+    scope: SCOPE,
+  });
+  token.resourceServer = new provider.ResourceServer(audience, deps.resourceServer(audience));
+  token.setThumbprint('x5t', certificate);
+  const accessToken = await token.save();
+  ctx.body = {
+    access_token: accessToken,
+    issued_token_type: ACCESS_TOKEN_TYPE,
+    token_type: 'Bearer',
+    expires_in: token.expiration,
+    scope: SCOPE,
+  };
+}
+
+function readRequest(
+  ctx: Context,
+  facts: TokenFacts,
+): { readonly subjectToken: string; readonly wanted: string | undefined } {
+  const { subject_token, subject_token_type, requested_token_type, actor_token, audience, resource } = ctx.oidc.params;
+  const invalid = (words: string): Error => refusal(facts, 'invalid_request', words);
+  if (typeof subject_token !== 'string' || subject_token === '') throw invalid('subject_token is missing.');
+  if (!SUBJECT_TOKEN_TYPES.includes(subject_token_type)) {
+    throw invalid(`subject_token_type must be ${String(SUBJECT_TOKEN_TYPES[0])}.`);
+  }
+  if (requested_token_type !== undefined && requested_token_type !== ACCESS_TOKEN_TYPE) {
+    throw invalid(`requested_token_type must be ${ACCESS_TOKEN_TYPE}, or left out.`);
+  }
+  if (actor_token !== undefined) throw invalid('Nobody acts for a workload here: leave actor_token out.');
+  // RFC 8693 §2.1 has both names; ours are the same under either.
+  if (audience !== undefined && resource !== undefined && audience !== resource) {
+    throw invalid('audience and resource name two places; name one.');
+  }
+  const wanted = resource ?? audience;
+  return { subjectToken: subject_token, wanted: typeof wanted === 'string' ? wanted : undefined };
+}
+
+/** The audience asked for, where there is such a one; without a wish the first that the workload may have. */
+function audienceFor(
+  audiences: Audiences,
+  holder: Pick<SessionRecord, 'provider' | 'identity'>,
+  wanted: string | undefined,
+): string | undefined {
+  return audiences.all.find((audience) =>
+    wanted === undefined ? audiences.allows(audience, holder) : audience === wanted,
+  );
+}
+
+/** RFC 8693 §2.2.2: `invalid_request`, for a subject token too that is not accepted. */
+function refusal(facts: TokenFacts, reason: string, words: string): Error {
+  facts.refusal = reason;
+  facts.words = words;
+  return new errors.InvalidRequest(words);
+}
+
+const USER_AGENT_LENGTH = 256;
+
+/** The peer of the socket; forwarded headers are ignored. What the caller calls itself, fit for showing. */
+const callerOf = ({ req }: KoaContextWithOIDC): { readonly address: string; readonly userAgent: string } => ({
+  address: plainAddress(req.socket.remoteAddress ?? ''),
+  userAgent: (req.headers['user-agent'] ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, USER_AGENT_LENGTH),
+});

@@ -1,0 +1,118 @@
+/** Which of the configured rules a workload's token is for, and who the workload is by it. */
+import type { JWTVerifyGetKey } from 'jose';
+import type { WorkloadRule } from '../../config/config.ts';
+import { compileMapping, mapClaims, type ClaimsMapping } from '../../core/claims.ts';
+import { accountOf, type Account, type Identity } from '../../core/identity.ts';
+import { no, ok, type Result } from '../../core/result.ts';
+import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRefusal } from './subject-token.ts';
+
+/** A rule with what it needs to decide. */
+export interface ReadyRule {
+  readonly config: WorkloadRule;
+  readonly mapping: ClaimsMapping;
+  readonly keys: JWTVerifyGetKey;
+}
+
+/** A workload that has shown who it is. */
+export interface Workload {
+  readonly rule: WorkloadRule;
+  readonly token: SubjectToken;
+  readonly account: Account;
+  readonly identity: Identity;
+}
+
+export interface WorkloadRefusal {
+  /** Precise, for the record, in snake_case. */
+  readonly reason: string;
+  /** For whoever reads the job's log; holds nothing of the token. */
+  readonly words: string;
+  /** Name of the rule, once one was found. */
+  readonly rule?: string;
+}
+
+/**
+ * @param keysOf the keys of a rule's issuer
+ * @throws Error when a rule does not compile; the configuration has checked that before
+ */
+export function readyRules(
+  rules: readonly WorkloadRule[],
+  maxGroups: number,
+  keysOf: (rule: WorkloadRule) => JWTVerifyGetKey,
+): readonly ReadyRule[] {
+  return rules.map((config) => {
+    const mapping = compileMapping({
+      name: config.name,
+      usernamePrefix: config.usernamePrefix,
+      groupsPrefix: config.groupsPrefix,
+      username: config.username,
+      ...(config.groups === undefined ? {} : { groups: config.groups }),
+      extra: {},
+      emailVerified: 'claim',
+      rules: [{ expression: config.match, message: NO_RULE }],
+      userRules: [],
+      maxGroups,
+    });
+    if (!mapping.ok) throw new Error(`workload ${config.name}: ${JSON.stringify(mapping.reason)}`);
+    return { config, mapping: mapping.value, keys: keysOf(config) };
+  });
+}
+
+const NO_RULE = 'No rule here lets this workload in. Ask your platform team for one.';
+
+/**
+ * Verifies a token and finds its rule: the first of its issuer whose `match` is true.
+ * @param now epoch milliseconds
+ * @throws AppError `provider_unavailable` where the issuer's keys cannot be read
+ */
+export async function identifyWorkload(
+  rules: readonly ReadyRule[],
+  subjectToken: string,
+  expected: { readonly audience: string; readonly now: number },
+): Promise<Result<Workload, WorkloadRefusal>> {
+  const issuer = claimedIssuer(subjectToken);
+  if (!issuer.ok) return no({ reason: issuer.reason, words: tokenWords(issuer.reason) });
+  let refusal: WorkloadRefusal = { reason: 'issuer_unknown', words: NO_RULE };
+  for (const { config, mapping, keys } of rules) {
+    if (config.issuer !== issuer.value) continue;
+    const token = await verifySubjectToken(subjectToken, keys, { ...expected, issuer: config.issuer });
+    if (!token.ok) return no({ reason: token.reason, words: tokenWords(token.reason), rule: config.name });
+    const account = accountOf(config.name, token.value.subject);
+    const identity = mapClaims(mapping, token.value.claims, account);
+    if (identity.ok) return ok({ rule: config, token: token.value, account, identity: identity.value });
+    const { reason, place, message } = identity.reason;
+    // A rule that does not match, or cannot tell, leaves the token to the next one. A name that it makes and may not be is a refusal.
+    const unmatched = place === 'rules[0]';
+    refusal = {
+      reason: unmatched ? 'no_rule_matches' : reason,
+      words: unmatched ? NO_RULE : message,
+      rule: config.name,
+    };
+    if (!unmatched) break;
+  }
+  return no(refusal);
+}
+
+const tokenWords = (reason: SubjectTokenRefusal): string => `The subject token ${whatIsWrong(reason)}.`;
+
+function whatIsWrong(reason: SubjectTokenRefusal): string {
+  switch (reason) {
+    case 'subject_token_too_large':
+      return 'is too large';
+    case 'subject_token_malformed':
+      return 'is no JWT';
+    case 'subject_token_algorithm':
+      return 'is signed in a way that is not accepted: RS256, PS256, ES256 and EdDSA are';
+    case 'subject_token_key_unknown':
+      return 'is signed with a key that its issuer does not publish';
+    case 'subject_token_signature':
+      return 'was not signed by its issuer';
+    case 'subject_token_expired':
+      return 'has expired. Get a new one from its issuer';
+    case 'subject_token_not_yet_valid':
+      return 'is not valid yet. Check the clocks';
+    case 'subject_token_audience':
+      return 'is not for this server alone: its audience must be our public URL and nothing else';
+    case 'subject_token_claims':
+      return 'lacks sub, jti, iat or exp, or one of them cannot be used';
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * A workload's own token (RFC 8693 §2.1, `subject_token`) before anything in it is believed.
+ *
+ * Threats: a token of another issuer, for another audience, signed with `none` or a shared secret, without an end; one that was meant for us
+ * and for somebody else, who could bring it here. All that is refused. Nothing of a token is ever repeated in words or in the record.
+ */
+import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
+import { textProblem } from '../../core/names.ts';
+import { no, ok, type Result } from '../../core/result.ts';
+
+/** Those of GitHub, GitLab and Kubernetes have one or two kB; Kubernetes' own limit for a request's headers is far below this. */
+const MAX_TOKEN_LENGTH = 16_384;
+/** Of the 512 bytes that an account may have, less the longest name of a rule. */
+const MAX_SUBJECT_BYTES = 400;
+const MAX_TOKEN_ID_BYTES = 256;
+const CLOCK_TOLERANCE_SECONDS = 60;
+/** Signatures with a private key only: with a shared secret whoever can verify can also forge. */
+const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
+
+export type SubjectTokenRefusal =
+  | 'subject_token_too_large'
+  | 'subject_token_malformed'
+  | 'subject_token_algorithm'
+  | 'subject_token_key_unknown'
+  | 'subject_token_signature'
+  | 'subject_token_expired'
+  | 'subject_token_not_yet_valid'
+  | 'subject_token_audience'
+  | 'subject_token_claims';
+
+/** A token that its issuer has signed for us. */
+export interface SubjectToken {
+  readonly issuer: string;
+  readonly subject: string;
+  /** `jti`. */
+  readonly tokenId: string;
+  /** Epoch seconds. */
+  readonly issuedAt: number;
+  /** Epoch seconds. */
+  readonly expiresAt: number;
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** Who it says that it is from. Not yet verified: only good for choosing whose keys to try. */
+export function claimedIssuer(token: string): Result<string, SubjectTokenRefusal> {
+  if (token.length > MAX_TOKEN_LENGTH) return no('subject_token_too_large');
+  try {
+    const { iss } = decodeJwt(token);
+    return typeof iss === 'string' ? ok(iss) : no('subject_token_malformed');
+  } catch {
+    return no('subject_token_malformed');
+  }
+}
+
+/**
+ * @param expected.issuer the one that the rule pins
+ * @param expected.audience our public URL, and nothing beside it
+ * @throws AppError `provider_unavailable` where the issuer's keys cannot be read
+ */
+export async function verifySubjectToken(
+  token: string,
+  keys: JWTVerifyGetKey,
+  expected: { readonly issuer: string; readonly audience: string; readonly now: number },
+): Promise<Result<SubjectToken, SubjectTokenRefusal>> {
+  let payload: JWTPayload;
+  try {
+    const verified = await jwtVerify(token, keys, {
+      issuer: expected.issuer,
+      audience: expected.audience,
+      algorithms: ALGORITHMS,
+      clockTolerance: CLOCK_TOLERANCE_SECONDS,
+      currentDate: new Date(expected.now),
+      requiredClaims: ['sub', 'jti', 'iat', 'exp'],
+    });
+    payload = verified.payload;
+  } catch (error) {
+    return no(refusalOf(error));
+  }
+  return readClaims(payload, expected);
+}
+
+function readClaims(
+  payload: JWTPayload,
+  { issuer, now }: { readonly issuer: string; readonly now: number },
+): Result<SubjectToken, SubjectTokenRefusal> {
+  const { sub, jti, iat, exp, aud } = payload;
+  // Threat: a token for two places can be carried from the one to the other.
+  if (Array.isArray(aud) && aud.length !== 1) return no('subject_token_audience');
+  if (typeof iat !== 'number' || typeof exp !== 'number') return no('subject_token_claims');
+  if (iat > now / 1000 + CLOCK_TOLERANCE_SECONDS) return no('subject_token_not_yet_valid');
+  if (typeof sub !== 'string' || textProblem(sub, MAX_SUBJECT_BYTES) !== undefined) return no('subject_token_claims');
+  if (typeof jti !== 'string' || textProblem(jti, MAX_TOKEN_ID_BYTES) !== undefined) return no('subject_token_claims');
+  return ok({
+    issuer,
+    subject: sub,
+    tokenId: jti,
+    issuedAt: Math.floor(iat),
+    expiresAt: Math.floor(exp),
+    claims: payload,
+  });
+}
+
+function refusalOf(error: unknown): SubjectTokenRefusal {
+  if (error instanceof errors.JWTExpired) return 'subject_token_expired';
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    if (error.claim === 'nbf' && error.reason === 'check_failed') return 'subject_token_not_yet_valid';
+    return error.claim === 'aud' ? 'subject_token_audience' : 'subject_token_claims';
+  }
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'subject_token_signature';
+  if (error instanceof errors.JOSEAlgNotAllowed || error instanceof errors.JOSENotSupported) {
+    return 'subject_token_algorithm';
+  }
+  if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) {
+    return 'subject_token_key_unknown';
+  }
+  if (error instanceof errors.JOSEError) return 'subject_token_malformed';
+  throw error;
+}

@@ -1,0 +1,21 @@
+/** What a job's log says where its token was good and there is no session all the same. */
+import type { GateRefusal } from '../../revocation/revocation.ts';
+import type { MintRefusal } from '../../store/store.ts';
+
+export function sessionOverWords(reason: MintRefusal | GateRefusal | 'subject_token_used'): string {
+  switch (reason) {
+    case 'account_locked':
+      return 'This workload is locked here. Ask your platform team to unlock it.';
+    case 'certificate_mismatch':
+      return 'This subject token was used with another client certificate before. Get a new one from its issuer.';
+    case 'fresh_sign_in_needed':
+      return 'This workload was revoked after the subject token was issued. Get a new one from its issuer.';
+    case 'session_unknown':
+    case 'session_expired':
+    case 'session_revoked':
+    case 'subject_token_used':
+    case 'epoch_changed':
+    case 'fenced':
+      return 'The session of this subject token is over: it has expired or was revoked. Get a new token from its issuer.';
+  }
+}

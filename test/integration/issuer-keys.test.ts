@@ -1,0 +1,60 @@
+import { jwtVerify } from 'jose';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createIssuerKeys } from '../../src/idp/issuer-keys.ts';
+import { startWorkloadIssuer, type WorkloadIssuer } from '../support/workload-issuer.ts';
+
+const DISCOVERY = '/.well-known/openid-configuration';
+
+describe('the keys of an issuer that we are no client of', () => {
+  let issuer: WorkloadIssuer;
+  let now: number;
+
+  beforeEach(async () => {
+    now = Date.now();
+    issuer = await startWorkloadIssuer('https://portcullis.example.com');
+  });
+  afterEach(() => issuer.close());
+
+  const keysOf = (options: { readonly issuer?: string; readonly ca?: string } = {}) =>
+    createIssuerKeys({ issuer: issuer.issuer, ca: issuer.ca, hosts: [], ...options, now: () => now });
+  const verify = async (keys: ReturnType<typeof keysOf>): Promise<string> =>
+    jwtVerify(await issuer.token(), keys).then(
+      () => 'verified',
+      (error: { readonly reason?: string; readonly code?: string }) => String(error.reason ?? error.code),
+    );
+
+  it('are found by discovery, once for many tokens', async () => {
+    const keys = keysOf();
+    expect([await verify(keys), await verify(keys)]).toEqual(['verified', 'verified']);
+    expect(issuer.asked).toEqual([DISCOVERY, '/jwks']);
+  });
+
+  it.each([
+    ['names another issuer', { issuer: 'https://evil.example' }],
+    ['has its keys on a host that is not the issuer’s', { jwks_uri: 'https://evil.example/jwks' }],
+    ['has its keys at a cloud’s metadata service', { jwks_uri: 'http://169.254.169.254/jwks' }],
+    ['has no keys', { jwks_uri: undefined }],
+  ])('are not read where its discovery %s', async (_name, change) => {
+    issuer.documents.set(DISCOVERY, { issuer: issuer.issuer, jwks_uri: `${issuer.issuer}/jwks`, ...change });
+    expect(await verify(keysOf())).toBe('issuer_keys_unavailable');
+    expect(issuer.asked).toEqual([DISCOVERY]);
+  });
+
+  it('are not read where its certificate is not to be trusted, or it is somewhere that a provider is not', async () => {
+    const { ca: _left, ...trusting } = { issuer: issuer.issuer, ca: '', hosts: [], now: () => now };
+    expect(await verify(createIssuerKeys(trusting))).toBe('issuer_keys_unavailable');
+    expect(await verify(keysOf({ issuer: 'https://169.254.169.254' }))).toBe('issuer_keys_unavailable');
+    expect(issuer.asked).toEqual([]);
+  });
+
+  it('leave an issuer that fails alone for ten seconds, whoever asks', async () => {
+    issuer.down = true;
+    const keys = keysOf();
+    expect([await verify(keys), await verify(keys)]).toEqual(['issuer_keys_unavailable', 'issuer_keys_unavailable']);
+    expect(issuer.asked).toEqual([DISCOVERY]);
+    issuer.down = false;
+    expect(await verify(keys)).toBe('issuer_keys_unavailable');
+    now += 10_001;
+    expect(await verify(keys)).toBe('verified');
+  });
+});

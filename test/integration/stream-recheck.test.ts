@@ -1,0 +1,97 @@
+import { once } from 'node:events';
+import { connect } from 'node:tls';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ACCOUNT, startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
+import type { Lies } from '../support/hostile-provider.ts';
+import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+
+/** A watch that nobody refreshes. */
+interface Watch {
+  readonly ended: Promise<unknown>;
+  readonly isOpen: () => boolean;
+}
+
+describe('an open watch and its person, at the provider', () => {
+  let gate: HostileGate;
+
+  beforeAll(async () => {
+    gate = await startHostileGate({ recheck: 1, recheckGrace: 3 });
+  });
+  beforeEach(() => lie({}));
+  afterAll(() => gate.stop());
+
+  const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups: ['developers'] });
+  const lie = (lies: Lies): void => gate.provider.lie({ idToken: developer, ...lies });
+
+  async function watch({ accessToken }: SignedIn): Promise<Watch> {
+    const { cert, key } = gate.client.key as ClientKey;
+    const { port } = new URL(gate.client.endpoints.api);
+    const socket = connect({ host: '127.0.0.1', port: Number(port), servername: 'localhost', ca: gate.ca, cert, key });
+    socket.on('error', () => undefined);
+    const ended = new Promise((resolve) => socket.once('close', resolve));
+    await once(socket, 'secureConnect');
+    socket.write(`GET ${PODS}?watch=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${accessToken}\r\n\r\n`);
+    const [head] = (await once(socket, 'data')) as [Buffer];
+    expect(head.toString()).toContain('200 OK');
+    return { ended, isOpen: () => !socket.destroyed };
+  }
+
+  const refreshes = (): number => gate.provider.asked.filter((path) => path === '/token').length;
+  /** What the record says of how a session's watch ended. */
+  const cutOf = async (session: string): Promise<string | undefined> => {
+    const watches = (await gate.recorded()).filter(
+      ({ verb, annotations }) => verb === 'watch' && annotations['portcullis.dev/session'] === session,
+    );
+    return watches.at(-1)?.annotations['portcullis.dev/reason'];
+  };
+
+  it('goes on for as long as the provider says yes, and is asked about', async () => {
+    const open = await watch(await gate.client.signIn('alice'));
+    const before = refreshes();
+    await expect.poll(refreshes, { timeout: 10_000 }).toBeGreaterThan(before);
+    expect(open.isOpen()).toBe(true);
+  });
+
+  it('ends with the session when the provider no longer vouches for the person', async () => {
+    const signedIn = await gate.client.signIn('alice');
+    const open = await watch(signedIn);
+    const refusal = { error: 'invalid_grant' };
+    lie({ token: () => ({ status: 400, body: JSON.stringify(refusal) }) });
+    await open.ended;
+    expect(await gate.server.store.sessions.read(signedIn.session)).toBeUndefined();
+    const ended = async () =>
+      (await gate.events('session-ended'))
+        .map(({ annotations }) => annotations)
+        .filter((facts) => facts['portcullis.dev/session'] === signedIn.session);
+    // On the record once every replica has confirmed that it is over.
+    await expect
+      .poll(ended, { timeout: 10_000 })
+      .toMatchObject([{ 'portcullis.dev/account': ACCOUNT, 'portcullis.dev/reason': 'provider_refresh_refused' }]);
+    expect((await gate.client.get('/version', signedIn.accessToken)).status).toBe(401);
+  });
+
+  it('ends when the person is another to Kubernetes now, and the next one runs as that', async () => {
+    const signedIn = await gate.client.signIn('alice');
+    const open = await watch(signedIn);
+    lie({ idToken: (honest) => ({ ...developer(honest), preferred_username: 'trent' }) });
+    await open.ended;
+    expect((await gate.server.store.sessions.read(signedIn.session))?.identity.username).toBe('demo:trent');
+    expect(await gate.events('identity-changed')).toHaveLength(1);
+    expect((await gate.client.get('/version', signedIn.accessToken)).status).toBe(200);
+  });
+
+  it('ends when the provider has been away for the grace; the session stays, and serves when it is back', async () => {
+    const signedIn = await gate.client.signIn('alice');
+    const open = await watch(signedIn);
+    lie({ token: () => ({ status: 503, body: 'later', type: 'text/plain' }) });
+    await open.ended;
+    expect(await cutOf(signedIn.session)).toBe('recheck_overdue');
+    expect(await gate.server.store.sessions.read(signedIn.session)).toBeDefined();
+    lie({});
+    expect((await gate.client.refresh(signedIn.refreshToken)).status).toBe(200);
+    const again = await watch(signedIn);
+    expect(again.isOpen()).toBe(true);
+  });
+});

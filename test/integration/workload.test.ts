@@ -1,0 +1,311 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { decodeJwt, generateKeyPair } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/serve.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startWorkloadIssuer, type WorkloadIssuer } from '../support/workload-issuer.ts';
+
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+const DEMO = 'urn:portcullis:cluster:demo';
+const ADMIN = 'urn:portcullis:admin';
+const PODS = '/api/v1/namespaces/default/pods';
+const SUBJECT = 'repo:example/shop:ref:refs/heads/main';
+const now = (): number => Math.floor(Date.now() / 1000);
+
+const rules = (issuer: string, ca: string): string => `
+workload:
+  - { name: ci, issuer: "${issuer}", caFile: ${ca}, clusters: [demo], life: 5m, match: 'claims.repository_owner == "example"',
+      username: claims.repository, groups: 'claims.repository == "example/shop" ? ["developers"] : []', groupsPrefix: "demo:" }
+  - { name: probe, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "probes"', role: drill }
+  - { name: rude, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "rude"', clusters: [demo],
+      username: '"system:admin"', usernamePrefix: "" }
+  - { name: gone, issuer: "https://localhost:1", clusters: [demo], match: 'true' }
+`;
+
+describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, on the %s store', (kind) => {
+  let redis: RedisServer | undefined;
+  let gate: RunningDemo;
+  let server: RunningServer;
+  let issuer: WorkloadIssuer;
+  let job: OAuthClient;
+  let thief: OAuthClient;
+
+  beforeAll(async () => {
+    redis = kind === 'redis' ? await startRedis() : undefined;
+    gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
+    issuer = await startWorkloadIssuer(gate.urls.web);
+    server = await startWithRules();
+    await server.ready;
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    const endpoints = { web: gate.urls.web, api: `https://localhost:${server.ports.api}`, ca };
+    job = new OAuthClient(endpoints, await newClientKey());
+    thief = new OAuthClient(endpoints, await newClientKey());
+  });
+  afterAll(async () => {
+    await job.close();
+    await thief.close();
+    await server.stop();
+    await gate.stop();
+    await issuer.close();
+    await redis?.stop();
+  });
+
+  /** The same gate on ports of its own, with workload rules in its file. */
+  async function startWithRules(): Promise<RunningServer> {
+    const ca = join(gate.files.directory, 'issuer.crt');
+    await writeFile(ca, issuer.ca);
+    const file = join(gate.files.directory, 'with-rules.yaml');
+    await writeFile(file, `${await readFile(gate.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
+    const loaded = await loadConfig({ file, env: {} });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+    const { config } = loaded.value;
+    const address = { host: '127.0.0.1', port: 0 };
+    const { api, web, ops } = config.listen;
+    const listen = { ...config.listen, api: { ...api, address }, web: { ...web, address }, ops: { ...ops, address } };
+    return startServer({ ...config, listen });
+  }
+
+  const exchange = (client: OAuthClient, subject_token: string, extra: Record<string, string> = {}): Promise<Answer> =>
+    client.token({ client_id: 'workload', grant_type: EXCHANGE, subject_token, subject_token_type: JWT, ...extra });
+
+  async function lastEvent(name: string): Promise<AuditEvent | undefined> {
+    await server.audit.flush();
+    return (await auditedBy(gate)).findLast(({ annotations }) => annotations['portcullis.dev/event'] === name);
+  }
+
+  const sessionOf = (answer: Answer): string => String(decodeJwt(String(answer.body['access_token']))['sid']);
+
+  it('gets a bound token for its cluster, and acts there under the name that its rule gives it', async () => {
+    const token = await issuer.token();
+    const answer = await exchange(job, token);
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    expect(answer.body).toMatchObject({
+      issued_token_type: ACCESS_TOKEN,
+      token_type: 'Bearer',
+      expires_in: 300,
+      portcullis: {
+        account: `ci/${SUBJECT}`,
+        username: 'ci:example/shop',
+        cluster: 'demo',
+        groups: ['demo:developers'],
+      },
+    });
+    expect(answer.body['refresh_token']).toBeUndefined();
+    const accessToken = String(answer.body['access_token']);
+    expect(decodeJwt(accessToken)).toMatchObject({ aud: DEMO, client_id: 'workload', sub: `ci/${SUBJECT}` });
+    expect((await job.get(PODS, accessToken)).status).toBe(200);
+    expect((await thief.get(PODS, accessToken)).status).toBe(401);
+    expect(await lastEvent('workload-exchange')).toMatchObject({
+      user: { username: 'ci:example/shop' },
+      annotations: { 'portcullis.dev/account': `ci/${SUBJECT}`, 'portcullis.dev/provider': 'ci' },
+    });
+    expect(await readFile(gate.files.auditLog, 'utf8')).not.toContain(token);
+  });
+
+  it('ends with its token or with its rule’s life, whichever is first', async () => {
+    for (const [left, life] of [
+      [100, 100],
+      [3_000, 300],
+    ] as const) {
+      const answer = await exchange(job, await issuer.token({ exp: now() + left }));
+      const session = await server.store.sessions.read(sessionOf(answer));
+      expect((session?.expiresAt ?? 0) - (session?.createdAt ?? 0)).toBeGreaterThan(life - 5);
+      expect((session?.expiresAt ?? 0) - (session?.createdAt ?? 0)).toBeLessThanOrEqual(life);
+    }
+  });
+
+  it('may come again with the same token and key, to the same session, also twenty times at once', async () => {
+    const token = await issuer.token();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => exchange(job, token)));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
+    expect(new Set(answers.map(sessionOf)).size).toBe(1);
+    expect(sessionOf(await exchange(job, await issuer.token()))).not.toBe(sessionOf(answers[0] as Answer));
+  });
+
+  it('is refused where another key brought the token first', async () => {
+    const token = await issuer.token();
+    expect((await exchange(job, token)).status).toBe(200);
+    const answer = await exchange(thief, token);
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+    expect(answer.body['error_description']).toContain('another client certificate');
+    expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('certificate_mismatch');
+    expect((await exchange(job, token)).status).toBe(200);
+  });
+
+  it('goes to exactly one of two keys that bring the token at once', async () => {
+    const token = await issuer.token();
+    const answers = await Promise.all([job, thief, job, thief].map((client) => exchange(client, token)));
+    const won = answers.map(({ status }) => status === 200);
+    expect([won[0], won[1]]).toEqual([won[2], won[3]]);
+    expect(won[0]).not.toBe(won[1]);
+  });
+
+  const spoilt: readonly (readonly [string, () => Promise<string>, string])[] = [
+    ['has expired', () => issuer.token({ exp: now() - 120 }), 'subject_token_expired'],
+    ['is not valid yet', () => issuer.token({ nbf: now() + 600 }), 'subject_token_not_yet_valid'],
+    ['was issued tomorrow', () => issuer.token({ iat: now() + 86_400 }), 'subject_token_not_yet_valid'],
+    ['is for somebody else', () => issuer.token({ aud: 'https://other.example' }), 'subject_token_audience'],
+    [
+      'is for us and for somebody else',
+      () => issuer.token({ aud: [gate.urls.web, 'https://other.example'] }),
+      'subject_token_audience',
+    ],
+    ['has no end', () => issuer.token({ exp: undefined }), 'subject_token_claims'],
+    ['has no id', () => issuer.token({ jti: undefined }), 'subject_token_claims'],
+    ['has no time of issue', () => issuer.token({ iat: undefined }), 'subject_token_claims'],
+    ['has no subject', () => issuer.token({ sub: undefined }), 'subject_token_claims'],
+    ['has a subject with a line break', () => issuer.token({ sub: 'a\nb' }), 'subject_token_claims'],
+    ['is of an unknown issuer', () => issuer.token({ iss: 'https://evil.example' }), 'issuer_unknown'],
+    ['is of our own making', () => issuer.token({ iss: gate.urls.web }), 'issuer_unknown'],
+    ['matches no rule', () => issuer.token({ repository_owner: 'mallory' }), 'no_rule_matches'],
+    ['lacks what its rule asks for', () => issuer.token({ repository_owner: undefined }), 'no_rule_matches'],
+    ['would be a name of Kubernetes’ own', () => issuer.token({ repository_owner: 'rude' }), 'username_reserved'],
+    [
+      'is signed with another key',
+      async () => issuer.token({}, { key: (await generateKeyPair('RS256')).privateKey }),
+      'subject_token_signature',
+    ],
+    [
+      'names a key that is not published',
+      () => issuer.token({}, { header: { kid: 'k2' } }),
+      'subject_token_key_unknown',
+    ],
+    [
+      'is signed with a shared secret',
+      () => issuer.token({}, { header: { alg: 'HS256' }, key: new Uint8Array(32) }),
+      'subject_token_algorithm',
+    ],
+    [
+      'was changed on the way',
+      async () => {
+        const [header, , signature] = (await issuer.token()).split('.');
+        const [, payload] = (await issuer.token({ repository: 'example/other' })).split('.');
+        return [header, payload, signature].join('.');
+      },
+      'subject_token_signature',
+    ],
+    [
+      'is unsigned',
+      async () => `${btoa('{"alg":"none"}')}.${(await issuer.token()).split('.')[1]}.`,
+      'subject_token_algorithm',
+    ],
+    ['is no token', async () => 'canary', 'subject_token_malformed'],
+    ['is enormous', async () => issuer.token({ padding: 'x'.repeat(17_000) }), 'subject_token_too_large'],
+  ];
+  it.each(spoilt)(
+    'is refused where its token %s, with a reason on the record and the token nowhere',
+    async (_n, make, reason) => {
+      const token = await make();
+      const answer = await exchange(job, token);
+      expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+      expect(answer.body['access_token']).toBeUndefined();
+      const event = await lastEvent('workload-refused');
+      expect(event?.annotations['portcullis.dev/reason']).toBe(reason);
+      const payload = token.split('.')[1] ?? token;
+      expect(JSON.stringify([answer.body, event])).not.toContain(payload);
+    },
+  );
+
+  it.each([
+    ['no subject token', { subject_token: '' }],
+    ['a SAML assertion', { subject_token_type: 'urn:ietf:params:oauth:token-type:saml2' }],
+    ['a refresh token wished for', { requested_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }],
+    ['an actor', { actor_token: 'x' }],
+    ['two places', { resource: DEMO, audience: ADMIN }],
+  ])('is refused with %s', async (_name, extra) => {
+    const answer = await exchange(job, await issuer.token(), extra);
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+  });
+
+  it('is refused without a client certificate', async () => {
+    const bare = new OAuthClient(job.endpoints, undefined);
+    expect(await exchange(bare, await issuer.token())).toMatchObject({
+      status: 400,
+      body: { error: 'invalid_request' },
+    });
+    expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('certificate_missing');
+    await bare.close();
+  });
+
+  it('uses no other grant, and the plugin’s client not this one', async () => {
+    const form = { client_id: 'workload', grant_type: 'refresh_token', refresh_token: 'x' };
+    expect((await job.token(form)).status).toBe(400);
+    expect(await exchange(job, await issuer.token(), { client_id: 'portcullis-cli' })).toMatchObject({ status: 400 });
+  });
+
+  it.each([
+    ['its rule does not name', { repository_owner: 'example' }, ADMIN],
+    ['its rule does not name, by the other parameter', { repository_owner: 'probes' }, DEMO],
+    ['there is not', { repository_owner: 'example' }, 'urn:portcullis:cluster:other'],
+  ])('gets no token for a place that %s', async (_name, claims, audience) => {
+    for (const parameter of ['resource', 'audience']) {
+      const answer = await exchange(job, await issuer.token(claims), { [parameter]: audience });
+      expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
+    }
+  });
+
+  it('of role drill gets the admin audience, and that alone', async () => {
+    const answer = await exchange(job, await issuer.token({ repository_owner: 'probes' }));
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    expect(decodeJwt(String(answer.body['access_token'])).aud).toBe(ADMIN);
+  });
+
+  it('is over when its account is revoked, and the same token opens nothing again', async () => {
+    const claims = { sub: 'repo:example/revoked' };
+    const token = await issuer.token(claims);
+    const older = await issuer.token({ ...claims, iat: now() - 120 });
+    const answer = await exchange(job, token);
+    const accessToken = String(answer.body['access_token']);
+    expect((await job.get(PODS, accessToken)).status).toBe(200);
+    await server.gate.revoke({ target: { kind: 'account', account: 'ci/repo:example/revoked' } });
+    expect((await job.get(PODS, accessToken)).status).toBe(401);
+    for (const again of [token, older]) {
+      expect(await exchange(job, again)).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+    }
+    expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('fresh_sign_in_needed');
+    expect((await exchange(job, await issuer.token(claims))).status).toBe(200);
+    expect((await exchange(job, await issuer.token())).status).toBe(200);
+  });
+
+  it('is over when its session is revoked, also for whoever kept the token', async () => {
+    const token = await issuer.token({ sub: 'repo:example/one-session' });
+    const session = sessionOf(await exchange(job, token));
+    await server.gate.revoke({ target: { kind: 'session', session } });
+    expect((await exchange(job, token)).status).toBe(400);
+    expect((await exchange(thief, token)).status).toBe(400);
+    expect(await server.store.sessions.read(session)).toBeUndefined();
+  });
+
+  it('is refused while its account is locked', async () => {
+    const account = 'ci/repo:example/locked' as const;
+    const lock = { reason: 'INC-4711', by: 'root', at: now() };
+    await server.gate.revoke({ target: { kind: 'account', account }, lock });
+    const answer = await exchange(job, await issuer.token({ sub: 'repo:example/locked' }));
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+    expect((await lastEvent('workload-refused'))?.annotations).toMatchObject({
+      'portcullis.dev/reason': 'account_locked',
+      'portcullis.dev/account': account,
+    });
+  });
+
+  it('waits where its issuer is away, and nothing is consumed', async () => {
+    const token = await issuer.token({ iss: 'https://localhost:1' });
+    const answer = await exchange(job, token);
+    expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
+    expect(answer.headers['retry-after']).toBe('1');
+    expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('issuer_keys_unavailable');
+  });
+
+  it('costs its issuer no request each', () => {
+    expect(issuer.asked.filter((path) => path === '/jwks').length).toBeLessThan(8);
+  });
+});

@@ -1,0 +1,290 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import type { Credential } from '../../../src/core/credential.ts';
+import { AppError } from '../../../src/core/errors.ts';
+import { coveringKeys } from '../../../src/core/revocation.ts';
+import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
+import { createRecheck } from '../../../src/oauth/recheck.ts';
+import { createStreamRecheck, type StreamRecheck } from '../../../src/oauth/stream-recheck.ts';
+import { createGate, type CutReason, type Gate, type Registration } from '../../../src/revocation/revocation.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory.ts';
+import type { Store } from '../../../src/store/store.ts';
+
+const EVERY = 300;
+const GRACE = 900;
+
+/** A provider that says what the test wants of each person. */
+class Provider implements IdentityProvider {
+  readonly name: string;
+  readonly provesFreshness = true;
+  readonly asked: string[] = [];
+  groups: readonly string[] = [];
+  answer: () => Promise<void> = async () => {};
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  begin(): never {
+    throw new Error('nobody signs in here');
+  }
+
+  finish(): never {
+    throw new Error('nobody signs in here');
+  }
+
+  async recheck(subject: string): Promise<ProviderSignIn> {
+    this.asked.push(subject);
+    await this.answer();
+    return { subject, identity: { username: `${this.name}:${subject}`, uid: subject, groups: this.groups, extra: {} } };
+  }
+}
+
+const away = async (): Promise<never> => {
+  throw new AppError('provider_unavailable', 'later', { reason: 'provider_unreachable' });
+};
+const refused = async (): Promise<never> => {
+  throw new AppError('sign_in_refused', 'no', { reason: 'provider_refresh_refused' });
+};
+
+describe('people with open streams', () => {
+  let now: number;
+  let store: Store;
+  let gate: Gate;
+  let corp: Provider;
+  let lab: Provider;
+  let streams: StreamRecheck;
+  let audited: AuditEvent[];
+
+  beforeEach(async () => {
+    now = Date.UTC(2030, 0, 1);
+    const clock = { now: () => now };
+    store = createMemoryStore({ clock });
+    gate = createGate({
+      log: store.log,
+      sessions: store.sessions,
+      stalenessSeconds: 2,
+      longestTokenSeconds: 300,
+      replicaName: 'a',
+      monotonic: () => performance.now(),
+      clock: { now: Date.now },
+      firstLife: true,
+    });
+    await gate.start();
+    [corp, lab] = [new Provider('corp'), new Provider('lab')];
+    audited = [];
+    streams = watching();
+  });
+  afterEach(() => gate.stop());
+
+  function watching(): StreamRecheck {
+    const providers = new Map([corp, lab].map((provider) => [provider.name, provider]));
+    return createStreamRecheck({
+      gate,
+      sessions: store.sessions,
+      recheck: createRecheck({ sessions: store.sessions, providers, workloads: new Set(['ci']), now: () => now }),
+      audit: { record: (event) => void audited.push(event) },
+      log: { info: () => undefined, error: () => undefined },
+      everySeconds: EVERY,
+      graceSeconds: GRACE,
+      now: () => now,
+      random: () => 0,
+    });
+  }
+
+  /** A session with a stream of it in flight. @returns how the stream was cut, as it is then */
+  async function stream(id: string, provider: string, refreshToken?: string): Promise<() => CutReason | undefined> {
+    const account = `${provider}/${id}` as const;
+    const position = gate.position ?? { epoch: '', number: 0 };
+    const opened = await store.sessions.open(
+      {
+        id,
+        account,
+        provider,
+        subject: id,
+        client: 'portcullis-cli',
+        identity: { username: `${provider}:${id}`, uid: id, groups: [], extra: {} },
+        createdAt: now / 1000,
+        expiresAt: now / 1000 + 86_400,
+        idleSeconds: 86_400,
+        address: '192.0.2.1',
+        userAgent: 'test',
+        startedAt: position,
+      },
+      refreshToken === undefined ? {} : { refreshToken },
+    );
+    if (!opened.ok) throw new Error(opened.reason);
+    let cut: CutReason | undefined;
+    let registration: Registration | undefined;
+    registration = gate.register({
+      cut: (reason) => {
+        cut = reason;
+        registration?.close();
+      },
+    });
+    const credential: Credential = {
+      session: id,
+      account,
+      provider,
+      keys: coveringKeys({ session: id, account, provider }),
+      tokenId: 't',
+      audience: 'urn:portcullis:cluster:prod',
+      client: 'portcullis-cli',
+      issuedAt: now / 1000,
+      expiresAt: now / 1000 + 300,
+      position,
+    };
+    registration.bind(credential, { expiresAt: Number.MAX_SAFE_INTEGER, idleAt: Number.MAX_SAFE_INTEGER });
+    return () => cut;
+  }
+
+  const pass = async (seconds: number): Promise<void> => {
+    now += seconds * 1000;
+    await streams.look();
+  };
+  const named = (name: string): readonly AuditEvent[] =>
+    audited.filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+
+  it('are asked about at their provider once an interval, and not before', async () => {
+    await stream('alice', 'corp', 'rt');
+    await pass(1);
+    await pass(EVERY - 2);
+    expect(corp.asked).toEqual([]);
+    await pass(1);
+    expect(corp.asked).toEqual(['alice']);
+    await pass(EVERY - 1);
+    expect(corp.asked).toHaveLength(1);
+    await pass(1);
+    expect(corp.asked).toHaveLength(2);
+  });
+
+  it('are not asked about again where a refresh or another replica has just asked', async () => {
+    await stream('alice', 'corp', 'rt');
+    now += (EVERY - 10) * 1000;
+    await store.sessions.update('alice', {
+      identity: { username: 'corp:alice', uid: 'alice', groups: [], extra: {} },
+      secret: { refreshToken: 'rt' },
+    });
+    await pass(20);
+    expect(corp.asked).toEqual([]);
+    await pass(EVERY - 20);
+    expect(corp.asked).toEqual(['alice']);
+  });
+
+  it('are not asked about where no stream is open', async () => {
+    await stream('alice', 'corp', 'rt');
+    gate.cutSession('alice', 'session_expired');
+    await pass(EVERY * 2);
+    expect(corp.asked).toEqual([]);
+  });
+
+  it('lose their session when the provider refuses them, with the reason on the record', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    corp.answer = refused;
+    await pass(EVERY);
+    expect(cut()).toBe('session_revoked');
+    expect(await store.sessions.read('alice')).toBeUndefined();
+    const [event] = named('session-ended');
+    expect(event?.annotations).toMatchObject({
+      'portcullis.dev/reason': 'provider_refresh_refused',
+      'portcullis.dev/session': 'alice',
+      'portcullis.dev/account': 'corp/alice',
+    });
+  });
+
+  it('lose the streams that run under their old identity when it has changed, and keep the session', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    const other = await stream('bob', 'corp', 'rt');
+    await pass(EVERY - 1);
+    corp.groups = ['corp:auditors'];
+    now += 1000;
+    await store.sessions.update('bob', {
+      identity: { username: 'corp:bob', uid: 'bob', groups: [], extra: {} },
+      secret: { refreshToken: 'rt' },
+    });
+    await streams.look();
+    await expect.poll(cut).toBe('epoch_changed');
+    expect(other()).toBeUndefined();
+    expect((await store.sessions.read('alice'))?.identity.groups).toEqual(['corp:auditors']);
+    expect(named('identity-changed')).toHaveLength(1);
+  });
+
+  it('lose the streams of the old identity wherever the change was noticed', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    const identity = { username: 'corp:alice', uid: 'alice', groups: ['corp:new'], extra: {} };
+    await store.sessions.update('alice', { identity, secret: { refreshToken: 'rt' } });
+    await expect.poll(cut).toBe('epoch_changed');
+  });
+
+  it('keep their streams while the provider is away for less than the grace, then lose them without being revoked', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    corp.answer = away;
+    await pass(EVERY);
+    await pass(GRACE - EVERY - 1);
+    expect(cut()).toBeUndefined();
+    await pass(1);
+    expect(cut()).toBe('recheck_overdue');
+    expect(await store.sessions.read('alice')).toBeDefined();
+    expect(named('session-ended')).toEqual([]);
+  });
+
+  it('lose a stream that they open anew while the provider is still away', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    corp.answer = away;
+    await pass(EVERY);
+    await pass(GRACE);
+    expect(cut()).toBe('recheck_overdue');
+    const keys = coveringKeys({ session: 'alice', account: 'corp/alice', provider: 'corp' });
+    let again: CutReason | undefined;
+    const registration = gate.register({ cut: (reason) => void (again = reason) });
+    const position = gate.position ?? { epoch: '', number: 0 };
+    const credential = { session: 'alice', account: 'corp/alice', provider: 'corp', keys, position } as const;
+    registration.bind(
+      { ...credential, tokenId: 't', audience: 'a', client: 'c', issuedAt: 0, expiresAt: 0 },
+      { expiresAt: Number.MAX_SAFE_INTEGER, idleAt: Number.MAX_SAFE_INTEGER },
+    );
+    await pass(15);
+    expect(again).toBe('recheck_overdue');
+  });
+
+  it('go on when the provider comes back within the grace', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    corp.answer = away;
+    await pass(EVERY);
+    corp.answer = async () => {};
+    await pass(EVERY * 0.2);
+    expect(corp.asked).toHaveLength(2);
+    await pass(GRACE - EVERY - 1);
+    expect(cut()).toBeUndefined();
+  });
+
+  it('are checked in time although another provider hangs', async () => {
+    const hang = Promise.withResolvers<void>();
+    corp.answer = () => hang.promise;
+    for (let index = 0; index < 50; index += 1) await stream(`c${index}`, 'corp', 'rt');
+    await stream('bob', 'lab', 'rt');
+    now += EVERY * 1000;
+    const round = streams.look();
+    await expect.poll(() => lab.asked).toEqual(['bob']);
+    expect(corp.asked.length).toBeLessThanOrEqual(8);
+    hang.resolve();
+    await round;
+    expect(corp.asked).toHaveLength(50);
+  });
+
+  it('do not all come upon a provider that fails', async () => {
+    for (let index = 0; index < 50; index += 1) await stream(`c${index}`, 'corp', 'rt');
+    corp.answer = away;
+    await pass(EVERY);
+    expect(corp.asked.length).toBeLessThanOrEqual(8);
+  });
+
+  it('are left alone where nobody can be asked: a workload, or a provider without refresh tokens', async () => {
+    const job = await stream('job', 'ci');
+    const eve = await stream('eve', 'corp');
+    await pass(EVERY);
+    await pass(GRACE);
+    expect([job(), eve()]).toEqual([undefined, undefined]);
+    expect(corp.asked).toEqual([]);
+  });
+});

@@ -1,0 +1,120 @@
+import { generateKeyPair, SignJWT, type CryptoKey } from 'jose';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { WorkloadRule } from '../../../../src/config/config.ts';
+import { createWorkloadExchange, type ExchangeWorkloadToken } from '../../../../src/oauth/workload/exchange.ts';
+import { readyRules } from '../../../../src/oauth/workload/rules.ts';
+import { createGate, type Gate } from '../../../../src/revocation/revocation.ts';
+import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
+import type { Store } from '../../../../src/store/store.ts';
+
+const ISSUER = 'https://issuer.example.com';
+const PUBLIC_URL = 'https://portcullis.example.com';
+const RULE: WorkloadRule = {
+  name: 'ci',
+  issuer: ISSUER,
+  hosts: [],
+  match: 'true',
+  username: 'claims.sub',
+  usernamePrefix: 'ci:',
+  groupsPrefix: 'ci:',
+  clusters: ['prod'],
+  life: 900,
+  role: 'none',
+};
+
+type Parts = Parameters<typeof createWorkloadExchange>[0]['store'];
+
+describe('a workload token at the exchange', () => {
+  let keys: { readonly publicKey: CryptoKey; readonly privateKey: CryptoKey };
+  let now: number;
+  let store: Store;
+  let gate: Gate;
+
+  beforeAll(async () => {
+    keys = await generateKeyPair('ES256');
+  });
+  beforeEach(() => {
+    now = Date.UTC(2030, 0, 1);
+    store = createMemoryStore({ clock: { now: () => now } });
+    gate = createGate({
+      log: store.log,
+      sessions: store.sessions,
+      stalenessSeconds: 2,
+      longestTokenSeconds: 300,
+      replicaName: 'a',
+      monotonic: () => performance.now(),
+      clock: { now: Date.now },
+      firstLife: true,
+    });
+  });
+  afterEach(() => gate.stop());
+
+  const exchange = (parts: Pick<Parts, 'artefacts'> = store): ExchangeWorkloadToken =>
+    createWorkloadExchange({
+      rules: readyRules([RULE], 100, () => async () => keys.publicKey),
+      publicUrl: PUBLIC_URL,
+      store: { sessions: store.sessions, artefacts: parts.artefacts },
+      gate,
+      now: () => now,
+    });
+
+  async function request(claims: Record<string, unknown> = {}) {
+    const iat = now / 1000;
+    const honest = { iss: ISSUER, aud: PUBLIC_URL, sub: 'job', jti: 'one', iat, exp: iat + 3600 };
+    const subjectToken = await new SignJWT({ ...honest, ...claims })
+      .setProtectedHeader({ alg: 'ES256' })
+      .sign(keys.privateKey);
+    return { subjectToken, address: '192.0.2.1', userAgent: 'test' };
+  }
+
+  it('opens one session for each issuer, subject and token id', async () => {
+    await gate.start();
+    const ids = new Set<string>();
+    for (const claims of [{}, {}, { jti: 'two' }, { sub: 'other' }]) {
+      const outcome = await exchange()(await request(claims));
+      expect(outcome).toMatchObject({ ok: true, value: { provider: 'ci' } });
+      if (outcome.ok) ids.add(outcome.value.id);
+    }
+    expect(ids.size).toBe(3);
+    expect(await store.sessions.count()).toBe(3);
+  });
+
+  it('opens nothing again once its session’s life is over, although it is good for longer', async () => {
+    await gate.start();
+    const asked = await request();
+    const first = await exchange()(asked);
+    now += 901_000;
+    expect(await exchange()(asked)).toEqual(first);
+    expect(await store.sessions.count()).toBe(0);
+  });
+
+  it('opens nothing where its session was revoked while another request with the same token was on its way', async () => {
+    await gate.start();
+    const asked = await request();
+    const hold = Promise.withResolvers<void>();
+    const opened = Promise.withResolvers<void>();
+    const artefacts: Parts['artefacts'] = {
+      find: (...args) => store.artefacts.find(...args),
+      consume: (...args) => store.artefacts.consume(...args),
+      save: async (...args) => {
+        opened.resolve();
+        await hold.promise;
+        return store.artefacts.save(...args);
+      },
+    };
+    // The first has opened the session, and has not yet marked the token as used.
+    const first = exchange({ artefacts })(asked);
+    await opened.promise;
+    const { sessions } = await store.sessions.list({ limit: 1 });
+    await gate.revoke({ target: { kind: 'session', session: sessions[0]?.id ?? '' } });
+    const second = exchange()(asked);
+    expect(await second).toMatchObject({ ok: true });
+    hold.resolve();
+    expect(await first).toMatchObject({ ok: false, reason: { reason: 'subject_token_used' } });
+    expect(await store.sessions.count()).toBe(0);
+  });
+
+  it('is not looked at by a replica that is fenced', async () => {
+    await expect(exchange()(await request())).rejects.toMatchObject({ code: 'fenced' });
+  });
+});
