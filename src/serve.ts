@@ -12,6 +12,7 @@ import { createAuditTrail, type AuditTrail } from './audit/audit.ts';
 import type { Address, Config } from './config/config.ts';
 import { loadSealingKeys, loadSigningKeys } from './config/keys.ts';
 import { gateEvent, type GateEventName } from './core/audit-event.ts';
+import { AppError } from './core/errors.ts';
 import { consoleClient, DRILL_CLIENT_ID } from './core/core.ts';
 import {
   allowed,
@@ -36,14 +37,14 @@ import {
   type ApiListener,
   type Authenticate,
 } from './proxy/proxy.ts';
+import { createReadiness } from './readiness.ts';
 import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
 import { createGate, type EndedSession, type Gate } from './revocation/revocation.ts';
 import type { Store } from './store/store.ts';
-import { createHealth, createLogger, createMetrics, createOpsListener, type Health } from './telemetry/telemetry.ts';
+import { createLogger, createMetrics, createOpsListener } from './telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from './web/web.ts';
 
-/** Clocks of replicas and clients may differ by this much (seconds). */
-const SKEW_SECONDS = 60;
+const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
 
 export interface RunningServer {
   readonly audit: AuditTrail;
@@ -78,7 +79,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   const api = apiListener(config, ground, { reloading, certificate, authenticate, machineHandler });
   const webServer = webListener(config, reloading);
   web.serve(webServer);
-  const health = healthOf(ground);
+  const health = createReadiness({ ...ground, monotonic: () => performance.now() });
   const ops = createOpsListener({ metrics, health, logger });
   const ports = {
     ops: await listen(ops, config.listen.ops.address),
@@ -120,7 +121,10 @@ async function layGround(config: Config, replica: string) {
     loadSealingKeys(config.keys.sealingDir),
   ]);
   const audit = createAuditTrail({ sinks: config.audit.sinks, onFailure: config.audit.onFailure, metrics, logger });
-  const store = await openStore(config, sealing, logger);
+  const store = await openStore(config, sealing, logger, ({ why, survivor }) =>
+    say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
+  );
+  await refuseUnfit(store);
   const gate = createGate({
     log: store.log,
     sessions: store.sessions,
@@ -140,6 +144,15 @@ async function layGround(config: Config, replica: string) {
   metrics.observeSessions(() => store.sessions.count());
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   return { replica, clock, logger, metrics, signing, sealing, audit, store, gate };
+}
+
+/**
+ * A store that is away is waited for; one that can never be used is a mistake that somebody should see at once.
+ * @throws AppError `store_unavailable` for Redis Cluster, a server that is too old, or one that evicts what may not be forgotten
+ */
+async function refuseUnfit(store: Store): Promise<void> {
+  const fault = await store.ping().catch((error: unknown) => error);
+  if (fault instanceof AppError && UNFIT.has(fault.reason)) throw fault;
 }
 
 /** Our authorization server, the pages and the admin API, and the way from `/-/` on the api listener to both. */
@@ -282,32 +295,6 @@ function drills(
 function ownAddress(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
-}
-
-function healthOf({ store, gate, audit, logger }: Ground): Health {
-  const health = createHealth();
-  health.add('store', () =>
-    store.ping().then(
-      () => undefined,
-      () => 'the store does not answer',
-    ),
-  );
-  health.add('lease', () => (gate.fenced ? 'no fresh lease: this replica refuses everything' : undefined));
-  health.add('clock', clockCheck(gate, logger));
-  health.add('audit', () => (audit.blocked ? 'the audit record cannot be written' : undefined));
-  return health;
-}
-
-/** A wall clock that is further off than tokens and entries have leeway would keep an entry for too short a time. */
-function clockCheck(gate: Gate, logger: Ground['logger']): () => string | undefined {
-  let told = false;
-  return () => {
-    const offset = gate.clockOffsetSeconds ?? 0;
-    const isOff = Math.abs(offset) > SKEW_SECONDS;
-    if (isOff && !told) logger.warn({ seconds: Math.round(offset) }, "this machine's clock is off the store's; set it");
-    told = isOff;
-    return isOff ? `the clock is ${Math.round(offset)} s off the store's; set it (NTP)` : undefined;
-  };
 }
 
 type Speaker = Pick<Ground, 'audit' | 'clock' | 'replica'>;

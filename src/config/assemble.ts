@@ -133,11 +133,7 @@ function storeConfig({ redis }: ParsedStore, locate: Locate): StoreConfig {
   };
 }
 
-const sentinelConfig = (
-  redis: NonNullable<ParsedStore['redis']>,
-  master: string,
-  locate: Locate,
-): SentinelConfig => ({
+const sentinelConfig = (redis: NonNullable<ParsedStore['redis']>, master: string, locate: Locate): SentinelConfig => ({
   addresses: redis.sentinels,
   master,
   ...optionalFile('usernameFile', redis.sentinelUsernameFile, locate),

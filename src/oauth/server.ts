@@ -75,7 +75,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
         artefacts: deps.store.artefacts,
         endSession: async (session, why) => {
           const before = await deps.store.sessions.read(session);
-          await deps.gate.revoke({ target: { kind: 'session', session } });
+          // A code that comes a second time was stolen; who signs out has only gone home.
+          await deps.gate.revoke({ target: { kind: 'session', session }, ended: why === 'sign-out' });
           record.sessionEnded(session, before, why);
         },
       }),

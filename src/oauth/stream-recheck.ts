@@ -26,7 +26,7 @@ const AGAIN = 0.2;
 /** Rounds in one interval: how exactly the interval is kept. */
 const ROUNDS = 20;
 /** The identity under which a stream was opened is no longer the person's. */
-const CHANGED: CutReason = 'epoch_changed';
+const CHANGED: CutReason = 'identity_changed';
 
 export interface StreamRecheckDeps {
   readonly gate: Pick<Gate, 'sessionsInFlight' | 'cutSession' | 'revoke' | 'onChange' | 'fenced'>;

@@ -45,6 +45,7 @@ const EXPLAINED: ReadonlySet<CutReason> = new Set([
   'session_revoked',
   'session_expired',
   'recheck_overdue',
+  'identity_changed',
   'epoch_changed',
 ]);
 

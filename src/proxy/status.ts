@@ -100,6 +100,8 @@ export function credentialRefusal(reason: CredentialRefusal | BearerRefusal | Cu
       return unauthorized(`your session is over: ${login(words)}`);
     case 'recheck_overdue':
       return unauthorized(`your identity provider could not confirm for too long that you may go on: ${login(words)}`);
+    case 'identity_changed':
+      return unauthorized('your groups or your name have changed at your identity provider: run the command again');
     case 'session_unknown':
     case 'epoch_changed':
       return unauthorized(`your session has ended: ${login(words)}`);

@@ -4,6 +4,7 @@
  * Two loops. The renewal is the only one that decides anything. The tail merely waits for a hint that there is news and wakes the
  * renewal, so that a revocation is seen in milliseconds instead of a quarter of the lease; it grants nothing.
  */
+import { AppError } from '../core/errors.ts';
 import type { LogEntry, LogPosition } from '../core/revocation.ts';
 import type { DrillPart, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
 import { ClockWitness } from './clocks.ts';
@@ -72,7 +73,7 @@ export class LogFollower {
   #standing: Standing | undefined;
   /** Why there is no lease, from a fence until the next one. */
   #fencedFor: FenceCause | undefined;
-  #clockOffsetMs: number | undefined;
+  #clockOff = false;
   #count = 0;
   #storeAway = false;
   #deadlineTimer: NodeJS.Timeout | undefined;
@@ -98,9 +99,8 @@ export class LogFollower {
     return this.lease.holds(this.#options.monotonic()) ? { ...this.#standing, renewedAtMs: freshAt } : undefined;
   }
 
-  /** How far this replica's wall clock is ahead of the store's, by the last renewal. Milliseconds. */
-  get clockOffsetMs(): number | undefined {
-    return this.#clockOffsetMs;
+  get clockOff(): boolean {
+    return this.#clockOff;
   }
 
   /** Resolves with the first lease. Where the store is away it goes on trying. */
@@ -151,6 +151,7 @@ export class LogFollower {
         );
       }
       this.#storeAway = true;
+      this.#clockOff = error instanceof AppError && error.reason === 'clock_off';
       return 'idle';
     }
   }
@@ -209,7 +210,7 @@ export class LogFollower {
     position: LogPosition,
     { sentAt, now }: { readonly sentAt: number; readonly now: number },
   ): void {
-    const { hooks, logger, clock } = this.#options;
+    const { hooks, logger } = this.#options;
     const outcome = this.lease.judge(sentAt, now);
     const { freshAt } = this.lease;
     // A lapsed lease is never merely extended: for a while nobody knows what was let through here, so all of it ends first.
@@ -220,8 +221,7 @@ export class LogFollower {
     if (outcome !== 'extended' || this.#standing === undefined) {
       this.#standing = { epoch: reply.epoch, regime: reply.regime, sinceMs: now };
     }
-    // The store looked at its clock somewhere between the two.
-    this.#clockOffsetMs = clock.now() - (now - sentAt) / 2 - reply.storeTimeMs;
+    this.#clockOff = false;
     if (this.#storeAway) logger.info({}, 'the store answers again');
     this.#storeAway = false;
     this.#watchDeadline();
@@ -281,7 +281,8 @@ export class LogFollower {
     while (!signal.aborted) {
       const before = this.position?.number;
       const woken = before === undefined ? false : await hinted(log.waitForEntry(before, signal));
-      if (woken && !signal.aborted) await this.wake();
+      // Whoever renewed meanwhile has it already, as who wrote it has; what came after it is seen by the next wait.
+      if (woken && !signal.aborted && this.position?.number === before) await this.wake();
       // A hint without an entry behind it, or a store that is away, must not turn this into a busy loop.
       if (!signal.aborted && this.position?.number === before) await delay(lengthMs / 4, signal);
     }

@@ -95,9 +95,8 @@ class LeasedGate implements Gate {
     return this.#registry.size;
   }
 
-  get clockOffsetSeconds(): number | undefined {
-    const offset = this.#follower.clockOffsetMs;
-    return offset === undefined ? undefined : offset / 1000;
+  get clockOff(): boolean {
+    return this.#follower.clockOff;
   }
 
   get replicas(): readonly ReplicaView[] {
@@ -237,7 +236,7 @@ class LeasedGate implements Gate {
     const { session } = ended;
     const key: TargetKey = sessionKey(session);
     try {
-      await this.#options.log.append({ requestId: `ended ${key}`, target: { kind: 'session', session } });
+      await this.#options.log.append({ requestId: `ended ${key}`, target: { kind: 'session', session }, ended: true });
     } catch (error) {
       (this.#options.logger ?? SILENT_LOGGER).info({ err: error }, 'the end of a session could not be written');
     }

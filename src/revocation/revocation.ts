@@ -14,7 +14,7 @@ import type { DrillPart, Lock } from '../store/store.ts';
 /** Why the gate is shut for a credential. */
 export type GateRefusal = 'fenced' | 'epoch_changed' | 'session_revoked';
 
-export type CutReason = GateRefusal | 'session_expired' | 'recheck_overdue' | 'shutdown';
+export type CutReason = GateRefusal | 'session_expired' | 'identity_changed' | 'recheck_overdue' | 'shutdown';
 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {
@@ -97,6 +97,8 @@ export interface RevocationOrder {
   readonly requestId?: string;
   /** With an account: locks it. */
   readonly lock?: Omit<Lock, 'account'>;
+  /** With a session: it came to its end in good order, as `AppendRequest` has it. */
+  readonly ended?: boolean;
   /** What the answer says: whether nothing but the person's own wish stands between them and the next sign-in. */
   readonly canSignInAgain?: boolean;
 }
@@ -128,8 +130,8 @@ export interface Gate {
   sessionsInFlight(): readonly SessionInFlight[];
   /** Cuts what a session has in flight here, and nothing else: it is not revoked. @returns how many flights */
   cutSession(session: string, reason: CutReason): number;
-  /** Seconds by which this replica's wall clock is ahead of the store's; undefined before the first lease. */
-  readonly clockOffsetSeconds: number | undefined;
+  /** The store serves this replica nothing, because its wall clock is off the store's by more than the skew. It is fenced soon, then. */
+  readonly clockOff: boolean;
   /** What this replica tells the others about its part in a drill, from the next renewal on, which begins at once. */
   reportDrill(part: DrillPart): void;
   /** Renews now; resolves when a round that began after the call has ended. For drills, which look at the others' parts. */

@@ -31,7 +31,7 @@ export const FRESH_KEPT_SECONDS = 30 * 86_400;
  * `auth_time` is whole seconds of the provider's clock, the mark is of ours, and the two may differ by as much as our own clocks may. Whoever
  * proved themselves within this time before the revocation therefore passes; a silent single sign-on is older than that.
  */
-export const FRESH_TOLERANCE_SECONDS = CLOCK_SKEW_SECONDS;
+export const FRESH_TOLERANCE_SECONDS = 60;
 
 /** The log keeps at most this many entries, whatever their `until`; live ones stay in the index, and who is behind joins afresh. */
 export const LONGEST_LOG = 10_000;

@@ -7,7 +7,8 @@
  *
  * Expiry is judged by the injected clock; a Redis TTL only cleans up. Tokens appear as hashes and payloads are sealed, so
  * a dump of Redis yields no usable credential. A store that is away or slower than 250 ms (500 ms for a renewal or a revocation that
- * followers must confirm; a join may read many pages, each within 250 ms) throws `AppError` `store_unavailable`: callers let it through, so that nothing is ever allowed because a check could not be made.
+ * followers must confirm; a join may read many pages, each within that time) throws `AppError` `store_unavailable`: callers let it
+ * through, so that nothing is ever allowed because a check could not be made.
  */
 import type { Account, Identity } from '../core/identity.ts';
 import type { LogEntry, LogPosition, RevocationTarget } from '../core/revocation.ts';
@@ -234,8 +235,6 @@ export interface Renewal {
   readonly epoch: string;
   /** Names the server process that answered: an epoch never outlives it. */
   readonly regime: string;
-  /** Epoch milliseconds by the store's own clock, for noticing that ours is off. */
-  readonly storeTimeMs: number;
   /** All entries after the caller's number, in order, without gaps. */
   readonly entries: readonly LogEntry[];
   readonly replicas: readonly ReplicaState[];
@@ -258,6 +257,11 @@ export interface AppendRequest {
   readonly target: RevocationTarget;
   /** With an account: locks it. */
   readonly lock?: Omit<Lock, 'account'>;
+  /**
+   * With a session: it came to its end in good order (it expired, its own person signed out). No fresh sign-in is asked for, and the browser
+   * session through which it was opened stays.
+   */
+  readonly ended?: boolean;
 }
 
 export interface Appended {
@@ -271,6 +275,8 @@ export interface Appended {
 }
 
 export interface RevocationLog {
+  /** As of the last renewal: whether anything is minted. False in the first moments of the store's life (`open`). */
+  readonly settled: boolean;
   /** Where the log stands now: taken when a sign-in starts. Creates the epoch of an empty store. */
   position(): Promise<LogPosition>;
   /**

@@ -116,7 +116,7 @@ async function signOut({ deps, browsers }: OwnPage, req: Request, res: Response,
   // The browser forgets first: even when the store is away nobody is signed in at this screen any more.
   const [forgotten, ended] = await Promise.allSettled([
     browsers.forget(req, res),
-    deps.gate.revoke({ target: { kind: 'session', session: person.session } }),
+    deps.gate.revoke({ target: { kind: 'session', session: person.session }, ended: true }),
   ]);
   const failed = [forgotten, ended].find((outcome) => outcome.status === 'rejected');
   record(deps, visitOf(req), {

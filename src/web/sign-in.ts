@@ -132,9 +132,11 @@ export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () =
   try {
     return await rest();
   } catch (cause) {
-    await deps.gate.revoke({ target: { kind: 'session', session: session.id } }).catch((error: unknown) => {
-      deps.logger.error({ err: error, session: session.id }, 'a session of a failed sign-in could not be ended');
-    });
+    await deps.gate
+      .revoke({ target: { kind: 'session', session: session.id }, ended: true })
+      .catch((error: unknown) => {
+        deps.logger.error({ err: error, session: session.id }, 'a session of a failed sign-in could not be ended');
+      });
     throw cause;
   }
 }

@@ -23,9 +23,9 @@ export const WAIT_FOR_SILENT: Safeguard = {
   name: 'who is silent is waited for until its lease has run out',
   edits: [
     {
-      file: 'src/revocation/peers.ts',
-      find: 'silent: now - movedAt >= this.#silentMs',
-      replace: 'silent: true',
+      file: 'src/revocation/revocation-record.ts',
+      find: 'other.silent = peers.observedAt - other.movedAt >= waitMs;',
+      replace: 'other.silent = true;',
     },
   ],
 };
@@ -93,7 +93,11 @@ export const MINTED_AT: Safeguard = {
 export const CLOCK: Safeguard = {
   name: 'a replica whose clock is off is served by no script',
   edits: [
-    { file: HEAD, find: "if math.abs(now - store_now) > tonumber(ARGV[5]) then return {'CLOCK'} end", replace: '' },
+    {
+      file: HEAD,
+      find: "if math.abs(now - tonumber(at[1]) * 1000) > tonumber(ARGV[5]) then return {'CLOCK'} end",
+      replace: '',
+    },
   ],
 };
 

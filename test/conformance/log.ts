@@ -222,7 +222,7 @@ function noticesConform(open: OpenStore): void {
     await expect(store.log.join(Number.NaN)).rejects.toThrow(RangeError);
   });
 
-  it('says the same regime to renewals and revocations, and what time it is', async () => {
+  it('says the same regime to renewals and revocations', async () => {
     const subject = await open();
     const { store } = subject;
     const { position } = await store.log.join(TOKEN_SECONDS);
@@ -231,7 +231,6 @@ function noticesConform(open: OpenStore): void {
     expect(renewed).toMatchObject({ ok: true, epoch: position.epoch, regime });
     expect(regime.length).toBeGreaterThan(8);
     expect(acknowledged).toBe(true);
-    expect(renewed.ok && Number.isSafeInteger(renewed.storeTimeMs)).toBe(true);
   });
 }
 

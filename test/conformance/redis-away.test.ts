@@ -66,7 +66,9 @@ it('covers every method of the interface', async () => {
   const store = await bench.store();
   const named = Object.keys(everyMethod(store, bench));
   const methods = (part: object): string[] =>
-    Object.getOwnPropertyNames(Object.getPrototypeOf(part)).filter((name) => name !== 'constructor');
+    Object.entries(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(part)))
+      .filter(([name, { value }]) => name !== 'constructor' && typeof value === 'function')
+      .map(([name]) => name);
   const there = [store.artefacts, store.sessions, store.log].flatMap(methods);
   const ofLocks = methods(store.locks).map((name) => `${name}Lock${name === 'list' ? 's' : ''}`);
   expect([...there, ...ofLocks, 'ping'].toSorted()).toEqual(named.toSorted());

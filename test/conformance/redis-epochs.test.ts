@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import { expect, it, vi } from 'vitest';
 
 import type { LogPosition } from '../../src/core/revocation.ts';
@@ -5,7 +6,8 @@ import { Connection } from '../../src/store/redis/connection.ts';
 import { Runner } from '../../src/store/redis/runner.ts';
 import type { Store } from '../../src/store/store.ts';
 import { openNow, parallel, replica } from './fixtures.ts';
-import { answering, workbench, type Workbench } from './redis-stores.ts';
+import { startFollowers } from '../support/redis.ts';
+import { answering, ANY_SKEW, workbench, type Workbench } from './redis-stores.ts';
 
 async function revoke(store: Store, requestId: string): Promise<LogPosition> {
   const target = { kind: 'session', session: requestId } as const;
@@ -54,11 +56,18 @@ it('lets a replica that is late to see the end of an epoch change nothing about 
   const before = await store.log.position();
   const writes = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'late', () => {});
   const onEpoch = vi.fn<() => void>();
-  const late = new Runner({ base: '{gate}:', clock: bench.clock, writes, emptyStore: 'init', onEpoch });
-  const [, runId = ''] = /run_id:(\w+)/.exec(await bench.bare.info('server')) ?? [];
+  const late = new Runner({
+    base: '{gate}:',
+    clock: bench.clock,
+    clockSkewMs: ANY_SKEW * 1000,
+    writes,
+    emptyStore: 'init',
+    onEpoch,
+  });
+  const regime = (await bench.bare.hget('{gate}:epoch', 'rid')) ?? '';
   // What it saw when Redis was still empty, and what it sees on a server that is no longer the one it asks.
-  await vi.waitFor(() => late.beginEpoch(['REGIME', '', '', runId]), 10_000);
-  await late.beginEpoch(['REGIME', before.epoch, runId, 'the run id of another server']);
+  await vi.waitFor(() => late.beginEpoch(['REGIME', '', '', regime]), 10_000);
+  await late.beginEpoch(['REGIME', before.epoch, regime, 'the regime of another server']);
   writes.close();
   expect(onEpoch).not.toHaveBeenCalled();
   expect(await store.log.position()).toEqual(before);
@@ -93,6 +102,45 @@ it('begins a new epoch when Redis came back with all its data, because it may ha
   expect(await bench.bare.hget('{gate}:epoch', 'id')).toBe(before.epoch);
   expect(await store.sessions.mint('session-1', {})).toEqual({ ok: false, reason: 'epoch_changed' });
   await expectNewEpoch(store, before, 'epoch');
+});
+
+it('begins a new epoch when a primary was demoted and promoted again before anybody looked', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const before = await fill(store, bench);
+  const [other] = await startFollowers(1, bench.redis);
+  const bare = new Redis({ host: '127.0.0.1', port: other?.port ?? 0 });
+  try {
+    // The first follower of all gives a primary a new history, too.
+    await vi.waitFor(async () => expect(await bare.info('replication')).toContain('master_link_status:up'), 10_000);
+    const { position } = await store.log.join(300);
+    const runId = async (): Promise<string | undefined> => /run_id:\w+/.exec(await bench.bare.info('server'))?.[0];
+    const process = await runId();
+    await bare.replicaof('NO', 'ONE');
+    await bench.bare.replicaof('127.0.0.1', String(other?.port));
+    const followed = async (): Promise<void> =>
+      expect(await bench.bare.info('replication')).toContain('master_link_status:up');
+    await vi.waitFor(followed, 10_000);
+    await bench.bare.replicaof('NO', 'ONE');
+    expect(await runId()).toBe(process);
+    expect(position.epoch).not.toBe(before.epoch);
+    await answering(store);
+    const after = await vi.waitFor(() => store.log.position(), 10_000);
+    expect(after.epoch).not.toBe(position.epoch);
+  } finally {
+    bare.disconnect();
+    await other?.stop();
+  }
+});
+
+it('serves no replica whose clock is off the store’s, and writes nothing for it', async () => {
+  await using bench = await workbench();
+  const off = await bench.fresh({ clockSkewSeconds: 60 });
+  const refused = { code: 'store_unavailable', reason: 'clock_off' };
+  await expect(off.log.position()).rejects.toMatchObject(refused);
+  await expect(off.log.join(300)).rejects.toMatchObject(refused);
+  await expect(revoke(off, 'r')).rejects.toMatchObject(refused);
+  expect(await bench.bare.dbsize()).toBe(0);
 });
 
 it('begins a new epoch when the log was set back under the same run id', async () => {

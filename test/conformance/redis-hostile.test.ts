@@ -170,8 +170,15 @@ it('refuses Redis Cluster and says so at the first ping', async () => {
   expect(bench.errors.map(({ reason }) => reason)).toEqual(['redis_cluster_mode']);
 });
 
-it('warns of a Redis that may evict, and works', async () => {
+it('refuses a Redis that may evict a revocation', async () => {
   await using bench = await workbench(['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']);
+  const store = bench.unconnected();
+  await vi.waitFor(() => expect(store.ping()).rejects.toMatchObject({ reason: 'redis_evicts' }), 10_000);
+  await expect(store.log.position()).rejects.toMatchObject({ reason: 'redis_evicts' });
+});
+
+it('warns of a Redis that may evict sessions, and works', async () => {
+  await using bench = await workbench(['--maxmemory', '100mb', '--maxmemory-policy', 'volatile-lru']);
   await bench.store();
   expect(bench.errors.map(({ reason }) => reason)).toEqual(['redis_eviction']);
 });

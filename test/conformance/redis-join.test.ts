@@ -10,7 +10,7 @@ import { readLog } from '../../src/store/redis/join.ts';
 import { Runner, type RunnerOptions } from '../../src/store/redis/runner.ts';
 import { livePage } from '../../src/store/redis/scripts/log.ts';
 import { replica } from './fixtures.ts';
-import { workbench, type Workbench } from './redis-stores.ts';
+import { ANY_SKEW, workbench, type Workbench } from './redis-stores.ts';
 
 const ROWS = 12_000;
 
@@ -57,7 +57,14 @@ class InterruptedRunner extends Runner {
 
 async function joinInterrupted(bench: Workbench, between: (page: number) => Promise<void>) {
   const writes = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'join', () => {});
-  const options = { base: '{gate}:', clock: bench.clock, writes, emptyStore: 'init', onEpoch: () => {} } as const;
+  const options = {
+    base: '{gate}:',
+    clock: bench.clock,
+    clockSkewMs: ANY_SKEW * 1000,
+    writes,
+    emptyStore: 'init',
+    onEpoch: () => {},
+  } as const;
   const asked = { longestTokenSeconds: 300, seconds: bench.clock.seconds() };
   try {
     await expect.poll(() => writes.run((redis) => redis.ping()).catch(() => 'away'), { timeout: 10_000 }).toBe('PONG');

@@ -29,7 +29,8 @@ type Ask = (
 ) => Promise<Asking>;
 
 const byHttp1: Ask = async (plane, person, { headers = {}, upload } = {}) => {
-  const { socket, received, ended } = await rawConnection(plane, person.certificate);
+  const connection = await rawConnection(plane, person.certificate);
+  const { socket, ended } = connection;
   const lines = [
     `${upload === undefined ? 'GET' : 'POST'} ${PODS} HTTP/1.1`,
     `Host: ${HOST}`,
@@ -39,7 +40,7 @@ const byHttp1: Ask = async (plane, person, { headers = {}, upload } = {}) => {
   ];
   socket.write(`${lines.join('\r\n')}\r\n\r\n`);
   return {
-    received,
+    received: () => connection.received(),
     ended,
     write: (chunk) => void socket.write(chunk),
     pause: () => void socket.pause(),
@@ -52,9 +53,10 @@ const byHttp2: Ask = async (plane, person, { headers = {}, upload } = {}) => {
   const connection = await http2Connection(plane, person.certificate);
   opened.push(connection);
   const options = upload === undefined ? {} : { method: 'POST', body: null };
-  const { stream, received, ended } = connection.open(person, PODS, { headers, ...options });
+  const answer = connection.open(person, PODS, { headers, ...options });
+  const { stream, ended } = answer;
   return {
-    received,
+    received: () => answer.received(),
     ended,
     write: (chunk) => void stream.write(chunk),
     pause: () => void stream.pause(),
@@ -142,7 +144,7 @@ describe.each([
     expect(await asking.ended).toBe(reset);
     plane.upstream.answer = answerJson({ kind: 'PodList' });
     for (const answer of held) answer();
-    await Promise.all(before.map((each) => each?.ended));
+    await Promise.all(before.flatMap((each) => (each === undefined ? [] : [each.ended])));
     await until(() => plane.gate.inFlight === 0, 'nothing in flight');
     expect(plane.upstream.requests).toHaveLength(CONNECTIONS);
     expect(asking.received()).toBe('');

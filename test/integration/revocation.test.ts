@@ -264,6 +264,7 @@ describe('a replica whose store is away', () => {
       };
     };
     const log = (inner: RevocationLog): RevocationLog => ({
+      settled: true,
       position: guarded(() => inner.position()),
       join: guarded((seconds) => inner.join(seconds)),
       renew: guarded((...args) => inner.renew(...args)),

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demoPorts } from '../../src/demo/demo.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
+import { startRedis } from '../support/redis.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -81,6 +82,27 @@ describe('portcullis on a server', () => {
         .map((line) => (JSON.parse(line) as { verb: string }).verb);
     expect(verbs(stdout)).toEqual(['server-started', 'server-stopped']);
     expect(verbs(await readFile(join(folder, 'audit.log'), 'utf8'))).toEqual(['server-started', 'server-stopped']);
+  });
+
+  it.each([
+    { what: 'Redis Cluster', args: ['--cluster-enabled', 'yes'], says: /Redis Cluster is not supported/ },
+    {
+      what: 'a Redis that evicts whatever it likes',
+      args: ['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-random'],
+      says: /set maxmemory-policy to noeviction/,
+    },
+  ])('does not start on $what, and says so', async ({ args, says }) => {
+    const redis = await startRedis({ args });
+    try {
+      const file = parse(await readFile(config, 'utf8')) as Record<string, never>;
+      const unfit = join(folder, 'unfit.yaml');
+      await writeFile(unfit, stringify({ ...file, store: { redis: { url: redis.url } } }));
+      const { code, stderr } = await portcullis(['serve', '--config', unfit]).ended;
+      expect(code).toBe(1);
+      expect(stderr).toMatch(says);
+    } finally {
+      await redis.stop();
+    }
   });
 
   it('takes its configuration from the environment variable that names the file', async () => {

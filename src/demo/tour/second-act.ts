@@ -3,7 +3,7 @@
  * promise about a process that cannot answer is the heart of the whole thing (REVOCATION.md).
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { RevocationAnswer } from '../../revocation/revocation.ts';
+import type { ReplicaReceipt, RevocationAnswer } from '../../revocation/revocation.ts';
 import { demoPorts } from '../demo.ts';
 import { DEMO_PROVIDER } from '../files.ts';
 import type { RunningDemo } from '../launch.ts';
@@ -93,7 +93,7 @@ async function revokeWhileOneIsStopped(cast: Cast, watches: readonly Watch[]): P
     'SIGSTOP: no code of gate-c runs any more. Its connections stay open; it cannot be asked, told, or seen to end.',
   );
   const answer = await revoke(cast);
-  for (const { id, state, ms, streamsClosed } of answer.replicas) {
+  for (const { id, state, ms, streamsClosed } of answer.replicas.toSorted(byName)) {
     story.output(
       `${id.padEnd(8)} ${state.padEnd(8)} ${ms === undefined ? '' : `${ms} ms`.padEnd(10)} ${streamsClosed ?? 0} stream(s) cut`,
     );
@@ -122,6 +122,8 @@ async function revokeWhileOneIsStopped(cast: Cast, watches: readonly Watch[]): P
   }
   await wakeTheStopped(cast, watches);
 }
+
+const byName = (left: ReplicaReceipt, right: ReplicaReceipt): number => (left.id < right.id ? -1 : 1);
 
 async function revoke({ story, root, demo }: Cast): Promise<RevocationAnswer> {
   story.command('root', `portcullis revoke --account ${ACCOUNT} --reason ${REASON}`);

@@ -93,7 +93,7 @@ async function joinOrOpen(
   if (!opened.ok) return refused(opened.reason);
   if (await firstUse(deps, workload, use)) return ok(standing);
   // Another request opened it with this token and it was ended again, all within this one. What is over stays over.
-  await deps.gate.revoke({ target: { kind: 'session', session: standing.id } });
+  await deps.gate.revoke({ target: { kind: 'session', session: standing.id }, ended: true });
   return refused('subject_token_used');
 }
 

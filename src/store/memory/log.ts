@@ -51,6 +51,8 @@ interface LogParts {
 
 /** The log of one process; its epoch is the process's life, and its regime the same. */
 export class MemoryLog implements RevocationLog {
+  /** Nobody but this process has ever been in this epoch. */
+  readonly settled = true;
   readonly watermarks: Watermarks;
   readonly #parts: LogParts;
   readonly #epoch = randomBytes(16).toString('base64url');
@@ -107,7 +109,6 @@ export class MemoryLog implements RevocationLog {
       ok: true,
       epoch: this.#epoch,
       regime: this.#epoch,
-      storeTimeMs: this.#parts.clock.now(),
       entries: structuredClone(entries),
       replicas: this.#registry(),
     };
@@ -128,7 +129,7 @@ export class MemoryLog implements RevocationLog {
       if (known.meaning !== meaning) throw requestIdReused();
       return this.#appended(known);
     }
-    const record = target.kind === 'session' ? sessions.recordOf(target.session) : undefined;
+    const record = target.kind === 'session' && request.ended !== true ? sessions.recordOf(target.session) : undefined;
     const account = target.kind === 'account' ? target.account : record?.account;
     if (account !== undefined) fresh.set(account);
     if (target.kind === 'account' && lock !== undefined) locks.set({ ...lock, account: target.account });

@@ -36,6 +36,7 @@ interface Adopted {
 export class RedisLog implements RevocationLog {
   readonly #parts: LogParts;
   readonly #chain = new Chain();
+  #settled = false;
   /** As this replica said when it joined. */
   #longestTokenSeconds: number | undefined;
   /** Renewals in a row that too few followers have confirmed. */
@@ -43,6 +44,10 @@ export class RedisLog implements RevocationLog {
 
   constructor(parts: LogParts) {
     this.#parts = parts;
+  }
+
+  get settled(): boolean {
+    return this.#settled;
   }
 
   async position(): Promise<LogPosition> {
@@ -100,15 +105,17 @@ export class RedisLog implements RevocationLog {
   }
 
   async append(request: AppendRequest): Promise<Appended> {
-    const { runner, clock } = this.#parts;
+    const { runner, clock, survivor } = this.#parts;
     const { requestId, target } = request;
     checkedKey(request);
+    const lock = await this.#sealedLock(request);
     const { reply, acknowledged } = await runner.write(scripts.append, [
       digest(requestId),
       digest(meaningOf(request)),
       target.kind,
       nameOf(target),
-      await this.#sealedLock(request),
+      lock,
+      request.ended === true ? 1 : 0,
       this.#longestTokenSeconds ?? LONGEST_TOKEN_SECONDS,
       clock.now() + REQUEST_KEPT_SECONDS * 1000,
       cleanUpAfter(REQUEST_KEPT_SECONDS),
@@ -116,6 +123,8 @@ export class RedisLog implements RevocationLog {
       SWEEP_BATCH,
     ]);
     if (reply[0] === 'REUSED') throw requestIdReused();
+    // Before the entry has come back: the store may be emptied in this very moment, and nobody else may know of the lock.
+    if (lock !== '') survivor.learn([nameOf(target), lock]);
     if (target.kind === 'provider' || target.kind === 'all') void this.#sweep();
     return {
       position: { epoch: text(reply[1]), number: number(reply[2]) },
@@ -150,17 +159,16 @@ export class RedisLog implements RevocationLog {
     const rows = list(reply[1]).map(readLogRow);
     const replicas = list(reply[2]).map(readReplica);
     const regime = text(reply[3]);
-    const storeTimeMs = milliseconds(reply[4]);
-    const settled = number(reply[5]) === 1;
-    survivor.learn(reply[6]);
+    this.#settled = number(reply[4]) === 1;
+    survivor.learn(reply[5]);
     for (const { entry, hash } of rows) this.#chain.extend(entry.number, hash);
     const last = rows.at(-1)?.entry.number ?? position.number;
     runner.know(this.#chain.at({ epoch: position.epoch, number: last }));
     runner.survive();
     const entries = rows.map(({ entry }) => entry);
     return {
-      renewal: { ok: true, epoch: position.epoch, regime, storeTimeMs, entries, replicas },
-      unsettled: settling.seen(position.epoch, regime) && !settled,
+      renewal: { ok: true, epoch: position.epoch, regime, entries, replicas },
+      unsettled: settling.seen(position.epoch, regime) && !this.#settled,
     };
   }
 
@@ -189,12 +197,6 @@ export class RedisLog implements RevocationLog {
       // The watermark refuses these sessions; only their memory is kept longer. The connection has told what is wrong.
     }
   }
-}
-
-/** @param time the answer of TIME: seconds and microseconds */
-function milliseconds(time: unknown): number {
-  const [seconds, micros] = list(time).map(number);
-  return (seconds ?? 0) * 1000 + Math.floor((micros ?? 0) / 1000);
 }
 
 /** The name under which scripts know what is targeted. */

@@ -8,6 +8,7 @@ import { performance } from 'node:perf_hooks';
 
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../clock.ts';
+import { CLOCK_SKEW_SECONDS } from '../lifetimes.ts';
 import type { Store } from '../store.ts';
 import { RedisArtefacts } from './artefacts.ts';
 import { connect } from './connections.ts';
@@ -35,6 +36,8 @@ export interface RedisStoreOptions {
   readonly leaseMs: number;
   /** Milliseconds of a clock that is never set back. Default: the process' own. */
   readonly monotonic?: () => number;
+  /** By how much the clock may be off the store's before no script serves this replica. Default: a minute. */
+  readonly clockSkewSeconds?: number;
   /** Whether a process that has never been in an epoch may begin one in a store that has none. Default: init. */
   readonly emptyStore?: 'init' | 'refuse';
   /** What an operator should know: a connection lost, a server that evicts, a sealed value that was tampered with. Never a secret. */
@@ -56,7 +59,14 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   const connections = connect(config, onError);
   const { main, writes } = connections;
   const news = new News(connections.news, `${keys.base}news`);
-  const runner = new Runner({ base: keys.base, clock, writes, emptyStore: options.emptyStore ?? 'init', onEpoch });
+  const runner = new Runner({
+    base: keys.base,
+    clock,
+    clockSkewMs: (options.clockSkewSeconds ?? CLOCK_SKEW_SECONDS) * 1000,
+    writes,
+    emptyStore: options.emptyStore ?? 'init',
+    onEpoch,
+  });
   const reportTampered = (what: string): void => onError(tampered(what));
   const parts: RedisParts = { clock, keys, sealer, runner, main, reportTampered };
   const survivor = new Survivor({ runner, main, writes, clock });

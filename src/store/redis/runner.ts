@@ -37,6 +37,8 @@ export interface EpochEvent {
 export interface RunnerOptions {
   readonly base: string;
   readonly clock: Clock;
+  /** By how many milliseconds the clock may be off the store's. */
+  readonly clockSkewMs: number;
   /** Where epochs are begun: followers must confirm them. */
   readonly writes: Connection;
   readonly emptyStore: 'init' | 'refuse';
@@ -144,7 +146,8 @@ export class Runner {
   }
 
   #from(place: ChainPlace, args: readonly Argument[]): readonly Argument[] {
-    return [this.#options.clock.now(), place.epoch, place.number, place.hash, ...args];
+    const { clock, clockSkewMs } = this.#options;
+    return [clock.now(), place.epoch, place.number, place.hash, clockSkewMs, ...args];
   }
 
   async #evaluate(connection: Connection, script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {
@@ -158,7 +161,7 @@ export class Runner {
         return await redis.eval(script.lua, 1, base, ...args);
       }
     });
-    return list(reply);
+    return answer(reply);
   }
 
   /** With its text: behind a script that the server does not know, WAIT would hold up the second attempt. */
@@ -166,6 +169,13 @@ export class Runner {
     const { base } = this.#options;
     if (!connection.confirms) return { reply: await this.#evaluate(connection, script, args), acknowledged: true };
     const { reply, acknowledged } = await connection.confirm((redis) => redis.eval(script.lua, 1, base, ...args));
-    return { reply: list(reply), acknowledged };
+    return { reply: answer(reply), acknowledged };
   }
+}
+
+/** @throws AppError `store_unavailable`, `clock_off` where the script served us nothing for that */
+function answer(reply: unknown): readonly unknown[] {
+  const parts = list(reply);
+  if (parts[0] === 'CLOCK') throw unavailable('clock_off');
+  return parts;
 }

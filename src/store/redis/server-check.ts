@@ -26,16 +26,21 @@ export function judgeServer(info: string): AppError | undefined {
       new Error(`Redis ${OLDEST_VERSION} or newer is needed, this one says ${version}`),
     );
   }
+  // Threat: an evicted log or index is a forgotten revocation. Neither has a TTL, so policies that evict only what has one spare them.
+  const policy = fieldOf(info, 'maxmemory_policy') ?? 'unknown';
+  if (policy.startsWith('allkeys-')) {
+    return unavailable('redis_evicts', new Error(`maxmemory-policy is ${policy}; set it to noeviction`));
+  }
   return undefined;
 }
 
-/** Threat: a server that evicts forgets sessions, and what is worse, entries of the log. @returns a warning, or undefined */
+/** A server that evicts what has a TTL forgets sessions, and people must sign in again. @returns a warning, or undefined */
 export function judgeUpkeep(info: string): AppError | undefined {
   const policy = fieldOf(info, 'maxmemory_policy') ?? 'unknown';
   if (policy === 'noeviction') return undefined;
   return new AppError(
     'internal',
-    `Redis has maxmemory-policy ${policy}: set it to noeviction, or it may forget revocations.`,
+    `Redis has maxmemory-policy ${policy}: set it to noeviction, or it may forget sessions.`,
     {
       reason: 'redis_eviction',
     },

@@ -7,6 +7,13 @@ const WORDS =
 const OTHER_WORDS: { readonly [R in UnavailableReason]?: string } = {
   epoch_unsettled:
     'The store has just begun anew, and Portcullis makes sure first that nobody is forgotten who may not come in. Try again in a few seconds.',
+  clock_off:
+    "This replica's clock is off its store's by more than a minute, so it may serve nobody. For the operator: mend time synchronisation on its node.",
+  redis_cluster_mode:
+    'Redis Cluster is not supported. For the operator: use one server, or three nodes behind Sentinel.',
+  redis_too_old: 'This Redis is too old. For the operator: version 7 or newer is needed.',
+  redis_evicts:
+    'This Redis evicts any key when its memory is full, revocations included. For the operator: set maxmemory-policy to noeviction.',
   store_empty:
     'The store is empty: it may have lost its data, and every lock on an account with it. For the operator: restore Redis from its data, or, where it is new or the locks do not matter, start one replica with revocation.emptyStore set to init; the others follow.',
 };
@@ -19,10 +26,12 @@ export type UnavailableReason =
   | 'redis_bad_reply'
   | 'redis_cluster_mode'
   | 'redis_too_old'
+  | 'redis_evicts' // maxmemory-policy allkeys-…
   | 'redis_read_only'
   | 'redis_unacknowledged' // too few followers have confirmed what was written
   | 'epoch_unsettled' // the epoch is younger than W, or epochs began faster than this call could follow
   | 'store_empty' // there is no epoch, this process has been in none, and `revocation.emptyStore` is `refuse`
+  | 'clock_off' // this replica's wall clock and the store's differ by more than the skew
   | 'log_entry_unreadable'
   | 'store_closed';
 

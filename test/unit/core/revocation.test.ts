@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
+import { assert, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { accountKey, coveringKeys, sessionKey, targetKey } from '../../../src/core/revocation.ts';
 
@@ -28,8 +28,8 @@ describe('the key of a target', () => {
   });
 
   it('differs where what it stands for differs', () => {
-    fc.assert(
-      fc.property(fc.string(), fc.string(), (one, other) => {
+    assert(
+      property(string(), string(), (one, other) => {
         expect(accountKey(`corp/${one}`) === accountKey(`corp/${other}`)).toBe(one === other);
       }),
     );

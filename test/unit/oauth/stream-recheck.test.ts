@@ -203,7 +203,7 @@ describe('people with open streams', () => {
       secret: { refreshToken: 'rt' },
     });
     await streams.look();
-    await expect.poll(cut).toBe('epoch_changed');
+    await expect.poll(cut).toBe('identity_changed');
     expect(other()).toBeUndefined();
     expect((await store.sessions.read('alice'))?.identity.groups).toEqual(['corp:auditors']);
     expect(named('identity-changed')).toHaveLength(1);
@@ -213,7 +213,7 @@ describe('people with open streams', () => {
     const cut = await stream('alice', 'corp', 'rt');
     const identity = { username: 'corp:alice', uid: 'alice', groups: ['corp:new'], extra: {} };
     await store.sessions.update('alice', { identity, secret: { refreshToken: 'rt' } });
-    await expect.poll(cut).toBe('epoch_changed');
+    await expect.poll(cut).toBe('identity_changed');
   });
 
   it('keep their streams while the provider is away for less than the grace, then lose them without being revoked', async () => {

@@ -76,14 +76,6 @@ describe('what the gate watches', () => {
     expect(fences).toMatchObject([{ cause: 'lease_lapsed' }, { cause: 'log_gap' }]);
   });
 
-  it('the store’s clock', async () => {
-    const { gate, log } = await made.started();
-    expect(gate.clockOffsetSeconds).toBeCloseTo(0, 1);
-    log.lie = (outcome) => (outcome.ok ? { ...outcome, storeTimeMs: outcome.storeTimeMs - 90_000 } : outcome);
-    await pass(600);
-    expect(gate.clockOffsetSeconds).toBeCloseTo(90, 1);
-  });
-
   it('a session that goes idle: its streams are cut, and the log tells every other replica', async () => {
     const [a, b] = [await made.started('a'), await made.started('b')];
     await open(60);

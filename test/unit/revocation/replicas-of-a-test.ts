@@ -15,6 +15,7 @@ const away = (): AppError => new AppError('store_unavailable', 'away');
 
 /** The memory store's log with a network in front of it that can be cut, slowed and lied on. */
 export class TestLog implements RevocationLog {
+  readonly settled = true;
   readonly inner: RevocationLog;
   away = false;
   /** Followers have not confirmed: what was written stands, and renewals grant nothing. */

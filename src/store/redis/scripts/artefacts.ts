@@ -1,11 +1,11 @@
 import { script } from './head.ts';
 import { ARTEFACTS } from './parts.ts';
 
-/** ARGV from 5: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the session, uid name, code name or ''. */
+/** ARGV from 6: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the session, uid name, code name or ''. */
 export const saveArtefact = script(
   'save-artefact',
   `
-local key, exp, ttl, payload, of, uid, code = unpack(ARGV, 5)
+local key, exp, ttl, payload, of, uid, code = unpack(ARGV, 6)
 local before = live_artefact(key)
 drop_artefact(key)
 redis.call('HSET', key, 'ep', id, 'exp', exp, 'p', payload)
@@ -30,57 +30,57 @@ return {'OK'}
   { with: [ARTEFACTS], stores: true },
 );
 
-/** ARGV 5: key. */
+/** ARGV 6: key. */
 export const findArtefact = script(
   'find-artefact',
   `
-local f = live_artefact(ARGV[5])
+local f = live_artefact(ARGV[6])
 if not f then return {'NONE'} end
-return {'OK', ARGV[5], f[3], f[4] or ''}
+return {'OK', ARGV[6], f[3], f[4] or ''}
 `,
   { with: [ARTEFACTS] },
 );
 
-/** ARGV 5: a name (uid or user code), 6: the field in which the artefact says that name itself. */
+/** ARGV 6: a name (uid or user code), 7: the field in which the artefact says that name itself. */
 export const findArtefactByName = script(
   'find-artefact-by-name',
   `
-local key = redis.call('GET', ARGV[5])
+local key = redis.call('GET', ARGV[6])
 local f = key and live_artefact(key)
-if not f or redis.call('HGET', key, ARGV[6]) ~= ARGV[5] then return {'NONE'} end
+if not f or redis.call('HGET', key, ARGV[7]) ~= ARGV[6] then return {'NONE'} end
 return {'OK', key, f[3], f[4] or ''}
 `,
   { with: [ARTEFACTS] },
 );
 
-/** Exactly one of any number of racing callers gets 1. ARGV 5: key. */
+/** Exactly one of any number of racing callers gets 1. ARGV 6: key. */
 export const consumeArtefact = script(
   'consume-artefact',
   `
-if not live_artefact(ARGV[5]) then return {'OK', 0} end
-return {'OK', redis.call('HSETNX', ARGV[5], 'c', seconds)}
+if not live_artefact(ARGV[6]) then return {'OK', 0} end
+return {'OK', redis.call('HSETNX', ARGV[6], 'c', seconds)}
 `,
   { with: [ARTEFACTS] },
 );
 
-/** Reads and deletes in one. ARGV 5: key. */
+/** Reads and deletes in one. ARGV 6: key. */
 export const takeArtefact = script(
   'take-artefact',
   `
-local f = live_artefact(ARGV[5])
-drop_artefact(ARGV[5])
+local f = live_artefact(ARGV[6])
+drop_artefact(ARGV[6])
 if not f then return {'NONE'} end
-return {'OK', ARGV[5], f[3], f[4] or ''}
+return {'OK', ARGV[6], f[3], f[4] or ''}
 `,
   { with: [ARTEFACTS] },
 );
 
-/** ARGV 5: key. */
-export const destroyArtefact = script('destroy-artefact', `drop_artefact(ARGV[5]) return {'OK'}`, {
+/** ARGV 6: key. */
+export const destroyArtefact = script('destroy-artefact', `drop_artefact(ARGV[6]) return {'OK'}`, {
   with: [ARTEFACTS],
 });
 
-/** ARGV 5: the set of a session's artefacts. */
-export const destroyArtefactsOf = script('destroy-artefacts-of', `drop_artefacts_of(ARGV[5]) return {'OK'}`, {
+/** ARGV 6: the set of a session's artefacts. */
+export const destroyArtefactsOf = script('destroy-artefacts-of', `drop_artefacts_of(ARGV[6]) return {'OK'}`, {
   with: [ARTEFACTS],
 });

@@ -1,18 +1,18 @@
-import { headless, script } from './head.ts';
+import { headless, REGIME, script } from './head.ts';
 
 /**
  * NEW-EPOCH (REVOCATION.md, rule 3 of the head): compare-and-set on what was seen, so that of many replicas that saw the same
  * end exactly one begins the new life, and only on the server where it was seen (another connection may lead to another one by now).
  * Sessions and artefacts carry their epoch and are dead with it; TTLs remove them. Locks, marks of fresh sign-ins and the longest life of
  * a token stay. `settled` is not set: nothing is minted until a replica has seen this epoch for W.
- * ARGV: 1 id seen, 2 run id seen, 3 run id of the server where that was, 4 new id (128 random bits).
+ * ARGV: 1 id seen, 2 regime in which it was written, 3 regime in which it was seen, 4 new id (128 random bits).
  */
 export const newEpoch = headless(
   'new-epoch',
   `
 local P = KEYS[1]
 local E = redis.call('HMGET', P .. 'epoch', 'id', 'rid')
-local rid = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+${REGIME}
 if rid ~= ARGV[3] or (E[1] or '') ~= ARGV[1] or (E[2] or '') ~= ARGV[2] then return {'SEEN'} end
 for _, prov in ipairs(redis.call('SMEMBERS', P .. 'providers')) do redis.call('UNLINK', P .. 'ends:' .. prov) end
 for _, key in ipairs(redis.call('SMEMBERS', P .. 'sweeps')) do redis.call('UNLINK', key) end

@@ -8,11 +8,19 @@ export interface Script {
 }
 
 /**
- * Head of every script (REVOCATION.md, rules 1 and 2 of the head). A script that gets past it may trust `id`, `n` and `h`; `rid` is the run
- * id of the server that it runs on.
+ * What tells one regime from another: the server process, and the history of writes that it stands in, which is another one after each
+ * promotion. Threat: a primary that was demoted and promoted again before anybody looked is the same process, and may have taken over a
+ * history that forgot a revocation (test/model/regime.pml, REPROMOTION).
+ */
+export const REGIME = `local about = redis.call('INFO', 'server', 'replication')
+local rid = string.match(about, 'run_id:(%x+)') .. '.' .. string.match(about, 'master_replid:(%x+)')`;
+
+/**
+ * Head of every script (REVOCATION.md, rules 1 and 2 of the head). A script that gets past it may trust `id`, `n` and `h`; `rid` names the
+ * regime.
  *
  * KEYS[1] is the hash tag with a colon; all other keys are derived from it. ARGV: 1 now (ms), 2–4 the caller's epoch, number and
- * chain hash, from 5 on the script's own. Every answer is an array whose first element says how it went.
+ * chain hash, 5 by how much its clock may be off (ms), from 6 on the script's own. Every answer is an array whose first element says how it went.
  *
  * The shebang makes Redis refuse the script on a follower as a whole, reads included (nothing is ever read from a follower).
  */
@@ -21,10 +29,15 @@ local P = KEYS[1]
 local now = tonumber(ARGV[1])
 local seconds = math.floor(now / 1000)
 
+-- A replica whose clock is off is served by no script. No clock decides about order; but what is over is cleaned up by the caller's time, and
+-- an hour ahead is early enough for an entry to go while a token that it covers lives.
+local at = redis.call('TIME')
+if math.abs(now - tonumber(at[1]) * 1000) > tonumber(ARGV[5]) then return {'CLOCK'} end
+
 -- Rule 1: an epoch that is missing, or that another server process wrote, is over. REGIME, and nothing is written.
 -- A node that was restarted, restored, emptied or promoted may have forgotten a revocation.
 local E = redis.call('HMGET', P .. 'epoch', 'id', 'rid', 'n', 'h', 'settled')
-local rid = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+${REGIME}
 if not E[1] or not E[3] or E[2] ~= rid then return {'REGIME', E[1] or '', E[2] or '', rid} end
 local id, n, h, settled = E[1], tonumber(E[3]), E[4], E[5] == '1'
 

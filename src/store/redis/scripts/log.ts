@@ -4,27 +4,27 @@ import { ARTEFACTS, LOG, REVOKE, SESSIONS } from './parts.ts';
 export const position = script('position', `return {'OK', id, n, h}`);
 
 /**
- * Join: the number first; the live entries follow page by page. ARGV 5: the longest life that the caller gives a token (s), of which the
+ * Join: the number first; the live entries follow page by page. ARGV 6: the longest life that the caller gives a token (s), of which the
  * longest ever told is kept. It never grows less, and outlives epochs.
  */
 export const join = script(
   'join',
   `
 local kept = redis.call('GET', P .. 'longest')
-if not kept or tonumber(kept) < tonumber(ARGV[5]) then redis.call('SET', P .. 'longest', ARGV[5]) end
+if not kept or tonumber(kept) < tonumber(ARGV[6]) then redis.call('SET', P .. 'longest', ARGV[6]) end
 return {'OK', id, n, h}
 `,
 );
 
 /**
- * A page of live entries, as lines `NUMBER UNTIL KEY`; the next begins after the last number. ARGV 5: number after which to begin,
- * 6: how many at most. EPOCH: what the caller has read so far is of another life.
+ * A page of live entries, as lines `NUMBER UNTIL KEY`; the next begins after the last number. ARGV 6: number after which to begin,
+ * 7: how many at most. EPOCH: what the caller has read so far is of another life.
  */
 export const livePage = script(
   'live-page',
   `
 if ARGV[2] ~= id then return {'EPOCH'} end
-local rows = redis.call('ZRANGEBYSCORE', P .. 'idx', '(' .. ARGV[5], '+inf', 'LIMIT', 0, ARGV[6])
+local rows = redis.call('ZRANGEBYSCORE', P .. 'idx', '(' .. ARGV[6], '+inf', 'LIMIT', 0, ARGV[7])
 return {'OK', #rows, table.concat(rows, '\\n')}
 `,
 );
@@ -32,7 +32,7 @@ return {'OK', #rows, table.concat(rows, '\\n')}
 /**
  * Renew: head; my state into `live`; all entries after my number, the epoch, the registry. One script, so that a fresh lease
  * means a fresh view. With the entries comes what the store says of the locks of the accounts that they name (digest, sealed lock or '').
- * ARGV 5: incarnation, 6: state (JSON).
+ * ARGV 6: incarnation, 7: state (JSON).
  */
 export const renew = script(
   'renew',
@@ -40,7 +40,7 @@ export const renew = script(
 -- Rule 2, EPOCH and GAP: nothing of mine is written there.
 if ARGV[2] ~= id then return {'EPOCH'} end
 if gap then return {'GAP'} end
-redis.call('HSET', P .. 'live', ARGV[5], ARGV[6])
+redis.call('HSET', P .. 'live', ARGV[6], ARGV[7])
 local entries = redis.call('XRANGE', P .. 'log', (mine + 1) .. '-0', '+')
 local locks = {}
 for _, entry in ipairs(entries) do
@@ -50,16 +50,16 @@ for _, entry in ipairs(entries) do
     locks[#locks + 1] = redis.call('HGET', P .. 'lock', acc) or ''
   end
 end
-return {'OK', entries, registry(), rid, redis.call('TIME'), settled and 1 or 0, locks}
+return {'OK', entries, registry(), rid, settled and 1 or 0, locks}
 `,
   { with: [LOG] },
 );
 
-/** ARGV 5: incarnation. */
-export const leave = script('leave', `redis.call('HDEL', P .. 'live', ARGV[5]) return {'OK'}`);
+/** ARGV 6: incarnation. */
+export const leave = script('leave', `redis.call('HDEL', P .. 'live', ARGV[6]) return {'OK'}`);
 
-/** ARGV 5: the drill's id. */
-export const announceDrill = script('announce-drill', `append_notice('drill', ARGV[5]) return {'OK', id, n}`, {
+/** ARGV 6: the drill's id. */
+export const announceDrill = script('announce-drill', `append_notice('drill', ARGV[6]) return {'OK', id, n}`, {
   with: [LOG],
 });
 
@@ -67,14 +67,15 @@ export const announceDrill = script('announce-drill', `append_notice('drill', AR
  * Revoke, rule 2: idempotent by request id; n+1; log, idx, watermark, lock; what the target covers is deleted here when it is a session
  * or an account, and handed to the sweep (below) when it may be many.
  *
- * ARGV from 5: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '',
+ * ARGV from 6: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '', 1 where a session
+ * came to its end in good order,
  * longest life of a token that the caller knows (s), until when the answer is kept (ms), its TTL (s), until when an account's watermark
  * is kept (ms), batch of the sweep.
  */
 export const append = script(
   'append',
   `
-local request, asked, kind, name, lock, longest, kept, ttl, mark_kept, batch = unpack(ARGV, 5)
+local request, asked, kind, name, lock, in_order, longest, kept, ttl, mark_kept, batch = unpack(ARGV, 6)
 local answer = P .. 'request:' .. request
 local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions')
 if known[1] == id and tonumber(known[2]) > now then
@@ -91,7 +92,7 @@ end
 local till = stands_until(longest)
 local ended
 if kind == 'session' then
-  ended = revoke_session(name, till)
+  ended = revoke_session(name, till, in_order == '1')
 elseif kind == 'account' then
   ended = revoke_account(name, till, mark_kept)
 elseif kind == 'provider' then
@@ -107,12 +108,12 @@ return {'OK', id, n, ended, registry(), rid}
   { with: [ARTEFACTS, SESSIONS, LOG, REVOKE] },
 );
 
-/** Goes on with a sweep. ARGV 5: batch. 1: there is more. */
+/** Goes on with a sweep. ARGV 6: batch. 1: there is more. */
 export const sweep = script(
   'sweep',
   `
 local key = redis.call('SRANDMEMBER', P .. 'sweeps')
-if key then sweep_batch(key, tonumber(ARGV[5])) end
+if key then sweep_batch(key, tonumber(ARGV[6])) end
 return {'OK', redis.call('EXISTS', P .. 'sweeps')}
 `,
   { with: [ARTEFACTS, SESSIONS] },

@@ -159,8 +159,8 @@ local function raise_watermark(key, kept)
   end
 end
 
-local function revoke_session(hash, till)
-  local f = redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via')
+local function revoke_session(hash, till, in_order)
+  local f = in_order and {} or redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via')
   if f[1] then demand_fresh(f[1]) end
   local ended = 0
   -- The browser session through which it was opened would open the next one in silence: it goes too, by an entry of its own.

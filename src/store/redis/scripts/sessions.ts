@@ -5,14 +5,14 @@ import { ARTEFACTS, LOG, SESSIONS } from './parts.ts';
 const JUDGE = [ARTEFACTS, SESSIONS];
 
 /**
- * ARGV from 5: session digest, account digest, provider, epoch and number where the sign-in started, absolute end (s), idle
+ * ARGV from 6: session digest, account digest, provider, epoch and number where the sign-in started, absolute end (s), idle
  * seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret, username digest, digest of the session it was opened
  * through or '', when the person proved who they are (s) or ''. UNSETTLED: locks of an earlier epoch may still be on their way.
  */
 export const openSession = script(
   'open-session',
   `
-local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved = unpack(ARGV, 5)
+local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved = unpack(ARGV, 6)
 local key = P .. 'session:' .. hash
 -- A place of an earlier life, or one that this life has not reached: the sign-in began elsewhere.
 if epoch ~= id or tonumber(started) > n then return {'NO', 'epoch_changed'} end
@@ -48,11 +48,11 @@ return {'OK', id, n, session(hash)}
   { with: JUDGE, stores: true },
 );
 
-/** ARGV 5: session digest, 6: thumbprint or ''. UNSETTLED as above. */
+/** ARGV 6: session digest, 7: thumbprint or ''. UNSETTLED as above. */
 export const mintSession = script(
   'mint-session',
   `
-local hash, thumbprint = ARGV[5], ARGV[6]
+local hash, thumbprint = ARGV[6], ARGV[7]
 local f, why = session(hash)
 if not f then return {'NO', why} end
 -- Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
@@ -70,11 +70,11 @@ return {'OK', id, n, session(hash)}
   { with: JUDGE },
 );
 
-/** ARGV 5: session digest. */
+/** ARGV 6: session digest. */
 export const readSession = script(
   'read-session',
   `
-local f, why = session(ARGV[5])
+local f, why = session(ARGV[6])
 if not f then return {'NO', why} end
 return {'OK', id, n, f}
 `,
@@ -82,13 +82,13 @@ return {'OK', id, n, f}
 );
 
 /**
- * ARGV from 5: session digest, the version that the caller read, sealed secret, then sealed record or '' where the identity is the
+ * ARGV from 6: session digest, the version that the caller read, sealed secret, then sealed record or '' where the identity is the
  * same, digest of the username in it, TTL of the username's index (s).
  */
 export const updateSession = script(
   'update-session',
   `
-local hash, version, secret, record, user, ttl = unpack(ARGV, 5)
+local hash, version, secret, record, user, ttl = unpack(ARGV, 6)
 local f, why = session(hash)
 if not f then return {'NO', why} end
 -- Somebody else's re-check came between: the caller reads again.
@@ -109,14 +109,14 @@ return {'OK', id, n, session(hash)}
 );
 
 /**
- * ARGV 5: the index (`sessions`, or that of an account or a username), 6: order number below which to begin or '', 7: how many. Looks at a bounded number of index
+ * ARGV 6: the index (`sessions`, or that of an account or a username), 7: order number below which to begin or '', 8: how many. Looks at a bounded number of index
  * entries in one go and removes what has ended on the way; 'MORE' says that the caller should go on from the number given.
  */
 export const listSessions = script(
   'list-sessions',
   `
-local index = P .. ARGV[5]
-local below = ARGV[6] == '' and '+inf' or '(' .. ARGV[6]
+local index = P .. ARGV[6]
+local below = ARGV[7] == '' and '+inf' or '(' .. ARGV[7]
 local batch = redis.call('ZREVRANGEBYSCORE', index, below, '-inf', 'WITHSCORES', 'LIMIT', 0, 200)
 local found, last = {}, ''
 for i = 1, #batch, 2 do
@@ -124,7 +124,7 @@ for i = 1, #batch, 2 do
   local f, why = session(batch[i])
   if f then
     found[#found + 1] = {batch[i], f}
-    if #found == tonumber(ARGV[7]) then break end
+    if #found == tonumber(ARGV[8]) then break end
   elseif why ~= 'session_revoked' then
     end_session(batch[i])
     redis.call('ZREM', index, batch[i])
@@ -141,11 +141,11 @@ export const countSessions = script(
   `return {'OK', redis.call('ZCOUNT', P .. 'ends', '(' .. seconds, '+inf')}`,
 );
 
-/** ARGV from 5: session digest, holder, until (ms), TTL for cleaning up (s). */
+/** ARGV from 6: session digest, holder, until (ms), TTL for cleaning up (s). */
 export const claimRecheck = script(
   'claim-recheck',
   `
-local hash, holder, till, ttl = unpack(ARGV, 5)
+local hash, holder, till, ttl = unpack(ARGV, 6)
 local key = P .. 'recheck:' .. hash
 local f = redis.call('HMGET', key, 'holder', 'until')
 if f[1] and f[1] ~= holder and tonumber(f[2]) > now then return {'OK', 0} end
@@ -156,12 +156,12 @@ return {'OK', 1}
   { stores: true },
 );
 
-/** ARGV 5: session digest, 6: holder. Only who holds it lets go. */
+/** ARGV 6: session digest, 7: holder. Only who holds it lets go. */
 export const releaseRecheck = script(
   'release-recheck',
   `
-local key = P .. 'recheck:' .. ARGV[5]
-if redis.call('HGET', key, 'holder') == ARGV[6] then redis.call('DEL', key) end
+local key = P .. 'recheck:' .. ARGV[6]
+if redis.call('HGET', key, 'holder') == ARGV[7] then redis.call('DEL', key) end
 return {'OK'}
 `,
 );
