@@ -10,9 +10,11 @@ import { createHealth, type Health, type HealthCheck } from './telemetry/telemet
  */
 const PATIENCE_MS = 5_000;
 
+const NO_LEASE = 'no fresh lease: this replica refuses everything';
+
 export interface ReadinessDeps {
   readonly store: Pick<Store, 'ping' | 'log'>;
-  readonly gate: Pick<Gate, 'fenced' | 'clockOff'>;
+  readonly gate: Pick<Gate, 'fenced' | 'clockOff' | 'stalenessSeconds'>;
   readonly audit: Pick<AuditTrail, 'blocked'>;
   /** Milliseconds of a clock that is never set back. */
   readonly monotonic: () => number;
@@ -31,10 +33,8 @@ export function createReadiness({ store, gate, audit, monotonic }: ReadinessDeps
       ),
     ),
   );
-  health.add(
-    'lease',
-    patiently(() => (gate.fenced ? 'no fresh lease: this replica refuses everything' : undefined)),
-  );
+  const lease = patiently(() => (gate.fenced ? NO_LEASE : undefined));
+  health.add('lease', () => (gate.stalenessSeconds === Number.POSITIVE_INFINITY ? NO_LEASE : lease()));
   health.add(
     'clock',
     patiently(() => (gate.clockOff ? "this machine's clock is off the store's by more than a minute" : undefined)),
@@ -44,9 +44,8 @@ export function createReadiness({ store, gate, audit, monotonic }: ReadinessDeps
   return health;
 }
 
-/** Bears with what has been well before; at the start it does not. */
 function afterPatience(check: HealthCheck, monotonic: () => number): HealthCheck {
-  let failingSince: number | undefined = Number.NEGATIVE_INFINITY;
+  let failingSince: number | undefined;
   return async () => {
     const problem = await check();
     if (problem === undefined) {

@@ -152,7 +152,9 @@ async function layGround(config: Config, replica: string) {
  */
 async function refuseUnfit(store: Store): Promise<void> {
   const fault = await store.ping().catch((error: unknown) => error);
-  if (fault instanceof AppError && UNFIT.has(fault.reason)) throw fault;
+  if (!(fault instanceof AppError && UNFIT.has(fault.reason))) return;
+  await store.close();
+  throw fault;
 }
 
 /** Our authorization server, the pages and the admin API, and the way from `/-/` on the api listener to both. */
