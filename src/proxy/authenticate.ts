@@ -4,7 +4,7 @@
  * Everything that can change is judged on every call, whatever is remembered: expiry, audience, binding, and the gate. The gate is asked
  * again after each await, because a revocation may have been applied meanwhile.
  */
-import { judgeBinding, readCredential } from '../core/credential.ts';
+import { judgeBinding } from '../core/credential.ts';
 import type { Caller, Credential, CredentialRefusal } from '../core/credential.ts';
 import { no, ok } from '../core/result.ts';
 import type { Result } from '../core/result.ts';
@@ -38,11 +38,9 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
   gate.onChange((change) => identities.drop(change));
 
   return async ({ token, audience, thumbprint }) => {
-    const verified = await tokens.verify(token);
+    const verified = await tokens.verify(token, audience);
     if (!verified.ok) return verified;
-    const read = readCredential(verified.value, audience);
-    if (!read.ok) return read;
-    const credential = read.value;
+    const credential = verified.value;
     // Before the session is asked for: who holds a stolen token without its key learns nothing about the session behind it.
     const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
     const unbound = judgeBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);

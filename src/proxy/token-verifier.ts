@@ -7,7 +7,7 @@
 import { createLocalJWKSet, errors, jwtVerify } from 'jose';
 import type { JSONWebKeySet, JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
-import type { CredentialRefusal } from '../core/credential.ts';
+import { readCredential, type Credential, type CredentialRefusal } from '../core/credential.ts';
 import { no, ok } from '../core/result.ts';
 import type { Result } from '../core/result.ts';
 import type { Clock } from './dependencies.ts';
@@ -17,11 +17,17 @@ const MOST_TOKENS = 20_000;
 /** RFC 9068 tokens of ours are below 1 KiB. Whatever is longer is not worth a signature check. */
 const LONGEST_TOKEN = 4096;
 
+interface Verified {
+  readonly claims: JWTPayload;
+  /** For the one audience that a token has: read once, with the digests in it. */
+  credential: Credential | undefined;
+}
+
 export class TokenVerifier {
   readonly #keys: ReturnType<typeof createLocalJWKSet>;
   readonly #issuer: string;
   readonly #clock: Clock;
-  readonly #verified = new LRUCache<string, JWTPayload>({ max: MOST_TOKENS });
+  readonly #verified = new LRUCache<string, Verified>({ max: MOST_TOKENS });
 
   constructor(options: { readonly keys: JSONWebKeySet; readonly issuer: string; readonly clock: Clock }) {
     this.#keys = createLocalJWKSet(options.keys);
@@ -29,11 +35,24 @@ export class TokenVerifier {
     this.#clock = options.clock;
   }
 
-  /** @returns the claims of an RFC 9068 access token that we signed and that has not expired */
-  async verify(token: string): Promise<Result<JWTPayload, CredentialRefusal>> {
+  /**
+   * @param audience the one place that it must be for
+   * @returns what an RFC 9068 access token says that we signed and that has not expired
+   */
+  async verify(token: string, audience: string): Promise<Result<Credential, CredentialRefusal>> {
+    const verified = await this.#claimsOf(token);
+    if (!verified.ok) return verified;
+    const { claims, credential } = verified.value;
+    if (credential?.audience === audience) return ok(credential);
+    const read = readCredential(claims, audience);
+    if (read.ok) verified.value.credential = read.value;
+    return read;
+  }
+
+  async #claimsOf(token: string): Promise<Result<Verified, CredentialRefusal>> {
     const known = this.#verified.get(token);
     if (known !== undefined) {
-      if ((known.exp ?? 0) > this.#clock.now() / 1000) return ok(known);
+      if ((known.claims.exp ?? 0) > this.#clock.now() / 1000) return ok(known);
       this.#verified.delete(token);
       return no('token_expired');
     }
@@ -48,8 +67,9 @@ export class TokenVerifier {
         requiredClaims: ['exp', 'iat', 'sub', 'aud'],
         currentDate: new Date(this.#clock.now()),
       });
-      this.#verified.set(token, payload);
-      return ok(payload);
+      const verified = { claims: payload, credential: undefined };
+      this.#verified.set(token, verified);
+      return ok(verified);
     } catch (error) {
       return no(refusalOf(error));
     }
