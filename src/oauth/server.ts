@@ -19,7 +19,7 @@ import { mint, type MintDecision } from './mint.ts';
 import type { AuthorizationServer } from './oauth.ts';
 import type { Recheck } from './recheck.ts';
 import { tokenRecorder } from './record.ts';
-import { certificateThumbprint, peerCertificate, providerSettings, resourceServer } from './settings.ts';
+import { certificateOf, certificateThumbprint, providerSettings, resourceServer } from './settings.ts';
 import { tokenAnswer } from './token-answer.ts';
 import { isExchange, type TokenFacts } from './token-facts.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
@@ -232,7 +232,7 @@ function claimMinter(
     if (kind !== 'AccessToken') return undefined;
     const known = factsOf(ctx);
     const audience = typeof aud === 'string' ? aud : '';
-    const thumbprint = certificateThumbprint(peerCertificate(ctx));
+    const thumbprint = certificateThumbprint(certificateOf(ctx));
     if (grantId === undefined || thumbprint === undefined) throw new errors.InvalidGrant('nothing to bind to');
     const decision = await mint(
       { sessions: deps.store.sessions, gate: deps.gate, audiences: allowed },

@@ -1,8 +1,7 @@
 /**
  * oidc-provider as this gate needs it. Each setting that is not the library's own stands beside its reason.
  */
-import type { X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
+import { X509Certificate } from 'node:crypto';
 import {
   errors,
   interactionPolicy,
@@ -12,6 +11,7 @@ import {
   type ResourceServer,
 } from 'oidc-provider';
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
+import { peerCertificate, type TlsPeer } from '../core/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
@@ -91,7 +91,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },
       revocation: { enabled: true, allowedPolicy: mayRevoke },
-      mTLS: { enabled: true, certificateBoundAccessTokens: true, getCertificate: (ctx) => peerCertificate(ctx) },
+      mTLS: { enabled: true, certificateBoundAccessTokens: true, getCertificate: (ctx) => certificateOf(ctx) },
       resourceIndicators: resourceIndicators(deps),
     },
     interactions: { policy: alwaysSignIn(), url: (_ctx, interaction) => `/login/${interaction.uid}` },
@@ -177,9 +177,9 @@ export const resourceServer = (audience: string, life: number): ResourceServer =
 });
 
 /** The certificate of this very connection. Headers that claim one are ignored: whoever can reach the listener could set them. */
-export function peerCertificate(ctx: Pick<KoaContextWithOIDC, 'req'>): X509Certificate | undefined {
-  const socket = ctx.req.socket as TLSSocket;
-  return typeof socket.getPeerX509Certificate === 'function' ? socket.getPeerX509Certificate() : undefined;
+export function certificateOf(ctx: Pick<KoaContextWithOIDC, 'req'>): X509Certificate | undefined {
+  const der = peerCertificate(ctx.req.socket as TlsPeer);
+  return der === undefined ? undefined : new X509Certificate(der);
 }
 
 /** RFC 7009 §2.1: only by the client it was issued to, and a bound token only with its key. */
@@ -190,7 +190,7 @@ const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>[
 ) => {
   if (token.clientId !== client.clientId) return false;
   const bound = (token as { 'x5t#S256'?: string })['x5t#S256'];
-  return bound === undefined || bound === certificateThumbprint(peerCertificate(ctx));
+  return bound === undefined || bound === certificateThumbprint(certificateOf(ctx));
 };
 
 export function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {

@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { plainAddress } from '../core/address.ts';
+import { peerCertificate } from '../core/peer-certificate.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
 export const KEEP_ALIVE_MS = 30_000;
@@ -77,13 +78,13 @@ export function prepareSocket(socket: Socket): void {
 
 function describe(socket: TLSSocket, raw: RawConnection): ClientConnection {
   // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
-  const certificate = socket.getPeerX509Certificate();
+  const certificate = peerCertificate(socket);
   const { servername } = socket as TLSSocket & { readonly servername?: string | false };
   let open = 0;
   return {
     address: raw.address,
     servername: servername === undefined || servername === false ? undefined : servername.toLowerCase(),
-    thumbprint: certificate && createHash('sha256').update(certificate.raw).digest('base64url'),
+    thumbprint: certificate && createHash('sha256').update(certificate).digest('base64url'),
     reset: () => {
       raw.socket.resetAndDestroy();
       socket.destroy();

@@ -16,7 +16,7 @@ export interface BridgedRequest {
   readonly stream: ServerHttp2Stream;
   readonly client: Client;
   /** Of the connection: whose certificate the endpoints judge. */
-  readonly socket: Pick<TLSSocket, 'getPeerX509Certificate'>;
+  readonly socket: Pick<TLSSocket, 'getPeerCertificate'>;
   /** Of the client. */
   readonly address: string;
 }
@@ -28,7 +28,7 @@ export function createMachineBridge(handler: RequestListener, headerBytes: numbe
     const { request, answer } = client;
     const [here, there] = duplexPair();
     // What the endpoints read off a TLS socket. It is the connection's, so a token bound to its certificate is judged as over HTTP/1.1.
-    const identity = { remoteAddress: address, getPeerX509Certificate: () => socket.getPeerX509Certificate() };
+    const identity = { remoteAddress: address, getPeerCertificate: () => socket.getPeerCertificate() };
     server.emit('connection', Object.assign(there, identity));
     const ended = (): void => {
       here.destroy();

@@ -2,11 +2,11 @@
  * The two ways to prove who calls the admin API.
  */
 import { createHash } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
 import type { Request } from 'express';
 import { ADMIN_AUDIENCE } from '../core/core.ts';
 import type { Caller } from '../core/credential.ts';
 import { AppError } from '../core/errors.ts';
+import { peerCertificate, type TlsPeer } from '../core/peer-certificate.ts';
 import type { IdentifyCaller } from './admin-call.ts';
 import { fencedError, type BrowserSessions } from './browser-session.ts';
 import type { WebDeps } from './deps.ts';
@@ -53,9 +53,8 @@ function bearerToken(req: Request): string {
 /** `x5t#S256` of the connection's client certificate (RFC 8705 §3.1); undefined without one. */
 function thumbprintOf(req: Pick<Request, 'socket'>): string | undefined {
   // Over HTTP/2 it is no TLS socket, but shows the certificate of one.
-  const socket = req.socket as Partial<Pick<TLSSocket, 'getPeerX509Certificate'>>;
-  const certificate = socket.getPeerX509Certificate?.();
-  return certificate === undefined ? undefined : createHash('sha256').update(certificate.raw).digest('base64url');
+  const certificate = peerCertificate(req.socket as TlsPeer);
+  return certificate === undefined ? undefined : createHash('sha256').update(certificate).digest('base64url');
 }
 
 function actorFrom(deps: WebDeps, caller: Caller): Actor {

@@ -37,7 +37,7 @@ async function handshake(session?: Buffer): Promise<TLSSocket> {
 
 async function fingerprint(): Promise<string | undefined> {
   const socket = await handshake();
-  const { fingerprint256 } = socket.getPeerX509Certificate() ?? {};
+  const { fingerprint256 } = socket.getPeerCertificate();
   socket.destroy();
   return fingerprint256;
 }

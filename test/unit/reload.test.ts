@@ -38,7 +38,7 @@ describe('a server’s certificate', () => {
     // Whose certificate it is was asked for, not whether it is good.
     const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
     await once(socket, 'secureConnect');
-    const serial = socket.getPeerX509Certificate()?.serialNumber;
+    const serial = socket.getPeerCertificate().serialNumber;
     socket.destroy();
     return serial;
   }

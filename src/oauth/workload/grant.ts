@@ -12,7 +12,7 @@ import {
 import { plainAddress } from '../../core/address.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { SCOPE, type Audiences } from '../audiences.ts';
-import { peerCertificate } from '../settings.ts';
+import { certificateOf } from '../settings.ts';
 import type { TokenFacts } from '../token-facts.ts';
 import type { ExchangeWorkloadToken } from './exchange.ts';
 import { ACCESS_TOKEN_TYPE, SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE } from './grant-type.ts';
@@ -45,7 +45,7 @@ export function registerWorkloadGrant(provider: Provider, deps: WorkloadGrantDep
 async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
   const facts = deps.factsOf(ctx);
   const { subjectToken, wanted } = readRequest(ctx, facts);
-  const certificate = peerCertificate(ctx);
+  const certificate = certificateOf(ctx);
   if (certificate === undefined) {
     throw refusal(facts, 'certificate_missing', 'Connect with a client certificate: the answer is bound to its key.');
   }
