@@ -1,14 +1,16 @@
 /** From the configuration to the real things that rooms are given: the store, the providers, the clusters, the consoles. */
 import { createSecretKey, hkdfSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Config, StoreConfig } from './config/config.ts';
+import type { Config, ProviderConfig, StoreConfig } from './config/config.ts';
 import { readSecretFile, watchedFile } from './config/files.ts';
 import type { SealingKeys } from './config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from './core/claims.ts';
 import type { Identity } from './core/identity.ts';
-import type { IdentityProviders } from './idp/idp.ts';
+import { createGithubProvider, type GithubProviderOptions } from './idp/github/github.ts';
+import type { IdentityProvider, IdentityProviders } from './idp/idp.ts';
 import { createIssuerKeys } from './idp/issuer-keys.ts';
-import { createOidcProvider } from './idp/oidc.ts';
+import { readsGroups } from './idp/vendors/groups.ts';
+import { createVendorProvider, type VendorProviderOptions } from './idp/vendors/vendors.ts';
 import { readyRules, type ReadyRule } from './oauth/workload/rules.ts';
 import type { UpstreamCluster } from './proxy/proxy.ts';
 import type { Reloading } from './reload.ts';
@@ -81,30 +83,54 @@ export function allowed(config: Config): (cluster: string, identity: Identity) =
   };
 }
 
-export async function identityProviders(config: Config): Promise<IdentityProviders> {
+export async function identityProviders(config: Config, logger: Logger): Promise<IdentityProviders> {
   const entries = config.providers.map(async (provider) => {
     const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
     if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
     const { clientSecretFile } = provider;
     const clientSecret = clientSecretFile === undefined ? undefined : watchedFile(clientSecretFile);
     const ca = await optional(provider.caFile);
-    return [
-      provider.name,
-      createOidcProvider({
-        name: provider.name,
-        issuer: provider.issuer,
-        clientId: provider.clientId,
-        ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
-        ...(ca === undefined ? {} : { ca }),
-        hosts: provider.hosts,
-        ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
-        redirectUri: `${config.publicUrl}/callback/${provider.name}`,
-        mapping: mapping.value,
-        now: Date.now,
-      }),
-    ] as const;
+    const common = {
+      name: provider.name,
+      issuer: provider.issuer,
+      clientId: provider.clientId,
+      ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
+      ...(ca === undefined ? {} : { ca }),
+      hosts: provider.hosts,
+      ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
+      redirectUri: `${config.publicUrl}/callback/${provider.name}`,
+      mapping: mapping.value,
+      now: Date.now,
+    };
+    const { type } = provider;
+    if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;
+    const more = vendorOptions({ ...provider, type }, config.limits.groups);
+    const { backchannelLogout } = provider;
+    return [provider.name, createVendorProvider({ ...common, backchannelLogout, ...more })] as const;
   });
   return new Map(await Promise.all(entries));
+}
+
+/** What only some types of provider have. */
+function vendorOptions(provider: ProviderConfig & { readonly type: VendorProviderOptions['type'] }, maxGroups: number) {
+  const { type, tenant = '', groupsAs = 'id', serviceAccountFile, impersonatedAdmin: admin } = provider;
+  const shared = { wantsGroups: readsGroups(provider), maxGroups };
+  if (type === 'entra') return { ...shared, type, tenant, groupsAs };
+  if (type !== 'google') return { ...shared, type };
+  if (serviceAccountFile === undefined || admin === undefined) return { ...shared, type };
+  return { ...shared, type, directory: { serviceAccount: watchedFile(serviceAccountFile), admin } };
+}
+
+function githubProvider(
+  { name, host = 'github.com', organizations = '*' }: ProviderConfig,
+  common: Omit<GithubProviderOptions, 'host' | 'clientSecret'> & Partial<Pick<GithubProviderOptions, 'clientSecret'>>,
+  log: Logger,
+): IdentityProvider {
+  const { clientSecret } = common;
+  // The configuration has seen to it.
+  if (clientSecret === undefined) throw new Error(`providers ${name}: GitHub needs a client secret`);
+  const members = organizations === '*' ? {} : { organizations };
+  return createGithubProvider({ ...common, ...members, host, clientSecret, log });
 }
 
 /** Each workload rule with the keys of its issuer. */

@@ -166,7 +166,7 @@ async function signInRooms(
   const { clock, logger, metrics, signing, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config);
-  const providers = await identityProviders(config);
+  const providers = await identityProviders(config, logger);
   const workloads = new Set(config.workload.map(({ name }) => name));
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });
   const rules = await workloadRules(config);
@@ -200,6 +200,7 @@ async function signInRooms(
     store,
     providers,
     authorizations: authorizationServer.authorizations,
+    devices: authorizationServer.devices,
     gate,
     audit,
     logger,

@@ -80,9 +80,10 @@ function addGetToken(program: Command): void {
 }
 
 function addSignInCommands(program: Command): void {
-  addServerCommand(program, 'login', 'sign in by your browser')
+  addServerCommand(program, 'login', 'sign in')
     .option('--provider <name>', 'identity provider to go to')
-    .action((options: CommonOptions & { readonly provider?: string }) =>
+    .option('--device', 'by a code that you type into a browser on another machine (over SSH by itself)')
+    .action((options: CommonOptions & { readonly provider?: string; readonly device?: boolean }) =>
       run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).login(laptop, options)),
     );
   addServerCommand(program, 'logout', 'end your session, here and at the server').action((options: CommonOptions) =>

@@ -19,6 +19,8 @@ export interface Discovery {
   readonly authorizationEndpoint: string;
   /** On the api host. */
   readonly endpoints: Endpoints;
+  /** On the api host; absent where nobody signs in by a code. */
+  readonly deviceAuthorizationEndpoint?: string;
   readonly pins: Pins;
 }
 
@@ -66,7 +68,14 @@ export function checkDiscovery(document: JsonRecord, server: string, pinned: Pin
     adminApi: onApiHost(own['adminApi'], api, server),
     ...(apiCa === undefined ? {} : { apiCa }),
   };
-  return { issuer: server, authorizationEndpoint: authorization.href, endpoints, pins };
+  const device = aliases['device_authorization_endpoint'];
+  return {
+    issuer: server,
+    authorizationEndpoint: authorization.href,
+    endpoints,
+    ...(device === undefined ? {} : { deviceAuthorizationEndpoint: onApiHost(device, api, server) }),
+    pins,
+  };
 }
 
 /** The api host is always TLS, on loopback too: without it there is no client certificate. */

@@ -13,6 +13,8 @@ export interface Environment {
   readonly noBrowser: boolean;
   /** `$BROWSER`: a command, optionally with `%s` where the address goes. */
   readonly browser?: string;
+  /** Reached over SSH, with no display and no `$BROWSER`: a browser that opened here would be seen by nobody. */
+  readonly remote: boolean;
   /** First file of `$KUBECONFIG`, or kubectl's default. */
   readonly kubeconfig: string;
   readonly platform: NodeJS.Platform;
@@ -32,6 +34,7 @@ export function readEnvironment(
     ...(server === undefined ? {} : { server }),
     noBrowser: forbidden !== undefined && !['', '0', 'false'].includes(forbidden),
     ...(browser === undefined ? {} : { browser }),
+    remote: Boolean(env['SSH_CONNECTION']) && !env['DISPLAY'] && !env['WAYLAND_DISPLAY'] && browser === undefined,
     kubeconfig: firstKubeconfig(env, platform) ?? join(home, '.kube', 'config'),
     platform,
   };

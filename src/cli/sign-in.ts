@@ -1,6 +1,6 @@
 /**
- * Signing in by the browser: authorization code with PKCE on a loopback port (RFC 8252, RFC 7636, RFC 9207), then a session with
- * a key of its own.
+ * Signing in by the browser: authorization code with PKCE on a loopback port (RFC 8252, RFC 7636, RFC 9207), or by a code that is typed
+ * elsewhere (`device-sign-in.ts`); then a session with a key of its own.
  *
  * One tab at a time: a lock of its own is held while the browser is open, and the cache's lock is not, so that commands which
  * need no sign-in go on. Who waits takes over the other's session, or fails with the other's words.
@@ -25,6 +25,8 @@ import { redeemCode } from './token-endpoint.ts';
 const SIGN_IN_STALE_MS = 30_000;
 /** Time for passwords, second factors and a phone in another room. */
 const SIGN_IN_MS = 5 * 60_000;
+/** As long as a code lives that is typed on another machine. */
+const DEVICE_MS = 10 * 60_000;
 
 export interface SignIn {
   readonly entry: CacheEntry;
@@ -34,6 +36,8 @@ export interface SignIn {
   readonly previous?: string;
   /** Whether to go on waiting when no browser could be started: somebody reads the terminal and can open the address. */
   readonly attended: boolean;
+  /** By a code that is typed elsewhere, and in no other way. Absent: so where this machine is reached over SSH and the server has codes. */
+  readonly device?: boolean;
 }
 
 /** @throws AppError with words for the person, whatever went wrong */
@@ -52,9 +56,9 @@ export async function signIn(laptop: Laptop, request: SignIn): Promise<CachedSes
   return takeTurn({
     path: entry.signInLockPath,
     staleMs: SIGN_IN_STALE_MS,
-    patienceMs: SIGN_IN_MS + 30_000,
+    patienceMs: DEVICE_MS + 30_000,
     meanwhile: () => {
-      if (!told) laptop.say('a sign-in is open in your browser already; waiting for it');
+      if (!told) laptop.say('a sign-in is under way already; waiting for it');
       told = true;
       return settled();
     },
@@ -66,7 +70,11 @@ async function signInOnce(laptop: Laptop, request: SignIn): Promise<CachedSessio
   const { entry } = request;
   try {
     const discovery = await discover(entry, readPins(entry));
-    const session = await throughBrowser(laptop, request, discovery);
+    const remote = laptop.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
+    const session =
+      request.device === true || remote
+        ? await (await import('./device-sign-in.ts')).throughDevice(laptop, entry, discovery)
+        : await throughBrowser(laptop, request, discovery);
     await keep(entry, session, discovery.pins);
     return session;
   } catch (error) {

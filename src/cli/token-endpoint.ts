@@ -3,6 +3,7 @@
  * the session's certificate.
  */
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
+import { AppError } from '../core/errors.ts';
 import { fault } from './fault.ts';
 import { ask, type Ask, type HttpAnswer } from './http-client.ts';
 import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from './json-shape.ts';
@@ -79,6 +80,65 @@ export function exchange(asker: Asker, subjectToken: string, audience: string): 
   });
 }
 
+export interface DeviceCode {
+  readonly deviceCode: string;
+  readonly userCode: string;
+  /** As the server says it; not yet checked. */
+  readonly verificationUri: string;
+  /** Seconds. */
+  readonly expiresIn: number;
+  /** Seconds between two questions. */
+  readonly interval: number;
+}
+
+/**
+ * Begins a sign-in by a code (RFC 8628 §3.1, §3.2).
+ * @throws AppError `upstream_unavailable`
+ */
+export async function askForDeviceCode(asker: Asker, url: string): Promise<DeviceCode> {
+  const form = { client_id: PLUGIN_CLIENT_ID, scope: 'kubernetes' };
+  const { status, body } = await ask({ ...addressed(asker, url), body: { form } });
+  if (status !== 200) throw refused(asker, { status, body }, []);
+  const deviceCode = stringAt(body, 'device_code');
+  const userCode = stringAt(body, 'user_code');
+  const verificationUri = stringAt(body, 'verification_uri');
+  const expiresIn = numberAt(body, 'expires_in');
+  if (!deviceCode || !userCode || !verificationUri || expiresIn === undefined) {
+    throw fault('upstream_unavailable', `${asker.server} gave an answer that is no code.`, 'tell your platform team', {
+      reason: 'device_answer_malformed',
+    });
+  }
+  const interval = Math.min(Math.max(numberAt(body, 'interval') ?? 5, 1), 60);
+  return { deviceCode, userCode, verificationUri, expiresIn: Math.min(expiresIn, 1800), interval };
+}
+
+/**
+ * One question whether somebody has decided (RFC 8628 §3.4, §3.5). A server that cannot answer now is asked again, as one that says to wait.
+ * @throws AppError `sign_in_refused`, `sign_in_expired`, `forbidden`
+ */
+export async function redeemDeviceCode(
+  asker: Asker,
+  deviceCode: string,
+): Promise<TokenAnswer | 'authorization_pending' | 'slow_down'> {
+  const form = {
+    grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+    client_id: PLUGIN_CLIENT_ID,
+    device_code: deviceCode,
+  };
+  const answer = await ask({ ...addressed(asker, asker.endpoints.token), body: { form } }).catch((error: unknown) => {
+    // RFC 8628 §3.5: where there was no answer, less often.
+    if (error instanceof AppError && error.reason === 'server_unreachable') return undefined;
+    throw error;
+  });
+  if (answer === undefined || answer.status >= 500) return 'slow_down';
+  const error = stringAt(answer.body, 'error');
+  if (error === 'authorization_pending' || error === 'slow_down') return error;
+  const next = `portcullis login --device --server ${asker.server}`;
+  if (error === 'access_denied') throw fault('sign_in_refused', 'The sign-in was refused in the browser.', next);
+  if (error === 'expired_token') throw fault('sign_in_expired', 'Nobody typed the code in time.', next);
+  return tokenIn(asker, answer, Object.values(form));
+}
+
 /** RFC 7009: ends the session at the server. @throws AppError `upstream_unavailable` */
 export async function revokeRefreshToken(asker: Asker, refreshToken: string): Promise<void> {
   const answer = await ask({
@@ -94,8 +154,12 @@ function addressed(asker: Asker, url: string): Ask {
 }
 
 async function requestToken(asker: Asker, form: Readonly<Record<string, string>>): Promise<TokenAnswer> {
-  const answer = await ask({ ...addressed(asker, asker.endpoints.token), body: { form } });
-  if (answer.status !== 200) throw refused(asker, answer, Object.values(form));
+  return tokenIn(asker, await ask({ ...addressed(asker, asker.endpoints.token), body: { form } }), Object.values(form));
+}
+
+/** @param sent as of `refused` */
+function tokenIn(asker: Asker, answer: HttpAnswer, sent: readonly string[]): TokenAnswer {
+  if (answer.status !== 200) throw refused(asker, answer, sent);
   const read = readTokenAnswer(answer.body, Date.now());
   if (read === undefined) {
     throw fault('upstream_unavailable', `${asker.server} gave an answer that is no token.`, 'tell your platform team', {

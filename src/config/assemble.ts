@@ -12,6 +12,7 @@ import type {
   TlsFiles,
   WorkloadRule,
 } from './config.ts';
+import { defaultGroups, defaultLogout, defaultUsername, issuerOf } from './provider-types.ts';
 import type { ParsedCluster, ParsedConsole, ParsedProvider, ParsedStore, ParsedWorkload } from './schema.ts';
 import type { Sections } from './sections.ts';
 
@@ -73,16 +74,26 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
 
 /** The prefix is there even where nobody wrote it; an empty one must be written out. */
 function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
-  const { clientSecretFile, caFile, scopes, usernamePrefix, groupsPrefix, groups, uid, ...rest } = provider;
+  const { clientSecretFile, caFile, serviceAccountFile, groups = defaultGroups(provider), ...rest } = provider;
+  const { scopes, uid, tenant, groupsAs, impersonatedAdmin, organizations, host, ...always } = rest;
   return {
-    ...rest,
-    usernamePrefix: usernamePrefix ?? `${provider.name}:`,
-    groupsPrefix: groupsPrefix ?? `${provider.name}:`,
+    ...always,
+    issuer: issuerOf(provider),
+    username: provider.username ?? defaultUsername(provider.type),
+    backchannelLogout: provider.backchannelLogout ?? defaultLogout(provider.type),
+    usernamePrefix: provider.usernamePrefix ?? `${provider.name}:`,
+    groupsPrefix: provider.groupsPrefix ?? `${provider.name}:`,
     ...optionalFile('clientSecretFile', clientSecretFile, locate),
     ...optionalFile('caFile', caFile, locate),
+    ...optionalFile('serviceAccountFile', serviceAccountFile, locate),
     ...(scopes === undefined ? {} : { scopes }),
     ...(groups === undefined ? {} : { groups }),
     ...(uid === undefined ? {} : { uid }),
+    ...(tenant === undefined ? {} : { tenant }),
+    ...(groupsAs === undefined ? {} : { groupsAs }),
+    ...(impersonatedAdmin === undefined ? {} : { impersonatedAdmin }),
+    ...(organizations === undefined ? {} : { organizations }),
+    ...(host === undefined ? {} : { host }),
   };
 }
 

@@ -6,6 +6,7 @@
  */
 
 import type { JWK } from 'jose';
+import type { ProviderType } from './provider-types.ts';
 
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
 export type Seconds = number;
@@ -22,14 +23,25 @@ export interface Address {
 
 export interface ProviderConfig {
   readonly name: string;
-  readonly type: 'oidc';
+  readonly type: ProviderType;
   readonly issuer: string;
+  /** Entra: the tenant's id. */
+  readonly tenant?: string;
+  /** Entra: whether `claims.groups` holds object ids or display names. */
+  readonly groupsAs?: 'id' | 'name';
+  /** Google: the key of a service account, and in whose name it asks the Directory API for groups. */
+  readonly serviceAccountFile?: string;
+  readonly impersonatedAdmin?: string;
+  /** GitHub: organisations whose members may sign in, by login or by id; `*`: anybody. Absent: anybody whom an Enterprise host knows. */
+  readonly organizations?: '*' | readonly (string | number)[];
+  /** GitHub: absent for github.com. */
+  readonly host?: string;
   readonly clientId: string;
   readonly clientSecretFile?: string;
   readonly caFile?: string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
-  /** Absent: openid, profile and email, and of groups and offline_access what the provider's discovery lists. */
+  /** Absent: what the type is asked for. */
   readonly scopes?: readonly string[];
   readonly usernamePrefix: string;
   readonly groupsPrefix: string;
@@ -39,6 +51,8 @@ export interface ProviderConfig {
   readonly uid?: string;
   readonly extra: Readonly<Record<string, string>>;
   readonly emailVerified: 'claim' | 'trusted';
+  /** What ends here when somebody signs out there: what was opened in that session, everything of the account, or nothing. */
+  readonly backchannelLogout: 'session' | 'account' | 'off';
   /** CEL over `claims`. */
   readonly rules: readonly Rule[];
   /** CEL over the mapped `user`. */
@@ -160,6 +174,8 @@ export interface Config {
     readonly recheck: Seconds;
     /** Since the last good answer; then their streams end. */
     readonly recheckGrace: Seconds;
+    /** Signing in by a code that is typed elsewhere (RFC 8628). sameNetwork: only from the device's own network. */
+    readonly deviceCode: 'on' | 'sameNetwork' | 'off';
   };
   readonly revocation: {
     readonly staleness: Seconds;

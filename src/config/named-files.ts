@@ -25,6 +25,7 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['directory', ['keys', 'sealingDir']],
   ['secret', ['providers', '*', 'clientSecretFile']],
   ['file', ['providers', '*', 'caFile']],
+  ['secret', ['providers', '*', 'serviceAccountFile']],
   ['secret', ['clusters', '*', 'tokenFile']],
   ['file', ['clusters', '*', 'caFile']],
   ['file', ['consoles', '*', 'caFile']],

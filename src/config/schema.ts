@@ -4,6 +4,8 @@
  */
 import * as z from 'zod';
 import { nearest } from './faults.ts';
+import { githubHost, githubOrganizations } from './github.ts';
+import { PROVIDER_TYPES } from './provider-types.ts';
 import {
   address,
   cidr,
@@ -16,6 +18,7 @@ import {
   origin,
   redisUrl,
   size,
+  tenantId,
   text,
 } from './values.ts';
 
@@ -111,32 +114,40 @@ const rules = list(
   'rules',
 ).default([]);
 
-export const provider = section(
-  {
-    name: label,
-    type: z
-      .literal('oidc', { error: 'oidc (google, entra, okta, keycloak and github are not in this version yet)' })
-      .default('oidc'),
-    issuer: issuerUrl,
-    clientId: text('the client id that the provider gave out'),
-    clientSecretFile: file.optional(),
-    caFile: file.optional(),
-    hosts: list(host, 'host names').default([]),
-    scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')
-      .refine((scopes) => scopes.includes('openid'), { error: 'a list of scopes with openid among them' })
-      .optional(),
-    usernamePrefix: prefix.optional(),
-    groupsPrefix: prefix.optional(),
-    username: expression.default('claims.email'),
-    groups: expression.optional(),
-    uid: expression.optional(),
-    extra: z.record(z.string(), expression, { error: 'a mapping from keys to CEL expressions' }).default({}),
-    emailVerified: z.enum(['claim', 'trusted'], { error: 'claim or trusted' }).default('claim'),
-    rules,
-    userRules: rules,
-  },
-  ['backchannelLogout', 'tenant', 'organizations', 'host', 'serviceAccountFile', 'impersonatedAdmin'],
-);
+export const provider = section({
+  name: label,
+  type: z.enum(PROVIDER_TYPES, { error: `one of ${PROVIDER_TYPES.join(', ')}` }).default('oidc'),
+  issuer: issuerUrl.optional(),
+  tenant: tenantId.optional(),
+  groupsAs: z.enum(['id', 'name'], { error: 'id (object ids, which nobody can choose) or name' }).optional(),
+  serviceAccountFile: file.optional(),
+  impersonatedAdmin: text(
+    'the e-mail address of an administrator, in whose name the Directory API is asked',
+  ).optional(),
+  organizations: githubOrganizations.optional(),
+  host: githubHost.optional(),
+  clientId: text('the client id that the provider gave out'),
+  clientSecretFile: file.optional(),
+  caFile: file.optional(),
+  hosts: list(host, 'host names').default([]),
+  scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')
+    .refine((scopes) => scopes.includes('openid'), { error: 'a list of scopes with openid among them' })
+    .optional(),
+  usernamePrefix: prefix.optional(),
+  groupsPrefix: prefix.optional(),
+  username: expression.optional(),
+  groups: expression.optional(),
+  uid: expression.optional(),
+  extra: z.record(z.string(), expression, { error: 'a mapping from keys to CEL expressions' }).default({}),
+  emailVerified: z.enum(['claim', 'trusted'], { error: 'claim or trusted' }).default('claim'),
+  backchannelLogout: z
+    .enum(['session', 'account', 'off'], {
+      error: 'session (what was opened in the session that ended there), account (everything of the person) or off',
+    })
+    .optional(),
+  rules,
+  userRules: rules,
+});
 
 const groupNames = list(text('a group’s name'), 'group names');
 const EVERY_GROUP = '"*" (every group, said in so many words) or a list of group names';
@@ -196,8 +207,13 @@ export const sessions = section(
     absolute: duration('1m', '720h').prefault('24h'),
     recheck: duration('30s', '1h').prefault('5m'),
     recheckGrace: duration('1m', '12h').prefault('15m'),
+    deviceCode: z
+      .enum(['on', 'sameNetwork', 'off'], {
+        error: 'on, sameNetwork (the browser must be in the network of the device) or off',
+      })
+      .default('on'),
   },
-  ['binding', 'deviceCode', 'publicClients'],
+  ['binding', 'publicClients'],
 ).prefault({});
 
 export const revocation = section({

@@ -6,6 +6,7 @@
  */
 import { compileAllow, compileMapping, type ClaimsProvider } from '../core/claims.ts';
 import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
+import { checkProviderType } from './provider-types.ts';
 import type { Sections } from './sections.ts';
 import { parseUrl } from './values.ts';
 import { checkWorkload } from './workload.ts';
@@ -21,7 +22,10 @@ export function checkSemantics(root: Readonly<Record<string, unknown>>, sections
   checkConsoles(root, faults);
   checkUnique(root, 'workload', faults);
   checkWorkload(root, faults);
-  items(root, 'providers').forEach((provider, index) => checkExpressions(provider, ['providers', index], faults));
+  items(root, 'providers').forEach((provider, index) => {
+    checkProviderType(provider, ['providers', index], faults);
+    checkExpressions(provider, ['providers', index], faults);
+  });
   items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], faults));
 }
 

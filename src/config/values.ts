@@ -129,6 +129,11 @@ export const issuerUrl = urlText(
   'the issuer’s https URL, exactly as its discovery document says it (http only for a loopback host)',
 );
 
+/** `common`, `organizations` and a domain are not accepted: only an id pins the tenant, and stands in its tokens. */
+export const tenantId = z.string({ error: 'the tenant’s id' }).regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, {
+  error: 'the tenant’s id in lower case, such as 11111111-2222-3333-4444-555555555555 (never common or organizations)',
+});
+
 export const redisUrl = parsed((value) => {
   if (!URL.canParse(value)) return undefined;
   const url = new URL(value);

@@ -22,11 +22,21 @@ export function warningsOf(config: Config): readonly string[] {
 function providerWarnings(provider: ProviderConfig, index: number): readonly string[] {
   const place = `providers[${index}]`;
   const warnings: string[] = [...emptyPrefixWarnings(provider, place)];
+  if (provider.groupsAs === 'name') {
+    warnings.push(
+      `${place}.groupsAs is name: two groups may have one name, and whoever may make or rename groups at ${provider.name} chooses it.`,
+    );
+  }
   // Compiled with `claim`, so that what the expression reads shows whatever the setting says.
   const mapping = compileMapping({ ...provider, emailVerified: 'claim' });
   if (provider.emailVerified === 'trusted' && mapping.ok && mapping.value.needsVerifiedEmail) {
     warnings.push(
       `${place}.emailVerified is trusted: an address that ${provider.name} has not verified becomes a username.`,
+    );
+  }
+  if (provider.organizations === '*') {
+    warnings.push(
+      `${place}.organizations is "*": anybody with an account at ${provider.host ?? 'github.com'} can sign in.`,
     );
   }
   return warnings;

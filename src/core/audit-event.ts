@@ -56,6 +56,7 @@ export type GateEventName =
   | 'refresh-refused'
   | 'identity-changed'
   | 'logout'
+  | 'logout-refused'
   | 'revocation'
   | 'revocation-proven'
   | 'approval-asked'

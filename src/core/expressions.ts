@@ -130,7 +130,8 @@ export function compileExpression(
 const ACCEPTABLE: Record<Produces, RegExp> = {
   string: /^(?:string|dyn.*)$/,
   // A list literal without elements has a type parameter (one capital letter) for its elements.
-  strings: /^(?:string|dyn.*|list<(?:string|dyn.*|[A-Z])>)$/,
+  // Of what `map` makes of claims the library says `list`, without a parameter.
+  strings: /^(?:string|dyn.*|list(?:<(?:string|dyn.*|[A-Z])>)?)$/,
   bool: /^(?:bool|dyn.*)$/,
 };
 

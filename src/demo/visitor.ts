@@ -37,12 +37,13 @@ export class Visitor {
 
   /**
    * Goes where the pages lead until there is nothing left to do.
+   * @param filled a form to send to `start`, which is else only looked at
    * @returns the last page, and its URL
    * @throws when it goes round in circles or a sign-in form comes back
    */
-  async visit(start: string): Promise<Visit> {
+  async visit(start: string, filled?: URLSearchParams): Promise<Visit> {
     let url = new URL(start);
-    let form: URLSearchParams | undefined;
+    let form = filled;
     let signedIn = false;
     for (let step = 0; step < MAX_STEPS; step += 1) {
       const page = await this.#load(url, form);

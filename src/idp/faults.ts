@@ -60,6 +60,17 @@ export function callbackFault(provider: string, error: unknown, fresh: boolean):
   return tokenFault(provider, error);
 }
 
+/** The connection broke while an answer was awaited: what was asked for may have been done. */
+export function isLostAnswer(error: unknown): boolean {
+  for (let fault = error; fault instanceof Error; fault = fault.cause) {
+    if ('code' in fault && LOST.has(String(fault.code))) return true;
+  }
+  return false;
+}
+
+/** Not a timeout: to wait as long again would outlast the claim under which a session is re-checked. */
+const LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+
 /** A fault of a request from us to the provider. */
 export function tokenFault(provider: string, error: unknown): AppError {
   if (error instanceof AppError) return error;

@@ -8,6 +8,8 @@
  * said no; `reason` names the rule) and `provider_unavailable` (down, nonsense, unknown key). Nothing is half-created by either.
  */
 import type { Identity } from '../core/identity.ts';
+import type { Result } from '../core/result.ts';
+import type { LogoutNotice, LogoutTokenRefusal } from './logout-token.ts';
 
 /** What must survive the person's trip to the provider; each value is used once. */
 export interface SignInChallenge {
@@ -26,6 +28,31 @@ export interface ProviderSignIn {
   readonly refreshToken?: string;
   /** `auth_time`, epoch seconds, where the provider says. */
   readonly authTime?: number;
+  /** The provider's name for the session there in which the person signed in (`sid`), where it says one. */
+  readonly providerSid?: string;
+  /** As it came: what the provider wants to see again when the person signs out (`id_token_hint`). */
+  readonly idToken?: string;
+}
+
+/** The end of sessions at a provider, in both directions. */
+export interface ProviderLogout {
+  /** What ends here when somebody signs out there: what was opened in that session, everything of the account, or nothing. */
+  readonly reach: 'session' | 'account' | 'off';
+  /**
+   * Verifies what the provider says of an end (OpenID Connect Back-Channel Logout 1.0 §2.6), but that it has not come before.
+   * @throws AppError `provider_unavailable` where its keys cannot be read
+   */
+  readToken(token: string): Promise<Result<LogoutNotice, LogoutTokenRefusal>>;
+  /**
+   * Where a browser goes to sign out there too (OpenID Connect RP-Initiated Logout 1.0 §2).
+   * @param options.returnTo our own page that it comes back to, with `state` in its query
+   * @returns undefined where the provider has no such place
+   */
+  endSession(options: {
+    readonly idToken?: string | undefined;
+    readonly returnTo: string;
+    readonly state: string;
+  }): Promise<URL | undefined>;
 }
 
 export interface IdentityProvider {
@@ -42,8 +69,14 @@ export interface IdentityProvider {
    * @throws AppError `sign_in_refused` (`fresh_sign_in_needed`) where a fresh sign-in was asked for and the provider shows none
    */
   finish(callback: URL, challenge: SignInChallenge): Promise<ProviderSignIn>;
-  /** Asks the provider whether this person is still who they were, by their refresh token. */
-  recheck(subject: string, refreshToken: string): Promise<ProviderSignIn>;
+  /**
+   * Asks the provider whether this person is still who they were, by their refresh token.
+   * @param keep given a new refresh token as soon as there is one, before anything else is asked or can fail: providers that rotate take a
+   *   second use of the old one for theft
+   */
+  recheck(subject: string, refreshToken: string, keep?: (newest: string) => Promise<void>): Promise<ProviderSignIn>;
+  /** Absent where the provider knows nothing of the kind (GitHub). */
+  readonly logout?: ProviderLogout;
 }
 
 export type IdentityProviders = ReadonlyMap<string, IdentityProvider>;

@@ -22,6 +22,8 @@ export interface IssuerKeysOptions {
   readonly ca?: string;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** Where the keys are, where somebody else reads the discovery document. */
+  readonly jwksUri?: () => Promise<string>;
 }
 
 /**
@@ -40,7 +42,9 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
 
   const keySet = (): Promise<JWTVerifyGetKey> => {
     if (known !== undefined && options.now() < known.until) return known.keys;
-    const keys = discoverKeys(options.issuer, outbound, outboundOptions);
+    const keys = (options.jwksUri?.() ?? discover(options.issuer, outbound)).then((jwksUri) =>
+      keysAt(jwksUri, outbound, outboundOptions),
+    );
     known = { keys, until: options.now() + DISCOVERY_TTL_MS };
     return keys;
   };
@@ -59,7 +63,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
   };
 }
 
-async function discoverKeys(issuer: string, outbound: Outbound, options: OutboundOptions): Promise<JWTVerifyGetKey> {
+async function discover(issuer: string, outbound: Outbound): Promise<string> {
   // OpenID Connect Discovery §4: the path is appended, so an issuer's own path stays.
   const answer = await outbound(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
     method: 'GET',
@@ -70,12 +74,15 @@ async function discoverKeys(issuer: string, outbound: Outbound, options: Outboun
   if (typeof document !== 'object' || document === null) throw new Error('discovery is no object');
   if (!('issuer' in document) || document.issuer !== issuer) throw new Error('discovery names another issuer');
   if (!('jwks_uri' in document) || typeof document.jwks_uri !== 'string') throw new Error('discovery has no jwks_uri');
-  return createRemoteJWKSet(assertProviderUrl(document.jwks_uri, options), {
+  return document.jwks_uri;
+}
+
+const keysAt = (jwksUri: string, outbound: Outbound, options: OutboundOptions): JWTVerifyGetKey =>
+  createRemoteJWKSet(assertProviderUrl(jwksUri, options), {
     cooldownDuration: COOLDOWN_MS,
     [customFetch]: (url, { method, headers, signal }) =>
       outbound(url, { method, headers: Object.fromEntries(headers), signal }),
   });
-}
 
 /** The issuer answered well and the token is at fault. */
 const isAboutToken = (error: unknown): boolean =>

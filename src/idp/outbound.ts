@@ -11,6 +11,17 @@ import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Agent, fetch } from 'undici';
 import { plainAddress } from '../core/address.ts';
 
+/** Hosts of vendors that are the same for all their customers. They stand here, and in no configuration. */
+export const VENDOR_HOSTS = {
+  /** Where Google's discovery leads, beside accounts.google.com. */
+  google: ['oauth2.googleapis.com', 'www.googleapis.com', 'openidconnect.googleapis.com'],
+  googleApi: 'admin.googleapis.com',
+  googleToken: 'oauth2.googleapis.com',
+  /** Entra's UserInfo endpoint is at Graph. */
+  entra: ['graph.microsoft.com'],
+  graph: 'graph.microsoft.com',
+} as const;
+
 const TIMEOUT_MS = 10_000;
 /** Discovery, JWKS and token answers are a few kB; a page of this size is not one of them. */
 const MAX_BODY_BYTES = 1024 * 1024;

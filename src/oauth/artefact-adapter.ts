@@ -6,6 +6,7 @@
  */
 import { errors, type Adapter, type AdapterFactory } from 'oidc-provider';
 import type { ArtefactKind, ArtefactStore } from '../store/store.ts';
+import { DEVICE_CODE_KEPT_SECONDS } from './device-grant.ts';
 
 /** For kinds that the library saves without an end, none of which we use; a bound all the same. */
 const NEVER_SECONDS = 24 * 60 * 60;
@@ -25,7 +26,7 @@ export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory
         // The grant's id is the session's id; everything that descends from a grant names it.
         const session = kind === 'Grant' ? id : payload.grantId;
         await artefacts.save(kind, id, payload, {
-          ttlSeconds: expiresIn ?? NEVER_SECONDS,
+          ttlSeconds: (expiresIn ?? NEVER_SECONDS) + (kind === 'DeviceCode' ? DEVICE_CODE_KEPT_SECONDS : 0),
           ...(session === undefined ? {} : { session }),
           ...(payload.uid === undefined ? {} : { uid: payload.uid }),
           ...(payload.userCode === undefined ? {} : { userCode: payload.userCode }),

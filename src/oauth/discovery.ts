@@ -1,5 +1,6 @@
 /** What our discovery document says beside oidc-provider's own metadata (RFC 8414 §2 allows further members). */
 import type { Config } from '../config/config.ts';
+import { deviceAuthorizationEndpoint } from './device-grant.ts';
 
 /** The oldest plugin that this server still works with; an older one tells its person how to upgrade. */
 const MINIMUM_CLI = '0.1.0';
@@ -7,11 +8,20 @@ const MINIMUM_CLI = '0.1.0';
 /**
  * @param apiCa PEM that a client should trust at the api listener; undefined: the system's roots
  */
-export function discoveryDocument(config: Pick<Config, 'listen'>, apiCa: string | undefined): Record<string, unknown> {
+export function discoveryDocument(
+  config: Pick<Config, 'listen' | 'sessions'>,
+  apiCa: string | undefined,
+): Record<string, unknown> {
   const api = config.listen.api.publicUrl;
   return {
     // RFC 8705 §5: the library does not write this one itself.
-    mtls_endpoint_aliases: { token_endpoint: `${api}/-/oauth/token`, revocation_endpoint: `${api}/-/oauth/revoke` },
+    mtls_endpoint_aliases: {
+      token_endpoint: `${api}/-/oauth/token`,
+      revocation_endpoint: `${api}/-/oauth/revoke`,
+      ...(config.sessions.deviceCode === 'off'
+        ? {}
+        : { device_authorization_endpoint: deviceAuthorizationEndpoint(config) }),
+    },
     portcullis: {
       minimumCli: MINIMUM_CLI,
       api,

@@ -34,8 +34,29 @@ export interface Authorizations {
   ): Promise<void>;
 }
 
+/** A device that waits for its code to be typed (RFC 8628), as it said itself who it is. */
+export interface DeviceRequest {
+  readonly clientId: string;
+  readonly clientName: string;
+  /** Of the device's socket. */
+  readonly address: string;
+  readonly userAgent: string;
+  /** Names of the clusters that it asks for; absent: all that the person may use. */
+  readonly audiences?: readonly string[];
+}
+
+/** The seam to the device page. Each throws `AppError` `sign_in_expired` for a code that is unknown, expired or decided about. */
+export interface DeviceRequests {
+  find(userCode: string): Promise<DeviceRequest>;
+  /** The person has signed in and the session is open: the device gets its tokens with its next question. Of racing callers one wins. */
+  allow(userCode: string, session: { readonly id: string; readonly account: string }): Promise<void>;
+  /** The device is told `access_denied`. */
+  refuse(userCode: string): Promise<void>;
+}
+
 export interface AuthorizationServer {
   readonly authorizations: Authorizations;
+  readonly devices: DeviceRequests;
   /** `/oauth/…` and `/.well-known/…` on the web listener. */
   handleWeb(req: IncomingMessage, res: ServerResponse): void;
   /** `/-/oauth/…` on the api listener, where the client certificate is seen. */

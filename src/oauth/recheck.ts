@@ -101,7 +101,9 @@ async function ask(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOut
   // A provider that gave no refresh token cannot be asked; such a session was opened with a short absolute life.
   if (secret.refreshToken === undefined) return { kind: 'same', record };
   try {
-    const signIn = await provider.recheck(record.subject, secret.refreshToken);
+    const signIn = await provider.recheck(record.subject, secret.refreshToken, async (refreshToken) => {
+      await deps.sessions.update(session, { identity: record.identity, secret: { refreshToken }, checked: false });
+    });
     const updated = await deps.sessions.update(session, {
       identity: signIn.identity,
       secret: { refreshToken: signIn.refreshToken ?? secret.refreshToken },

@@ -4,6 +4,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
 import { gateEvent, type GateEvent } from '../core/audit-event.ts';
 import type { SessionRecord } from '../store/store.ts';
+import { DEVICE_CODE_GRANT } from './device-grant.ts';
 import { isExchange, type TokenFacts } from './token-facts.ts';
 import { plainAddress } from '../core/address.ts';
 
@@ -28,6 +29,7 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
   const grantOf = (ctx: KoaContextWithOIDC): string => {
     if (isExchange(ctx)) return 'token_exchange';
+    if (ctx.oidc.params?.['grant_type'] === DEVICE_CODE_GRANT) return 'device_code';
     return isRefresh(ctx) ? 'refresh_token' : 'authorization_code';
   };
   return {

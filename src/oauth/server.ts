@@ -14,6 +14,8 @@ import type { Store } from '../store/store.ts';
 import { artefactAdapter } from './artefact-adapter.ts';
 import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
+import { createDevicePace, deviceAnswer } from './device-grant.ts';
+import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
 import { mint, type MintDecision } from './mint.ts';
 import type { AuthorizationServer } from './oauth.ts';
@@ -27,7 +29,7 @@ import { registerWorkloadGrant } from './workload/grant.ts';
 import { sessionOverWords } from './workload/words.ts';
 
 export interface AuthorizationServerDeps {
-  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload'>;
+  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits'>;
   readonly store: Store;
   /** One for the process: it is what keeps two re-checks of one session apart. */
   readonly recheck: Recheck;
@@ -114,6 +116,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server fault');
   });
   provider.on('authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
+  provider.on('device_authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
   provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
   provider.use(
     tokenAnswer({
@@ -123,8 +126,13 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       ...(deps.apiCa === undefined ? {} : { apiCa: deps.apiCa }),
     }),
   );
+  const pace = createDevicePace({ beginsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now });
+  provider.use(deviceAnswer(deps.config, pace));
   const handle = provider.callback();
   const issuer = new URL(deps.config.publicUrl);
+
+  const byDevice = deps.config.sessions.deviceCode !== 'off';
+  const machines = new Set(['/-/oauth/token', '/-/oauth/revoke', ...(byDevice ? ['/-/oauth/device'] : [])]);
 
   const serve = (req: IncomingMessage, res: ServerResponse): void => {
     if (!res.hasHeader('x-request-id')) res.setHeader('x-request-id', randomUUID());
@@ -140,23 +148,28 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       audiences: allowed,
       pin: (req) => pinOrigin(req, issuer),
     }),
+    devices: createDeviceRequests({ provider, store: deps.store, audiences: allowed }),
     handleWeb(req, res) {
+      // A device asks at the api listener: behind an ingress every device and every browser would have one address here (`sameNetwork`).
+      if (pathOf(req) === '/oauth/device') return nothingHere(res);
       withoutServerSession(req);
       serve(req, res);
     },
     handleApi(req, res) {
       // Only the endpoints of machines live here; a browser's authorization request belongs to the web listener.
-      const path = (req.url ?? '').split('?', 1)[0];
-      if (path !== '/-/oauth/token' && path !== '/-/oauth/revoke') {
-        res.writeHead(404, { 'content-type': 'application/json' });
-        res.end(JSON.stringify({ error: 'not_found', error_description: 'There is no such endpoint here.' }));
-        return;
-      }
+      if (!machines.has(pathOf(req))) return nothingHere(res);
       req.url = (req.url ?? '').slice('/-'.length);
       delete req.headers.cookie;
       serve(req, res);
     },
   };
+}
+
+const pathOf = (req: IncomingMessage): string => (req.url ?? '').split('?', 1)[0] ?? '';
+
+function nothingHere(res: ServerResponse): void {
+  res.writeHead(404, { 'content-type': 'application/json' });
+  res.end(JSON.stringify({ error: 'not_found', error_description: 'There is no such endpoint here.' }));
 }
 
 function recordAway(res: ServerResponse): void {
@@ -189,8 +202,8 @@ function withoutServerSession(req: IncomingMessage): void {
 }
 
 const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
-  const { AuthorizationCode, RefreshToken } = ctx.oidc.entities;
-  return (RefreshToken ?? AuthorizationCode)?.grantId;
+  const { AuthorizationCode, DeviceCode, RefreshToken } = ctx.oidc.entities;
+  return (RefreshToken ?? AuthorizationCode ?? DeviceCode)?.grantId;
 };
 
 /** The account behind a token; at a refresh, after asking its provider. */

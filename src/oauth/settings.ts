@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import {
   errors,
   interactionPolicy,
+  type ClientMetadata,
   type Configuration,
   type JWKS,
   type KoaContextWithOIDC,
@@ -14,6 +15,7 @@ import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { peerCertificate, type TlsPeer } from '../core/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
+import { DEVICE_CODE_GRANT, DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
 import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
 
 /** Seconds. Each no longer than the step it bridges. */
@@ -31,6 +33,9 @@ const ROUTES = {
   token: '/oauth/token',
   revocation: '/oauth/revoke',
   jwks: '/oauth/jwks',
+  device_authorization: '/oauth/device',
+  // Only its name is the library's: the page is ours, and no request to it comes here.
+  code_verification: '/device',
 } as const;
 
 export interface SettingsDeps {
@@ -50,12 +55,13 @@ export interface SettingsDeps {
 export function providerSettings(deps: SettingsDeps): Configuration {
   const secure = deps.config.publicUrl.startsWith('https:');
   const prefix = secure ? '__Secure-' : '';
+  const byDevice = deps.config.sessions.deviceCode !== 'off';
   const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true } as const;
   return {
     adapter: deps.adapter,
     jwks: deps.jwks,
     routes: ROUTES,
-    clients: [pluginClient, ...(deps.config.workload.length === 0 ? [] : [workloadClient])],
+    clients: [pluginClient(byDevice), ...(deps.config.workload.length === 0 ? [] : [workloadClient])],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     clientAuthMethods: ['none'],
     enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
@@ -77,6 +83,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     ttl: {
       AccessToken: deps.config.sessions.accessToken,
       AuthorizationCode: LIFE.authorizationCode,
+      DeviceCode: DEVICE_CODE_SECONDS,
       Grant: deps.config.sessions.absolute,
       Interaction: LIFE.interaction,
       RefreshToken: deps.config.sessions.absolute,
@@ -85,6 +92,8 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     features: {
       claimsParameter: { enabled: false },
       devInteractions: { enabled: false },
+      // 20^8 codes, without vowels and without letters that look alike.
+      deviceFlow: { enabled: byDevice, charset: 'base-20', mask: '****-****', deviceInfo },
       dPoP: { enabled: false },
       introspection: { enabled: false },
       pushedAuthorizationRequests: { enabled: false },
@@ -113,17 +122,17 @@ export function providerSettings(deps: SettingsDeps): Configuration {
   };
 }
 
-const pluginClient = {
+const pluginClient = (byDevice: boolean): ClientMetadata => ({
   client_id: PLUGIN_CLIENT_ID,
   client_name: 'kubectl',
   application_type: 'native',
   token_endpoint_auth_method: 'none',
   // RFC 8252 §7.3: any port on the loopback address; `localhost` is left out because it can resolve elsewhere (§8.3).
   redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
-  grant_types: ['authorization_code', 'refresh_token'],
+  grant_types: ['authorization_code', 'refresh_token', ...(byDevice ? [DEVICE_CODE_GRANT] : [])],
   response_types: ['code'],
   tls_client_certificate_bound_access_tokens: true,
-} as const satisfies NonNullable<Configuration['clients']>[number] | Record<string, unknown>;
+});
 
 const workloadClient = {
   client_id: WORKLOAD_CLIENT,

@@ -5,6 +5,7 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { AppError } from '../core/errors.ts';
 import type { Audiences } from './audiences.ts';
+import { isWaiting } from './device-grant.ts';
 import type { TokenRecorder } from './record.ts';
 import type { TokenFacts } from './token-facts.ts';
 
@@ -37,6 +38,7 @@ export function tokenAnswer(
     if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
     if (ctx.path !== '/oauth/token' || typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
+    if (isWaiting(body.error)) return;
     const words = facts.words ?? refusalWords(body.error, facts);
     if (words !== undefined) body.error_description = words;
     if (ctx.status === 200 && facts.record !== undefined) {
@@ -53,6 +55,7 @@ function refusalWords(error: string | undefined, facts: TokenFacts): string | un
   if (error === 'invalid_grant') {
     return 'This session is over: it was signed out, ended by an administrator, or has expired. Sign in again.';
   }
+  if (error === 'expired_token') return 'Nobody typed the code in time. Sign in again for a new one.';
   if (error === 'invalid_target') {
     return facts.refusal === undefined
       ? 'There is no such cluster here, or it is newer than your sign-in. Sign in again.'

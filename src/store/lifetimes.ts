@@ -27,6 +27,9 @@ export const ACCOUNT_WATERMARK_SECONDS = 48 * 3600;
 /** For so long after a revocation an account's sign-in must be a fresh one: longer than any session at a provider is likely to last. */
 export const FRESH_KEPT_SECONDS = 30 * 86_400;
 
+/** A session that the provider has closed stays closed for longer than a sign-in that began before can take (10 minutes). */
+export const PROVIDER_SESSION_CLOSED_SECONDS = 1800;
+
 /**
  * `auth_time` is whole seconds of the provider's clock, the mark is of ours, and the two may differ by as much as our own clocks may. Whoever
  * proved themselves within this time before the revocation therefore passes; a silent single sign-on is older than that.

@@ -26,10 +26,11 @@ export interface Store {
 // --- Artefacts -----------------------------------------------------------------------------------------------------
 
 /**
- * Kinds of short-lived artefacts. All but the last seven are oidc-provider's own model names; `SignIn` is what must survive a person's
+ * Kinds of short-lived artefacts. All but the last nine are oidc-provider's own model names; `SignIn` is what must survive a person's
  * trip to the identity provider (state, nonce, PKCE verifier), `BrowserCookie` leads from a cookie to its session; `ConsoleCode` takes
  * a signed-in browser to a console's host once, and `ConsoleCookie` leads from the cookie there to the session. `RevocationAnswer` is what
  * the replica that was asked knows of a revocation, `Approval` a revocation that waits for a second admin, `Drill` what a drill asks for.
+ * `DeviceConfirmation` is a browser's page about a device code, `DeviceDecision` that a device code has been decided, once.
  */
 export type ArtefactKind =
   | 'AccessToken'
@@ -52,7 +53,9 @@ export type ArtefactKind =
   | 'ConsoleCookie'
   | 'RevocationAnswer'
   | 'Approval'
-  | 'Drill';
+  | 'Drill'
+  | 'DeviceConfirmation'
+  | 'DeviceDecision';
 
 export type ArtefactPayload = Record<string, unknown>;
 
@@ -108,10 +111,14 @@ export interface SessionRecord {
   readonly userAgent: string;
   /** The log's place when the sign-in STARTED, which may be minutes before `createdAt`. */
   readonly startedAt: LogPosition;
+  /** Signed in by a code that was typed into a browser elsewhere (RFC 8628); address and user agent are the device's. */
+  readonly device?: true;
   /** The browser session through which this one was opened. It ends when this one is revoked: else it would sign in again in silence. */
   readonly via?: string;
   /** Epoch seconds at which the provider says that the person proved who they are (OpenID Connect `auth_time`). */
   readonly authTime?: number;
+  /** The provider's own name for its session in which the person signed in (`sid`, OpenID Connect Front-Channel Logout 1.0 §3), where it says one. */
+  readonly providerSid?: string;
   /** Epoch seconds of the last re-check at the provider, or of `createdAt`. */
   readonly checkedAt: number;
   /** Binding: set by the first mint that presents a certificate, never changed after. */
@@ -139,11 +146,18 @@ export type MintOutcome =
   | { readonly ok: true; readonly position: LogPosition; readonly record: SessionRecord }
   | { readonly ok: false; readonly reason: MintRefusal };
 
+/** A session at a provider, in which several of ours may have been opened. */
+export interface ProviderSession {
+  readonly provider: string;
+  readonly sid: string;
+}
+
 export interface SessionStore {
   /**
    * Opens a session: one script checks the epoch, that the account is not locked, that no watermark of the account, its provider or of all
-   * is above `startedAt.number` (somebody may stand at the provider's page while the account is revoked), and that `authTime` is not before
-   * the last revocation of one of the account's sessions or of the account (DESIGN 7: its next sign-in is a fresh one), then writes.
+   * is above `startedAt.number` (somebody may stand at the provider's page while the account is revoked), that the provider has not said that
+   * its session is over (`closeProviderSession`; `session_revoked`), and that `authTime` is not before the last revocation of one of the
+   * account's sessions or of the account (DESIGN 7: its next sign-in is a fresh one), then writes.
    * @throws AppError `store_unavailable` (`epoch_unsettled`) while a new epoch is younger than W: locks may still be on their way
    */
   open(session: NewSession, secret: SessionSecret): Promise<MintOutcome>;
@@ -160,22 +174,29 @@ export interface SessionStore {
   /**
    * Keeps what a re-check at the provider brought, and moves `checkedAt`. Where the identity differs, in the same script: `version` + 1 and an
    * `identity-changed` entry in the log. Nothing happens (undefined) when the session is gone meanwhile.
+   * @param change.checked false: the re-check is not over, and `checkedAt` stays
    */
   update(
     id: string,
-    change: { readonly identity: Identity; readonly secret: SessionSecret },
+    change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
   ): Promise<SessionRecord | undefined>;
   /** Newest first. `cursor` is opaque. Ended sessions are not listed. */
   list(query: {
-    /** At most one of the two. */
+    /** At most one of the three. */
     readonly account?: Account;
     readonly username?: string;
+    readonly providerSession?: ProviderSession;
     readonly cursor?: string;
     readonly limit: number;
   }): Promise<{
     readonly sessions: readonly SessionRecord[];
     readonly cursor?: string;
   }>;
+  /**
+   * The provider says that this session of its own is over: from now on, until no sign-in that began before can finish any more, none is opened
+   * in it. Those that stand are found by `list` and ended by the log.
+   */
+  closeProviderSession(session: ProviderSession): Promise<void>;
   /** Number of sessions that have not ended. */
   count(): Promise<number>;
   /** Takes the right to re-check this session for `ttlSeconds`, over all replicas. False when another holder has it. */

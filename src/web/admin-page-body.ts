@@ -31,7 +31,9 @@ function sessionRow(session: SessionRecord, mayAct: boolean): Html {
       >
     </td>
     <td data-label="Client">
-      <span title="${session.userAgent}">${clientName(session.client)}, ${deviceOf(session.userAgent)}</span>
+      <span title="${session.userAgent}"
+        >${clientName(session.client)}, ${deviceOf(session.userAgent)}${session.device === true && ', by code'}</span
+      >
     </td>
     <td data-label="From">${session.address === '' ? '–' : session.address}</td>
     <td data-label="Since">${moment(session.createdAt)}</td>

@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
 import { z } from 'zod';
 import { AppError } from '../core/errors.ts';
-import { coveringKeys, type LogPosition } from '../core/revocation.ts';
+import { coveringKeys } from '../core/revocation.ts';
 import type { GateRefusal } from '../revocation/revocation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
@@ -20,6 +20,8 @@ export interface SignedIn extends Actor {
   readonly record: SessionRecord;
   /** What each form and each unsafe call must carry. */
   readonly csrf: string;
+  /** The provider's, as it came at the sign-in; sealed in the store, and shown to that provider only, when the person signs out. */
+  readonly idToken: string | undefined;
 }
 
 export interface BrowserSessions {
@@ -36,7 +38,10 @@ const payloadSchema = z.object({
   csrf: z.string(),
   /** The log's place when the session was opened: only entries after it can be meant for it. */
   position: z.object({ epoch: z.string(), number: z.number() }),
+  idToken: z.string().optional(),
 });
+
+type Payload = z.output<typeof payloadSchema>;
 
 /** How stale "last used" may be; moving it is a write for each click otherwise. */
 const TOUCH_SECONDS = 60;
@@ -53,7 +58,7 @@ export function sameSecret(left: string, right: string): boolean {
   return timingSafeEqual(digest(left), digest(right));
 }
 
-function signedIn(deps: WebDeps, session: SessionRecord, csrf: string, position: LogPosition): SignedIn {
+function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idToken }: Payload): SignedIn {
   const credential = { keys: coveringKeys({ ...session, session: session.id }), position };
   return {
     identity: session.identity,
@@ -61,6 +66,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, csrf: string, position:
     session: session.id,
     record: session,
     csrf,
+    idToken,
     assertGood() {
       const refusal = deps.gate.check(credential);
       if (refusal === 'fenced') throw fencedError();
@@ -95,7 +101,8 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
     async begin(res, session) {
       const value = newCookieValue();
       const csrf = randomBytes(16).toString('base64url');
-      const payload = { session: session.id, csrf, position: { ...session.position } };
+      const { id, idToken, position } = session;
+      const payload = { session: id, csrf, position: { ...position }, ...(idToken === undefined ? {} : { idToken }) };
       const ttlSeconds = Math.max(1, session.expiresAt - nowSeconds(deps));
       await artefacts.save('BrowserCookie', value, payload, { ttlSeconds, session: session.id });
       cookie.set(res, value, ttlSeconds);
@@ -107,7 +114,7 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       if (!payload.success) return undefined;
       const session = await sessions.read(payload.data.session);
       if (session === undefined || !(await touch(session))) return undefined;
-      return ifGood(signedIn(deps, session, payload.data.csrf, payload.data.position));
+      return ifGood(signedIn(deps, session, payload.data));
     },
     async forget(req, res) {
       const value = cookie.read(req);

@@ -23,6 +23,7 @@ import {
 import type { RateLimit } from './rate-limit.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
+import { SIGNED_OUT } from './sign-out.ts';
 import { visitOf } from './visit.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
@@ -30,7 +31,8 @@ const hashOf = (value: string): string => createHash('sha256').update(value).dig
 /** `/` for somebody who is signed out, and `/login`. */
 function welcome(deps: WebDeps): RequestHandler {
   return (req, res) => {
-    const signedOut = req.query['signed-out'] !== undefined;
+    // A provider that somebody has signed out of as well leads back with the state that it was given.
+    const signedOut = req.query['signed-out'] !== undefined || req.query['state'] === SIGNED_OUT;
     const body = choosePage({
       heading: 'Portcullis',
       lead: html`The gate in front of your Kubernetes clusters. Sign in to see your sessions and to get a kubeconfig.`,

@@ -6,9 +6,21 @@ import { Router, type RequestHandler } from 'express';
 import { AppError } from '../core/errors.ts';
 import { parameter, queryOf, seeOther } from './answer.ts';
 import type { WebDeps } from './deps.ts';
-import { findJourney } from './journey.ts';
+import { findJourney, type Way } from './journey.ts';
 import { signInStep } from './sign-in.ts';
 import { visitOf } from './visit.ts';
+
+/** The page that waits. */
+function pageOf(way: Way): string {
+  switch (way.for) {
+    case 'client':
+      return `/login/${encodeURIComponent(way.uid)}`;
+    case 'browser':
+      return '/login';
+    case 'device':
+      return '/device';
+  }
+}
 
 function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
   return async (req, res) => {
@@ -20,8 +32,7 @@ function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
         const words = 'Another identity provider answered than the one you chose. Start again.';
         throw new AppError('sign_in_refused', words, { reason: 'provider_mismatch' });
       }
-      const page = journey.way.for === 'client' ? `/login/${encodeURIComponent(journey.way.uid)}` : '/login';
-      seeOther(res, `${page}/finish${queryOf(req.originalUrl)}`);
+      seeOther(res, `${pageOf(journey.way)}/finish${queryOf(req.originalUrl)}`);
     });
   };
 }

@@ -42,6 +42,24 @@ export interface Authorizations {
   ): Promise<void>;
 }
 
+/** A device that waits for its code to be typed (RFC 8628). Same shape as room `oauth` spells it. */
+export interface DeviceRequest {
+  readonly clientId: string;
+  readonly clientName: string;
+  readonly address: string;
+  /** The device's own words. */
+  readonly userAgent: string;
+  /** Names of the clusters that it asks for; absent: all that the person may use. */
+  readonly audiences?: readonly string[];
+}
+
+/** Each throws `AppError` `sign_in_expired` for a code that is unknown, expired or decided about. */
+export interface DeviceRequests {
+  find(userCode: string): Promise<DeviceRequest>;
+  allow(userCode: string, session: { readonly id: string; readonly account: string }): Promise<void>;
+  refuse(userCode: string): Promise<void>;
+}
+
 /** As pino has it. */
 interface Logger {
   info(facts: object, message: string): void;
@@ -71,6 +89,8 @@ export interface WebDeps {
   };
   readonly providers: IdentityProviders;
   readonly authorizations: Authorizations;
+  /** Absent: nobody signs in by a code. */
+  readonly devices?: DeviceRequests;
   readonly gate: Pick<
     Gate,
     'position' | 'fenced' | 'check' | 'revoke' | 'answer' | 'onAnswer' | 'replicas' | 'refresh'

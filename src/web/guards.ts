@@ -42,7 +42,7 @@ export function assertCsrf(person: SignedIn, token: unknown): void {
 const formParser = express.urlencoded({ extended: false, limit: FORM_BYTES, parameterLimit: 32 });
 
 /** Rejects with body-parser's own error when the form is too large or unreadable. */
-function readForm(req: Request, res: Response): Promise<void> {
+export function readForm(req: Request, res: Response): Promise<void> {
   return new Promise((resolve, reject) => {
     formParser(req, res, (error?: unknown) => {
       if (error === undefined) resolve();

@@ -33,7 +33,7 @@ export const landingOf = (to: unknown): Landing => landingSchema.safeParse(to).d
 
 export const landingPath = (to: Landing): string => `/${to.replace('console:', 'consoles/')}`;
 
-/** Who waits at the end: the pending authorization of an OAuth client, or this browser itself. */
+/** Who waits at the end: the pending authorization of an OAuth client, this browser itself, or a device that was confirmed in it. */
 const waySchema = z.discriminatedUnion('for', [
   z.object({ for: z.literal('client'), uid: z.string() }),
   z.object({
@@ -41,6 +41,13 @@ const waySchema = z.discriminatedUnion('for', [
     /** Hash of the value in the cookie of the browser that began. */
     browser: z.string(),
     to: landingSchema,
+  }),
+  z.object({
+    for: z.literal('device'),
+    /** As above. */
+    browser: z.string(),
+    /** Of the confirmation page. */
+    ticket: z.string(),
   }),
 ]);
 

@@ -61,7 +61,10 @@ function sessionRow(person: SignedIn, session: SessionRecord): Html {
   const device = deviceOf(session.userAgent);
   return html`<tr>
     <td data-label="Client">
-      <span>${clientName(session.client)} ${here && html`<span class="badge">this browser</span>`}</span>
+      <span
+        >${clientName(session.client)} ${here && html`<span class="badge">this browser</span>`}
+        ${session.device === true && html`<span class="badge">by code</span>`}</span
+      >
     </td>
     <td data-label="Signed in with"><span title="${session.userAgent}">${device}</span></td>
     <td data-label="From">${session.address === '' ? '–' : session.address}</td>

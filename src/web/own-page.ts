@@ -14,6 +14,7 @@ import { navigationFor } from './navigation.ts';
 import { receipt } from './receipt.ts';
 import { ownPageBody } from './own-page-body.ts';
 import { record } from './record.ts';
+import { signOut } from './sign-out.ts';
 import { html } from './html.ts';
 import { visitOf } from './visit.ts';
 
@@ -110,23 +111,6 @@ async function endOthers({ deps }: OwnPage, req: Request, res: Response, person:
     </div>
     <p><a class="button" href="/me">Back to my sessions</a></p>`;
   sendPage(res, 200, { title: 'Other sessions ended', body, navigation: navigationFor(deps, person, 'me') });
-}
-
-async function signOut({ deps, browsers }: OwnPage, req: Request, res: Response, person: SignedIn): Promise<void> {
-  // The browser forgets first: even when the store is away nobody is signed in at this screen any more.
-  const [forgotten, ended] = await Promise.allSettled([
-    browsers.forget(req, res),
-    deps.gate.revoke({ target: { kind: 'session', session: person.session }, ended: true }),
-  ]);
-  const failed = [forgotten, ended].find((outcome) => outcome.status === 'rejected');
-  record(deps, visitOf(req), {
-    event: 'logout',
-    path: req.path,
-    code: failed === undefined ? 303 : 503,
-    reason: failed === undefined ? 'signed_out' : 'not_written',
-  });
-  if (failed !== undefined) throw failed.reason;
-  seeOther(res, '/?signed-out');
 }
 
 /** `/me`, `/me/kubeconfig`, `/me/sessions/:id/end`, `/me/end-others`, `/logout`. */

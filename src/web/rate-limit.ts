@@ -4,8 +4,8 @@
  * Threat: each start makes a call to the identity provider and writes to the store. The number of buckets is bounded, so that many
  * addresses cannot eat memory; who pushes a bucket out only forgets that it was empty.
  */
-import { isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
+import { bucketOf } from '../core/address.ts';
 
 interface Bucket {
   tokens: number;
@@ -16,42 +16,34 @@ interface Bucket {
 export interface RateLimit {
   /** Takes one. @returns 0 when taken, else whole seconds until the next one */
   take(address: string): number;
+  /** As `take`, and takes none. */
+  wait(address: string): number;
 }
 
 const MAX_BUCKETS = 10_000;
-
-/** One household or host usually holds a whole IPv6 /64, so it is one bucket (RFC 6177 §2). */
-export function bucketOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = address.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  if (tail !== undefined) {
-    const rest = tail === '' ? [] : tail.split(':');
-    while (groups.length + rest.length < 8) groups.push('0');
-    groups.push(...rest);
-  }
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`;
-}
 
 /** @param clock milliseconds */
 export function createRateLimit(perMinute: number, clock: { now(): number }): RateLimit {
   const buckets = new LRUCache<string, Bucket>({ max: MAX_BUCKETS });
   const perMillisecond = perMinute / 60_000;
+  const filled = (address: string): Bucket => {
+    const key = bucketOf(address);
+    const now = clock.now();
+    const bucket = buckets.get(key) ?? { tokens: perMinute, filledAt: now };
+    const elapsed = Math.max(0, now - bucket.filledAt);
+    bucket.tokens = Math.min(perMinute, bucket.tokens + elapsed * perMillisecond);
+    bucket.filledAt = now;
+    buckets.set(key, bucket);
+    return bucket;
+  };
+  const untilNext = ({ tokens }: Bucket): number => (tokens < 1 ? Math.ceil((1 - tokens) / perMillisecond / 1000) : 0);
   return {
     take(address) {
-      const key = bucketOf(address);
-      const now = clock.now();
-      const bucket = buckets.get(key) ?? { tokens: perMinute, filledAt: now };
-      const elapsed = Math.max(0, now - bucket.filledAt);
-      bucket.tokens = Math.min(perMinute, bucket.tokens + elapsed * perMillisecond);
-      bucket.filledAt = now;
-      buckets.set(key, bucket);
-      if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / perMillisecond / 1000);
-      bucket.tokens -= 1;
-      return 0;
+      const bucket = filled(address);
+      const wait = untilNext(bucket);
+      if (wait === 0) bucket.tokens -= 1;
+      return wait;
     },
+    wait: (address) => untilNext(filled(address)),
   };
 }

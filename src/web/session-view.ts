@@ -20,6 +20,8 @@ export interface SessionView {
   readonly userAgent: string;
   /** Tied to a client certificate (RFC 8705). */
   readonly bound: boolean;
+  /** Signed in by a code (RFC 8628). */
+  readonly device: boolean;
 }
 
 export function sessionView(session: SessionRecord): SessionView {
@@ -37,5 +39,6 @@ export function sessionView(session: SessionRecord): SessionView {
     address: session.address,
     userAgent: session.userAgent,
     bound: session.thumbprint !== undefined,
+    device: session.device === true,
   };
 }

@@ -27,6 +27,8 @@ export interface OpenedSession {
   readonly position: LogPosition;
   /** Epoch seconds. */
   readonly expiresAt: number;
+  /** The provider's, for when the person signs out. */
+  readonly idToken?: string | undefined;
 }
 
 /** What a sign-in comes to: a session, or another trip to the provider. */
@@ -40,6 +42,8 @@ export interface Arrival {
   readonly client: string;
   /** Who is signed in at the pages of this very browser: that session ends with this one. */
   readonly browser?: { readonly account: Account; readonly session: string } | undefined;
+  /** The device that the session is for, where that is not the browser's own. */
+  readonly device?: { readonly address: string; readonly userAgent: string };
 }
 
 /** 128 bits: session ids stand in URLs and in tokens, and are never accepted as a credential by themselves. */
@@ -52,7 +56,7 @@ const newSessionId = (): string => randomBytes(16).toString('base64url');
 const provenAt = (provider: IdentityProvider, person: ProviderSignIn, now: number): number | undefined =>
   provider.provesFreshness ? person.authTime : now;
 
-function newSession(deps: WebDeps, { journey, client, browser }: Arrival, person: ProviderSignIn): NewSession {
+function newSession(deps: WebDeps, { journey, client, browser, device }: Arrival, person: ProviderSignIn): NewSession {
   const { absolute, idle } = deps.config.sessions;
   const createdAt = nowSeconds(deps);
   const life = person.refreshToken === undefined ? Math.min(absolute, UNCHECKED_SESSION_SECONDS) : absolute;
@@ -68,10 +72,12 @@ function newSession(deps: WebDeps, { journey, client, browser }: Arrival, person
     createdAt,
     expiresAt: createdAt + life,
     idleSeconds: idle,
-    address: journey.address,
-    userAgent: journey.userAgent,
+    address: (device ?? journey).address,
+    userAgent: (device ?? journey).userAgent,
+    ...(device === undefined ? {} : { device: true }),
     startedAt: journey.startedAt,
     ...(authTime === undefined ? {} : { authTime }),
+    ...(person.providerSid === undefined ? {} : { providerSid: person.providerSid }),
     // Somebody else's session at a shared screen is theirs, and stays.
     ...(browser?.account === account ? { via: browser.session } : {}),
   };
@@ -91,7 +97,7 @@ function refusedOpening(reason: MintRefusal, provider: string): AppError {
       return new AppError('sign_in_refused', words, { reason });
     }
     case 'session_revoked': {
-      const words = 'Your sessions were ended by an administrator while you were signing in.';
+      const words = 'Your sessions were ended while you were signing in, by an administrator or at your provider.';
       return new AppError('sign_in_expired', words, { reason });
     }
     case 'session_unknown':
@@ -124,7 +130,8 @@ export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival)
     return { again: await beginJourney(deps, visit, { provider: provider.name, way: journey.way, fresh: true }) };
   }
   const { id, account, identity, expiresAt } = session;
-  return { session: { id, account, identity, provider: provider.name, position: opened.position, expiresAt } };
+  const { idToken } = person;
+  return { session: { id, account, identity, provider: provider.name, position: opened.position, expiresAt, idToken } };
 }
 
 /** What comes after the session stands must not fail and leave it behind: on any fault it is ended again. */
@@ -149,7 +156,11 @@ export function recordSignIn(deps: WebDeps, visit: Visit, session: OpenedSession
     path: `/callback/${session.provider}`,
     code: 303,
     provider: session.provider,
-    details: { client: arrival.client, fresh: String(arrival.journey.fresh) },
+    details: {
+      client: arrival.client,
+      fresh: String(arrival.journey.fresh),
+      ...(arrival.device === undefined ? {} : { device: arrival.device.address }),
+    },
     about: { identity: session.identity, account: session.account, session: session.id },
   });
 }

@@ -29,6 +29,7 @@ function everyMethod(store: Store, { clock }: Workbench): Record<string, () => P
     readSecret: () => sessions.readSecret('session-1'),
     update: () => sessions.update('session-1', { identity: alice, secret: {} }),
     list: () => sessions.list({ limit: 10 }),
+    closeProviderSession: () => sessions.closeProviderSession({ provider: 'corp', sid: 'sid-1' }),
     count: () => sessions.count(),
     claimRecheck: () => sessions.claimRecheck('session-1', 'me', 30),
     releaseRecheck: () => sessions.releaseRecheck('session-1', 'me'),

@@ -63,6 +63,7 @@ it.each([
   ['v', '9'],
   ['via', 'another'],
   ['un', 'somebody'],
+  ['ps', 'another'],
 ])('refuses a session whose plain field %s was changed', async (field, value) => {
   await using bench = await workbench();
   const store = await bench.store();

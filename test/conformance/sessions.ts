@@ -154,6 +154,18 @@ function updatingConforms(open: OpenStore): void {
     expect(await store.log.position()).toEqual(before);
   });
 
+  it('keeps a new secret of a re-check that is not over without moving when the session was checked', async () => {
+    const subject = await open();
+    const { store } = subject;
+    await openNow(subject);
+    const before = await store.sessions.read('session-1');
+    subject.clock.advance(30);
+    const change = { identity: alice, secret: { refreshToken: 'next' }, checked: false } as const;
+    expect(await store.sessions.update('session-1', change)).toMatchObject({ checkedAt: before?.checkedAt });
+    expect((await store.sessions.read('session-1'))?.checkedAt).toBe(before?.checkedAt);
+    expect(await store.sessions.readSecret('session-1')).toEqual({ refreshToken: 'next' });
+  });
+
   it('writes an identity-changed entry with a changed identity, in the same step', async () => {
     const subject = await open();
     const { store } = subject;

@@ -5,6 +5,7 @@ import type { OpenStore } from './fixtures.ts';
 import { freshSignInsConform } from './fresh.ts';
 import { locksConform } from './locks.ts';
 import { logConforms } from './log.ts';
+import { providerSessionsConform } from './provider-sessions.ts';
 import { revocationsConform } from './revocations.ts';
 import { sessionsConform } from './sessions.ts';
 
@@ -19,6 +20,9 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('sessions', () => {
       sessionsConform(open);
+    });
+    describe('sessions at a provider', () => {
+      providerSessionsConform(open);
     });
     describe('revocation log', () => {
       logConforms(open);

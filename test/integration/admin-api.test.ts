@@ -103,6 +103,7 @@ describe('reading', () => {
       address: '203.0.113.7',
       userAgent: 'portcullis/0.1.0 (linux; x64)',
       bound: false,
+      device: false,
     });
     expect(text).not.toContain('canary');
     await at.house.store.sessions.mint('alice-1', { thumbprint: 'a-thumbprint' });

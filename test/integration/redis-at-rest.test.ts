@@ -40,6 +40,7 @@ const canaries = {
   address: canary('address'),
   userAgent: canary('agent'),
   session: canary('session'),
+  providerSid: canary('provider-sid'),
   endedSession: canary('ended-session'),
   holder: canary('holder-of-nothing'),
   lockReason: canary('lock-reason'),
@@ -122,6 +123,7 @@ async function useSessions(): Promise<void> {
     address: canaries.address,
     userAgent: canaries.userAgent,
     startedAt: await log.position(),
+    providerSid: canaries.providerSid,
   };
   expect(await sessions.open(session, { refreshToken: canaries.providerToken })).toMatchObject({ ok: true });
   expect(await sessions.open({ ...session, id: canaries.endedSession }, {})).toMatchObject({ ok: true });
@@ -131,6 +133,8 @@ async function useSessions(): Promise<void> {
   expect(await sessions.read(canaries.session)).toMatchObject({ version: 2, identity });
   expect(await sessions.readSecret(canaries.session)).toEqual({ refreshToken: canaries.nextProviderToken });
   await sessions.list({ account, limit: 10 });
+  await sessions.list({ providerSession: { provider: 'corp', sid: canaries.providerSid }, limit: 10 });
+  await sessions.closeProviderSession({ provider: 'corp', sid: canaries.providerSid });
   await sessions.count();
   await sessions.claimRecheck(canaries.session, 'replica', 30);
   await sessions.claimRecheck(canaries.endedSession, 'replica', 30);
@@ -162,6 +166,7 @@ it('keeps no secret and no person readable in Redis, whatever was done with it',
   const used = [
     'account',
     'artefact',
+    'closed',
     'code',
     'epoch',
     'idx',
@@ -170,6 +175,7 @@ it('keeps no secret and no person readable in Redis, whatever was done with it',
     'lock',
     'log',
     'of',
+    'provider-session',
     'recheck',
     'request',
     'session',

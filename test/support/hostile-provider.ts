@@ -13,6 +13,8 @@ export interface Lies {
   readonly idToken?: (honest: JWTPayload) => JWTPayload;
   /** Signs with a key that `jwks_uri` does not have. */
   readonly unknownKey?: boolean;
+  /** Its keys have changed: `jwks_uri` has the other one alone. */
+  readonly rotated?: boolean;
   readonly token?: (honest: Record<string, unknown>) => {
     readonly status: number;
     readonly body: string;
@@ -39,7 +41,10 @@ const now = (): number => Math.floor(Date.now() / 1000);
 
 export async function startHostileProvider(): Promise<HostileProvider> {
   const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
-  const jwks = { keys: [{ ...(await exportJWK(known.publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' }] };
+  const jwks = async (): Promise<object> => {
+    const [pair, kid] = lies.rotated === true ? [unknown, 'k2'] : [known, 'k1'];
+    return { keys: [{ ...(await exportJWK(pair.publicKey)), kid, alg: 'ES256', use: 'sig' }] };
+  };
   let lies: Lies = {};
   const asked: string[] = [];
   const server = createServer();
@@ -82,7 +87,7 @@ export async function startHostileProvider(): Promise<HostileProvider> {
     };
     if (lies.redirectTo !== undefined) return void res.writeHead(302, { location: lies.redirectTo }).end();
     if (path === '/.well-known/openid-configuration') return json(lies.discovery?.(honest) ?? honest);
-    if (path === '/jwks') return json(jwks);
+    if (path === '/jwks') return json(await jwks());
     if (path === '/userinfo') return json(lies.userinfo?.({ sub: '42' }) ?? { sub: '42' });
     // Nobody is asked anything: whoever comes is signed in, and the code is the nonce.
     const { searchParams: asks } = new URL(req.url ?? '', issuer);

@@ -27,9 +27,10 @@ export async function sessions(laptop: Laptop, options: SessionsOptions): Promis
     table(
       ['SESSION', 'USERNAME', 'ACCOUNT', 'CLIENT', 'LAST USED', 'EXPIRES', 'ADDRESS'],
       found.map((session) =>
-        ['id', 'username', 'account', 'client', 'lastUsedAt', 'expiresAt', 'address'].map(
-          (key) => stringAt(session, key) ?? '',
-        ),
+        ['id', 'username', 'account', 'client', 'lastUsedAt', 'expiresAt', 'address'].map((key) => {
+          const text = stringAt(session, key) ?? '';
+          return key === 'client' && session['device'] === true ? `${text} (by code)` : text;
+        }),
       ),
     ),
   );

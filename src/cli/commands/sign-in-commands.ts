@@ -16,13 +16,14 @@ import { whichServer, type ServerOptions } from '../which-server.ts';
 
 export interface LoginOptions extends ServerOptions {
   readonly provider?: string;
+  readonly device?: boolean;
 }
 
 /** Signs in, also when somebody is signed in already: running commands keep the earlier session until it ends. */
 export async function login(laptop: Laptop, options: LoginOptions): Promise<void> {
   const server = whichServer(laptop.environment, options);
-  if (laptop.environment.noBrowser) {
-    const next = `unset PORTCULLIS_NO_BROWSER, then: portcullis login --server ${server.url}`;
+  if (laptop.environment.noBrowser && options.device !== true) {
+    const next = `by a browser on another machine: portcullis login --device --server ${server.url}`;
     throw fault('bad_request', 'Signing in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
   }
   const entry = locateEntry(laptop.environment.cacheDir, server);
@@ -32,6 +33,7 @@ export async function login(laptop: Laptop, options: LoginOptions): Promise<void
     attended: true,
     ...(previous === undefined ? {} : { previous }),
     ...(options.provider === undefined ? {} : { provider: options.provider }),
+    ...(options.device === undefined ? {} : { device: options.device }),
   });
   laptop.say(`signed in to ${hostOf(server.url)}\n${describe(person)}`);
   laptop.say(`to use kubectl: portcullis kubeconfig --server ${server.url}`);

@@ -3,7 +3,16 @@ import { sessionKey, targets, type RevocationTarget } from '../../core/revocatio
 import type { Clock } from '../clock.ts';
 import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
 import { sessionExists } from '../faults.ts';
-import type { MintOutcome, MintRefusal, NewSession, SessionRecord, SessionSecret, SessionStore } from '../store.ts';
+import type {
+  MintOutcome,
+  MintRefusal,
+  NewSession,
+  ProviderSession,
+  SessionRecord,
+  SessionSecret,
+  SessionStore,
+} from '../store.ts';
+import { ClosedProviderSessions } from './closed-provider-sessions.ts';
 import type { FreshMarks } from './fresh-marks.ts';
 import { createJanitor } from './janitor.ts';
 import type { MemoryLocks } from './locks.ts';
@@ -32,19 +41,26 @@ interface Parts {
 
 type SessionQuery = Parameters<SessionStore['list']>[0];
 
-const asked = ({ account, username }: SessionQuery, record: SessionRecord): boolean =>
-  (account ?? record.account) === record.account && (username ?? record.identity.username) === record.identity.username;
+const asked = ({ account, username, providerSession }: SessionQuery, record: SessionRecord): boolean =>
+  (account ?? record.account) === record.account &&
+  (username ?? record.identity.username) === record.identity.username &&
+  (providerSession === undefined || within(providerSession, record));
+
+const within = ({ provider, sid }: ProviderSession, record: Pick<SessionRecord, 'provider' | 'providerSid'>): boolean =>
+  record.provider === provider && record.providerSid === sid;
 
 export class MemorySessions implements SessionStore {
   readonly #parts: Parts;
   readonly #sessions = new Map<string, Session>();
   readonly #claims = new Map<string, Claim>();
+  readonly #closed: ClosedProviderSessions;
   readonly #tidySessions: () => void;
   readonly #tidyClaims: () => void;
   #opened = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#closed = new ClosedProviderSessions(parts.clock);
     this.#tidySessions = createJanitor(
       this.#sessions,
       ({ record }) => this.#pastAnEnd(record),
@@ -93,12 +109,12 @@ export class MemorySessions implements SessionStore {
 
   async update(
     id: string,
-    change: { readonly identity: Identity; readonly secret: SessionSecret },
+    change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
   ): Promise<SessionRecord | undefined> {
     const session = this.#live(id);
     if (session === undefined) return undefined;
     session.secret = structuredClone(change.secret);
-    session.record = { ...session.record, checkedAt: this.#seconds() };
+    if (change.checked !== false) session.record = { ...session.record, checkedAt: this.#seconds() };
     if (!sameIdentity(session.record.identity, change.identity)) {
       const identity = structuredClone(change.identity);
       session.record = { ...session.record, identity, version: session.record.version + 1 };
@@ -121,6 +137,10 @@ export class MemorySessions implements SessionStore {
       sessions: shown.map(({ record }) => structuredClone(record)),
       ...(page.length > size && last !== undefined ? { cursor: encodeCursor(last.order) } : {}),
     };
+  }
+
+  async closeProviderSession(session: ProviderSession): Promise<void> {
+    this.#closed.close(session);
   }
 
   async count(): Promise<number> {
@@ -165,6 +185,7 @@ export class MemorySessions implements SessionStore {
     if (locks.has(record.account)) return 'account_locked';
     const reason = this.#refusal(record);
     if (reason !== undefined) return reason;
+    if (this.#closed.has(record)) return 'session_revoked';
     return fresh.refuses(record.account, record.authTime) ? 'fresh_sign_in_needed' : undefined;
   }
 

@@ -13,6 +13,10 @@ export const digest = (value: string): string => createHash('sha256').update(val
 export const sessionDigest = (session: string): string => sessionKey(session).slice('session:'.length);
 export const accountDigest = (account: Account): string => accountKey(account).slice('account:'.length);
 
+/** Of a session at a provider; '' where the provider says none. */
+export const providerSessionDigest = (provider: string, sid: string | undefined): string =>
+  sid === undefined ? '' : digest(JSON.stringify([provider, sid]));
+
 /** Every key begins with one hash tag, so that all of them live on one node and one script may touch them together. */
 export interface Keys {
   /** `{prefix}:`, the one key that scripts are given; they derive the rest. */

@@ -1,5 +1,5 @@
 import type { SessionRecord } from '../store.ts';
-import { accountDigest, digest, sessionDigest } from './keys.ts';
+import { accountDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
 import { list, number, text } from './reply.ts';
 
 /** What of a session is sealed; the rest are plain fields that scripts move. */
@@ -30,11 +30,12 @@ export interface SessionFields {
   readonly via: string;
   readonly username: string;
   readonly checkedAt: number;
+  readonly providerSession: string;
 }
 
 export function readFields(reply: unknown): SessionFields {
   const [epoch, account, provider, startedAt, expiresAt, idleSeconds, lastUsedAt, version, ...rest] = list(reply);
-  const [thumbprint, record, secret, order, via, username, checkedAt] = rest;
+  const [thumbprint, record, secret, order, via, username, checkedAt, providerSession] = rest;
   return {
     epoch: text(epoch),
     account: text(account),
@@ -51,6 +52,7 @@ export function readFields(reply: unknown): SessionFields {
     via: text(via),
     username: text(username),
     checkedAt: number(checkedAt),
+    providerSession: text(providerSession),
   };
 }
 
@@ -71,7 +73,8 @@ export function openRecord(sealed: SealedRecord | undefined, fields: SessionFiel
     sealed.idleSeconds === fields.idleSeconds &&
     sealed.version === fields.version &&
     viaDigest(sealed.via) === fields.via &&
-    digest(sealed.identity.username) === fields.username;
+    digest(sealed.identity.username) === fields.username &&
+    providerSessionDigest(sealed.provider, sealed.providerSid) === fields.providerSession;
   if (!agrees) return undefined;
   return {
     ...sealed,

@@ -1,8 +1,17 @@
 import { sameIdentity, type Identity } from '../../core/identity.ts';
 import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
 import { sessionExists } from '../faults.ts';
-import type { MintOutcome, MintRefusal, NewSession, SessionRecord, SessionSecret, SessionStore } from '../store.ts';
-import { accountDigest, digest, sessionDigest } from './keys.ts';
+import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
+import type {
+  MintOutcome,
+  MintRefusal,
+  NewSession,
+  ProviderSession,
+  SessionRecord,
+  SessionSecret,
+  SessionStore,
+} from '../store.ts';
+import { accountDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
 import type { Script } from './scripts/head.ts';
@@ -23,8 +32,11 @@ const UPDATE_ATTEMPTS = 5;
 type SessionQuery = Parameters<SessionStore['list']>[0];
 
 /** The name of the index that holds what is asked for. */
-function indexOf({ account, username }: SessionQuery): string {
+function indexOf({ account, username, providerSession }: SessionQuery): string {
   if (account !== undefined) return `account:${accountDigest(account)}`;
+  if (providerSession !== undefined) {
+    return `provider-session:${providerSessionDigest(providerSession.provider, providerSession.sid)}`;
+  }
   return username === undefined ? 'sessions' : `user:${digest(username)}`;
 }
 
@@ -52,6 +64,7 @@ export class RedisSessions implements SessionStore {
       digest(session.identity.username),
       viaDigest(session.via),
       session.authTime ?? '',
+      providerSessionDigest(session.provider, session.providerSid),
     ]);
     if (reply[0] === 'EXISTS') throw sessionExists();
     return await this.#outcome(hash, reply);
@@ -79,7 +92,7 @@ export class RedisSessions implements SessionStore {
 
   async update(
     id: string,
-    change: { readonly identity: Identity; readonly secret: SessionSecret },
+    change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
   ): Promise<SessionRecord | undefined> {
     const hash = sessionDigest(id);
     for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
@@ -90,6 +103,7 @@ export class RedisSessions implements SessionStore {
         record.version,
         await this.#sealSecret(hash, change.secret),
         ...(await this.#identityChange(hash, record, change.identity)),
+        change.checked === false ? 'no' : 'yes',
       ]);
       if (reply[0] === 'STALE') continue;
       const outcome = await this.#outcome(hash, reply);
@@ -120,6 +134,12 @@ export class RedisSessions implements SessionStore {
       sessions: records.filter((record) => record !== undefined),
       ...(found.length > size && last !== undefined ? { cursor: encodeCursor(last.fields.order) } : {}),
     };
+  }
+
+  async closeProviderSession({ provider, sid }: ProviderSession): Promise<void> {
+    const until = this.#parts.clock.now() + PROVIDER_SESSION_CLOSED_SECONDS * 1000;
+    const args = [providerSessionDigest(provider, sid), until, cleanUpAfter(PROVIDER_SESSION_CLOSED_SECONDS)];
+    await this.#run(scripts.closeProviderSession, args);
   }
 
   async count(): Promise<number> {

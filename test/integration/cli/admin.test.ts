@@ -16,12 +16,13 @@ describe('looking', () => {
     const row = { id: 's-1', account: 'corp/alice', username: 'corp:alice', client: 'portcullis-cli' };
     at.broker.adminAnswer = (_, path) =>
       path.includes('cursor=two')
-        ? { status: 200, body: { sessions: [{ ...row, id: 's-2' }] } }
+        ? { status: 200, body: { sessions: [{ ...row, id: 's-2', device: true }] } }
         : { status: 200, body: { sessions: [row], cursor: 'two' } };
     const ended = await at.machine.run('sessions', '--account', 'corp/alice');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toMatch(/^SESSION +USERNAME/);
     expect(ended.stdout.trim().split('\n')).toHaveLength(3);
+    expect(ended.stdout.match(/by code/g)).toHaveLength(1);
     expect(at.broker.adminRequests[0]).toMatchObject({ audience: 'urn:portcullis:admin' });
   });
 

@@ -48,6 +48,8 @@ export class Broker {
   hold: Promise<void> | undefined;
   onRefresh: (() => void) | undefined;
   adminAnswer: ((method: string, path: string) => { status: number; body: Json }) | undefined;
+  /** What a device that asks for a code is answered. */
+  deviceAnswer: Json = {};
   /** The token of a workload that may be exchanged. */
   workloadToken: string | undefined;
   /** Thumbprints to which exchanged tokens were bound. */
@@ -144,6 +146,7 @@ export class Broker {
       if (session !== undefined) session.over = 'signed out';
       return json(res, 200, {});
     }
+    if (path === '/-/oauth/device') return json(res, 200, this.deviceAnswer);
     const below = path.split('/-/admin/api/v1/')[1];
     if (below === undefined) return json(res, 404, {});
     const token = req.headers.authorization?.replace('Bearer ', '') ?? '';

@@ -45,6 +45,10 @@ describe('is refused', () => {
       name: 'a revocation endpoint on the web host',
       change: { mtls_endpoint_aliases: { ...aliases, revocation_endpoint: `${server}/r` } },
     },
+    {
+      name: 'a device endpoint on the web host',
+      change: { mtls_endpoint_aliases: { ...aliases, device_authorization_endpoint: `${server}/oauth/device` } },
+    },
     { name: 'no endpoints', change: { mtls_endpoint_aliases: undefined } },
   ])('$name', ({ change }) => {
     expect(() => checkDiscovery({ ...good, ...change }, server, undefined)).toThrow(

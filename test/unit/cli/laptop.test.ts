@@ -104,6 +104,17 @@ describe('the environment', () => {
     expect(readEnvironment(env, 'linux', '/home/a').noBrowser).toBe(forbids);
   });
 
+  test.each([
+    ['over SSH', { SSH_CONNECTION: '203.0.113.7 50000 203.0.113.8 22' }, true],
+    ['at the machine itself', {}, false],
+    ['over SSH with an X display', { SSH_CONNECTION: '1 2 3 4', DISPLAY: 'localhost:10.0' }, false],
+    ['over SSH with a Wayland display', { SSH_CONNECTION: '1 2 3 4', WAYLAND_DISPLAY: 'wayland-0' }, false],
+    ['over SSH with a browser named', { SSH_CONNECTION: '1 2 3 4', BROWSER: 'my-browser' }, false],
+    ['over SSH with empty variables', { SSH_CONNECTION: '1 2 3 4', DISPLAY: '', BROWSER: ' ' }, true],
+  ])('a browser that opened here would be seen by nobody, %s: %s', (_where, env, remote) => {
+    expect(readEnvironment(env, 'linux', '/home/a').remote).toBe(remote);
+  });
+
   test('the kubeconfig is the first of KUBECONFIG, or kubectl’s own', () => {
     expect(readEnvironment({ KUBECONFIG: ':/a:/b' }, 'linux', '/home/a').kubeconfig).toBe('/a');
     expect(readEnvironment({}, 'linux', '/home/a').kubeconfig).toBe('/home/a/.kube/config');

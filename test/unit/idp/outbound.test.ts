@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assertProviderUrl, createOutbound } from '../../../src/idp/outbound.ts';
+import { assertProviderUrl, createOutbound, VENDOR_HOSTS } from '../../../src/idp/outbound.ts';
 
 const CORP = { issuer: new URL('https://login.example.com/tenant'), hosts: ['keys.example.com'] };
 
@@ -28,6 +28,15 @@ describe('a URL that discovery names', () => {
     'nonsense',
   ])('is not followed anywhere else: %s', (url) => {
     expect(() => assertProviderUrl(url, CORP)).toThrow(/not https|neither the issuer's host|Invalid URL/);
+  });
+
+  it.each([
+    ['https://accounts.google.com', VENDOR_HOSTS.google, 'https://oauth2.googleapis.com/token'],
+    ['https://accounts.google.com', VENDOR_HOSTS.google, 'https://www.googleapis.com/oauth2/v3/certs'],
+    ['https://accounts.google.com', VENDOR_HOSTS.google, 'https://openidconnect.googleapis.com/v1/userinfo'],
+    ['https://login.microsoftonline.com/t/v2.0', VENDOR_HOSTS.entra, 'https://graph.microsoft.com/oidc/userinfo'],
+  ])('of %s is followed to the vendor’s other hosts', (issuer, hosts, url) => {
+    expect(assertProviderUrl(url, { issuer: new URL(issuer), hosts }).href).toBe(url);
   });
 
   it('may be plain http only between loopback and loopback', () => {

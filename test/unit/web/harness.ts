@@ -162,7 +162,14 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
     clusters: [cluster('prod', '"corp:platform" in user.groups'), cluster('staging', 'true')],
     admin: { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' },
     workload: [],
-    sessions: { accessToken: 300, idle: 12 * 3600, absolute: 24 * 3600, recheck: 300, recheckGrace: 900 },
+    sessions: {
+      accessToken: 300,
+      idle: 12 * 3600,
+      absolute: 24 * 3600,
+      recheck: 300,
+      recheckGrace: 900,
+      deviceCode: 'on',
+    },
     limits: {
       headerBytes: 16_384,
       connections: 1000,

@@ -8,7 +8,8 @@ import { errorWords } from '../../../src/web/error-page.ts';
 import { faultOf, statusOfCode } from '../../../src/web/error-status.ts';
 import { kubeconfigFor } from '../../../src/web/kubeconfig.ts';
 import { AdminError, problemOf } from '../../../src/web/problem.ts';
-import { bucketOf, createRateLimit } from '../../../src/web/rate-limit.ts';
+import { createRateLimit } from '../../../src/web/rate-limit.ts';
+import { bucketOf } from '../../../src/core/address.ts';
 import { roleOf } from '../../../src/web/roles.ts';
 import { plainText } from '../../../src/web/visit.ts';
 

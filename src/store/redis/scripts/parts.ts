@@ -27,7 +27,7 @@ end
 
 /** Judges and ends sessions. `hash` is a session id's digest. */
 export const SESSIONS = `
-local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck'}
+local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps'}
 
 -- Watermarks of account, provider and all must be at most the number at which the sign-in STARTED.
 local function covered(acc, prov, started)
@@ -56,7 +56,7 @@ end
 -- A session goes with its artefacts and its places in every index.
 local function end_session(hash)
   local key = P .. 'session:' .. hash
-  local f = redis.call('HMGET', key, 'acc', 'prov', 'un')
+  local f = redis.call('HMGET', key, 'acc', 'prov', 'un', 'ps')
   drop_artefacts_of(P .. 'of:' .. hash)
   redis.call('DEL', key, P .. 'recheck:' .. hash)
   redis.call('ZREM', P .. 'sessions', hash)
@@ -64,9 +64,10 @@ local function end_session(hash)
   if f[1] then redis.call('ZREM', P .. 'account:' .. f[1], hash) end
   if f[2] then redis.call('ZREM', P .. 'ends:' .. f[2], hash) end
   if f[3] then redis.call('ZREM', P .. 'user:' .. f[3], hash) end
+  if f[4] and f[4] ~= '' then redis.call('ZREM', P .. 'provider-session:' .. f[4], hash) end
 end
 
--- A person's index lives as long as its longest session.
+-- The index of a person, or of a session at a provider, lives as long as its longest session.
 local function index_session(name, seq, hash, ttl)
   redis.call('ZADD', P .. name, seq, hash)
   if redis.call('TTL', P .. name) < tonumber(ttl) then redis.call('EXPIRE', P .. name, ttl) end

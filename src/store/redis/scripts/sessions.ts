@@ -7,18 +7,22 @@ const JUDGE = [ARTEFACTS, SESSIONS];
 /**
  * ARGV from 6: session digest, account digest, provider, epoch and number where the sign-in started, absolute end (s), idle
  * seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret, username digest, digest of the session it was opened
- * through or '', when the person proved who they are (s) or ''. UNSETTLED: locks of an earlier epoch may still be on their way.
+ * through or '', when the person proved who they are (s) or '', digest of the provider's session or ''. UNSETTLED: locks of an earlier epoch may
+ * still be on their way.
  */
 export const openSession = script(
   'open-session',
   `
-local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved = unpack(ARGV, 6)
+local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved, ps = unpack(ARGV, 6)
 local key = P .. 'session:' .. hash
 -- A place of an earlier life, or one that this life has not reached: the sign-in began elsewhere.
 if epoch ~= id or tonumber(started) > n then return {'NO', 'epoch_changed'} end
 if locked(acc) then return {'NO', 'account_locked'} end
 -- Somebody may stand at the provider's page while the account is revoked.
 if covered(acc, prov, tonumber(started)) then return {'NO', 'session_revoked'} end
+-- Somebody may stand between the provider's page and ours while the provider ends its session.
+local closed = ps ~= '' and redis.call('GET', P .. 'closed:' .. ps)
+if closed and tonumber(closed) > now then return {'NO', 'session_revoked'} end
 local last = math.min(tonumber(exp), tonumber(created) + tonumber(idle))
 if seconds >= last then return {'NO', 'session_expired'} end
 local mark = tonumber(redis.call('ZSCORE', P .. 'fresh', acc) or '-inf')
@@ -31,7 +35,7 @@ redis.call('DEL', key)
 
 local seq = redis.call('INCR', P .. 'seq')
 redis.call('HSET', key, 'ep', id, 'acc', acc, 'prov', prov, 'sn', started, 'exp', exp, 'idle', idle, 'lu', created,
-  'v', 1, 'r', record, 'x', secret, 'seq', seq, 'un', user, 'via', via, 'ck', created)
+  'v', 1, 'r', record, 'x', secret, 'seq', seq, 'un', user, 'via', via, 'ck', created, 'ps', ps)
 redis.call('EXPIRE', key, ttl)
 redis.call('ZADD', P .. 'sessions', seq, hash)
 redis.call('ZADD', P .. 'ends', last, hash)
@@ -39,6 +43,7 @@ redis.call('ZADD', P .. 'ends:' .. prov, last, hash)
 redis.call('SADD', P .. 'providers', prov)
 index_session('account:' .. acc, seq, hash, ttl)
 index_session('user:' .. user, seq, hash, ttl)
+if ps ~= '' then index_session('provider-session:' .. ps, seq, hash, ttl) end
 
 -- Each session opened clears up to ten that have ended, so that the indexes stay as small as what is alive.
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'ends', '-inf', seconds, 'LIMIT', 0, 10)) do end_session(old) end
@@ -88,13 +93,14 @@ return {'OK', id, n, f}
 export const updateSession = script(
   'update-session',
   `
-local hash, version, secret, record, user, ttl = unpack(ARGV, 6)
+local hash, version, secret, record, user, ttl, checked = unpack(ARGV, 6)
 local f, why = session(hash)
 if not f then return {'NO', why} end
 -- Somebody else's re-check came between: the caller reads again.
 if f[8] ~= version then return {'STALE'} end
 local key = P .. 'session:' .. hash
-redis.call('HSET', key, 'x', secret, 'ck', seconds)
+redis.call('HSET', key, 'x', secret)
+if checked == 'yes' then redis.call('HSET', key, 'ck', seconds) end
 if record ~= '' then
   redis.call('HSET', key, 'r', record, 'v', tonumber(version) + 1, 'un', user)
   if user ~= f[14] then
@@ -109,7 +115,7 @@ return {'OK', id, n, session(hash)}
 );
 
 /**
- * ARGV 6: the index (`sessions`, or that of an account or a username), 7: order number below which to begin or '', 8: how many. Looks at a bounded number of index
+ * ARGV 6: the index (`sessions`, or that of an account, a username or a provider's session), 7: order number below which to begin or '', 8: how many. Looks at a bounded number of index
  * entries in one go and removes what has ended on the way; 'MORE' says that the caller should go on from the number given.
  */
 export const listSessions = script(
@@ -133,6 +139,17 @@ end
 return {(#batch == 400) and 'MORE' or 'OK', last, found}
 `,
   { with: JUDGE },
+);
+
+/** ARGV from 6: digest of the provider's session, until (ms), TTL for cleaning up (s). It must pass even when Redis is full: it revokes. */
+export const closeProviderSession = script(
+  'close-provider-session',
+  `
+local ps, till, ttl = unpack(ARGV, 6)
+redis.call('SET', P .. 'closed:' .. ps, till)
+redis.call('EXPIRE', P .. 'closed:' .. ps, ttl)
+return {'OK'}
+`,
 );
 
 /** Every session has one place in `ends`, scored by the second in which it ends. */

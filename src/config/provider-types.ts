@@ -1,0 +1,112 @@
+/**
+ * What each type of identity provider is like before anything is set: its issuer, what it is asked for, which claims say who somebody is;
+ * and which settings belong to it alone.
+ */
+import { checkGithub, GITHUB, GITHUB_GROUPS } from './github.ts';
+import { isMapping, items, textAt, valueAt, type FaultList, type Path } from './document.ts';
+
+export const PROVIDER_TYPES = ['oidc', 'google', 'entra', 'okta', 'keycloak', 'github'] as const;
+
+export type ProviderType = (typeof PROVIDER_TYPES)[number];
+
+interface TypeTraits {
+  /** The issuer where the type fixes it; undefined: it has to be set. */
+  readonly issuer: ((provider: unknown) => string) | undefined;
+  /** Settings that no other type has. */
+  readonly own: readonly string[];
+  /** Of `own`, those without which the type is nothing. */
+  readonly needed: readonly string[];
+  /** CEL over claims. */
+  readonly username: string;
+}
+
+const TYPES: Record<ProviderType, TypeTraits> = {
+  oidc: { issuer: undefined, own: [], needed: [], username: 'claims.email' },
+  google: {
+    issuer: () => 'https://accounts.google.com',
+    own: ['serviceAccountFile', 'impersonatedAdmin'],
+    needed: [],
+    username: 'claims.email',
+  },
+  entra: {
+    // The tenant's own issuer, never `common`: with that one every tenant in the world could sign in.
+    issuer: (provider) => `https://login.microsoftonline.com/${textAt(provider, 'tenant') ?? ''}/v2.0`,
+    own: ['tenant', 'groupsAs'],
+    needed: ['tenant'],
+    // Not the e-mail address: there is no email_verified, and a person's own tenant may set any.
+    username: 'claims.preferred_username',
+  },
+  okta: { issuer: undefined, own: [], needed: [], username: 'claims.preferred_username' },
+  keycloak: { issuer: undefined, own: [], needed: [], username: 'claims.preferred_username' },
+  github: {
+    issuer: (provider) => `https://${textAt(provider, 'host') ?? GITHUB}`,
+    own: ['organizations', 'host'],
+    // GitHub has no public clients.
+    needed: ['clientSecretFile'],
+    username: 'claims.login',
+  },
+};
+
+/** Settings in a pair: one without the other does nothing. */
+const PAIRS: readonly (readonly [string, string])[] = [
+  ['serviceAccountFile', 'impersonatedAdmin'],
+  ['impersonatedAdmin', 'serviceAccountFile'],
+];
+
+/** Those that say when somebody has signed out there (OpenID Connect Back-Channel Logout). Of the others nothing of the kind is taken. */
+const TELLING: ReadonlySet<ProviderType> = new Set(['oidc', 'okta', 'keycloak']);
+
+export const defaultLogout = (type: ProviderType): 'session' | 'off' => (TELLING.has(type) ? 'session' : 'off');
+
+export const defaultUsername = (type: ProviderType): string => TYPES[type].username;
+
+/** @returns the issuer as set, or the one that the type fixes; empty where neither is there, which `checkProviderType` reports */
+export const issuerOf = (provider: { readonly type: ProviderType; readonly issuer?: string | undefined }): string =>
+  provider.issuer ?? TYPES[provider.type].issuer?.(provider) ?? '';
+
+/** Google's groups come from the Directory API or not at all. With `oidc` nobody can know what the provider calls them. */
+export function defaultGroups(provider: {
+  readonly type: ProviderType;
+  readonly serviceAccountFile?: string | undefined;
+}): string | undefined {
+  if (provider.type === 'oidc') return undefined;
+  if (provider.type === 'google' && provider.serviceAccountFile === undefined) return undefined;
+  if (provider.type === 'github') return GITHUB_GROUPS;
+  return 'claims.groups';
+}
+
+/** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
+export function checkProviderType(provider: unknown, base: Path, faults: FaultList): void {
+  if (!isMapping(provider)) return;
+  const named = provider['type'] ?? 'oidc';
+  const type = PROVIDER_TYPES.find((known) => known === named);
+  if (type === undefined) return;
+  const traits = TYPES[type];
+  const issuer = valueAt(provider, ['issuer']);
+  if (traits.issuer === undefined && issuer === undefined) {
+    faults.add([...base, 'issuer'], 'the issuer’s https URL, exactly as its discovery document says it');
+  }
+  // Threat: an issuer of one's own choosing under a vendor's name would make that vendor's checks worthless.
+  if (traits.issuer !== undefined && issuer !== undefined) {
+    faults.add([...base, 'issuer'], `nothing: type ${type} has its own`);
+  }
+  if (traits.issuer !== undefined && items(provider, 'hosts').length > 0) {
+    faults.add([...base, 'hosts'], `nothing: the hosts of type ${type} are fixed`);
+  }
+  for (const key of traits.needed) {
+    if (provider[key] === undefined) faults.add([...base, key], `a value, because type is ${type}`);
+  }
+  for (const other of PROVIDER_TYPES) {
+    const foreign = TYPES[other].own.filter((key) => !traits.own.includes(key) && provider[key] !== undefined);
+    for (const key of foreign) faults.add([...base, key], `nothing: it is for type ${other}, and this one is ${type}`);
+  }
+  if (!TELLING.has(type) && (provider['backchannelLogout'] ?? 'off') !== 'off') {
+    faults.add([...base, 'backchannelLogout'], `off, because type ${type} does not say when somebody signs out there`);
+  }
+  if (type === 'github') checkGithub(provider, base, faults);
+  for (const [key, partner] of PAIRS) {
+    if (provider[key] !== undefined && provider[partner] === undefined && traits.own.includes(partner)) {
+      faults.add([...base, partner], `a value, because ${key} is set`);
+    }
+  }
+}

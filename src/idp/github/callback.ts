@@ -1,0 +1,78 @@
+/** The person's way to GitHub and back: what the browser is sent with, and what of its return is believed. */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { AppError } from '../../core/errors.ts';
+import type { SignInChallenge } from '../idp.ts';
+import { refused, unavailable } from './faults.ts';
+
+/** 256 bits; as a PKCE verifier 43 characters, the least that RFC 7636 §4.1 allows. */
+const random = (): string => randomBytes(32).toString('base64url');
+
+export const newChallenge = (): SignInChallenge => ({ state: random(), nonce: random(), codeVerifier: random() });
+
+export interface Departure {
+  readonly authorize: string;
+  readonly clientId: string;
+  readonly redirectUri: string;
+  readonly scopes: readonly string[];
+  /** Let the person choose the account anew. GitHub cannot be made to ask for the password. */
+  readonly fresh: boolean;
+}
+
+/** @see https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps#1-request-a-users-github-identity */
+export function authorizationUrl({ state, codeVerifier }: SignInChallenge, departure: Departure): URL {
+  const url = new URL(departure.authorize);
+  url.search = new URLSearchParams({
+    client_id: departure.clientId,
+    redirect_uri: departure.redirectUri,
+    scope: departure.scopes.join(' '),
+    state,
+    code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    allow_signup: 'false',
+    ...(departure.fresh ? { prompt: 'select_account' } : {}),
+  }).toString();
+  return url;
+}
+
+/**
+ * The code of a callback that belongs to this trip.
+ * @throws AppError `sign_in_expired` where it belongs to another trip or another provider, `sign_in_refused` where the person said no there,
+ *   `provider_unavailable` where GitHub would not do it
+ */
+export function codeOf(
+  callback: URL,
+  { state }: SignInChallenge,
+  { provider, redirectUri, origin }: { readonly provider: string; readonly redirectUri: string; readonly origin: URL },
+): string {
+  const foreign = (reason: string): AppError =>
+    new AppError('sign_in_expired', 'This sign-in does not belong to the page that you started from. Start again.', {
+      reason,
+    });
+  // Mix-up (RFC 9700 §4.4): each provider has a callback of its own, and only what came there is for it.
+  if (callback.origin + callback.pathname !== redirectUri) throw foreign('callback_foreign');
+  if (!equal(only(callback, 'state'), state)) throw foreign('state_mismatch');
+  const issuers = callback.searchParams.getAll('iss');
+  // RFC 9207: not every GitHub says it; one that does must be the one that was asked.
+  if (issuers.some((iss) => !URL.canParse(iss) || new URL(iss).origin !== origin.origin))
+    throw foreign('issuer_foreign');
+  const error = callback.searchParams.get('error');
+  if (error === 'access_denied') {
+    throw refused('provider_refused', `${provider} did not sign you in. Start again and agree to what is asked there.`);
+  }
+  if (error !== null)
+    throw unavailable(provider, 'provider_error', new Error(`the callback says ${error.slice(0, 60)}`));
+  const code = only(callback, 'code');
+  if (code === undefined || code === '') throw unavailable(provider, 'provider_answer_invalid');
+  return code;
+}
+
+/** A parameter that stands there exactly once (RFC 6749 §3.1). */
+function only(url: URL, name: string): string | undefined {
+  const values = url.searchParams.getAll(name);
+  return values.length === 1 ? values[0] : undefined;
+}
+
+function equal(given: string | undefined, expected: string): boolean {
+  const [a, b] = [Buffer.from(given ?? ''), Buffer.from(expected)];
+  return expected !== '' && a.length === b.length && timingSafeEqual(a, b);
+}

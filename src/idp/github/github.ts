@@ -1,0 +1,106 @@
+/**
+ * GitHub, at github.com or an Enterprise host: OAuth without OpenID Connect.
+ *
+ * Owns: the trip there and back (code, PKCE, state), and from GitHub's API to claims. Must not know: our own tokens, pages, sessions or
+ * Kubernetes.
+ *
+ * There is no ID token: who somebody is, is what the API says over TLS to a token that was given for our client and our code verifier.
+ * The subject is the numeric id: a login can be changed, and then be taken by somebody else.
+ */
+import { mapClaims, type ClaimsMapping } from '../../core/claims.ts';
+import { accountOf } from '../../core/identity.ts';
+import type { IdentityProvider, ProviderSignIn } from '../idp.ts';
+import { createOutbound } from '../outbound.ts';
+import { createGithubApi } from './api.ts';
+import { authorizationUrl, codeOf, newChallenge } from './callback.ts';
+import { githubEndpoints } from './endpoints.ts';
+import { noLongerVouches, refused } from './faults.ts';
+import type { OrganizationName } from './organizations.ts';
+import { createPersonReader, type Person } from './person.ts';
+import { createTokenEndpoint, isExpiring, packTokens, unpackTokens, type GithubTokens } from './tokens.ts';
+
+/** Of everything that one sign-in or re-check asks; shorter than a re-check's claim on its session (30 s). */
+const DEADLINE_MS = 25_000;
+
+export interface GithubProviderOptions {
+  readonly name: string;
+  /** `github.com`, `SUBDOMAIN.ghe.com` or an Enterprise Server's host, with its port if it has one. */
+  readonly host: string;
+  readonly clientId: string;
+  /** Called at each use, so that a rotated secret needs no restart. */
+  readonly clientSecret: () => string;
+  readonly ca?: string;
+  /** Whose members may sign in, and whose teams count. Absent: anybody who has an account there. */
+  readonly organizations?: readonly OrganizationName[];
+  /** Our public callback URL for this provider; one each, against mix-up (RFC 9700 §4.4). */
+  readonly redirectUri: string;
+  readonly mapping: ClaimsMapping;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  readonly log?: { info(fields: object, message: string): void };
+}
+
+export function createGithubProvider(options: GithubProviderOptions): IdentityProvider {
+  const { name, redirectUri } = options;
+  const endpoints = githubEndpoints(options.host);
+  const outbound = createOutbound({
+    issuer: endpoints.origin,
+    hosts: [new URL(endpoints.api).hostname],
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  });
+  const api = createGithubApi({ provider: name, base: endpoints.api, outbound, now: options.now });
+  const { mapping, organizations } = options;
+  const reader = createPersonReader({ provider: name, origin: endpoints.origin, mapping, organizations, api });
+  const tokenEndpoint = createTokenEndpoint({ ...options, provider: name, url: endpoints.token, outbound });
+
+  const signIn = ({ subject, claims }: Person, tokens: GithubTokens): ProviderSignIn => {
+    const mapped = mapClaims(mapping, claims, accountOf(name, subject));
+    if (!mapped.ok) throw refused(mapped.reason.reason, mapped.reason.message);
+    return { subject, identity: mapped.value, refreshToken: packTokens(tokens) };
+  };
+
+  /** @param keep given what a refresh brought, before anything else can fail: a refresh token is worth one use */
+  const current = async (packed: string, signal: AbortSignal, keep?: (newest: string) => Promise<void>) => {
+    const tokens = unpackTokens(name, packed);
+    if (!isExpiring(tokens, options.now())) return tokens;
+    if (tokens.refreshToken === undefined) throw noLongerVouches(name);
+    const renewed = await tokenEndpoint.refresh(tokens.refreshToken, signal);
+    await keep?.(packTokens(renewed));
+    return renewed;
+  };
+  const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);
+
+  return {
+    name,
+    provesFreshness: false,
+
+    async begin({ fresh = false } = {}) {
+      const challenge = newChallenge();
+      const { clientId } = options;
+      const departure = { authorize: endpoints.authorize, clientId, redirectUri, scopes: reader.scopes, fresh };
+      return { challenge, url: authorizationUrl(challenge, departure) };
+    },
+
+    async finish(callback, challenge) {
+      const code = codeOf(callback, challenge, { provider: name, redirectUri, origin: endpoints.origin });
+      const signal = deadline();
+      const tokens = await tokenEndpoint.redeem(code, challenge.codeVerifier, signal);
+      const person = await reader.read({ token: tokens.accessToken, signal });
+      if (person.leftOut.length > 0) {
+        const words = 'organisations with single sign-on were left out: this sign-in is not authorised for them';
+        options.log?.info({ provider: name, subject: person.subject, organizations: person.leftOut }, words);
+      }
+      return signIn(person, tokens);
+    },
+
+    async recheck(subject, packed, keep) {
+      const signal = deadline();
+      const tokens = await current(packed, signal, keep);
+      const person = await reader.read({ token: tokens.accessToken, signal });
+      if (person.subject !== subject) {
+        throw refused('subject_changed', `${name} now answers for another person. Sign in again.`);
+      }
+      return signIn(person, tokens);
+    },
+  };
+}

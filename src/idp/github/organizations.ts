@@ -1,0 +1,129 @@
+/**
+ * Which organisations and teams of a person count.
+ *
+ * Only those of the configured organisations. Threat: anybody can make an organisation on GitHub and a team of any name in it; a mapping
+ * that reads the team's name alone would make them whoever that team is elsewhere.
+ *
+ * An organisation with single sign-on that this token is not authorised for is missing from GitHub's answers. Where it counts, the person
+ * is refused and told its name: with it missing their groups would be wrong, and a rule that looks for a team would be judged on half the
+ * truth. Where nobody configured which ones count, it is left out and said in the log: it may have nothing to do with this gate, and
+ * could lock its members out.
+ */
+import * as z from 'zod';
+import { AppError } from '../../core/errors.ts';
+import type { Asking, GithubApi } from './api.ts';
+import { refused, ssoWords } from './faults.ts';
+
+/** An organisation by its login, which can be renamed and then taken by somebody else, or by its id, which cannot. */
+export type OrganizationName = string | number;
+
+const id = z.int().positive();
+const organization = z.object({ id, login: z.string().min(1) });
+const membership = z.object({ state: z.string(), organization });
+const team = z.object({ id, slug: z.string().min(1), organization });
+
+export type Organization = Readonly<z.output<typeof organization>>;
+
+export interface Team {
+  readonly id: number;
+  readonly slug: string;
+  /** The organisation's login. */
+  readonly organization: string;
+  readonly organization_id: number;
+}
+
+export interface Belonging {
+  readonly organizations: readonly Organization[];
+  readonly teams: readonly Team[];
+  /** Ids of organisations that were left out because of their single sign-on. */
+  readonly leftOut: readonly number[];
+}
+
+export interface BelongingOptions {
+  readonly provider: string;
+  readonly origin: URL;
+  /** Absent: all of them count. */
+  readonly organizations?: readonly OrganizationName[] | undefined;
+}
+
+/** @throws AppError `sign_in_refused` (`organization_missing`, `organization_sso_required`), and as the API's `list` */
+export async function readBelonging(api: GithubApi, asking: Asking, options: BelongingOptions): Promise<Belonging> {
+  const [memberships, teams] = await Promise.all([
+    api.list('/user/memberships/orgs?state=active', membership, asking),
+    api.list('/user/teams', team, asking),
+  ]);
+  const hidden = new Set([...memberships.hidden, ...teams.hidden]);
+  const active = memberships.value
+    // An invitation that was not accepted is no membership, whatever the query's filter does.
+    .filter(({ state }) => state === 'active')
+    .map((each) => each.organization)
+    .filter((each) => options.organizations?.some((name) => isNamed(each, name)) ?? true);
+  if (options.organizations !== undefined) {
+    await assertNoneHidden(api, asking, { ...options, organizations: options.organizations, active, hidden });
+    if (active.length === 0) throw notAMember(options);
+  }
+  const organizations = active.filter((each) => !hidden.has(each.id));
+  const ids = new Set(organizations.map((each) => each.id));
+  return {
+    organizations,
+    teams: teams.value
+      .filter((each) => ids.has(each.organization.id))
+      .map((each) => ({
+        id: each.id,
+        slug: each.slug,
+        organization: each.organization.login,
+        organization_id: each.organization.id,
+      })),
+    // Of others than the configured ones nothing was wanted.
+    leftOut: options.organizations === undefined ? [...hidden] : [],
+  };
+}
+
+/** GitHub compares logins without regard to case. */
+const isNamed = ({ id: own, login }: Organization, name: OrganizationName): boolean =>
+  typeof name === 'number' ? own === name : login.toLowerCase() === name.toLowerCase();
+
+interface Counted extends BelongingOptions {
+  readonly organizations: readonly OrganizationName[];
+  readonly active: readonly Organization[];
+  readonly hidden: ReadonlySet<number>;
+}
+
+async function assertNoneHidden(api: GithubApi, asking: Asking, counted: Counted): Promise<void> {
+  const { active, hidden, organizations } = counted;
+  if (hidden.size === 0) return;
+  const half = active.find((each) => hidden.has(each.id));
+  if (half !== undefined) throw ssoRequired(counted, half.login);
+  for (const name of organizations) {
+    if (active.some((each) => isNamed(each, name))) continue;
+    // The header has ids only, and no name of what the person cannot see: each configured one is asked for by name.
+    if (typeof name === 'number' ? hidden.has(name) : await isBehindSso(api, asking, name))
+      throw ssoRequired(counted, name);
+  }
+}
+
+async function isBehindSso(api: GithubApi, asking: Asking, login: string): Promise<boolean> {
+  try {
+    await api.get(`/user/memberships/orgs/${encodeURIComponent(login)}`, membership, asking);
+    return false;
+  } catch (error) {
+    if (error instanceof AppError && error.reason === 'organization_sso_required') return true;
+    if (error instanceof AppError && error.reason === 'provider_not_found') return false;
+    throw error;
+  }
+}
+
+function ssoRequired({ origin }: BelongingOptions, name: OrganizationName): AppError {
+  const page = typeof name === 'string' ? `${origin.origin}/orgs/${encodeURIComponent(name)}/sso` : undefined;
+  return refused(
+    'organization_sso_required',
+    ssoWords(typeof name === 'string' ? name : `the organisation with the id ${name}`, page),
+  );
+}
+
+const notAMember = ({ provider }: BelongingOptions): AppError =>
+  refused(
+    'organization_missing',
+    `${provider} does not show you as an active member of an organisation that may sign in here. Accept your invitation there; ` +
+      'if you are a member, ask an owner of the organisation to approve this OAuth app, then sign in again.',
+  );

@@ -1,0 +1,152 @@
+/**
+ * A logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) before anything in it is believed.
+ *
+ * Threats: anybody can post one. One that is forged, of another provider, for another client, old, or no logout token at all (an ID token that
+ * was caught, §2.7 "cross-JWT confusion") would sign people out, or, were the check too lax in the other direction, a real one would be
+ * turned away and somebody stay signed in. Nothing of a token is ever repeated in words or in the record.
+ */
+import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
+import { textProblem } from '../core/names.ts';
+import { no, ok, type Result } from '../core/result.ts';
+
+/** They have a few hundred bytes; a provider that puts more than this in is not one. */
+const MAX_TOKEN_LENGTH = 8192;
+const MAX_CLAIM_BYTES = 512;
+/** How old one may be: for so long its `jti` is remembered, and no longer (seconds). */
+export const LOGOUT_TOKEN_SECONDS = 300;
+/** Clocks of providers differ (seconds). */
+export const LOGOUT_CLOCK_SECONDS = 60;
+/** Signatures with a private key only: `none` proves nothing, and a secret that several know can be used by any of them. */
+const ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+];
+/** §2.4 asks for `logout+jwt` only lately: many providers write `JWT` or nothing. */
+const TYPES = new Set(['logout+jwt', 'application/logout+jwt', 'jwt']);
+const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
+
+export type LogoutTokenRefusal =
+  | 'logout_token_too_large'
+  | 'logout_token_malformed'
+  | 'logout_token_type' // a JWT of another kind
+  | 'logout_token_algorithm'
+  | 'logout_token_issuer'
+  | 'logout_token_audience'
+  | 'logout_token_issued_at' // older than five minutes, from the future, or without a time
+  | 'logout_token_expired' // or not valid yet (`nbf`), or with a time that is no number
+  | 'logout_token_events'
+  | 'logout_token_nonce' // an ID token
+  | 'logout_token_subject' // neither `sub` nor `sid`, or not text
+  | 'logout_token_id'
+  | 'logout_token_key_unknown'
+  | 'logout_token_signature';
+
+/** What the provider says is over. At least one of `subject` and `sid` is there. */
+export interface LogoutNotice {
+  /** `jti`: whoever acts on the notice makes sure that it comes once. */
+  readonly tokenId: string;
+  readonly subject?: string;
+  readonly sid?: string;
+}
+
+export interface ExpectedLogout {
+  /** As the provider's discovery says it. */
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Epoch milliseconds. */
+  readonly now: number;
+}
+
+/**
+ * §2.6, but for `jti`. What can be seen without a key is looked at first, so that rubbish costs no request to the provider.
+ * @throws what `keys` throws where the provider's keys cannot be read
+ */
+export async function verifyLogoutToken(
+  token: string,
+  keys: JWTVerifyGetKey,
+  expected: ExpectedLogout,
+): Promise<Result<LogoutNotice, LogoutTokenRefusal>> {
+  const unproven = unprovenClaims(token);
+  if (!unproven.ok) return unproven;
+  const looked = readClaims(unproven.value, expected);
+  if (!looked.ok) return looked;
+  try {
+    const { payload } = await jwtVerify(token, keys, {
+      issuer: expected.issuer,
+      audience: expected.clientId,
+      algorithms: ALGORITHMS,
+      clockTolerance: LOGOUT_CLOCK_SECONDS,
+      currentDate: new Date(expected.now),
+    });
+    return readClaims(payload, expected);
+  } catch (error) {
+    return no(refusalOf(error));
+  }
+}
+
+function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRefusal> {
+  if (token.length > MAX_TOKEN_LENGTH) return no('logout_token_too_large');
+  try {
+    const { alg, typ } = decodeProtectedHeader(token);
+    if (typ !== undefined && !TYPES.has(typ.toLowerCase())) return no('logout_token_type');
+    if (typeof alg !== 'string' || !ALGORITHMS.includes(alg)) return no('logout_token_algorithm');
+    return ok(decodeJwt(token));
+  } catch {
+    return no('logout_token_malformed');
+  }
+}
+
+function readClaims(payload: JWTPayload, expected: ExpectedLogout): Result<LogoutNotice, LogoutTokenRefusal> {
+  const { iss, aud, iat, jti } = payload;
+  if (iss !== expected.issuer) return no('logout_token_issuer');
+  if (![aud].flat().includes(expected.clientId)) return no('logout_token_audience');
+  // `exp` is optional: the drafts that many providers were built to had none. `iat` is what bounds a token's use.
+  if (typeof iat !== 'number' || !isRecent(iat, expected.now / 1000)) return no('logout_token_issued_at');
+  if ('nonce' in payload) return no('logout_token_nonce');
+  if (!saysLogout(payload['events'])) return no('logout_token_events');
+  if (typeof jti !== 'string' || textProblem(jti, MAX_CLAIM_BYTES) !== undefined) return no('logout_token_id');
+  const whose = readWhose(payload);
+  return whose === undefined ? no('logout_token_subject') : ok({ tokenId: jti, ...whose });
+}
+
+const isRecent = (iat: number, now: number): boolean =>
+  iat >= now - LOGOUT_TOKEN_SECONDS && iat <= now + LOGOUT_CLOCK_SECONDS;
+
+function saysLogout(events: unknown): boolean {
+  if (typeof events !== 'object' || events === null) return false;
+  const said: unknown = Object.getOwnPropertyDescriptor(events, LOGOUT_EVENT)?.value;
+  return typeof said === 'object' && said !== null && !Array.isArray(said);
+}
+
+/** One that is there and no text makes the token worthless: what it was meant to say cannot be known. */
+function readWhose({ sub, sid }: JWTPayload): Pick<LogoutNotice, 'subject' | 'sid'> | undefined {
+  const named = [sub, sid].filter((value) => value !== undefined);
+  if (named.length === 0 || named.some((value) => textProblem(value, MAX_CLAIM_BYTES) !== undefined)) return undefined;
+  return {
+    ...(typeof sub === 'string' ? { subject: sub } : {}),
+    ...(typeof sid === 'string' ? { sid } : {}),
+  };
+}
+
+function refusalOf(error: unknown): LogoutTokenRefusal {
+  if (error instanceof errors.JWTExpired) return 'logout_token_expired';
+  if (error instanceof errors.JWTClaimValidationFailed) return 'logout_token_expired';
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'logout_token_signature';
+  if (error instanceof errors.JOSEAlgNotAllowed || error instanceof errors.JOSENotSupported) {
+    return 'logout_token_algorithm';
+  }
+  if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) {
+    return 'logout_token_key_unknown';
+  }
+  if (error instanceof errors.JOSEError) return 'logout_token_malformed';
+  throw error;
+}

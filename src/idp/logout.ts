@@ -1,0 +1,78 @@
+/**
+ * The end of a session at an OpenID provider, in both directions: it tells us (Back-Channel Logout 1.0), and we send somebody there who signs
+ * out here (RP-Initiated Logout 1.0).
+ */
+import * as oidc from 'openid-client';
+import type { Claims } from '../core/claims.ts';
+import { AppError } from '../core/errors.ts';
+import { textProblem } from '../core/names.ts';
+import type { ProviderLogout, ProviderSignIn } from './idp.ts';
+import { createIssuerKeys } from './issuer-keys.ts';
+import { verifyLogoutToken } from './logout-token.ts';
+import { assertProviderUrl } from './outbound.ts';
+
+/** One with many groups makes a URL that servers refuse. Without it the provider asks the person whether they mean it. */
+const LONGEST_HINT = 4096;
+const MAX_SID_BYTES = 512;
+
+/** What of an ID token will be needed when the person's session at the provider ends, there or here. */
+export function sessionThere(
+  claims: Claims,
+  idToken: string | undefined,
+): Pick<ProviderSignIn, 'providerSid' | 'idToken'> {
+  const { sid } = claims;
+  return {
+    ...(typeof sid === 'string' && textProblem(sid, MAX_SID_BYTES) === undefined ? { providerSid: sid } : {}),
+    ...(idToken === undefined || idToken.length > LONGEST_HINT ? {} : { idToken }),
+  };
+}
+
+export interface ProviderLogoutOptions {
+  readonly name: string;
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly hosts: readonly string[];
+  readonly ca?: string;
+  readonly reach: ProviderLogout['reach'];
+  readonly now: () => number;
+  readonly configuration: () => Promise<oidc.Configuration>;
+}
+
+export function createProviderLogout(options: ProviderLogoutOptions): ProviderLogout {
+  const { name, issuer, clientId, hosts, ca, reach, now, configuration } = options;
+  const authority = ca === undefined ? {} : { ca };
+  const jwksUri = async (): Promise<string> => {
+    const { jwks_uri } = (await configuration()).serverMetadata();
+    if (jwks_uri === undefined) throw new AppError('provider_unavailable', `${name} publishes no keys.`);
+    return jwks_uri;
+  };
+  const keys = createIssuerKeys({ issuer, hosts, ...authority, now, jwksUri });
+  return {
+    reach,
+    async readToken(token) {
+      // The issuer as the provider spells it: a slash at the end makes another one in its tokens.
+      const said = (await configuration()).serverMetadata().issuer;
+      return verifyLogoutToken(token, keys, { issuer: said, clientId, now: now() });
+    },
+    async endSession({ idToken, returnTo, state }) {
+      const config = await configuration();
+      const endpoint = config.serverMetadata().end_session_endpoint;
+      // Threat: discovery comes from outside, and here it would choose where a browser is sent with somebody's ID token.
+      if (endpoint === undefined || !isOwn(endpoint, { issuer: new URL(issuer), hosts })) return undefined;
+      return oidc.buildEndSessionUrl(config, {
+        post_logout_redirect_uri: returnTo,
+        state,
+        ...(idToken === undefined ? {} : { id_token_hint: idToken }),
+      });
+    },
+  };
+}
+
+function isOwn(endpoint: string, provider: Parameters<typeof assertProviderUrl>[1]): boolean {
+  try {
+    assertProviderUrl(endpoint, provider);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Google's Directory API, which alone knows of groups: asked by a service account in the name of an administrator.
+ *
+ * @see https://developers.google.com/identity/protocols/oauth2/service-account
+ * @see https://developers.google.com/workspace/admin/directory/reference/rest/v1/groups/list
+ */
+import { importPKCS8, SignJWT } from 'jose';
+import * as z from 'zod';
+import { AppError } from '../../core/errors.ts';
+import { createOutbound, type Outbound } from '../outbound.ts';
+import { allPages, type Page } from './api.ts';
+
+export interface DirectoryOptions {
+  readonly name: string;
+  /** The key's JSON as Google gives it out; called at each use, so that a new key needs no restart. */
+  readonly serviceAccount: () => string;
+  /** E-mail address of the administrator in whose name the API is asked. */
+  readonly admin: string;
+  readonly maxGroups: number;
+  readonly ca?: string;
+  /** Origin of the API, and where assertions are redeemed (RFC 7523). */
+  readonly api: string;
+  readonly tokenEndpoint: string;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+const SCOPE = 'https://www.googleapis.com/auth/admin.directory.group.readonly';
+const ASSERTION_SECONDS = 300;
+const PAGE_SIZE = 200;
+
+/** `token_uri` is in the file too, and is not followed: the host is fixed. */
+const keyFile = z.object({
+  type: z.literal('service_account'),
+  client_email: z.string().min(1),
+  private_key: z.string().min(1),
+  private_key_id: z.string().optional(),
+});
+const tokenAnswer = z.object({ access_token: z.string().min(1), expires_in: z.number().positive() });
+const groupsAnswer = z.object({
+  groups: z.array(z.object({ email: z.string().min(1) })).optional(),
+  nextPageToken: z.string().optional(),
+});
+
+/**
+ * @returns a function from a person's `sub` to the addresses of the groups that they are a direct member of
+ * @throws Error at once where the key is none, so that it is found out at the start
+ */
+export function createDirectory(options: DirectoryOptions): (subject: string) => Promise<readonly string[]> {
+  const { name, api, maxGroups } = options;
+  readKey(options.serviceAccount());
+  const ca = options.ca === undefined ? {} : { ca: options.ca };
+  const outbound = createOutbound({ issuer: new URL(api), hosts: [], ...ca });
+  const accessToken = cachedToken(
+    options,
+    createOutbound({ issuer: new URL(options.tokenEndpoint), hosts: [], ...ca }),
+  );
+  return async (subject) => {
+    const first = new URL('/admin/directory/v1/groups', api);
+    first.search = new URLSearchParams({ userKey: subject, maxResults: String(PAGE_SIZE) }).toString();
+    return allPages({
+      provider: name,
+      outbound,
+      first: first.href,
+      accessToken: await accessToken(),
+      read: groupsPage,
+      maxGroups,
+      reason: 'groups_unresolved',
+      refusal: `Google’s directory does not say which groups you are in, so yours are unknown. Sign in with an account of your company, or ask your platform team to check what the service account of ${name} may read.`,
+    });
+  };
+}
+
+function groupsPage(body: unknown, url: URL): Page<string> {
+  const { groups = [], nextPageToken } = groupsAnswer.parse(body);
+  const next = new URL(url);
+  if (nextPageToken !== undefined) next.searchParams.set('pageToken', nextPageToken);
+  return { items: groups.map(({ email }) => email), next: nextPageToken === undefined ? undefined : next.href };
+}
+
+function readKey(text: string): z.output<typeof keyFile> {
+  try {
+    return keyFile.parse(JSON.parse(text));
+  } catch {
+    // Without a cause: the parser's words may hold a part of the key.
+    throw new Error('serviceAccountFile does not hold the JSON key of a service account');
+  }
+}
+
+/** One token for everybody, renewed a minute before its end; another key or a failure begins anew. */
+function cachedToken(options: DirectoryOptions, outbound: Outbound): () => Promise<string> {
+  let held:
+    | { readonly key: string; readonly token: Promise<{ readonly text: string; readonly until: number }> }
+    | undefined;
+  return async () => {
+    const key = options.serviceAccount();
+    if (held?.key === key && options.now() < (await held.token).until) return (await held.token).text;
+    const token = redeem(options, outbound, key);
+    const entry = { key, token };
+    held = entry;
+    token.catch(() => {
+      if (held === entry) held = undefined;
+    });
+    return (await token).text;
+  };
+}
+
+async function redeem(
+  options: DirectoryOptions,
+  outbound: Outbound,
+  key: string,
+): Promise<{ readonly text: string; readonly until: number }> {
+  const { admin, tokenEndpoint, name } = options;
+  try {
+    const { client_email, private_key, private_key_id } = readKey(key);
+    const issuedAt = Math.floor(options.now() / 1000);
+    const assertion = await new SignJWT({ scope: SCOPE })
+      .setProtectedHeader({
+        alg: 'RS256',
+        typ: 'JWT',
+        ...(private_key_id === undefined ? {} : { kid: private_key_id }),
+      })
+      .setIssuer(client_email)
+      .setSubject(admin)
+      .setAudience(tokenEndpoint)
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + ASSERTION_SECONDS)
+      .sign(await importPKCS8(private_key, 'RS256'));
+    const answer = await outbound(tokenEndpoint, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+      body: new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }).toString(),
+    });
+    if (answer.status !== 200) throw new Error(`the service account’s assertion was answered ${answer.status}`);
+    const { access_token, expires_in } = tokenAnswer.parse(await answer.json());
+    return { text: access_token, until: options.now() + (expires_in - 60) * 1000 };
+  } catch (error) {
+    const words = `${name} could not say which groups you are in. Try again in a minute; if it stays, tell your platform team.`;
+    throw new AppError('provider_unavailable', words, { reason: 'groups_unresolved', cause: error });
+  }
+}

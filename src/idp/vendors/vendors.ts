@@ -1,0 +1,67 @@
+/** From a provider's type to a provider: what is particular to it, over the one OpenID Connect client. */
+import type { IdentityProvider } from '../idp.ts';
+import { createOidcProvider, type OidcProviderOptions } from '../oidc.ts';
+import { VENDOR_HOSTS } from '../outbound.ts';
+import { createEntra } from './entra.ts';
+import { createGoogle } from './google.ts';
+import { KEYCLOAK, OIDC, OKTA, type Vendor } from './vendor.ts';
+
+interface Common extends Omit<OidcProviderOptions, 'vendor'> {
+  /** The mapping reads `claims.groups`. */
+  readonly wantsGroups: boolean;
+  readonly maxGroups: number;
+}
+
+export type VendorProviderOptions = Common &
+  (
+    | { readonly type: 'oidc' | 'okta' | 'keycloak' }
+    | { readonly type: 'entra'; readonly tenant: string; readonly groupsAs: 'id' | 'name' }
+    | {
+        readonly type: 'google';
+        readonly directory?: { readonly serviceAccount: () => string; readonly admin: string };
+      }
+  );
+
+/** Where the vendors' own APIs are. No configuration changes it: it would be a place to send people's tokens to. */
+export interface VendorEndpoints {
+  readonly graph: string;
+  readonly googleApi: string;
+  readonly googleToken: string;
+}
+
+const ENDPOINTS: VendorEndpoints = {
+  graph: `https://${VENDOR_HOSTS.graph}`,
+  googleApi: `https://${VENDOR_HOSTS.googleApi}`,
+  googleToken: `https://${VENDOR_HOSTS.googleToken}/token`,
+};
+
+/** @throws Error where what a provider is given cannot be used at all */
+export function createVendorProvider(options: VendorProviderOptions, endpoints = ENDPOINTS): IdentityProvider {
+  return createOidcProvider({ ...options, vendor: vendorOf(options, endpoints) });
+}
+
+function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): Vendor {
+  const { name, maxGroups, wantsGroups, now } = options;
+  const ca = options.ca === undefined ? {} : { ca: options.ca };
+  switch (options.type) {
+    case 'oidc':
+      return OIDC;
+    case 'okta':
+      return OKTA;
+    case 'keycloak':
+      return KEYCLOAK;
+    case 'entra': {
+      const { tenant, groupsAs } = options;
+      return createEntra({ name, tenant, groupsAs, wantsGroups, maxGroups, ...ca, graph: endpoints.graph });
+    }
+    case 'google': {
+      const { directory } = options;
+      const { googleApi: api, googleToken: tokenEndpoint } = endpoints;
+      return createGoogle(
+        directory === undefined || !wantsGroups
+          ? undefined
+          : { name, ...directory, maxGroups, ...ca, api, tokenEndpoint, now },
+      );
+    }
+  }
+}

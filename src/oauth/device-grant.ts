@@ -1,0 +1,110 @@
+/**
+ * What oidc-provider leaves to its host at the device's side of RFC 8628: how often a device may ask, answers without a link that carries the
+ * code, and endpoints on the api listener only.
+ */
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import { LRUCache } from 'lru-cache';
+import { bucketOf, plainAddress } from '../core/address.ts';
+import type { Config } from '../config/config.ts';
+
+export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+
+/** Time to walk to another machine and to sign in there, and no more: whoever is talked into typing a stranger's code has as long. */
+export const DEVICE_CODE_SECONDS = 600;
+/** How long after its end a code is still known, so that the device hears `expired_token` and not that there was none. */
+export const DEVICE_CODE_KEPT_SECONDS = 300;
+
+/** RFC 8628 §3.2, §3.5. */
+const INTERVAL_SECONDS = 5;
+/** Networks are not punctual: a device that waits as it was told must not be told to slow down. */
+const TOLERANCE_MS = 500;
+
+const USER_AGENT_LENGTH = 256;
+const REMEMBERED = 10_000;
+const MINUTE_MS = 60_000;
+
+/** Who asks, as the page will show it: by the socket, since anybody can write a header. */
+export function deviceInfo({ req }: Pick<KoaContextWithOIDC, 'req'>): Record<string, string> {
+  const userAgent = (req.headers['user-agent'] ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, USER_AGENT_LENGTH);
+  return { address: plainAddress(req.socket.remoteAddress ?? ''), userAgent };
+}
+
+export const deviceAuthorizationEndpoint = (config: Pick<Config, 'listen'>): string =>
+  `${config.listen.api.publicUrl}/-/oauth/device`;
+
+/**
+ * Both limits are of each replica by itself: a device code has 256 random bits, so nothing is won by asking at several, and a refusal costs no
+ * trip to the store.
+ */
+export interface DevicePace {
+  /** False: this address has begun too many within a minute. */
+  begin(address: string): boolean;
+  /** False: this device asks faster than it was told to; from now on it has to wait 5 seconds longer. */
+  poll(deviceCode: string): boolean;
+}
+
+/** @param options.now milliseconds */
+export function createDevicePace(options: {
+  readonly beginsPerMinute: number;
+  readonly now: () => number;
+}): DevicePace {
+  const begun = new LRUCache<string, { since: number; count: number }>({ max: REMEMBERED });
+  const polls = new LRUCache<string, { at: number; intervalMs: number }>({ max: REMEMBERED });
+  return {
+    begin(address) {
+      const now = options.now();
+      const key = bucketOf(address);
+      const known = begun.get(key);
+      const current = known !== undefined && now - known.since < MINUTE_MS ? known : { since: now, count: 0 };
+      current.count += 1;
+      begun.set(key, current);
+      return current.count <= options.beginsPerMinute;
+    },
+    poll(deviceCode) {
+      const now = options.now();
+      const before = polls.get(deviceCode);
+      const intervalMs = before?.intervalMs ?? INTERVAL_SECONDS * 1000;
+      const early = before !== undefined && now - before.at < intervalMs - TOLERANCE_MS;
+      polls.set(deviceCode, { at: now, intervalMs: early ? intervalMs + INTERVAL_SECONDS * 1000 : intervalMs });
+      return !early;
+    },
+  };
+}
+
+/** Errors of a device that only has to go on waiting: not worth a line in the record every five seconds. */
+export const isWaiting = (error: string | undefined): boolean =>
+  error === 'authorization_pending' || error === 'slow_down';
+
+type Body = Record<string, unknown> & { error?: string; error_description?: string };
+
+/** Middleware around the library's endpoints. */
+export function deviceAnswer(
+  config: Pick<Config, 'listen' | 'publicUrl'>,
+  pace: DevicePace,
+): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
+  return async (ctx, next) => {
+    if (ctx.path === '/oauth/device' && !pace.begin(plainAddress(ctx.req.socket.remoteAddress ?? ''))) {
+      ctx.status = 429;
+      ctx.set('retry-after', '60');
+      const error_description = 'Too many sign-ins were started from your address. Try again in a minute.';
+      ctx.body = { error: 'temporarily_unavailable', error_description };
+      return;
+    }
+    await next();
+    if (typeof ctx.body !== 'object' || ctx.body === null) return;
+    const body = ctx.body as Body;
+    if (ctx.path === '/oauth/device' && ctx.status === 200) {
+      // Threat: a link with the code in it needs one click of somebody who has never seen the device.
+      delete body['verification_uri_complete'];
+      body['interval'] = INTERVAL_SECONDS;
+      // The library takes the scheme from this connection, which is not the one that the page is served over.
+      body['verification_uri'] = `${config.publicUrl}/device`;
+    } else if (ctx.path === '/oauth/token' && body.error === 'authorization_pending') {
+      const deviceCode = ctx.oidc.params?.['device_code'];
+      if (typeof deviceCode === 'string' && !pace.poll(deviceCode)) body.error = 'slow_down';
+    } else if (body['device_authorization_endpoint'] !== undefined) {
+      // The library names the issuer's host, where no client certificate is seen and, behind an ingress, no device's address.
+      body['device_authorization_endpoint'] = deviceAuthorizationEndpoint(config);
+    }
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * Devices that wait for a code to be typed into a browser (RFC 8628): the seam to the pages that decide about them. The library's own pages
+ * are never reached: they would take the code from a link, and remember who signed in last.
+ */
+import type { Provider } from 'oidc-provider';
+import { AppError } from '../core/errors.ts';
+import type { Store } from '../store/store.ts';
+import { SCOPE, type Audiences } from './audiences.ts';
+import { DEVICE_CODE_KEPT_SECONDS } from './device-grant.ts';
+import type { DeviceRequest, DeviceRequests } from './oauth.ts';
+
+export interface DeviceRequestsDeps {
+  readonly provider: Provider;
+  readonly store: Pick<Store, 'artefacts' | 'sessions'>;
+  readonly audiences: Audiences;
+}
+
+type DeviceCode = InstanceType<Provider['DeviceCode']>;
+
+/** Upper case and without what people put between the letters, as the library keeps it. */
+const normalized = (typed: string): string => typed.toUpperCase().replace(/[^A-Z0-9]/g, '');
+
+/** One sentence for all of them: it must not tell somebody who guesses which codes there were. */
+const noSuchCode = (reason: 'device_code_unknown' | 'device_code_expired' | 'device_code_used'): AppError =>
+  new AppError(
+    'sign_in_expired',
+    'This code is not known here, has been used, or has expired. Compare it with your terminal, or run the command there again.',
+    { reason },
+  );
+
+const textOf = (info: Record<string, unknown> | undefined, key: string): string => {
+  const value = info?.[key];
+  return typeof value === 'string' ? value : '';
+};
+
+export function createDeviceRequests({ provider, store, audiences }: DeviceRequestsDeps): DeviceRequests {
+  const { artefacts, sessions } = store;
+
+  /** The code as long as nobody has decided about it. */
+  async function pending(typed: string): Promise<DeviceCode> {
+    const userCode = normalized(typed);
+    const code =
+      userCode === '' ? undefined : await provider.DeviceCode.findByUserCode(userCode, { ignoreExpiration: true });
+    if (code === undefined) throw noSuchCode('device_code_unknown');
+    if (code.isExpired) throw noSuchCode('device_code_expired');
+    if (code.error !== undefined || code.accountId !== undefined) throw noSuchCode('device_code_used');
+    return code;
+  }
+
+  /**
+   * Takes the one decision there is about a code. The library reads and then writes, so two browsers could both have allowed it; what has
+   * been used once stays used in the store, however often it is saved again.
+   */
+  async function decide(code: DeviceCode): Promise<void> {
+    const ttlSeconds = Math.max(1, code.remainingTTL) + DEVICE_CODE_KEPT_SECONDS;
+    await artefacts.save('DeviceDecision', code.jti, {}, { ttlSeconds });
+    if (!(await artefacts.consume('DeviceDecision', code.jti))) throw noSuchCode('device_code_used');
+  }
+
+  const asked = (code: DeviceCode): readonly string[] => {
+    const resource = code.params?.['resource'];
+    const named = (Array.isArray(resource) ? resource : [resource]).filter((one) => typeof one === 'string');
+    return named.length === 0 ? audiences.all : named;
+  };
+
+  return {
+    async find(typed): Promise<DeviceRequest> {
+      const code = await pending(typed);
+      const client = await provider.Client.find(code.clientId ?? '');
+      const wanted = asked(code);
+      const everything = audiences.all.every((audience) => wanted.includes(audience));
+      return {
+        clientId: code.clientId ?? '',
+        clientName: client?.clientName ?? code.clientId ?? '',
+        address: textOf(code.deviceInfo, 'address'),
+        userAgent: textOf(code.deviceInfo, 'userAgent'),
+        ...(everything ? {} : { audiences: wanted.map((audience) => audiences.clusterOf(audience)?.name ?? audience) }),
+      };
+    },
+
+    async allow(typed, session) {
+      const code = await pending(typed);
+      const record = await sessions.read(session.id);
+      if (record === undefined) {
+        const words = 'This session was ended while you signed in. Run the command on the device again.';
+        throw new AppError('sign_in_expired', words, { reason: 'session_unknown' });
+      }
+      await decide(code);
+      const wanted = asked(code);
+      const grant = new provider.Grant({ accountId: session.account, clientId: code.clientId ?? '' });
+      // One grant a sign-in, under the session's own id: ending the session ends the code and every token that descends from it.
+      grant.jti = session.id;
+      for (const audience of wanted) if (audiences.allows(audience, record)) grant.addResourceScope(audience, SCOPE);
+      await grant.save();
+      Object.assign(code, {
+        accountId: session.account,
+        grantId: session.id,
+        scope: SCOPE,
+        resource: wanted.length === 1 ? wanted[0] : [...wanted],
+      });
+      await code.save();
+    },
+
+    async refuse(typed) {
+      const code = await pending(typed);
+      await decide(code);
+      Object.assign(code, { error: 'access_denied', errorDescription: 'The sign-in was refused in the browser.' });
+      await code.save();
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import type { Clock } from '../clock.ts';
+import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
+import type { ProviderSession, SessionRecord } from '../store.ts';
+import { createJanitor } from './janitor.ts';
+
+const nameOf = (provider: string, sid: string): string => JSON.stringify([provider, sid]);
+
+/** Sessions at providers that are over, until when that is remembered (epoch milliseconds). */
+export class ClosedProviderSessions {
+  readonly #clock: Clock;
+  readonly #until = new Map<string, number>();
+  readonly #tidy: () => void;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#tidy = createJanitor(
+      this.#until,
+      (until) => clock.now() >= until,
+      (name) => this.#until.delete(name),
+    );
+  }
+
+  close({ provider, sid }: ProviderSession): void {
+    this.#tidy();
+    this.#until.set(nameOf(provider, sid), this.#clock.now() + PROVIDER_SESSION_CLOSED_SECONDS * 1000);
+  }
+
+  /** Whether the session was opened in one of them. */
+  has({ provider, providerSid }: Pick<SessionRecord, 'provider' | 'providerSid'>): boolean {
+    if (providerSid === undefined) return false;
+    return this.#clock.now() < (this.#until.get(nameOf(provider, providerSid)) ?? 0);
+  }
+}

@@ -1,0 +1,34 @@
+import { chromium, type Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startLogoutGate, type LogoutGate } from '../support/logout-gate.ts';
+
+const CHROMIUM = {
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+};
+
+let stage: LogoutGate;
+let browser: Browser;
+
+beforeAll(async () => {
+  stage = await startLogoutGate();
+  browser = await chromium.launch(CHROMIUM);
+});
+afterAll(async () => {
+  await browser.close();
+  await stage.stop();
+});
+
+it('leads a real browser from our button through the provider’s sign-out and back, and whoever comes next has to sign in', async () => {
+  const page = await browser.newPage();
+  await page.goto(`${stage.web}/login/start?provider=demo&to=me`);
+  await page.waitForURL(`${stage.web}/me`);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  // By itself, although `form-action` of the page that the button stood on names our own origin only.
+  await page.waitForURL(`${stage.provider.endSession}?**`);
+  await page.getByRole('button', { name: 'Yes' }).click();
+  await page.waitForURL(`${stage.web}/?state=signed-out`);
+  expect(await page.getByText('You are signed out here.').isVisible()).toBe(true);
+  await page.goto(`${stage.web}/me`);
+  expect(new URL(page.url()).pathname).toBe('/login');
+});

@@ -1,0 +1,105 @@
+import type { ChildProcess } from 'node:child_process';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { fieldIn, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
+import { Broker } from './cli/broker.ts';
+import { Machine } from './cli/machine.ts';
+
+/** Over SSH, without a display. */
+const REMOTE = { SSH_CONNECTION: '203.0.113.7 50000 203.0.113.8 22', BROWSER: '' };
+
+describe('a machine without a browser', () => {
+  let stage: DeviceStage;
+  let machine: Machine;
+  beforeAll(async () => {
+    stage = await startDeviceStage();
+  });
+  beforeEach(() => {
+    machine = new Machine();
+  });
+  afterEach(() => machine.remove());
+  afterAll(() => stage.stop());
+
+  /** The code that a running command shows. */
+  function codeOf(command: ChildProcess): Promise<string> {
+    return new Promise((resolve, reject) => {
+      let words = '';
+      command.stderr?.on('data', (chunk: Buffer) => {
+        words += chunk.toString();
+        const code = /^ {2}([A-Z]{4}-[A-Z]{4})$/m.exec(words)?.[1];
+        if (code !== undefined && words.includes(`${stage.web}/device`)) resolve(code);
+      });
+      command.once('close', () => reject(new Error(`no code was shown: ${words}`)));
+    });
+  }
+
+  test('signs in by login --device, and kubectl’s plugin goes on from there', async () => {
+    const command = machine.startPlugin('login', '--device', '--server', stage.web);
+    const ended = machine.ended(command);
+    await stage.allow('alice', { userCode: await codeOf(command), deviceCode: '' });
+    expect(await ended).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('demo:alice') });
+    expect(machine.tabs).toEqual([]);
+    const plugin = await machine.run('get-token', '--server', stage.web, '--cluster', 'demo');
+    expect(JSON.parse(plugin.stdout)).toMatchObject({ kind: 'ExecCredential' });
+    const [session] = (await stage.server.store.sessions.list({ account: 'demo/alice', limit: 1 })).sessions;
+    expect(session).toMatchObject({ device: true, userAgent: expect.stringMatching(/^portcullis\//) });
+  });
+
+  test('over SSH signs in that way by itself, and hears that it was refused', async () => {
+    machine.env = REMOTE;
+    const command = machine.startPlugin('get-token', '--server', stage.web, '--cluster', 'demo');
+    const ended = machine.ended(command);
+    const browser = visitor('alice');
+    const page = await stage.enter(browser, await codeOf(command));
+    const form = new URLSearchParams({ csrf: fieldIn(page, 'csrf'), ticket: fieldIn(page, 'ticket') });
+    await browser.visit(`${stage.web}/device/refuse`, form);
+    expect(await ended).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('was refused') });
+  });
+
+  test('may be told to open no browser, and signs in by a code all the same', async () => {
+    machine.env = { PORTCULLIS_NO_BROWSER: '1' };
+    const refused = await machine.run('login', '--server', stage.web);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('login --device') });
+    const command = machine.startPlugin('login', '--device', '--server', stage.web);
+    const ended = machine.ended(command);
+    await stage.allow('bob', { userCode: await codeOf(command), deviceCode: '' });
+    expect(await ended).toMatchObject({ code: 0 });
+  });
+});
+
+describe('a server without device codes', () => {
+  test('is said to have none, with the way out', async () => {
+    const stage = await startDeviceStage({ deviceCode: 'off' });
+    const machine = new Machine();
+    const ended = await machine.run('login', '--device', '--server', stage.web);
+    expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('does not let anybody sign in by a code') });
+    machine.remove();
+    await stage.stop();
+  });
+});
+
+describe('a server that lies', () => {
+  const good = { device_code: 'canary-device-code', user_code: 'BCDF-GHJK', expires_in: 600, interval: 5 };
+
+  test.each([
+    ['names a page on another host', { ...good, verification_uri: 'https://evil.example.com/device' }],
+    ['names a page that is none', { ...good, verification_uri: 'javascript:alert(1)' }],
+    ['gives no code', { ...good, user_code: undefined, verification_uri: 'https://evil.example.com/device' }],
+  ])('and %s gets nobody to type anything', async (_name, answer) => {
+    const broker = new Broker();
+    await broker.start();
+    const machine = new Machine();
+    const oauth = `${broker.api}/-/oauth`;
+    const endpoints = { token_endpoint: `${oauth}/token`, revocation_endpoint: `${oauth}/revoke` };
+    broker.discovery = {
+      mtls_endpoint_aliases: { ...endpoints, device_authorization_endpoint: `${oauth}/device` },
+    };
+    broker.deviceAnswer = answer;
+    const ended = await machine.run('login', '--device', '--server', broker.web);
+    expect(ended.code).not.toBe(0);
+    expect(ended.stderr).not.toContain('BCDF');
+    expect(ended.stderr).not.toContain('evil');
+    machine.checkWords(['canary-device-code']);
+    machine.remove();
+    await broker.stop();
+  });
+});

@@ -1,0 +1,264 @@
+import { decodeJwt } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { allowLinkIn, fieldIn, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
+import { OAuthClient, type Answer } from '../support/oauth-client.ts';
+
+const DEMO = 'urn:portcullis:cluster:demo';
+const PODS = '/api/v1/namespaces/default/pods';
+
+const sessionIn = (answer: Answer): string =>
+  (answer.body['portcullis'] as { session: { id: string } } | undefined)?.session.id ?? '';
+
+describe.each(['memory', 'redis'] as const)('a device code on the %s store', (kind) => {
+  let stage: DeviceStage;
+  beforeAll(async () => {
+    stage = await startDeviceStage({ redis: kind === 'redis' });
+  });
+  afterAll(() => stage.stop());
+
+  const about = async (event: string, key: string, value: string) =>
+    (await stage.events(event)).filter(({ annotations }) => annotations[`portcullis.dev/${key}`] === value);
+
+  /** Both have found the code undecided before either decides. */
+  function holdUntilBothDecide(): () => void {
+    const { artefacts } = stage.server.store;
+    const save = artefacts.save.bind(artefacts);
+    const both = Promise.withResolvers<void>();
+    let arrived = 0;
+    artefacts.save = async (kindOfArtefact, ...rest) => {
+      if (kindOfArtefact === 'DeviceDecision') {
+        arrived += 1;
+        if (arrived === 2) both.resolve();
+        await both.promise;
+      }
+      return save(kindOfArtefact, ...rest);
+    };
+    return () => {
+      artefacts.save = save;
+    };
+  }
+
+  it('is given at the api listener only, with an address to type and no link that carries the code', async () => {
+    const { status, body } = await stage.device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+    expect(status).toBe(200);
+    expect(body).toEqual({
+      device_code: expect.stringMatching(/^[\w-]{43}$/),
+      user_code: expect.stringMatching(/^[B-DF-HJ-NP-TV-XZ]{4}-[B-DF-HJ-NP-TV-XZ]{4}$/),
+      verification_uri: `${stage.web}/device`,
+      expires_in: 600,
+      interval: 5,
+    });
+    const endpoint = `${stage.endpoints.api}/-/oauth/device`;
+    expect(await (await fetch(`${stage.web}/.well-known/openid-configuration`)).json()).toMatchObject({
+      device_authorization_endpoint: endpoint,
+      mtls_endpoint_aliases: { device_authorization_endpoint: endpoint },
+    });
+    const form = new URLSearchParams({ client_id: 'portcullis-cli' });
+    expect((await fetch(`${stage.web}/oauth/device`, { method: 'POST', body: form })).status).toBe(404);
+  });
+
+  it('signs the device in once somebody has typed it and signed in afresh, bound to the device’s key', async () => {
+    const { device, thief, server } = stage;
+    const waiting = await stage.begin();
+    expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'authorization_pending' } });
+    expect(await stage.allow('alice', waiting)).toMatchObject({ status: 200, url: `${stage.web}/device/done` });
+    const answer = await stage.poll(waiting);
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    const token = String(answer.body['access_token']);
+    const refreshToken = String(answer.body['refresh_token']);
+    expect(decodeJwt(token)).toMatchObject({ sub: 'demo/alice', aud: DEMO });
+    expect((await device.get(PODS, token)).status).toBe(200);
+    expect((await thief.get(PODS, token)).status).toBe(401);
+    expect((await thief.refresh(refreshToken)).status).toBe(400);
+    expect((await device.refresh(refreshToken)).status).toBe(200);
+    const session = sessionIn(answer);
+    expect(await server.store.sessions.read(session)).toMatchObject({ device: true, client: 'portcullis-cli' });
+    const [event] = await about('sign-in', 'session', session);
+    expect(event?.annotations).toMatchObject({ 'portcullis.dev/device': '127.0.0.1', 'portcullis.dev/fresh': 'true' });
+    expect(await about('refresh', 'grant', 'device_code')).not.toHaveLength(0);
+  });
+
+  it('is taken as people type it, and the page says who asks, from where and for what before anybody signs in', async () => {
+    const waiting = await stage.begin({ resource: DEMO });
+    const page = await stage.enter(visitor('alice'), ` ${waiting.userCode.toLowerCase().replace('-', ' ')} `);
+    expect(page.status).toBe(200);
+    for (const words of ['kubectl', '127.0.0.1', '<dd>demo</dd>', 'only if you started this yourself']) {
+      expect(page.html).toContain(words);
+    }
+    const everything = await stage.enter(visitor('alice'), (await stage.begin()).userCode);
+    expect(everything.html).toContain('every cluster that you may use');
+  });
+
+  it('is never taken from a link', async () => {
+    const { userCode } = await stage.begin();
+    const page = await visitor('alice').visit(`${stage.web}/device?user_code=${userCode}`);
+    expect(page.status).toBe(200);
+    expect(page.html).not.toContain(userCode);
+    expect(allowLinkIn(page)).toBeUndefined();
+  });
+
+  it('that was asked for one cluster gives tokens for no other', async () => {
+    const waiting = await stage.begin({ resource: DEMO });
+    await stage.allow('root', waiting);
+    const answer = await stage.poll(waiting);
+    expect(answer.status).toBe(200);
+    const other = { resource: 'urn:portcullis:admin' };
+    expect(await stage.device.refresh(String(answer.body['refresh_token']), other)).toMatchObject({
+      status: 400,
+      body: { error: 'invalid_target' },
+    });
+  });
+
+  it('of somebody who is signed in at these pages belongs to that session, is marked there, and ends it when it is revoked', async () => {
+    const browser = visitor('alice');
+    await browser.visit(`${stage.web}/login/start?provider=demo&to=me`);
+    const waiting = await stage.begin();
+    await stage.allow('alice', waiting, browser);
+    const session = sessionIn(await stage.poll(waiting));
+    expect((await stage.server.store.sessions.read(session))?.via).toBeTypeOf('string');
+    expect((await browser.visit(`${stage.web}/me`)).html).toContain('by code');
+    await stage.server.gate.revoke({ target: { kind: 'session', session } });
+    expect((await browser.visit(`${stage.web}/me`)).url).toContain('/login');
+  });
+
+  it('is decided about once: of two browsers one wins, and the other’s session ends', async () => {
+    const waiting = await stage.begin();
+    const [first, second] = [visitor('alice'), visitor('bob')];
+    const pages = [await stage.enter(first, waiting.userCode), await stage.enter(second, waiting.userCode)];
+    const [one, two] = pages.map((page) => `${stage.web}${allowLinkIn(page)}`);
+    const letGo = holdUntilBothDecide();
+    const ended = await Promise.all([first.visit(one ?? ''), second.visit(two ?? '')]);
+    letGo();
+    expect(new Set(ended.map(({ status }) => status))).toEqual(new Set([200, 400]));
+    expect((await stage.enter(visitor('root'), waiting.userCode)).html).toContain('is not known here, has been used');
+    const people = ['demo/alice', 'demo/bob'] as const;
+    const [winner, loser] = ended[0].status === 200 ? people : ([people[1], people[0]] as const);
+    const { sessions } = await stage.server.store.sessions.list({ account: loser, limit: 100 });
+    expect(sessions.filter((session) => session.device === true && session.thumbprint === undefined)).toEqual([]);
+    expect((await stage.poll(waiting)).body['portcullis']).toMatchObject({ account: winner });
+  });
+
+  it('that comes a second time was stolen: what it gave ends as well (RFC 6749 §4.1.2)', async () => {
+    const waiting = await stage.begin();
+    await stage.allow('alice', waiting);
+    const answer = await stage.poll(waiting);
+    expect(answer.status).toBe(200);
+    expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    expect(await stage.server.store.sessions.read(sessionIn(answer))).toBeUndefined();
+  });
+
+  it('gives twenty devices that redeem it at the same time one session at most', async () => {
+    const waiting = await stage.begin();
+    await stage.allow('alice', waiting);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => stage.poll(waiting)));
+    expect(answers.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(1);
+  });
+
+  it('that is refused says so to the device, and is on the record', async () => {
+    const waiting = await stage.begin();
+    const browser = visitor('alice');
+    const page = await stage.enter(browser, waiting.userCode);
+    const form = new URLSearchParams({ csrf: fieldIn(page, 'csrf'), ticket: fieldIn(page, 'ticket') });
+    expect((await browser.visit(`${stage.web}/device/refuse`, form)).html).toContain('Refused');
+    expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'access_denied' } });
+    expect(await about('sign-in-refused', 'reason', 'device_refused')).toHaveLength(1);
+    expect((await stage.enter(browser, waiting.userCode)).status).toBe(400);
+  });
+
+  it('is told to slow down where it is asked for too often, and waiting is no line in the record', async () => {
+    const waiting = await stage.begin();
+    const before = (await stage.events('refresh-refused')).length;
+    expect((await stage.poll(waiting)).body['error']).toBe('authorization_pending');
+    expect((await stage.poll(waiting)).body['error']).toBe('slow_down');
+    expect(await stage.events('refresh-refused')).toHaveLength(before);
+  });
+
+  it('that nobody typed in time has expired, for the device and for the page', async () => {
+    const waiting = await stage.begin();
+    const { artefacts } = stage.server.store;
+    const payload = await artefacts.find('DeviceCode', waiting.deviceCode);
+    const userCode = waiting.userCode.replace('-', '');
+    const past = { ...payload, exp: Math.floor(Date.now() / 1000) - 1 };
+    await artefacts.save('DeviceCode', waiting.deviceCode, past, { ttlSeconds: 60, userCode });
+    expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'expired_token' } });
+    expect((await stage.enter(visitor('alice'), waiting.userCode)).html).toContain('has expired');
+    expect(await about('sign-in-refused', 'reason', 'device_code_expired')).toHaveLength(1);
+  });
+
+  it('cannot be redeemed without a key', async () => {
+    const bare = new OAuthClient(stage.endpoints, undefined);
+    const waiting = await stage.begin();
+    await stage.allow('alice', waiting);
+    expect(await stage.poll(waiting, bare)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    await bare.close();
+  });
+
+  it.each(['account', 'provider', 'all'] as const)(
+    'that is confirmed and not yet redeemed is dead once its %s is revoked',
+    async (target) => {
+      const waiting = await stage.begin();
+      expect((await stage.allow('bob', waiting)).url).toBe(`${stage.web}/device/done`);
+      const targets = {
+        account: { kind: 'account', account: 'demo/bob' },
+        provider: { kind: 'provider', provider: 'demo' },
+        all: { kind: 'all' },
+      } as const;
+      await stage.server.gate.revoke({ target: targets[target] });
+      expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+      // Until the entry has come back to this replica, whoever begins a sign-in begins it before the revocation.
+      const { number } = await stage.server.store.log.position();
+      await expect.poll(() => stage.server.gate.position?.number).toBe(number);
+    },
+  );
+});
+
+describe('a guesser', () => {
+  let stage: DeviceStage;
+  beforeAll(async () => {
+    stage = await startDeviceStage({ signInsPerMinute: 30 });
+  });
+  afterAll(() => stage.stop());
+
+  it('has three tries a minute, and who types right codes has many', async () => {
+    const browser = visitor('alice');
+    for (let device = 0; device < 8; device += 1) {
+      expect((await stage.enter(browser, (await stage.begin()).userCode)).status).toBe(200);
+    }
+    const wrong = [];
+    for (let attempt = 0; attempt < 4; attempt += 1) wrong.push((await stage.enter(browser, 'BBBB-BBBB')).status);
+    expect(wrong).toEqual([400, 400, 429, 429]);
+    // The right code is no way past the limit.
+    expect((await stage.enter(browser, (await stage.begin()).userCode)).status).toBe(429);
+    const reasons = (await stage.events('sign-in-refused')).map(
+      ({ annotations }) => annotations['portcullis.dev/reason'],
+    );
+    expect(reasons).toContain('device_code_unknown');
+    expect(reasons).toContain('too_many_sign_ins');
+  });
+
+  it('cannot fill the store with codes from one address', async () => {
+    const asked = await Promise.all(
+      Array.from({ length: 40 }, () => stage.device.post('/-/oauth/device', { client_id: 'portcullis-cli' })),
+    );
+    expect(asked.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(30);
+    expect(asked.some(({ status }) => status === 429)).toBe(true);
+  });
+});
+
+describe('where device codes are off', () => {
+  let stage: DeviceStage;
+  beforeAll(async () => {
+    stage = await startDeviceStage({ deviceCode: 'off' });
+  });
+  afterAll(() => stage.stop());
+
+  it('there is neither an endpoint nor a page, and discovery names none', async () => {
+    const asked = await stage.device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+    expect(asked.status).toBe(404);
+    expect((await fetch(`${stage.web}/device`)).status).toBe(404);
+    const polled = await stage.poll({ deviceCode: 'x', userCode: 'y' });
+    expect(polled).toMatchObject({ status: 400, body: { error: 'unsupported_grant_type' } });
+    const discovery = await (await fetch(`${stage.web}/.well-known/openid-configuration`)).text();
+    expect(discovery).not.toContain('device_authorization_endpoint');
+  });
+});

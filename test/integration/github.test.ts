@@ -1,0 +1,352 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { ProviderSignIn } from '../../src/idp/idp.ts';
+import { createRecheck, type RecheckOutcome } from '../../src/oauth/recheck.ts';
+import { ACME, CALLBACK, githubStage, OTHER, refusal, tokenOf } from '../unit/idp/github-stage.ts';
+import { annotation, browserAt, closeHouses, locationOf, openHouse, PUBLIC_URL } from '../unit/web/harness.ts';
+
+const on = githubStage();
+
+describe('a sign-in', () => {
+  it('goes with PKCE and state, asks for what the mapping needs, and gives the numeric id, the login and the teams', async () => {
+    const gh = on.provider();
+    const { url, challenge, callback } = await on.callbackOf(gh);
+    expect(Object.fromEntries(url.searchParams)).toMatchObject({
+      client_id: on.github.clientId,
+      redirect_uri: CALLBACK,
+      scope: 'read:org',
+      state: challenge.state,
+      code_challenge_method: 'S256',
+      allow_signup: 'false',
+    });
+    expect(url.searchParams.get('code_challenge')).toMatch(/^[\w-]{43}$/);
+    const person = await gh.finish(callback, challenge);
+    expect(person.subject).toBe('583231');
+    expect(person.identity).toEqual({
+      username: 'gh:alice',
+      uid: 'gh/583231',
+      groups: ['gh:Acme/platform'],
+      extra: {},
+    });
+    expect(gh.provesFreshness).toBe(false);
+    expect(person.authTime).toBeUndefined();
+  });
+
+  it('takes new values for each trip, and lets the person choose the account where it has to be a fresh one', async () => {
+    const gh = on.provider();
+    const [first, second] = [await gh.begin(), await gh.begin({ fresh: true })];
+    for (const key of ['state', 'nonce', 'codeVerifier'] as const) {
+      expect(first.challenge[key]).not.toBe(second.challenge[key]);
+    }
+    expect(first.url.searchParams.get('prompt')).toBeNull();
+    expect(second.url.searchParams.get('prompt')).toBe('select_account');
+  });
+
+  it('has the verified primary address where the mapping reads it', async () => {
+    const gh = on.provider({}, { username: 'claims.email' });
+    const { url, challenge, callback } = await on.callbackOf(gh);
+    expect(url.searchParams.get('scope')).toBe('read:org user:email');
+    expect((await gh.finish(callback, challenge)).identity.username).toBe('gh:alice@example.com');
+  });
+
+  it.each(['claim', 'trusted'] as const)(
+    'is refused where the address is to be the name and is not verified, whatever is trusted: %s',
+    async (emailVerified) => {
+      on.alice.emails = [{ email: 'victim@example.com', primary: true, verified: false }];
+      const gh = on.provider({}, { username: 'claims.email', emailVerified });
+      expect(await refusal(on.signIn(gh))).toMatchObject({ code: 'sign_in_refused', reason: 'email_unverified' });
+    },
+  );
+
+  it('gives every claim by id and by name to the mapping', async () => {
+    const gh = on.provider(
+      { organizations: [ACME.id, 'other'] },
+      {
+        username: 'string(claims.id)',
+        groups:
+          'claims.organizations.map(o, o.login + "#" + string(o.id)) + claims.teams.map(t, string(t.organization_id) + "/" + string(t.id))',
+      },
+    );
+    expect((await on.signIn(gh)).identity).toMatchObject({
+      username: 'gh:583231',
+      groups: ['gh:Acme#501', 'gh:other#502', 'gh:501/7001', 'gh:502/7002'],
+    });
+  });
+
+  it('reads all pages: 250 teams', async () => {
+    on.alice.teams = Array.from({ length: 250 }, (_, index) => ({
+      id: index + 1,
+      slug: `team-${index}`,
+      organization: ACME,
+    }));
+    const { identity } = await on.signIn(on.provider());
+    expect(identity.groups).toHaveLength(250);
+    expect(identity.groups).toContain('gh:Acme/team-249');
+    expect(on.github.news().filter((line) => line.includes('/user/teams'))).toEqual([
+      '200 /user/teams?per_page=100',
+      '200 /user/teams?per_page=100&page=2',
+      '200 /user/teams?per_page=100&page=3',
+    ]);
+  });
+
+  it('counts teams of the configured organisations only, since anybody can make an organisation with a team of any name', async () => {
+    const gh = on.provider({}, { groups: 'claims.teams.map(t, t.slug) + claims.organizations.map(o, o.login)' });
+    expect((await on.signIn(gh)).identity.groups).toEqual(['gh:platform', 'gh:Acme']);
+    const everywhere = on.provider({ organizations: 'all' });
+    expect((await on.signIn(everywhere)).identity.groups).toEqual(['gh:Acme/platform', 'gh:other/admins']);
+  });
+
+  const NOT_MEMBERS: readonly { who: string; organizations: readonly (string | number)[]; change: () => unknown }[] = [
+    {
+      who: 'who is in none of the organisations',
+      organizations: ['acme'],
+      change: () => (on.alice.memberships = [{ state: 'active', organization: OTHER }]),
+    },
+    {
+      // GitHub's own filter is not relied on: here there is none, and the team is in the list.
+      who: 'whose invitation is pending',
+      organizations: ['acme'],
+      change: () => (on.alice.memberships = [{ state: 'pending', organization: ACME }]),
+    },
+    { who: 'whose organisation has only the name', organizations: [9999], change: () => undefined },
+  ];
+  it.each(NOT_MEMBERS)('is refused to somebody $who', async ({ change, organizations }) => {
+    change();
+    const error = await refusal(on.signIn(on.provider({ organizations })));
+    expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_missing' });
+    expect(error.message).toContain('Accept your invitation');
+  });
+
+  it('is refused where less was granted than was asked for', async () => {
+    on.github.grantedScopes = [];
+    const error = await refusal(on.signIn(on.provider()));
+    expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'provider_scope_missing' });
+    on.github.grantedScopes = ['admin:org'];
+    expect((await on.signIn(on.provider())).subject).toBe('583231');
+  });
+});
+
+describe('a re-check', () => {
+  it('of somebody for whom nothing changed costs no quota: every answer is a 304', async () => {
+    const { first, recheck } = await on.signedIn();
+    expect((await recheck()).identity).toEqual(first.identity);
+    expect(on.github.news().toSorted()).toEqual([
+      '304 /user',
+      '304 /user/memberships/orgs?state=active&per_page=100',
+      '304 /user/teams?per_page=100',
+    ]);
+  });
+
+  it('sees a lost team, a new one and a new login', async () => {
+    const { recheck } = await on.signedIn();
+    on.alice.teams = [];
+    expect((await recheck()).identity.groups).toEqual([]);
+    on.alice.teams = [{ id: 7003, slug: 'oncall', organization: ACME }];
+    on.alice.login = 'alice-new';
+    expect((await recheck()).identity).toMatchObject({ username: 'gh:alice-new', groups: ['gh:Acme/oncall'] });
+  });
+
+  it('sees a team that begins a new page, although the page before is as it was', async () => {
+    on.alice.teams = Array.from({ length: 100 }, (_, index) => ({
+      id: index + 1,
+      slug: `team-${index}`,
+      organization: ACME,
+    }));
+    const { recheck } = await on.signedIn();
+    on.alice.teams.push({ id: 101, slug: 'team-100', organization: ACME });
+    expect((await recheck()).identity.groups).toHaveLength(101);
+    on.alice.teams.length = 99;
+    expect((await recheck()).identity.groups).toHaveLength(99);
+  });
+
+  it.each([
+    [
+      'whose token was revoked',
+      (person: ProviderSignIn) => on.github.tokens.delete(tokenOf(person)),
+      'provider_refresh_refused',
+    ],
+    ['who left the organisation', () => (on.alice.memberships = []), 'organization_missing'],
+    ['who was suspended', () => (on.alice.suspended = true), 'provider_account_suspended'],
+    ['whose single sign-on has ended', () => (on.alice.unauthorized = [ACME]), 'organization_sso_required'],
+  ])('refuses a person %s', async (_name, change, reason) => {
+    const { first, recheck } = await on.signedIn();
+    change(first);
+    expect(await refusal(recheck())).toMatchObject({ code: 'sign_in_refused', reason });
+  });
+
+  it('refuses a token of another person, and one that it never packed, without echoing it', async () => {
+    const { gh, first } = await on.signedIn();
+    expect((await refusal(gh.recheck('1', first.refreshToken ?? ''))).reason).toBe('subject_changed');
+    const error = await refusal(gh.recheck('583231', 'gho_canary'));
+    expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refresh_refused' });
+    expect(`${error.message} ${String(error.cause)}`).not.toContain('canary');
+  });
+
+  it('shows nobody another person’s remembered answers', async () => {
+    const { gh, first } = await on.signedIn();
+    const bob = { ...on.alice, id: 2, login: 'bob', teams: [] };
+    on.github.visitor = bob;
+    expect((await on.signIn(gh)).identity).toMatchObject({ username: 'gh:bob', groups: [] });
+    expect((await gh.recheck('583231', first.refreshToken ?? '')).identity.groups).toEqual(['gh:Acme/platform']);
+    on.github.instead.set('/user', { status: 304 });
+    on.github.visitor = { ...bob, id: 3 };
+    expect(await refusal(on.signIn(gh))).toMatchObject({ code: 'provider_unavailable', reason: 'provider_error' });
+  });
+});
+
+describe('tokens that expire', () => {
+  it('are refreshed in time, and the new ones are kept before anything else can fail', async () => {
+    on.github.tokenLife = 8 * 3600;
+    const { gh, first } = await on.signedIn();
+    on.now += 7 * 3600 * 1000;
+    await gh.recheck('583231', first.refreshToken ?? '');
+    expect(on.github.news().join()).not.toContain('access_token');
+    on.now += 3600 * 1000 - 30_000;
+    let kept = '';
+    on.github.instead.set('/user', { status: 502, body: '<html>unicorn</html>' });
+    const keep = async (newest: string): Promise<void> => void (kept = newest);
+    const error = await refusal(gh.recheck('583231', first.refreshToken ?? '', keep));
+    expect(error).toMatchObject({ code: 'provider_unavailable', reason: 'provider_error' });
+    expect(kept).not.toBe('');
+    on.github.instead.clear();
+    const second = await gh.recheck('583231', kept, keep);
+    expect(second.refreshToken).toBe(kept);
+    expect(second.identity).toEqual(first.identity);
+  });
+
+  it('end the session where the refresh token is used up', async () => {
+    on.github.tokenLife = 8 * 3600;
+    const { gh, first } = await on.signedIn();
+    on.now += 9 * 3600 * 1000;
+    on.github.refreshTokens.clear();
+    expect(await refusal(gh.recheck('583231', first.refreshToken ?? ''))).toMatchObject({
+      code: 'sign_in_refused',
+      reason: 'provider_refresh_refused',
+    });
+  });
+});
+
+describe('an organisation with single sign-on that the token is not authorised for', () => {
+  it('is named where it counts, with what to do', async () => {
+    on.alice.unauthorized = [ACME];
+    const error = await refusal(on.signIn(on.provider({ organizations: ['Acme', 'other'] })));
+    expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_sso_required' });
+    expect(error.message).toContain(`https://${on.github.host}/orgs/Acme/sso`);
+    expect(error.message).not.toContain('authorization_request');
+  });
+
+  it('is named by its id where the configuration has the id', async () => {
+    on.alice.unauthorized = [ACME];
+    const error = await refusal(on.signIn(on.provider({ organizations: [ACME.id, 'other'] })));
+    expect(error.reason).toBe('organization_sso_required');
+    expect(error.message).toContain('501');
+  });
+
+  it('is named too where only its teams are hidden, and is left out whole where nobody configured it', async () => {
+    on.github.showsAllMemberships = true;
+    on.alice.unauthorized = [ACME];
+    const error = await refusal(on.signIn(on.provider()));
+    expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_sso_required' });
+    expect(error.message).toContain('/orgs/Acme/sso');
+    const open = on.provider({ organizations: 'all' }, { groups: 'claims.organizations.map(o, o.login)' });
+    expect((await on.signIn(open)).identity.groups).toEqual(['gh:other']);
+  });
+
+  it('does not matter where it does not count', async () => {
+    on.alice.unauthorized = [OTHER];
+    expect((await on.signIn(on.provider({ organizations: ['Acme', 'nowhere'] }))).identity.groups).toEqual([
+      'gh:Acme/platform',
+    ]);
+    expect(on.logged).toEqual([]);
+  });
+
+  it('is left out and said in the log where nobody configured which ones count', async () => {
+    on.alice.unauthorized = [OTHER];
+    const gh = on.provider({ organizations: 'all' }, { groups: 'claims.organizations.map(o, o.login)' });
+    expect((await on.signIn(gh)).identity.groups).toEqual(['gh:Acme']);
+    expect(on.logged).toEqual([expect.objectContaining({ subject: '583231', organizations: [OTHER.id] })]);
+  });
+});
+
+describe('at the gate’s own pages', () => {
+  afterEach(closeHouses);
+
+  /** A gate with this provider and another, and a browser that has been to GitHub and stands before the way back. */
+  async function visit(options?: Parameters<typeof on.provider>[0]) {
+    const gh = on.provider({ ...options, redirectUri: `${PUBLIC_URL}/callback/gh` });
+    const providers = new Map([['gh', gh]]);
+    const house = await openHouse({
+      change: (deps) => ({ ...deps, providers: new Map([...deps.providers, ...providers]) }),
+    });
+    const browser = browserAt(house);
+    const started = await browser.get('/login/start?provider=gh&to=me').expect(303);
+    const back = await on.follow(new URL(locationOf(started)));
+    return { house, browser, back, providers };
+  }
+
+  it('a session is opened for the numeric id, and the token is kept with it to re-check by', async () => {
+    const { house, browser, back } = await visit();
+    const there = await browser.get(back.pathname + back.search).expect(303);
+    await browser.get(locationOf(there)).expect(303).expect('Location', '/me');
+    const id = annotation(house.named('sign-in')[0], 'session') ?? '';
+    const record = await house.store.sessions.read(id);
+    expect(record).toMatchObject({ account: 'gh/583231', identity: { username: 'gh:alice' } });
+    const secret = await house.store.sessions.readSecret(id);
+    expect(secret?.refreshToken).toContain('gho_');
+    expect(JSON.stringify([house.events, house.logged])).not.toContain('gho_');
+  });
+
+  it('a re-check changes the identity on the record where a team is lost, keeps it where GitHub is away, and refuses who left', async () => {
+    on.github.tokenLife = 8 * 3600;
+    const { house, browser, back, providers } = await visit();
+    const there = await browser.get(back.pathname + back.search).expect(303);
+    await browser.get(locationOf(there)).expect(303);
+    const id = annotation(house.named('sign-in')[0], 'session') ?? '';
+    const { sessions } = house.store;
+    const recheck = (): Promise<RecheckOutcome> =>
+      createRecheck({ sessions, providers, workloads: new Set(), now: () => house.clock.now() })(id);
+    expect(await recheck()).toMatchObject({ kind: 'same' });
+    house.clock.advance(60);
+    on.alice.teams = [];
+    expect(await recheck()).toMatchObject({ kind: 'changed', record: { identity: { groups: [] } } });
+    // The token is refreshed, and then GitHub fails: the new one is with the session all the same.
+    on.now += 8 * 3600 * 1000;
+    on.github.instead.set('/user', { status: 503 });
+    house.clock.advance(60);
+    expect((await refusal(recheck())).code).toBe('provider_unavailable');
+    on.github.instead.clear();
+    expect(await recheck()).toMatchObject({ kind: 'same' });
+    house.clock.advance(60);
+    on.alice.memberships = [];
+    expect(await recheck()).toMatchObject({ kind: 'refused', reason: 'organization_missing' });
+  });
+
+  it('a state that was used is worth nothing again', async () => {
+    const { house, browser, back } = await visit();
+    const there = await browser.get(back.pathname + back.search).expect(303);
+    await browser.get(locationOf(there)).expect(303);
+    on.github.news();
+    const again = await browser.get(back.pathname + back.search);
+    if (again.status === 303) await browser.get(locationOf(again)).expect(400);
+    expect(on.github.news()).toEqual([]);
+    expect(house.named('sign-in')).toHaveLength(1);
+  });
+
+  it('its callback at another provider’s path opens nothing, and no code is redeemed anywhere', async () => {
+    const { house, browser, back } = await visit();
+    on.github.news();
+    const there = await browser.get(`/callback/corp${back.search}`);
+    if (there.status === 303) await browser.get(locationOf(there)).expect(400);
+    expect(on.github.news()).toEqual([]);
+    expect(house.corp.finished).toEqual([]);
+    expect(house.named('sign-in')).toEqual([]);
+  });
+
+  it('a refusal is a page that says what to do, and a line in the record that names the rule', async () => {
+    on.alice.memberships = [];
+    const { house, browser, back } = await visit();
+    const there = await browser.get(back.pathname + back.search).expect(303);
+    const page = await browser.get(locationOf(there)).expect(403);
+    expect(page.text).toContain('Accept your invitation');
+    expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('organization_missing');
+  });
+});

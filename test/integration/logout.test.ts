@@ -1,0 +1,348 @@
+import { once } from 'node:events';
+import { connect } from 'node:tls';
+import { decodeJwt, generateKeyPair } from 'jose';
+import { request } from 'undici';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { Visitor } from '../../src/demo/visitor.ts';
+import { CookieBrowser } from '../support/cookie-browser.ts';
+import { Laptop } from '../support/kubectl.ts';
+import { startLogoutGate, type LogoutGate } from '../support/logout-gate.ts';
+import { LOGOUT_CLIENT, PERSON, type TokenShape } from '../support/logout-provider.ts';
+import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
+
+const ACCOUNT = `demo/${PERSON}` as const;
+const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
+const PODS = '/api/v1/namespaces/default/pods';
+const seconds = (): number => Math.floor(Date.now() / 1000);
+
+describe('logout, both ways', () => {
+  let stage: LogoutGate;
+
+  beforeAll(async () => {
+    stage = await startLogoutGate();
+  });
+  afterAll(() => stage.stop());
+
+  const visitor = (): Visitor => new Visitor({ name: PERSON, password: '' }, { stopAt: 'http://127.0.0.1:9/callback' });
+
+  /** A session of kubectl's, opened in this browser. */
+  async function signInWith(browser: Visitor): Promise<SignedIn> {
+    const { callback, verifier } = await stage.client.authorize(PERSON, { visitor: browser });
+    const answer = await stage.client.redeem(callback.searchParams.get('code') ?? '', verifier);
+    if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
+    const { session } = answer.body['portcullis'] as { session: { id: string } };
+    const [accessToken, refreshToken] = [String(answer.body['access_token']), String(answer.body['refresh_token'])];
+    return { accessToken, refreshToken, session: session.id, answer };
+  }
+
+  /** Resolves when the watch that it opens has ended. */
+  async function watch({
+    accessToken,
+  }: SignedIn): Promise<{ readonly ended: Promise<unknown>; readonly isOpen: () => boolean }> {
+    const { cert, key } = stage.client.key as ClientKey;
+    const port = Number(new URL(stage.client.endpoints.api).port);
+    const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: stage.ca, cert, key });
+    socket.on('error', () => undefined);
+    const ended = new Promise((resolve) => socket.once('close', resolve));
+    await once(socket, 'secureConnect');
+    socket.write(`GET ${PODS}?watch=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${accessToken}\r\n\r\n`);
+    const [head] = (await once(socket, 'data')) as [Buffer];
+    expect(head.toString()).toContain('200 OK');
+    return { ended, isOpen: () => !socket.destroyed };
+  }
+
+  const sidOf = async ({ session }: SignedIn): Promise<string> =>
+    (await stage.server.store.sessions.read(session))?.providerSid ?? '';
+  const stands = async ({ session }: SignedIn): Promise<boolean> =>
+    (await stage.server.store.sessions.read(session)) !== undefined;
+
+  async function post(form: Record<string, string> | string, name = 'demo') {
+    const answer = await request(`${stage.web}/backchannel-logout/${name}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: typeof form === 'string' ? form : new URLSearchParams(form).toString(),
+    });
+    return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
+  }
+
+  const tell = async (shape: TokenShape) => post({ logout_token: await stage.provider.logoutToken(shape) });
+
+  async function events(name: string): Promise<readonly AuditEvent[]> {
+    return (await stage.recorded()).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+  }
+  const lastReason = async (name: string): Promise<string | undefined> =>
+    (await events(name)).at(-1)?.annotations['portcullis.dev/reason'];
+
+  describe('at the provider', () => {
+    it('ends what was opened in that session there, with its open watch, and nothing else', async () => {
+      const [browser, other] = [visitor(), visitor()];
+      await browser.visit(`${stage.web}/login/start?provider=demo&to=me`);
+      const [here, there] = [await signInWith(browser), await signInWith(other)];
+      expect(await sidOf(here)).not.toBe('');
+      expect(await sidOf(here)).not.toBe(await sidOf(there));
+      const [cut, stays] = [await watch(here), await watch(there)];
+      await browser.visit(stage.provider.endSession);
+      await cut.ended;
+      expect(await stands(here)).toBe(false);
+      expect((await stage.client.refresh(here.refreshToken)).status).toBe(400);
+      // The browser's own session here was opened in the same one.
+      expect((await browser.visit(`${stage.web}/me`)).url).not.toContain(`${stage.web}/me`);
+      expect(stays.isOpen()).toBe(true);
+      expect(await stands(there)).toBe(true);
+      const ended = (await events('logout')).filter(
+        ({ annotations }) => annotations['portcullis.dev/reason'] === 'signed_out_at_provider',
+      );
+      expect(ended.map(({ annotations }) => annotations['portcullis.dev/session'])).toContain(here.session);
+      expect(ended[0]?.user.username).toBe('demo:alice');
+    });
+
+    it('ends kubectl’s own watch', async () => {
+      const laptop = new Laptop(stage.gate, PERSON);
+      onTestFinished(() => laptop.close());
+      const open = laptop.openKubectl('get', 'pods', '--watch');
+      await open.until(/NAME/);
+      const { sessions } = await stage.server.store.sessions.list({ account: ACCOUNT, limit: 1 });
+      const sid = sessions[0]?.providerSid ?? '';
+      expect((await tell({ claims: { sid } })).status).toBe(200);
+      await open.finished;
+      expect(await stage.server.store.sessions.read(sessions[0]?.id ?? '')).toBeUndefined();
+    });
+
+    it('ends everything of the person where it says no session', async () => {
+      const [one, two] = [await signInWith(visitor()), await signInWith(visitor())];
+      const answer = await tell({});
+      expect(answer).toMatchObject({ status: 200, text: '' });
+      expect(answer.headers['cache-control']).toBe('no-store');
+      expect([await stands(one), await stands(two)]).toEqual([false, false]);
+      const last = (await events('logout')).at(-1);
+      expect(last?.annotations['portcullis.dev/target']).toBe(`account:${ACCOUNT}`);
+    });
+
+    it.each<[string, (sid: string) => TokenShape]>([
+      ['an audience of several, one of them us', (sid) => ({ claims: { sid, aud: ['other', LOGOUT_CLIENT] } })],
+      ['no sub', (sid) => ({ claims: { sid, sub: undefined } })],
+      ['an end of its own', (sid) => ({ claims: { sid, exp: seconds() + 120 } })],
+      ['the type that older providers write', (sid) => ({ claims: { sid }, header: { typ: 'JWT' } })],
+      ['no type', (sid) => ({ claims: { sid }, header: { typ: undefined } })],
+      ['a clock a little ahead', (sid) => ({ claims: { sid, iat: seconds() + 30 } })],
+    ])('is taken from a token with %s', async (_name, shape) => {
+      const signedIn = await signInWith(visitor());
+      expect((await tell(shape(await sidOf(signedIn)))).status).toBe(200);
+      expect(await stands(signedIn)).toBe(false);
+    });
+
+    it('counts once: the same token again is refused, and ends nothing that came since', async () => {
+      const token = await stage.provider.logoutToken({});
+      expect((await post({ logout_token: token })).status).toBe(200);
+      const since = await signInWith(visitor());
+      expect((await post({ logout_token: token })).status).toBe(400);
+      expect(await lastReason('logout-refused')).toBe('logout_token_replayed');
+      expect(await stands(since)).toBe(true);
+    });
+
+    it('that is over before its sign-in here is finished lets nobody in', async () => {
+      const browser = visitor();
+      const first = await signInWith(browser);
+      const sid = await sidOf(first);
+      expect((await tell({ claims: { sid } })).status).toBe(200);
+      // The provider's own session goes on: the next sign-in there is in the one that it said was over.
+      const { page } = await stage.client.authorize(PERSON, { visitor: browser });
+      expect(page).toMatchObject({ status: 400, url: expect.stringContaining('/finish') });
+      expect(await lastReason('sign-in-refused')).toBe('session_revoked');
+    });
+  });
+
+  describe('here', () => {
+    const hidden = (name: string, page: string): string =>
+      new RegExp(`name="${name}" value="([^"]+)"`).exec(page)?.[1] ?? '';
+
+    async function signedIn(): Promise<{ readonly browser: CookieBrowser; readonly csrf: string }> {
+      const browser = new CookieBrowser();
+      const { url, html } = await browser.follow(`${stage.web}/login/start?provider=demo&to=me`);
+      expect(url).toBe(`${stage.web}/me`);
+      return { browser, csrf: hidden('csrf', html) };
+    }
+
+    it('leads to the provider, to sign out there, and from there back to our front page', async () => {
+      const kubectl = await signInWith(visitor());
+      const { browser, csrf } = await signedIn();
+      const [newest] = (await stage.server.store.sessions.list({ account: ACCOUNT, limit: 1 })).sessions;
+      const answer = await browser.post(`${stage.web}/logout`, { csrf });
+      expect(answer.status).toBe(200);
+      // Not a redirect, which Chromium would hold to `form-action`.
+      expect(answer.headers['content-security-policy']).toContain("form-action 'self'");
+      const there = new URL(String(answer.headers['refresh']).replace(/^0; url=/, ''));
+      expect(`${there.origin}${there.pathname}`).toBe(stage.provider.endSession);
+      expect(there.searchParams.get('client_id')).toBe(LOGOUT_CLIENT);
+      expect(there.searchParams.get('post_logout_redirect_uri')).toBe(`${stage.web}/`);
+      expect(decodeJwt(there.searchParams.get('id_token_hint') ?? '')).toMatchObject({
+        sub: PERSON,
+        aud: LOGOUT_CLIENT,
+      });
+      expect(await stage.server.store.sessions.read(newest?.id ?? '')).toBeUndefined();
+      const page = await browser.follow(there.href);
+      const action = /action="([^"]+)"/.exec(page.html)?.[1] ?? '';
+      const back = await browser.post(action, { xsrf: hidden('xsrf', page.html), logout: 'yes' });
+      expect(back.location).toBe(`${stage.web}/?state=signed-out`);
+      expect((await browser.get(back.location)).html).toContain('You are signed out here.');
+      // kubectl's was opened in another browser's session there.
+      expect(await stands(kubectl)).toBe(true);
+    });
+
+    it('puts nothing of the ID token on the record', async () => {
+      const { browser, csrf } = await signedIn();
+      const answer = await browser.post(`${stage.web}/logout`, { csrf });
+      const hint = new URL(String(answer.headers['refresh']).replace(/^0; url=/, '')).searchParams.get('id_token_hint');
+      expect(hint).toMatch(/^ey/);
+      expect(JSON.stringify(await stage.recorded())).not.toContain(hint?.split('.')[1]);
+    });
+  });
+
+  describe('a token that is no good', () => {
+    let standing: SignedIn;
+    beforeAll(async () => {
+      standing = await signInWith(visitor());
+    });
+
+    const secret = new TextEncoder().encode(LOGOUT_CLIENT.padEnd(32, '.'));
+    const unsigned = (claims: object): string =>
+      `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`;
+
+    it.each<[string, string, () => Promise<string> | string]>([
+      ['nothing', 'logout_token_missing', () => ''],
+      ['no JWT', 'logout_token_malformed', () => 'rubbish'],
+      ['of 9 kB', 'logout_token_too_large', () => 'a'.repeat(9000)],
+      ['larger than any form', 'logout_token_missing', () => 'a'.repeat(100_000)],
+      [
+        'alg none',
+        'logout_token_algorithm',
+        () => unsigned({ iss: stage.provider.issuer, aud: LOGOUT_CLIENT, sub: PERSON }),
+      ],
+      [
+        'signed with the client id as a secret',
+        'logout_token_algorithm',
+        () => stage.provider.logoutToken({ header: { alg: 'HS256' }, key: secret }),
+      ],
+      [
+        'signed with the public key as a secret',
+        'logout_token_algorithm',
+        () =>
+          stage.provider.logoutToken({
+            header: { alg: 'HS256' },
+            key: new TextEncoder().encode(JSON.stringify(stage.provider.jwks.keys[0])),
+          }),
+      ],
+      [
+        'signed by somebody else',
+        'logout_token_signature',
+        async () => stage.provider.logoutToken({ key: (await generateKeyPair('ES256')).privateKey }),
+      ],
+      [
+        'with a key that the provider does not publish',
+        'logout_token_key_unknown',
+        () => stage.provider.logoutToken({ header: { kid: 'k2' } }),
+      ],
+      ['an ID token', 'logout_token_nonce', () => stage.provider.logoutToken({ claims: { nonce: 'n' } })],
+      ['with a nonce of null', 'logout_token_nonce', () => stage.provider.logoutToken({ claims: { nonce: null } })],
+      ['an access token', 'logout_token_type', () => stage.provider.logoutToken({ header: { typ: 'at+jwt' } })],
+      ['without events', 'logout_token_events', () => stage.provider.logoutToken({ claims: { events: undefined } })],
+      [
+        'of another event',
+        'logout_token_events',
+        () => stage.provider.logoutToken({ claims: { events: { 'https://x.example/': {} } } }),
+      ],
+      [
+        'whose event is text',
+        'logout_token_events',
+        () => stage.provider.logoutToken({ claims: { events: { [EVENT]: 'yes' } } }),
+      ],
+      [
+        'whose events are a list',
+        'logout_token_events',
+        () => stage.provider.logoutToken({ claims: { events: [EVENT] } }),
+      ],
+      ['about nobody', 'logout_token_subject', () => stage.provider.logoutToken({ claims: { sub: undefined } })],
+      ['whose sid is a number', 'logout_token_subject', () => stage.provider.logoutToken({ claims: { sid: 7 } })],
+      ['whose sub is empty', 'logout_token_subject', () => stage.provider.logoutToken({ claims: { sub: '' } })],
+      ['without jti', 'logout_token_id', () => stage.provider.logoutToken({ claims: { jti: undefined } })],
+      ['without iat', 'logout_token_issued_at', () => stage.provider.logoutToken({ claims: { iat: undefined } })],
+      [
+        'six minutes old',
+        'logout_token_issued_at',
+        () => stage.provider.logoutToken({ claims: { iat: seconds() - 360 } }),
+      ],
+      [
+        'of the future',
+        'logout_token_issued_at',
+        () => stage.provider.logoutToken({ claims: { iat: seconds() + 120 } }),
+      ],
+      ['past its end', 'logout_token_expired', () => stage.provider.logoutToken({ claims: { exp: seconds() - 90 } })],
+      ['for another client', 'logout_token_audience', () => stage.provider.logoutToken({ claims: { aud: 'other' } })],
+      [
+        'for other clients',
+        'logout_token_audience',
+        () => stage.provider.logoutToken({ claims: { aud: ['other', 'another'] } }),
+      ],
+      [
+        'of another issuer',
+        'logout_token_issuer',
+        () => stage.provider.logoutToken({ claims: { iss: 'https://idp.example.com' } }),
+      ],
+    ])('is refused, on the record and without effect: %s', async (_name, reason, token) => {
+      const answer = await post({ logout_token: await token() });
+      expect(answer.status).toBe(400);
+      expect(answer.headers['cache-control']).toBe('no-store');
+      expect(JSON.parse(answer.text)).toMatchObject({ error: 'invalid_request' });
+      expect(await lastReason('logout-refused')).toBe(reason);
+      expect(await stands(standing)).toBe(true);
+    });
+
+    it('given twice in one form is refused', async () => {
+      const token = await stage.provider.logoutToken({});
+      expect((await post(`logout_token=${token}&logout_token=${token}`)).status).toBe(400);
+      expect(await stands(standing)).toBe(true);
+    });
+
+    it('is never on the record', async () => {
+      const [header = ''] = (await stage.provider.logoutToken({})).split('.');
+      expect(JSON.stringify(await stage.recorded())).not.toContain(header);
+    });
+  });
+
+  it.each(['nobody', '__proto__'])('is not taken for a provider that is not here: %s', async (name) => {
+    expect((await post({ logout_token: await stage.provider.logoutToken({}) }, name)).status).toBe(404);
+  });
+});
+
+describe.each(['okta', 'keycloak'] as const)('logout, both ways, at a provider of type %s', (type) => {
+  let stage: LogoutGate;
+  beforeAll(async () => {
+    stage = await startLogoutGate(type);
+  });
+  afterAll(() => stage.stop());
+
+  async function signIn(): Promise<{ readonly browser: CookieBrowser; readonly page: string }> {
+    const browser = new CookieBrowser();
+    const { url, html } = await browser.follow(`${stage.web}/login/start?provider=demo&to=me`);
+    expect(url).toBe(`${stage.web}/me`);
+    return { browser, page: html };
+  }
+
+  it('ends what was opened there when the person signs out there', async () => {
+    const { browser } = await signIn();
+    const there = await browser.follow(stage.provider.endSession);
+    const [, xsrf = ''] = /name="xsrf" value="([^"]+)"/.exec(there.html) ?? [];
+    await browser.post(`${stage.provider.endSession}/confirm`, { xsrf, logout: 'yes' });
+    expect(await stage.server.store.sessions.count()).toBe(0);
+    expect((await browser.get(`${stage.web}/me`)).location).toBe('/login?to=me');
+  });
+
+  it('leads there when the person signs out here', async () => {
+    const { browser, page } = await signIn();
+    const [, csrf = ''] = /name="csrf" value="([^"]+)"/.exec(page) ?? [];
+    const answer = await browser.post(`${stage.web}/logout`, { csrf });
+    expect(answer.headers['refresh']).toContain(stage.provider.endSession);
+    expect(await stage.server.store.sessions.count()).toBe(0);
+  });
+});

@@ -1,0 +1,292 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ClaimsProvider } from '../../src/core/claims.ts';
+import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
+import { createRecheck } from '../../src/oauth/recheck.ts';
+import { createMemoryStore } from '../../src/store/memory/memory.ts';
+import type { Store } from '../../src/store/store.ts';
+import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
+import { CALLBACK, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
+import { refusal, signIn, vendor } from '../support/vendors.ts';
+
+const NAMED = { username: 'claims.preferred_username' };
+const SCOPES = ['openid', 'profile', 'email', 'offline_access'];
+
+/** @see https://developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/ */
+const OKTA = {
+  preferred_username: 'alice@example.com',
+  email: 'alice@example.com',
+  email_verified: true,
+  groups: ['dev'],
+};
+/** @see https://www.keycloak.org/docs/latest/server_admin/#_protocol-mappers */
+const KEYCLOAK = {
+  preferred_username: 'alice',
+  groups: ['/dev'],
+  realm_access: { roles: ['offline_access', 'operators'] },
+};
+
+describe.each([
+  ['okta', OKTA],
+  ['keycloak', KEYCLOAK],
+] as const)('a provider of type %s, which rotates refresh tokens', (type, claims) => {
+  let idp: VendorIdp;
+  let corp: IdentityProvider;
+  let now: number;
+  let store: Store;
+
+  beforeEach(async () => {
+    // Okta's own server gives thin ID tokens: groups come at UserInfo.
+    idp = await startVendorIdp({
+      scopes: SCOPES,
+      claims,
+      graceUses: 1,
+      userInfoOnly: type === 'okta' ? ['groups'] : [],
+    });
+    corp = vendor(idp.issuer, { type });
+    now = Date.now();
+    store = createMemoryStore({ clock: { now: () => now } });
+  });
+  afterEach(() => idp.close());
+
+  const session = async (person: ProviderSignIn): Promise<void> => {
+    const seconds = Math.floor(now / 1000);
+    const opened = await store.sessions.open(
+      {
+        id: 's1',
+        account: `corp/${person.subject}`,
+        provider: 'corp',
+        subject: person.subject,
+        client: 'portcullis-cli',
+        identity: person.identity,
+        createdAt: seconds,
+        expiresAt: seconds + 3600,
+        idleSeconds: 3600,
+        address: '192.0.2.1',
+        userAgent: 'test',
+        startedAt: await store.log.position(),
+      },
+      { refreshToken: person.refreshToken ?? '' },
+    );
+    if (!opened.ok) throw new Error(opened.reason);
+  };
+  const replica = (): ReturnType<typeof createRecheck> =>
+    createRecheck({
+      sessions: store.sessions,
+      providers: new Map([['corp', corp]]),
+      workloads: new Set(),
+      now: () => now,
+    });
+
+  it('signs a person in with name, groups and a refresh token, and shows no page for consent', async () => {
+    const { url } = await corp.begin();
+    expect(url.searchParams.get('scope')).toBe('openid profile email offline_access');
+    expect(url.searchParams.get('prompt')).toBeNull();
+    const person = await signIn(idp, corp);
+    expect(person).toMatchObject({
+      subject: 'subject-of-alice',
+      identity: { username: `corp:${claims.preferred_username}`, groups: [`corp:${claims.groups[0]}`] },
+    });
+    expect(person.refreshToken).toBeTypeOf('string');
+  });
+
+  it('is re-checked again and again by the newest token, and sees a group lost and a person disabled', async () => {
+    await session(await signIn(idp, corp));
+    for (let count = 0; count < 3; count += 1) expect(await replica()('s1')).toMatchObject({ kind: 'same' });
+    idp.claims = { ...claims, groups: [] };
+    expect(await replica()('s1')).toMatchObject({ kind: 'changed', record: { identity: { groups: [] } } });
+    idp.gone = true;
+    expect(await replica()('s1')).toMatchObject({ kind: 'refused', reason: 'provider_refresh_refused' });
+  });
+
+  it('does not lose the newest token with what could not be read after it, nor counts that as a re-check', async () => {
+    await session(await signIn(idp, corp));
+    const before = await store.sessions.readSecret('s1');
+    now += 60_000;
+    idp.userInfoDown = true;
+    await expect(replica()('s1')).rejects.toMatchObject({ code: 'provider_unavailable' });
+    const after = await store.sessions.readSecret('s1');
+    expect(after?.refreshToken).toBeTypeOf('string');
+    expect(after).not.toEqual(before);
+    expect(await store.sessions.read('s1')).toMatchObject({ checkedAt: Math.floor((now - 60_000) / 1000) });
+    idp.userInfoDown = false;
+    expect(await replica()('s1')).toMatchObject({ kind: 'same' });
+  });
+
+  it('does not lose the newest token where it could not be stored', async () => {
+    const person = await signIn(idp, corp);
+    const held = person.refreshToken ?? '';
+    const full = (): Promise<void> => Promise.reject(new Error('the store is away'));
+    for (let count = 0; count < 3; count += 1) {
+      await expect(corp.recheck(person.subject, held, full)).rejects.toThrow('the store is away');
+    }
+    const kept: string[] = [];
+    await corp.recheck(person.subject, held, async (newest) => void kept.push(newest));
+    await expect(corp.recheck(person.subject, kept[0] ?? '')).resolves.toMatchObject({ subject: person.subject });
+  });
+
+  it('is asked again at once where its answer was lost, while it still takes the old token', async () => {
+    await session(await signIn(idp, corp));
+    idp.losing = 1;
+    expect(await replica()('s1')).toMatchObject({ kind: 'same' });
+    expect(idp.asked.filter((path) => path === '/token')).toHaveLength(3);
+    expect(await replica()('s1')).toMatchObject({ kind: 'same' });
+  });
+
+  it('is not asked a third time, and nobody is refused for it', async () => {
+    await session(await signIn(idp, corp));
+    idp.losing = 2;
+    await expect(replica()('s1')).rejects.toMatchObject({
+      code: 'provider_unavailable',
+      reason: 'provider_unreachable',
+    });
+    expect(idp.asked.filter((path) => path === '/token')).toHaveLength(3);
+  });
+});
+
+describe('what vendors’ claims can be made of', () => {
+  it.each([
+    ['Keycloak’s realm roles', 'claims.realm_access.roles.filter(r, r != "offline_access")', ['corp:operators']],
+    [
+      'roles and groups',
+      'claims.groups + claims.realm_access.roles',
+      ['corp:/dev', 'corp:offline_access', 'corp:operators'],
+    ],
+  ])('%s', async (_name, groups, expected) => {
+    const idp = await startVendorIdp({ scopes: SCOPES, claims: KEYCLOAK });
+    try {
+      const person = await signIn(idp, vendor(idp.issuer, { type: 'keycloak' }, { mapping: { groups } }));
+      expect(person.identity.groups).toEqual(expected);
+    } finally {
+      await idp.close();
+    }
+  });
+});
+
+describe('a server that is not like the others', () => {
+  let server: HostileProvider;
+
+  beforeEach(async () => {
+    server = await startHostileProvider();
+  });
+  afterEach(() => server.close());
+
+  const claims =
+    (more: Record<string, unknown>): NonNullable<Lies['idToken']> =>
+    (honest) => ({ ...honest, ...more });
+
+  async function finish(
+    lies: Lies,
+    issuer = server.issuer,
+    mapping: Partial<ClaimsProvider> = {},
+  ): Promise<ProviderSignIn> {
+    server.lie(lies);
+    const corp = vendor(issuer, { type: 'oidc' }, { mapping: { ...NAMED, ...mapping } });
+    const { challenge } = await corp.begin();
+    const callback = new URL(CALLBACK);
+    callback.search = new URLSearchParams({ code: challenge.nonce, state: challenge.state, iss: issuer }).toString();
+    return corp.finish(callback, challenge);
+  }
+
+  it('has rotated its keys: the new one counts within half a minute, and the old one no longer', async () => {
+    let now = Date.now();
+    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED, now: () => now });
+    const finished = async (): Promise<unknown> => {
+      const { challenge } = await corp.begin();
+      const query = { code: challenge.nonce, state: challenge.state, iss: server.issuer };
+      return corp.finish(new URL(`${CALLBACK}?${new URLSearchParams(query).toString()}`), challenge);
+    };
+    const askedForKeys = (): number => server.asked.filter((path) => path === '/jwks').length;
+    await finished();
+    server.lie({ rotated: true, unknownKey: true });
+    // Keys that nobody knows cost no request each.
+    for (let count = 0; count < 5; count += 1)
+      expect(await refusal(finished())).toMatchObject({ code: 'provider_unavailable' });
+    expect(askedForKeys()).toBe(1);
+    now += 30_000;
+    await expect(finished()).resolves.toMatchObject({ subject: '42' });
+    server.lie({ rotated: true });
+    expect(await refusal(finished())).toMatchObject({ code: 'provider_unavailable' });
+    expect(askedForKeys()).toBe(2);
+    expect(server.asked.filter((path) => path.startsWith('/.well-known/'))).toHaveLength(1);
+  });
+
+  // @see https://auth0.com/docs/get-started/applications/configure-applications-with-oidc-discovery
+  it('may have an issuer that ends in a slash', async () => {
+    const issuer = `${server.issuer}/`;
+    const person = await finish(
+      { discovery: (honest) => ({ ...honest, issuer }), idToken: claims({ iss: issuer }) },
+      issuer,
+    );
+    expect(person.identity.username).toBe('corp:mallory');
+    expect(server.asked).toContain('/.well-known/openid-configuration');
+  });
+
+  it('is not believed where a slash is all that tells its issuer from the configured one', async () => {
+    const fault = await refusal(finish({ idToken: claims({ iss: `${server.issuer}/` }) }));
+    expect(fault).toMatchObject({ code: 'provider_unavailable' });
+  });
+
+  it('may name its audience in an array, and not somebody else’s there as the one that asked', async () => {
+    await expect(finish({ idToken: claims({ aud: ['gate'] }) })).resolves.toMatchObject({ subject: '42' });
+    await expect(finish({ idToken: claims({ aud: ['gate', 'api'], azp: 'gate' }) })).resolves.toMatchObject({
+      subject: '42',
+    });
+    for (const more of [{ aud: ['api'] }, { aud: ['gate', 'api'], azp: 'api' }, { aud: ['gate', 'api'] }]) {
+      expect(await refusal(finish({ idToken: claims(more) }))).toMatchObject({ code: 'provider_unavailable' });
+    }
+  });
+
+  it('may send one group as a string, or several in one for an expression to split', async () => {
+    expect((await finish({ idToken: claims({ groups: 'dev' }) })).identity.groups).toEqual(['corp:dev']);
+    const split = { groups: 'claims.groups.split(" ")' };
+    const several = await finish({ idToken: claims({ groups: 'dev ops' }) }, undefined, split);
+    expect(several.identity.groups).toEqual(['corp:dev', 'corp:ops']);
+  });
+
+  it('may say nothing of whether an address is verified, and is trusted in that only where it is said', async () => {
+    const lies = { idToken: claims({ email: 'alice@example.com' }) };
+    const mapping = { username: 'claims.email' };
+    expect(await refusal(finish(lies, undefined, mapping))).toMatchObject({ reason: 'email_unverified' });
+    const trusted = await finish(lies, undefined, { ...mapping, emailVerified: 'trusted' });
+    expect(trusted.identity.username).toBe('corp:alice@example.com');
+  });
+
+  it('may give no ID token at a refresh: then UserInfo says who it is', async () => {
+    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
+    const token: Lies['token'] = ({ id_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) });
+    const told = { sub: '42', preferred_username: 'alice', groups: ['dev'] };
+    server.lie({ token, userinfo: () => told });
+    const person = await corp.recheck('42', 'rt-1');
+    expect(person.identity).toMatchObject({ username: 'corp:alice', groups: ['corp:dev'] });
+    server.lie({ token, userinfo: () => ({ ...told, sub: '43' }) });
+    expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+    // Nobody says who it is.
+    server.lie({ token, discovery: ({ userinfo_endpoint: _none, ...rest }) => rest });
+    const without = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
+    expect(await refusal(without.recheck('42', 'rt-1'))).toMatchObject({ reason: 'provider_answer_incomplete' });
+  });
+
+  it.each([
+    ['HTML', { status: 400, body: '<html>invalid_grant</html>', type: 'text/html' }],
+    ['nothing', { status: 400, body: '' }],
+    ['JSON that is no OAuth error', { status: 400, body: '{"message":"no"}' }],
+    ['a redirect to its login page', { status: 302, body: '' }],
+  ])('refuses nobody at a re-check by an error that is %s', async (_name, answer) => {
+    const corp = vendor(server.issuer, { type: 'oidc' });
+    server.lie({ token: () => answer });
+    expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+  });
+
+  it.each([
+    ['okta', [], 'openid profile email offline_access'],
+    ['okta', ['groups'], 'openid profile email offline_access groups'],
+    ['keycloak', ['groups'], 'openid profile email offline_access'],
+  ] as const)(
+    'of type %s is asked for what it has although it lists %j only',
+    async (type, scopes_supported, expected) => {
+      server.lie({ discovery: (honest) => ({ ...honest, scopes_supported }) });
+      const { url } = await vendor(server.issuer, { type }).begin();
+      expect(url.searchParams.get('scope')).toBe(expected);
+    },
+  );
+});

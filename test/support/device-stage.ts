@@ -1,0 +1,115 @@
+/** A gate at which devices wait, and people with browsers who decide about them. */
+import { readFile } from 'node:fs/promises';
+import type { Config } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { PEOPLE } from '../../src/demo/demo.ts';
+import { Visitor, type Visit } from '../../src/demo/visitor.ts';
+import { startServer, type RunningServer } from '../../src/serve.ts';
+import { auditedBy } from './audit-log.ts';
+import { startTestGate } from './gate.ts';
+import { newClientKey, OAuthClient, type Answer, type Endpoints } from './oauth-client.ts';
+import { startRedis } from './redis.ts';
+
+const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+
+export interface WaitingDevice {
+  readonly deviceCode: string;
+  readonly userCode: string;
+}
+
+export interface DeviceStage {
+  readonly web: string;
+  readonly server: RunningServer;
+  readonly endpoints: Endpoints;
+  readonly device: OAuthClient;
+  readonly thief: OAuthClient;
+  begin(extra?: Record<string, string>): Promise<WaitingDevice>;
+  poll(waiting: WaitingDevice, who?: OAuthClient): Promise<Answer>;
+  /** Types a code, as far as the page that asks whether it is one's own device. */
+  enter(browser: Visitor, userCode: string): Promise<Visit>;
+  /** From typing the code to the end of the sign-in. */
+  allow(person: string, waiting: WaitingDevice, browser?: Visitor): Promise<Visit>;
+  /** Events of one name, oldest first. */
+  events(name: string): Promise<readonly AuditEvent[]>;
+  stop(): Promise<void>;
+}
+
+export interface DeviceStageOptions {
+  readonly redis?: boolean;
+  readonly deviceCode?: Config['sessions']['deviceCode'];
+  /** Many by default: a test is one address. */
+  readonly signInsPerMinute?: number;
+}
+
+export function visitor(person: string): Visitor {
+  const who = PEOPLE.find(({ name }) => name === person);
+  if (who === undefined) throw new Error(`nobody is called ${person}`);
+  return new Visitor(who);
+}
+
+export const fieldIn = (page: Visit, name: string): string =>
+  new RegExp(`name="${name}" value="([^"]+)"`).exec(page.html)?.[1] ?? '';
+
+/** The path of the link to allow. */
+export const allowLinkIn = (page: Visit): string | undefined =>
+  /href="(\/device\/start[^"]+)"/.exec(page.html)?.[1]?.replaceAll('&amp;', '&');
+
+export async function startDeviceStage(options: DeviceStageOptions = {}): Promise<DeviceStage> {
+  const redis = options.redis === true ? await startRedis() : undefined;
+  const gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
+  // The same addresses, with the settings of the test.
+  await gate.server.stop();
+  const server = await startServer(await configuration(gate.files.config, options));
+  await server.ready;
+  const { web, api } = gate.urls;
+  const endpoints = { web, api, ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8') };
+  const device = new OAuthClient(endpoints, await newClientKey());
+  const thief = new OAuthClient(endpoints, await newClientKey());
+  const enter = async (browser: Visitor, userCode: string): Promise<Visit> => {
+    const csrf = fieldIn(await browser.visit(`${web}/device`), 'csrf');
+    return browser.visit(`${web}/device`, new URLSearchParams({ csrf, user_code: userCode }));
+  };
+  return {
+    web,
+    server,
+    endpoints,
+    device,
+    thief,
+    enter,
+    async begin(extra = {}) {
+      const { body } = await device.post('/-/oauth/device', { client_id: 'portcullis-cli', ...extra });
+      return { deviceCode: String(body['device_code']), userCode: String(body['user_code']) };
+    },
+    poll: ({ deviceCode }, who = device) => who.token({ grant_type: GRANT, device_code: deviceCode }),
+    async allow(person, { userCode }, browser = visitor(person)) {
+      const page = await enter(browser, userCode);
+      const link = allowLinkIn(page);
+      if (link === undefined) throw new Error(`no link to allow: ${page.status} ${page.html}`);
+      return browser.visit(`${web}${link}`);
+    },
+    async events(name) {
+      await server.audit.flush();
+      return (await auditedBy(gate)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+    },
+    async stop() {
+      await device.close();
+      await thief.close();
+      await server.stop();
+      await gate.stop();
+      await redis?.stop();
+    },
+  };
+}
+
+async function configuration(file: string, options: DeviceStageOptions): Promise<Config> {
+  const loaded = await loadConfig({ file, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  const { deviceCode = 'on', signInsPerMinute = 1000 } = options;
+  return {
+    ...config,
+    sessions: { ...config.sessions, deviceCode },
+    limits: { ...config.limits, signInsPerMinute },
+  };
+}

@@ -1,0 +1,183 @@
+/**
+ * A real OpenID provider (oidc-provider) that behaves as one vendor's does: its claims, its scopes, when it gives a refresh token, what it
+ * thinks of one that is used twice. Nobody is asked anything: whoever comes is signed in.
+ */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair } from 'jose';
+import { Provider, type Adapter, type AdapterFactory, type Configuration } from 'oidc-provider';
+import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
+import { createMemoryStore } from '../../src/store/memory/memory.ts';
+
+export const CLIENT = { id: 'gate', secret: 's3cret-of-the-gate' } as const;
+export const CALLBACK = 'http://127.0.0.1:1/callback/corp';
+
+export interface VendorTraits {
+  readonly scopes: readonly string[];
+  /** The person who signs in; `sub` is theirs too. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Whether a sign-in brings a refresh token. Absent: always. */
+  readonly refreshTokenFor?: (authorization: Readonly<Record<string, unknown>>) => boolean;
+  /** How often an old refresh token is taken again after it was rotated. */
+  readonly graceUses?: number;
+  /** Where people are sent back to. Absent: `CALLBACK`. */
+  readonly callback?: string;
+  /** Only there, and not in the ID token. */
+  readonly userInfoOnly?: readonly string[];
+}
+
+export interface VendorIdp {
+  readonly issuer: string;
+  /** What it says of the person from now on. */
+  claims: Readonly<Record<string, unknown>>;
+  /** The person is disabled. */
+  gone: boolean;
+  /** How many answers to token requests are lost on the way, after they were made. */
+  losing: number;
+  userInfoDown: boolean;
+  /** Paths that were asked for, in order. */
+  readonly asked: string[];
+  /** A browser's trip from our URL to the redirect back to us. */
+  visit(url: URL): Promise<URL>;
+  close(): Promise<void>;
+}
+
+export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
+  const idp: VendorIdp = {
+    issuer,
+    claims: traits.claims,
+    gone: false,
+    losing: 0,
+    userInfoDown: false,
+    asked: [],
+    visit: (url) => visit(issuer, url, traits.callback ?? CALLBACK),
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+  const provider = new Provider(issuer, await settings(traits, idp));
+  const handle = provider.callback();
+  server.on('request', (req, res) => {
+    const path = (req.url ?? '').split('?', 1)[0] ?? '';
+    idp.asked.push(path);
+    if (path === '/me' && idp.userInfoDown) return void res.writeHead(502).end('<html>');
+    if (path === '/token' && idp.losing > 0) {
+      idp.losing -= 1;
+      res.end = () => {
+        req.socket.destroy();
+        return res;
+      };
+    }
+    if (path.startsWith('/interaction/')) return void finish(provider, req, res);
+    void handle(req, res);
+  });
+  return idp;
+}
+
+async function settings(traits: VendorTraits, idp: VendorIdp): Promise<Configuration> {
+  const store = createMemoryStore({ clock: { now: Date.now } });
+  const endSession = (session: string): Promise<void> => store.artefacts.destroyOfSession(session);
+  const { privateKey } = await generateKeyPair('RS256', { extractable: true });
+  const { refreshTokenFor = () => true, userInfoOnly = [] } = traits;
+  return {
+    adapter: withGrace(artefactAdapter({ artefacts: store.artefacts, endSession }), traits.graceUses ?? 0),
+    jwks: { keys: [{ ...(await exportJWK(privateKey)), use: 'sig', alg: 'RS256', kid: 'vendor' }] },
+    clients: [
+      {
+        client_id: CLIENT.id,
+        client_secret: CLIENT.secret,
+        redirect_uris: [traits.callback ?? CALLBACK],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        require_auth_time: true,
+      },
+    ],
+    claims: { openid: ['sub', ...Object.keys(traits.claims), 'groups'] },
+    scopes: [...traits.scopes],
+    extraParams: ['access_type'],
+    conformIdTokenClaims: false,
+    features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: false } },
+    cookies: { keys: [crypto.randomUUID()] },
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    rotateRefreshToken: true,
+    issueRefreshToken: async (ctx) => refreshTokenFor(ctx.oidc.params ?? {}) || ctx.oidc.route === 'token',
+    ttl: {
+      AccessToken: 300,
+      AuthorizationCode: 60,
+      Grant: 3600,
+      IdToken: 300,
+      Interaction: 600,
+      RefreshToken: 3600,
+      Session: 3600,
+    },
+    clientBasedCORS: () => false,
+    findAccount: (_ctx, id) =>
+      idp.gone
+        ? undefined
+        : {
+            accountId: id,
+            claims: (use) => ({
+              sub: id,
+              ...Object.fromEntries(
+                Object.entries(idp.claims).filter(([key]) => use === 'userinfo' || !userInfoOnly.includes(key)),
+              ),
+            }),
+          },
+  };
+}
+
+/** A rotated refresh token is taken again a few times, as Okta's grace period and Keycloak's reuse count have it. */
+function withGrace(adapters: AdapterFactory, graceUses: number): AdapterFactory {
+  const uses = new Map<string, number>();
+  return (model): Adapter => {
+    const adapter = adapters(model);
+    if (model !== 'RefreshToken') return adapter;
+    return {
+      ...adapter,
+      async consume(id) {
+        const used = uses.get(id) ?? 0;
+        uses.set(id, used + 1);
+        if (used >= graceUses) await adapter.consume(id);
+      },
+    };
+  };
+}
+
+async function finish(provider: Provider, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { prompt, params, session, grantId } = await provider.interactionDetails(req, res);
+  if (prompt.name === 'login') {
+    const login = { login: { accountId: 'subject-of-alice' } };
+    return provider.interactionFinished(req, res, login, { mergeWithLastSubmission: false });
+  }
+  const known = grantId === undefined ? undefined : await provider.Grant.find(grantId);
+  const grant =
+    known ?? new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });
+  grant.addOIDCScope(String(params['scope']));
+  const consent = { consent: { grantId: await grant.save() } };
+  return provider.interactionFinished(req, res, consent, { mergeWithLastSubmission: true });
+}
+
+async function visit(issuer: string, from: URL, callback: string): Promise<URL> {
+  const cookies = new Map<string, string>();
+  let next = from;
+  for (let step = 0; step < 12; step += 1) {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const answer = await fetch(next, { redirect: 'manual', headers: { cookie } });
+    const location = answer.headers.get('location');
+    if (location === null) throw new Error(`${next.pathname} answered ${answer.status}: ${await answer.text()}`);
+    for (const line of answer.headers.getSetCookie()) {
+      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      if (name !== undefined && value !== undefined) cookies.set(name, value);
+    }
+    next = new URL(location, issuer);
+    if (next.href.startsWith(callback)) return next;
+  }
+  throw new Error('the sign-in goes round in circles');
+}

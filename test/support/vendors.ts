@@ -1,0 +1,89 @@
+/** A provider of one type at a local stand-in, and a person's sign-in there. */
+import { compileMapping, type ClaimsProvider } from '../../src/core/claims.ts';
+import type { AppError } from '../../src/core/errors.ts';
+import { defaultUsername, type ProviderType } from '../../src/config/provider-types.ts';
+import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
+import { readsGroups } from '../../src/idp/vendors/groups.ts';
+import {
+  createVendorProvider,
+  type VendorEndpoints,
+  type VendorProviderOptions,
+} from '../../src/idp/vendors/vendors.ts';
+import { CALLBACK, CLIENT, type VendorIdp } from './vendor-idp.ts';
+
+type Particular = VendorProviderOptions extends infer T
+  ? T extends VendorProviderOptions
+    ? Pick<T, Exclude<keyof T, Shared>> & { readonly ca?: string; readonly scopes?: readonly string[] }
+    : never
+  : never;
+type Shared =
+  | 'name'
+  | 'issuer'
+  | 'clientId'
+  | 'clientSecret'
+  | 'ca'
+  | 'scopes'
+  | 'hosts'
+  | 'redirectUri'
+  | 'mapping'
+  | 'now'
+  | 'wantsGroups'
+  | 'maxGroups';
+
+/** As a configuration with nothing but what is needed would have it; groups in `claims.groups`. */
+export function vendor(
+  issuer: string,
+  particular: Particular,
+  options: {
+    readonly maxGroups?: number;
+    readonly mapping?: Partial<ClaimsProvider>;
+    readonly now?: () => number;
+  } = {},
+  endpoints?: VendorEndpoints,
+): IdentityProvider {
+  const { maxGroups = 1000 } = options;
+  const claims: ClaimsProvider = {
+    name: 'corp',
+    usernamePrefix: 'corp:',
+    groupsPrefix: 'corp:',
+    username: defaultUsername(particular.type satisfies ProviderType),
+    groups: 'claims.groups',
+    extra: {},
+    emailVerified: 'claim',
+    rules: [],
+    userRules: [],
+    maxGroups,
+    ...options.mapping,
+  };
+  const mapping = compileMapping(claims);
+  if (!mapping.ok) throw new Error(JSON.stringify(mapping.reason));
+  return createVendorProvider(
+    {
+      ...particular,
+      name: 'corp',
+      issuer,
+      clientId: CLIENT.id,
+      clientSecret: () => CLIENT.secret,
+      hosts: [],
+      redirectUri: CALLBACK,
+      mapping: mapping.value,
+      now: options.now ?? Date.now,
+      wantsGroups: readsGroups(claims),
+      maxGroups,
+    },
+    endpoints,
+  );
+}
+
+export async function signIn(idp: VendorIdp, provider: IdentityProvider): Promise<ProviderSignIn> {
+  const { url, challenge } = await provider.begin();
+  return provider.finish(await idp.visit(url), challenge);
+}
+
+export const refusal = (promise: Promise<unknown>): Promise<AppError> =>
+  promise.then(
+    () => {
+      throw new Error('nothing was refused');
+    },
+    (error: AppError) => error,
+  );

@@ -1,0 +1,50 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { compileMapping, mapClaims } from '../../../src/core/claims.ts';
+import { loaded, settings, temporaryDirectory, writeFiles } from './sandbox.ts';
+
+const guides = join(import.meta.dirname, '../../../docs/providers');
+const names = readdirSync(guides).filter((name) => name.endsWith('.md'));
+
+/** Each YAML of a guide as a whole configuration, with the files that it names. */
+function blocksOf(name: string): readonly object[] {
+  const directory = temporaryDirectory();
+  const text = readFileSync(join(guides, name), 'utf8').replaceAll('/etc/portcullis', directory);
+  for (const [file] of text.matchAll(new RegExp(`${directory}/[\\w./-]+`, 'g'))) {
+    writeFiles('/', { [file]: 'content\n' });
+  }
+  return [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, yaml = '']) => ({ ...settings(), ...parse(yaml) }));
+}
+
+describe.each(names)('docs/providers/%s', (name) => {
+  test('shows nothing but YAML that is a whole configuration of providers of its type, without a warning', async () => {
+    const blocks = blocksOf(name);
+    expect(blocks.length).toBeGreaterThan(0);
+    for (const block of blocks) {
+      const { config, warnings } = await loaded(block);
+      expect(warnings.filter((warning) => warning.startsWith('providers['))).toEqual([]);
+      expect(config.providers.map(({ type }) => `${type}.md`)).toEqual([name]);
+    }
+  });
+});
+
+test.each([
+  [
+    'google.md',
+    { sub: '1', email: 'a@example.com', email_verified: true, hd: 'example.com', groups: ['a@example.com'] },
+    ['google:a@example.com'],
+  ],
+  ['entra.md', { sub: '1', preferred_username: 'a', groups: ['0f3c'], roles: ['Operator'] }, ['entra:0f3c']],
+  ['okta.md', { sub: '1', preferred_username: 'a', groups: ['k8s-dev'] }, ['okta:k8s-dev']],
+  ['keycloak.md', { sub: '1', preferred_username: 'a', groups: ['/dev'] }, ['keycloak:/dev']],
+  ['oidc.md', { sub: '1', email: 'a@example.com', email_verified: true, groups: 'dev' }, ['corp:dev']],
+])('the first configuration of %s lets such a person in', async (name, claims, groups) => {
+  const { config } = await loaded(blocksOf(name)[0] ?? {});
+  const [provider] = config.providers;
+  if (provider === undefined) throw new Error('there is no provider');
+  const mapping = compileMapping(provider);
+  if (!mapping.ok) throw new Error(JSON.stringify(mapping.reason));
+  expect(mapClaims(mapping.value, claims, `${provider.name}/1`)).toMatchObject({ ok: true, value: { groups } });
+});
