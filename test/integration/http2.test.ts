@@ -40,9 +40,7 @@ const describeTo = async (req: IncomingMessage, res: ServerResponse): Promise<vo
   let bytes = 0;
   for await (const chunk of req as AsyncIterable<Buffer>) bytes += chunk.length;
   const socket = req.socket as TLSSocket;
-  const thumbprint = createHash('sha256')
-    .update(socket.getPeerCertificate().raw)
-    .digest('base64url');
+  const thumbprint = createHash('sha256').update(socket.getPeerCertificate().raw).digest('base64url');
   const { method, url, headers } = req;
   res.end(JSON.stringify({ method, url, host: headers.host, bytes, thumbprint, address: socket.remoteAddress }));
 };
