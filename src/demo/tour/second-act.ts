@@ -17,6 +17,8 @@ const REASON = 'INC-4712';
 /** W of REVOCATION.md with the default staleness of 2 s, and room for a busy machine. */
 const PROVEN_WITHIN_MS = 8_000;
 const INSTANT_MS = 2_000;
+/** A process that was stopped has a backlog to go through first, and then kubectl has to notice. */
+const AWAKE_WITHIN_MS = 10_000;
 
 interface Cast {
   readonly story: Story;
@@ -150,12 +152,12 @@ async function wakeTheStopped({ story, replicas, root }: Cast, watches: readonly
   story.claim('something happens to a pod that Alice was watching', labelled.code === 0, labelled.stderr);
   const asleep = watches.find(({ replica }) => replica === replicas.c);
   replicas.c.wake();
-  const ended = await Promise.race([asleep?.running.ended, pause(INSTANT_MS, undefined, { ref: false })]);
+  const ended = await Promise.race([asleep?.running.ended, pause(AWAKE_WITHIN_MS, undefined, { ref: false })]);
   // kubectl prints a line for each change that it is told of: her first list, and nothing behind it.
   const lines = (ended?.output ?? '').split('\n').filter((line) => line.startsWith('web-1'));
   story.claim(
     'gate-c notices that its lease has run out and cuts before it passes another byte: she never saw the change',
     ended !== undefined && lines.length === 1,
-    ended?.output ?? 'the watch is still open',
+    ended?.output ?? `the watch is still open: ${asleep?.running.output()}`,
   );
 }

@@ -21,6 +21,8 @@ export interface Running {
   waitFor(pattern: RegExp): Promise<void>;
   /** Milliseconds since the epoch at the moment it ended, with its exit code. */
   readonly ended: Promise<{ readonly at: number; readonly code: number; readonly output: string }>;
+  /** What it has written so far. */
+  output(): string;
   kill(): void;
 }
 
@@ -79,6 +81,7 @@ function follow(child: ChildProcess): Running {
   const ended = once(child, 'exit').then(([code]) => ({ at: Date.now(), code: Number(code ?? 1), output }));
   return {
     ended,
+    output: () => output,
     kill: () => child.kill('SIGKILL'),
     waitFor: (pattern) =>
       new Promise((resolve, reject) => {
