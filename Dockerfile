@@ -19,6 +19,11 @@ LABEL org.opencontainers.image.title="portcullis" \
       org.opencontainers.image.description="A gate in front of Kubernetes: sign in with your own identity provider, act as yourself, be revoked in an instant." \
       org.opencontainers.image.licenses="Apache-2.0"
 
+# glibc's allocator keeps the most that each of its arenas ever needed at once; this one gives memory back (docs/decisions/0015).
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/*
+# By its name alone: the loader finds it on every architecture.
+ENV LD_PRELOAD=libjemalloc.so.2
+
 # A running gate installs nothing: whoever gets into it should find no package manager.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
            /usr/local/bin/yarn /usr/local/bin/yarnpkg /opt/yarn*

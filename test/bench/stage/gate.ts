@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { generateKeys } from '../../../src/config/keys.ts';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../../src/core/core.ts';
@@ -11,10 +10,9 @@ import { startIdentityProvider } from '../../../src/demo/idp/provider.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
 import { HOSTS } from './peers.ts';
-import { freePort, start } from './processes.ts';
+import { startGateProcess } from './gate-process.ts';
+import { freePort } from './processes.ts';
 import type { Started } from './processes.ts';
-
-export const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
 export interface BenchGate extends Started {
   readonly port: number;
@@ -61,8 +59,7 @@ export async function startGate(options: GateOptions): Promise<BenchGate> {
       (answer) => answer.ok,
       () => false,
     );
-  const args = [...profiling, MAIN, 'serve', '--config', at('portcullis.yaml')];
-  const started = await start(process.execPath, args, ready);
+  const started = await startGateProcess({ config: at('portcullis.yaml'), flags: profiling, ready });
   const stop = async (): Promise<void> => {
     await started.stop();
     await identityProvider.close();

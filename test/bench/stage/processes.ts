@@ -25,10 +25,17 @@ export interface Started {
 
 /**
  * Starts a program and waits until `ready` says yes.
+ * @param environment all that it gets beside PATH
  * @throws with what the program said, when it ends before that or takes too long
  */
-export async function start(command: string, args: readonly string[], ready: () => Promise<boolean>): Promise<Started> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] ?? '' } });
+export async function start(
+  command: string,
+  args: readonly string[],
+  ready: () => Promise<boolean>,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Started> {
+  const env = { PATH: process.env['PATH'] ?? '', ...environment };
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
   living.add(child);
   child.once('exit', () => living.delete(child));
   let said = '';

@@ -13,9 +13,10 @@ import { startRedis } from '../../support/redis.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
-import { configuration, MAIN } from './gate.ts';
+import { startGateProcess } from './gate-process.ts';
+import { configuration } from './gate.ts';
 import { HOSTS } from './peers.ts';
-import { freePort, start } from './processes.ts';
+import { freePort } from './processes.ts';
 
 export interface ReplicaStage {
   readonly load: Remote<LoadWorker>;
@@ -85,8 +86,7 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
       limits: { connections: 20_000, inFlightPerPerson: 20_000, signInsPerMinute: 10_000 },
     };
     await writeFile(at(`replica-${replica}.yaml`), stringify(config));
-    const args = [MAIN, 'serve', '--config', at(`replica-${replica}.yaml`)];
-    const started = await start(process.execPath, args, () => isReady(own.ops));
+    const started = await startGateProcess({ config: at(`replica-${replica}.yaml`), ready: () => isReady(own.ops) });
     stops.push(started.stop);
   }
   const load = new Remote<LoadWorker>(entry('../load/worker.ts'));
