@@ -22,7 +22,7 @@ const ASK = 'Ask your platform team to correct it at the identity provider.';
 
 export function mappedUsername(mapping: ClaimsMapping, subject: unknown, claims: Claims): Mapped<string> {
   const outcome = mapping.username.evaluate(subject);
-  if (outcome.kind === 'error') return no(expressionError('username'));
+  if (outcome.kind === 'error') return no(expressionError('username', outcome));
   const bare = outcome.kind === 'absent' ? undefined : outcome.value;
   // Threat: at many providers anybody may enter any address; only the provider's own proof makes it a name.
   const hasEmail = claims['email'] !== undefined && claims['email'] !== null;
@@ -39,7 +39,7 @@ export function mappedUsername(mapping: ClaimsMapping, subject: unknown, claims:
 export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: Claims): Mapped<readonly string[]> {
   if (mapping.groups === undefined) return ok([]);
   const outcome = mapping.groups.evaluate(subject);
-  if (outcome.kind === 'error') return no(expressionError('groups'));
+  if (outcome.kind === 'error') return no(expressionError('groups', outcome));
   // Threat: Entra leaves the claim out where somebody has too many groups. That is not the same as none.
   if (outcome.kind === 'absent' && hasGroupsOverage(claims)) {
     return no({
@@ -76,7 +76,7 @@ export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: C
 export function mappedUid(mapping: ClaimsMapping, subject: unknown, account: Account): Mapped<string> {
   const outcome: Evaluation =
     mapping.uid === undefined ? { kind: 'value', value: account } : mapping.uid.evaluate(subject);
-  if (outcome.kind === 'error') return no(expressionError('uid'));
+  if (outcome.kind === 'error') return no(expressionError('uid', outcome));
   const uid = outcome.kind === 'absent' ? undefined : outcome.value;
   const problem = textProblem(uid, MAX_USERNAME_BYTES);
   if (problem !== undefined)
@@ -90,7 +90,7 @@ export function mappedExtra(mapping: ClaimsMapping, subject: unknown): Mapped<Id
   for (const [key, expression] of mapping.extra) {
     const place = `extra.${key}`;
     const outcome = expression.evaluate(subject);
-    if (outcome.kind === 'error') return no(expressionError(place));
+    if (outcome.kind === 'error') return no(expressionError(place, outcome));
     if (outcome.kind === 'absent' || outcome.value === '') continue;
     const values = strings(outcome);
     if (values === undefined) {
@@ -135,10 +135,11 @@ function hasGroupsOverage(claims: Claims): boolean {
   return (typeof names === 'object' && names !== null && 'groups' in names) || claims['hasgroups'] === true;
 }
 
-const expressionError = (place: string): IdentityRefusal => ({
+const expressionError = (place: string, { message }: Evaluation & { readonly kind: 'error' }): IdentityRefusal => ({
   reason: 'expression_error',
   place,
   message: `Who you are could not be worked out from what the identity provider sent. Ask your platform team to check ${place} of the provider.`,
+  fault: message,
 });
 
 const SUBJECT: Record<Named['what'], string> = {

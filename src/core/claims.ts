@@ -5,7 +5,14 @@
  * cannot be mapped beyond doubt is refused; nothing is cut, cleaned or left out to make it fit.
  */
 import type { Account, Identity } from './identity.ts';
-import { celUser, celValue, compileExpression, type Expression, type ExpressionFault } from './expressions.ts';
+import {
+  celUser,
+  celValue,
+  compileExpression,
+  type Evaluation,
+  type Expression,
+  type ExpressionFault,
+} from './expressions.ts';
 import { mappedExtra, mappedGroups, mappedUid, mappedUsername } from './claims-parts.ts';
 import { extraKeyProblem } from './extra-keys.ts';
 import { no, ok, type Result } from './result.ts';
@@ -73,6 +80,8 @@ export interface IdentityRefusal {
   readonly place: string;
   /** For the person: what is wrong and what to do. Holds no value of a claim. */
   readonly message: string;
+  /** Why an expression could not be evaluated. May quote claims: for who tries a configuration out, never for a page or the record. */
+  readonly fault?: string;
 }
 
 /**
@@ -159,7 +168,13 @@ function firstRefusal(rules: readonly CompiledRule[], subject: unknown): Identit
       reason: 'rule_error',
       place,
       message: `A sign-in rule could not be decided for you, so you were not let in. Ask your platform team to check ${place}. (${message})`,
+      fault: undecided(outcome),
     };
   }
   return undefined;
+}
+
+function undecided(outcome: Evaluation): string {
+  if (outcome.kind === 'error') return outcome.message;
+  return outcome.kind === 'absent' ? 'there is no such claim' : 'neither true nor false';
 }

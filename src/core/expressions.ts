@@ -13,6 +13,7 @@ import {
   TypeError as CelTypeError,
   type ASTNode,
 } from '@marcbachmann/cel-js';
+import { functionNames, inOurWords, useOwnFunctions, withFunctions } from './cel-functions.ts';
 import type { Identity } from './identity.ts';
 import { no, ok, type Result } from './result.ts';
 
@@ -51,9 +52,9 @@ const options = {
   limits: LIMITS,
 };
 
-const CLAIMS = new Environment(options).registerVariable('claims', 'map<string, dyn>');
+const CLAIMS = withFunctions(new Environment(options)).registerVariable('claims', 'map<string, dyn>');
 
-const USER = new Environment(options).registerVariable({
+const USER = withFunctions(new Environment(options)).registerVariable({
   name: 'user',
   schema: { username: 'string', uid: 'string', groups: 'list<string>', extra: 'map<string, list<string>>' },
 });
@@ -105,6 +106,7 @@ export function compileExpression(
   let program: ReturnType<Environment['parse']>;
   try {
     program = environment.parse(source);
+    useOwnFunctions(program.ast);
   } catch (error) {
     return no(wordsOf(error));
   }
@@ -141,7 +143,14 @@ const WANTED: Record<Produces, string> = {
   bool: 'a bool',
 };
 
+/** The functions that an expression may call, by name. */
+export const availableFunctions = (): ReadonlySet<string> => functionNames(CLAIMS);
+
 function wordsOf(error: unknown): string {
+  return inOurWords(plainWordsOf(error));
+}
+
+function plainWordsOf(error: unknown): string {
   if (error instanceof ParseError || error instanceof EvaluationError || error instanceof CelTypeError) {
     return error.range === undefined ? error.summary : `${error.summary} (column ${error.range.start + 1})`;
   }

@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { FILES, settings, temporaryDirectory, writeFiles } from '../unit/config/sandbox.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const ALICE = { sub: '4711', email: 'alice@example.com', email_verified: true };
+
+/** The real command beside a configuration of its own. */
+async function check(args: readonly string[], stdin = '') {
+  const directory = temporaryDirectory();
+  writeFiles(directory, { ...FILES, 'portcullis.yaml': stringify(settings()) });
+  writeFileSync(join(directory, 'alice.json'), JSON.stringify(ALICE));
+  const child = spawn(process.execPath, [MAIN, 'config', 'check', '--config', 'portcullis.yaml', ...args], {
+    cwd: directory,
+    env: { PATH: process.env['PATH'] ?? '' },
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdin.on('error', () => undefined).end(stdin);
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+describe('portcullis config check --claims', () => {
+  it('shows who somebody would be, and exits 0', async () => {
+    const { code, stdout } = await check(['--claims', 'alice.json']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('corp (oidc): let in');
+    expect(stdout).toContain('corp:alice@example.com');
+  });
+
+  it('shows which rule refuses them, from standard input too, and exits 3', async () => {
+    const { code, stdout } = await check(
+      ['--claims', '-', '--provider', 'corp', '--output', 'json'],
+      JSON.stringify({ ...ALICE, email_verified: false }),
+    );
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject({
+      provider: 'corp',
+      allowed: false,
+      refusal: { reason: 'email_unverified', place: 'providers[0].emailVerified' },
+    });
+  });
+
+  it.each([
+    [['--claims', 'missing.json'], /missing\.json/],
+    [['--claims', 'tls.key'], /no JSON object/],
+    [['--claims', 'alice.json', '--provider', 'other'], /one of: corp/],
+    [['--provider', 'corp'], /--claims FILE/],
+  ])('exits 2 for wrong use: %j', async (args, words) => {
+    const { code, stdout, stderr } = await check(args);
+    expect(stderr).toMatch(words);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+
+  it('checks the configuration alone where no claims are given', async () => {
+    const { code, stdout } = await check(['--output', 'json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toEqual({ providers: 1, clusters: 1, store: 'memory' });
+  });
+});
