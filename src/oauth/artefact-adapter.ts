@@ -36,6 +36,8 @@ export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory
       findByUid: async (uid) => await artefacts.findByUid(kind, uid),
       findByUserCode: async (code) => await artefacts.findByUserCode(kind, code),
       async consume(id) {
+        // A refresh token's turn is spent once the refresh has been decided, see `refresh-rotation.ts`.
+        if (kind === 'RefreshToken') return;
         if (await artefacts.consume(kind, id)) return;
         const lost = await artefacts.find(kind, id);
         if (typeof lost?.['grantId'] === 'string') await endSession(lost['grantId'], 'code-replayed');

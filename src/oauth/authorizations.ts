@@ -5,15 +5,23 @@ import { AppError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import type { Authorizations } from './oauth.ts';
+import type { PublicClients } from './public-clients.ts';
 
 export interface AuthorizationsDeps {
   readonly provider: Provider;
   readonly store: Store;
   readonly audiences: Audiences;
+  readonly publicClients: PublicClients;
   readonly pin: (req: IncomingMessage) => void;
 }
 
-export function createAuthorizations({ provider, store, audiences, pin }: AuthorizationsDeps): Authorizations {
+export function createAuthorizations({
+  provider,
+  store,
+  audiences,
+  publicClients,
+  pin,
+}: AuthorizationsDeps): Authorizations {
   const details = async (
     req: IncomingMessage,
     res: ServerResponse,
@@ -55,12 +63,16 @@ export function createAuthorizations({ provider, store, audiences, pin }: Author
           reason: 'session_unknown',
         });
       }
-      const grant = new provider.Grant({ accountId: session.account, clientId: String(params['client_id']) });
+      const clientId = String(params['client_id']);
+      const grant = new provider.Grant({ accountId: session.account, clientId });
       // One grant a sign-in, under the session's own id: ending the session ends every code and token that descends from it.
       grant.jti = session.id;
-      for (const audience of audiences.all) {
+      const sole = publicClients.soleAudience(clientId);
+      for (const audience of sole === undefined ? audiences.all : [sole]) {
         if (audiences.allows(audience, record)) grant.addResourceScope(audience, SCOPE);
       }
+      // A third-party client verifies an ID token before it uses the access token; the plugin has no use for one.
+      if (sole !== undefined) grant.addOIDCScope('openid');
       await grant.save();
       await provider.interactionFinished(
         req,

@@ -8,11 +8,13 @@ import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { DEVICE_CODE_KEPT_SECONDS } from './device-grant.ts';
 import type { DeviceRequest, DeviceRequests } from './oauth.ts';
+import type { PublicClients } from './public-clients.ts';
 
 export interface DeviceRequestsDeps {
   readonly provider: Provider;
   readonly store: Pick<Store, 'artefacts' | 'sessions'>;
   readonly audiences: Audiences;
+  readonly publicClients: PublicClients;
 }
 
 type DeviceCode = InstanceType<Provider['DeviceCode']>;
@@ -33,7 +35,12 @@ const textOf = (info: Record<string, unknown> | undefined, key: string): string 
   return typeof value === 'string' ? value : '';
 };
 
-export function createDeviceRequests({ provider, store, audiences }: DeviceRequestsDeps): DeviceRequests {
+export function createDeviceRequests({
+  provider,
+  store,
+  audiences,
+  publicClients,
+}: DeviceRequestsDeps): DeviceRequests {
   const { artefacts, sessions } = store;
 
   /** The code as long as nobody has decided about it. */
@@ -60,6 +67,8 @@ export function createDeviceRequests({ provider, store, audiences }: DeviceReque
   const asked = (code: DeviceCode): readonly string[] => {
     const resource = code.params?.['resource'];
     const named = (Array.isArray(resource) ? resource : [resource]).filter((one) => typeof one === 'string');
+    const sole = publicClients.soleAudience(code.clientId);
+    if (sole !== undefined) return [sole];
     return named.length === 0 ? audiences.all : named;
   };
 
@@ -91,11 +100,13 @@ export function createDeviceRequests({ provider, store, audiences }: DeviceReque
       // One grant a sign-in, under the session's own id: ending the session ends the code and every token that descends from it.
       grant.jti = session.id;
       for (const audience of wanted) if (audiences.allows(audience, record)) grant.addResourceScope(audience, SCOPE);
+      const thirdParty = publicClients.soleAudience(code.clientId) !== undefined;
+      if (thirdParty) grant.addOIDCScope('openid');
       await grant.save();
       Object.assign(code, {
         accountId: session.account,
         grantId: session.id,
-        scope: SCOPE,
+        scope: thirdParty ? `openid ${SCOPE}` : SCOPE,
         resource: wanted.length === 1 ? wanted[0] : [...wanted],
       });
       await code.save();

@@ -14,8 +14,11 @@ export interface TokenRecorder {
   /** An authorization request that did not come as far as a sign-in, or a revocation request that made no sense. */
   requestRefused(ctx: KoaContextWithOIDC, error: string): void;
   identityChanged(ctx: KoaContextWithOIDC, record: SessionRecord): void;
-  sessionEnded(session: string, record: SessionRecord | undefined, why: 'sign-out' | 'code-replayed'): void;
+  sessionEnded(session: string, record: SessionRecord | undefined, why: SessionEnding): void;
 }
+
+/** Why a session ended at one of our endpoints: its own client said so, or something that is good once came twice. */
+export type SessionEnding = 'sign-out' | 'code-replayed' | 'refresh-token-replayed';
 
 export interface TokenRecorderDeps {
   readonly audit: AuditTrail;
@@ -40,7 +43,7 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
         ...from(ctx),
         ...about(facts.record),
         code: ctx.status,
-        details: { grant: grantOf(ctx), audience: facts.audience ?? '' },
+        details: { grant: grantOf(ctx), audience: facts.audience ?? '', ...clientOf(ctx) },
       });
     },
     refused(ctx, facts, error) {
@@ -53,10 +56,11 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
         ...about(facts.record),
         code: ctx.status,
         reason: facts.refusal ?? error,
+        details: clientOf(ctx),
       });
     },
     requestRefused(ctx, error) {
-      write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: error });
+      write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: error, details: clientOf(ctx) });
     },
     identityChanged(ctx, record) {
       write({
@@ -70,10 +74,18 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
     sessionEnded(session, record, why) {
       const event = why === 'sign-out' ? 'logout' : 'revocation';
       const who = record === undefined ? { session } : about(record);
-      write({ event, requestUri: '/oauth/revoke', sourceIps: [], ...who, code: 200, reason: why.replace('-', '_') });
+      const requestUri = why === 'refresh-token-replayed' ? '/oauth/token' : '/oauth/revoke';
+      const details = record === undefined ? {} : { client: record.client };
+      write({ event, requestUri, sourceIps: [], ...who, code: 200, reason: why.replaceAll('-', '_'), details });
     },
   };
 }
+
+/** The client, where it is one of ours: what a stranger calls itself is no fact for the record. */
+const clientOf = (ctx: KoaContextWithOIDC): Readonly<Record<string, string>> => {
+  const client = ctx.oidc.entities.Client;
+  return client === undefined ? {} : { client: client.clientId };
+};
 
 /** The audit id is the request id that the answer carries, so that what a person reads out to the platform team finds the line. */
 const from = ({

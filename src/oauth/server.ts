@@ -14,19 +14,21 @@ import type { Store } from '../store/store.ts';
 import { artefactAdapter } from './artefact-adapter.ts';
 import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
+import { claimMinter } from './claim-minter.ts';
 import { createDevicePace, deviceAnswer } from './device-grant.ts';
 import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
-import { mint, type MintDecision } from './mint.ts';
 import type { AuthorizationServer } from './oauth.ts';
+import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
-import { tokenRecorder } from './record.ts';
-import { certificateOf, certificateThumbprint, providerSettings, resourceServer } from './settings.ts';
+import { tokenRecorder, type SessionEnding } from './record.ts';
+import { createRefreshRotation, createRotationPace } from './refresh-rotation.ts';
+import { providerSettings, resourceServer } from './settings.ts';
 import { tokenAnswer } from './token-answer.ts';
-import { isExchange, type TokenFacts } from './token-facts.ts';
+import type { TokenFacts } from './token-facts.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
 import { registerWorkloadGrant } from './workload/grant.ts';
-import { sessionOverWords } from './workload/words.ts';
+import { createExchangePace } from './workload/pace.ts';
 
 export interface AuthorizationServerDeps {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits'>;
@@ -47,6 +49,8 @@ export interface AuthorizationServerDeps {
   readonly now: () => number;
   readonly log: { error(fields: object, message: string): void };
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
+  /** A workload's exchange has ended; `rule` is a configured name, or `unknown`. */
+  readonly countExchange: (rule: string, outcome: 'ok' | 'refused' | 'unavailable') => void;
   /** A page for a fault that happens in a browser. */
   readonly renderErrorPage: (fault: {
     readonly status: number;
@@ -65,25 +69,38 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     return fresh;
   };
   const allowed = audiences(deps.config, deps.mayUse);
+  const thirdParties = publicClients(deps.config.sessions);
   const record = tokenRecorder(deps);
+  const endSession = async (session: string, why: SessionEnding): Promise<void> => {
+    const before = await deps.store.sessions.read(session);
+    // A code or a refresh token that comes a second time was stolen; who signs out has only gone home.
+    await deps.gate.revoke({ target: { kind: 'session', session }, ended: why === 'sign-out' });
+    record.sessionEnded(session, before, why);
+  };
   const provider = new Provider(
     deps.config.publicUrl,
     providerSettings({
       config: deps.config,
       audiences: allowed,
+      publicClients: thirdParties,
       jwks: deps.signingJwks,
       cookieKeys: deps.cookieKeys,
-      adapter: artefactAdapter({
-        artefacts: deps.store.artefacts,
-        endSession: async (session, why) => {
-          const before = await deps.store.sessions.read(session);
-          // A code that comes a second time was stolen; who signs out has only gone home.
-          await deps.gate.revoke({ target: { kind: 'session', session }, ended: why === 'sign-out' });
-          record.sessionEnded(session, before, why);
-        },
-      }),
+      adapter: artefactAdapter({ artefacts: deps.store.artefacts, endSession }),
       findAccount: accountFinder(deps, factsOf),
-      extraTokenClaims: claimMinter(deps, allowed, factsOf),
+      extraTokenClaims: claimMinter({
+        sessions: deps.store.sessions,
+        gate: deps.gate,
+        audiences: allowed,
+        publicClients: thirdParties,
+        unboundClients: new Set(unboundClientIds(deps.config.sessions)),
+        rotation: createRefreshRotation({
+          artefacts: deps.store.artefacts,
+          now: deps.now,
+          sessionSeconds: deps.config.sessions.absolute,
+        }),
+        endReplayed: (session) => endSession(session, 'refresh-token-replayed'),
+        factsOf,
+      }),
       pickAudience: async (ctx, granted) => {
         const session = grantOf(ctx);
         const found = session === undefined ? undefined : await deps.store.sessions.read(session);
@@ -107,6 +124,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       exchange: deps.exchange,
       factsOf,
       resourceServer: (audience) => resourceServer(audience, deps.config.sessions.accessToken),
+      pace: createExchangePace({ refusalsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
+      countExchange: deps.countExchange,
     });
   }
   // Our own headers say what the origin is, see `pinOrigin`; nothing from outside reaches these.
@@ -146,9 +165,10 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       provider,
       store: deps.store,
       audiences: allowed,
+      publicClients: thirdParties,
       pin: (req) => pinOrigin(req, issuer),
     }),
-    devices: createDeviceRequests({ provider, store: deps.store, audiences: allowed }),
+    devices: createDeviceRequests({ provider, store: deps.store, audiences: allowed, publicClients: thirdParties }),
     handleWeb(req, res) {
       // A device asks at the api listener: behind an ingress every device and every browser would have one address here (`sameNetwork`).
       if (pathOf(req) === '/oauth/device') return nothingHere(res);
@@ -209,11 +229,18 @@ const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
 /** The account behind a token; at a refresh, after asking its provider. */
 function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
   const record = tokenRecorder(deps);
+  const mayRotate = createRotationPace(deps.now);
   return async (ctx: KoaContextWithOIDC, accountId: string, token?: unknown) => {
     const account = { accountId, claims: () => ({ sub: accountId }) };
     const session = (token as { grantId?: string } | undefined)?.grantId;
     if (ctx.oidc.route !== 'token' || ctx.oidc.params?.['grant_type'] !== 'refresh_token' || session === undefined) {
       return account;
+    }
+    if (ctx.oidc.entities.RefreshToken?.isSenderConstrained() === false && !mayRotate(session)) {
+      factsOf(ctx).refusal = 'too_many_refreshes';
+      factsOf(ctx).words = 'This session asks for tokens too often. Try again in a minute.';
+      ctx.set('retry-after', '60');
+      throw new errors.OIDCProviderError(429, 'temporarily_unavailable');
     }
     const outcome = await deps.recheck(session);
     switch (outcome.kind) {
@@ -232,43 +259,4 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
         return undefined;
     }
   };
-}
-
-/** Runs the mint for every access token; nothing else in the library may let one through. */
-function claimMinter(
-  deps: AuthorizationServerDeps,
-  allowed: ReturnType<typeof audiences>,
-  factsOf: (ctx: KoaContextWithOIDC) => TokenFacts,
-) {
-  return async (ctx: KoaContextWithOIDC, token: object) => {
-    const { kind, grantId, aud } = token as { kind?: string; grantId?: string; aud?: string | string[] };
-    if (kind !== 'AccessToken') return undefined;
-    const known = factsOf(ctx);
-    const audience = typeof aud === 'string' ? aud : '';
-    const thumbprint = certificateThumbprint(certificateOf(ctx));
-    if (grantId === undefined || thumbprint === undefined) throw new errors.InvalidGrant('nothing to bind to');
-    const decision = await mint(
-      { sessions: deps.store.sessions, gate: deps.gate, audiences: allowed },
-      { session: grantId, audience, thumbprint },
-    );
-    if (decision.ok) {
-      known.record = decision.record;
-      known.audience = audience;
-      return { ...decision.claims };
-    }
-    known.refusal = decision.detail;
-    if (isExchange(ctx)) throw exchangeRefused(known, decision);
-    if (decision.reason === 'session_over') throw new errors.InvalidGrant(decision.detail);
-    throw new errors.InvalidTarget();
-  };
-}
-
-/** RFC 8693 §2.2.2. */
-function exchangeRefused(facts: TokenFacts, decision: Extract<MintDecision, { readonly ok: false }>): Error {
-  if (decision.reason === 'session_over') {
-    facts.words = sessionOverWords(decision.detail);
-    return new errors.InvalidRequest(facts.words);
-  }
-  facts.words = 'This workload may not use that cluster. Ask your platform team.';
-  return new errors.InvalidTarget();
 }

@@ -16,6 +16,7 @@ import { peerCertificate, type TlsPeer } from '../core/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { DEVICE_CODE_GRANT, DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
+import type { PublicClients } from './public-clients.ts';
 import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
 
 /** Seconds. Each no longer than the step it bridges. */
@@ -41,6 +42,7 @@ const ROUTES = {
 export interface SettingsDeps {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'workload'>;
   readonly audiences: Audiences;
+  readonly publicClients: PublicClients;
   readonly jwks: JWKS;
   readonly cookieKeys: readonly string[];
   readonly adapter: NonNullable<Configuration['adapter']>;
@@ -61,7 +63,11 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     adapter: deps.adapter,
     jwks: deps.jwks,
     routes: ROUTES,
-    clients: [pluginClient(byDevice), ...(deps.config.workload.length === 0 ? [] : [workloadClient])],
+    clients: [
+      pluginClient(deps.config.sessions),
+      ...deps.publicClients.metadata,
+      ...(deps.config.workload.length === 0 ? [] : [workloadClient]),
+    ],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     clientAuthMethods: ['none'],
     enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
@@ -85,6 +91,8 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       AuthorizationCode: LIFE.authorizationCode,
       DeviceCode: DEVICE_CODE_SECONDS,
       Grant: deps.config.sessions.absolute,
+      // Verified once, in the moment in which it comes; nothing here takes it for a credential.
+      IdToken: deps.config.sessions.accessToken,
       Interaction: LIFE.interaction,
       RefreshToken: deps.config.sessions.absolute,
       Session: LIFE.serverSession,
@@ -122,16 +130,16 @@ export function providerSettings(deps: SettingsDeps): Configuration {
   };
 }
 
-const pluginClient = (byDevice: boolean): ClientMetadata => ({
+const pluginClient = ({ binding, deviceCode }: Config['sessions']): ClientMetadata => ({
   client_id: PLUGIN_CLIENT_ID,
   client_name: 'kubectl',
   application_type: 'native',
   token_endpoint_auth_method: 'none',
   // RFC 8252 §7.3: any port on the loopback address; `localhost` is left out because it can resolve elsewhere (§8.3).
   redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
-  grant_types: ['authorization_code', 'refresh_token', ...(byDevice ? [DEVICE_CODE_GRANT] : [])],
+  grant_types: ['authorization_code', 'refresh_token', ...(deviceCode === 'off' ? [] : [DEVICE_CODE_GRANT])],
   response_types: ['code'],
-  tls_client_certificate_bound_access_tokens: true,
+  tls_client_certificate_bound_access_tokens: binding === 'required',
 });
 
 const workloadClient = {
@@ -165,12 +173,15 @@ function resourceIndicators(deps: SettingsDeps): NonNullable<Configuration['feat
   const known = new Set(deps.audiences.all);
   return {
     enabled: true,
-    // Without `resource` an authorization request asks for everything there is; each mint then judges the one audience it is for.
-    defaultResource: async (ctx, _client, granted) =>
-      granted === undefined ? [...deps.audiences.all] : deps.pickAudience(ctx, granted),
+    // Without `resource` an authorization request asks for everything that its client may ask for; each mint then judges the one audience it is for.
+    defaultResource: async (ctx, client, granted) =>
+      granted === undefined
+        ? (deps.publicClients.soleAudience(client.clientId) ?? [...deps.audiences.all])
+        : deps.pickAudience(ctx, granted),
     useGrantedResource: () => true,
-    getResourceServerInfo: (_ctx, resource) => {
-      if (!known.has(resource)) throw new errors.InvalidTarget();
+    getResourceServerInfo: (_ctx, resource, client) => {
+      const sole = deps.publicClients.soleAudience(client.clientId);
+      if (!known.has(resource) || (sole !== undefined && sole !== resource)) throw new errors.InvalidTarget();
       return resourceServer(resource, deps.config.sessions.accessToken);
     },
   };
@@ -202,7 +213,7 @@ const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>[
   return bound === undefined || bound === certificateThumbprint(certificateOf(ctx));
 };
 
-export function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {
+function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {
   return certificate === undefined
     ? undefined
     : Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');

@@ -60,7 +60,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
   });
 
   /** The same gate on ports of its own, with workload rules in its file. */
-  async function startWithRules(): Promise<RunningServer> {
+  async function startWithRules(signInsPerMinute = 1000): Promise<RunningServer> {
     const ca = join(gate.files.directory, 'issuer.crt');
     await writeFile(ca, issuer.ca);
     const file = join(gate.files.directory, 'with-rules.yaml');
@@ -71,7 +71,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     const address = { host: '127.0.0.1', port: 0 };
     const { api, web, ops } = config.listen;
     const listen = { ...config.listen, api: { ...api, address }, web: { ...web, address }, ops: { ...ops, address } };
-    return startServer({ ...config, listen });
+    return startServer({ ...config, listen, limits: { ...config.limits, signInsPerMinute } });
   }
 
   const exchange = (client: OAuthClient, subject_token: string, extra: Record<string, string> = {}): Promise<Answer> =>
@@ -303,6 +303,28 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
     expect(answer.headers['retry-after']).toBe('1');
     expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('issuer_keys_unavailable');
+  });
+
+  it('waits where its address has brought too much that is no good, and is counted by its rule', async () => {
+    const replica = await startWithRules(2);
+    await replica.ready;
+    const { web, ca } = job.endpoints;
+    const client = new OAuthClient({ web, ca, api: `https://localhost:${replica.ports.api}` }, await newClientKey());
+    // What is good costs nothing, however much of it comes.
+    for (let count = 0; count < 4; count += 1) expect((await exchange(client, await issuer.token())).status).toBe(200);
+    expect((await exchange(client, await issuer.token({ repository_owner: 'rude' }))).status).toBe(400);
+    expect((await exchange(client, 'canary')).status).toBe(400);
+    const answer = await exchange(client, await issuer.token());
+    expect(answer).toMatchObject({ status: 429, body: { error: 'temporarily_unavailable' } });
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+    await replica.audit.flush();
+    expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('too_many_exchanges');
+    const metrics = await (await fetch(`http://127.0.0.1:${replica.ports.ops}/metrics`)).text();
+    expect(metrics).toContain('portcullis_sign_ins_total{provider="ci",outcome="ok"} 4');
+    expect(metrics).toContain('portcullis_sign_ins_total{provider="rude",outcome="refused"} 1');
+    expect(metrics).toContain('portcullis_sign_ins_total{provider="unknown",outcome="refused"} 2');
+    await client.close();
+    await replica.stop();
   });
 
   it('costs its issuer no request each', () => {

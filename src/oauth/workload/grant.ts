@@ -16,6 +16,7 @@ import { certificateOf } from '../settings.ts';
 import type { TokenFacts } from '../token-facts.ts';
 import type { ExchangeWorkloadToken } from './exchange.ts';
 import { ACCESS_TOKEN_TYPE, SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE } from './grant-type.ts';
+import type { ExchangePace } from './pace.ts';
 
 const PARAMETERS = [
   'subject_token',
@@ -31,6 +32,9 @@ export interface WorkloadGrantDeps {
   readonly exchange: ExchangeWorkloadToken;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
   readonly resourceServer: (audience: string) => ResourceServer;
+  readonly pace: ExchangePace;
+  /** `rule` is a configured name, `unknown` where none was found. */
+  readonly countExchange: (rule: string, outcome: 'ok' | 'refused' | 'unavailable') => void;
 }
 
 type Parameters = { readonly [K in (typeof PARAMETERS)[number]]?: string | undefined };
@@ -39,7 +43,31 @@ type Context = TokenEndpointGrantContext<Parameters>;
 /** Teaches the provider this grant. Before its first request. */
 export function registerWorkloadGrant(provider: Provider, deps: WorkloadGrantDeps): void {
   // No parameter may come twice: which of two audiences was meant cannot be told.
-  provider.registerGrantType<Parameters>(TOKEN_EXCHANGE, (ctx) => answer(provider, deps, ctx), PARAMETERS);
+  provider.registerGrantType<Parameters>(TOKEN_EXCHANGE, (ctx) => paced(provider, deps, ctx), PARAMETERS);
+}
+
+async function paced(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
+  const facts = deps.factsOf(ctx);
+  const { address } = callerOf(ctx);
+  const wait = deps.pace.wait(address);
+  if (wait > 0) {
+    facts.refusal = 'too_many_exchanges';
+    deps.countExchange('unknown', 'refused');
+    ctx.status = 429;
+    ctx.set('retry-after', String(wait));
+    const error_description = `Too many exchanges from your address were refused. Try again in ${wait} seconds.`;
+    ctx.body = { error: 'temporarily_unavailable', error_description };
+    return;
+  }
+  try {
+    await answer(provider, deps, ctx);
+    deps.countExchange(facts.rule ?? 'unknown', 'ok');
+  } catch (error) {
+    const decided = error instanceof errors.OIDCProviderError;
+    if (decided) deps.pace.refused(address);
+    deps.countExchange(facts.rule ?? 'unknown', decided ? 'refused' : 'unavailable');
+    throw error;
+  }
 }
 
 async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {

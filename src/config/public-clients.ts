@@ -1,0 +1,62 @@
+/**
+ * Third-party OAuth clients such as kubelogin: how one is written, and what no single setting of one shows.
+ *
+ * They are public (RFC 6749 §2.1): a client id is no secret, so what keeps a code from a stranger is the redirect URI and PKCE. Hence no
+ * scheme of an app's own, which any program on a laptop can claim (RFC 8252 §8.1), and nothing that leaves the laptop in the clear.
+ */
+import * as z from 'zod';
+import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
+import { isMapping, items, textAt, valueAt, type FaultList } from './document.ts';
+import { label, text } from './values.ts';
+
+/** What kubelogin listens on (its docs/usage.md); as it is a native client, any other port of `localhost` will do (RFC 8252 §7.3). */
+const KUBELOGIN_REDIRECT_URIS: readonly string[] = ['http://localhost:8000', 'http://localhost:18000'];
+
+/** `client_id`s that have a meaning of their own: the last is that of token exchanges. */
+const RESERVED: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
+
+/** The loopback hosts that the authorization server accepts for native clients. */
+const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+const REDIRECT_URI = 'an http URL of localhost, 127.0.0.1 or [::1], such as http://localhost:8000, or an https URL';
+
+function isRedirectUri(value: string): boolean {
+  if (!URL.canParse(value) || /[#\s]/.test(value)) return false;
+  const { protocol, hostname, username, password } = new URL(value);
+  if (username !== '' || password !== '') return false;
+  return protocol === (LOOPBACK_HOSTS.has(hostname) ? 'http:' : 'https:');
+}
+
+/** The settings of one, for the section that holds them. */
+export const publicClientShape = {
+  id: label.refine((id) => !RESERVED.has(id), { error: `a client id other than ${[...RESERVED].join(', ')}` }),
+  name: text('a name for people')
+    .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u, { error: 'a name for people, of at most 64 characters' })
+    .optional(),
+  cluster: label,
+  redirectUris: z
+    .array(z.string({ error: REDIRECT_URI }).refine(isRedirectUri, { error: REDIRECT_URI }), {
+      error: 'a list of redirect URIs',
+    })
+    .min(1, { error: 'at least one redirect URI' })
+    .default([...KUBELOGIN_REDIRECT_URIS]),
+} as const;
+
+/** Reads the document itself, so that a fault elsewhere in a client hides none of these. */
+export function checkPublicClients(root: unknown, faults: FaultList): void {
+  const clusters = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
+  const clients = items(valueAt(root, ['sessions']), 'publicClients');
+  const ids = clients.map((client) => textAt(client, 'id'));
+  clients.forEach((client, index) => {
+    if (!isMapping(client)) return;
+    const base = ['sessions', 'publicClients', index];
+    const id = ids[index];
+    if (id !== undefined && ids.indexOf(id) < index) {
+      faults.add([...base, 'id'], `an id of its own: sessions.publicClients[${ids.indexOf(id)}] has this one`);
+    }
+    const cluster = textAt(client, 'cluster');
+    if (cluster !== undefined && !clusters.includes(cluster)) {
+      faults.add([...base, 'cluster'], 'the name of one of the clusters');
+    }
+  });
+}

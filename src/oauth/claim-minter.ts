@@ -1,0 +1,99 @@
+/**
+ * What oidc-provider asks before it signs an access token, whatever the grant: is there to be one, and what does it say of ours? Nothing else in
+ * the library may let one through.
+ */
+import { errors, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Gate } from '../revocation/revocation.ts';
+import type { SessionStore } from '../store/store.ts';
+import type { Audiences } from './audiences.ts';
+import { mint, type MintDecision } from './mint.ts';
+import type { PublicClients } from './public-clients.ts';
+import type { RefreshRotation } from './refresh-rotation.ts';
+import { isExchange, type TokenFacts } from './token-facts.ts';
+import { sessionOverWords } from './workload/words.ts';
+
+export interface ClaimMinterDeps {
+  readonly sessions: Pick<SessionStore, 'mint'>;
+  readonly gate: Pick<Gate, 'check'>;
+  readonly audiences: Pick<Audiences, 'allows'>;
+  readonly publicClients: Pick<PublicClients, 'soleAudience'>;
+  /** `client_id`s whose tokens carry no binding. */
+  readonly unboundClients: ReadonlySet<string>;
+  readonly rotation: RefreshRotation;
+  /** Ends a session of which a spent refresh token came back. Resolves when that is written. */
+  readonly endReplayed: (session: string) => Promise<void>;
+  readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
+}
+
+interface Wanted {
+  readonly kind?: string;
+  readonly grantId?: string;
+  readonly clientId?: string;
+  readonly aud?: string | readonly string[];
+  /** Of the certificate that the token will be bound to (RFC 8705 §3.1). */
+  readonly 'x5t#S256'?: string;
+}
+
+export function claimMinter(deps: ClaimMinterDeps) {
+  return async (ctx: KoaContextWithOIDC, token: object) => {
+    const { kind, grantId, clientId = '', aud, 'x5t#S256': thumbprint }: Wanted = token;
+    if (kind !== 'AccessToken') return undefined;
+    // The session is bound to exactly what the token will say: a binding that one has and the other not would open, or shut, too much.
+    const mayBeUnbound = deps.unboundClients.has(clientId);
+    if (grantId === undefined || (thumbprint === undefined && !mayBeUnbound)) {
+      throw new errors.InvalidGrant('nothing to bind to');
+    }
+    const audience = typeof aud === 'string' ? aud : '';
+    const sole = deps.publicClients.soleAudience(clientId);
+    if (sole !== undefined && audience !== sole) throw new errors.InvalidTarget();
+    const decision = await mint(deps, {
+      session: grantId,
+      audience,
+      ...(thumbprint === undefined ? {} : { thumbprint }),
+    });
+    const facts = deps.factsOf(ctx);
+    if (!decision.ok) throw refusal(ctx, facts, decision);
+    await spendTurn(deps, ctx, grantId);
+    facts.record = decision.record;
+    facts.audience = audience;
+    return { ...decision.claims };
+  };
+}
+
+/** A refresh token that rotates is spent here, after everything that may refuse the refresh, so that a refusal costs nobody their session. */
+async function spendTurn(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
+  const rotated = ctx.oidc.entities.RotatedRefreshToken;
+  if (rotated === undefined) return;
+  const turn = await deps.rotation.spend(session, rotated.rotations ?? 0);
+  if (turn === 'first' || turn === 'again') return;
+  const facts = deps.factsOf(ctx);
+  if (turn === 'over') {
+    facts.refusal = 'session_unknown';
+    throw new errors.InvalidGrant('the session has ended');
+  }
+  facts.refusal = 'refresh_token_replayed';
+  facts.words =
+    'This session was ended, because a refresh token of it came back that had been used before: somebody may have copied it. Sign in again.';
+  await deps.endReplayed(session);
+  throw new errors.InvalidGrant('refresh token already used');
+}
+
+function refusal(
+  ctx: KoaContextWithOIDC,
+  facts: TokenFacts,
+  decision: Extract<MintDecision, { readonly ok: false }>,
+): Error {
+  facts.refusal = decision.detail;
+  if (isExchange(ctx)) return exchangeRefused(facts, decision);
+  return decision.reason === 'session_over' ? new errors.InvalidGrant(decision.detail) : new errors.InvalidTarget();
+}
+
+/** RFC 8693 §2.2.2. */
+function exchangeRefused(facts: TokenFacts, decision: Extract<MintDecision, { readonly ok: false }>): Error {
+  if (decision.reason === 'session_over') {
+    facts.words = sessionOverWords(decision.detail);
+    return new errors.InvalidRequest(facts.words);
+  }
+  facts.words = 'This workload may not use that cluster. Ask your platform team.';
+  return new errors.InvalidTarget();
+}

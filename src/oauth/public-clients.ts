@@ -1,0 +1,48 @@
+/**
+ * Clients whose tokens need no key: third-party ones such as kubelogin (`sessions.publicClients`), each for one cluster, and the plugin itself
+ * where `sessions.binding` is off.
+ *
+ * Threat: such a token is worth as much to whoever copies it. So a third-party client reaches one cluster and never the admin API, its refresh
+ * tokens rotate, and a session that has a binding gives it nothing (the store's mint refuses).
+ */
+import type { ClientMetadata } from 'oidc-provider';
+import { clusterAudience, PLUGIN_CLIENT_ID } from '../core/core.ts';
+import type { Config } from '../config/config.ts';
+import { DEVICE_CODE_GRANT } from './device-grant.ts';
+
+type Sessions = Pick<Config['sessions'], 'binding' | 'deviceCode' | 'publicClients'>;
+
+export interface PublicClients {
+  /** As oidc-provider is told about them. */
+  readonly metadata: readonly ClientMetadata[];
+  /** The one audience that this client's tokens may be for; undefined for a client that is no third party. */
+  soleAudience(clientId: string | undefined): string | undefined;
+}
+
+export function publicClients(sessions: Sessions): PublicClients {
+  const audiences = new Map(sessions.publicClients.map(({ id, cluster }) => [id, clusterAudience(cluster)]));
+  return {
+    metadata: sessions.publicClients.map(({ id, name, redirectUris }) => ({
+      client_id: id,
+      client_name: name,
+      // RFC 8252 §7.3: a native client may listen on any port of its loopback host.
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: [...redirectUris],
+      grant_types: [
+        'authorization_code',
+        'refresh_token',
+        ...(sessions.deviceCode === 'off' ? [] : [DEVICE_CODE_GRANT]),
+      ],
+      response_types: ['code'],
+      tls_client_certificate_bound_access_tokens: false,
+    })),
+    soleAudience: (clientId) => (clientId === undefined ? undefined : audiences.get(clientId)),
+  };
+}
+
+/** `client_id`s whose access tokens carry no binding; every other client's must. */
+export function unboundClientIds(sessions: Pick<Sessions, 'binding' | 'publicClients'>): readonly string[] {
+  const thirdParties = sessions.publicClients.map(({ id }) => id);
+  return sessions.binding === 'off' ? [...thirdParties, PLUGIN_CLIENT_ID] : thirdParties;
+}
