@@ -6,7 +6,6 @@
  * was asked for. The signature is verified although TLS would do for the code flow: a token signed by a key that the provider does not
  * publish is nonsense.
  */
-import { LRUCache } from 'lru-cache';
 import * as oidc from 'openid-client';
 import { mapClaims, type Claims, type ClaimsMapping } from '../core/claims.ts';
 import { AppError } from '../core/errors.ts';
@@ -15,10 +14,8 @@ import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
 import { callbackFault, isLostAnswer, tokenFault } from './faults.ts';
 import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './idp.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
+import { newestTokens } from './newest-token.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
-
-/** Longer than a store may be away before everybody signs in again. */
-const UNSTORED_MS = 60 * 60 * 1000;
 
 export interface OidcProviderOptions extends DiscoveryOptions {
   /** As configured; absent: what the vendor is asked for. */
@@ -36,8 +33,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const { name, vendor = OIDC } = options;
   const place = { ...options, hosts: [...options.hosts, ...vendor.hosts] };
   const configuration = cachedDiscovery(place);
-  /** From the refresh token that the store holds to the one that took its place and could not be stored. */
-  const unstored = new LRUCache<string, string>({ max: 1000, ttl: UNSTORED_MS });
+  const held = newestTokens();
   return {
     name,
     provesFreshness: vendor.provesFreshness,
@@ -86,18 +82,12 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 
     async recheck(subject, refreshToken, keep) {
       const config = await configuration();
-      const current = unstored.get(refreshToken) ?? refreshToken;
-      const tokens = await refreshed(name, config, current);
+      const tokens = await refreshed(name, config, held.of(refreshToken));
       const idToken = tokens.claims();
       // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
       if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw otherPerson(name);
       const newest = tokens.refresh_token;
-      if (newest !== undefined && newest !== refreshToken) {
-        // Until it is stored somewhere, this is the only place that knows it.
-        unstored.set(refreshToken, newest);
-        await keep?.(newest);
-        unstored.delete(refreshToken);
-      }
+      if (newest !== undefined && newest !== refreshToken) await held.keep(refreshToken, newest, keep);
       return signInOf(options, config, { tokens, idToken, subject });
     },
   };

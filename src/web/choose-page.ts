@@ -11,6 +11,8 @@ interface Choice {
   /** Path that the link leads to; the provider's name is appended. */
   readonly start: string;
   readonly notice?: string | undefined;
+  /** A device may be waiting for its code to be typed. */
+  readonly devices?: boolean;
 }
 
 export function choosePage(choice: Choice): Html {
@@ -27,6 +29,7 @@ export function choosePage(choice: Choice): Html {
           >`,
       )}
     </div>
+    ${choice.devices === true && html`<p class="muted small"><a href="/device">Enter the code</a> of a device that waits for you.</p>`}
   </div>`;
 }
 

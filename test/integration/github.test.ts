@@ -213,6 +213,19 @@ describe('tokens that expire', () => {
     expect(second.identity).toEqual(first.identity);
   });
 
+  it('are not lost where the store could not take them, each being worth one use', async () => {
+    on.github.tokenLife = 8 * 3600;
+    const { gh, first } = await on.signedIn();
+    const held = first.refreshToken ?? '';
+    on.now += 8 * 3600 * 1000;
+    const away = (): Promise<void> => Promise.reject(new Error('the store is away'));
+    await expect(gh.recheck('583231', held, away)).rejects.toThrow('the store is away');
+    const second = await gh.recheck('583231', held);
+    expect(second.identity).toEqual(first.identity);
+    expect(second.refreshToken).not.toBe(held);
+    expect(on.github.news().filter((line) => line.includes('access_token'))).toHaveLength(1);
+  });
+
   it('end the session where the refresh token is used up', async () => {
     on.github.tokenLife = 8 * 3600;
     const { gh, first } = await on.signedIn();

@@ -10,6 +10,7 @@
 import { mapClaims, type ClaimsMapping } from '../../core/claims.ts';
 import { accountOf } from '../../core/identity.ts';
 import type { IdentityProvider, ProviderSignIn } from '../idp.ts';
+import { newestTokens } from '../newest-token.ts';
 import { createOutbound } from '../outbound.ts';
 import { createGithubApi } from './api.ts';
 import { authorizationUrl, codeOf, newChallenge } from './callback.ts';
@@ -52,6 +53,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   const { mapping, organizations } = options;
   const reader = createPersonReader({ provider: name, origin: endpoints.origin, mapping, organizations, api });
   const tokenEndpoint = createTokenEndpoint({ ...options, provider: name, url: endpoints.token, outbound });
+  const newest = newestTokens();
 
   const signIn = ({ subject, claims }: Person, tokens: GithubTokens): ProviderSignIn => {
     const mapped = mapClaims(mapping, claims, accountOf(name, subject));
@@ -60,12 +62,12 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   };
 
   /** @param keep given what a refresh brought, before anything else can fail: a refresh token is worth one use */
-  const current = async (packed: string, signal: AbortSignal, keep?: (newest: string) => Promise<void>) => {
-    const tokens = unpackTokens(name, packed);
+  const current = async (packed: string, signal: AbortSignal, keep?: (packed: string) => Promise<void>) => {
+    const tokens = unpackTokens(name, newest.of(packed));
     if (!isExpiring(tokens, options.now())) return tokens;
     if (tokens.refreshToken === undefined) throw noLongerVouches(name);
     const renewed = await tokenEndpoint.refresh(tokens.refreshToken, signal);
-    await keep?.(packTokens(renewed));
+    await newest.keep(packed, packTokens(renewed), keep);
     return renewed;
   };
   const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);

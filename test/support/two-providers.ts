@@ -1,0 +1,106 @@
+/** The gate's own pages before two providers that may lie, both with real clients of ours: `corp`, and `evil` that would like to be it. */
+import { compileMapping, type ClaimsProvider } from '../../src/core/claims.ts';
+import type { IdentityProvider } from '../../src/idp/idp.ts';
+import { createVendorProvider } from '../../src/idp/vendors/vendors.ts';
+import {
+  annotation,
+  browserAt,
+  locationOf,
+  openHouse,
+  PUBLIC_URL,
+  sessionsOf,
+  type Browser,
+  type House,
+} from '../unit/web/harness.ts';
+import { CLIENT } from './vendor-idp.ts';
+
+type Mapping = Partial<ClaimsProvider>;
+
+function provider(name: string, issuer: string, mapping: Mapping): IdentityProvider {
+  const compiled = compileMapping({
+    name,
+    usernamePrefix: `${name}:`,
+    groupsPrefix: `${name}:`,
+    username: 'claims.preferred_username',
+    groups: 'claims.groups',
+    extra: {},
+    emailVerified: 'claim',
+    rules: [],
+    userRules: [],
+    ...mapping,
+  });
+  if (!compiled.ok) throw new Error(JSON.stringify(compiled.reason));
+  return createVendorProvider({
+    type: 'oidc',
+    name,
+    issuer,
+    clientId: CLIENT.id,
+    clientSecret: () => CLIENT.secret,
+    hosts: [],
+    redirectUri: `${PUBLIC_URL}/callback/${name}`,
+    mapping: compiled.value,
+    now: Date.now,
+    wantsGroups: true,
+    maxGroups: 1000,
+  });
+}
+
+export interface Visit {
+  readonly house: House;
+  readonly browser: Browser;
+}
+
+export async function openPages(issuers: Readonly<Record<string, string>>, mapping: Mapping = {}): Promise<Visit> {
+  const providers = new Map(Object.entries(issuers).map(([name, issuer]) => [name, provider(name, issuer, mapping)]));
+  const house = await openHouse({ change: (deps) => ({ ...deps, providers }) });
+  return { house, browser: browserAt(house) };
+}
+
+/** From the front page to the provider. @returns its authorization URL */
+export async function start({ browser }: Visit, name = 'corp'): Promise<URL> {
+  return new URL(locationOf(await browser.get(`/login/start?provider=${name}&to=me`).expect(303)));
+}
+
+/** At the provider, where nobody is asked anything. @returns the way back to us */
+export async function goThere(url: URL): Promise<URL> {
+  const answer = await fetch(url, { redirect: 'manual' });
+  return new URL(answer.headers.get('location') ?? 'about:blank');
+}
+
+/** Back at our callback and as far on as that leads. */
+export async function comeBack({ browser }: Visit, callback: URL) {
+  const first = await browser.get(callback.pathname + callback.search);
+  return first.status === 303 ? browser.get(locationOf(first)) : first;
+}
+
+type Page = Awaited<ReturnType<typeof comeBack>>;
+
+/** What became of a sign-in: what the page and the record say, and what is left behind. */
+export async function outcomeOf({ house, browser }: Visit, page: Page): Promise<ReturnType<typeof refused>> {
+  const event = house.named('sign-in-refused').at(-1);
+  const id = event?.auditID ?? 'no line';
+  return {
+    status: page.status,
+    reason: annotation(event, 'reason'),
+    saysRequestId: page.text.includes('role="alert"') && page.text.includes(id) && page.headers['x-request-id'] === id,
+    sessions: await sessionsOf(house),
+    signedIn: locationOf(await browser.get('/me')) !== '/login?to=me',
+  };
+}
+
+/**
+ * A page with a request id, a line of the record under that id with the reason, nobody signed in, and no session left behind.
+ * @param sessions of earlier sign-ins of this browser
+ */
+export const refused = (status: number, reason: string | undefined, sessions = 0) => ({
+  status,
+  reason,
+  saysRequestId: true,
+  sessions,
+  signedIn: sessions > 0,
+});
+
+/** The own page of who was let in; the page where it ended for anybody else. */
+export async function landingOf({ browser }: Visit, page: Page): Promise<string> {
+  return page.status === 303 ? (await browser.get(locationOf(page))).text : page.text;
+}

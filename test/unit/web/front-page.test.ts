@@ -1,0 +1,36 @@
+import { afterEach, expect, test } from 'vitest';
+import type { DeviceRequests } from '../../../src/web/deps.ts';
+import { browserAt, closeHouses, openHouse, pendingAt } from './harness.ts';
+
+afterEach(closeHouses);
+
+/** Nobody waits. */
+const devices: DeviceRequests = {
+  find: () => Promise.reject(new Error('there is no such code')),
+  allow: () => Promise.reject(new Error('there is no such code')),
+  refuse: () => Promise.reject(new Error('there is no such code')),
+};
+
+test.each([
+  ['on', true],
+  ['sameNetwork', true],
+  ['off', false],
+] as const)(
+  'the front page leads to where a device’s code is typed, if there is such a page: %s',
+  async (deviceCode, there) => {
+    const house = await openHouse({
+      change: (deps) => ({
+        ...deps,
+        devices,
+        config: { ...deps.config, sessions: { ...deps.config.sessions, deviceCode } },
+      }),
+    });
+    const browser = browserAt(house);
+    const front = await browser.get('/').expect(200);
+    expect(front.text.includes('href="/device"')).toBe(there);
+    await browser.get('/device').expect(there ? 200 : 404);
+    // Who signs in for a program has something else to do.
+    const waiting = await pendingAt(house, 'u1').get('/login/u1');
+    expect(waiting.text).not.toContain('href="/device"');
+  },
+);
