@@ -2,10 +2,12 @@
  * The admin API as programs use it: Bearer token with the admin audience, bound to the session's certificate.
  */
 import { ADMIN_AUDIENCE } from '../core/core.ts';
-import type { AppError, ErrorCode } from '../core/errors.ts';
+import { AppError, type ErrorCode } from '../core/errors.ts';
+import { nextAfterProblem } from './admin-problems.ts';
 import type { CacheEntry } from './cache.ts';
+import { clockFirst } from './clock-skew.ts';
 import { fault } from './fault.ts';
-import { ask, type Ask, type HttpAnswer } from './http-client.ts';
+import { ask, type Ask, type EventsAsk, type HttpAnswer } from './http-client.ts';
 import { stringAt } from './json-shape.ts';
 import type { Laptop } from './laptop.ts';
 import { plainText } from './plain-text.ts';
@@ -17,6 +19,7 @@ export interface AdminRequest {
   /** Below the admin API, for example `sessions?limit=100`. */
   readonly path: string;
   readonly json?: unknown;
+  readonly events?: EventsAsk;
 }
 
 /**
@@ -42,15 +45,19 @@ export interface AdminCredential {
 /**
  * Asks with a credential that is not the laptop's session.
  * @param server for words
+ * @param credential finds one; `refused`: a token that will not do
  * @returns, throws as `askAdmin`
  */
 export async function askAdminAs(
   laptop: Laptop,
   server: string,
-  credential: AdminCredential,
+  credential: (refused?: string) => Promise<AdminCredential>,
   request: AdminRequest,
 ): Promise<HttpAnswer> {
-  const answer = await send(laptop, credential, request);
+  const first = await credential();
+  const before = await send(laptop, first, request);
+  // As above.
+  const answer = before.status === 401 ? await send(laptop, await credential(first.token), request) : before;
   if (answer.status >= 200 && answer.status < 300) return answer;
   throw problem(server, answer, { signsIn: false });
 }
@@ -65,6 +72,7 @@ function send(laptop: Laptop, credential: AdminCredential, request: AdminRequest
     binding: credential.binding,
     ...(apiCa === undefined ? {} : { ca: apiCa }),
     ...(request.json === undefined ? {} : { body: { json: request.json } }),
+    ...(request.events === undefined ? {} : { events: request.events }),
   });
 }
 
@@ -77,10 +85,22 @@ async function askOnce(
   const { session, token } = await renew(laptop, entry, {
     audience: ADMIN_AUDIENCE,
     accept: (cached) => isFresh(cached, laptop.now()) && tokenId(cached) !== refused,
+  }).catch((error: unknown) => {
+    throw error instanceof AppError && error.code === 'forbidden' ? noAdmin(entry, error) : error;
   });
   const { endpoints, binding } = session;
   const answer = await send(laptop, { endpoints, binding, token: token.token }, request);
   return { answer, used: tokenId(token) };
+}
+
+/** The token endpoint speaks of audiences; who may not have this one is no admin and no auditor. */
+function noAdmin(entry: CacheEntry, cause: AppError): AppError {
+  const { url } = entry.server;
+  const next = `ask your platform team to make you one; if they just have: portcullis login --server ${url}`;
+  return fault('forbidden', `You are neither an admin nor an auditor at ${url}.`, next, {
+    reason: cause.reason,
+    cause,
+  });
 }
 
 /** RFC 9457: the server's own words, and the room's code for the exit. */
@@ -89,7 +109,7 @@ function problem(server: string, answer: HttpAnswer, { signsIn }: { readonly sig
   const title = plainText(stringAt(answer.body, 'title') ?? '', 200);
   const detail = plainText(stringAt(answer.body, 'detail') ?? '');
   const what = [title || `${server} answered ${answer.status}`, detail].filter((part) => part !== '').join(': ');
-  const next = signsIn || answer.status > 403 ? nextOf(server, answer.status, code) : undefined;
+  const next = signsIn || answer.status > 403 ? nextOf(server, answer, code) : undefined;
   const words = code === '' ? what : `${what} (${code})`;
   return fault(codeOfStatus(answer.status), words, next, { reason: code || 'admin_request_failed' });
 }
@@ -102,9 +122,10 @@ function codeOfStatus(status: number): ErrorCode {
   return 'upstream_unavailable';
 }
 
-function nextOf(server: string, status: number, code: string): string | undefined {
-  if (code === 'same_admin') return 'have another admin run the same command with the same --approval';
-  if (status === 401) return `portcullis login --server ${server}`;
+function nextOf(server: string, { status, clockSkewMs }: HttpAnswer, code: string): string | undefined {
+  const own = nextAfterProblem(code);
+  if (own !== undefined) return own;
+  if (status === 401) return clockFirst(clockSkewMs, `portcullis login --server ${server}`);
   if (status === 403) return 'ask your platform team to make you an admin';
   return status >= 500 || status === 429 ? 'try again in a moment' : undefined;
 }

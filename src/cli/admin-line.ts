@@ -3,9 +3,12 @@
  */
 import type { Command } from 'commander';
 import { addServerCommand, outputOption, run, type CommonOptions } from './cli.ts';
+import type { SessionsOptions } from './commands/admin-commands.ts';
+import type { TailOptions } from './commands/audit-command.ts';
 import type { DrillOptions } from './commands/drill-command.ts';
 import type { UnlockOptions } from './commands/lock-commands.ts';
 import type { LockOptions, RevokeOptions } from './commands/revoke-commands.ts';
+import type { OutputOptions } from './output.ts';
 
 /** `unlock --config`: on the server's own shell, past every admin. */
 export interface UnlockHere {
@@ -21,7 +24,7 @@ interface UnlockLine extends CommonOptions, UnlockOptions {
 }
 
 /**
- * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas` and `drill`.
+ * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas`, `drill` and `audit tail`.
  * @param unlockHere what `unlock --config` does; it returns the exit status
  */
 export function addAdminCommands(program: Command, unlockHere: (options: UnlockHere) => Promise<number>): void {
@@ -29,6 +32,7 @@ export function addAdminCommands(program: Command, unlockHere: (options: UnlockH
   addRevoke(program);
   addLocks(program, unlockHere);
   addDrill(program);
+  addAudit(program);
 }
 
 const REASON = ['--reason <words>', 'why, for the record, for example a ticket'] as const;
@@ -38,12 +42,12 @@ function addReads(program: Command): void {
   addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
     .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
     .addOption(outputOption(program))
-    .action((options: CommonOptions & { readonly account?: string; readonly output?: string }) =>
+    .action((options: CommonOptions & SessionsOptions) =>
       run(options, async (laptop) => (await import('./commands/admin-commands.ts')).sessions(laptop, options)),
     );
   addServerCommand(program, 'replicas', 'list the replicas of the gate (admins and auditors)')
     .addOption(outputOption(program))
-    .action((options: CommonOptions & { readonly output?: string }) =>
+    .action((options: CommonOptions & OutputOptions) =>
       run(options, async (laptop) => (await import('./commands/admin-commands.ts')).replicas(laptop, options)),
     );
 }
@@ -92,7 +96,7 @@ function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise
     );
   addServerCommand(program, 'locks', 'list the locked accounts (admins and auditors)')
     .addOption(outputOption(program))
-    .action((options: CommonOptions & { readonly output?: string }) =>
+    .action((options: CommonOptions & OutputOptions) =>
       run(options, async (laptop) => (await import('./commands/lock-commands.ts')).locks(laptop, options)),
     );
 }
@@ -110,5 +114,26 @@ function addDrill(program: Command): void {
     .addOption(outputOption(program))
     .action((options: CommonOptions & DrillOptions) =>
       run(options, async (laptop) => (await import('./commands/drill-command.ts')).drill(laptop, options)),
+    );
+}
+
+function addAudit(program: Command): void {
+  const group =
+    program.commands.find((one) => one.name() === 'audit') ??
+    program.command('audit').description('look at the record');
+  addServerCommand(group, 'tail', 'show the record as it is written, of all replicas (admins and auditors)')
+    .option('--user <name>', 'of this Kubernetes username only')
+    .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
+    .option('--session <id>', 'of this session')
+    .option('--cluster <name>', 'to this cluster')
+    .option('--verb <verb>', 'with this verb, for example delete')
+    .option('--resource <resource>', 'about this resource: pods with all of theirs, or pods/exec')
+    .option('--namespace <name>', 'in this namespace')
+    .option('--code <status>', 'answered with this HTTP status')
+    .option('--refused', 'only what was refused, by the gate or by the cluster')
+    .option('--event <name>', 'only this event of the gate’s own, for example sign-in-refused')
+    .addOption(program.createOption('-o, --output <format>', 'for scripts: a line for each event').choices(['json']))
+    .action((options: CommonOptions & TailOptions) =>
+      run(options, async (laptop) => (await import('./commands/audit-command.ts')).auditTail(laptop, options)),
     );
 }

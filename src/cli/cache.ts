@@ -4,6 +4,7 @@
  *
  *     DIR/KEY/server.json      which server, which CA file, and the two hosts pinned at login; stays when a session ends
  *     DIR/KEY/session.json     the session with its tokens and its private key
+ *     DIR/KEY/ready,…          the answer for one cluster, laid out for the shell front (see ready-file.ts)
  *     DIR/KEY/served/TOKEN/P   token TOKEN was handed to parent process P (see refused-token.ts)
  *     DIR/KEY/failures/P       a failed sign-in that calls of parent P are told again (see failures.ts)
  *     DIR/KEY/*-failed.json    what the last refresh, sign-in or session ended with
@@ -16,6 +17,7 @@ import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { fault } from './fault.ts';
 import { parseRecord, recordAt, stringAt } from './json-shape.ts';
 import { checkPrivateDirectory, ensurePrivateDirectory, readPrivateFile, writePrivateFile } from './private-files.ts';
+import { dropReadyFiles, writeReadyFiles } from './ready-file.ts';
 import { formatSession, parseSession, type CachedSession } from './session.ts';
 
 /** A server and the authority that vouches for its web host. */
@@ -81,12 +83,15 @@ export function readSession(entry: CacheEntry): CachedSession | undefined {
 /** To be called with the entry's lock held. */
 export function writeSession(entry: CacheEntry, session: CachedSession): void {
   ensureEntry(entry);
+  dropReadyFiles(entry);
   writePrivateFile(join(entry.dir, 'session.json'), formatSession(session));
+  writeReadyFiles(entry, session);
 }
 
 /** Forgets the session; the pinned hosts stay. To be called with the entry's lock held. */
 export function dropSession(entry: CacheEntry): void {
   if (!checkPrivateDirectory(entry.dir)) return;
+  dropReadyFiles(entry);
   rmSync(join(entry.dir, 'session.json'), { force: true });
   rmSync(join(entry.dir, 'served'), { recursive: true, force: true });
 }

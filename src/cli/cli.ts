@@ -7,12 +7,15 @@
  * Everything a server says is hostile until checked; stdout holds the result only, words for people go to stderr, and a token is
  * never among them.
  */
+import { resolve } from 'node:path';
 import type { Command, Option } from 'commander';
-import { clusterAudience } from '../core/core.ts';
+import { RENEW_COMMAND, renewNow } from './background-renewal.ts';
 import { locateEntry } from './cache.ts';
-import { exitCodeOf, faultWords } from './fault.ts';
+import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
+import { exitCodeOf, faultCode, faultWords } from './fault.ts';
 import { fromCache, getToken } from './get-token.ts';
 import { thisLaptop, type Laptop } from './laptop.ts';
+import type { OutputOptions } from './output.ts';
 import { parseClusterName, parseServer } from './server-url.ts';
 import { whichServer, type ServerOptions } from './which-server.ts';
 
@@ -26,15 +29,16 @@ export interface CommonOptions extends ServerOptions {
  */
 export function addLaptopCommands(program: Command): void {
   addGetToken(program);
+  addRenewToken(program);
   addSignInCommands(program);
   addKubeconfig(program);
   addCommand(program, 'version', 'show the version of this program')
     .addOption(outputOption(program))
-    .action((options: { readonly output?: string }) =>
+    .action((options: OutputOptions) =>
       run({}, async (laptop) => {
         const { VERSION } = await import('./version.ts');
         const facts = { version: VERSION, node: process.version, platform: process.platform, arch: process.arch };
-        laptop.print(options.output === 'json' ? `${JSON.stringify(facts)}\n` : `portcullis ${VERSION}\n`);
+        await (await import('./output.ts')).printResult(laptop, options, facts, () => `portcullis ${VERSION}\n`);
       }),
     );
 }
@@ -50,16 +54,28 @@ export function answerFromCache(args: readonly string[]): boolean {
   if (command !== 'get-token' || serverOption !== '--server' || clusterOption !== '--cluster') return false;
   if (server === undefined || cluster === undefined || rest.length > 0) return false;
   const laptop = thisLaptop();
+  if (laptop.environment.tokenFile !== undefined) return false;
   try {
     const entry = locateEntry(laptop.environment.cacheDir, { url: parseServer(server) });
     // A token that was refused is noted as handed out by now, so the full command finds the same.
-    const found = fromCache(laptop, entry, clusterAudience(parseClusterName(cluster)));
+    const found = fromCache(laptop, entry, parseClusterName(cluster));
     if (!('credential' in found)) return false;
     laptop.print(found.credential);
     return true;
   } catch {
     return false; // The full command meets the same fault and says it in words.
   }
+}
+
+const TOKEN_FILE = [
+  '--token-file <file>',
+  'as a workload, by the token that its issuer left in this file (also PORTCULLIS_TOKEN_FILE); nobody signs in',
+] as const;
+
+interface GetTokenOptions extends CommonOptions {
+  readonly cluster: string;
+  readonly browser: boolean;
+  readonly tokenFile?: string;
 }
 
 function addGetToken(program: Command): void {
@@ -70,12 +86,32 @@ function addGetToken(program: Command): void {
   )
     .requiredOption('--cluster <name>', 'cluster that the credential is for')
     .option('--no-browser', 'never open a browser: fail and say what to type (also PORTCULLIS_NO_BROWSER)')
-    .action((options: CommonOptions & { readonly cluster: string; readonly browser: boolean }) =>
-      run(options, (laptop) => {
+    .option(...TOKEN_FILE)
+    .action((options: GetTokenOptions) =>
+      run(options, async (laptop) => {
         const server = whichServer(laptop.environment, options);
         const cluster = parseClusterName(options.cluster);
-        return getToken(laptop, { server, cluster, browser: options.browser && !laptop.environment.noBrowser });
+        const tokenFile = options.tokenFile ?? laptop.environment.tokenFile;
+        if (tokenFile === undefined) {
+          return getToken(laptop, { server, cluster, browser: options.browser && !laptop.environment.noBrowser });
+        }
+        const { getWorkloadToken } = await import('./workload-token.ts');
+        return getWorkloadToken(laptop, { server, cluster, tokenFile: resolve(tokenFile) });
       }),
+    );
+}
+
+/** For our own use: what `get-token` starts and does not wait for. */
+function addRenewToken(program: Command): void {
+  program
+    .command(RENEW_COMMAND, { hidden: true })
+    .requiredOption('--server <url>')
+    .requiredOption('--cluster <name>')
+    .option('--ca-file <file>')
+    .action((options: CommonOptions & { readonly cluster: string }) =>
+      run(options, (laptop) =>
+        renewNow(laptop, whichServer(laptop.environment, options), parseClusterName(options.cluster)),
+      ),
     );
 }
 
@@ -91,30 +127,32 @@ function addSignInCommands(program: Command): void {
   );
   addServerCommand(program, 'whoami', 'show who the server thinks you are')
     .addOption(outputOption(program))
-    .action((options: CommonOptions & { readonly output?: string }) =>
+    .action((options: CommonOptions & OutputOptions) =>
       run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).whoami(laptop, options)),
     );
 }
 
 function addKubeconfig(program: Command): void {
   addServerCommand(program, 'kubeconfig', 'write contexts for your clusters into your kubeconfig')
-    .option('--print', 'to stdout instead')
-    .option('--file <file>', 'the kubeconfig (default: the first of $KUBECONFIG, or ~/.kube/config)')
+    .option('--print', 'a whole kubeconfig to stdout instead')
+    .option('--dry-run', 'show what would change, and change nothing')
+    .option('--file <file>', 'the kubeconfig (default: as kubectl chooses among $KUBECONFIG, or ~/.kube/config)')
     .option('--command <command>', 'what kubectl is to run; a wrapper script must `exec`', 'portcullis')
-    .action((options: CommonOptions & { readonly print?: boolean; readonly file?: string; readonly command: string }) =>
+    .option(...TOKEN_FILE)
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & KubeconfigOptions) =>
       run(options, async (laptop) => (await import('./commands/kubeconfig-command.ts')).kubeconfig(laptop, options)),
     );
 }
 
-function addCommand(program: Command, name: string, description: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .allowExcessArguments(false)
-    .exitOverride((error) => {
-      // Asking for help is 0; everything else that the parser finds is wrong use.
-      process.exit(error.exitCode === 0 ? 0 : 2);
-    });
+/** Ends the process as CONTRACT says: asking for help is 0; everything else that the parser finds is wrong use. */
+export function exitByUse({ exitCode }: { readonly exitCode: number }): never {
+  process.exit(exitCode === 0 ? 0 : 2);
+}
+
+/** A command whose wrong use exits 2. */
+export function addCommand(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description).allowExcessArguments(false).exitOverride(exitByUse);
 }
 
 /** A command that speaks to a server. */
@@ -129,7 +167,7 @@ export function addServerCommand(program: Command, name: string, description: st
 }
 
 export const outputOption = (program: Command): Option =>
-  program.createOption('--output <format>', 'for scripts').choices(['json']);
+  program.createOption('-o, --output <format>', 'for scripts').choices(['json', 'yaml']);
 
 /** Runs a command's action and turns what it throws into words and an exit code. */
 export async function run(
@@ -137,10 +175,12 @@ export async function run(
   action: (laptop: Laptop) => Promise<void>,
 ): Promise<void> {
   const laptop = thisLaptop({ verbose: options.verbose === true });
+  if (options.verbose === true) (await import('./ask-trace.ts')).sayAsks((words) => laptop.detail(words));
   try {
     await action(laptop);
   } catch (error) {
     laptop.say(faultWords(error));
+    laptop.detail(faultCode(error));
     process.exitCode = exitCodeOf(error);
   }
 }

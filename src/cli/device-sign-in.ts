@@ -32,7 +32,8 @@ export async function throughDevice(laptop: Laptop, entry: CacheEntry, discovery
   const asker = { server, endpoints, binding: await createBinding(laptop.now()) };
   const code = await askForDeviceCode(asker, url);
   say(laptop, code, discovery);
-  const answer = await answered(laptop, () => redeemDeviceCode(asker, code.deviceCode), { code, server });
+  const rest = laptop.working('waiting for the code to be typed');
+  const answer = await answered(laptop, () => redeemDeviceCode(asker, code.deviceCode), { code, server }).finally(rest);
   const { person, refreshToken } = answer;
   if (person === undefined || refreshToken === undefined) {
     throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
@@ -44,7 +45,8 @@ function say(laptop: Laptop, code: DeviceCode, discovery: Discovery): void {
   const page = openableUrl(code.verificationUri);
   // Threat: the address is typed into a browser with everything in it that signs people in; only the server's own page may be named.
   if (page?.origin !== discovery.pins.web) {
-    throw fault('forbidden', 'The server names a page on another host to type the code into.', undefined, {
+    const next = 'type the code nowhere, and tell your platform team';
+    throw fault('forbidden', 'The server names a page on another host to type the code into.', next, {
       reason: 'discovery_refused',
     });
   }

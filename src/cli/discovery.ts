@@ -9,7 +9,7 @@ import type { CacheEntry, Pins } from './cache.ts';
 import { fault } from './fault.ts';
 import { ask } from './http-client.ts';
 import { recordAt, stringAt, type JsonRecord } from './json-shape.ts';
-import { openableUrl } from './server-url.ts';
+import { isPlainPath, openableUrl } from './server-url.ts';
 import type { Endpoints } from './session.ts';
 import { checkMinimumVersion } from './version.ts';
 
@@ -37,6 +37,7 @@ export async function discover(entry: CacheEntry, pinned: Pins | undefined): Pro
       'upstream_unavailable',
       `${server} answered ${answer.status} when asked how to sign in.`,
       'check that --server is the address of Portcullis, or try again',
+      { reason: 'discovery_unavailable' },
     );
   }
   return checkDiscovery(answer.body, server, pinned);
@@ -50,6 +51,8 @@ export function checkDiscovery(document: JsonRecord, server: string, pinned: Pin
   const authorization = openableUrl(document['authorization_endpoint']);
   const web = new URL(server).origin;
   if (authorization?.origin !== web) throw hostile(server, 'its sign-in page is on another host');
+  // It is shown to people, who copy it, and handed to whatever `$BROWSER` is.
+  if (!isPlainPath(authorization)) throw hostile(server, 'the address of its sign-in page holds odd characters');
   const api = httpsUrl(own['api']);
   if (api === undefined) throw hostile(server, 'it names no https address for the api');
   const pins = { web, api: api.origin };

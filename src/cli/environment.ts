@@ -2,7 +2,7 @@
  * The laptop as the commands see it. The only file of this room that reads the environment.
  */
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 
 export interface Environment {
   /** Where sessions are kept; may not exist yet. */
@@ -11,13 +11,17 @@ export interface Environment {
   readonly server?: string;
   /** `PORTCULLIS_NO_BROWSER` is set to anything but the empty string, `0` or `false`. */
   readonly noBrowser: boolean;
-  /** `$BROWSER`: a command, optionally with `%s` where the address goes. */
+  /** Default of `--token-file`: a workload's own token, which takes the place of signing in. */
+  readonly tokenFile?: string;
+  /** `$BROWSER`: commands with colons between, each optionally with `%s` where the address goes. */
   readonly browser?: string;
   /** Reached over SSH, with no display and no `$BROWSER`: a browser that opened here would be seen by nobody. */
   readonly remote: boolean;
-  /** First file of `$KUBECONFIG`, or kubectl's default. */
-  readonly kubeconfig: string;
+  /** The files of `$KUBECONFIG`, or kubectl's default; at least one. */
+  readonly kubeconfigs: readonly [string, ...string[]];
   readonly platform: NodeJS.Platform;
+  /** Linux inside Windows, whose browser is the person's. */
+  readonly wsl: boolean;
 }
 
 /** Reads what the commands need from `env`; nothing is checked on disk. An empty variable counts as absent. */
@@ -29,14 +33,44 @@ export function readEnvironment(
   const server = env['PORTCULLIS_SERVER'] || undefined;
   const browser = env['BROWSER']?.trim() || undefined;
   const forbidden = env['PORTCULLIS_NO_BROWSER'];
+  const tokenFile = env['PORTCULLIS_TOKEN_FILE'] || undefined;
   return {
     cacheDir: cacheDirectory(env, platform, home),
     ...(server === undefined ? {} : { server }),
     noBrowser: forbidden !== undefined && !['', '0', 'false'].includes(forbidden),
+    ...(tokenFile === undefined ? {} : { tokenFile }),
     ...(browser === undefined ? {} : { browser }),
     remote: Boolean(env['SSH_CONNECTION']) && !env['DISPLAY'] && !env['WAYLAND_DISPLAY'] && browser === undefined,
-    kubeconfig: firstKubeconfig(env, platform) ?? join(home, '.kube', 'config'),
+    kubeconfigs: kubeconfigsOf(env, platform) ?? [join(home, '.kube', 'config')],
     platform,
+    wsl: platform === 'linux' && Boolean(env['WSL_DISTRO_NAME']),
+  };
+}
+
+/** How the network is reached: what kubectl and OpenSSL read too. */
+export interface NetworkEnvironment {
+  /** `HTTPS_PROXY` as it was written; may hold a password. Plain http goes to loopback only, so no other proxy is ever asked. */
+  readonly httpsProxy?: string;
+  /** `NO_PROXY` as it was written. */
+  readonly noProxy: string;
+  /** `SSL_CERT_FILE`: PEM of further authorities. */
+  readonly certFile?: string;
+  /** `SSL_CERT_DIR`: folders of such files. */
+  readonly certDirs: readonly string[];
+}
+
+/** Upper case goes first, as in Go. */
+export function readNetwork(
+  env: Readonly<NodeJS.ProcessEnv> = process.env,
+  platform: NodeJS.Platform = process.platform,
+): NetworkEnvironment {
+  const httpsProxy = env['HTTPS_PROXY'] || env['https_proxy'] || undefined;
+  const certFile = env['SSL_CERT_FILE'] || undefined;
+  return {
+    ...(httpsProxy === undefined ? {} : { httpsProxy }),
+    noProxy: env['NO_PROXY'] || env['no_proxy'] || '',
+    ...(certFile === undefined ? {} : { certFile }),
+    certDirs: (env['SSL_CERT_DIR'] ?? '').split(platform === 'win32' ? ';' : ':').filter((dir) => dir !== ''),
   };
 }
 
@@ -44,9 +78,14 @@ function cacheDirectory(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platf
   const own = env['PORTCULLIS_CACHE_DIR'];
   if (own) return own;
   const base = platform === 'win32' ? env['LOCALAPPDATA'] : env['XDG_CACHE_HOME'];
-  return join(base || join(home, '.cache'), 'portcullis');
+  // Relative ones are to be ignored (XDG Base Directory Specification): a credential must not land where one happens to stand.
+  return join(base && isAbsolute(base) ? base : join(home, '.cache'), 'portcullis');
 }
 
-function firstKubeconfig(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platform): string | undefined {
-  return env['KUBECONFIG']?.split(platform === 'win32' ? ';' : ':').find((file) => file !== '');
+function kubeconfigsOf(
+  env: Readonly<NodeJS.ProcessEnv>,
+  platform: NodeJS.Platform,
+): readonly [string, ...string[]] | undefined {
+  const [first, ...others] = (env['KUBECONFIG'] ?? '').split(platform === 'win32' ? ';' : ':').filter(Boolean);
+  return first === undefined ? undefined : [first, ...others];
 }

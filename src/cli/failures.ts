@@ -8,7 +8,7 @@ import { AppError, type ErrorCode } from '../core/errors.ts';
 import type { CacheEntry } from './cache.ts';
 import { numberAt, parseRecord, stringAt } from './json-shape.ts';
 import type { ParentId } from './parent-process.ts';
-import { isMissing, readPrivateFile, writePrivateFile } from './private-files.ts';
+import { isMissing, isUnwritable, readPrivateFile, writePrivateFile } from './private-files.ts';
 
 /** Milliseconds for which the calls of one parent are told the same. */
 const FAILURE_MEMORY_MS = 30_000;
@@ -26,6 +26,7 @@ const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'sign_in_refused',
   'sign_in_expired',
   'upstream_unavailable',
+  'upstream_timeout',
   'internal',
 ]);
 
@@ -33,12 +34,14 @@ const isCode = (text: string | undefined): text is ErrorCode => text !== undefin
 
 export function rememberForParent(entry: CacheEntry, parent: ParentId, error: AppError, now: number): void {
   const dir = join(entry.dir, 'failures');
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  for (const name of readdirSync(dir)) {
-    const path = join(dir, name);
-    if (modifiedAt(path) < now - FAILURE_MEMORY_MS) rmSync(path, { force: true });
-  }
-  write(join(dir, parent), error, now);
+  whereThereIsRoom(() => {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(dir)) {
+      const path = join(dir, name);
+      if (modifiedAt(path) < now - FAILURE_MEMORY_MS) rmSync(path, { force: true });
+    }
+    write(join(dir, parent), error, now);
+  });
 }
 
 /** What this parent's last sign-in failed with, for 30 seconds. */
@@ -47,7 +50,16 @@ export function failureOfParent(entry: CacheEntry, parent: ParentId, now: number
 }
 
 export function shareFailure(entry: CacheEntry, kind: SharedFailure, error: AppError, now: number): void {
-  write(join(entry.dir, `${kind}-failed.json`), error, now);
+  whereThereIsRoom(() => write(join(entry.dir, `${kind}-failed.json`), error, now));
+}
+
+/** What failed is told now in any case: a full disk must not put other words in its place. */
+function whereThereIsRoom(remember: () => void): void {
+  try {
+    remember();
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+  }
 }
 
 /** What somebody else's try ended with since `since` (epoch milliseconds), for who waited for it. */

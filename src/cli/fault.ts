@@ -3,7 +3,7 @@
  * knows exit codes.
  */
 import { AppError, type ErrorCode } from '../core/errors.ts';
-import { plainText } from './plain-text.ts';
+import { plainLines, plainText } from './plain-text.ts';
 
 /**
  * @param what what happened and why, in one or two sentences; must hold no token
@@ -45,8 +45,20 @@ export function exitCodeOf(error: unknown): 1 | 2 | 3 {
   }
 }
 
-/** The words for stderr. A fault nobody foresaw shows its message on one line, never a stack or a value that it carried. */
+/**
+ * The words for stderr. Whoever built the message has made a server's words plain already; a terminal is not the place to find
+ * out that one forgot. A fault nobody foresaw shows its message on one line, never a stack or a value that it carried.
+ */
 export function faultWords(error: unknown): string {
-  if (error instanceof AppError) return error.message;
-  return plainText(error instanceof Error ? error.message : 'unknown fault');
+  if (error instanceof AppError) return plainLines(error.message);
+  const what = plainText(error instanceof Error ? error.message : 'unknown fault');
+  return `${what}\n  Next: run it again with --verbose, and give your platform team what it says`;
+}
+
+/** What `docs/troubleshooting.md` can be searched for; for `--verbose`. */
+export function faultCode(error: unknown): string {
+  if (!(error instanceof AppError)) return 'no code: nobody foresaw this fault';
+  return error.reason === error.code
+    ? `code ${error.code}`
+    : `code ${error.code}, reason ${plainText(error.reason, 80)}`;
 }

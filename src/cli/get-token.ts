@@ -5,6 +5,7 @@
  */
 import { clusterAudience } from '../core/core.ts';
 import { AppError } from '../core/errors.ts';
+import { renewInBackground } from './background-renewal.ts';
 import { ensureEntry, locateEntry, readSession, type CacheEntry, type Server } from './cache.ts';
 import { execCredential } from './exec-credential.ts';
 import { failureOfParent, rememberForParent } from './failures.ts';
@@ -22,27 +23,34 @@ export interface TokenRequest {
 /** @throws AppError with words for the person; nothing has been written to stdout then */
 export async function getToken(laptop: Laptop, request: TokenRequest): Promise<void> {
   const entry = locateEntry(laptop.environment.cacheDir, request.server);
-  const cached = fromCache(laptop, entry, clusterAudience(request.cluster));
+  const cached = fromCache(laptop, entry, request.cluster);
   if ('credential' in cached) return laptop.print(cached.credential);
   if (cached.refused !== undefined) laptop.detail('the cached token was refused: this program has asked for it before');
   laptop.print(await fromBroker(laptop, entry, { ...request, refused: cached.refused }));
 }
 
 /**
- * The credential of the cache, as text for stdout.
+ * The credential of the cache, as text for stdout; in its last minute, until kubectl is told to ask again, another is fetched meanwhile.
  * @returns `refused`: the id of a token that this parent has had before
  */
 export function fromCache(
   laptop: Laptop,
   entry: CacheEntry,
-  audience: string,
+  cluster: string,
 ): { readonly credential: string } | { readonly refused: string | undefined } {
   const session = readSession(entry);
-  const token = session?.tokens[audience];
-  if (session === undefined || token === undefined || !isFresh(token, laptop.now())) return { refused: undefined };
+  const token = session?.tokens[clusterAudience(cluster)];
+  const now = laptop.now();
+  if (session === undefined || token === undefined || now < token.receivedAt || now >= toldExpiry(token)) {
+    return { refused: undefined };
+  }
   if (!handOut(entry, token, laptop.parent, laptop.startedAt)) return { refused: tokenId(token) };
+  if (!isFresh(token, now)) renewInBackground(laptop, entry, cluster, token);
   return { credential: execCredential(token, session.binding) };
 }
+
+/** A server that lets one wait this long is not waited for again by the same program for a while: client-go would ask five times. */
+const SLOW_MS = 5000;
 
 interface Wanted extends TokenRequest {
   readonly refused: string | undefined;
@@ -59,6 +67,9 @@ async function fromBroker(laptop: Laptop, entry: CacheEntry, wanted: Wanted): Pr
     if (old !== undefined) {
       laptop.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
       return old;
+    }
+    if (error.code === 'upstream_unavailable' && laptop.now() - laptop.startedAt > SLOW_MS) {
+      rememberForParent(entry, laptop.parent, error, laptop.now());
     }
     if (error.code !== 'unauthenticated') throw error;
     return afterSignIn(laptop, entry, wanted, error);

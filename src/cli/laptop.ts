@@ -3,6 +3,8 @@
  */
 import { readEnvironment, type Environment } from './environment.ts';
 import { parentProcess, type ParentId } from './parent-process.ts';
+import { plainLines } from './plain-text.ts';
+import { createSpinner, type Spinner } from './spinner.ts';
 
 export interface Laptop {
   readonly environment: Environment;
@@ -10,6 +12,8 @@ export interface Laptop {
   readonly parent: ParentId;
   /** Epoch milliseconds at which this process began. */
   readonly startedAt: number;
+  /** Cells of a line of the terminal that stdout is; absent where it is none. */
+  readonly columns?: number;
   /** Epoch milliseconds. */
   now(): number;
   /** To stdout: the command's result and nothing else. */
@@ -18,21 +22,26 @@ export interface Laptop {
   say(words: string): void;
   /** To stderr with `--verbose` only. Never a token either. */
   detail(words: string): void;
+  /** A spinner beside `words` on stderr where that is a terminal, until the result is called. */
+  working(words: string): () => void;
 }
 
 export function thisLaptop(options: { readonly verbose?: boolean } = {}): Laptop {
-  const say = (words: string): void => {
-    process.stderr.write(`portcullis: ${words}\n`);
-  };
+  // Opening stderr takes time that a cached credential must not cost.
+  let onStderr: Spinner | undefined;
+  const spinner = (): Spinner => (onStderr ??= createSpinner(process.stderr));
+  const say = (words: string): void => spinner().write(`portcullis: ${plainLines(words)}\n`);
   return {
     environment: readEnvironment(),
     parent: parentProcess(),
     startedAt: performance.timeOrigin,
+    ...(process.stdout.isTTY ? { columns: process.stdout.columns || 80 } : {}),
     now: () => Date.now(),
     print: (text) => {
       process.stdout.write(text);
     },
     say,
     detail: options.verbose === true ? say : () => undefined,
+    working: (words) => spinner().start(words),
   };
 }

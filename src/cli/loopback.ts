@@ -5,6 +5,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { fault } from './fault.ts';
 import { plainText } from './plain-text.ts';
+import { codeOf } from './private-files.ts';
 
 export interface Callback {
   readonly code: string;
@@ -21,6 +22,7 @@ export interface Loopback {
 
 /**
  * @param expected `state` of this sign-in, and the issuer that must answer
+ * @throws AppError `internal` when no port can be had
  */
 export async function listenOnLoopback(expected: {
   readonly state: string;
@@ -29,9 +31,13 @@ export async function listenOnLoopback(expected: {
   const { promise, resolve, reject } = Promise.withResolvers<Callback>();
   promise.catch(() => undefined); // Nobody may be waiting any more.
   let host = '';
+  let answered = false;
   const server = createServer((request, response) => {
     const query = callbackQuery(request, host, expected.state);
     if (query === undefined) return sendPage(response, 400, 'This is not the answer that portcullis is waiting for.');
+    // Only the first counts, whatever it said: a copy of the address must neither replace a code nor hang.
+    if (answered) return sendPage(response, 400, 'This sign-in has been answered already.');
+    answered = true;
     let outcome: string;
     try {
       outcome = checkAnswer(query, expected.issuer);
@@ -41,7 +47,11 @@ export async function listenOnLoopback(expected: {
     }
     resolve({ code: outcome, answer: (result) => sendOutcome(response, result) });
   });
-  const port = await listen(server);
+  const port = await listen(server).catch((cause: unknown) => {
+    const next = `sign in by a code instead: portcullis login --device --server ${expected.issuer}`;
+    const why = codeOf(cause) ?? 'unknown fault';
+    throw fault('internal', `No port on 127.0.0.1 is free for the browser to come back to (${why}).`, next, { cause });
+  });
   host = `127.0.0.1:${port}`;
   return {
     redirectUri: `http://${host}/callback`,
@@ -60,12 +70,24 @@ export async function listenOnLoopback(expected: {
  */
 function callbackQuery(request: IncomingMessage, host: string, state: string): URLSearchParams | undefined {
   if (request.method !== 'GET' || request.headers.host !== host || request.url === undefined) return undefined;
+  if (!isNavigation(request, host)) return undefined;
   if (!URL.canParse(request.url, `http://${host}`)) return undefined;
   const url = new URL(request.url, `http://${host}`);
   const given = Buffer.from(url.searchParams.get('state') ?? '');
   const wanted = Buffer.from(state);
   const same = given.length === wanted.length && timingSafeEqual(given, wanted);
   return url.pathname === '/callback' && same ? url.searchParams : undefined;
+}
+
+/**
+ * Threat: a page elsewhere that fetches, embeds or posts to our port. The browser's own way here is a page that is opened, which browsers
+ * mark (Fetch Metadata); those that do not mark it send `Origin` with what is none.
+ */
+function isNavigation({ headers }: IncomingMessage, host: string): boolean {
+  const { origin } = headers;
+  if (origin !== undefined && origin !== 'null' && origin !== `http://${host}`) return false;
+  if (headers['sec-fetch-site'] === undefined) return true;
+  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
 }
 
 /** The code. @throws AppError `sign_in_refused` with the server's words, or when somebody else answers. */

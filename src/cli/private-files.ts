@@ -14,11 +14,14 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
   type Stats,
 } from 'node:fs';
+import { join } from 'node:path';
+import { AppError } from '../core/errors.ts';
 import { fault } from './fault.ts';
 
 /** Absent on Windows, where profiles are private by their own rules. */
@@ -32,10 +35,45 @@ export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT'
 export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 
-/** Makes the folder when it is missing, and refuses one that others could use. */
+/** Why nothing can be written, in words. */
+const UNWRITABLE: ReadonlyMap<string | undefined, string> = new Map([
+  ['ENOSPC', 'the disk is full'],
+  ['EDQUOT', 'your quota on that disk is used up'],
+  ['EFBIG', 'a limit on the size of files is reached'],
+  ['EROFS', 'that disk is read-only'],
+  ['EACCES', 'it is not permitted'],
+  ['EPERM', 'it is not permitted'],
+  ['ENOTDIR', 'a folder on the way is a file'],
+]);
+
+export const isUnwritable = (error: unknown): boolean =>
+  (error instanceof AppError && error.reason === 'cache_unwritable') || UNWRITABLE.has(codeOf(error));
+
+/** The fault in words, where `error` says that nothing can be written at `path`; else `error` itself. */
+export function unwritable(path: string, error: unknown): unknown {
+  const code = codeOf(error);
+  const why = UNWRITABLE.get(code);
+  if (why === undefined) return error;
+  return fault(
+    'internal',
+    `${path} cannot be written: ${why} (${code}).`,
+    'make room there, or set PORTCULLIS_CACHE_DIR to a folder on another disk',
+    { reason: 'cache_unwritable', cause: error },
+  );
+}
+
+/**
+ * Makes the folder when it is missing, and refuses one that others could use.
+ * @throws AppError `bad_request` as `checkPrivateDirectory`, `internal` with reason `cache_unwritable` when it cannot be made
+ */
 export function ensurePrivateDirectory(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  checkPrivateDirectory(path);
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // A link or a file that stands there is told by the check, in its own words.
+    if (codeOf(error) !== 'EEXIST') throw unwritable(path, error);
+  }
+  if (!checkPrivateDirectory(path)) throw fault('internal', `${path} cannot be made.`, 'set PORTCULLIS_CACHE_DIR');
 }
 
 /**
@@ -48,7 +86,7 @@ export function checkPrivateDirectory(path: string): boolean {
     found = lstatSync(path);
   } catch (error) {
     if (isMissing(error)) return false;
-    throw error;
+    throw unwritable(path, error);
   }
   if (!found.isDirectory()) {
     throw fault('bad_request', `${path} is not a folder (a link is not followed).`, `remove it: rm ${path}`);
@@ -70,6 +108,7 @@ export function readPrivateFile(path: string): string | undefined {
     if (codeOf(error) === 'ELOOP') {
       throw fault('bad_request', `${path} is a symbolic link, which is not followed.`, `remove it: rm ${path}`);
     }
+    if (codeOf(error) === 'EACCES') throw notOurs(path);
     throw error;
   }
   try {
@@ -82,11 +121,14 @@ export function readPrivateFile(path: string): string | undefined {
   }
 }
 
-/** Replaces the file in one step: a reader sees the old text or the new, and a crash leaves one of them. */
+/**
+ * Replaces the file in one step: a reader sees the old text or the new, and a crash or a full disk leaves one of them.
+ * @throws AppError `internal` with reason `cache_unwritable` when there is no room or no right to
+ */
 export function writePrivateFile(path: string, text: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  const descriptor = openSync(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
   try {
+    const descriptor = openSync(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
     try {
       writeFileSync(descriptor, text);
       fsyncSync(descriptor);
@@ -96,15 +138,35 @@ export function writePrivateFile(path: string, text: string): void {
     renameSync(draft, path);
   } catch (error) {
     rmSync(draft, { force: true });
-    throw error;
+    throw unwritable(path, error);
   }
+}
+
+const DRAFT = /\.[0-9a-f]{12}\.tmp$/;
+/** Milliseconds after which nobody is writing a draft any more. */
+const DRAFT_LIFE_MS = 60_000;
+
+/** Removes drafts of writers that were killed: they hold credentials too. */
+export function removeOldDrafts(dir: string, now: number): void {
+  for (const name of readdirSync(dir)) {
+    const path = join(dir, name);
+    if (DRAFT.test(name) && lstatSync(path).mtimeMs < now - DRAFT_LIFE_MS) rmSync(path, { force: true });
+  }
+}
+
+/**
+ * Finds out whether a file of this size would fit, before something is done that cannot be done twice.
+ * @throws AppError as `writePrivateFile`
+ */
+export function proveRoom(dir: string, bytes: number): void {
+  const path = join(dir, 'room');
+  writePrivateFile(path, ' '.repeat(bytes));
+  rmSync(path, { force: true });
 }
 
 function checkOwnerAndMode(path: string, found: Stats, mode: '600' | '700'): void {
   if (!HAS_OWNERS) return;
-  if (found.uid !== process.geteuid?.()) {
-    throw fault('bad_request', `${path} belongs to another user.`, `remove it, or set PORTCULLIS_CACHE_DIR`);
-  }
+  if (found.uid !== process.geteuid?.()) throw notOurs(path);
   if ((found.mode & 0o077) !== 0) {
     const is = (found.mode & 0o777).toString(8);
     throw fault(
@@ -114,3 +176,11 @@ function checkOwnerAndMode(path: string, found: Stats, mode: '600' | '700'): voi
     );
   }
 }
+
+/** As `sudo kubectl` leaves it behind, or somebody who lies in wait. */
+const notOurs = (path: string): Error =>
+  fault(
+    'bad_request',
+    `${path} belongs to another user.`,
+    `remove it: sudo rm -r ${path} (or set PORTCULLIS_CACHE_DIR)`,
+  );

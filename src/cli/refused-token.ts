@@ -9,7 +9,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'n
 import { join } from 'node:path';
 import type { CacheEntry } from './cache.ts';
 import type { ParentId } from './parent-process.ts';
-import { codeOf, isMissing } from './private-files.ts';
+import { codeOf, isMissing, isUnwritable } from './private-files.ts';
 import { tokenId, type CachedToken } from './session.ts';
 
 /**
@@ -20,11 +20,13 @@ import { tokenId, type CachedToken } from './session.ts';
 export function handOut(entry: CacheEntry, token: CachedToken, parent: ParentId, startedAt: number): boolean {
   const dir = join(entry.dir, 'served', tokenId(token));
   const note = join(dir, parent);
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
   try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
     closeSync(openSync(note, 'wx', 0o600));
     return true;
   } catch (error) {
+    // A full disk must not keep a good token from kubectl; without notes a refused one may come twice, and is refused twice.
+    if (isUnwritable(error)) return true;
     if (codeOf(error) !== 'EEXIST') throw error;
     return statSync(note).mtimeMs > startedAt;
   }

@@ -6,9 +6,10 @@ import { clusterAudience } from '../core/core.ts';
 import { AppError } from '../core/errors.ts';
 import { dropSession, readSession, writeSession, type CacheEntry } from './cache.ts';
 import { failureSince, shareFailure } from './failures.ts';
-import { fault } from './fault.ts';
+import { fault, faultWords } from './fault.ts';
 import { takeTurn, type HeldLock } from './file-lock.ts';
 import type { Laptop } from './laptop.ts';
+import { isUnwritable, removeOldDrafts } from './private-files.ts';
 import { forgetOthers } from './refused-token.ts';
 import { hostOf } from './server-url.ts';
 import type { CachedSession, CachedToken } from './session.ts';
@@ -43,15 +44,26 @@ export async function renew(laptop: Laptop, entry: CacheEntry, renewal: Renewal)
     if (failure !== undefined) throw failure;
     return undefined;
   };
-  return (
-    settled() ??
-    takeTurn({
-      path: entry.lockPath,
-      patienceMs: PATIENCE_MS,
-      meanwhile: settled,
-      work: async (lock) => settled() ?? (await refreshNow(laptop, entry, renewal.audience, lock)),
-    })
-  );
+  try {
+    return (
+      settled() ??
+      (await takeTurn({
+        path: entry.lockPath,
+        patienceMs: PATIENCE_MS,
+        meanwhile: settled,
+        work: async (lock) => settled() ?? (await refreshNow(laptop, entry, renewal.audience, lock)),
+      }))
+    );
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+    // No room for a lock. A refresh without one is harmless (see file-lock.ts); a command that fails because of a full disk is not.
+    sayNotKept(laptop, error);
+    return refreshNow(laptop, entry, renewal.audience, { lost: true });
+  }
+}
+
+function sayNotKept(laptop: Laptop, error: unknown): void {
+  laptop.say(`${faultWords(error)}\n  Going on: the new token is for this command only.`);
 }
 
 /** The session. @throws AppError `unauthenticated`, with the reason for which the last one ended where there is one */
@@ -76,14 +88,23 @@ async function refreshNow(
   try {
     const answer = await refresh(session, session.refreshToken, audience);
     const renewed = withAnswer(session, answer, audience, laptop.now());
-    if (!lock.lost) {
-      writeSession(entry, renewed);
-      forgetOthers(entry, Object.values(renewed.tokens));
-    }
+    if (!lock.lost) keepRenewed(laptop, entry, renewed);
     return { session: renewed, token: answer.token };
   } catch (error) {
     if (error instanceof AppError && !lock.lost) keepOutcome(laptop, entry, error);
     throw error;
+  }
+}
+
+/** A disk that takes no more costs the next command a refresh, and this one nothing: the token is there. */
+function keepRenewed(laptop: Laptop, entry: CacheEntry, renewed: CachedSession): void {
+  try {
+    writeSession(entry, renewed);
+    forgetOthers(entry, Object.values(renewed.tokens));
+    removeOldDrafts(entry.dir, laptop.now());
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+    sayNotKept(laptop, error);
   }
 }
 

@@ -14,7 +14,8 @@ const HOST = /^[a-z0-9.-]+$|^\[[0-9a-f:]+\]$/;
 const PATH = /^[A-Za-z0-9._~/-]*$/;
 const CLUSTER = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 
-const isLoopback = (url: URL): boolean => LOOPBACK.test(url.hostname);
+/** True where the traffic to `url` never leaves the machine. */
+export const isLoopback = (url: URL): boolean => LOOPBACK.test(url.hostname);
 
 /** True for https, and for http on loopback: nothing else is ever requested or handed to a browser. */
 export function isOpenable(url: URL): boolean {
@@ -35,7 +36,7 @@ export function openableUrl(text: unknown): URL | undefined {
  */
 export function parseServer(text: string): string {
   const url = openableUrl(text);
-  if (url === undefined || url.search !== '' || url.hash !== '' || !PATH.test(url.pathname)) {
+  if (url === undefined || !isPlainPath(url)) {
     throw fault(
       'bad_request',
       'The server is not an address that can be used: it must be https:// and a host (http:// only on loopback).',
@@ -45,9 +46,15 @@ export function parseServer(text: string): string {
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 
+/** True where the address holds nothing behind its host but characters that no shell or terminal gives a meaning. */
+export const isPlainPath = (url: URL): boolean => url.search === '' && url.hash === '' && PATH.test(url.pathname);
+
 /** @throws AppError `bad_request` */
 export function parseClusterName(text: string): string {
-  if (!isClusterName(text)) throw fault('bad_request', 'The cluster is not a name: letters, digits, dots and dashes.');
+  if (!isClusterName(text)) {
+    const next = 'portcullis whoami lists your clusters';
+    throw fault('bad_request', 'The cluster is not a name: letters, digits, dots and dashes.', next);
+  }
   return text;
 }
 

@@ -66,28 +66,38 @@ export interface CachedSession {
   readonly tokens: Readonly<Record<string, CachedToken>>;
 }
 
-/** Milliseconds before the end at which a token of usual life (5 minutes) is renewed. */
+/** Milliseconds before the end at which a token of usual life (5 minutes) is renewed at the latest. */
 const RENEW_AHEAD_MS = 60_000;
 
-/** How early a token is renewed: a minute, or a fifth of its life where that is shorter. */
-const renewAhead = (token: CachedToken): number => Math.min(RENEW_AHEAD_MS, (token.expiresAt - token.receivedAt) / 5);
+/**
+ * How early a token is renewed: a minute, or a fifth of its life where that is shorter, and up to a quarter more. The more is the
+ * token's own, so that every process says the same and those who signed in together do not all come back together.
+ */
+function renewAhead(token: CachedToken): number {
+  const [byte = 0] = createHash('sha256').update(token.token).digest();
+  return Math.min(RENEW_AHEAD_MS, (token.expiresAt - token.receivedAt) / 5) * (1 + byte / 1024);
+}
+
+/** Epoch milliseconds at which it is to be renewed. */
+export const freshUntil = (token: CachedToken): number => token.expiresAt - renewAhead(token);
 
 /**
- * True until a minute before the end. A token from the future means that the clock was set back: then nothing is known.
+ * True until a minute or a little more before the end. A token from the future means that the clock was set back: then nothing is
+ * known.
  * @param now epoch milliseconds
  */
-export const isFresh = (token: CachedToken, now: number): boolean =>
-  token.receivedAt <= now && now < token.expiresAt - renewAhead(token);
+export const isFresh = (token: CachedToken, now: number): boolean => token.receivedAt <= now && now < freshUntil(token);
 
 /** True while the server should still accept it: for the time when no newer one can be had. */
 export const isAlive = (token: CachedToken, now: number): boolean =>
   token.receivedAt <= now && now < token.expiresAt - renewAhead(token) / 4;
 
 /**
- * What kubectl is told, epoch milliseconds: a little before the end, so that a request under way does not meet it, and after
- * `isFresh` has turned false, so that kubectl gets a new token when it asks then.
+ * What kubectl is told, epoch milliseconds, in whole seconds as it is told: a little before the end, so that a request under way does not
+ * meet it, and after `isFresh` has turned false, so that kubectl gets a new token when it asks then.
  */
-export const toldExpiry = (token: CachedToken): number => token.expiresAt - renewAhead(token) / 2;
+export const toldExpiry = (token: CachedToken): number =>
+  Math.floor((token.expiresAt - renewAhead(token) / 2) / 1000) * 1000;
 
 /** Names a token without showing it. */
 export const tokenId = (token: CachedToken): string =>
@@ -116,7 +126,8 @@ export function parseSession(text: string): CachedSession | undefined {
 
 export const formatSession = (session: CachedSession): string => JSON.stringify({ version: 1, ...session });
 
-function parseTokens(record: JsonRecord): Record<string, CachedToken> {
+/** Leaves out what is no token. */
+export function parseTokens(record: JsonRecord): Record<string, CachedToken> {
   const tokens: Record<string, CachedToken> = {};
   for (const [audience, value] of Object.entries(record)) {
     if (!isRecord(value)) continue;

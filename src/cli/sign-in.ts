@@ -8,7 +8,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { AppError } from '../core/errors.ts';
-import { browserCommand, openBrowser } from './browser.ts';
+import { browserCommands, openBrowser } from './browser.ts';
 import { ensureEntry, readPins, readSession, writePins, writeSession, type CacheEntry, type Pins } from './cache.ts';
 import { discover, type Discovery } from './discovery.ts';
 import { failureSince, forgetFailures, shareFailure } from './failures.ts';
@@ -16,6 +16,7 @@ import { fault } from './fault.ts';
 import { takeTurn } from './file-lock.ts';
 import type { Laptop } from './laptop.ts';
 import { listenOnLoopback, type Loopback } from './loopback.ts';
+import { proveRoom, removeOldDrafts } from './private-files.ts';
 import { withAnswer } from './renewal.ts';
 import { hostOf } from './server-url.ts';
 import type { CachedSession } from './session.ts';
@@ -27,6 +28,8 @@ const SIGN_IN_STALE_MS = 30_000;
 const SIGN_IN_MS = 5 * 60_000;
 /** As long as a code lives that is typed on another machine. */
 const DEVICE_MS = 10 * 60_000;
+/** More than a session with some tokens takes. */
+const SESSION_BYTES = 32 * 1024;
 
 export interface SignIn {
   readonly entry: CacheEntry;
@@ -62,13 +65,19 @@ export async function signIn(laptop: Laptop, request: SignIn): Promise<CachedSes
       told = true;
       return settled();
     },
-    work: async () => settled() ?? (await signInOnce(laptop, request)),
+    work: async () => settled() ?? (await signInOnce(laptop, request, told)),
+  }).catch((error: unknown) => {
+    throw error instanceof AppError && error.code === 'upstream_timeout' ? tooLong(entry) : error;
   });
 }
 
-async function signInOnce(laptop: Laptop, request: SignIn): Promise<CachedSession> {
+/** @param waited for another sign-in, which ended without a result: its command was stopped */
+async function signInOnce(laptop: Laptop, request: SignIn, waited: boolean): Promise<CachedSession> {
   const { entry } = request;
+  if (waited) laptop.say('the other sign-in was given up; signing in here');
   try {
+    // A person who has typed a password and a second factor must not hear then that there was no room to keep it.
+    proveRoom(entry.dir, SESSION_BYTES);
     const discovery = await discover(entry, readPins(entry));
     const remote = laptop.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
     const session =
@@ -92,6 +101,7 @@ function keep(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<tr
       writePins(entry, pins);
       writeSession(entry, session);
       forgetFailures(entry);
+      removeOldDrafts(entry.dir, Date.now());
       return Promise.resolve(true);
     },
   });
@@ -103,11 +113,14 @@ async function throughBrowser(laptop: Laptop, request: SignIn, discovery: Discov
   const loopback = await listenOnLoopback({ state, issuer: discovery.issuer });
   const abandon = new AbortController();
   const timer = setTimeout(() => abandon.abort(nobodyCame(request.entry)), SIGN_IN_MS);
+  let rest = (): void => undefined;
   try {
     const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider: request.provider });
     open(laptop, request, url, abandon);
+    rest = laptop.working('waiting for your sign-in in the browser');
     return await redeem(laptop, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
   } finally {
+    rest();
     clearTimeout(timer);
     await loopback.close();
   }
@@ -135,9 +148,9 @@ function authorizationUrl(
 function open(laptop: Laptop, request: SignIn, url: URL, abandon: AbortController): void {
   const server = request.entry.server.url;
   laptop.say(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
-  openBrowser(browserCommand(url, laptop.environment), (why) => {
+  openBrowser(browserCommands(url, laptop.environment), (why) => {
     if (request.attended) return laptop.say(`no browser opened (${why}): open the address above by hand`);
-    const next = `set $BROWSER to your browser's command, or: portcullis login --server ${server}`;
+    const next = `set $BROWSER to your browser's command, or sign in first: portcullis login --server ${server} (with --device where there is no browser)`;
     abandon.abort(fault('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
   });
 }
@@ -173,4 +186,9 @@ async function redeem(
 function nobodyCame(entry: CacheEntry): AppError {
   const next = `portcullis login --server ${entry.server.url}`;
   return fault('sign_in_expired', 'Nobody finished the sign-in in the browser within 5 minutes.', next);
+}
+
+function tooLong(entry: CacheEntry): AppError {
+  const next = `finish the sign-in that is open in the browser, or end its command and: portcullis login --server ${entry.server.url}`;
+  return fault('upstream_timeout', 'Another command has been waiting for a sign-in for too long.', next);
 }

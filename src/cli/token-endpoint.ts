@@ -4,6 +4,7 @@
  */
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { AppError } from '../core/errors.ts';
+import { clockFirst } from './clock-skew.ts';
 import { fault } from './fault.ts';
 import { ask, type Ask, type HttpAnswer } from './http-client.ts';
 import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from './json-shape.ts';
@@ -66,17 +67,17 @@ export function refresh(asker: Asker, refreshToken: string, audience?: string): 
 
 /**
  * A workload's own token for one of ours (RFC 8693).
- * @param audience `urn:portcullis:…`
+ * @param audience `urn:portcullis:…`; absent: the first that the workload may have
  * @throws AppError `unauthenticated` when the token is not taken, `forbidden` when the audience is not for this workload,
  *   `upstream_unavailable`
  */
-export function exchange(asker: Asker, subjectToken: string, audience: string): Promise<TokenAnswer> {
+export function exchange(asker: Asker, subjectToken: string, audience?: string): Promise<TokenAnswer> {
   return requestToken(asker, {
     grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
     client_id: WORKLOAD_CLIENT_ID,
     subject_token: subjectToken,
     subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
-    resource: audience,
+    ...(audience === undefined ? {} : { resource: audience }),
   });
 }
 
@@ -97,8 +98,9 @@ export interface DeviceCode {
  */
 export async function askForDeviceCode(asker: Asker, url: string): Promise<DeviceCode> {
   const form = { client_id: PLUGIN_CLIENT_ID, scope: 'kubernetes' };
-  const { status, body } = await ask({ ...addressed(asker, url), body: { form } });
-  if (status !== 200) throw refused(asker, { status, body }, []);
+  const answer = await ask({ ...addressed(asker, url), body: { form } });
+  if (answer.status !== 200) throw refused(asker, answer, []);
+  const { body } = answer;
   const deviceCode = stringAt(body, 'device_code');
   const userCode = stringAt(body, 'user_code');
   const verificationUri = stringAt(body, 'verification_uri');
@@ -111,6 +113,8 @@ export async function askForDeviceCode(asker: Asker, url: string): Promise<Devic
   const interval = Math.min(Math.max(numberAt(body, 'interval') ?? 5, 1), 60);
   return { deviceCode, userCode, verificationUri, expiresIn: Math.min(expiresIn, 1800), interval };
 }
+
+const TEMPORARY: ReadonlySet<string> = new Set(['server_unreachable', 'server_unavailable']);
 
 /**
  * One question whether somebody has decided (RFC 8628 §3.4, §3.5). A server that cannot answer now is asked again, as one that says to wait.
@@ -127,7 +131,7 @@ export async function redeemDeviceCode(
   };
   const answer = await ask({ ...addressed(asker, asker.endpoints.token), body: { form } }).catch((error: unknown) => {
     // RFC 8628 §3.5: where there was no answer, less often.
-    if (error instanceof AppError && error.reason === 'server_unreachable') return undefined;
+    if (error instanceof AppError && TEMPORARY.has(error.reason)) return undefined;
     throw error;
   });
   if (answer === undefined || answer.status >= 500) return 'slow_down';
@@ -177,6 +181,7 @@ export function readTokenAnswer(body: JsonRecord, receivedAt: number): TokenAnsw
   const token = stringAt(body, 'access_token');
   const expiresIn = numberAt(body, 'expires_in');
   const refreshToken = stringAt(body, 'refresh_token');
+  if (refreshToken !== undefined && !isTokenText(refreshToken)) return undefined;
   if (token === undefined || !isTokenText(token) || stringAt(body, 'token_type')?.toLowerCase() !== 'bearer')
     return undefined;
   if (expiresIn === undefined || expiresIn <= 0) return undefined;
@@ -199,6 +204,8 @@ function readPerson(own: JsonRecord): Person | undefined {
   const account = stringAt(own, 'account');
   const username = stringAt(own, 'username');
   if (!sessionId || !sessionExpiresAt || !account || !username) return undefined;
+  // It stands in commands that people are told to type.
+  if (!/^[\w.~-]{1,128}$/.test(sessionId)) return undefined;
   const clusters = parseClusters(arrayAt(own, 'clusters'));
   return { sessionId, sessionExpiresAt, account, username, groups: stringsAt(own, 'groups'), clusters };
 }
@@ -210,7 +217,7 @@ function readPerson(own: JsonRecord): Person | undefined {
 function refused(asker: Asker, answer: HttpAnswer, sent: readonly string[]): Error {
   const error = stringAt(answer.body, 'error') ?? '';
   const said = plainText(without(sent, stringAt(answer.body, 'error_description') ?? ''));
-  const login = `portcullis login --server ${asker.server}`;
+  const login = clockFirst(answer.clockSkewMs, `portcullis login --server ${asker.server}`);
   if (error === 'invalid_grant') {
     return fault('unauthenticated', sentence(said, 'Your session is over.'), login, { reason: 'session_over' });
   }
@@ -225,7 +232,8 @@ function refused(asker: Asker, answer: HttpAnswer, sent: readonly string[]): Err
     });
   }
   const what = `${asker.server} refused (${plainText(error, 60) || answer.status}). ${said}`.trim();
-  return fault('upstream_unavailable', what, 'tell your platform team', { reason: 'token_request_refused' });
+  const next = clockFirst(answer.clockSkewMs, 'try again; if it comes back, tell your platform team');
+  return fault('upstream_unavailable', what, next, { reason: 'token_request_refused' });
 }
 
 /** Secrets are long; short values are words such as the grant type. */

@@ -10,6 +10,7 @@ import { exec } from './benchmarks/exec.ts';
 import { get, getHttp2 } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
 import { list } from './benchmarks/list.ts';
+import { plugin } from './benchmarks/plugin.ts';
 import { revoke, view } from './benchmarks/revocation.ts';
 import { soak } from './benchmarks/soak.ts';
 import { watches, watchesHttp2 } from './benchmarks/watches.ts';
@@ -40,7 +41,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 };
 
 /** On stages of their own. */
-const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view };
+const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view, plugin };
 
 const { values } = parseArgs({
   options: {

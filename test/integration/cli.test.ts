@@ -6,6 +6,7 @@ import type { Ended } from './cli/machine.ts';
 import { stage } from './cli/stage.ts';
 
 const at = stage();
+const WAIT = { timeout: 30_000 };
 
 interface ExecCredential {
   readonly kind: string;
@@ -150,6 +151,33 @@ describe('refreshing', () => {
     expect(at.broker.counts.refreshes).toBe(1);
   });
 
+  test('in its last minute thirty programs get the present token at once, and one fetches the next meanwhile', async () => {
+    await at.login();
+    const present = Object.values(at.machine.session?.tokens ?? {}).map(({ token }) => token);
+    const held = Promise.withResolvers<void>();
+    at.broker.hold = held.promise;
+    at.machine.age(255);
+    // All of them end while the broker has not answered: nobody waits, and nobody's stdout or stderr is held.
+    const ended = await Promise.all(Array.from({ length: 30 }, () => at.getToken()));
+    for (const one of ended) expect(one).toMatchObject({ code: 0, stderr: '' });
+    expect(new Set(ended.map((one) => credentialIn(one).status.token))).toEqual(new Set(present));
+    held.resolve();
+    at.broker.hold = undefined;
+    await expect.poll(() => Object.values(at.machine.session?.tokens ?? {})[0]?.token, WAIT).not.toBe(present[0]);
+    expect(at.broker.counts.refreshes).toBe(1);
+    expect(present).not.toContain(credentialIn(await at.getToken()).status.token);
+    expect(at.broker.counts.refreshes).toBe(1);
+  });
+
+  test('a renewal that fails meanwhile is for nobody’s eyes, is not tried for each program, and the session stays', async () => {
+    await at.login();
+    at.broker.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
+    at.machine.age(250);
+    for (let call = 0; call < 4; call += 1) expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
+    await expect.poll(() => at.broker.counts.refreshes, WAIT).toBe(1);
+    expect(at.machine.session).toBeDefined();
+  });
+
   test('a killed holder of the lock does not hang the next', async () => {
     await at.login();
     at.machine.age(400);
@@ -197,7 +225,7 @@ describe('refreshing', () => {
       status: 503,
       body: { error: 'temporarily_unavailable', error_description: 'store away' },
     };
-    at.machine.age(250);
+    at.machine.age(273);
     const lastMinute = await at.getToken();
     expect(lastMinute.code).toBe(0);
     expect(lastMinute.stderr).toContain('store away');
@@ -210,15 +238,27 @@ describe('refreshing', () => {
     expect(at.broker.counts.authorizations).toBe(1);
   });
 
+  test('a server that lets one wait is waited for once by one command, not for each of its calls', async () => {
+    await at.login();
+    at.machine.age(400);
+    const held = Promise.withResolvers<void>();
+    at.broker.hold = held.promise;
+    const ended = await at.machine.runUnderOneParent(4, 'get-token', '--server', at.broker.web, '--cluster', 'prod');
+    held.resolve();
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr.match(/you stay signed in/g)).toHaveLength(4);
+    expect(at.broker.counts.refreshes).toBe(1);
+  });
+
   test('the present token is not given twice to a parent that asks early, and is when it asks as it was told', async () => {
     await at.login();
     at.broker.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     const twice = ['get-token', '--server', at.broker.web, '--cluster', 'prod'] as const;
-    at.machine.age(250);
+    at.machine.age(250); // a minute before the end, and before kubectl was told to ask again
     const early = await at.machine.runUnderOneParent(2, ...twice);
     expect(early.code).toBe(1);
     expect(early.stdout.trim().split('\n')).toHaveLength(1);
-    at.machine.age(25);
+    at.machine.age(23);
     const told = await at.machine.runUnderOneParent(2, ...twice);
     expect(told.code).toBe(0);
     expect(told.stdout.trim().split('\n')).toHaveLength(2);

@@ -5,7 +5,8 @@ import { askAdmin } from '../admin-api.ts';
 import { locateEntry, type CacheEntry } from '../cache.ts';
 import { arrayAt, isRecord, numberAt, stringAt, type JsonRecord } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
-import { plainJson } from '../plain-text.ts';
+import { fromNow } from '../moment.ts';
+import { printResult, type OutputOptions } from '../output.ts';
 import { table } from '../table.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
 
@@ -13,26 +14,32 @@ import { whichServer, type ServerOptions } from '../which-server.ts';
 const MAX_PAGES = 100;
 const PAGE = 200;
 
-export interface SessionsOptions extends ServerOptions {
+export interface SessionsOptions extends ServerOptions, OutputOptions {
   readonly account?: string;
-  readonly output?: string;
 }
 
 export async function sessions(laptop: Laptop, options: SessionsOptions): Promise<void> {
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
   const found = await allSessions(laptop, entry, options.account);
-  if (options.output === 'json') return laptop.print(`${plainJson({ sessions: found })}\n`);
-  if (found.length === 0) return laptop.say('there are no sessions');
-  laptop.print(
-    table(
-      ['SESSION', 'USERNAME', 'ACCOUNT', 'CLIENT', 'LAST USED', 'EXPIRES', 'ADDRESS'],
-      found.map((session) =>
-        ['id', 'username', 'account', 'client', 'lastUsedAt', 'expiresAt', 'address'].map((key) => {
-          const text = stringAt(session, key) ?? '';
-          return key === 'client' && session['device'] === true ? `${text} (by code)` : text;
-        }),
-      ),
-    ),
+  await printResult(laptop, options, { sessions: found }, () => sessionTable(laptop, found));
+  if (found.length === 0) laptop.say('there are no sessions');
+}
+
+/** What matters least comes last: a narrow terminal leaves it out. */
+const COLUMNS = ['id', 'username', 'lastUsedAt', 'expiresAt', 'account', 'client', 'address'] as const;
+
+function sessionTable(laptop: Laptop, found: readonly JsonRecord[]): string {
+  if (found.length === 0) return '';
+  const cell = (session: JsonRecord, key: (typeof COLUMNS)[number]): string => {
+    const text = stringAt(session, key) ?? '';
+    if (key === 'client' && session['device'] === true) return `${text} (by code)`;
+    const isMoment = key === 'lastUsedAt' || key === 'expiresAt';
+    return isMoment && laptop.columns !== undefined ? fromNow(text, laptop.now()) : text;
+  };
+  return table(
+    ['SESSION', 'USERNAME', 'LAST USED', 'EXPIRES', 'ACCOUNT', 'CLIENT', 'ADDRESS'],
+    found.map((session) => COLUMNS.map((key) => cell(session, key))),
+    laptop.columns,
   );
 }
 
@@ -52,12 +59,11 @@ async function allSessions(laptop: Laptop, entry: CacheEntry, account?: string):
   return found;
 }
 
-export async function replicas(laptop: Laptop, options: ServerOptions & { readonly output?: string }): Promise<void> {
+export async function replicas(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
   const { body } = await askAdmin(laptop, entry, { method: 'GET', path: 'replicas' });
   const found = arrayAt(body, 'replicas').filter(isRecord);
-  if (options.output === 'json') return laptop.print(`${plainJson({ replicas: found })}\n`);
-  laptop.print(
+  await printResult(laptop, options, { replicas: found }, () =>
     table(
       ['REPLICA', 'STATE', 'SEEN MS AGO', 'LAST ENTRY', 'STREAMS CUT', 'INCARNATION'],
       found.map((replica) => [
@@ -66,6 +72,7 @@ export async function replicas(laptop: Laptop, options: ServerOptions & { readon
         ...['seenMsAgo', 'number', 'streamsCut'].map((key) => String(Math.round(numberAt(replica, key) ?? 0))),
         (stringAt(replica, 'incarnation') ?? '').slice(0, 8),
       ]),
+      laptop.columns,
     ),
   );
 }

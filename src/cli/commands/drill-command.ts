@@ -1,33 +1,34 @@
 /**
  * `drill`: practises a revocation on every replica. Made for a terminal once a month, and for cron every few minutes.
  */
+import { resolve } from 'node:path';
 import { askAdmin, askAdminAs, type AdminRequest } from '../admin-api.ts';
-import { locateEntry, type CacheEntry } from '../cache.ts';
+import { locateEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
 import { recordAt, type JsonRecord } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
-import { plainJson } from '../plain-text.ts';
+import { printResult, type OutputOptions } from '../output.ts';
 import { describeDrill, describeReceipt } from '../receipt.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
+import type { WorkloadPlace } from '../workload-token.ts';
 
-export interface DrillOptions extends ServerOptions {
+export interface DrillOptions extends ServerOptions, OutputOptions {
   readonly cluster?: string;
   readonly path?: string;
   readonly reason: string;
   readonly tokenFile?: string;
-  readonly output?: string;
 }
 
 /** @throws AppError `conflict` where the drill failed, so that a monitor sees it by the exit status */
 export async function drill(laptop: Laptop, options: DrillOptions): Promise<void> {
   const { cluster, path, reason, tokenFile } = options;
-  const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
+  const server = whichServer(laptop.environment, options);
   const json = { reason, ...(cluster === undefined ? {} : { cluster }), ...(path === undefined ? {} : { path }) };
   const request = { method: 'POST', path: 'drills', json } as const;
   const { body } = await (tokenFile === undefined
-    ? askAdmin(laptop, entry, request)
-    : asWorkload(laptop, entry, tokenFile, request));
-  laptop.print(options.output === 'json' ? `${plainJson(body)}\n` : described(body));
+    ? askAdmin(laptop, locateEntry(laptop.environment.cacheDir, server), request)
+    : asWorkload(laptop, { server, tokenFile: resolve(tokenFile) }, request));
+  await printResult(laptop, options, body, () => described(body, laptop.columns));
   if (body['verdict'] === 'passed') return;
   throw fault(
     'conflict',
@@ -37,13 +38,13 @@ export async function drill(laptop: Laptop, options: DrillOptions): Promise<void
   );
 }
 
-async function asWorkload(laptop: Laptop, entry: CacheEntry, tokenFile: string, request: AdminRequest) {
-  const { workloadCredential } = await import('../workload.ts');
-  return askAdminAs(laptop, entry.server.url, await workloadCredential(laptop, entry, tokenFile), request);
+async function asWorkload(laptop: Laptop, place: WorkloadPlace, request: AdminRequest) {
+  const { adminCredential } = await import('../workload-token.ts');
+  return askAdminAs(laptop, place.server.url, (refused) => adminCredential(laptop, place, refused), request);
 }
 
-function described(answer: JsonRecord): string {
+function described(answer: JsonRecord, columns?: number): string {
   const verdict = answer['verdict'] === 'passed' ? 'PASSED' : 'FAILED';
   const receipt = recordAt(answer, 'receipt') ?? {};
-  return `drill ${verdict}\n${describeDrill(answer)}\nrevocation ${describeReceipt(receipt)}`;
+  return `drill ${verdict}\n${describeDrill(answer, columns)}\nrevocation ${describeReceipt(receipt, columns)}`;
 }

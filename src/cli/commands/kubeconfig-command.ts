@@ -2,41 +2,132 @@
  * `kubeconfig`: contexts for every cluster that the person may use.
  */
 import { resolve } from 'node:path';
-import { locateEntry } from '../cache.ts';
+import { stringify } from 'yaml';
+import { newKubeconfig, type KubeconfigRequest } from '../../core/kubeconfig.ts';
+import { locateEntry, type Server } from '../cache.ts';
 import { fault } from '../fault.ts';
-import { mergeKubeconfig, type KubeconfigRequest } from '../kubeconfig.ts';
-import { changeKubeconfig } from '../kubeconfig-file.ts';
+import { mentionsServer, mergeKubeconfig, namesCurrentContext, type MergedKubeconfig } from '../kubeconfig.ts';
+import { changeKubeconfig, chooseKubeconfig, readKubeconfig } from '../kubeconfig-file.ts';
 import type { Laptop } from '../laptop.ts';
+import { printResult, type OutputOptions } from '../output.ts';
 import { renew } from '../renewal.ts';
+import type { ReachableCluster } from '../session.ts';
+import { table } from '../table.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
 
-export interface KubeconfigOptions extends ServerOptions {
-  /** To stdout instead of a file. */
+export interface KubeconfigOptions extends ServerOptions, OutputOptions {
+  /** A whole kubeconfig to stdout instead of a file. */
   readonly print?: boolean;
+  /** Only show what would change. */
+  readonly dryRun?: boolean;
   readonly file?: string;
   readonly command: string;
+  /** Of a workload, which has this and no session. */
+  readonly tokenFile?: string;
 }
 
 export async function kubeconfig(laptop: Laptop, options: KubeconfigOptions): Promise<void> {
-  if (options.print === true && options.file !== undefined) {
-    throw fault('bad_request', '--print and --file exclude each other.');
-  }
+  checkUse(options);
   const server = whichServer(laptop.environment, options);
-  // Asked afresh: what the person may use can have changed since they signed in.
-  const { session } = await renew(laptop, locateEntry(laptop.environment.cacheDir, server), { accept: () => false });
-  const { clusters } = session.person;
-  if (clusters.length === 0) {
-    throw fault('forbidden', 'There is no cluster that you may use.', 'ask your platform team for access');
+  const named = options.tokenFile ?? laptop.environment.tokenFile;
+  const tokenFile = named === undefined ? undefined : resolve(named);
+  const clusters = await clustersOf(laptop, server, tokenFile);
+  const request: KubeconfigRequest = {
+    server: server.url,
+    clusters,
+    command: options.command,
+    args: [
+      ...(server.caFile === undefined ? [] : ['--ca-file', server.caFile]),
+      ...(tokenFile === undefined ? [] : ['--token-file', tokenFile]),
+    ],
+  };
+  if (options.print === true) {
+    if (clusters.length === 0) throw noCluster();
+    return laptop.print(stringify(newKubeconfig(request), { lineWidth: 0 }));
   }
-  const request: KubeconfigRequest = { server, clusters, command: options.command };
-  if (options.print === true) return laptop.print(mergeKubeconfig('', request).text);
-  const file = resolve(options.file ?? laptop.environment.kubeconfig);
-  const merged = await changeKubeconfig(file, (existing) => mergeKubeconfig(existing, request));
-  laptop.say(`wrote to ${file}: ${merged.contexts.join(', ')}`);
-  const [first] = merged.contexts;
-  laptop.say(
-    merged.contexts.includes(merged.currentContext)
-      ? `kubectl now uses ${merged.currentContext}`
-      : `kubectl still uses ${merged.currentContext}; to change: kubectl config use-context ${first}`,
+  const { file, others } = placeOf(laptop, options, server.url);
+  const currentElsewhere = others.some((other) => namesCurrentContext(readKubeconfig(other)));
+  const merge = (existing: string): MergedKubeconfig => {
+    const merged = mergeKubeconfig(existing, request, { file, currentElsewhere });
+    // Whose last right is gone has nothing to write, but perhaps something to take out.
+    if (merged.contexts.length === 0) throw noCluster();
+    return merged;
+  };
+  const dryRun = options.dryRun === true;
+  const merged = dryRun ? merge(readKubeconfig(file)) : await changeKubeconfig(file, merge);
+  const { contexts, currentContext } = merged;
+  await printResult(laptop, options, { file, dryRun, contexts, currentContext }, () => described(laptop, merged));
+  sayOutcome(laptop, { file, dryRun, merged, currentElsewhere });
+}
+
+/** Asked afresh: what the person may use can have changed since they signed in. */
+async function clustersOf(
+  laptop: Laptop,
+  server: Server,
+  tokenFile: string | undefined,
+): Promise<readonly ReachableCluster[]> {
+  if (tokenFile !== undefined) {
+    return (await import('../workload-token.ts')).clustersOfWorkload(laptop, { server, tokenFile });
+  }
+  const entry = locateEntry(laptop.environment.cacheDir, server);
+  return (await renew(laptop, entry, { accept: () => false })).session.person.clusters;
+}
+
+function checkUse({ print, dryRun, file, output }: KubeconfigOptions): void {
+  if (print !== true) return;
+  if (file !== undefined || dryRun === true || output !== undefined) {
+    const next = 'give --print alone, or leave it out';
+    throw fault('bad_request', '--print goes to stdout, so it excludes --file, --dry-run and --output.', next);
+  }
+}
+
+/** The file to write to, and the others that kubectl reads beside it. */
+function placeOf(
+  laptop: Laptop,
+  { file }: KubeconfigOptions,
+  server: string,
+): { readonly file: string; readonly others: readonly string[] } {
+  if (file !== undefined) return { file: resolve(file), others: [] };
+  const files = laptop.environment.kubeconfigs.map((path) => resolve(path));
+  const chosen = chooseKubeconfig(files, (text) => mentionsServer(text, server));
+  return { file: chosen, others: files.filter((path) => path !== chosen) };
+}
+
+const described = (laptop: Laptop, { contexts }: MergedKubeconfig): string =>
+  table(
+    ['CONTEXT', 'CHANGE', 'SERVER'],
+    contexts.map(({ name, change, server }) => [name, change, server]),
+    laptop.columns,
   );
+
+function sayOutcome(
+  laptop: Laptop,
+  facts: {
+    readonly file: string;
+    readonly dryRun: boolean;
+    readonly merged: MergedKubeconfig;
+    readonly currentElsewhere: boolean;
+  },
+): void {
+  const { contexts, currentContext } = facts.merged;
+  const idle = contexts.every(({ change }) => change === 'unchanged');
+  const written = facts.dryRun ? `nothing was written; this would change ${facts.file}` : `wrote ${facts.file}`;
+  laptop.say(idle ? `${facts.file} needs no change` : written);
+  const usable = contexts.filter(({ change }) => change !== 'removed');
+  const [first] = usable;
+  const use = first === undefined ? 'kubectl config get-contexts' : `kubectl config use-context ${first.name}`;
+  if (usable.some(({ name }) => name === currentContext)) {
+    laptop.say(`kubectl ${facts.dryRun ? 'would use' : 'now uses'} ${currentContext}`);
+  } else if (currentContext !== '' || facts.currentElsewhere) {
+    laptop.say(
+      `kubectl’s current context stays ${currentContext || 'as another file of KUBECONFIG has it'}; to change it: ${use}`,
+    );
+  } else {
+    laptop.say(`kubectl’s current context was of a cluster that is no longer yours; to choose another: ${use}`);
+  }
+}
+
+function noCluster(): Error {
+  const words = 'There is no cluster that you may use.';
+  return fault('forbidden', words, 'ask your platform team for access, then run portcullis kubeconfig again');
 }

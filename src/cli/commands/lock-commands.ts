@@ -6,18 +6,20 @@ import { locateEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
 import { arrayAt, isRecord, stringAt } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
-import { plainJson, plainText } from '../plain-text.ts';
+import { printResult, type OutputOptions } from '../output.ts';
+import { plainText } from '../plain-text.ts';
 import { table } from '../table.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
 
-export async function locks(laptop: Laptop, options: ServerOptions & { readonly output?: string }): Promise<void> {
+export async function locks(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
   const { body } = await askAdmin(laptop, entry, { method: 'GET', path: 'locks' });
   const found = arrayAt(body, 'locks').filter(isRecord);
-  if (options.output === 'json') return laptop.print(`${plainJson({ locks: found })}\n`);
-  if (found.length === 0) return laptop.say('no account is locked');
   const rows = found.map((lock) => ['account', 'by', 'at', 'reason'].map((key) => stringAt(lock, key) ?? ''));
-  laptop.print(table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows));
+  await printResult(laptop, options, { locks: found }, () =>
+    rows.length === 0 ? '' : table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows, laptop.columns),
+  );
+  if (rows.length === 0) laptop.say('no account is locked');
 }
 
 export interface UnlockOptions extends ServerOptions {
@@ -28,7 +30,12 @@ export interface UnlockOptions extends ServerOptions {
 /** @throws AppError `bad_request` where it is not said which account and why, `not_found` where it is not locked */
 export async function unlock(laptop: Laptop, account: string | undefined, options: UnlockOptions): Promise<void> {
   const { reason, all } = options;
-  if (all === true) throw fault('bad_request', '--all is for the server’s own shell, with --config.');
+  if (all === true)
+    throw fault(
+      'bad_request',
+      '--all is for the server’s own shell, with --config.',
+      'name the account: portcullis unlock PROVIDER/SUBJECT --reason …',
+    );
   if (account === undefined || reason === undefined) {
     const next = 'portcullis unlock PROVIDER/SUBJECT --reason …; portcullis locks lists them';
     throw fault('bad_request', 'Say which account to unlock, and why.', next);

@@ -2,21 +2,19 @@
  * `revoke` and `lock`, for admins.
  */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import { AppError } from '../../core/errors.ts';
-import { askAdmin } from '../admin-api.ts';
 import { locateEntry, readSession, type CacheEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
-import { numberAt, stringAt, stringsAt, type JsonRecord } from '../json-shape.ts';
+import { numberAt, stringsAt, type JsonRecord } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
-import { plainJson, plainText } from '../plain-text.ts';
+import { printResult, type OutputOptions } from '../output.ts';
+import { plainText } from '../plain-text.ts';
 import { describeReceipt } from '../receipt.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
+import { follow, replicaLines, sendOrder } from './revocation-progress.ts';
 
-export interface LockOptions extends ServerOptions {
+export interface LockOptions extends ServerOptions, OutputOptions {
   readonly reason: string;
   readonly approval?: string;
-  readonly output?: string;
 }
 
 export interface RevokeOptions extends LockOptions {
@@ -66,16 +64,17 @@ async function send(laptop: Laptop, options: LockOptions, target: Target): Promi
   const { reason, approval } = options;
   // The same id on every try of this command, so that a token renewed on the way does not revoke twice.
   const json = { ...target, reason, requestId: randomUUID(), ...(approval === undefined ? {} : { approval }) };
-  const { body } = await askAdmin(laptop, entry, { method: 'POST', path: 'revocations', json });
-  const receipt = body['complete'] === true ? body : await follow(laptop, entry, body);
-  laptop.print(options.output === 'json' ? `${plainJson(receipt)}\n` : describeReceipt(receipt));
+  const followed = { laptop, entry, tell: replicaLines(laptop) };
+  const body = await sendOrder(followed, { method: 'POST', path: 'revocations', json });
+  const receipt = body['complete'] === true ? body : await follow(followed, body);
+  await printResult(laptop, options, receipt, () => describeReceipt(receipt, laptop.columns));
   sayWhatNext(laptop, receipt, target);
   if (receipt['complete'] === true) return;
   const missing = plainText(stringsAt(receipt, 'missing').join(', ') || 'unknown', 1000);
   throw fault(
     'conflict',
     `The revocation is written and being applied, but not proven yet. Missing: ${missing}.`,
-    `look again: portcullis replicas; who is missing refuses everything once its lease has lapsed`,
+    'look again: portcullis replicas; who is missing refuses everything once its lease has lapsed',
     { reason: 'revocation_not_proven' },
   );
 }
@@ -109,27 +108,4 @@ function sayWhatNext(laptop: Laptop, receipt: JsonRecord, target: Target): void 
   }
   const whom = typeof account === 'string' ? plainText(account, 512) : 'PROVIDER/SUBJECT';
   laptop.say(`they can sign in again by themselves; to keep them out: portcullis lock ${whom} --reason …`);
-}
-
-const FOLLOW_MS = 10_000;
-const FOLLOW_EVERY_MS = 250;
-
-async function follow(laptop: Laptop, entry: CacheEntry, first: JsonRecord): Promise<JsonRecord> {
-  const id = stringAt(first, 'id');
-  if (id === undefined) return first;
-  laptop.say('written; waiting for the other replicas to prove it');
-  const until = laptop.now() + FOLLOW_MS;
-  let latest = first;
-  while (latest['complete'] !== true && laptop.now() < until) {
-    await delay(FOLLOW_EVERY_MS);
-    try {
-      const { body } = await askAdmin(laptop, entry, { method: 'GET', path: `revocations/${encodeURIComponent(id)}` });
-      latest = body;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      // One replica that does not answer is no reason to give up. An admin who has revoked themselves cannot ask any more.
-      if (error.code !== 'upstream_unavailable') return latest;
-    }
-  }
-  return latest;
 }

@@ -1,12 +1,15 @@
 /**
  * `login`, `logout` and `whoami`.
  */
+import { X509Certificate } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { dropEntry, locateEntry, readSession, type CacheEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
 import { takeTurn } from '../file-lock.ts';
 import type { Laptop } from '../laptop.ts';
-import { plainJson, plainText } from '../plain-text.ts';
+import { fromNow } from '../moment.ts';
+import { printResult, type OutputOptions } from '../output.ts';
+import { plainText } from '../plain-text.ts';
 import { renew } from '../renewal.ts';
 import { hostOf } from '../server-url.ts';
 import type { CachedSession, Person } from '../session.ts';
@@ -35,7 +38,7 @@ export async function login(laptop: Laptop, options: LoginOptions): Promise<void
     ...(options.provider === undefined ? {} : { provider: options.provider }),
     ...(options.device === undefined ? {} : { device: options.device }),
   });
-  laptop.say(`signed in to ${hostOf(server.url)}\n${describe(person)}`);
+  laptop.say(`signed in to ${hostOf(server.url)}\n${describe(person, laptop.now())}`);
   laptop.say(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
 }
 
@@ -82,27 +85,34 @@ function stillOpen(session: CachedSession, cause: unknown): AppError {
 }
 
 /** Says who the server thinks this is, which also proves that the session still holds. */
-export async function whoami(laptop: Laptop, options: ServerOptions & { readonly output?: string }): Promise<void> {
+export async function whoami(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
   const server = whichServer(laptop.environment, options);
   const entry = locateEntry(laptop.environment.cacheDir, server);
   const { session } = await renew(laptop, entry, { accept: () => false });
-  const { person } = session;
-  if (options.output === 'json') {
-    const clusters = person.clusters.map(({ name, server: address }) => ({ name, server: address }));
-    const { account, username, groups } = person;
-    const held = { id: person.sessionId, expiresAt: person.sessionExpiresAt };
-    return laptop.print(`${plainJson({ server: server.url, account, username, groups, session: held, clusters })}\n`);
-  }
-  laptop.print(`${describe(person)}\n`);
+  const { account, username, groups, sessionId, sessionExpiresAt } = session.person;
+  const clusters = session.person.clusters.map(({ name, server: address }) => ({ name, server: address }));
+  const key = keyOf(session);
+  const held = { id: sessionId, expiresAt: sessionExpiresAt, key };
+  await printResult(laptop, options, { server: server.url, account, username, groups, session: held, clusters }, () => {
+    const lines = [`  server    ${server.url}`, describe(session.person, laptop.now()), `  key       ${key}`];
+    return `${lines.join('\n')}\n`;
+  });
 }
 
-function describe(person: Person): string {
+/** SHA-256 of the certificate that every token of the session is bound to (RFC 8705 §3.1), as the server's record has it. */
+function keyOf({ binding }: CachedSession): string {
+  const { fingerprint256 } = new X509Certificate(binding.certificate);
+  return `SHA256:${Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url')}`;
+}
+
+function describe(person: Person, now: number): string {
   const list = (names: readonly string[]): string => plainText(names.join(', ') || 'none', 2000);
+  const until = `${plainText(person.sessionExpiresAt, 40)} (${plainText(fromNow(person.sessionExpiresAt, now), 40)})`;
   return [
     `  username  ${plainText(person.username)}`,
     `  groups    ${list(person.groups)}`,
     `  account   ${plainText(person.account)}`,
-    `  session   ${plainText(person.sessionId, 80)}, until ${plainText(person.sessionExpiresAt, 40)}`,
+    `  session   ${plainText(person.sessionId, 80)}, until ${until}`,
     `  clusters  ${list(person.clusters.map((cluster) => cluster.name))}`,
   ].join('\n');
 }

@@ -30,6 +30,11 @@ interface AdminRequest {
 
 type Json = Record<string, unknown>;
 
+interface AdminAnswer {
+  readonly status: number;
+  readonly body: Json;
+}
+
 export class Broker {
   readonly sessions: BrokerSession[] = [];
   /** Every secret that was given out; none may ever appear in words for people. */
@@ -47,7 +52,7 @@ export class Broker {
   /** While set, a refresh is answered when it resolves. */
   hold: Promise<void> | undefined;
   onRefresh: (() => void) | undefined;
-  adminAnswer: ((method: string, path: string) => { status: number; body: Json }) | undefined;
+  adminAnswer: ((method: string, path: string) => AdminAnswer | Promise<AdminAnswer>) | undefined;
   /** What a device that asks for a code is answered. */
   deviceAnswer: Json = {};
   /** The token of a workload that may be exchanged. */
@@ -157,7 +162,7 @@ export class Broker {
       audience: this.#audiences.get(token),
       thumbprint: thumbprintOf(req),
     });
-    const answer = this.adminAnswer?.(req.method ?? '', below) ?? { status: 404, body: {} };
+    const answer = (await this.adminAnswer?.(req.method ?? '', below)) ?? { status: 404, body: {} };
     json(res, answer.status, answer.body);
   }
 

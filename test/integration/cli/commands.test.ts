@@ -128,7 +128,7 @@ describe('the other commands', () => {
     { args: ['get-token', '--server', 'http://example.com', '--cluster', 'prod'] },
     { args: ['get-token', '--server', 'https://example.com', '--cluster', '../prod'] },
     { args: ['whoami'] },
-    { args: ['whoami', '--output', 'yaml'] },
+    { args: ['whoami', '--output', 'xml'] },
     { args: ['login', '--nonsense'] },
   ])('wrong use exits 2 and prints nothing to stdout: $args', async ({ args }) => {
     expect(await at.machine.run(...args)).toMatchObject({ code: 2, stdout: '' });

@@ -2,8 +2,10 @@
 import { Command } from 'commander';
 import { addAdminCommands } from '../../../src/cli/admin-line.ts';
 import { addLaptopCommands } from '../../../src/cli/cli.ts';
+import { addCompletionCommands } from '../../../src/cli/completion-line.ts';
 
 const program = new Command('portcullis');
 addLaptopCommands(program);
 addAdminCommands(program, () => Promise.resolve(0));
+addCompletionCommands(program);
 await program.parseAsync();

@@ -54,6 +54,12 @@ export class Machine {
     return this.start([process.execPath, entry, ...args]);
   }
 
+  /** The plugin with a terminal for all three streams; what it writes to any comes out of stdout. */
+  startAtTerminal(...args: readonly string[]): ChildProcess {
+    const command = [process.execPath, entry, ...args].map((word) => `'${word}'`).join(' ');
+    return this.start(['script', '--quiet', '--return', '--command', `exec ${command}`, '/dev/null']);
+  }
+
   private start([file, ...args]: readonly [string, ...string[]]): ChildProcess {
     return spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -136,6 +142,7 @@ export class Machine {
   }
 
   remove(): void {
-    rmSync(this.home, { recursive: true, force: true });
+    // A browser of an earlier command may still be writing down its tab.
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }

@@ -1,24 +1,46 @@
 import { describe, expect, test } from 'vitest';
-import { browserCommand } from '../../../src/cli/browser.ts';
+import { browserCommands, openBrowser } from '../../../src/cli/browser.ts';
 import { readEnvironment } from '../../../src/cli/environment.ts';
 import { exitCodeOf, fault, faultWords } from '../../../src/cli/fault.ts';
 import { linuxStartTime, parentProcess } from '../../../src/cli/parent-process.ts';
 import { plainJson, plainText } from '../../../src/cli/plain-text.ts';
 import { isClusterName, openableUrl, parseServer } from '../../../src/cli/server-url.ts';
+import { createSpinner } from '../../../src/cli/spinner.ts';
 import { table } from '../../../src/cli/table.ts';
 
 describe('the browser', () => {
   const url = new URL('https://a.example.com/oauth?x=1&y=$(id)');
+  const byWindows = ['url.dll,FileProtocolHandler', url.href];
   test.each([
-    { platform: 'linux', browser: undefined, command: ['xdg-open', url.href] },
-    { platform: 'darwin', browser: undefined, command: ['open', url.href] },
-    { platform: 'win32', browser: undefined, command: ['rundll32', 'url.dll,FileProtocolHandler', url.href] },
-    { platform: 'linux', browser: 'firefox', command: ['firefox', url.href] },
-    { platform: 'linux', browser: 'chromium --new-window', command: ['chromium', '--new-window', url.href] },
-    { platform: 'linux', browser: 'my-browser --url=%s -x', command: ['my-browser', `--url=${url.href}`, '-x'] },
-  ] as const)('on $platform with BROWSER=$browser is run without a shell', ({ platform, browser, command }) => {
-    const { file, args } = browserCommand(url, { platform, ...(browser === undefined ? {} : { browser }) });
-    expect([file, ...args]).toEqual(command);
+    { platform: 'linux', commands: [['xdg-open', url.href]] },
+    { platform: 'darwin', commands: [['open', url.href]] },
+    { platform: 'win32', commands: [['rundll32', ...byWindows]] },
+    {
+      platform: 'linux',
+      wsl: true,
+      commands: [
+        ['wslview', url.href],
+        ['rundll32.exe', ...byWindows],
+        ['xdg-open', url.href],
+      ],
+    },
+    { platform: 'linux', browser: 'firefox', commands: [['firefox', url.href]] },
+    { platform: 'linux', wsl: true, browser: 'firefox', commands: [['firefox', url.href]] },
+    { platform: 'linux', browser: 'chromium --new-window', commands: [['chromium', '--new-window', url.href]] },
+    { platform: 'linux', browser: 'mine --url=%s -x', commands: [['mine', `--url=${url.href}`, '-x']] },
+    {
+      platform: 'linux',
+      browser: 'a %s:b -n: :',
+      commands: [
+        ['a', url.href],
+        ['b', '-n', url.href],
+      ],
+    },
+    { platform: 'win32', browser: 'C:\\b.exe', commands: [['C:\\b.exe', url.href]] },
+    { platform: 'linux', browser: ' : ', commands: [['xdg-open', url.href]] },
+  ] as const)('$platform, wsl $wsl, BROWSER=$browser: is run without a shell', ({ platform, commands, ...given }) => {
+    const found = browserCommands(url, { platform, wsl: 'wsl' in given, ...given });
+    expect(found.map(({ file, args }) => [file, ...args])).toEqual(commands);
   });
 
   test.each([
@@ -29,9 +51,56 @@ describe('the browser', () => {
     'http://localhost.evil.example.com/',
     'https://user:secret@a.example.com/',
   ])('is never sent to %s', (address) => {
-    expect(() => browserCommand(new URL(address), { platform: 'linux' })).toThrow(
+    expect(() => browserCommands(new URL(address), { platform: 'linux', wsl: false })).toThrow(
       expect.objectContaining({ code: 'forbidden' }),
     );
+  });
+
+  test('is the next of the list where one is not there, and none of them is said in words', async () => {
+    const why = new Promise((resolve) => {
+      openBrowser(
+        [
+          { file: '/nonexistent/one', args: [] },
+          { file: 'sh', args: ['-c', 'exit 3'] },
+          { file: '/nonexistent/three', args: [] },
+        ],
+        resolve,
+      );
+    });
+    expect(await why).toBe('/nonexistent/three cannot be started');
+  });
+});
+
+describe('a sign of life', () => {
+  const terminal = (isTTY: boolean, depth = 8) => {
+    const written: string[] = [];
+    const write = (text: string): boolean => written.push(text) > 0;
+    return { written, stream: { isTTY, getColorDepth: () => depth, write: write } };
+  };
+
+  test('turns on a terminal, makes way for a line, and is gone in the end', () => {
+    const { written, stream } = terminal(true);
+    const spinner = createSpinner(stream);
+    const stop = spinner.start('waiting');
+    spinner.write('a line\n');
+    stop();
+    stop();
+    const erase = '\r\u001b[K';
+    const [first, line, second, ...rest] = written;
+    expect([first, line, second]).toEqual([`${erase}/ waiting`, `${erase}a line\n`, `${erase}- waiting`]);
+    expect(rest).toEqual([erase]);
+  });
+
+  test.each([
+    { name: 'a pipe', isTTY: false, depth: 8 },
+    { name: 'a terminal that cannot rewrite a line', isTTY: true, depth: 1 },
+  ])('is nothing on $name', ({ isTTY, depth }) => {
+    const { written, stream } = terminal(isTTY, depth);
+    const spinner = createSpinner(stream);
+    const stop = spinner.start('waiting');
+    spinner.write('a line\n');
+    stop();
+    expect(written).toEqual(['a line\n']);
   });
 });
 
@@ -86,6 +155,7 @@ describe('the environment', () => {
   test.each([
     { env: { PORTCULLIS_CACHE_DIR: '/c', XDG_CACHE_HOME: '/x' }, platform: 'linux', dir: '/c' },
     { env: { XDG_CACHE_HOME: '/x' }, platform: 'linux', dir: '/x/portcullis' },
+    { env: { XDG_CACHE_HOME: 'x' }, platform: 'linux', dir: '/home/a/.cache/portcullis' },
     { env: { XDG_CACHE_HOME: '' }, platform: 'linux', dir: '/home/a/.cache/portcullis' },
     { env: { LOCALAPPDATA: '/local', XDG_CACHE_HOME: '/x' }, platform: 'win32', dir: '/local/portcullis' },
   ] as const)('$env keeps the cache in $dir', ({ env, platform, dir }) => {
@@ -115,9 +185,9 @@ describe('the environment', () => {
     expect(readEnvironment(env, 'linux', '/home/a').remote).toBe(remote);
   });
 
-  test('the kubeconfig is the first of KUBECONFIG, or kubectl’s own', () => {
-    expect(readEnvironment({ KUBECONFIG: ':/a:/b' }, 'linux', '/home/a').kubeconfig).toBe('/a');
-    expect(readEnvironment({}, 'linux', '/home/a').kubeconfig).toBe('/home/a/.kube/config');
+  test('the kubeconfigs are those of KUBECONFIG, or kubectl’s own', () => {
+    expect(readEnvironment({ KUBECONFIG: ':/a:/b' }, 'linux', '/home/a').kubeconfigs).toEqual(['/a', '/b']);
+    expect(readEnvironment({}, 'linux', '/home/a').kubeconfigs).toEqual(['/home/a/.kube/config']);
   });
 });
 
@@ -175,8 +245,9 @@ test.each([
   expect(exitCodeOf(fault(code, 'x'))).toBe(exit);
 });
 
-test('a fault says what happened and the next command; one that nobody foresaw says one line', () => {
+test('a fault says what happened and the next command; one that nobody foresaw says one line of its own', () => {
   expect(faultWords(fault('forbidden', 'No.', 'ask'))).toBe('No.\n  Next: ask');
-  expect(faultWords(new Error('a\nb'))).toBe('a b');
+  expect(faultWords(new Error('a\nb'))).toMatch(/^a b\n {2}Next: [^\n]+$/);
+  expect(faultWords(fault('forbidden', 'a\u001b[2Jb', 'c'))).toBe('a [2Jb\n  Next: c');
   expect(exitCodeOf(new Error('x'))).toBe(1);
 });

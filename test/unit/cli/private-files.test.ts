@@ -17,6 +17,7 @@ import {
   checkPrivateDirectory,
   ensurePrivateDirectory,
   readPrivateFile,
+  removeOldDrafts,
   writePrivateFile,
 } from '../../../src/cli/private-files.ts';
 
@@ -81,6 +82,43 @@ describe('a private file', () => {
     }
     expect(() => readPrivateFile(file)).toThrow('belongs to another user');
   });
+});
+
+describe('a disk that takes no more', () => {
+  /** Runs `body` where no file may be larger than 2 kB: the system's own limit, on a process of its own. */
+  function limited(body: string): string {
+    const url = new URL('../../../src/cli/private-files.ts', import.meta.url).href;
+    const program = `const files = await import('${url}'); ${body}`;
+    const script = 'ulimit -f 4; exec "$0" --input-type=module --eval "$1" "$2"';
+    return execFileSync('sh', ['-c', script, process.execPath, program, dir], { encoding: 'utf8' });
+  }
+  const attempt = (call: string): string =>
+    `try { ${call} } catch (error) { console.log(error.reason, error.message) }`;
+
+  test('leaves the old file whole and no draft, and says so in words', () => {
+    writePrivateFile(join(dir, 'f'), 'old');
+    const said = limited(attempt(`files.writePrivateFile(process.argv[1] + '/f', 'x'.repeat(9000))`));
+    expect(said).toMatch(
+      /^cache_unwritable .*\/f cannot be written: .*limit.*\(EFBIG\)\.\n {2}Next: .*PORTCULLIS_CACHE_DIR/,
+    );
+    expect(readPrivateFile(join(dir, 'f'))).toBe('old');
+    expect(readdirSync(dir)).toEqual(['f']);
+  });
+
+  test('is found out beforehand', () => {
+    expect(limited(attempt('files.proveRoom(process.argv[1], 9000)'))).toContain('cache_unwritable');
+    expect(limited(attempt('files.proveRoom(process.argv[1], 900)'))).toBe('');
+    expect(readdirSync(dir)).toEqual([]);
+  });
+});
+
+test('a draft of a writer that was killed goes after a minute; one that is being written stays', () => {
+  writeFileSync(join(dir, 'session.json.0123456789ab.tmp'), 'secret', { mode: 0o600 });
+  writePrivateFile(join(dir, 'session.json'), 'x');
+  removeOldDrafts(dir, Date.now());
+  expect(readdirSync(dir)).toHaveLength(2);
+  removeOldDrafts(dir, Date.now() + 61_000);
+  expect(readdirSync(dir)).toEqual(['session.json']);
 });
 
 describe('a private folder', () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { execCredential } from '../../../src/cli/exec-credential.ts';
 import {
   formatSession,
+  freshUntil,
   isAlive,
   isFresh,
   parseClusters,
@@ -31,29 +32,45 @@ const session: CachedSession = {
   tokens: { 'urn:portcullis:cluster:prod': token },
 };
 
+/** Each is renewed at a moment of its own. */
+const tokens = Array.from({ length: 200 }, (_, index) => ({ ...token, token: `token-${index}` }));
+
 describe('how long a token is used', () => {
   test.each([
     { at: -1, fresh: false, alive: false, why: 'the clock was set back' },
     { at: 0, fresh: true, alive: true, why: 'just received' },
-    { at: 239, fresh: true, alive: true, why: 'more than a minute left' },
+    { at: 225, fresh: true, alive: true, why: 'more than a minute and a quarter left' },
     { at: 240, fresh: false, alive: true, why: 'a minute left' },
-    { at: 284, fresh: false, alive: true, why: 'good for who cannot get another' },
+    { at: 281, fresh: false, alive: true, why: 'good for who cannot get another' },
     { at: 285, fresh: false, alive: false, why: 'too near the end' },
     { at: 300, fresh: false, alive: false, why: 'over' },
   ])('after $at s: fresh $fresh, alive $alive ($why)', ({ at: seconds, fresh, alive }) => {
-    expect(isFresh(token, at(seconds))).toBe(fresh);
-    expect(isAlive(token, at(seconds))).toBe(alive);
+    for (const one of tokens) {
+      expect(isFresh(one, at(seconds))).toBe(fresh);
+      expect(isAlive(one, at(seconds))).toBe(alive);
+    }
   });
 
-  test('a short token is renewed in the last fifth of its life', () => {
-    const short = { ...token, expiresAt: at(10) };
-    expect(isFresh(short, at(7))).toBe(true);
-    expect(isFresh(short, at(8))).toBe(false);
+  test('is spread over a quarter of a minute, by the token alone', () => {
+    const moments = tokens.map((one) => freshUntil(one) - start);
+    expect(Math.min(...moments)).toBeLessThan(228_000);
+    expect(Math.max(...moments)).toBeGreaterThan(237_000);
+    expect(tokens.map((one) => freshUntil({ ...one }) - start)).toEqual(moments);
+  });
+
+  test('a short token is renewed in the last quarter of its life', () => {
+    const short = tokens.map((one) => ({ ...one, expiresAt: at(10) }));
+    expect(short.every((one) => isFresh(one, at(7.4)))).toBe(true);
+    expect(short.some((one) => isFresh(one, at(8)))).toBe(false);
   });
 
   test('kubectl asks again before the end, and gets a new token when it does', () => {
-    expect(toldExpiry(token)).toBe(at(270));
-    expect(isFresh(token, toldExpiry(token))).toBe(false);
+    for (const one of tokens) {
+      expect(toldExpiry(one)).toBeGreaterThan(at(261));
+      expect(toldExpiry(one)).toBeLessThanOrEqual(at(270));
+      expect(isFresh(one, toldExpiry(one))).toBe(false);
+      expect(isAlive(one, toldExpiry(one))).toBe(true);
+    }
   });
 });
 
@@ -67,7 +84,7 @@ test('ExecCredential is one line of client.authentication.k8s.io/v1 with token, 
       token: 'abc',
       clientCertificateData: 'CERT',
       clientKeyData: 'KEY',
-      expirationTimestamp: '2026-01-01T00:04:30Z',
+      expirationTimestamp: '2026-01-01T00:04:24Z',
     },
   });
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -42,17 +43,60 @@ describe('the loopback port', () => {
     await page;
   });
 
-  test('is not moved by another Host: a rebound name reaches nothing', async () => {
+  /** With the right state, as a browser or another program would send it. */
+  function send(headers: Record<string, string>, method = 'GET'): Promise<number | undefined> {
     const url = new URL(`${loopback.redirectUri}?code=c&state=right-state&iss=${encodeURIComponent(issuer)}`);
-    const status = await new Promise((resolve, reject) => {
-      request(url, { headers: { host: `evil.example.com:${url.port}` } }, (response) => {
+    return new Promise((resolve, reject) => {
+      request(url, { method, headers }, (response) => {
         response.resume();
         resolve(response.statusCode);
       })
         .on('error', reject)
         .end();
     });
+  }
+
+  test.each<{ name: string; headers: Record<string, string>; method?: string }>([
+    { name: 'another Host: a rebound name reaches nothing', headers: { host: 'evil.example.com' } },
+    { name: 'localhost: that name may be anywhere', headers: { host: 'localhost' } },
+    { name: 'a page elsewhere that posts', headers: { origin: 'https://evil.example.com' }, method: 'POST' },
+    { name: 'a page elsewhere that fetches', headers: { origin: 'https://evil.example.com' } },
+    {
+      name: 'a page elsewhere that loads it as an image',
+      headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' },
+    },
+    {
+      name: 'a page elsewhere that frames it',
+      headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
+    },
+  ])('is not moved by $name', async ({ headers, method }) => {
+    const { host } = headers;
+    const { port } = new URL(loopback.redirectUri);
+    const status = await send(host === undefined ? headers : { ...headers, host: `${host}:${port}` }, method);
     expect(status).toBe(400);
+    const page = visit({ code: 'right', state: 'right-state', iss: issuer });
+    const callback = await answered;
+    expect(callback.code).toBe('right');
+    await callback.answer({ location: issuer });
+    await page;
+  });
+
+  test('is moved by a browser’s own way: a page that another site redirects to', async () => {
+    const navigation = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
+    const page = send(navigation);
+    await (await answered).answer({ location: issuer });
+    expect(await page).toBe(303);
+  });
+
+  test('answers once: a second visit with the right state is turned away, and the first stays', async () => {
+    const page = visit({ code: 'first', state: 'right-state', iss: issuer });
+    const callback = await answered;
+    const again = await visit({ code: 'second', state: 'right-state', iss: issuer });
+    expect(again.status).toBe(400);
+    expect(await again.text()).toContain('answered already');
+    expect(callback.code).toBe('first');
+    await callback.answer({ location: issuer });
+    expect((await page).status).toBe(303);
   });
 
   test.each([
@@ -68,6 +112,31 @@ describe('the loopback port', () => {
     expect(page.headers.get('cache-control')).toBe('no-store');
     expect(await page.text()).not.toContain('<script>');
   });
+});
+
+test('two sign-ins at once have a port each', async () => {
+  const both = await Promise.all([1, 2].map(() => listenOnLoopback({ state: 's', issuer })));
+  expect(new Set(both.map(({ redirectUri }) => redirectUri)).size).toBe(2);
+  for (const loopback of both) await loopback.close();
+});
+
+/** A network of its own, in which there is one port. */
+const mayUnshare = process.platform === 'linux' && process.getuid?.() === 0;
+
+test.skipIf(!mayUnshare)('where every port is taken it says so, and names the way without one', () => {
+  const url = new URL('../../../src/cli/loopback.ts', import.meta.url).href;
+  const program = `
+    const { listenOnLoopback } = await import('${url}');
+    const expected = { state: 's', issuer: '${issuer}' };
+    await listenOnLoopback(expected);
+    await listenOnLoopback(expected).catch((error) => console.log(error.code, error.message));
+    process.exit();`;
+  const onePort = 'ip link set lo up && echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range';
+  const script = `${onePort} && exec "$0" --input-type=module --eval "$1"`;
+  const said = execFileSync('/usr/bin/unshare', ['--net', 'sh', '-c', script, process.execPath, program], {
+    encoding: 'utf8',
+  });
+  expect(said).toMatch(/^internal No port on 127\.0\.0\.1 is free .*\(EADDRINUSE\)\.\n {2}Next: .*login --device/);
 });
 
 test('giving up ends the waiting with the reason', async () => {

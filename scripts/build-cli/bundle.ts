@@ -1,0 +1,112 @@
+/**
+ * The laptop's commands as JavaScript, with their libraries, and the notices that the libraries' licences ask for.
+ *
+ * A cached credential must not pay for the rest: reading 600 kB of script costs as much time as starting Node. So there are two bundles,
+ * the way of a cached credential and the whole program, and three ways to put them together.
+ */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { rolldown } from 'rolldown';
+
+export interface Bundles {
+  /** CommonJS, because a single executable takes nothing else. Asks for the program as `./program.ts`. */
+  readonly main: string;
+  readonly program: string;
+  /** Names and licences of what is inside, for people. */
+  readonly notices: string;
+}
+
+interface Part {
+  readonly code: string;
+  readonly moduleIds: readonly string[];
+}
+
+/** Rooms of the server. One of them in the bundle would be a mistake of an import. */
+const SERVER_ROOM = /[\\/]src[\\/](?:config|store|idp|oauth|revocation|proxy|web|audit|telemetry|demo)[\\/]/;
+
+/** What main.ts loads when it is asked for. */
+const PROGRAM = './program.ts';
+
+/** Oldest Node whose grammar the file keeps to, so that an older one than we need can say so in words. */
+const GRAMMAR = 'node18';
+
+/** @param root the checkout */
+export async function bundle(root: string): Promise<Bundles> {
+  const program = await part(root, 'src/cli/front/program.ts');
+  const main = await part(root, 'src/cli/front/main.ts', PROGRAM);
+  return { main: main.code.trimEnd(), program: program.code.trimEnd(), notices: noticesOf(program.moduleIds) };
+}
+
+/** For a file `program.cjs` beside it. */
+export const besideProgram = ({ main }: Bundles): string => joined(main, 'require("./program.cjs")');
+
+/** All in one file. The program is the body of a function, which is read in full all the same. */
+export function oneFile({ main, program }: Bundles): string {
+  const wrapped = [
+    'const program = () => {',
+    'const module = { exports: {} };',
+    'const { exports } = module;',
+    program,
+  ];
+  return joined(main, 'program()', [...wrapped, 'return module.exports;', '};'].join('\n'));
+}
+
+/** For a single executable with an asset `program`. */
+export function besideAsset({ main }: Bundles): string {
+  const program = [
+    'const program = () => {',
+    'const module = { exports: {} };',
+    'const { compileFunction } = require("node:vm");',
+    'const code = require("node:sea").getAsset("program", "utf8");',
+    'compileFunction(code, ["exports", "module", "require"])(module.exports, module, require);',
+    'return module.exports;',
+    '};',
+  ];
+  return joined(main, 'program()', program.join('\n'));
+}
+
+const joined = (main: string, program: string, before = ''): string =>
+  `#!/usr/bin/env node\n${before}\n((require) => {\n${main}\n})((id) => (id === "${PROGRAM}" ? ${program} : require(id)));\n`;
+
+/** @param other what `input` loads when it is asked for and is not in this part */
+async function part(root: string, input: string, other?: string): Promise<Part> {
+  const build = await rolldown({
+    cwd: root,
+    input,
+    platform: 'node',
+    external: (id) => id === other,
+    transform: { target: GRAMMAR },
+  });
+  const { output } = await build.generate({
+    format: 'cjs',
+    codeSplitting: false,
+    dynamicImportInCjs: false,
+    minify: true,
+    comments: false,
+  });
+  await build.close();
+  const [chunk, ...others] = output;
+  if (others.length > 0)
+    throw new Error(`the bundle has more than one file: ${others.map((one) => one.fileName).join(', ')}`);
+  const stray = chunk.moduleIds.find((id) => SERVER_ROOM.test(id));
+  if (stray !== undefined) throw new Error(`${stray} is of the server and must not be in the laptop's bundle`);
+  return chunk;
+}
+
+/** In order of names, so that two builds say the same. */
+function noticesOf(moduleIds: readonly string[]): string {
+  const packages = new Map<string, string>();
+  for (const id of moduleIds) {
+    const found = /^(.*[\\/]node_modules[\\/]((?:@[^\\/]+[\\/])?[^\\/]+))[\\/]/.exec(id);
+    if (found?.[1] !== undefined && found[2] !== undefined) packages.set(found[2], found[1]);
+  }
+  const sections = [...packages].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, dir]) => noticeOf(name, dir));
+  return `The command line of Portcullis holds these libraries.\n\n${sections.join('\n')}`;
+}
+
+function noticeOf(name: string, dir: string): string {
+  const { version, license } = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8')) as Record<string, unknown>;
+  const files = readdirSync(dir).filter((file) => /^(?:licen[cs]e|notice)(?:\.|$)/i.test(file));
+  const texts = files.toSorted().map((file) => readFileSync(join(dir, file), 'utf8').trim());
+  return [`--- ${name} ${String(version)} (${String(license)})`, '', ...texts, ''].join('\n');
+}

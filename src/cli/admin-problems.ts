@@ -1,0 +1,21 @@
+/**
+ * What to type after a refusal of the admin API, by the code of its problem document.
+ */
+
+const NEXT: ReadonlyMap<string, string> = new Map([
+  ['session_not_found', 'portcullis sessions lists the live ones'],
+  ['username_ambiguous', 'name the account: portcullis sessions lists them, then --account PROVIDER/SUBJECT'],
+  ['provider_not_found', 'the name stands before the / of an account: portcullis sessions'],
+  ['workload_not_found', 'the names are those of the server’s configuration, under workload'],
+  ['cluster_not_found', 'portcullis whoami lists the clusters that are yours'],
+  ['lock_not_found', 'portcullis locks lists them'],
+  ['second_admin_needed', 'have another admin run the same command with that --approval'],
+  ['same_admin', 'have another admin run the same command with the same --approval'],
+  ['approval_not_good', 'run the command without --approval, then have another admin use the new one'],
+  ['revocation_not_written', 'run the same command again; portcullis replicas shows which replicas answer'],
+  ['request_id_reused', 'run the command again'],
+  ['drill_running', 'wait until it is over, then run the command again'],
+]);
+
+/** Undefined for a code without a rule of its own. */
+export const nextAfterProblem = (code: string): string | undefined => NEXT.get(code);

@@ -1,0 +1,156 @@
+/**
+ * `audit tail`: the record as it is written, of all replicas, for admins and auditors.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { AppError } from '../../core/errors.ts';
+import { askAdmin } from '../admin-api.ts';
+import { eventLine } from '../audit-line.ts';
+import { serverEvents, type ServerEvent } from '../audit-stream.ts';
+import { locateEntry, type CacheEntry } from '../cache.ts';
+import { parseRecord, stringAt } from '../json-shape.ts';
+import type { Laptop } from '../laptop.ts';
+import type { OutputOptions } from '../output.ts';
+import { escapeUnsafe } from '../plain-text.ts';
+import { whichServer, type ServerOptions } from '../which-server.ts';
+
+export interface TailOptions extends ServerOptions, OutputOptions {
+  readonly user?: string;
+  readonly account?: string;
+  readonly session?: string;
+  readonly cluster?: string;
+  readonly verb?: string;
+  readonly resource?: string;
+  readonly namespace?: string;
+  readonly code?: string;
+  readonly refused?: true;
+  readonly event?: string;
+}
+
+const FIELDS = ['user', 'account', 'session', 'cluster', 'verb', 'resource', 'namespace', 'code', 'event'] as const;
+
+/** Until the answer begins, and between two signs of life after that: the server sends one every 15 seconds. */
+const SILENCE_MS = { first: 15_000, later: 45_000 };
+const WAIT_MS = { first: 250, longest: 10_000 };
+
+interface Tail {
+  readonly laptop: Laptop;
+  readonly entry: CacheEntry;
+  readonly path: string;
+  readonly show: (event: ServerEvent) => void;
+  /** Ends it in good order. */
+  readonly stop: AbortSignal;
+  after: string | undefined;
+  connected: boolean;
+}
+
+/**
+ * Shows events until it is stopped (Ctrl-C, or a reader of stdout that goes away).
+ * @throws AppError what `askAdmin` throws; once it has been connected, only where trying again would not help
+ */
+export async function auditTail(laptop: Laptop, options: TailOptions): Promise<void> {
+  const stop = new AbortController();
+  const end = (): void => stop.abort();
+  // Not `once`: the file locks' own handler ends the process by the signal where it finds no other.
+  process.on('SIGINT', end).on('SIGTERM', end);
+  process.stdout.on('error', end);
+  const tail: Tail = {
+    laptop,
+    entry: locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options)),
+    path: pathOf(options),
+    show: shower(laptop, options),
+    stop: stop.signal,
+    after: undefined,
+    connected: false,
+  };
+  let wait = WAIT_MS.first;
+  while (!stop.signal.aborted) {
+    const { reached, inOrder } = await connection(tail);
+    if (stop.signal.aborted) return;
+    if (reached) wait = WAIT_MS.first;
+    if (!inOrder) laptop.say('the connection was lost; trying again, and going on from there');
+    await delay(wait, undefined, { signal: stop.signal }).catch(() => undefined);
+    wait = Math.min(wait * 2, WAIT_MS.longest);
+  }
+}
+
+function pathOf(options: TailOptions): string {
+  const query = new URLSearchParams();
+  for (const field of FIELDS) {
+    const value = options[field];
+    if (value !== undefined) query.set(field, value);
+  }
+  if (options.refused === true) query.set('refused', 'true');
+  return query.size === 0 ? 'audit' : `audit?${query.toString()}`;
+}
+
+interface Connected {
+  /** The server answered. */
+  readonly reached: boolean;
+  /** It said that it would end: the token is over, or the replica is about to stop. */
+  readonly inOrder: boolean;
+}
+
+/** One connection to its end. */
+async function connection(tail: Tail): Promise<Connected> {
+  const silent = new AbortController();
+  const timer = setTimeout(() => silent.abort(), SILENCE_MS.first);
+  let [reached, inOrder] = [false, false];
+  const take = async (stream: AsyncIterable<Buffer>): Promise<void> => {
+    if (!tail.connected) tail.laptop.say('following the record; Ctrl-C ends it');
+    else if (tail.after !== undefined) tail.laptop.detail('connected again');
+    tail.connected = true;
+    reached = true;
+    for await (const event of serverEvents(alive(stream, silent))) {
+      tail.after = event.id ?? tail.after;
+      if (event.event === 'end') inOrder = true;
+      else tail.show(event);
+    }
+  };
+  try {
+    const signal = AbortSignal.any([tail.stop, silent.signal]);
+    const events = { signal, take: (stream: AsyncIterable<Buffer>) => (clearTimeout(timer), take(stream)) };
+    const after = tail.after === undefined ? {} : { after: tail.after };
+    await askAdmin(tail.laptop, tail.entry, { method: 'GET', path: tail.path, events: { ...events, ...after } });
+  } catch (error) {
+    const passing = error instanceof AppError && error.code === 'upstream_unavailable';
+    if (!tail.stop.aborted && !(tail.connected && passing)) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  return { reached, inOrder };
+}
+
+/** Gives up on a connection on which nothing comes any more. */
+async function* alive(stream: AsyncIterable<Buffer>, silent: AbortController): AsyncGenerator<Buffer> {
+  let timer = setTimeout(() => silent.abort(), SILENCE_MS.later);
+  try {
+    for await (const chunk of stream) {
+      clearTimeout(timer);
+      timer = setTimeout(() => silent.abort(), SILENCE_MS.later);
+      yield chunk;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const GAPS: Readonly<Record<string, string>> = {
+  too_old: 'the live record does not reach back so far',
+  dropped: 'a replica had more to show than it could',
+  too_slow: 'they came faster than they were read here',
+};
+
+function shower(laptop: Laptop, { output }: OutputOptions): (event: ServerEvent) => void {
+  // Node's own word on it heeds NO_COLOR.
+  const colour = laptop.columns !== undefined && process.stdout.hasColors();
+  return ({ event, data }) => {
+    const record = parseRecord(data);
+    if (record === undefined) return;
+    if (event === 'gap') {
+      const why = GAPS[stringAt(record, 'reason') ?? ''] ?? 'the server says no more';
+      return laptop.say(`events may be missing here: ${why}. The record itself, where it is kept, has them.`);
+    }
+    if (event !== 'message') return;
+    laptop.print(`${output === 'json' ? escapeUnsafe(JSON.stringify(record)) : eventLine(record, colour)}\n`);
+  };
+}

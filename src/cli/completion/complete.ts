@@ -1,0 +1,117 @@
+/**
+ * What may come next on a command line, found out from the commands themselves.
+ */
+import type { Argument, Command, Option } from 'commander';
+
+export interface Candidate {
+  readonly value: string;
+  readonly description: string;
+}
+
+export interface Completion {
+  readonly candidates: readonly Candidate[];
+  /** What the shell is to offer besides: nothing, names of files, or names of folders. */
+  readonly besides: 'nothing' | 'files' | 'folders';
+}
+
+/** Values of an option that only this laptop knows. @param option its long name, such as `--cluster` */
+export type ValuesOf = (option: string) => readonly string[];
+
+/**
+ * @param words what was typed after the program's name; the last is the one at the cursor, perhaps empty
+ */
+export function complete(program: Command, words: readonly string[], valuesOf: ValuesOf): Completion {
+  const current = words.at(-1) ?? '';
+  const { command, used, pending, operands, literal } = readWords(program, words.slice(0, -1));
+  if (pending !== undefined) return valuesFor(pending, valuesOf, current);
+  if (literal || !current.startsWith('-')) return namesFor(command, operands, current);
+  const equals = current.indexOf('=');
+  if (equals === -1) return onlyWords(optionNames(command, used), current);
+  const option = optionOf(command, current.slice(0, equals));
+  if (option === undefined) return onlyWords([], current);
+  const { candidates, besides } = valuesFor(option, valuesOf, current.slice(equals + 1));
+  const whole = candidates.map(({ value, description }) => ({
+    value: `${current.slice(0, equals + 1)}${value}`,
+    description,
+  }));
+  return { candidates: whole, besides };
+}
+
+interface Read {
+  readonly command: Command;
+  readonly used: ReadonlySet<Option>;
+  /** The option whose value comes next. */
+  readonly pending: Option | undefined;
+  readonly operands: number;
+  /** After `--`: nothing is an option any more. */
+  readonly literal: boolean;
+}
+
+function readWords(program: Command, words: readonly string[]): Read {
+  let command = program;
+  let used = new Set<Option>();
+  let pending: Option | undefined;
+  let operands = 0;
+  let literal = false;
+  for (const word of words) {
+    if (pending !== undefined) {
+      pending = undefined;
+    } else if (literal || !word.startsWith('-')) {
+      const next = operands === 0 && !literal ? subcommandOf(command, word) : undefined;
+      if (next === undefined) operands += 1;
+      else [command, used] = [next, new Set()];
+    } else if (word === '--') {
+      literal = true;
+    } else {
+      const [name = '', ...value] = word.split('=');
+      const option = optionOf(command, name);
+      if (option !== undefined) used.add(option);
+      if (option?.required === true && value.length === 0) pending = option;
+    }
+  }
+  return { command, used, pending, operands, literal };
+}
+
+const subcommandOf = (command: Command, word: string): Command | undefined =>
+  command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+
+const optionOf = (command: Command, name: string): Option | undefined =>
+  command.options.find(({ long, short }) => long === name || short === name);
+
+function namesFor(command: Command, operands: number, current: string): Completion {
+  const help = command.createHelp();
+  const subcommands = operands === 0 ? help.visibleCommands(command) : [];
+  const names = subcommands.map((one) => ({ value: one.name(), description: one.description() }));
+  const argument: Argument | undefined = command.registeredArguments[operands];
+  const choices = (argument?.argChoices ?? []).map((value) => ({ value, description: '' }));
+  return onlyWords([...names, ...choices], current);
+}
+
+function optionNames(command: Command, used: ReadonlySet<Option>): readonly Candidate[] {
+  return command
+    .createHelp()
+    .visibleOptions(command)
+    .filter((option) => option.variadic || !used.has(option))
+    .flatMap(({ long, description }) => (long === undefined ? [] : [{ value: long, description }]));
+}
+
+function valuesFor(option: Option, valuesOf: ValuesOf, current: string): Completion {
+  if (option.flags.includes('<file>')) return { candidates: [], besides: 'files' };
+  if (option.flags.includes('<dir>')) return { candidates: [], besides: 'folders' };
+  const values = option.argChoices ?? valuesOf(option.long ?? '');
+  return onlyWords(
+    values.map((value) => ({ value, description: '' })),
+    current,
+  );
+}
+
+/**
+ * Threat: bash puts a candidate into the line as it is, and a value may be a server's word. Nothing that a shell gives a meaning is
+ * ever offered.
+ */
+const SAFE = /^[A-Za-z0-9._~:/@%+,=-]+$/;
+
+const onlyWords = (candidates: readonly Candidate[], current: string): Completion => ({
+  candidates: candidates.filter(({ value }) => SAFE.test(value) && value.startsWith(current)),
+  besides: 'nothing',
+});

@@ -1,0 +1,47 @@
+/**
+ * A sign of life on a terminal while somebody is waited for. Nothing at all where stderr is a file, a pipe or a terminal that cannot rewrite
+ * a line: there every turn would be a line of a log.
+ */
+import type { WriteStream } from 'node:tty';
+
+const FRAMES = ['|', '/', '-', '\\'];
+const TURN_MS = 120;
+/** Back to the first column, and erase to the end of the line (ECMA-48 EL). */
+const ERASE = '\r\u001b[K';
+
+type Terminal = Pick<WriteStream, 'write'> & Partial<Pick<WriteStream, 'isTTY' | 'getColorDepth'>>;
+
+export interface Spinner {
+  /** Turns beside `words` until the result is called. */
+  start(words: string): () => void;
+  /** Writes whole lines, with the turning line out of their way. */
+  write(lines: string): void;
+}
+
+export function createSpinner(terminal: Terminal): Spinner {
+  // One colour: TERM=dumb and its kind.
+  const able = terminal.isTTY === true && (terminal.getColorDepth?.() ?? 1) > 1;
+  let turn = 0;
+  let shown: string | undefined;
+  const draw = (): void => {
+    if (shown !== undefined) terminal.write(`${ERASE}${FRAMES[(turn += 1) % FRAMES.length]} ${shown}`);
+  };
+  return {
+    start(words) {
+      if (!able) return () => undefined;
+      shown = words;
+      // Waiting is kept up by what is waited for, never by its picture.
+      const timer = setInterval(draw, TURN_MS).unref();
+      draw();
+      return () => {
+        clearInterval(timer);
+        if (shown !== undefined) terminal.write(ERASE);
+        shown = undefined;
+      };
+    },
+    write(lines) {
+      terminal.write(shown === undefined ? lines : `${ERASE}${lines}`);
+      draw();
+    },
+  };
+}

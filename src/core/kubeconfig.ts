@@ -1,0 +1,81 @@
+/**
+ * What a kubeconfig of ours says, as plain data: the plugin's `kubeconfig` command and the web page's download write the same, so
+ * that either may replace what the other wrote.
+ */
+
+export interface KubeconfigCluster {
+  readonly name: string;
+  /** https URL that kubectl speaks to. */
+  readonly server: string;
+  /** PEM of the authority that vouches for it; absent: the system's. */
+  readonly caData?: string;
+}
+
+export interface KubeconfigRequest {
+  /** Public URL of the gate, where the plugin signs in. */
+  readonly server: string;
+  readonly clusters: readonly KubeconfigCluster[];
+  /** What kubectl runs; a wrapper must `exec`, because the plugin tells its callers apart by its parent process. */
+  readonly command: string;
+  /** Further arguments of the plugin, after server and cluster. */
+  readonly args?: readonly string[];
+}
+
+/** One cluster's part: the same name for its context, its cluster and its user. */
+export interface KubeconfigEntry {
+  readonly name: string;
+  readonly cluster: Readonly<Record<string, string>>;
+  readonly exec: Readonly<Record<string, unknown>>;
+}
+
+const INSTALL_HINT =
+  'portcullis is not installed, or not in the PATH of this program. It signs you in to this cluster: ask your platform team where to get it.';
+
+/** Two servers may both have a cluster `prod`. */
+export const contextName = (server: string, cluster: string): string => `${cluster}@${new URL(server).host}`;
+
+/** How the plugin's arguments begin: by them an entry is known as ours. */
+export const pluginArguments = (server: string, cluster: string): readonly string[] => [
+  'get-token',
+  '--server',
+  server,
+  '--cluster',
+  cluster,
+];
+
+/** In the order of the clusters. */
+export function kubeconfigEntries(request: KubeconfigRequest): readonly KubeconfigEntry[] {
+  const { server, command, args = [] } = request;
+  return request.clusters.map((cluster) => ({
+    name: contextName(server, cluster.name),
+    cluster: {
+      server: cluster.server,
+      ...(cluster.caData === undefined
+        ? {}
+        : { 'certificate-authority-data': Buffer.from(cluster.caData).toString('base64') }),
+    },
+    exec: {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command,
+      args: [...pluginArguments(server, cluster.name), ...args],
+      installHint: INSTALL_HINT,
+      // It is about stdin, which the plugin never reads: `kubectl apply -f -` must still be able to open a browser.
+      interactiveMode: 'Never',
+      provideClusterInfo: false,
+    },
+  }));
+}
+
+/** A whole new kubeconfig, whose current context is the first cluster's. */
+export function newKubeconfig(request: KubeconfigRequest): Readonly<Record<string, unknown>> {
+  const entries = kubeconfigEntries(request);
+  const [first] = entries;
+  return {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: entries.map(({ name, cluster }) => ({ name, cluster })),
+    users: entries.map(({ name, exec }) => ({ name, user: { exec } })),
+    contexts: entries.map(({ name }) => ({ name, context: { cluster: name, user: name } })),
+    ...(first === undefined ? {} : { 'current-context': first.name }),
+  };
+}

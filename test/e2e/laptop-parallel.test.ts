@@ -1,0 +1,149 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import { visitor } from '../support/device-stage.ts';
+import { startTestGate } from '../support/gate.ts';
+import { Laptop, type Open } from '../support/kubectl.ts';
+import { ageTokens } from '../support/laptop-cache.ts';
+import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
+
+const GET = ['get', 'pod', 'web-1', '--output', 'name'] as const;
+const WAITS = /a sign-in is under way already/;
+const OPENED = /opening your browser/;
+const PATIENCE = { timeout: 120_000, interval: 100 };
+
+describe('many kubectls of one person', () => {
+  let gate: RunningDemo;
+  const laptops: Laptop[] = [];
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+  });
+  afterEach(() => {
+    for (const laptop of laptops.splice(0)) laptop.close();
+  });
+  afterAll(() => gate.stop());
+
+  /** A laptop with a cache of its own. */
+  function laptopOf(name: string, browser: NotedBrowser): Laptop {
+    const cache = `${gate.files.directory}/cache-${name}`;
+    const own = { PORTCULLIS_CACHE_DIR: cache, KUBECACHEDIR: `${cache}-of-kubectl`, BROWSER: browser.command };
+    const laptop = new Laptop(gate, 'alice', own);
+    laptops.push(laptop);
+    return laptop;
+  }
+
+  const count = async (verb: string): Promise<number> =>
+    (await auditedBy(gate)).filter((one) => one.verb === verb).length;
+  const start = (laptop: Laptop, times: number): Open[] =>
+    Array.from({ length: times }, () => laptop.openKubectl(...GET));
+
+  async function allSucceed(running: readonly Open[]): Promise<void> {
+    for (const { finished } of running) {
+      const ended = await finished;
+      expect(ended, ended.all).toMatchObject({ code: 0, stdout: 'pod/web-1\n' });
+    }
+  }
+
+  it('thirty with an expired token cause one refresh, and all succeed', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-thirty');
+    const laptop = laptopOf('thirty', browser);
+    expect((await laptop.kubectl(...GET)).code).toBe(0);
+    await ageTokens(`${gate.files.directory}/cache-thirty`, 400);
+    const before = await count('refresh');
+    await allSucceed(start(laptop, 30));
+    expect((await count('refresh')) - before).toBe(1);
+    expect(await browser.tabs()).toHaveLength(1);
+  });
+
+  it('thirty with nobody signed in open one tab, wait for it, and all succeed after the one sign-in', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-waiting', 'nothing');
+    const laptop = laptopOf('waiting', browser);
+    const before = await count('sign-in');
+    const running = start(laptop, 30);
+    // All of them are waiting before the person does anything.
+    await expect.poll(() => running.filter((one) => WAITS.test(one.output())).length, PATIENCE).toBe(29);
+    await visitor('alice').visit(await onlyTabAfter(browser, 0));
+    await allSucceed(running);
+    expect(await browser.tabs()).toHaveLength(1);
+    expect((await count('sign-in')) - before).toBe(1);
+  });
+
+  it('Ctrl-C of one that waits hurts none; of the one that holds the sign-in, another takes over and says so', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-interrupted', 'nothing');
+    const laptop = laptopOf('interrupted', browser);
+    const running = start(laptop, 4);
+    await expect.poll(() => running.filter((one) => WAITS.test(one.output())).length, PATIENCE).toBe(3);
+    const [first] = running.filter((one) => OPENED.test(one.output()));
+    const [waiting, ...rest] = running.filter((one) => one !== first);
+    if (first === undefined || waiting === undefined) throw new Error('nobody holds the sign-in');
+    await interrupt(waiting);
+    expect((await waiting.finished).stdout).toBe('');
+    await onlyTabAfter(browser, 0);
+    await interrupt(first);
+    await expect.poll(() => rest.filter((one) => OPENED.test(one.output())).length, PATIENCE).toBe(1);
+    expect(rest.filter((one) => /the other sign-in was given up; signing in here/.test(one.output()))).toHaveLength(1);
+    await visitor('alice').visit(await onlyTabAfter(browser, 1));
+    await allSucceed(rest);
+    expect(await browser.tabs()).toHaveLength(2);
+  });
+
+  it('the plugin that holds the sign-in killed in the middle: another takes over at once', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-killed', 'nothing');
+    const laptop = laptopOf('killed', browser);
+    const running = start(laptop, 3);
+    await expect.poll(() => running.filter((one) => WAITS.test(one.output())).length, PATIENCE).toBe(2);
+    const [first] = running.filter((one) => OPENED.test(one.output()));
+    const rest = running.filter((one) => one !== first);
+    await onlyTabAfter(browser, 0);
+    for (const pid of await childrenOf(first)) process.kill(pid, 'SIGKILL');
+    await visitor('alice').visit(await onlyTabAfter(browser, 1));
+    await allSucceed(rest);
+    expect(await browser.tabs()).toHaveLength(2);
+  });
+
+  it('standard input a pipe: apply signs in by the browser and reads the file all the same', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-pipe');
+    const laptop = laptopOf('pipe', browser);
+    const map = 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: piped, namespace: default }\ndata: { a: b }\n';
+    const applied = await laptop.kubectlWith(map, 'apply', '--filename', '-');
+    expect(applied, applied.all).toMatchObject({ code: 0, stdout: 'configmap/piped created\n' });
+    expect(await browser.tabs()).toHaveLength(1);
+  });
+
+  it('one command that asks the plugin five times opens one tab, and says why in the same words', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-nobody', 'find-no-browser');
+    const failed = await laptopOf('nobody', browser).kubectl(...GET);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr.match(/No browser could be opened/g)?.length, failed.all).toBeGreaterThan(1);
+    expect(failed.stderr).toContain(`portcullis login --server ${gate.urls.web}`);
+    expect(await browser.tabs()).toHaveLength(1);
+  });
+});
+
+/** The address of the one tab that is open after so many earlier ones; the browser comes a moment after the words. */
+async function onlyTabAfter(browser: NotedBrowser, earlier: number): Promise<string> {
+  await expect.poll(async () => (await browser.tabs()).length, PATIENCE).toBe(earlier + 1);
+  return (await browser.tabs()).at(-1) ?? '';
+}
+
+/** As a terminal does: to the command and to what it runs. */
+async function interrupt(open: Open): Promise<void> {
+  const plugins = await childrenOf(open);
+  open.child.kill('SIGINT');
+  for (const pid of plugins) process.kill(pid, 'SIGINT');
+}
+
+/** Ids of the processes that it runs: field 4 of `/proc/PID/stat` (proc_pid_stat(5)). */
+async function childrenOf(open: Open | undefined): Promise<readonly number[]> {
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const found: number[] = [];
+  for (const pid of processes) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (parent === String(open?.child.pid)) found.push(Number(pid));
+  }
+  if (found.length === 0) throw new Error('it runs nothing');
+  return found;
+}

@@ -1,0 +1,183 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { request } from 'undici';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import { startChangedGate } from '../support/changed-gate.ts';
+import { Laptop, type Open } from '../support/kubectl.ts';
+import { cachedSession } from '../support/laptop-cache.ts';
+import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
+
+/** A twelfth of the usual life, and still seconds between what kubectl is told and the end: a busy machine needs one to start a command. */
+const TOKEN_SECONDS = 25;
+/** What a laptop lives by whose clock runs ten times as fast, so that a token of 25 seconds is used for two. */
+const CLOCK = new URL('../support/client-clock.ts', import.meta.url).href;
+const POD = '/api/v1/namespaces/default/pods/web-1';
+
+/** Programs that run for hours and ask the plugin again and again: what k9s, Lens and controllers do, by real client-go. */
+describe('a client that lives longer than its tokens', () => {
+  let gate: RunningDemo;
+  let root: Laptop;
+  const laptops: Laptop[] = [];
+
+  beforeAll(async () => {
+    gate = await startChangedGate({
+      file: (settings) => settings,
+      loaded: (config) => ({ ...config, sessions: { ...config.sessions, accessToken: TOKEN_SECONDS } }),
+    });
+    root = new Laptop(gate, 'root');
+    const signedIn = await root.portcullis('login');
+    if (signedIn.code !== 0) throw new Error(signedIn.all);
+  });
+  afterEach(() => {
+    for (const laptop of laptops.splice(0)) laptop.close();
+  });
+  afterAll(() => gate.stop());
+
+  const cacheOf = (name: string): string => `${gate.files.directory}/cache-${name}`;
+
+  function laptopOf(name: string, browser: NotedBrowser, extra: NodeJS.ProcessEnv = {}): Laptop {
+    const own = { PORTCULLIS_CACHE_DIR: cacheOf(name), BROWSER: browser.command, ...extra };
+    const laptop = new Laptop(gate, 'alice', own);
+    laptops.push(laptop);
+    return laptop;
+  }
+
+  async function proxyOf(laptop: Laptop): Promise<{ readonly open: Open; get(): Promise<number> }> {
+    const open = laptop.openKubectl('proxy', '--port', '0');
+    await open.until(/Starting to serve on 127\.0\.0\.1:\d+/);
+    const [, port] = /127\.0\.0\.1:(\d+)/.exec(open.output()) ?? [];
+    return {
+      open,
+      async get() {
+        const { statusCode, body } = await request(`http://127.0.0.1:${port}${POD}`);
+        await body.dump();
+        return statusCode;
+      },
+    };
+  }
+
+  /** What the record says since an earlier look at it. */
+  async function since(seen: number) {
+    const events = (await auditedBy(gate)).slice(seen);
+    return { count: (verb: string) => events.filter((one) => one.verb === verb).length, events };
+  }
+
+  async function revoke(name: string): Promise<void> {
+    const { person } = await cachedSession(cacheOf(name));
+    const done = await root.portcullis('revoke', '--session', person.sessionId, '--reason', 'test');
+    expect(done.code, done.all).toBe(0);
+  }
+
+  it('is never refused: a renewed credential works on the connection that it has, and on new ones', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-renewing');
+    const laptop = laptopOf('renewing', browser);
+    const proxy = await proxyOf(laptop);
+    const watch = laptop.openKubectl('get', 'pods', '--watch', '--output', 'name');
+    expect(await proxy.get()).toBe(200);
+    await watch.until(/pod\/web-1/);
+    const seen = (await auditedBy(gate)).length;
+    const connections = await connectionsOf(proxy.open, gate.urls.api);
+    expect(connections).toHaveLength(1);
+    const { certificate } = (await cachedSession(cacheOf('renewing'))).binding;
+    const answers = new Map<number, number>();
+    let commands = 0;
+    while ((await since(seen)).count('refresh') < 3) {
+      for (let call = 0; call < 20; call += 1) {
+        const status = await proxy.get();
+        answers.set(status, (answers.get(status) ?? 0) + 1);
+      }
+      // New programs and new connections, beside the ones that live on.
+      const got = await laptop.kubectl('get', 'pod', 'web-1', '--output', 'name');
+      expect(got, got.all).toMatchObject({ code: 0, stderr: '' });
+      commands += 1;
+    }
+    expect([...answers.keys()]).toEqual([200]);
+    expect(commands).toBeGreaterThan(3);
+    expect(await connectionsOf(proxy.open, gate.urls.api)).toEqual(connections);
+    expect((await cachedSession(cacheOf('renewing'))).binding.certificate).toBe(certificate);
+    const { events, count } = await since(seen);
+    expect(events.filter(({ responseStatus }) => responseStatus?.code === 401)).toEqual([]);
+    expect(count('sign-in')).toBe(0);
+    expect(await browser.tabs()).toHaveLength(1);
+    // The watch that began under the first token is open still.
+    expect(watch.child.exitCode).toBeNull();
+    const created = await laptop.kubectl('annotate', 'pod', 'web-1', `seen=${commands}`, '--overwrite');
+    expect(created.code, created.all).toBe(0);
+    await watch.until(/pod\/web-1[^]*pod\/web-1/);
+  });
+
+  it('whose session is revoked signs in once more, in one tab, and goes on', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-revoked');
+    const proxy = await proxyOf(laptopOf('revoked', browser));
+    expect(await proxy.get()).toBe(200);
+    const before = await cachedSession(cacheOf('revoked'));
+    await revoke('revoked');
+    const seen = (await auditedBy(gate)).length;
+    // client-go gives the first refusal to who asked, and asks the plugin before it does.
+    const answers = [await proxy.get(), await proxy.get(), await proxy.get()];
+    expect(answers).toEqual([401, 200, 200]);
+    expect((await since(seen)).count('sign-in')).toBe(1);
+    expect(await browser.tabs()).toHaveLength(2);
+    const after = await cachedSession(cacheOf('revoked'));
+    expect(after.person.sessionId).not.toBe(before.person.sessionId);
+    expect(after.binding.certificate).not.toBe(before.binding.certificate);
+  });
+
+  it('whose session is revoked, where no browser may open, fails at once each time and is not fed the refused token', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-forbidden');
+    expect((await laptopOf('forbidden', browser).portcullis('login')).code).toBe(0);
+    const proxy = await proxyOf(laptopOf('forbidden', browser, { PORTCULLIS_NO_BROWSER: '1' }));
+    expect(await proxy.get()).toBe(200);
+    await revoke('forbidden');
+    const began = Date.now();
+    const answers: number[] = [];
+    for (let call = 0; call < 5; call += 1) answers.push(await proxy.get());
+    expect(
+      answers.every((status) => status >= 400),
+      answers.join(),
+    ).toBe(true);
+    // Five calls of the plugin, of which the first asked the broker; a stall would be its time-out, 15 seconds.
+    expect(Date.now() - began).toBeLessThan(15_000);
+    expect(await browser.tabs()).toHaveLength(1);
+    expect(proxy.open.output()).toContain('portcullis login --server');
+    await expect(cachedSession(cacheOf('forbidden'))).rejects.toThrow('ENOENT');
+  });
+
+  it('an hour of commands, three at a time, has none that fails, on one sign-in and a dozen tokens', async () => {
+    const browser = await notedBrowser(gate.files.directory, 'browser-of-an-hour');
+    const clock = { CLIENT_CLOCK: `${Date.now()},10`, NODE_OPTIONS: `--import=${CLOCK}` };
+    const laptop = laptopOf('hour', browser, clock);
+    expect((await laptop.portcullis('login')).code).toBe(0);
+    const seen = (await auditedBy(gate)).length;
+    // Twelve tokens of five minutes are an hour.
+    while ((await since(seen)).count('refresh') < 12) {
+      const all = await Promise.all(
+        Array.from({ length: 3 }, () => laptop.kubectl('get', 'pod', 'web-1', '-o', 'name')),
+      );
+      for (const each of all) expect(each, each.all).toMatchObject({ code: 0, stdout: 'pod/web-1\n', stderr: '' });
+    }
+    const { events, count } = await since(seen);
+    expect(events.filter(({ responseStatus }) => (responseStatus?.code ?? 200) >= 400)).toEqual([]);
+    expect(count('sign-in')).toBe(0);
+    expect(await browser.tabs()).toHaveLength(1);
+  });
+});
+
+/** Local ports of the connections that a program has to the gate. */
+async function connectionsOf({ child }: Open, api: string): Promise<readonly number[]> {
+  const fds = `/proc/${child.pid}/fd`;
+  const targets = await Promise.all((await readdir(fds)).map((fd) => readlink(`${fds}/${fd}`).catch(() => '')));
+  const own = new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
+  const remote = Number(new URL(api).port);
+  const tables = await Promise.all(['tcp', 'tcp6'].map((table) => readFile(`/proc/net/${table}`, 'utf8')));
+  return tables
+    .flatMap((table) => table.trim().split('\n').slice(1))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , to = '', , , , , , , inode = '']) => own.has(inode) && portIn(to) === remote)
+    .map(([, from = '']) => portIn(from))
+    .toSorted((one, other) => one - other);
+}
+
+/** Of `0100007F:1F90`. */
+const portIn = (address: string): number => Number.parseInt(address.split(':')[1] ?? '', 16);

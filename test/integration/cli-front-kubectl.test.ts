@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { buildProgram, FrontStage, usual } from '../support/cli-front.ts';
+import { createTestCertificates } from './cli/certificates.ts';
+
+/** An API server that lets in or turns away, and what it was shown. */
+interface Api {
+  readonly server: Server;
+  readonly seen: { readonly token: string | undefined; readonly certificate: boolean }[];
+  status: number;
+}
+
+const programDir = mkdtempSync(join(tmpdir(), 'portcullis-program-'));
+let stage: FrontStage;
+let api: Api;
+
+beforeAll(async () => {
+  stage = new FrontStage(await buildProgram(programDir));
+  const { certificate, privateKey } = await createTestCertificates();
+  const options = { cert: certificate, key: privateKey, requestCert: true, rejectUnauthorized: false };
+  const seen: Api['seen'] = [];
+  const server = createServer(options, (request, response) => {
+    const shown = (request.socket as TLSSocket).getPeerCertificate();
+    seen.push({ token: request.headers.authorization, certificate: Object.keys(shown).length > 0 });
+    response.writeHead(api.status, { 'content-type': 'application/json' }).end('{"kind":"Status","major":"1"}');
+  });
+  api = { server, seen, status: 200 };
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  stage.signIn({}, { binding: { certificate, privateKey } });
+  writeFileSync(join(stage.home, 'kubeconfig'), JSON.stringify(kubeconfig((server.address() as AddressInfo).port)));
+});
+afterAll(() => {
+  api.server.closeAllConnections();
+  api.server.close();
+  stage.remove();
+  rmSync(programDir, { recursive: true, force: true });
+});
+
+const kubeconfig = (port: number): object => ({
+  apiVersion: 'v1',
+  kind: 'Config',
+  clusters: [{ name: 'c', cluster: { server: `https://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
+  users: [
+    {
+      name: 'u',
+      user: {
+        exec: {
+          apiVersion: 'client.authentication.k8s.io/v1',
+          command: stage.front,
+          args: usual(),
+          interactiveMode: 'Never',
+          provideClusterInfo: false,
+        },
+      },
+    },
+  ],
+  contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+  'current-context': 'c',
+});
+
+const kubectl = 'exec kubectl --kubeconfig kubeconfig get --raw /version';
+
+test('real kubectl gets token and certificate from the front, time after time, and the full program is not started', async () => {
+  for (const _ of [1, 2, 3]) {
+    expect(await stage.askFront([], { script: kubectl })).toMatchObject({ code: 0, fullRuns: 0 });
+  }
+  expect(api.seen).toEqual(Array.from({ length: 3 }, () => ({ token: 'Bearer canary-token', certificate: true })));
+});
+
+test('a refused kubectl gets the full program and not the same token again', async () => {
+  api.seen.length = 0;
+  api.status = 401;
+  const asked = await stage.askFront([], { script: kubectl });
+  expect(asked.code).not.toBe(0);
+  expect(asked.fullRuns).toBeGreaterThan(0);
+  // Nobody listens at the broker, so there was no other token to be had.
+  expect(asked.stderr).toContain('cannot be reached');
+  expect(api.seen).toHaveLength(1);
+});

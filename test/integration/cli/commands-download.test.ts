@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { PEOPLE } from '../../../src/demo/demo.ts';
+import type { RunningDemo } from '../../../src/demo/launch.ts';
+import { Visitor } from '../../../src/demo/visitor.ts';
+import { startChangedGate } from '../../support/changed-gate.ts';
+import { Laptop } from '../../support/kubectl.ts';
+
+let gate: RunningDemo;
+let laptop: Laptop;
+
+beforeAll(async () => {
+  gate = await startChangedGate({
+    file: (settings) => {
+      const [demo] = settings['clusters'] as object[];
+      const more = [
+        { ...demo, name: 'staging', hosts: ['staging.localhost'], publicUrl: 'https://staging.localhost:6443' },
+        {
+          ...demo,
+          name: 'closed',
+          hosts: ['closed.localhost'],
+          publicUrl: 'https://closed.localhost:6443',
+          allow: 'false',
+        },
+      ];
+      return { ...settings, clusters: [demo, ...more] };
+    },
+  });
+  laptop = new Laptop(gate, 'alice', { KUBECONFIG: join(gate.files.directory, 'mine') });
+});
+
+afterAll(async () => {
+  laptop?.close();
+  await gate?.stop();
+});
+
+async function download(person: string): Promise<string> {
+  const who = PEOPLE.find(({ name }) => name === person);
+  if (who === undefined) throw new Error(`there is no ${person}`);
+  const browser = new Visitor(who);
+  await browser.visit(`${gate.urls.web}/login/start?to=me&provider=demo`);
+  const { status, html } = await browser.visit(`${gate.urls.web}/me/kubeconfig`);
+  expect(status).toBe(200);
+  return html;
+}
+
+describe('a kubeconfig', () => {
+  test('from the page is the one from the command, to the byte', async () => {
+    const ended = await laptop.portcullis('login', '--server', gate.urls.web);
+    expect(ended.code, ended.all).toBe(0);
+    const printed = await laptop.portcullis('kubeconfig', '--print');
+    expect(printed.code, printed.all).toBe(0);
+    const names = parse(printed.stdout).clusters.map(({ name }: { name: string }) => name.split('@')[0]);
+    expect(names).toEqual(['demo', 'staging']);
+    expect(await download('alice')).toBe(printed.stdout);
+  });
+
+  test('from the command makes kubectl work, and a second time nothing changes', async () => {
+    const first = await laptop.portcullis('kubeconfig', '--command', gate.files.command);
+    expect(first.code, first.all).toBe(0);
+    const mine = join(gate.files.directory, 'mine');
+    const written = await readFile(mine, 'utf8');
+    const pods = await laptop.kubectl('get', 'pods', '--namespace', 'default');
+    expect(pods.code, pods.all).toBe(0);
+    const again = await laptop.portcullis('kubeconfig', '--command', gate.files.command, '--output', 'json');
+    expect(JSON.parse(again.stdout)).toMatchObject({ contexts: [{ change: 'unchanged' }, { change: 'unchanged' }] });
+    expect(await readFile(mine, 'utf8')).toBe(written);
+  });
+
+  test('whoami says which key the session is bound to, as the server’s own list has it', async () => {
+    const { stdout } = await laptop.portcullis('whoami', '--output', 'json');
+    const { session } = JSON.parse(stdout) as { session: { id: string; key: string } };
+    expect(session.key).toMatch(/^SHA256:[A-Za-z0-9_-]{43}$/);
+    const record = await gate.server.store.sessions.read(session.id);
+    expect(session.key).toBe(`SHA256:${record?.thumbprint}`);
+  });
+});

@@ -1,0 +1,118 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { ShellTerminal } from '../../support/shell-terminal.ts';
+import { stage } from './stage.ts';
+
+const at = stage();
+
+let terminal: ShellTerminal | undefined;
+afterEach(async () => {
+  await terminal?.close();
+  terminal = undefined;
+});
+
+/** Runs the command where stdout is a terminal of that width. @returns what was shown, and its exit code at the end */
+async function shown(columns: number, ...args: readonly string[]): Promise<string> {
+  terminal = new ShellTerminal(
+    `stty cols ${columns}; '${at.machine.installCommand()}' ${args.join(' ')}; echo "exit $?"`,
+    {
+      PATH: process.env['PATH'],
+      HOME: at.machine.home,
+      PORTCULLIS_CACHE_DIR: at.machine.cacheDir,
+    },
+  );
+  return terminal.until(/exit \d+\s*$/);
+}
+
+const inTwoHours = new Date(Date.now() + 2 * 3600_000 + 30_000).toISOString();
+
+describe('on a terminal', () => {
+  test.each([200, 80, 50])('sessions fit %i columns, with moments as seen from now', async (columns) => {
+    await at.login();
+    const session = {
+      id: 's-0123456789',
+      account: 'corp/00u1abcdefghijklmnop',
+      username: 'corp:alice@example.com',
+      client: 'portcullis-cli',
+      lastUsedAt: new Date(Date.now() - 60_000).toISOString(),
+      expiresAt: inTwoHours,
+      address: '2001:db8:1234:5678:9abc:def0:1234:5678',
+    };
+    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [session, { ...session, id: 's-2' }] } });
+    const lines = (await shown(columns, 'sessions')).trim().split('\n');
+    expect(lines).toHaveLength(4);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns);
+    expect(lines[1]).toContain('s-0123456789');
+    expect(lines[1]).toContain('in 2h');
+  });
+
+  test('a pipe gets them whole', async () => {
+    await at.login();
+    const session = { id: 's-1', username: 'x'.repeat(300), expiresAt: inTwoHours };
+    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [session] } });
+    const { stdout } = await at.machine.run('sessions');
+    expect(stdout).toContain('x'.repeat(300));
+    expect(stdout).toContain(inTwoHours);
+  });
+});
+
+describe('a revocation', () => {
+  const replica = (id: string, state: string) => ({
+    id,
+    state,
+    ...(state === 'applied' ? { ms: 3, streamsClosed: 1 } : {}),
+  });
+  const body = (complete: boolean, b: string) => ({
+    id: 'r-1',
+    sessions: 1,
+    streamsClosed: 2,
+    complete,
+    elapsedMs: 7,
+    replicas: [replica('a', 'applied'), replica('b', b)],
+    ...(complete ? {} : { missing: ['replica b'] }),
+  });
+
+  /** The server does not answer before it was asked meanwhile: as while it waits for a silent replica. */
+  function slowServer(): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let looks = 0;
+    at.broker.adminAnswer = async (method) => {
+      if (method === 'POST') {
+        await promise;
+        return { status: 200, body: body(true, 'fenced') };
+      }
+      looks += 1;
+      if (looks === 1) return { status: 404, body: { code: 'revocation_not_found' } };
+      if (looks === 3) resolve();
+      return { status: 200, body: body(false, 'pending') };
+    };
+  }
+
+  test('shows each replica as it comes in, each state once, and the receipt at the end', async () => {
+    await at.login();
+    slowServer();
+    const text = await shown(80, 'revoke', '--session', 's-9', '--reason', 'x');
+    const lines = text.trim().split('\n');
+    expect(lines.slice(0, 3)).toEqual([
+      'portcullis: a: applied, 3 ms, 1 stream cut',
+      'portcullis: b: pending',
+      'portcullis: b: fenced',
+    ]);
+    expect(lines[3]).toContain('complete: 1 session ended');
+    expect(lines.at(-1)).toBe('exit 0');
+    const asked = at.broker.adminRequests;
+    const { requestId } = JSON.parse(asked.find(({ method }) => method === 'POST')?.body ?? '{}');
+    expect(
+      asked.filter(({ method }) => method === 'GET').every(({ path }) => path === `revocations/${requestId}`),
+    ).toBe(true);
+  });
+
+  test('shows a pipe the receipt once, when it is final', async () => {
+    await at.login();
+    at.broker.adminAnswer = (method) =>
+      method === 'POST' ? { status: 202, body: body(false, 'pending') } : { status: 200, body: body(true, 'applied') };
+    const ended = await at.machine.run('revoke', '--session', 's-9', '--reason', 'x', '--output', 'yaml');
+    expect(ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/^id: r-1\n/) });
+    expect(ended.stdout).toContain('complete: true');
+    expect(ended.stderr).not.toContain('pending');
+  });
+});

@@ -1,0 +1,46 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const laptop = fileURLToPath(new URL('../../../src/cli/front/main.ts', import.meta.url));
+
+const run = (program: string, args: readonly string[]) =>
+  spawnSync(process.execPath, [program, ...args], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
+  });
+
+describe('the whole program', () => {
+  test.each([
+    [['nonsense']],
+    [[]],
+    [['--nonsense']],
+    [['config']],
+    [['config', 'nonsense']],
+    [['config', 'check', '--nonsense']],
+    [['serve', '--nonsense']],
+    [['keys', 'generate', '--nonsense']],
+    [['audit']],
+    [['demo', '--nonsense']],
+    [['completion']],
+    [['completion', 'tcsh']],
+    [['whoami', 'extra']],
+  ])('wrong use exits 2, says what is possible, and prints nothing to stdout: %j', (args) => {
+    const { status, stdout, stderr } = run(main, args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain('Usage: portcullis');
+  });
+
+  test.each([[['--help']], [['help', 'revoke']], [['revoke', '--help']], [['--version']], [['completion', 'fish']]])(
+    'who asks gets an answer on stdout, exit 0: %j',
+    (args) => {
+      expect(run(main, args)).toMatchObject({ status: 0, stderr: '', stdout: expect.stringContaining('portcullis') });
+    },
+  );
+});
+
+test('the laptop’s program keeps the same exit codes', () => {
+  expect(run(laptop, ['nonsense'])).toMatchObject({ status: 2, stdout: '' });
+  expect(run(laptop, ['--version'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^portcullis \d/) });
+});

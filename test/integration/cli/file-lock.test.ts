@@ -1,0 +1,112 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { takeTurn } from '../../../src/cli/file-lock.ts';
+import { readPrivateFile, writePrivateFile } from '../../../src/cli/private-files.ts';
+
+const MODULE = new URL('../../../src/cli/file-lock.ts', import.meta.url).href;
+
+let dir: string;
+let path: string;
+let children: ChildProcess[];
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'portcullis-lock-'));
+  path = join(dir, 'it.lock');
+  children = [];
+});
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** Another process that has the lock, and keeps it until it is ended. */
+async function holder(): Promise<ChildProcess> {
+  const program = `
+    const { takeTurn } = await import('${MODULE}');
+    const work = () => new Promise((resolve) => { console.log('held'); setInterval(() => {}, 1e6); });
+    await takeTurn({ path: process.argv[1], patienceMs: 0, meanwhile: () => undefined, work });`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  await once(child.stdout, 'data');
+  return child;
+}
+
+/** Takes the turn; `staleMs` is a day, so that time alone gives it to nobody. */
+const take = (patienceMs: number): Promise<string> =>
+  takeTurn({
+    path,
+    patienceMs,
+    staleMs: 86_400_000,
+    meanwhile: () => undefined,
+    work: () => Promise.resolve('taken'),
+  });
+
+describe('a lock', () => {
+  test.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)('of a holder ended by %s is free at once', async (signal) => {
+    const child = await holder();
+    const waiting = take(50_000);
+    child.kill(signal);
+    expect(await waiting).toBe('taken');
+  });
+
+  test('of a holder that lives is not taken, however long it is stopped, and who waits hears so', async () => {
+    const child = await holder();
+    child.kill('SIGSTOP');
+    await expect(take(500)).rejects.toMatchObject({
+      code: 'upstream_timeout',
+      message: expect.stringMatching(/Next:/),
+    });
+    child.kill('SIGCONT');
+    child.kill('SIGTERM');
+    expect(await take(50_000)).toBe('taken');
+  });
+
+  test('of a process of another machine or container is not judged by a process here', async () => {
+    const child = await holder();
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const note: unknown = JSON.parse(readPrivateFile(`${path}.holder`) ?? '');
+    writePrivateFile(`${path}.holder`, JSON.stringify(Object.assign({}, note, { where: `not-${hostname()}` })));
+    await expect(take(500)).rejects.toMatchObject({ code: 'upstream_timeout' });
+  });
+
+  test('that a note of an earlier holder is about is not taken from its present one', async () => {
+    const child = await holder();
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    rmSync(path, { recursive: true });
+    mkdirSync(path);
+    await expect(take(500)).rejects.toMatchObject({ code: 'upstream_timeout' });
+  });
+
+  test('from the future, left behind by a clock that was set back, is no lock', async () => {
+    mkdirSync(path);
+    utimesSync(path, new Date(), new Date(Date.now() + 3_600_000));
+    expect(await take(50_000)).toBe('taken');
+  });
+
+  test('leaves nothing behind', async () => {
+    await take(0);
+    expect(existsSync(path)).toBe(false);
+    expect(existsSync(`${path}.holder`)).toBe(false);
+  });
+
+  test('has one holder at a time, of twenty', async () => {
+    let inside = 0;
+    let most = 0;
+    const work = async (): Promise<true> => {
+      most = Math.max(most, (inside += 1));
+      await new Promise((resolve) => setImmediate(resolve));
+      inside -= 1;
+      return true;
+    };
+    const turn = { path, patienceMs: 50_000, meanwhile: () => undefined, work };
+    await Promise.all(Array.from({ length: 20 }, () => takeTurn(turn)));
+    expect(most).toBe(1);
+  });
+});

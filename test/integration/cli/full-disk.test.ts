@@ -1,0 +1,103 @@
+/** A disk that is full: in words, with nothing broken, and with what is valid still in use. On a small file system of its own. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { dropReadyFiles } from '../../../src/cli/ready-file.ts';
+import { stage } from './stage.ts';
+
+const at = stage();
+
+/** Only root may mount; elsewhere the limit on the size of files (unit tests of private-files.ts) stands in for it. */
+const mayMount = process.getuid?.() === 0 && process.platform === 'linux';
+
+describe.skipIf(!mayMount)('a full disk', () => {
+  let mount: string;
+  beforeEach(() => {
+    mount = join(at.machine.home, 'small');
+    mkdirSync(mount);
+    // Room for some files; each takes a page, each folder an inode.
+    execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=256k,nr_inodes=200', 'portcullis-test', mount]);
+    at.machine.env = { PORTCULLIS_CACHE_DIR: join(mount, 'cache') };
+  });
+  afterEach(() => execFileSync('/bin/umount', [mount]));
+
+  /** Takes every page that is left, and every inode too where it is said. */
+  function fill(inodes: boolean): void {
+    untilFull(() => writeFileSync(join(mount, 'pages'), 'x'.repeat(1024 * 1024)));
+    if (inodes) untilFull((index) => writeFileSync(join(mount, `inode-${index}`), ''));
+  }
+
+  function untilFull(write: (index: number) => void): void {
+    for (let index = 0; ; index += 1) {
+      try {
+        write(index);
+      } catch {
+        return;
+      }
+    }
+  }
+
+  function empty(): void {
+    for (const name of readdirSync(mount)) if (name !== 'cache') rmSync(join(mount, name));
+  }
+
+  function entryDir(): string {
+    const cache = join(mount, 'cache');
+    return join(cache, readdirSync(cache).find((name) => /^[0-9a-f]{32}$/.test(name)) ?? 'none');
+  }
+  const sessionText = (): string => readFileSync(join(entryDir(), 'session.json'), 'utf8');
+  /** They go before a session is written, which would leave room for it. */
+  const dropReady = (): void => dropReadyFiles({ dir: entryDir() });
+
+  test.each([
+    { name: 'no page', inodes: false },
+    { name: 'no inode', inodes: true },
+  ])('with $name left: what is cached and valid is used, quietly', async ({ inodes }) => {
+    await at.login();
+    fill(inodes);
+    const ended = await at.getToken();
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(at.broker.counts.refreshes).toBe(0);
+  });
+
+  test.each([
+    { name: 'no page', inodes: false },
+    { name: 'no inode', inodes: true },
+  ])('with $name left: a new token serves its command, the cache stays whole, and the words say so', async (row) => {
+    at.broker.expiresIn = 1;
+    await at.login();
+    at.broker.expiresIn = 300;
+    const before = sessionText();
+    await expect.poll(() => Date.now() > lastEnd(before), { timeout: 10_000 }).toBe(true);
+    dropReady();
+    fill(row.inodes);
+    const ended = await at.getToken();
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ kind: 'ExecCredential' });
+    expect(ended.stderr).toMatch(/cannot be written: the disk is full \(ENOSPC\)\.\n {2}Next: make room/);
+    expect(ended.stderr).toContain('Going on: the new token is for this command only.');
+    expect(sessionText()).toBe(before);
+    empty();
+    expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
+    expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
+    expect(at.broker.counts.refreshes).toBe(2);
+    expect(at.broker.counts.authorizations).toBe(1);
+  });
+
+  test('nobody is sent to a browser when there is no room to keep the session', async () => {
+    fill(false);
+    const ended = await at.getToken();
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain('the disk is full (ENOSPC)');
+    expect(ended.stderr).toContain('PORTCULLIS_CACHE_DIR');
+    expect(at.broker.counts.authorizations).toBe(0);
+    empty();
+    expect((await at.getToken()).code).toBe(0);
+  });
+});
+
+const lastEnd = (session: string): number => {
+  const { tokens } = JSON.parse(session) as { tokens: Record<string, { expiresAt: number }> };
+  return Math.max(...Object.values(tokens).map(({ expiresAt }) => expiresAt));
+};

@@ -1,0 +1,237 @@
+/** Servers that answer wrongly, by accident or on purpose: each is refused in words that say what to do. */
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ask, type Ask } from '../../../src/cli/http-client.ts';
+import { DeviceBroker, type BrokerPlace } from '../../support/device-broker.ts';
+
+const NETWORK = { noProxy: '', certDirs: [] };
+const HOUR = 3_600_000;
+const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n';
+
+let broker = new DeviceBroker();
+const servers: Server[] = [];
+const sockets = new Set<Socket>();
+
+beforeEach(() => {
+  broker = new DeviceBroker();
+});
+
+afterEach(async () => {
+  await broker.stop();
+  for (const socket of sockets) socket.destroy();
+  for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
+});
+
+/** A server on loopback; returns its origin, without TLS. */
+async function serve(server: Server): Promise<string> {
+  servers.push(server);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const get = (origin: string, limits?: { timeoutMs: number; answerBytes: number }) =>
+  ask({ method: 'GET', url: `${origin}/x` }, NETWORK, limits);
+
+/** What a raw server says once it has heard anything. */
+const saying = (bytes: string, end = true): Promise<string> =>
+  serve(
+    createServer((socket) => {
+      socket.once('data', () => (end ? socket.end(bytes) : socket.write(bytes)));
+    }),
+  );
+
+describe('an answer', () => {
+  test('of 100 MB is read no further than a few', async () => {
+    const chunk = Buffer.alloc(256 * 1024, 0x20);
+    let sent = 0;
+    const closed = Promise.withResolvers<void>();
+    const origin = await serve(
+      createHttpServer((_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).on('close', () => closed.resolve());
+        const pump = (): void => {
+          while (sent < 100 * 1024 * 1024) {
+            sent += chunk.length;
+            if (!response.write(chunk)) return void response.once('drain', pump);
+          }
+          response.end();
+        };
+        pump();
+      }),
+    );
+    await expect(get(origin)).rejects.toMatchObject({ code: 'upstream_unavailable', reason: 'answer_too_long' });
+    await closed.promise;
+    expect(sent).toBeLessThan(30 * 1024 * 1024);
+  });
+
+  const drip = (head: string, drop: string): Promise<string> =>
+    serve(
+      createServer((socket) => {
+        socket.write(head);
+        const timer = setInterval(() => socket.write(drop), 20);
+        socket.on('close', () => clearInterval(timer));
+      }),
+    );
+
+  test.each([
+    { name: 'whose header never ends', head: 'HTTP/1.1 200 OK\r\nx-slow:', drop: 'x' },
+    { name: 'whose body never ends', head: 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{', drop: ' ' },
+    { name: 'that is only announced, again and again', head: '', drop: 'HTTP/1.1 103 Early Hints\r\n\r\n' },
+    { name: 'that never begins', head: '', drop: '' },
+  ])('$name is waited for only so long, however steadily it drips', async ({ head, drop }) => {
+    const asked = get(await drip(head, drop), { timeoutMs: 400, answerBytes: 1_000_000 });
+    await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason: 'server_unreachable' });
+    await expect(asked).rejects.toThrow(/no full answer within 0\.4 seconds.*\n {2}Next: check the network/);
+  });
+
+  test.each([301, 302, 303, 307, 308])('with status %i leads nowhere: no redirect is followed', async (status) => {
+    const hits: string[] = [];
+    const origin = await serve(
+      createHttpServer((request, response) => {
+        hits.push(request.url ?? '');
+        // With a body that would be an answer by itself.
+        response.writeHead(status, { location: '/elsewhere', 'content-type': 'application/json' }).end('{}');
+      }),
+    );
+    const asked = ask({ method: 'POST', url: `${origin}/x`, body: { form: { refresh_token: 'r' } } }, NETWORK);
+    await expect(asked).rejects.toMatchObject({ reason: 'redirected' });
+    expect(hits).toEqual(['/x']);
+  });
+
+  const page = '<html><script>x</script></html>';
+  const http = (status: string, type: string, body: string): string =>
+    `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`;
+  test.each([
+    { name: 'a load balancer’s page', bytes: http('502 Bad Gateway', 'text/html', page), reason: 'server_unavailable' },
+    { name: 'a page of the network', bytes: http('200 OK', 'text/html', page), reason: 'not_portcullis' },
+    {
+      name: 'JSON that is called text',
+      bytes: http('200 OK', 'text/plain', '{"issuer":"x"}'),
+      reason: 'not_portcullis',
+    },
+    {
+      name: 'JSON that is called a script',
+      bytes: http('200 OK', 'application/jsonp', '{}'),
+      reason: 'not_portcullis',
+    },
+    { name: 'broken JSON', bytes: http('200 OK', 'application/json', '{"a":'), reason: 'not_portcullis' },
+    { name: 'a list', bytes: http('200 OK', 'application/json', '[1]'), reason: 'not_portcullis' },
+    { name: 'a firewall’s page', bytes: http('403 Forbidden', 'text/html', page), reason: 'not_portcullis' },
+    { name: 'another protocol', bytes: 'SSH-2.0-OpenSSH_9.9\r\n', reason: 'server_unreachable' },
+    { name: 'a switch to another protocol', bytes: SWITCH, reason: 'server_unreachable' },
+    { name: 'nothing', bytes: '', reason: 'server_unreachable' },
+    {
+      name: 'half a body',
+      bytes: http('200 OK', 'application/json', '{}').replace(': 2', ': 9'),
+      reason: 'server_unreachable',
+    },
+    { name: 'endless headers', bytes: `HTTP/1.1 200 OK\r\nx: ${'a'.repeat(1e6)}`, reason: 'server_unreachable' },
+  ])('that is $name is no answer ($reason)', async ({ bytes, reason }) => {
+    const asked = get(await saying(bytes));
+    await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason });
+    await expect(asked).rejects.toThrow(/^[^<>]+\n {2}Next: [^<>]+$/);
+  });
+
+  test.each(['application/json', 'application/problem+json; charset=utf-8', 'Application/JSON;charset=utf-8'])(
+    'of type %s counts',
+    async (type) => {
+      await expect(get(await saying(http('200 OK', type, '{"a":1}')))).resolves.toMatchObject({ body: { a: 1 } });
+    },
+  );
+
+  test('without a body counts too', async () => {
+    await expect(get(await saying('HTTP/1.1 204 No Content\r\n\r\n'))).resolves.toMatchObject({
+      status: 204,
+      body: {},
+    });
+  });
+});
+
+describe('a server that cannot be had', () => {
+  const question = async (place: BrokerPlace, change: Partial<Ask> = {}): Promise<Ask> => {
+    await broker.start(place);
+    return { method: 'GET', url: `${broker.origin}/x`, ca: broker.certificates.ca, ...change };
+  };
+
+  test.each<{ name: string; ask: () => Promise<Ask> | Ask; reason: string; words: RegExp }>([
+    {
+      name: 'does not listen',
+      ask: () => ({ method: 'GET', url: 'https://127.0.0.1:1/x' }),
+      reason: 'server_unreachable',
+      words: /^127\.0\.0\.1:1 cannot be reached: nothing listens there \(ECONNREFUSED\)\.\n {2}Next: .*VPN/,
+    },
+    {
+      name: 'has no name',
+      ask: () => ({ method: 'GET', url: 'https://gate.portcullis.invalid/x' }),
+      reason: 'server_unreachable',
+      words: /name.*\((?:ENOTFOUND|EAI_AGAIN)\)\.\n {2}Next: /,
+    },
+    {
+      name: 'is vouched for by nobody',
+      ask: async () => {
+        const { ca: _, ...open } = await question({});
+        return open;
+      },
+      reason: 'server_untrusted',
+      words: /is not trusted here .*\n {2}Next: .*--ca-file.*SSL_CERT_FILE/,
+    },
+    {
+      name: 'is vouched for by another authority than the one at sign-in',
+      ask: async () => {
+        const other = new DeviceBroker();
+        await other.start();
+        await other.stop();
+        const binding = { certificate: other.certificates.cert, privateKey: other.certificates.key };
+        return question({}, { ca: other.certificates.ca, binding });
+      },
+      reason: 'server_untrusted',
+      words: /is not trusted here .*\n {2}Next: .*portcullis login/,
+    },
+    {
+      name: 'has a certificate for another name',
+      ask: () => question({ names: ['other.example.com'] }),
+      reason: 'server_untrusted',
+      words: /made out to another name.*\n {2}Next: check the address/,
+    },
+    {
+      name: 'has a certificate that is not valid yet: a clock is wrong',
+      ask: () => question({ certifiedAt: Date.now() + 10 * HOUR }),
+      reason: 'server_untrusted',
+      words: /CERT_NOT_YET_VALID.*by this machine's clock it is \d{4}-\d\d-\d\dT\d\d:\d\dZ.*\n {2}Next: .*clock/,
+    },
+    {
+      name: 'has a certificate that is over',
+      ask: () => question({ certifiedAt: Date.now() - 30 * 24 * HOUR }),
+      reason: 'server_untrusted',
+      words: /CERT_HAS_EXPIRED.*by this machine's clock/,
+    },
+    {
+      name: 'speaks no TLS',
+      ask: async () => {
+        const origin = await saying('HTTP/1.1 400 Bad Request\r\n\r\n');
+        return { method: 'GET', url: `${origin.replace('http:', 'https:')}/x` };
+      },
+      reason: 'server_unreachable',
+      words: /does not speak TLS as it should/,
+    },
+  ])('because it $name says so', async ({ ask: arrange, reason, words }) => {
+    const asked = ask(await arrange(), NETWORK);
+    await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason });
+    await expect(asked).rejects.toThrow(words);
+  });
+
+  test.each([
+    'http://gate.example.com/x',
+    'ftp://gate.example.com/x',
+    'https://a:b@gate.example.com/x',
+    'file:///etc/passwd',
+  ])('at %s is not even asked', async (url) => {
+    await expect(ask({ method: 'GET', url }, NETWORK)).rejects.toMatchObject({ code: 'bad_request' });
+  });
+});

@@ -1,0 +1,224 @@
+/** The way to the server: proxies, authorities, IPv6. Whole runs of the program, as a person makes them. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ask } from '../../../src/cli/http-client.ts';
+import { makeCertificates } from '../../../src/demo/certificates.ts';
+import { ConnectProxy } from '../../support/connect-proxy.ts';
+import { DEVICE_PATH, DeviceBroker, sendJson, type BrokerPlace } from '../../support/device-broker.ts';
+import { Machine, type Ended } from './machine.ts';
+import { thumbprintOfPem } from './broker.ts';
+
+/** A name that nobody but the proxy knows. */
+const ORIGIN = 'https://gate.portcullis.test';
+const NAMES = ['gate.portcullis.test', '127.0.0.1', '::1'];
+
+let broker = new DeviceBroker();
+let machine = new Machine();
+machine.remove();
+const proxies: ConnectProxy[] = [];
+
+beforeEach(() => {
+  broker = new DeviceBroker();
+  machine = new Machine();
+});
+
+afterEach(async () => {
+  machine.remove();
+  await broker.stop();
+  for (const proxy of proxies.splice(0)) await proxy.stop();
+  machine.checkWords(broker.secrets);
+});
+
+async function startProxy(...options: ConstructorParameters<typeof ConnectProxy>) {
+  const proxy = new ConnectProxy(...options);
+  proxies.push(proxy);
+  const port = await proxy.start();
+  proxy.ways.set('gate.portcullis.test:443', broker.port);
+  return { proxy, port };
+}
+
+async function startBroker(place: BrokerPlace = {}): Promise<void> {
+  await broker.start({ names: NAMES, ...place });
+}
+
+function file(name: string, text: string): string {
+  const path = join(machine.home, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+/** Signs in by a code that is decided at once. */
+const login = (...more: readonly string[]): Promise<Ended> =>
+  machine.run(
+    'login',
+    '--device',
+    '--server',
+    broker.origin,
+    '--ca-file',
+    file('ca.pem', broker.certificates.ca),
+    ...more,
+  );
+
+describe('behind a proxy', () => {
+  test('TLS runs end to end: the certificate reaches the server, and the words hold no credential of anybody', async () => {
+    await startBroker();
+    broker.origin = ORIGIN;
+    const { proxy, port } = await startProxy();
+    proxy.credentials = 'anna:p%w-canary';
+    // Node's own support for proxies, where somebody has switched it on, must not get in the way.
+    machine.env = { HTTPS_PROXY: `http://anna:p%25w-canary@127.0.0.1:${port}`, NODE_USE_ENV_PROXY: '1' };
+    const signedIn = await login('--verbose');
+    expect(signedIn).toMatchObject({ code: 0, stdout: '' });
+    const asked = await machine.run('get-token', '--server', ORIGIN, '--cluster', 'prod', '--verbose');
+    expect(asked.code).toBe(0);
+
+    expect(new Set(proxy.asked.map(({ authority }) => authority))).toEqual(new Set(['gate.portcullis.test:443']));
+    const { status } = JSON.parse(asked.stdout) as { status: { clientCertificateData: string } };
+    expect(new Set(broker.thumbprints)).toEqual(new Set([thumbprintOfPem(status.clientCertificateData)]));
+
+    const words = signedIn.stderr + asked.stderr;
+    expect(words).not.toContain('canary');
+    expect(words).toContain(`through 127.0.0.1:${port}`);
+    for (const id of broker.requestIds.slice(0, 3)) expect(words).toContain(`request id ${id}`);
+  });
+
+  test('is passed by where NO_PROXY says so, and never asked for loopback', async () => {
+    await startBroker();
+    const { proxy, port } = await startProxy();
+    machine.env = { https_proxy: `127.0.0.1:${port}`, no_proxy: '.portcullis.test' };
+    expect(await login()).toMatchObject({ code: 0 });
+    broker.origin = ORIGIN;
+    const ended = await login();
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/gate\.portcullis\.test cannot be reached: .*name.* \((?:ENOTFOUND|EAI_AGAIN)\)/);
+    expect(proxy.asked).toEqual([]);
+  });
+
+  test('that is reached by https is verified by the authorities of SSL_CERT_FILE', async () => {
+    await startBroker();
+    const own = await makeCertificates(['localhost'], Date.now());
+    const { proxy, port } = await startProxy(own);
+    const network = { httpsProxy: `https://localhost:${port}`, noProxy: '', certDirs: [] };
+    const question = {
+      method: 'GET',
+      url: `${ORIGIN}/.well-known/openid-configuration`,
+      ca: broker.certificates.ca,
+    } as const;
+    await expect(ask(question, network)).rejects.toMatchObject({ reason: 'proxy_unreachable' });
+    expect(proxy.asked).toEqual([]);
+    const certFile = file('proxy-ca.pem', own.ca);
+    await expect(ask(question, { ...network, certFile })).resolves.toMatchObject({ status: 200 });
+  });
+
+  test.each<{ name: string; arrange: (proxy: ConnectProxy) => void; reason: string; words: RegExp }>([
+    {
+      name: 'asks for a password',
+      arrange: (proxy) => (proxy.credentials = 'a:b'),
+      reason: 'proxy_authentication_required',
+      words: /does not connect to gate\.portcullis\.test \(407\)\.\n {2}Next: put the name and password/,
+    },
+    {
+      name: 'forbids the server',
+      arrange: (proxy) => (proxy.refusal = '403 Forbidden'),
+      reason: 'proxy_refused',
+      words: /\(403\)\.\n {2}Next: .*NO_PROXY/,
+    },
+    { name: 'cannot reach it', arrange: (proxy) => proxy.ways.clear(), reason: 'proxy_refused', words: /\(502\)/ },
+    {
+      name: 'speaks in the server’s place',
+      arrange: (proxy) => (proxy.interjection = 'HTTP/1.1 200 OK\r\n\r\n'),
+      reason: 'proxy_refused',
+      words: /an answer of its own/,
+    },
+  ])('that $name says so', async ({ arrange, reason, words }) => {
+    await startBroker();
+    const { proxy, port } = await startProxy();
+    arrange(proxy);
+    const asked = ask(
+      { method: 'GET', url: `${ORIGIN}/x`, ca: broker.certificates.ca },
+      { httpsProxy: `http://127.0.0.1:${port}`, noProxy: '', certDirs: [] },
+    );
+    await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason });
+    await expect(asked).rejects.toThrow(words);
+  });
+
+  test('that opens TLS with an authority of its own is not let in, and the words name it', async () => {
+    await startBroker();
+    const opening = new DeviceBroker();
+    await opening.start({ names: NAMES });
+    const { proxy, port } = await startProxy();
+    proxy.ways.set('gate.portcullis.test:443', opening.port);
+    const asked = ask(
+      { method: 'POST', url: `${ORIGIN}/-/oauth/token`, ca: broker.certificates.ca, body: { form: { a: 'b' } } },
+      { httpsProxy: `http://127.0.0.1:${port}`, noProxy: '', certDirs: [] },
+    );
+    await expect(asked).rejects.toMatchObject({ reason: 'server_untrusted' });
+    await expect(asked).rejects.toThrow(/opens TLS connections.*NO_PROXY/);
+    await opening.stop();
+    expect(opening.requestIds).toEqual([]);
+  });
+
+  test('that is away, or of a kind that is not spoken here, is named without its password', async () => {
+    broker.origin = ORIGIN;
+    for (const [address, code, words] of [
+      ['http://anna:canary@127.0.0.1:1', 1, 'The proxy 127.0.0.1:1 of HTTPS_PROXY cannot be reached (ECONNREFUSED)'],
+      ['socks5://anna:canary@127.0.0.1:1', 2, 'HTTPS_PROXY is of a kind that is not spoken here'],
+    ] as const) {
+      machine.env = { HTTPS_PROXY: address };
+      const ended = await machine.run('login', '--device', '--server', ORIGIN, '--verbose');
+      expect(ended).toMatchObject({ code, stdout: '' });
+      expect(ended.stderr).toContain(words);
+      expect(ended.stderr).not.toContain('canary');
+    }
+  });
+});
+
+describe('an authority of the company', () => {
+  // The api host is vouched for in the same way as the web host.
+  beforeEach(async () => {
+    await startBroker();
+    broker.discovery = { portcullis: { api: broker.origin, adminApi: `${broker.origin}/-/admin/api/v1` } };
+    broker.answers.set(DEVICE_PATH, (_, response) => sendJson(response, 403, { error: 'access_denied' }));
+  });
+  const tryLogin = (env: Record<string, string>): Promise<Ended> => {
+    machine.env = env;
+    return machine.run('login', '--device', '--server', broker.origin);
+  };
+  /** The device endpoint was reached, over TLS. */
+  const REACHED = 3;
+
+  test.each(['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'])('in %s is trusted', async (name) => {
+    expect((await tryLogin({ [name]: file('company.pem', broker.certificates.ca) })).code).toBe(REACHED);
+  });
+
+  test('in a folder of SSL_CERT_DIR is trusted', async () => {
+    const dir = join(machine.home, 'certs');
+    mkdirSync(dir);
+    writeFileSync(join(dir, 'company.crt'), broker.certificates.ca);
+    expect((await tryLogin({ SSL_CERT_DIR: `/nowhere:${dir}` })).code).toBe(REACHED);
+  });
+
+  test('that is nowhere is not, and a file that cannot be read is named', async () => {
+    const ended = await tryLogin({ SSL_CERT_FILE: join(machine.home, 'missing.pem') });
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('is not trusted here');
+    expect(ended.stderr).toContain('missing.pem, which cannot be read');
+    expect(ended.stderr).toContain('give --ca-file');
+  });
+
+  test('is asked for whatever Node is told to leave unchecked', async () => {
+    const ended = await tryLogin({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('is not trusted here');
+    expect(broker.requestIds).toEqual([]);
+  });
+});
+
+test('a server on IPv6 is signed in to and asked for tokens', async () => {
+  await startBroker({ address: '::1' });
+  machine.env = { HTTPS_PROXY: 'http://127.0.0.1:1' };
+  expect(await login()).toMatchObject({ code: 0 });
+  expect(await machine.run('get-token', '--server', broker.origin, '--cluster', 'prod')).toMatchObject({ code: 0 });
+  expect(broker.origin).toContain('[::1]');
+});

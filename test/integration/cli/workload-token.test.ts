@@ -1,0 +1,129 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { thumbprintOfPem } from './broker.ts';
+import type { Ended } from './machine.ts';
+import { stage } from './stage.ts';
+
+const at = stage();
+const SUBJECT_TOKEN = 'canary-subject-token';
+let tokenFile: string;
+
+beforeEach(() => {
+  tokenFile = join(at.machine.home, 'token');
+  project(SUBJECT_TOKEN);
+  at.broker.secrets.push(SUBJECT_TOKEN);
+});
+
+/** What the issuer leaves in the file, and what the broker takes. */
+function project(token: string): void {
+  writeFileSync(tokenFile, `${token}\n`);
+  at.broker.workloadToken = token;
+}
+
+const getToken = (): Promise<Ended> => at.getToken('prod', '--token-file', tokenFile);
+
+interface Credential {
+  readonly token: string;
+  readonly clientCertificateData: string;
+}
+
+const credentialIn = ({ stdout }: Ended): Credential => (JSON.parse(stdout) as { status: Credential }).status;
+
+/** Makes what is kept older. */
+function age(seconds: number): void {
+  const file = at.machine.cachedFiles.find((path) => path.endsWith('/workload.json'));
+  if (file === undefined) throw new Error('nothing is kept');
+  const kept = JSON.parse(readFileSync(file, 'utf8')) as {
+    tokens: Record<string, { receivedAt: number; expiresAt: number }>;
+  };
+  for (const token of Object.values(kept.tokens)) {
+    token.receivedAt -= seconds * 1000;
+    token.expiresAt -= seconds * 1000;
+  }
+  writeFileSync(file, JSON.stringify(kept), { mode: 0o600 });
+}
+
+describe('get-token with a workload’s token', () => {
+  test('is answered from the cache, without asking anybody, while the credential is good', async () => {
+    const first = await getToken();
+    expect(first, first.stderr).toMatchObject({ code: 0, stderr: '' });
+    expect(thumbprintOfPem(credentialIn(first).clientCertificateData)).toBe(at.broker.exchanges[0]);
+    await at.broker.stop();
+    expect(credentialIn(await getToken())).toEqual(credentialIn(first));
+  });
+
+  test('brings the same token again with the key that it is bound to, and the next one with a new key', async () => {
+    const first = credentialIn(await getToken());
+    age(250);
+    const second = credentialIn(await getToken());
+    expect(second.token).not.toBe(first.token);
+    project('canary-next-token');
+    const third = credentialIn(await getToken());
+    expect(third.token).not.toBe(second.token);
+    const [one, two, three] = at.broker.exchanges;
+    expect([one, three]).toEqual([two, thumbprintOfPem(third.clientCertificateData)]);
+    expect(three).not.toBe(one);
+  });
+
+  test('asks anew for a program that comes back with a credential: it was refused', async () => {
+    const ended = await at.machine.runUnderOneParent(
+      2,
+      'get-token',
+      '--server',
+      at.broker.web,
+      '--cluster',
+      'prod',
+      '--token-file',
+      tokenFile,
+    );
+    const [first, second] = ended.stdout.trim().split('\n');
+    expect(first).not.toBe(second);
+    expect(at.broker.exchanges).toHaveLength(2);
+  });
+
+  test('goes on with the present credential for its last minute where the server is away, then says to try again', async () => {
+    const first = credentialIn(await getToken());
+    await at.broker.stop();
+    age(270);
+    const late = await getToken();
+    expect(late, late.stderr).toMatchObject({ code: 0 });
+    expect(late.stderr).toContain('Going on with the present token');
+    expect(credentialIn(late).token).toBe(first.token);
+    age(30);
+    const over = await getToken();
+    expect(over).toMatchObject({ code: 1, stdout: '' });
+    expect(over.stderr).toContain('Next: try again in a moment, with the same token');
+  });
+
+  test('is refused with 3 where the token is not taken, and shows none of it although the server repeats it', async () => {
+    at.broker.workloadToken = 'another';
+    const ended = await getToken();
+    expect(ended).toMatchObject({ code: 3, stdout: '' });
+    expect(ended.stderr).toContain('not taken');
+    expect(ended.stderr).toContain(`see that ${tokenFile} holds a fresh token for ${at.broker.web} alone`);
+    expect(ended.stderr).not.toContain('portcullis login');
+  });
+
+  test('takes no part in a person’s session on the same machine', async () => {
+    await at.login();
+    const before = at.machine.session;
+    const workload = credentialIn(await getToken());
+    expect(at.machine.session).toEqual(before);
+    expect(credentialIn(await at.getToken()).token).not.toBe(workload.token);
+    at.machine.env = { PORTCULLIS_TOKEN_FILE: tokenFile };
+    expect(credentialIn(await at.getToken()).token).toBe(workload.token);
+  });
+
+  test('keeps to the host that it was sent to first', async () => {
+    await getToken();
+    age(300);
+    at.broker.discovery = {
+      mtls_endpoint_aliases: { token_endpoint: 'https://127.0.0.2/t', revocation_endpoint: 'https://127.0.0.2/r' },
+      portcullis: { api: 'https://127.0.0.2', adminApi: 'https://127.0.0.2/a' },
+    };
+    const ended = await getToken();
+    expect(ended).toMatchObject({ code: 3, stdout: '' });
+    expect(ended.stderr).toMatch(/its api host is 127\.0\.0\.2 now[^]*rm -r /);
+  });
+});

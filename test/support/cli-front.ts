@@ -1,0 +1,171 @@
+/** A laptop with a cache, and the two ways to ask it: through the shell front, and by the full program alone. */
+import { spawn } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { besideProgram, bundle } from '../../scripts/build-cli/bundle.ts';
+import { ensureEntry, locateEntry, writeSession, type CacheEntry } from '../../src/cli/cache.ts';
+import type { Binding, CachedSession, CachedToken } from '../../src/cli/session.ts';
+
+const FRONT = fileURLToPath(new URL('../../src/cli/front/portcullis.sh', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Nobody listens there, so whatever is not answered from the cache fails at once. */
+export const SERVER = 'https://127.0.0.1:1/gate';
+export const CLUSTER = 'prod';
+
+export interface Answer {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** How often the full program was started. */
+  readonly fullRuns: number;
+}
+
+export interface AskOptions {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** What the parent does; `"$@"` runs the command. */
+  readonly script?: string;
+}
+
+/** The full program as the packages have it, in a folder of its own. */
+export async function buildProgram(dir: string): Promise<string> {
+  const bundles = await bundle(ROOT);
+  writeFileSync(join(dir, 'program.cjs'), bundles.program);
+  writeFileSync(join(dir, 'portcullis.cjs'), besideProgram(bundles));
+  return join(dir, 'portcullis.cjs');
+}
+
+export class FrontStage {
+  readonly home = mkdtempSync(join(tmpdir(), 'portcullis-front-'));
+  cacheDir = join(this.home, 'cache');
+  /** Everything that was started with hostile data and obeyed it leaves this file. */
+  readonly canary = join(this.home, 'canary');
+  readonly caFile = join(this.home, 'ca.crt');
+  private readonly log = join(this.home, 'full-runs');
+  private readonly program: string;
+
+  /** @param program what `buildProgram` made */
+  constructor(program: string) {
+    this.program = program;
+    const lib = join(this.home, 'lib/portcullis');
+    mkdirSync(lib, { recursive: true });
+    mkdirSync(join(this.home, 'bin'));
+    copyFileSync(FRONT, join(this.home, 'bin/portcullis'));
+    chmodSync(join(this.home, 'bin/portcullis'), 0o755);
+    const counted = `#!/bin/sh\necho run >>'${this.log}'\nexec '${process.execPath}' '${program}' "$@"\n`;
+    writeFileSync(join(lib, 'portcullis'), counted, { mode: 0o755 });
+    writeFileSync(this.caFile, '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+  }
+
+  /** Signs in, as far as the cache is concerned. */
+  signIn(
+    token: Partial<CachedToken> = {},
+    options: { readonly ca?: boolean; readonly binding?: Binding } = {},
+  ): CacheEntry {
+    const { caFile } = this;
+    const entry = locateEntry(this.cacheDir, { url: SERVER, ...(options.ca === true ? { caFile } : {}) });
+    ensureEntry(entry);
+    writeSession(entry, {
+      ...sessionOf({ ...freshToken(), ...token }),
+      ...(options.binding && { binding: options.binding }),
+    });
+    return entry;
+  }
+
+  /** In its last minute, with somebody at work on the next: else a process that nobody waits for would be. */
+  signInToLastMinute(): void {
+    const now = Date.now();
+    const { dir } = this.signIn({ receivedAt: now - 245_000, expiresAt: now + 55_000 });
+    for (const id of readdirSync(join(dir, 'served'))) {
+      const note = join(dir, 'served', id, 'renewing');
+      writeFileSync(note, '', { mode: 0o600 });
+      utimesSync(note, now / 1000 + 9, now / 1000 + 9);
+    }
+  }
+
+  get front(): string {
+    return join(this.home, 'bin/portcullis');
+  }
+
+  /** Through the front, run by that shell. */
+  askFront(shell: readonly string[], options: AskOptions = {}): Promise<Answer> {
+    return this.ask([...shell, this.front], options);
+  }
+
+  askFull(options: AskOptions = {}): Promise<Answer> {
+    return this.ask([process.execPath, this.program], options);
+  }
+
+  /** A parent of its own for each, as with kubectl. */
+  private async ask(command: readonly string[], options: AskOptions): Promise<Answer> {
+    const { args = usual(), env = {}, script = '"$@"' } = options;
+    rmSync(this.log, { force: true });
+    const child = spawn('/bin/sh', ['-c', `${script}\nexit $?`, 'parent', ...command, ...args], {
+      cwd: this.home,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'], HOME: this.home, PORTCULLIS_NO_BROWSER: '1', ...this.cacheEnv, ...env },
+    });
+    child.stdin.end('what kubectl was given');
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject).once('close', resolve);
+    });
+    const runs = existsSync(this.log) ? readFileSync(this.log, 'utf8').split('\n').length - 1 : 0;
+    return { code, stdout, stderr, fullRuns: runs };
+  }
+
+  private get cacheEnv(): Record<string, string> {
+    return { PORTCULLIS_CACHE_DIR: this.cacheDir };
+  }
+
+  /** The file that the front reads. */
+  readyFile(entry: CacheEntry): string {
+    const name = readdirSync(entry.dir).find((file) => file.startsWith('ready'));
+    if (name === undefined) throw new Error('there is no ready file');
+    return join(entry.dir, name);
+  }
+
+  remove(): void {
+    rmSync(this.home, { recursive: true, force: true });
+  }
+}
+
+/** As our kubeconfigs have it. */
+export const usual = (server = SERVER, cluster = CLUSTER): readonly string[] => [
+  'get-token',
+  '--server',
+  server,
+  '--cluster',
+  cluster,
+];
+
+/** Of 5 minutes, received 10 s ago. */
+function freshToken(): CachedToken {
+  const now = Date.now();
+  return { token: 'canary-token', receivedAt: now - 10_000, expiresAt: now + 290_000 };
+}
+
+const sessionOf = (token: CachedToken): CachedSession => ({
+  server: SERVER,
+  endpoints: { token: `${SERVER}/t`, revocation: `${SERVER}/r`, adminApi: `${SERVER}/a` },
+  person: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
+  refreshToken: 'refresh',
+  binding: { certificate: 'CERT\n', privateKey: 'KEY\n' },
+  tokens: { [`urn:portcullis:cluster:${CLUSTER}`]: token },
+});
