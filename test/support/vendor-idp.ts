@@ -36,6 +36,8 @@ export interface VendorIdp {
   /** How many answers to token requests are lost on the way, after they were made. */
   losing: number;
   userInfoDown: boolean;
+  /** Connections are closed without an answer, and nothing is done. */
+  down: boolean;
   /** Paths that were asked for, in order. */
   readonly asked: string[];
   /** A browser's trip from our URL to the redirect back to us. */
@@ -54,6 +56,7 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
     gone: false,
     losing: 0,
     userInfoDown: false,
+    down: false,
     asked: [],
     visit: (url) => visit(issuer, url, traits.callback ?? CALLBACK),
     async close() {
@@ -65,6 +68,7 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
   const provider = new Provider(issuer, await settings(traits, idp));
   const handle = provider.callback();
   server.on('request', (req, res) => {
+    if (idp.down) return void req.socket.destroy();
     const path = (req.url ?? '').split('?', 1)[0] ?? '';
     idp.asked.push(path);
     if (path === '/me' && idp.userInfoDown) return void res.writeHead(502).end('<html>');

@@ -1,0 +1,63 @@
+import { request } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Laptop } from '../support/kubectl.ts';
+import { startLogoutGate, type LogoutGate } from '../support/logout-gate.ts';
+import { PERSON } from '../support/logout-provider.ts';
+
+const ACCOUNT = `demo/${PERSON}` as const;
+
+/** Those that say when somebody signs out there. */
+describe.each(['oidc', 'okta', 'keycloak'] as const)('a person of type %s who signs out at the provider', (type) => {
+  let stage: LogoutGate;
+  let attended: Laptop;
+  let unattended: Laptop;
+
+  beforeAll(async () => {
+    stage = await startLogoutGate(type);
+    attended = new Laptop(stage.gate, PERSON);
+    unattended = new Laptop(stage.gate, PERSON, { PORTCULLIS_NO_BROWSER: '1' });
+  });
+  afterAll(async () => {
+    attended.close();
+    unattended.close();
+    await stage.stop();
+  });
+
+  /** What the provider sends when somebody signs out of this session there. */
+  async function signOut(sid: string): Promise<number> {
+    const answer = await request(`${stage.web}/backchannel-logout/demo`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({ logout_token: await stage.provider.logoutToken({ claims: { sid } }) }).toString(),
+    });
+    await answer.body.dump();
+    return answer.statusCode;
+  }
+
+  it('is out of kubectl: what was open is cut, the next command says how to sign in, and a new sign-in is let in', async () => {
+    const signedIn = await attended.portcullis('login', '--provider', 'demo');
+    expect(signedIn.code, signedIn.all).toBe(0);
+    const terminal = unattended.kubectlAtTerminal('exec', '-i', '-t', 'web-1', '--', 'sh');
+    const watch = unattended.openKubectl('get', 'pods', '--watch');
+    await Promise.all([terminal.until(/\/ # /), watch.until(/web-2/)]);
+    const { sessions } = await stage.server.store.sessions.list({ account: ACCOUNT, limit: 1 });
+    const [session] = sessions;
+    expect(await signOut(session?.providerSid ?? '')).toBe(200);
+    await Promise.all([terminal.finished, watch.finished]);
+    const refused = await unattended.kubectl('get', 'pods');
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('Next: portcullis login --server');
+    const ended = (await stage.recorded()).find(
+      ({ annotations }) =>
+        annotations['portcullis.dev/event'] === 'logout' && annotations['portcullis.dev/session'] === session?.id,
+    );
+    expect(ended).toMatchObject({
+      user: { username: 'demo:alice' },
+      annotations: { 'portcullis.dev/account': ACCOUNT, 'portcullis.dev/reason': 'signed_out_at_provider' },
+    });
+    const again = await attended.portcullis('login', '--provider', 'demo');
+    expect(again.code, again.all).toBe(0);
+    const got = await unattended.kubectl('get', 'pods');
+    expect(got.code, got.all).toBe(0);
+  });
+});

@@ -1,0 +1,251 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import type { Finished } from '../support/kubectl.ts';
+import { startProvidersStage, type Person, type ProvidersStage, type VendorName } from '../support/providers-stage.ts';
+
+/** For what comes with the end of a token, or of the time for which a provider's answer is taken for fresh. */
+const TOKEN_LIFE = { timeout: 90_000, interval: 1_000 };
+const SUBJECT = 'subject-of-alice';
+type ProviderName = VendorName | 'github';
+
+let stage: ProvidersStage;
+
+beforeAll(async () => {
+  stage = await startProvidersStage();
+  const signedIn = await stage.root.portcullis('login', '--provider', 'demo');
+  if (signedIn.code !== 0) throw new Error(signedIn.all);
+});
+afterAll(() => stage.stop());
+
+const getPods = ({ unattended }: Person): Promise<Finished> => unattended.kubectl('get', 'pods', '--output', 'name');
+
+async function whoami({ unattended }: Person): Promise<Who> {
+  const said = await unattended.portcullis('whoami', '--output', 'json');
+  if (said.code !== 0) throw new Error(said.all);
+  return JSON.parse(said.stdout) as Who;
+}
+
+interface Who {
+  readonly account: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  readonly session: { readonly id: string };
+}
+
+async function signedIn(name: string, provider: string): Promise<Person> {
+  const person = stage.person(name);
+  await person.login(provider);
+  return person;
+}
+
+const recorded = async (session: string): Promise<readonly AuditEvent[]> =>
+  (await auditedBy(stage.gate)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session);
+
+const named = (events: readonly AuditEvent[], name: string): readonly AuditEvent[] =>
+  events.filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+
+const isLive = async (session: string): Promise<boolean> =>
+  (await stage.gate.server.store.sessions.read(session)) !== undefined;
+
+describe.each([
+  ['oidc', `oidc/${SUBJECT}`, 'oidc:alice'],
+  ['okta', `okta/${SUBJECT}`, 'okta:alice'],
+  ['keycloak', `keycloak/${SUBJECT}`, 'keycloak:alice'],
+  [
+    'entra',
+    'entra/11111111-2222-3333-4444-555555555555.aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee',
+    'entra:alice@example.com',
+  ],
+  ['google', `google/${SUBJECT}`, 'google:alice@example.com'],
+  ['github', 'github/583231', 'github:alice'],
+] as const)('a person of type %s, one of seven providers of one gate', (provider, account, username) => {
+  let person: Person;
+  let session: string;
+
+  it('signs in, and is to the cluster who the provider says', async () => {
+    person = await signedIn(`table-${provider}`, provider);
+    const got = await getPods(person);
+    expect(got.code, got.all).toBe(0);
+    const said = await person.unattended.kubectl('auth', 'whoami', '--output', 'json');
+    const { status } = JSON.parse(said.stdout) as {
+      status: { userInfo: { username: string; groups: string[]; uid: string } };
+    };
+    expect(status.userInfo).toMatchObject({ username, uid: account });
+    expect(status.userInfo.groups.toSorted()).toEqual(['demo:developers', 'system:authenticated']);
+  });
+
+  it('is asked about at a refresh, and goes on without another sign-in', async () => {
+    const asked = (): number =>
+      provider === 'github'
+        ? stage.github.asked.length
+        : stage.vendors[provider].asked.filter((path) => path === '/token').length;
+    const before = asked();
+    const who = await whoami(person);
+    expect(who).toMatchObject({ account, username, groups: ['demo:developers'] });
+    session = who.session.id;
+    expect(asked()).toBeGreaterThan(before);
+    const got = await getPods(person);
+    expect(got.code, got.all).toBe(0);
+    expect(named(await recorded(session), 'refresh').length).toBeGreaterThan(0);
+    expect(await isLive(session)).toBe(true);
+  });
+
+  it('signs out: the session is over at the gate, and kubectl says how to sign in', async () => {
+    const out = await person.unattended.portcullis('logout');
+    expect(out.code, out.all).toBe(0);
+    expect(await isLive(session)).toBe(false);
+    const refused = await getPods(person);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('portcullis login --server');
+    const [logout] = named(await recorded(session), 'logout');
+    expect(logout).toMatchObject({ user: { username }, annotations: { 'portcullis.dev/account': account } });
+  });
+});
+
+describe('alice of Okta and alice of Keycloak', () => {
+  it('are two people to RBAC, and the one’s end is not the other’s', async () => {
+    const ours = await signedIn('two-okta', 'okta');
+    const vendor = stage.vendors.keycloak;
+    const { claims } = vendor;
+    vendor.claims = { ...claims, groups: [] };
+    const theirs = await signedIn('two-keycloak', 'keycloak');
+    vendor.claims = claims;
+    const refused = await getPods(theirs);
+    expect(refused.stderr).toContain('User "keycloak:alice" cannot list resource "pods"');
+    const got = await getPods(ours);
+    expect(got.code, got.all).toBe(0);
+    const allowed = (await auditedBy(stage.gate)).findLast(
+      ({ verb, responseStatus }) => verb === 'list' && responseStatus?.code === 200,
+    );
+    expect(allowed?.user).toMatchObject({ username: 'okta:alice', uid: `okta/${SUBJECT}` });
+
+    const revoked = await stage.root.portcullis('revoke', '--account', `okta/${SUBJECT}`, '--reason', 'INC-1');
+    expect(revoked.code, revoked.all).toBe(0);
+    const out = await getPods(ours);
+    expect(out.code).not.toBe(0);
+    expect((await whoami(theirs)).username).toBe('keycloak:alice');
+  });
+});
+
+const EVERY = ['oidc', 'okta', 'keycloak', 'entra', 'google', 'github'] as const;
+
+describe('what happens at the provider', () => {
+  it('reaches kubectl: who loses a group there loses the right with the next token, at each type that has groups, and the session stays', async () => {
+    await Promise.all(
+      (['oidc', 'okta', 'keycloak', 'entra', 'github'] as const).map(async (provider) => {
+        const person = await signedIn(`loses-${provider}`, provider);
+        const { session, account, username } = await whoami(person);
+        expect((await getPods(person)).code).toBe(0);
+        const before = named(await recorded(session.id), 'refresh').length;
+        await withoutGroups(provider, async () => {
+          await expect
+            .poll(async () => (await getPods(person)).stderr, TOKEN_LIFE)
+            .toContain(`pods is forbidden: User "${username}" cannot list resource "pods"`);
+          // At the latest with the very next token; a look at what is in flight may have been before it.
+          const nextRefresh = async (): Promise<AuditEvent['user'] | undefined> => {
+            await getPods(person);
+            return named(await recorded(session.id), 'refresh')[before]?.user;
+          };
+          await expect.poll(nextRefresh, TOKEN_LIFE).toEqual({ username, uid: account });
+          expect(named(await recorded(session.id), 'identity-changed')).toHaveLength(1);
+          expect(await isLive(session.id)).toBe(true);
+        });
+        await expect.poll(async () => (await getPods(person)).code, TOKEN_LIFE).toBe(0);
+      }),
+    );
+  });
+
+  it('reaches kubectl: who is disabled there is out with the next token, at each type', async () => {
+    await Promise.all(
+      EVERY.map(async (provider) => {
+        const person = await signedIn(`disabled-${provider}`, provider);
+        const { session, account } = await whoami(person);
+        expect((await getPods(person)).code).toBe(0);
+        const before = named(await recorded(session.id), 'refresh').length;
+        await disabled(provider, async () => {
+          await expect
+            .poll(async () => (await getPods(person)).stderr, TOKEN_LIFE)
+            .toMatch(/Next: portcullis login --server/);
+          expect(await isLive(session.id)).toBe(false);
+          expect(named(await recorded(session.id), 'refresh')).toHaveLength(before);
+          // By the refresh, or by the look at a request that was in flight just then.
+          const reason = provider === 'github' ? 'provider_account_suspended' : 'provider_refresh_refused';
+          const why = async () =>
+            (await recorded(session.id)).find(({ annotations }) => annotations['portcullis.dev/reason'] === reason);
+          await expect.poll(why, TOKEN_LIFE).toMatchObject({ annotations: { 'portcullis.dev/account': account } });
+        });
+      }),
+    );
+  });
+
+  it('cuts the shell and the watch that a disabled person has open, nobody else’s, and has it on the record', async () => {
+    const person = await signedIn('open-keycloak', 'keycloak');
+    const colleague = await signedIn('open-okta', 'okta');
+    const { session, account } = await whoami(person);
+    const terminal = person.unattended.kubectlAtTerminal('exec', '-i', '-t', 'web-1', '--', 'sh');
+    const watch = person.unattended.openKubectl('get', 'pods', '--watch');
+    const other = colleague.unattended.openKubectl('get', 'pods', '--watch');
+    await Promise.all([terminal.until(/\/ # /), watch.until(/web-2/), other.until(/web-2/)]);
+    await disabled('keycloak', async () => {
+      await Promise.all([terminal.finished, watch.finished]);
+      expect(other.child.exitCode).toBeNull();
+      // On the record once every replica has confirmed that it is over.
+      await expect
+        .poll(async () => named(await recorded(session.id), 'session-ended'), TOKEN_LIFE)
+        .toMatchObject([
+          { annotations: { 'portcullis.dev/account': account, 'portcullis.dev/reason': 'provider_refresh_refused' } },
+        ]);
+      const cut = (await recorded(session.id))
+        .filter(({ annotations }) => annotations['portcullis.dev/reason'] === 'session_revoked')
+        .map(({ verb, objectRef }) => objectRef?.subresource ?? verb);
+      expect(cut).toEqual(expect.arrayContaining(['exec', 'watch']));
+      expect(await isLive(session.id)).toBe(false);
+    });
+    other.child.kill();
+  });
+
+  it('keeps nobody out who has a token: a provider that is away is said so later, and the session goes on when it is back', async () => {
+    const person = await signedIn('waits-okta', 'okta');
+    const { session } = await whoami(person);
+    const vendor = stage.vendors.okta;
+    vendor.down = true;
+    try {
+      const got = await getPods(person);
+      expect(got.code, got.all).toBe(0);
+      await expect
+        .poll(async () => (await getPods(person)).stderr, TOKEN_LIFE)
+        .toMatch(/cannot answer right now \(503\)[^]*you stay signed in/);
+      expect(await isLive(session.id)).toBe(true);
+    } finally {
+      vendor.down = false;
+    }
+    const back = await getPods(person);
+    expect(back.code, back.all).toBe(0);
+    expect((await whoami(person)).session.id).toBe(session.id);
+  });
+});
+
+/** While the person is in no group there. */
+async function withoutGroups(provider: Exclude<ProviderName, 'google'>, meanwhile: () => Promise<void>): Promise<void> {
+  if (provider === 'github') {
+    const person = stage.githubPerson;
+    const { teams } = person;
+    person.teams = [];
+    return meanwhile().finally(() => (person.teams = teams));
+  }
+  const vendor = stage.vendors[provider];
+  const { claims } = vendor;
+  vendor.claims = { ...claims, groups: [] };
+  return meanwhile().finally(() => (vendor.claims = claims));
+}
+
+/** While the person's account there is disabled. */
+async function disabled(provider: ProviderName, meanwhile: () => Promise<void>): Promise<void> {
+  const change = (gone: boolean): void => {
+    if (provider === 'github') stage.githubPerson.suspended = gone;
+    else stage.vendors[provider].gone = gone;
+  };
+  change(true);
+  return meanwhile().finally(() => change(false));
+}

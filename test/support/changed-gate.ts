@@ -1,0 +1,43 @@
+/** A gate for tests with more in its configuration than the demo's: the same addresses, files and embedded cluster. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import type { Config } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer } from '../../src/serve.ts';
+import { startTestGate } from './gate.ts';
+
+type Settings = Readonly<Record<string, unknown>>;
+
+export interface GateChange {
+  /**
+   * Adds to the file's settings.
+   * @param gate for its folder and addresses
+   */
+  readonly file: (settings: Settings, gate: RunningDemo) => Settings | Promise<Settings>;
+  /** What no file may say: lives shorter than the schema allows, a vendor's issuer on loopback. */
+  readonly loaded?: (config: Config) => Config;
+}
+
+export async function startChangedGate({ file, loaded = (config) => config }: GateChange): Promise<RunningDemo> {
+  const gate = await startTestGate();
+  try {
+    const settings = await file(parse(await readFile(gate.files.config, 'utf8')) as Settings, gate);
+    const path = join(gate.files.directory, 'changed.yaml');
+    await writeFile(path, stringify(settings, { lineWidth: 0 }));
+    const result = await loadConfig({ file: path, env: {} });
+    if (!result.ok) throw new Error(JSON.stringify(result.reason));
+    await gate.server.stop();
+    const server = await startServer(loaded(result.value.config));
+    await server.ready;
+    const stop = async (): Promise<void> => {
+      await server.stop();
+      await gate.stop();
+    };
+    return { ...gate, server, stop };
+  } catch (error) {
+    await gate.stop();
+    throw error;
+  }
+}

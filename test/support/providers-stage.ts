@@ -1,0 +1,188 @@
+/**
+ * One gate with a provider of every type beside the demo's own, in front of the embedded cluster, where developers have rights by their
+ * group, whichever provider says that they are. Lives are short: a token's a third of a minute, a re-check's a second.
+ */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../../src/config/config.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startChangedGate } from './changed-gate.ts';
+import { startGithub, type Github, type GithubPerson } from './github-api.ts';
+import { Laptop } from './kubectl.ts';
+import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
+
+/**
+ * Seconds. Longer than the gate takes an answer of a provider for fresh (10 s), as every token in real life, so that each renewal asks.
+ */
+const ACCESS_TOKEN = 20;
+const TENANT = '11111111-2222-3333-4444-555555555555';
+const OID = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';
+const SCOPES = ['openid', 'profile', 'email', 'offline_access'];
+const ACME = { id: 501, login: 'acme' };
+
+/** Each is named as its type. */
+export type VendorName = 'oidc' | 'okta' | 'keycloak' | 'entra' | 'google';
+
+export interface ProvidersStage {
+  readonly gate: RunningDemo;
+  readonly vendors: Readonly<Record<VendorName, VendorIdp>>;
+  readonly github: Github;
+  readonly githubPerson: GithubPerson;
+  /** Administers gate and cluster; signed in at the demo's own provider. */
+  readonly root: Laptop;
+  /** Somebody with a browser. @param name of their laptop */
+  person(name: string): Person;
+  stop(): Promise<void>;
+}
+
+/** A person's laptop, in two moods. */
+export interface Person {
+  /** Signs in at a provider as the person would, by a browser. Throws where that fails. */
+  login(provider: string): Promise<void>;
+  /** Nobody looks at the screen: no browser is opened. */
+  readonly unattended: Laptop;
+}
+
+/** What each says of the same alice. */
+const TRAITS: Readonly<Record<VendorName, Omit<VendorTraits, 'callback'>>> = {
+  oidc: { scopes: SCOPES, claims: { preferred_username: 'alice', groups: ['developers'] } },
+  // Okta's own server gives thin ID tokens: groups come at UserInfo.
+  okta: {
+    scopes: SCOPES,
+    claims: { preferred_username: 'alice', groups: ['developers'] },
+    graceUses: 1,
+    userInfoOnly: ['groups'],
+  },
+  keycloak: { scopes: SCOPES, claims: { preferred_username: 'alice', groups: ['developers'] }, graceUses: 1 },
+  entra: {
+    scopes: SCOPES,
+    claims: { tid: TENANT, oid: OID, preferred_username: 'alice@example.com', groups: ['developers'] },
+  },
+  google: {
+    scopes: ['openid', 'profile', 'email'],
+    claims: { email: 'alice@example.com', email_verified: true, hd: 'example.com' },
+    refreshTokenFor: ({ access_type, prompt }) => access_type === 'offline' && prompt === 'consent',
+  },
+};
+
+const newGithubPerson = (): GithubPerson => ({
+  id: 583_231,
+  login: 'alice',
+  emails: [{ email: 'alice@example.com', primary: true, verified: true }],
+  memberships: [{ state: 'active', organization: ACME }],
+  teams: [{ id: 7001, slug: 'developers', organization: ACME }],
+  suspended: false,
+  unauthorized: [],
+});
+
+export async function startProvidersStage(): Promise<ProvidersStage> {
+  const github = await startGithub();
+  const githubPerson = newGithubPerson();
+  github.visitor = githubPerson;
+  let vendors: ProvidersStage['vendors'] | undefined;
+  const gate = await startChangedGate({
+    async file(settings, running) {
+      vendors = await startVendors(running.urls.web);
+      const own = settings['providers'] as readonly object[];
+      const configured = await providerSettings(running, vendors, github);
+      return { ...settings, providers: [...own, ...configured] };
+    },
+    loaded: (config) => compressed(config, vendors),
+  });
+  const root = new Laptop(gate, 'root');
+  if (vendors === undefined) throw new Error('there are no vendors');
+  const open: Laptop[] = [root];
+  const everybody = Object.values(vendors);
+  return {
+    gate,
+    vendors,
+    github,
+    githubPerson,
+    root,
+    person: (name) => newPerson(gate, name, open),
+    async stop() {
+      for (const laptop of open) laptop.close();
+      await gate.stop();
+      await Promise.all([...everybody.map((vendor) => vendor.close()), github.close()]);
+    },
+  };
+}
+
+async function startVendors(web: string): Promise<ProvidersStage['vendors']> {
+  const start = (name: VendorName): Promise<VendorIdp> =>
+    startVendorIdp({ ...TRAITS[name], callback: `${web}/callback/${name}` });
+  const [oidc, okta, keycloak, entra, google] = await Promise.all([
+    start('oidc'),
+    start('okta'),
+    start('keycloak'),
+    start('entra'),
+    start('google'),
+  ]);
+  return { oidc, okta, keycloak, entra, google };
+}
+
+async function providerSettings(
+  { files }: RunningDemo,
+  vendors: ProvidersStage['vendors'],
+  github: Github,
+): Promise<readonly object[]> {
+  const at = (name: string): string => join(files.directory, name);
+  await writeFile(at('vendor-secret'), CLIENT.secret);
+  await writeFile(at('github-secret'), github.clientSecret);
+  await writeFile(at('github.crt'), github.ca);
+  // The embedded cluster knows one group of developers, so all of them have it.
+  const groupsPrefix = 'demo:';
+  const client = { clientId: CLIENT.id, clientSecretFile: at('vendor-secret'), groupsPrefix };
+  const claims = { username: 'claims.preferred_username', groups: 'claims.groups' };
+  return [
+    { name: 'oidc', type: 'oidc', issuer: vendors.oidc.issuer, ...client, ...claims },
+    { name: 'okta', type: 'okta', issuer: vendors.okta.issuer, ...client },
+    { name: 'keycloak', type: 'keycloak', issuer: vendors.keycloak.issuer, ...client },
+    { name: 'entra', type: 'entra', tenant: TENANT, ...client },
+    {
+      name: 'google',
+      type: 'google',
+      ...client,
+      // It says nothing of groups, but whose account it is.
+      groups: '["developers"]',
+      rules: [{ expression: 'claims.hd == "example.com"', message: 'Sign in with your example.com account.' }],
+    },
+    {
+      name: 'github',
+      type: 'github',
+      host: github.host,
+      organizations: [ACME.login],
+      groupsPrefix,
+      groups: 'claims.teams.filter(t, t.organization == "acme").map(t, t.slug)',
+      clientId: github.clientId,
+      clientSecretFile: at('github-secret'),
+      caFile: at('github.crt'),
+    },
+  ];
+}
+
+/** Google's and Entra's issuers are fixed by their type, and no file may give these lives. */
+function compressed(config: Config, vendors: ProvidersStage['vendors'] | undefined): Config {
+  const providers = config.providers.map((provider) => {
+    const { type } = provider;
+    const fixed = type === 'google' || type === 'entra' ? vendors?.[type].issuer : undefined;
+    return fixed === undefined ? provider : { ...provider, issuer: fixed };
+  });
+  const sessions = { ...config.sessions, accessToken: ACCESS_TOKEN, recheck: 1 };
+  return { ...config, providers, sessions, limits: { ...config.limits, signInsPerMinute: 1000 } };
+}
+
+function newPerson(gate: RunningDemo, name: string, open: Laptop[]): Person {
+  // The browser goes to the local GitHub too, and Chromium would be told of its authority in another way.
+  const person = { PORTCULLIS_DEMO_PERSON: 'alice', NODE_EXTRA_CA_CERTS: join(gate.files.directory, 'github.crt') };
+  const attended = new Laptop(gate, name, person);
+  const unattended = new Laptop(gate, name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
+  open.push(attended, unattended);
+  return {
+    unattended,
+    async login(provider) {
+      const signedIn = await attended.portcullis('login', '--provider', provider);
+      if (signedIn.code !== 0) throw new Error(signedIn.all);
+    },
+  };
+}
