@@ -18,6 +18,7 @@ export interface Store {
   readonly sessions: SessionStore;
   readonly log: RevocationLog;
   readonly locks: LockStore;
+  readonly live: LiveRecord;
   /** Resolves when the store answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -324,4 +325,50 @@ export interface RevocationLog {
   announceDrill(id: string): Promise<LogPosition>;
   /** Resolves when there may be an entry after `number`, or when `signal` aborts. Only for speed: it grants nothing. */
   waitForEntry(number: number, signal: AbortSignal): Promise<void>;
+}
+
+// --- Live record ---------------------------------------------------------------------------------------------------
+
+/** What somebody who tails wants to see. Room `audit` knows the fields; `{}` is everything. */
+export type LiveFilter = Readonly<Record<string, string>>;
+
+export interface LiveLimits {
+  /** How long a wish stands without being repeated. Judged by the store's own time, because it is a matter of seconds. */
+  readonly ttlMs: number;
+  /** Tails of all replicas together. */
+  readonly most: number;
+}
+
+export type LiveWish =
+  /** It has stood without a break since it was first told: nothing that it matches was left out. */
+  | { readonly kind: 'stands' }
+  /** It stands from now on; what comes after `place` is seen. */
+  | { readonly kind: 'new'; readonly place: string }
+  | { readonly kind: 'full' };
+
+export interface LiveEntry {
+  readonly place: string;
+  /** As it was published; absent where only the place counts. */
+  readonly text?: string;
+}
+
+/**
+ * What replicas show each other of the audit record while somebody tails: the latest thousand or so, kept for a minute after the last one
+ * has gone. A view and never the record itself: it may lack lines, and then says so.
+ */
+export interface LiveRecord {
+  /** Says, or repeats, that the tail of this id wants to see what `filter` matches. */
+  want(tail: string, filter: LiveFilter, limits: LiveLimits): Promise<LiveWish>;
+  /** Takes a wish back. */
+  leave(tail: string): Promise<void>;
+  /** What the tails of all replicas want to see now. */
+  wanted(): Promise<readonly LiveFilter[]>;
+  /** Adds in order. Nothing is kept where nobody tails. Sealed at rest. */
+  publish(texts: readonly string[]): Promise<void>;
+  /**
+   * What came after a place.
+   * @param place `MILLISECONDS-COUNT`, as it was told
+   * @returns `gap` where the place is not there any more, so that entries behind it may be gone
+   */
+  read(place: string, limit: number): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }>;
 }

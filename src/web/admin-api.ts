@@ -1,10 +1,11 @@
 /**
- * The admin API, version 1: sessions, revocations, locks, replicas, drills, clusters, providers. The same resources twice, told apart only
+ * The admin API, version 1: sessions, revocations, locks, replicas, drills, clusters, providers, the live record. The same resources twice, told apart only
  * by how the caller proves who they are: a browser by cookie, CSRF header and Origin; a program by a certificate-bound Bearer token.
  */
 import express, { type Request } from 'express';
 import { AppError } from '../core/errors.ts';
-import { change, identified, notAllowed, onError, read, type IdentifyCaller, type Reply } from './admin-call.ts';
+import { tailAudit } from './admin-audit.ts';
+import { change, identified, mayDo, notAllowed, onError, read, type IdentifyCaller, type Reply } from './admin-call.ts';
 import { deleteLock, deleteSession, postDrill, postLock, postRevocation, sessionIdOf } from './admin-changes.ts';
 import type { WebDeps } from './deps.ts';
 import type { RunDrill } from './drills.ts';
@@ -103,6 +104,11 @@ function locksReplicasAndDrills(room: AdminRoom, runDrill: RunDrill, api: expres
     .all(notAllowed('POST'));
 }
 
+function liveRecord(deps: WebDeps, api: express.Router): void {
+  if (deps.tails === undefined) return;
+  api.route('/audit').get(mayDo(deps, 'read'), tailAudit(deps, deps.tails)).all(notAllowed('GET'));
+}
+
 /**
  * The resources below one prefix. Order for each call: who, may they, what do they say.
  * @param prefix such as `/admin/api/v1`
@@ -123,6 +129,7 @@ export function adminApi(
   sessionsAndRevocations(room, api);
   locksReplicasAndDrills(room, options.runDrill, api);
   names(deps, api);
+  liveRecord(deps, api);
   api.use(() => {
     throw new AppError('not_found', 'There is no such resource in version 1 of the admin API.');
   });

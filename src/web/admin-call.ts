@@ -2,7 +2,7 @@
  * One call to the admin API: who calls, may they, and how a read, a refusal or a fault is answered and put on the record.
  */
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
-import type { GateEventName } from '../core/audit-event.ts';
+import type { AuditFacts, GateEventName } from '../core/audit-event.ts';
 import type { WebDeps } from './deps.ts';
 import { faultOf } from './error-status.ts';
 import { AdminError, sendProblem } from './problem.ts';
@@ -19,7 +19,7 @@ export interface Reply {
   readonly body: object;
   /** For the record of a read: what was read, and of whom. */
   readonly reason: string;
-  readonly details?: Readonly<Record<string, string>>;
+  readonly details?: AuditFacts;
 }
 
 const BODY_BYTES = '16kb';
@@ -36,7 +36,8 @@ function actorOf(req: Request): Actor {
 
 export const askerOf = (req: Request): Asker => ({ visit: visitOf(req), actor: actorOf(req), path: pathOf(req) });
 
-function mayDo(deps: WebDeps, need: Need): RequestHandler {
+/** What stands before everything else that a caller may not all do. */
+export function mayDo(deps: WebDeps, need: Need): RequestHandler {
   return (req, _res, next) => {
     assertRole(actorOf(req), deps.config, need);
     next();

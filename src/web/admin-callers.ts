@@ -63,6 +63,7 @@ function actorFrom(deps: WebDeps, caller: Caller): Actor {
     identity,
     account: credential.account,
     session: credential.session,
+    expiresAt: credential.expiresAt,
     assertGood() {
       const refusal = deps.gate.check(credential);
       if (refusal === 'fenced') throw fencedError();
@@ -71,13 +72,14 @@ function actorFrom(deps: WebDeps, caller: Caller): Actor {
   };
 }
 
-/** By Bearer token, for programs. Only a token that is bound, and to this connection's certificate, counts. */
+/** By Bearer token, for programs. Only a token that is bound, and to this connection's certificate, counts; unless `sessions.binding` is off. */
 export function bearerCaller(deps: WebDeps): IdentifyCaller {
   return async (req) => {
     const token = bearerToken(req);
     const thumbprint = thumbprintOf(req);
     const words = 'The token is not good for the admin API on this connection. Run “portcullis login”, then try again.';
-    if (thumbprint === undefined) throw unauthenticated(words, 'certificate_missing');
+    const { binding } = deps.config.sessions;
+    if (thumbprint === undefined && binding === 'required') throw unauthenticated(words, 'certificate_missing');
     const outcome = await deps.authenticate({ token, audience: ADMIN_AUDIENCE, thumbprint });
     if (!outcome.ok) {
       if (outcome.reason === 'fenced') throw fencedError();
@@ -86,7 +88,8 @@ export function bearerCaller(deps: WebDeps): IdentifyCaller {
     // The authenticator has judged both already. Admin rights are worth asking twice.
     const { credential } = outcome.value;
     if (credential.audience !== ADMIN_AUDIENCE) throw unauthenticated(words, 'wrong_audience');
-    if (credential.thumbprint !== thumbprint) throw unauthenticated(words, 'certificate_mismatch');
+    const mayBeUnbound = binding === 'off' && credential.thumbprint === undefined;
+    if (credential.thumbprint !== thumbprint && !mayBeUnbound) throw unauthenticated(words, 'certificate_mismatch');
     return actorFrom(deps, outcome.value);
   };
 }

@@ -71,6 +71,16 @@ export const reusedError = (cause?: unknown): AdminError =>
     { cause },
   );
 
+/** More replicas than anybody runs; a line of the record stays a line. */
+const MOST_RECEIPTS = 100;
+
+/** For the record: what each replica has answered so far, as `gate-0=applied gate-1=fenced`. */
+export const receiptsOf = ({ replicas }: RevocationAnswer): string =>
+  replicas
+    .slice(0, MOST_RECEIPTS)
+    .map(({ id, state }) => `${id}=${state}`)
+    .join(' ');
+
 /** `revocation-proven`: the line for the proof that came after a 202. */
 function recordProof(deps: WebDeps, answer: RevocationAnswer, context: AnswerContext | undefined): void {
   const { visit, path, reason, target } = context ?? {
@@ -82,6 +92,7 @@ function recordProof(deps: WebDeps, answer: RevocationAnswer, context: AnswerCon
   const details = {
     target,
     revocation: answer.id,
+    receipts: receiptsOf(answer),
     'elapsed-ms': String(Math.round(answer.elapsedMs)),
     'streams-closed': String(answer.streamsClosed),
   };

@@ -64,6 +64,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
     identity: session.identity,
     account: session.account,
     session: session.id,
+    expiresAt: session.expiresAt,
     record: session,
     csrf,
     idToken,

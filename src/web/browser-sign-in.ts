@@ -39,6 +39,7 @@ function welcome(deps: WebDeps): RequestHandler {
       providers: [...deps.providers.keys()],
       start: `/login/start?to=${landingOf(req.query['to'])}&`,
       notice: signedOut ? 'You are signed out here.' : undefined,
+      devices: deps.devices !== undefined && deps.config.sessions.deviceCode !== 'off',
     });
     sendPage(res, 200, { title: 'Sign in', narrow: true, body });
   };

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuditTrail } from '../audit/audit.ts';
+import type { LiveTails } from '../audit/live-tails.ts';
 import type { Config } from '../config/config.ts';
 import type { Caller } from '../core/credential.ts';
 import type { Result } from '../core/result.ts';
@@ -93,7 +94,7 @@ export interface WebDeps {
   readonly devices?: DeviceRequests;
   readonly gate: Pick<
     Gate,
-    'position' | 'fenced' | 'check' | 'revoke' | 'answer' | 'onAnswer' | 'replicas' | 'refresh'
+    'position' | 'fenced' | 'check' | 'revoke' | 'answer' | 'onAnswer' | 'onChange' | 'replicas' | 'refresh'
   >;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly logger: Logger;
@@ -107,6 +108,8 @@ export interface WebDeps {
   readonly apiCa?: () => string | undefined;
   /** In-cluster web consoles, each on a host name of its own; absent: none. */
   readonly consoles?: ConsoleParts;
+  /** Tails of the live record; absent: there are none. */
+  readonly tails?: LiveTails;
 }
 
 /** Epoch seconds, the unit of everything that is stored. */

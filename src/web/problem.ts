@@ -22,6 +22,7 @@ export type AdminProblem =
   | 'drill_running'
   | 'drill_refused'
   | 'method_not_allowed'
+  | 'too_many_tails'
   | 'csrf_failed';
 
 interface AdminErrorOptions {
@@ -73,6 +74,9 @@ const titles: Readonly<Record<ErrorCode, string>> = {
   internal: 'Internal error',
 };
 
+/** Where the status is another one than the error code's. */
+const statuses: { readonly [P in AdminProblem]?: number } = { method_not_allowed: 405, too_many_tails: 429 };
+
 /** The one mapper from anything thrown to a problem document. */
 export function problemOf(thrown: unknown, requestId: string): Problem {
   const { error, status } = faultOf(thrown);
@@ -81,7 +85,7 @@ export function problemOf(thrown: unknown, requestId: string): Problem {
     ...members,
     type: 'about:blank',
     title: titles[error.code],
-    status: finer === 'method_not_allowed' ? 405 : status,
+    status: (finer && statuses[finer]) ?? status,
     detail: error.message,
     code: finer ?? error.code,
     requestId,

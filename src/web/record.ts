@@ -2,7 +2,7 @@
  * From what happened in the web room to a line in the record.
  */
 import type { RequestHandler } from 'express';
-import { gateEvent, type GateEventName } from '../core/audit-event.ts';
+import { gateEvent, type AuditFacts, type GateEventName } from '../core/audit-event.ts';
 import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity.ts';
 import type { WebDeps } from './deps.ts';
@@ -16,7 +16,7 @@ export interface Happening {
   readonly code: number;
   readonly reason?: string;
   readonly provider?: string;
-  readonly details?: Readonly<Record<string, string>>;
+  readonly details?: AuditFacts;
   /** Who it is about, where that is not the visit's own actor. */
   readonly about?: { readonly identity: Identity; readonly account: Account; readonly session?: string };
 }

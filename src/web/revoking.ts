@@ -2,9 +2,10 @@
  * Revoking, as the admin page and the admin API both do it: one admin or two, the order to the gate, and the lines in the record.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import type { AuditFacts } from '../core/audit-event.ts';
 import { AppError } from '../core/errors.ts';
 import type { RevocationAnswer, RevocationOrder } from '../revocation/revocation.ts';
-import { reusedError, type Answers } from './answers.ts';
+import { receiptsOf, reusedError, type Answers } from './answers.ts';
 import { secondAdmin, type FirstAdmin } from './approvals.ts';
 import { nowSeconds, type WebDeps } from './deps.ts';
 import { faultOf } from './error-status.ts';
@@ -44,10 +45,11 @@ function failureOf(thrown: unknown): AdminError | undefined {
   return new AdminError('revocation_not_written', 'store_unavailable', words, { cause: thrown, recorded: true });
 }
 
-function answerDetails(answer: RevocationAnswer): Record<string, string> {
+function answerDetails(answer: RevocationAnswer): AuditFacts {
   return {
     revocation: answer.id,
     complete: String(answer.complete),
+    receipts: receiptsOf(answer),
     sessions: String(answer.sessions),
     'streams-closed': String(answer.streamsClosed),
   };

@@ -11,6 +11,8 @@ export interface Actor {
   readonly identity: Identity;
   readonly account: Account;
   readonly session: string;
+  /** Epoch seconds after which the credential is nothing any more, whatever the gate says. */
+  readonly expiresAt?: number;
   /** Throws when the credential has stopped being good since; to be called after each await, before acting or answering. */
   assertGood(): void;
 }

@@ -3,6 +3,7 @@ import { describe } from 'vitest';
 import { artefactsConform } from './artefacts.ts';
 import type { OpenStore } from './fixtures.ts';
 import { freshSignInsConform } from './fresh.ts';
+import { liveRecordConforms } from './live-record.ts';
 import { locksConform } from './locks.ts';
 import { logConforms } from './log.ts';
 import { providerSessionsConform } from './provider-sessions.ts';
@@ -35,6 +36,9 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('fresh sign-ins', () => {
       freshSignInsConform(open);
+    });
+    describe('live record', () => {
+      liveRecordConforms(open);
     });
   });
 }

@@ -157,10 +157,18 @@ async function useLog(): Promise<void> {
   await log.leave('nobody');
 }
 
+async function useLive(): Promise<void> {
+  const { live } = store;
+  await live.want('tail', { user: canaries.username }, { ttlMs: 60_000, most: 1 });
+  await live.publish([JSON.stringify({ user: canaries.username, userAgent: canaries.userAgent })]);
+  expect(await live.wanted()).toEqual([{ user: canaries.username }]);
+}
+
 it('keeps no secret and no person readable in Redis, whatever was done with it', async () => {
   await useArtefacts();
   await useSessions();
   await useLog();
+  await useLive();
   const { keys, bytes } = await dumpRedis(bare);
   const kinds = new Set(keys.map((key) => key.split(':')[1]));
   const used = [
@@ -177,8 +185,10 @@ it('keeps no secret and no person readable in Redis, whatever was done with it',
     'of',
     'provider-session',
     'recheck',
+    'record',
     'request',
     'session',
+    'tails',
     'uid',
     'wm',
   ];

@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { Store } from '../store.ts';
 import { MemoryArtefacts } from './artefacts.ts';
 import { FreshMarks } from './fresh-marks.ts';
+import { MemoryLive } from './live.ts';
 import { MemoryLocks } from './locks.ts';
 import { MemoryLog } from './log.ts';
 import { MemorySessions } from './sessions.ts';
@@ -29,6 +30,7 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
     sessions,
     log,
     locks,
+    live: new MemoryLive(clock),
     ping: async () => {},
     close: async () => log.wake(),
   };

@@ -30,6 +30,8 @@ export interface Keys {
   sealedLock(accountDigest: string): string;
   sealedRecord(sessionDigest: string): string;
   sealedSecret(sessionDigest: string): string;
+  sealedTail(tail: string): string;
+  readonly sealedLive: string;
 }
 
 /** @throws RangeError for a prefix that would break the hash tag */
@@ -47,5 +49,7 @@ export function createKeys(prefix: string): Keys {
     sealedLock: (hash) => `${base}lock#${hash}`,
     sealedRecord: (hash) => `${base}session:${hash}#record`,
     sealedSecret: (hash) => `${base}session:${hash}#secret`,
+    sealedTail: (tail) => `${base}tails#${tail}`,
+    sealedLive: `${base}record`,
   };
 }

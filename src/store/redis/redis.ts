@@ -13,6 +13,7 @@ import type { Store } from '../store.ts';
 import { RedisArtefacts } from './artefacts.ts';
 import { connect } from './connections.ts';
 import { createKeys } from './keys.ts';
+import { RedisLive } from './live.ts';
 import { RedisLocks } from './locks.ts';
 import { RedisLog } from './log.ts';
 import { News } from './news.ts';
@@ -77,6 +78,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     sessions: new RedisSessions(parts),
     log: new RedisLog({ ...parts, connections, news, survivor, settling }),
     locks: new RedisLocks(parts),
+    live: new RedisLive(parts),
     async ping() {
       // All: a store whose leases cannot be renewed, or in which nothing can be revoked, is no store.
       await Promise.all([main, connections.lease, writes].map((connection) => connection.run((redis) => redis.ping())));

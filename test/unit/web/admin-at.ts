@@ -37,6 +37,7 @@ export class LateProof {
         return gate.replicas;
       },
       check: (credential) => gate.check(credential),
+      onChange: (listener) => gate.onChange(listener),
       refresh: () => gate.refresh(),
       // As where another replica was asked.
       answer: () => undefined,

@@ -168,7 +168,9 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
       absolute: 24 * 3600,
       recheck: 300,
       recheckGrace: 900,
+      binding: 'required',
       deviceCode: 'on',
+      publicClients: [],
     },
     limits: {
       headerBytes: 16_384,

@@ -84,5 +84,6 @@ export function script(name: string, body: string, parts: ScriptParts = {}): Scr
   return finish(name, [shebang, HEAD, ...(parts.with ?? []), body].join('\n'));
 }
 
-/** The one kind of script that has no head: it makes what the head asks for. */
-export const headless = (name: string, body: string): Script => finish(name, `#!lua flags=allow-oom\n${body}`);
+/** A script without the head: it makes what the head asks for, or has nothing to do with it. */
+export const headless = (name: string, body: string, { stores = false }: ScriptParts = {}): Script =>
+  finish(name, `${stores ? '#!lua' : '#!lua flags=allow-oom'}\n${body}`);

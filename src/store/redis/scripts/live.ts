@@ -1,0 +1,81 @@
+import { headless } from './head.ts';
+
+/**
+ * The live record has nothing to do with epochs: a replica that is fenced shows what it refuses too. ARGV 1 to 5 are the head's and not
+ * looked at.
+ */
+const NOW = `local P = KEYS[1]
+local at = redis.call('TIME')
+local now = tonumber(at[1]) * 1000 + math.floor(tonumber(at[2]) / 1000)`;
+
+/**
+ * ARGV 6: tail, 7: digest of its filter, 8: sealed filter, 9: for how long it stands (ms), 10: the most tails, 11: the most entries, 12: TTL of
+ * both keys (s). Answers FULL, or OK with the place from which it sees, '' where it stood already.
+ */
+export const wantLive = headless(
+  'want-live',
+  `${NOW}
+local others, stands = 0, false
+local all = redis.call('HGETALL', P .. 'tails')
+for i = 1, #all, 2 do
+  local till, filter = string.match(all[i + 1], '^(%d+) (%S+)')
+  if not till or tonumber(till) <= now then redis.call('HDEL', P .. 'tails', all[i])
+  elseif all[i] ~= ARGV[6] then others = others + 1
+  else stands = filter == ARGV[7] end
+end
+if others >= tonumber(ARGV[10]) then return {'FULL'} end
+local till = string.format('%.0f', now + tonumber(ARGV[9]))
+redis.call('HSET', P .. 'tails', ARGV[6], till .. ' ' .. ARGV[7] .. ' ' .. ARGV[8])
+redis.call('EXPIRE', P .. 'tails', ARGV[12])
+local place = ''
+if not stands then place = redis.call('XADD', P .. 'record', 'MAXLEN', '~', ARGV[11], '*', 'm', '1') end
+redis.call('EXPIRE', P .. 'record', ARGV[12])
+return {'OK', place}
+`,
+  { stores: true },
+);
+
+/** ARGV 6: tail. */
+export const leaveLive = headless('leave-live', `return {'OK', redis.call('HDEL', KEYS[1] .. 'tails', ARGV[6])}`);
+
+/** Tail, sealed filter, and so on. */
+export const wantedLive = headless(
+  'wanted-live',
+  `${NOW}
+local wanted = {'OK'}
+local all = redis.call('HGETALL', P .. 'tails')
+for i = 1, #all, 2 do
+  local till, sealed = string.match(all[i + 1], '^(%d+) %S+ (%S+)$')
+  if till and tonumber(till) > now then
+    wanted[#wanted + 1] = all[i]
+    wanted[#wanted + 1] = sealed
+  end
+end
+return wanted
+`,
+);
+
+/** ARGV 6: the most entries, 7: TTL (s), then each sealed text. Full memory refuses it as a whole: this is the first thing to go. */
+export const publishLive = headless(
+  'publish-live',
+  `local P = KEYS[1]
+if redis.call('EXISTS', P .. 'tails') == 0 then return {'OK'} end
+for i = 8, #ARGV do redis.call('XADD', P .. 'record', 'MAXLEN', '~', ARGV[6], '*', 'e', ARGV[i]) end
+redis.call('EXPIRE', P .. 'record', ARGV[7])
+return {'OK'}
+`,
+  { stores: true },
+);
+
+/** ARGV 6: place, 7: limit. Whether the place is there; then each place and sealed text, '' for a mark. */
+export const readLive = headless(
+  'read-live',
+  `local P = KEYS[1]
+local found = {'OK', #redis.call('XRANGE', P .. 'record', ARGV[6], ARGV[6])}
+for _, entry in ipairs(redis.call('XRANGE', P .. 'record', '(' .. ARGV[6], '+', 'COUNT', ARGV[7])) do
+  found[#found + 1] = entry[1]
+  found[#found + 1] = entry[2][1] == 'e' and entry[2][2] or ''
+end
+return found
+`,
+);

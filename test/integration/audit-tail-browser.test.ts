@@ -1,0 +1,151 @@
+/** The live record as the admin page's browser gets it: by cookie. */
+import { once } from 'node:events';
+import { createServer, get, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, onTestFinished, test } from 'vitest';
+import { createLiveTails } from '../../src/audit/audit.ts';
+import { createMemoryStore } from '../../src/store/memory/memory.ts';
+import {
+  annotation,
+  closeHouses,
+  cookiesOf,
+  openSession,
+  PUBLIC_URL,
+  signedInAs,
+  type AdminAt,
+  type HouseOptions,
+} from '../unit/web/harness.ts';
+
+const PATH = '/admin/api/v1/audit';
+const { live } = createMemoryStore({ clock: { now: Date.now } });
+
+/** @param pollMs what stands between two looks for something new */
+const withTails = (pollMs = 5): HouseOptions => ({
+  change: (deps) => {
+    const tails = createLiveTails(live, { pollMs });
+    onTestFinished(() => tails.stop());
+    return { ...deps, tails };
+  },
+});
+
+afterEach(closeHouses);
+
+interface Stream {
+  readonly response: IncomingMessage;
+  readonly text: () => string;
+  /** True where it was broken off. */
+  readonly cut: Promise<boolean>;
+}
+
+async function stream({ house, browser }: AdminAt): Promise<Stream> {
+  const server = createServer(house.web.app).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const asked = get({ port, path: PATH, headers: { cookie: cookiesOf(browser) }, agent: false });
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  onTestFinished(() => void response.destroy());
+  let text = '';
+  response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  const cut = new Promise<boolean>((resolve) => {
+    response.on('error', () => resolve(true)).on('end', () => resolve(false));
+  });
+  return { response, text: () => text, cut };
+}
+
+const line = (auditID: string): string => JSON.stringify({ kind: 'Event', auditID, user: {}, annotations: {} });
+
+test.each(['root', 'auditor'])('%s follows the record, and is on it', async (who) => {
+  const at = await signedInAs(who, withTails());
+  const tailed = await stream(at);
+  expect(tailed.response.statusCode).toBe(200);
+  expect(tailed.response.headers).toMatchObject({
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  // The first thing told is where to go on from.
+  await expect.poll(tailed.text).toMatch(/^retry: 1000\n\n(?:: .*\n)?id: \d+-0\.[\w-]{22}\n\n/);
+  await live.publish([line('event-1')]);
+  await expect.poll(tailed.text).toMatch(/\nid: \d+-0\.[\w-]{22}\ndata: \{"kind":"Event","auditID":"event-1"/);
+  const [read] = at.house.named('admin-read');
+  expect(read).toMatchObject({ requestURI: PATH, responseStatus: { code: 200 } });
+  expect(annotation(read, 'reason')).toBe('audit');
+});
+
+test('nobody else does: 403, on the record', async () => {
+  const at = await signedInAs('alice', withTails());
+  await at.browser.get(PATH).expect(403);
+  expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('no_role');
+});
+
+test('HEAD gets the head and no stream, other methods 405', async () => {
+  const at = await signedInAs('root', withTails());
+  expect((await at.browser.head(PATH)).status).toBe(200);
+  const posted = await at.browser.post(PATH).set({ Origin: PUBLIC_URL, 'X-CSRF-Token': at.csrf });
+  expect(posted.status).toBe(405);
+});
+
+test('it is cut when the session is revoked, and nothing more is said', async () => {
+  const at = await signedInAs('root', withTails());
+  const tailed = await stream(at);
+  await expect.poll(tailed.text).toContain('id: ');
+  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
+  const session = sessions[0]?.id ?? '';
+  await at.house.gate.revoke({ target: { kind: 'session', session } });
+  await live.publish([line('too-late')]);
+  expect(await tailed.cut).toBe(true);
+  expect(tailed.text()).not.toContain('too-late');
+});
+
+test('it is cut in the moment in which the account is revoked, and not with the next line', async () => {
+  const at = await signedInAs('root', withTails(60_000));
+  const tailed = await stream(at);
+  await expect.poll(tailed.text).toContain('id: ');
+  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
+  await at.house.gate.revoke({ target: { kind: 'account', account: sessions[0]?.account ?? 'corp/nobody' } });
+  expect(await tailed.cut).toBe(true);
+});
+
+test('it is cut when the replica loses its lease', async () => {
+  const at = await signedInAs('root', withTails());
+  const tailed = await stream(at);
+  await expect.poll(tailed.text).toContain('id: ');
+  at.house.lapse();
+  expect(await tailed.cut).toBe(true);
+});
+
+test('it ends in good order when the person’s groups change, so that they are judged afresh', async () => {
+  const at = await signedInAs('root', withTails());
+  await openSession(at.house, 'alice-1', 'alice');
+  const tailed = await stream(at);
+  await expect.poll(tailed.text).toContain('id: ');
+  const { sessions } = await at.house.store.sessions.list({ limit: 10 });
+  for (const { id, identity, client } of sessions) {
+    const change = { ...identity, groups: ['corp:nothing'] };
+    // Somebody else's change ends nothing.
+    if (client === 'portcullis-cli') await at.house.store.sessions.update(id, { identity: change, secret: {} });
+  }
+  await live.publish([line('still-here')]);
+  await expect.poll(tailed.text).toContain('still-here');
+  const own = sessions.find(({ client }) => client !== 'portcullis-cli');
+  if (own === undefined) throw new Error('no session of the browser');
+  const identity = { ...own.identity, groups: ['corp:nothing'] };
+  await at.house.store.sessions.update(own.id, { identity, secret: {} });
+  expect(await tailed.cut).toBe(false);
+  expect(tailed.text()).toContain('event: end\ndata: {"reason":"identity_changed"}');
+  await at.browser.get(PATH).expect(403);
+});
+
+test('it ends when an access token would, so that the person is judged afresh', async () => {
+  const at = await signedInAs('root', {
+    ...withTails(),
+    change: (deps) => ({
+      ...(withTails().change?.(deps) ?? deps),
+      config: { ...deps.config, sessions: { ...deps.config.sessions, accessToken: 1 } },
+    }),
+  });
+  const tailed = await stream(at);
+  expect(await tailed.cut).toBe(false);
+  expect(tailed.text()).toContain('event: end\ndata: {"reason":"credential_over"}');
+});

@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { Laptop, type Open } from '../support/kubectl.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+const SOON = { timeout: 20_000, interval: 100 };
+const LINE = /^\d\d:\d\d:\d\d {2}demo:alice {2}list pods -n default @demo {2}200 {2}127\.0\.0\.1$/m;
+
+describe('portcullis audit tail', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let again: RunningServer | undefined;
+  let root: Laptop;
+  let alice: Laptop;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    root = new Laptop(gate, 'root');
+    alice = new Laptop(gate, 'alice');
+    for (const laptop of [root, alice]) {
+      const { code, all } = await laptop.portcullis('login');
+      if (code !== 0) throw new Error(all);
+    }
+  });
+  afterAll(async () => {
+    root.close();
+    alice.close();
+    await again?.stop();
+    await gate.stop();
+    await redis.stop();
+  });
+
+  async function tail(...args: readonly string[]): Promise<Open> {
+    const open = root.open(gate.files.command, ['audit', 'tail', ...args]);
+    await open.until(/following the record/);
+    return open;
+  }
+
+  /** Does it until the tail has shown it: the gate looks once a second whether somebody tails. */
+  async function shown(open: Open, pattern: RegExp, act: () => Promise<unknown>): Promise<void> {
+    const seen = async (): Promise<string> => {
+      await act();
+      return open.output();
+    };
+    await expect.poll(seen, SOON).toMatch(pattern);
+  }
+
+  const listPods = () => alice.kubectl('get', 'pods');
+
+  /** Ctrl-C. */
+  async function interrupt(open: Open) {
+    open.child.kill('SIGINT');
+    return open.finished;
+  }
+
+  it('shows a line for each event, and Ctrl-C ends it with 0', async () => {
+    const open = await tail('--user', 'demo:alice', '--verb', 'list', '--namespace', 'default');
+    await shown(open, LINE, listPods);
+    const { code, stdout, all } = await interrupt(open);
+    expect(code, all).toBe(0);
+    for (const line of stdout.trimEnd().split('\n')) expect(line).toMatch(LINE);
+  });
+
+  it('gives scripts a line of JSON for each event', async () => {
+    const open = await tail('--resource', 'pods', '--output', 'json');
+    await shown(open, /"Event"/, listPods);
+    const { code, stdout } = await interrupt(open);
+    expect(code).toBe(0);
+    const events = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { objectRef: { resource: string } });
+    expect(new Set(events.map(({ objectRef }) => objectRef.resource))).toEqual(new Set(['pods']));
+  });
+
+  it('shows who was refused', async () => {
+    const open = await tail('--refused');
+    await shown(open, /demo:alice {2}get secrets\/x -n kube-system @demo {2}403 /, () =>
+      alice.kubectl('get', 'secret', 'x', '-n', 'kube-system'),
+    );
+    expect(await interrupt(open)).toMatchObject({ code: 0 });
+  });
+
+  it('exits 3 for who may not look, and 2 for a question that cannot be asked', async () => {
+    expect(await alice.portcullis('audit', 'tail')).toMatchObject({ code: 3, stdout: '' });
+    const wrong = await root.portcullis('audit', 'tail', '--event', 'no-such-event');
+    expect(wrong).toMatchObject({ code: 2, stdout: '' });
+    expect(wrong.stderr).toContain('event');
+    expect((await root.portcullis('audit', 'tail', '--output', 'yaml')).code).toBe(2);
+  });
+
+  it('goes on where it was when the gate is started anew, and says so', async () => {
+    const open = await tail('--verb', 'server-stopped');
+    const json = await tail('--user', 'demo:alice');
+    await shown(json, LINE, listPods);
+    await gate.server.stop();
+    await open.until(/the connection was lost; trying again/);
+    const loaded = await loadConfig({ file: gate.files.config, env: {} });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+    again = await startServer(loaded.value.config);
+    await again.ready;
+    await open.until(/server-stopped/);
+    await shown(json, /get pods\/web-0/, () => alice.kubectl('get', 'pod', 'web-0'));
+    for (const one of [open, json]) expect(await interrupt(one)).toMatchObject({ code: 0 });
+    expect(open.output() + json.output()).not.toContain('may be missing');
+  });
+});

@@ -1,0 +1,286 @@
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:http2';
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningServer } from '../../src/serve.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import { openTail, type OpenTail, type TailRequest } from '../support/audit-tail.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startSecondReplica } from '../support/second-replica.ts';
+
+const ADMIN = 'urn:portcullis:admin';
+const PODS = '/api/v1/namespaces/default/pods';
+const TAILS = '{portcullis-demo}:tails';
+const RECORD = '{portcullis-demo}:record';
+const SOON = { timeout: 10_000, interval: 50 };
+
+describe('the live record of two replicas', () => {
+  let redis: RedisServer;
+  let bare: Redis;
+  let gate: RunningDemo;
+  let other: RunningServer;
+  let here: Endpoints;
+  let root: OAuthClient;
+  let rootToken: string;
+  /** Of alice, at the other replica. */
+  let alice: OAuthClient;
+  let aliceToken: string;
+  const open: OpenTail[] = [];
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    bare = new Redis({ host: '127.0.0.1', port: redis.port });
+    gate = await startTestGate({ redis: redis.url });
+    other = await startSecondReplica(gate);
+    await other.ready;
+    here = { web: gate.urls.web, api: gate.urls.api, ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8') };
+    root = new OAuthClient(here, await newClientKey());
+    rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
+    const key = await newClientKey();
+    const atHome = new OAuthClient(here, key);
+    aliceToken = (await atHome.signIn('alice')).accessToken;
+    await atHome.close();
+    alice = new OAuthClient({ ...here, api: `https://localhost:${other.ports.api}` }, key);
+  });
+  afterEach(async () => {
+    for (const tail of open.splice(0)) tail.close();
+    // As if the time had passed in which who lost a connection may come back.
+    await bare.del(TAILS);
+  });
+  afterAll(async () => {
+    await Promise.all([root.close(), alice.close()]);
+    bare.disconnect();
+    await other.stop();
+    await gate.stop();
+    await redis.stop();
+  });
+
+  async function tail(query?: string, change: Partial<TailRequest> = {}): Promise<OpenTail> {
+    const tailed = await openTail({
+      port: gate.server.ports.api,
+      ca: here.ca,
+      key: root.key ?? { cert: '', key: '' },
+      token: rootToken,
+      ...(query === undefined ? {} : { query }),
+      ...change,
+    });
+    open.push(tailed);
+    return tailed;
+  }
+
+  /** Asks at the other replica until the tail has shown it: it takes that one a second to learn that somebody tails. */
+  async function seenAfter(tailed: OpenTail, path: string): Promise<void> {
+    const seen = async (): Promise<boolean> => {
+      await alice.get(path, aliceToken);
+      return tailed.events.some(({ requestURI }) => requestURI === path);
+    };
+    await expect.poll(seen, { ...SOON, interval: 200 }).toBe(true);
+  }
+
+  it('publish nothing while nobody tails', async () => {
+    await bare.config('RESETSTAT');
+    for (let request = 0; request < 20; request += 1) await alice.get(PODS, aliceToken);
+    expect(await bare.info('commandstats')).not.toContain('cmdstat_xadd');
+    expect(await bare.exists(TAILS, RECORD)).toBe(0);
+    // They would be found here, had there been any.
+    await seenAfter(await tail(), `${PODS}?limit=1`);
+    expect(await bare.exists(TAILS, RECORD)).toBe(2);
+    expect(await bare.info('commandstats')).toContain('cmdstat_xadd');
+  });
+
+  it('show at the one what was done at the other, as the record has it, and put on the record who looks', async () => {
+    const tailed = await tail();
+    expect(tailed.status).toBe(200);
+    expect(tailed.response.headers).toMatchObject({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    await seenAfter(tailed, `${PODS}?limit=7`);
+    const before = performance.now();
+    await alice.get(`${PODS}?limit=8`, aliceToken);
+    await expect.poll(() => tailed.events.some(({ requestURI }) => requestURI.endsWith('limit=8')), SOON).toBe(true);
+    // Twice what it may take, for a busy machine.
+    expect(performance.now() - before).toBeLessThan(4000);
+    const shown = tailed.events.find(({ requestURI }) => requestURI.endsWith('limit=8'));
+    expect(await auditedBy(gate)).toContainEqual(shown);
+    const asked = (await auditedBy(gate)).find(({ requestURI }) => requestURI === '/-/admin/api/v1/audit');
+    expect(asked).toMatchObject({ verb: 'admin-read', responseStatus: { code: 200 } });
+  });
+
+  it('keep it sealed in Redis', async () => {
+    const tailed = await tail('user=demo%3Aalice');
+    await seenAfter(tailed, `${PODS}?limit=11`);
+    const entries = JSON.stringify([await bare.xrange(RECORD, '-', '+'), await bare.hgetall(TAILS)]);
+    expect(entries).toContain('eyJ');
+    expect(entries).not.toMatch(/alice|pods/);
+  });
+
+  it('show only what was asked for', async () => {
+    const [pods, refused] = await Promise.all([tail('resource=pods&verb=get'), tail('refused=true')]);
+    await seenAfter(pods, `${PODS}/web-0`);
+    await alice.get(PODS, aliceToken);
+    await expect
+      .poll(async () => {
+        await alice.get(PODS, 'no-token');
+        return refused.events.length;
+      }, SOON)
+      .toBeGreaterThan(0);
+    expect(new Set(pods.events.map(({ verb, objectRef }) => `${verb} ${objectRef?.resource}`))).toEqual(
+      new Set(['get pods']),
+    );
+    expect(new Set(refused.events.map(({ responseStatus }) => responseStatus?.code))).toEqual(new Set([401]));
+  });
+
+  it.each([
+    ['verb=DROP%20TABLE', 'verb'],
+    ['verb=get&verb=list', 'verb'],
+    ['cluster=nowhere', 'cluster'],
+    ['event=nothing', 'event'],
+    ['code=4711', 'code'],
+    ['user=a%0Ab', 'user'],
+    ['refused=maybe', 'refused'],
+    ['color=red', 'color'],
+  ])('refuse the question %s, and name the field', async (query, field) => {
+    const { status, body } = await root.get(`/-/admin/api/v1/audit?${query}`, rootToken);
+    expect(status, JSON.stringify(body)).toBe(400);
+    expect(String(body['detail'])).toContain(field);
+  });
+
+  it('refuse a Last-Event-ID that was never one', async () => {
+    const { status } = await tail(undefined, { after: 'x-y.z' });
+    expect(status).toBe(400);
+  });
+
+  it('refuse who is neither admin nor auditor, on the record', async () => {
+    const client = new OAuthClient(here, await newClientKey());
+    const { answer, accessToken } = await client.signIn('alice');
+    expect(answer.status).toBe(200);
+    const { status } = await client.get('/-/admin/api/v1/audit', accessToken);
+    expect([401, 403]).toContain(status);
+    await client.close();
+    const refused = (await auditedBy(gate)).filter(({ verb }) => verb === 'admin-refused');
+    expect(refused.at(-1)).toMatchObject({ requestURI: '/-/admin/api/v1/audit', responseStatus: { code: status } });
+  });
+
+  it('go on from a Last-Event-ID at the other replica without missing an event', async () => {
+    const first = await tail('resource=pods');
+    await seenAfter(first, `${PODS}?limit=21`);
+    const after = first.lastId;
+    if (after === undefined) throw new Error('there was no id');
+    first.close();
+    await alice.get(`${PODS}?limit=22`, aliceToken);
+    const second = await tail('resource=pods', { port: other.ports.api, after });
+    await expect.poll(() => second.events.map(({ requestURI }) => requestURI), SOON).toContain(`${PODS}?limit=22`);
+    expect(second.told.filter(({ event }) => event === 'gap')).toEqual([]);
+  });
+
+  it('say that there is a gap where nobody has seen to it meanwhile', async () => {
+    const first = await tail('resource=pods');
+    await seenAfter(first, `${PODS}?limit=31`);
+    const after = first.lastId ?? '';
+    first.close();
+    await bare.del(TAILS);
+    const second = await tail('resource=pods', { after });
+    await expect.poll(() => second.told[0]?.event, SOON).toBe('gap');
+  });
+
+  it('say that there is a gap where Redis has forgotten the record, and go on', async () => {
+    const tailed = await tail('resource=pods');
+    await seenAfter(tailed, `${PODS}?limit=41`);
+    await bare.del(RECORD, TAILS);
+    await expect.poll(() => tailed.told.at(-1)?.event, SOON).toBe('gap');
+    await seenAfter(tailed, `${PODS}?limit=42`);
+  });
+
+  it('keep hostile text on one line', async () => {
+    const tailed = await tail('resource=pods');
+    await seenAfter(tailed, `${PODS}?limit=51`);
+    const path = `${PODS}/x%0adata%3a%20evil%0a%0a`;
+    await alice.send('GET', path, {
+      headers: { authorization: `Bearer ${aliceToken}`, 'user-agent': 'evil\u0085\u009b31m data: \u00e2\u0080\u00a8' },
+    });
+    await expect.poll(() => tailed.events.some(({ requestURI }) => requestURI === path), SOON).toBe(true);
+    expect(tailed.told.every(({ data }) => !/[\n\r\u0080-\u009f\u2028]/.test(data))).toBe(true);
+    expect(tailed.told.every(({ event }) => event === 'message')).toBe(true);
+  });
+
+  it('cut the tail of an admin who is revoked, and say nothing more', async () => {
+    const key = await newClientKey();
+    const admin = new OAuthClient(here, key);
+    const { accessToken, session } = await admin.signIn('root', { resource: ADMIN });
+    const tailed = await tail(undefined, { key, token: accessToken, port: other.ports.api });
+    await seenAfter(tailed, `${PODS}?limit=61`);
+    const revoked = await root.send('POST', '/-/admin/api/v1/revocations', {
+      headers: { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ session, reason: 'INC-4711' }),
+    });
+    expect(revoked.body).toMatchObject({ complete: true });
+    const known = tailed.told.length;
+    expect(await tailed.ended).toBe('ECONNRESET');
+    expect(tailed.told).toHaveLength(known);
+    await admin.close();
+  });
+
+  it('show it over HTTP/2 as well, and cut it there', async () => {
+    const key = await newClientKey();
+    const admin = new OAuthClient(here, key);
+    const { accessToken, session } = await admin.signIn('root', { resource: ADMIN });
+    const connection = connect(`https://localhost:${other.ports.api}`, { ca: here.ca, ...key });
+    const stream = connection.request({ ':path': '/-/admin/api/v1/audit', authorization: `Bearer ${accessToken}` });
+    let text = '';
+    stream.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    const cut = new Promise<string | undefined>((resolve) => {
+      stream.on('error', (error: NodeJS.ErrnoException) => resolve(error.code)).on('end', () => resolve('it ended'));
+    });
+    await expect
+      .poll(async () => {
+        await alice.get(`${PODS}?limit=65`, aliceToken);
+        return text;
+      }, SOON)
+      .toContain('limit=65');
+    await root.send('DELETE', `/-/admin/api/v1/sessions/${session}?reason=INC-4711`, {
+      headers: { authorization: `Bearer ${rootToken}` },
+    });
+    expect(await cut).toBe('ERR_HTTP2_STREAM_ERROR');
+    connection.destroy();
+    await admin.close();
+  });
+
+  it('take ten tails each and answer 429 to the next, and take another one when one has gone', async () => {
+    const ten = await Promise.all(Array.from({ length: 10 }, () => tail()));
+    expect(ten.map(({ status }) => status)).toEqual(Array(10).fill(200));
+    const eleventh = await root.get('/-/admin/api/v1/audit', rootToken);
+    expect(eleventh).toMatchObject({ status: 429, body: { code: 'too_many_tails' } });
+    expect(eleventh.headers['retry-after']).toBe('5');
+    ten[0]?.close();
+    await expect.poll(async () => (await tail()).status, SOON).toBe(200);
+  });
+
+  it('disconnect who does not read, and keep nothing for them', async () => {
+    const tailed = await tail(undefined, { paused: true });
+    const line = (index: number): string =>
+      JSON.stringify({ kind: 'Event', user: {}, annotations: {}, index, padding: 'x'.repeat(20_000) });
+    const before = process.memoryUsage().rss;
+    for (let batch = 0; batch < 45; batch += 1) {
+      await gate.server.store.live.publish(Array.from({ length: 20 }, (_, index) => line(batch * 20 + index)));
+    }
+    const others = await Promise.all(Array.from({ length: 9 }, () => tail('event=drill')));
+    expect(new Set(others.map(({ status }) => status))).toEqual(new Set([200]));
+    // A place becomes free: theirs.
+    const another = async (): Promise<number> => (await tail('event=drill')).status;
+    await expect.poll(another, { timeout: 30_000, interval: 500 }).toBe(200);
+    expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1024 * 1024);
+    tailed.resume();
+    await tailed.ended;
+    expect(tailed.told.length).toBeLessThan(900);
+  });
+
+  it('end in good order when their replica stops', async () => {
+    const tailed = await tail(undefined, { port: other.ports.api });
+    await seenAfter(tailed, `${PODS}?limit=71`);
+    const stopped = other.stop();
+    expect(await tailed.ended).toBeUndefined();
+    expect(tailed.told.at(-1)).toMatchObject({ event: 'end', data: '{"reason":"leaving"}' });
+    await stopped;
+  });
+});
