@@ -1,9 +1,12 @@
 /** Every command there is, as a parser. What runs on a server is imported when it is asked for, so that a laptop never loads it. */
 import { Command } from 'commander';
+import type { QueryOptions } from './audit-query.ts';
 import { addAdminCommands } from './cli/admin-line.ts';
-import { addLaptopCommands } from './cli/cli.ts';
+import { addLaptopCommands, exitByUse } from './cli/cli.ts';
+import { addCompletionCommands } from './cli/completion-line.ts';
+import { VERSION } from './cli/version.ts';
 import type { DemoArguments } from './demo/run.ts';
-import type { Environment } from './server-commands.ts';
+import type { CheckOptions, Environment } from './server-commands.ts';
 
 const CONFIG_OPTION = [
   '--config <file>',
@@ -17,13 +20,17 @@ const CONFIG_OPTION = [
 export function createProgram(environment: Environment): Command {
   const program = new Command('portcullis')
     .description('A gate in front of Kubernetes: sign in with your own identity provider, act as yourself.')
-    .showHelpAfterError();
+    .version(`portcullis ${VERSION}`, '--version', 'show the version of this program')
+    .showHelpAfterError()
+    .exitOverride(exitByUse);
   addLaptopCommands(program);
   addAdminCommands(program, async (options) => {
     const { unlockHere } = await import('./server-commands.ts');
     return unlockHere(options, environment);
   });
   addServerCommands(program, environment);
+  addAuditQuery(auditCommand(program));
+  addCompletionCommands(program);
   addDemo(program);
   return program;
 }
@@ -43,9 +50,12 @@ function addServerCommands(program: Command, environment: Environment): void {
     .command('check')
     .description('check a configuration: every fault at once, exit 2 where there is one')
     .option(...CONFIG_OPTION)
-    .action(async ({ config }: { config?: string }) => {
+    .option('--claims <file>', 'show who somebody with these claims (a JSON object, - for standard input) would be')
+    .option('--provider <name>', 'whose claims they are: a provider or a workload rule, where there are several')
+    .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
+    .action(async (options: CheckOptions) => {
       const { checkConfig } = await import('./server-commands.ts');
-      process.exitCode = await checkConfig(config, environment);
+      process.exitCode = await checkConfig(options, environment);
     });
   program
     .command('keys')
@@ -56,6 +66,37 @@ function addServerCommands(program: Command, environment: Environment): void {
     .action(async ({ dir }: { dir: string }) => {
       const { generate } = await import('./server-commands.ts');
       process.exitCode = await generate(dir);
+    });
+}
+
+/** The group that the admin's `audit tail` stands in as well. */
+const auditCommand = (program: Command): Command =>
+  program.commands.find((one) => one.name() === 'audit') ?? program.command('audit').description('look at the record');
+
+function addAuditQuery(audit: Command): void {
+  audit
+    .command('query')
+    .description('search files of the record: by person, session, verb, resource, time, refusal')
+    .argument('<file...>', 'files of the record, gzipped or not, in any order; - for standard input')
+    .option('--user <username>', 'of this person')
+    .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
+    .option('--session <id>', 'of this session')
+    .option('--cluster <name>', 'at this cluster')
+    .option('--verb <verb>', 'of this verb, such as get, delete or sign-in')
+    .option('--resource <resource>', 'about this resource, such as secrets, or pods/exec alone')
+    .option('--namespace <name>', 'in this namespace')
+    .option('--code <status>', 'answered with this HTTP status')
+    .option('--event <name>', 'events of the gate itself of this name, such as revocation')
+    .option('--refused', 'only what was refused, by the gate or by the cluster')
+    .option('--since <moment>', 'from then on: a time, a day, or how long ago (2026-11-25T14:00:00Z, 2026-11-25, 12h)')
+    .option('--until <moment>', 'before then')
+    .addOption(
+      audit.createOption('-o, --output <format>', 'for people, or the lines as they are').choices(['table', 'json']),
+    )
+    .action(async (files: string[], options: QueryOptions) => {
+      const { auditQuery } = await import('./audit-query.ts');
+      const ground = { stdout: process.stdout, stderr: process.stderr, now: Date.now() };
+      process.exitCode = await auditQuery(files, options, ground);
     });
 }
 
@@ -70,6 +111,7 @@ function addDemo(program: Command): void {
       '--kubeconfig <file>',
       'stand in front of this real cluster: makes a namespace, a service account and RBAC there',
     )
+    .option('--with-monitoring', 'run Prometheus beside it, where it is installed, on the sixth port')
     .option('--tour', 'tell the whole story by itself, and check it')
     .action(async (options: DemoArguments) => {
       const { runDemo } = await import('./demo/run.ts');

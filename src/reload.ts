@@ -31,7 +31,11 @@ export interface Reloading {
   stop(): void;
 }
 
-export function createReloading(logger: Pick<Logger, 'info' | 'error'>): Reloading {
+/** @param reloaded is told the names of files of which the new content is in use */
+export function createReloading(
+  logger: Pick<Logger, 'info' | 'error'>,
+  reloaded: (files: readonly string[]) => void = () => undefined,
+): Reloading {
   const stops: (() => void)[] = [];
   const follow = (paths: readonly string[], apply: (contents: readonly string[]) => void): void => {
     const stop = followFiles({
@@ -39,6 +43,7 @@ export function createReloading(logger: Pick<Logger, 'info' | 'error'>): Reloadi
       apply: (contents) => {
         apply(contents);
         logger.info({ files: paths }, 'new certificates are in use');
+        reloaded(paths);
       },
       onFault: (error) =>
         logger.error({ err: error, files: paths }, 'new certificates cannot be used; the old ones stay in use'),

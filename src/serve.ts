@@ -2,16 +2,14 @@
  * The server, put together: every room is given its real dependencies here and nowhere else. Loaded by `serve` and by the demo only,
  * so that a laptop never pays for it.
  */
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname, uptime } from 'node:os';
-import { createAuditTrail, type AuditTrail } from './audit/audit.ts';
+import { createAuditTrail, createLiveRecord, createLiveTails, type AuditTrail } from './audit/audit.ts';
 import type { Address, Config } from './config/config.ts';
 import { loadSealingKeys, loadSigningKeys } from './config/keys.ts';
-import { gateEvent, type GateEventName } from './core/audit-event.ts';
 import { AppError } from './core/errors.ts';
 import { consoleClient, DRILL_CLIENT_ID } from './core/core.ts';
 import {
@@ -27,6 +25,7 @@ import {
 import { audiences } from './oauth/audiences.ts';
 import { createConsoleTokens, mintUnboundToken } from './oauth/console-token.ts';
 import { createRecheck, type Recheck } from './oauth/recheck.ts';
+import { unboundClientIds } from './oauth/public-clients.ts';
 import { createAuthorizationServer } from './oauth/server.ts';
 import { createStreamRecheck, type StreamRecheck } from './oauth/stream-recheck.ts';
 import { createWorkloadExchange } from './oauth/workload/exchange.ts';
@@ -37,11 +36,13 @@ import {
   type ApiListener,
   type Authenticate,
 } from './proxy/proxy.ts';
+import { say, sayConfiguration, sayEnded } from './own-events.ts';
 import { createReadiness } from './readiness.ts';
 import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
-import { createGate, type EndedSession, type Gate } from './revocation/revocation.ts';
+import { createGate, type Gate } from './revocation/revocation.ts';
+import { observeAuthorities, observedProviders, observeKeys, observeRecord, serverMetrics } from './signals.ts';
 import type { Store } from './store/store.ts';
-import { createLogger, createMetrics, createOpsListener } from './telemetry/telemetry.ts';
+import { createLogger, createOpsListener, type Metrics } from './telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from './web/web.ts';
 
 const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
@@ -65,19 +66,23 @@ export interface RunningServer {
 export async function startServer(config: Config, replica: string = hostname()): Promise<RunningServer> {
   const ground = await layGround(config, replica);
   const { audit, gate, store, metrics, logger } = ground;
-  const reloading = createReloading(logger);
+  const reloading = createReloading(logger, (files) => say(ground, 'files-reloaded', { files: files.join(' ') }));
   const authenticate = createAuthenticator({
     gate,
     sessions: store.sessions,
     issuer: config.publicUrl,
     keys: { keys: [...ground.signing.publicJwks.keys] },
     clock: ground.clock,
-    unboundClients: new Set([DRILL_CLIENT_ID, ...config.consoles.map(({ name }) => consoleClient(name))]),
+    unboundClients: new Set([
+      DRILL_CLIENT_ID,
+      ...config.consoles.map(({ name }) => consoleClient(name)),
+      ...unboundClientIds(config.sessions),
+    ]),
   });
   const { web, machineHandler, streams } = await signInRooms(config, ground, authenticate);
   const certificate = reloading.certificate(config.listen.api);
   const api = apiListener(config, ground, { reloading, certificate, authenticate, machineHandler });
-  const webServer = webListener(config, reloading);
+  const webServer = webListener(config, reloading, metrics);
   web.serve(webServer);
   const health = createReadiness({ ...ground, monotonic: () => performance.now() });
   const ops = createOpsListener({ metrics, health, logger });
@@ -87,12 +92,14 @@ export async function startServer(config: Config, replica: string = hostname()):
     web: await listen(webServer, config.listen.web.address),
   };
   say(ground, 'server-started');
+  sayConfiguration(ground, config, ground);
   const endDrills = drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert });
   const ready = gate.start();
   streams.start();
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.drain();
+    ground.tails.stop();
     await api.drain(config.shutdown);
     reloading.stop();
     streams.stop();
@@ -100,6 +107,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     await gate.stop();
     await Promise.all([close(webServer), close(ops)]);
     say(ground, 'server-stopped');
+    await ground.live.stop();
     await audit.close();
     await store.close();
   };
@@ -112,19 +120,21 @@ type Ground = Awaited<ReturnType<typeof layGround>>;
 async function layGround(config: Config, replica: string) {
   const clock = { now: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
-  const metrics = createMetrics({
-    clusters: config.clusters.map(({ name }) => name),
-    providers: config.providers.map(({ name }) => name),
-  });
+  const metrics = serverMetrics(config);
   const [signing, sealing] = await Promise.all([
     loadSigningKeys(config.keys.signingDir),
     loadSealingKeys(config.keys.sealingDir),
   ]);
-  const audit = createAuditTrail({ sinks: config.audit.sinks, onFailure: config.audit.onFailure, metrics, logger });
+  const live = createLiveRecord({ metrics, logger });
+  const { sinks, onFailure } = config.audit;
+  const trail = createAuditTrail({ sinks, onFailure, metrics, logger });
+  observeRecord(metrics, trail);
+  const audit = live.over(trail);
   const store = await openStore(config, sealing, logger, ({ why, survivor }) =>
     say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
   );
   await refuseUnfit(store);
+  live.start(store.live);
   const gate = createGate({
     log: store.log,
     sessions: store.sessions,
@@ -142,8 +152,10 @@ async function layGround(config: Config, replica: string) {
     onSessionEnded: (ended) => sayEnded({ audit, clock, replica }, ended),
   });
   metrics.observeSessions(() => store.sessions.count());
+  observeKeys(metrics, { signing, sealing });
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
-  return { replica, clock, logger, metrics, signing, sealing, audit, store, gate };
+  const tails = createLiveTails(store.live);
+  return { replica, clock, logger, metrics, signing, sealing, audit, live, tails, store, gate };
 }
 
 /**
@@ -166,7 +178,7 @@ async function signInRooms(
   const { clock, logger, metrics, signing, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config);
-  const providers = await identityProviders(config, logger);
+  const providers = observedProviders(await identityProviders(config, logger), metrics);
   const workloads = new Set(config.workload.map(({ name }) => name));
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });
   const rules = await workloadRules(config);
@@ -185,6 +197,7 @@ async function signInRooms(
     now: clock.now,
     log: logger,
     countRefresh: (outcome) => metrics.refresh(outcome),
+    countExchange: (rule, outcome) => metrics.signIn(rule, outcome),
     renderErrorPage: errorDocument,
   });
   const mintToken = createConsoleTokens({
@@ -210,6 +223,7 @@ async function signInRooms(
     oauthHandler: (req, res) => authorizationServer.handleWeb(req, res),
     apiCa: () => apiCa,
     consoles: { consoles: await consolesOf(config), gate, mayUse: allows, mintToken },
+    tails: ground.tails,
   });
   const machineHandler: RequestListener = (req, res) => {
     if ((req.url ?? '').startsWith('/-/oauth/')) authorizationServer.handleApi(req, res);
@@ -249,15 +263,19 @@ function apiListener(
   },
 ): ApiListener {
   const { reloading, certificate, authenticate, machineHandler } = given;
+  const clusters = upstreamClusters(config, reloading);
+  observeAuthorities(metrics, clusters);
+  metrics.observeCertificate('api', () => certificate.current().cert);
   const api = createApiListener({
     publicUrl: config.publicUrl,
     limits: config.limits,
     tls: certificate.current(),
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),
-    clusters: upstreamClusters(config, reloading),
+    clusters,
     authenticate,
     gate,
     audit,
+    auditPolicy: config.audit,
     metrics,
     logger,
     machineHandler,
@@ -300,47 +318,11 @@ function ownAddress(host: string): string {
   return host === '::' ? '::1' : host;
 }
 
-type Speaker = Pick<Ground, 'audit' | 'clock' | 'replica'>;
-
-/** A line of the record about this process itself. */
-function say({ audit, clock, replica }: Speaker, event: GateEventName, details: Record<string, string> = {}): void {
-  audit.record(
-    gateEvent({
-      event,
-      auditId: randomUUID(),
-      at: clock.now(),
-      requestUri: '',
-      sourceIps: [],
-      code: 200,
-      details: { ...details, replica },
-    }),
-  );
-}
-
-/** A session that came to its end by itself while something of it was open here. */
-function sayEnded({ audit, clock, replica }: Speaker, ended: EndedSession): void {
-  const { session, account, provider, how, streamsCut } = ended;
-  audit.record(
-    gateEvent({
-      event: 'session-ended',
-      auditId: randomUUID(),
-      at: clock.now(),
-      requestUri: '',
-      sourceIps: [],
-      code: 200,
-      session,
-      account,
-      provider,
-      reason: how,
-      details: { replica, streamsCut: String(streamsCut) },
-    }),
-  );
-}
-
-function webListener(config: Config, reloading: Reloading): Server {
+function webListener(config: Config, reloading: Reloading, metrics: Metrics): Server {
   const { tls } = config.listen.web;
   if (tls === undefined) return createHttpServer();
   const certificate = reloading.certificate(tls);
+  metrics.observeCertificate('web', () => certificate.current().cert);
   const context = (pair: CertificatePair) => ({ ...pair, minVersion: 'TLSv1.2' }) as const;
   const server = createHttpsServer(context(certificate.current()));
   certificate.onChange((pair) => renewContext(server, context(pair)));

@@ -1,9 +1,12 @@
 /** The commands that run where the server runs: `serve`, `config check`, `keys generate`, `unlock --config`. */
 import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { createAuditTrail, type AuditTrail } from './audit/audit.ts';
+import { formatVerdict, judgeClaims, readClaims } from './claims-check.ts';
 import type { UnlockHere } from './cli/admin-line.ts';
+import { plainJson } from './cli/plain-text.ts';
 import type { Config } from './config/config.ts';
 import { generateKeys, loadSealingKeys } from './config/keys.ts';
 import { formatFaults, loadConfig, type LoadedConfig } from './config/load.ts';
@@ -17,6 +20,7 @@ import { createLogger } from './telemetry/telemetry.ts';
 /** Wrong use or configuration (CONTRACT, exit codes). */
 const MISCONFIGURED = 2;
 const FAILED = 1;
+const REFUSED = 3;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -48,15 +52,52 @@ export async function serve(file: string | undefined, env: Environment): Promise
   return 0;
 }
 
-/** @returns exit status: 0, or 2 with every fault on standard error */
-export async function checkConfig(file: string | undefined, env: Environment): Promise<number> {
-  const loaded = await load(file, env);
+/** `config check`, as it was typed. */
+export interface CheckOptions {
+  readonly config?: string;
+  /** A file of claims, `-` for standard input. */
+  readonly claims?: string;
+  /** Whose claims they are. */
+  readonly provider?: string;
+  readonly output?: string;
+}
+
+/** @returns exit status: 0, 2 with every fault on standard error, or 3 where the claims that were given are refused */
+export async function checkConfig(options: CheckOptions, env: Environment): Promise<number> {
+  const loaded = await load(options.config, env);
   if (loaded === undefined) return MISCONFIGURED;
   const { config } = loaded;
-  console.log(
-    `good: ${config.providers.length} provider(s), ${config.clusters.length} cluster(s), store ${config.store.kind}`,
-  );
+  if (options.claims !== undefined) return checkClaims(config, { ...options, claims: options.claims });
+  if (options.provider !== undefined) {
+    console.error('--provider says whose claims they are: it goes with --claims FILE');
+    return MISCONFIGURED;
+  }
+  const facts = { providers: config.providers.length, clusters: config.clusters.length, store: config.store.kind };
+  const words = `good: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
+  console.log(options.output === 'json' ? plainJson(facts) : words);
   return 0;
+}
+
+async function checkClaims(
+  config: Config,
+  { claims: file, provider, output }: CheckOptions & { readonly claims: string },
+): Promise<number> {
+  const input = file === '-' ? process.stdin : createReadStream(file);
+  const claims = await readClaims(input).catch((error: unknown) => {
+    console.error(`--claims: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  if (claims === undefined) return MISCONFIGURED;
+  if (!claims.ok) {
+    console.error(`--claims ${file} is ${claims.reason}`);
+    return MISCONFIGURED;
+  }
+  const verdict = judgeClaims(config, provider, claims.value);
+  if (!verdict.ok) {
+    console.error(verdict.reason);
+    return MISCONFIGURED;
+  }
+  console.log(output === 'json' ? plainJson(verdict.value) : formatVerdict(verdict.value));
+  return verdict.value.allowed ? 0 : REFUSED;
 }
 
 /**

@@ -1,11 +1,13 @@
 /**
- * Audit: from event to disk.
+ * Audit: from event to disk and to who collects it.
  *
- * Owns: the sinks (stdout, file), the order of lines, and what happens when a sink fails. Must not know: how an event came about,
- * HTTP, or who may read the record. The shape of an event is core's.
+ * Owns: the sinks (stdout, file, webhook), the order of lines, and what happens when a sink fails. Must not know: how an event came
+ * about, who may read the record, or anything of a request. The shape of an event is core's.
  */
 import type { AuditEvent } from '../core/audit-event.ts';
 
+export { createLiveRecord } from './live.ts';
+export { createLiveTails } from './live-tails.ts';
 export { createAuditTrail } from './trail.ts';
 
 export interface AuditTrail {
@@ -26,12 +28,79 @@ export interface AuditTrail {
 }
 
 /** What the configuration says of a sink; `AuditSinkConfig` of room `config` has this shape. */
-export type AuditSinkSettings = { readonly type: 'stdout' } | { readonly type: 'file'; readonly path: string };
+export type AuditSinkSettings = { readonly type: 'stdout' } | FileSinkSettings | WebhookSinkSettings;
 
-/** `written`: the operating system has taken the line. `dropped`: it will never be written. */
+export interface FileSinkSettings {
+  readonly type: 'file';
+  readonly path: string;
+  /** Mebibytes after which a new file is begun. Absent: size does not count. */
+  readonly maxSizeMb?: number | undefined;
+  /** Seconds after which a new file is begun. Absent: age does not count. */
+  readonly rotateEvery?: number | undefined;
+  /** Files kept besides the one that is written. Older ones are removed. Default: 10. */
+  readonly keep?: number | undefined;
+  /** Whether those are compressed. Default: yes. */
+  readonly gzip?: boolean | undefined;
+  /**
+   * When the disk itself is asked to have it. `interval` (the default): once a second. `always`: before an event counts as written;
+   * requests wait in no case.
+   */
+  readonly fsync?: 'never' | 'interval' | 'always' | undefined;
+}
+
+export interface WebhookSinkSettings {
+  readonly type: 'webhook';
+  /** https; http for a loopback host only. The room that parses the configuration sees to it. */
+  readonly url: string;
+  /** PEM. Absent: the system's authorities. This and the three below are read again for every batch. */
+  readonly caFile?: string | undefined;
+  /** A client certificate with its key. */
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+  /** A bearer token. */
+  readonly tokenFile?: string | undefined;
+  /** Where events wait that could not be delivered. Absent: in memory only. */
+  readonly spoolDir?: string | undefined;
+  /** Mebibytes. Default: 256. */
+  readonly spoolMaxMb?: number | undefined;
+  /** Events of one request. Default: 400, as kube-apiserver. */
+  readonly batchEvents?: number | undefined;
+  /** Bytes of one request's events. Default: 1 MiB. */
+  readonly batchBytes?: number | undefined;
+  /** Seconds that an event may wait for others to go with it. Default: 1. */
+  readonly batchWait?: number | undefined;
+  /** Seconds after which a request without an answer has failed. Default: 10. */
+  readonly timeout?: number | undefined;
+}
+
+/** `written`: the operating system has taken the line, or the webhook's server has. `dropped`: it will never be written. */
 type AuditOutcome = 'written' | 'dropped';
 
-/** The two things a trail tells about itself; each event ends once per sink in exactly one outcome. */
+/** How a sink stands at this moment. */
+export interface SinkStatus {
+  readonly sink: AuditSinkSettings['type'];
+  /** It cannot be written, or what it holds cannot be delivered. */
+  readonly failing: boolean;
+  /** Bytes that wait, in memory and in a spool. */
+  readonly queuedBytes: number;
+}
+
+/** A trail, and how its sinks stand. */
+export interface RecordingTrail extends AuditTrail {
+  status(): readonly SinkStatus[];
+}
+
+/** Events that a sink will never have. */
+export interface SinkGap {
+  /** The sink's place: a path, the origin of a URL, `stdout`. */
+  readonly sink: string;
+  /** Sequence numbers of the first and the last of them; others between may be there. */
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
+}
+
+/** Each event ends once per sink in exactly one outcome. */
 export interface AuditMetrics {
   auditEvent(sink: AuditSinkSettings['type'], outcome: AuditOutcome): void;
 }

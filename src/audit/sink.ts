@@ -1,15 +1,12 @@
 /** One sink: a bounded queue in front of a target, which keeps order, survives failure and says when it cannot keep the record. */
 import { performance } from 'node:perf_hooks';
-import type { AuditLog, AuditMetrics } from './audit.ts';
+import type { AuditLog, AuditMetrics, SinkGap, SinkStatus } from './audit.ts';
 import { Batch } from './batch.ts';
-import type { LineTarget } from './target.ts';
+import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
 
-export interface SinkLimits {
+export interface SinkLimits extends RetryLimits {
   /** What waits for the disk may take this much memory. Beyond it events are dropped and counted. */
   readonly queueBytes: number;
-  /** First and longest wait between two tries of a failing target; doubles in between. */
-  readonly retryMs: number;
-  readonly retryMaxMs: number;
   /** A target that has not answered for so long hangs. */
   readonly stallMs: number;
   /** How long `close` waits for what is queued. */
@@ -20,6 +17,8 @@ export interface SinkParts {
   readonly limits: SinkLimits;
   readonly metrics?: AuditMetrics | undefined;
   readonly log?: AuditLog | undefined;
+  /** Told when a sink that had to drop events works again; never from within `push`. */
+  readonly onGap?: ((gap: SinkGap) => void) | undefined;
 }
 
 /**
@@ -27,6 +26,8 @@ export interface SinkParts {
  * these need the rest of the room.
  */
 const FAILING_FROM = 0.75;
+/** Bytes that wait for no others to go with them. */
+const ENOUGH = 256 * 1024;
 
 export class LineSink {
   readonly #target: LineTarget;
@@ -43,7 +44,10 @@ export class LineSink {
   #failures = 0;
   /** Dropped since it was last said in the log. */
   #dropped = 0;
+  /** Those of them whose numbers are known. */
+  #gap: { readonly first: number; last: number; count: number } | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Timeout | undefined;
   #scheduled = false;
   #draining = false;
   /** When the target was last asked for something, while it has not answered. */
@@ -65,9 +69,15 @@ export class LineSink {
     return !this.#opened || this.#failure !== undefined || stalled || this.#queuedBytes >= queueBytes * FAILING_FROM;
   }
 
-  push(line: Buffer): void {
+  get status(): SinkStatus {
+    const { type, behind = false, heldBytes = 0 } = this.#target;
+    return { sink: type, failing: behind || this.failing, queuedBytes: this.#queuedBytes + heldBytes };
+  }
+
+  /** @param seq the line's number in its chain, where it has one */
+  push(line: Buffer, seq?: number): void {
     if (this.#closing || this.#queuedBytes + line.length > this.#parts.limits.queueBytes) {
-      this.drop(1);
+      this.drop(1, seq);
       return;
     }
     this.#waiting.push(line);
@@ -76,8 +86,16 @@ export class LineSink {
     this.#schedule();
   }
 
-  /** Counts events that this sink will never have, and says so: once per outage, with the total at its end. */
-  drop(events: number): void {
+  /**
+   * Counts events that this sink will never have, and says so: once per outage, with the total at its end.
+   * @param seq number of the last of them, where they have numbers
+   */
+  drop(events: number, seq?: number): void {
+    if (seq !== undefined) {
+      this.#gap ??= { first: seq - events + 1, last: seq, count: 0 };
+      this.#gap.last = seq;
+      this.#gap.count += events;
+    }
     for (let i = 0; i < events; i += 1) this.#parts.metrics?.auditEvent(this.#target.type, 'dropped');
     if (this.#dropped === 0) {
       this.#parts.log?.error(
@@ -91,6 +109,7 @@ export class LineSink {
   flush(): Promise<void> {
     const upTo = this.#accepted;
     if (this.#abandoned || (this.#settled >= upTo && this.#opened)) return Promise.resolve();
+    this.#schedule(true);
     return new Promise((resolve) => this.#flushes.push({ upTo, resolve }));
   }
 
@@ -115,9 +134,16 @@ export class LineSink {
     if (!late) await closed;
   }
 
-  /** Many lines of one tick become one write. */
-  #schedule(): void {
+  /** Many lines of one tick become one write; more of them where the target asks for it. */
+  #schedule(atOnce = this.#closing): void {
     if (this.#scheduled || this.#draining || this.#retry) return;
+    const { gatherMs } = this.#target;
+    if (gatherMs !== undefined && !atOnce && this.#queuedBytes < ENOUGH) {
+      this.#gathering ??= setTimeout(() => this.#schedule(true), gatherMs);
+      return;
+    }
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
@@ -159,7 +185,9 @@ export class LineSink {
 
   #wrote(batch: Batch, bytes: number): void {
     const lines = batch.advance(bytes);
-    for (let i = 0; i < lines; i += 1) this.#parts.metrics?.auditEvent(this.#target.type, 'written');
+    for (let i = 0; i < lines && !this.#target.tellsOutcomes; i += 1) {
+      this.#parts.metrics?.auditEvent(this.#target.type, 'written');
+    }
     this.#settled += lines;
     if (!batch.done) return;
     this.#queuedBytes -= batch.length;
@@ -175,25 +203,27 @@ export class LineSink {
     this.#parts.log?.info({ sink: this.#target.place, droppedEvents: this.#dropped }, 'the audit sink works again');
     this.#failure = undefined;
     this.#dropped = 0;
+    const gap = this.#gap;
+    this.#gap = undefined;
+    if (gap !== undefined) this.#parts.onGap?.({ sink: this.#target.place, ...gap });
   }
 
   #fail(error: Error): void {
     const first = this.#failure === undefined;
     this.#failure = error;
     if (this.#abandoned) return;
-    const { retryMs, retryMaxMs } = this.#parts.limits;
     this.#retry = setTimeout(
       () => {
         this.#retry = undefined;
-        this.#schedule();
+        this.#schedule(true);
       },
-      Math.min(retryMs * 2 ** this.#failures, retryMaxMs),
+      retryDelay(this.#parts.limits, this.#failures, error),
     );
     this.#failures += 1;
     if (first) {
       this.#parts.log?.error(
         { sink: this.#target.place, err: error },
-        'the audit sink cannot be written: check its disk, its path and who owns it; tried again until it works',
+        'the audit sink cannot be written: the error says why; it is tried again until it works',
       );
     }
   }
@@ -202,6 +232,7 @@ export class LineSink {
   #abandon(): void {
     this.#abandoned = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#gathering);
     const left = this.#waiting.length + (this.#batch?.linesLeft ?? 0);
     this.#waiting.length = 0;
     this.#batch = undefined;

@@ -8,6 +8,14 @@ export interface LineTarget {
   readonly place: string;
   /** False where nothing can be said before the first `prepare` has succeeded; the sink counts as failing until then. */
   readonly readyAtOnce: boolean;
+  /** Milliseconds that a line may wait for others, where it costs much to take one. Absent: none. */
+  readonly gatherMs?: number;
+  /** Bytes that it has taken and not yet delivered. Absent: none. */
+  readonly heldBytes?: number;
+  /** It takes lines still, and cannot deliver them now. Absent: no such thing. */
+  readonly behind?: boolean;
+  /** The target itself tells what became of each line, because taking a line is not yet writing it. */
+  readonly tellsOutcomes?: boolean;
   /**
    * Called before every write. `fresh` says that the next byte begins a line of its own (a file newly opened), so that a line
    * which had been written in part is written again from its start.
@@ -16,6 +24,32 @@ export interface LineTarget {
   /** Resolves with how many bytes the operating system has taken, at least one; rejects when it took none. */
   write(bytes: Uint8Array): Promise<number>;
   close(): Promise<void>;
+}
+
+/** A failure that says itself when to try again. */
+export class TryLater extends Error {
+  readonly afterMs: number;
+
+  constructor(message: string, afterMs: number) {
+    super(message);
+    this.afterMs = afterMs;
+  }
+}
+
+export interface RetryLimits {
+  /** First and longest wait between two tries; doubles in between. */
+  readonly retryMs: number;
+  readonly retryMaxMs: number;
+}
+
+/**
+ * How long to wait after a failure. It varies by a quarter both ways, so that replicas that failed together do not come back together.
+ * @param failures how many came before this one without a success
+ * @returns milliseconds
+ */
+export function retryDelay({ retryMs, retryMaxMs }: RetryLimits, failures: number, error: Error): number {
+  const wait = Math.min(retryMs * 2 ** failures, retryMaxMs) * (0.75 + Math.random() / 2);
+  return error instanceof TryLater ? Math.max(wait, error.afterMs) : wait;
 }
 
 /**

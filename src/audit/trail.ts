@@ -1,13 +1,11 @@
 /** The trail: every event to every sink. */
-import process from 'node:process';
 import type { Writable } from 'node:stream';
 import type { AuditEvent } from '../core/audit-event.ts';
 import { AppError } from '../core/errors.ts';
-import type { AuditLog, AuditMetrics, AuditSinkSettings, AuditTrail } from './audit.ts';
-import { fileTarget } from './file-target.ts';
+import type { AuditLog, AuditMetrics, AuditSinkSettings, RecordingTrail } from './audit.ts';
 import { encodeLine } from './line.ts';
-import { LineSink, type SinkLimits } from './sink.ts';
-import { streamTarget } from './target.ts';
+import type { SinkLimits } from './sink.ts';
+import { openSinks } from './sinks.ts';
 
 export interface AuditTrailOptions {
   readonly sinks: readonly AuditSinkSettings[];
@@ -37,16 +35,12 @@ const LIMITS: SinkLimits = {
  * could not write in time.
  * @throws AppError `internal` when there is no sink: a record that goes nowhere must be a fault, not a silence
  */
-export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
+export function createAuditTrail(options: AuditTrailOptions): RecordingTrail {
   if (options.sinks.length === 0) {
     throw new AppError('internal', 'The audit record has no sink. Configure at least one under audit.sinks.');
   }
-  const parts = { limits: { ...LIMITS, ...options.limits }, metrics: options.metrics, log: options.logger };
-  const sinks = options.sinks.map((settings) => {
-    const target =
-      settings.type === 'file' ? fileTarget(settings.path) : streamTarget(options.stdout ?? process.stdout);
-    return new LineSink(target, parts);
-  });
+  const { metrics, logger: log, stdout } = options;
+  const sinks = openSinks(options.sinks, { limits: { ...LIMITS, ...options.limits }, metrics, log, stdout });
 
   return {
     record(event: AuditEvent): void {
@@ -64,6 +58,7 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
     get blocked() {
       return options.onFailure === 'block' && sinks.some((sink) => sink.failing);
     },
+    status: () => sinks.map((sink) => sink.status),
     async flush() {
       await Promise.all(sinks.map((sink) => sink.flush()));
     },

@@ -62,9 +62,12 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
     consoles: sections.consoles.map((console) => consoleConfig(console, locate)),
     workload: sections.workload.map((rule) => workloadRule(rule, locate)),
     admin: sections.admin,
-    sessions: sections.sessions,
+    sessions: {
+      ...sections.sessions,
+      publicClients: sections.sessions.publicClients.map((client) => ({ ...client, name: client.name ?? client.id })),
+    },
     revocation: sections.revocation,
-    audit: { sinks: sections.audit.sinks.map((sink) => sinkConfig(sink, locate)), onFailure: sections.audit.onFailure },
+    audit: { ...sections.audit, sinks: sections.audit.sinks.map((sink) => sinkConfig(sink, locate)) },
     limits: sections.limits,
     shutdown: sections.shutdown,
     telemetry: sections.telemetry,
@@ -151,8 +154,19 @@ const sentinelConfig = (redis: NonNullable<ParsedStore['redis']>, master: string
   ...optionalFile('passwordFile', redis.sentinelPasswordFile, locate),
 });
 
-const sinkConfig = (sink: AuditSinkConfig, locate: Locate): AuditSinkConfig =>
-  sink.type === 'file' ? { type: 'file', path: locate(sink.path) } : sink;
+function sinkConfig(sink: AuditSinkConfig, locate: Locate): AuditSinkConfig {
+  if (sink.type === 'stdout') return sink;
+  if (sink.type === 'file') return { ...sink, path: locate(sink.path) };
+  const { caFile, certFile, keyFile, tokenFile, spoolDir, ...rest } = sink;
+  return {
+    ...rest,
+    ...optionalFile('caFile', caFile, locate),
+    ...optionalFile('certFile', certFile, locate),
+    ...optionalFile('keyFile', keyFile, locate),
+    ...optionalFile('tokenFile', tokenFile, locate),
+    ...optionalFile('spoolDir', spoolDir, locate),
+  };
+}
 
 function webTls(
   web: { readonly certFile?: string | undefined; readonly keyFile?: string | undefined },

@@ -6,6 +6,7 @@
  */
 
 import type { JWK } from 'jose';
+import type { AuditRule } from '../core/audit-policy.ts';
 import type { ProviderType } from './provider-types.ts';
 
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
@@ -112,6 +113,17 @@ export interface WorkloadRule {
   readonly role: 'none' | 'drill';
 }
 
+/** A third-party OAuth client (kubelogin, say): public, with PKCE, its tokens bound to no key and for one cluster. */
+export interface PublicClientConfig {
+  /** `client_id`. */
+  readonly id: string;
+  /** As people see it. */
+  readonly name: string;
+  readonly cluster: string;
+  /** Of a loopback http URL the port does not count (RFC 8252 §7.3). */
+  readonly redirectUris: readonly string[];
+}
+
 export type StoreConfig =
   | { readonly kind: 'memory' }
   | {
@@ -136,7 +148,36 @@ export interface SentinelConfig {
   readonly passwordFile?: string;
 }
 
-export type AuditSinkConfig = { readonly type: 'stdout' } | { readonly type: 'file'; readonly path: string };
+export type AuditSinkConfig =
+  | { readonly type: 'stdout' }
+  | {
+      readonly type: 'file';
+      readonly path: string;
+      /** A new file is begun when it has this size or, whichever is first, this age. Neither: it is not rotated here. */
+      readonly maxSizeMb?: number | undefined;
+      readonly rotateEvery?: Seconds | undefined;
+      /** Files kept besides the one that is written. */
+      readonly keep?: number | undefined;
+      readonly gzip?: boolean | undefined;
+      readonly fsync?: 'never' | 'interval' | 'always' | undefined;
+    }
+  | {
+      readonly type: 'webhook';
+      readonly url: string;
+      readonly caFile?: string | undefined;
+      /** A client certificate. */
+      readonly certFile?: string | undefined;
+      readonly keyFile?: string | undefined;
+      /** A bearer token. */
+      readonly tokenFile?: string | undefined;
+      /** Where events wait that could not be delivered. Absent: in memory. */
+      readonly spoolDir?: string | undefined;
+      readonly spoolMaxMb?: number | undefined;
+      readonly batchEvents?: number | undefined;
+      readonly batchBytes?: number | undefined;
+      readonly batchWait?: Seconds | undefined;
+      readonly timeout?: Seconds | undefined;
+    };
 
 export interface Config {
   /** The web listener as browsers see it, and the issuer of our tokens. Without a trailing slash. */
@@ -174,6 +215,9 @@ export interface Config {
     readonly recheck: Seconds;
     /** Since the last good answer; then their streams end. */
     readonly recheckGrace: Seconds;
+    /** Whether the plugin's tokens are bound to its key. off: none is, and refresh tokens rotate. */
+    readonly binding: 'required' | 'off';
+    readonly publicClients: readonly PublicClientConfig[];
     /** Signing in by a code that is typed elsewhere (RFC 8628). sameNetwork: only from the device's own network. */
     readonly deviceCode: 'on' | 'sameNetwork' | 'off';
   };
@@ -182,7 +226,14 @@ export interface Config {
     /** Whether a process that has never been in an epoch may begin one in a store that has none. */
     readonly emptyStore: 'init' | 'refuse';
   };
-  readonly audit: { readonly sinks: readonly AuditSinkConfig[]; readonly onFailure: 'block' | 'count' };
+  readonly audit: {
+    readonly sinks: readonly AuditSinkConfig[];
+    /** Rules as in Kubernetes' audit policy; none leaves out more than allowed reads of what probes ask for. */
+    readonly policy: readonly AuditRule[];
+    readonly onFailure: 'block' | 'count';
+    /** Whether the values of exec's `command` stand in the record. */
+    readonly execCommands: boolean;
+  };
   readonly limits: {
     readonly headerBytes: number;
     readonly connections: number;
@@ -202,6 +253,8 @@ export interface Config {
 export interface SigningKeys {
   /** Signs now. */
   readonly current: { readonly kid: string; readonly alg: 'ES256'; readonly privateJwk: JWK };
+  /** Of the current one: epoch seconds at which it was made. */
+  readonly issuedAt: number;
   /** Every key's public part, for discovery and verification; no private member is in it. */
   readonly publicJwks: { readonly keys: JWK[] };
   /** Every key, the one that signs first. */
@@ -212,6 +265,8 @@ export interface SigningKeys {
 export interface SealingKeys {
   /** Seals now. 256 bits. */
   readonly current: { readonly kid: string; readonly key: Uint8Array };
+  /** Of the current one: epoch seconds at which it was made. */
+  readonly issuedAt: number;
   /** Opens what any of them sealed. */
   readonly all: ReadonlyMap<string, Uint8Array>;
 }

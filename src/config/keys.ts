@@ -38,6 +38,7 @@ export async function loadSigningKeys(directory: string, now = epochSeconds()): 
   const ordered = [current, ...files.filter((each) => each !== current)].map(privateJwk);
   return {
     current: { kid: current.kid, alg: 'ES256', privateJwk: privateJwk(current) },
+    issuedAt: current.issuedAt,
     publicJwks: { keys: ordered.map(publicPart) },
     privateJwks: { keys: ordered },
   };
@@ -54,6 +55,7 @@ export async function loadSealingKeys(directory: string, now = epochSeconds()): 
   const current = chooseCurrent(files, now);
   return {
     current: { kid: current.kid, key: keyOf(current) },
+    issuedAt: current.issuedAt,
     all: new Map(files.map((each) => [each.kid, keyOf(each)])),
   };
 }

@@ -1,13 +1,13 @@
 /**
  * Files that a configuration names: they are looked at when it is read, not at the first sign-in at night.
  */
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { valueAt, type FaultList, type Path } from './document.ts';
 import { readSecretFile } from './files.ts';
 
-type Kind = 'file' | 'secret' | 'directory' | 'written';
+type Kind = 'file' | 'secret' | 'directory' | 'written' | 'made';
 
 /** Settings that name files, a star for every item of a list. */
 const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
@@ -31,6 +31,11 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['file', ['consoles', '*', 'caFile']],
   ['file', ['workload', '*', 'caFile']],
   ['written', ['audit', 'sinks', '*', 'path']],
+  ['file', ['audit', 'sinks', '*', 'caFile']],
+  ['file', ['audit', 'sinks', '*', 'certFile']],
+  ['file', ['audit', 'sinks', '*', 'keyFile']],
+  ['secret', ['audit', 'sinks', '*', 'tokenFile']],
+  ['made', ['audit', 'sinks', '*', 'spoolDir']],
 ];
 
 /**
@@ -63,8 +68,9 @@ async function problemOf(file: string, kind: Kind): Promise<string | undefined> 
   try {
     if (kind === 'secret') readSecretFile(file);
     else if (kind === 'written') await access(dirname(file), constants.W_OK | constants.X_OK);
+    else if (kind === 'made') await access(existsSync(file) ? file : dirname(file), constants.W_OK | constants.X_OK);
     else await access(file, kind === 'directory' ? constants.R_OK | constants.X_OK : constants.R_OK);
-    if (kind === 'written') return undefined;
+    if (kind === 'written' || kind === 'made') return undefined;
     return (await stat(file)).isDirectory() === (kind === 'directory') ? undefined : WANTED[kind];
   } catch (error) {
     return `${WANTED[kind]} (${error instanceof Error && 'code' in error ? String(error.code) : 'empty, or larger than 64 KiB'})`;
@@ -76,4 +82,5 @@ const WANTED: Record<Kind, string> = {
   secret: 'a file that can be read and holds the secret',
   directory: 'a directory that can be read',
   written: 'a file in a directory that can be written to',
+  made: 'a directory that can be written to, or made',
 };

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { nearest } from './faults.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { PROVIDER_TYPES } from './provider-types.ts';
+import { publicClientShape } from './public-clients.ts';
 import {
   address,
   cidr,
@@ -20,6 +21,7 @@ import {
   size,
   tenantId,
   text,
+  webhookUrl,
 } from './values.ts';
 
 /**
@@ -199,22 +201,25 @@ export const admin = section(
   ['freshness'],
 ).prefault({});
 
-export const sessions = section(
-  {
-    // Above 15 minutes a revocation's entry would have to stand for longer than the log is meant to be.
-    accessToken: duration('1m', '15m').prefault('5m'),
-    idle: duration('1m', '720h').prefault('12h'),
-    absolute: duration('1m', '720h').prefault('24h'),
-    recheck: duration('30s', '1h').prefault('5m'),
-    recheckGrace: duration('1m', '12h').prefault('15m'),
-    deviceCode: z
-      .enum(['on', 'sameNetwork', 'off'], {
-        error: 'on, sameNetwork (the browser must be in the network of the device) or off',
-      })
-      .default('on'),
-  },
-  ['binding', 'publicClients'],
-).prefault({});
+export const sessions = section({
+  // Above 15 minutes a revocation's entry would have to stand for longer than the log is meant to be.
+  accessToken: duration('1m', '15m').prefault('5m'),
+  idle: duration('1m', '720h').prefault('12h'),
+  absolute: duration('1m', '720h').prefault('24h'),
+  recheck: duration('30s', '1h').prefault('5m'),
+  recheckGrace: duration('1m', '12h').prefault('15m'),
+  binding: z
+    .enum(['required', 'off'], {
+      error: 'required, or off (tokens that need no key; only where a load balancer ends TLS)',
+    })
+    .default('required'),
+  deviceCode: z
+    .enum(['on', 'sameNetwork', 'off'], {
+      error: 'on, sameNetwork (the browser must be in the network of the device) or off',
+    })
+    .default('on'),
+  publicClients: list(section(publicClientShape), 'clients, each with id and cluster').default([]),
+}).prefault({});
 
 export const revocation = section({
   staleness: duration('1s', '30s').prefault('2s'),
@@ -223,25 +228,74 @@ export const revocation = section({
     .default('init'),
 }).prefault({});
 
-const sink = z.discriminatedUnion(
-  'type',
-  [section({ type: z.literal('stdout') }), section({ type: z.literal('file'), path: file }, ['maxSizeMb', 'keep'])],
-  {
-    error: 'a sink: { type: stdout } or { type: file, path: … } (webhook is not in this version yet)',
-  },
-);
+const fileSink = section({
+  type: z.literal('file'),
+  path: file,
+  maxSizeMb: integer(1, 100_000).optional(),
+  rotateEvery: duration('1m', '8760h').optional(),
+  keep: integer(1, 10_000).optional(),
+  gzip: z.boolean({ error: 'true or false' }).optional(),
+  fsync: z
+    .enum(['never', 'interval', 'always'], {
+      error: 'never, interval (once a second) or always (before an event counts as written)',
+    })
+    .optional(),
+});
 
-export const audit = section(
-  {
-    sinks: list(sink, 'sinks')
-      .min(1, { error: 'at least one sink' })
-      .prefault([{ type: 'stdout' }]),
-    onFailure: z
-      .enum(['block', 'count'], { error: 'block (serve nothing) or count (drop and count)' })
-      .default('block'),
-  },
-  ['policy', 'execCommands'],
-).prefault({});
+const webhookSink = section({
+  type: z.literal('webhook'),
+  url: webhookUrl,
+  caFile: file.optional(),
+  certFile: file.optional(),
+  keyFile: file.optional(),
+  tokenFile: file.optional(),
+  spoolDir: directory.optional(),
+  spoolMaxMb: integer(1, 1_000_000).optional(),
+  batchEvents: integer(1, 10_000).optional(),
+  batchBytes: size('16KiB', '64MiB').optional(),
+  batchWait: duration('0s', '1m').optional(),
+  timeout: duration('1s', '1m').optional(),
+});
+
+const sink = z.discriminatedUnion('type', [section({ type: z.literal('stdout') }), fileSink, webhookSink], {
+  error: 'a sink: { type: stdout }, { type: file, path: … } or { type: webhook, url: … }',
+});
+
+const names = (of: string) => list(text(`one of the ${of}`), of).optional();
+
+/** As in Kubernetes' audit policy. */
+const auditRule = section({
+  level: z.enum(['None', 'Metadata'], { error: 'None or Metadata: bodies are never recorded' }),
+  users: names('users'),
+  userGroups: names('groups'),
+  verbs: names('verbs'),
+  resources: list(
+    section({
+      group: z.string({ error: 'an API group' }).optional(),
+      resources: names('resources'),
+      resourceNames: names('names of resources'),
+    }),
+    'resources',
+  ).optional(),
+  namespaces: list(z.string({ error: 'a namespace' }), 'namespaces').optional(),
+  nonResourceURLs: names('paths'),
+  // Kubernetes has it in nearly every policy. No other stage may be left out, and this one is never written.
+  omitStages: list(
+    z.literal('RequestReceived', { error: 'RequestReceived, which is never written; no other stage is left out' }),
+    'stages',
+  ).optional(),
+});
+
+export const audit = section({
+  sinks: list(sink, 'sinks')
+    .min(1, { error: 'at least one sink' })
+    .prefault([{ type: 'stdout' }]),
+  policy: list(auditRule, 'rules, each with level').default([]),
+  onFailure: z.enum(['block', 'count'], { error: 'block (serve nothing) or count (drop and count)' }).default('block'),
+  execCommands: z
+    .boolean({ error: 'true (exec’s commands stand in the record) or false (they are counted)' })
+    .default(false),
+}).prefault({});
 
 export const limits = section({
   headerBytes: size('4KiB', '1MiB').prefault('16KiB'),

@@ -5,8 +5,10 @@
  * these; the schema reports wrong types.
  */
 import { compileAllow, compileMapping, type ClaimsProvider } from '../core/claims.ts';
+import { checkAudit } from './audit.ts';
 import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
 import { checkProviderType } from './provider-types.ts';
+import { checkPublicClients } from './public-clients.ts';
 import type { Sections } from './sections.ts';
 import { parseUrl } from './values.ts';
 import { checkWorkload } from './workload.ts';
@@ -15,6 +17,8 @@ export function checkSemantics(root: Readonly<Record<string, unknown>>, sections
   checkStore(root, faults);
   checkListen(root, sections, faults);
   checkSessions(sections.sessions, faults);
+  checkPublicClients(root, faults);
+  checkAudit(root, faults);
   checkUnique(root, 'providers', faults);
   checkUnique(root, 'clusters', faults);
   checkHosts(root, faults);

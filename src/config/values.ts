@@ -124,6 +124,11 @@ export const httpsOrigin = urlText(
   'an https URL without path and trailing slash, such as https://api.portcullis.example.com:6443',
 );
 
+export const webhookUrl = urlText(
+  { loopbackHttp: true, path: 'any' },
+  'an https URL without user, password and query, such as https://siem.example.com/audit (http only for a loopback host)',
+);
+
 export const issuerUrl = urlText(
   { loopbackHttp: true, path: 'any' },
   'the issuer’s https URL, exactly as its discovery document says it (http only for a loopback host)',

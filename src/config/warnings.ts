@@ -13,6 +13,8 @@ export function warningsOf(config: Config): readonly string[] {
     ...prefixWarnings([...config.providers, ...config.workload]),
     ...extraWarnings(config),
     ...storeWarnings(config),
+    ...bindingWarnings(config),
+    ...auditWarnings(config),
     ...(config.admin.groups.length === 0
       ? ['admin.groups is empty: nobody can revoke a session from the outside.']
       : []),
@@ -78,6 +80,23 @@ function extraWarnings({ providers, clusters }: Config): readonly string[] {
       .filter((key) => !impersonate.extra.includes(key))
       .map((key) => `The cluster ${name} does not get the extra key ${key}: it is not in its impersonate.extra.`),
   );
+}
+
+function auditWarnings({ audit }: Config): readonly string[] {
+  const spoolless = audit.sinks.flatMap((sink, index) =>
+    sink.type === 'webhook' && sink.spoolDir === undefined
+      ? [
+          `audit.sinks[${index}].spoolDir is not set: what the webhook has not taken waits in memory only, and ${audit.onFailure === 'block' ? 'nothing is served while it takes nothing' : 'is lost when this process ends'}.`,
+        ]
+      : [],
+  );
+  const shown = 'audit.execCommands is true: what people type behind kubectl exec, passwords too, is in the record.';
+  return [...spoolless, ...(audit.execCommands ? [shown] : [])];
+}
+
+function bindingWarnings({ sessions }: Config): readonly string[] {
+  if (sessions.binding === 'required') return [];
+  return ['sessions.binding is off: tokens are bound to no key, so whoever copies one is that person while it lives.'];
 }
 
 function storeWarnings({ store }: Config): readonly string[] {

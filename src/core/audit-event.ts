@@ -8,11 +8,13 @@
  *
  * @see https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
  */
+import type { AuditFact, GateEventName } from './audit-catalogue.ts';
 import { auditUri } from './audit-uri.ts';
 import { EXTRA_DOMAIN } from './core.ts';
 import type { Identity } from './identity.ts';
 import type { RequestInfo } from './request-info.ts';
 
+export type { GateEventName } from './audit-catalogue.ts';
 export { auditUri } from './audit-uri.ts';
 
 export type AuditStage = 'RequestReceived' | 'ResponseStarted' | 'ResponseComplete' | 'Panic';
@@ -24,6 +26,18 @@ export interface ObjectReference {
   readonly apiGroup?: string;
   readonly apiVersion?: string;
   readonly subresource?: string;
+}
+
+/** Of a Kubernetes Status what the API server puts on record, but for `details`. */
+export interface ResponseStatus {
+  /** Always empty; Kubernetes writes it all the same. */
+  readonly metadata?: Readonly<Record<string, never>>;
+  /** Only where the gate itself answered with a Status: what the API server says in its body is not read here. */
+  readonly status?: 'Failure';
+  readonly message?: string;
+  /** Kubernetes' word, such as `Forbidden`. */
+  readonly reason?: string;
+  readonly code: number;
 }
 
 export interface AuditEvent {
@@ -41,40 +55,15 @@ export interface AuditEvent {
   readonly sourceIPs: readonly string[];
   readonly userAgent?: string;
   readonly objectRef?: ObjectReference;
-  readonly responseStatus?: { readonly code: number; readonly reason?: string; readonly message?: string };
+  readonly responseStatus?: ResponseStatus;
   /** RFC 3339 with microseconds, as Kubernetes' MicroTime. */
   readonly requestReceivedTimestamp: string;
   readonly stageTimestamp: string;
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** What the gate records about itself. One list, so that the reference page and the alerts cannot drift from the code. */
-export type GateEventName =
-  | 'sign-in'
-  | 'sign-in-refused'
-  | 'refresh'
-  | 'refresh-refused'
-  | 'identity-changed'
-  | 'logout'
-  | 'logout-refused'
-  | 'revocation'
-  | 'revocation-proven'
-  | 'approval-asked'
-  | 'lock'
-  | 'unlock'
-  | 'drill'
-  | 'session-ended'
-  | 'replica-fenced'
-  | 'epoch-began'
-  | 'workload-exchange'
-  | 'workload-refused'
-  | 'admin-read'
-  | 'admin-refused'
-  | 'console-entered'
-  | 'console-refused'
-  | 'malformed-request'
-  | 'server-started'
-  | 'server-stopped';
+/** Facts of an event, by their names in the catalogue. */
+export type AuditFacts = { readonly [K in AuditFact]?: string };
 
 export interface GateEvent {
   readonly event: GateEventName;
@@ -93,7 +82,7 @@ export interface GateEvent {
   /** Rule or refusal in snake_case, or the admin's own reason for a revocation. */
   readonly reason?: string;
   /** Further facts, each under `portcullis.dev/`. */
-  readonly details?: Readonly<Record<string, string>>;
+  readonly details?: AuditFacts;
 }
 
 export interface RequestEventInput {
@@ -104,6 +93,8 @@ export interface RequestEventInput {
   readonly info: RequestInfo;
   /** Absent where nobody could be established. */
   readonly identity?: Identity;
+  /** The values of exec's `command` are shown; they are counted otherwise. */
+  readonly execCommands?: boolean;
   /** Whom `identity` acts as, by `kubectl --as`. */
   readonly impersonated?: Identity;
   readonly sourceIps: readonly string[];
@@ -114,18 +105,19 @@ export interface RequestEventInput {
   /** What the client was answered; `reason` is Kubernetes' word, such as `Forbidden`. */
   readonly status?: { readonly code: number; readonly reason?: string; readonly message?: string };
   /** Facts of ours, each under `portcullis.dev/`: cluster, session, account, refusal, … Empty ones are left out. */
-  readonly details?: Readonly<Record<string, string | undefined>>;
+  readonly details?: { readonly [K in AuditFact]?: string | undefined };
 }
 
-/** One line for a request. Optional fields that would be empty are absent, as Kubernetes writes them. */
+/** One line for a request. Fields that would be empty are absent, and all stand in the order in which Kubernetes writes them. */
 export function requestEvent(input: RequestEventInput): AuditEvent {
+  const { impersonated, status } = input;
   const objectRef = objectReference(input.info);
   return {
-    ...envelope({ ...input, verb: input.info.verb }),
-    ...(input.impersonated === undefined ? {} : { impersonatedUser: userInfo(input.impersonated) }),
-    stage: input.stage,
+    ...head({ ...input, verb: input.info.verb }),
+    ...(impersonated === undefined ? {} : { impersonatedUser: userInfo(impersonated) }),
+    ...origin(input),
     ...(objectRef === undefined ? {} : { objectRef }),
-    ...(input.status === undefined ? {} : { responseStatus: input.status }),
+    ...(status === undefined ? {} : { responseStatus: responseStatus(status) }),
     requestReceivedTimestamp: microTime(input.receivedAt),
     stageTimestamp: microTime(input.at),
     annotations: annotations(input.details ?? {}),
@@ -136,9 +128,9 @@ export function requestEvent(input: RequestEventInput): AuditEvent {
 export function gateEvent(event: GateEvent): AuditEvent {
   const at = microTime(event.at);
   return {
-    ...envelope({ ...event, verb: event.event }),
-    stage: 'ResponseComplete',
-    responseStatus: { code: event.code },
+    ...head({ ...event, verb: event.event, stage: 'ResponseComplete' }),
+    ...origin(event),
+    responseStatus: responseStatus({ code: event.code }),
     requestReceivedTimestamp: at,
     stageTimestamp: at,
     // The event's own facts come last: no detail may stand for another event.
@@ -153,46 +145,51 @@ export function gateEvent(event: GateEvent): AuditEvent {
   };
 }
 
-interface Envelope {
+interface Head {
   readonly auditId: string;
+  readonly stage: AuditStage;
   readonly requestUri: string;
+  readonly execCommands?: boolean;
   readonly verb: string;
   readonly identity?: Identity;
-  readonly sourceIps: readonly string[];
-  readonly userAgent?: string;
 }
 
-type EnvelopeFields =
-  | 'kind'
-  | 'apiVersion'
-  | 'level'
-  | 'auditID'
-  | 'requestURI'
-  | 'verb'
-  | 'user'
-  | 'sourceIPs'
-  | 'userAgent';
+type HeadFields = 'kind' | 'apiVersion' | 'level' | 'auditID' | 'stage' | 'requestURI' | 'verb' | 'user';
 
-function envelope({
+const head = ({
   auditId,
+  stage,
   requestUri,
+  execCommands = false,
   verb,
   identity,
+}: Head): Pick<AuditEvent, HeadFields> => ({
+  kind: 'Event',
+  apiVersion: 'audit.k8s.io/v1',
+  level: 'Metadata',
+  auditID: auditId,
+  stage,
+  requestURI: auditUri(requestUri, { commands: execCommands }),
+  verb,
+  user: identity === undefined ? {} : userInfo(identity),
+});
+
+const origin = ({
   sourceIps,
   userAgent,
-}: Envelope): Pick<AuditEvent, EnvelopeFields> {
-  return {
-    kind: 'Event',
-    apiVersion: 'audit.k8s.io/v1',
-    level: 'Metadata',
-    auditID: auditId,
-    requestURI: auditUri(requestUri),
-    verb,
-    user: identity === undefined ? {} : userInfo(identity),
-    sourceIPs: sourceIps,
-    ...(userAgent === undefined || userAgent === '' ? {} : { userAgent: shortened(userAgent) }),
-  };
-}
+}: Pick<RequestEventInput, 'sourceIps' | 'userAgent'>): Pick<AuditEvent, 'sourceIPs' | 'userAgent'> => ({
+  sourceIPs: sourceIps,
+  ...(userAgent === undefined || userAgent === '' ? {} : { userAgent: asText(shortened(userAgent)) }),
+});
+
+/** Kubernetes sets `status` where it answers with a Status of its own; so does this. */
+const responseStatus = ({ code, reason, message }: NonNullable<RequestEventInput['status']>): ResponseStatus => ({
+  metadata: {},
+  ...(reason === undefined ? {} : { status: 'Failure' }),
+  ...(message === undefined ? {} : { message }),
+  ...(reason === undefined ? {} : { reason }),
+  code,
+});
 
 function userInfo({ username, uid, groups, extra }: Identity): Partial<Identity> {
   return {
@@ -230,22 +227,16 @@ const MAX_USER_AGENT = 1024;
 const shortened = (userAgent: string): string =>
   userAgent.length <= MAX_USER_AGENT ? userAgent : `${userAgent.slice(0, MAX_USER_AGENT)}...TRUNCATED`;
 
+/** As Kubernetes reads a header: UTF-8, and U+FFFD for what is none. Node hands it over with one character a byte. */
+function asText(header: string): string {
+  const bytes = /[\u0080-\u00ff]/.test(header) && !/[^\0-\u00ff]/.test(header);
+  return bytes ? Buffer.from(header, 'latin1').toString() : header;
+}
+
 /** Kubernetes' MicroTime: RFC 3339 in UTC with six digits. */
 function microTime(milliseconds: number): string {
   const micros = Math.round(milliseconds * 1000);
   const whole = Math.floor(micros / 1000);
   const rest = String(micros - whole * 1000).padStart(3, '0');
   return `${new Date(whole).toISOString().slice(0, -1)}${rest}Z`;
-}
-
-/** Paths that probes and every kubectl ask for all day; a read of theirs that was allowed says nothing about anybody. */
-const QUIET = /^\/(?:livez|readyz|version|openapi)(?:\/|$)/;
-
-/**
- * Level None for allowed reads of `/livez`, `/readyz`, `/version`, `/openapi`, and for nothing else.
- * @param code HTTP status that the client saw
- */
-export function auditedByPolicy(info: RequestInfo, code: number): boolean {
-  const read = !info.isResourceRequest && (info.verb === 'get' || info.verb === 'head');
-  return !(read && code >= 200 && code < 400 && QUIET.test(info.path));
 }

@@ -17,16 +17,19 @@ const PLAIN = /^[\w/.~-]*$/;
 
 /**
  * @param target request target as it came, refused forms included
+ * @param shown `commands`: exec's `command` values are shown instead
  * @returns printable ASCII, which comes out of here unchanged when it is put in again: secret values as `REDACTED`, exec's `command` values counted, the fragment and any user info removed
  */
-export function auditUri(target: string): string {
+export function auditUri(target: string, shown: { readonly commands?: boolean } = {}): string {
   if (target.length <= MAX_LENGTH && PLAIN.test(target) && !target.includes('eyJ')) return target;
   const cut = target.slice(0, MAX_LENGTH);
   const bare = withoutFragment(cut).replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?]*@/i, '$1//');
   const question = bare.indexOf('?');
   if (question === -1) return withoutTokens(escapeUnsafe(withoutNested(bare)) + ending(target));
   const path = withoutNested(bare.slice(0, question));
-  return withoutTokens(escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1))}`) + ending(target));
+  return withoutTokens(
+    escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1), shown.commands === true)}`) + ending(target),
+  );
 }
 
 /**
@@ -48,7 +51,7 @@ function withoutFragment(target: string): string {
 }
 
 /** A hidden value ends at the next `&` and no sooner: a shell command may well hold a `;`. */
-function safeQuery(query: string): string {
+function safeQuery(query: string, showsCommands: boolean): string {
   const pairs = query.split('&');
   const hidden = pairs.filter((pair) => nameOf(pair) === 'command');
   // A target that has been through here already keeps its count.
@@ -56,7 +59,7 @@ function safeQuery(query: string): string {
   const safe: string[] = [];
   for (const pair of pairs) {
     const name = nameOf(pair);
-    if (name === 'command') {
+    if (name === 'command' && !showsCommands) {
       if (!safe.includes(`command=[${commands}]`)) safe.push(`command=[${commands}]`);
     } else {
       safe.push(

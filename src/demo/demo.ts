@@ -31,6 +31,9 @@ export interface DemoPorts {
 export const DEFAULT_PORT_BASE = 7443;
 export const DEFAULT_DIRECTORY = '.portcullis-demo';
 
+/** Of Prometheus, where the demo is asked for it. */
+export const monitoringPort = (base: number): number => base + 5;
+
 export const demoPorts = (base: number): DemoPorts => ({
   api: base,
   web: base + 1,

@@ -2,8 +2,9 @@
 import { rm } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE } from './demo.ts';
+import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE, monitoringPort } from './demo.ts';
 import { DemoFault, startDemo, type DemoOptions, type RunningDemo } from './launch.ts';
+import { startMonitoring, type Monitoring } from './monitoring.ts';
 import { secondAct } from './tour/second-act.ts';
 import { ClaimFailed, Story } from './tour/story.ts';
 import { tour } from './tour/tour.ts';
@@ -14,6 +15,7 @@ export interface DemoArguments {
   readonly redis?: string;
   readonly kubeconfig?: string;
   readonly tour?: boolean;
+  readonly withMonitoring?: boolean;
 }
 
 /** @returns exit status: 0, or 1 when something did not hold, 2 for wrong use */
@@ -23,6 +25,10 @@ export async function runDemo(args: DemoArguments): Promise<number> {
     console.error(`--port-base wants a whole number from 1024 to 65000, not ${String(args.portBase)}.`);
     return 2;
   }
+  if (args.tour === true && args.withMonitoring === true) {
+    console.error('--tour ends by itself, so there is nothing to monitor: leave out --tour or --with-monitoring.');
+    return 2;
+  }
   const options: DemoOptions = {
     directory: args.dir ?? DEFAULT_DIRECTORY,
     portBase,
@@ -30,7 +36,7 @@ export async function runDemo(args: DemoArguments): Promise<number> {
     ...(args.kubeconfig === undefined ? {} : { kubeconfig: args.kubeconfig }),
   };
   try {
-    return args.tour === true ? await runTour(options) : await runUntilStopped(options);
+    return args.tour === true ? await runTour(options) : await runUntilStopped(options, args.withMonitoring === true);
   } catch (error) {
     if (!(error instanceof DemoFault)) throw error;
     console.error(error.message);
@@ -63,16 +69,44 @@ async function runTour(options: DemoOptions): Promise<number> {
   }
 }
 
-async function runUntilStopped(options: DemoOptions): Promise<number> {
+async function runUntilStopped(options: DemoOptions, withMonitoring: boolean): Promise<number> {
   const demo = await startDemo(options);
+  const monitoring = withMonitoring ? await monitor(demo, options) : undefined;
   console.log(welcome(demo));
+  if (withMonitoring) console.log(whereToLook(monitoring));
   await new Promise<void>((resolve) => {
     process.once('SIGINT', resolve);
     process.once('SIGTERM', resolve);
   });
   console.log('\nStopping …');
+  await monitoring?.stop();
   await demo.stop();
   return 0;
+}
+
+/** A demo without Prometheus is still a demo, so a fault here only says so. */
+async function monitor(demo: RunningDemo, { directory, portBase }: DemoOptions): Promise<Monitoring | undefined> {
+  const targets = [new URL(demo.urls.ops).host];
+  try {
+    return await startMonitoring({ directory, port: monitoringPort(portBase), targets });
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}
+
+function whereToLook(monitoring: Monitoring | undefined): string {
+  if (monitoring === undefined) {
+    return '\nPrometheus does not run. On Debian: apt-get install --no-install-recommends prometheus';
+  }
+  const graph = (query: string): string =>
+    `${monitoring.url}/graph?g0.expr=${encodeURIComponent(query)}&g0.tab=0&g0.range_input=15m`;
+  return `
+Prometheus watches it:  ${monitoring.url}
+  alerts (the demo's certificates last a week, so their alert is on):  ${monitoring.url}/alerts
+  requests:  ${graph('sum by (verb, code) (rate(portcullis_requests_total[1m]))')}
+  streams:   ${graph('portcullis_streams_open')}
+The dashboards for Grafana are in deploy/grafana/, what each number means in docs/monitoring.md.`;
 }
 
 function welcome({ cluster, files, urls }: RunningDemo): string {

@@ -28,6 +28,7 @@ import type { Exchange } from './exchange.ts';
 import { InFlight } from './in-flight.ts';
 import { isForeign, Passthrough } from './passthrough/passthrough.ts';
 import { valuesOf } from './raw-headers.ts';
+import { SessionAddresses } from './session-addresses.ts';
 import {
   auditBlocked,
   clusterRefusal,
@@ -79,6 +80,7 @@ export class Admission {
   readonly #delegation: Delegation;
   readonly #passthrough: Passthrough;
   readonly #inFlight: InFlight;
+  readonly #addresses = new SessionAddresses();
 
   constructor(deps: ApiListenerDeps, isShutFor: (info: RequestInfo) => boolean) {
     this.#deps = deps;
@@ -173,6 +175,7 @@ export class Admission {
     exchange.bind(caller.value);
     const shut = gate.check(credential);
     if (shut !== undefined) return no(credentialRefusal(shut, this.#words));
+    this.#noteAddress(credential.session, connection.address);
     const full = this.#takePlace(exchange, credential.account, cluster.name);
     if (full !== undefined) return no(full);
 
@@ -215,6 +218,14 @@ export class Admission {
     if (this.#deps.gate.fenced) return no(fenced());
     const headers = buildPassthroughHeaders({ ...this.#passing(exchange, place, upgrade), clientToken: token });
     return ok({ ...place, headers, sessionExpiresAt: Number.POSITIVE_INFINITY });
+  }
+
+  /** Never a reason to refuse: people do travel. Somebody looks at it. */
+  #noteAddress(session: string, address: string): void {
+    const { clock, metrics, logger } = this.#deps;
+    if (!this.#addresses.isOneTooMany(session, address, clock.now() / 1000)) return;
+    metrics.sessionAddressesExceeded();
+    logger.warn({ session }, 'one session is used from many addresses: ask its person, and revoke it if in doubt');
   }
 
   #takePlace(exchange: Exchange, person: string, cluster: string): Refusal | undefined {

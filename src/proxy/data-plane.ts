@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { RequestInfo } from '../core/request-info.ts';
+import { traceId } from '../core/trace-parent.ts';
 import { Admission } from './admission.ts';
 import type { Client } from './client-answer.ts';
 import type { ClientConnection } from './connection.ts';
@@ -131,12 +132,13 @@ export class DataPlane {
 
   #begin(facts: ExchangeFacts, resetClient: () => void): Exchange {
     const [userAgent] = valuesOf(facts.raw, 'user-agent');
+    const trace = traceId(facts.raw);
     const exchange = new Exchange({
       facts,
       gate: this.#deps.gate,
       resetClient,
       record: ({ auditId }) =>
-        new RequestRecord(this.#deps, { ...facts, auditId, userAgent, address: facts.connection.address }),
+        new RequestRecord(this.#deps, { ...facts, auditId, userAgent, trace, address: facts.connection.address }),
       onEnd: (ended) => this.#forget(ended),
     });
     this.#open.add(exchange);

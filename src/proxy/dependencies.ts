@@ -64,7 +64,10 @@ export interface ProxyLogger {
   error(facts: Record<string, unknown>, message: string): void;
 }
 
-export type ProxyMetrics = Pick<Metrics, 'request' | 'upstreamError' | 'streamOpened' | 'refusal'>;
+export type ProxyMetrics = Pick<
+  Metrics,
+  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'refusal' | 'sessionAddressesExceeded'
+>;
 
 export type Clock = { now(): number };
 
@@ -90,6 +93,8 @@ export interface ApiListenerDeps {
   readonly authenticate: Authenticate;
   readonly gate: Gate;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  /** Absent: no rules, and exec's commands are counted. */
+  readonly auditPolicy?: Pick<Config['audit'], 'policy' | 'execCommands'>;
   readonly metrics: ProxyMetrics;
   readonly logger: ProxyLogger;
   /** Serves every path under `/-/`: the machine-to-machine OAuth endpoints and the admin API for programs. */

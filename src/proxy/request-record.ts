@@ -1,11 +1,13 @@
 /** What the record and the metrics get to know of one request: one line at its end, one more at the start of what is long-running. */
-import { auditedByPolicy, requestEvent } from '../core/audit-event.ts';
+import { requestEvent } from '../core/audit-event.ts';
+import { auditedByPolicy } from '../core/audit-policy.ts';
 import type { Caller } from '../core/credential.ts';
 import type { Identity } from '../core/identity.ts';
 import { requestInfo } from '../core/request-info.ts';
 import type { RequestInfo } from '../core/request-info.ts';
 import type { CutReason } from '../revocation/revocation.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
+import { sensitiveKind } from './sensitive.ts';
 import type { Refusal } from './status.ts';
 
 /** For the metrics only: the client went away before it was answered. No HTTP status, so it is counted as `other`. */
@@ -17,6 +19,8 @@ export interface RecordFacts {
   readonly target: string;
   readonly address: string;
   readonly userAgent: string | undefined;
+  /** Trace id of the client's `traceparent`. */
+  readonly trace?: string | undefined;
 }
 
 export class RequestRecord {
@@ -30,15 +34,15 @@ export class RequestRecord {
   /** Bytes of bodies or of a tunnel, from the client and to the client. */
   bytesIn = 0;
   bytesOut = 0;
-  readonly #deps: Pick<ApiListenerDeps, 'audit' | 'metrics' | 'clock'>;
+  readonly #deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>;
   readonly #facts: RecordFacts;
   readonly #receivedAt: number;
   #info: RequestInfo | undefined;
-  #status: { readonly code: number; readonly reason?: string } | undefined;
+  #status: { readonly code: number; readonly reason?: string; readonly message?: string } | undefined;
   #reason: string | undefined;
   #streamClosed: (() => void) | undefined;
 
-  constructor(deps: Pick<ApiListenerDeps, 'audit' | 'metrics' | 'clock'>, facts: RecordFacts) {
+  constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RecordFacts) {
     this.#deps = deps;
     this.#facts = facts;
     this.#receivedAt = deps.clock.now();
@@ -60,7 +64,7 @@ export class RequestRecord {
 
   /** The gate itself has answered. */
   refused(refusal: Refusal): void {
-    this.#status = { code: refusal.code, reason: refusal.reason };
+    this.#status = { code: refusal.code, reason: refusal.reason, message: refusal.message };
     this.#reason = refusal.auditReason;
     this.#deps.metrics.refusal(refusal.auditReason);
   }
@@ -68,6 +72,8 @@ export class RequestRecord {
   /** The API server's answer has begun. */
   responseStarted(code: number): void {
     this.#status = { code };
+    const sensitive = code < 400 ? sensitiveKind(this.info) : undefined;
+    if (sensitive !== undefined) this.#deps.metrics.sensitiveRequest(sensitive);
     if (!this.info.longRunning) return;
     this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
     this.#write('ResponseStarted');
@@ -81,12 +87,20 @@ export class RequestRecord {
     const code = this.#status?.code ?? NOT_ANSWERED;
     const { verb, longRunning } = this.info;
     const seconds = (this.#deps.clock.now() - this.#receivedAt) / 1000;
-    this.#deps.metrics.request({ cluster: this.cluster ?? 'none', verb, code, ...(longRunning ? {} : { seconds }) });
-    if (auditedByPolicy(this.info, code)) this.#write('ResponseComplete');
+    const { auditId, trace: traceId } = this.#facts;
+    this.#deps.metrics.request({
+      cluster: this.cluster ?? 'none',
+      verb,
+      code,
+      ...(longRunning ? {} : { seconds, auditId, ...(traceId === undefined ? {} : { traceId }) }),
+    });
+    const identity = this.caller?.identity ?? this.serviceAccount;
+    const judged = { info: this.info, code, identity };
+    if (auditedByPolicy(judged, this.#deps.auditPolicy?.policy)) this.#write('ResponseComplete');
   }
 
   #write(stage: 'ResponseStarted' | 'ResponseComplete'): void {
-    const { auditId, target, address, userAgent } = this.#facts;
+    const { auditId, target, address, userAgent, trace } = this.#facts;
     const at = this.#deps.clock.now();
     const ended = stage === 'ResponseComplete' && this.info.longRunning;
     const identity = this.caller?.identity ?? this.serviceAccount;
@@ -96,6 +110,7 @@ export class RequestRecord {
         stage,
         requestUri: target,
         info: this.info,
+        execCommands: this.#deps.auditPolicy?.execCommands ?? false,
         sourceIps: [address],
         receivedAt: this.#receivedAt,
         at,
@@ -110,6 +125,7 @@ export class RequestRecord {
           provider: this.caller?.credential.provider,
           passthrough: this.serviceAccount === undefined ? undefined : 'true',
           reason: this.#reason,
+          trace,
           'bytes-in': ended ? String(this.bytesIn) : undefined,
           'bytes-out': ended ? String(this.bytesOut) : undefined,
           'duration-ms': ended ? String(Math.round(at - this.#receivedAt)) : undefined,

@@ -5,7 +5,7 @@ import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface OpsParts {
-  readonly metrics: Pick<Metrics, 'contentType' | 'render'>;
+  readonly metrics: Pick<Metrics, 'render'>;
   readonly health: Pick<Health, 'live' | 'ready'>;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
@@ -49,7 +49,7 @@ function routes({ metrics, health, logger }: OpsParts): (request: IncomingMessag
     const verbose = new URLSearchParams(query).has('verbose');
     switch (path) {
       case '/metrics':
-        return { status: 200, body: await metrics.render(), contentType: metrics.contentType };
+        return { status: 200, ...(await metrics.render(request.headers.accept)) };
       case '/livez':
         return healthAnswer('livez', await health.live(), verbose);
       case '/readyz': {

@@ -7,5 +7,5 @@
  */
 export { createHealth, type Health, type HealthCheck, type HealthReport } from './health.ts';
 export { createLogger, type Logger, type LogLevel } from './logger.ts';
-export { createMetrics, type Metrics } from './metrics.ts';
+export { createMetrics, type MetricDescription, type Metrics } from './metrics.ts';
 export { createOpsListener } from './ops-listener.ts';

@@ -63,6 +63,7 @@ export interface PlaneOptions {
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
+  readonly auditPolicy?: NonNullable<ApiListenerDeps['auditPolicy']>;
   readonly cluster?: Partial<ApiListenerDeps['clusters'][number]>;
   /** Clusters beside `prod`. */
   readonly otherClusters?: ApiListenerDeps['clusters'];
@@ -130,6 +131,8 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     metrics: {
       request: (counts) => void counted.requests.push(counts),
       refusal: (reason) => void counted.refusals.push(reason),
+      sensitiveRequest: () => undefined,
+      sessionAddressesExceeded: () => undefined,
       upstreamError: (_cluster, kind) => void counted.upstreamErrors.push(kind),
       streamOpened: () => {
         counted.streams += 1;
@@ -141,6 +144,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     clock,
     ...(options.timing === undefined ? {} : { timing: options.timing }),
     ...(options.proxiesFrom === undefined ? {} : { proxiesFrom: options.proxiesFrom }),
+    ...(options.auditPolicy === undefined ? {} : { auditPolicy: options.auditPolicy }),
   });
   const { port } = await listener.listen({ host: '127.0.0.1', port: 0 });
   await gate.start();

@@ -62,10 +62,12 @@ test('fills every default and makes paths absolute from the file’s directory',
       absolute: 86_400,
       recheck: 300,
       recheckGrace: 900,
+      binding: 'required',
       deviceCode: 'on',
+      publicClients: [],
     },
     revocation: { staleness: 2, emptyStore: 'init' },
-    audit: { sinks: [{ type: 'stdout' }], onFailure: 'block' },
+    audit: { sinks: [{ type: 'stdout' }], policy: [], onFailure: 'block', execCommands: false },
     limits: {
       headerBytes: 16_384,
       connections: 10_000,
@@ -140,7 +142,7 @@ audit: { sinks: [{ type: webhook }] }
 workload: {}
 `);
   expect(faults.map(({ path, line }) => `${path} ${line ?? '-'}`).toSorted()).toEqual([
-    'audit.sinks[0].type 27',
+    'audit.sinks[0].url 27',
     'clusters[0].allow 24',
     'clusters[0].impersonate.groups 25',
     'keys -',
@@ -164,7 +166,7 @@ workload: {}
   expect(text).toContain('did you mean address?');
   expect(text).toContain('did you mean publicUrl?');
   expect(text).toContain('did you mean clientSecretFile?');
-  expect(text).toContain('not in this version yet');
+  expect(text).toContain('audit.sinks[0].url (line 27): an https URL');
   expect(text).toContain('got "http://login.example.com"');
   expect(text).not.toContain('hunter2');
 });
@@ -253,7 +255,7 @@ describe('what is refused', () => {
       (s) => Object.assign(s, { sessions: { deviceCode: 'maybe' } }),
       ['sessions.deviceCode'],
     ],
-    ['bindings that are off', (s) => Object.assign(s, { sessions: { binding: 'off' } }), ['sessions.binding']],
+    ['bindings that are on', (s) => Object.assign(s, { sessions: { binding: 'on' } }), ['sessions.binding']],
     ['idle beyond absolute', (s) => Object.assign(s, { sessions: { idle: '25h' } }), ['sessions.idle']],
     [
       'an access token of seconds',

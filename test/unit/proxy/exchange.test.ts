@@ -22,6 +22,8 @@ function exchangeAt(gate: { readonly fenced: boolean }) {
     metrics: {
       request: () => undefined,
       refusal: () => undefined,
+      sensitiveRequest: () => undefined,
+      sessionAddressesExceeded: () => undefined,
       upstreamError: () => undefined,
       streamOpened: () => () => undefined,
     },

@@ -1,40 +1,52 @@
 import { describe, expect, it } from 'vitest';
+import { makeCertificates } from '../../../src/demo/certificates.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/telemetry.ts';
 
 /** The value of one series, as a scrape sees it. */
 async function valueOf(metrics: Metrics, series: string): Promise<string | undefined> {
-  const line = (await metrics.render()).split('\n').find((text) => text.startsWith(`${series} `));
+  const line = (await metrics.render()).body.split('\n').find((text) => text.startsWith(`${series} `));
   return line?.slice(series.length + 1);
 }
 
 const seriesOf = async (metrics: Metrics, name: string): Promise<string[]> =>
-  (await metrics.render()).split('\n').filter((line) => line.startsWith(`${name}{`));
+  (await metrics.render()).body.split('\n').filter((line) => line.startsWith(`${name}{`));
 
 describe('createMetrics', () => {
   it('has every metric of the reference by name and type, and those of Node', async () => {
     const metrics = createMetrics();
     metrics.observeSessions(() => 1);
     metrics.observeView(() => ({ stalenessSeconds: 0, fenced: false }));
-    const types = (await metrics.render())
+    metrics.observeAudit(() => ({ blocked: false }));
+    const types = (await metrics.render()).body
       .match(/^# TYPE portcullis_.*$/gm)
       ?.map((line) => line.slice('# TYPE '.length));
     expect(types?.toSorted()).toEqual([
+      'portcullis_audit_blocked gauge',
       'portcullis_audit_events_total counter',
+      'portcullis_audit_queued_bytes gauge',
+      'portcullis_audit_sink_failing gauge',
+      'portcullis_build_info gauge',
+      'portcullis_certificate_expiry_seconds gauge',
       'portcullis_fenced gauge',
+      'portcullis_key_age_seconds gauge',
+      'portcullis_provider_reachable gauge',
       'portcullis_refreshes_total counter',
       'portcullis_refusals_total counter',
       'portcullis_request_duration_seconds histogram',
       'portcullis_requests_total counter',
       'portcullis_revocation_duration_seconds histogram',
       'portcullis_revocations_total counter',
+      'portcullis_sensitive_requests_total counter',
+      'portcullis_session_addresses_exceeded_total counter',
       'portcullis_sessions_active gauge',
       'portcullis_sign_ins_total counter',
       'portcullis_streams_open gauge',
       'portcullis_upstream_errors_total counter',
       'portcullis_view_staleness_seconds gauge',
     ]);
-    expect(await metrics.render()).toContain('nodejs_eventloop_lag_seconds');
-    expect(metrics.contentType).toContain('text/plain; version=0.0.4');
+    const { body, contentType } = await metrics.render();
+    expect(body).toContain('nodejs_eventloop_lag_seconds');
+    expect(contentType).toContain('text/plain; version=0.0.4');
   });
 
   it('counts each thing under its labels', async () => {
@@ -84,15 +96,17 @@ describe('createMetrics', () => {
 
   it('stays bounded where no list is known: a hundred names, and only what looks like one', async () => {
     const metrics = createMetrics();
+    const before = await seriesOf(metrics, 'portcullis_refusals_total');
     metrics.refusal('alice@example.com');
     metrics.refusal('/api/v1/secrets/mine');
     metrics.refusal('x'.repeat(64));
     expect(await seriesOf(metrics, 'portcullis_refusals_total')).toEqual([
+      ...before,
       'portcullis_refusals_total{reason="other"} 3',
     ]);
     for (let n = 0; n < 1000; n += 1) metrics.refusal(`reason_${n}`);
     const series = await seriesOf(metrics, 'portcullis_refusals_total');
-    expect(series).toHaveLength(101);
+    expect(series).toHaveLength(before.length + 101);
     expect(series).toContain('portcullis_refusals_total{reason="other"} 903');
   });
 
@@ -130,14 +144,111 @@ describe('createMetrics', () => {
     expect(await valueOf(metrics, 'portcullis_sessions_active')).toBe('3');
     away = true;
     expect(await valueOf(metrics, 'portcullis_sessions_active')).toBeUndefined();
-    expect(await metrics.render()).toContain('portcullis_requests_total');
+    expect((await metrics.render()).body).toContain('portcullis_requests_total');
     away = false;
     expect(await valueOf(metrics, 'portcullis_sessions_active')).toBe('3');
+  });
+
+  it('writes OpenMetrics for who asks for it, with the request that fell into a bucket', async () => {
+    const metrics = createMetrics({ clusters: ['prod'] });
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    metrics.request({ cluster: 'prod', verb: 'get', code: 200, seconds: 0.02, auditId: 'a-1', traceId });
+    metrics.request({ cluster: 'prod', verb: 'get', code: 200, seconds: 2, auditId: 'a-2', traceId: '"} 1\nevil' });
+    const { body, contentType } = await metrics.render('application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1');
+    expect(contentType).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8');
+    expect(body).toMatch(/\n# EOF\n$/);
+    expect(body).toContain('# TYPE portcullis_requests counter\n');
+    expect(body).toContain('portcullis_requests_total{cluster="prod",verb="get",code="200"} 2\n');
+    expect(body).toMatch(
+      new RegExp(`_bucket\\{le="0.025"\\} 1 # \\{audit_id="a-1",trace_id="${traceId}"\\} 0.02 [0-9.]+\\n`),
+    );
+    expect(body).toMatch(/_bucket\{le="2.5"\} 2 # \{audit_id="a-2"\} 2 [0-9.]+\n/);
+  });
+
+  it.each([undefined, '', 'text/plain', 'application/openmetrics-text;q=0, text/plain'])(
+    'writes the text format for %s, before and after OpenMetrics was asked for',
+    async (accept) => {
+      const metrics = createMetrics();
+      metrics.request({ cluster: 'prod', verb: 'get', code: 200, seconds: 0.02, auditId: 'a-1' });
+      const ownLines = async (): Promise<readonly string[]> =>
+        (await metrics.render(accept)).body.split('\n').filter((line) => line.includes('portcullis_'));
+      const before = await ownLines();
+      await metrics.render('application/openmetrics-text');
+      const { contentType } = await metrics.render(accept);
+      expect(contentType).toContain('text/plain; version=0.0.4');
+      expect(await ownLines()).toEqual(before);
+      expect(before).toContain('# TYPE portcullis_requests_total counter');
+      expect(before).toContain('portcullis_request_duration_seconds_bucket{le="0.025"} 1');
+      expect(before.join('')).not.toContain('a-1');
+    },
+  );
+
+  it('tells how long certificates last: in a bundle the longest, of several the first to end', async () => {
+    const metrics = createMetrics();
+    const now = Date.now();
+    const one = await makeCertificates(['localhost'], now);
+    const earlier = await makeCertificates(['localhost'], now - 3 * 86_400_000);
+    let api = one.cert;
+    metrics.observeCertificate('api', () => api);
+    metrics.observeCertificate('upstream_ca', () => `${earlier.ca}\n${one.ca}`);
+    const days = async (kind: string): Promise<number> =>
+      Number(await valueOf(metrics, `portcullis_certificate_expiry_seconds{kind="${kind}"}`)) / 86_400;
+    const whole = await days('api');
+    expect(whole).toBeGreaterThan(1);
+    expect(await days('upstream_ca')).toBeCloseTo(whole, 1);
+    metrics.observeCertificate('upstream_ca', () => earlier.ca);
+    expect(await days('upstream_ca')).toBeCloseTo(whole - 3, 1);
+    api = earlier.cert;
+    expect(await days('api')).toBeCloseTo(whole - 3, 1);
+    api = 'no certificate';
+    expect(await valueOf(metrics, 'portcullis_certificate_expiry_seconds{kind="api"}')).toBeUndefined();
+    expect(await days('upstream_ca')).toBeCloseTo(whole - 3, 1);
+  });
+
+  it('tells how old keys are, and of each provider whether it answered last', async () => {
+    const metrics = createMetrics({ providers: ['corp'] });
+    metrics.observeKey('signing', () => Date.now() / 1000 - 3600);
+    expect(Number(await valueOf(metrics, 'portcullis_key_age_seconds{kind="signing"}'))).toBeCloseTo(3600, -1);
+    expect(await seriesOf(metrics, 'portcullis_provider_reachable')).toEqual([]);
+    metrics.providerAnswered('corp', true);
+    metrics.providerAnswered('evil.example.com', true);
+    metrics.providerAnswered('corp', false);
+    expect(await seriesOf(metrics, 'portcullis_provider_reachable')).toEqual([
+      'portcullis_provider_reachable{provider="corp"} 0',
+      'portcullis_provider_reachable{provider="other"} 1',
+    ]);
+  });
+
+  it('tells what the record has waiting, where that is known', async () => {
+    const metrics = createMetrics();
+    const state = { blocked: false, queuedBytes: new Map([['file', 17]]) };
+    metrics.observeAudit(() => state);
+    expect(await valueOf(metrics, 'portcullis_audit_blocked')).toBe('0');
+    Object.assign(state, { blocked: true });
+    expect(await valueOf(metrics, 'portcullis_audit_blocked')).toBe('1');
+    expect(await seriesOf(metrics, 'portcullis_audit_queued_bytes')).toEqual([
+      'portcullis_audit_queued_bytes{sink="file"} 17',
+    ]);
+  });
+
+  it('has what alerts count at 0 from the start, because Prometheus misses the first of a series that begins at 1', async () => {
+    const metrics = createMetrics({ clusters: ['prod'], providers: ['corp'], sinks: ['file'] });
+    const series = [
+      'portcullis_refusals_total{reason="session_revoked"}',
+      'portcullis_refusals_total{reason="certificate_mismatch"}',
+      'portcullis_refusals_total{reason="impersonation_denied"}',
+      'portcullis_sign_ins_total{provider="corp",outcome="refused"}',
+      'portcullis_audit_events_total{sink="file",outcome="dropped"}',
+      'portcullis_sensitive_requests_total{kind="exec"}',
+      'portcullis_session_addresses_exceeded_total',
+      'portcullis_upstream_errors_total{cluster="prod",kind="connect"}',
+    ];
+    for (const each of series) expect(await valueOf(metrics, each), each).toBe('0');
   });
 
   it('shares nothing with another set in the same process', async () => {
     const one = createMetrics();
     createMetrics().refresh('ok');
-    expect(await seriesOf(one, 'portcullis_refreshes_total')).toEqual([]);
+    expect(await valueOf(one, 'portcullis_refreshes_total{outcome="ok"}')).toBe('0');
   });
 });

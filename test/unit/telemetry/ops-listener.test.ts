@@ -8,6 +8,7 @@ import {
   createMetrics,
   createOpsListener,
   type Health,
+  type Metrics,
 } from '../../../src/telemetry/telemetry.ts';
 
 interface Ops {
@@ -17,7 +18,7 @@ interface Ops {
   readonly log: () => string[];
 }
 
-async function ops(render?: () => Promise<string>): Promise<Ops> {
+async function ops(render?: Metrics['render']): Promise<Ops> {
   const lines: string[] = [];
   const logger = createLogger({ level: 'info', destination: { write: (line) => void lines.push(line) } });
   const health = createHealth();

@@ -1,0 +1,154 @@
+#!/usr/bin/env node
+/**
+ * Finds impersonation that the gate did not do: lays the API server's audit log beside the gate's and prints each request that the gate's
+ * service account made there and that the gate knows nothing of. Node 20 or newer, no packages. docs/runbooks/unissued-impersonation.md.
+ *
+ *   node unissued-audit-ids.mjs --service-account system:serviceaccount:portcullis:portcullis --cluster prod \
+ *     --gate audit.log --gate audit.log.1.gz --api-server kube-audit.log [--settle 120] [--textfile portcullis.prom]
+ *
+ * Prints one JSON object a line. Exit status: 0 none found, 1 some found, 2 wrong use or a file that cannot be read.
+ */
+import { open, rename, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { createGunzip } from 'node:zlib';
+
+/** Allowed reads that the gate keeps no line of. They tell nothing about anybody. */
+const UNRECORDED = /^\/(livez|readyz|version|openapi)(\/|\?|$)/;
+/** The only two things that the gate asks as itself. */
+const OWN_QUESTIONS = new Set(['authorization.k8s.io/subjectaccessreviews', 'authentication.k8s.io/tokenreviews']);
+
+async function* lines(file) {
+  const raw = (await open(file)).createReadStream();
+  const input = file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw;
+  raw.on('error', (error) => input.destroy(error));
+  input.setEncoding('utf8');
+  let rest = '';
+  for await (const chunk of input) {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop();
+    yield* parts;
+  }
+  yield rest;
+}
+
+/** What is no event is passed over: logs are cut anywhere. */
+async function* events(file) {
+  for await (const line of lines(file)) {
+    try {
+      const event = JSON.parse(line);
+      if (typeof event === 'object' && event !== null && typeof event.auditID === 'string') yield event;
+    } catch {
+      continue;
+    }
+  }
+}
+
+const moment = (text) => Date.parse(text ?? '') / 1000;
+
+/** By audit id, whom each request of the gate's was made as; and the stretch of time that its record covers. */
+async function issuedBy(files) {
+  const issued = new Map();
+  let from = Infinity;
+  let until = -Infinity;
+  for (const file of files) {
+    for await (const event of events(file)) {
+      issued.set(event.auditID, (event.impersonatedUser ?? event.user)?.username);
+      from = Math.min(from, moment(event.requestReceivedTimestamp) || Infinity);
+      until = Math.max(until, moment(event.stageTimestamp) || -Infinity);
+    }
+  }
+  return { issued, from, until };
+}
+
+/** @returns {string | undefined} what is wrong with a request of the gate's service account */
+function fault(event, issued) {
+  const { objectRef, verb, impersonatedUser, requestURI = '' } = event;
+  if (impersonatedUser === undefined) {
+    const asked = `${objectRef?.apiGroup}/${objectRef?.resource}`;
+    return verb === 'create' && objectRef?.subresource === undefined && OWN_QUESTIONS.has(asked)
+      ? undefined
+      : 'acted_as_itself';
+  }
+  // The head of the API server's answer carries the id, so who copies the token may have seen some.
+  if (issued.has(event.auditID)) {
+    return issued.get(event.auditID) === impersonatedUser.username ? undefined : 'audit_id_of_another_person';
+  }
+  return verb === 'get' && UNRECORDED.test(requestURI) ? undefined : 'audit_id_not_issued';
+}
+
+async function compare({ account, gate, apiServer, settle }) {
+  const { issued, from, until } = await issuedBy(gate);
+  const found = new Map();
+  let newest = -Infinity;
+  for (const file of apiServer) {
+    for await (const event of events(file)) {
+      const at = moment(event.requestReceivedTimestamp);
+      newest = Math.max(newest, at || -Infinity);
+      if (event.user?.username !== account || found.has(event.auditID)) continue;
+      const wrong = fault(event, issued);
+      if (wrong !== undefined) found.set(event.auditID, { wrong, at, event });
+    }
+  }
+  // The two logs do not end at the same moment: what is too young to stand in both is judged next time.
+  const judgedUntil = Math.min(newest, until) - settle;
+  const findings = [...found.values()].filter(
+    ({ wrong, at }) => wrong !== 'audit_id_not_issued' || (at >= from && at <= judgedUntil),
+  );
+  return { findings, judgedUntil };
+}
+
+const shown = ({ wrong, event }) => ({
+  wrong,
+  auditID: event.auditID,
+  at: event.requestReceivedTimestamp,
+  verb: event.verb,
+  requestURI: event.requestURI,
+  impersonated: event.impersonatedUser?.username,
+  sourceIPs: event.sourceIPs,
+  userAgent: event.userAgent,
+});
+
+/** For node_exporter's textfile collector; renamed into place, so that it never reads half of it. */
+async function writeTextfile(path, cluster, { findings, judgedUntil }) {
+  const labels = `{cluster=${JSON.stringify(cluster)}}`;
+  const lines = [
+    '# HELP portcullis_unissued_audit_ids Requests of the service account of the gate that the gate did not make.',
+    '# TYPE portcullis_unissued_audit_ids gauge',
+    `portcullis_unissued_audit_ids${labels} ${findings.length}`,
+    '# HELP portcullis_unissued_check_timestamp_seconds Up to when both records were compared, epoch seconds.',
+    '# TYPE portcullis_unissued_check_timestamp_seconds gauge',
+    `portcullis_unissued_check_timestamp_seconds${labels} ${Number.isFinite(judgedUntil) ? judgedUntil : 0}`,
+  ];
+  await writeFile(`${path}.new`, `${lines.join('\n')}\n`);
+  await rename(`${path}.new`, path);
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      'service-account': { type: 'string' },
+      cluster: { type: 'string', default: '' },
+      gate: { type: 'string', multiple: true },
+      'api-server': { type: 'string', multiple: true },
+      settle: { type: 'string', default: '120' },
+      textfile: { type: 'string' },
+    },
+  });
+  const { 'service-account': account, gate, 'api-server': apiServer, cluster, textfile } = values;
+  const settle = Number(values.settle);
+  if (account === undefined || gate === undefined || apiServer === undefined || !(settle >= 0)) {
+    throw new Error(
+      'name --service-account, at least one --gate FILE and one --api-server FILE; --settle is in seconds',
+    );
+  }
+  const outcome = await compare({ account, gate, apiServer, settle });
+  for (const finding of outcome.findings) process.stdout.write(`${JSON.stringify(shown(finding))}\n`);
+  if (textfile !== undefined) await writeTextfile(textfile, cluster, outcome);
+  return outcome.findings.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main().catch((error) => {
+  process.stderr.write(`unissued-audit-ids: ${error.message}\n`);
+  return 2;
+});

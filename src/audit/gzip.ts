@@ -1,0 +1,65 @@
+/** A file becomes its compressed self, at no moment of which a crash loses a byte. */
+import { constants } from 'node:fs';
+import { open, rename, rm, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+
+/** What a crash within `gzipFile` may leave besides the file itself. */
+export const UNFINISHED = '.gz.tmp';
+
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW;
+/** `O_EXCL`: whoever may write to the folder must not have us write into what they have put there. */
+const WRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+/** Bytes between two turns of the event loop. The work itself is done on zlib's threads. */
+const CHUNK = 128 * 1024;
+
+/**
+ * Writes `path.gz` and removes `path`: first whole and on the disk under another name, then in its place, and only then is the original
+ * removed. A `path.gz` that is there already is of an earlier try at the same file, and is replaced.
+ * @param signal ends it early, with nothing changed
+ * @throws where the file cannot be read, is none, or was still written to
+ */
+export async function gzipFile(path: string, signal?: AbortSignal): Promise<void> {
+  const unfinished = path + UNFINISHED;
+  await rm(unfinished, { force: true });
+  try {
+    await compress(path, unfinished, signal);
+    await rename(unfinished, `${path}.gz`);
+  } catch (error) {
+    await rm(unfinished, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  await unlink(path);
+}
+
+async function compress(path: string, into: string, signal: AbortSignal | undefined): Promise<void> {
+  await using source = await open(path, READ);
+  const before = await source.stat();
+  if (!before.isFile()) throw new Error(`${path} is no file`);
+  await using target = await open(into, WRITE, 0o600);
+  await pipeline(
+    chunksOf(source),
+    createGzip({ chunkSize: CHUNK }),
+    (packed) => target.writeFile(packed),
+    signal === undefined ? {} : { signal },
+  );
+  await target.sync();
+  // Another process may have had it open a moment longer: what it wrote since is in the file, and not in what was read.
+  if ((await source.stat()).size !== before.size) throw new Error(`${path} is still written to`);
+}
+
+async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
+  for (;;) {
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+/** Without it the new name may be lost with the power although the file itself is on the disk. */
+async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  await handle.sync();
+}

@@ -1,0 +1,64 @@
+/** One file of the record, read as it comes: gzipped or not, of any size, never more than a chunk of it in memory. */
+import { createReadStream } from 'node:fs';
+import { PassThrough, pipeline, type Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+
+const CHUNK_BYTES = 256 * 1024;
+/** Longer than any line that the gate or an API server writes. */
+const LONGEST_LINE = 1024 * 1024;
+const NEWLINE = 0x0a;
+const GZIP = Buffer.from([0x1f, 0x8b]);
+
+export interface LineReader {
+  /** Called with each line, without its end, in order. The buffer is good during the call only. */
+  line(line: Buffer): void;
+  /** A line was too long to be looked at. */
+  tooLong(): void;
+}
+
+/**
+ * Hands over every line of a file; yields once a chunk, so that whoever takes the lines can be waited for.
+ * @param file a path, `-` for standard input; gzipped by its first bytes, whatever it is called
+ * @throws the system's error, and zlib's where a gzipped file breaks off
+ */
+export async function* readLines(file: string, reader: LineReader): AsyncGenerator<void> {
+  let rest = Buffer.alloc(0);
+  let skipping = false;
+  for await (const chunk of await unpacked(file)) {
+    let at = 0;
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, at)) {
+      const piece = chunk.subarray(at, end);
+      if (!skipping) reader.line(rest.length === 0 ? piece : Buffer.concat([rest, piece]));
+      skipping = false;
+      rest = Buffer.alloc(0);
+      at = end + 1;
+    }
+    if (!skipping) rest = at === chunk.length ? rest : Buffer.concat([rest, chunk.subarray(at)]);
+    if (rest.length > LONGEST_LINE) {
+      reader.tooLong();
+      skipping = true;
+      rest = Buffer.alloc(0);
+    }
+    yield;
+  }
+  if (rest.length > 0) reader.line(rest);
+  yield;
+}
+
+async function unpacked(file: string): Promise<AsyncIterable<Buffer>> {
+  const source: Readable = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
+  const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
+  const first = await chunks.next();
+  const whole = joined(first.done === true ? Buffer.alloc(0) : first.value, chunks);
+  if (first.done === true || !first.value.subarray(0, 2).equals(GZIP)) return whole;
+  const packed = new PassThrough();
+  const unzipped = createGunzip({ chunkSize: CHUNK_BYTES });
+  // Errors of any of the three come out where the lines are read.
+  pipeline(whole, packed, unzipped, () => undefined);
+  return unzipped;
+}
+
+async function* joined(first: Buffer, rest: AsyncIterator<Buffer, undefined>): AsyncGenerator<Buffer> {
+  if (first.length > 0) yield first;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+}

@@ -1,0 +1,47 @@
+/** What no single setting of the record shows: a policy that would hide something, sinks in each other's way. */
+import { hiddenBeyondQuiet, type AuditRule } from '../core/audit-policy.ts';
+import { isMapping, items, textAt, texts, valueAt, type FaultList } from './document.ts';
+
+/** Reads the document itself, so that a fault elsewhere in the section hides none of these. */
+export function checkAudit(root: unknown, faults: FaultList): void {
+  const audit = valueAt(root, ['audit']);
+  items(audit, 'policy').forEach((rule, index) => {
+    const hidden = isMapping(rule) && rule['level'] === 'None' ? hiddenBeyondQuiet(ruleOf(rule)) : undefined;
+    if (hidden !== undefined) faults.add(['audit', 'policy', index, hidden.setting], hidden.expected);
+  });
+  const sinks = items(audit, 'sinks');
+  sinks.forEach((sink, index) => {
+    for (const [one, other] of [
+      ['certFile', 'keyFile'],
+      ['keyFile', 'certFile'],
+    ] as const) {
+      if (textAt(sink, one) === undefined || textAt(sink, other) !== undefined) continue;
+      faults.add(['audit', 'sinks', index, other], `the path of a file, because ${one} is set`);
+    }
+    if (valueAt(sink, ['spoolMaxMb']) !== undefined && textAt(sink, 'spoolDir') === undefined) {
+      faults.add(['audit', 'sinks', index, 'spoolDir'], 'the path of a directory, because spoolMaxMb is set');
+    }
+  });
+  // Two that wrote one file would each take the other's rotation for a stranger's, and every line would be there twice.
+  for (const setting of ['path', 'spoolDir']) {
+    const places = sinks.map((sink) => textAt(sink, setting));
+    places.forEach((place, index) => {
+      const first = places.indexOf(place);
+      if (place === undefined || first === index) return;
+      faults.add(['audit', 'sinks', index, setting], `a place of its own: audit.sinks[${first}] has this one`);
+    });
+  }
+}
+
+/** As much of a rule as decides what it leaves out. */
+function ruleOf(rule: Readonly<Record<string, unknown>>): AuditRule {
+  const list = (key: string): readonly string[] => texts(valueAt(rule, [key]));
+  const resources = valueAt(rule, ['resources']);
+  return {
+    level: 'None',
+    verbs: list('verbs'),
+    namespaces: list('namespaces'),
+    nonResourceURLs: list('nonResourceURLs'),
+    resources: Array.isArray(resources) ? resources.map(() => ({})) : [],
+  };
+}

@@ -1,0 +1,38 @@
+/** Whether the record is kept. */
+import { counter, observed, observedByLabel, type MetricsRegistry } from './instruments.ts';
+import { boundedLabel } from './labels.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface AuditState {
+  /** Nothing is served because the record cannot be written. */
+  readonly blocked: boolean;
+  /** Bytes that wait to be written, in memory or in a spool, by the sink's type. Absent: not told. */
+  readonly queuedBytes?: ReadonlyMap<string, number>;
+  /** 1 for a sink, by its type, that cannot be written or cannot deliver, 0 for one that can. Absent: not told. */
+  readonly failing?: ReadonlyMap<string, number>;
+}
+
+const NOTHING: ReadonlyMap<string, number> = new Map();
+const OUTCOMES = ['written', 'dropped'] as const;
+
+export function auditMetrics(
+  registry: MetricsRegistry,
+  sinks: readonly string[] = [],
+): Pick<Metrics, 'auditEvent' | 'observeAudit'> {
+  const events = counter(registry, 'audit_events_total', 'Audit events by what became of them.', ['sink', 'outcome']);
+  for (const sink of sinks) for (const outcome of OUTCOMES) events.inc({ sink, outcome }, 0);
+  const sink = boundedLabel();
+  const outcome = boundedLabel();
+  return {
+    auditEvent: (name, what) => events.inc({ sink: sink(name), outcome: outcome(what) }),
+    observeAudit(read) {
+      observed(registry, 'audit_blocked', '1 while nothing is served because the record cannot be written.', () =>
+        read().blocked ? 1 : 0,
+      );
+      const help = 'Audit events that wait to be written, in bytes.';
+      observedByLabel(registry, 'audit_queued_bytes', { help, label: 'sink' }, () => read().queuedBytes ?? NOTHING);
+      const about = { help: '1 while a sink of the record cannot be written, or cannot deliver.', label: 'sink' };
+      observedByLabel(registry, 'audit_sink_failing', about, () => read().failing ?? NOTHING);
+    },
+  };
+}

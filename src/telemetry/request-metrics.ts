@@ -1,0 +1,137 @@
+/** What passes the gate, and what does not. */
+import { Histogram } from 'prom-client';
+import { counter, gauge, type MetricsRegistry } from './instruments.ts';
+import { boundedLabel, codeLabel, verbLabel } from './labels.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface EndedRequest {
+  /** A configured name, `none` where no cluster was found. */
+  readonly cluster: string;
+  readonly verb: string;
+  readonly code: number;
+  /**
+   * From the first byte to the last; absent for what is long-running by nature (watch, logs, exec), which would drown the others.
+   */
+  readonly seconds?: number;
+  /** Of this request in the record: the exemplar that leads from a slow bucket to the line. */
+  readonly auditId?: string;
+  /** Of the caller's `traceparent`: 32 lower-case hexadecimal digits. */
+  readonly traceId?: string;
+}
+
+/** `exec`: a command, an attachment or a tunnel into a pod. `secrets`: a read of Secrets. */
+export type SensitiveKind = (typeof SENSITIVE_KINDS)[number];
+
+const SENSITIVE_KINDS = ['exec', 'secrets'] as const;
+
+/** Seconds. The gate's own share is below a millisecond, an API server's answer between milliseconds and its timeout of a minute. */
+const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** What is cut by a revocation must be seen to fall, so known kinds stand at 0 from the start. */
+const STREAM_KINDS = ['watch', 'log', 'exec', 'attach', 'portforward', 'proxy', 'other'] as const;
+/** Those that an alert counts. A series that begins at 1 has never increased for Prometheus, so the first would be missed. */
+const ALERTED_REASONS = [
+  'session_revoked',
+  'session_unknown',
+  'foreign_token',
+  'malformed_token',
+  'certificate_missing',
+  'certificate_mismatch',
+  'token_unbound',
+  'wrong_audience',
+  'impersonation_denied',
+  'impersonation_not_configured',
+  'impersonation_reserved_extra',
+  'audit_unavailable',
+  'fenced',
+] as const;
+
+type RequestMetrics = Pick<Metrics, 'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'refusal'>;
+
+export function requestMetrics(registry: MetricsRegistry, clusters: readonly string[] | undefined): RequestMetrics {
+  const requests = counter(registry, 'requests_total', 'Kubernetes requests that have ended.', [
+    'cluster',
+    'verb',
+    'code',
+  ]);
+  const durations = new Histogram({
+    name: 'portcullis_request_duration_seconds',
+    help: 'Time from the first byte of a request to the last byte of its answer, without long-running requests.',
+    buckets: REQUEST_BUCKETS,
+    enableExemplars: true,
+    registers: [registry],
+  });
+  const cluster = boundedLabel(clusters && [...clusters, 'none']);
+  return {
+    request(request) {
+      requests.inc({
+        cluster: cluster(request.cluster),
+        verb: verbLabel(request.verb),
+        code: codeLabel(request.code),
+      });
+      if (request.seconds === undefined) return;
+      durations.observe({ labels: {}, value: request.seconds, exemplarLabels: exemplarOf(request) });
+    },
+    ...sensitiveMetrics(registry),
+    ...streamMetrics(registry),
+    ...failureMetrics(registry, cluster, clusters),
+  };
+}
+
+/** The caller writes `traceparent`, so its id is let in by its form only. */
+const TRACE_ID = /^[0-9a-f]{32}$/;
+
+const exemplarOf = ({ auditId, traceId }: EndedRequest): Record<string, string> => ({
+  ...(auditId === undefined ? {} : { audit_id: auditId }),
+  ...(traceId === undefined || !TRACE_ID.test(traceId) ? {} : { trace_id: traceId }),
+});
+
+function sensitiveMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'sensitiveRequest'> {
+  const help = 'Accepted commands and tunnels into pods (`exec`), and accepted reads of Secrets (`secrets`).';
+  const sensitive = counter(registry, 'sensitive_requests_total', help, ['kind']);
+  for (const kind of SENSITIVE_KINDS) sensitive.inc({ kind }, 0);
+  return { sensitiveRequest: (kind) => sensitive.inc({ kind }) };
+}
+
+function streamMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'streamOpened'> {
+  const streams = gauge(
+    registry,
+    'streams_open',
+    'Long-running requests that are open: `watch`, `log`, `exec`, `attach`, `portforward`, `proxy`.',
+    ['kind'],
+  );
+  for (const kind of STREAM_KINDS) streams.set({ kind }, 0);
+  const streamKind = boundedLabel(STREAM_KINDS);
+  return {
+    streamOpened(kind) {
+      const labels = { kind: streamKind(kind) };
+      let open = true;
+      streams.inc(labels);
+      return () => {
+        if (open) streams.dec(labels);
+        open = false;
+      };
+    },
+  };
+}
+
+function failureMetrics(
+  registry: MetricsRegistry,
+  cluster: (name: string) => string,
+  clusters: readonly string[] = [],
+): Pick<RequestMetrics, 'upstreamError' | 'refusal'> {
+  const errors = counter(
+    registry,
+    'upstream_errors_total',
+    'Requests that an API server could not be given: `connect`, `timeout`, `reset`, `tls` …',
+    ['cluster', 'kind'],
+  );
+  for (const name of clusters) errors.inc({ cluster: name, kind: 'connect' }, 0);
+  const refusals = counter(registry, 'refusals_total', 'Requests, sign-ins and refreshes refused.', ['reason']);
+  for (const reason of ALERTED_REASONS) refusals.inc({ reason }, 0);
+  const errorKind = boundedLabel();
+  const reason = boundedLabel();
+  return {
+    upstreamError: (name, kind) => errors.inc({ cluster: cluster(name), kind: errorKind(kind) }),
+    refusal: (why) => refusals.inc({ reason: reason(why) }),
+  };
+}

@@ -1,0 +1,51 @@
+/** Sign-ins, sessions and the providers behind them. */
+import { counter, gauge, observed, type MetricsRegistry } from './instruments.ts';
+import { boundedLabel } from './labels.ts';
+import type { Metrics } from './metrics.ts';
+
+const OUTCOMES = ['ok', 'refused', 'unavailable'] as const;
+
+type SessionMetrics = Pick<
+  Metrics,
+  'signIn' | 'providerAnswered' | 'refresh' | 'sessionAddressesExceeded' | 'observeSessions'
+>;
+
+export function sessionMetrics(registry: MetricsRegistry, providers: readonly string[] | undefined): SessionMetrics {
+  const provider = boundedLabel(providers && [...providers, 'unknown']);
+  const refreshes = counter(registry, 'refreshes_total', 'Uses of a refresh token.', ['outcome']);
+  for (const outcome of OUTCOMES) refreshes.inc({ outcome }, 0);
+  const refreshOutcome = boundedLabel();
+  const exceeded = counter(
+    registry,
+    'session_addresses_exceeded_total',
+    "Sessions used from more networks within an hour than one person's devices explain.",
+    [],
+  );
+  return {
+    ...signInMetrics(registry, provider, providers),
+    refresh: (outcome) => refreshes.inc({ outcome: refreshOutcome(outcome) }),
+    sessionAddressesExceeded: () => exceeded.inc(),
+    observeSessions(read) {
+      observed(registry, 'sessions_active', 'Sessions that have not ended.', read);
+    },
+  };
+}
+
+function signInMetrics(
+  registry: MetricsRegistry,
+  provider: (name: string) => string,
+  providers: readonly string[] = [],
+): Pick<SessionMetrics, 'signIn' | 'providerAnswered'> {
+  const signIns = counter(registry, 'sign_ins_total', 'Sign-ins, and exchanges of workloads, that have ended.', [
+    'provider',
+    'outcome',
+  ]);
+  for (const name of providers) for (const outcome of OUTCOMES) signIns.inc({ provider: name, outcome }, 0);
+  const outcomeLabel = boundedLabel();
+  const help = '1 where the provider answered when it was last asked, 0 where it did not; absent until it is asked.';
+  const reachable = gauge(registry, 'provider_reachable', help, ['provider']);
+  return {
+    signIn: (name, outcome) => signIns.inc({ provider: provider(name), outcome: outcomeLabel(outcome) }),
+    providerAnswered: (name, answered) => reachable.set({ provider: provider(name) }, answered ? 1 : 0),
+  };
+}

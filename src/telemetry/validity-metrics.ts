@@ -1,0 +1,64 @@
+/** How long certificates last, and how old keys are. */
+import { X509Certificate } from 'node:crypto';
+import { observedByLabel, type MetricsRegistry } from './instruments.ts';
+import type { Metrics } from './metrics.ts';
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+export function validityMetrics(registry: MetricsRegistry): Pick<Metrics, 'observeCertificate' | 'observeKey'> {
+  const certificates = new Map<string, () => number>();
+  const keys = new Map<string, () => number>();
+  observedByLabel(
+    registry,
+    'certificate_expiry_seconds',
+    {
+      help: 'Seconds until the certificate in use ends; below 0 it has ended. `api`, `web`, and of all clusters the first `upstream_ca` to end.',
+      label: 'kind',
+    },
+    () => readable(certificates),
+  );
+  observedByLabel(
+    registry,
+    'key_age_seconds',
+    { help: 'Age of the key that is in use now: `signing`, `sealing`, `audit`.', label: 'kind' },
+    () => readable(keys),
+  );
+  return {
+    observeCertificate(kind, read) {
+      const before = certificates.get(kind);
+      const end = endOf(read);
+      const left = (): number => end() - Date.now() / 1000;
+      certificates.set(kind, before === undefined ? left : () => Math.min(before(), left()));
+    },
+    observeKey(kind, madeAt) {
+      keys.set(kind, () => Date.now() / 1000 - madeAt());
+    },
+  };
+}
+
+/** What cannot be read is left out: an alert on absence is clearer than a number that is made up. */
+function readable(reads: ReadonlyMap<string, () => number>): ReadonlyMap<string, number> {
+  const values = new Map<string, number>();
+  for (const [name, read] of reads) {
+    try {
+      values.set(name, read());
+    } catch {
+      values.delete(name);
+    }
+  }
+  return values;
+}
+
+/** Epoch seconds. A certificate is parsed once for as long as it is the same. */
+function endOf(read: () => string): () => number {
+  let known: { readonly pem: string; readonly end: number } | undefined;
+  return () => {
+    const pem = read();
+    if (known?.pem !== pem) {
+      const ends = (pem.match(CERTIFICATE) ?? []).map((block) => new X509Certificate(block).validToDate.getTime());
+      if (ends.length === 0) throw new Error('there is no certificate');
+      known = { pem, end: Math.max(...ends) / 1000 };
+    }
+    return known.end;
+  };
+}

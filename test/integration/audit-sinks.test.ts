@@ -1,0 +1,167 @@
+import { mkdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import { join } from 'node:path';
+import { Agent, request } from 'undici';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer } from '../../src/serve.ts';
+import { Collector } from '../support/audit-collector.ts';
+import { startChangedGate } from '../support/changed-gate.ts';
+import { makeCertificate } from '../support/upstream.ts';
+
+const PATIENT = { timeout: 30_000, interval: 50 };
+const LIMIT = 90_000;
+
+/** A gate whose record goes where `audit` says. */
+async function aGate(audit: (folder: string) => Promise<object>): Promise<RunningDemo> {
+  const gate = await startChangedGate({
+    file: async (settings, { files }) => ({ ...settings, audit: await audit(files.directory) }),
+  });
+  onTestFinished(() => gate.stop());
+  return gate;
+}
+
+class Caller {
+  readonly #gate: RunningDemo;
+  readonly #agent: Agent;
+
+  private constructor(gate: RunningDemo, agent: Agent) {
+    this.#gate = gate;
+    this.#agent = agent;
+  }
+
+  static async of(gate: RunningDemo): Promise<Caller> {
+    const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+    const agent = new Agent({ connect: { ca } });
+    onTestFinished(() => agent.destroy());
+    return new Caller(gate, agent);
+  }
+
+  /** Somebody without a token: 401 while the gate serves. */
+  async code(): Promise<number> {
+    const { statusCode, body } = await request(`${this.#gate.urls.api}/api/v1/pods`, { dispatcher: this.#agent });
+    await body.dump();
+    return statusCode;
+  }
+
+  async ready(): Promise<string> {
+    const { statusCode, body } = await request(`${this.#gate.urls.ops}/readyz?verbose`);
+    return `${statusCode} ${await body.text()}`;
+  }
+
+  async metric(line: string): Promise<number> {
+    const { body } = await request(`${this.#gate.urls.ops}/metrics`);
+    const found = (await body.text()).split('\n').find((one) => one.startsWith(`${line} `));
+    return Number(found?.slice(line.length) ?? NaN);
+  }
+}
+
+/** `disk/full` is the kernel's full device until `mend`, then a file with room. */
+async function aFullDisk(folder: string): Promise<{ path: string; mend: () => Promise<string> }> {
+  const disk = join(folder, 'disk');
+  await symlink('/dev', disk);
+  return {
+    path: join(disk, 'full'),
+    async mend() {
+      await mkdir(join(folder, 'room'));
+      await symlink(join(folder, 'room'), join(folder, 'new'));
+      await rename(join(folder, 'new'), disk);
+      return join(folder, 'room', 'full');
+    },
+  };
+}
+
+/** Where among all events that were taken those of a name stand. */
+function taken(collector: Collector, name: string): readonly number[] {
+  const lists = collector.asked.map(
+    ({ body }) => (JSON.parse(body) as { readonly items: readonly AuditEvent[] }).items,
+  );
+  const names = new Map(lists.flat().map(({ auditID, annotations }) => [auditID, annotations['portcullis.dev/event']]));
+  return collector.taken.flatMap((id, at) => (names.get(id) === name ? [at] : []));
+}
+
+const uris = (text: string): string[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => (JSON.parse(line) as AuditEvent).requestURI);
+
+describe('a full disk', () => {
+  it('stops traffic under block, visibly, and everything is there once there is room', { timeout: LIMIT }, async () => {
+    let disk: Awaited<ReturnType<typeof aFullDisk>> | undefined;
+    const gate = await aGate(async (folder) => {
+      disk = await aFullDisk(folder);
+      return { sinks: [{ type: 'file', path: disk.path }], onFailure: 'block' };
+    });
+    const caller = await Caller.of(gate);
+    await vi.waitFor(async () => expect(await caller.code()).toBe(503), PATIENT);
+    expect(await caller.ready()).toMatch(/^503 [^]*audit/);
+    expect(await caller.metric('portcullis_audit_blocked')).toBe(1);
+    expect(await caller.metric('portcullis_audit_sink_failing{sink="file"}')).toBe(1);
+    expect(await caller.metric('portcullis_audit_queued_bytes{sink="file"}')).toBeGreaterThan(0);
+    const room = await disk?.mend();
+    await vi.waitFor(async () => expect(await caller.code()).toBe(401), PATIENT);
+    expect(await caller.ready()).toMatch(/^200/);
+    expect(await caller.metric('portcullis_audit_blocked')).toBe(0);
+    expect(await caller.metric('portcullis_audit_events_total{sink="file",outcome="dropped"}')).toBe(0);
+    await gate.server.audit.flush();
+    // What was refused while it was full is on record too.
+    expect(uris(await readFile(room ?? '', 'utf8')).filter((uri) => uri === '/api/v1/pods').length).toBeGreaterThan(1);
+  });
+
+  it('stops nothing under count, and is visible all the same', { timeout: LIMIT }, async () => {
+    const gate = await aGate(async (folder) => ({
+      sinks: [{ type: 'file', path: (await aFullDisk(folder)).path }],
+      onFailure: 'count',
+    }));
+    const caller = await Caller.of(gate);
+    await vi.waitFor(
+      async () => expect(await caller.metric('portcullis_audit_sink_failing{sink="file"}')).toBe(1),
+      PATIENT,
+    );
+    expect(await caller.code()).toBe(401);
+    expect(await caller.ready()).toMatch(/^200/);
+    expect(await caller.metric('portcullis_audit_blocked')).toBe(0);
+  });
+});
+
+describe('a webhook', () => {
+  it(
+    'gets the record over TLS with its own authority and a token, and a restart loses nothing',
+    { timeout: LIMIT },
+    async () => {
+      const { cert, key } = await makeCertificate('siem.test');
+      const collector = await Collector.start((listener) => createServer({ cert, key }, listener), 'https');
+      collector.otherwise = 500;
+      const gate = await aGate(async (folder) => {
+        const [caFile, tokenFile] = [join(folder, 'siem-ca.crt'), join(folder, 'siem-token')];
+        await writeFile(caFile, cert);
+        await writeFile(tokenFile, 'siem-canary\n');
+        const spoolDir = join(folder, 'spool');
+        return { sinks: [{ type: 'webhook', url: collector.url, caFile, tokenFile, spoolDir, batchWait: '0s' }] };
+      });
+      const caller = await Caller.of(gate);
+      // The server takes nothing, and the gate serves: the spool has the record.
+      expect(await caller.code()).toBe(401);
+      await vi.waitFor(() => expect(collector.asked.length).toBeGreaterThan(0), PATIENT);
+      expect(collector.asked[0]?.headers.authorization).toBe('Bearer siem-canary');
+      expect(await caller.metric('portcullis_audit_sink_failing{sink="webhook"}')).toBe(1);
+      expect(await caller.metric('portcullis_audit_queued_bytes{sink="webhook"}')).toBeGreaterThan(0);
+      expect(await caller.metric('portcullis_audit_blocked')).toBe(0);
+      await gate.server.stop();
+      expect(collector.taken).toEqual([]);
+      collector.otherwise = 200;
+      const again = await loadConfig({ file: join(gate.files.directory, 'changed.yaml'), env: {} });
+      if (!again.ok) throw new Error(JSON.stringify(again.reason));
+      const second = await startServer(again.value.config);
+      onTestFinished(() => second.stop());
+      await vi.waitFor(() => expect(taken(collector, 'server-started')).toHaveLength(2), PATIENT);
+      // The first process came to its end before the second began.
+      const told = [...taken(collector, 'server-started'), ...taken(collector, 'server-stopped')];
+      expect(told.toSorted((a, b) => a - b)).toEqual([told[0], told[2], told[1]]);
+      expect(new Set(collector.taken).size).toBe(collector.taken.length);
+    },
+  );
+});

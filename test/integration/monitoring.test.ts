@@ -1,0 +1,163 @@
+import { mkdir } from 'node:fs/promises';
+import { Agent, request } from 'undici';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startMonitoring, type Monitoring } from '../../src/demo/monitoring.ts';
+import { freePorts } from '../../src/demo/ports.ts';
+import { startAlertmanager, type TestAlertmanager } from '../support/alertmanager.ts';
+import { dashboards, deployedRules, filledIn } from '../support/deployed.ts';
+import { startTestGate } from '../support/gate.ts';
+import { Laptop } from '../support/kubectl.ts';
+
+/** What a machine under load needs; nothing waits for as long as this when all is well. */
+const PATIENCE = { timeout: 50_000, interval: 250 };
+
+/** Needs a day of history, so promtool alone proves it (deploy/prometheus/tests/suspicion.yaml). */
+const NEEDS_HISTORY = /portcullis:sensitive_requests:usual1h/;
+
+interface Credential {
+  readonly token: string;
+  readonly clientCertificateData: string;
+  readonly clientKeyData: string;
+}
+
+describe('a real Prometheus beside the demo', () => {
+  let gate: RunningDemo;
+  let alertmanager: TestAlertmanager;
+  let monitoring: Monitoring;
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+    const folder = `${gate.files.directory}/alerts`;
+    await mkdir(folder);
+    alertmanager = await startAlertmanager(folder);
+    const [port = 0] = await freePorts(1);
+    const started = await startMonitoring({
+      directory: gate.files.directory,
+      port,
+      targets: [new URL(gate.urls.ops).host],
+      alertmanager: alertmanager.address,
+      everySeconds: 1,
+    });
+    if (started === undefined) throw new Error('prometheus is not installed: sh scripts/tools prometheus');
+    monitoring = started;
+    await scraped();
+    await traffic();
+  });
+  afterAll(async () => {
+    await monitoring?.stop();
+    await alertmanager?.stop();
+    await gate?.stop();
+  });
+
+  const api = async (path: string, query: Record<string, string>): Promise<unknown> => {
+    const answer = await fetch(`${monitoring.url}/api/v1/${path}?${new URLSearchParams(query).toString()}`);
+    const body = (await answer.json()) as { readonly status: string; readonly data: unknown; readonly error?: string };
+    if (body.status !== 'success') throw new Error(`${query['query']}: ${body.error}`);
+    return body.data;
+  };
+  /** Numbers only: a ratio of nothing to nothing is no data. */
+  const samples = async (query: string): Promise<readonly number[]> => {
+    const { result } = (await api('query', { query })) as { result: readonly { value: readonly [number, string] }[] };
+    return result.map(({ value: [, text] }) => Number(text)).filter((value) => !Number.isNaN(value));
+  };
+
+  /** The first scrape comes before the traffic, so that Prometheus sees the counts grow. */
+  const scraped = (): Promise<void> =>
+    vi.waitFor(async () => expect(await samples('portcullis_build_info')).toEqual([1]), PATIENCE);
+
+  const seen = (query: string): Promise<void> =>
+    vi.waitFor(async () => expect(await samples(query)).not.toEqual([]), PATIENCE);
+
+  /** What a day brings, in a few seconds: work, things that are refused, and a stolen credential that is tried after its end. */
+  async function traffic(): Promise<void> {
+    const alice = new Laptop(gate, 'alice');
+    const root = new Laptop(gate, 'root');
+    try {
+      const login = await alice.portcullis('login', '--server', gate.urls.web);
+      expect(login.code, login.all).toBe(0);
+      const pods = await alice.kubectl('get', 'pods');
+      expect(pods.code, pods.all).toBe(0);
+      // A series that Prometheus has seen once has not grown yet.
+      await seen('portcullis_requests_total{verb="list",code="200"}');
+      await alice.kubectl('get', 'pods');
+      await alice.kubectl('exec', 'web-1', '--', 'sh', '-c', 'echo hello');
+      expect((await alice.kubectl('get', 'pods', '--as', 'demo:root')).code).not.toBe(0);
+      const asked = await alice.portcullis('get-token', '--server', gate.urls.web, '--cluster', 'demo');
+      const { status } = JSON.parse(asked.stdout) as { status: Credential };
+      const rootLogin = await root.portcullis('login', '--server', gate.urls.web);
+      expect(rootLogin.code, rootLogin.all).toBe(0);
+      await gate.server.gate.revoke({ target: { kind: 'provider', provider: 'demo' } });
+      await tryAgain(status);
+    } finally {
+      alice.close();
+      root.close();
+    }
+  }
+
+  async function tryAgain({ token, clientCertificateData: cert, clientKeyData: key }: Credential): Promise<void> {
+    const thief = new Agent({ connect: { cert, key, rejectUnauthorized: false } });
+    const headers = { authorization: `Bearer ${token}` };
+    for (let n = 0; n < 8; n += 1) {
+      const answer = await request(`${gate.urls.api}/api/v1/secrets`, { dispatcher: thief, headers });
+      await answer.body.dump();
+      expect(answer.statusCode).toBe(401);
+    }
+    await thief.destroy();
+  }
+
+  const panelQueries = dashboards().flatMap(({ file, panels }) =>
+    panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ file, title, expr }))),
+  );
+
+  it.each(panelQueries.filter(({ expr }) => !NEEDS_HISTORY.test(expr)))('$file, $title: $expr', async ({ expr }) => {
+    await expect.poll(() => samples(filledIn(expr, '5m')), PATIENCE).not.toEqual([]);
+  });
+
+  it.each(deployedRules().filter(({ record = '' }) => record !== '' && !NEEDS_HISTORY.test(record)))(
+    'records $record',
+    async ({ record = '' }) => {
+      await expect.poll(() => samples(record), PATIENCE).not.toEqual([]);
+    },
+  );
+
+  it('marks alerts in the dashboards', async () => {
+    const [mark = ''] = dashboards().flatMap(({ annotations }) => annotations.list.map(({ expr }) => expr));
+    await expect.poll(() => samples(mark), PATIENCE).not.toEqual([]);
+  });
+
+  it('evaluates every rule without a fault', async () => {
+    const { groups } = (await api('rules', {})) as {
+      groups: readonly { rules: readonly { name: string; health: string; lastError?: string }[] }[];
+    };
+    const rules = groups.flatMap((group) => group.rules);
+    expect(rules).toHaveLength(deployedRules().length);
+    expect(rules.filter(({ health }) => health !== 'ok')).toEqual([]);
+  });
+
+  it('keeps with a bucket the request that fell into it, by its id in the record', async () => {
+    const now = Date.now() / 1000;
+    const found = async (): Promise<readonly Record<string, string>[]> => {
+      const query = 'portcullis_request_duration_seconds_bucket';
+      const series = (await api('query_exemplars', { query, start: String(now - 600), end: String(now + 60) })) as {
+        exemplars: { labels: Record<string, string> }[];
+      }[];
+      return series.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels));
+    };
+    await expect.poll(found, PATIENCE).not.toEqual([]);
+    expect((await found())[0]?.['audit_id']).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('tells Alertmanager, and Alertmanager its receiver, that a revoked credential is still tried', async () => {
+    await expect
+      .poll(() => alertmanager.received.map(({ labels }) => labels['alertname']), PATIENCE)
+      .toContain('PortcullisRevokedCredentialTried');
+    expect(
+      alertmanager.received.find(({ labels }) => /RevokedCredential/.test(labels['alertname'] ?? '')),
+    ).toMatchObject({
+      status: 'firing',
+      labels: { severity: 'warning', concern: 'security', job: 'portcullis' },
+      annotations: { runbook: 'docs/runbooks/revoked-credential-tried.md' },
+    });
+  });
+});

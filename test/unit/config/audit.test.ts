@@ -1,0 +1,134 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { faultsOf, loaded, placesOf, settings } from './sandbox.ts';
+
+const withAudit = (audit: object): object => ({ ...settings(), audit });
+const file = { type: 'file', path: 'audit.log' };
+const webhook = { type: 'webhook', url: 'https://siem.example.com/audit' };
+
+describe('sinks', () => {
+  test('have their files below the configuration’s own folder, and their times in seconds', async () => {
+    const { config, directory } = await loaded(
+      withAudit({
+        sinks: [
+          { ...file, maxSizeMb: 100, rotateEvery: '24h', keep: 30, gzip: false, fsync: 'always' },
+          {
+            ...webhook,
+            caFile: 'tls.crt',
+            tokenFile: 'token',
+            spoolDir: 'spool',
+            spoolMaxMb: 64,
+            batchBytes: '512KiB',
+            batchWait: '2s',
+            timeout: '5s',
+          },
+          { type: 'stdout' },
+        ],
+      }),
+    );
+    const at = (name: string): string => join(directory, name);
+    expect(config.audit.sinks).toEqual([
+      {
+        type: 'file',
+        path: at('audit.log'),
+        maxSizeMb: 100,
+        rotateEvery: 86_400,
+        keep: 30,
+        gzip: false,
+        fsync: 'always',
+      },
+      {
+        ...webhook,
+        caFile: at('tls.crt'),
+        tokenFile: at('token'),
+        spoolDir: at('spool'),
+        spoolMaxMb: 64,
+        batchBytes: 524_288,
+        batchWait: 2,
+        timeout: 5,
+      },
+      { type: 'stdout' },
+    ]);
+  });
+
+  test('that hold a webhook without a spool, or exec’s commands, are worth a warning', async () => {
+    const { warnings } = await loaded(withAudit({ sinks: [webhook], execCommands: true }));
+    expect(warnings.filter((warning) => warning.includes('audit.'))).toEqual([
+      expect.stringContaining('audit.sinks[0].spoolDir'),
+      expect.stringContaining('audit.execCommands'),
+    ]);
+    const quiet = await loaded(withAudit({ sinks: [{ ...webhook, spoolDir: 'spool' }, file] }));
+    expect(quiet.warnings.filter((warning) => warning.includes('audit.'))).toEqual([]);
+  });
+
+  test.each<[string, object, string]>([
+    ['plain http beyond this machine', { ...webhook, url: 'http://siem.example.com/' }, 'url'],
+    ['a password in the URL', { ...webhook, url: 'https://user:secret@siem.example.com/' }, 'url'],
+    ['a query in the URL', { ...webhook, url: 'https://siem.example.com/?token=x' }, 'url'],
+    ['a certificate without its key', { ...webhook, certFile: 'tls.crt' }, 'keyFile'],
+    ['a key without its certificate', { ...webhook, keyFile: 'tls.key' }, 'certFile'],
+    ['a token that is not there', { ...webhook, tokenFile: 'nowhere' }, 'tokenFile'],
+    ['a spool where none can be made', { ...webhook, spoolDir: 'nowhere/spool' }, 'spoolDir'],
+    ['a bound on no spool', { ...webhook, spoolMaxMb: 5 }, 'spoolDir'],
+    ['no file of less than a mebibyte', { ...file, maxSizeMb: 0 }, 'maxSizeMb'],
+    ['no file kept', { ...file, keep: 0 }, 'keep'],
+    ['another fsync', { ...file, fsync: true }, 'fsync'],
+    ['settings of the other kind', { ...file, url: 'https://siem.example.com' }, 'url'],
+  ])('refuse %s', async (_, sink, place) => {
+    expect(await placesOf(withAudit({ sinks: [sink] }))).toEqual([`audit.sinks[0].${place}`]);
+  });
+
+  test('have a place each of their own', async () => {
+    expect(await placesOf(withAudit({ sinks: [file, { type: 'stdout' }, file] }))).toEqual(['audit.sinks[2].path']);
+    const spooled = { ...webhook, spoolDir: 'spool' };
+    expect(await placesOf(withAudit({ sinks: [spooled, spooled] }))).toEqual(['audit.sinks[1].spoolDir']);
+  });
+});
+
+describe('the policy', () => {
+  const quiet = { level: 'None', verbs: ['get', 'head'], nonResourceURLs: ['/livez', '/livez/*', '/openapi/*'] };
+
+  test('is taken as Kubernetes writes it', async () => {
+    const policy = [
+      quiet,
+      { level: 'Metadata', users: ['corp:root'], nonResourceURLs: ['/version'], omitStages: ['RequestReceived'] },
+      {
+        level: 'Metadata',
+        resources: [{ group: '', resources: ['secrets', 'pods/*'], resourceNames: ['db'] }],
+        namespaces: ['', 'payments'],
+      },
+      { level: 'Metadata', userGroups: ['corp:dev'] },
+    ];
+    const { config } = await loaded(withAudit({ policy }));
+    expect(config.audit.policy).toEqual(policy);
+  });
+
+  test.each<[string, object, string]>([
+    ['bodies', { level: 'RequestResponse' }, 'level'],
+    ['bodies of requests', { level: 'Request' }, 'level'],
+    ['everything to be left out', { level: 'None' }, 'nonResourceURLs'],
+    ['a person to be left out', { level: 'None', users: ['corp:alice'] }, 'nonResourceURLs'],
+    [
+      'reads of secrets to be left out',
+      { level: 'None', verbs: ['get'], resources: [{ resources: ['secrets'] }] },
+      'resources',
+    ],
+    ['a namespace to be left out', { ...quiet, namespaces: ['kube-system'] }, 'namespaces'],
+    ['another path to be left out', { ...quiet, nonResourceURLs: ['/livez', '/metrics'] }, 'nonResourceURLs'],
+    ['writes to be left out', { ...quiet, verbs: ['get', 'post'] }, 'verbs'],
+    ['a stage to be left out', { level: 'Metadata', omitStages: ['ResponseComplete'] }, 'omitStages[0]'],
+    ['a key that Kubernetes does not have', { level: 'Metadata', user: ['corp:alice'] }, 'user'],
+  ])('refuses %s', async (_, rule, place) => {
+    expect(await placesOf(withAudit({ policy: [{ level: 'Metadata', users: ['a'] }, rule] }))).toEqual([
+      `audit.policy[1].${place}`,
+    ]);
+  });
+
+  test('says what has to be another', async () => {
+    const faults = await faultsOf(withAudit({ policy: [{ level: 'RequestResponse' }, { ...quiet, verbs: [] }] }));
+    expect(faults.map(({ expected }) => expected)).toEqual([
+      expect.stringContaining('bodies are never recorded'),
+      expect.stringContaining('[get, head]'),
+    ]);
+  });
+});

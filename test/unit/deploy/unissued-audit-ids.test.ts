@@ -1,0 +1,132 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { expect, it, onTestFinished } from 'vitest';
+
+const COMMAND = fileURLToPath(new URL('../../../deploy/prometheus/unissued-audit-ids.mjs', import.meta.url));
+const ACCOUNT = 'system:serviceaccount:portcullis:portcullis';
+
+const at = (minute: number): string => new Date(Date.UTC(2026, 0, 5, 12, minute)).toISOString();
+
+interface Event {
+  readonly auditID: string;
+  readonly minute?: number;
+  readonly user?: string;
+  readonly impersonated?: string;
+  readonly [more: string]: unknown;
+}
+
+/** As the API server writes it. */
+const there = ({ auditID, minute = 30, user = ACCOUNT, impersonated, ...more }: Event): object => ({
+  kind: 'Event',
+  auditID,
+  stage: 'ResponseComplete',
+  verb: 'list',
+  requestURI: '/api/v1/pods',
+  user: { username: user },
+  ...(impersonated === undefined ? {} : { impersonatedUser: { username: impersonated } }),
+  objectRef: { resource: 'pods' },
+  sourceIPs: ['10.0.0.9'],
+  userAgent: 'curl/8',
+  requestReceivedTimestamp: at(minute),
+  stageTimestamp: at(minute),
+  ...more,
+});
+
+/** As the gate writes it. */
+const here = (auditID: string, minute: number, username = 'corp:alice'): object => ({
+  ...there({ auditID, minute, user: username }),
+});
+
+/** The gate's record covers twelve o'clock to one. */
+const RECORD = [here('first', 0), here('known', 30), here('last', 60)];
+/** The API server's log goes on for longer. */
+const LATER = there({ auditID: 'later', minute: 70, user: 'system:node:a' });
+
+interface Outcome {
+  readonly status: number;
+  readonly found: readonly { readonly auditID: string; readonly wrong: string }[];
+  readonly textfile: string;
+}
+
+async function compared(theirs: readonly object[], { zipped = false, cut = '' } = {}): Promise<Outcome> {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const write = (name: string, events: readonly object[]): string => {
+    const text = `${events.map((event) => JSON.stringify(event)).join('\n')}\n${cut}`;
+    const path = join(folder, zipped ? `${name}.gz` : name);
+    writeFileSync(path, zipped ? gzipSync(text) : text);
+    return path;
+  };
+  const textfile = join(folder, 'portcullis.prom');
+  const files = ['--gate', write('gate.log', RECORD), '--api-server', write('api.log', [...theirs, LATER])];
+  const args = [COMMAND, '--service-account', ACCOUNT, '--cluster', 'prod', ...files, '--textfile', textfile];
+  const { status, stdout } = await run(args);
+  const found = stdout
+    .split('\n')
+    .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Outcome['found'][number]]));
+  return { status, found, textfile: readFileSync(textfile, 'utf8') };
+}
+
+const run = (args: readonly string[]): Promise<{ status: number; stdout: string; stderr: string }> =>
+  new Promise((resolve) => {
+    const child = execFile(process.execPath, args, (_error, stdout, stderr) => {
+      resolve({ status: child.exitCode ?? -1, stdout, stderr });
+    });
+  });
+
+const alice = { impersonated: 'corp:alice' };
+
+it.each<[string, Event, string]>([
+  ['an id that the gate never issued', { auditID: 'made-up', ...alice }, 'audit_id_not_issued'],
+  ['an issued id for another person', { auditID: 'known', impersonated: 'corp:root' }, 'audit_id_of_another_person'],
+  ['the account itself', { auditID: 'known' }, 'acted_as_itself'],
+  ['the account itself, in the open', { auditID: 'x', requestURI: '/version', verb: 'get' }, 'acted_as_itself'],
+])('finds %s', async (_name, event, wrong) => {
+  const { status, found, textfile } = await compared([there({ auditID: 'known', ...alice }), there(event)]);
+  expect(found).toMatchObject([{ auditID: event.auditID, wrong, sourceIPs: ['10.0.0.9'], userAgent: 'curl/8' }]);
+  expect(status).toBe(1);
+  expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 1\n');
+});
+
+it.each<[string, Event]>([
+  ['what the gate issued', { auditID: 'known', ...alice }],
+  ['other accounts', { auditID: 'made-up', user: 'system:serviceaccount:other:other' }],
+  ['what is older than the record', { auditID: 'old', minute: -5, ...alice }],
+  ['what is too young to stand in both', { auditID: 'young', minute: 59, ...alice }],
+  ['reads that the gate keeps no line of', { auditID: 'v', verb: 'get', requestURI: '/version', ...alice }],
+  [
+    "the gate's own questions",
+    {
+      auditID: 'q',
+      verb: 'create',
+      objectRef: { apiGroup: 'authorization.k8s.io', resource: 'subjectaccessreviews' },
+    },
+  ],
+])('passes %s', async (_name, event) => {
+  const { status, found, textfile } = await compared([there(event)]);
+  expect(found).toEqual([]);
+  expect(status).toBe(0);
+  expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 0\n');
+  // Two minutes before the record ends.
+  expect(textfile).toContain(
+    `portcullis_unissued_check_timestamp_seconds{cluster="prod"} ${Date.parse(at(58)) / 1000}\n`,
+  );
+});
+
+it('reads compressed files, and past a line that was cut', async () => {
+  const { found } = await compared([there({ auditID: 'made-up', ...alice })], { zipped: true, cut: '{"auditID":"kn' });
+  expect(found).toMatchObject([{ auditID: 'made-up' }]);
+});
+
+it.each([
+  ['without an account', ['--gate', COMMAND, '--api-server', COMMAND]],
+  ['of a file that is not there', ['--service-account', ACCOUNT, '--gate', '/nowhere/a.log', '--api-server', COMMAND]],
+])('ends with 2 and says why: %s', async (_name, args) => {
+  const { status, stderr } = await run([COMMAND, ...args]);
+  expect(status).toBe(2);
+  expect(stderr).toMatch(/^unissued-audit-ids: .+\n$/);
+});

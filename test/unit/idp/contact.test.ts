@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest';
+import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
+import { withContact } from '../../../src/idp/contact.ts';
+import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
+
+const PERSON: ProviderSignIn = {
+  subject: 's',
+  identity: { username: 'alice', uid: 'corp/s', groups: [], extra: {} },
+};
+const CHALLENGE = { state: 's', nonce: 'n', codeVerifier: 'v' };
+
+/** A provider that always fails as told, or always answers. */
+function provider(code?: ErrorCode): IdentityProvider {
+  const answer = async <T>(value: T): Promise<T> => {
+    if (code !== undefined) throw new AppError(code, 'no');
+    return value;
+  };
+  return {
+    name: 'corp',
+    provesFreshness: true,
+    begin: () => answer({ challenge: CHALLENGE, url: new URL('https://idp.example.com') }),
+    finish: () => answer(PERSON),
+    recheck: () => answer(PERSON),
+  };
+}
+
+async function noted(code: ErrorCode | undefined, ask: (of: IdentityProvider) => Promise<unknown>): Promise<boolean[]> {
+  const notes: boolean[] = [];
+  const outcome = await ask(withContact(provider(code), (answered) => notes.push(answered))).then(
+    () => undefined,
+    (error: unknown) => (error instanceof AppError ? error.code : 'another error'),
+  );
+  expect(outcome, 'the error is not touched').toBe(code);
+  return notes;
+}
+
+const callback = new URL('https://portcullis.example.com/callback/corp?error=access_denied');
+
+it.each<[string, ErrorCode | undefined, boolean[], boolean[], boolean[]]>([
+  ['answers', undefined, [], [true], [true]],
+  ['is away', 'provider_unavailable', [false], [false], [false]],
+  // Anybody can bring an error to the callback; a refused re-check is the provider's own word.
+  ['refuses', 'sign_in_refused', [], [], [true]],
+  ['is not to blame', 'internal', [], [], []],
+])('notes of a provider that %s', async (_name, code, begin, finish, recheck) => {
+  expect(await noted(code, (of) => of.begin())).toEqual(begin);
+  expect(await noted(code, (of) => of.finish(callback, CHALLENGE))).toEqual(finish);
+  expect(await noted(code, (of) => of.recheck('s', 'refresh'))).toEqual(recheck);
+});
