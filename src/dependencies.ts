@@ -3,7 +3,7 @@ import { createSecretKey, hkdfSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Config, ProviderConfig, StoreConfig } from './config/config.ts';
 import { readSecretFile, watchedFile } from './config/files.ts';
-import type { SealingKeys } from './config/keys.ts';
+import { loadAuditKeys, type AuditKeys, type SealingKeys } from './config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from './core/claims.ts';
 import type { Identity } from './core/identity.ts';
 import { createGithubProvider, type GithubProviderOptions } from './idp/github/github.ts';
@@ -66,6 +66,13 @@ async function credentials(files: {
 }): Promise<{ readonly username?: string; readonly password?: string }> {
   const [username, password] = await Promise.all([secret(files.usernameFile), secret(files.passwordFile)]);
   return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
+}
+
+/** What the record is signed by. Without it lines are chained, and who may write to the files can write them all anew. */
+export async function auditKeysOf({ keys }: Config, logger: Logger): Promise<AuditKeys | undefined> {
+  if (keys.auditDir !== undefined) return loadAuditKeys(keys.auditDir);
+  logger.warn('keys.auditDir is not set: the record is not signed. Make a key by: portcullis keys rotate');
+  return undefined;
 }
 
 /** `clusters[].allow` by cluster name. The configuration has compiled each before, so a fault here is a fault of ours. */

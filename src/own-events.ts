@@ -15,12 +15,43 @@ export interface Speaker {
 type About = Pick<GateEvent, 'session' | 'account' | 'provider' | 'reason'>;
 
 /** A line of the record about this process itself. */
-export const say = (speaker: Speaker, event: GateEventName, details: AuditFacts = {}): void =>
-  tell(speaker, event, {}, details);
+export function say(
+  speaker: Speaker,
+  event: GateEventName,
+  { reason, ...details }: AuditFacts & { readonly reason?: string } = {},
+): void {
+  tell(speaker, event, reason === undefined ? {} : { reason }, details);
+}
 
 /** A session that came to its end by itself while something of it was open here. */
 export function sayEnded(speaker: Speaker, { session, account, provider, how, streamsCut }: EndedSession): void {
   tell(speaker, 'session-ended', { session, account, provider, reason: how }, { 'streams-cut': String(streamsCut) });
+}
+
+export interface FenceRecord {
+  /** It serves for the first time. */
+  begun(): void;
+  /** Something has changed about the view. @param fenced whether everything is refused now */
+  looked(fenced: boolean): void;
+  /** It was fenced and serves again. */
+  serves(fence: { readonly cause: string; readonly seconds: number }): void;
+}
+
+/** One line when this replica is fenced, and one when it serves again: who dies between the two has left the first. */
+export function fenceRecord(speaker: Speaker): FenceRecord {
+  let serving = false;
+  return {
+    begun: () => (serving = true),
+    looked(fenced) {
+      if (!fenced || !serving) return;
+      serving = false;
+      say(speaker, 'replica-fenced');
+    },
+    serves({ cause, seconds }) {
+      serving = true;
+      say(speaker, 'replica-serving', { reason: cause, seconds: seconds.toFixed(1) });
+    },
+  };
 }
 
 /** With what this process began: so that a change of the configuration or of a key stands in the record, and a file put back does too. */

@@ -7,6 +7,7 @@ import { addCompletionCommands } from './cli/completion-line.ts';
 import { VERSION } from './cli/version.ts';
 import type { DemoArguments } from './demo/run.ts';
 import type { CheckOptions, Environment } from './server-commands.ts';
+import { addKeyCommands, addRecordProof } from './server-line.ts';
 
 const CONFIG_OPTION = [
   '--config <file>',
@@ -30,6 +31,7 @@ export function createProgram(environment: Environment): Command {
   });
   addServerCommands(program, environment);
   addAuditQuery(auditCommand(program));
+  addRecordProof(auditCommand(program), environment);
   addCompletionCommands(program);
   addDemo(program);
   return program;
@@ -57,16 +59,7 @@ function addServerCommands(program: Command, environment: Environment): void {
       const { checkConfig } = await import('./server-commands.ts');
       process.exitCode = await checkConfig(options, environment);
     });
-  program
-    .command('keys')
-    .description("work with the server's keys")
-    .command('generate')
-    .description('make a signing key and a sealing key where there are none')
-    .option('--dir <dir>', 'folder for both; `keys.signingDir` and `keys.sealingDir` are below it', 'keys')
-    .action(async ({ dir }: { dir: string }) => {
-      const { generate } = await import('./server-commands.ts');
-      process.exitCode = await generate(dir);
-    });
+  addKeyCommands(program);
 }
 
 /** The group that the admin's `audit tail` stands in as well. */

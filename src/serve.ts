@@ -7,13 +7,14 @@ import { createServer as createHttpServer, type RequestListener, type Server } f
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname, uptime } from 'node:os';
-import { createAuditTrail, createLiveRecord, createLiveTails, type AuditTrail } from './audit/audit.ts';
+import { createAuditTrail, createLiveRecord, createLiveTails, startAnchors, type AuditTrail } from './audit/audit.ts';
 import type { Address, Config } from './config/config.ts';
 import { loadSealingKeys, loadSigningKeys } from './config/keys.ts';
 import { AppError } from './core/errors.ts';
 import { consoleClient, DRILL_CLIENT_ID } from './core/core.ts';
 import {
   allowed,
+  auditKeysOf,
   consolesOf,
   cookieKey,
   identityProviders,
@@ -36,7 +37,7 @@ import {
   type ApiListener,
   type Authenticate,
 } from './proxy/proxy.ts';
-import { say, sayConfiguration, sayEnded } from './own-events.ts';
+import { fenceRecord, say, sayConfiguration, sayEnded } from './own-events.ts';
 import { createReadiness } from './readiness.ts';
 import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
 import { createGate, type Gate } from './revocation/revocation.ts';
@@ -94,7 +95,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   say(ground, 'server-started');
   sayConfiguration(ground, config, ground);
   const endDrills = drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert });
-  const ready = gate.start();
+  const ready = gate.start().then(() => ground.fences.begun());
   streams.start();
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -109,6 +110,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     say(ground, 'server-stopped');
     await ground.live.stop();
     await audit.close();
+    await ground.endAnchors?.();
     await store.close();
   };
   return { audit, gate, store, ready, ports, stop: () => (stopping ??= stop()) };
@@ -121,13 +123,15 @@ async function layGround(config: Config, replica: string) {
   const clock = { now: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = serverMetrics(config);
-  const [signing, sealing] = await Promise.all([
+  const [signing, sealing, auditKeys] = await Promise.all([
     loadSigningKeys(config.keys.signingDir),
     loadSealingKeys(config.keys.sealingDir),
+    auditKeysOf(config, logger),
   ]);
   const live = createLiveRecord({ metrics, logger });
   const { sinks, onFailure } = config.audit;
-  const trail = createAuditTrail({ sinks, onFailure, metrics, logger });
+  const key = auditKeys?.current;
+  const trail = createAuditTrail({ sinks, onFailure, metrics, logger, chain: { replica, key } });
   observeRecord(metrics, trail);
   const audit = live.over(trail);
   const store = await openStore(config, sealing, logger, ({ why, survivor }) =>
@@ -135,6 +139,8 @@ async function layGround(config: Config, replica: string) {
   );
   await refuseUnfit(store);
   live.start(store.live);
+  const endAnchors = key && startAnchors({ trail, key, replica, store: store.anchors, logger });
+  const fences = fenceRecord({ audit, clock, replica });
   const gate = createGate({
     log: store.log,
     sessions: store.sessions,
@@ -147,15 +153,15 @@ async function layGround(config: Config, replica: string) {
     longestTokenSeconds: config.sessions.accessToken,
     logger,
     metrics,
-    onFenced: ({ cause, seconds }) =>
-      say({ audit, clock, replica }, 'replica-fenced', { reason: cause, seconds: seconds.toFixed(1) }),
+    onFenced: (fence) => fences.serves(fence),
     onSessionEnded: (ended) => sayEnded({ audit, clock, replica }, ended),
   });
+  gate.onChange((change) => fences.looked(change === undefined && gate.fenced));
   metrics.observeSessions(() => store.sessions.count());
-  observeKeys(metrics, { signing, sealing });
+  observeKeys(metrics, { signing, sealing, auditKeys });
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   const tails = createLiveTails(store.live);
-  return { replica, clock, logger, metrics, signing, sealing, audit, live, tails, store, gate };
+  return { replica, clock, logger, metrics, signing, sealing, audit, endAnchors, live, tails, store, gate, fences };
 }
 
 /**

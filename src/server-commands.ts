@@ -1,18 +1,17 @@
-/** The commands that run where the server runs: `serve`, `config check`, `keys generate`, `unlock --config`. */
+/** The commands that run where the server runs: `serve`, `config check`, `unlock --config`. */
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
-import { join } from 'node:path';
 import { createAuditTrail, type AuditTrail } from './audit/audit.ts';
 import { formatVerdict, judgeClaims, readClaims } from './claims-check.ts';
 import type { UnlockHere } from './cli/admin-line.ts';
 import { plainJson } from './cli/plain-text.ts';
 import type { Config } from './config/config.ts';
-import { generateKeys, loadSealingKeys } from './config/keys.ts';
+import { loadSealingKeys } from './config/keys.ts';
 import { formatFaults, loadConfig, type LoadedConfig } from './config/load.ts';
 import { gateEvent } from './core/audit-event.ts';
 import type { Account } from './core/identity.ts';
-import { openStore } from './dependencies.ts';
+import { auditKeysOf, openStore } from './dependencies.ts';
 import { startServer } from './serve.ts';
 import type { Store } from './store/store.ts';
 import { createLogger } from './telemetry/telemetry.ts';
@@ -101,22 +100,6 @@ async function checkClaims(
 }
 
 /**
- * Makes `DIR/signing` and `DIR/sealing` with one key each.
- * @returns exit status: 0, or 1 where keys are there already
- */
-export async function generate(dir: string): Promise<number> {
-  const directories = { signingDir: join(dir, 'signing'), sealingDir: join(dir, 'sealing') };
-  try {
-    await generateKeys(directories);
-  } catch (error) {
-    console.error(error instanceof Error ? error.message : String(error));
-    return 1;
-  }
-  console.log(`made a signing key in ${directories.signingDir} and a sealing key in ${directories.sealingDir}`);
-  return 0;
-}
-
-/**
  * Takes a lock off, or every lock, in the store itself: no sign-in, no admin and no running replica is needed, so that a stolen admin
  * cannot shut everyone out for good. Who can read the server's configuration and keys could do it anyway; this way it is on the record.
  * @returns exit status: 0, 1 where it failed or there was no lock, 2 for wrong use
@@ -145,7 +128,9 @@ export async function unlockHere(options: UnlockHere, env: Environment): Promise
 async function unlockIn(config: Config, { account, all, reason }: UnlockHere): Promise<number> {
   const logger = createLogger({ level: config.telemetry.logLevel });
   let lost = 0;
+  const key = (await auditKeysOf(config, logger))?.current;
   const audit = createAuditTrail({
+    chain: { replica: shellUser(), key },
     sinks: config.audit.sinks,
     onFailure: config.audit.onFailure,
     logger,

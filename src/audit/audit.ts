@@ -5,7 +5,9 @@
  * about, who may read the record, or anything of a request. The shape of an event is core's.
  */
 import type { AuditEvent } from '../core/audit-event.ts';
+import type { ChainHead } from './chain-facts.ts';
 
+export { startAnchors } from './anchors.ts';
 export { createLiveRecord } from './live.ts';
 export { createLiveTails } from './live-tails.ts';
 export { createAuditTrail } from './trail.ts';
@@ -88,6 +90,8 @@ export interface SinkStatus {
 /** A trail, and how its sinks stand. */
 export interface RecordingTrail extends AuditTrail {
   status(): readonly SinkStatus[];
+  /** The last line of its chain, where it writes one. */
+  readonly head: ChainHead | undefined;
 }
 
 /** Events that a sink will never have. */

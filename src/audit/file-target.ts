@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import type { AuditLog, FileSinkSettings } from './audit.ts';
 import { refuseForeignFolder } from './folder.ts';
 import { Rotation } from './rotation.ts';
-import type { LineTarget } from './target.ts';
+import { codeOf, type LineTarget } from './target.ts';
 
 /**
  * `O_NOFOLLOW`: whoever may write to the directory must not be able to point the record at another file. `O_RDWR` because the
@@ -22,9 +22,6 @@ const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EAGAIN', 'EINTR']);
 const SYNC_EVERY_MS = 1000;
 /** A folder in which nothing may be renamed will not be another one at the next line. */
 const ROTATE_AGAIN_MS = 60_000;
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
 export const lacksRoom = (error: unknown): boolean => NO_ROOM.has(codeOf(error));
 

@@ -20,16 +20,42 @@ const withoutTokens = (_key: string, value: unknown): unknown =>
     ? value.replace(DOTTED, (run) => (run.includes('eyJ') ? '[token removed]' : run))
     : value;
 
+const DELETE = 0x7f;
+
 /**
  * Encodes an event so that it is one line whatever its values are, and still JSON that any parser reads back to the same text.
+ * @param annotations further ones, as members of a JSON object, without a comma at either end; they come last in the line
  * @returns UTF-8, ending in a newline
  * @throws TypeError when the event is no JSON value (a programming fault)
  */
-export function encodeLine(event: AuditEvent): Buffer {
-  const plain = JSON.stringify(event);
+export function encodeLine(event: AuditEvent, annotations?: string): Buffer {
+  const value = annotations === undefined ? event : annotatedLast(event);
+  const plain = JSON.stringify(value);
   // A look at every value costs as much as all the rest, and is for the few lines that could have something to hide. No escape of
-  // JSON's can hide these letters: it writes them as they are.
-  const json = plain.includes('eyJ') ? JSON.stringify(event, withoutTokens) : plain;
-  const line = json.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  return Buffer.from(`${line}\n`);
+  // JSON's can hide these letters: it writes them as they are. One letter is found at a tenth of the price of three.
+  const hides = plain.includes('J') && plain.includes('eyJ');
+  const json = hides ? JSON.stringify(value, withoutTokens) : plain;
+  const text = `${annotations === undefined ? json : withMembers(json, annotations)}\n`;
+  const line = Buffer.from(text);
+  // Nothing that is unsafe is ASCII but for one.
+  return line.length === text.length && !line.includes(DELETE) ? line : Buffer.from(text.replace(UNSAFE, escaped));
+}
+
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** Annotations are added in the text, for a third of what an object with more of them would cost: they are an event's last member. */
+const withMembers = (json: string, members: string): string =>
+  `${json.slice(0, -2)}${json.endsWith('{}}') ? '' : ','}${members}}}`;
+
+/** `gateEvent` and `requestEvent` make no other. */
+function annotatedLast(event: AuditEvent): AuditEvent {
+  if (lastMember(event) === 'annotations') return event;
+  const { annotations, ...rest } = event;
+  return { ...rest, annotations: { ...annotations } };
+}
+
+function lastMember(event: AuditEvent): string {
+  let last = '';
+  for (const member in event) last = member;
+  return last;
 }

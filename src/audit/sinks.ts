@@ -6,7 +6,8 @@ import { FileTarget } from './file-target.ts';
 import { LineSink, type SinkParts } from './sink.ts';
 import { streamTarget, type LineTarget } from './target.ts';
 import { SpooledWebhook } from './webhook-spooled.ts';
-import { timeoutMs, webhookTarget } from './webhook.ts';
+import { timeoutMs } from './webhook-connection.ts';
+import { webhookTarget } from './webhook.ts';
 
 export interface SinksParts extends SinkParts {
   /** Where the stdout sink writes; the process's own by default. */

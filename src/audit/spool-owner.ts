@@ -5,6 +5,7 @@ import { open, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { kill, pid } from 'node:process';
+import { codeOf } from './target.ts';
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW;
@@ -82,7 +83,7 @@ function isAlive(other: number): boolean {
     return kill(other, 0);
   } catch (error) {
     // EPERM: there is one, and it is another user's.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return codeOf(error) === 'EPERM';
   }
 }
 
@@ -94,8 +95,7 @@ async function read(path: string): Promise<Claim | undefined> {
     const claim: unknown = JSON.parse(buffer.toString('utf8', 0, bytesRead));
     return isClaim(claim) ? claim : undefined;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (error instanceof SyntaxError || code === 'ENOENT') return undefined;
+    if (error instanceof SyntaxError || codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -6,6 +6,7 @@ import type { AuditLog } from './audit.ts';
 import { lacksRoom } from './file-target.ts';
 import { refuseForeignFolder } from './folder.ts';
 import { SpoolOwner } from './spool-owner.ts';
+import { codeOf } from './target.ts';
 
 const MEBIBYTE = 1024 * 1024;
 /** Small: after a crash the oldest one is delivered again from its start. */
@@ -73,7 +74,11 @@ export class Spool {
    */
   async append(bytes: Uint8Array): Promise<number> {
     const newest = this.#segments.at(-1);
-    if (newest?.handle === undefined) throw new Error('the audit spool is not open');
+    if (newest?.handle === undefined) {
+      // All of it was delivered, and removed, since `prepare`.
+      await this.prepare();
+      return this.append(bytes);
+    }
     // A line that has begun is ended whatever the bound says.
     if (this.#atLineStart && this.#bytes + bytes.length > this.#maxBytes) {
       throw new Error('the audit spool is full: the webhook has not taken its events for too long');
@@ -105,6 +110,13 @@ export class Spool {
     for (let oldest = this.#segments[0]; oldest !== undefined; oldest = this.#segments[0]) {
       const left = oldest.size - this.#delivered;
       const bytes = await read(oldest.path, this.#delivered, Math.min(left, wanted));
+      if (bytes === undefined) {
+        const message =
+          'a file of the audit spool is gone, and the events in it were not delivered: nobody but the gate may remove it';
+        this.#log?.error({ folder: this.#folder, bytes: left }, message);
+        await this.#drop(oldest);
+        continue;
+      }
       const end = bytes.lastIndexOf(NEWLINE) + 1;
       if (end > 0) return bytes.subarray(0, end);
       if (bytes.length < left && bytes.length > 0) wanted *= 2;
@@ -162,6 +174,7 @@ export class Spool {
     }
     await segment.handle?.close().catch(() => {});
     await unlink(segment.path).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return;
       this.#log?.error(
         { folder: this.#folder, err: error },
         'a delivered file of the audit spool could not be removed',
@@ -170,9 +183,15 @@ export class Spool {
   }
 }
 
-async function read(path: string, from: number, length: number): Promise<Buffer> {
+/** @returns undefined where there is no such file */
+async function read(path: string, from: number, length: number): Promise<Buffer | undefined> {
   if (length === 0) return Buffer.alloc(0);
-  await using handle = await open(path, READ);
-  const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, from);
-  return buffer.subarray(0, bytesRead);
+  try {
+    await using handle = await open(path, READ);
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, from);
+    return buffer.subarray(0, bytesRead);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }

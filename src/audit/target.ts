@@ -26,6 +26,10 @@ export interface LineTarget {
   close(): Promise<void>;
 }
 
+/** @returns the `code` of an error of the system, or of undici; empty where it has none */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+
 /** A failure that says itself when to try again. */
 export class TryLater extends Error {
   readonly afterMs: number;

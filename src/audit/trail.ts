@@ -3,6 +3,8 @@ import type { Writable } from 'node:stream';
 import type { AuditEvent } from '../core/audit-event.ts';
 import { AppError } from '../core/errors.ts';
 import type { AuditLog, AuditMetrics, AuditSinkSettings, RecordingTrail } from './audit.ts';
+import { chainBefore } from './chain-before.ts';
+import { ChainKeeper, type ChainSettings } from './chain-keeper.ts';
 import { encodeLine } from './line.ts';
 import type { SinkLimits } from './sink.ts';
 import { openSinks } from './sinks.ts';
@@ -16,6 +18,8 @@ export interface AuditTrailOptions {
   readonly metrics?: AuditMetrics;
   readonly logger?: AuditLog;
   readonly limits?: Partial<SinkLimits>;
+  /** Absent: lines stand in no chain. */
+  readonly chain?: ChainSettings;
 }
 
 const LIMITS: SinkLimits = {
@@ -40,20 +44,26 @@ export function createAuditTrail(options: AuditTrailOptions): RecordingTrail {
     throw new AppError('internal', 'The audit record has no sink. Configure at least one under audit.sinks.');
   }
   const { metrics, logger: log, stdout } = options;
-  const sinks = openSinks(options.sinks, { limits: { ...LIMITS, ...options.limits }, metrics, log, stdout });
+  const limits = { ...LIMITS, ...options.limits };
+  const sinks = openSinks(options.sinks, { limits, metrics, log, stdout, onGap: (gap) => keeper?.declare(gap) });
+  const push = (line: Buffer, seq?: number): void => {
+    for (const sink of sinks) sink.push(line, seq);
+  };
+  const keeper = options.chain && keeperOf(options.chain, options.sinks, push);
 
   return {
     record(event: AuditEvent): void {
-      let line: Buffer;
       try {
-        line = encodeLine(event);
+        if (keeper === undefined) push(encodeLine(event));
+        else keeper.append(event);
       } catch {
         // The error could quote the event, so only its id is said.
         options.logger?.error({ auditID: event.auditID }, 'an audit event could not be encoded');
         for (const sink of sinks) sink.drop(1);
-        return;
       }
-      for (const sink of sinks) sink.push(line);
+    },
+    get head() {
+      return keeper?.head;
     },
     get blocked() {
       return options.onFailure === 'block' && sinks.some((sink) => sink.failing);
@@ -63,7 +73,17 @@ export function createAuditTrail(options: AuditTrailOptions): RecordingTrail {
       await Promise.all(sinks.map((sink) => sink.flush()));
     },
     async close() {
+      keeper?.close();
       await Promise.all(sinks.map((sink) => sink.close()));
     },
   };
+}
+
+function keeperOf(
+  chain: ChainSettings,
+  sinks: readonly AuditSinkSettings[],
+  push: (line: Buffer, seq: number) => void,
+): ChainKeeper {
+  const file = sinks.find((sink) => sink.type === 'file');
+  return new ChainKeeper(chain, ({ line, seq }) => push(line, seq), file && chainBefore(file.path));
 }

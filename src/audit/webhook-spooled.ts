@@ -13,6 +13,7 @@ export interface SpooledParts extends DeliveryParts {
 const SPOOL_MB = 256;
 /** An hour of a server that is down is no reason to ask it twice a second. */
 const RETRY_MAX_MS = 30_000;
+const SOON_MS = 100;
 
 export class SpooledWebhook implements LineTarget {
   readonly type = 'webhook';
@@ -26,6 +27,8 @@ export class SpooledWebhook implements LineTarget {
   #sending: Promise<void> | undefined;
   #failures = 0;
   #closing = false;
+  /** Waits for lines, and not for a server that is away. */
+  #idle = false;
   #wake: (() => void) | undefined;
 
   constructor(settings: WebhookSinkSettings & { readonly spoolDir: string }, parts: SpooledParts) {
@@ -41,7 +44,7 @@ export class SpooledWebhook implements LineTarget {
   }
 
   get behind(): boolean {
-    return this.#failures > 0;
+    return this.#failures > 0 && this.#spool.bytes > 0;
   }
 
   async prepare(): Promise<'same' | 'fresh'> {
@@ -52,7 +55,7 @@ export class SpooledWebhook implements LineTarget {
 
   async write(bytes: Uint8Array): Promise<number> {
     const taken = await this.#spool.append(bytes);
-    if (this.#failures === 0) this.#wake?.();
+    if (this.#idle) this.#wake?.();
     return taken;
   }
 
@@ -78,7 +81,9 @@ export class SpooledWebhook implements LineTarget {
         const lines = await this.#spool.front(this.#settings.batchBytes ?? BATCH_BYTES);
         if (lines === undefined) {
           if (this.#closing) return;
+          this.#idle = true;
           await this.#more();
+          this.#idle = false;
           continue;
         }
         await this.#spool.remove(await this.#delivery.deliver(lines));
@@ -93,8 +98,8 @@ export class SpooledWebhook implements LineTarget {
 
   /** Waits for a line, and then a moment for others. */
   async #more(): Promise<void> {
-    // What came while it was looked at has woken nobody.
-    if (this.#spool.bytes === 0) await this.#pause();
+    // What came while it was looked at has woken nobody; and half a line may wait for room on the disk.
+    await this.#pause(this.#spool.bytes === 0 ? undefined : SOON_MS);
     const enough = this.#settings.batchBytes ?? BATCH_BYTES;
     const until = performance.now() + (this.#settings.batchWait ?? BATCH_WAIT) * 1000;
     while (!this.#closing && this.#spool.bytes < enough && performance.now() < until) {

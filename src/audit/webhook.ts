@@ -4,11 +4,11 @@
  *
  * @see https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/#webhook-backend
  */
-import { readFile } from 'node:fs/promises';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import type { AuditLog, AuditMetrics, SinkGap, WebhookSinkSettings } from './audit.ts';
+import { Connection, timeoutMs } from './webhook-connection.ts';
 import { headOf, sequenceOf } from './webhook-head.ts';
-import { TryLater, type LineTarget } from './target.ts';
+import { codeOf, TryLater, type LineTarget } from './target.ts';
 
 export interface DeliveryParts {
   readonly metrics?: AuditMetrics | undefined;
@@ -21,12 +21,13 @@ const BATCH_EVENTS = 400;
 export const BATCH_BYTES = 1024 * 1024;
 /** Seconds. */
 export const BATCH_WAIT = 1;
-const TIMEOUT = 10;
 /** A server that asks for more patience than this is asked again all the same. */
 const LONGEST_WAIT_MS = 5 * 60 * 1000;
 /** Of an answer nothing is read but its head; so much is let through for the connection's sake. */
 const MOST_OF_ANSWER = 16 * 1024;
-const MOST_OF_TOKEN = 64 * 1024;
+
+/** Of undici and of the system: the connection ended before an answer came. */
+const STALE = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 const NEWLINE = 0x0a;
 const COMMA = 0x2c;
@@ -39,9 +40,6 @@ interface Post {
   /** Offsets just behind each line. */
   readonly ends: readonly number[];
 }
-
-/** Milliseconds after which a request has failed. */
-export const timeoutMs = ({ timeout = TIMEOUT }: WebhookSinkSettings): number => timeout * 1000;
 
 /** The place of a webhook: its path and its query may hold a secret, and are never said. */
 export const originOf = ({ url }: WebhookSinkSettings): string => new URL(url).origin;
@@ -71,7 +69,11 @@ export class Delivery {
   async deliver(lines: Uint8Array): Promise<number> {
     for (;;) {
       const post = frontOf(lines, { events: this.#most, bytes: this.#settings.batchBytes ?? BATCH_BYTES });
-      const code = await this.#send(post);
+      const code = await this.#sendOnce(post).catch((error: unknown) => {
+        // The server had closed an idle connection just then: nothing is wrong with it, so a new one is tried before it counts as down.
+        if (this.#closing.signal.aborted || !STALE.has(codeOf(error))) throw error;
+        return this.#sendOnce(post);
+      });
       if (code === 413 && post.ends.length > 1) {
         this.#most = Math.floor(post.ends.length / 2);
         continue;
@@ -103,7 +105,7 @@ export class Delivery {
   }
 
   /** @returns 413, or a status that says that the server has it */
-  async #send(post: Post): Promise<number> {
+  async #sendOnce(post: Post): Promise<number> {
     const { dispatcher, headers } = await this.#connection.ready();
     const limit = AbortSignal.timeout(timeoutMs(this.#settings));
     const head = headOf(post.bytes.subarray(post.ends.at(-2) ?? 0));
@@ -142,58 +144,6 @@ export function webhookTarget(settings: WebhookSinkSettings, parts: DeliveryPart
     write: (bytes) => delivery.deliver(bytes),
     close: () => delivery.close(),
   };
-}
-
-/** The files are read anew for each batch, so that whoever replaces one need tell nobody; connections are made anew where one has changed. */
-class Connection {
-  readonly #settings: WebhookSinkSettings;
-  #agent: Agent | undefined;
-  #madeWith = '';
-
-  constructor(settings: WebhookSinkSettings) {
-    this.#settings = settings;
-  }
-
-  async ready(): Promise<{ readonly dispatcher: Agent; readonly headers: Readonly<Record<string, string>> }> {
-    const { caFile, certFile, keyFile, tokenFile } = this.#settings;
-    const [ca, cert, key, token] = await Promise.all([caFile, certFile, keyFile, tokenFile].map(contentOf));
-    const madeWith = JSON.stringify([ca, cert, key]);
-    if (this.#agent === undefined || this.#madeWith !== madeWith) {
-      await this.close();
-      const tls = {
-        ...(ca === undefined ? {} : { ca }),
-        ...(cert === undefined ? {} : { cert }),
-        ...(key === undefined ? {} : { key }),
-      };
-      this.#agent = new Agent({
-        connections: 1,
-        pipelining: 1,
-        allowH2: false,
-        connect: { ...tls, timeout: timeoutMs(this.#settings) },
-      });
-      this.#madeWith = madeWith;
-    }
-    return {
-      dispatcher: this.#agent,
-      headers: token === undefined ? {} : { authorization: `Bearer ${bearer(token)}` },
-    };
-  }
-
-  async close(): Promise<void> {
-    const agent = this.#agent;
-    this.#agent = undefined;
-    await agent?.destroy();
-  }
-}
-
-const contentOf = async (path: string | undefined): Promise<string | undefined> =>
-  path === undefined ? undefined : readFile(path, 'utf8');
-
-/** @throws without the content: an error is logged */
-function bearer(content: string): string {
-  const token = content.trim();
-  if (token.length <= MOST_OF_TOKEN && /^[!-~]+$/.test(token)) return token;
-  throw new Error('the file named by tokenFile does not hold a bearer token');
 }
 
 function frontOf(lines: Uint8Array, most: { readonly events: number; readonly bytes: number }): Post {

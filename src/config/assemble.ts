@@ -56,7 +56,11 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
       trustedProxies: listen.trustedProxies,
     },
     store: storeConfig(store, locate),
-    keys: { signingDir: locate(keys.signingDir), sealingDir: locate(keys.sealingDir) },
+    keys: {
+      signingDir: locate(keys.signingDir),
+      sealingDir: locate(keys.sealingDir),
+      ...optionalFile('auditDir', keys.auditDir, locate),
+    },
     providers: sections.providers.map((provider) => providerConfig(provider, locate)),
     clusters: sections.clusters.map((cluster) => clusterConfig(cluster, listen.api.publicUrl, locate)),
     consoles: sections.consoles.map((console) => consoleConfig(console, locate)),

@@ -196,7 +196,8 @@ export interface Config {
     readonly trustedProxies: readonly string[];
   };
   readonly store: StoreConfig;
-  readonly keys: { readonly signingDir: string; readonly sealingDir: string };
+  /** Without `auditDir` the record is chained and not signed. */
+  readonly keys: { readonly signingDir: string; readonly sealingDir: string; readonly auditDir?: string };
   readonly providers: readonly ProviderConfig[];
   readonly clusters: readonly ClusterConfig[];
   readonly consoles: readonly ConsoleConfig[];
@@ -269,4 +270,12 @@ export interface SealingKeys {
   readonly issuedAt: number;
   /** Opens what any of them sealed. */
   readonly all: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Keys that sign the audit record, read from `keys.auditDir` (`loadAuditKeys`). */
+export interface AuditKeys {
+  /** Signs now. */
+  readonly current: { readonly kid: string; readonly privateJwk: JWK };
+  /** Of the current one: epoch seconds at which it was made. */
+  readonly issuedAt: number;
 }

@@ -2,7 +2,8 @@
  * The environment form: one provider, one cluster and Redis, for those who start without a file. It builds the same document
  * that a file would, so that both are judged by the same rules.
  */
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Path, SourceDocument } from './document.ts';
 import { nearest, pathText, type ConfigFault } from './faults.ts';
 
@@ -69,6 +70,9 @@ export function environmentDocument(env: Environment, workingDirectory: string):
   const tls = { certFile: get('PORTCULLIS_TLS_CERT_FILE'), keyFile: get('PORTCULLIS_TLS_KEY_FILE') };
   const apiUrl = get('PORTCULLIS_API_PUBLIC_URL');
   const keysDirectory = get('PORTCULLIS_KEYS_DIR');
+  // Installations that are older than the signed record have none.
+  const audit = join(keysDirectory ?? '', 'audit');
+  const auditDir = existsSync(resolve(workingDirectory, audit)) ? { auditDir: audit } : {};
   const adminGroups = get('PORTCULLIS_ADMIN_GROUPS');
   const publicUrl = get('PORTCULLIS_PUBLIC_URL');
   return {
@@ -83,7 +87,7 @@ export function environmentDocument(env: Environment, workingDirectory: string):
       keys:
         keysDirectory === undefined
           ? undefined
-          : { signingDir: join(keysDirectory, 'signing'), sealingDir: join(keysDirectory, 'sealing') },
+          : { signingDir: join(keysDirectory, 'signing'), sealingDir: join(keysDirectory, 'sealing'), ...auditDir },
       providers: [
         {
           name: 'oidc',

@@ -10,19 +10,21 @@ import { AppError } from '../core/errors.ts';
 export interface GenerateKeysOptions {
   readonly signingDir: string;
   readonly sealingDir: string;
+  /** Absent: no key is made for the record. */
+  readonly auditDir?: string;
   /** Epoch seconds; stands in the keys as `iat`. */
   readonly now?: number;
 }
 
 /**
- * Writes one signing and one sealing key, each 0600 in a directory of 0700.
+ * Writes one signing and one sealing key, and one for the record, each 0600 in a directory of 0700.
  * @returns the files
  * @throws AppError `conflict` where keys exist already: they are never replaced, and nothing is written then
  */
 export async function generateKeys(options: GenerateKeysOptions): Promise<readonly string[]> {
-  const { signingDir, sealingDir, now = Math.floor(Date.now() / 1000) } = options;
+  const { signingDir, sealingDir, auditDir, now = Math.floor(Date.now() / 1000) } = options;
   const occupied: string[] = [];
-  for (const directory of [signingDir, sealingDir]) {
+  for (const directory of [signingDir, sealingDir, ...(auditDir === undefined ? [] : [auditDir])]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     if ((await readdir(directory)).some((name) => name.endsWith('.json'))) occupied.push(directory);
   }
@@ -31,7 +33,22 @@ export async function generateKeys(options: GenerateKeysOptions): Promise<readon
       reason: 'keys_exist',
     });
   }
-  return [await writeKey(signingDir, await signingKey(now)), await writeKey(sealingDir, sealingKey(now))];
+  const files = [await writeSigningKey(signingDir, now), await writeSealingKey(sealingDir, now)];
+  return auditDir === undefined ? files : [...files, await writeSigningKey(auditDir, now)];
+}
+
+/** @returns the file */
+export const writeSigningKey = async (directory: string, iat: number): Promise<string> =>
+  writeKey(directory, await signingKey(iat));
+
+/** @returns the file */
+export const writeSealingKey = async (directory: string, iat: number): Promise<string> =>
+  writeKey(directory, sealingKey(iat));
+
+/** Makes a first key for the record in a directory that has none: installations that are older than the signed record. */
+export async function ensureAuditKey(directory: string, now = Math.floor(Date.now() / 1000)): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (!(await readdir(directory)).some((name) => name.endsWith('.json'))) await writeSigningKey(directory, now);
 }
 
 type NamedJwk = JWK & { readonly kid: string; readonly iat: number };

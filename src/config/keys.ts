@@ -1,19 +1,19 @@
 /**
- * Signing and sealing keys: JWK files (RFC 7517) with `kid` and `iat`, one key a file, as a Secret is mounted.
+ * Signing and sealing keys, and those of the record: JWK files (RFC 7517) with `kid` and `iat`, one key a file, as a Secret is mounted.
  *
  * A key verifies (or opens) at once and signs (or seals) ten minutes after its `iat`: replicas see a new Secret at different times,
  * and none may refuse what another has just signed. Where no key is old enough, the oldest signs.
  */
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { base64url, type JWK } from 'jose';
 import { AppError } from '../core/errors.ts';
 import { no, ok, type Result } from '../core/result.ts';
-import type { SealingKeys, SigningKeys } from './config.ts';
+import type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 import { formatFaults, type ConfigFault } from './faults.ts';
 
-export type { SealingKeys, SigningKeys } from './config.ts';
+export type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 export { generateKeys } from './generate-keys.ts';
 
 /** Seconds. Kubernetes brings a changed Secret to every node within two minutes by default; ten leave room. */
@@ -58,6 +58,51 @@ export async function loadSealingKeys(directory: string, now = epochSeconds()): 
     issuedAt: current.issuedAt,
     all: new Map(files.map((each) => [each.kid, keyOf(each)])),
   };
+}
+
+/**
+ * @param now epoch seconds
+ * @returns EC P-256; a file without its private part is a key that was retired, and only verifies
+ * @throws AppError `internal` as `loadSigningKeys`
+ */
+export async function loadAuditKeys(directory: string, now = epochSeconds()): Promise<AuditKeys> {
+  const files = (await readKeyFiles(directory, auditProblem)).filter(({ jwk }) => jwk.d !== undefined);
+  if (files.length === 0) throw unusable([{ path: directory, expected: 'a private key: make one by: keys rotate' }]);
+  const current = chooseCurrent(files, now);
+  return { current: { kid: current.kid, privateJwk: privateJwk(current) }, issuedAt: current.issuedAt };
+}
+
+/**
+ * @param place a directory as `keys.auditDir`, a JWK file, or a JWK Set (RFC 7517 §5); private parts are not looked at
+ * @returns public keys by `kid`
+ * @throws AppError `internal` as `loadSigningKeys`
+ */
+export async function loadAuditPublicKeys(place: string): Promise<ReadonlyMap<string, JWK>> {
+  const isDirectory = await stat(place).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  const keys = isDirectory ? (await readKeyFiles(place, auditProblem)).map(publicJwk) : await readPublicFile(place);
+  return new Map(keys.map((key) => [String(key.kid), key]));
+}
+
+/** What a verifier of the record needs, and may be given to anybody. */
+export const auditJwkSet = async (directory: string): Promise<{ readonly keys: readonly JWK[] }> => ({
+  keys: [...(await loadAuditPublicKeys(directory)).values()],
+});
+
+async function readPublicFile(file: string): Promise<readonly JWK[]> {
+  const expected = 'a JWK or a JWK Set of EC public keys on P-256, each with kid';
+  try {
+    const parsed: unknown = JSON.parse(await readFile(file, 'utf8'));
+    const keys = typeof parsed === 'object' && parsed !== null && 'keys' in parsed ? parsed.keys : [parsed];
+    if (Array.isArray(keys) && keys.length > 0 && keys.every((key) => isJwk(key) && verifies(key) && key.kid)) {
+      return keys.map((key: JWK) => publicPart(key));
+    }
+  } catch (cause) {
+    throw unusable([{ path: file, expected }], cause);
+  }
+  throw unusable([{ path: file, expected }]);
 }
 
 const epochSeconds = (): number => Math.floor(Date.now() / 1000);
@@ -140,6 +185,20 @@ function signingProblem(jwk: JWK): string | undefined {
   }
 }
 
+const auditProblem = (jwk: JWK): string | undefined => {
+  if (jwk.d !== undefined) return signingProblem(jwk);
+  return verifies(jwk) ? undefined : 'an EC key on P-256 for ES256';
+};
+
+function verifies(jwk: JWK): boolean {
+  try {
+    createPublicKey({ key: { ...publicPart(jwk) }, format: 'jwk' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function sealingProblem(jwk: JWK): string | undefined {
   const wanted = 'a symmetric key (kty oct) of 256 bits';
   if (jwk.kty !== 'oct' || typeof jwk.k !== 'string') return wanted;
@@ -151,6 +210,8 @@ const privateJwk = ({ kid, jwk }: KeyFile): JWK => ({
   ...publicPart({ ...jwk, kid }),
   ...(jwk.d === undefined ? {} : { d: jwk.d }),
 });
+
+const publicJwk = ({ kid, jwk }: KeyFile): JWK => publicPart({ ...jwk, kid });
 
 function publicPart({ kid, x, y }: JWK): JWK {
   return {

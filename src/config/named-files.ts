@@ -23,6 +23,7 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['file', ['store', 'redis', 'caFile']],
   ['directory', ['keys', 'signingDir']],
   ['directory', ['keys', 'sealingDir']],
+  ['directory', ['keys', 'auditDir']],
   ['secret', ['providers', '*', 'clientSecretFile']],
   ['file', ['providers', '*', 'caFile']],
   ['secret', ['providers', '*', 'serviceAccountFile']],

@@ -100,7 +100,7 @@ export const store = section({
   redis: redis.optional(),
 });
 
-export const keys = section({ signingDir: directory, sealingDir: directory }, ['auditDir']);
+export const keys = section({ signingDir: directory, sealingDir: directory, auditDir: directory.optional() });
 
 /** Prefixes keep the people of two providers apart, and all of them away from Kubernetes' own names. */
 const prefix = z

@@ -73,8 +73,8 @@ export const AUDIT_FACTS = {
   chain: 'the chain that the line belongs to: one for each life of a replica',
   seq: 'number of the line in its chain, from 1, without a gap',
   prev: 'SHA-256 of the line before it in the chain',
-  hash: 'SHA-256 of the line at which a checkpoint or an anchor stands',
-  signature: 'a checkpoint, signed: compact JWS by the key of `keys.auditDir`',
+  hash: 'SHA-256 of the last line before it',
+  signature: 'ES256 (base64url) over the line without this annotation, by the key of `keys.auditDir`',
   'key-id': 'id of the key that signed',
   'previous-chain': 'the chain before, where the file has one',
   'previous-seq': 'number of its last line',
@@ -298,7 +298,13 @@ export const GATE_EVENTS = {
   },
   'replica-fenced': {
     chapter: 'The gate itself',
-    when: 'a replica that had been fenced serves again: for so long, and for this reason, it refused everything',
+    when: 'a replica cannot trust its view any more: it cut everything and refuses everything until it can',
+    code: always,
+    facts: ['replica'],
+  },
+  'replica-serving': {
+    chapter: 'The gate itself',
+    when: 'a replica that had been fenced serves again: for so long, and for this reason, it could not trust its view',
     code: always,
     facts: ['replica', 'reason', 'seconds'],
   },
@@ -312,13 +318,13 @@ export const GATE_EVENTS = {
     chapter: 'The record itself',
     when: 'a replica begins its chain; the first line of it',
     code: always,
-    facts: ['replica', 'previous-chain', 'previous-seq', 'previous-hash'],
+    facts: ['replica', 'previous-chain', 'previous-seq', 'previous-hash', 'key-id', 'signature'],
   },
   'audit-checkpoint': {
     chapter: 'The record itself',
     when: 'now and then while there are lines: the head of the chain, signed',
     code: always,
-    facts: ['replica', 'hash', 'signature', 'key-id'],
+    facts: ['replica', 'hash', 'key-id', 'signature'],
   },
   'audit-gap': {
     chapter: 'The record itself',
@@ -330,7 +336,7 @@ export const GATE_EVENTS = {
     chapter: 'The record itself',
     when: 'an orderly stop; the last line of the chain',
     code: always,
-    facts: ['replica', 'hash', 'signature', 'key-id'],
+    facts: ['replica', 'hash', 'key-id', 'signature'],
   },
 } as const satisfies Readonly<Record<string, CatalogueEntry>>;
 

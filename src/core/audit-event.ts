@@ -62,8 +62,11 @@ export interface AuditEvent {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** Facts of an event, by their names in the catalogue. */
-export type AuditFacts = { readonly [K in AuditFact]?: string };
+/** What stands in an event by itself, so that no detail can say something else. */
+type OwnFact = 'account' | 'session' | 'provider' | 'reason' | 'event';
+
+/** Further facts of an event, by their names in the catalogue. */
+export type AuditFacts = { readonly [K in Exclude<AuditFact, OwnFact>]?: string };
 
 export interface GateEvent {
   readonly event: GateEventName;

@@ -12,8 +12,12 @@ const MAX_LENGTH = 8192;
 const SECRET =
   /token|secret|passw|assertion|credential|authorization|signature|verifier|session|cookie|jwt|api[-_]?key|^key$|(^|[-_])code$|^sig$|^state$|^nonce$/i;
 
-/** What nearly every target is, and holds nothing to hide: a path of plain segments, in which nothing is encoded or nested. */
+/** What nearly every target is, and holds nothing to hide: a path of plain segments, in which nothing is encoded or nested … */
 const PLAIN = /^[\w/.~-]*$/;
+
+/** … and with plain values of what kubectl and client-go ask for all day, under names that hide nothing either. */
+const PLAIN_QUERY =
+  /^[\w/.~-]*\?(?:(?:limit|watch|resourceVersion|resourceVersionMatch|timeoutSeconds|timeout|allowWatchBookmarks|sendInitialEvents|fieldManager|fieldValidation|dryRun|force|pretty|container|follow|tailLines|stdin|stdout|stderr|tty)=[\w.~-]*(?:&|$))+$/;
 
 /**
  * @param target request target as it came, refused forms included
@@ -21,7 +25,8 @@ const PLAIN = /^[\w/.~-]*$/;
  * @returns printable ASCII, which comes out of here unchanged when it is put in again: secret values as `REDACTED`, exec's `command` values counted, the fragment and any user info removed
  */
 export function auditUri(target: string, shown: { readonly commands?: boolean } = {}): string {
-  if (target.length <= MAX_LENGTH && PLAIN.test(target) && !target.includes('eyJ')) return target;
+  if (target.length <= MAX_LENGTH && !target.includes('eyJ') && (PLAIN.test(target) || PLAIN_QUERY.test(target)))
+    return target;
   const cut = target.slice(0, MAX_LENGTH);
   const bare = withoutFragment(cut).replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?]*@/i, '$1//');
   const question = bare.indexOf('?');

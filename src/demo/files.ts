@@ -4,6 +4,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { ensureAuditKey } from '../config/generate-keys.ts';
 import { generateKeys } from '../config/keys.ts';
 import type { DemoCertificates } from './certificates.ts';
 import { PEOPLE, type DemoPorts } from './demo.ts';
@@ -86,6 +87,7 @@ export async function writeDemoFiles(options: {
   await generateKeys({ signingDir: at('keys/signing'), sealingDir: at('keys/sealing') }).catch((error: unknown) => {
     if (!isExisting(error)) throw error;
   });
+  await ensureAuditKey(at('keys/audit'));
   return { ...files, clientSecret };
 }
 
@@ -119,7 +121,7 @@ function configuration(
       ops: { address: `127.0.0.1:${ports.ops}` },
     },
     store: redis === undefined ? { memory: {} } : { redis: { url: redis, prefix: 'portcullis-demo' } },
-    keys: { signingDir: at('keys/signing'), sealingDir: at('keys/sealing') },
+    keys: { signingDir: at('keys/signing'), sealingDir: at('keys/sealing'), auditDir: at('keys/audit') },
     providers: [
       {
         name: DEMO_PROVIDER,

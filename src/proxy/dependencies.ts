@@ -66,7 +66,7 @@ export interface ProxyLogger {
 
 export type ProxyMetrics = Pick<
   Metrics,
-  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'refusal' | 'sessionAddressesExceeded'
+  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'refusal' | 'sessionAddressesExceeded'
 >;
 
 export type Clock = { now(): number };

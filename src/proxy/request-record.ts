@@ -83,7 +83,7 @@ export class RequestRecord {
   end(): void {
     this.#streamClosed?.();
     this.#reason ??= this.cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
-    if (this.cutReason !== undefined) this.#deps.metrics.refusal(this.cutReason);
+    if (this.cutReason !== undefined) this.#deps.metrics.cut(this.cutReason);
     const code = this.#status?.code ?? NOT_ANSWERED;
     const { verb, longRunning } = this.info;
     const seconds = (this.#deps.clock.now() - this.#receivedAt) / 1000;

@@ -19,6 +19,7 @@ export interface Store {
   readonly log: RevocationLog;
   readonly locks: LockStore;
   readonly live: LiveRecord;
+  readonly anchors: AnchorStore;
   /** Resolves when the store answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -371,4 +372,17 @@ export interface LiveRecord {
    * @returns `gap` where the place is not there any more, so that entries behind it may be gone
    */
   read(place: string, limit: number): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }>;
+}
+
+// --- Anchors of the record -----------------------------------------------------------------------------------------
+
+/**
+ * Where the chains of the audit record stand, outside the files that hold them. The texts are signed by room `audit`; here they are only
+ * kept, in every epoch: the latest thousand chains, one anchor each.
+ */
+export interface AnchorStore {
+  /** Replaces the chain's anchor. */
+  put(chain: string, anchor: string): Promise<void>;
+  /** Every one that is kept, in no particular order. */
+  list(): Promise<readonly string[]>;
 }

@@ -27,6 +27,8 @@ export interface Metrics {
   refresh(outcome: string): void;
   /** A session has been used from more networks than one person's devices explain. */
   sessionAddressesExceeded(): void;
+  /** A request or a stream was ended while it ran; `reason` as in the audit record. */
+  cut(reason: string): void;
   /** Something was refused; `reason` in snake_case, as in the audit record. */
   refusal(reason: string): void;
   /** A revocation was answered. `target` is its kind: `session`, `account`, `provider`, `all`. */

@@ -45,7 +45,12 @@ const ALERTED_REASONS = [
   'fenced',
 ] as const;
 
-type RequestMetrics = Pick<Metrics, 'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'refusal'>;
+const CUT_REASONS = ['session_revoked', 'fenced'] as const;
+
+type RequestMetrics = Pick<
+  Metrics,
+  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'refusal'
+>;
 
 export function requestMetrics(registry: MetricsRegistry, clusters: readonly string[] | undefined): RequestMetrics {
   const requests = counter(registry, 'requests_total', 'Kubernetes requests that have ended.', [
@@ -92,7 +97,7 @@ function sensitiveMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'sens
   return { sensitiveRequest: (kind) => sensitive.inc({ kind }) };
 }
 
-function streamMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'streamOpened'> {
+function streamMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'streamOpened' | 'cut'> {
   const streams = gauge(
     registry,
     'streams_open',
@@ -101,6 +106,11 @@ function streamMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'streamO
   );
   for (const kind of STREAM_KINDS) streams.set({ kind }, 0);
   const streamKind = boundedLabel(STREAM_KINDS);
+  const help =
+    'Requests and streams that were ended while they ran: by a revocation, a fence, the end of their session.';
+  const cuts = counter(registry, 'cuts_total', help, ['reason']);
+  for (const reason of CUT_REASONS) cuts.inc({ reason }, 0);
+  const cutReason = boundedLabel();
   return {
     streamOpened(kind) {
       const labels = { kind: streamKind(kind) };
@@ -111,6 +121,7 @@ function streamMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'streamO
         open = false;
       };
     },
+    cut: (reason) => cuts.inc({ reason: cutReason(reason) }),
   };
 }
 

@@ -21,7 +21,7 @@ async function listSessions(deps: WebDeps, req: Request): Promise<Reply> {
   const query = listQuery(req.query);
   const { sessions, cursor } = await deps.store.sessions.list(query);
   const body = { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) };
-  const details = query.account === undefined ? {} : { account: query.account };
+  const details = query.account === undefined ? {} : { target: `account:${query.account}` };
   return { status: 200, body, reason: 'sessions', details };
 }
 

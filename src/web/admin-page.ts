@@ -58,7 +58,7 @@ async function show(deps: WebDeps, req: Request, res: Response, person: SignedIn
   person.assertGood();
   const mayAct = assertRole(person, deps.config, 'read') === 'admin';
   const body = adminPageBody({ ...page, locks, account: account ?? '', mayAct, csrf: person.csrf });
-  const details = account === undefined || account === '' ? {} : { account };
+  const details = account === undefined || account === '' ? {} : { target: `account:${account}` };
   record(deps, visitOf(req), { event: 'admin-read', path: req.path, code: 200, reason: 'sessions', details });
   sendPage(res, 200, { title: 'Admin', body, navigation: navigationFor(deps, person, 'admin') });
 }

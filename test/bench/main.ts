@@ -6,6 +6,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { audit } from './benchmarks/audit.ts';
 import { exec } from './benchmarks/exec.ts';
 import { get, getHttp2 } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
@@ -41,7 +42,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 };
 
 /** On stages of their own. */
-const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view, plugin };
+const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view, plugin, audit };
 
 const { values } = parseArgs({
   options: {

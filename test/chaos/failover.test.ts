@@ -6,7 +6,7 @@ import { operator, sentinels, trio } from './ground.ts';
 import { createLink } from './link.ts';
 import { ACKNOWLEDGED, LEASE } from './safeguards.ts';
 import type { Told } from './protocol.ts';
-import { now, serves, WAIT_MS, type Replica } from './stage.ts';
+import { now, serves, WAIT_MS, written, type Replica } from './stage.ts';
 
 const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
 
@@ -15,14 +15,7 @@ const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
  * meanwhile begun a new life, as a failover may while the first one is being proven.
  */
 async function insist(replica: Replica): Promise<Told> {
-  const asked = await vi.waitFor(
-    async () => {
-      const told = await replica.ask('revoke', ALICE);
-      if ('failed' in told) throw new Error(told.failed);
-      return told;
-    },
-    { timeout: 30_000, interval: 100 },
-  );
+  const asked = await written(replica, ALICE);
   if (asked.answer.complete) return asked;
   const told = await vi.waitFor(
     async () => {

@@ -193,6 +193,18 @@ export async function complete(asked: Replica, id: string, withinMs = 10_000): P
   );
 }
 
+/** Revokes until it has been written: who is told that it was not is told to try again. */
+export async function written(asked: Replica, input: Commands['revoke']['in'], withinMs = 30_000): Promise<Told> {
+  return await vi.waitFor(
+    async () => {
+      const told = await asked.ask('revoke', input);
+      if ('failed' in told) throw new Error(`not written: ${told.failed}`);
+      return told;
+    },
+    { timeout: withinMs, interval: 100 },
+  );
+}
+
 /** Revokes, and follows it to its end. */
 export async function revokeWholly(asked: Replica, input: Commands['revoke']['in']): Promise<Told> {
   const told = await asked.ask('revoke', input);

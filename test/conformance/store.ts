@@ -1,5 +1,6 @@
 import { describe } from 'vitest';
 
+import { anchorsConform } from './anchors.ts';
 import { artefactsConform } from './artefacts.ts';
 import type { OpenStore } from './fixtures.ts';
 import { freshSignInsConform } from './fresh.ts';
@@ -39,6 +40,9 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('live record', () => {
       liveRecordConforms(open);
+    });
+    describe('anchors of the record', () => {
+      anchorsConform(open);
     });
   });
 }

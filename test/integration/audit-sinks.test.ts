@@ -128,6 +128,33 @@ describe('a full disk', () => {
 });
 
 describe('a webhook', () => {
+  it.each([
+    ['block', 503],
+    ['count', 401],
+  ] as const)(
+    'without a spool that is down: %s answers %i, until it is back',
+    { timeout: LIMIT },
+    async (onFailure, code) => {
+      const collector = await Collector.start();
+      const gate = await aGate(async () => ({
+        sinks: [{ type: 'webhook', url: collector.url, batchWait: '0s' }],
+        onFailure,
+      }));
+      const caller = await Caller.of(gate);
+      const failing = (): Promise<number> => caller.metric('portcullis_audit_sink_failing{sink="webhook"}');
+      await vi.waitFor(() => expect(taken(collector, 'server-started')).toHaveLength(1), PATIENT);
+      collector.otherwise = 500;
+      await caller.code();
+      await vi.waitFor(async () => expect(await failing()).toBe(1), PATIENT);
+      expect(await caller.code()).toBe(code);
+      expect(await caller.metric('portcullis_audit_blocked')).toBe(onFailure === 'block' ? 1 : 0);
+      collector.otherwise = 200;
+      await vi.waitFor(async () => expect(await failing()).toBe(0), PATIENT);
+      expect(await caller.code()).toBe(401);
+      expect(await caller.metric('portcullis_audit_events_total{sink="webhook",outcome="dropped"}')).toBe(0);
+    },
+  );
+
   it(
     'gets the record over TLS with its own authority and a token, and a restart loses nothing',
     { timeout: LIMIT },
@@ -143,8 +170,8 @@ describe('a webhook', () => {
         return { sinks: [{ type: 'webhook', url: collector.url, caFile, tokenFile, spoolDir, batchWait: '0s' }] };
       });
       const caller = await Caller.of(gate);
-      // The server takes nothing, and the gate serves: the spool has the record.
-      expect(await caller.code()).toBe(401);
+      // The server takes nothing, and the gate serves: the spool, once it is open, has the record.
+      await vi.waitFor(async () => expect(await caller.code()).toBe(401), PATIENT);
       await vi.waitFor(() => expect(collector.asked.length).toBeGreaterThan(0), PATIENT);
       expect(collector.asked[0]?.headers.authorization).toBe('Bearer siem-canary');
       expect(await caller.metric('portcullis_audit_sink_failing{sink="webhook"}')).toBe(1);

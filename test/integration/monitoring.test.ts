@@ -87,6 +87,9 @@ describe('a real Prometheus beside the demo', () => {
       const { status } = JSON.parse(asked.stdout) as { status: Credential };
       const rootLogin = await root.portcullis('login', '--server', gate.urls.web);
       expect(rootLogin.code, rootLogin.all).toBe(0);
+      await fromManyPlaces(status);
+      alice.openKubectl('get', 'pods', '--watch');
+      await seen('portcullis_streams_open{kind="watch"} == 1');
       await gate.server.gate.revoke({ target: { kind: 'provider', provider: 'demo' } });
       await tryAgain(status);
     } finally {
@@ -95,15 +98,28 @@ describe('a real Prometheus beside the demo', () => {
     }
   }
 
-  async function tryAgain({ token, clientCertificateData: cert, clientKeyData: key }: Credential): Promise<void> {
-    const thief = new Agent({ connect: { cert, key, rejectUnauthorized: false } });
+  /** @returns the status of each answer */
+  async function use(credential: Credential, times: number, localAddress = '127.0.0.1'): Promise<readonly number[]> {
+    const { token, clientCertificateData: cert, clientKeyData: key } = credential;
+    const agent = new Agent({ localAddress, connect: { cert, key, rejectUnauthorized: false } });
     const headers = { authorization: `Bearer ${token}` };
-    for (let n = 0; n < 8; n += 1) {
-      const answer = await request(`${gate.urls.api}/api/v1/secrets`, { dispatcher: thief, headers });
+    const statuses: number[] = [];
+    for (let n = 0; n < times; n += 1) {
+      const url = `https://127.0.0.1:${gate.server.ports.api}/clusters/demo/api/v1/namespaces/default/pods`;
+      const answer = await request(url, { dispatcher: agent, headers });
       await answer.body.dump();
-      expect(answer.statusCode).toBe(401);
+      statuses.push(answer.statusCode);
     }
-    await thief.destroy();
+    await agent.destroy();
+    return statuses;
+  }
+
+  async function fromManyPlaces(credential: Credential): Promise<void> {
+    for (const host of [2, 3, 4, 5, 6]) expect(await use(credential, 1, `127.0.0.${host}`)).toEqual([200]);
+  }
+
+  async function tryAgain(credential: Credential): Promise<void> {
+    expect(new Set(await use(credential, 8))).toEqual(new Set([401]));
   }
 
   const panelQueries = dashboards().flatMap(({ file, panels }) =>
@@ -120,6 +136,24 @@ describe('a real Prometheus beside the demo', () => {
       await expect.poll(() => samples(record), PATIENCE).not.toEqual([]);
     },
   );
+
+  it.each([
+    'portcullis_refusals_total{reason="session_revoked"} >= 8',
+    'portcullis_refusals_total{reason="impersonation_denied"} >= 1',
+    'portcullis_cuts_total{reason="session_revoked"} >= 1',
+    'portcullis_sensitive_requests_total{kind="exec"} >= 1',
+    'portcullis_session_addresses_exceeded_total == 1',
+    'portcullis_sign_ins_total{provider="demo",outcome="ok"} == 2',
+    'portcullis_revocations_total{target="provider"} == 1',
+    'portcullis_provider_reachable{provider="demo"} == 1',
+    'portcullis_streams_open{kind="watch"} == 0',
+    'portcullis_audit_events_total{sink="file",outcome="written"} > 10',
+    'portcullis_key_age_seconds{kind="signing"} < 600',
+    'portcullis_certificate_expiry_seconds{kind="api"} > 86400',
+    'portcullis_build_info{version!="unknown"} == 1',
+  ])('has counted what happened: %s', async (query) => {
+    await expect.poll(() => samples(query), PATIENCE).toHaveLength(1);
+  });
 
   it('marks alerts in the dashboards', async () => {
     const [mark = ''] = dashboards().flatMap(({ annotations }) => annotations.list.map(({ expr }) => expr));
@@ -151,7 +185,7 @@ describe('a real Prometheus beside the demo', () => {
   it('tells Alertmanager, and Alertmanager its receiver, that a revoked credential is still tried', async () => {
     await expect
       .poll(() => alertmanager.received.map(({ labels }) => labels['alertname']), PATIENCE)
-      .toContain('PortcullisRevokedCredentialTried');
+      .toEqual(expect.arrayContaining(['PortcullisRevokedCredentialTried', 'PortcullisSessionManyAddresses']));
     expect(
       alertmanager.received.find(({ labels }) => /RevokedCredential/.test(labels['alertname'] ?? '')),
     ).toMatchObject({

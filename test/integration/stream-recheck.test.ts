@@ -60,7 +60,8 @@ describe('an open watch and its person, at the provider', () => {
     const refusal = { error: 'invalid_grant' };
     lie({ token: () => ({ status: 400, body: JSON.stringify(refusal) }) });
     await open.ended;
-    expect(await gate.server.store.sessions.read(signedIn.session)).toBeUndefined();
+    // The stream is cut first, then the store is told.
+    await expect.poll(() => gate.server.store.sessions.read(signedIn.session)).toBeUndefined();
     const ended = async () =>
       (await gate.events('session-ended'))
         .map(({ annotations }) => annotations)

@@ -132,6 +132,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       request: (counts) => void counted.requests.push(counts),
       refusal: (reason) => void counted.refusals.push(reason),
       sensitiveRequest: () => undefined,
+      cut: () => undefined,
       sessionAddressesExceeded: () => undefined,
       upstreamError: (_cluster, kind) => void counted.upstreamErrors.push(kind),
       streamOpened: () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Config, SealingKeys, SigningKeys } from '../../src/config/config.ts';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
-import { configurationDigest, say, sayConfiguration, sayEnded } from '../../src/own-events.ts';
+import { configurationDigest, fenceRecord, say, sayConfiguration, sayEnded } from '../../src/own-events.ts';
 import { loaded, settings } from './config/sandbox.ts';
 
 const AT = Date.UTC(2031, 0, 1);
@@ -44,6 +44,23 @@ test('gives a configuration one digest, in whatever order it was written, and an
     { ...config, clusters: config.clusters.map((cluster) => ({ ...cluster, hosts: [...cluster.hosts, 'b'] })) },
   ];
   expect(new Set([config, ...others].map(configurationDigest)).size).toBe(4);
+});
+
+test('says once that a replica is fenced, and once that it serves again', () => {
+  const { events, ...who } = speaker();
+  const fences = fenceRecord(who);
+  fences.looked(true);
+  expect(events).toEqual([]);
+  fences.begun();
+  for (const fenced of [false, true, true]) fences.looked(fenced);
+  fences.serves({ cause: 'log_gap', seconds: 2.04 });
+  fences.looked(false);
+  expect(events.map(({ verb }) => verb)).toEqual(['replica-fenced', 'replica-serving']);
+  expect(events[1]?.annotations).toMatchObject({
+    'portcullis.dev/reason': 'log_gap',
+    'portcullis.dev/seconds': '2.0',
+    'portcullis.dev/replica': 'gate-0',
+  });
 });
 
 test('names the replica on each line of its own, and how many streams the end of a session cut', () => {

@@ -5,6 +5,7 @@
 import { accountKey } from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
 import type { Store } from '../store.ts';
+import { MemoryAnchors } from './anchors.ts';
 import { MemoryArtefacts } from './artefacts.ts';
 import { FreshMarks } from './fresh-marks.ts';
 import { MemoryLive } from './live.ts';
@@ -31,6 +32,7 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
     log,
     locks,
     live: new MemoryLive(clock),
+    anchors: new MemoryAnchors(),
     ping: async () => {},
     close: async () => log.wake(),
   };

@@ -10,6 +10,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../clock.ts';
 import { CLOCK_SKEW_SECONDS } from '../lifetimes.ts';
 import type { Store } from '../store.ts';
+import { RedisAnchors } from './anchors.ts';
 import { RedisArtefacts } from './artefacts.ts';
 import { connect } from './connections.ts';
 import { createKeys } from './keys.ts';
@@ -79,6 +80,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     log: new RedisLog({ ...parts, connections, news, survivor, settling }),
     locks: new RedisLocks(parts),
     live: new RedisLive(parts),
+    anchors: new RedisAnchors(parts),
     async ping() {
       // All: a store whose leases cannot be renewed, or in which nothing can be revoked, is no store.
       await Promise.all([main, connections.lease, writes].map((connection) => connection.run((redis) => redis.ping())));

@@ -11,6 +11,9 @@ import type { LineSink } from '../../../src/audit/sink.ts';
 import { aFolder, Counts, LogLines, range } from './fixtures.ts';
 
 const LIMITS = { queueBytes: 64 * 1024 * 1024, retryMs: 5, retryMaxMs: 20, stallMs: 5000, closeTimeoutMs: 5000 };
+const PATIENT = { timeout: 15_000 };
+/** The machine may be busy with other things. */
+vi.setConfig({ testTimeout: 30_000 });
 const START = Date.UTC(2026, 0, 1);
 /** A line of half a mebibyte, so that two make a file of the smallest size that can be asked for. */
 const HALF = 512 * 1024;
@@ -66,7 +69,7 @@ class Stage {
   }
 
   settled(check: (names: readonly string[]) => void): Promise<void> {
-    return vi.waitFor(async () => check(await this.names()), { timeout: 10_000, interval: 20 });
+    return vi.waitFor(async () => check(await this.names()), { ...PATIENT, interval: 20 });
   }
 }
 
@@ -223,7 +226,10 @@ describe('a crash', () => {
     await symlink(victim, `${rotated(stage)}.gz.tmp`);
     await symlink(victim, `${stage.path}.2025-12-30T23-59-59.999Z`);
     await stage.write(stage.open(), ['new']);
-    await vi.waitFor(() => expect(stage.log.messages.some((message) => message.includes('compressed'))).toBe(true));
+    await vi.waitFor(
+      () => expect(stage.log.messages.some((message) => message.includes('compressed'))).toBe(true),
+      PATIENT,
+    );
     expect(await readFile(victim, 'utf8')).toBe('untouched');
     expect(stage.metrics.of('file written')).toBe(1);
   });
@@ -249,7 +255,10 @@ describe('the folder', () => {
     await chown(dirname(stage.path), 12_345, 12_345);
     const sink = stage.open();
     sink.push(line('waits'));
-    await vi.waitFor(() => expect(String(stage.log.lines[0]?.fields['err'])).toContain('belongs to user 12345'));
+    await vi.waitFor(
+      () => expect(String(stage.log.lines[0]?.fields['err'])).toContain('belongs to user 12345'),
+      PATIENT,
+    );
     expect(sink.failing).toBe(true);
     await chown(dirname(stage.path), 0, 0);
     await sink.flush();

@@ -6,6 +6,9 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SpoolOwner } from '../../../src/audit/spool-owner.ts';
 import { aFolder } from './fixtures.ts';
 
+/** The machine may be busy with other things. */
+vi.setConfig({ testTimeout: 30_000 });
+
 /** More than any process has. */
 const NOBODY = 2 ** 30;
 const AN_HOUR_AGO = new Date(Date.now() - 3_600_000);

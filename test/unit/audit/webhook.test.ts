@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { ppid } from 'node:process';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { SinkGap, WebhookSinkSettings } from '../../../src/audit/audit.ts';
 import { encodeLine } from '../../../src/audit/line.ts';
@@ -18,6 +20,8 @@ const LIMITS: SinkLimits = {
   closeTimeoutMs: 5000,
 };
 const PATIENT = { timeout: 15_000 };
+/** The machine may be busy with other things. */
+vi.setConfig({ testTimeout: 30_000 });
 
 class Stage {
   readonly metrics = new Counts();
@@ -70,7 +74,7 @@ describe.each([
       expect(auditIds.length).toBeLessThanOrEqual(40);
       expect(headers['content-type']).toBe('application/json');
     }
-    await vi.waitFor(() => expect(stage.metrics.by).toEqual(new Map([['webhook written', 100]])));
+    await vi.waitFor(() => expect(stage.metrics.by).toEqual(new Map([['webhook written', 100]])), PATIENT);
     expect(stage.sink.status).toEqual({ sink: 'webhook', failing: false, queuedBytes: 0 });
   });
 
@@ -97,8 +101,8 @@ describe.each([
       stage.push(range(60).slice(30));
       collector.otherwise = 200;
       await vi.waitFor(() => expect(collector.taken).toEqual(ids(range(60))), PATIENT);
-      await vi.waitFor(() => expect(stage.sink.status.failing).toBe(false));
-      await vi.waitFor(() => expect(stage.metrics.by).toEqual(new Map([['webhook written', 60]])));
+      await vi.waitFor(() => expect(stage.sink.status.failing).toBe(false), PATIENT);
+      await vi.waitFor(() => expect(stage.metrics.by).toEqual(new Map([['webhook written', 60]])), PATIENT);
       expect(stage.log.lines.filter(({ level }) => level === 'error')).toHaveLength(1);
       expect(stage.gaps).toEqual([]);
     },
@@ -131,13 +135,15 @@ describe.each([
     const stage = new Stage(collector, await aPlace());
     stage.push(range(10));
     await vi.waitFor(() => expect(collector.taken).toEqual(ids(range(10).filter((n) => n !== 5))), PATIENT);
-    await vi.waitFor(() =>
-      expect(stage.metrics.by).toEqual(
-        new Map([
-          ['webhook written', 9],
-          ['webhook dropped', 1],
-        ]),
-      ),
+    await vi.waitFor(
+      () =>
+        expect(stage.metrics.by).toEqual(
+          new Map([
+            ['webhook written', 9],
+            ['webhook dropped', 1],
+          ]),
+        ),
+      PATIENT,
     );
     expect(stage.gaps).toEqual([{ sink: new URL(collector.url).origin, first: 5, last: 5, count: 1 }]);
     expect(stage.said()).toContain('larger bodies');
@@ -154,6 +160,18 @@ describe.each([
     expect(stage.said()).toContain('redirects are not followed');
   });
 
+  it('asks anew at once where the server has closed the connection, and makes no failure of it', async () => {
+    const collector = await Collector.start();
+    collector.script.push(200, 'reset');
+    const stage = new Stage(collector, await aPlace());
+    stage.push([1]);
+    await vi.waitFor(() => expect(collector.taken).toEqual(['event-1']), PATIENT);
+    stage.push([2]);
+    await vi.waitFor(() => expect(collector.taken).toEqual(['event-1', 'event-2']), PATIENT);
+    expect(collector.asked).toHaveLength(3);
+    expect(stage.log.lines).toEqual([]);
+  });
+
   it('gives up on a server that hangs, and asks again', async () => {
     const collector = await Collector.start();
     collector.script.push('hang');
@@ -161,7 +179,7 @@ describe.each([
     stage.push([1]);
     await vi.waitFor(() => expect(collector.taken).toEqual(['event-1']), PATIENT);
     expect(collector.asked).toHaveLength(2);
-    await vi.waitFor(() => expect(stage.log.lines.map(({ level }) => level)).toEqual(['error', 'info']));
+    await vi.waitFor(() => expect(stage.log.lines.map(({ level }) => level)).toEqual(['error', 'info']), PATIENT);
   });
 
   it('sends the bearer token of its file as it stands now, and says neither it nor the path of the URL', async () => {
@@ -258,7 +276,38 @@ describe('a spool', () => {
     const stage = new Stage(collector, { spoolDir });
     stage.push([2]);
     await vi.waitFor(() => expect(collector.taken).toEqual(['event-1', 'event-2']), PATIENT);
-    await vi.waitFor(() => expect(stage.sink.status.queuedBytes).toBe(0));
+    await vi.waitFor(() => expect(stage.sink.status.queuedBytes).toBe(0), PATIENT);
+  });
+
+  it('goes on where somebody has removed its files, and says that events are gone', async () => {
+    const spoolDir = await aFolder();
+    const collector = await Collector.start();
+    // Nothing is under way while the files go.
+    collector.otherwise = { code: 503, headers: { 'retry-after': '2' } };
+    const stage = new Stage(collector, { spoolDir });
+    stage.push(range(5));
+    await vi.waitFor(() => expect(stage.log.messages).toHaveLength(1), PATIENT);
+    for (const name of await readdir(spoolDir)) if (name.endsWith('.jsonl')) await rm(join(spoolDir, name));
+    collector.otherwise = 200;
+    await vi.waitFor(() => expect(stage.said()).toContain('is gone'), PATIENT);
+    stage.push([5]);
+    await vi.waitFor(() => expect(collector.taken).toEqual(['event-5']), PATIENT);
+    expect(stage.sink.status.queuedBytes).toBe(0);
+  });
+
+  it('that another process has is not touched: the sink fails until it is free', async () => {
+    const spoolDir = await aFolder();
+    const owner = join(spoolDir, 'owner');
+    await writeFile(join(spoolDir, '000000000000.jsonl'), encodeLine(numbered(0)));
+    await writeFile(owner, JSON.stringify({ id: 'x', host: hostname(), pid: ppid }));
+    const collector = await Collector.start();
+    const stage = new Stage(collector, { spoolDir });
+    stage.push([1]);
+    await vi.waitFor(() => expect(stage.said()).toContain('in use by process'), PATIENT);
+    expect(stage.sink.failing).toBe(true);
+    expect(collector.asked).toEqual([]);
+    await rm(owner);
+    await vi.waitFor(() => expect(collector.taken).toEqual(['event-0', 'event-1']), PATIENT);
   });
 
   it('sends out what is left when it is closed', async () => {
@@ -283,7 +332,7 @@ describe('a spool', () => {
     collector.otherwise = 200;
     await vi.waitFor(() => expect(collector.taken).toEqual(ids(range(20))), PATIENT);
     await vi.waitFor(() => expect(stage.sink.failing).toBe(false), PATIENT);
-    await vi.waitFor(() => expect(stage.metrics.by).toEqual(new Map([['webhook written', 20]])));
+    await vi.waitFor(() => expect(stage.metrics.by).toEqual(new Map([['webhook written', 20]])), PATIENT);
   });
 
   it('is made for its owner only, and its files too', async () => {

@@ -17,7 +17,7 @@ function sample(name: string): { readonly text: string; readonly directory: stri
   for (const [file] of text.matchAll(new RegExp(`${directory}/etc/[\\w./-]+`, 'g'))) {
     if (!/\/keys/.test(file)) writeFiles('/', { [file]: 'content\n' });
   }
-  for (const made of ['etc/keys/signing', 'etc/keys/sealing', 'log'])
+  for (const made of ['etc/keys/signing', 'etc/keys/sealing', 'etc/keys/audit', 'log'])
     mkdirSync(join(directory, made), { recursive: true });
   return { text, directory };
 }

@@ -48,6 +48,41 @@ test('shows a place in a list as it is', () => {
   expect(auditUri(place)).toBe(place);
 });
 
+test('takes the short way only where the long one leads to the same', () => {
+  const name = fc.constantFrom(
+    'limit',
+    'watch',
+    'timeoutSeconds',
+    'container',
+    'stdout',
+    'token',
+    'command',
+    'labelSelector',
+    '',
+  );
+  const value = fc.oneof(
+    fc.stringMatching(/^[\w.~-]{0,12}$/),
+    fc.constantFrom('eyJh.b.c', '%41', 'a=b', 'a?token=s', 'a;b'),
+  );
+  const pair = fc.tuple(name, value).map(([key, text]) => `${key}=${text}`);
+  const query = fc.array(pair, { maxLength: 4 }).map((pairs) => pairs.join('&'));
+  // A blank is encoded on the long way, and is on no short one.
+  fc.assert(
+    fc.property(fc.constantFrom('/api/v1/pods', '/a~b.c'), query, (path, text) => {
+      const long = auditUri(`${path}?${text}&x= `);
+      expect(`${auditUri(`${path}?${text}`)}&x=%20`).toBe(long);
+    }),
+    RUNS,
+  );
+});
+
+test('takes no longer for a hostile query', () => {
+  const before = performance.now();
+  for (const text of ['limit=1&'.repeat(900), `${'limit='.repeat(1300)}?`, `limit=${'a'.repeat(8000)}?`])
+    auditUri(`/x?${text}`);
+  expect(performance.now() - before).toBeLessThan(200);
+});
+
 test('is printable and comes out again unchanged, whatever comes', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {

@@ -23,6 +23,7 @@ function exchangeAt(gate: { readonly fenced: boolean }) {
       request: () => undefined,
       refusal: () => undefined,
       sensitiveRequest: () => undefined,
+      cut: () => undefined,
       sessionAddressesExceeded: () => undefined,
       upstreamError: () => undefined,
       streamOpened: () => () => undefined,

@@ -27,6 +27,7 @@ describe('createMetrics', () => {
       'portcullis_audit_sink_failing gauge',
       'portcullis_build_info gauge',
       'portcullis_certificate_expiry_seconds gauge',
+      'portcullis_cuts_total counter',
       'portcullis_fenced gauge',
       'portcullis_key_age_seconds gauge',
       'portcullis_provider_reachable gauge',
@@ -58,6 +59,7 @@ describe('createMetrics', () => {
     metrics.signIn('unknown', 'refused');
     metrics.refresh('ok');
     metrics.refusal('session_revoked');
+    metrics.cut('session_revoked');
     metrics.revocation('account', 0.007);
     metrics.auditEvent('file', 'written');
     const expected = {
@@ -70,6 +72,7 @@ describe('createMetrics', () => {
       'portcullis_sign_ins_total{provider="unknown",outcome="refused"}': '1',
       'portcullis_refreshes_total{outcome="ok"}': '1',
       'portcullis_refusals_total{reason="session_revoked"}': '1',
+      'portcullis_cuts_total{reason="session_revoked"}': '1',
       'portcullis_revocations_total{target="account"}': '1',
       portcullis_revocation_duration_seconds_sum: '0.007',
       'portcullis_audit_events_total{sink="file",outcome="written"}': '1',

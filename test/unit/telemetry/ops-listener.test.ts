@@ -42,6 +42,14 @@ describe('the ops listener', () => {
     expect(await response.text()).toContain('# TYPE portcullis_requests_total counter');
   });
 
+  it('serves OpenMetrics to who asks for it, as Prometheus does', async () => {
+    const { url } = await ops();
+    const accept = 'application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2';
+    const response = await fetch(`${url}/metrics`, { headers: { accept } });
+    expect(response.headers.get('content-type')).toContain('application/openmetrics-text; version=1.0.0');
+    expect(await response.text()).toMatch(/# TYPE portcullis_requests counter\n[^]*\n# EOF\n$/);
+  });
+
   it.each(['livez', 'readyz'])('answers /%s with ok', async (path) => {
     const { url } = await ops();
     const response = await fetch(`${url}/${path}`);

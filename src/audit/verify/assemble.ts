@@ -1,0 +1,190 @@
+/** Puts the pieces of one chain together, from whichever files they are in, and finds what does not fit. */
+import { CHAIN_SEED } from '../chain-facts.ts';
+import type { ScannedChain, ScannedFile, Segment } from './model.ts';
+import type { Finding, FindingKind, Note, Place } from './verdict.ts';
+
+/** Numbers that no line has. */
+export interface Hole {
+  readonly from: number;
+  readonly to: number;
+  /** What stands behind it. */
+  readonly before: Segment;
+}
+
+export interface Assembled {
+  readonly chain: string;
+  /** In the order of their numbers; a later one may repeat the end of the one before it. */
+  readonly segments: readonly Segment[];
+  readonly holes: readonly Hole[];
+  readonly findings: Finding[];
+  readonly notes: Note[];
+}
+
+export function assemble(scanned: ScannedChain, files: readonly ScannedFile[]): Assembled {
+  return new Assembly(scanned, files).run();
+}
+
+class Assembly {
+  readonly #chain: ScannedChain;
+  readonly #files: readonly ScannedFile[];
+  readonly #accepted: Segment[] = [];
+  readonly #holes: Hole[] = [];
+  readonly #findings: Finding[] = [];
+  readonly #notes: Note[] = [];
+  /** What stands before each in its file. */
+  readonly #before = new Map<Segment, Segment | undefined>();
+  readonly #lastOfFile = new Map<number, Segment>();
+  /** A line that was named already: what follows from it is not said again. */
+  #named: Segment | undefined;
+
+  constructor(chain: ScannedChain, files: readonly ScannedFile[]) {
+    this.#chain = chain;
+    this.#files = files;
+    for (const segment of chain.segments) {
+      this.#before.set(segment, this.#lastOfFile.get(segment.file));
+      this.#lastOfFile.set(segment.file, segment);
+    }
+  }
+
+  run(): Assembled {
+    const sorted = this.#chain.segments.toSorted((a, b) => a.first - b.first || b.last - a.last);
+    sorted.forEach((segment, index) => this.#place(segment, sorted[index + 1]));
+    this.#checkOrder();
+    return {
+      chain: this.#chain.chain,
+      segments: this.#accepted,
+      holes: this.#holes,
+      findings: this.#findings,
+      notes: this.#notes,
+    };
+  }
+
+  #place(segment: Segment, next: Segment | undefined): void {
+    const last = this.#accepted.at(-1);
+    if (last !== undefined && segment.first <= last.last) return this.#overlap(segment, last);
+    if (last === undefined) this.#first(segment);
+    else if (segment.first > last.last + 1) {
+      this.#holes.push({ from: last.last + 1, to: segment.first - 1, before: segment });
+    } else if (segment.prev !== last.hash) this.#unlinked(last, segment, next);
+    this.#accepted.push(segment);
+  }
+
+  #first(segment: Segment): void {
+    if (segment.first === 1 && segment.prev !== CHAIN_SEED) {
+      this.#find('edited', segment, 1, 'line 1 says that there was one before it: it was changed');
+    }
+  }
+
+  /** The numbers fit and the hashes do not: one of the two lines was changed. */
+  #unlinked(last: Segment, segment: Segment, next: Segment | undefined): void {
+    if (this.#named === last) return;
+    const lone = segment.first === segment.last;
+    if (lone && next !== undefined && next.first === segment.last + 1 && next.prev !== segment.hash) {
+      // It fits on neither side.
+      this.#named = segment;
+      return this.#find(
+        'edited',
+        segment,
+        segment.first,
+        `line ${segment.first} was changed: it fits neither the line before it nor the one after it`,
+      );
+    }
+    this.#find(
+      'edited',
+      last,
+      last.last,
+      `line ${last.last} was changed: the line after it${lone ? ', if that is the true one,' : ''} has the hash of another`,
+    );
+  }
+
+  /** Numbers that are there already: the same lines once more, or others in their name. */
+  #overlap(segment: Segment, last: Segment): void {
+    const to = Math.min(segment.last, last.last);
+    let differs = segment.first;
+    while (differs <= to && segment.lines.digest(differs) === last.lines.digest(differs)) differs += 1;
+    if (differs > to) {
+      this.#repeated(segment, last);
+      if (segment.last > last.last) this.#accepted.push(segment);
+      return;
+    }
+    const goesOn = segment.last > last.last;
+    const odd = goesOn ? last : segment;
+    this.#find(
+      'inserted',
+      odd,
+      differs,
+      `there is another line ${differs}, which the chain goes on from: this one was put in, or changed`,
+    );
+    if (goesOn) this.#accepted.push(segment);
+  }
+
+  #repeated(segment: Segment, last: Segment): void {
+    const words =
+      segment.first === segment.last
+        ? `line ${segment.first} stands`
+        : `lines ${segment.first} to ${segment.last} stand`;
+    const { file } = this.#placeOf(last, last.first);
+    if (this.#isRewrite(segment, last) || this.#isTwin(segment, last)) {
+      const message = `${words} in ${file} as well, byte for byte: written again after a failure, or copied`;
+      this.#notes.push({
+        kind: 'repeated',
+        chain: this.#chain.chain,
+        ...this.#placeOf(segment, segment.first),
+        message,
+      });
+    } else this.#find('duplicated', segment, segment.first, `${words} in their own place as well`);
+  }
+
+  /** A sink that does not know how far it came begins again where it knows, and goes on from there. */
+  #isRewrite(segment: Segment, last: Segment): boolean {
+    // Of two that begin alike the longer one was taken first, whichever was written first.
+    return this.#goesOn(segment, last) || (segment.first === last.first && this.#goesOn(last, segment));
+  }
+
+  #goesOn(segment: Segment, last: Segment): boolean {
+    const before = this.#before.get(segment);
+    if (before !== undefined) {
+      return before.first <= segment.first && segment.first <= before.last && segment.last >= before.last;
+    }
+    const endsItsFile = this.#lastOfFile.get(last.file) === last;
+    return segment.file !== last.file && endsItsFile && segment.last >= last.last;
+  }
+
+  /** A file and its compressed self, between which a crash came; or one file that was named twice. */
+  #isTwin(segment: Segment, last: Segment): boolean {
+    const bare = (file: number): string => (this.#files[file]?.path ?? '').replace(/\.gz$/, '');
+    return segment.file !== last.file && bare(segment.file) === bare(last.file);
+  }
+
+  /** Lines that are all there, but not where they were written. */
+  #checkOrder(): void {
+    const kept = new Set(this.#accepted);
+    for (const [segment, last] of this.#before) {
+      if (last !== undefined && segment.last < last.first && kept.has(segment)) {
+        this.#find('reordered', segment, segment.first, `line ${segment.first} stands behind line ${last.last}`);
+      }
+    }
+    const left = new Set<number>();
+    this.#accepted.forEach((segment, index) => {
+      const last = this.#accepted[index - 1];
+      if (last === undefined || last.file === segment.file) return;
+      if (left.has(segment.file)) {
+        this.#find(
+          'reordered',
+          last,
+          last.first,
+          `lines ${last.first} to ${last.last} belong into ${this.#files[segment.file]?.path}`,
+        );
+      }
+      left.add(last.file);
+    });
+  }
+
+  #placeOf(segment: Segment, seq: number): Place {
+    return { file: this.#files[segment.file]?.path ?? '', line: segment.lines.line(seq) };
+  }
+
+  #find(kind: FindingKind, segment: Segment, seq: number, message: string): void {
+    this.#findings.push({ kind, ...this.#placeOf(segment, seq), chain: this.#chain.chain, seq, message });
+  }
+}

@@ -1,0 +1,104 @@
+/** What was seen in the files, before anything is judged. */
+
+/** Lines of one chain that follow each other without a break: each has the next number, and the hash of the one before. */
+export interface Segment {
+  /** Index among the files that were read. */
+  readonly file: number;
+  /** Numbers in the chain. */
+  readonly first: number;
+  last: number;
+  /** What the first line says of the one before it. */
+  readonly prev: string;
+  /** Of the last line. */
+  hash: string;
+  readonly lines: SegmentLines;
+}
+
+/** `good`: by one of the keys that were given. `foreign`: by a key that was not. `bad`: by none. */
+type SignatureState = 'good' | 'foreign' | 'bad' | 'none';
+
+/** A line that the record writes about itself. */
+export interface OwnEvent {
+  readonly name: string;
+  readonly seq: number;
+  readonly file: number;
+  readonly line: number;
+  readonly signature: SignatureState;
+  /** Annotations without their domain. */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+export interface ScannedChain {
+  readonly chain: string;
+  /** In the order in which they were read. */
+  readonly segments: Segment[];
+  readonly own: OwnEvent[];
+}
+
+/** `torn`: begun and not ended, by a crash. `unchained`: an event, in no chain. `unreadable`: neither. `broken-file`: it could not be read further. */
+type OddKind = 'torn' | 'unchained' | 'unreadable' | 'broken-file';
+
+export interface OddLine {
+  readonly file: number;
+  readonly line: number;
+  readonly kind: OddKind;
+}
+
+export interface ScannedFile {
+  readonly path: string;
+  lines: number;
+  /** Milliseconds since the epoch, of its first line; undefined where it has none. */
+  since: number | undefined;
+}
+
+export interface Scan {
+  readonly files: ScannedFile[];
+  readonly chains: Map<string, ScannedChain>;
+  readonly odd: OddLine[];
+  /** Odd lines beyond those that are named. */
+  oddMore: number;
+}
+
+const DIGEST_BYTES = 16;
+const ENTRY_BYTES = DIGEST_BYTES + 4;
+
+/** Of each line the first 128 bits of its hash, and where it stands. Twenty bytes each: a gigabyte of record is some twenty megabytes here. */
+export class SegmentLines {
+  readonly #first: number;
+  #bytes = Buffer.allocUnsafe(8 * ENTRY_BYTES);
+  #count = 0;
+
+  constructor(first: number) {
+    this.#first = first;
+  }
+
+  push(hash: string, line: number): void {
+    const at = this.#count * ENTRY_BYTES;
+    if (at === this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes, Buffer.allocUnsafe(at)]);
+    this.#bytes.write(hash.slice(0, 2 * DIGEST_BYTES), at, 'hex');
+    this.#bytes.writeUInt32LE(line, at + DIGEST_BYTES);
+    this.#count += 1;
+  }
+
+  /** @param hash as much of it as is kept is compared */
+  has(seq: number, hash: string): boolean {
+    return this.digest(seq) === hash.slice(0, 2 * DIGEST_BYTES);
+  }
+
+  /** @returns hexadecimal; '' for a number that is not here */
+  digest(seq: number): string {
+    const at = this.#at(seq);
+    return at === undefined ? '' : this.#bytes.toString('hex', at, at + DIGEST_BYTES);
+  }
+
+  /** @returns number of the line in its file; 0 for a number that is not here */
+  line(seq: number): number {
+    const at = this.#at(seq);
+    return at === undefined ? 0 : this.#bytes.readUInt32LE(at + DIGEST_BYTES);
+  }
+
+  #at(seq: number): number | undefined {
+    const index = seq - this.#first;
+    return index >= 0 && index < this.#count ? index * ENTRY_BYTES : undefined;
+  }
+}

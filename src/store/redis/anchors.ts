@@ -1,0 +1,28 @@
+import type { AnchorStore } from '../store.ts';
+import type { RedisParts } from './parts.ts';
+import { pairs } from './reply.ts';
+import type { ChainPlace } from './runner.ts';
+import * as scripts from './scripts/anchors.ts';
+
+const MOST_CHAINS = 1000;
+
+const ANYWHERE: ChainPlace = { epoch: '', number: 0, hash: '' };
+
+export class RedisAnchors implements AnchorStore {
+  readonly #parts: RedisParts;
+
+  constructor(parts: RedisParts) {
+    this.#parts = parts;
+  }
+
+  async put(chain: string, anchor: string): Promise<void> {
+    const { runner, main } = this.#parts;
+    await runner.runOnce(main, scripts.putAnchor, [chain, anchor, MOST_CHAINS], ANYWHERE);
+  }
+
+  async list(): Promise<readonly string[]> {
+    const { runner, main } = this.#parts;
+    const [, ...flat] = await runner.runOnce(main, scripts.listAnchors, [], ANYWHERE);
+    return pairs(flat).map(([, anchor]) => anchor);
+  }
+}

@@ -1,0 +1,89 @@
+/** `portcullis audit query` as a security officer types it, over the record of a real gate. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const PODS = '/api/v1/namespaces/default/pods';
+
+let gate: RunningDemo;
+let session: string;
+beforeAll(async () => {
+  gate = await startTestGate();
+  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  const signedIn = await client.signIn('alice');
+  session = signedIn.session;
+  await client.get(PODS, signedIn.accessToken);
+  await client.get('/api/v1/namespaces/default/secrets', signedIn.accessToken);
+  await client.get(PODS, 'not-a-token');
+  await client.close();
+  await gate.server.audit.flush();
+});
+afterAll(() => gate.stop());
+
+async function query(args: readonly string[], input?: string) {
+  const child = spawn(process.execPath, [MAIN, 'audit', 'query', ...args], {
+    env: { PATH: process.env['PATH'] ?? '' },
+  });
+  if (input === undefined) child.stdin.end();
+  else createReadStream(input).pipe(child.stdin);
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, stdout, stderr };
+}
+
+const eventsIn = (stdout: string): readonly AuditEvent[] =>
+  stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as AuditEvent);
+
+describe('a question to the record of a gate', () => {
+  it('answers who was refused, in a table', async () => {
+    const { code, stdout } = await query([gate.files.auditLog, '--refused', '--since', '1h']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^TIME +WHO +DID WHAT +OUTCOME +FROM\n/);
+    expect(stdout).toMatch(/demo:alice +list secrets -n default @demo +403 /);
+    expect(stdout).toMatch(/ - +list pods -n default @demo \[.*token.*\] +401 /);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(3);
+  });
+
+  it('answers what one session did, from its sign-in on, as the lines themselves', async () => {
+    const { code, stdout } = await query([gate.files.auditLog, '--session', session, '--output', 'json']);
+    expect(code).toBe(0);
+    expect(eventsIn(stdout).map(({ verb }) => verb)).toEqual(['sign-in', 'refresh', 'list', 'list']);
+    const record = await readFile(gate.files.auditLog, 'utf8');
+    for (const line of stdout.trimEnd().split('\n')) expect(record).toContain(line);
+  });
+
+  it('reads standard input, gzipped too, and a file beside its gzipped copy once', async () => {
+    const packed = join(gate.files.directory, 'record.gz');
+    await writeFile(packed, gzipSync(await readFile(gate.files.auditLog)));
+    const all = eventsIn((await query([gate.files.auditLog, '-o', 'json'])).stdout);
+    for (const input of [gate.files.auditLog, packed]) {
+      expect(eventsIn((await query(['-', '-o', 'json'], input)).stdout)).toEqual(all);
+    }
+    expect(eventsIn((await query([gate.files.auditLog, packed, '-o', 'json'])).stdout)).toHaveLength(all.length);
+  });
+
+  it('fails with 1 for a file that is not there, and with 2 for a time that is none', async () => {
+    const missing = await query([join(gate.files.directory, 'none.log')]);
+    expect([missing.code, missing.stdout]).toEqual([1, '']);
+    expect(missing.stderr).toContain('none.log: could not be read to its end');
+    const wrong = await query([gate.files.auditLog, '--since', 'tomorrow']);
+    expect([wrong.code, wrong.stdout]).toEqual([2, '']);
+    expect(wrong.stderr).toContain('say a time such as');
+  });
+});

@@ -1,0 +1,160 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { randomInt } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import type { AuditSinkSettings } from '../../src/audit/audit.ts';
+import { openSinks } from '../../src/audit/sinks.ts';
+import type { LineSink } from '../../src/audit/sink.ts';
+import { Collector } from '../support/audit-collector.ts';
+
+const LIMITS = { queueBytes: 64 * 1024 * 1024, retryMs: 20, retryMaxMs: 100, stallMs: 5000, closeTimeoutMs: 5000 };
+const CRASHES = 6;
+const PATIENT = { timeout: 60_000, interval: 50 };
+
+/** Writes lines of 20 kB without an end, and says on stdout how many of them are safe. */
+const WRITER = `
+import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks.ts', import.meta.url).href)};
+const [settings, limits, start] = JSON.parse(process.argv[1]);
+const [sink] = openSinks([settings], { limits });
+for (let n = start; ; ) {
+  for (let i = 0; i < 10; i += 1, n += 1) sink.push(Buffer.from(JSON.stringify({ auditID: 'event-' + n, pad: 'x'.repeat(20_000) }) + '\\n'));
+  await sink.flush();
+  process.stdout.write(n + '\\n');
+}`;
+
+/** @returns how many lines were safe when it was killed */
+async function writeUntilKilled(settings: AuditSinkSettings, start: number): Promise<number> {
+  const child = spawn(
+    process.execPath,
+    ['--input-type=module', '-e', WRITER, JSON.stringify([settings, LIMITS, start])],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  const enough = start + randomInt(60, 260);
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (more: string) => {
+    text += more;
+    if (safe() >= enough) child.kill('SIGKILL');
+  });
+  const safe = (): number => Number(text.split('\n').at(-2) ?? start);
+  await once(child, 'close');
+  return safe();
+}
+
+/** Kills a writer again and again at any moment. @returns ids of the lines that were safe each time */
+async function manyCrashes(settings: AuditSinkSettings): Promise<string[]> {
+  const ids: string[] = [];
+  for (let round = 0; round < CRASHES; round += 1) {
+    // Numbers that no other round has: what was written and not yet safe may be there or not.
+    const start = round * 100_000;
+    const end = await writeUntilKilled(settings, start);
+    for (let n = start; n < end; n += 1) ids.push(`event-${n}`);
+  }
+  expect(ids.length).toBeGreaterThan(CRASHES * 50);
+  return ids;
+}
+
+async function aFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'portcullis-crash-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function opened(settings: AuditSinkSettings): LineSink {
+  const [sink] = openSinks([settings], { limits: LIMITS });
+  if (sink === undefined) throw new Error('no sink');
+  onTestFinished(() => sink.close());
+  return sink;
+}
+
+it(
+  'a file that rotates and compresses has every safe line once, however often its process is killed',
+  { timeout: 180_000 },
+  async () => {
+    const folder = await aFolder();
+    const settings = { type: 'file', path: join(folder, 'audit.log'), maxSizeMb: 1, keep: 1000 } as const;
+    const safe = await manyCrashes(settings);
+    await opened(settings).flush();
+    // The next start heals: what was half done is done.
+    await vi.waitFor(async () => {
+      const rest = (await readdir(folder)).filter((name) => name !== 'audit.log' && !name.endsWith('.gz'));
+      expect(rest).toEqual([]);
+    }, PATIENT);
+    const found: string[] = [];
+    let torn = 0;
+    for (const name of await readdir(folder)) {
+      const bytes = await readFile(join(folder, name));
+      const text = (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
+      for (const line of text.split('\n').filter((one) => one !== '')) {
+        const id = /^\{"auditID":"([^"]+)","pad":"x+"\}$/.exec(line)?.[1];
+        if (id === undefined) torn += 1;
+        else found.push(id);
+      }
+    }
+    expect(new Set(found).size).toBe(found.length);
+    expect(safe.filter((id) => !found.includes(id))).toEqual([]);
+    expect(torn).toBeLessThanOrEqual(CRASHES);
+  },
+);
+
+it(
+  'a webhook’s spool delivers every safe line, in order, however often its process is killed',
+  { timeout: 180_000 },
+  async () => {
+    const collector = await Collector.start();
+    // A server that is away every other time.
+    collector.otherwise = () => [200, 200, 500, 'reset' as const][randomInt(4)] ?? 200;
+    const spoolDir = join(await aFolder(), 'spool');
+    const settings = { type: 'webhook', url: collector.url, spoolDir, batchWait: 0.005 } as const;
+    const safe = await manyCrashes(settings);
+    collector.otherwise = 200;
+    const last = opened(settings);
+    await last.flush();
+    await vi.waitFor(() => expect(last.status.queuedBytes).toBe(0), PATIENT);
+    const first = [...new Set(collector.taken)];
+    expect(safe.filter((id) => !first.includes(id))).toEqual([]);
+    // By their first arrival: a line that comes again comes late.
+    const numbers = first.map((id) => Number(id.slice('event-'.length)));
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+  },
+);
+
+/** As WRITER, with 100 lines, and says when the sink fails and when all is written. */
+const LIMITED = `
+import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks.ts', import.meta.url).href)};
+const [settings, limits] = JSON.parse(process.argv[1]);
+const log = { info: () => {}, error: ({ err }) => process.stdout.write(err.code + '\\n') };
+const [sink] = openSinks([settings], { limits, log });
+for (let n = 0; n < 100; n += 1) sink.push(Buffer.from(JSON.stringify({ auditID: 'event-' + n, pad: 'x'.repeat(20_000) }) + '\\n'));
+await sink.flush();
+process.stdout.write(sink.failing + ' written\\n');
+await sink.close();`;
+
+it('a file that may not grow within a line fails the sink, and every line is whole in the next file', async () => {
+  const path = join(await aFolder(), 'audit.log');
+  const settings = JSON.stringify([{ type: 'file', path }, LIMITS]);
+  // The bound is of the process: 1 MiB a file, wherever in a line that is.
+  const script = 'ulimit -f 1024 && exec "$0" --input-type=module -e "$1" "$2"';
+  const child = spawn('bash', ['-c', script, process.execPath, LIMITED, settings], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const closed = once(child, 'close');
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  await vi.waitFor(() => expect(said).toContain('EFBIG'), PATIENT);
+  expect((await readFile(path)).length).toBe(1024 * 1024);
+  await rename(path, `${path}.1`);
+  await vi.waitFor(() => expect(said).toContain('written'), PATIENT);
+  await closed;
+  const lines = (await Promise.all([`${path}.1`, path].map((file) => readFile(file, 'utf8')))).flatMap((text) =>
+    text.split('\n'),
+  );
+  const whole = lines.flatMap((line) => /^\{"auditID":"([^"]+)","pad":"x+"\}$/.exec(line)?.[1] ?? []);
+  expect(whole).toEqual(Array.from({ length: 100 }, (_, n) => `event-${n}`));
+  expect(said).toContain('false written');
+});

@@ -1,0 +1,154 @@
+import { execFile } from 'node:child_process';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+const MAIN = join(import.meta.dirname, '../../src/main.ts');
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+}
+
+async function portcullis(...args: readonly string[]): Promise<Ended> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [MAIN, ...args]);
+    return { code: 0, out: stdout + stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { code, out: stdout + stderr };
+  }
+}
+
+describe('portcullis audit verify', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let again: RunningServer;
+  /** The record of a gate that was stopped, and of the one that was started after it with the same files. */
+  let lines: readonly string[];
+
+  const file = (name: string): string => join(gate.files.directory, name);
+  const written = (name: string, content: readonly string[]): string => {
+    writeFileSync(file(name), content.map((line) => `${line}\n`).join(''));
+    return file(name);
+  };
+
+  /** Nobody's request, which the record has all the same. */
+  const ask = (port: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const options = { port, ca: readFileSync(file('ca.crt')), path: '/api/v1/pods', agent: false };
+      get(options, (answer) => answer.resume().on('end', resolve)).on('error', reject);
+    });
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    for (let n = 0; n < 20; n += 1) await ask(gate.server.ports.api);
+    await gate.server.stop();
+    // What a crash within a write leaves.
+    appendFileSync(gate.files.auditLog, '{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev');
+    const loaded = await loadConfig({ file: gate.files.config, env: {} });
+    if (!loaded.ok) throw new Error('the configuration is no good');
+    again = await startServer(loaded.value.config, 'gate-again');
+    await again.ready;
+    for (let n = 0; n < 20; n += 1) await ask(again.ports.api);
+    await again.stop();
+    lines = readFileSync(gate.files.auditLog, 'utf8').trimEnd().split('\n');
+  });
+  afterAll(async () => {
+    await gate.stop();
+    await redis.stop();
+  });
+
+  it('proves a record over a restart, and tells of the line that a crash tore', async () => {
+    const { code, out } = await portcullis('audit', 'verify', gate.files.auditLog, '--config', gate.files.config);
+    expect(out).toMatch(/^PROVEN: /m);
+    expect(out).toMatch(/^torn: /m);
+    expect(out).toMatch(/gate-again {2}lines 1–\d+ {2}proven to \d+, closed/);
+    expect(out).not.toMatch(/limit/);
+    expect(code).toBe(0);
+  });
+
+  it('proves it by public keys alone, over files in any order, compressed or not', async () => {
+    const keys = await portcullis('keys', 'public', '--dir', file('keys'));
+    expect(keys.out).not.toContain('"d"');
+    writeFileSync(file('public.json'), keys.out);
+    const old = file('old.log.gz');
+    writeFileSync(
+      old,
+      gzipSync(
+        lines
+          .slice(0, 10)
+          .map((line) => `${line}\n`)
+          .join(''),
+      ),
+    );
+    const rest = written('new.log', lines.slice(10));
+    const { code, out } = await portcullis('audit', 'verify', rest, old, '--public', file('public.json'), '-o', 'json');
+    expect(JSON.parse(out)).toMatchObject({ proven: true, files: 2, lines: lines.length, findings: [] });
+    expect(code).toBe(0);
+  });
+
+  it('finds a tail that was cut by the anchors in Redis, and says without them that it cannot', async () => {
+    const cut = written('cut.log', lines.slice(0, -3));
+    const anchored = await portcullis('audit', 'verify', cut, '--config', gate.files.config);
+    expect(anchored).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(/TAMPERED cut: .*cut\.log:\d+: .*by its anchor/),
+    });
+    const alone = await portcullis('audit', 'verify', cut, '--keys', file('keys/audit'));
+    expect(alone).toMatchObject({ code: 0, out: expect.stringMatching(/limit: .*cannot be proven/) });
+    const strict = await portcullis('audit', 'verify', cut, '--keys', file('keys/audit'), '--strict');
+    expect(strict.code).toBe(1);
+  });
+
+  it('finds by anchors that were kept elsewhere that a whole chain is not there', async () => {
+    const anchors = await portcullis('audit', 'anchors', '--config', gate.files.config);
+    expect(anchors.out.trim().split('\n')).toHaveLength(2);
+    writeFileSync(file('anchors'), anchors.out);
+    const first = /portcullis\.dev\/chain":"(\w+)/.exec(lines[0] ?? '')?.[1] ?? '';
+    const without = written(
+      'without.log',
+      lines.filter((line) => line.includes(`dev/chain":"${first}`)),
+    );
+    const { code, out } = await portcullis(
+      'audit',
+      'verify',
+      without,
+      '--keys',
+      file('keys/audit'),
+      '--anchors',
+      file('anchors'),
+    );
+    expect(out).toMatch(/TAMPERED missing-chain: .*of gate-again stood at line/);
+    expect(code).toBe(1);
+  });
+
+  it('finds an edit, and names file and line', async () => {
+    const edited = lines.map((line, index) => (index === 6 ? line.replace('"verb":"', '"verb":"x') : line));
+    const { code, out } = await portcullis(
+      'audit',
+      'verify',
+      written('edited.log', edited),
+      '--config',
+      gate.files.config,
+    );
+    expect(out).toMatch(/TAMPERED edited: .*edited\.log:7: /);
+    expect(code).toBe(1);
+  });
+
+  it('is used wrongly without keys, and with a file that is not there', async () => {
+    const keyless = await portcullis('audit', 'verify', gate.files.auditLog);
+    expect(keyless).toMatchObject({ code: 2, out: expect.stringContaining('--keys DIR') });
+    const nowhere = await portcullis('audit', 'verify', '/nowhere.log', '--keys', file('keys/audit'));
+    expect(nowhere).toMatchObject({ code: 2, out: expect.stringContaining('/nowhere.log') });
+  });
+});

@@ -1,0 +1,281 @@
+/**
+ * The canary: somebody signs in, works, and is thrown out in every way there is, and others try in every way to get in. Then everything
+ * that was written anywhere is searched for every secret that was ever in play.
+ */
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SignJWT, generateKeyPair } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  CHAIN_FACTS,
+  GATE_EVENTS,
+  isGateEventName,
+  REQUEST_FACTS,
+  type CatalogueEntry,
+} from '../../src/core/audit-catalogue.ts';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { EXTRA_DOMAIN } from '../../src/core/core.ts';
+import { startCanaryStage, type CanaryStage } from '../support/canary-stage.ts';
+import { CookieBrowser } from '../support/cookie-browser.ts';
+import { visitor } from '../support/device-stage.ts';
+import { Laptop } from '../support/kubectl.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+
+/** Events that must be in the record when all is over. */
+const HAPPENED = [
+  'sign-in',
+  'sign-in-refused',
+  'refresh',
+  'refresh-refused',
+  'revocation',
+  'lock',
+  'unlock',
+  'drill',
+  'logout',
+  'admin-read',
+  'admin-refused',
+];
+
+const PODS = '/api/v1/namespaces/default/pods';
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+
+let stage: CanaryStage;
+let client: OAuthClient;
+let thief: OAuthClient;
+
+/** A secret that nobody has been given. */
+const canary = (kind: string): string => stage.secrets.add(kind, `canary-${randomBytes(12).toString('hex')}`);
+
+beforeAll(async () => {
+  stage = await startCanaryStage();
+  const { secrets, endpoints } = stage;
+  const [key, other] = [await newClientKey(), await newClientKey()];
+  for (const pair of [key, other]) secrets.addPem('key of a laptop', pair.key);
+  client = new OAuthClient(endpoints, key);
+  thief = new OAuthClient(endpoints, other);
+});
+afterAll(async () => {
+  await client.close();
+  await thief.close();
+  await stage.stop();
+});
+
+async function signIn(person: string) {
+  const { secrets } = stage;
+  const { callback, verifier, state } = await client.authorize(person);
+  secrets.add('verifier', verifier);
+  secrets.add('state', state);
+  const code = secrets.add('authorization code', callback.searchParams.get('code') ?? '');
+  const answer = await client.redeem(code, verifier);
+  secrets.addMembers('token answer', answer.body);
+  return {
+    code,
+    verifier,
+    accessToken: String(answer.body['access_token']),
+    refreshToken: String(answer.body['refresh_token']),
+  };
+}
+
+/** Everything that a laptop keeps. */
+async function learnLaptop(person: string): Promise<void> {
+  const directory = join(stage.gate.files.directory, `cache-of-${person}`);
+  for (const name of await readdir(directory, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('session.json')) continue;
+    const session = JSON.parse(await readFile(join(directory, name), 'utf8')) as Record<string, unknown>;
+    stage.secrets.addMembers('cache of a laptop', session);
+  }
+}
+
+/** @returns a token of alice's that is good until she is thrown out */
+async function workAndFail(): Promise<string> {
+  const { secrets, shown } = stage;
+  const { accessToken, refreshToken, code, verifier } = await signIn('alice');
+  secrets.addMembers('refresh', (await client.refresh(refreshToken)).body);
+  expect((await client.get(PODS, accessToken)).status).toBe(200);
+  // What a client puts where it does not belong.
+  const exec = `${PODS}/web-1/exec?stdout=1&command=sh&command=-c&command=${canary('exec command')}`;
+  shown(await client.send('POST', exec, { headers: { authorization: `Bearer ${accessToken}` } }));
+  for (const name of ['access_token', 'token', 'password', 'client_secret', 'id_token', 'api_key', 'code']) {
+    shown(await client.get(`${PODS}?${name}=${canary(`query ${name}`)}`, accessToken));
+    shown(await client.get(`${PODS}?next=%2Fx%3F${name}%3D${canary(`nested query ${name}`)}`, accessToken));
+  }
+  shown(await client.get(`${PODS}?x=${accessToken}`, accessToken));
+  // The cluster tells this client the name that it has asked for; nobody else must hear it.
+  await client.get(`${PODS}/${accessToken}`, accessToken);
+  const inHeaders = { 'user-agent': `curl ${accessToken}`, cookie: `session=${canary('foreign cookie')}` };
+  shown(await client.send('GET', PODS, { headers: { ...inHeaders, authorization: `Bearer ${accessToken}` } }));
+  // Credentials that are not good.
+  shown(await thief.get(PODS, accessToken));
+  shown(await client.get(PODS, canary('opaque token')));
+  const { privateKey } = await generateKeyPair('ES256');
+  const foreign = await new SignJWT({ sub: 'x' }).setProtectedHeader({ alg: 'ES256' }).sign(privateKey);
+  secrets.addToken('foreign token', foreign);
+  shown(await client.get(PODS, foreign));
+  const basic = Buffer.from(`alice:${canary('basic password')}`).toString('base64');
+  shown(await client.send('GET', PODS, { headers: { authorization: `Basic ${secrets.add('basic', basic)}` } }));
+  const protocol = `base64url.bearer.authorization.k8s.io.${Buffer.from(canary('subprotocol')).toString('base64url')}`;
+  const withProtocol = { 'sec-websocket-protocol': `${protocol}, v5.channel.k8s.io` };
+  shown(await client.send('GET', `${PODS}?watch=1`, { headers: withProtocol }));
+  // The token endpoint.
+  shown(await client.redeem(canary('unknown code'), verifier));
+  shown(await client.redeem(code, verifier));
+  shown(await client.refresh(canary('unknown refresh token')));
+  shown(await thief.refresh(refreshToken));
+  shown(await client.token({ grant_type: 'password', username: 'alice', password: canary('password grant') }));
+  shown(
+    await client.token({
+      grant_type: 'refresh_token',
+      refresh_token: refreshToken,
+      client_secret: canary('secret of a public client'),
+    }),
+  );
+  const exchange = { grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', subject_token: foreign };
+  shown(await client.token({ ...exchange, subject_token_type: 'urn:ietf:params:oauth:token-type:jwt' }));
+  shown(await client.revoke(canary('unknown token')));
+  return accessToken;
+}
+
+async function tryPages(): Promise<void> {
+  const { secrets, shown, endpoints } = stage;
+  const page = async (path: string, headers: Record<string, string> = {}): Promise<void> => {
+    const answer = await fetch(`${endpoints.web}${path}`, { headers, redirect: 'manual' });
+    shown({ status: answer.status, headers: {}, body: { text: await answer.text() } });
+  };
+  await page(`/callback/demo?code=${canary('code of a stranger')}&state=${canary('state of a stranger')}`);
+  await page(
+    `/callback/demo?error=access_denied&error_description=${canary('token in words')}&state=x`.replace(
+      /&error_description=[^&]*/,
+      '',
+    ),
+  );
+  await page('/me', { cookie: `portcullis-session=${canary('cookie of a stranger')}` });
+  await page('/admin', { authorization: `Bearer ${canary('bearer at the pages')}` });
+  await page(`/oauth/authorize?client_id=none&code_challenge=${canary('challenge')}&state=${canary('state')}`);
+  const { body } = await client.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+  secrets.add('device code', String(body['device_code']));
+  secrets.add('user code', String(body['user_code']));
+  shown(await client.token({ grant_type: DEVICE_GRANT, device_code: String(body['device_code']) }));
+  shown(await client.token({ grant_type: DEVICE_GRANT, device_code: canary('unknown device code') }));
+  await visitor('bob').visit(`${endpoints.web}/login/start?provider=demo`);
+  shown(
+    await client.send('GET', '/-/admin/api/v1/sessions', {
+      headers: { authorization: `Bearer ${canary('admin token')}` },
+    }),
+  );
+}
+
+/** A sign-in that comes back with a code that the provider has never given out; and one that does not even say who the provider is. */
+async function strangersCode(issuer: string): Promise<void> {
+  const { endpoints, shown } = stage;
+  const browser = new CookieBrowser();
+  const { location } = await browser.get(`${endpoints.web}/login/start?provider=demo`);
+  const state = new URL(location).searchParams.get('state') ?? '';
+  const query = new URLSearchParams({
+    code: canary('code of nobody'),
+    state,
+    ...(issuer === '' ? {} : { iss: issuer }),
+  });
+  const { status, html } = await browser.follow(`${endpoints.web}/callback/demo?${query.toString()}`);
+  expect(status).toBeGreaterThanOrEqual(400);
+  shown({ status, headers: {}, body: { html } });
+}
+
+/** What people do at their terminals, and an admin against them. */
+async function useCommands(aliceToken: string): Promise<void> {
+  const { gate, printed } = stage;
+  const server = ['--server', gate.urls.web];
+  const [root, alice] = [new Laptop(gate, 'root'), new Laptop(gate, 'alice')];
+  const done = async (laptop: Laptop, ...args: string[]): Promise<void> => {
+    const { code, all } = printed(await laptop.portcullis(...args, ...server));
+    expect([args, code, all]).toEqual([args, 0, all]);
+  };
+  await done(alice, 'login', '--verbose');
+  await learnLaptop('alice');
+  printed(await alice.kubectl('exec', 'web-1', '--', 'sh', '-c', `echo ${canary('kubectl exec')} > /tmp/x`));
+  printed(await alice.kubectl('get', 'secrets'));
+  printed(await alice.portcullis('sessions', ...server));
+  await done(root, 'login');
+  await done(root, 'sessions', '--verbose');
+  await done(root, 'drill', '--reason', 'INC-0');
+  await done(root, 'lock', 'demo/alice', '--reason', 'INC-1');
+  stage.shown(await client.get(PODS, aliceToken));
+  await done(root, 'unlock', 'demo/alice', '--reason', 'INC-2');
+  await learnLaptop('root');
+  await done(root, 'logout');
+}
+
+describe('every secret that is in play while people work, fail and are thrown out', () => {
+  beforeAll(async () => {
+    const aliceToken = await workAndFail();
+    await tryPages();
+    await strangersCode('');
+    await strangersCode(stage.gate.urls.issuer);
+    await useCommands(aliceToken);
+    const last = await signIn('bob');
+    stage.shown(await client.revoke(last.refreshToken));
+  });
+
+  it('is many, of every kind', () => {
+    const { kinds, size } = stage.secrets;
+    expect(size).toBeGreaterThan(60);
+    for (const kind of [
+      'authorization code',
+      'client secret',
+      'cookie',
+      'device code',
+      'exec command',
+      'kubectl exec',
+      'key file: d',
+      'key file: k',
+      'key of TLS',
+      'key of a laptop',
+      'password',
+      'provider: access_token',
+      'provider: id_token',
+      'provider: refresh_token',
+      'token answer: access_token',
+      'token answer: refresh_token',
+      'upstream token',
+      'user code',
+    ]) {
+      expect([...kinds]).toContain(kind);
+    }
+  });
+
+  it('stands nowhere: not in the record, the log, the metrics, Redis, an error page or the output of a command', async () => {
+    const surfaces = await stage.surfaces();
+    expect(stage.secrets.leaksIn(surfaces)).toEqual([]);
+    for (const [name, content] of Object.entries(surfaces)) expect([name, content.length > 500]).toEqual([name, true]);
+  });
+
+  it('would have been found in any of them', async () => {
+    const surfaces = await stage.surfaces();
+    for (const [name, content] of Object.entries(surfaces)) {
+      for (const spelled of [
+        canary('planted'),
+        encodeURIComponent(canary('planted')),
+        Buffer.from(canary('planted')).toString('hex'),
+      ]) {
+        const planted = { ...surfaces, [name]: Buffer.concat([Buffer.from(content), Buffer.from(spelled)]) };
+        expect(stage.secrets.leaksIn(planted)).toEqual([`planted in ${name}`]);
+      }
+    }
+  });
+
+  it('left a line in the record for each thing that happened, each with the annotations of the catalogue and no other', async () => {
+    const lines = (await readFile(stage.gate.files.auditLog, 'utf8')).trimEnd().split('\n');
+    const events = lines.map((line) => JSON.parse(line) as AuditEvent);
+    expect([...new Set(events.map(({ verb }) => verb))]).toEqual(expect.arrayContaining(HAPPENED));
+    const strange = events.flatMap(({ verb, annotations }) => {
+      const { facts } = isGateEventName(annotations[`${EXTRA_DOMAIN}/event`] ?? '')
+        ? (GATE_EVENTS[verb as keyof typeof GATE_EVENTS] as CatalogueEntry)
+        : { facts: REQUEST_FACTS };
+      const known = new Set(['event', ...facts, ...CHAIN_FACTS].map((fact) => `${EXTRA_DOMAIN}/${fact}`));
+      return Object.keys(annotations)
+        .filter((name) => !known.has(name))
+        .map((name) => `${name} of ${verb}`);
+    });
+    expect([...new Set(strange)]).toEqual([]);
+  });
+});
