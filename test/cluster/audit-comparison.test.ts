@@ -58,7 +58,7 @@ beforeAll(async () => {
     ids.every((id) => ofId(events, id).some(({ stage }) => stage === 'ResponseComplete'));
   const patience = { timeout: 20_000, interval: 100 };
   await vi.waitUntil(async () => whole((ours = await auditedBy(real.gate))), patience);
-  const read = async () => (theirs = (await real.apiServerAudit()) as readonly ApiServerEvent[]);
+  const read = async () => (theirs = await real.apiServerAudit());
   await vi.waitUntil(async () => whole(await read()), patience);
 });
 afterAll(async () => {

@@ -1,10 +1,9 @@
 /** The gate's record and the API server's, laid side by side by `auditID`. */
 import { expect } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { expectSameLine, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import type { ApiServerEvent, RealGate } from './real-gate.ts';
-
-const REFERENCE = ['resource', 'subresource', 'namespace', 'name', 'apiGroup', 'apiVersion'] as const;
+import type { RealGate } from './real-gate.ts';
 
 /** Reads that the gate keeps no line of, unless they are refused (DESIGN 10). */
 const UNRECORDED = /^\/(livez|readyz|version|openapi)\b/;
@@ -15,18 +14,6 @@ const isForwarded = ({ stage, annotations }: AuditEvent): boolean =>
   annotations['portcullis.dev/cluster'] !== undefined &&
   annotations['portcullis.dev/event'] === undefined &&
   annotations['portcullis.dev/reason'] === undefined;
-
-/** Of an object that is created the gate does not know the name: it stands in the body, which the gate does not read. */
-const reference = ({ verb, objectRef }: AuditEvent | ApiServerEvent): readonly string[] =>
-  REFERENCE.filter((key) => key !== 'name' || verb !== 'create').map((key) => objectRef?.[key] ?? '');
-
-const compared = (event: AuditEvent | ApiServerEvent) => ({
-  auditID: event.auditID,
-  verb: event.verb,
-  requestURI: event.requestURI,
-  reference: reference(event),
-  code: event.responseStatus?.code,
-});
 
 /**
  * Each request has one line in either record, and both say the same of it: what was asked, for whom, and what was answered.
@@ -45,12 +32,7 @@ export async function expectJoinedAudit(real: RealGate): Promise<number> {
   for (const event of forwarded) {
     const counterparts = theirs.filter(({ auditID }) => auditID === event.auditID);
     expect(counterparts).toHaveLength(1);
-    for (const counterpart of counterparts) {
-      expect(compared(event)).toEqual(compared(counterpart));
-      const wanted = event.impersonatedUser ?? event.user;
-      expect(counterpart.impersonatedUser?.username).toBe(wanted.username);
-      expect(counterpart.impersonatedUser?.groups ?? []).toEqual(expect.arrayContaining([...(wanted.groups ?? [])]));
-    }
+    for (const counterpart of counterparts) expectSameLine(event, counterpart);
   }
   const known = new Set(ids);
   const unknown = theirs.filter(

