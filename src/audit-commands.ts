@@ -36,7 +36,7 @@ export interface AuditVerifyOptions {
 
 class Misuse extends Error {}
 
-/** @returns exit status: 0 proven, 1 tampered (or, with `strict`, not proven whole), 2 for wrong use or a file that cannot be opened */
+/** @returns exit status: 0 proven, 1 tampered (or, with `strict`, not proven whole), 2 for wrong use or what cannot be read */
 export async function verifyAudit(
   files: readonly string[],
   options: AuditVerifyOptions,

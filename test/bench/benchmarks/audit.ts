@@ -37,11 +37,11 @@ export async function audit(): Promise<BenchResult[]> {
   }
 }
 
-async function openTrail(folder: string, name: string) {
+async function openTrail(folder: string, name: string, rotation: { readonly maxSizeMb?: number } = {}) {
   const { current: key } = await loadAuditKeys(join(folder, 'keys'));
   const counts = { written: 0, dropped: 0 };
   const trail = createAuditTrail({
-    sinks: [{ type: 'file', path: join(folder, name), maxSizeMb: 16, keep: 100 }],
+    sinks: [{ type: 'file', path: join(folder, name), keep: 100, ...rotation }],
     onFailure: 'block',
     chain: { replica: 'bench', key },
     metrics: { auditEvent: (_sink, outcome) => (counts[outcome] += 1) },
@@ -109,7 +109,7 @@ async function paced(milliseconds: number, act: () => void): Promise<number> {
 }
 
 async function fullLoad(folder: string): Promise<BenchResult> {
-  const { trail, counts } = await openTrail(folder, 'load.log');
+  const { trail, counts } = await openTrail(folder, 'load.log', { maxSizeMb: 16 });
   const asked = await paced(FULL_LOAD_MS, () => trail.record(anEvent()));
   await trail.close();
   const keys = await loadAuditPublicKeys(join(folder, 'keys'));

@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
@@ -119,6 +119,26 @@ describe('a trail with a chain', () => {
     // The first chain is proven by the second.
     expect(verdict.chains.map(({ ended }) => ended)).toEqual([true, true]);
     await crashed.close();
+  });
+
+  it('declares what a sink had to drop, so that the rest is proven', async () => {
+    const folder = join(await aFolder(), 'late');
+    const path = join(folder, 'audit.log');
+    const trail = createAuditTrail({
+      sinks: [{ type: 'file', path }],
+      onFailure: 'count',
+      chain: { replica: 'gate-0', key },
+      limits: { queueBytes: 8 * 1024, retryMs: 5, retryMaxMs: 5 },
+    });
+    for (const n of range(50)) trail.record(numbered(n));
+    mkdirSync(folder, { mode: 0o700 });
+    await trail.flush();
+    await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toContain('"audit-gap"'));
+    await trail.close();
+    const { chains, ...verdict } = await verifyRecord({ files: [path], keys: publicKeys(key) });
+    expect(verdict).toMatchObject({ proven: true, findings: [], notes: [{ kind: 'gap' }] });
+    expect(chains).toMatchObject([{ first: 1, last: 53, provenTo: 53, ended: true }]);
+    expect(verdict.lines).toBeLessThan(53);
   });
 
   it('begins where there is no file yet, and where the path is no file', async () => {
