@@ -1,13 +1,13 @@
 /** Every command there is, as a parser. What runs on a server is imported when it is asked for, so that a laptop never loads it. */
 import { Command } from 'commander';
-import type { QueryOptions } from './audit-query.ts';
+import type { QueryOptions } from './commands/audit-query.ts';
 import { addAdminCommands } from './cli/admin-line.ts';
 import { addLaptopCommands, exitByUse } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/completion-line.ts';
 import { VERSION } from './cli/version.ts';
 import type { DemoArguments } from './demo/run.ts';
-import type { CheckOptions, Environment } from './server-commands.ts';
-import { addKeyCommands, addRecordProof } from './server-line.ts';
+import type { CheckOptions, Environment } from './commands/server-commands.ts';
+import { addKeyCommands, addRecordProof } from './commands/server-line.ts';
 
 const CONFIG_OPTION = [
   '--config <file>',
@@ -26,7 +26,7 @@ export function createProgram(environment: Environment): Command {
     .exitOverride(exitByUse);
   addLaptopCommands(program);
   addAdminCommands(program, async (options) => {
-    const { unlockHere } = await import('./server-commands.ts');
+    const { unlockHere } = await import('./commands/server-commands.ts');
     return unlockHere(options, environment);
   });
   addServerCommands(program, environment);
@@ -43,7 +43,7 @@ function addServerCommands(program: Command, environment: Environment): void {
     .description('run the gate')
     .option(...CONFIG_OPTION)
     .action(async ({ config }: { config?: string }) => {
-      const { serve } = await import('./server-commands.ts');
+      const { serve } = await import('./commands/server-commands.ts');
       process.exitCode = await serve(config, environment);
     });
   program
@@ -56,7 +56,7 @@ function addServerCommands(program: Command, environment: Environment): void {
     .option('--provider <name>', 'whose claims they are: a provider or a workload rule, where there are several')
     .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
     .action(async (options: CheckOptions) => {
-      const { checkConfig } = await import('./server-commands.ts');
+      const { checkConfig } = await import('./commands/server-commands.ts');
       process.exitCode = await checkConfig(options, environment);
     });
   addKeyCommands(program);
@@ -87,7 +87,7 @@ function addAuditQuery(audit: Command): void {
       audit.createOption('-o, --output <format>', 'for people, or the lines as they are').choices(['table', 'json']),
     )
     .action(async (files: string[], options: QueryOptions) => {
-      const { auditQuery } = await import('./audit-query.ts');
+      const { auditQuery } = await import('./commands/audit-query.ts');
       const ground = { stdout: process.stdout, stderr: process.stderr, now: Date.now() };
       process.exitCode = await auditQuery(files, options, ground);
     });

@@ -5,11 +5,11 @@
  * about, who may read the record, or anything of a request. The shape of an event is core's.
  */
 import type { AuditEvent } from '../core/audit-event.ts';
-import type { ChainHead } from './chain-facts.ts';
+import type { ChainHead } from './chain/chain-facts.ts';
 
-export { startAnchors } from './anchors.ts';
-export { createLiveRecord } from './live.ts';
-export { createLiveTails } from './live-tails.ts';
+export { startAnchors } from './chain/anchors.ts';
+export { createLiveRecord } from './live/live.ts';
+export { createLiveTails } from './live/live-tails.ts';
 export { createAuditTrail } from './trail.ts';
 
 export interface AuditTrail {

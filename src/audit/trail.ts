@@ -3,11 +3,11 @@ import type { Writable } from 'node:stream';
 import type { AuditEvent } from '../core/audit-event.ts';
 import { AppError } from '../core/errors.ts';
 import type { AuditLog, AuditMetrics, AuditSinkSettings, RecordingTrail } from './audit.ts';
-import { chainBefore } from './chain-before.ts';
-import { ChainKeeper, type ChainSettings } from './chain-keeper.ts';
+import { chainBefore } from './chain/chain-before.ts';
+import { ChainKeeper, type ChainSettings } from './chain/chain-keeper.ts';
 import { encodeLine } from './line.ts';
-import type { SinkLimits } from './sink.ts';
-import { openSinks } from './sinks.ts';
+import type { SinkLimits } from './sinks/sink.ts';
+import { openSinks } from './sinks/sinks.ts';
 
 export interface AuditTrailOptions {
   readonly sinks: readonly AuditSinkSettings[];

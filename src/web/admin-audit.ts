@@ -6,7 +6,7 @@
  */
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import type { LiveTails, TailItem, TailRequest } from '../audit/live-tails.ts';
+import type { LiveTails, TailItem, TailRequest } from '../audit/live/live-tails.ts';
 import { isGateEventName } from '../core/audit-catalogue.ts';
 import { AppError } from '../core/errors.ts';
 import { sessionKey, type LogChange } from '../core/revocation.ts';

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuditTrail } from '../audit/audit.ts';
-import type { LiveTails } from '../audit/live-tails.ts';
+import type { LiveTails } from '../audit/live/live-tails.ts';
 import type { Config } from '../config/config.ts';
 import type { Caller } from '../core/credential.ts';
 import type { Result } from '../core/result.ts';

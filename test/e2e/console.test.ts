@@ -16,7 +16,7 @@ import { demoPorts, PEOPLE } from '../../src/demo/demo.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles } from '../../src/demo/files.ts';
 import { startIdentityProvider } from '../../src/demo/idp/provider.ts';
 import { startDemoCluster } from '../../src/demo/upstream.ts';
-import { startServer, type RunningServer } from '../../src/serve.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { page as answeredPage, startConsole, type TestConsole } from '../support/console.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 

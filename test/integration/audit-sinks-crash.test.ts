@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import type { AuditSinkSettings } from '../../src/audit/audit.ts';
-import { openSinks } from '../../src/audit/sinks.ts';
-import type { LineSink } from '../../src/audit/sink.ts';
+import { openSinks } from '../../src/audit/sinks/sinks.ts';
+import type { LineSink } from '../../src/audit/sinks/sink.ts';
 import { Collector } from '../support/audit-collector.ts';
 
 const LIMITS = { queueBytes: 64 * 1024 * 1024, retryMs: 20, retryMaxMs: 100, stallMs: 5000, closeTimeoutMs: 5000 };
@@ -17,7 +17,7 @@ const PATIENT = { timeout: 60_000, interval: 50 };
 
 /** Writes lines of 20 kB without an end, and says on stdout how many of them are safe. */
 const WRITER = `
-import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks.ts', import.meta.url).href)};
+import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks/sinks.ts', import.meta.url).href)};
 const [settings, limits, start] = JSON.parse(process.argv[1]);
 const [sink] = openSinks([settings], { limits });
 for (let n = start; ; ) {
@@ -126,7 +126,7 @@ it(
 
 /** As WRITER, with 100 lines, and says when the sink fails and when all is written. */
 const LIMITED = `
-import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks.ts', import.meta.url).href)};
+import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks/sinks.ts', import.meta.url).href)};
 const [settings, limits] = JSON.parse(process.argv[1]);
 const log = { info: () => {}, error: ({ err }) => process.stdout.write(err.code + '\\n') };
 const [sink] = openSinks([settings], { limits, log });

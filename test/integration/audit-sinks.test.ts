@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
-import { startServer } from '../../src/serve.ts';
+import { startServer } from '../../src/server/serve.ts';
 import { Collector } from '../support/audit-collector.ts';
 import { startChangedGate } from '../support/changed-gate.ts';
 import { makeCertificate } from '../support/upstream.ts';

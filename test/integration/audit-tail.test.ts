@@ -3,7 +3,7 @@ import { connect } from 'node:http2';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../src/demo/launch.ts';
-import type { RunningServer } from '../../src/serve.ts';
+import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { openTail, type OpenTail, type TailRequest } from '../support/audit-tail.ts';
 import { startTestGate } from '../support/gate.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { WebhookSinkSettings } from '../../src/audit/audit.ts';
-import { openSinks } from '../../src/audit/sinks.ts';
-import type { LineSink } from '../../src/audit/sink.ts';
+import { openSinks } from '../../src/audit/sinks/sinks.ts';
+import type { LineSink } from '../../src/audit/sinks/sink.ts';
 import { Collector } from '../support/audit-collector.ts';
 import { makeCertificate } from '../support/upstream.ts';
 

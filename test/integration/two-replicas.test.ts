@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
-import type { RunningServer } from '../../src/serve.ts';
+import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';

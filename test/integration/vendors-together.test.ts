@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
-import { identityProviders } from '../../src/dependencies.ts';
+import { identityProviders } from '../../src/server/dependencies.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { createLogger } from '../../src/telemetry/telemetry.ts';
 import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';

@@ -5,7 +5,7 @@ import { parse, stringify } from 'yaml';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
-import { startServer } from '../../src/serve.ts';
+import { startServer } from '../../src/server/serve.ts';
 import { startTestGate } from './gate.ts';
 
 type Settings = Readonly<Record<string, unknown>>;

@@ -5,7 +5,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import { PEOPLE } from '../../src/demo/demo.ts';
 import { Visitor, type Visit } from '../../src/demo/visitor.ts';
-import { startServer, type RunningServer } from '../../src/serve.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
 import { startTestGate } from './gate.ts';
 import { newClientKey, OAuthClient, type Answer, type Endpoints } from './oauth-client.ts';

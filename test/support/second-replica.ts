@@ -2,7 +2,7 @@
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/serve.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
 
 /** @param shutdown times other than the demo's, which lets go at once */
 export async function startSecondReplica(gate: RunningDemo, shutdown?: Config['shutdown']): Promise<RunningServer> {

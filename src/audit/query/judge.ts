@@ -1,6 +1,6 @@
 /** Which lines of the record a question is about. */
 import type { AuditEvent } from '../../core/audit-event.ts';
-import { matches, type LiveFilter } from '../live-filter.ts';
+import { matches, type LiveFilter } from '../live/live-filter.ts';
 
 export interface Question extends LiveFilter {
   /** RFC 3339 in UTC with microseconds, as it stands in the record: not before, and before. */

@@ -1,8 +1,8 @@
 /** Anchors as a verifier is given them: signed ones, or what a webhook's server has kept of each request's head. */
 import { compactVerify, importJWK, type CryptoKey, type JWK } from 'jose';
 import * as z from 'zod';
-import { ANCHOR_TYPE } from '../anchors.ts';
-import type { ChainHead } from '../chain-facts.ts';
+import { ANCHOR_TYPE } from '../chain/anchors.ts';
+import type { ChainHead } from '../chain/chain-facts.ts';
 
 const head = {
   chain: z.string().regex(/^[0-9a-f]{32}$/),

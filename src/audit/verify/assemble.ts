@@ -1,5 +1,5 @@
 /** Puts the pieces of one chain together, from whichever files they are in, and finds what does not fit. */
-import { CHAIN_SEED } from '../chain-facts.ts';
+import { CHAIN_SEED } from '../chain/chain-facts.ts';
 import type { ScannedChain, ScannedFile, Segment } from './model.ts';
 import type { Finding, FindingKind, Note, Place } from './verdict.ts';
 

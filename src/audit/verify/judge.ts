@@ -1,6 +1,6 @@
 /** Judges one chain: its holes, its signatures, its end, and what anchors and the next chain say of it. */
 import { basename } from 'node:path';
-import { CHECKPOINT_LINES, type ChainHead } from '../chain-facts.ts';
+import { CHECKPOINT_LINES, type ChainHead } from '../chain/chain-facts.ts';
 import type { Assembled, Hole } from './assemble.ts';
 import { Holes } from './holes.ts';
 import type { OwnEvent, ScannedChain, ScannedFile, Segment } from './model.ts';

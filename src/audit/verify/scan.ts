@@ -2,7 +2,7 @@
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
-import { chainFacts, hashOf, withoutSignature, type ChainFacts } from '../chain-facts.ts';
+import { chainFacts, hashOf, withoutSignature, type ChainFacts } from '../chain/chain-facts.ts';
 import { eachLine } from './lines.ts';
 import { SegmentLines, type OddLine, type OwnEvent, type Scan, type ScannedChain, type Segment } from './model.ts';
 

@@ -5,7 +5,7 @@
  * a verdict is shown. It needs neither a running gate nor its secrets.
  */
 import type { JWK } from 'jose';
-import { UNFINISHED } from '../gzip.ts';
+import { UNFINISHED } from '../sinks/gzip.ts';
 import { readAnchors, type ReadAnchor } from './anchors.ts';
 import { assemble, type Assembled } from './assemble.ts';
 import { judgeChain, plain, type KnownHead } from './judge.ts';

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
-import { Chain } from '../../../src/audit/chain.ts';
+import { Chain } from '../../../src/audit/chain/chain.ts';
 import { verifyRecord } from '../../../src/audit/verify/verify.ts';
 import { ensureAuditKey } from '../../../src/config/generate-keys.ts';
 import { loadAuditKeys, loadAuditPublicKeys } from '../../../src/config/keys.ts';

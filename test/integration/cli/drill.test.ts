@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
 import type { RunningDemo } from '../../../src/demo/launch.ts';
-import { startServer, type RunningServer } from '../../../src/serve.ts';
+import { startServer, type RunningServer } from '../../../src/server/serve.ts';
 import { startTestGate } from '../../support/gate.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';
 import { Machine, type Ended } from './machine.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { formatVerdict, judgeClaims } from '../../../src/claims-check.ts';
+import { formatVerdict, judgeClaims } from '../../../src/commands/claims-check.ts';
 import { availableFunctions, celValue, compileExpression } from '../../../src/core/expressions.ts';
 import { loaded, settings, temporaryDirectory, writeFiles } from '../config/sandbox.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { warningsOf } from '../../../src/config/warnings.ts';
 import { compileMapping, mapClaims } from '../../../src/core/claims.ts';
-import { identityProviders } from '../../../src/dependencies.ts';
+import { identityProviders } from '../../../src/server/dependencies.ts';
 import { githubEndpoints } from '../../../src/idp/github/endpoints.ts';
 import { createLogger } from '../../../src/telemetry/telemetry.ts';
 import { loaded, placesOf, settings } from '../config/sandbox.ts';

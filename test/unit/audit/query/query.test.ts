@@ -6,7 +6,7 @@ import { Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { auditQuery, type QueryOptions } from '../../../../src/audit-query.ts';
+import { auditQuery, type QueryOptions } from '../../../../src/commands/audit-query.ts';
 import { encodeLine } from '../../../../src/audit/line.ts';
 import { gateEvent, requestEvent, type AuditEvent, type RequestEventInput } from '../../../../src/core/audit-event.ts';
 import { requestInfo } from '../../../../src/core/request-info.ts';

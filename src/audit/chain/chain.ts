@@ -1,0 +1,70 @@
+/**
+ * The chain: every line carries the hash of the one before, so that none can be changed, taken out or moved without the next one showing it.
+ *
+ * Threat: whoever may write to the files could rewrite all that follows as well. What is signed, by a key that is not with the files, and what
+ * is kept elsewhere (anchors.ts) they cannot rewrite.
+ */
+import { createPrivateKey, randomBytes, sign, type KeyObject } from 'node:crypto';
+import type { JWK } from 'jose';
+import type { AuditEvent } from '../../core/audit-event.ts';
+import { CHAIN_SEED, hashOf, linked, withSignature, type ChainHead } from './chain-facts.ts';
+import { encodeLine } from '../line.ts';
+
+/** Signs checkpoints and anchors. `SigningKeys.current` of room `config` has this shape. */
+export interface AuditKey {
+  readonly kid: string;
+  /** EC P-256. */
+  readonly privateJwk: JWK;
+}
+
+export interface ChainedLine {
+  /** Ends in a newline. */
+  readonly line: Buffer;
+  readonly seq: number;
+}
+
+const NEWLINE = Buffer.from('\n');
+
+export class Chain {
+  readonly #key: KeyObject | undefined;
+  #head: ChainHead = { chain: randomBytes(16).toString('hex'), seq: 0, hash: CHAIN_SEED };
+
+  constructor(key?: AuditKey) {
+    this.#key = key && createPrivateKey({ key: { ...key.privateJwk }, format: 'jwk' });
+  }
+
+  /** The last line; `seq` is 0 before the first. */
+  get head(): ChainHead {
+    return this.#head;
+  }
+
+  /**
+   * Gives an event its place.
+   * @throws TypeError when the event is no JSON value: then nothing has happened, and the next event takes the place
+   */
+  append(event: AuditEvent): ChainedLine {
+    return this.#take(this.#encode(event));
+  }
+
+  /**
+   * As `append`, signed where there is a key: ES256 over the line as it is without the signature. Only the signature is written. A whole
+   * JWS would look like a credential to everything that hunts for leaked tokens, this record's own encoder included.
+   */
+  appendSigned(event: AuditEvent): ChainedLine {
+    const line = this.#encode(event);
+    if (this.#key === undefined) return this.#take(line);
+    const unsigned = line.subarray(0, -1);
+    const signature = sign('sha256', unsigned, { key: this.#key, dsaEncoding: 'ieee-p1363' });
+    return this.#take(Buffer.concat([withSignature(unsigned, signature.toString('base64url')), NEWLINE]));
+  }
+
+  #encode(event: AuditEvent): Buffer {
+    return encodeLine(event, linked(this.#head));
+  }
+
+  #take(line: Buffer): ChainedLine {
+    const { chain, seq } = this.#head;
+    this.#head = { chain, seq: seq + 1, hash: hashOf(line.subarray(0, -1)) };
+    return { line, seq: seq + 1 };
+  }
+}

@@ -1,0 +1,56 @@
+/** What a tail wants to see of the record. */
+import type { AuditEvent } from '../../core/audit-event.ts';
+import { EXTRA_DOMAIN } from '../../core/core.ts';
+
+/** Every field that is there must match; values are compared as they stand in the record. */
+export interface LiveFilter {
+  /** Username of the person. */
+  readonly user?: string;
+  readonly account?: string;
+  readonly session?: string;
+  readonly cluster?: string;
+  readonly verb?: string;
+  /** `pods` with every subresource, or `pods/exec` alone. */
+  readonly resource?: string;
+  readonly namespace?: string;
+  /** HTTP status. */
+  readonly code?: string;
+  /** `true`: only what was refused, by the gate or by the cluster. */
+  readonly refused?: string;
+  /** Of our own events: its name. */
+  readonly event?: string;
+}
+
+/** @returns whether a tail with this filter is shown the event */
+export function matches(filter: LiveFilter, event: AuditEvent): boolean {
+  const fact = (name: string): string | undefined => event.annotations[`${EXTRA_DOMAIN}/${name}`];
+  const { user, account, session, cluster, verb, resource, namespace, code, refused, event: name } = filter;
+  const fits = (wanted: string | undefined, found: string | undefined): boolean =>
+    wanted === undefined || wanted === found;
+  return (
+    fits(user, event.user.username) &&
+    fits(verb, event.verb) &&
+    fits(namespace, event.objectRef?.namespace) &&
+    fits(code, event.responseStatus === undefined ? undefined : String(event.responseStatus.code)) &&
+    fits(account, fact('account')) &&
+    fits(session, fact('session')) &&
+    fits(cluster, fact('cluster')) &&
+    fits(name, fact('event')) &&
+    (resource === undefined || isOf(resource, event)) &&
+    (refused !== 'true' || wasRefused(event, fact('event'), fact('reason')))
+  );
+}
+
+function isOf(resource: string, { objectRef }: AuditEvent): boolean {
+  if (objectRef === undefined) return false;
+  const whole = objectRef.subresource === undefined ? undefined : `${objectRef.resource}/${objectRef.subresource}`;
+  return resource === objectRef.resource || resource === whole;
+}
+
+/** By its status where that says it; a request that the gate itself refused has a reason, whatever its status. */
+function wasRefused(event: AuditEvent, name: string | undefined, reason: string | undefined): boolean {
+  const code = event.responseStatus?.code ?? 0;
+  if (code === 401 || code === 403) return true;
+  if (name !== undefined) return name.endsWith('-refused') || name === 'malformed-request';
+  return reason !== undefined && code >= 400;
+}

@@ -1,0 +1,173 @@
+/**
+ * The live record: while somebody tails, each replica shows the others what they want to see of its events.
+ *
+ * It is a view, beside the sinks and never in their way: what cannot be shown is dropped and counted, and who tails is told of the gap.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AuditEvent } from '../../core/audit-event.ts';
+import type { AuditLog, AuditTrail } from '../audit.ts';
+import { encodeLine } from '../line.ts';
+import { matches, type LiveFilter } from './live-filter.ts';
+
+/** Where replicas meet; room `store` has it. */
+export interface LiveChannel {
+  /** What the tails of all replicas want to see now. */
+  wanted(): Promise<readonly LiveFilter[]>;
+  /** In order. Rejects where it could not be. */
+  publish(texts: readonly string[]): Promise<void>;
+}
+
+export interface LiveRecordOptions {
+  readonly metrics: { auditEvent(sink: 'live', outcome: 'written' | 'dropped'): void };
+  readonly logger: Pick<AuditLog, 'info'>;
+  /** How often it is asked whether somebody tails. Default: a second. */
+  readonly lookMs?: number;
+}
+
+export interface LiveRecord {
+  /** The same trail, whose events are shown besides. */
+  over(trail: AuditTrail): AuditTrail;
+  /** Looks from now on whether somebody tails. */
+  start(channel: LiveChannel): void;
+  /** Shows what is queued, once, and stops. Never rejects. */
+  stop(): Promise<void>;
+}
+
+const LOOK_MS = 1000;
+/** Events that may wait. A second's worth at the busiest replica; beyond it they are dropped. */
+const MOST_WAITING = 1000;
+/** Few enough for the store to be done with them at once: requests stand behind them. */
+const BATCH = 25;
+/** Between two batches: sealing a thousand lines a second is a tenth of a core, and nobody reads more. */
+const PACE_MS = 20;
+/** Characters. Longer than what the header limit lets a line of the record become. */
+const LONGEST_LINE = 128 * 1024;
+/** What comes within it goes together. */
+const GATHER_MS = 50;
+
+export function createLiveRecord(options: LiveRecordOptions): LiveRecord {
+  return new Publisher(options);
+}
+
+class Publisher implements LiveRecord {
+  readonly #options: LiveRecordOptions;
+  #channel: LiveChannel | undefined;
+  #filters: readonly LiveFilter[] = [];
+  /** What each event's way is asked, and all that it costs while nobody tails. */
+  #wanted = false;
+  #waiting: AuditEvent[] = [];
+  #dropped = 0;
+  #looking: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Timeout | undefined;
+  #publishing: Promise<void> | undefined;
+
+  constructor(options: LiveRecordOptions) {
+    this.#options = options;
+  }
+
+  over(trail: AuditTrail): AuditTrail {
+    const offer = (event: AuditEvent): void => {
+      trail.record(event);
+      if (this.#wanted) this.#offer(event);
+    };
+    return {
+      record: offer,
+      get blocked() {
+        return trail.blocked;
+      },
+      flush: () => trail.flush(),
+      close: () => trail.close(),
+    };
+  }
+
+  start(channel: LiveChannel): void {
+    this.#channel = channel;
+    void this.#look(channel);
+  }
+
+  async stop(): Promise<void> {
+    const channel = this.#channel;
+    this.#channel = undefined;
+    this.#wanted = false;
+    clearTimeout(this.#looking);
+    clearTimeout(this.#gathering);
+    await this.#publishing;
+    if (channel !== undefined) await this.#publishRest(channel);
+    this.#waiting = [];
+  }
+
+  /** A store that is away changes nothing: who tailed may be there again in a moment. */
+  async #look(channel: LiveChannel): Promise<void> {
+    try {
+      this.#filters = await channel.wanted();
+    } catch {
+      // Said by the store itself, and by whatever else needs it.
+    }
+    if (this.#channel === undefined) return;
+    this.#wanted = this.#filters.length > 0;
+    this.#looking = setTimeout(() => void this.#look(channel), this.#options.lookMs ?? LOOK_MS);
+    this.#looking.unref();
+  }
+
+  /** Nothing is judged or encoded here: this is still the way of a request. */
+  #offer(event: AuditEvent): void {
+    if (this.#waiting.length >= MOST_WAITING) return this.#drop(1);
+    this.#waiting.push(event);
+    if (this.#gathering !== undefined || this.#publishing !== undefined) return;
+    this.#gathering = setTimeout(() => {
+      this.#gathering = undefined;
+      this.#publishing = this.#publishAll();
+    }, GATHER_MS);
+    this.#gathering.unref();
+  }
+
+  async #publishAll(): Promise<void> {
+    while (this.#waiting.length > 0 && this.#channel !== undefined) {
+      await this.#publishOnce(this.#channel);
+      await delay(PACE_MS);
+    }
+    this.#publishing = undefined;
+  }
+
+  async #publishRest(channel: LiveChannel): Promise<void> {
+    while (this.#waiting.length > 0) if (!(await this.#publishOnce(channel))) return;
+  }
+
+  /** @returns false where the channel did not take it */
+  async #publishOnce(channel: LiveChannel): Promise<boolean> {
+    const events = this.#nextBatch();
+    const missing = this.#dropped;
+    if (events.length === 0 && missing === 0) return true;
+    try {
+      const encoded = events.map((event) => encodeLine(event).toString().trimEnd());
+      const lines = encoded.filter((line) => line.length <= LONGEST_LINE);
+      await channel.publish(missing === 0 ? lines : [JSON.stringify({ dropped: missing }), ...lines]);
+      this.#dropped -= missing;
+      for (const _ of lines) this.#options.metrics.auditEvent('live', 'written');
+      this.#drop(encoded.length - lines.length);
+      return true;
+    } catch (error) {
+      if (missing === 0) this.#options.logger.info({ err: error }, 'events could not be shown to who tails the record');
+      this.#drop(events.length);
+      return false;
+    }
+  }
+
+  /** Takes from the front of what waits. */
+  #nextBatch(): readonly AuditEvent[] {
+    const wanted: AuditEvent[] = [];
+    let looked = 0;
+    for (const event of this.#waiting) {
+      if (wanted.length === BATCH) break;
+      if (this.#filters.some((filter) => matches(filter, event))) wanted.push(event);
+      looked += 1;
+    }
+    this.#waiting.splice(0, looked);
+    return wanted;
+  }
+
+  #drop(events: number): void {
+    this.#dropped += events;
+    for (let i = 0; i < events; i += 1) this.#options.metrics.auditEvent('live', 'dropped');
+  }
+}

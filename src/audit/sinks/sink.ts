@@ -1,0 +1,258 @@
+/** One sink: a bounded queue in front of a target, which keeps order, survives failure and says when it cannot keep the record. */
+import { performance } from 'node:perf_hooks';
+import type { AuditLog, AuditMetrics, SinkGap, SinkStatus } from '../audit.ts';
+import { Batch } from './batch.ts';
+import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
+
+export interface SinkLimits extends RetryLimits {
+  /** What waits for the disk may take this much memory. Beyond it events are dropped and counted. */
+  readonly queueBytes: number;
+  /** A target that has not answered for so long hangs. */
+  readonly stallMs: number;
+  /** How long `close` waits for what is queued. */
+  readonly closeTimeoutMs: number;
+}
+
+export interface SinkParts {
+  readonly limits: SinkLimits;
+  readonly metrics?: AuditMetrics | undefined;
+  readonly log?: AuditLog | undefined;
+  /** Told when a sink that had to drop events works again; never from within `push`. */
+  readonly onGap?: ((gap: SinkGap) => void) | undefined;
+}
+
+/**
+ * `failing` turns true before the queue is full: requests that run at that moment still end in events, and
+ * these need the rest of the room.
+ */
+const FAILING_FROM = 0.75;
+/** Bytes that wait for no others to go with them. */
+const ENOUGH = 256 * 1024;
+
+export class LineSink {
+  readonly #target: LineTarget;
+  readonly #parts: SinkParts;
+  readonly #waiting: Buffer[] = [];
+  #batch: Batch | undefined;
+  #queuedBytes = 0;
+  /** Lines ever queued, and those of them that are written or given up; `flush` compares the two. */
+  #accepted = 0;
+  #settled = 0;
+  #flushes: { readonly upTo: number; readonly resolve: () => void }[] = [];
+  #opened: boolean;
+  #failure: Error | undefined;
+  #failures = 0;
+  /** Dropped since it was last said in the log. */
+  #dropped = 0;
+  /** Those of them whose numbers are known. */
+  #gap: { readonly first: number; last: number; count: number } | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Timeout | undefined;
+  #scheduled = false;
+  #draining = false;
+  /** When the target was last asked for something, while it has not answered. */
+  #askedAt: number | undefined;
+  #closing = false;
+  #abandoned = false;
+
+  constructor(target: LineTarget, parts: SinkParts) {
+    this.#target = target;
+    this.#parts = parts;
+    this.#opened = target.readyAtOnce;
+    if (!this.#opened) this.#schedule();
+  }
+
+  /** True while a line that is pushed now may not reach the target soon. */
+  get failing(): boolean {
+    const { queueBytes, stallMs } = this.#parts.limits;
+    const stalled = this.#askedAt !== undefined && performance.now() - this.#askedAt > stallMs;
+    return !this.#opened || this.#failure !== undefined || stalled || this.#queuedBytes >= queueBytes * FAILING_FROM;
+  }
+
+  get status(): SinkStatus {
+    const { type, behind = false, heldBytes = 0 } = this.#target;
+    return { sink: type, failing: behind || this.failing, queuedBytes: this.#queuedBytes + heldBytes };
+  }
+
+  /** @param seq the line's number in its chain, where it has one */
+  push(line: Buffer, seq?: number): void {
+    if (this.#closing || this.#queuedBytes + line.length > this.#parts.limits.queueBytes) {
+      this.drop(1, seq);
+      return;
+    }
+    this.#waiting.push(line);
+    this.#queuedBytes += line.length;
+    this.#accepted += 1;
+    this.#schedule();
+  }
+
+  /**
+   * Counts events that this sink will never have, and says so: once per outage, with the total at its end.
+   * @param seq number of the last of them, where they have numbers
+   */
+  drop(events: number, seq?: number): void {
+    if (seq !== undefined) {
+      this.#gap ??= { first: seq - events + 1, last: seq, count: 0 };
+      this.#gap.last = seq;
+      this.#gap.count += events;
+    }
+    for (let i = 0; i < events; i += 1) this.#parts.metrics?.auditEvent(this.#target.type, 'dropped');
+    if (this.#dropped === 0) {
+      this.#parts.log?.error(
+        { sink: this.#target.place },
+        'audit events are being dropped: the record has a gap from here on',
+      );
+    }
+    this.#dropped += events;
+  }
+
+  flush(): Promise<void> {
+    const upTo = this.#accepted;
+    if (this.#abandoned || (this.#settled >= upTo && this.#opened)) return Promise.resolve();
+    this.#schedule(true);
+    return new Promise((resolve) => this.#flushes.push({ upTo, resolve }));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing) return this.flush();
+    this.#closing = true;
+    let limit: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<'late'>((resolve) => {
+      limit = setTimeout(resolve, this.#parts.limits.closeTimeoutMs, 'late');
+    });
+    if (this.#retry) {
+      clearTimeout(this.#retry);
+      this.#retry = undefined;
+      this.#schedule();
+    }
+    const nothingLeft = this.#accepted === this.#settled ? Promise.resolve() : this.flush();
+    const late = (await Promise.race([nothingLeft, tooLate])) === 'late';
+    clearTimeout(limit);
+    this.#abandon();
+    const closed = this.#target.close().catch(() => {});
+    // A target that hangs would hold up the end of the process.
+    if (!late) await closed;
+  }
+
+  /** Many lines of one tick become one write; more of them where the target asks for it. */
+  #schedule(atOnce = this.#closing): void {
+    if (this.#scheduled || this.#draining || this.#retry) return;
+    const { gatherMs } = this.#target;
+    if (gatherMs !== undefined && !atOnce && this.#queuedBytes < ENOUGH) {
+      this.#gathering ??= setTimeout(() => this.#schedule(true), gatherMs);
+      return;
+    }
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true;
+    try {
+      do {
+        await this.#step();
+      } while (!this.#abandoned && (this.#batch || this.#waiting.length > 0));
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#draining = false;
+      this.#askedAt = undefined;
+    }
+  }
+
+  async #step(): Promise<void> {
+    if (this.#abandoned) return;
+    this.#askedAt = performance.now();
+    const place = await this.#target.prepare();
+    if (this.#abandoned) return this.#target.close();
+    if (place === 'fresh') this.#batch?.rewindToLineStart();
+    this.#batch ??= Batch.takeFrom(this.#waiting);
+    if (this.#batch) {
+      this.#askedAt = performance.now();
+      const bytes = await this.#target.write(this.#batch.rest);
+      // `close` has counted these lines as dropped by now; they are not counted twice.
+      if (this.#abandoned) return;
+      this.#wrote(this.#batch, bytes);
+    }
+    this.#recover();
+    this.#resolveFlushes();
+  }
+
+  #wrote(batch: Batch, bytes: number): void {
+    const lines = batch.advance(bytes);
+    for (let i = 0; i < lines && !this.#target.tellsOutcomes; i += 1) {
+      this.#parts.metrics?.auditEvent(this.#target.type, 'written');
+    }
+    this.#settled += lines;
+    if (!batch.done) return;
+    this.#queuedBytes -= batch.length;
+    this.#batch = undefined;
+  }
+
+  #recover(): void {
+    this.#opened = true;
+    this.#failures = 0;
+    if (!this.#failure && this.#dropped === 0) return;
+    // Not yet: what is dropped while the queue is still full belongs to the same outage.
+    if (this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM) return;
+    this.#parts.log?.info({ sink: this.#target.place, droppedEvents: this.#dropped }, 'the audit sink works again');
+    this.#failure = undefined;
+    this.#dropped = 0;
+    const gap = this.#gap;
+    this.#gap = undefined;
+    if (gap !== undefined) this.#parts.onGap?.({ sink: this.#target.place, ...gap });
+  }
+
+  #fail(error: Error): void {
+    const first = this.#failure === undefined;
+    this.#failure = error;
+    if (this.#abandoned) return;
+    this.#retry = setTimeout(
+      () => {
+        this.#retry = undefined;
+        this.#schedule(true);
+      },
+      retryDelay(this.#parts.limits, this.#failures, error),
+    );
+    this.#failures += 1;
+    if (first) {
+      this.#parts.log?.error(
+        { sink: this.#target.place, err: error },
+        'the audit sink cannot be written: the error says why; it is tried again until it works',
+      );
+    }
+  }
+
+  /** Gives up what is left. */
+  #abandon(): void {
+    this.#abandoned = true;
+    clearTimeout(this.#retry);
+    clearTimeout(this.#gathering);
+    const left = this.#waiting.length + (this.#batch?.linesLeft ?? 0);
+    this.#waiting.length = 0;
+    this.#batch = undefined;
+    this.#queuedBytes = 0;
+    this.#settled += left;
+    if (left > 0) this.drop(left);
+    if (this.#dropped > 0) {
+      this.#parts.log?.error(
+        { sink: this.#target.place, droppedEvents: this.#dropped },
+        'the audit sink was closed with events lost',
+      );
+    }
+    for (const { resolve } of this.#flushes) resolve();
+    this.#flushes = [];
+  }
+
+  #resolveFlushes(): void {
+    const done = this.#flushes.filter(({ upTo }) => upTo <= this.#settled);
+    if (done.length === 0) return;
+    this.#flushes = this.#flushes.filter(({ upTo }) => upTo > this.#settled);
+    for (const { resolve } of done) resolve();
+  }
+}

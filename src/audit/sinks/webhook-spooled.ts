@@ -1,0 +1,139 @@
+/** A webhook behind a spool: an event is safe once it is on the disk, and goes out from there in the background. */
+import type { WebhookSinkSettings } from '../audit.ts';
+import { Spool } from './spool.ts';
+import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
+import { BATCH_BYTES, BATCH_WAIT, Delivery, originOf, type DeliveryParts } from './webhook.ts';
+
+export interface SpooledParts extends DeliveryParts {
+  readonly limits: RetryLimits;
+  /** How long `close` goes on delivering. What is left then is delivered after the next start. */
+  readonly closeTimeoutMs: number;
+}
+
+const SPOOL_MB = 256;
+/** An hour of a server that is down is no reason to ask it twice a second. */
+const RETRY_MAX_MS = 30_000;
+const SOON_MS = 100;
+
+export class SpooledWebhook implements LineTarget {
+  readonly type = 'webhook';
+  readonly readyAtOnce = false;
+  readonly tellsOutcomes = true;
+  readonly place: string;
+  readonly #settings: WebhookSinkSettings;
+  readonly #parts: SpooledParts;
+  readonly #spool: Spool;
+  readonly #delivery: Delivery;
+  #sending: Promise<void> | undefined;
+  #failures = 0;
+  #closing = false;
+  /** Waits for lines, and not for a server that is away. */
+  #idle = false;
+  #wake: (() => void) | undefined;
+
+  constructor(settings: WebhookSinkSettings & { readonly spoolDir: string }, parts: SpooledParts) {
+    this.place = originOf(settings);
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#spool = new Spool(settings.spoolDir, settings.spoolMaxMb ?? SPOOL_MB, parts.log);
+    this.#delivery = new Delivery(settings, parts);
+  }
+
+  get heldBytes(): number {
+    return this.#spool.bytes;
+  }
+
+  get behind(): boolean {
+    return this.#failures > 0 && this.#spool.bytes > 0;
+  }
+
+  async prepare(): Promise<'same' | 'fresh'> {
+    const place = await this.#spool.prepare();
+    this.#sending ??= this.#send();
+    return place;
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    const taken = await this.#spool.append(bytes);
+    if (this.#idle) this.#wake?.();
+    return taken;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#wake?.();
+    const limit = setTimeout(() => void this.#delivery.close(), this.#parts.closeTimeoutMs);
+    await this.#sending;
+    clearTimeout(limit);
+    await this.#delivery.close();
+    await this.#spool.close();
+    if (this.#spool.bytes > 0) {
+      this.#parts.log?.info(
+        { sink: this.place, bytes: this.#spool.bytes },
+        'audit events wait in the spool for the next start',
+      );
+    }
+  }
+
+  async #send(): Promise<void> {
+    for (;;) {
+      try {
+        const lines = await this.#spool.front(this.#settings.batchBytes ?? BATCH_BYTES);
+        if (lines === undefined) {
+          if (this.#closing) return;
+          this.#idle = true;
+          await this.#more();
+          this.#idle = false;
+          continue;
+        }
+        await this.#spool.remove(await this.#delivery.deliver(lines));
+        this.#delivered();
+      } catch (error) {
+        // What is not delivered is on the disk: the end of the process need not wait for the server.
+        if (this.#closing) return;
+        await this.#failed(error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+  }
+
+  /** Waits for a line, and then a moment for others. */
+  async #more(): Promise<void> {
+    // What came while it was looked at has woken nobody; and half a line may wait for room on the disk.
+    await this.#pause(this.#spool.bytes === 0 ? undefined : SOON_MS);
+    const enough = this.#settings.batchBytes ?? BATCH_BYTES;
+    const until = performance.now() + (this.#settings.batchWait ?? BATCH_WAIT) * 1000;
+    while (!this.#closing && this.#spool.bytes < enough && performance.now() < until) {
+      await this.#pause(until - performance.now());
+    }
+  }
+
+  #delivered(): void {
+    if (this.#failures > 0)
+      this.#parts.log?.info({ sink: this.place, bytes: this.#spool.bytes }, 'the audit webhook takes events again');
+    this.#failures = 0;
+  }
+
+  async #failed(error: Error): Promise<void> {
+    if (this.#failures === 0) {
+      const message =
+        'the audit webhook does not take events: they wait in the spool, and it is tried again until it works';
+      this.#parts.log?.error({ sink: this.place, err: error }, message);
+    }
+    const limits = { ...this.#parts.limits, retryMaxMs: Math.max(this.#parts.limits.retryMaxMs, RETRY_MAX_MS) };
+    const wait = retryDelay(limits, this.#failures, error);
+    this.#failures += 1;
+    await this.#pause(wait);
+  }
+
+  /** @param ms as long as it lasts, unless it is woken; absent: until it is woken */
+  #pause(ms?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
+      timer?.unref();
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

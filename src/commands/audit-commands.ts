@@ -1,0 +1,120 @@
+/** `audit verify` and `audit anchors`: what is done with the record where its files are. */
+import { readFile } from 'node:fs/promises';
+import type { JWK } from 'jose';
+import { formatVerdict } from '../audit/verify/report.ts';
+import { verifyRecord } from '../audit/verify/verify.ts';
+import { plainJson } from '../cli/plain-text.ts';
+import type { Config } from '../config/config.ts';
+import { loadAuditPublicKeys, loadSealingKeys } from '../config/keys.ts';
+import { formatFaults, loadConfig } from '../config/load.ts';
+import { openStore } from '../server/dependencies.ts';
+import type { Environment } from './server-commands.ts';
+import { createLogger } from '../telemetry/telemetry.ts';
+
+const FAILED = 1;
+/** Wrong use or configuration (CONTRACT, exit codes). */
+const MISUSED = 2;
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const complain = (text: string): void => void process.stderr.write(`${text}\n`);
+
+/** `audit verify`, as it was typed. */
+export interface AuditVerifyOptions {
+  /** Folder of JWK files, as `keys.auditDir`. */
+  readonly keys?: string;
+  /** A JWK Set or a JWK. */
+  readonly public?: string;
+  /** A file with an anchor a line. */
+  readonly anchors?: string;
+  /** Keys and anchors are those of this configuration. */
+  readonly config?: string;
+  readonly replica?: string;
+  readonly sink?: string;
+  readonly strict?: true;
+  readonly output?: string;
+}
+
+class Misuse extends Error {}
+
+/** @returns exit status: 0 proven, 1 tampered (or, with `strict`, not proven whole), 2 for wrong use or what cannot be read */
+export async function verifyAudit(
+  files: readonly string[],
+  options: AuditVerifyOptions,
+  env: Environment,
+): Promise<number> {
+  try {
+    const config = options.config === undefined ? undefined : await configOf(options.config, env);
+    const keys = await keysOf(options, config);
+    const anchors = await anchorsOf(options, config);
+    const { replica, sink } = options;
+    const verdict = await verifyRecord({
+      files,
+      keys,
+      ...(anchors && { anchors }),
+      ...(replica && { replica }),
+      ...(sink && { sink }),
+    });
+    print(options.output === 'json' ? plainJson(verdict) : formatVerdict(verdict));
+    const whole = options.strict !== true || verdict.notes.every(({ kind }) => kind !== 'limit');
+    return verdict.proven && whole ? 0 : FAILED;
+  } catch (error) {
+    complain(`audit verify: ${error instanceof Error ? error.message : String(error)}`);
+    return MISUSED;
+  }
+}
+
+/**
+ * Prints the anchors that are in Redis, one a line, to be kept where nobody who can write there has a hand in.
+ * @returns exit status: 0, 1 where Redis does not answer, 2 for a configuration without any
+ */
+export async function listAnchors(file: string, env: Environment): Promise<number> {
+  try {
+    for (const anchor of await anchorsIn(await configOf(file, env))) print(anchor);
+    return 0;
+  } catch (error) {
+    complain(`audit anchors: ${error instanceof Error ? error.message : String(error)}`);
+    return error instanceof Misuse ? MISUSED : FAILED;
+  }
+}
+
+async function configOf(file: string, env: Environment): Promise<Config> {
+  const loaded = await loadConfig({ file, env });
+  if (!loaded.ok) throw new Misuse(formatFaults(loaded.reason));
+  return loaded.value.config;
+}
+
+async function keysOf(
+  { keys: folder, public: file }: AuditVerifyOptions,
+  config: Config | undefined,
+): Promise<ReadonlyMap<string, JWK>> {
+  const places = [folder, file, config?.keys.auditDir].filter((place) => place !== undefined);
+  if (places.length === 0) {
+    throw new Misuse(
+      'say by which keys the record is signed: --keys DIR (as keys.auditDir), --public FILE (from: portcullis keys public), or --config FILE whose keys.auditDir is set',
+    );
+  }
+  const loaded = await Promise.all(places.map(loadAuditPublicKeys));
+  return new Map(loaded.flatMap((keys) => [...keys]));
+}
+
+/** @returns undefined where none were asked for */
+async function anchorsOf(
+  { anchors: file }: AuditVerifyOptions,
+  config: Config | undefined,
+): Promise<readonly string[] | undefined> {
+  const kept =
+    file === undefined ? [] : (await readFile(file, 'utf8')).split('\n').filter((line) => line.trim() !== '');
+  const inRedis = config === undefined || config.store.kind === 'memory' ? [] : await anchorsIn(config);
+  return file === undefined && config === undefined ? undefined : [...kept.map((line) => line.trim()), ...inRedis];
+}
+
+async function anchorsIn(config: Config): Promise<readonly string[]> {
+  if (config.store.kind === 'memory') throw new Misuse('with `store.memory` no anchors are kept outside the gate');
+  const logger = createLogger({ level: 'error' });
+  const store = await openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
+  try {
+    return await store.anchors.list();
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,122 @@
+/** `portcullis audit query`: a question to the record's files, answered as a table or as the lines themselves. */
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { MOST_FILES, queryRecord, type FileFault, type Hit, type Question } from '../audit/query/query.ts';
+import { eventCells } from '../cli/audit-line.ts';
+import { escapeUnsafe, plainText } from '../cli/plain-text.ts';
+import { table } from '../cli/table.ts';
+import { isGateEventName } from '../core/audit-catalogue.ts';
+import { no, ok, type Result } from '../core/result.ts';
+
+const FAILED = 1;
+const WRONG_USE = 2;
+
+/** As it was typed. */
+export interface QueryOptions extends Omit<Question, 'refused' | 'since' | 'until'> {
+  readonly since?: string;
+  readonly until?: string;
+  readonly refused?: true;
+  readonly output?: 'json' | 'table';
+}
+
+export interface QueryGround {
+  readonly stdout: Writable & { readonly columns?: number };
+  readonly stderr: Pick<Writable, 'write'>;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** @returns exit status: 0, 1 where a file could not be read to its end, 2 for wrong use */
+export async function auditQuery(
+  files: readonly string[],
+  options: QueryOptions,
+  ground: QueryGround,
+): Promise<number> {
+  const question = questionOf(files, options, ground.now);
+  if (!question.ok) {
+    ground.stderr.write(`${question.reason}\n`);
+    return WRONG_USE;
+  }
+  let failed = false;
+  const show = options.output === 'json' ? asLines : asTable(ground.stdout.columns);
+  const hits = queryRecord(files, question.value, (fault) => {
+    failed ||= fault.error !== undefined;
+    ground.stderr.write(`${faultWords(fault)}\n`);
+  });
+  // Whoever reads may have seen enough, as `head` does.
+  let gone = false;
+  ground.stdout.on('error', () => (gone = true));
+  for await (const batch of hits) {
+    if (gone) break;
+    if (!ground.stdout.write(show(batch)))
+      await Promise.race([once(ground.stdout, 'drain'), once(ground.stdout, 'close')]).catch(() => undefined);
+  }
+  return failed ? FAILED : 0;
+}
+
+/** Every fault of the question is told before a file is opened. */
+function questionOf(files: readonly string[], options: QueryOptions, now: number): Result<Question, string> {
+  if (files.length > MOST_FILES)
+    return no(`at most ${MOST_FILES} files at once: ask about some of them, or narrow the pattern`);
+  const { since, until, refused, output: _output, ...rest } = options;
+  if (rest.event !== undefined && !isGateEventName(rest.event)) {
+    return no(
+      `--event ${plainText(rest.event, 60)}: the record has no event of this name; docs/reference/audit-events.md lists them`,
+    );
+  }
+  const [from, before] = [since, until].map((moment) => (moment === undefined ? undefined : momentOf(moment, now)));
+  for (const [name, typed, read] of [
+    ['since', since, from],
+    ['until', until, before],
+  ] as const) {
+    if (typed !== undefined && read === undefined) {
+      return no(
+        `--${name} ${plainText(typed, 60)}: say a time such as 2026-11-25T14:00:00Z, a day such as 2026-11-25, or how long ago, such as 90s, 15m, 12h or 7d`,
+      );
+    }
+  }
+  return ok({
+    ...rest,
+    ...(from === undefined ? {} : { since: from }),
+    ...(before === undefined ? {} : { until: before }),
+    ...(refused === true ? { refused: 'true' } : {}),
+  });
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$/;
+
+/** @returns as it stands in the record; of what names no zone, UTC */
+function momentOf(text: string, now: number): string | undefined {
+  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  const ago = count === undefined ? undefined : now - Number(count) * (SECONDS[unit] ?? 0) * 1000;
+  const written = MOMENT.exec(text);
+  if (ago === undefined && written === null) return undefined;
+  const zoned = text.includes('T') && written?.[1] === undefined ? `${text}Z` : text;
+  const at = new Date(ago ?? zoned);
+  return Number.isNaN(at.getTime()) ? undefined : at.toISOString().replace('Z', '000Z');
+}
+
+const asLines = (hits: readonly Hit[]): string => hits.map(({ text }) => `${escapeUnsafe(text)}\n`).join('');
+
+/** Headings once; each batch has columns of its own, because the rest is not known yet. */
+function asTable(columns: number | undefined): (hits: readonly Hit[]) => string {
+  let first = true;
+  return (hits) => {
+    const rows = hits.map(({ time, event }) => [`${time.slice(0, 19)}Z`, ...eventCells({ ...event })]);
+    const text = table(['TIME', 'WHO', 'DID WHAT', 'OUTCOME', 'FROM'], rows, columns);
+    const shown = first ? text : text.slice(text.indexOf('\n') + 1);
+    first = false;
+    return shown;
+  };
+}
+
+function faultWords({ file, unreadable, firstUnreadable, error }: FileFault): string {
+  const name = plainText(file, 200);
+  const lines =
+    unreadable === 0
+      ? ''
+      : `${unreadable} line(s) are no event and were left out, the first is line ${firstUnreadable}`;
+  const broken = error === undefined ? '' : `could not be read to its end: ${plainText(error, 200)}`;
+  return `${name}: ${[lines, broken].filter((part) => part !== '').join('; ')}`;
+}

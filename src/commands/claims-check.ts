@@ -1,0 +1,224 @@
+/**
+ * `config check --claims`: who somebody would be by what their provider says of them, or which rule keeps them out.
+ *
+ * The claims go through what a sign-in or a token exchange goes through, from the subject to the clusters; nothing is asked over the network,
+ * and nothing is verified: no signature, no audience, no time.
+ */
+import type { Config, ProviderConfig, WorkloadRule } from '../config/config.ts';
+import { plainJson } from '../cli/plain-text.ts';
+import { compileMapping, mapClaims, type Claims, type IdentityRefusal } from '../core/claims.ts';
+import { AppError } from '../core/errors.ts';
+import { accountOf, type Account, type Identity } from '../core/identity.ts';
+import { no, ok, type Result } from '../core/result.ts';
+import { allowed } from '../server/dependencies.ts';
+import { createEntra } from '../idp/vendors/entra.ts';
+import { readsGroups } from '../idp/vendors/groups.ts';
+import { OIDC } from '../idp/vendors/vendor.ts';
+import { audiences } from '../oauth/audiences.ts';
+import { readyRules } from '../oauth/workload/rules.ts';
+import { roleOf, type Role } from '../web/roles.ts';
+
+/** More than any provider's answer that a sign-in would read. */
+const MAX_BYTES = 1024 * 1024;
+
+export type ClaimsVerdict = {
+  /** The provider's or the workload rule's name. */
+  readonly provider: string;
+  readonly type: string;
+  /** What a sign-in does besides, in sentences. */
+  readonly notes: readonly string[];
+} & (
+  | {
+      readonly allowed: true;
+      readonly account: Account;
+      readonly identity: Identity;
+      readonly clusters: readonly string[];
+      readonly role: Role | 'none';
+    }
+  | { readonly allowed: false; readonly refusal: Refusal }
+);
+
+/** `place` is a path in the configuration, or in the claims where it begins with `claims`. */
+type Refusal = Omit<IdentityRefusal, 'reason'> & { readonly reason: string };
+
+/**
+ * @param input a file or standard input, read to its end
+ * @returns the claims, or in words what is wrong with them
+ */
+export async function readClaims(input: AsyncIterable<Uint8Array | string>): Promise<Result<Claims, string>> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of input) {
+    chunks.push(Buffer.from(chunk));
+    size += chunk.length;
+    if (size > MAX_BYTES) return no(`larger than ${MAX_BYTES} bytes: no provider’s claims are`);
+  }
+  const text = Buffer.concat(chunks).toString('utf8').trim();
+  // Threat: a token is a credential, and a file or a shell's history is no place for one.
+  if (/^[\w-]+\.[\w-]+\.[\w-]*$/.test(text)) {
+    return no('a token, not claims: give its payload alone, which is the middle part decoded (base64url)');
+  }
+  try {
+    const claims: unknown = JSON.parse(text);
+    if (typeof claims === 'object' && claims !== null && !Array.isArray(claims)) return ok(claims as Claims);
+  } catch {
+    // The parser's words quote what it could not read.
+  }
+  return no('no JSON object of claims, such as {"sub": "4711", "email": "alice@example.com", "email_verified": true}');
+}
+
+/**
+ * @param name the provider's or the workload rule's; may be left out where there is one provider
+ * @returns the verdict, or in words why there is none
+ */
+export function judgeClaims(config: Config, name: string | undefined, claims: Claims): Result<ClaimsVerdict, string> {
+  const [only, ...others] = config.providers;
+  const wanted = name ?? (others.length === 0 ? only?.name : undefined);
+  const provider = config.providers.findIndex((each) => each.name === wanted);
+  if (provider !== -1) return ok(ofPerson(config, provider, claims));
+  const rule = config.workload.findIndex((each) => each.name === wanted);
+  if (rule !== -1) return ok(ofWorkload(config, rule, claims));
+  const names = [...config.providers, ...config.workload].map((each) => each.name).join(', ');
+  return no(name === undefined ? `say --provider, one of: ${names}` : `--provider must be one of: ${names}`);
+}
+
+function ofPerson(config: Config, index: number, claims: Claims): ClaimsVerdict {
+  const provider = config.providers[index] as ProviderConfig;
+  const base = `providers[${index}]`;
+  const verdict = { provider: provider.name, type: provider.type, notes: notesOf(provider, claims) };
+  const subject = subjectOf(provider, base, claims);
+  if (!subject.ok) return { ...verdict, allowed: false, refusal: subject.reason };
+  const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
+  // The configuration has compiled it before, so a fault here is a fault of ours.
+  if (!mapping.ok) throw new Error(`${base}: ${JSON.stringify(mapping.reason)}`);
+  const account = accountOf(provider.name, subject.value);
+  const mapped = mapClaims(mapping.value, claims, account);
+  if (!mapped.ok) return { ...verdict, allowed: false, refusal: at(base, mapped.reason) };
+  return { ...verdict, allowed: true, account, identity: mapped.value, ...rightsOf(config, account, mapped.value) };
+}
+
+function ofWorkload(config: Config, index: number, claims: Claims): ClaimsVerdict {
+  const rule = config.workload[index] as WorkloadRule;
+  const base = `workload[${index}]`;
+  const verdict = { provider: rule.name, type: 'workload', notes: [WORKLOAD_NOTE] };
+  const subject = named(claims, 'sub');
+  if (!subject.ok) return { ...verdict, allowed: false, refusal: subject.reason };
+  const issuer = claims['iss'];
+  if (issuer !== undefined && issuer !== rule.issuer) {
+    const message = 'The token is of another issuer than this rule is for.';
+    return { ...verdict, allowed: false, refusal: { reason: 'issuer_unknown', place: `${base}.issuer`, message } };
+  }
+  const [ready] = readyRules([rule], config.limits.groups, () => () => Promise.reject(new Error('no key is needed')));
+  const account = accountOf(rule.name, subject.value);
+  const mapped = mapClaims((ready as NonNullable<typeof ready>).mapping, claims, account);
+  if (mapped.ok) {
+    return { ...verdict, allowed: true, account, identity: mapped.value, ...rightsOf(config, account, mapped.value) };
+  }
+  const { place } = mapped.reason;
+  const refusal = at(base, { ...mapped.reason, place: place === 'rules[0]' ? 'match' : place });
+  return { ...verdict, allowed: false, refusal };
+}
+
+const at = (base: string, refusal: IdentityRefusal): Refusal => ({ ...refusal, place: `${base}.${refusal.place}` });
+
+/** As the type's sign-in finds it. */
+function subjectOf(provider: ProviderConfig, base: string, claims: Claims): Result<string, Refusal> {
+  const { type, name, tenant = '' } = provider;
+  if (type === 'github') {
+    const { id } = claims;
+    if (Number.isSafeInteger(id) && Number(id) > 0) return ok(String(id));
+    const message = 'GitHub’s API always says the numeric id of an account.';
+    return no({ reason: 'subject_missing', place: 'claims.id', message });
+  }
+  if (type === 'entra') {
+    const graph = 'https://graph.microsoft.com';
+    const entra = createEntra({ name, tenant, groupsAs: 'id', wantsGroups: false, maxGroups: 0, graph });
+    try {
+      return ok(entra.subjectOf(claims));
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      const place = error.reason === 'oid_missing' ? 'claims.oid' : `${base}.tenant`;
+      return no({ reason: error.reason, place, message: error.message });
+    }
+  }
+  const subject = named(claims, 'sub');
+  return subject.ok ? ok(OIDC.subjectOf(claims)) : subject;
+}
+
+function named(claims: Claims, claim: string): Result<string, Refusal> {
+  const value = claims[claim];
+  if (typeof value === 'string' && value !== '') return ok(value);
+  const message = `An ID token always has ${claim}, as text that is not empty.`;
+  return no({ reason: 'subject_missing', place: `claims.${claim}`, message });
+}
+
+function rightsOf(config: Config, account: Account, identity: Identity) {
+  const holder = { provider: account.split('/', 1)[0] ?? '', identity };
+  return {
+    clusters: audiences(config, allowed(config))
+      .clustersOf(holder)
+      .map(({ name }) => name),
+    role: roleOf({ account, identity }, config) ?? 'none',
+  } as const;
+}
+
+const WORKLOAD_NOTE =
+  'An exchange also verifies the signature, the audience, the times and jti. Of several rules of one issuer the first whose match is true counts.';
+
+/** What the network has to say. */
+function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
+  const { type, groupsAs = 'id' } = provider;
+  const verified = 'A sign-in also verifies the ID token, and adds what the UserInfo endpoint says.';
+  if (type === 'github') {
+    return [
+      'A sign-in reads these claims from GitHub’s API, of the configured organizations only, and refuses who is in none of them.',
+    ];
+  }
+  if (!readsGroups(provider)) return [verified];
+  if (type === 'google' && provider.serviceAccountFile !== undefined) {
+    return [verified, 'A sign-in asks the Directory API for claims.groups; here they are what the file says.'];
+  }
+  const overage = claims['_claim_names'] !== undefined || claims['hasgroups'] === true;
+  if (type === 'entra' && (groupsAs === 'name' || overage)) {
+    return [verified, 'A sign-in asks Microsoft Graph for claims.groups; here they are what the file says.'];
+  }
+  return [verified];
+}
+
+/** For people. Whatever the claims hold, no character of theirs is obeyed by a terminal. */
+export function formatVerdict(verdict: ClaimsVerdict): string {
+  const head = `${verdict.provider} (${verdict.type})`;
+  const rows = verdict.allowed ? allowedRows(verdict) : refusedRows(verdict.refusal);
+  const width = Math.max(...rows.map(([label]) => label.length)) + 2;
+  const lines = rows.flatMap(([label, values]) =>
+    (values.length === 0 ? ['none'] : values).map(
+      (value, index) => `  ${(index === 0 ? label : '').padEnd(width)}${visible(value)}`,
+    ),
+  );
+  return [
+    `${head}: ${verdict.allowed ? 'let in' : 'refused'}`,
+    ...lines,
+    ...verdict.notes.map((note) => `note: ${note}`),
+  ].join('\n');
+}
+
+const visible = (text: string): string => plainJson(text).slice(1, -1).replaceAll('\\"', '"');
+
+type Row = readonly [label: string, values: readonly string[]];
+
+const allowedRows = (verdict: ClaimsVerdict & { readonly allowed: true }): readonly Row[] => [
+  ['account', [verdict.account]],
+  ['username', [verdict.identity.username]],
+  ['uid', [verdict.identity.uid]],
+  ['groups', verdict.identity.groups],
+  ...Object.entries(verdict.identity.extra).map(([key, values]): Row => [`extra ${key}`, values]),
+  ['clusters', verdict.clusters],
+  ['role', [verdict.role]],
+];
+
+const refusedRows = ({ reason, place, message, fault }: Refusal): readonly Row[] => [
+  ['by', [place]],
+  ['reason', [reason]],
+  ['message', [message]],
+  ...(fault === undefined ? [] : [['fault', [fault]] as const]),
+];

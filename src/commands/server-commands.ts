@@ -1,0 +1,184 @@
+/** The commands that run where the server runs: `serve`, `config check`, `unlock --config`. */
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
+import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
+import { formatVerdict, judgeClaims, readClaims } from './claims-check.ts';
+import type { UnlockHere } from '../cli/admin-line.ts';
+import { plainJson } from '../cli/plain-text.ts';
+import type { Config } from '../config/config.ts';
+import { loadSealingKeys } from '../config/keys.ts';
+import { formatFaults, loadConfig, type LoadedConfig } from '../config/load.ts';
+import { gateEvent } from '../core/audit-event.ts';
+import type { Account } from '../core/identity.ts';
+import { auditKeysOf, openStore } from '../server/dependencies.ts';
+import { startServer } from '../server/serve.ts';
+import type { Store } from '../store/store.ts';
+import { createLogger } from '../telemetry/telemetry.ts';
+
+/** Wrong use or configuration (CONTRACT, exit codes). */
+const MISCONFIGURED = 2;
+const FAILED = 1;
+const REFUSED = 3;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+async function load(file: string | undefined, env: Environment): Promise<LoadedConfig | undefined> {
+  const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env });
+  if (!loaded.ok) {
+    console.error(formatFaults(loaded.reason));
+    return undefined;
+  }
+  for (const warning of loaded.value.warnings) console.error(`warning: ${warning}`);
+  return loaded.value;
+}
+
+/** Runs until SIGTERM or SIGINT, then drains. @returns exit status */
+export async function serve(file: string | undefined, env: Environment): Promise<number> {
+  const loaded = await load(file, env);
+  if (loaded === undefined) return MISCONFIGURED;
+  // Kubernetes sets it to the pod's name, also where the pod has its node's network and so its node's name.
+  const server = await startServer(loaded.config, env['HOSTNAME'] || undefined).catch((error: unknown) => {
+    console.error(`portcullis cannot start: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  });
+  if (server === undefined) return FAILED;
+  await new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+  await server.stop();
+  return 0;
+}
+
+/** `config check`, as it was typed. */
+export interface CheckOptions {
+  readonly config?: string;
+  /** A file of claims, `-` for standard input. */
+  readonly claims?: string;
+  /** Whose claims they are. */
+  readonly provider?: string;
+  readonly output?: string;
+}
+
+/** @returns exit status: 0, 2 with every fault on standard error, or 3 where the claims that were given are refused */
+export async function checkConfig(options: CheckOptions, env: Environment): Promise<number> {
+  const loaded = await load(options.config, env);
+  if (loaded === undefined) return MISCONFIGURED;
+  const { config } = loaded;
+  if (options.claims !== undefined) return checkClaims(config, { ...options, claims: options.claims });
+  if (options.provider !== undefined) {
+    console.error('--provider says whose claims they are: it goes with --claims FILE');
+    return MISCONFIGURED;
+  }
+  const facts = { providers: config.providers.length, clusters: config.clusters.length, store: config.store.kind };
+  const words = `good: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
+  console.log(options.output === 'json' ? plainJson(facts) : words);
+  return 0;
+}
+
+async function checkClaims(
+  config: Config,
+  { claims: file, provider, output }: CheckOptions & { readonly claims: string },
+): Promise<number> {
+  const input = file === '-' ? process.stdin : createReadStream(file);
+  const claims = await readClaims(input).catch((error: unknown) => {
+    console.error(`--claims: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  if (claims === undefined) return MISCONFIGURED;
+  if (!claims.ok) {
+    console.error(`--claims ${file} is ${claims.reason}`);
+    return MISCONFIGURED;
+  }
+  const verdict = judgeClaims(config, provider, claims.value);
+  if (!verdict.ok) {
+    console.error(verdict.reason);
+    return MISCONFIGURED;
+  }
+  console.log(output === 'json' ? plainJson(verdict.value) : formatVerdict(verdict.value));
+  return verdict.value.allowed ? 0 : REFUSED;
+}
+
+/**
+ * Takes a lock off, or every lock, in the store itself: no sign-in, no admin and no running replica is needed, so that a stolen admin
+ * cannot shut everyone out for good. Who can read the server's configuration and keys could do it anyway; this way it is on the record.
+ * @returns exit status: 0, 1 where it failed or there was no lock, 2 for wrong use
+ */
+export async function unlockHere(options: UnlockHere, env: Environment): Promise<number> {
+  const { account, all } = options;
+  if ((account === undefined) === (all === undefined) || account?.includes('/') === false) {
+    console.error('say which account to unlock, as PROVIDER/SUBJECT, or --all');
+    return MISCONFIGURED;
+  }
+  const loaded = await load(options.config, env);
+  if (loaded === undefined) return MISCONFIGURED;
+  const { config } = loaded;
+  if (config.store.kind === 'memory') {
+    console.error('with `store.memory` locks live in the server itself: restart it, and they are gone');
+    return MISCONFIGURED;
+  }
+  try {
+    return await unlockIn(config, options);
+  } catch (error) {
+    console.error(`nothing more was unlocked: ${error instanceof Error ? error.message : String(error)}`);
+    return FAILED;
+  }
+}
+
+async function unlockIn(config: Config, { account, all, reason }: UnlockHere): Promise<number> {
+  const logger = createLogger({ level: config.telemetry.logLevel });
+  let lost = 0;
+  const key = (await auditKeysOf(config, logger))?.current;
+  const audit = createAuditTrail({
+    chain: { replica: shellUser(), key },
+    sinks: config.audit.sinks,
+    onFailure: config.audit.onFailure,
+    logger,
+    metrics: { auditEvent: (_sink, outcome) => (lost += outcome === 'dropped' ? 1 : 0) },
+  });
+  const store = await openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
+  let removed = 0;
+  try {
+    const accounts = all === true ? (await store.locks.list()).map((lock) => lock.account) : [account as Account];
+    for (const one of accounts) removed += (await unlockOne({ store, audit }, one, reason)) ? 1 : 0;
+    if (accounts.length === 0) console.error('no account is locked');
+  } finally {
+    await audit.close();
+    await store.close();
+  }
+  if (lost > 0) console.error(`the record could not be written: ${lost} line(s) of it are lost`);
+  return lost === 0 && (removed > 0 || all === true) ? 0 : FAILED;
+}
+
+/** Unlocks first: a record that cannot be written must not keep anybody locked out. */
+async function unlockOne(
+  { store, audit }: { readonly store: Store; readonly audit: AuditTrail },
+  account: Account,
+  reason = 'no reason given',
+): Promise<boolean> {
+  const removed = await store.locks.remove(account);
+  const details = { target: `account:${account}`, by: shellUser(), ...(removed ? {} : { outcome: 'lock_not_found' }) };
+  audit.record(
+    gateEvent({
+      event: 'unlock',
+      auditId: randomUUID(),
+      at: Date.now(),
+      requestUri: '',
+      sourceIps: [],
+      code: removed ? 200 : 404,
+      reason,
+      details,
+    }),
+  );
+  console.error(removed ? `${account} is unlocked` : `${account} was not locked`);
+  return removed;
+}
+
+/** Who is at the shell, as far as the system knows; in a container a user may have no name. */
+function shellUser(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}@${hostname()}`;
+  }
+}

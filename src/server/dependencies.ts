@@ -1,0 +1,188 @@
+/** From the configuration to the real things that rooms are given: the store, the providers, the clusters, the consoles. */
+import { createSecretKey, hkdfSync } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Config, ProviderConfig, StoreConfig } from '../config/config.ts';
+import { readSecretFile, watchedFile } from '../config/files.ts';
+import { loadAuditKeys, type AuditKeys, type SealingKeys } from '../config/keys.ts';
+import { compileAllow, compileMapping, mayUse } from '../core/claims.ts';
+import type { Identity } from '../core/identity.ts';
+import { createGithubProvider, type GithubProviderOptions } from '../idp/github/github.ts';
+import type { IdentityProvider, IdentityProviders } from '../idp/idp.ts';
+import { createIssuerKeys } from '../idp/issuer-keys.ts';
+import { readsGroups } from '../idp/vendors/groups.ts';
+import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
+import { readyRules, type ReadyRule } from '../oauth/workload/rules.ts';
+import type { UpstreamCluster } from '../proxy/proxy.ts';
+import type { Reloading } from './reload.ts';
+import { createMemoryStore } from '../store/memory/memory.ts';
+import { createRedisStore, type EpochEvent, type RedisSettings } from '../store/redis/redis.ts';
+import type { Store } from '../store/store.ts';
+import type { Logger } from '../telemetry/telemetry.ts';
+import type { Console } from '../web/consoles/deps.ts';
+
+/** @param onEpoch puts it on the record that this replica began a new epoch, so that everybody signs in again */
+export async function openStore(
+  config: Config,
+  sealing: SealingKeys,
+  logger: Logger,
+  onEpoch?: (event: EpochEvent) => void,
+): Promise<Store> {
+  const clock = { now: Date.now };
+  if (config.store.kind === 'memory') return createMemoryStore({ clock });
+  return createRedisStore({
+    config: await redisSettings(config.store),
+    sealingKeys: sealing,
+    clock,
+    leaseMs: config.revocation.staleness * 1000,
+    emptyStore: config.revocation.emptyStore,
+    onError: (error) => logger.warn({ err: error }, 'store'),
+    onEpoch: (event) => {
+      logger.warn(event, 'the store began a new epoch: everybody signs in again');
+      onEpoch?.(event);
+    },
+  });
+}
+
+async function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>): Promise<RedisSettings> {
+  const { url, prefix, nodes, caFile, sentinel } = store;
+  const ca = await optional(caFile);
+  return {
+    url,
+    prefix,
+    nodes,
+    ...(await credentials(store)),
+    ...(ca === undefined ? {} : { ca }),
+    ...(sentinel === undefined
+      ? {}
+      : {
+          sentinel: { addresses: sentinel.addresses, master: sentinel.master, ...(await credentials(sentinel)) },
+        }),
+  };
+}
+
+async function credentials(files: {
+  readonly usernameFile?: string;
+  readonly passwordFile?: string;
+}): Promise<{ readonly username?: string; readonly password?: string }> {
+  const [username, password] = await Promise.all([secret(files.usernameFile), secret(files.passwordFile)]);
+  return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
+}
+
+/** What the record is signed by. Without it lines are chained, and who may write to the files can write them all anew. */
+export async function auditKeysOf({ keys }: Config, logger: Logger): Promise<AuditKeys | undefined> {
+  if (keys.auditDir !== undefined) return loadAuditKeys(keys.auditDir);
+  logger.warn('keys.auditDir is not set: the record is not signed. Make a key by: portcullis keys rotate');
+  return undefined;
+}
+
+/** `clusters[].allow` by cluster name. The configuration has compiled each before, so a fault here is a fault of ours. */
+export function allowed(config: Config): (cluster: string, identity: Identity) => boolean {
+  const rules = new Map(
+    config.clusters.map(({ name, allow }) => {
+      const rule = compileAllow(allow);
+      if (!rule.ok) throw new Error(`clusters ${name}: ${rule.reason}`);
+      return [name, rule.value];
+    }),
+  );
+  return (cluster, identity) => {
+    const rule = rules.get(cluster);
+    return rule !== undefined && mayUse(rule, identity);
+  };
+}
+
+export async function identityProviders(config: Config, logger: Logger): Promise<IdentityProviders> {
+  const entries = config.providers.map(async (provider) => {
+    const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
+    if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
+    const { clientSecretFile } = provider;
+    const clientSecret = clientSecretFile === undefined ? undefined : watchedFile(clientSecretFile);
+    const ca = await optional(provider.caFile);
+    const common = {
+      name: provider.name,
+      issuer: provider.issuer,
+      clientId: provider.clientId,
+      ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
+      ...(ca === undefined ? {} : { ca }),
+      hosts: provider.hosts,
+      ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
+      redirectUri: `${config.publicUrl}/callback/${provider.name}`,
+      mapping: mapping.value,
+      now: Date.now,
+    };
+    const { type } = provider;
+    if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;
+    const more = vendorOptions({ ...provider, type }, config.limits.groups);
+    const { backchannelLogout } = provider;
+    return [provider.name, createVendorProvider({ ...common, backchannelLogout, ...more })] as const;
+  });
+  return new Map(await Promise.all(entries));
+}
+
+/** What only some types of provider have. */
+function vendorOptions(provider: ProviderConfig & { readonly type: VendorProviderOptions['type'] }, maxGroups: number) {
+  const { type, tenant = '', groupsAs = 'id', serviceAccountFile, impersonatedAdmin: admin } = provider;
+  const shared = { wantsGroups: readsGroups(provider), maxGroups };
+  if (type === 'entra') return { ...shared, type, tenant, groupsAs };
+  if (type !== 'google') return { ...shared, type };
+  if (serviceAccountFile === undefined || admin === undefined) return { ...shared, type };
+  return { ...shared, type, directory: { serviceAccount: watchedFile(serviceAccountFile), admin } };
+}
+
+function githubProvider(
+  { name, host = 'github.com', organizations = '*' }: ProviderConfig,
+  common: Omit<GithubProviderOptions, 'host' | 'clientSecret'> & Partial<Pick<GithubProviderOptions, 'clientSecret'>>,
+  log: Logger,
+): IdentityProvider {
+  const { clientSecret } = common;
+  // The configuration has seen to it.
+  if (clientSecret === undefined) throw new Error(`providers ${name}: GitHub needs a client secret`);
+  const members = organizations === '*' ? {} : { organizations };
+  return createGithubProvider({ ...common, ...members, host, clientSecret, log });
+}
+
+/** Each workload rule with the keys of its issuer. */
+export async function workloadRules(config: Config): Promise<readonly ReadyRule[]> {
+  const authorities = new Map(
+    await Promise.all(config.workload.map(async ({ name, caFile }) => [name, await optional(caFile)] as const)),
+  );
+  return readyRules(config.workload, config.limits.groups, ({ name, issuer, hosts }) => {
+    const ca = authorities.get(name);
+    return createIssuerKeys({ issuer, hosts, ...(ca === undefined ? {} : { ca }), now: Date.now });
+  });
+}
+
+export function upstreamClusters(config: Config, reloading: Reloading): readonly UpstreamCluster[] {
+  return config.clusters.map(({ caFile, tokenFile, name, hosts, impersonate, server, serviceAccountPassthrough }) => {
+    const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: watchedFile(tokenFile) };
+    if (caFile === undefined) return rest;
+    const authorities = reloading.authorities(caFile);
+    return {
+      ...rest,
+      get ca() {
+        return authorities();
+      },
+    };
+  });
+}
+
+export async function consolesOf(config: Config): Promise<readonly Console[]> {
+  return Promise.all(
+    config.consoles.map(async ({ caFile, ...console }) => {
+      const ca = await optional(caFile);
+      return { ...console, ...(ca === undefined ? {} : { ca }) };
+    }),
+  );
+}
+
+/** Cookies must verify on every replica and after a restart, so their key is derived from the sealing key that all of them have. */
+export const cookieKey = (sealing: SealingKeys): string =>
+  Buffer.from(
+    hkdfSync('sha256', createSecretKey(sealing.current.key), new Uint8Array(), 'portcullis cookies', 32),
+  ).toString('base64url');
+
+/** A PEM file that need not be configured. */
+export const optional = async (path: string | undefined): Promise<string | undefined> =>
+  path === undefined ? undefined : readFile(path, 'utf8');
+
+const secret = async (path: string | undefined): Promise<string | undefined> =>
+  path === undefined ? undefined : readSecretFile(path);

@@ -1,0 +1,351 @@
+/**
+ * The server, put together: every room is given its real dependencies here and nowhere else. Loaded by `serve` and by the demo only,
+ * so that a laptop never pays for it.
+ */
+import { once } from 'node:events';
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { hostname, uptime } from 'node:os';
+import { createAuditTrail, createLiveRecord, createLiveTails, startAnchors, type AuditTrail } from '../audit/audit.ts';
+import type { Address, Config } from '../config/config.ts';
+import { loadSealingKeys, loadSigningKeys } from '../config/keys.ts';
+import { AppError } from '../core/errors.ts';
+import { consoleClient, DRILL_CLIENT_ID } from '../core/core.ts';
+import {
+  allowed,
+  auditKeysOf,
+  consolesOf,
+  cookieKey,
+  identityProviders,
+  openStore,
+  optional,
+  upstreamClusters,
+  workloadRules,
+} from './dependencies.ts';
+import { audiences } from '../oauth/audiences.ts';
+import { createConsoleTokens, mintUnboundToken } from '../oauth/console-token.ts';
+import { createRecheck, type Recheck } from '../oauth/recheck.ts';
+import { unboundClientIds } from '../oauth/public-clients.ts';
+import { createAuthorizationServer } from '../oauth/server.ts';
+import { createStreamRecheck, type StreamRecheck } from '../oauth/stream-recheck.ts';
+import { createWorkloadExchange } from '../oauth/workload/exchange.ts';
+import {
+  createApiListener,
+  createAuthenticator,
+  takePartInDrills,
+  type ApiListener,
+  type Authenticate,
+} from '../proxy/proxy.ts';
+import { fenceRecord, say, sayConfiguration, sayEnded } from './own-events.ts';
+import { createReadiness } from './readiness.ts';
+import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
+import { createGate, type Gate } from '../revocation/revocation.ts';
+import { observeAuthorities, observedProviders, observeKeys, observeRecord, serverMetrics } from './signals.ts';
+import type { Store } from '../store/store.ts';
+import { createLogger, createOpsListener, type Metrics } from '../telemetry/telemetry.ts';
+import { createWeb, errorDocument, type Web } from '../web/web.ts';
+
+const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
+
+export interface RunningServer {
+  readonly audit: AuditTrail;
+  readonly gate: Gate;
+  readonly store: Store;
+  /** Resolves with the first lease; until then everything is answered 503. */
+  readonly ready: Promise<void>;
+  readonly ports: { readonly api: number; readonly web: number; readonly ops: number };
+  /** Drains as `shutdown` says, then closes everything. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Builds and starts a server. Resolves when all three listeners listen; until the first lease it answers 503 and is not ready.
+ * @param replica its name for people, in receipts and in the record: a pod's
+ * @throws when a file that the configuration names cannot be used or a port is taken
+ */
+export async function startServer(config: Config, replica: string = hostname()): Promise<RunningServer> {
+  const ground = await layGround(config, replica);
+  const { audit, gate, store, metrics, logger } = ground;
+  const reloading = createReloading(logger, (files) => say(ground, 'files-reloaded', { files: files.join(' ') }));
+  const authenticate = createAuthenticator({
+    gate,
+    sessions: store.sessions,
+    issuer: config.publicUrl,
+    keys: { keys: [...ground.signing.publicJwks.keys] },
+    clock: ground.clock,
+    unboundClients: new Set([
+      DRILL_CLIENT_ID,
+      ...config.consoles.map(({ name }) => consoleClient(name)),
+      ...unboundClientIds(config.sessions),
+    ]),
+  });
+  const { web, machineHandler, streams } = await signInRooms(config, ground, authenticate);
+  const certificate = reloading.certificate(config.listen.api);
+  const api = apiListener(config, ground, { reloading, certificate, authenticate, machineHandler });
+  const webServer = webListener(config, reloading, metrics);
+  web.serve(webServer);
+  const health = createReadiness({ ...ground, monotonic: () => performance.now() });
+  const ops = createOpsListener({ metrics, health, logger });
+  const ports = {
+    ops: await listen(ops, config.listen.ops.address),
+    api: (await api.listen(config.listen.api.address)).port,
+    web: await listen(webServer, config.listen.web.address),
+  };
+  say(ground, 'server-started');
+  sayConfiguration(ground, config, ground);
+  const endDrills = drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert });
+  const ready = gate.start().then(() => ground.fences.begun());
+  streams.start();
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    health.drain();
+    ground.tails.stop();
+    await api.drain(config.shutdown);
+    reloading.stop();
+    streams.stop();
+    endDrills();
+    await gate.stop();
+    await Promise.all([close(webServer), close(ops)]);
+    say(ground, 'server-stopped');
+    await ground.live.stop();
+    await audit.close();
+    await ground.endAnchors?.();
+    await store.close();
+  };
+  return { audit, gate, store, ready, ports, stop: () => (stopping ??= stop()) };
+}
+
+type Ground = Awaited<ReturnType<typeof layGround>>;
+
+/** What every room stands on: the log, the numbers, the keys, the record, the store and the gate. */
+async function layGround(config: Config, replica: string) {
+  const clock = { now: Date.now };
+  const logger = createLogger({ level: config.telemetry.logLevel });
+  const metrics = serverMetrics(config);
+  const [signing, sealing, auditKeys] = await Promise.all([
+    loadSigningKeys(config.keys.signingDir),
+    loadSealingKeys(config.keys.sealingDir),
+    auditKeysOf(config, logger),
+  ]);
+  const live = createLiveRecord({ metrics, logger });
+  const { sinks, onFailure } = config.audit;
+  const key = auditKeys?.current;
+  const trail = createAuditTrail({ sinks, onFailure, metrics, logger, chain: { replica, key } });
+  observeRecord(metrics, trail);
+  const audit = live.over(trail);
+  const store = await openStore(config, sealing, logger, ({ why, survivor }) =>
+    say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
+  );
+  await refuseUnfit(store);
+  live.start(store.live);
+  const endAnchors = key && startAnchors({ trail, key, replica, store: store.anchors, logger });
+  const fences = fenceRecord({ audit, clock, replica });
+  const gate = createGate({
+    log: store.log,
+    sessions: store.sessions,
+    stalenessSeconds: config.revocation.staleness,
+    replicaName: replica,
+    monotonic: () => performance.now(),
+    clock,
+    uptime: () => uptime() * 1000,
+    firstLife: config.store.kind === 'memory',
+    longestTokenSeconds: config.sessions.accessToken,
+    logger,
+    metrics,
+    onFenced: (fence) => fences.serves(fence),
+    onSessionEnded: (ended) => sayEnded({ audit, clock, replica }, ended),
+  });
+  gate.onChange((change) => fences.looked(change === undefined && gate.fenced));
+  metrics.observeSessions(() => store.sessions.count());
+  observeKeys(metrics, { signing, sealing, auditKeys });
+  metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
+  const tails = createLiveTails(store.live);
+  return { replica, clock, logger, metrics, signing, sealing, audit, endAnchors, live, tails, store, gate, fences };
+}
+
+/**
+ * A store that is away is waited for; one that can never be used is a mistake that somebody should see at once.
+ * @throws AppError `store_unavailable` for Redis Cluster, a server that is too old, or one that evicts what may not be forgotten
+ */
+async function refuseUnfit(store: Store): Promise<void> {
+  const fault = await store.ping().catch((error: unknown) => error);
+  if (!(fault instanceof AppError && UNFIT.has(fault.reason))) return;
+  await store.close();
+  throw fault;
+}
+
+/** Our authorization server, the pages and the admin API, and the way from `/-/` on the api listener to both. */
+async function signInRooms(
+  config: Config,
+  ground: Ground,
+  authenticate: Authenticate,
+): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
+  const { clock, logger, metrics, signing, store, gate, audit } = ground;
+  const apiCa = await optional(config.listen.api.publicCaFile);
+  const allows = allowed(config);
+  const providers = observedProviders(await identityProviders(config, logger), metrics);
+  const workloads = new Set(config.workload.map(({ name }) => name));
+  const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });
+  const rules = await workloadRules(config);
+  const exchange = createWorkloadExchange({ rules, publicUrl: config.publicUrl, store, gate, now: clock.now });
+  const authorizationServer = createAuthorizationServer({
+    config,
+    store,
+    recheck,
+    exchange,
+    gate,
+    audit,
+    signingJwks: signing.privateJwks,
+    cookieKeys: [cookieKey(ground.sealing)],
+    mayUse: allows,
+    ...(apiCa === undefined ? {} : { apiCa }),
+    now: clock.now,
+    log: logger,
+    countRefresh: (outcome) => metrics.refresh(outcome),
+    countExchange: (rule, outcome) => metrics.signIn(rule, outcome),
+    renderErrorPage: errorDocument,
+  });
+  const mintToken = createConsoleTokens({
+    config,
+    sessions: store.sessions,
+    gate,
+    audiences: audiences(config, allows),
+    signingKey: () => signing.current,
+    now: clock.now,
+  });
+  const web = createWeb({
+    config,
+    store,
+    providers,
+    authorizations: authorizationServer.authorizations,
+    devices: authorizationServer.devices,
+    gate,
+    audit,
+    logger,
+    metrics,
+    clock,
+    authenticate,
+    oauthHandler: (req, res) => authorizationServer.handleWeb(req, res),
+    apiCa: () => apiCa,
+    consoles: { consoles: await consolesOf(config), gate, mayUse: allows, mintToken },
+    tails: ground.tails,
+  });
+  const machineHandler: RequestListener = (req, res) => {
+    if ((req.url ?? '').startsWith('/-/oauth/')) authorizationServer.handleApi(req, res);
+    else if (req.url === '/-/ca.crt' && apiCa !== undefined)
+      res.writeHead(200, { 'content-type': 'application/x-pem-file' }).end(apiCa);
+    else web.adminApi(req, res);
+  };
+  return { web, machineHandler, streams: streamRecheck(config, ground, recheck) };
+}
+
+/** People with open streams are asked about at their providers. */
+const streamRecheck = (
+  { sessions }: Config,
+  { gate, store, audit, logger, clock }: Ground,
+  recheck: Recheck,
+): StreamRecheck =>
+  createStreamRecheck({
+    gate,
+    sessions: store.sessions,
+    recheck,
+    audit,
+    log: logger,
+    everySeconds: sessions.recheck,
+    graceSeconds: sessions.recheckGrace,
+    now: clock.now,
+    random: Math.random,
+  });
+
+function apiListener(
+  config: Config,
+  { gate, audit, metrics, logger, clock }: Ground,
+  given: {
+    readonly reloading: Reloading;
+    readonly certificate: ReturnType<Reloading['certificate']>;
+    readonly authenticate: Authenticate;
+    readonly machineHandler: RequestListener;
+  },
+): ApiListener {
+  const { reloading, certificate, authenticate, machineHandler } = given;
+  const clusters = upstreamClusters(config, reloading);
+  observeAuthorities(metrics, clusters);
+  metrics.observeCertificate('api', () => certificate.current().cert);
+  const api = createApiListener({
+    publicUrl: config.publicUrl,
+    limits: config.limits,
+    tls: certificate.current(),
+    ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),
+    clusters,
+    authenticate,
+    gate,
+    audit,
+    auditPolicy: config.audit,
+    metrics,
+    logger,
+    machineHandler,
+    clock,
+  });
+  certificate.onChange((pair) => api.useCertificate(pair));
+  return api;
+}
+
+/** This replica's part in drills. @returns ends it */
+function drills(
+  config: Config,
+  { store, gate, signing, logger, clock }: Ground,
+  { port, certificate }: { readonly port: number; readonly certificate: () => string },
+): () => void {
+  const tokens = {
+    config,
+    sessions: store.sessions,
+    gate,
+    audiences: audiences(config, allowed(config)),
+    signingKey: () => signing.current,
+    now: clock.now,
+  };
+  const { address, proxyProtocol } = config.listen.api;
+  return takePartInDrills({
+    gate,
+    artefacts: store.artefacts,
+    clusters: config.clusters,
+    listener: { address: { host: ownAddress(address.host), port }, certificate },
+    behindProxies: proxyProtocol === 'required',
+    mintToken: ({ session, cluster }) =>
+      mintUnboundToken(tokens, { session, cluster, client: DRILL_CLIENT_ID, lifeSeconds: 60 }),
+    logger,
+  });
+}
+
+/** Where this process reaches a listener of its own. */
+function ownAddress(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  return host === '::' ? '::1' : host;
+}
+
+function webListener(config: Config, reloading: Reloading, metrics: Metrics): Server {
+  const { tls } = config.listen.web;
+  if (tls === undefined) return createHttpServer();
+  const certificate = reloading.certificate(tls);
+  metrics.observeCertificate('web', () => certificate.current().cert);
+  const context = (pair: CertificatePair) => ({ ...pair, minVersion: 'TLSv1.2' }) as const;
+  const server = createHttpsServer(context(certificate.current()));
+  certificate.onChange((pair) => renewContext(server, context(pair)));
+  return server;
+}
+
+async function listen(server: Server, { host, port }: Address): Promise<number> {
+  server.listen(port, host);
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+async function close(server: Server): Promise<void> {
+  server.close();
+  server.closeIdleConnections();
+  // Pages are answered in milliseconds; what still hangs here hangs on a client.
+  const timer = setTimeout(() => server.closeAllConnections(), 1_000);
+  await once(server, 'close');
+  clearTimeout(timer);
+}

@@ -1,0 +1,60 @@
+/** What this process tells of itself in the metrics: who is known by name, what it stands on, and how long that lasts. */
+import manifest from '../../package.json' with { type: 'json' };
+import type { RecordingTrail } from '../audit/audit.ts';
+import type { AuditKeys, Config, SealingKeys, SigningKeys } from '../config/config.ts';
+import { withContact } from '../idp/contact.ts';
+import type { IdentityProviders } from '../idp/idp.ts';
+import type { UpstreamCluster } from '../proxy/proxy.ts';
+import { createMetrics, type Metrics } from '../telemetry/telemetry.ts';
+
+export function serverMetrics({ clusters, providers, workload, audit }: Config): Metrics {
+  return createMetrics({
+    clusters: clusters.map(({ name }) => name),
+    // An exchange of a workload's token is a sign-in too, under the name of its rule.
+    providers: [...providers, ...workload].map(({ name }) => name),
+    sinks: audit.sinks.map(({ type }) => type),
+    version: manifest.version,
+  });
+}
+
+/** The same providers; the metrics learn whether each answers. */
+export const observedProviders = (providers: IdentityProviders, metrics: Metrics): IdentityProviders =>
+  new Map(
+    [...providers].map(([name, provider]) => [
+      name,
+      withContact(provider, (answered) => metrics.providerAnswered(name, answered)),
+    ]),
+  );
+
+/** Whose certificates the API servers are verified by; without a file the system's authorities are, which are not ours to watch. */
+export function observeAuthorities(metrics: Metrics, clusters: readonly UpstreamCluster[]): void {
+  for (const cluster of clusters) {
+    if (cluster.ca !== undefined) metrics.observeCertificate('upstream_ca', () => cluster.ca ?? '');
+  }
+}
+
+/** How the record stands, by the type of its sinks: two files are one here, as bad as the worse of them. */
+export function observeRecord(metrics: Metrics, trail: RecordingTrail): void {
+  metrics.observeAudit(() => {
+    const queuedBytes = new Map<string, number>();
+    const failing = new Map<string, number>();
+    for (const status of trail.status()) {
+      queuedBytes.set(status.sink, (queuedBytes.get(status.sink) ?? 0) + status.queuedBytes);
+      failing.set(status.sink, Math.max(failing.get(status.sink) ?? 0, Number(status.failing)));
+    }
+    return { blocked: trail.blocked, queuedBytes, failing };
+  });
+}
+
+export function observeKeys(
+  metrics: Metrics,
+  {
+    signing,
+    sealing,
+    auditKeys,
+  }: { readonly signing: SigningKeys; readonly sealing: SealingKeys; readonly auditKeys: AuditKeys | undefined },
+): void {
+  metrics.observeKey('signing', () => signing.issuedAt);
+  metrics.observeKey('sealing', () => sealing.issuedAt);
+  if (auditKeys !== undefined) metrics.observeKey('audit', () => auditKeys.issuedAt);
+}

@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest';
+import { matches, type LiveFilter } from '../../../../src/audit/live/live-filter.ts';
+import type { AuditEvent } from '../../../../src/core/audit-event.ts';
+import { anEvent } from '../fixtures.ts';
+
+const facts = (given: Readonly<Record<string, string>>): AuditEvent['annotations'] =>
+  Object.fromEntries(Object.entries(given).map(([name, value]) => [`portcullis.dev/${name}`, value]));
+
+const exec = anEvent({
+  verb: 'create',
+  objectRef: { resource: 'pods', subresource: 'exec', namespace: 'default', name: 'web-0' },
+  annotations: facts({ cluster: 'prod', session: 's-1', account: 'corp/1' }),
+});
+const signIn = anEvent({ verb: 'sign-in', annotations: facts({ event: 'sign-in', reason: 'corp' }) });
+
+describe('a tail is shown', () => {
+  test.each<[LiveFilter, boolean]>([
+    [{}, true],
+    [{ user: 'corp:alice' }, true],
+    [{ user: 'corp:ali' }, false],
+    [{ account: 'corp/1', session: 's-1', cluster: 'prod', verb: 'create', namespace: 'default', code: '200' }, true],
+    [{ account: 'corp/2' }, false],
+    [{ session: 's-2' }, false],
+    [{ cluster: 'staging' }, false],
+    [{ verb: 'get' }, false],
+    [{ namespace: 'kube-system' }, false],
+    [{ code: '403' }, false],
+    [{ resource: 'pods' }, true],
+    [{ resource: 'pods/exec' }, true],
+    [{ resource: 'pods/log' }, false],
+    [{ resource: 'exec' }, false],
+    [{ event: 'sign-in' }, false],
+    [{ user: 'corp:alice', verb: 'get' }, false],
+  ])('an exec, asked for %j: %s', (filter, shown) => {
+    expect(matches(filter, exec)).toBe(shown);
+  });
+
+  test.each<[LiveFilter, boolean]>([
+    [{ event: 'sign-in' }, true],
+    [{ event: 'sign-in-refused' }, false],
+    [{ resource: 'pods' }, false],
+    [{ cluster: 'prod' }, false],
+  ])('a sign-in, asked for %j: %s', (filter, shown) => {
+    expect(matches(filter, signIn)).toBe(shown);
+  });
+});
+
+describe('refused is', () => {
+  test.each<[string, Partial<AuditEvent>, boolean]>([
+    ['what the cluster refused', { responseStatus: { code: 403 } }, true],
+    ['what had no good credential', { responseStatus: { code: 401 } }, true],
+    ['what the gate refused', { responseStatus: { code: 503 }, annotations: facts({ reason: 'fenced' }) }, true],
+    ['a sign-in', { responseStatus: { code: 200 }, annotations: facts({ event: 'sign-in-refused' }) }, true],
+    ['not what was not found', { responseStatus: { code: 404 } }, false],
+    ['not a fault of the cluster', { responseStatus: { code: 503 } }, false],
+    [
+      'not a stream that was cut',
+      { responseStatus: { code: 200 }, annotations: facts({ reason: 'session_revoked' }) },
+      false,
+    ],
+    [
+      'not a revocation',
+      { responseStatus: { code: 202 }, annotations: facts({ event: 'revocation', reason: 'x' }) },
+      false,
+    ],
+    ['not what has no answer', {}, false],
+  ])('%s', (_what, change, refused) => {
+    expect(matches({ refused: 'true' }, anEvent(change))).toBe(refused);
+  });
+});

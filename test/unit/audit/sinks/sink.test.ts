@@ -1,0 +1,160 @@
+import { describe, expect, it, vi } from 'vitest';
+import { LineSink, type SinkLimits } from '../../../../src/audit/sinks/sink.ts';
+import type { LineTarget } from '../../../../src/audit/sinks/target.ts';
+import { Counts, LogLines, range } from '../fixtures.ts';
+
+const LIMITS: SinkLimits = { queueBytes: 10_000, retryMs: 1, retryMaxMs: 4, stallMs: 1000, closeTimeoutMs: 50 };
+
+/** A target in memory whose every write can be scripted. */
+class MemoryTarget implements LineTarget {
+  readonly type = 'file';
+  readonly place = 'memory';
+  readonly readyAtOnce: boolean = true;
+  text = '';
+  writes = 0;
+  readonly script: ((bytes: Uint8Array) => number | Promise<number>)[] = [];
+  fresh = false;
+
+  async prepare(): Promise<'same' | 'fresh'> {
+    const place = this.fresh ? 'fresh' : 'same';
+    this.fresh = false;
+    return place;
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    this.writes += 1;
+    const taken = (await this.script.shift()?.(bytes)) ?? bytes.length;
+    this.text += Buffer.from(bytes.subarray(0, taken)).toString();
+    return taken;
+  }
+
+  async close(): Promise<void> {}
+}
+
+const line = (text: string): Buffer => Buffer.from(`${text}\n`);
+const full = (): never => {
+  throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+};
+const never = (): Promise<number> => new Promise(() => {});
+
+function aSink(limits: Partial<SinkLimits> = {}): {
+  sink: LineSink;
+  target: MemoryTarget;
+  metrics: Counts;
+  log: LogLines;
+} {
+  const target = new MemoryTarget();
+  const metrics = new Counts();
+  const log = new LogLines();
+  return { sink: new LineSink(target, { limits: { ...LIMITS, ...limits }, metrics, log }), target, metrics, log };
+}
+
+describe('LineSink', () => {
+  it('makes one write of what came in one tick', async () => {
+    const { sink, target } = aSink();
+    for (const n of range(100)) sink.push(line(`${n}`));
+    await sink.flush();
+    expect(target.writes).toBe(1);
+    expect(target.text).toBe(
+      range(100)
+        .map((n) => `${n}\n`)
+        .join(''),
+    );
+  });
+
+  it('keeps the order of lines that come while a write is under way', async () => {
+    const { sink, target } = aSink();
+    target.script.push((bytes) => {
+      sink.push(line('second'));
+      return bytes.length;
+    });
+    sink.push(line('first'));
+    await sink.flush();
+    await sink.flush();
+    expect(target.text).toBe('first\nsecond\n');
+  });
+
+  it('goes on within a line that a full disk had taken in part, so that it stands there once and whole', async () => {
+    const { sink, target, metrics } = aSink();
+    target.script.push(() => 8, full, full);
+    for (const text of ['first', 'second', 'third']) sink.push(line(text));
+    await sink.flush();
+    expect(target.text).toBe('first\nsecond\nthird\n');
+    expect(target.writes).toBe(4);
+    expect(metrics.by).toEqual(new Map([['file written', 3]]));
+  });
+
+  it('begins a line again that had been written in part into a file which is gone', async () => {
+    const { sink, target, metrics } = aSink();
+    target.script.push(
+      () => 8,
+      () => {
+        target.fresh = true;
+        return full();
+      },
+    );
+    for (const text of ['first', 'second']) sink.push(line(text));
+    await sink.flush();
+    expect(target.text).toBe('first\nsesecond\n');
+    expect(metrics.by).toEqual(new Map([['file written', 2]]));
+  });
+
+  it('is failing from the first failure until a write has worked', async () => {
+    const { sink, target, log } = aSink();
+    target.script.push(full, full, full);
+    sink.push(line('a'));
+    expect(sink.failing).toBe(false);
+    await vi.waitFor(() => expect(sink.failing).toBe(true), { interval: 1 });
+    await sink.flush();
+    expect(sink.failing).toBe(false);
+    expect(target.text).toBe('a\n');
+    expect(log.lines.map(({ level }) => level)).toEqual(['error', 'info']);
+  });
+
+  it('is failing while a write does not return', async () => {
+    const { sink, target } = aSink({ stallMs: 20 });
+    target.script.push(never);
+    sink.push(line('a'));
+    await vi.waitFor(() => expect(target.writes).toBe(1), { interval: 1 });
+    await vi.waitFor(() => expect(sink.failing).toBe(true));
+    await sink.close();
+  });
+
+  it('is failing before its queue is full, and what a hanging disk makes it keep is bounded', async () => {
+    const { sink, target, metrics } = aSink({ queueBytes: 1000 });
+    target.script.push(never);
+    const row = line('x'.repeat(99));
+    for (const _ of range(7)) sink.push(row);
+    expect(sink.failing).toBe(false);
+    sink.push(row);
+    expect(sink.failing).toBe(true);
+    expect(metrics.of('file dropped')).toBe(0);
+    for (const _ of range(5)) sink.push(row);
+    expect(metrics.of('file dropped')).toBe(3);
+    await sink.close();
+    expect(metrics.by).toEqual(new Map([['file dropped', 13]]));
+  });
+
+  it('counts a line once although its write returns after close gave it up', async () => {
+    const { sink, target, metrics } = aSink();
+    const late = Promise.withResolvers<number>();
+    target.script.push(() => late.promise);
+    sink.push(line('a'));
+    await vi.waitFor(() => expect(target.writes).toBe(1), { interval: 1 });
+    await sink.close();
+    late.resolve(2);
+    await new Promise(setImmediate);
+    expect(target.text).toBe('a\n');
+    expect(metrics.by).toEqual(new Map([['file dropped', 1]]));
+  });
+
+  it('tries at once when it is closed within a pause between two tries', async () => {
+    const { sink, target, metrics } = aSink({ retryMs: 60_000, retryMaxMs: 60_000, closeTimeoutMs: 10_000 });
+    target.script.push(full);
+    sink.push(line('a'));
+    await vi.waitFor(() => expect(sink.failing).toBe(true), { interval: 1 });
+    await sink.close();
+    expect(target.text).toBe('a\n');
+    expect(metrics.by).toEqual(new Map([['file written', 1]]));
+  });
+});

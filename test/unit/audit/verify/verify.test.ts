@@ -1,0 +1,245 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { startAnchors } from '../../../../src/audit/audit.ts';
+import { CHECKPOINT_LINES } from '../../../../src/audit/chain/chain-facts.ts';
+import { formatVerdict } from '../../../../src/audit/verify/report.ts';
+import { verifyRecord, type VerifyOptions } from '../../../../src/audit/verify/verify.ts';
+import { aFolder, anEvent, LogLines, range } from '../fixtures.ts';
+import { aKey, Gate, publicKeys, type RecordLine } from './verify-record.ts';
+
+const key = aKey();
+
+async function verified(
+  files: Readonly<Record<string, readonly (RecordLine | string)[]>>,
+  options: Partial<VerifyOptions> = {},
+) {
+  const folder = await aFolder();
+  const paths = Object.entries(files).map(([name, lines]) => {
+    const content = lines.map((line) => `${typeof line === 'string' ? line : line.text}\n`).join('');
+    writeFileSync(join(folder, name), name.endsWith('.gz') ? gzipSync(content) : content);
+    return join(folder, name);
+  });
+  return verifyRecord({ files: paths, keys: publicKeys(key), ...options });
+}
+
+/** A whole chain: opened, so many requests, closed. */
+function whole(requests: number, gate = new Gate(key, 'gate-0')): RecordLine[] {
+  return [gate.open(), ...range(requests).map((n) => gate.request(n)), gate.signed('audit-closed')];
+}
+
+const kinds = ({ findings }: Awaited<ReturnType<typeof verified>>) => findings.map(({ kind, seq }) => ({ kind, seq }));
+
+describe('verifyRecord', () => {
+  it('says nothing against a whole chain, and needs no anchor for it', async () => {
+    const verdict = await verified({ 'audit.log': whole(5) });
+    expect(verdict).toMatchObject({
+      proven: true,
+      notes: [],
+      chains: [{ first: 1, last: 7, provenTo: 7, ended: true }],
+    });
+  });
+
+  it('does not believe lines that were written anew without the key, hashes and all', async () => {
+    const mallory = aKey(key.kid);
+    const verdict = await verified({ 'audit.log': whole(5, new Gate(mallory, 'gate-0')) });
+    expect(kinds(verdict)).toContainEqual({ kind: 'edited', seq: 1 });
+  });
+
+  it('does not believe a key that it was not given', async () => {
+    const verdict = await verified({ 'audit.log': whole(5, new Gate(aKey('other'), 'gate-0')) });
+    expect(kinds(verdict)).toEqual([{ kind: 'unsigned', seq: 1 }]);
+    expect(formatVerdict(verdict)).toContain('key that was not given (other)');
+  });
+
+  it('goes on over a key that was replaced, while its public half is given', async () => {
+    const next = aKey('audit-2');
+    const files = { 'audit.log': [...whole(3), ...whole(3, new Gate(next, 'gate-0'))] };
+    expect(await verified(files)).toMatchObject({ proven: false });
+    expect(await verified(files, { keys: publicKeys(key, next) })).toMatchObject({ proven: true });
+  });
+
+  it('finds a closing line that was made of a checkpoint to hide a cut', async () => {
+    const gate = new Gate(key, 'gate-0');
+    const lines = [gate.open(), gate.request(1), gate.signed('audit-checkpoint')];
+    const forged = (lines[2]?.text ?? '').replaceAll('audit-checkpoint', 'audit-closed');
+    expect(kinds(await verified({ 'audit.log': [...lines.slice(0, 2), forged] }))).toEqual([
+      { kind: 'edited', seq: 3 },
+    ]);
+  });
+
+  it('finds more lines without a signature than any gate writes', async () => {
+    const gate = new Gate(key, 'gate-0');
+    const few = [gate.open(), ...range(CHECKPOINT_LINES).map((n) => gate.request(n))];
+    expect((await verified({ 'audit.log': few })).proven).toBe(true);
+    expect(kinds(await verified({ 'audit.log': [...few, gate.request(1)] }))).toEqual([{ kind: 'unsigned', seq: 2 }]);
+  });
+
+  it('finds lines behind the closing line', async () => {
+    const gate = new Gate(key, 'gate-0');
+    const lines = whole(2, gate);
+    expect(kinds(await verified({ 'audit.log': [...lines, gate.request(1)] }))).toEqual([{ kind: 'inserted', seq: 5 }]);
+  });
+
+  it('tells a gap that was declared from a removal, and one sink’s from another’s', async () => {
+    const gate = new Gate(key, 'gate-0');
+    const lines = [gate.open(), ...range(10).map((n) => gate.request(n))];
+    const facts = { sink: '/var/log/audit.log', first: '4', last: '6', count: '2' };
+    const kept = [...lines, gate.plain('audit-gap', facts), gate.signed('audit-closed')].filter(
+      ({ seq }) => seq !== 4 && seq !== 6,
+    );
+    const good = await verified({ 'audit.log.2026-01-01T00-00-00.000Z': kept });
+    expect(good).toMatchObject({ proven: true, notes: [{ kind: 'gap' }, { kind: 'gap' }] });
+    expect(kinds(await verified({ 'other.log': kept }))).toHaveLength(2);
+    expect((await verified({ 'other.log': kept }, { sink: '/var/log/audit.log' })).proven).toBe(true);
+    // One more than was declared.
+    expect(kinds(await verified({ 'audit.log': kept.filter(({ seq }) => seq !== 5) }))).toHaveLength(1);
+  });
+
+  it('takes what a sink wrote once more after a failure, and a file beside its compressed self, for no tampering', async () => {
+    const lines = whole(10);
+    const again = [...lines.slice(0, 8), ...lines.slice(4)];
+    expect(await verified({ 'audit.log': again })).toMatchObject({ proven: true, notes: [{ kind: 'repeated' }] });
+    for (const from of [4, 0]) {
+      const rotated = { 'audit.log.1': lines.slice(0, 8), 'audit.log': lines.slice(from) };
+      expect(await verified(rotated)).toMatchObject({ proven: true, notes: [{ kind: 'repeated' }] });
+    }
+    const twins = {
+      'audit.log.1': lines.slice(0, 8),
+      'audit.log.1.gz': lines.slice(0, 8),
+      'audit.log': lines.slice(8),
+    };
+    expect(await verified(twins)).toMatchObject({ proven: true, notes: [{ kind: 'repeated' }] });
+  });
+
+  it('names a line that is none, an event in no chain, and damage in a compressed file', async () => {
+    const lines = whole(4);
+    const odd = [
+      ...lines.slice(0, 2),
+      'nothing of ours',
+      ...lines.slice(2, 4),
+      JSON.stringify(anEvent()),
+      ...lines.slice(4),
+    ];
+    expect((await verified({ 'audit.log': odd })).findings).toMatchObject([
+      { kind: 'unreadable', line: 3 },
+      { kind: 'inserted', line: 6 },
+    ]);
+    const path = join(await aFolder(), 'audit.log.gz');
+    const packed = gzipSync(lines.map(({ text }) => `${text}\n`).join(''));
+    packed.fill(0, packed.length - 12, packed.length - 4);
+    writeFileSync(path, packed);
+    expect((await verifyRecord({ files: [path], keys: publicKeys(key) })).findings).toMatchObject([
+      { kind: 'unreadable' },
+    ]);
+  });
+
+  it('finds a line that was cut short in the middle, where no crash could have torn it', async () => {
+    const lines = whole(4);
+    const torn = lines.map((line, index) => (index === 2 ? line.text.slice(0, 150) : line));
+    expect((await verified({ 'audit.log': torn })).findings).toMatchObject([
+      { kind: 'unreadable', line: 3 },
+      { kind: 'removed', line: 4, seq: 4 },
+    ]);
+  });
+
+  it('finds by the next chain that the one before it was cut, or taken out whole', async () => {
+    const [first, second] = [new Gate(key, 'gate-0'), new Gate(key, 'gate-0')];
+    const old = [first.open(), first.request(1), first.request(2)];
+    const rest = [second.open(first.head), second.signed('audit-closed')];
+    expect((await verified({ 'audit.log': [...old, ...rest] })).notes).toEqual([]);
+    expect(kinds(await verified({ 'audit.log': [...old.slice(0, 2), ...rest] }))).toEqual([{ kind: 'cut', seq: 2 }]);
+    const stranger = whole(1);
+    const swapped = await verified({ 'audit.log': [...stranger, ...rest] });
+    expect(kinds(swapped)).toEqual([{ kind: 'missing-chain', seq: undefined }]);
+    expect((await verified({ 'audit.log': rest })).notes).toMatchObject([{ kind: 'limit', line: 1 }]);
+  });
+
+  it('believes an anchor that is signed, and the head that a webhook’s server kept, and no other', async () => {
+    const gate = new Gate(key, 'gate-0');
+    const lines = [gate.open(), gate.request(1), gate.request(2)];
+    const anchor = await gate.anchor();
+    const { chain, seq, hash } = gate.head;
+    const cut = { 'audit.log': lines.slice(0, 2) };
+    for (const given of [anchor, `Portcullis-Audit-Head: chain=${chain}; seq=${seq}; hash=${hash}`]) {
+      expect(kinds(await verified(cut, { anchors: [given] }))).toEqual([{ kind: 'cut', seq: 2 }]);
+      expect(await verified({ 'audit.log': lines }, { anchors: [given] })).toMatchObject({ chains: [{ provenTo: 3 }] });
+    }
+    const forged = await new Gate(aKey(key.kid), 'gate-0').anchor();
+    expect(kinds(await verified({ 'audit.log': lines }, { anchors: [forged] }))).toEqual([{ kind: 'anchor' }]);
+  });
+
+  it('misses no replica that it was not asked about', async () => {
+    const gate = new Gate(key, 'gate-1');
+    whole(1, gate);
+    const anchors = [await gate.anchor()];
+    const files = { 'audit.log': whole(3) };
+    expect(kinds(await verified(files, { anchors }))).toEqual([{ kind: 'missing-chain' }]);
+    expect(await verified(files, { anchors, replica: 'gate-0' })).toMatchObject({ proven: true });
+  });
+
+  it('is done in moments with a file in which every line was tampered with, and leaves out one that is being compressed', async () => {
+    const gate = new Gate(key, 'gate-0');
+    const lines = [gate.open(), ...range(20_000).map((n) => gate.request(n))];
+    const before = performance.now();
+    const halved = await verified({
+      'audit.log': lines.filter(({ seq }) => seq % 2 === 1),
+      'audit.log.1.gz.tmp': ['x'],
+    });
+    expect(halved.findings.filter(({ kind }) => kind === 'removed')).toHaveLength(10_000);
+    expect(halved.notes).toContainEqual(
+      expect.objectContaining({ kind: 'torn', message: expect.stringContaining('left out') }),
+    );
+    const doubled = await verified({ 'audit.log': lines.flatMap((line) => [line, line]) });
+    expect(doubled.notes.filter(({ kind }) => kind === 'repeated')).toHaveLength(20_001);
+    expect(formatVerdict(doubled).split('\n').length).toBeLessThan(250);
+    expect(performance.now() - before).toBeLessThan(15_000);
+  });
+
+  it('says what a file says as plain characters', async () => {
+    const gate = new Gate(key, 'gate\u001b[31m');
+    const told = formatVerdict(await verified({ 'audit.log': whole(1, gate) }));
+    expect(told).not.toContain('\u001b');
+    expect(told).toMatch(/PROVEN/);
+  });
+});
+
+describe('startAnchors', () => {
+  it('anchors the head while it moves, tries again where it could not, and anchors the end', async () => {
+    const gate = new Gate(key, 'gate-0');
+    const kept: string[] = [];
+    let away = true;
+    const store = {
+      put: async (_chain: string, anchor: string) => {
+        if (away) throw new Error('away');
+        kept.push(anchor);
+      },
+    };
+    const logger = new LogLines();
+    const lines = [gate.open()];
+    const stop = startAnchors({
+      trail: {
+        get head() {
+          return gate.head;
+        },
+        flush: async () => {},
+      },
+      key,
+      replica: 'gate-0',
+      store,
+      logger,
+      everyMs: 1,
+    });
+    await expect.poll(() => logger.lines.length).toBe(1);
+    away = false;
+    await expect.poll(() => kept.length).toBe(1);
+    lines.push(gate.signed('audit-closed'));
+    await stop();
+    expect(kept.length).toBe(2);
+    expect(kinds(await verified({ 'audit.log': lines.slice(0, 1) }, { anchors: kept.slice(1) }))).toEqual([
+      { kind: 'cut', seq: 1 },
+    ]);
+    expect(logger.lines).toHaveLength(1);
+  });
+});

@@ -1,0 +1,82 @@
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createReloading, renewContext } from '../../../src/server/reload.ts';
+import type { Reloading } from '../../../src/server/reload.ts';
+import { makeCertificate } from '../../support/upstream.ts';
+import type { TestCertificate } from '../../support/upstream.ts';
+import { temporaryDirectory } from '../config/sandbox.ts';
+
+let directory: string;
+let reloading: Reloading;
+let faults: number;
+let renewed: number;
+let first: TestCertificate;
+let second: TestCertificate;
+beforeEach(async () => {
+  directory = temporaryDirectory();
+  [faults, renewed] = [0, 0];
+  [first, second] = [await makeCertificate('first.test'), await makeCertificate('second.test')];
+  reloading = createReloading({ info: () => void (renewed += 1), error: () => void (faults += 1) });
+});
+afterEach(() => reloading.stop());
+
+const at = (name: string): string => join(directory, name);
+const write = (name: string, text: string): void => writeFileSync(at(name), text);
+
+describe('a server’s certificate', () => {
+  let server: Server;
+  afterEach(() => server.close());
+
+  async function serialNumber(): Promise<string | undefined> {
+    const { port } = server.address() as AddressInfo;
+    // Whose certificate it is was asked for, not whether it is good.
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const serial = socket.getPeerCertificate().serialNumber;
+    socket.destroy();
+    return serial;
+  }
+
+  test('is replaced from the next handshake on, and a broken pair keeps the old one', async () => {
+    write('tls.crt', first.cert);
+    write('tls.key', first.key);
+    const certificate = reloading.certificate({ certFile: at('tls.crt'), keyFile: at('tls.key') });
+    server = createServer(certificate.current()).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    certificate.onChange((pair) => renewContext(server, pair));
+    const before = await serialNumber();
+    write('tls.crt', second.cert);
+    await vi.waitFor(() => expect(faults).toBe(1), 5_000);
+    expect(await serialNumber()).toBe(before);
+    expect(certificate.current()).toEqual(first);
+    write('tls.key', second.key);
+    await vi.waitFor(() => expect(renewed).toBe(1), 5_000);
+    expect(await serialNumber()).not.toBe(before);
+    expect(certificate.current()).toEqual(second);
+    expect(faults).toBe(1);
+  });
+});
+
+test('authorities are replaced, and a file without a certificate keeps the old ones', async () => {
+  write('ca.crt', first.cert);
+  const authorities = reloading.authorities(at('ca.crt'));
+  expect(authorities()).toBe(first.cert);
+  write('ca.crt', 'nothing');
+  await vi.waitFor(() => expect(faults).toBe(1), 5_000);
+  expect(authorities()).toBe(first.cert);
+  write('ca.crt', first.cert + second.cert);
+  await vi.waitFor(() => expect(authorities()).toBe(first.cert + second.cert), 5_000);
+});
+
+test('authorities without any certificate do not start', () => {
+  write('ca.crt', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+  expect(() => reloading.authorities(at('ca.crt'))).toThrow(/asn1|PEM/i);
+  write('ca.crt', '');
+  expect(() => reloading.authorities(at('ca.crt'))).toThrow('no certificate');
+});
