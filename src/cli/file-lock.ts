@@ -86,10 +86,17 @@ async function tryLock(
       return release();
     };
   } catch (error) {
-    if (codeOf(error) === 'ELOCKED') return undefined;
+    if (codeOf(error) === 'ELOCKED' || wasTakenAway(error)) return undefined;
     throw unwritable(path, error);
   }
 }
+
+/**
+ * Somebody took it for a dead one in the moment between its making and its first renewal: to a clock far ahead of the file system's (a home
+ * over the network), or after a holder that was killed. Not so where it could not be made at all.
+ */
+const wasTakenAway = (error: unknown): boolean =>
+  isMissing(error) && (error as NodeJS.ErrnoException).syscall !== 'mkdir';
 
 const holderFile = (path: string): string => `${path}.holder`;
 

@@ -54,6 +54,16 @@ describe('a lock', () => {
     expect(await waiting).toBe('taken');
   });
 
+  test('that somebody takes away in the moment it is made is made again', async () => {
+    const program = `const { rmdirSync } = require('fs'); console.log('at work');
+      for (let left = 50; left > 0;) try { rmdirSync(process.argv[1]); left -= 1; } catch {}`;
+    const thief = spawn(process.execPath, ['--eval', program, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(thief);
+    await once(thief.stdout, 'data');
+    while (thief.exitCode === null) expect(await take(50_000)).toBe('taken');
+    expect(await take(0)).toBe('taken');
+  });
+
   test('of a holder that lives is not taken, however long it is stopped, and who waits hears so', async () => {
     const child = await holder();
     child.kill('SIGSTOP');
