@@ -1,4 +1,8 @@
-/** The commands that run where the server runs: `serve`, `config check`, `unlock --config`. */
+/**
+ * Commands: what is typed on a server's own shell: `serve`, `config check`, `keys`, `audit verify|query|anchors`, `unlock --config`.
+ *
+ * Owns: their words and exit statuses. Must not know: how the gate serves (room `server` does), or anything of a laptop.
+ */
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { hostname, userInfo } from 'node:os';

@@ -1,6 +1,8 @@
 /**
- * The server, put together: every room is given its real dependencies here and nowhere else. Loaded by `serve` and by the demo only,
- * so that a laptop never pays for it.
+ * Server: the gate put together. Loaded by `serve` and by the demo only, so that a laptop never pays for it.
+ *
+ * Owns: which real dependency each room is given, the order of start and stop, readiness, and what is read again when its file changes.
+ * Must not know: how any room does its work; no decision about a person or a request is made here.
  */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
