@@ -16,7 +16,7 @@ import { readsGroups } from '../idp/vendors/groups.ts';
 import { OIDC } from '../idp/vendors/vendor.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { readyRules } from '../oauth/workload/rules.ts';
-import { roleOf, type Role } from '../web/roles.ts';
+import { roleOf, type Role } from '../web/admin/roles.ts';
 
 /** More than any provider's answer that a sign-in would read. */
 const MAX_BYTES = 1024 * 1024;

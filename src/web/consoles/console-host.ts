@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { AppError } from '../../core/errors.ts';
 import { record } from '../record.ts';
-import { faultOf } from '../error-status.ts';
+import { faultOf } from '../page/error-status.ts';
 import { beginVisit, plainVisit, type Visit } from '../visit.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './deps.ts';
 import { ConsoleExchange } from './exchange.ts';

@@ -6,7 +6,7 @@
  */
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Router } from 'express';
-import type { BrowserSessions } from '../browser-session.ts';
+import type { BrowserSessions } from '../browser/browser-session.ts';
 import { beginVisit } from '../visit.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { ConsoleHost } from './console-host.ts';

@@ -3,9 +3,9 @@
  */
 import { Router, type Request, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { parameter, seeOther } from '../answer.ts';
-import type { BrowserSessions } from '../browser-session.ts';
-import { faultOf } from '../error-status.ts';
+import { parameter, seeOther } from '../page/answer.ts';
+import type { BrowserSessions } from '../browser/browser-session.ts';
+import { faultOf } from '../page/error-status.ts';
 import { record } from '../record.ts';
 import { visitOf } from '../visit.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';

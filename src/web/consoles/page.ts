@@ -3,9 +3,9 @@
  */
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { errorWords } from '../error-page.ts';
-import { faultOf, retryAfterSeconds } from '../error-status.ts';
-import { html } from '../html.ts';
+import { errorWords } from '../page/error-page.ts';
+import { faultOf, retryAfterSeconds } from '../page/error-status.ts';
+import { html } from '../page/html.ts';
 import { asBytes } from '../../core/header-names.ts';
 
 interface PlainPage {

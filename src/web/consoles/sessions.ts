@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import { coveringKeys, type LogPosition } from '../../core/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
-import { newCookieValue } from '../cookies.ts';
+import { newCookieValue } from '../browser/cookies.ts';
 import { hostCookie } from './cookie-jar.ts';
 import { OWN_PATH, type Console, type ConsoleDeps } from './deps.ts';
 

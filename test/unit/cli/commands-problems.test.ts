@@ -7,7 +7,7 @@ import { nextAfterProblem } from '../../../src/cli/admin-problems.ts';
 const WITHOUT = ['revocation_not_found', 'drill_refused', 'method_not_allowed', 'csrf_failed', 'too_many_tails'];
 
 test('every problem of the admin API that somebody can mend has a next command', () => {
-  const source = readFileSync(fileURLToPath(new URL('../../../src/web/problem.ts', import.meta.url)), 'utf8');
+  const source = readFileSync(fileURLToPath(new URL('../../../src/web/admin/problem.ts', import.meta.url)), 'utf8');
   const union = /export type AdminProblem =([^;]*);/.exec(source)?.[1] ?? '';
   const codes = [...union.matchAll(/'([a-z_]+)'/g)].map(([, code]) => code ?? '');
   expect(codes).toContain('lock_not_found');

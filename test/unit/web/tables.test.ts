@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
-import { queryOf } from '../../../src/web/answer.ts';
-import { browserCookie } from '../../../src/web/cookies.ts';
-import { deviceOf } from '../../../src/web/device.ts';
-import { errorWords } from '../../../src/web/error-page.ts';
-import { faultOf, statusOfCode } from '../../../src/web/error-status.ts';
-import { kubeconfigFor } from '../../../src/web/kubeconfig.ts';
-import { AdminError, problemOf } from '../../../src/web/problem.ts';
-import { createRateLimit } from '../../../src/web/rate-limit.ts';
+import { queryOf } from '../../../src/web/page/answer.ts';
+import { browserCookie } from '../../../src/web/browser/cookies.ts';
+import { deviceOf } from '../../../src/web/page/client-words.ts';
+import { errorWords } from '../../../src/web/page/error-page.ts';
+import { faultOf, statusOfCode } from '../../../src/web/page/error-status.ts';
+import { kubeconfigFor } from '../../../src/web/me/kubeconfig.ts';
+import { AdminError, problemOf } from '../../../src/web/admin/problem.ts';
+import { createRateLimit } from '../../../src/web/sign-in/rate-limit.ts';
 import { bucketOf } from '../../../src/core/address.ts';
-import { roleOf } from '../../../src/web/roles.ts';
+import { roleOf } from '../../../src/web/admin/roles.ts';
 import { plainText } from '../../../src/web/visit.ts';
 
 const codes = Object.keys(statusOfCode) as ErrorCode[];

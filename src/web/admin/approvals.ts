@@ -1,0 +1,117 @@
+/**
+ * Dual control (`admin.dualControl: on`): what could shut many people out takes two admins.
+ *
+ * Threat: one stolen or rogue admin ends every session and locks the other admins out, so that nobody is left to stop them. Revoking one
+ * account or session stays in one hand: it must not wait, and it undoes itself with the next sign-in.
+ */
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import type { Account } from '../../core/identity.ts';
+import { nowSeconds, type WebDeps } from '../deps.ts';
+import { rfc3339 } from '../page/layout.ts';
+import { AdminError } from './problem.ts';
+import { record } from '../record.ts';
+import { targetName, type RevocationPlan } from './revocation-request.ts';
+import { roleOf, workloadRule } from './roles.ts';
+import type { Actor, Visit } from '../visit.ts';
+
+const TTL_SECONDS = 900;
+const LIST_PAGE = 200;
+
+/** The admin who asked first. */
+export interface FirstAdmin {
+  readonly username: string;
+  readonly account: string;
+}
+
+export interface ApprovalAsk {
+  readonly actor: Actor;
+  readonly plan: RevocationPlan;
+  readonly reason: string;
+  /** For the record. */
+  readonly path: string;
+  /** The id that the first admin was given. */
+  readonly approval?: string | undefined;
+}
+
+const payloadSchema = z.object({
+  username: z.string(),
+  account: z.string(),
+  /** What was asked for, as `deedOf` says it. */
+  deed: z.string(),
+});
+
+const deedOf = ({ target, lock }: RevocationPlan): string => `${targetName(target)}${lock ? ' with a lock' : ''}`;
+
+/**
+ * Whether this account counts as an admin's. An account without a live session does: its groups are not known, and a lone admin could
+ * otherwise end another's sessions first and lock the account then. A person who is signed in and has no admin group can be locked
+ * by one admin at once, and so can a workload, which is never an admin.
+ */
+async function mayBeAdmin(deps: WebDeps, account: Account): Promise<boolean> {
+  if (workloadRule(account, deps.config) !== undefined) return false;
+  let cursor: string | undefined;
+  let seen = 0;
+  do {
+    const query = { account, limit: LIST_PAGE, ...(cursor === undefined ? {} : { cursor }) };
+    const page = await deps.store.sessions.list(query);
+    if (page.sessions.some((session) => roleOf(session, deps.config) === 'admin')) return true;
+    seen += page.sessions.length;
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return seen === 0;
+}
+
+async function takesTwo(deps: WebDeps, { target, lock }: RevocationPlan): Promise<boolean> {
+  if (deps.config.admin.dualControl === 'off') return false;
+  if (target.kind === 'provider' || target.kind === 'all') return true;
+  return lock && target.kind === 'account' && mayBeAdmin(deps, target.account);
+}
+
+async function askForSecond(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Promise<never> {
+  const { actor, plan, reason, path } = ask;
+  const approval = randomBytes(16).toString('base64url');
+  const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
+  const deed = deedOf(plan);
+  const payload = { username: actor.identity.username, account: actor.account, deed };
+  await deps.store.artefacts.save('Approval', approval, payload, { ttlSeconds: TTL_SECONDS });
+  const details = { target: targetName(plan.target), lock: String(plan.lock), approval };
+  record(deps, visit, { event: 'approval-asked', path, code: 409, reason, details });
+  throw new AdminError(
+    'second_admin_needed',
+    'conflict',
+    `Nothing was done yet: this takes a second admin. Until ${expiresAt} another admin can do the same with “--approval ${approval}”, or with that id on the admin page: ${deed}.`,
+    { members: { approval, expiresAt }, recorded: true },
+  );
+}
+
+/** @throws AdminError `approval_not_good`, `same_admin` */
+async function takeApproval(deps: WebDeps, ask: ApprovalAsk, approval: string): Promise<FirstAdmin> {
+  const { artefacts } = deps.store;
+  const notGood = new AdminError(
+    'approval_not_good',
+    'conflict',
+    'This approval is unknown, used up, older than 15 minutes, or for something else. Ask anew without one.',
+  );
+  const asked = payloadSchema.safeParse(await artefacts.find('Approval', approval));
+  if (!asked.success || asked.data.deed !== deedOf(ask.plan)) throw notGood;
+  // By account, not by session: who has stolen one session of an admin can open another.
+  if (asked.data.account === ask.actor.account) {
+    const words = 'You have asked for this yourself. Another admin must do it, with the same approval.';
+    throw new AdminError('same_admin', 'forbidden', words);
+  }
+  // Judged before it is taken, so that a wrong try spends nothing; taken in one step, so that it serves once.
+  if ((await artefacts.take('Approval', approval)) === undefined) throw notGood;
+  return { username: asked.data.username, account: asked.data.account };
+}
+
+/**
+ * To be called before a revocation is carried out.
+ * @returns the admin who asked first; undefined where one admin is enough
+ * @throws AdminError `second_admin_needed` with `approval` and `expiresAt`, `approval_not_good`, `same_admin`
+ */
+export async function secondAdmin(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Promise<FirstAdmin | undefined> {
+  if (!(await takesTwo(deps, ask.plan))) return undefined;
+  if (ask.approval === undefined) return askForSecond(deps, visit, ask);
+  return takeApproval(deps, ask, ask.approval);
+}

@@ -1,0 +1,47 @@
+/**
+ * Locks: who may not sign in until somebody says otherwise, and saying otherwise. A lock is set together with a revocation.
+ */
+import type { Account } from '../../core/identity.ts';
+import type { Lock } from '../../store/store.ts';
+import type { WebDeps } from '../deps.ts';
+import { rfc3339 } from '../page/layout.ts';
+import { AdminError } from './problem.ts';
+import { record } from '../record.ts';
+import type { Asker } from './revoking.ts';
+
+export interface LockView {
+  readonly account: string;
+  readonly reason: string;
+  /** Username of the admin, or of both where it took two. */
+  readonly by: string;
+  /** RFC 3339. */
+  readonly at: string;
+}
+
+/** Newest first. */
+export async function lockViews(deps: WebDeps): Promise<readonly LockView[]> {
+  const locks = await deps.store.locks.list();
+  const view = ({ account, reason, by, at }: Lock): LockView => ({ account, reason, by, at: rfc3339(at) });
+  return locks.toSorted((left, right) => right.at - left.at).map(view);
+}
+
+/**
+ * Takes a lock off: one admin is enough, and nobody is signed in by it.
+ * @param reason the admin's own words
+ * @throws AdminError `lock_not_found`
+ */
+export async function unlock(
+  deps: WebDeps,
+  { visit, actor, path }: Asker,
+  { account, reason }: { readonly account: Account; readonly reason: string },
+): Promise<void> {
+  actor.assertGood();
+  const details = { target: `account:${account}` };
+  const removed = await deps.store.locks.remove(account);
+  const code = removed ? 200 : 404;
+  const outcome = removed ? {} : { outcome: 'lock_not_found' };
+  record(deps, visit, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
+  if (removed) return;
+  const words = 'This account is not locked. GET locks lists those that are.';
+  throw new AdminError('lock_not_found', 'not_found', words, { recorded: true });
+}

@@ -1,0 +1,194 @@
+/**
+ * What may be asked to be revoked, as the admin page and the admin API both take it, and whom it means.
+ */
+import { z } from 'zod';
+import { AppError } from '../../core/errors.ts';
+import { accountOf, type Account } from '../../core/identity.ts';
+import type { RevocationTarget } from '../../core/revocation.ts';
+import type { WebDeps } from '../deps.ts';
+import { AdminError } from './problem.ts';
+
+const LIST_PAGE = 200;
+
+export const accountSchema = z
+  .string()
+  .max(512)
+  .regex(/^[^/\s]+\/\S(?:.*\S)?$/, 'an account is PROVIDER/SUBJECT')
+  .transform((value) => value as Account);
+
+export const sessionIdSchema = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'a session id has letters, digits, - and _');
+
+export const reasonSchema = z.string().trim().min(1, 'say why, for the record').max(500);
+
+/** In one case, so that the same id is the same request however it was typed. */
+export const requestIdSchema = z.uuid({ error: 'a UUID' }).toLowerCase();
+
+const approvalSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of an approval, as the first admin was given it');
+
+const TARGETS = ['session', 'account', 'username', 'provider', 'workload', 'all'] as const;
+/** The targets that stand for one account, which a lock can be put on. */
+const LOCKABLE = ['account', 'username', 'workload'] as const;
+
+const givenOf = (body: object, keys: readonly string[]): readonly string[] =>
+  keys.filter((key) => Object.hasOwn(body, key));
+
+/** `POST revocations`: exactly one target, and a reason. */
+export const revocationSchema = z
+  .strictObject({
+    session: sessionIdSchema.optional(),
+    account: accountSchema.optional(),
+    username: z.string().min(1).max(512).optional(),
+    provider: z.string().min(1).max(63).optional(),
+    workload: z.string().min(1).max(63).optional(),
+    /** With `workload`: the subject that its tokens have. */
+    subject: z
+      .string()
+      .max(448)
+      .regex(/^\S(?:.*\S)?$/, 'a subject without spaces around it')
+      .optional(),
+    all: z.literal(true).optional(),
+    lock: z.boolean().optional(),
+    reason: reasonSchema,
+    requestId: requestIdSchema.optional(),
+    approval: approvalSchema.optional(),
+  })
+  .refine((body) => givenOf(body, TARGETS).length === 1, { message: `name exactly one of ${TARGETS.join(', ')}` })
+  .refine((body) => (body.workload === undefined) === (body.subject === undefined), {
+    message: 'workload and subject go together',
+  })
+  .refine((body) => body.lock !== true || givenOf(body, LOCKABLE).length === 1, {
+    message: 'a lock is for one account: name it by account, username, or workload and subject',
+  });
+
+/** `POST locks`: the same as a revocation of the account with `lock: true`. */
+export const lockSchema = z.strictObject({
+  account: accountSchema,
+  reason: reasonSchema,
+  requestId: requestIdSchema.optional(),
+  approval: approvalSchema.optional(),
+});
+
+export type RevocationRequest = z.infer<typeof revocationSchema>;
+
+/** A request whose words have been looked up. */
+export interface RevocationPlan {
+  readonly target: RevocationTarget;
+  /** The account that is meant, also where the target is one of its sessions. */
+  readonly account?: Account;
+  readonly lock: boolean;
+  /** Nothing but the person's own wish stands between them and the next sign-in. */
+  readonly canSignInAgain: boolean;
+}
+
+/** The accounts that have a live session under this username. */
+async function accountsNamed(deps: WebDeps, username: string): Promise<readonly Account[]> {
+  const accounts = new Set<Account>();
+  let cursor: string | undefined;
+  do {
+    const query = { username, limit: LIST_PAGE, ...(cursor === undefined ? {} : { cursor }) };
+    const page = await deps.store.sessions.list(query);
+    for (const session of page.sessions) accounts.add(session.account);
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return [...accounts];
+}
+
+async function accountNamed(deps: WebDeps, username: string): Promise<Account> {
+  const accounts = await accountsNamed(deps, username);
+  const [account] = accounts;
+  if (account !== undefined && accounts.length === 1) return account;
+  const words =
+    account === undefined
+      ? 'Nobody with this username has a live session. Revoke by account, as PROVIDER/SUBJECT, to be sure.'
+      : `${accounts.length} accounts have this username. Revoke by account: ${accounts.slice(0, 5).join(', ')}.`;
+  throw new AdminError('username_ambiguous', 'conflict', words);
+}
+
+export const sessionGone = (): AdminError =>
+  new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
+
+/**
+ * A session that is there to be revoked. Where the store is away nobody can say: then it is revoked unseen, because the gate here is shut
+ * for it before anything is written.
+ */
+async function accountOfSession(deps: WebDeps, id: string): Promise<Account | undefined> {
+  try {
+    const session = await deps.store.sessions.read(id);
+    if (session === undefined) throw sessionGone();
+    return session.account;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'store_unavailable') return undefined;
+    throw error;
+  }
+}
+
+interface Meant {
+  readonly target: RevocationTarget;
+  readonly account?: Account;
+}
+
+const accountTarget = (account: Account): Meant => ({ target: { kind: 'account', account }, account });
+
+async function meantBy(deps: WebDeps, request: RevocationRequest): Promise<Meant> {
+  const { session, account, username, provider, workload, subject } = request;
+  if (session !== undefined) {
+    const owner = await accountOfSession(deps, session);
+    return { target: { kind: 'session', session }, ...(owner === undefined ? {} : { account: owner }) };
+  }
+  if (account !== undefined) return accountTarget(account);
+  if (username !== undefined) return accountTarget(await accountNamed(deps, username));
+  if (provider !== undefined) {
+    // Threat: a mistyped name would be answered "complete", and the admin would believe it.
+    if (deps.providers.has(provider)) return { target: { kind: 'provider', provider } };
+    const words = 'There is no identity provider of this name. GET providers lists them.';
+    throw new AdminError('provider_not_found', 'not_found', words);
+  }
+  if (workload !== undefined && subject !== undefined) {
+    if (deps.config.workload.some(({ name }) => name === workload)) return accountTarget(accountOf(workload, subject));
+    const words = 'There is no workload rule of this name. The configuration lists them under workload.';
+    throw new AdminError('workload_not_found', 'not_found', words);
+  }
+  return { target: { kind: 'all' } };
+}
+
+/** Whether a lock is known to stand. It only changes the answer's words, so a store that cannot say stops nothing. */
+async function isLocked(deps: WebDeps, account: Account): Promise<boolean> {
+  try {
+    return (await deps.store.locks.find(account)) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** False where the next sign-in is sure to ask the person to prove who they are, or is refused. When in doubt true. */
+async function canSignInAgain(deps: WebDeps, account: Account | undefined): Promise<boolean> {
+  if (account === undefined) return true;
+  const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
+  return provider?.provesFreshness !== true && !(await isLocked(deps, account));
+}
+
+/**
+ * Whom a request means.
+ * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`
+ */
+export async function planOf(deps: WebDeps, request: RevocationRequest): Promise<RevocationPlan> {
+  const meant = await meantBy(deps, request);
+  const lock = request.lock === true;
+  return { ...meant, lock, canSignInAgain: !lock && (await canSignInAgain(deps, meant.account)) };
+}
+
+/** A target as one word for the record. */
+export function targetName(target: RevocationTarget): string {
+  switch (target.kind) {
+    case 'session':
+      return `session:${target.session}`;
+    case 'account':
+      return `account:${target.account}`;
+    case 'provider':
+      return `provider:${target.provider}`;
+    case 'all':
+      return 'all';
+  }
+}

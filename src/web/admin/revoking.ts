@@ -1,0 +1,135 @@
+/**
+ * Revoking, as the admin page and the admin API both do it: one admin or two, the order to the gate, and the lines in the record.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import type { AuditFacts } from '../../core/audit-event.ts';
+import { AppError } from '../../core/errors.ts';
+import type { RevocationAnswer, RevocationOrder } from '../../revocation/revocation.ts';
+import { receiptsOf, reusedError, type Answers } from './answers.ts';
+import { secondAdmin, type FirstAdmin } from './approvals.ts';
+import { nowSeconds, type WebDeps } from '../deps.ts';
+import { faultOf } from '../page/error-status.ts';
+import { AdminError } from './problem.ts';
+import { record } from '../record.ts';
+import { planOf, targetName, type RevocationPlan, type RevocationRequest } from './revocation-request.ts';
+import type { Actor, Visit } from '../visit.ts';
+
+/** What the admin page and the admin API share. */
+export interface AdminRoom {
+  readonly deps: WebDeps;
+  readonly answers: Answers;
+}
+
+/** Who asks, and as what it goes on the record. */
+export interface Asker {
+  readonly visit: Visit;
+  readonly actor: Actor;
+  readonly path: string;
+}
+
+export interface RevokeOrder {
+  readonly plan: Pick<RevocationPlan, 'target' | 'lock' | 'canSignInAgain'>;
+  /** The admin's own words. */
+  readonly reason: string;
+  readonly requestId?: string;
+  readonly fingerprint?: string;
+  readonly first?: FirstAdmin | undefined;
+}
+
+function failureOf(thrown: unknown): AdminError | undefined {
+  if (!(thrown instanceof AppError)) return undefined;
+  if (thrown.code === 'conflict') return reusedError(thrown);
+  if (thrown.code !== 'store_unavailable') return undefined;
+  const words =
+    'The revocation could not be written, so nothing is promised. This replica refuses the target all the same. Send it again.';
+  return new AdminError('revocation_not_written', 'store_unavailable', words, { cause: thrown, recorded: true });
+}
+
+function answerDetails(answer: RevocationAnswer): AuditFacts {
+  return {
+    revocation: answer.id,
+    complete: String(answer.complete),
+    receipts: receiptsOf(answer),
+    sessions: String(answer.sessions),
+    'streams-closed': String(answer.streamsClosed),
+  };
+}
+
+function gateOrder(deps: WebDeps, { actor }: Asker, order: RevokeOrder, requestId: string): RevocationOrder {
+  const { plan, reason, first } = order;
+  const admins = [first?.username, actor.identity.username].filter((name) => name !== undefined);
+  const lock = { reason, by: admins.join(', '), at: nowSeconds(deps) };
+  const { target, canSignInAgain } = plan;
+  return { target, requestId, canSignInAgain, ...(plan.lock ? { lock } : {}) };
+}
+
+/** 200 when proven, 202 when written and still being proven. */
+export const revocationStatus = (answer: RevocationAnswer): 200 | 202 => (answer.complete ? 200 : 202);
+
+/**
+ * Revokes, and puts the outcome on the record either way: a `revocation`, and a `lock` besides where there is one.
+ * @throws AdminError `revocation_not_written`, `request_id_reused`
+ */
+export async function revoke(
+  { deps, answers }: AdminRoom,
+  asker: Asker,
+  order: RevokeOrder,
+): Promise<RevocationAnswer> {
+  const { visit, path } = asker;
+  const { plan, reason, first } = order;
+  const id = order.requestId ?? randomUUID();
+  const target = targetName(plan.target);
+  const said = {
+    target,
+    ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
+  };
+  answers.expect(id, { visit, path, reason, target, fingerprint: order.fingerprint ?? id });
+  try {
+    const answer = await deps.gate.revoke(gateOrder(deps, asker, order, id));
+    const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...answerDetails(answer) } };
+    record(deps, visit, { event: 'revocation', ...happening });
+    if (plan.lock) record(deps, visit, { event: 'lock', ...happening });
+    await answers.keep(answer);
+    return answer;
+  } catch (cause) {
+    answers.forget(id);
+    const thrown = failureOf(cause) ?? cause;
+    if (thrown instanceof AdminError && thrown.recorded) {
+      const details = { ...said, outcome: thrown.reason };
+      record(deps, visit, { event: 'revocation', path, code: faultOf(thrown).status, reason, details });
+    }
+    throw thrown;
+  }
+}
+
+/** The request without what may differ between two tries of it, and whose it is. */
+function fingerprintOf(
+  { actor }: Asker,
+  { approval: _approval, requestId: _requestId, ...said }: RevocationRequest,
+): string {
+  const parts = Object.entries({ ...said, by: actor.account }).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
+}
+
+/**
+ * From what an admin asks to the answer. The same request id again is the same revocation: its answer comes again, brought up to date.
+ * @throws AdminError what `planOf`, `secondAdmin` and `revoke` throw
+ */
+export async function carryOut(room: AdminRoom, asker: Asker, request: RevocationRequest): Promise<RevocationAnswer> {
+  const { deps, answers } = room;
+  const { reason, requestId, approval } = request;
+  const { actor } = asker;
+  const fingerprint = fingerprintOf(asker, request);
+  const before = requestId === undefined ? undefined : await answers.repeated(requestId, fingerprint);
+  if (before !== undefined) {
+    const details = { revocation: before.id };
+    const code = revocationStatus(before);
+    record(deps, asker.visit, { event: 'admin-read', path: asker.path, code, reason: 'revocation', details });
+    return before;
+  }
+  const plan = await planOf(deps, request);
+  const first = await secondAdmin(deps, asker.visit, { actor, plan, reason, path: asker.path, approval });
+  // The caller's own rights, once more after everything was looked up.
+  actor.assertGood();
+  return revoke(room, asker, { plan, reason, fingerprint, first, ...(requestId === undefined ? {} : { requestId }) });
+}

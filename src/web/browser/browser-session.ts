@@ -1,0 +1,126 @@
+/**
+ * Who is signed in at this browser: cookie -> artefact -> session -> gate. Judged anew at each request; nothing is cached here, so
+ * a revocation counts from the next one on.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Response } from 'express';
+import { z } from 'zod';
+import { AppError } from '../../core/errors.ts';
+import { coveringKeys } from '../../core/revocation.ts';
+import type { GateRefusal } from '../../revocation/revocation.ts';
+import type { SessionRecord } from '../../store/store.ts';
+import { browserCookie, newCookieValue } from './cookies.ts';
+import { nowSeconds, type WebDeps } from '../deps.ts';
+import type { OpenedSession } from '../sign-in/sign-in.ts';
+import type { Actor } from '../visit.ts';
+
+/** Somebody signed in at these pages. */
+export interface SignedIn extends Actor {
+  readonly record: SessionRecord;
+  /** What each form and each unsafe call must carry. */
+  readonly csrf: string;
+  /** The provider's, as it came at the sign-in; sealed in the store, and shown to that provider only, when the person signs out. */
+  readonly idToken: string | undefined;
+}
+
+export interface BrowserSessions {
+  /** Ties this browser to a session, under a value of its own for each sign-in. */
+  begin(res: Response, session: OpenedSession): Promise<void>;
+  /** Undefined: nobody is signed in. @throws AppError `fenced` or `store_unavailable` */
+  current(req: IncomingMessage): Promise<SignedIn | undefined>;
+  /** Forgets the cookie, here and in the browser. The session itself is ended by a revocation. */
+  forget(req: IncomingMessage, res: Response): Promise<void>;
+}
+
+const payloadSchema = z.object({
+  session: z.string(),
+  csrf: z.string(),
+  /** The log's place when the session was opened: only entries after it can be meant for it. */
+  position: z.object({ epoch: z.string(), number: z.number() }),
+  idToken: z.string().optional(),
+});
+
+type Payload = z.output<typeof payloadSchema>;
+
+/** How stale "last used" may be; moving it is a write for each click otherwise. */
+const TOUCH_SECONDS = 60;
+
+export const fencedError = (): AppError =>
+  new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');
+
+const signedOutError = (reason: GateRefusal): AppError =>
+  new AppError('unauthenticated', 'Your session has ended. Sign in again.', { reason });
+
+/** Compares without telling by time how much was right. */
+export function sameSecret(left: string, right: string): boolean {
+  const digest = (value: string): Buffer => createHash('sha256').update(value).digest();
+  return timingSafeEqual(digest(left), digest(right));
+}
+
+function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idToken }: Payload): SignedIn {
+  const credential = { keys: coveringKeys({ ...session, session: session.id }), position };
+  return {
+    identity: session.identity,
+    account: session.account,
+    session: session.id,
+    expiresAt: session.expiresAt,
+    record: session,
+    csrf,
+    idToken,
+    assertGood() {
+      const refusal = deps.gate.check(credential);
+      if (refusal === 'fenced') throw fencedError();
+      if (refusal !== undefined) throw signedOutError(refusal);
+    },
+  };
+}
+
+/** Undefined where the session is gone or the gate is shut for it; a fenced gate is an error, not a signed-out person. */
+function ifGood(person: SignedIn): SignedIn | undefined {
+  try {
+    person.assertGood();
+    return person;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'unauthenticated') return undefined;
+    throw error;
+  }
+}
+
+export function createBrowserSessions(deps: WebDeps): BrowserSessions {
+  const cookie = browserCookie(deps.config.publicUrl, 'portcullis');
+  const { artefacts, sessions } = deps.store;
+
+  /** Moves `lastUsedAt`, so that a browser in use does not run into the idle end. */
+  async function touch(session: SessionRecord): Promise<boolean> {
+    if (nowSeconds(deps) - session.lastUsedAt < TOUCH_SECONDS) return true;
+    const outcome = await sessions.mint(session.id, {});
+    return outcome.ok;
+  }
+
+  return {
+    async begin(res, session) {
+      const value = newCookieValue();
+      const csrf = randomBytes(16).toString('base64url');
+      const { id, idToken, position } = session;
+      const payload = { session: id, csrf, position: { ...position }, ...(idToken === undefined ? {} : { idToken }) };
+      const ttlSeconds = Math.max(1, session.expiresAt - nowSeconds(deps));
+      await artefacts.save('BrowserCookie', value, payload, { ttlSeconds, session: session.id });
+      cookie.set(res, value, ttlSeconds);
+    },
+    async current(req) {
+      const value = cookie.read(req);
+      if (value === undefined) return undefined;
+      const payload = payloadSchema.safeParse(await artefacts.find('BrowserCookie', value));
+      if (!payload.success) return undefined;
+      const session = await sessions.read(payload.data.session);
+      if (session === undefined || !(await touch(session))) return undefined;
+      return ifGood(signedIn(deps, session, payload.data));
+    },
+    async forget(req, res) {
+      const value = cookie.read(req);
+      cookie.clear(res);
+      if (value !== undefined) await artefacts.destroy('BrowserCookie', value);
+    },
+  };
+}

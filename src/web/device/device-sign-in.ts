@@ -1,0 +1,209 @@
+/**
+ * Signing in a device by its code (RFC 8628): code, confirmation, a fresh sign-in at the provider, and back.
+ *
+ * Threats: guessing codes (`device-code-limit.ts`); a page that makes this browser allow somebody's device (our own Origin, a token of this
+ * browser's cookie, and a ticket of the confirmation page without which no sign-in begins); and talking somebody into it, against which
+ * there are the words of the page, ten minutes, and `sameNetwork`.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import express, { Router, type Request, type RequestHandler, type Response } from 'express';
+import { z } from 'zod';
+import { AppError } from '../../core/errors.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
+import { sameSecret, type BrowserSessions } from '../browser/browser-session.ts';
+import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
+import type { DeviceRequest, DeviceRequests, WebDeps } from '../deps.ts';
+import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
+import { sameNetwork } from './device-network.ts';
+import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
+import { sendTooMany } from '../page/error-page.ts';
+import { assertOwnOrigin, field } from '../browser/guards.ts';
+import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from '../sign-in/journey.ts';
+import type { Html } from '../page/html.ts';
+import type { RateLimit } from '../sign-in/rate-limit.ts';
+import { record } from '../record.ts';
+import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
+import { limitSignIns } from '../sign-in/sign-in-limit.ts';
+import { visitOf, type Visit } from '../visit.ts';
+
+interface DeviceRoom {
+  readonly deps: WebDeps;
+  readonly devices: DeviceRequests;
+  readonly cookie: BrowserCookie;
+  readonly browsers: BrowserSessions;
+  readonly limit: CodeLimit;
+}
+
+const confirmationSchema = z.object({
+  userCode: z.string(),
+  /** Hash of the value in the cookie of the browser that typed the code. */
+  browser: z.string(),
+});
+
+const hashOf = (purpose: string, value: string): string =>
+  createHash('sha256').update(`${purpose}\0${value}`).digest('base64url');
+const browserOf = (value: string): string => hashOf('device-browser', value);
+const csrfOf = (value: string): string => hashOf('device-csrf', value);
+
+const otherBrowser = (): AppError =>
+  new AppError('sign_in_expired', 'This page has expired, or was opened in another browser. Type the code again.', {
+    reason: 'other_browser',
+  });
+
+function send(res: Response, status: number, title: string, body: Html): void {
+  sendPage(res, status, { title, narrow: true, body });
+}
+
+/** The device behind a code, for a browser that may decide about it. @throws AppError `sign_in_expired` or `sign_in_refused` */
+async function requestFor({ deps, devices }: DeviceRoom, visit: Visit, userCode: string): Promise<DeviceRequest> {
+  const request = await devices.find(userCode);
+  if (deps.config.sessions.deviceCode === 'sameNetwork' && !sameNetwork(request.address, visit.address)) {
+    const words = `The device is in another network (${request.address}) than this browser (${visit.address}). Use a browser near the device.`;
+    throw new AppError('sign_in_refused', words, { reason: 'device_in_other_network' });
+  }
+  return request;
+}
+
+async function codeOf({ deps, cookie }: DeviceRoom, req: Request, ticket: string | undefined): Promise<string> {
+  const value = cookie.read(req);
+  const found = confirmationSchema.safeParse(await deps.store.artefacts.find('DeviceConfirmation', ticket ?? ''));
+  if (!found.success || value === undefined || found.data.browser !== browserOf(value)) throw otherBrowser();
+  return found.data.userCode;
+}
+
+function show({ cookie }: DeviceRoom): RequestHandler {
+  return (req, res) => {
+    const value = cookie.read(req) ?? newCookieValue();
+    cookie.set(res, value, JOURNEY_SECONDS);
+    // Whatever the query says: a code in a link is what this page is there to prevent.
+    send(res, 200, 'Sign in a device', codePage({ csrf: csrfOf(value) }));
+  };
+}
+
+/** @returns the cookie's value */
+function ownForm({ cookie }: DeviceRoom, req: Request): string {
+  const value = cookie.read(req);
+  if (value === undefined || !sameSecret(field(req, 'csrf'), csrfOf(value))) throw otherBrowser();
+  return value;
+}
+
+function enter(room: DeviceRoom): RequestHandler {
+  const { deps, limit } = room;
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const value = ownForm(room, req);
+    const wait = limit.take(visit.address);
+    if (wait > 0) {
+      recordTooMany(deps, visit, '/device');
+      return sendTooMany(res, visit, wait);
+    }
+    const userCode = field(req, 'user_code');
+    try {
+      const request = await signInStep(deps, visit, { path: '/device' }, () => requestFor(room, visit, userCode));
+      limit.right(visit.address);
+      await sendConfirmation(room, res, { visit, value, userCode, request });
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
+      send(res, 400, 'Sign in a device', codePage({ csrf: csrfOf(value), problem: error.message }));
+    }
+  };
+}
+
+async function sendConfirmation(
+  { deps }: DeviceRoom,
+  res: Response,
+  given: {
+    readonly visit: Visit;
+    readonly value: string;
+    readonly userCode: string;
+    readonly request: DeviceRequest;
+  },
+): Promise<void> {
+  const { visit, value, userCode, request } = given;
+  const ticket = randomBytes(16).toString('base64url');
+  const confirmation = { userCode, browser: browserOf(value) };
+  await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, { ttlSeconds: JOURNEY_SECONDS });
+  const { address } = visit;
+  const providers = [...deps.providers.keys()];
+  const body = confirmPage({ csrf: csrfOf(value), ticket, userCode, request, address, providers });
+  send(res, 200, 'Is this your device?', body);
+}
+
+function start(room: DeviceRoom): RequestHandler {
+  const { deps, cookie } = room;
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const provider = parameter(req.query['provider']);
+    await signInStep(deps, visit, { path: '/device/start', provider }, async () => {
+      const ticket = parameter(req.query['ticket']) ?? '';
+      const value = cookie.read(req) ?? '';
+      await requestFor(room, visit, await codeOf(room, req, ticket));
+      const way: Way = { for: 'device', browser: browserOf(value), ticket };
+      // Always fresh: a click must not be enough for somebody who happens to be signed in at the provider.
+      const url = await beginJourney(deps, visit, { provider, way, fresh: true });
+      cookie.set(res, value, JOURNEY_SECONDS);
+      seeOther(res, url.href);
+    });
+  };
+}
+
+function finish(room: DeviceRoom): RequestHandler {
+  const { deps, devices, cookie, browsers } = room;
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const state = parameter(req.query['state']);
+    const provider = (await findJourney(deps, state).catch(() => undefined))?.provider;
+    await signInStep(deps, visit, { path: '/device/finish', provider }, async () => {
+      const value = cookie.read(req);
+      const isOwn = (way: Way): boolean =>
+        way.for === 'device' && value !== undefined && way.browser === browserOf(value);
+      const journey = await takeJourney(deps, state, isOwn);
+      const userCode = await codeOf(room, req, journey.way.for === 'device' ? journey.way.ticket : undefined);
+      const device = await requestFor(room, visit, userCode);
+      const browser = await browsers.current(req);
+      const arrival = { journey, query: queryOf(req.originalUrl), client: device.clientId, browser, device };
+      const opening = await openSession(deps, visit, arrival);
+      if ('again' in opening) return seeOther(res, opening.again.href);
+      const { session } = opening;
+      await orEnd(deps, session, () => devices.allow(userCode, session));
+      recordSignIn(deps, visit, session, arrival);
+      seeOther(res, '/device/done');
+    });
+  };
+}
+
+function refuse(room: DeviceRoom): RequestHandler {
+  const { deps, devices } = room;
+  return async (req, res) => {
+    const visit = visitOf(req);
+    ownForm(room, req);
+    const userCode = await codeOf(room, req, field(req, 'ticket'));
+    const { address, clientId } = await devices.find(userCode);
+    await devices.refuse(userCode);
+    const details = { client: clientId, device: address };
+    record(deps, visit, { event: 'sign-in-refused', path: req.path, code: 200, reason: 'device_refused', details });
+    send(res, 200, 'Refused', refusedPage());
+  };
+}
+
+/** `/device`, `/device/start`, `/device/finish`, `/device/refuse`, `/device/done`; nothing where device codes are off. */
+export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: RateLimit): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  if (deps.devices === undefined || deps.config.sessions.deviceCode === 'off') return router;
+  const { publicUrl, limits } = deps.config;
+  const cookie = browserCookie(publicUrl, 'portcullis-device');
+  const limit = createCodeLimit(limits.signInsPerMinute, deps.clock);
+  const room: DeviceRoom = { deps, devices: deps.devices, cookie, browsers, limit };
+  const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 });
+  const ownOrigin: RequestHandler = (req, _res, next) => {
+    assertOwnOrigin(req, publicUrl);
+    next();
+  };
+  router.get('/device', show(room));
+  router.post('/device', ownOrigin, form, enter(room));
+  router.get('/device/start', limitSignIns(deps, signIns), start(room));
+  router.get('/device/finish', finish(room));
+  router.post('/device/refuse', ownOrigin, form, refuse(room));
+  router.get('/device/done', (_req, res) => send(res, 200, 'Signed in', allowedPage()));
+  return router;
+}

@@ -1,0 +1,46 @@
+/**
+ * What a session's client and user agent say to its owner, in words they know. Presentation only: both are chosen by the client.
+ */
+import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../../core/core.ts';
+
+// Order matters: Edge and Opera also say Chrome, Chrome also says Safari.
+const browsers: readonly (readonly [RegExp, string])[] = [
+  [/\bEdg(?:e|A|iOS)?\//, 'Edge'],
+  [/\bOPR\//, 'Opera'],
+  [/\b(?:Firefox|FxiOS)\//, 'Firefox'],
+  [/\b(?:Chrome|Chromium|CriOS|HeadlessChrome)\//, 'Chrome'],
+  [/\bSafari\//, 'Safari'],
+  [/^curl\//, 'curl'],
+  [/^portcullis\//, 'portcullis'],
+];
+
+const systems: readonly (readonly [RegExp, string])[] = [
+  [/\bAndroid\b/, 'Android'],
+  [/\b(?:iPhone|iPad)\b/, 'iOS'],
+  [/\bWindows\b/, 'Windows'],
+  [/\bMac OS X\b|\bMacintosh\b|\bdarwin\b/, 'macOS'],
+  [/\bCrOS\b/, 'ChromeOS'],
+  [/\bLinux\b|\blinux\b/, 'Linux'],
+];
+
+const nameIn = (table: readonly (readonly [RegExp, string])[], text: string): string | undefined =>
+  table.find(([pattern]) => pattern.test(text))?.[1];
+
+/** Such as `Firefox on Linux`; the user agent itself, shortened, where neither is known. */
+export function deviceOf(userAgent: string): string {
+  const browser = nameIn(browsers, userAgent);
+  const system = nameIn(systems, userAgent);
+  if (browser !== undefined && system !== undefined) return `${browser} on ${system}`;
+  return browser ?? system ?? (userAgent === '' ? 'Unknown device' : userAgent.slice(0, 40));
+}
+
+export function clientName(client: string): string {
+  switch (client) {
+    case PLUGIN_CLIENT_ID:
+      return 'kubectl';
+    case BROWSER_CLIENT:
+      return 'These pages';
+    default:
+      return client;
+  }
+}

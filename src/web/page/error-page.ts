@@ -1,0 +1,102 @@
+/**
+ * From an error to the page a person sees: what happened, what to do next, and the request id to give to the platform team.
+ */
+import type { ErrorCode } from '../../core/errors.ts';
+import type { Response } from 'express';
+import { sendPage } from './answer.ts';
+import { faultOf, retryAfterSeconds } from './error-status.ts';
+import { html, type Html } from './html.ts';
+import { renderPage } from './layout.ts';
+import type { Visit } from '../visit.ts';
+
+interface ErrorWords {
+  readonly title: string;
+  readonly next: string;
+}
+
+/** One row a code; a new code does not compile until it has words here. */
+export const errorWords: Readonly<Record<ErrorCode, ErrorWords>> = {
+  bad_request: { title: 'That request made no sense', next: 'Go back and try again.' },
+  not_found: { title: 'Nothing here', next: 'Check the address, or start at the front page.' },
+  unauthenticated: { title: 'You are signed out', next: 'Sign in and try again.' },
+  forbidden: { title: 'Not allowed', next: 'If you need this, ask your platform team.' },
+  conflict: { title: 'That does not fit', next: 'Reload the page and try again.' },
+  sign_in_refused: {
+    title: 'Sign-in refused',
+    next: 'Use another account, or ask your platform team and give them the request id.',
+  },
+  sign_in_expired: { title: 'This sign-in is no longer valid', next: 'Start again from where you came.' },
+  provider_unavailable: {
+    title: 'Your identity provider did not answer as it should',
+    next: 'Try again in a minute. If it stays, tell your platform team.',
+  },
+  store_unavailable: { title: 'Portcullis cannot reach its store', next: 'Try again in a moment.' },
+  fenced: { title: 'This replica is catching up', next: 'Try again in a moment.' },
+  audit_unavailable: {
+    title: 'The audit record cannot be written',
+    next: 'Until it can, nothing is served. Tell your platform team.',
+  },
+  upstream_unavailable: { title: 'The cluster cannot be reached', next: 'Try again in a minute.' },
+  upstream_timeout: { title: 'The cluster took too long', next: 'Try again in a minute.' },
+  internal: { title: 'Something went wrong', next: 'Try again; if it stays, tell your platform team.' },
+};
+
+interface Link {
+  readonly href: string;
+  readonly words: string;
+}
+
+/** Where to go from here. A pending authorization can be tried again or handed back to the program that waits for it. */
+function waysOn(code: ErrorCode, visit: Visit): readonly Link[] {
+  const uid = visit.authorization;
+  if (uid === undefined) {
+    return [code === 'unauthenticated' ? { href: '/login', words: 'Sign in' } : { href: '/', words: 'Front page' }];
+  }
+  const giveUp = code === 'sign_in_refused' ? 'access_denied' : 'temporarily_unavailable';
+  return [
+    { href: `/login/${uid}/choose`, words: 'Try again' },
+    { href: `/login/${uid}/refuse?error=${giveUp}`, words: 'Give up and tell the program' },
+  ];
+}
+
+function errorCard(title: string, message: string, next: string, requestId: string, links: readonly Link[]): Html {
+  return html`<div class="card">
+    <h1>${title}</h1>
+    <p role="alert">${message}</p>
+    <p class="muted">${next}</p>
+    <p class="small muted">Request id: <code>${requestId}</code></p>
+    <div class="row">
+      ${links.map((link, index) => html`<a class="button ${index > 0 && 'quiet'}" href="${link.href}">${link.words}</a>`)}
+    </div>
+  </div>`;
+}
+
+/** The one mapper from anything thrown to an HTML page. The precise reason stays in the log and the record. */
+export function sendErrorPage(res: Response, visit: Visit, thrown: unknown): void {
+  const { error, status } = faultOf(thrown);
+  const { title, next } = errorWords[error.code];
+  const wait = retryAfterSeconds(error.code);
+  if (wait !== undefined) res.setHeader('Retry-After', String(wait));
+  const body = errorCard(title, error.message, next, visit.requestId, waysOn(error.code, visit));
+  sendPage(res, status, { title, narrow: true, body });
+}
+
+/**
+ * The page for a fault of the authorization server, whose own pages are not ours to draw.
+ * @param fault.detail its words, which may quote the request
+ */
+export function errorDocument(fault: { readonly detail: string; readonly requestId: string }): string {
+  const { title, next } = errorWords.sign_in_expired;
+  const body = errorCard(title, fault.detail, next, fault.requestId, [{ href: '/', words: 'Front page' }]);
+  return renderPage({ title, narrow: true, body });
+}
+
+/** Too many sign-ins from one address. Not an error of any room: only this listener counts. */
+export function sendTooMany(res: Response, visit: Visit, retrySeconds: number): void {
+  res.setHeader('Retry-After', String(retrySeconds));
+  const title = 'Too many sign-ins';
+  const message = 'Too many sign-ins were started from your address.';
+  const links = waysOn('conflict', visit);
+  const body = errorCard(title, message, `Try again in ${retrySeconds} seconds.`, visit.requestId, links);
+  sendPage(res, 429, { title, narrow: true, body });
+}

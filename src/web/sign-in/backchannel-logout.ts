@@ -1,0 +1,227 @@
+/**
+ * A provider tells us that somebody has signed out there (OpenID Connect Back-Channel Logout 1.0). What was opened in that session, or all of
+ * the account, is revoked as any other: kubectl's sessions and open streams included.
+ *
+ * Threats: the address is open to the world. A token counts once over all replicas (`jti`), else who caught one could keep somebody signed
+ * out; it is verified before it costs anything but the signature's time; and only tokens that are no good use up an address's attempts, so
+ * that a provider that signs out a whole company is not turned away.
+ */
+import { Router, type Request, type Response } from 'express';
+import { AppError } from '../../core/errors.ts';
+import { accountOf, type Account } from '../../core/identity.ts';
+import { no } from '../../core/result.ts';
+import type { RevocationTarget } from '../../core/revocation.ts';
+import type { ProviderLogout } from '../../idp/idp.ts';
+import { LOGOUT_CLOCK_SECONDS, LOGOUT_TOKEN_SECONDS, type LogoutNotice } from '../../idp/logout-token.ts';
+import type { SessionRecord } from '../../store/store.ts';
+import type { WebDeps } from '../deps.ts';
+import { field, readForm } from '../browser/guards.ts';
+import { createRateLimit, type RateLimit } from './rate-limit.ts';
+import { record } from '../record.ts';
+import { targetName } from '../admin/revocation-request.ts';
+import { visitOf } from '../visit.ts';
+
+/** Tokens that are no good, from one address. */
+const REFUSED_PER_MINUTE = 120;
+const PAGE = 100;
+/** How many sessions are ended at the same time. */
+const BATCH = 10;
+/** A token may be used for so long, from a clock that is behind to one that is ahead. */
+const TOKEN_ID_SECONDS = LOGOUT_TOKEN_SECONDS + 2 * LOGOUT_CLOCK_SECONDS;
+
+interface Ending {
+  readonly target: RevocationTarget;
+  /** Of a session's end. */
+  readonly session?: SessionRecord;
+}
+
+/** The artefact under which a token's `jti` is remembered. */
+const tokenIdOf = (provider: string, { tokenId }: LogoutNotice): string =>
+  `backchannel-logout ${JSON.stringify([provider, tokenId])}`;
+
+/** Exactly one of any number of replicas that are given the same token gets true. */
+async function firstTime({ store }: WebDeps, id: string): Promise<boolean> {
+  await store.artefacts.save('ReplayDetection', id, {}, { ttlSeconds: TOKEN_ID_SECONDS });
+  return store.artefacts.consume('ReplayDetection', id);
+}
+
+type Asked = Pick<Parameters<WebDeps['store']['sessions']['list']>[0], 'account' | 'providerSession'>;
+
+async function every({ store }: WebDeps, asked: Asked): Promise<readonly SessionRecord[]> {
+  const found: SessionRecord[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await store.sessions.list({ ...asked, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    found.push(...page.sessions);
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return found;
+}
+
+/** Of a provider that put no `sid` into the ID token: any of these may be meant, so all of them are. */
+const unnamed = async (deps: WebDeps, account: Account): Promise<readonly SessionRecord[]> =>
+  (await every(deps, { account })).filter(({ providerSid }) => providerSid === undefined);
+
+/** What a notice ends. §2.6: with `sid` that session, with `sub` alone everything of the person. */
+async function endingsOf(
+  deps: WebDeps,
+  provider: { readonly name: string; readonly reach: ProviderLogout['reach'] },
+  { subject, sid }: LogoutNotice,
+): Promise<readonly Ending[]> {
+  const { name, reach } = provider;
+  if (subject !== undefined && (sid === undefined || reach === 'account')) {
+    return [{ target: { kind: 'account', account: accountOf(name, subject) } }];
+  }
+  if (sid === undefined) return [];
+  // First, so that nobody who stands between the provider's page and ours opens one behind our back.
+  await deps.store.sessions.closeProviderSession({ provider: name, sid });
+  const sessions = [
+    ...(await every(deps, { providerSession: { provider: name, sid } })),
+    ...(subject === undefined ? [] : await unnamed(deps, accountOf(name, subject))),
+  ];
+  if (reach === 'account') {
+    const accounts = new Set(sessions.map(({ account }) => account));
+    return [...accounts].map((account) => ({ target: { kind: 'account', account } }));
+  }
+  return sessions.map((session) => ({ target: { kind: 'session', session: session.id }, session }));
+}
+
+async function end(deps: WebDeps, req: Request, provider: string, { target, session }: Ending): Promise<void> {
+  // The provider has ended its own session, so the next sign-in there is a fresh one by itself.
+  const answer = await deps.gate.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
+  record(deps, visitOf(req), {
+    event: 'logout',
+    path: req.path,
+    code: 200,
+    reason: 'signed_out_at_provider',
+    provider,
+    details: {
+      target: targetName(target),
+      complete: String(answer.complete),
+      sessions: String(answer.sessions),
+      'streams-closed': String(answer.streamsClosed),
+    },
+    ...(session === undefined
+      ? {}
+      : { about: { identity: session.identity, account: session.account, session: session.id } }),
+  });
+}
+
+async function endAll(deps: WebDeps, req: Request, provider: string, endings: readonly Ending[]): Promise<void> {
+  const outcomes: PromiseSettledResult<void>[] = [];
+  for (let index = 0; index < endings.length; index += BATCH) {
+    const batch = endings.slice(index, index + BATCH);
+    outcomes.push(...(await Promise.allSettled(batch.map((ending) => end(deps, req, provider, ending)))));
+  }
+  const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+  if (endings.length > 0) return;
+  const happening = { path: req.path, code: 200, reason: 'signed_out_at_provider', provider };
+  record(deps, visitOf(req), { event: 'logout', ...happening, details: { sessions: '0' } });
+}
+
+/** §2.8: 400 where the request is no good and where the logout failed alike; the provider may send another token then. */
+function refuse(deps: WebDeps, req: Request, res: Response, refusal: { provider: string; reason: string }): void {
+  record(deps, visitOf(req), { event: 'logout-refused', path: req.path, code: 400, ...refusal });
+  res.status(400).json({ error: 'invalid_request', error_description: 'The logout token was not accepted.' });
+}
+
+function failed(deps: WebDeps, req: Request, res: Response, failure: { provider: string; cause: unknown }): void {
+  const { provider, cause } = failure;
+  const reason = cause instanceof AppError ? cause.reason : 'internal';
+  const { requestId } = visitOf(req);
+  deps.logger.error({ requestId, reason, err: cause }, 'a logout at a provider could not be carried out');
+  record(deps, visitOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason });
+  const words = 'The logout could not be carried out in full. Send it again in a moment.';
+  res.status(400).json({ error: 'temporarily_unavailable', error_description: words });
+}
+
+function turnAway(
+  deps: WebDeps,
+  req: Request,
+  res: Response,
+  { provider, wait }: { provider: string; wait: number },
+): void {
+  record(deps, visitOf(req), {
+    event: 'logout-refused',
+    path: req.path,
+    code: 429,
+    provider,
+    reason: 'too_many_refused',
+  });
+  res.status(429).set('Retry-After', String(wait)).json({ error: 'temporarily_unavailable' });
+}
+
+/** Acts on a notice that was verified. @returns false where it came before */
+async function carryOut(
+  deps: WebDeps,
+  req: Request,
+  provider: { readonly name: string; readonly reach: ProviderLogout['reach'] },
+  notice: LogoutNotice,
+): Promise<boolean> {
+  const id = tokenIdOf(provider.name, notice);
+  if (!(await firstTime(deps, id))) return false;
+  try {
+    await endAll(deps, req, provider.name, await endingsOf(deps, provider, notice));
+    return true;
+  } catch (cause) {
+    // Not done, so the same token may come again; where the store is away it may not, and the provider has to make another one.
+    await deps.store.artefacts.destroy('ReplayDetection', id).catch(() => undefined);
+    throw cause;
+  }
+}
+
+/** The token of the form. A body that is too large or no form is as good as none. */
+async function tokenOf(req: Request, res: Response): Promise<string> {
+  try {
+    await readForm(req, res);
+  } catch {
+    return '';
+  }
+  return field(req, 'logout_token');
+}
+
+const missing = no('logout_token_missing' as const);
+
+function receive(deps: WebDeps, limit: RateLimit) {
+  return async (req: Request, res: Response): Promise<void> => {
+    const { name, logout } = providerOf(deps, req);
+    const { address } = visitOf(req);
+    const wait = limit.wait(address);
+    if (wait > 0) return turnAway(deps, req, res, { provider: name, wait });
+    const turnDown = (reason: string): void => {
+      limit.take(address);
+      refuse(deps, req, res, { provider: name, reason });
+    };
+    try {
+      if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
+      const token = await tokenOf(req, res);
+      const read = token === '' ? missing : await logout.readToken(token);
+      if (!read.ok) return turnDown(read.reason);
+      const first = await carryOut(deps, req, { name, reach: logout.reach }, read.value);
+      if (!first) return turnDown('logout_token_replayed');
+      res.status(200).end();
+    } catch (cause) {
+      // Each may have cost a request to the provider.
+      if (cause instanceof AppError && cause.code === 'provider_unavailable') limit.take(address);
+      failed(deps, req, res, { provider: name, cause });
+    }
+  };
+}
+
+/** @throws AppError `not_found` where there is no such provider, or its logouts are not wanted here */
+function providerOf(deps: WebDeps, req: Request): { readonly name: string; readonly logout: ProviderLogout } {
+  const provider = deps.providers.get(String(req.params['name']));
+  if (provider?.logout === undefined || provider.logout.reach === 'off') {
+    throw new AppError('not_found', 'No logouts are taken at this address.', { reason: 'backchannel_logout_off' });
+  }
+  return { name: provider.name, logout: provider.logout };
+}
+
+/** `POST /backchannel-logout/:name`. `Cache-Control: no-store` comes from the room. */
+export function backchannelLogout(deps: WebDeps): Router {
+  const limit = createRateLimit(REFUSED_PER_MINUTE, deps.clock);
+  const router = Router({ caseSensitive: true, strict: true });
+  router.post('/backchannel-logout/:name', receive(deps, limit));
+  return router;
+}

@@ -1,0 +1,45 @@
+/**
+ * The fixed callback of each identity provider. The cookie that proves which browser began is scoped to the page that waits, so
+ * this only looks the state up and sends the browser on with the same query.
+ */
+import { Router, type RequestHandler } from 'express';
+import { AppError } from '../../core/errors.ts';
+import { parameter, queryOf, seeOther } from '../page/answer.ts';
+import type { WebDeps } from '../deps.ts';
+import { findJourney, type Way } from './journey.ts';
+import { signInStep } from './sign-in.ts';
+import { visitOf } from '../visit.ts';
+
+/** The page that waits. */
+function pageOf(way: Way): string {
+  switch (way.for) {
+    case 'client':
+      return `/login/${encodeURIComponent(way.uid)}`;
+    case 'browser':
+      return '/login';
+    case 'device':
+      return '/device';
+  }
+}
+
+function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
+  return async (req, res) => {
+    const { provider } = req.params;
+    await signInStep(deps, visitOf(req), { path: '/callback', provider }, async () => {
+      const journey = await findJourney(deps, parameter(req.query['state']));
+      // Threat: mix-up. A provider that was not asked must not be able to finish another provider's sign-in (RFC 9207 §1).
+      if (journey.provider !== provider) {
+        const words = 'Another identity provider answered than the one you chose. Start again.';
+        throw new AppError('sign_in_refused', words, { reason: 'provider_mismatch' });
+      }
+      seeOther(res, `${pageOf(journey.way)}/finish${queryOf(req.originalUrl)}`);
+    });
+  };
+}
+
+/** `/callback/:provider`. */
+export function callback(deps: WebDeps): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  router.get('/callback/:provider', arrive(deps));
+  return router;
+}

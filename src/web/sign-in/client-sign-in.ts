@@ -1,0 +1,117 @@
+/**
+ * Signing in for an OAuth client (the kubectl plugin): from its pending authorization to the identity provider and back.
+ * Every step but the callback needs the cookie of the browser that began; `Authorizations.pending` checks it.
+ */
+import { Router, type Request, type RequestHandler, type Response } from 'express';
+import { AppError } from '../../core/errors.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
+import { createBrowserSessions, type BrowserSessions } from '../browser/browser-session.ts';
+import { choosePage, donePage } from './choose-page.ts';
+import type { PendingAuthorization, WebDeps } from '../deps.ts';
+import { html } from '../page/html.ts';
+import { beginJourney, findJourney, takeJourney, type Way } from './journey.ts';
+import type { RateLimit } from './rate-limit.ts';
+import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
+import { limitSignIns } from './sign-in-limit.ts';
+import { visitOf } from '../visit.ts';
+
+const waysToEnd: ReadonlyMap<string, string> = new Map([
+  ['access_denied', 'the sign-in was refused or given up'],
+  ['temporarily_unavailable', 'the sign-in could not be completed'],
+]);
+
+/** The authorization that waits, and that its uid is the one in the path. */
+async function pendingOf(deps: WebDeps, req: Request, res: Response): Promise<PendingAuthorization> {
+  const pending = await deps.authorizations.pending(req, res);
+  if (pending.uid !== req.params['uid']) {
+    throw new AppError('sign_in_expired', 'This sign-in belongs to another request.', { reason: 'uid_mismatch' });
+  }
+  visitOf(req).authorization = encodeURIComponent(pending.uid);
+  return pending;
+}
+
+function sendChoice(deps: WebDeps, res: Response, pending: PendingAuthorization): void {
+  const hint = pending.providerHint;
+  const unknown = hint !== undefined && !deps.providers.has(hint);
+  const body = choosePage({
+    heading: 'Sign in',
+    lead: html`<strong>${pending.clientName}</strong> wants to act as you on your clusters.`,
+    providers: [...deps.providers.keys()],
+    start: `/login/${encodeURIComponent(pending.uid)}/start?`,
+    notice: unknown ? `There is no provider “${hint}” here. Choose one of these.` : undefined,
+  });
+  sendPage(res, 200, { title: 'Sign in', narrow: true, body });
+}
+
+function entry(deps: WebDeps): RequestHandler {
+  return async (req, res) => {
+    const pending = await pendingOf(deps, req, res);
+    const names = [...deps.providers.keys()];
+    const only = names.length === 1 ? names[0] : undefined;
+    const hint = pending.providerHint !== undefined && deps.providers.has(pending.providerHint) && pending.providerHint;
+    const straight = pending.providerHint === undefined ? only : hint || undefined;
+    if (straight === undefined) return sendChoice(deps, res, pending);
+    seeOther(res, `/login/${encodeURIComponent(pending.uid)}/start?provider=${encodeURIComponent(straight)}`);
+  };
+}
+
+function choose(deps: WebDeps): RequestHandler {
+  return async (req, res) => sendChoice(deps, res, await pendingOf(deps, req, res));
+}
+
+function start(deps: WebDeps): RequestHandler {
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const provider = parameter(req.query['provider']);
+    await signInStep(deps, visit, { path: '/login/start', provider }, async () => {
+      const { uid } = await pendingOf(deps, req, res);
+      const url = await beginJourney(deps, visit, { provider, way: { for: 'client', uid } });
+      seeOther(res, url.href);
+    });
+  };
+}
+
+function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const state = parameter(req.query['state']);
+    const provider = (await findJourney(deps, state).catch(() => undefined))?.provider;
+    await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
+      const pending = await pendingOf(deps, req, res);
+      const isOwn = (way: Way): boolean => way.for === 'client' && way.uid === pending.uid;
+      const journey = await takeJourney(deps, state, isOwn);
+      const browser = await browsers.current(req);
+      const arrival = { journey, query: queryOf(req.originalUrl), client: pending.clientId, browser };
+      const opening = await openSession(deps, visit, arrival);
+      if ('again' in opening) return seeOther(res, opening.again.href);
+      const { session } = opening;
+      await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
+      recordSignIn(deps, visit, session, arrival);
+    });
+  };
+}
+
+/** A link from an error page, so that the program that waits learns that nobody is coming. */
+function refuse(deps: WebDeps): RequestHandler {
+  return async (req, res) => {
+    await pendingOf(deps, req, res);
+    const asked = parameter(req.query['error']) ?? '';
+    const error = waysToEnd.has(asked) ? asked : 'access_denied';
+    await deps.authorizations.refuse(req, res, { error, description: waysToEnd.get(error) ?? '' });
+  };
+}
+
+/** `/login/done`, and `/login/:uid…` for OAuth clients. Mount after the browser's own `/login/…` paths. */
+export function clientSignIn(deps: WebDeps, limit: RateLimit): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  const browsers = createBrowserSessions(deps);
+  router.get('/login/done', (_req, res) => {
+    sendPage(res, 200, { title: 'Signed in', narrow: true, body: donePage() });
+  });
+  router.get('/login/:uid', entry(deps));
+  router.get('/login/:uid/choose', choose(deps));
+  router.get('/login/:uid/start', limitSignIns(deps, limit), start(deps));
+  router.get('/login/:uid/finish', finish(deps, browsers));
+  router.get('/login/:uid/refuse', refuse(deps));
+  return router;
+}

@@ -1,0 +1,17 @@
+/** How often one address may start a sign-in. In front of every way to start one, so that none can forget it. */
+import type { RequestHandler } from 'express';
+import type { WebDeps } from '../deps.ts';
+import { sendTooMany } from '../page/error-page.ts';
+import type { RateLimit } from './rate-limit.ts';
+import { recordTooMany } from './sign-in.ts';
+import { visitOf } from '../visit.ts';
+
+export function limitSignIns<P>(deps: WebDeps, limit: RateLimit): RequestHandler<P> {
+  return (req, res, next) => {
+    const visit = visitOf(req);
+    const wait = limit.take(visit.address);
+    if (wait <= 0) return next();
+    recordTooMany(deps, visit, '/login/start');
+    sendTooMany(res, visit, wait);
+  };
+}

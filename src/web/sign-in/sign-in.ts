@@ -1,0 +1,209 @@
+/**
+ * The end of a sign-in: redeem the callback, open the session, and put it on the record. Either a session stands and the
+ * record says so, or nothing was created and the record says why; or the person is sent to their provider once more, to prove anew who
+ * they are (DESIGN 7): after a revocation a stolen laptop would else be back in seconds by silent single sign-on.
+ */
+import { randomBytes } from 'node:crypto';
+import { AppError } from '../../core/errors.ts';
+import { accountOf, type Account, type Identity } from '../../core/identity.ts';
+import type { LogPosition } from '../../core/revocation.ts';
+import type { IdentityProvider, ProviderSignIn } from '../../idp/idp.ts';
+import type { MintRefusal, NewSession } from '../../store/store.ts';
+import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
+import { faultOf } from '../page/error-status.ts';
+import { beginJourney, providerNamed, type Journey } from './journey.ts';
+import { record } from '../record.ts';
+import type { Visit } from '../visit.ts';
+
+/** Without a refresh token the provider cannot be asked again whether the person is still welcome, so it ends soon. */
+const UNCHECKED_SESSION_SECONDS = 3600;
+
+export interface OpenedSession {
+  readonly id: string;
+  readonly account: Account;
+  readonly identity: Identity;
+  readonly provider: string;
+  /** The log's place at which it was opened. */
+  readonly position: LogPosition;
+  /** Epoch seconds. */
+  readonly expiresAt: number;
+  /** The provider's, for when the person signs out. */
+  readonly idToken?: string | undefined;
+}
+
+/** What a sign-in comes to: a session, or another trip to the provider. */
+export type Opening = { readonly session: OpenedSession } | { readonly again: URL };
+
+/** Whose session it will be. */
+export interface Arrival {
+  readonly journey: Journey;
+  /** The callback's query as it came, with its `?`. */
+  readonly query: string;
+  readonly client: string;
+  /** Who is signed in at the pages of this very browser: that session ends with this one. */
+  readonly browser?: { readonly account: Account; readonly session: string } | undefined;
+  /** The device that the session is for, where that is not the browser's own. */
+  readonly device?: { readonly address: string; readonly userAgent: string };
+}
+
+/** 128 bits: session ids stand in URLs and in tokens, and are never accepted as a credential by themselves. */
+const newSessionId = (): string => randomBytes(16).toString('base64url');
+
+/**
+ * When the person proved who they are. Only what the provider says in the ID token counts; of a provider that can say nothing the sign-in
+ * itself is taken for the proof, which the answer to a revocation admits (`canSignInAgain`).
+ */
+const provenAt = (provider: IdentityProvider, person: ProviderSignIn, now: number): number | undefined =>
+  provider.provesFreshness ? person.authTime : now;
+
+function newSession(deps: WebDeps, { journey, client, browser, device }: Arrival, person: ProviderSignIn): NewSession {
+  const { absolute, idle } = deps.config.sessions;
+  const createdAt = nowSeconds(deps);
+  const life = person.refreshToken === undefined ? Math.min(absolute, UNCHECKED_SESSION_SECONDS) : absolute;
+  const account = accountOf(journey.provider, person.subject);
+  const authTime = provenAt(providerNamed(deps, journey.provider), person, createdAt);
+  return {
+    id: newSessionId(),
+    account,
+    provider: journey.provider,
+    subject: person.subject,
+    client,
+    identity: person.identity,
+    createdAt,
+    expiresAt: createdAt + life,
+    idleSeconds: idle,
+    address: (device ?? journey).address,
+    userAgent: (device ?? journey).userAgent,
+    ...(device === undefined ? {} : { device: true }),
+    startedAt: journey.startedAt,
+    ...(authTime === undefined ? {} : { authTime }),
+    ...(person.providerSid === undefined ? {} : { providerSid: person.providerSid }),
+    // Somebody else's session at a shared screen is theirs, and stays.
+    ...(browser?.account === account ? { via: browser.session } : {}),
+  };
+}
+
+/** The words are for somebody who has just proved who they are, so they may say what stands between them and a session. */
+function refusedOpening(reason: MintRefusal, provider: string): AppError {
+  switch (reason) {
+    case 'account_locked':
+      return new AppError('sign_in_refused', 'Your account is locked here. Ask your platform team to unlock it.', {
+        reason,
+      });
+    case 'fresh_sign_in_needed': {
+      const words =
+        `Your sessions were ended, so you have to prove anew who you are, and ${provider} did not say that you have. ` +
+        'Sign out there, wait a minute, then start again.';
+      return new AppError('sign_in_refused', words, { reason });
+    }
+    case 'session_revoked': {
+      const words = 'Your sessions were ended while you were signing in, by an administrator or at your provider.';
+      return new AppError('sign_in_expired', words, { reason });
+    }
+    case 'session_unknown':
+    case 'session_expired':
+    case 'certificate_mismatch':
+    case 'epoch_changed':
+      return new AppError('sign_in_expired', 'Portcullis began anew while you were signing in.', { reason });
+  }
+}
+
+/**
+ * Redeems the provider's callback and opens a session, or begins another trip where the account's next sign-in has to be a fresh one.
+ * @throws AppError as the identity provider throws it; `sign_in_expired` where a revocation came between; `sign_in_refused` for a locked
+ *   account and where a fresh sign-in was asked for and is not proven; `fenced` or `store_unavailable`
+ */
+export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival): Promise<Opening> {
+  const { journey, query } = arrival;
+  const provider = providerNamed(deps, journey.provider);
+  // Rebuilt from our own public URL: what the Host header says must not decide which redirect_uri is redeemed.
+  const callback = new URL(`${deps.config.publicUrl}/callback/${encodeURIComponent(provider.name)}`);
+  callback.search = query;
+  const person = await provider.finish(callback, journey.challenge);
+  const session = newSession(deps, arrival, person);
+  visit.person = { identity: session.identity, account: session.account };
+  const secret = person.refreshToken === undefined ? {} : { refreshToken: person.refreshToken };
+  const opened = await deps.store.sessions.open(session, secret);
+  if (!opened.ok) {
+    // Once: a provider that does not do as it is asked must not send somebody round and round.
+    if (opened.reason !== 'fresh_sign_in_needed' || journey.fresh) throw refusedOpening(opened.reason, provider.name);
+    return { again: await beginJourney(deps, visit, { provider: provider.name, way: journey.way, fresh: true }) };
+  }
+  const { id, account, identity, expiresAt } = session;
+  const { idToken } = person;
+  return { session: { id, account, identity, provider: provider.name, position: opened.position, expiresAt, idToken } };
+}
+
+/** What comes after the session stands must not fail and leave it behind: on any fault it is ended again. */
+export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () => Promise<T>): Promise<T> {
+  try {
+    return await rest();
+  } catch (cause) {
+    await deps.gate
+      .revoke({ target: { kind: 'session', session: session.id }, ended: true })
+      .catch((error: unknown) => {
+        deps.logger.error({ err: error, session: session.id }, 'a session of a failed sign-in could not be ended');
+      });
+    throw cause;
+  }
+}
+
+/** Puts a finished sign-in on the record. */
+export function recordSignIn(deps: WebDeps, visit: Visit, session: OpenedSession, arrival: Arrival): void {
+  deps.metrics.signIn(session.provider, 'ok');
+  record(deps, visit, {
+    event: 'sign-in',
+    path: `/callback/${session.provider}`,
+    code: 303,
+    provider: session.provider,
+    details: {
+      client: arrival.client,
+      fresh: String(arrival.journey.fresh),
+      ...(arrival.device === undefined ? {} : { device: arrival.device.address }),
+    },
+    about: { identity: session.identity, account: session.account, session: session.id },
+  });
+}
+
+function outcomeOf(error: AppError): SignInOutcome {
+  const unavailable = ['provider_unavailable', 'store_unavailable', 'fenced', 'audit_unavailable', 'internal'];
+  return unavailable.includes(error.code) ? 'unavailable' : 'refused';
+}
+
+/** Puts a sign-in that came to nothing on the record. The provider's name counts only when it is one of ours. */
+function recordRefusedSignIn(
+  deps: WebDeps,
+  visit: Visit,
+  refusal: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
+): void {
+  const { error, status } = faultOf(refusal.thrown);
+  const known = refusal.provider !== undefined && deps.providers.has(refusal.provider) ? refusal.provider : undefined;
+  deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
+  record(deps, visit, {
+    event: 'sign-in-refused',
+    path: refusal.path,
+    code: status,
+    reason: error.reason,
+    ...(known === undefined ? {} : { provider: known }),
+  });
+}
+
+export function recordTooMany(deps: WebDeps, visit: Visit, path: string): void {
+  deps.metrics.signIn('unknown', 'refused');
+  record(deps, visit, { event: 'sign-in-refused', path, code: 429, reason: 'too_many_sign_ins' });
+}
+
+/** Runs one step of a sign-in; what it throws goes on the record and then to the error page. */
+export async function signInStep<T>(
+  deps: WebDeps,
+  visit: Visit,
+  step: { readonly path: string; readonly provider?: string | undefined },
+  run: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await run();
+  } catch (thrown) {
+    recordRefusedSignIn(deps, visit, { path: step.path, provider: step.provider, thrown });
+    throw thrown;
+  }
+}

@@ -1,0 +1,138 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { alsoAt, post } from '../admin-at.ts';
+import { annotation, browserAt, closeHouses, csrfOf, openSession, PUBLIC_URL, signedInAs, signIn } from '../harness.ts';
+
+afterEach(closeHouses);
+
+const DUAL = {
+  config: {
+    admin: { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'on' },
+    workload: [{ name: 'ci', role: 'none', clusters: [] }],
+  },
+} as const;
+
+interface Asked {
+  readonly approval: string;
+  readonly expiresAt: string;
+  readonly code: string;
+  readonly detail: string;
+}
+
+const asked = ({ body }: { readonly body: unknown }): Asked => body as Asked;
+
+const everybody = { all: true, reason: 'break-in' };
+
+describe('dual control', () => {
+  test.each([
+    ['everything', { all: true }, 'all'],
+    ['a provider', { provider: 'lab' }, 'provider:lab'],
+    ['a lock on an admin', { account: 'corp/sub-ann', lock: true }, 'account:corp/sub-ann'],
+    ['a lock on an account nobody is signed in to', { account: 'corp/nobody', lock: true }, 'account:corp/nobody'],
+  ])('%s waits for a second admin, and then stands under both names', async (_what, target, name) => {
+    const at = await signedInAs('root', DUAL);
+    const second = await alsoAt(at.house, 'ann');
+    const body = { ...target, reason: 'INC-1' };
+    const first = asked(await post(at, 'revocations', body).expect(409));
+    expect(first).toMatchObject({ code: 'second_admin_needed', expiresAt: '2026-11-25T12:15:00Z' });
+    expect(first.detail).toContain(first.approval);
+    expect(await at.house.store.sessions.count()).toBe(2);
+    expect(await at.house.store.locks.list()).toEqual([]);
+    const [ask] = at.house.named('approval-asked');
+    expect([annotation(ask, 'target'), annotation(ask, 'reason')]).toEqual([name, 'INC-1']);
+    expect(at.house.named('revocation')).toEqual([]);
+
+    const { body: answer } = await post(second, 'revocations', { ...body, approval: first.approval }).expect(200);
+    expect(answer).toMatchObject({ complete: true });
+    const [done] = at.house.named('revocation');
+    expect(done).toMatchObject({ user: { username: 'corp:ann@example.com' } });
+    expect(annotation(done, 'asked-by')).toBe('corp:root@example.com');
+    expect(annotation(done, 'asked-by-account')).toBe('corp/sub-root');
+    const locks = await at.house.store.locks.list();
+    expect(locks.map(({ by }) => by)).toEqual('lock' in target ? ['corp:root@example.com, corp:ann@example.com'] : []);
+  });
+
+  test.each([
+    ['a session', { session: 'alice-1' }],
+    ['an account, an admin’s too', { account: 'corp/sub-ann' }],
+    ['a lock on a workload', { workload: 'ci', subject: 'repo:a/b', lock: true }],
+    ['a lock on somebody who is signed in and no admin', { account: 'corp/sub-alice', lock: true }],
+  ])('%s takes one admin', async (_what, target) => {
+    const at = await signedInAs('root', DUAL);
+    await openSession(at.house, 'alice-1', 'alice');
+    await post(at, 'revocations', { ...target, reason: 'INC-1' }).expect(200);
+    expect(at.house.named('approval-asked')).toEqual([]);
+  });
+
+  test('an admin whose sessions were ended first counts as an admin still', async () => {
+    const at = await signedInAs('root', DUAL);
+    await alsoAt(at.house, 'ann');
+    await post(at, 'revocations', { account: 'corp/sub-ann', reason: 'x' }).expect(200);
+    await post(at, 'locks', { account: 'corp/sub-ann', reason: 'x' }).expect(409);
+    expect(await at.house.store.locks.list()).toEqual([]);
+  });
+
+  test('the same admin cannot be the second, from another session either', async () => {
+    const at = await signedInAs('root', DUAL);
+    const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
+    for (const self of [at, await alsoAt(at.house, 'root')]) {
+      const { body } = await post(self, 'revocations', { ...everybody, approval }).expect(403);
+      expect(body).toMatchObject({ code: 'same_admin' });
+    }
+    expect(at.house.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([
+      'same_admin',
+      'same_admin',
+    ]);
+    expect(await at.house.store.sessions.count()).toBe(2);
+    // The wrong tries have spent nothing.
+    await post(await alsoAt(at.house, 'ann'), 'revocations', { ...everybody, approval }).expect(200);
+  });
+
+  test.each([
+    ['for something else', () => ({ provider: 'lab', reason: 'x' })],
+    ['that nobody gave', () => ({ ...everybody, approval: 'made-up' })],
+  ])('an approval %s is 409', async (_what, change) => {
+    const at = await signedInAs('root', DUAL);
+    const second = await alsoAt(at.house, 'ann');
+    const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
+    const { body } = await post(second, 'revocations', { approval, ...change() }).expect(409);
+    expect(body).toMatchObject({ code: 'approval_not_good' });
+    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('approval_not_good');
+    expect(await at.house.store.sessions.count()).toBe(2);
+  });
+
+  test('an approval serves once, and for a quarter of an hour', async () => {
+    const at = await signedInAs('root', DUAL);
+    const second = await alsoAt(at.house, 'ann');
+    const target = { provider: 'lab', reason: 'x' };
+    const { approval } = asked(await post(at, 'revocations', target).expect(409));
+    const tries = [1, 2, 3, 4].map(() => post(second, 'revocations', { ...target, approval }));
+    const statuses = (await Promise.all(tries)).map(({ status }) => status);
+    expect(statuses.toSorted((one, other) => one - other)).toEqual([200, 409, 409, 409]);
+    const late = asked(await post(at, 'revocations', target).expect(409));
+    at.house.clock.advance(901);
+    await post(second, 'revocations', { ...target, approval: late.approval }).expect(409);
+  });
+
+  test('works by the page: the first admin is told the id, the second gives it', async () => {
+    const at = await signedInAs('root', DUAL);
+    const send = (browser: typeof at.browser, csrf: string, approval: string) =>
+      browser
+        .post('/admin/revoke')
+        .type('form')
+        .set('Origin', PUBLIC_URL)
+        .send({ csrf, kind: 'provider', value: 'lab', reason: 'INC-1', approval });
+    const told = await send(at.browser, at.csrf, '').expect(409);
+    const approval = /--approval ([\w-]+)/.exec(told.text)?.[1] ?? '';
+    const ann = browserAt(at.house);
+    await signIn(ann, 'ann');
+    const link = `/admin/revoke?kind=provider&value=lab&approval=${approval}`;
+    expect((await ann.get(link).expect(200)).text).toContain(`name="approval" value="${approval}"`);
+    expect((await send(ann, await csrfOf(ann), approval).expect(200)).text).toContain('Complete.');
+  });
+
+  test('off, one admin is enough for everything', async () => {
+    const at = await signedInAs('root');
+    await post(at, 'revocations', everybody).expect(200);
+    expect(await at.house.store.sessions.count()).toBe(0);
+  });
+});

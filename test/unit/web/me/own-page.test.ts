@@ -1,0 +1,160 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import {
+  annotation,
+  browserAt,
+  closeHouses,
+  cookiesOf,
+  csrfOf,
+  locationOf,
+  openHouse,
+  pendingAt,
+  PUBLIC_URL,
+  sessionsOf,
+  signIn,
+  type Browser,
+  type House,
+} from '../harness.ts';
+
+afterEach(closeHouses);
+
+describe('the own page', () => {
+  const post = (browser: Browser, path: string, csrf: string, origin = PUBLIC_URL) =>
+    browser.post(path).type('form').set('Origin', origin).send({ csrf });
+
+  async function kubectlSession(house: House, uid: string, person: string): Promise<string> {
+    const browser = pendingAt(house, uid);
+    const started = await browser.get(`/login/${uid}/start?provider=corp`);
+    const state = new URL(locationOf(started)).searchParams.get('state') ?? '';
+    await browser.get(`/login/${uid}/finish?code=${person}&state=${state}`).expect(303);
+    return house.authorizations.granted.at(-1)?.id ?? '';
+  }
+
+  test('lists my sessions only, and ends the one I choose', async () => {
+    const house = await openHouse();
+    const mine = await kubectlSession(house, 'uid1', 'alice');
+    const hers = await kubectlSession(house, 'uid2', 'root');
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const { text } = await browser.get('/me');
+    expect(text).toContain(`/me/sessions/${mine}/end`);
+    expect(text).not.toContain(hers);
+    const csrf = await csrfOf(browser);
+    const ended = await post(browser, `/me/sessions/${mine}/end`, csrf).expect(200);
+    expect(ended.text).toContain('Complete.');
+    expect(await house.store.sessions.read(mine)).toBeUndefined();
+    await post(browser, `/me/sessions/${hers}/end`, csrf).expect(404);
+    expect(await house.store.sessions.read(hers)).toBeDefined();
+    expect(annotation(house.named('logout')[0], 'target')).toBe(`session:${mine}`);
+  });
+
+  test('ends all others and keeps this one', async () => {
+    const house = await openHouse();
+    for (const uid of ['uid1', 'uid2', 'uid3']) await kubectlSession(house, uid, 'alice');
+    const other = await kubectlSession(house, 'uid4', 'root');
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const page = await post(browser, '/me/end-others', await csrfOf(browser)).expect(200);
+    expect(page.text).toContain('3 ended');
+    await browser.get('/me').expect(200);
+    expect(await sessionsOf(house)).toBe(2);
+    expect(await house.store.sessions.read(other)).toBeDefined();
+  });
+
+  test.each([
+    ['without a token', undefined, PUBLIC_URL, 403],
+    ['with a wrong token', 'AAAAAAAAAAAAAAAAAAAAAA', PUBLIC_URL, 403],
+    ['from a foreign origin', 'own', 'https://evil.example', 403],
+    ['from a null origin', 'own', 'null', 403],
+    ['from the same host over another scheme', 'own', PUBLIC_URL.replace('http:', 'https:'), 403],
+    ['from our own page', 'own', PUBLIC_URL, 303],
+  ])('answers a sign-out %s', async (_what, token, origin, status) => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const csrf = token === 'own' ? await csrfOf(browser) : token;
+    await browser
+      .post('/logout')
+      .type('form')
+      .set('Origin', origin)
+      .send(csrf === undefined ? {} : { csrf })
+      .expect(status);
+    expect(await sessionsOf(house)).toBe(status === 303 ? 0 : 1);
+  });
+
+  test('refuses a change without any Origin', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const csrf = await csrfOf(browser);
+    await browser.post('/logout').type('form').send({ csrf }).expect(403);
+    expect(await sessionsOf(house)).toBe(1);
+  });
+
+  test('refuses one person’s token in another one’s browser', async () => {
+    const house = await openHouse();
+    const [alice, root] = [browserAt(house), browserAt(house)];
+    await signIn(alice, 'alice');
+    await signIn(root, 'root');
+    await post(root, '/logout', await csrfOf(alice)).expect(403);
+    expect(await sessionsOf(house)).toBe(2);
+  });
+
+  test('signs out for good: the old cookie is worth nothing', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const stolen = cookiesOf(browser);
+    await post(browser, '/logout', await csrfOf(browser)).expect(303);
+    await browserAt(house).get('/me').set('Cookie', stolen).expect(303).expect('Location', '/login?to=me');
+    expect(annotation(house.named('logout')[0], 'reason')).toBe('signed_out');
+  });
+
+  test('is gone at the next request after a revocation of the account', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
+    expect(locationOf(await browser.get('/me'))).toBe('/login?to=me');
+    const refused = await post(browser, '/me/end-others', 'any');
+    expect(refused.status).toBe(401);
+  });
+
+  test('stays signed in while in use, and ends after the idle time', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    for (const hours of [11, 11]) {
+      house.clock.advance(hours * 3600);
+      expect((await browser.get('/me')).status).toBe(200);
+    }
+    const idle = await openHouse();
+    const left = browserAt(idle);
+    await signIn(left, 'alice');
+    idle.clock.advance(12 * 3600 + 1);
+    expect((await left.get('/me')).status).toBe(303);
+  });
+
+  test('takes a new cookie value at each sign-in', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const first = cookiesOf(browser);
+    await signIn(browser, 'alice');
+    expect(cookiesOf(browser)).not.toBe(first);
+  });
+
+  test('gives a kubeconfig for the clusters that allow me, without a credential', async () => {
+    const house = await openHouse();
+    const [alice, root] = [browserAt(house), browserAt(house)];
+    await signIn(alice, 'alice');
+    await signIn(root, 'root');
+    const file = await alice
+      .get('/me/kubeconfig')
+      .expect(200)
+      .expect('Content-Disposition', /attachment/);
+    expect(file.text).toContain('server: https://staging.k8s.example.com:6443');
+    expect(file.text).not.toContain('prod');
+    expect(file.text).not.toContain('token:');
+    expect((await root.get('/me/kubeconfig')).text).toContain('server: https://prod.k8s.example.com:6443');
+  });
+});
