@@ -106,7 +106,7 @@ export interface SinkGap {
 
 /** Each event ends once per sink in exactly one outcome. */
 export interface AuditMetrics {
-  auditEvent(sink: AuditSinkSettings['type'], outcome: AuditOutcome): void;
+  auditEvent(sink: AuditSinkSettings['type'], outcome: AuditOutcome, events: number): void;
 }
 
 /** The part of a pino logger that is used here. Never given an event or a line, only what happened to a sink. */

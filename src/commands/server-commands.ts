@@ -138,7 +138,7 @@ async function unlockIn(config: Config, { account, all, reason }: UnlockHere): P
     sinks: config.audit.sinks,
     onFailure: config.audit.onFailure,
     logger,
-    metrics: { auditEvent: (_sink, outcome) => (lost += outcome === 'dropped' ? 1 : 0) },
+    metrics: { auditEvent: (_sink, outcome, events) => (lost += outcome === 'dropped' ? events : 0) },
   });
   const store = await openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   let removed = 0;

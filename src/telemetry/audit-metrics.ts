@@ -24,7 +24,7 @@ export function auditMetrics(
   const sink = boundedLabel();
   const outcome = boundedLabel();
   return {
-    auditEvent: (name, what) => events.inc({ sink: sink(name), outcome: outcome(what) }),
+    auditEvent: (name, what, count = 1) => events.inc({ sink: sink(name), outcome: outcome(what) }, count),
     observeAudit(read) {
       observed(registry, 'audit_blocked', '1 while nothing is served because the record cannot be written.', () =>
         read().blocked ? 1 : 0,

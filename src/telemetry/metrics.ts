@@ -33,7 +33,7 @@ export interface Metrics {
   refusal(reason: string): void;
   /** A revocation was answered. `target` is its kind: `session`, `account`, `provider`, `all`. */
   revocation(target: string, seconds: number): void;
-  auditEvent(sink: string, outcome: string): void;
+  auditEvent(sink: string, outcome: string, events?: number): void;
   /** Asked at each scrape; when it throws, the gauge is left out of that scrape. */
   observeSessions(read: () => number | Promise<number>): void;
   /** Asked at each scrape. */

@@ -110,6 +110,26 @@ export interface WebDeps {
   readonly consoles?: ConsoleParts;
   /** Tails of the live record; absent: there are none. */
   readonly tails?: LiveTails;
+  /** Whether clusters and identity providers answer, as this replica sees it; absent: nobody has looked. */
+  readonly health?: Health;
+}
+
+/** One cluster or identity provider, as this replica found it when it last looked. */
+export interface ComponentHealth {
+  readonly name: string;
+  readonly state: 'up' | 'down';
+  /** Epoch seconds of the look. */
+  readonly checkedAt: number;
+  /** How long the answer took. */
+  readonly ms?: number;
+  /** Of `down`: what went wrong, in words that name no address and quote nothing that was sent. */
+  readonly problem?: string;
+}
+
+/** A look is made when somebody asks, costs one request at each component, and stands for ten seconds. Never rejects. */
+export interface Health {
+  clusters(): Promise<readonly ComponentHealth[]>;
+  providers(): Promise<readonly ComponentHealth[]>;
 }
 
 /** Epoch seconds, the unit of everything that is stored. */

@@ -59,7 +59,7 @@ export class LineSink {
     this.#target = target;
     this.#parts = parts;
     this.#opened = target.readyAtOnce;
-    if (!this.#opened) this.#schedule();
+    if (!this.#opened) this.#schedule(true);
   }
 
   /** True while a line that is pushed now may not reach the target soon. */
@@ -96,7 +96,7 @@ export class LineSink {
       this.#gap.last = seq;
       this.#gap.count += events;
     }
-    for (let i = 0; i < events; i += 1) this.#parts.metrics?.auditEvent(this.#target.type, 'dropped');
+    this.#parts.metrics?.auditEvent(this.#target.type, 'dropped', events);
     if (this.#dropped === 0) {
       this.#parts.log?.error(
         { sink: this.#target.place },
@@ -137,9 +137,8 @@ export class LineSink {
   /** Many lines of one tick become one write; more of them where the target asks for it. */
   #schedule(atOnce = this.#closing): void {
     if (this.#scheduled || this.#draining || this.#retry) return;
-    const { gatherMs } = this.#target;
-    if (gatherMs !== undefined && !atOnce && this.#queuedBytes < ENOUGH) {
-      this.#gathering ??= setTimeout(() => this.#schedule(true), gatherMs);
+    if (!atOnce && this.#gathers) {
+      this.#gathering ??= setTimeout(() => this.#schedule(true), this.#target.gatherMs);
       return;
     }
     clearTimeout(this.#gathering);
@@ -151,18 +150,24 @@ export class LineSink {
     });
   }
 
+  /** What waits may wait a moment longer, for others to go with it. */
+  get #gathers(): boolean {
+    return this.#target.gatherMs !== undefined && this.#queuedBytes < ENOUGH && this.#flushes.length === 0;
+  }
+
   async #drain(): Promise<void> {
     this.#draining = true;
     try {
       do {
         await this.#step();
-      } while (!this.#abandoned && (this.#batch || this.#waiting.length > 0));
+      } while (!this.#abandoned && (this.#batch || (this.#waiting.length > 0 && (this.#closing || !this.#gathers))));
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
     } finally {
       this.#draining = false;
       this.#askedAt = undefined;
     }
+    if (this.#waiting.length > 0) this.#schedule();
   }
 
   async #step(): Promise<void> {
@@ -185,9 +190,7 @@ export class LineSink {
 
   #wrote(batch: Batch, bytes: number): void {
     const lines = batch.advance(bytes);
-    for (let i = 0; i < lines && !this.#target.tellsOutcomes; i += 1) {
-      this.#parts.metrics?.auditEvent(this.#target.type, 'written');
-    }
+    if (lines > 0 && !this.#target.tellsOutcomes) this.#parts.metrics?.auditEvent(this.#target.type, 'written', lines);
     this.#settled += lines;
     if (!batch.done) return;
     this.#queuedBytes -= batch.length;

@@ -92,12 +92,12 @@ export class Delivery {
 
   #taken(events: number): void {
     this.#most = Math.min(this.#most * 2, this.#settings.batchEvents ?? BATCH_EVENTS);
-    for (let i = 0; i < events; i += 1) this.#parts.metrics?.auditEvent('webhook', 'written');
+    this.#parts.metrics?.auditEvent('webhook', 'written', events);
   }
 
   #tooLarge(line: Buffer): void {
     const sink = originOf(this.#settings);
-    this.#parts.metrics?.auditEvent('webhook', 'dropped');
+    this.#parts.metrics?.auditEvent('webhook', 'dropped', 1);
     const message = 'the webhook takes no event of this size: it was dropped; let the server accept larger bodies';
     this.#parts.log?.error({ sink, bytes: line.length }, message);
     const seq = sequenceOf(line);

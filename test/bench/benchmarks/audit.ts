@@ -44,7 +44,7 @@ async function openTrail(folder: string, name: string, rotation: { readonly maxS
     sinks: [{ type: 'file', path: join(folder, name), keep: 100, ...rotation }],
     onFailure: 'block',
     chain: { replica: 'bench', key },
-    metrics: { auditEvent: (_sink, outcome) => (counts[outcome] += 1) },
+    metrics: { auditEvent: (_sink, outcome, events) => (counts[outcome] += events) },
   });
   await trail.flush();
   return { trail, counts };

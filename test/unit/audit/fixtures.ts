@@ -38,9 +38,9 @@ export async function aFolder(): Promise<string> {
 export class Counts implements AuditMetrics {
   readonly by = new Map<string, number>();
 
-  auditEvent(sink: string, outcome: string): void {
+  auditEvent(sink: string, outcome: string, events: number): void {
     const name = `${sink} ${outcome}`;
-    this.by.set(name, (this.by.get(name) ?? 0) + 1);
+    this.by.set(name, (this.by.get(name) ?? 0) + events);
   }
 
   of(name: string): number {
