@@ -19,7 +19,7 @@ const NEWLINE = 0x0a;
 /** Faults of the room on the disk: the open file is still the right one, and the rest of a line can follow later. */
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EAGAIN', 'EINTR']);
 
-/** Two questions to the disk for each write cost as much as some ten lines; a crash of the process loses no more than came since. */
+/** A write of its own for each turn of the event loop would cost a line more than all the rest; what came since is lost with the process. */
 const GATHER_MS = 5;
 const SYNC_EVERY_MS = 1000;
 /** A folder in which nothing may be renamed will not be another one at the next line. */

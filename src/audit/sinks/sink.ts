@@ -160,7 +160,7 @@ export class LineSink {
     try {
       do {
         await this.#step();
-      } while (!this.#abandoned && (this.#batch || (this.#waiting.length > 0 && (this.#closing || !this.#gathers))));
+      } while (!this.#abandoned && (this.#batch || (this.#waiting.length > 0 && !this.#gathers)));
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
     } finally {

@@ -1,4 +1,4 @@
-import { assert, property, string } from 'fast-check';
+import { assert, constantFrom, dictionary, oneof, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeLine } from '../../../src/audit/line.ts';
 import { anEvent } from './fixtures.ts';
@@ -49,6 +49,28 @@ describe('encodeLine', () => {
         expect(body).not.toMatch(LINE_ENDS);
         expect(JSON.parse(body)).toEqual(event);
       }),
+    );
+  });
+
+  it('is what JSON writes of the event, with the further annotations behind its own', () => {
+    // As JSON writes it, but for what encodeLine itself escapes.
+    const text = string({ unit: 'binary' }).filter((value) => !/[\u007f-\u009f\p{Cf}\u2028\u2029]|eyJ/u.test(value));
+    const hostile = oneof(
+      text,
+      constantFrom('"}}', '\\', '{}', '"annotations":{}}', 'a\n{"kind":"Event"}', '\ud800', 'J', 'ey'),
+    );
+    assert(
+      property(
+        hostile,
+        hostile,
+        dictionary(hostile, hostile, { maxKeys: 3, noNullPrototype: true }),
+        (userAgent, name, notes) => {
+          const event = anEvent({ userAgent, user: { username: name, groups: [userAgent] }, annotations: notes });
+          expect(bodyOf(encodeLine(event))).toBe(JSON.stringify(event));
+          const more = { ...event, annotations: { ...notes, 'portcullis.dev/seq': '7' } };
+          expect(bodyOf(encodeLine(event, '"portcullis.dev/seq":"7"'))).toBe(JSON.stringify(more));
+        },
+      ),
     );
   });
 

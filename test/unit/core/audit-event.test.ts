@@ -47,6 +47,43 @@ test('writes a request as Kubernetes does', () => {
   });
 });
 
+test('writes the members in the order of Kubernetes, whichever of them there are', () => {
+  const target = '/apis/apps/v1/namespaces/ns/deployments/d/scale';
+  const identity = { ...ALICE, extra: { 'portcullis.dev/session': ['s1'] } };
+  const whole = requestEvent({
+    // In another order than it is written.
+    details: { session: 's1', cluster: 'prod' },
+    status: { message: 'no', reason: 'Forbidden', code: 403 },
+    at: AT + 1,
+    receivedAt: AT,
+    userAgent: 'kubectl',
+    sourceIps: ['192.0.2.7'],
+    impersonated: { extra: {}, groups: [], uid: '', username: 'bob' },
+    identity,
+    info: requestInfo('GET', target),
+    requestUri: target,
+    stage: 'ResponseComplete',
+    auditId: 'a1',
+  });
+  expect(JSON.stringify(whole)).toBe(
+    '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a1","stage":"ResponseComplete",' +
+      `"requestURI":"${target}","verb":"get",` +
+      '"user":{"username":"corp:alice","uid":"corp/1","groups":["corp:dev"],"extra":{"portcullis.dev/session":["s1"]}},' +
+      '"impersonatedUser":{"username":"bob"},"sourceIPs":["192.0.2.7"],"userAgent":"kubectl",' +
+      '"objectRef":{"resource":"deployments","namespace":"ns","name":"d","apiGroup":"apps","apiVersion":"v1","subresource":"scale"},' +
+      '"responseStatus":{"metadata":{},"status":"Failure","message":"no","reason":"Forbidden","code":403},' +
+      '"requestReceivedTimestamp":"2026-11-25T10:00:00.123000Z","stageTimestamp":"2026-11-25T10:00:00.124000Z",' +
+      '"annotations":{"portcullis.dev/session":"s1","portcullis.dev/cluster":"prod"}}',
+  );
+  const event = gateEvent({ event: 'logout', code: 200, sourceIps: [], requestUri: '/', at: AT, auditId: 'a1' });
+  expect(JSON.stringify(event)).toBe(
+    '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a1","stage":"ResponseComplete",' +
+      '"requestURI":"/","verb":"logout","user":{},"sourceIPs":[],"responseStatus":{"metadata":{},"code":200},' +
+      '"requestReceivedTimestamp":"2026-11-25T10:00:00.123000Z","stageTimestamp":"2026-11-25T10:00:00.123000Z",' +
+      '"annotations":{"portcullis.dev/event":"logout"}}',
+  );
+});
+
 test('leaves out what is empty', () => {
   const event = requestEvent({
     auditId: 'a1',

@@ -1,4 +1,5 @@
-import { describe, expect, it, vi } from 'vitest';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LineSink, type SinkLimits } from '../../../../src/audit/sinks/sink.ts';
 import type { LineTarget } from '../../../../src/audit/sinks/target.ts';
 import { Counts, LogLines, range } from '../fixtures.ts';
@@ -156,5 +157,81 @@ describe('LineSink', () => {
     await sink.close();
     expect(target.text).toBe('a\n');
     expect(metrics.by).toEqual(new Map([['file written', 1]]));
+  });
+});
+
+describe('LineSink before a target that gathers', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  function aGatheringSink() {
+    const target = Object.assign(new MemoryTarget(), { gatherMs: 5 });
+    const sink = new LineSink(target, { limits: { ...LIMITS, queueBytes: 1024 * 1024 } });
+    return { sink, target };
+  }
+
+  /** A write would have begun and ended by then. Vitest's own waiting moves the clock. */
+  async function severalTurns(): Promise<void> {
+    for (const _ of range(10)) await turn();
+  }
+
+  it('makes one write of what came in that time', async () => {
+    const { sink, target } = aGatheringSink();
+    sink.push(line('first'));
+    await severalTurns();
+    sink.push(line('second'));
+    vi.advanceTimersByTime(4);
+    await severalTurns();
+    expect(target.writes).toBe(0);
+    vi.advanceTimersByTime(1);
+    await severalTurns();
+    expect(target.text).toBe('first\nsecond\n');
+    expect(target.writes).toBe(1);
+  });
+
+  it('lets what comes while a write is under way wait for others as well, and no longer', async () => {
+    const { sink, target } = aGatheringSink();
+    target.script.push((bytes) => {
+      sink.push(line('second'));
+      return bytes.length;
+    });
+    sink.push(line('first'));
+    vi.advanceTimersByTime(5);
+    await severalTurns();
+    expect(target.text).toBe('first\n');
+    vi.advanceTimersByTime(5);
+    await severalTurns();
+    expect(target.text).toBe('first\nsecond\n');
+  });
+
+  it('waits for nothing when somebody waits for it, when it is closed, and when there is enough for a write', async () => {
+    const { sink, target } = aGatheringSink();
+    target.script.push((bytes) => {
+      sink.push(line('second'));
+      void sink.flush();
+      return bytes.length;
+    });
+    sink.push(line('first'));
+    await sink.flush();
+    await severalTurns();
+    expect(target.text).toBe('first\nsecond\n');
+    sink.push(line('x'.repeat(256 * 1024)));
+    await severalTurns();
+    expect(target.writes).toBe(3);
+    sink.push(line('last'));
+    await sink.close();
+    expect(target.text.endsWith('x\nlast\n')).toBe(true);
+  });
+
+  it('is opened at once, since nothing is served before it is', async () => {
+    const target = Object.assign(new MemoryTarget(), { gatherMs: 5, readyAtOnce: false });
+    const sink = new LineSink(target, { limits: LIMITS });
+    expect(sink.failing).toBe(true);
+    await severalTurns();
+    expect(sink.failing).toBe(false);
   });
 });
