@@ -22,6 +22,7 @@ const LABELS: ReadonlyMap<string, string> = new Map([
   ['sink', 'type of the audit sink; `live` is the live tail'],
   ['version', 'of this program'],
   ['node', 'of Node.js'],
+  ['name', 'a configured cluster or provider'],
 ]);
 
 const HEAD = `# Metrics

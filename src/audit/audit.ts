@@ -10,6 +10,7 @@ import type { ChainHead } from './chain/chain-facts.ts';
 export { startAnchors } from './chain/anchors.ts';
 export { createLiveRecord } from './live/live.ts';
 export { createLiveTails } from './live/live-tails.ts';
+export { createRecentRequests } from './recent/recent.ts';
 export { createAuditTrail } from './trail.ts';
 
 export interface AuditTrail {

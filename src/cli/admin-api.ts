@@ -7,6 +7,7 @@ import { nextAfterProblem } from './admin-problems.ts';
 import type { CacheEntry } from './cache.ts';
 import { clockFirst } from './clock-skew.ts';
 import { fault } from './fault.ts';
+import { needsFreshSignIn, signInFreshly } from './fresh-sign-in.ts';
 import { ask, type Ask, type EventsAsk, type HttpAnswer } from './http-client.ts';
 import { stringAt } from './json-shape.ts';
 import type { Laptop } from './laptop.ts';
@@ -20,18 +21,43 @@ export interface AdminRequest {
   readonly path: string;
   readonly json?: unknown;
   readonly events?: EventsAsk;
+  /** Told when the person begins to sign in again for it, and when that is over. */
+  readonly onSignIn?: (under: boolean) => void;
 }
 
 /**
+ * Asks; where the server wants an admin to prove anew who they are, has them sign in and asks the very same again.
  * @returns the answer, with a status below 300
  * @throws AppError `forbidden` for somebody who is no admin, else by what the problem says
  */
 export async function askAdmin(laptop: Laptop, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
-  const first = await askOnce(laptop, entry, request, undefined);
-  // The token may be of an earlier life of the store: once more with a new one.
-  const { answer } = first.answer.status === 401 ? await askOnce(laptop, entry, request, first.used) : first;
+  const first = await askAsSignedIn(laptop, entry, request);
+  // Once: a provider that does not say when somebody signed in must not send them there for ever.
+  const answer = needsFreshSignIn(first) ? await askAfterSignIn(laptop, entry, request, first) : first;
   if (answer.status >= 200 && answer.status < 300) return answer;
   throw problem(entry.server.url, answer, { signsIn: true });
+}
+
+async function askAfterSignIn(
+  laptop: Laptop,
+  entry: CacheEntry,
+  request: AdminRequest,
+  { body }: HttpAnswer,
+): Promise<HttpAnswer> {
+  request.onSignIn?.(true);
+  try {
+    await signInFreshly(laptop, entry, body);
+  } finally {
+    request.onSignIn?.(false);
+  }
+  return askAsSignedIn(laptop, entry, request);
+}
+
+async function askAsSignedIn(laptop: Laptop, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
+  const { answer, used } = await askOnce(laptop, entry, request, undefined);
+  if (answer.status !== 401 || needsFreshSignIn(answer)) return answer;
+  // The token may be of an earlier life of the store: once more with a new one.
+  return (await askOnce(laptop, entry, request, used)).answer;
 }
 
 /** What proves to the admin API who asks. */

@@ -2,6 +2,7 @@
  * The admins' commands, as a parser. A file of its own, so that a cached credential is answered without it.
  */
 import type { Command } from 'commander';
+import { SESSION_SORTS } from '../core/admin-api/session-sorts.ts';
 import { addServerCommand, outputOption, run, type CommonOptions } from './cli.ts';
 import type { SessionsOptions } from './commands/admin-commands.ts';
 import type { TailOptions } from './commands/audit-command.ts';
@@ -40,7 +41,13 @@ const APPROVAL = ['--approval <id>', 'the approval that the first admin was give
 
 function addReads(program: Command): void {
   addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
+    .option('--search <text>', 'with this text in username, account, address, client or session id')
     .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
+    .option('--username <name>', 'of this Kubernetes username only')
+    .option('--provider <name>', 'of this identity provider or workload rule only')
+    .option('--cluster <name>', 'of people who may use this cluster now')
+    .option('--idle <duration>', 'not used for so long, for example 2h')
+    .addOption(program.createOption('--sort <order>', 'the order (default: newest)').choices([...SESSION_SORTS]))
     .addOption(outputOption(program))
     .action((options: CommonOptions & SessionsOptions) =>
       run(options, async (laptop) => (await import('./commands/admin-commands.ts')).sessions(laptop, options)),

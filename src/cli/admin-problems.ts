@@ -14,6 +14,8 @@ const NEXT: ReadonlyMap<string, string> = new Map([
   ['approval_not_good', 'run the command without --approval, then have another admin use the new one'],
   ['revocation_not_written', 'run the same command again; portcullis replicas shows which replicas answer'],
   ['request_id_reused', 'run the command again'],
+  ['fresh_sign_in_needed', 'sign out at your identity provider, then run the command again'],
+  ['freshness_unprovable', 'sign in by another identity provider: portcullis login'],
   ['drill_running', 'wait until it is over, then run the command again'],
 ]);
 

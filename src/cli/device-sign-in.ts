@@ -38,7 +38,7 @@ export async function throughDevice(laptop: Laptop, entry: CacheEntry, discovery
   if (person === undefined || refreshToken === undefined) {
     throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
   }
-  return withAnswer({ ...asker, person, refreshToken, tokens: {} }, answer, undefined, laptop.now());
+  return withAnswer({ ...asker, person, refreshToken, tokens: {}, device: true }, answer, undefined, laptop.now());
 }
 
 function say(laptop: Laptop, code: DeviceCode, discovery: Discovery): void {

@@ -64,6 +64,8 @@ export interface CachedSession {
   readonly binding: Binding;
   /** By audience. */
   readonly tokens: Readonly<Record<string, CachedToken>>;
+  /** The person signed in by a code that they typed elsewhere, and will do so again. */
+  readonly device?: true;
 }
 
 /** Milliseconds before the end at which a token of usual life (5 minutes) is renewed at the latest. */
@@ -121,7 +123,8 @@ export function parseSession(text: string): CachedSession | undefined {
   const privateKey = binding && stringAt(binding, 'privateKey');
   if (!endpoints || !person || !server || !refreshToken || !certificate || !privateKey) return undefined;
   const tokens = parseTokens(recordAt(record, 'tokens') ?? {});
-  return { server, endpoints, person, refreshToken, binding: { certificate, privateKey }, tokens };
+  const device = record['device'] === true ? ({ device: true } as const) : {};
+  return { server, endpoints, person, refreshToken, binding: { certificate, privateKey }, tokens, ...device };
 }
 
 export const formatSession = (session: CachedSession): string => JSON.stringify({ version: 1, ...session });

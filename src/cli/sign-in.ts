@@ -41,6 +41,8 @@ export interface SignIn {
   readonly attended: boolean;
   /** By a code that is typed elsewhere, and in no other way. Absent: so where this machine is reached over SSH and the server has codes. */
   readonly device?: boolean;
+  /** The person has to prove anew who they are: no single sign-on. By a code it is so in any case. */
+  readonly fresh?: true;
 }
 
 /** @throws AppError with words for the person, whatever went wrong */
@@ -115,7 +117,8 @@ async function throughBrowser(laptop: Laptop, request: SignIn, discovery: Discov
   const timer = setTimeout(() => abandon.abort(nobodyCame(request.entry)), SIGN_IN_MS);
   let rest = (): void => undefined;
   try {
-    const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider: request.provider });
+    const { provider, fresh } = request;
+    const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider, fresh });
     open(laptop, request, url, abandon);
     rest = laptop.working('waiting for your sign-in in the browser');
     return await redeem(laptop, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
@@ -128,7 +131,13 @@ async function throughBrowser(laptop: Laptop, request: SignIn, discovery: Discov
 
 function authorizationUrl(
   discovery: Discovery,
-  parts: { state: string; codeVerifier: string; loopback: Loopback; provider: string | undefined },
+  parts: {
+    state: string;
+    codeVerifier: string;
+    loopback: Loopback;
+    provider: string | undefined;
+    fresh: true | undefined;
+  },
 ): URL {
   const url = new URL(discovery.authorizationEndpoint);
   const query = {
@@ -140,6 +149,8 @@ function authorizationUrl(
     code_challenge: createHash('sha256').update(parts.codeVerifier).digest('base64url'),
     code_challenge_method: 'S256',
     ...(parts.provider === undefined ? {} : { provider: parts.provider }),
+    // OpenID Connect Core §3.1.2.1, which the server hands on to the provider; `max_age` is for who asks it for an ID token.
+    ...(parts.fresh === true ? { prompt: 'login' } : {}),
   };
   for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
   return url;

@@ -75,6 +75,7 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
     limits: sections.limits,
     shutdown: sections.shutdown,
     telemetry: sections.telemetry,
+    contact: sections.contact,
   };
   return deepFreeze(config);
 }

@@ -205,6 +205,8 @@ export interface Config {
   readonly admin: {
     readonly groups: readonly string[];
     readonly auditors: readonly string[];
+    /** How long after they proved who they are at their provider admins may change anything. */
+    readonly freshness: Seconds | 'off';
     /** on: revoking a provider or everything, and locking an admin, takes a second admin. */
     readonly dualControl: 'on' | 'off';
   };
@@ -248,6 +250,8 @@ export interface Config {
   };
   readonly shutdown: { readonly delay: Seconds; readonly grace: Seconds };
   readonly telemetry: { readonly logLevel: 'debug' | 'info' | 'warn' | 'error' };
+  /** Whom people ask who are refused or meet an error; one line of plain text. */
+  readonly contact: string;
 }
 
 /** Keys that sign our tokens, read from `keys.signingDir` (`loadSigningKeys`). */

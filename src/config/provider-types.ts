@@ -18,15 +18,18 @@ interface TypeTraits {
   readonly needed: readonly string[];
   /** CEL over claims. */
   readonly username: string;
+  /** Its ID tokens say when somebody proved who they are (`auth_time`), so that its people can be admins who are asked for that. */
+  readonly provesFreshness: boolean;
 }
 
 const TYPES: Record<ProviderType, TypeTraits> = {
-  oidc: { issuer: undefined, own: [], needed: [], username: 'claims.email' },
+  oidc: { issuer: undefined, own: [], needed: [], username: 'claims.email', provesFreshness: true },
   google: {
     issuer: () => 'https://accounts.google.com',
     own: ['serviceAccountFile', 'impersonatedAdmin'],
     needed: [],
     username: 'claims.email',
+    provesFreshness: false,
   },
   entra: {
     // The tenant's own issuer, never `common`: with that one every tenant in the world could sign in.
@@ -35,15 +38,17 @@ const TYPES: Record<ProviderType, TypeTraits> = {
     needed: ['tenant'],
     // Not the e-mail address: there is no email_verified, and a person's own tenant may set any.
     username: 'claims.preferred_username',
+    provesFreshness: true,
   },
-  okta: { issuer: undefined, own: [], needed: [], username: 'claims.preferred_username' },
-  keycloak: { issuer: undefined, own: [], needed: [], username: 'claims.preferred_username' },
+  okta: { issuer: undefined, own: [], needed: [], username: 'claims.preferred_username', provesFreshness: true },
+  keycloak: { issuer: undefined, own: [], needed: [], username: 'claims.preferred_username', provesFreshness: true },
   github: {
     issuer: (provider) => `https://${textAt(provider, 'host') ?? GITHUB}`,
     own: ['organizations', 'host'],
     // GitHub has no public clients.
     needed: ['clientSecretFile'],
     username: 'claims.login',
+    provesFreshness: false,
   },
 };
 
@@ -57,6 +62,8 @@ const PAIRS: readonly (readonly [string, string])[] = [
 const TELLING: ReadonlySet<ProviderType> = new Set(['oidc', 'okta', 'keycloak']);
 
 export const defaultLogout = (type: ProviderType): 'session' | 'off' => (TELLING.has(type) ? 'session' : 'off');
+
+export const provesFreshness = (type: ProviderType): boolean => TYPES[type].provesFreshness;
 
 export const defaultUsername = (type: ProviderType): string => TYPES[type].username;
 

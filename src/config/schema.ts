@@ -24,23 +24,19 @@ import {
   webhookUrl,
 } from './values.ts';
 
-/**
- * A mapping that refuses unknown keys, each with its own line of explanation.
- * @param later keys of CONTRACT that this version does not have yet
- */
-function section<T extends z.core.$ZodLooseShape>(shape: T, later: readonly string[] = []) {
+/** A mapping that refuses unknown keys, each with its own line of explanation. */
+function section<T extends z.core.$ZodLooseShape>(shape: T) {
   const known = Object.keys(shape);
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => explainUnknown(key, known, later)).join('\n')
+        ? issue.keys.map((key) => explainUnknown(key, known)).join('\n')
         : `a mapping with ${known.join(', ')}`,
   });
 }
 
 /** One line for an unknown key. */
-export function explainUnknown(key: string, known: readonly string[], later: readonly string[]): string {
-  if (later.includes(key)) return 'nothing: this setting is not in this version yet';
+export function explainUnknown(key: string, known: readonly string[]): string {
   const guess = nearest(key, known);
   return guess === undefined
     ? `no such setting; there are ${known.join(', ')}`
@@ -187,19 +183,22 @@ export const workload = section({
   role: z.enum(['none', 'drill'], { error: 'none, or drill (may start drills)' }).default('none'),
 });
 
-export const admin = section(
-  {
-    groups: groupNames.default([]),
-    auditors: groupNames.default([]),
-    // Off by default: with one admin on call it would stand between them and the revocation that cannot wait.
-    dualControl: z
-      .enum(['on', 'off'], {
-        error: 'on (a second admin must agree to revoke a provider or everything, or to lock an admin) or off',
-      })
-      .default('off'),
-  },
-  ['freshness'],
-).prefault({});
+export const admin = section({
+  groups: groupNames.default([]),
+  auditors: groupNames.default([]),
+  // Within a day, since no session needs to last longer; and not below a minute, which is what clocks may differ by.
+  freshness: z
+    .union([z.literal('off'), duration('1m', '24h')], {
+      error: 'off, or a duration from 1m to 24h, such as 15m: how long after their sign-in admins may act',
+    })
+    .prefault('15m'),
+  // Off by default: with one admin on call it would stand between them and the revocation that cannot wait.
+  dualControl: z
+    .enum(['on', 'off'], {
+      error: 'on (a second admin must agree to revoke a provider or everything, or to lock an admin) or off',
+    })
+    .default('off'),
+}).prefault({});
 
 export const sessions = section({
   // Above 15 minutes a revocation's entry would have to stand for longer than the log is meant to be.
@@ -315,6 +314,14 @@ export const telemetry = section({
   logLevel: z.enum(['debug', 'info', 'warn', 'error'], { error: 'debug, info, warn or error' }).default('info'),
 }).prefault({});
 
+const CONTACT = 'one line of plain text, at most 200 characters, such as "#platform-help, or platform@example.com"';
+
+/** Stands on pages that tell somebody no. One line, so that it can pretend to be nothing else there. */
+export const contact = z
+  .string({ error: CONTACT })
+  .regex(/^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,200}(?<! )$/u, { error: CONTACT })
+  .default('your platform team');
+
 /** Top-level settings, in the order of CONTRACT. */
 export const TOP_LEVEL = [
   'publicUrl',
@@ -332,6 +339,7 @@ export const TOP_LEVEL = [
   'limits',
   'shutdown',
   'telemetry',
+  'contact',
 ] as const;
 
 export type ParsedProvider = z.output<typeof provider>;

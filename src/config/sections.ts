@@ -12,7 +12,7 @@ export function parseSections(document: SourceDocument, faults: FaultList) {
   const { root } = document;
   for (const key of Object.keys(root)) {
     if (schema.TOP_LEVEL.some((known) => known === key)) continue;
-    faults.add([key], schema.explainUnknown(key, schema.TOP_LEVEL, []), { show: false });
+    faults.add([key], schema.explainUnknown(key, schema.TOP_LEVEL), { show: false });
   }
   const section = <T extends z.ZodType>(key: string, type: T): z.output<T> | undefined =>
     parse(type, root[key], [key], faults);
@@ -32,6 +32,7 @@ export function parseSections(document: SourceDocument, faults: FaultList) {
     limits: section('limits', schema.limits),
     shutdown: section('shutdown', schema.shutdown),
     telemetry: section('telemetry', schema.telemetry),
+    contact: section('contact', schema.contact),
   };
 }
 

@@ -6,6 +6,7 @@
  */
 import { compileAllow, compileMapping, type ClaimsProvider } from '../core/claims.ts';
 import { checkAudit } from './audit.ts';
+import { checkFreshness } from './freshness.ts';
 import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
 import { checkProviderType } from './provider-types.ts';
 import { checkPublicClients } from './public-clients.ts';
@@ -30,6 +31,7 @@ export function checkSemantics(root: Readonly<Record<string, unknown>>, sections
     checkProviderType(provider, ['providers', index], faults);
     checkExpressions(provider, ['providers', index], faults);
   });
+  checkFreshness(root, faults);
   items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], faults));
 }
 

@@ -18,6 +18,9 @@ export function warningsOf(config: Config): readonly string[] {
     ...(config.admin.groups.length === 0
       ? ['admin.groups is empty: nobody can revoke a session from the outside.']
       : []),
+    ...(config.admin.freshness === 'off'
+      ? ['admin.freshness is off: whoever gets hold of an admin’s session can revoke and lock for as long as it lives.']
+      : []),
   ];
 }
 

@@ -146,7 +146,7 @@ function contentLength(raw: RawHeaders): string | undefined {
  * `Impersonate-*` for an identity, the session's id among `extra`.
  * @throws AppError `internal` where a name is empty, or HTTP would change it on its way
  */
-function impersonationHeaders(identity: Identity, sessionId: string): string[] {
+export function impersonationHeaders(identity: Identity, sessionId: string): string[] {
   const headers = ['Impersonate-User', ownValue(identity.username, 'username')];
   headers.push('Impersonate-Uid', ownValue(identity.uid, 'uid'));
   headers.push(...groupsAndExtra(identity, isReservedExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));

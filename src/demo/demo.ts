@@ -1,7 +1,7 @@
 /**
  * Demo: the whole of Portcullis on one machine, with nothing to install beside it.
  *
- * Owns: an identity provider with three people, a cluster, their certificates and configuration, and the guided tour. Must not know: the
+ * Owns: an identity provider with four people, a cluster, their certificates and configuration, and the guided tour. Must not know: the
  * plugin's inside (room `cli`): it runs the same command that a developer runs. Everything here listens on loopback only.
  */
 
@@ -17,6 +17,7 @@ export const PEOPLE: readonly Person[] = [
   { name: 'alice', password: 'alice-demo', groups: ['developers'], role: 'a developer' },
   { name: 'bob', password: 'bob-demo', groups: [], role: 'somebody without groups' },
   { name: 'root', password: 'root-demo', groups: ['admins'], role: 'an administrator' },
+  { name: 'vera', password: 'vera-demo', groups: ['auditors'], role: 'an auditor' },
 ];
 
 /** Ports from N, as CONTRACT lists them. */

@@ -147,7 +147,7 @@ function configuration(
         impersonate: { groups: '*', extra: [] },
       },
     ],
-    admin: { groups: ['demo:admins'] },
+    admin: { groups: ['demo:admins'], auditors: ['demo:auditors'] },
     audit: { sinks: [{ type: 'file', path: at('audit.log') }] },
     shutdown: { delay: '0s', grace: '5s' },
     telemetry: { logLevel: 'warn' },

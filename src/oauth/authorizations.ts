@@ -47,11 +47,14 @@ export function createAuthorizations({
       const clientId = String(params['client_id']);
       const client = await provider.Client.find(clientId);
       const hint = params['provider'];
+      // The library has made `max_age=0` the prompt by now, and takes the prompt for answered when the interaction ends with a sign-in.
+      const prompts = typeof params['prompt'] === 'string' ? params['prompt'].split(' ') : [];
       return {
         uid,
         clientId,
         clientName: client?.clientName ?? clientId,
         ...(typeof hint === 'string' ? { providerHint: hint } : {}),
+        ...(prompts.includes('login') ? { fresh: true } : {}),
       };
     },
 

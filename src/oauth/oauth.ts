@@ -14,6 +14,8 @@ export interface PendingAuthorization {
   readonly clientName: string;
   /** What the request asked for with `provider=NAME`; not yet checked. */
   readonly providerHint?: string;
+  /** The client asks for a sign-in that proves anew who the person is (`prompt=login`, or `max_age=0`). */
+  readonly fresh?: true;
 }
 
 /** The one seam between our authorization server and the sign-in pages; main.ts hands it to `web`. */

@@ -8,6 +8,7 @@
  */
 export { createAuthenticator } from './authenticate.ts';
 export type { Authenticate } from './authenticate.ts';
+export { clusterLook } from './cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
 export { createApiListener } from './listener.ts';

@@ -9,11 +9,19 @@ import { createServer as createHttpServer, type RequestListener, type Server } f
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname, uptime } from 'node:os';
-import { createAuditTrail, createLiveRecord, createLiveTails, startAnchors, type AuditTrail } from '../audit/audit.ts';
+import {
+  createAuditTrail,
+  createLiveRecord,
+  createLiveTails,
+  createRecentRequests,
+  startAnchors,
+  type AuditTrail,
+} from '../audit/audit.ts';
 import type { Address, Config } from '../config/config.ts';
 import { loadSealingKeys, loadSigningKeys } from '../config/keys.ts';
 import { AppError } from '../core/errors.ts';
 import { consoleClient, DRILL_CLIENT_ID } from '../core/core.ts';
+import { componentHealth } from './component-health.ts';
 import {
   allowed,
   auditKeysOf,
@@ -38,6 +46,7 @@ import {
   takePartInDrills,
   type ApiListener,
   type Authenticate,
+  type UpstreamCluster,
 } from '../proxy/proxy.ts';
 import { fenceRecord, say, sayConfiguration, sayEnded } from './own-events.ts';
 import { createReadiness } from './readiness.ts';
@@ -82,9 +91,12 @@ export async function startServer(config: Config, replica: string = hostname()):
       ...unboundClientIds(config.sessions),
     ]),
   });
-  const { web, machineHandler, streams } = await signInRooms(config, ground, authenticate);
+  const clusters = upstreamClusters(config, reloading);
+  const leaving = new AbortController();
+  const given = { authenticate, clusters, leaving: leaving.signal };
+  const { web, machineHandler, streams } = await signInRooms(config, ground, given);
   const certificate = reloading.certificate(config.listen.api);
-  const api = apiListener(config, ground, { reloading, certificate, authenticate, machineHandler });
+  const api = apiListener(config, ground, { clusters, certificate, authenticate, machineHandler });
   const webServer = webListener(config, reloading, metrics);
   web.serve(webServer);
   const health = createReadiness({ ...ground, monotonic: () => performance.now() });
@@ -102,6 +114,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.drain();
+    leaving.abort();
     ground.tails.stop();
     await api.drain(config.shutdown);
     reloading.stop();
@@ -110,7 +123,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     await gate.stop();
     await Promise.all([close(webServer), close(ops)]);
     say(ground, 'server-stopped');
-    await ground.live.stop();
+    await Promise.all(ground.views.map((view) => view.stop()));
     await audit.close();
     await ground.endAnchors?.();
     await store.close();
@@ -135,12 +148,14 @@ async function layGround(config: Config, replica: string) {
   const key = auditKeys?.current;
   const trail = createAuditTrail({ sinks, onFailure, metrics, logger, chain: { replica, key } });
   observeRecord(metrics, trail);
-  const audit = live.over(trail);
+  const recent = createRecentRequests({ logger });
+  const audit = recent.over(live.over(trail));
   const store = await openStore(config, sealing, logger, ({ why, survivor }) =>
     say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
   );
   await refuseUnfit(store);
   live.start(store.live);
+  recent.start(store.recent);
   const endAnchors = key && startAnchors({ trail, key, replica, store: store.anchors, logger });
   const fences = fenceRecord({ audit, clock, replica });
   const gate = createGate({
@@ -163,7 +178,8 @@ async function layGround(config: Config, replica: string) {
   observeKeys(metrics, { signing, sealing, auditKeys });
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   const tails = createLiveTails(store.live);
-  return { replica, clock, logger, metrics, signing, sealing, audit, endAnchors, live, tails, store, gate, fences };
+  const views = [live, recent];
+  return { replica, clock, logger, metrics, signing, sealing, audit, endAnchors, views, tails, store, gate, fences };
 }
 
 /**
@@ -181,7 +197,15 @@ async function refuseUnfit(store: Store): Promise<void> {
 async function signInRooms(
   config: Config,
   ground: Ground,
-  authenticate: Authenticate,
+  {
+    authenticate,
+    clusters,
+    leaving,
+  }: {
+    readonly authenticate: Authenticate;
+    readonly clusters: readonly UpstreamCluster[];
+    readonly leaving: AbortSignal;
+  },
 ): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
   const { clock, logger, metrics, signing, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
@@ -206,7 +230,7 @@ async function signInRooms(
     log: logger,
     countRefresh: (outcome) => metrics.refresh(outcome),
     countExchange: (rule, outcome) => metrics.signIn(rule, outcome),
-    renderErrorPage: errorDocument,
+    renderErrorPage: (fault) => errorDocument(fault, config.contact),
   });
   const mintToken = createConsoleTokens({
     config,
@@ -232,6 +256,8 @@ async function signInRooms(
     apiCa: () => apiCa,
     consoles: { consoles: await consolesOf(config), gate, mayUse: allows, mintToken },
     tails: ground.tails,
+    health: await componentHealth(config, clusters, ground),
+    leaving,
   });
   const machineHandler: RequestListener = (req, res) => {
     if ((req.url ?? '').startsWith('/-/oauth/')) authorizationServer.handleApi(req, res);
@@ -264,14 +290,13 @@ function apiListener(
   config: Config,
   { gate, audit, metrics, logger, clock }: Ground,
   given: {
-    readonly reloading: Reloading;
+    readonly clusters: readonly UpstreamCluster[];
     readonly certificate: ReturnType<Reloading['certificate']>;
     readonly authenticate: Authenticate;
     readonly machineHandler: RequestListener;
   },
 ): ApiListener {
-  const { reloading, certificate, authenticate, machineHandler } = given;
-  const clusters = upstreamClusters(config, reloading);
+  const { clusters, certificate, authenticate, machineHandler } = given;
   observeAuthorities(metrics, clusters);
   metrics.observeCertificate('api', () => certificate.current().cert);
   const api = createApiListener({

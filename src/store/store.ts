@@ -12,6 +12,10 @@
  */
 import type { Account, Identity } from '../core/identity.ts';
 import type { LogEntry, LogPosition, RevocationTarget } from '../core/revocation.ts';
+import type { AnchorStore, LiveRecord, RecentStore } from './record.ts';
+
+export type { RecentRequest } from '../core/recent-request.ts';
+export type { AnchorStore, LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWish, RecentStore } from './record.ts';
 
 export interface Store {
   readonly artefacts: ArtefactStore;
@@ -20,6 +24,7 @@ export interface Store {
   readonly locks: LockStore;
   readonly live: LiveRecord;
   readonly anchors: AnchorStore;
+  readonly recent: RecentStore;
   /** Resolves when the store answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -154,6 +159,35 @@ export interface ProviderSession {
   readonly sid: string;
 }
 
+/**
+ * `newest` and `oldest` go by when a session was opened, the others by its last mint. One that is used while somebody turns pages moves, and
+ * may be passed over or shown twice by the last two.
+ */
+export type SessionOrder = 'newest' | 'oldest' | 'last-used' | 'least-used';
+
+export interface SessionQuery {
+  /** At most one of the three. */
+  readonly account?: Account;
+  readonly username?: string;
+  readonly providerSession?: ProviderSession;
+  /** Default: newest. Counts only where none of the three above is given. */
+  readonly order?: SessionOrder;
+  /**
+   * Only these. Judged after unsealing; must not throw. One call looks at no more than 2,000 sessions, so a page may be short, even empty, and
+   * still have a cursor.
+   */
+  readonly where?: (session: SessionRecord) => boolean;
+  /** Where an earlier page ended, in the same order. Opaque. */
+  readonly cursor?: string;
+  readonly limit: number;
+}
+
+export interface SessionPage {
+  readonly sessions: readonly SessionRecord[];
+  /** There may be more. */
+  readonly cursor?: string;
+}
+
 export interface SessionStore {
   /**
    * Opens a session: one script checks the epoch, that the account is not locked, that no watermark of the account, its provider or of all
@@ -182,18 +216,8 @@ export interface SessionStore {
     id: string,
     change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
   ): Promise<SessionRecord | undefined>;
-  /** Newest first. `cursor` is opaque. Ended sessions are not listed. */
-  list(query: {
-    /** At most one of the three. */
-    readonly account?: Account;
-    readonly username?: string;
-    readonly providerSession?: ProviderSession;
-    readonly cursor?: string;
-    readonly limit: number;
-  }): Promise<{
-    readonly sessions: readonly SessionRecord[];
-    readonly cursor?: string;
-  }>;
+  /** A page of sessions in the order asked for. Ended sessions are not listed. @throws AppError `bad_request` (`bad_cursor`) */
+  list(query: SessionQuery): Promise<SessionPage>;
   /**
    * The provider says that this session of its own is over: from now on, until no sign-in that began before can finish any more, none is opened
    * in it. Those that stand are found by `list` and ended by the log.
@@ -326,63 +350,4 @@ export interface RevocationLog {
   announceDrill(id: string): Promise<LogPosition>;
   /** Resolves when there may be an entry after `number`, or when `signal` aborts. Only for speed: it grants nothing. */
   waitForEntry(number: number, signal: AbortSignal): Promise<void>;
-}
-
-// --- Live record ---------------------------------------------------------------------------------------------------
-
-/** What somebody who tails wants to see. Room `audit` knows the fields; `{}` is everything. */
-export type LiveFilter = Readonly<Record<string, string>>;
-
-export interface LiveLimits {
-  /** How long a wish stands without being repeated. Judged by the store's own time, because it is a matter of seconds. */
-  readonly ttlMs: number;
-  /** Tails of all replicas together. */
-  readonly most: number;
-}
-
-export type LiveWish =
-  /** It has stood without a break since it was first told: nothing that it matches was left out. */
-  | { readonly kind: 'stands' }
-  /** It stands from now on; what comes after `place` is seen. */
-  | { readonly kind: 'new'; readonly place: string }
-  | { readonly kind: 'full' };
-
-export interface LiveEntry {
-  readonly place: string;
-  /** As it was published; absent where only the place counts. */
-  readonly text?: string;
-}
-
-/**
- * What replicas show each other of the audit record while somebody tails: the latest thousand or so, kept for a minute after the last one
- * has gone. A view and never the record itself: it may lack lines, and then says so.
- */
-export interface LiveRecord {
-  /** Says, or repeats, that the tail of this id wants to see what `filter` matches. */
-  want(tail: string, filter: LiveFilter, limits: LiveLimits): Promise<LiveWish>;
-  /** Takes a wish back. */
-  leave(tail: string): Promise<void>;
-  /** What the tails of all replicas want to see now. */
-  wanted(): Promise<readonly LiveFilter[]>;
-  /** Adds in order. Nothing is kept where nobody tails. Sealed at rest. */
-  publish(texts: readonly string[]): Promise<void>;
-  /**
-   * What came after a place.
-   * @param place `MILLISECONDS-COUNT`, as it was told
-   * @returns `gap` where the place is not there any more, so that entries behind it may be gone
-   */
-  read(place: string, limit: number): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }>;
-}
-
-// --- Anchors of the record -----------------------------------------------------------------------------------------
-
-/**
- * Where the chains of the audit record stand, outside the files that hold them. The texts are signed by room `audit`; here they are only
- * kept, in every epoch: the latest thousand chains, one anchor each.
- */
-export interface AnchorStore {
-  /** Replaces the chain's anchor. */
-  put(chain: string, anchor: string): Promise<void>;
-  /** Every one that is kept, in no particular order. */
-  list(): Promise<readonly string[]>;
 }

@@ -1,6 +1,7 @@
 /** Every metric that this program has, by name, as typed functions. */
 import { collectDefaultMetrics, Registry, type OpenMetricsContentType } from 'prom-client';
 import { auditMetrics, type AuditState } from './audit-metrics.ts';
+import { componentMetrics } from './component-metrics.ts';
 import { expose, type Exposition } from './exposition.ts';
 import { gauge, type MetricsRegistry } from './instruments.ts';
 import { requestMetrics, type EndedRequest, type SensitiveKind } from './request-metrics.ts';
@@ -24,6 +25,8 @@ export interface Metrics {
   signIn(provider: string, outcome: string): void;
   /** A provider has just been asked for something: whether it answered at all, a no included. */
   providerAnswered(provider: string, answered: boolean): void;
+  /** An admin wanted to know how a cluster or a provider is. */
+  componentLooked(kind: 'cluster' | 'provider', name: string, up: boolean): void;
   refresh(outcome: string): void;
   /** A session has been used from more networks than one person's devices explain. */
   sessionAddressesExceeded(): void;
@@ -84,6 +87,7 @@ export function createMetrics(known: KnownNames = {}): Metrics {
     ...revocationMetrics(registry),
     ...auditMetrics(registry, known.sinks),
     ...validityMetrics(registry),
+    ...componentMetrics(registry, known),
     render: (accept) => expose(registry, accept),
     describe: () => described(registry),
   };

@@ -14,7 +14,8 @@ import type { Store } from '../store/store.ts';
 import type { ConsoleParts } from './consoles/deps.ts';
 
 /** The parts of the configuration that pages and the admin API need. */
-export type WebConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits'> & {
+export type WebConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits' | 'contact'> & {
+  readonly providers: readonly Pick<Config['providers'][number], 'name' | 'type'>[];
   readonly workload: readonly Pick<Config['workload'][number], 'name' | 'role' | 'clusters'>[];
 };
 
@@ -25,6 +26,8 @@ export interface PendingAuthorization {
   readonly clientName: string;
   /** Not yet checked. */
   readonly providerHint?: string;
+  /** The client asks for a sign-in that proves anew who the person is (`prompt=login`, or `max_age=0`). */
+  readonly fresh?: true;
 }
 
 /** The seam to our authorization server. The two rooms never import each other, so the shape is declared on both sides. */
@@ -85,7 +88,7 @@ type Authenticate = (request: {
 
 export interface WebDeps {
   readonly config: WebConfig;
-  readonly store: Pick<Store, 'artefacts' | 'sessions' | 'locks'> & {
+  readonly store: Pick<Store, 'artefacts' | 'sessions' | 'locks' | 'recent'> & {
     readonly log: Pick<Store['log'], 'position' | 'announceDrill'>;
   };
   readonly providers: IdentityProviders;
@@ -94,7 +97,16 @@ export interface WebDeps {
   readonly devices?: DeviceRequests;
   readonly gate: Pick<
     Gate,
-    'position' | 'fenced' | 'check' | 'revoke' | 'answer' | 'onAnswer' | 'onChange' | 'replicas' | 'refresh'
+    | 'position'
+    | 'fenced'
+    | 'check'
+    | 'revoke'
+    | 'answer'
+    | 'onAnswer'
+    | 'onChange'
+    | 'replicas'
+    | 'refresh'
+    | 'sessionsInFlight'
   >;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly logger: Logger;
@@ -112,6 +124,8 @@ export interface WebDeps {
   readonly tails?: LiveTails;
   /** Whether clusters and identity providers answer, as this replica sees it; absent: nobody has looked. */
   readonly health?: Health;
+  /** Aborts when this replica begins to leave: event streams then end in good order, so that their readers go elsewhere. */
+  readonly leaving?: AbortSignal;
 }
 
 /** One cluster or identity provider, as this replica found it when it last looked. */

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Account, Identity } from '../core/identity.ts';
 import { plainAddress } from '../core/address.ts';
+import type { SessionRecord } from '../store/store.ts';
 
 /** Somebody whose credential was found good. */
 export interface Actor {
@@ -13,6 +14,8 @@ export interface Actor {
   readonly session: string;
   /** Epoch seconds after which the credential is nothing any more, whatever the gate says. */
   readonly expiresAt?: number;
+  /** Of a browser: its session as it was read for this request. */
+  readonly record?: SessionRecord;
   /** Throws when the credential has stopped being good since; to be called after each await, before acting or answering. */
   assertGood(): void;
 }

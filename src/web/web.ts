@@ -4,11 +4,11 @@
  * Owns: sign-in pages, the person's own page, the admin page, the browser cookie with its CSRF token, and `/admin/api/v1` for
  * browsers and programs. Must not know: how tokens are minted (room `oauth`), Kubernetes requests, or Redis.
  */
-import { fileURLToPath } from 'node:url';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { AppError } from '../core/errors.ts';
-import { adminApi } from './admin/api/admin-api.ts';
+import { assetFiles } from './page/assets.ts';
+import { createAdminApi } from './admin/api/admin-api.ts';
 import { bearerCaller, browserCaller } from './admin/api/admin-callers.ts';
 import { adminPage } from './admin/pages/admin-page.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
@@ -44,7 +44,6 @@ export interface Web {
   readonly adminApi: (req: IncomingMessage, res: ServerResponse) => void;
 }
 
-const ASSETS = fileURLToPath(new URL('./assets/', import.meta.url));
 const OAUTH_PATH = /^\/(?:oauth|\.well-known)(?:\/|$)/;
 
 /** Express as both handlers want it: nothing trusted from forwarded headers, nothing said about itself. */
@@ -79,7 +78,7 @@ function errorPages(deps: WebDeps): ErrorRequestHandler {
     const visit = visitOf(req);
     logFault(deps, visit.requestId, thrown);
     if (res.headersSent) res.destroy();
-    else sendErrorPage(res, visit, thrown);
+    else sendErrorPage(res, visit, thrown, deps.config.contact);
   };
 }
 
@@ -96,9 +95,10 @@ function errorProblems(deps: WebDeps): ErrorRequestHandler {
 interface AdminParts {
   readonly room: AdminRoom;
   readonly runDrill: RunDrill;
+  readonly adminApi: ReturnType<typeof createAdminApi>;
 }
 
-function webApp({ room, runDrill }: AdminParts, consoles: Consoles | undefined): Express {
+function webApp({ room, runDrill, adminApi }: AdminParts, consoles: Consoles | undefined): Express {
   const { deps } = room;
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
@@ -106,14 +106,14 @@ function webApp({ room, runDrill }: AdminParts, consoles: Consoles | undefined):
   const limit = createRateLimit(limits.signInsPerMinute, deps.clock);
   const app = plainExpress();
   app.use(securityHeaders(publicUrl));
-  app.use('/assets', express.static(ASSETS, { index: false, redirect: false, maxAge: '5m' }));
+  app.use(assetFiles());
   app.use(noStore);
   app.use((req, res, next) => {
     if (OAUTH_PATH.test(req.path)) deps.oauthHandler(req, res);
     else next();
   });
   const identify = browserCaller(deps, browsers);
-  app.use(adminApi(room, { prefix: '/admin/api/v1', bearer: false, identify, runDrill }));
+  app.use(adminApi({ prefix: '/admin/api/v1', bearer: false, identify }));
   app.use(backchannelLogout(deps));
   app.use(recordable(deps));
   app.use(browserSignIn(deps, browsers, limit));
@@ -121,19 +121,19 @@ function webApp({ room, runDrill }: AdminParts, consoles: Consoles | undefined):
   app.use(clientSignIn(deps, limit));
   app.use(deviceSignIn(deps, browsers, limit));
   app.use(ownPage(deps, browsers, guards));
-  app.use(adminPage(room, guards));
+  app.use(adminPage({ ...room, runDrill }, guards));
   if (consoles !== undefined) app.use(consoles.entrance(browsers));
   app.use(nothingHere);
   app.use(errorPages(deps));
   return app;
 }
 
-function machineApp({ room, runDrill }: AdminParts): Express {
+function machineApp({ room, adminApi }: AdminParts): Express {
   const { deps } = room;
   const app = plainExpress();
   app.use(securityHeaders(deps.config.publicUrl));
   app.use(noStore);
-  app.use(adminApi(room, { prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps), runDrill }));
+  app.use(adminApi({ prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps) }));
   app.use(nothingHere);
   app.use(errorProblems(deps));
   return app;
@@ -145,7 +145,8 @@ function machineApp({ room, runDrill }: AdminParts): Express {
  */
 export function createWeb(deps: WebDeps): Web {
   const room = { deps, answers: createAnswers(deps) };
-  const admin = { room, runDrill: createDrills(room) };
+  const runDrill = createDrills(room);
+  const admin = { room, runDrill, adminApi: createAdminApi(room, runDrill) };
   const machine = machineApp(admin);
   const { publicUrl } = deps.config;
   const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });

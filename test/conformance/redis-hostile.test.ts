@@ -1,6 +1,7 @@
 import { expect, it, vi } from 'vitest';
 
 import { newSession, openNow, replica } from './fixtures.ts';
+import { aRequest } from './recent.ts';
 import { sealingKeys, workbench } from './redis-stores.ts';
 
 const reasonOf = (error: unknown): string | undefined => (error as { reason?: string }).reason;
@@ -220,9 +221,10 @@ it('leaves nothing in Redis for ever but what is bounded', async () => {
   await openNow({ store, clock: bench.clock });
   await store.artefacts.save('DeviceCode', 'a', {}, { ttlSeconds: 60, session: 'session-1', uid: 'u', userCode: 'c' });
   await store.sessions.claimRecheck('session-1', 'me', 30);
+  await store.recent.add('session-1', [aRequest()]);
   await store.log.append({ requestId: 'r', target: { kind: 'provider', provider: 'hub' } });
   const lasting: string[] = [];
   for (const key of await bench.bare.keys('*')) if ((await bench.bare.ttl(key)) < 0) lasting.push(key);
-  const bounded = ['ends', 'ends:corp', 'epoch', 'idx', 'log', 'longest', 'providers', 'seq', 'sessions', 'wm'];
+  const bounded = ['ends', 'ends:corp', 'epoch', 'idx', 'log', 'longest', 'providers', 'seq', 'sessions', 'used', 'wm'];
   expect(lasting.toSorted()).toEqual(bounded.map((name) => `{gate}:${name}`));
 });

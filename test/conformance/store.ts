@@ -8,7 +8,9 @@ import { liveRecordConforms } from './live-record.ts';
 import { locksConform } from './locks.ts';
 import { logConforms } from './log.ts';
 import { providerSessionsConform } from './provider-sessions.ts';
+import { recentRequestsConform } from './recent.ts';
 import { revocationsConform } from './revocations.ts';
+import { sessionOrdersConform } from './session-orders.ts';
 import { sessionsConform } from './sessions.ts';
 
 /**
@@ -22,6 +24,12 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('sessions', () => {
       sessionsConform(open);
+    });
+    describe('orders and filters of sessions', () => {
+      sessionOrdersConform(open);
+    });
+    describe('recent requests', () => {
+      recentRequestsConform(open);
     });
     describe('sessions at a provider', () => {
       providerSessionsConform(open);

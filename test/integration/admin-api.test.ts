@@ -126,12 +126,16 @@ describe('reading', () => {
     expect((body as { sessions: unknown[] }).sessions).toHaveLength(3);
   });
 
-  test('clusters and providers say names only', async () => {
+  test('clusters and providers say names, and nothing of health where nobody looks', async () => {
     const at = await signedInAs('auditor');
     const clusters = await at.browser.get('/admin/api/v1/clusters').expect(200);
-    expect(clusters.body).toEqual({ clusters: [{ name: 'prod' }, { name: 'staging' }] });
+    expect(clusters.body).toEqual({
+      clusters: ['prod', 'staging'].map((name) => ({ name, state: 'unknown' })),
+    });
     const providers = await at.browser.get('/admin/api/v1/providers').expect(200);
-    expect(providers.body).toEqual({ providers: [{ name: 'corp' }, { name: 'lab' }] });
+    expect(providers.body).toEqual({
+      providers: ['corp', 'lab'].map((name) => ({ name, state: 'unknown' })),
+    });
   });
 
   test.each([

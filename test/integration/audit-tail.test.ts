@@ -143,7 +143,7 @@ describe('the live record of two replicas', () => {
     ['code=4711', 'code'],
     ['user=a%0Ab', 'user'],
     ['refused=maybe', 'refused'],
-    ['color=red', 'color'],
+    ['color=red', 'unknown parameter'],
   ])('refuse the question %s, and name the field', async (query, field) => {
     const { status, body } = await root.get(`/-/admin/api/v1/audit?${query}`, rootToken);
     expect(status, JSON.stringify(body)).toBe(400);

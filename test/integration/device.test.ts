@@ -115,10 +115,12 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     const waiting = await stage.begin();
     await stage.allow('alice', waiting, browser);
     const session = sessionIn(await stage.poll(waiting));
-    expect((await stage.server.store.sessions.read(session))?.via).toBeTypeOf('string');
+    const { sessions } = stage.server.store;
+    const via = (await sessions.read(session))?.via ?? '';
+    expect(await sessions.read(via)).toMatchObject({ client: 'browser' });
     expect((await browser.visit(`${stage.web}/me`)).html).toContain('by code');
     await stage.server.gate.revoke({ target: { kind: 'session', session } });
-    expect((await browser.visit(`${stage.web}/me`)).url).toContain('/login');
+    await expect.poll(() => sessions.read(via)).toBeUndefined();
   });
 
   it('is decided about once: of two browsers one wins, and the other’s session ends', async () => {

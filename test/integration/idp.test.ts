@@ -132,7 +132,7 @@ describe('a real provider', () => {
     const { password } = alice;
     const visitor = new Visitor(alice, { stopAt: CALLBACK });
     const first = await corp.begin();
-    expect(first.url.searchParams.get('max_age')).toBeNull();
+    expect(first.url.searchParams.get('max_age')).toBe('31536000');
     const signIn = await corp.finish(new URL((await visitor.visit(first.url.href)).url), first.challenge);
     expect(signIn.authTime).toBeTypeOf('number');
     // Single sign-on answers without a word; a fresh one needs the password again.

@@ -11,6 +11,11 @@ export interface Step {
 export class CookieBrowser {
   readonly #cookies = new Map<string, string>();
 
+  /** As a `Cookie` header. */
+  get cookies(): string {
+    return [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+  }
+
   get(url: string): Promise<Step> {
     return this.#load(url, undefined);
   }
@@ -32,7 +37,7 @@ export class CookieBrowser {
   }
 
   async #load(url: string, form: URLSearchParams | undefined): Promise<Step> {
-    const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const cookie = this.cookies;
     const answer = await request(url, {
       method: form === undefined ? 'GET' : 'POST',
       headers: {

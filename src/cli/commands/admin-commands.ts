@@ -1,26 +1,28 @@
 /**
  * `sessions` and `replicas`: what admins and auditors look at.
  */
+import { replicasSchema, sessionPageSchema } from '../../core/admin-api/answers.ts';
 import { askAdmin } from '../admin-api.ts';
 import { locateEntry, type CacheEntry } from '../cache.ts';
-import { arrayAt, isRecord, numberAt, stringAt, type JsonRecord } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
 import { fromNow } from '../moment.ts';
 import { printResult, type OutputOptions } from '../output.ts';
 import { table } from '../table.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
+import { answerOf, type Session } from './admin-answer.ts';
 
 /** Pages that are asked for at most: 20,000 sessions. */
 const MAX_PAGES = 100;
 const PAGE = 200;
 
-export interface SessionsOptions extends ServerOptions, OutputOptions {
-  readonly account?: string;
-}
+/** What the list is narrowed and ordered by, as the admin API spells it. */
+const FILTERS = ['account', 'username', 'provider', 'cluster', 'search', 'idle', 'sort'] as const;
+
+export type SessionsOptions = ServerOptions & OutputOptions & { readonly [F in (typeof FILTERS)[number]]?: string };
 
 export async function sessions(laptop: Laptop, options: SessionsOptions): Promise<void> {
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
-  const found = await allSessions(laptop, entry, options.account);
+  const found = await allSessions(laptop, entry, options);
   await printResult(laptop, options, { sessions: found }, () => sessionTable(laptop, found));
   if (found.length === 0) laptop.say('there are no sessions');
 }
@@ -28,11 +30,11 @@ export async function sessions(laptop: Laptop, options: SessionsOptions): Promis
 /** What matters least comes last: a narrow terminal leaves it out. */
 const COLUMNS = ['id', 'username', 'lastUsedAt', 'expiresAt', 'account', 'client', 'address'] as const;
 
-function sessionTable(laptop: Laptop, found: readonly JsonRecord[]): string {
+function sessionTable(laptop: Laptop, found: readonly Session[]): string {
   if (found.length === 0) return '';
-  const cell = (session: JsonRecord, key: (typeof COLUMNS)[number]): string => {
-    const text = stringAt(session, key) ?? '';
-    if (key === 'client' && session['device'] === true) return `${text} (by code)`;
+  const cell = (session: Session, key: (typeof COLUMNS)[number]): string => {
+    const text = session[key];
+    if (key === 'client' && session.device) return `${text} (by code)`;
     const isMoment = key === 'lastUsedAt' || key === 'expiresAt';
     return isMoment && laptop.columns !== undefined ? fromNow(text, laptop.now()) : text;
   };
@@ -43,34 +45,38 @@ function sessionTable(laptop: Laptop, found: readonly JsonRecord[]): string {
   );
 }
 
-async function allSessions(laptop: Laptop, entry: CacheEntry, account?: string): Promise<JsonRecord[]> {
-  const found: JsonRecord[] = [];
+async function allSessions(laptop: Laptop, entry: CacheEntry, options: SessionsOptions): Promise<Session[]> {
+  const found: Session[] = [];
   let cursor: string | undefined;
   for (let page = 0; page < MAX_PAGES; page += 1) {
     const query = new URLSearchParams({ limit: String(PAGE) });
-    if (account !== undefined) query.set('account', account);
+    for (const filter of FILTERS) {
+      const value = options[filter];
+      if (value !== undefined) query.set(filter, value);
+    }
     if (cursor !== undefined) query.set('cursor', cursor);
     const { body } = await askAdmin(laptop, entry, { method: 'GET', path: `sessions?${query.toString()}` });
-    found.push(...arrayAt(body, 'sessions').filter(isRecord));
-    cursor = stringAt(body, 'cursor');
+    const answer = answerOf(sessionPageSchema, body);
+    found.push(...answer.sessions);
+    ({ cursor } = answer);
     if (cursor === undefined) return found;
   }
-  laptop.say(`only the first ${found.length} sessions are shown; narrow with --account`);
+  laptop.say(`only the first ${found.length} sessions are shown; narrow with --search, --account or --idle`);
   return found;
 }
 
 export async function replicas(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
   const { body } = await askAdmin(laptop, entry, { method: 'GET', path: 'replicas' });
-  const found = arrayAt(body, 'replicas').filter(isRecord);
+  const { replicas: found } = answerOf(replicasSchema, body);
   await printResult(laptop, options, { replicas: found }, () =>
     table(
       ['REPLICA', 'STATE', 'SEEN MS AGO', 'LAST ENTRY', 'STREAMS CUT', 'INCARNATION'],
       found.map((replica) => [
-        `${stringAt(replica, 'id') ?? ''}${replica['self'] === true ? ' (answers)' : ''}`,
-        stringAt(replica, 'state') ?? '',
-        ...['seenMsAgo', 'number', 'streamsCut'].map((key) => String(Math.round(numberAt(replica, key) ?? 0))),
-        (stringAt(replica, 'incarnation') ?? '').slice(0, 8),
+        `${replica.id}${replica.self ? ' (answers)' : ''}`,
+        replica.state,
+        ...[replica.seenMsAgo, replica.number, replica.streamsCut].map((figure) => String(Math.round(figure))),
+        replica.incarnation.slice(0, 8),
       ]),
       laptop.columns,
     ),

@@ -2,14 +2,16 @@
  * `drill`: practises a revocation on every replica. Made for a terminal once a month, and for cron every few minutes.
  */
 import { resolve } from 'node:path';
+import type { z } from 'zod';
+import { drillAnswerSchema } from '../../core/admin-api/answers.ts';
 import { askAdmin, askAdminAs, type AdminRequest } from '../admin-api.ts';
 import { locateEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
-import { recordAt, type JsonRecord } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
 import { printResult, type OutputOptions } from '../output.ts';
 import { describeDrill, describeReceipt } from '../receipt.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
+import { answerOf } from './admin-answer.ts';
 import type { WorkloadPlace } from '../workload-token.ts';
 
 export interface DrillOptions extends ServerOptions, OutputOptions {
@@ -28,8 +30,9 @@ export async function drill(laptop: Laptop, options: DrillOptions): Promise<void
   const { body } = await (tokenFile === undefined
     ? askAdmin(laptop, locateEntry(laptop.environment.cacheDir, server), request)
     : asWorkload(laptop, { server, tokenFile: resolve(tokenFile) }, request));
-  await printResult(laptop, options, body, () => described(body, laptop.columns));
-  if (body['verdict'] === 'passed') return;
+  const answer = answerOf(drillAnswerSchema, body);
+  await printResult(laptop, options, answer, () => described(answer, laptop.columns));
+  if (answer.verdict === 'passed') return;
   throw fault(
     'conflict',
     'The drill failed: not every replica has shown that a revocation reaches it.',
@@ -43,8 +46,7 @@ async function asWorkload(laptop: Laptop, place: WorkloadPlace, request: AdminRe
   return askAdminAs(laptop, place.server.url, (refused) => adminCredential(laptop, place, refused), request);
 }
 
-function described(answer: JsonRecord, columns?: number): string {
-  const verdict = answer['verdict'] === 'passed' ? 'PASSED' : 'FAILED';
-  const receipt = recordAt(answer, 'receipt') ?? {};
-  return `drill ${verdict}\n${describeDrill(answer, columns)}\nrevocation ${describeReceipt(receipt, columns)}`;
+function described(answer: z.output<typeof drillAnswerSchema>, columns?: number): string {
+  const verdict = answer.verdict === 'passed' ? 'PASSED' : 'FAILED';
+  return `drill ${verdict}\n${describeDrill(answer, columns)}\nrevocation ${describeReceipt(answer.receipt, columns)}`;
 }

@@ -1,21 +1,22 @@
 /**
  * `locks` and `unlock`, for admins.
  */
+import { locksSchema, unlockedSchema } from '../../core/admin-api/answers.ts';
 import { askAdmin } from '../admin-api.ts';
 import { locateEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
-import { arrayAt, isRecord, stringAt } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
 import { printResult, type OutputOptions } from '../output.ts';
 import { plainText } from '../plain-text.ts';
 import { table } from '../table.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
+import { answerOf } from './admin-answer.ts';
 
 export async function locks(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
   const { body } = await askAdmin(laptop, entry, { method: 'GET', path: 'locks' });
-  const found = arrayAt(body, 'locks').filter(isRecord);
-  const rows = found.map((lock) => ['account', 'by', 'at', 'reason'].map((key) => stringAt(lock, key) ?? ''));
+  const { locks: found } = answerOf(locksSchema, body);
+  const rows = found.map((lock) => [lock.account, lock.by, lock.at, lock.reason]);
   await printResult(laptop, options, { locks: found }, () =>
     rows.length === 0 ? '' : table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows, laptop.columns),
   );
@@ -43,6 +44,7 @@ export async function unlock(laptop: Laptop, account: string | undefined, option
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
   const query = new URLSearchParams({ reason });
   const path = `locks/${encodeURIComponent(account)}?${query.toString()}`;
-  await askAdmin(laptop, entry, { method: 'DELETE', path });
+  const { body } = await askAdmin(laptop, entry, { method: 'DELETE', path });
+  answerOf(unlockedSchema, body);
   laptop.say(`${plainText(account, 512)} is unlocked and can sign in again`);
 }

@@ -2,12 +2,13 @@
  * What becomes of a revocation while it is being proven: followed to its end, and shown on a terminal replica by replica.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { revocationAnswerSchema } from '../../core/admin-api/answers.ts';
 import { AppError } from '../../core/errors.ts';
 import { askAdmin, type AdminRequest } from '../admin-api.ts';
 import type { CacheEntry } from '../cache.ts';
-import { arrayAt, isRecord, stringAt, type JsonRecord } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
 import { describeReplica } from '../receipt.ts';
+import { answerOf, type Receipt } from './admin-answer.ts';
 
 const FOLLOW_MS = 10_000;
 const FOLLOW_EVERY_MS = 250;
@@ -17,20 +18,19 @@ export interface Followed {
   readonly laptop: Laptop;
   readonly entry: CacheEntry;
   /** Says what is new in a receipt. */
-  readonly tell: (receipt: JsonRecord) => void;
+  readonly tell: (receipt: Receipt) => void;
 }
 
 /**
  * One line on stderr whenever a replica is in another state than was last said. Nothing where stdout is no terminal: a script
  * gets the receipt once, when it is final.
  */
-export function replicaLines(laptop: Laptop): (receipt: JsonRecord) => void {
+export function replicaLines(laptop: Laptop): (receipt: Receipt) => void {
   if (laptop.columns === undefined) return () => undefined;
   const told = new Map<string, string>();
   return (receipt) => {
-    for (const replica of arrayAt(receipt, 'replicas').filter(isRecord)) {
-      const id = stringAt(replica, 'id') ?? '';
-      const state = stringAt(replica, 'state') ?? '';
+    for (const replica of receipt.replicas) {
+      const { id, state } = replica;
       if (told.get(id) === state) continue;
       told.set(id, state);
       laptop.say(describeReplica(replica));
@@ -42,31 +42,39 @@ export function replicaLines(laptop: Laptop): (receipt: JsonRecord) => void {
 export async function sendOrder(
   followed: Followed,
   request: AdminRequest & { readonly json: { readonly requestId: string } },
-): Promise<JsonRecord> {
+): Promise<Receipt> {
   const { laptop, entry, tell } = followed;
   const answered = new AbortController();
-  const watching = laptop.columns === undefined ? undefined : watch(followed, request.json.requestId, answered.signal);
+  const order = { id: request.json.requestId, signingIn: false };
+  const watching = laptop.columns === undefined ? undefined : watch(followed, order, answered.signal);
   let shown: boolean | undefined;
-  const ordered = askAdmin(laptop, entry, request);
+  const onSignIn = (under: boolean): void => void (order.signingIn = under);
+  const ordered = askAdmin(laptop, entry, { ...request, onSignIn });
   try {
     await ordered;
   } finally {
     answered.abort();
     shown = await watching;
   }
-  const { body } = await ordered;
+  const receipt = answerOf(revocationAnswerSchema, (await ordered).body);
   // What is complete at once says all of it in its table.
-  if (shown === true || body['complete'] !== true) tell(body);
-  return body;
+  if (shown === true || !receipt.complete) tell(receipt);
+  return receipt;
 }
 
 /** @returns whether it has told anything */
-async function watch(followed: Followed, id: string, until: AbortSignal): Promise<boolean> {
+async function watch(
+  followed: Followed,
+  order: { readonly id: string; readonly signingIn: boolean },
+  until: AbortSignal,
+): Promise<boolean> {
   let shown = false;
   for (;;) {
     await delay(FOLLOW_EVERY_MS, undefined, { signal: until }).catch(() => undefined);
     if (until.aborted) return shown;
-    const looked = await look(followed, id);
+    // Nothing has been written while the person is still at their provider.
+    if (order.signingIn) continue;
+    const looked = await look(followed, order.id);
     if (until.aborted || looked === 'refused') return shown;
     if (typeof looked === 'string') continue;
     followed.tell(looked);
@@ -75,16 +83,14 @@ async function watch(followed: Followed, id: string, until: AbortSignal): Promis
 }
 
 /** Asks until the receipt is complete, for ten seconds. @returns the latest */
-export async function follow(followed: Followed, first: JsonRecord): Promise<JsonRecord> {
+export async function follow(followed: Followed, first: Receipt): Promise<Receipt> {
   const { laptop, tell } = followed;
-  const id = stringAt(first, 'id');
-  if (id === undefined) return first;
   laptop.say('written; waiting for the other replicas to prove it');
   const until = laptop.now() + FOLLOW_MS;
   let latest = first;
-  while (latest['complete'] !== true && laptop.now() < until) {
+  while (!latest.complete && laptop.now() < until) {
     await delay(FOLLOW_EVERY_MS);
-    const looked = await look(followed, id);
+    const looked = await look(followed, first.id);
     if (looked === 'refused' || looked === 'unknown') return latest;
     if (looked === 'away') continue;
     latest = looked;
@@ -97,9 +103,10 @@ export async function follow(followed: Followed, first: JsonRecord): Promise<Jso
  * `unknown`: not written yet, or forgotten. `away`: nobody answers now, which is no reason to give up. `refused`: an admin who has
  * revoked themselves cannot ask any more.
  */
-async function look({ laptop, entry }: Followed, id: string): Promise<JsonRecord | 'unknown' | 'away' | 'refused'> {
+async function look({ laptop, entry }: Followed, id: string): Promise<Receipt | 'unknown' | 'away' | 'refused'> {
   try {
-    return (await askAdmin(laptop, entry, { method: 'GET', path: `revocations/${encodeURIComponent(id)}` })).body;
+    const path = `revocations/${encodeURIComponent(id)}`;
+    return answerOf(revocationAnswerSchema, (await askAdmin(laptop, entry, { method: 'GET', path })).body);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.code === 'not_found') return 'unknown';

@@ -4,12 +4,12 @@
 import { randomUUID } from 'node:crypto';
 import { locateEntry, readSession, type CacheEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
-import { numberAt, stringsAt, type JsonRecord } from '../json-shape.ts';
 import type { Laptop } from '../laptop.ts';
 import { printResult, type OutputOptions } from '../output.ts';
 import { plainText } from '../plain-text.ts';
 import { describeReceipt } from '../receipt.ts';
 import { whichServer, type ServerOptions } from '../which-server.ts';
+import type { Receipt } from './admin-answer.ts';
 import { follow, replicaLines, sendOrder } from './revocation-progress.ts';
 
 export interface LockOptions extends ServerOptions, OutputOptions {
@@ -65,12 +65,12 @@ async function send(laptop: Laptop, options: LockOptions, target: Target): Promi
   // The same id on every try of this command, so that a token renewed on the way does not revoke twice.
   const json = { ...target, reason, requestId: randomUUID(), ...(approval === undefined ? {} : { approval }) };
   const followed = { laptop, entry, tell: replicaLines(laptop) };
-  const body = await sendOrder(followed, { method: 'POST', path: 'revocations', json });
-  const receipt = body['complete'] === true ? body : await follow(followed, body);
+  const answer = await sendOrder(followed, { method: 'POST', path: 'revocations', json });
+  const receipt = answer.complete ? answer : await follow(followed, answer);
   await printResult(laptop, options, receipt, () => describeReceipt(receipt, laptop.columns));
   sayWhatNext(laptop, receipt, target);
-  if (receipt['complete'] === true) return;
-  const missing = plainText(stringsAt(receipt, 'missing').join(', ') || 'unknown', 1000);
+  if (receipt.complete) return;
+  const missing = plainText(receipt.missing?.join(', ') || 'unknown', 1000);
   throw fault(
     'conflict',
     `The revocation is written and being applied, but not proven yet. Missing: ${missing}.`,
@@ -97,11 +97,11 @@ function warnOfOneself(laptop: Laptop, entry: CacheEntry, target: Target): void 
   );
 }
 
-function sayWhatNext(laptop: Laptop, receipt: JsonRecord, target: Target): void {
-  if (receipt['complete'] === true && numberAt(receipt, 'sessions') === 0 && target['session'] === undefined) {
+function sayWhatNext(laptop: Laptop, receipt: Receipt, target: Target): void {
+  if (receipt.complete && receipt.sessions === 0 && target['session'] === undefined) {
     laptop.say('no session was live under this name: make sure that it is spelled right');
   }
-  if (receipt['canSignInAgain'] !== true) return;
+  if (!receipt.canSignInAgain) return;
   const { account, provider, all } = target;
   if (provider !== undefined || all !== undefined) {
     return laptop.say('everybody can sign in again by themselves; who must stay out needs a lock: portcullis lock');

@@ -34,10 +34,16 @@ export interface Vendor {
 /** `sub`, which openid-client has checked to be there (OpenID Connect Core §2). */
 const subjectOf = ({ sub }: Claims): string => String(sub);
 
-/** OpenID Connect Core §3.1.2.1: `login` asks who it is although single sign-on knows, `max_age=0` has the ID token say when. */
+/** A year in seconds: longer than anybody stays signed in at a provider. */
+const ANY_AGE = '31536000';
+
+/**
+ * OpenID Connect Core §3.1.2.1: `login` asks who it is although single sign-on knows, and with `max_age` the ID token must say when that was.
+ * So every sign-in has one, and only a fresh one a small one: an admin who has just signed in is not sent away again to prove it.
+ */
 const freshness = (fresh: boolean, ...prompts: readonly string[]): Readonly<Record<string, string>> => {
   const prompt = [...(fresh ? ['login'] : []), ...prompts].join(' ');
-  return { ...(prompt === '' ? {} : { prompt }), ...(fresh ? { max_age: '0' } : {}) };
+  return { ...(prompt === '' ? {} : { prompt }), max_age: fresh ? '0' : ANY_AGE };
 };
 
 const BASIC = ['openid', 'profile', 'email'] as const;

@@ -11,6 +11,7 @@ import { FreshMarks } from './fresh-marks.ts';
 import { MemoryLive } from './live.ts';
 import { MemoryLocks } from './locks.ts';
 import { MemoryLog } from './log.ts';
+import { MemoryRecent } from './recent.ts';
 import { MemorySessions } from './sessions.ts';
 
 /** @returns an empty store that begins a new epoch, settled at once: there is nobody who could know more than it does */
@@ -23,8 +24,12 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
     log: (): MemoryLog => log,
     locks,
     fresh,
-    dropArtefacts: (session) => artefacts.dropOfSession(session),
+    dropBelongings: (session) => {
+      artefacts.dropOfSession(session);
+      recent.drop(session);
+    },
   });
+  const recent = new MemoryRecent((session) => sessions.isAlive(session));
   const log = new MemoryLog({ clock, sessions, locks, fresh });
   return {
     artefacts,
@@ -33,6 +38,7 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
     locks,
     live: new MemoryLive(clock),
     anchors: new MemoryAnchors(),
+    recent,
     ping: async () => {},
     close: async () => log.wake(),
   };

@@ -1,13 +1,16 @@
 import { sameIdentity, type Identity } from '../../core/identity.ts';
 import { sessionKey, targets, type RevocationTarget } from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
-import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
 import { sessionExists } from '../faults.ts';
+import { goesUp, Page, placeOfUse } from '../pages.ts';
 import type {
   MintOutcome,
   MintRefusal,
   NewSession,
   ProviderSession,
+  SessionOrder,
+  SessionPage,
+  SessionQuery,
   SessionRecord,
   SessionSecret,
   SessionStore,
@@ -36,15 +39,17 @@ interface Parts {
   readonly log: () => MemoryLog;
   readonly locks: MemoryLocks;
   readonly fresh: FreshMarks;
-  readonly dropArtefacts: (session: string) => void;
+  /** Drops what lives only as long as the session. */
+  readonly dropBelongings: (session: string) => void;
 }
-
-type SessionQuery = Parameters<SessionStore['list']>[0];
 
 const asked = ({ account, username, providerSession }: SessionQuery, record: SessionRecord): boolean =>
   (account ?? record.account) === record.account &&
   (username ?? record.identity.username) === record.identity.username &&
   (providerSession === undefined || within(providerSession, record));
+
+const placeIn = (order: SessionOrder, { record, order: opened }: Session): number =>
+  order === 'newest' || order === 'oldest' ? opened : placeOfUse(record.lastUsedAt, opened);
 
 const within = ({ provider, sid }: ProviderSession, record: Pick<SessionRecord, 'provider' | 'providerSid'>): boolean =>
   record.provider === provider && record.providerSid === sid;
@@ -123,20 +128,22 @@ export class MemorySessions implements SessionStore {
     return structuredClone(session.record);
   }
 
-  async list(query: SessionQuery): ReturnType<SessionStore['list']> {
-    const before = query.cursor === undefined ? Infinity : decodeCursor(query.cursor);
-    const size = pageSize(query.limit);
-    const page = [...this.#sessions.values()]
-      .filter(({ order, record }) => order < before && asked(query, record))
-      .filter(({ record }) => this.#refusal(record) === undefined)
-      .toSorted((left, right) => right.order - left.order)
-      .slice(0, size + 1);
-    const shown = page.slice(0, size);
-    const last = shown.at(-1);
-    return {
-      sessions: shown.map(({ record }) => structuredClone(record)),
-      ...(page.length > size && last !== undefined ? { cursor: encodeCursor(last.order) } : {}),
-    };
+  async list(query: SessionQuery): Promise<SessionPage> {
+    const page = new Page(query);
+    const [front, direction] = goesUp(page.order) ? [-Infinity, 1] : [Infinity, -1];
+    const begin = page.after ?? front;
+    const places = [...this.#sessions.values()]
+      .filter(({ record }) => asked(query, record) && this.#refusal(record) === undefined)
+      .map((session) => ({ record: session.record, place: placeIn(page.order, session) }))
+      .filter(({ place }) => (place - begin) * direction > 0)
+      .toSorted((left, right) => (left.place - right.place) * direction);
+    let looked = 0;
+    for (const { record, place } of places) {
+      if (page.wants === 0) break;
+      page.look(structuredClone(record), place);
+      looked += 1;
+    }
+    return page.end(looked < places.length);
   }
 
   async closeProviderSession(session: ProviderSession): Promise<void> {
@@ -163,6 +170,11 @@ export class MemorySessions implements SessionStore {
   /** What is there under this id, ended by itself or not, within the caller's tick. */
   recordOf(id: string): SessionRecord | undefined {
     return this.#sessions.get(id)?.record;
+  }
+
+  /** Within the caller's tick. */
+  isAlive(id: string): boolean {
+    return this.#live(id) !== undefined;
   }
 
   /** Ends what the target covers, within the caller's tick. @returns how many of them were alive */
@@ -212,7 +224,7 @@ export class MemorySessions implements SessionStore {
   #end(id: string): void {
     this.#sessions.delete(id);
     this.#claims.delete(id);
-    this.#parts.dropArtefacts(id);
+    this.#parts.dropBelongings(id);
   }
 
   #seconds(): number {

@@ -19,6 +19,7 @@ import { RedisLocks } from './locks.ts';
 import { RedisLog } from './log.ts';
 import { News } from './news.ts';
 import type { RedisParts } from './parts.ts';
+import { RedisRecent } from './recent.ts';
 import { Runner, type EpochEvent } from './runner.ts';
 import { createSealer, type SealingKeys } from './sealer.ts';
 import { RedisSessions } from './sessions.ts';
@@ -81,6 +82,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     locks: new RedisLocks(parts),
     live: new RedisLive(parts),
     anchors: new RedisAnchors(parts),
+    recent: new RedisRecent(parts),
     async ping() {
       // All: a store whose leases cannot be renewed, or in which nothing can be revoked, is no store.
       await Promise.all([main, connections.lease, writes].map((connection) => connection.run((redis) => redis.ping())));

@@ -1,12 +1,15 @@
 import { sameIdentity, type Identity } from '../../core/identity.ts';
-import { decodeCursor, encodeCursor, pageSize } from '../cursor.ts';
 import { sessionExists } from '../faults.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
+import { goesUp, Page } from '../pages.ts';
 import type {
   MintOutcome,
   MintRefusal,
   NewSession,
   ProviderSession,
+  SessionOrder,
+  SessionPage,
+  SessionQuery,
   SessionRecord,
   SessionSecret,
   SessionStore,
@@ -29,15 +32,14 @@ import { unavailable } from './unavailable.ts';
 /** Two re-checks of one session at once are rare (there is a claim); more than this many in a row are a fault. */
 const UPDATE_ATTEMPTS = 5;
 
-type SessionQuery = Parameters<SessionStore['list']>[0];
-
 /** The name of the index that holds what is asked for. */
-function indexOf({ account, username, providerSession }: SessionQuery): string {
+function indexOf({ account, username, providerSession }: SessionQuery, order: SessionOrder): string {
   if (account !== undefined) return `account:${accountDigest(account)}`;
   if (providerSession !== undefined) {
     return `provider-session:${providerSessionDigest(providerSession.provider, providerSession.sid)}`;
   }
-  return username === undefined ? 'sessions' : `user:${digest(username)}`;
+  if (username !== undefined) return `user:${digest(username)}`;
+  return order === 'newest' || order === 'oldest' ? 'sessions' : 'used';
 }
 
 export class RedisSessions implements SessionStore {
@@ -112,28 +114,20 @@ export class RedisSessions implements SessionStore {
     throw unavailable('redis_error', new Error('a session changed faster than it could be updated'));
   }
 
-  async list(query: SessionQuery): ReturnType<SessionStore['list']> {
-    const size = pageSize(query.limit);
-    const index = indexOf(query);
-    let below: number | string = query.cursor === undefined ? '' : decodeCursor(query.cursor);
-    const found: { readonly hash: string; readonly fields: SessionFields }[] = [];
-    // One more than the page, which says whether there is another page.
-    while (found.length <= size) {
-      const reply = await this.#run(scripts.listSessions, [index, below, size + 1 - found.length]);
-      for (const item of list(reply[2])) {
-        const [hash, fields] = list(item);
-        found.push({ hash: text(hash), fields: readFields(fields) });
-      }
-      if (reply[0] !== 'MORE') break;
-      below = text(reply[1]);
+  async list(query: SessionQuery): Promise<SessionPage> {
+    const page = new Page(query);
+    const index = indexOf(query, page.order);
+    const direction = goesUp(page.order) ? 'up' : 'down';
+    let from: number | string = page.after ?? '';
+    let more = true;
+    while (more && page.wants > 0) {
+      const reply = await this.#run(scripts.listSessions, [index, from, page.wants, direction]);
+      const found = list(reply[2]).map((item) => this.#listed(item));
+      for (const { record, place } of await Promise.all(found)) page.look(record, place);
+      more = reply[0] === 'MORE';
+      from = text(reply[1]);
     }
-    const shown = found.slice(0, size);
-    const records = await Promise.all(shown.map(({ hash, fields }) => this.#open(hash, fields)));
-    const last = shown.at(-1);
-    return {
-      sessions: records.filter((record) => record !== undefined),
-      ...(found.length > size && last !== undefined ? { cursor: encodeCursor(last.fields.order) } : {}),
-    };
+    return page.end(more);
   }
 
   async closeProviderSession({ provider, sid }: ProviderSession): Promise<void> {
@@ -166,6 +160,11 @@ export class RedisSessions implements SessionStore {
     const record = await this.#open(hash, readFields(reply[3]));
     if (record === undefined) return { ok: false, reason: 'session_unknown' };
     return { ok: true, position: { epoch: text(reply[1]), number: number(reply[2]) }, record };
+  }
+
+  async #listed(item: unknown): Promise<{ readonly record: SessionRecord | undefined; readonly place: number }> {
+    const [hash, fields, place] = list(item);
+    return { record: await this.#open(text(hash), readFields(fields)), place: number(place) };
   }
 
   async #open(hash: string, fields: SessionFields): Promise<SessionRecord | undefined> {

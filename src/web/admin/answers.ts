@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { revocationAnswerSchema } from '../../core/admin-api/answers.ts';
 import { AppError } from '../../core/errors.ts';
 import type { RevocationAnswer } from '../../revocation/revocation.ts';
 import type { WebDeps } from '../deps.ts';
@@ -40,27 +41,10 @@ export interface Answers {
   repeated(id: string, fingerprint: string): Promise<RevocationAnswer | undefined>;
 }
 
-const receiptSchema = z.object({
-  id: z.string(),
-  state: z.enum(['applied', 'pending', 'fenced']),
-  ms: z.number().exactOptional(),
-  streamsClosed: z.number().exactOptional(),
-});
-
 const payloadSchema = z.object({
   /** Absent where the revocation was not asked for at the admin API. */
   fingerprint: z.string().exactOptional(),
-  answer: z.object({
-    id: z.string(),
-    at: z.string(),
-    sessions: z.number(),
-    streamsClosed: z.number(),
-    complete: z.boolean(),
-    elapsedMs: z.number(),
-    canSignInAgain: z.boolean(),
-    replicas: z.array(receiptSchema),
-    missing: z.array(z.string()).exactOptional(),
-  }),
+  answer: revocationAnswerSchema,
 });
 
 export const reusedError = (cause?: unknown): AdminError =>

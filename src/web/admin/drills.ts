@@ -3,10 +3,12 @@
  * session (room `revocation`); then the session is revoked, and each must report that its watch was cut.
  */
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
+import type { z } from 'zod';
+import type { drillAnswerSchema, replicaDrillSchema } from '../../core/admin-api/answers.ts';
+import type { drillSchema } from '../../core/admin-api/requests.ts';
 import { DRILL_CLIENT_ID } from '../../core/core.ts';
 import { accountOf } from '../../core/identity.ts';
-import type { ReplicaView, RevocationAnswer } from '../../revocation/revocation.ts';
+import type { ReplicaView } from '../../revocation/revocation.ts';
 import type { DrillPart, SessionRecord } from '../../store/store.ts';
 import { nowSeconds, type WebDeps } from '../deps.ts';
 import { outcomeOf, watchParts, type Parts } from './drill-parts.ts';
@@ -14,42 +16,17 @@ import { faultOf } from '../page/error-status.ts';
 import { createClusters, type Clusters } from '../me/kubeconfig.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
-import { reasonSchema, sessionGone } from './revocation-request.ts';
+import { sessionGone } from './revocation-request.ts';
 import { workloadRule } from './roles.ts';
 import { revoke, type AdminRoom, type Asker } from './revoking.ts';
 
 const SESSION_SECONDS = 60;
-const DEFAULT_PATH = '/api/v1/namespaces?watch=1';
-
-export const drillSchema = z.strictObject({
-  cluster: z.string().min(1).max(63).optional(),
-  path: z
-    .string()
-    .max(512)
-    .regex(/^\/apis?\/[!-~]+$/, 'a path of the Kubernetes API, such as /api/v1/namespaces?watch=1')
-    .refine((path) => /[?&]watch=(?:1|true)(?:&|$)/.test(path), 'the path of a watch, with watch=1')
-    .default(DEFAULT_PATH),
-  reason: reasonSchema,
-});
 
 export type DrillRequest = z.infer<typeof drillSchema>;
 
-export interface ReplicaDrill {
-  readonly id: string;
-  readonly opened: boolean;
-  readonly cut: boolean;
-  /** From the order to revoke until its report of the cut was seen, milliseconds. */
-  readonly ms?: number;
-  /** Why it has not passed. */
-  readonly reason?: string;
-}
+type ReplicaDrill = z.output<typeof replicaDrillSchema>;
 
-export interface DrillAnswer {
-  readonly id: string;
-  readonly verdict: 'passed' | 'failed';
-  readonly replicas: readonly ReplicaDrill[];
-  readonly receipt: RevocationAnswer;
-}
+export type DrillAnswer = z.output<typeof drillAnswerSchema>;
 
 interface DrillRoom extends AdminRoom {
   readonly clusters: Clusters;

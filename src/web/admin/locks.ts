@@ -1,6 +1,8 @@
 /**
  * Locks: who may not sign in until somebody says otherwise, and saying otherwise. A lock is set together with a revocation.
  */
+import type { z } from 'zod';
+import type { lockViewSchema } from '../../core/admin-api/answers.ts';
 import type { Account } from '../../core/identity.ts';
 import type { Lock } from '../../store/store.ts';
 import type { WebDeps } from '../deps.ts';
@@ -9,14 +11,7 @@ import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
 import type { Asker } from './revoking.ts';
 
-export interface LockView {
-  readonly account: string;
-  readonly reason: string;
-  /** Username of the admin, or of both where it took two. */
-  readonly by: string;
-  /** RFC 3339. */
-  readonly at: string;
-}
+export type LockView = z.output<typeof lockViewSchema>;
 
 /** Newest first. */
 export async function lockViews(deps: WebDeps): Promise<readonly LockView[]> {

@@ -1,7 +1,8 @@
 /**
  * What may be asked to be revoked, as the admin page and the admin API both take it, and whom it means.
  */
-import { z } from 'zod';
+import type { z } from 'zod';
+import type { revocationSchema } from '../../core/admin-api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account } from '../../core/identity.ts';
 import type { RevocationTarget } from '../../core/revocation.ts';
@@ -10,65 +11,8 @@ import { AdminError } from './problem.ts';
 
 const LIST_PAGE = 200;
 
-export const accountSchema = z
-  .string()
-  .max(512)
-  .regex(/^[^/\s]+\/\S(?:.*\S)?$/, 'an account is PROVIDER/SUBJECT')
-  .transform((value) => value as Account);
-
-export const sessionIdSchema = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'a session id has letters, digits, - and _');
-
-export const reasonSchema = z.string().trim().min(1, 'say why, for the record').max(500);
-
-/** In one case, so that the same id is the same request however it was typed. */
-export const requestIdSchema = z.uuid({ error: 'a UUID' }).toLowerCase();
-
-const approvalSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of an approval, as the first admin was given it');
-
-const TARGETS = ['session', 'account', 'username', 'provider', 'workload', 'all'] as const;
-/** The targets that stand for one account, which a lock can be put on. */
-const LOCKABLE = ['account', 'username', 'workload'] as const;
-
-const givenOf = (body: object, keys: readonly string[]): readonly string[] =>
-  keys.filter((key) => Object.hasOwn(body, key));
-
-/** `POST revocations`: exactly one target, and a reason. */
-export const revocationSchema = z
-  .strictObject({
-    session: sessionIdSchema.optional(),
-    account: accountSchema.optional(),
-    username: z.string().min(1).max(512).optional(),
-    provider: z.string().min(1).max(63).optional(),
-    workload: z.string().min(1).max(63).optional(),
-    /** With `workload`: the subject that its tokens have. */
-    subject: z
-      .string()
-      .max(448)
-      .regex(/^\S(?:.*\S)?$/, 'a subject without spaces around it')
-      .optional(),
-    all: z.literal(true).optional(),
-    lock: z.boolean().optional(),
-    reason: reasonSchema,
-    requestId: requestIdSchema.optional(),
-    approval: approvalSchema.optional(),
-  })
-  .refine((body) => givenOf(body, TARGETS).length === 1, { message: `name exactly one of ${TARGETS.join(', ')}` })
-  .refine((body) => (body.workload === undefined) === (body.subject === undefined), {
-    message: 'workload and subject go together',
-  })
-  .refine((body) => body.lock !== true || givenOf(body, LOCKABLE).length === 1, {
-    message: 'a lock is for one account: name it by account, username, or workload and subject',
-  });
-
-/** `POST locks`: the same as a revocation of the account with `lock: true`. */
-export const lockSchema = z.strictObject({
-  account: accountSchema,
-  reason: reasonSchema,
-  requestId: requestIdSchema.optional(),
-  approval: approvalSchema.optional(),
-});
+export { accountSchema, sessionIdSchema } from '../../core/admin-api/fields.ts';
+export { revocationSchema } from '../../core/admin-api/requests.ts';
 
 export type RevocationRequest = z.infer<typeof revocationSchema>;
 

@@ -1,28 +1,12 @@
 /**
  * A session as others see it: JSON for programs. The provider's refresh token is not part of a record, so it cannot leak here.
  */
-import type { SessionRecord } from '../../store/store.ts';
+import type { z } from 'zod';
+import type { recentRequestSchema, sessionSchema } from '../../core/admin-api/answers.ts';
+import type { RecentRequest, SessionRecord } from '../../store/store.ts';
 import { rfc3339 } from '../page/layout.ts';
 
-export interface SessionView {
-  readonly id: string;
-  readonly account: string;
-  readonly provider: string;
-  readonly subject: string;
-  readonly username: string;
-  readonly groups: readonly string[];
-  readonly client: string;
-  /** RFC 3339, as the other two. */
-  readonly createdAt: string;
-  readonly lastUsedAt: string;
-  readonly expiresAt: string;
-  readonly address: string;
-  readonly userAgent: string;
-  /** Tied to a client certificate (RFC 8705). */
-  readonly bound: boolean;
-  /** Signed in by a code (RFC 8628). */
-  readonly device: boolean;
-}
+export type SessionView = z.output<typeof sessionSchema>;
 
 export function sessionView(session: SessionRecord): SessionView {
   return {
@@ -42,3 +26,9 @@ export function sessionView(session: SessionRecord): SessionView {
     device: session.device === true,
   };
 }
+
+/** One of a session's latest requests. Milliseconds stay in its moment: requests come closer than seconds. */
+export const requestView = ({ at, ...request }: RecentRequest): z.output<typeof recentRequestSchema> => ({
+  ...request,
+  at: new Date(at).toISOString(),
+});

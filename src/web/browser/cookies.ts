@@ -1,5 +1,5 @@
 /**
- * The two cookies of the web room, and reading one from a request.
+ * The cookies of the web room, and reading one from a request.
  *
  * `__Host-` (RFC 6265bis §4.1.3.2) with https: no sibling host and no plain http can plant one. On loopback http, where browsers
  * refuse the prefix, the plain name is used.
@@ -19,7 +19,8 @@ export interface BrowserCookie {
 /** 256 random bits. */
 export const newCookieValue = (): string => randomBytes(32).toString('base64url');
 
-const shape = /^[A-Za-z0-9_-]{43}$/;
+/** As `newCookieValue` makes it. */
+const randomValue = /^[A-Za-z0-9_-]{43}$/;
 
 function valuesOf(header: string, name: string): string[] {
   const values: string[] = [];
@@ -30,8 +31,11 @@ function valuesOf(header: string, name: string): string[] {
   return values;
 }
 
-/** @param publicUrl decides prefix and `Secure` */
-export function browserCookie(publicUrl: string, bareName: string): BrowserCookie {
+/**
+ * @param publicUrl decides prefix and `Secure`
+ * @param shape what a value of ours looks like
+ */
+export function browserCookie(publicUrl: string, bareName: string, shape = randomValue): BrowserCookie {
   const secure = publicUrl.startsWith('https:');
   const name = secure ? `__Host-${bareName}` : bareName;
   const options: CookieOptions = { httpOnly: true, sameSite: 'lax', path: '/', secure };

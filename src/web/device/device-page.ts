@@ -4,43 +4,68 @@
  * Threat (RFC 8628 §5.4): somebody sends their own code and a story. So the code is typed and never in a link, and before anything else the
  * page says who asks and from where.
  */
+import type { ProviderChoice } from '../browser/provider-choices.ts';
 import { deviceOf } from '../page/client-words.ts';
 import { html, type Html } from '../page/html.ts';
-import { csrfField } from '../page/layout.ts';
+import { csrfField, mark } from '../page/layout.ts';
+import { providerLinks } from '../sign-in/choose-page.ts';
 
-const mark = (): Html => html`<img class="mark" src="/assets/icon.svg" alt="" width="48" height="48" />`;
+interface CodeContent {
+  readonly csrf: string;
+  /** What was wrong with the code before. */
+  readonly problem?: string;
+}
 
-/** @param content.problem what was wrong with the code before */
-export function codePage(content: { readonly csrf: string; readonly problem?: string }): Html {
+/** Eight letters, and between them whatever a person puts there; the broker passes over the rest. */
+const CODE_PATTERN = '[^A-Za-z0-9]*([A-Za-z][^A-Za-z0-9]*){8}';
+
+function codeInput(problem: string | undefined): Html {
+  const wrong = problem !== undefined;
+  return html`<div class="field">
+    <label for="user-code">Code</label>
+    <input
+      type="text"
+      class="code"
+      id="user-code"
+      name="user_code"
+      aria-describedby="${wrong ? 'code-problem code-help' : 'code-help'}"
+      ${wrong && html`aria-invalid="true"`}
+      autocomplete="off"
+      autocapitalize="characters"
+      inputmode="text"
+      enterkeyhint="go"
+      spellcheck="false"
+      maxlength="20"
+      pattern="${CODE_PATTERN}"
+      title="Eight letters, such as BCDF-GHJK"
+      placeholder="XXXX-XXXX"
+      required
+      autofocus
+    />
+    ${wrong && html`<p class="error" id="code-problem" role="alert">${problem}</p>`}
+    <p class="hint" id="code-help">Eight letters. Small ones, spaces and dashes do not matter.</p>
+  </div>`;
+}
+
+export function codePage({ csrf, problem }: CodeContent): Html {
   return html`<div class="card">
     ${mark()}
     <h1>Sign in a device</h1>
-    <p class="lead" id="help">Type the code that the terminal of your own device shows you.</p>
-    <p>Did somebody send you a code? Do not type it: whoever began the sign-in would work as you.</p>
-    ${content.problem !== undefined && html`<div class="notice bad"><p role="alert">${content.problem}</p></div>`}
+    <p class="lead">Type the code that the terminal of your own device shows you.</p>
     <form class="stack" method="post" action="/device">
-      ${csrfField(content.csrf)}
-      <label for="user-code">Code</label>
-      <input
-        type="text"
-        id="user-code"
-        name="user_code"
-        aria-describedby="help"
-        autocomplete="off"
-        autocapitalize="characters"
-        spellcheck="false"
-        maxlength="20"
-        placeholder="XXXX-XXXX"
-        required
-      />
+      ${csrfField(csrf)} ${codeInput(problem)}
       <button class="button wide">Continue</button>
     </form>
+    <p class="small muted aside">
+      <strong>Did somebody send you a code?</strong> Do not type it: whoever began the sign-in would work as you.
+    </p>
   </div>`;
 }
 
 export interface ConfirmContent {
   readonly csrf: string;
   readonly ticket: string;
+  /** As it was typed. */
   readonly userCode: string;
   readonly request: {
     readonly clientName: string;
@@ -50,20 +75,29 @@ export interface ConfirmContent {
   };
   /** Of this browser. */
   readonly address: string;
-  readonly providers: readonly string[];
+  /** Where the device's address is, in words; undefined where nothing is known. */
+  readonly place: string | undefined;
+  readonly providers: readonly ProviderChoice[];
 }
 
-function facts({ request, userCode, address }: ConfirmContent): Html {
+/** As the device shows it, so that the two can be compared at a glance. */
+function shownCode(typed: string): string {
+  const letters = typed.toUpperCase().replaceAll(/[^A-Z0-9]/g, '');
+  return letters.length === 8 ? `${letters.slice(0, 4)}-${letters.slice(4)}` : letters;
+}
+
+function facts({ request, userCode, address, place }: ConfirmContent): Html {
   const elsewhere = request.address !== address;
   return html`<dl class="facts">
     <dt>Code</dt>
-    <dd><code>${userCode}</code></dd>
+    <dd><code class="code-shown">${shownCode(userCode)}</code></dd>
     <dt>Program</dt>
     <dd>${request.clientName}, <span title="${request.userAgent}">${deviceOf(request.userAgent)}</span></dd>
     <dt>Address</dt>
     <dd>
       <code>${request.address === '' ? 'unknown' : request.address}</code>
-      ${elsewhere && html`<span class="muted small">(this browser: ${address})</span>`}
+      ${place !== undefined && html`<br /><span class="muted small">${place}</span>`}
+      ${elsewhere && html`<br /><span class="muted small">this browser: <code>${address}</code></span>`}
     </dd>
     <dt>Cluster</dt>
     <dd>${request.audiences === undefined ? 'every cluster that you may use' : request.audiences.join(', ')}</dd>
@@ -78,23 +112,18 @@ export function confirmPage(content: ConfirmContent): Html {
     <h1>Is this your device?</h1>
     <p class="lead">It wants to act as you on your clusters.</p>
     ${facts(content)}
-    <div class="notice bad">
+    <div class="notice warn">
       <p>
         <strong>Allow this only if you started this yourself</strong>, just now, at this device. Nobody from support
         will ever send you a code.
       </p>
     </div>
-    <div class="stack">
-      ${content.providers.map(
-        (name) =>
-          html`<a class="button wide" href="${start}${encodeURIComponent(name)}">Allow: sign in with ${name}</a>`,
-      )}
-      <form class="stack" method="post" action="/device/refuse">
-        ${csrfField(content.csrf)}
-        <input type="hidden" name="ticket" value="${content.ticket}" />
-        <button class="button danger wide">Refuse</button>
-      </form>
-    </div>
+    ${providerLinks(content.providers, start, 'Allow: sign in with')}
+    <form method="post" action="/device/refuse">
+      ${csrfField(content.csrf)}
+      <input type="hidden" name="ticket" value="${content.ticket}" />
+      <button class="button danger wide">Refuse</button>
+    </form>
   </div>`;
 }
 
@@ -102,16 +131,17 @@ export function allowedPage(): Html {
   return html`<div class="card">
     ${mark()}
     <h1>The device is signed in</h1>
-    <p>You may close this tab and go back to the terminal of your device.</p>
-    <p class="muted small"><a href="/me">My sessions</a> lists it, and ends it if it was not you.</p>
+    <p class="lead">You may close this tab and go back to the terminal of your device.</p>
+    <p class="muted small aside"><a href="/me">My sessions</a> lists it, and ends it if it was not you.</p>
   </div>`;
 }
 
-export function refusedPage(): Html {
+/** @param contact whom to ask */
+export function refusedPage(contact: string): Html {
   return html`<div class="card">
     ${mark()}
     <h1>Refused</h1>
     <p role="status">The device was told so, and its code is worth nothing any more.</p>
-    <p class="muted">If somebody else sent you the code, tell your platform team.</p>
+    <p class="muted">If somebody else sent you the code, tell ${contact}.</p>
   </div>`;
 }

@@ -12,9 +12,11 @@ import { AppError } from '../../core/errors.ts';
 import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
 import { sameSecret, type BrowserSessions } from '../browser/browser-session.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
+import { providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import type { DeviceRequest, DeviceRequests, WebDeps } from '../deps.ts';
 import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
 import { sameNetwork } from './device-network.ts';
+import { placeOf } from './device-place.ts';
 import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
@@ -95,13 +97,13 @@ function enter(room: DeviceRoom): RequestHandler {
     const wait = limit.take(visit.address);
     if (wait > 0) {
       recordTooMany(deps, visit, '/device');
-      return sendTooMany(res, visit, wait);
+      return sendTooMany(res, visit, { retrySeconds: wait, contact: deps.config.contact });
     }
     const userCode = field(req, 'user_code');
     try {
       const request = await signInStep(deps, visit, { path: '/device' }, () => requestFor(room, visit, userCode));
       limit.right(visit.address);
-      await sendConfirmation(room, res, { visit, value, userCode, request });
+      await sendConfirmation(room, res, { req, value, userCode, request });
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
       send(res, 400, 'Sign in a device', codePage({ csrf: csrfOf(value), problem: error.message }));
@@ -109,23 +111,32 @@ function enter(room: DeviceRoom): RequestHandler {
   };
 }
 
+/** What ends TLS in front of us is all that we see of a browser then. */
+function browserPlace(publicUrl: string, req: Request): Omit<Parameters<typeof placeOf>[0], 'device'> {
+  const { protocol, hostname } = new URL(publicUrl);
+  const direct = req.secure || protocol === 'http:';
+  const local = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
+  return { browser: direct ? visitOf(req).address : undefined, local };
+}
+
 async function sendConfirmation(
   { deps }: DeviceRoom,
   res: Response,
   given: {
-    readonly visit: Visit;
+    readonly req: Request;
     readonly value: string;
     readonly userCode: string;
     readonly request: DeviceRequest;
   },
 ): Promise<void> {
-  const { visit, value, userCode, request } = given;
+  const { req, value, userCode, request } = given;
   const ticket = randomBytes(16).toString('base64url');
   const confirmation = { userCode, browser: browserOf(value) };
   await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, { ttlSeconds: JOURNEY_SECONDS });
-  const { address } = visit;
-  const providers = [...deps.providers.keys()];
-  const body = confirmPage({ csrf: csrfOf(value), ticket, userCode, request, address, providers });
+  const { address } = visitOf(req);
+  const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, req) });
+  const providers = providerChoices(deps, req);
+  const body = confirmPage({ csrf: csrfOf(value), ticket, userCode, request, address, place, providers });
   send(res, 200, 'Is this your device?', body);
 }
 
@@ -166,6 +177,7 @@ function finish(room: DeviceRoom): RequestHandler {
       if ('again' in opening) return seeOther(res, opening.again.href);
       const { session } = opening;
       await orEnd(deps, session, () => devices.allow(userCode, session));
+      rememberProvider(deps, res, session.provider);
       recordSignIn(deps, visit, session, arrival);
       seeOther(res, '/device/done');
     });
@@ -182,7 +194,7 @@ function refuse(room: DeviceRoom): RequestHandler {
     await devices.refuse(userCode);
     const details = { client: clientId, device: address };
     record(deps, visit, { event: 'sign-in-refused', path: req.path, code: 200, reason: 'device_refused', details });
-    send(res, 200, 'Refused', refusedPage());
+    send(res, 200, 'Refused', refusedPage(deps.config.contact));
   };
 }
 

@@ -2,9 +2,11 @@
  * Sending pages and redirects.
  */
 import type { Response } from 'express';
-import { renderPage, type Page } from './layout.ts';
+import { renderPage, scriptsOf, type Page } from './layout.ts';
+import { allowOwnScripts } from './security-headers.ts';
 
 export function sendPage(res: Response, status: number, page: Page): void {
+  if (scriptsOf(page).length > 0) allowOwnScripts(res);
   res.status(status).type('html').send(renderPage(page));
 }
 

@@ -19,7 +19,7 @@ export const errorWords: Readonly<Record<ErrorCode, ErrorWords>> = {
   bad_request: { title: 'That request made no sense', next: 'Go back and try again.' },
   not_found: { title: 'Nothing here', next: 'Check the address, or start at the front page.' },
   unauthenticated: { title: 'You are signed out', next: 'Sign in and try again.' },
-  forbidden: { title: 'Not allowed', next: 'If you need this, ask your platform team.' },
+  forbidden: { title: 'Not allowed', next: 'If you need this, ask for it, and say the request id.' },
   conflict: { title: 'That does not fit', next: 'Reload the page and try again.' },
   sign_in_refused: {
     title: 'Sign-in refused',
@@ -59,44 +59,74 @@ function waysOn(code: ErrorCode, visit: Visit): readonly Link[] {
   ];
 }
 
-function errorCard(title: string, message: string, next: string, requestId: string, links: readonly Link[]): Html {
+interface ErrorContent {
+  readonly title: string;
+  /** What happened. A rule's own message, where a rule said no. */
+  readonly message: string;
+  readonly next: string;
+  /** Whom to ask: `contact` of the configuration. */
+  readonly contact: string;
+  readonly requestId: string;
+  readonly links: readonly Link[];
+}
+
+function errorCard({ title, message, next, contact, requestId, links }: ErrorContent): Html {
   return html`<div class="card">
     <h1>${title}</h1>
-    <p role="alert">${message}</p>
-    <p class="muted">${next}</p>
-    <p class="small muted">Request id: <code>${requestId}</code></p>
+    <div class="notice bad"><p role="alert">${message}</p></div>
+    <p>${next}</p>
+    <dl class="facts small">
+      <dt>Whom to ask</dt>
+      <dd>${contact}</dd>
+      <dt>Request id</dt>
+      <dd><code>${requestId}</code></dd>
+    </dl>
     <div class="row">
       ${links.map((link, index) => html`<a class="button ${index > 0 && 'quiet'}" href="${link.href}">${link.words}</a>`)}
     </div>
   </div>`;
 }
 
-/** The one mapper from anything thrown to an HTML page. The precise reason stays in the log and the record. */
-export function sendErrorPage(res: Response, visit: Visit, thrown: unknown): void {
+/**
+ * The one mapper from anything thrown to an HTML page. The precise reason stays in the log and the record.
+ * @param contact whom to ask
+ */
+export function sendErrorPage(res: Response, visit: Visit, thrown: unknown, contact: string): void {
   const { error, status } = faultOf(thrown);
   const { title, next } = errorWords[error.code];
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
-  const body = errorCard(title, error.message, next, visit.requestId, waysOn(error.code, visit));
+  const { requestId } = visit;
+  const links = waysOn(error.code, visit);
+  const body = errorCard({ title, message: error.message, next, contact, requestId, links });
   sendPage(res, status, { title, narrow: true, body });
 }
 
 /**
  * The page for a fault of the authorization server, whose own pages are not ours to draw.
  * @param fault.detail its words, which may quote the request
+ * @param contact whom to ask
  */
-export function errorDocument(fault: { readonly detail: string; readonly requestId: string }): string {
+export function errorDocument(fault: { readonly detail: string; readonly requestId: string }, contact: string): string {
   const { title, next } = errorWords.sign_in_expired;
-  const body = errorCard(title, fault.detail, next, fault.requestId, [{ href: '/', words: 'Front page' }]);
+  const { detail: message, requestId } = fault;
+  const links = [{ href: '/', words: 'Front page' }];
+  const body = errorCard({ title, message, next, contact, requestId, links });
   return renderPage({ title, narrow: true, body });
 }
 
 /** Too many sign-ins from one address. Not an error of any room: only this listener counts. */
-export function sendTooMany(res: Response, visit: Visit, retrySeconds: number): void {
+export function sendTooMany(
+  res: Response,
+  visit: Visit,
+  given: { readonly retrySeconds: number; readonly contact: string },
+): void {
+  const { retrySeconds, contact } = given;
   res.setHeader('Retry-After', String(retrySeconds));
   const title = 'Too many sign-ins';
   const message = 'Too many sign-ins were started from your address.';
+  const next = `Try again in ${retrySeconds} seconds.`;
   const links = waysOn('conflict', visit);
-  const body = errorCard(title, message, `Try again in ${retrySeconds} seconds.`, visit.requestId, links);
+  const body = errorCard({ title, message, next, contact, requestId: visit.requestId, links });
   sendPage(res, 429, { title, narrow: true, body });
 }

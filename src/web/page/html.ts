@@ -46,8 +46,19 @@ function render(value: HtmlValue): string {
   return escapeHtml(String(value));
 }
 
+const compacted = new WeakMap<TemplateStringsArray, readonly string[]>();
+
+/** Without the source's indentation, which is a third of a page. Literal parts only: what a value looks like is its own. */
+function compact(literals: TemplateStringsArray): readonly string[] {
+  const known = compacted.get(literals);
+  if (known !== undefined) return known;
+  const parts = literals.map((literal) => literal.replaceAll(/\n\s+/g, '\n'));
+  compacted.set(literals, parts);
+  return parts;
+}
+
 /** Tagged template: literal parts are ours, every value is escaped. */
 export function html(literals: TemplateStringsArray, ...values: readonly HtmlValue[]): Html {
-  const parts = literals.map((literal, index) => literal + render(values[index]));
+  const parts = compact(literals).map((literal, index) => literal + render(values[index]));
   return new Html(trusted, parts.join(''));
 }

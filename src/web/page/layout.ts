@@ -1,6 +1,7 @@
 /**
  * The frame of every page, and the small pieces that pages share.
  */
+import { assetUrl } from './assets.ts';
 import { html, type Html } from './html.ts';
 
 /** Where somebody signed in can go; the page that is shown is marked. */
@@ -17,47 +18,72 @@ export interface Page {
   /** A single card in the middle: sign-in, errors. */
   readonly narrow?: boolean;
   readonly navigation?: Navigation;
+  /** Modules of `assets/` beside `pages.js`, which all pages of signed-in people have: `admin.js`. Without one of either nothing may run. */
+  readonly scripts?: readonly string[];
+  /** Style sheets of `assets/` beside the one of all pages: `admin.css`. */
+  readonly styles?: readonly string[];
+  /** Loads the page again after so many seconds where no script does better. */
+  readonly refreshSeconds?: number;
 }
 
 const current = (yes: boolean): Html => (yes ? html` aria-current="page"` : html``);
 
 function navigationBar(navigation: Navigation): Html {
   return html`<nav aria-label="Main">
-    <a href="/me" ${current(navigation.current === 'me')}>My sessions</a>
-    ${navigation.mayAdmin && html`<a href="/admin" ${current(navigation.current === 'admin')}>Admin</a>`}
-    <form method="post" action="/logout">
+      <a href="/me" ${current(navigation.current === 'me')}>My sessions</a>
+      ${navigation.mayAdmin && html`<a href="/admin" ${current(navigation.current === 'admin')}>Admin</a>`}
+    </nav>
+    <form class="person" method="post" action="/logout">
       ${csrfField(navigation.csrf)}
-      <button class="button quiet compact" title="Signed in as ${navigation.username}">Sign out</button>
-    </form>
-  </nav>`;
+      <span class="person-name" title="${navigation.username}"
+        ><span class="visually-hidden">Signed in as </span>${navigation.username}</span
+      >
+      <button class="button quiet compact">Sign out</button>
+    </form>`;
 }
 
 /** The hidden field that proves that a form came from our own page. */
 export const csrfField = (csrf: string): Html => html`<input type="hidden" name="csrf" value="${csrf}" />`;
 
+/** The modules that a page loads. */
+export function scriptsOf({ navigation, scripts = [] }: Pick<Page, 'navigation' | 'scripts'>): readonly string[] {
+  return navigation === undefined ? scripts : ['pages.js', ...scripts];
+}
+
+function head(page: Page): Html {
+  const styles = ['portcullis.css', ...(page.styles ?? [])];
+  return html`<head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <meta name="color-scheme" content="light dark" />
+    ${page.refreshSeconds !== undefined && html`<noscript><meta http-equiv="refresh" content="${page.refreshSeconds}" /></noscript>`}
+    <title>${page.title} · Portcullis</title>
+    ${styles.map((name) => html`<link rel="stylesheet" href="${assetUrl(name)}" />`)}
+    <link rel="icon" type="image/svg+xml" href="${assetUrl('icon.svg')}" />
+    ${scriptsOf(page).map((name) => html`<script type="module" src="${assetUrl(name)}"></script>`)}
+  </head>`;
+}
+
 export function renderPage(page: Page): string {
+  const narrow = page.narrow === true;
   return html`<!doctype html>
     <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        <title>${page.title} · Portcullis</title>
-        <link rel="stylesheet" href="/assets/portcullis.css" />
-        <link rel="icon" type="image/svg+xml" href="/assets/icon.svg" />
-      </head>
-      <body>
+      ${head(page)}
+      <body class="${narrow ? 'plain' : 'full'}">
         <a class="skip" href="#content">Skip to content</a>
         <header class="top">
           <div class="top-inner">
-            <a class="brand" href="/"><img src="/assets/icon.svg" alt="" width="26" height="26" />Portcullis</a>
+            <a class="brand" href="/"><img src="${assetUrl('icon.svg')}" alt="" width="28" height="28" />Portcullis</a>
             ${page.navigation && navigationBar(page.navigation)}
           </div>
         </header>
-        <main id="content" class="${page.narrow === true ? 'narrow' : 'wide'}">${page.body}</main>
+        <main id="content" class="${narrow ? 'narrow' : 'wide'}" tabindex="-1">${page.body}</main>
       </body>
     </html> `.toString();
 }
+
+/** Our mark, at the head of a page that is a single card. */
+export const mark = (): Html => html`<img class="mark" src="${assetUrl('icon.svg')}" alt="" width="48" height="48" />`;
 
 const dateFormat = new Intl.DateTimeFormat('en-GB', {
   day: 'numeric',
@@ -71,14 +97,37 @@ const dateFormat = new Intl.DateTimeFormat('en-GB', {
 /** RFC 3339, whole seconds. @param seconds epoch seconds */
 export const rfc3339 = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 
-/** Stands in each table that shows moments. */
+/** Stands in each table that shows moments; `pages.js` says which zone it has put in its place. */
 export const momentsCaption = (): Html =>
   html`<caption>
-    Times are in UTC.
+    Times are in
+    <span data-zone>UTC</span
+    >.
   </caption>`;
 
-/** A moment for people, in UTC, because the server does not know where its reader sits; `momentsCaption` says so. @param seconds epoch seconds */
+/**
+ * A moment for people: in UTC, because the server does not know where its reader sits; `momentsCaption` says so. `pages.js` puts the
+ * reader's own time in its place.
+ * @param seconds epoch seconds
+ */
 export function moment(seconds: number): Html {
   const words = dateFormat.format(new Date(seconds * 1000));
-  return html`<time datetime="${rfc3339(seconds)}">${words}</time>`;
+  const exact = rfc3339(seconds);
+  return html`<time datetime="${exact}" title="${exact}">${words}</time>`;
+}
+
+/** How long ago, in words that `pages.js` goes on with. Both in seconds. */
+function ago(seconds: number, now: number): string {
+  const passed = now - seconds;
+  if (passed < 60) return 'just now';
+  if (passed < 3600) return `${Math.floor(passed / 60)} min ago`;
+  if (passed < 86_400) return `${Math.floor(passed / 3600)} h ago`;
+  const days = Math.floor(passed / 86_400);
+  return days === 1 ? '1 day ago' : `${days} days ago`;
+}
+
+/** A moment that matters by its distance; the exact one is in the title. Both in epoch seconds. */
+export function momentAgo(seconds: number, now: number): Html {
+  const exact = rfc3339(seconds);
+  return html`<time datetime="${exact}" title="${exact}" data-relative>${ago(seconds, now)}</time>`;
 }

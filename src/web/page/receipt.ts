@@ -8,11 +8,11 @@ const plural = (count: number, one: string, many: string): string => `${count} $
 
 function verdict(answer: RevocationAnswer): Html {
   if (answer.complete) {
-    return html`<div class="notice">
+    return html`<div class="notice ok">
       <p role="status"><strong>Complete.</strong> No replica accepts what you revoked any more.</p>
     </div>`;
   }
-  return html`<div class="notice bad">
+  return html`<div class="notice warn">
     <p role="status">
       <strong>Written, and still being proven.</strong> Every replica applies it, but these have not confirmed yet:
       ${(answer.missing ?? []).join(', ')}.
@@ -20,16 +20,16 @@ function verdict(answer: RevocationAnswer): Html {
   </div>`;
 }
 
-const stateWords: Readonly<Record<ReplicaReceipt['state'], string>> = {
-  applied: 'applied',
-  pending: 'not confirmed yet',
-  fenced: 'fenced: silent for so long that it refuses everything',
+const states: Readonly<Record<ReplicaReceipt['state'], { readonly look: string; readonly words: string }>> = {
+  applied: { look: 'ok', words: 'applied' },
+  pending: { look: 'warn', words: 'not confirmed yet' },
+  fenced: { look: 'quiet', words: 'fenced: silent for so long that it refuses everything' },
 };
 
 const replicaRow = (replica: ReplicaReceipt): Html =>
   html`<tr>
     <td data-label="Replica">${replica.id}</td>
-    <td data-label="State">${stateWords[replica.state]}</td>
+    <td data-label="State"><span class="state ${states[replica.state].look}">${states[replica.state].words}</span></td>
     <td data-label="Streams cut">${replica.streamsClosed ?? '–'}</td>
     <td data-label="After">${replica.ms === undefined ? '–' : `${Math.round(replica.ms)} ms`}</td>
   </tr>`;
@@ -45,7 +45,7 @@ export function receipt(answer: RevocationAnswer): Html {
         <dt>Took</dt>
         <dd>${Math.round(answer.elapsedMs)} ms</dd>
         <dt>At</dt>
-        <dd><time datetime="${answer.at}">${answer.at}</time></dd>
+        <dd><time datetime="${answer.at}" data-seconds>${answer.at}</time></dd>
         <dt>Receipt</dt>
         <dd><code>${answer.id}</code></dd>
       </dl>

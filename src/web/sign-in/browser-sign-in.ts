@@ -3,12 +3,15 @@
  * as them; so the browser that finishes must hold the cookie of the browser that began.
  */
 import { createHash } from 'node:crypto';
-import { Router, type RequestHandler } from 'express';
+import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { BROWSER_CLIENT } from '../../core/core.ts';
+import { AppError } from '../../core/errors.ts';
 import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
-import type { BrowserSessions } from '../browser/browser-session.ts';
+import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
+import { ownAdminPath } from './admin-path.ts';
 import { choosePage } from './choose-page.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
+import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import {
@@ -18,30 +21,48 @@ import {
   landingOf,
   landingPath,
   takeJourney,
+  type Landing,
   type Way,
 } from './journey.ts';
 import type { RateLimit } from './rate-limit.ts';
-import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
+import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';
-import { visitOf } from '../visit.ts';
+import { record } from '../record.ts';
+import { visitOf, type Visit } from '../visit.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
+
+/** A provider that somebody has signed out of as well leads back with the state that it was given. */
+const isSignedOut = (req: Request): boolean =>
+  req.query['signed-out'] !== undefined || req.query['state'] === SIGNED_OUT;
 
 /** `/` for somebody who is signed out, and `/login`. */
 function welcome(deps: WebDeps): RequestHandler {
   return (req, res) => {
-    // A provider that somebody has signed out of as well leads back with the state that it was given.
-    const signedOut = req.query['signed-out'] !== undefined || req.query['state'] === SIGNED_OUT;
+    const signedOut = isSignedOut(req);
     const body = choosePage({
       heading: 'Portcullis',
       lead: html`The gate in front of your Kubernetes clusters. Sign in to see your sessions and to get a kubeconfig.`,
-      providers: [...deps.providers.keys()],
+      providers: providerChoices(deps, req),
       start: `/login/start?to=${landingOf(req.query['to'])}&`,
       notice: signedOut ? 'You are signed out here.' : undefined,
       devices: deps.devices !== undefined && deps.config.sessions.deviceCode !== 'off',
     });
     sendPage(res, 200, { title: 'Sign in', narrow: true, body });
+  };
+}
+
+/**
+ * Where there is no choice, none is asked for: the page that somebody wanted to see is one trip to the provider away. Never from the front
+ * page, and never right after signing out: that click would undo itself.
+ */
+function straight(deps: WebDeps, choose: RequestHandler): RequestHandler {
+  return (req, res, next) => {
+    const provider = onlyProvider(deps);
+    if (provider === undefined || isSignedOut(req)) return choose(req, res, next);
+    const start = new URLSearchParams({ provider, to: landingOf(req.query['to']) });
+    seeOther(res, `/login/start?${start.toString()}`);
   };
 }
 
@@ -53,19 +74,59 @@ function front(browsers: BrowserSessions, signedOut: RequestHandler): RequestHan
   };
 }
 
+interface Departure {
+  readonly provider: string | undefined;
+  readonly to: Landing;
+  /** For who has to prove anew who they are: the page of ours that asks for it. */
+  readonly back?: string;
+}
+
+async function depart(deps: WebDeps, cookie: BrowserCookie, req: Request, res: Response, departure: Departure) {
+  const { provider, to, back } = departure;
+  // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
+  const value = cookie.read(req) ?? newCookieValue();
+  const way: Way = { for: 'browser', browser: hashOf(value), to, ...(back === undefined ? {} : { back }) };
+  const url = await beginJourney(deps, visitOf(req), { provider, way, fresh: back !== undefined });
+  cookie.set(res, value, JOURNEY_SECONDS);
+  seeOther(res, url.href);
+}
+
 function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
   return async (req, res) => {
-    const visit = visitOf(req);
     const provider = parameter(req.query['provider']);
-    await signInStep(deps, visit, { path: '/login/start', provider }, async () => {
-      // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
-      const value = cookie.read(req) ?? newCookieValue();
-      const way: Way = { for: 'browser', browser: hashOf(value), to: landingOf(req.query['to']) };
-      const url = await beginJourney(deps, visit, { provider, way });
-      cookie.set(res, value, JOURNEY_SECONDS);
-      seeOther(res, url.href);
+    await signInStep(deps, visitOf(req), { path: '/login/start', provider }, () =>
+      depart(deps, cookie, req, res, { provider, to: landingOf(req.query['to']) }),
+    );
+  };
+}
+
+/** For an admin whose sign-in is too old for a change (`admin.freshness`): straight to their own provider, and back to where they were. */
+function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
+  return async (req, res) => {
+    const visit = visitOf(req);
+    const person = await browsers.current(req);
+    if (person !== undefined) visit.actor = person;
+    const provider = person?.record.provider;
+    await signInStep(deps, visit, { path: '/login/fresh', provider }, async () => {
+      const back = ownAdminPath(req.query['to']);
+      if (back === undefined) {
+        const words = 'After this sign-in there would be no admin page to come back to. Go to /admin, and start there.';
+        throw new AppError('bad_request', words, { reason: 'return_path_refused' });
+      }
+      if (person === undefined) return seeOther(res, '/login?to=admin');
+      await depart(deps, cookie, req, res, { provider, to: 'admin', back });
     });
   };
+}
+
+/**
+ * Ends the session that this browser had before, in good order: one screen is one session. Not somebody else's, who may want it back.
+ * @param before who was signed in here
+ */
+async function endBefore(deps: WebDeps, visit: Visit, before: SignedIn | undefined, session: OpenedSession) {
+  if (before?.account !== session.account) return;
+  await deps.gate.revoke({ target: { kind: 'session', session: before.session }, ended: true });
+  record(deps, visit, { event: 'logout', path: '/login/finish', code: 303, reason: 'signed_in_anew', about: before });
 }
 
 function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
@@ -78,6 +139,8 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
       const isOwn = (way: Way): boolean =>
         way.for === 'browser' && value !== undefined && way.browser === hashOf(value);
       const journey = await takeJourney(deps, state, isOwn);
+      const back = journey.way.for === 'browser' ? journey.way.back : undefined;
+      const before = back === undefined ? undefined : await browsers.current(req);
       const arrival = { journey, query: queryOf(req.originalUrl), client: BROWSER_CLIENT };
       const opening = await openSession(deps, visit, arrival);
       if ('again' in opening) {
@@ -85,21 +148,26 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
         return seeOther(res, opening.again.href);
       }
       const { session } = opening;
-      await orEnd(deps, session, () => browsers.begin(res, session));
+      await orEnd(deps, session, async () => {
+        await endBefore(deps, visit, before, session);
+        await browsers.begin(res, session);
+      });
+      rememberProvider(deps, res, session.provider);
       recordSignIn(deps, visit, session, arrival);
-      seeOther(res, landingPath(journey.way.for === 'browser' ? journey.way.to : 'me'));
+      seeOther(res, back ?? landingPath(journey.way.for === 'browser' ? journey.way.to : 'me'));
     });
   };
 }
 
-/** `/`, `/login`, `/login/start`, `/login/finish`. Mount before the OAuth clients' `/login/:uid`. */
+/** `/`, `/login`, `/login/start`, `/login/fresh`, `/login/finish`. Mount before the OAuth clients' `/login/:uid`. */
 export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: RateLimit): Router {
   const cookie = browserCookie(deps.config.publicUrl, 'portcullis-sign-in');
   const router = Router({ caseSensitive: true, strict: true });
   const page = welcome(deps);
   router.get('/', front(browsers, page));
-  router.get('/login', page);
+  router.get('/login', straight(deps, page));
   router.get('/login/start', limitSignIns(deps, limit), start(deps, cookie));
+  router.get('/login/fresh', limitSignIns(deps, limit), startFresh(deps, cookie, browsers));
   router.get('/login/finish', finish(deps, cookie, browsers));
   return router;
 }

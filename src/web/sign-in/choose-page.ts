@@ -2,12 +2,15 @@
  * Choosing an identity provider. Links, not forms: Chromium applies `form-action` to the redirects that follow a POST, and the
  * provider's host is not ours.
  */
+import type { ProviderChoice } from '../browser/provider-choices.ts';
 import { html, type Html } from '../page/html.ts';
+import { mark } from '../page/layout.ts';
+import { providerMark } from '../page/provider-mark.ts';
 
 interface Choice {
   readonly heading: string;
   readonly lead: Html;
-  readonly providers: readonly string[];
+  readonly providers: readonly ProviderChoice[];
   /** Path that the link leads to; the provider's name is appended. */
   readonly start: string;
   readonly notice?: string | undefined;
@@ -15,30 +18,51 @@ interface Choice {
   readonly devices?: boolean;
 }
 
+/**
+ * A list of links, one for each provider; the one that was used last is the one to press.
+ * @param start the link, but for the provider's name
+ * @param words before the name
+ */
+export function providerLinks(providers: readonly ProviderChoice[], start: string, words: string): Html {
+  const several = providers.length > 1;
+  const link = ({ name, type, last }: ProviderChoice): Html => {
+    const primary = last || !several;
+    return html`<li>
+      <a class="button wide provider ${!primary && 'quiet'}" href="${start}${encodeURIComponent(name)}"
+        >${providerMark(type)}<span>${words} ${name}</span
+        >${last && several && html`<span class="last">used last</span>`}</a
+      >
+    </li>`;
+  };
+  return html`<ul class="providers">
+    ${providers.map(link)}
+  </ul>`;
+}
+
 export function choosePage(choice: Choice): Html {
   return html`<div class="card">
-    <img class="mark" src="/assets/icon.svg" alt="" width="48" height="48" />
+    ${mark()}
     <h1>${choice.heading}</h1>
     <p class="lead">${choice.lead}</p>
     ${choice.notice !== undefined && html`<div class="notice"><p role="status">${choice.notice}</p></div>`}
-    <div class="stack">
-      ${choice.providers.map(
-        (name) =>
-          html`<a class="button wide" href="${choice.start}provider=${encodeURIComponent(name)}"
-            >Sign in with ${name}</a
-          >`,
-      )}
-    </div>
-    ${choice.devices === true && html`<p class="muted small"><a href="/device">Enter the code</a> of a device that waits for you.</p>`}
+    ${providerLinks(choice.providers, `${choice.start}provider=`, 'Sign in with')}
+    ${
+      choice.devices === true &&
+      html`<p class="muted small aside">
+        Does a device show you a code, and wait for it? <a href="/device">Enter the code</a>
+      </p>`
+    }
   </div>`;
 }
 
 /** Where a sign-in for kubectl ends. */
 export function donePage(): Html {
   return html`<div class="card">
-    <img class="mark" src="/assets/icon.svg" alt="" width="48" height="48" />
+    ${mark()}
     <h1>You are signed in</h1>
-    <p>You may close this tab and go back to your terminal.</p>
-    <p class="muted small"><a href="/me">My sessions</a> lists where you are signed in.</p>
+    <p class="lead">You may close this tab and go back to your terminal.</p>
+    <p class="muted small aside">
+      <a href="/me">My sessions</a> lists where you are signed in, and ends what you do not know.
+    </p>
   </div>`;
 }

@@ -6,6 +6,7 @@ import { Router, type Request, type RequestHandler, type Response } from 'expres
 import { AppError } from '../../core/errors.ts';
 import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
 import { createBrowserSessions, type BrowserSessions } from '../browser/browser-session.ts';
+import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import { choosePage, donePage } from './choose-page.ts';
 import type { PendingAuthorization, WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
@@ -30,13 +31,13 @@ async function pendingOf(deps: WebDeps, req: Request, res: Response): Promise<Pe
   return pending;
 }
 
-function sendChoice(deps: WebDeps, res: Response, pending: PendingAuthorization): void {
+function sendChoice(deps: WebDeps, req: Request, res: Response, pending: PendingAuthorization): void {
   const hint = pending.providerHint;
   const unknown = hint !== undefined && !deps.providers.has(hint);
   const body = choosePage({
     heading: 'Sign in',
     lead: html`<strong>${pending.clientName}</strong> wants to act as you on your clusters.`,
-    providers: [...deps.providers.keys()],
+    providers: providerChoices(deps, req),
     start: `/login/${encodeURIComponent(pending.uid)}/start?`,
     notice: unknown ? `There is no provider “${hint}” here. Choose one of these.` : undefined,
   });
@@ -46,17 +47,15 @@ function sendChoice(deps: WebDeps, res: Response, pending: PendingAuthorization)
 function entry(deps: WebDeps): RequestHandler {
   return async (req, res) => {
     const pending = await pendingOf(deps, req, res);
-    const names = [...deps.providers.keys()];
-    const only = names.length === 1 ? names[0] : undefined;
     const hint = pending.providerHint !== undefined && deps.providers.has(pending.providerHint) && pending.providerHint;
-    const straight = pending.providerHint === undefined ? only : hint || undefined;
-    if (straight === undefined) return sendChoice(deps, res, pending);
+    const straight = pending.providerHint === undefined ? onlyProvider(deps) : hint || undefined;
+    if (straight === undefined) return sendChoice(deps, req, res, pending);
     seeOther(res, `/login/${encodeURIComponent(pending.uid)}/start?provider=${encodeURIComponent(straight)}`);
   };
 }
 
 function choose(deps: WebDeps): RequestHandler {
-  return async (req, res) => sendChoice(deps, res, await pendingOf(deps, req, res));
+  return async (req, res) => sendChoice(deps, req, res, await pendingOf(deps, req, res));
 }
 
 function start(deps: WebDeps): RequestHandler {
@@ -64,8 +63,8 @@ function start(deps: WebDeps): RequestHandler {
     const visit = visitOf(req);
     const provider = parameter(req.query['provider']);
     await signInStep(deps, visit, { path: '/login/start', provider }, async () => {
-      const { uid } = await pendingOf(deps, req, res);
-      const url = await beginJourney(deps, visit, { provider, way: { for: 'client', uid } });
+      const { uid, fresh = false } = await pendingOf(deps, req, res);
+      const url = await beginJourney(deps, visit, { provider, way: { for: 'client', uid }, fresh });
       seeOther(res, url.href);
     });
   };
@@ -85,6 +84,7 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
       const opening = await openSession(deps, visit, arrival);
       if ('again' in opening) return seeOther(res, opening.again.href);
       const { session } = opening;
+      rememberProvider(deps, res, session.provider);
       await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
       recordSignIn(deps, visit, session, arrival);
     });

@@ -41,6 +41,8 @@ const waySchema = z.discriminatedUnion('for', [
     /** Hash of the value in the cookie of the browser that began. */
     browser: z.string(),
     to: landingSchema,
+    /** A page below `/admin`, as `ownAdminPath` built it, for who was sent to prove anew who they are. It goes before `to`. */
+    back: z.string().exactOptional(),
   }),
   z.object({
     for: z.literal('device'),
@@ -54,7 +56,7 @@ const waySchema = z.discriminatedUnion('for', [
 const journeySchema = z.object({
   way: waySchema,
   provider: z.string(),
-  /** The person was sent to prove anew who they are, after a first trip that did not show it. There is no third one. */
+  /** The person was sent to prove anew who they are. Where they come back without having done so there is no other trip. */
   fresh: z.boolean(),
   challenge: challengeSchema,
   startedAt: z.object({ epoch: z.string(), number: z.number() }),

@@ -12,6 +12,6 @@ export function limitSignIns<P>(deps: WebDeps, limit: RateLimit): RequestHandler
     const wait = limit.take(visit.address);
     if (wait <= 0) return next();
     recordTooMany(deps, visit, '/login/start');
-    sendTooMany(res, visit, wait);
+    sendTooMany(res, visit, { retrySeconds: wait, contact: deps.config.contact });
   };
 }

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity.ts';
+import { isPlausible } from '../../core/freshness.ts';
 import type { LogPosition } from '../../core/revocation.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../idp/idp.ts';
 import type { MintRefusal, NewSession } from '../../store/store.ts';
@@ -53,8 +54,10 @@ const newSessionId = (): string => randomBytes(16).toString('base64url');
  * When the person proved who they are. Only what the provider says in the ID token counts; of a provider that can say nothing the sign-in
  * itself is taken for the proof, which the answer to a revocation admits (`canSignInAgain`).
  */
-const provenAt = (provider: IdentityProvider, person: ProviderSignIn, now: number): number | undefined =>
-  provider.provesFreshness ? person.authTime : now;
+function provenAt(provider: IdentityProvider, { authTime }: ProviderSignIn, now: number): number | undefined {
+  if (!provider.provesFreshness) return now;
+  return authTime !== undefined && isPlausible(authTime, now) ? authTime : undefined;
+}
 
 function newSession(deps: WebDeps, { journey, client, browser, device }: Arrival, person: ProviderSignIn): NewSession {
   const { absolute, idle } = deps.config.sessions;
@@ -92,7 +95,7 @@ function refusedOpening(reason: MintRefusal, provider: string): AppError {
       });
     case 'fresh_sign_in_needed': {
       const words =
-        `Your sessions were ended, so you have to prove anew who you are, and ${provider} did not say that you have. ` +
+        `You have to prove anew who you are, because your sessions were ended or an admin’s change needs it, and ${provider} did not say that you have. ` +
         'Sign out there, wait a minute, then start again.';
       return new AppError('sign_in_refused', words, { reason });
     }
@@ -122,6 +125,8 @@ export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival)
   const person = await provider.finish(callback, journey.challenge);
   const session = newSession(deps, arrival, person);
   visit.person = { identity: session.identity, account: session.account };
+  // Whoever was sent to prove who they are must have; a session without it would be sent off again by the page that asked for it.
+  if (journey.fresh && session.authTime === undefined) throw refusedOpening('fresh_sign_in_needed', provider.name);
   const secret = person.refreshToken === undefined ? {} : { refreshToken: person.refreshToken };
   const opened = await deps.store.sessions.open(session, secret);
   if (!opened.ok) {

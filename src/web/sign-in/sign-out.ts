@@ -7,6 +7,7 @@ import { seeOther, sendPage } from '../page/answer.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
+import { mark } from '../page/layout.ts';
 import { record } from '../record.ts';
 import { visitOf } from '../visit.ts';
 
@@ -58,9 +59,12 @@ async function placeThere(deps: WebDeps, { record: session, idToken }: SignedIn)
  */
 function leadOn(res: Response, provider: string, there: URL): void {
   res.setHeader('Refresh', `0; url=${there.href}`);
-  const body = html`<h1>Signed out here</h1>
+  const body = html`<div class="card">
+    ${mark()}
+    <h1>Signed out here</h1>
     <p role="status">You are signed out of Portcullis. You are being taken to ${provider}, to sign out there too.</p>
-    <p><a class="button" href="${there.href}">Go on to ${provider}</a></p>
-    <p><a href="/">Stay signed in at ${provider}</a></p>`;
+    <p><a class="button wide" href="${there.href}">Go on to ${provider}</a></p>
+    <p><a href="/">Stay signed in at ${provider}</a></p>
+  </div>`;
   sendPage(res, 200, { title: 'Signed out', narrow: true, body });
 }

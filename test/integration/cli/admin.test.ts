@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { drill as drillAnswer, lock, receipt, replica, session } from './answers.ts';
 import { stage } from './stage.ts';
 
 const at = stage();
@@ -13,11 +14,10 @@ const sent = (): Record<string, unknown> => JSON.parse(at.broker.adminRequests.a
 describe('looking', () => {
   test('sessions shows every page as a table, with a token of the admin audience', async () => {
     await at.login();
-    const row = { id: 's-1', account: 'corp/alice', username: 'corp:alice', client: 'portcullis-cli' };
     at.broker.adminAnswer = (_, path) =>
       path.includes('cursor=two')
-        ? { status: 200, body: { sessions: [{ ...row, id: 's-2', device: true }] } }
-        : { status: 200, body: { sessions: [row], cursor: 'two' } };
+        ? { status: 200, body: { sessions: [session({ id: 's-2', device: true })] } }
+        : { status: 200, body: { sessions: [session()], cursor: 'two' } };
     const ended = await at.machine.run('sessions', '--account', 'corp/alice');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toMatch(/^SESSION +USERNAME/);
@@ -28,13 +28,53 @@ describe('looking', () => {
 
   test('replicas shows each with its state', async () => {
     await at.login();
-    const replica = { id: 'a', incarnation: 'f00dfeedcafe', self: true, state: 'live', seenMsAgo: 3.4, number: 7 };
-    const body = { replicas: [replica, { ...replica, id: 'b', self: false, state: 'silent' }] };
+    const body = { replicas: [replica(), replica({ id: 'b', self: false, state: 'silent' })] };
     at.broker.adminAnswer = () => ({ status: 200, body });
     const ended = await at.machine.run('replicas');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toMatch(/^REPLICA .*\na \(answers\) +live +3 +7 +0 +f00dfeed\nb +silent/);
     expect(JSON.parse((await at.machine.run('replicas', '--output', 'json')).stdout)).toEqual(body);
+  });
+
+  test('sessions are narrowed and ordered by the server', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [] } });
+    const filters = ['--search', 'ali & co', '--username', 'corp:a', '--provider', 'corp', '--cluster', 'prod'];
+    const ended = await at.machine.run('sessions', ...filters, '--idle', '2h', '--sort', 'least-used');
+    expect(ended).toMatchObject({ code: 0, stdout: '' });
+    const { path = '' } = at.broker.adminRequests[0] ?? {};
+    expect(Object.fromEntries(new URLSearchParams(path.split('?', 2)[1]))).toEqual({
+      limit: '200',
+      search: 'ali & co',
+      username: 'corp:a',
+      provider: 'corp',
+      cluster: 'prod',
+      idle: '2h',
+      sort: 'least-used',
+    });
+    expect(await at.machine.run('sessions', '--sort', 'name')).toMatchObject({ code: 2, stdout: '' });
+  });
+
+  test('what a newer server says besides is ignored', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: { replicas: [{ ...replica(), colour: 'red' }], more: 1 } });
+    const ended = await at.machine.run('replicas', '--output', 'json');
+    expect(ended.code).toBe(0);
+    expect(JSON.parse(ended.stdout)).toEqual({ replicas: [replica()] });
+  });
+
+  test.each([
+    ['sessions', { sessions: [{ id: 'canary' }] }, 'sessions.0.account'],
+    ['sessions', {}, 'sessions'],
+    ['replicas', { replicas: [{ ...replica(), state: 'canary' }] }, 'replicas.0.state'],
+    ['locks', { locks: 'canary' }, 'locks'],
+  ])('%s that lack something are not guessed at', async (command, body, place) => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body });
+    const ended = await at.machine.run(command);
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain(`not one that this version of portcullis knows (${place})`);
+    expect(ended.stderr).not.toContain('canary');
   });
 
   test('who may have no token for the admin API is told that they are no admin, exit 3', async () => {
@@ -61,16 +101,11 @@ describe('looking', () => {
 describe('revoking', () => {
   test('revoke sends one target with its reason and shows the receipt', async () => {
     await at.login();
-    const replicas = [{ id: 'a', state: 'applied', ms: 3, streamsClosed: 4 }];
-    const body = {
-      id: 'r-1',
-      sessions: 1,
+    const body = receipt({
       streamsClosed: 4,
-      complete: true,
-      elapsedMs: 7,
       canSignInAgain: true,
-      replicas,
-    };
+      replicas: [{ id: 'a', state: 'applied', ms: 3, streamsClosed: 4 }],
+    });
     at.broker.adminAnswer = () => ({ status: 200, body });
     const ended = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'INC-4711');
     expect(ended.code).toBe(0);
@@ -91,7 +126,7 @@ describe('revoking', () => {
     await at.login();
     at.broker.adminAnswer = (method, path) => {
       const done = method === 'GET' && path === 'revocations/r-1' && at.broker.adminRequests.length > 2;
-      return { status: done ? 200 : 202, body: { id: 'r-1', complete: done, missing: ['replica b'] } };
+      return { status: done ? 200 : 202, body: receipt({ complete: done, missing: ['replica b'] }) };
     };
     expect(await at.machine.run('revoke', '--all', '--reason', 'drill')).toMatchObject({ code: 0 });
   });
@@ -100,7 +135,7 @@ describe('revoking', () => {
     await at.login();
     at.broker.adminAnswer = (method) =>
       method === 'POST'
-        ? { status: 202, body: { id: 'r-1', complete: false, missing: ['replica b'], replicas: [] } }
+        ? { status: 202, body: receipt({ complete: false, missing: ['replica b'] }) }
         : { status: 404, body: { code: 'not_found', title: 'unknown' } };
     const ended = await at.machine.run('revoke', '--session', 's-1', '--reason', 'x', '--output', 'json');
     expect(ended.code).toBe(1);
@@ -110,7 +145,7 @@ describe('revoking', () => {
 });
 
 describe('what a revocation names', () => {
-  const done = { id: 'r-1', complete: true, sessions: 1, replicas: [] };
+  const done = receipt();
 
   test.each([
     [['--session', 's-9'], { session: 's-9' }],
@@ -174,7 +209,7 @@ describe('what a revocation names', () => {
 describe('locks', () => {
   test('lock asks for a revocation with a lock', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: { id: 'r', complete: true, sessions: 2 } });
+    at.broker.adminAnswer = () => ({ status: 200, body: receipt({ sessions: 2 }) });
     const ended = await at.machine.run('lock', 'corp/bob', '--reason', 'INC-1');
     expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('complete: 2 sessions ended') });
     expect(sent()).toMatchObject({ account: 'corp/bob', lock: true, reason: 'INC-1' });
@@ -182,7 +217,7 @@ describe('locks', () => {
 
   test('unlock names the account in the path, and the reason', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: {} });
+    at.broker.adminAnswer = () => ({ status: 200, body: { account: 'corp/repo:a/b c', locked: false } });
     const ended = await at.machine.run('unlock', 'corp/repo:a/b c', '--reason', 'closed & done');
     expect(ended).toMatchObject({ code: 0, stdout: '' });
     expect(at.broker.adminRequests[0]).toMatchObject({
@@ -193,7 +228,6 @@ describe('locks', () => {
 
   test('locks lists them, and says so when there are none', async () => {
     await at.login();
-    const lock = { account: 'corp/bob', by: 'corp:root', at: '2026-11-25T12:00:00Z', reason: 'INC-1' };
     at.broker.adminAnswer = () => ({ status: 200, body: { locks: [lock] } });
     expect((await at.machine.run('locks')).stdout).toMatch(/^ACCOUNT .*\ncorp\/bob +corp:root +2026\S+ +INC-1\n$/);
     expect(JSON.parse((await at.machine.run('locks', '--output', 'json')).stdout)).toEqual({ locks: [lock] });
@@ -203,13 +237,11 @@ describe('locks', () => {
 });
 
 describe('a drill', () => {
-  const receipt = { id: 'r', complete: true, replicas: [{ id: 'a', state: 'applied', ms: 3 }] };
-  const passed = { id: 'd', verdict: 'passed', replicas: [{ id: 'a', opened: true, cut: true, ms: 12 }], receipt };
-  const failed = {
-    ...passed,
+  const passed = drillAnswer();
+  const failed = drillAnswer({
     verdict: 'failed',
     replicas: [{ id: 'a', opened: false, cut: false, reason: 'list is not allowed' }],
-  };
+  });
 
   test('that passed shows the verdict, the time per replica and the receipt, and exits 0', async () => {
     await at.login();

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { ShellTerminal } from '../../support/shell-terminal.ts';
+import { receipt, session } from './answers.ts';
 import { stage } from './stage.ts';
 
 const at = stage();
@@ -28,7 +29,7 @@ const inTwoHours = new Date(Date.now() + 2 * 3600_000 + 30_000).toISOString();
 describe('on a terminal', () => {
   test.each([200, 80, 50])('sessions fit %i columns, with moments as seen from now', async (columns) => {
     await at.login();
-    const session = {
+    const shownSession = session({
       id: 's-0123456789',
       account: 'corp/00u1abcdefghijklmnop',
       username: 'corp:alice@example.com',
@@ -36,8 +37,8 @@ describe('on a terminal', () => {
       lastUsedAt: new Date(Date.now() - 60_000).toISOString(),
       expiresAt: inTwoHours,
       address: '2001:db8:1234:5678:9abc:def0:1234:5678',
-    };
-    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [session, { ...session, id: 's-2' }] } });
+    });
+    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [shownSession, { ...shownSession, id: 's-2' }] } });
     const lines = (await shown(columns, 'sessions')).trim().split('\n');
     expect(lines).toHaveLength(4);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns);
@@ -47,8 +48,8 @@ describe('on a terminal', () => {
 
   test('a pipe gets them whole', async () => {
     await at.login();
-    const session = { id: 's-1', username: 'x'.repeat(300), expiresAt: inTwoHours };
-    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [session] } });
+    const body = { sessions: [session({ username: 'x'.repeat(300), expiresAt: inTwoHours })] };
+    at.broker.adminAnswer = () => ({ status: 200, body });
     const { stdout } = await at.machine.run('sessions');
     expect(stdout).toContain('x'.repeat(300));
     expect(stdout).toContain(inTwoHours);
@@ -56,20 +57,19 @@ describe('on a terminal', () => {
 });
 
 describe('a revocation', () => {
-  const replica = (id: string, state: string) => ({
+  type State = 'applied' | 'pending' | 'fenced';
+  const replica = (id: string, state: State) => ({
     id,
     state,
     ...(state === 'applied' ? { ms: 3, streamsClosed: 1 } : {}),
   });
-  const body = (complete: boolean, b: string) => ({
-    id: 'r-1',
-    sessions: 1,
-    streamsClosed: 2,
-    complete,
-    elapsedMs: 7,
-    replicas: [replica('a', 'applied'), replica('b', b)],
-    ...(complete ? {} : { missing: ['replica b'] }),
-  });
+  const body = (complete: boolean, b: State) =>
+    receipt({
+      streamsClosed: 2,
+      complete,
+      replicas: [replica('a', 'applied'), replica('b', b)],
+      ...(complete ? {} : { missing: ['replica b'] }),
+    });
 
   /** The server does not answer before it was asked meanwhile: as while it waits for a silent replica. */
   function slowServer(): void {

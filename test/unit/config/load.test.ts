@@ -55,7 +55,7 @@ test('fills every default and makes paths absolute from the file’s directory',
     ],
     consoles: [],
     workload: [],
-    admin: { groups: ['corp:platform'], auditors: [], dualControl: 'off' },
+    admin: { groups: ['corp:platform'], auditors: [], freshness: 900, dualControl: 'off' },
     sessions: {
       accessToken: 300,
       idle: 43_200,
@@ -78,6 +78,7 @@ test('fills every default and makes paths absolute from the file’s directory',
     },
     shutdown: { delay: 10, grace: 50 },
     telemetry: { logLevel: 'info' },
+    contact: 'your platform team',
   });
 });
 

@@ -34,7 +34,7 @@ describe('audiences', () => {
   const all = audiences(
     {
       clusters: [cluster('prod'), cluster('lab')],
-      admin: { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' },
+      admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
       workload: [rule('ci', ['prod'], 'none'), rule('probe', [], 'drill')],
     },
     (name, { groups }) => name === 'lab' || groups.includes('corp:prod'),

@@ -27,6 +27,7 @@ describe('createMetrics', () => {
       'portcullis_audit_sink_failing gauge',
       'portcullis_build_info gauge',
       'portcullis_certificate_expiry_seconds gauge',
+      'portcullis_component_up gauge',
       'portcullis_cuts_total counter',
       'portcullis_fenced gauge',
       'portcullis_key_age_seconds gauge',
@@ -62,6 +63,7 @@ describe('createMetrics', () => {
     metrics.cut('session_revoked');
     metrics.revocation('account', 0.007);
     metrics.auditEvent('file', 'written');
+    metrics.auditEvent('file', 'written', 3);
     const expected = {
       'portcullis_requests_total{cluster="prod",verb="list",code="200"}': '1',
       'portcullis_requests_total{cluster="none",verb="post",code="404"}': '1',
@@ -75,7 +77,7 @@ describe('createMetrics', () => {
       'portcullis_cuts_total{reason="session_revoked"}': '1',
       'portcullis_revocations_total{target="account"}': '1',
       portcullis_revocation_duration_seconds_sum: '0.007',
-      'portcullis_audit_events_total{sink="file",outcome="written"}': '1',
+      'portcullis_audit_events_total{sink="file",outcome="written"}': '4',
     };
     const actual = await Promise.all(
       Object.keys(expected).map(async (series) => [series, await valueOf(metrics, series)] as const),
@@ -219,6 +221,20 @@ describe('createMetrics', () => {
     expect(await seriesOf(metrics, 'portcullis_provider_reachable')).toEqual([
       'portcullis_provider_reachable{provider="corp"} 0',
       'portcullis_provider_reachable{provider="other"} 1',
+    ]);
+  });
+
+  it('tells how clusters and providers were when an admin last had them looked at, by configured names only', async () => {
+    const metrics = createMetrics({ clusters: ['prod'], providers: ['corp'] });
+    expect(await seriesOf(metrics, 'portcullis_component_up')).toEqual([]);
+    metrics.componentLooked('cluster', 'prod', true);
+    metrics.componentLooked('provider', 'corp', true);
+    metrics.componentLooked('provider', 'corp', false);
+    metrics.componentLooked('provider', 'evil.example.com', true);
+    expect((await seriesOf(metrics, 'portcullis_component_up')).toSorted()).toEqual([
+      'portcullis_component_up{kind="cluster",name="prod"} 1',
+      'portcullis_component_up{kind="provider",name="corp"} 0',
+      'portcullis_component_up{kind="provider",name="other"} 1',
     ]);
   });
 

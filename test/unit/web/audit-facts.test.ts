@@ -1,12 +1,13 @@
 /** What the lines of these pages say besides who and when. */
 import { afterEach, expect, test } from 'vitest';
-import { annotation, closeHouses, openSession, PUBLIC_URL, signedInAs } from './harness.ts';
+import { revokedBy } from './admin/pages/admin-pages-at.ts';
+import { annotation, closeHouses, openSession, signedInAs } from './harness.ts';
 
 afterEach(closeHouses);
 
 test('whose sessions an admin has looked at is on record, beside the admin’s own account', async () => {
   const at = await signedInAs('root');
-  await at.browser.get('/admin?account=corp%2Fsub-alice').expect(200);
+  await at.browser.get('/admin/accounts/corp%2Fsub-alice').expect(200);
   await at.browser.get('/admin/api/v1/sessions?account=corp%2Fsub-alice').expect(200);
   const reads = at.house.named('admin-read');
   expect(reads.map((event) => annotation(event, 'target'))).toEqual([
@@ -19,8 +20,7 @@ test('whose sessions an admin has looked at is on record, beside the admin’s o
 test('a revocation is on record with the receipt of each replica', async () => {
   const at = await signedInAs('root');
   await openSession(at.house, 'alice-1', 'alice');
-  const form = { csrf: at.csrf, kind: 'session', value: 'alice-1', reason: 'INC-4711' };
-  await at.browser.post('/admin/revoke').type('form').set('Origin', PUBLIC_URL).send(form).expect(200);
+  await revokedBy(at, { kind: 'session', value: 'alice-1' });
   const [line] = at.house.named('revocation');
   expect(annotation(line, 'receipts')).toMatch(/^portcullis-0=applied( [\w-]+=[a-z]+)*$/);
   expect(annotation(line, 'complete')).toBe('true');

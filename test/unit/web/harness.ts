@@ -17,6 +17,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { Store } from '../../../src/store/store.ts';
 import type { Authorizations, PendingAuthorization, WebConfig, WebDeps } from '../../../src/web/deps.ts';
 import { createWeb, type Web } from '../../../src/web/web.ts';
+import { emptySeen, watched } from '../../support/admin-answers.ts';
 
 export const PUBLIC_URL = 'http://localhost:7444';
 
@@ -160,7 +161,12 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
   return {
     publicUrl: PUBLIC_URL,
     clusters: [cluster('prod', '"corp:platform" in user.groups'), cluster('staging', 'true')],
-    admin: { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' },
+    contact: '#platform-help',
+    providers: [
+      { name: 'corp', type: 'okta' },
+      { name: 'lab', type: 'github' },
+    ],
+    admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
     workload: [],
     sessions: {
       accessToken: 300,
@@ -216,9 +222,14 @@ export interface HouseOptions {
 
 const opened: Gate[] = [];
 
-/** To be called after each test: leaves no timer behind. */
+/** What the admin API has answered in this file. */
+export const seen = emptySeen();
+
+/** To be called after each test: leaves no timer behind, and throws for an answer that is not as the admin API’s description has it. */
 export async function closeHouses(): Promise<void> {
   await Promise.all(opened.splice(0).map((gate) => gate.stop()));
+  const faults = seen.faults.splice(0);
+  if (faults.length > 0) throw new Error(`answers of the admin API that are not as described:\n${faults.join('\n')}`);
 }
 
 export const annotation = (event: AuditEvent | undefined, name: string): string | undefined =>
@@ -253,6 +264,8 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const name = options.beside === undefined ? 'portcullis-0' : 'portcullis-1';
   const gate = await startGate({ store, clock, stall, name }, options.leased ?? true);
   const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab', { provesFreshness: false })];
+  // Who signs in has just proved who they are, until a test says otherwise.
+  corp.authTime = Math.floor(clock.now() / 1000);
   const authorizations = new TestAuthorizations();
   const events: AuditEvent[] = [];
   const [logged, counted]: [object[], string[]] = [[], []];
@@ -276,7 +289,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     oauthHandler: (req, res) => void res.end(`oauth ${req.url ?? ''}`),
     apiCa: () => '-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----\n',
   };
-  const web = createWeb(options.change?.(deps) ?? deps);
+  const web = watched(createWeb(options.change?.(deps) ?? deps), seen);
   const named = (event: string): readonly AuditEvent[] => events.filter((one) => annotation(one, 'event') === event);
   const parts = { web, store, gate, clock, corp, lab, authorizations, events, logged, counted, callers, audit };
   const lapse = (): void => {
@@ -345,6 +358,7 @@ export async function openSession(house: House, id: string, who: string, account
       address: '203.0.113.7',
       userAgent: 'portcullis/0.1.0 (linux; x64)',
       startedAt: position,
+      authTime: now,
     },
     { refreshToken: 'canary-provider-token' },
   );

@@ -14,6 +14,14 @@ describe('every response', () => {
       expect(csp).toContain("default-src 'none'");
       expect(csp).toContain("frame-ancestors 'none'");
       expect(csp).not.toContain('unsafe');
+      expect(headers).toMatchObject({
+        'cross-origin-opener-policy': 'same-origin',
+        'cross-origin-resource-policy': 'same-origin',
+        'cross-origin-embedder-policy': 'require-corp',
+        'x-frame-options': 'DENY',
+      });
+      // Every feature that is named is off for everybody.
+      expect(headers['permissions-policy']).toMatch(/^(?:[a-z-]+=\(\), )+[a-z-]+=\(\)$/);
       expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
       expect(headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
       expect(headers['x-powered-by']).toBeUndefined();
@@ -41,15 +49,40 @@ describe('every response', () => {
     const house = await openHouse();
     const browser = browserAt(house);
     await signIn(browser, 'root');
-    for (const path of ['/me', '/admin', '/login', '/nowhere']) {
+    for (const path of ['/me', '/me/end-others', '/admin', '/login', '/nowhere']) {
       const { text } = await browser.get(path);
-      expect(text).not.toMatch(/<script|<style|style=|\son\w+=|(?:src|href)="(?:https?:)?\/\//i);
+      const own = /<script type="module" src="\/assets\/[\w-]{16}\/[a-z-]+\.js"><\/script>/g;
+      expect(text.replaceAll(own, '')).not.toMatch(/<script|<style|style=|\son\w+=|(?:src|href)="(?:https?:)?\/\//i);
     }
-    const css = await browser
-      .get('/assets/portcullis.css')
-      .expect(200)
-      .expect('Content-Type', /text\/css/);
-    expect(css.text).not.toMatch(/url\(|@import/);
+  });
+
+  test.each(['/', '/login', '/login/done', '/nowhere', '/login/finish?state=x'])(
+    '%s has no script, and none could run there',
+    async (path) => {
+      const house = await openHouse();
+      const { text, headers } = await browserAt(house).get(path);
+      expect(text).not.toContain('<script');
+      expect(headers['content-security-policy']).toBe(
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+      );
+    },
+  );
+
+  test('lets scripts of ours run for who is signed in, which talk to us alone and can make no markup out of text', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const { text, headers } = await browser.get('/me').expect(200);
+    expect(text.match(/<script/g)).toHaveLength(1);
+    const policy = String(headers['content-security-policy']);
+    for (const directive of [
+      "script-src 'self'",
+      "connect-src 'self'",
+      "require-trusted-types-for 'script'",
+      "trusted-types 'none'",
+    ]) {
+      expect(policy).toContain(directive);
+    }
   });
 
   test('hands OAuth paths over untouched, and nothing that only looks like one', async () => {

@@ -61,6 +61,7 @@ describe('whether they can sign in again by themselves', () => {
 
   test('a store that cannot say whether there is a lock stops no revocation', async () => {
     const at = await signedInAs('root', {
+      config: { admin: { groups: ['corp:platform'], auditors: [], freshness: 'off', dualControl: 'off' } },
       providers: [new TestProvider('corp', { provesFreshness: false })],
       change: (deps) => {
         deps.store.locks.find = () => Promise.reject(new AppError('store_unavailable', 'away'));

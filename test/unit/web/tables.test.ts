@@ -134,7 +134,7 @@ describe('small things', () => {
     [[], undefined],
   ])('groups %j are %s', (groups, role) => {
     const person = { account: 'corp/u', identity: { username: 'u', uid: 'u', groups, extra: {} } } as const;
-    const admin = { groups: ['platform'], auditors: ['security'], dualControl: 'off' } as const;
+    const admin = { groups: ['platform'], auditors: ['security'], freshness: 900, dualControl: 'off' } as const;
     expect(roleOf(person, { admin, workload: [] })).toBe(role);
     expect(roleOf(person, { admin: { ...admin, groups: [], auditors: [] }, workload: [] })).toBeUndefined();
   });
@@ -144,7 +144,7 @@ describe('small things', () => {
     ['probe/sa:b', 'drill'],
     ['ci-other/u', 'admin'],
   ] as const)('the account %s in an admin group is %s: a workload has its rule’s role only', (account, role) => {
-    const admin = { groups: ['platform'], auditors: [], dualControl: 'off' } as const;
+    const admin = { groups: ['platform'], auditors: [], freshness: 900, dualControl: 'off' } as const;
     const workload = [
       { name: 'ci', role: 'none', clusters: [] } as const,
       { name: 'probe', role: 'drill', clusters: [] } as const,

@@ -16,7 +16,7 @@ ${REGIME}
 if rid ~= ARGV[3] or (E[1] or '') ~= ARGV[1] or (E[2] or '') ~= ARGV[2] then return {'SEEN'} end
 for _, prov in ipairs(redis.call('SMEMBERS', P .. 'providers')) do redis.call('UNLINK', P .. 'ends:' .. prov) end
 for _, key in ipairs(redis.call('SMEMBERS', P .. 'sweeps')) do redis.call('UNLINK', key) end
-for _, name in ipairs({'epoch', 'log', 'idx', 'wm', 'wm:until', 'live', 'sessions', 'ends', 'providers', 'seq', 'sweeps', 'unlocked'}) do
+for _, name in ipairs({'epoch', 'log', 'idx', 'wm', 'wm:until', 'live', 'sessions', 'used', 'ends', 'providers', 'seq', 'sweeps', 'unlocked'}) do
   redis.call('UNLINK', P .. name)
 end
 redis.call('HSET', P .. 'epoch', 'id', ARGV[4], 'rid', rid, 'n', 0, 'h', ARGV[4])

@@ -1,5 +1,6 @@
 /** Lua that several scripts share; each part stands between a script's head and its body. */
 import { CLOCK_SKEW_SECONDS, FRESH_KEPT_SECONDS, LONGEST_LOG, NOTICE_KEPT_SECONDS } from '../../lifetimes.ts';
+import { PLACES_A_SECOND } from '../../pages.ts';
 
 /** Drops an artefact together with the names that lead to it. */
 export const ARTEFACTS = `
@@ -53,13 +54,19 @@ local function session(hash)
   return f
 end
 
--- A session goes with its artefacts and its places in every index.
+-- Place in the order of last use: no two that are minted in one second share it. A whole number below 2^53, written as one.
+local function place_of_use(at, seq)
+  return string.format('%.0f', tonumber(at) * ${PLACES_A_SECOND} + tonumber(seq) % ${PLACES_A_SECOND})
+end
+
+-- A session goes with its artefacts, its recent requests and its places in every index.
 local function end_session(hash)
   local key = P .. 'session:' .. hash
   local f = redis.call('HMGET', key, 'acc', 'prov', 'un', 'ps')
   drop_artefacts_of(P .. 'of:' .. hash)
-  redis.call('DEL', key, P .. 'recheck:' .. hash)
+  redis.call('DEL', key, P .. 'recheck:' .. hash, P .. 'recent:' .. hash)
   redis.call('ZREM', P .. 'sessions', hash)
+  redis.call('ZREM', P .. 'used', hash)
   redis.call('ZREM', P .. 'ends', hash)
   if f[1] then redis.call('ZREM', P .. 'account:' .. f[1], hash) end
   if f[2] then redis.call('ZREM', P .. 'ends:' .. f[2], hash) end

@@ -31,13 +31,14 @@ local proven = proof and proof >= mark - ${FRESH_TOLERANCE_SECONDS}
 if seconds < mark + ${FRESH_KEPT_SECONDS} and not proven then return {'NO', 'fresh_sign_in_needed'} end
 if redis.call('HGET', key, 'ep') == id then return {'EXISTS'} end
 if not settled then return {'UNSETTLED'} end
-redis.call('DEL', key)
+redis.call('DEL', key, P .. 'recent:' .. hash)
 
 local seq = redis.call('INCR', P .. 'seq')
 redis.call('HSET', key, 'ep', id, 'acc', acc, 'prov', prov, 'sn', started, 'exp', exp, 'idle', idle, 'lu', created,
   'v', 1, 'r', record, 'x', secret, 'seq', seq, 'un', user, 'via', via, 'ck', created, 'ps', ps)
 redis.call('EXPIRE', key, ttl)
 redis.call('ZADD', P .. 'sessions', seq, hash)
+redis.call('ZADD', P .. 'used', place_of_use(created, seq), hash)
 redis.call('ZADD', P .. 'ends', last, hash)
 redis.call('ZADD', P .. 'ends:' .. prov, last, hash)
 redis.call('SADD', P .. 'providers', prov)
@@ -70,6 +71,8 @@ if thumbprint ~= '' then redis.call('HSET', key, 'tp', thumbprint) end
 local last = math.min(tonumber(f[5]), seconds + tonumber(f[6]))
 redis.call('ZADD', P .. 'ends', 'XX', last, hash)
 redis.call('ZADD', P .. 'ends:' .. f[3], 'XX', last, hash)
+-- Not XX: a session that an earlier version opened comes in here.
+redis.call('ZADD', P .. 'used', place_of_use(seconds, f[12]), hash)
 return {'OK', id, n, session(hash)}
 `,
   { with: JUDGE },
@@ -115,28 +118,34 @@ return {'OK', id, n, session(hash)}
 );
 
 /**
- * ARGV 6: the index (`sessions`, or that of an account, a username or a provider's session), 7: order number below which to begin or '', 8: how many. Looks at a bounded number of index
- * entries in one go and removes what has ended on the way; 'MORE' says that the caller should go on from the number given.
+ * ARGV 6: the index (`sessions`, `used`, or that of an account, a username or a provider's session), 7: place after which to begin or '', 8: how
+ * many, 9: `up` or `down`. Looks at a bounded number of index entries in one go and removes what has ended on the way; 'MORE' says that the
+ * caller may go on from the place given. Each session comes with its place.
  */
 export const listSessions = script(
   'list-sessions',
   `
-local index = P .. ARGV[6]
-local below = ARGV[7] == '' and '+inf' or '(' .. ARGV[7]
-local batch = redis.call('ZREVRANGEBYSCORE', index, below, '-inf', 'WITHSCORES', 'LIMIT', 0, 200)
-local found, last = {}, ''
+local index, most, up = P .. ARGV[6], tonumber(ARGV[8]), ARGV[9] == 'up'
+local from = ARGV[7] == '' and (up and '-inf' or '+inf') or '(' .. ARGV[7]
+local batch
+if up then batch = redis.call('ZRANGEBYSCORE', index, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 200)
+else batch = redis.call('ZREVRANGEBYSCORE', index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, 200) end
+local found, last, more = {}, '', #batch == 400
 for i = 1, #batch, 2 do
   last = batch[i + 1]
   local f, why = session(batch[i])
   if f then
-    found[#found + 1] = {batch[i], f}
-    if #found == tonumber(ARGV[8]) then break end
+    found[#found + 1] = {batch[i], f, last}
+    if #found == most then
+      more = more or i + 1 < #batch
+      break
+    end
   elseif why ~= 'session_revoked' then
     end_session(batch[i])
     redis.call('ZREM', index, batch[i])
   end
 end
-return {(#batch == 400) and 'MORE' or 'OK', last, found}
+return {more and 'MORE' or 'OK', last, found}
 `,
   { with: JUDGE },
 );

@@ -1,140 +1,133 @@
 /**
- * The admin API, version 1: sessions, revocations, locks, replicas, drills, clusters, providers, the live record. The same resources twice, told apart only
- * by how the caller proves who they are: a browser by cookie, CSRF header and Origin; a program by a certificate-bound Bearer token.
+ * The admin API, version 1, made from the table of routes. The same resources twice, told apart only by how the caller proves who they
+ * are: a browser by cookie, CSRF header and Origin; a program by a certificate-bound Bearer token.
  */
-import express, { type Request } from 'express';
+import express, { type RequestHandler } from 'express';
 import { AppError } from '../../../core/errors.ts';
-import { tailAudit } from './admin-audit.ts';
-import { change, identified, mayDo, notAllowed, onError, read, type IdentifyCaller, type Reply } from './admin-call.ts';
-import { deleteLock, deleteSession, postDrill, postLock, postRevocation, sessionIdOf } from './admin-changes.ts';
 import type { WebDeps } from '../../deps.ts';
-import type { RunDrill } from '../drills.ts';
-import { lockViews } from '../locks.ts';
-import { AdminError } from '../problem.ts';
 import { recordable } from '../../record.ts';
-import { sessionGone } from '../revocation-request.ts';
+import type { RunDrill } from '../drills.ts';
 import type { AdminRoom } from '../revoking.ts';
-import { listQuery } from '../session-query.ts';
-import { sessionView } from '../session-view.ts';
+import { createSessionList } from '../session-query.ts';
+import { tailAudit } from './admin-audit.ts';
+import {
+  change,
+  identified,
+  knownQuery,
+  liveWhereAsked,
+  mayDo,
+  notAllowed,
+  onError,
+  read,
+  type IdentifyCaller,
+  type Reply,
+} from './admin-call.ts';
+import { deleteLock, deleteSession, postDrill, postLock, postRevocation } from './admin-changes.ts';
+import {
+  listClusters,
+  listLocks,
+  listProviders,
+  listReplicas,
+  listSessions,
+  oneRevocation,
+  oneSession,
+  sessionRequests,
+} from './admin-reads.ts';
+import { createCallLimits, limitCalls } from './call-limits.ts';
+import { liveReplicas, liveRevocation } from './live-views.ts';
+import { openApiDocument } from './openapi.ts';
+import { ROUTES, routes, type Route, type RouteName } from './routes.ts';
 
-async function listSessions(deps: WebDeps, req: Request): Promise<Reply> {
-  const query = listQuery(req.query);
-  const { sessions, cursor } = await deps.store.sessions.list(query);
-  const body = { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) };
-  const details = query.account === undefined ? {} : { target: `account:${query.account}` };
-  return { status: 200, body, reason: 'sessions', details };
+const nothingHere: RequestHandler = () => {
+  throw new AppError('not_found', 'There is no such resource in version 1 of the admin API.');
+};
+
+type Handlers = Readonly<Record<RouteName, RequestHandler | readonly RequestHandler[]>>;
+
+/** One for each route; a route without one does not compile. */
+function handlersOf(room: AdminRoom, runDrill: RunDrill): Handlers {
+  const { deps } = room;
+  const list = createSessionList(deps);
+  const document = openApiDocument();
+  const reading = (name: RouteName, handler: Parameters<typeof read>[2]): RequestHandler =>
+    read(deps, ROUTES[name], handler);
+  return {
+    listSessions: reading('listSessions', (req) => listSessions(list, req)),
+    getSession: reading('getSession', (req) => oneSession(deps, req)),
+    endSession: change(deps, deleteSession(room)),
+    listSessionRequests: reading('listSessionRequests', (req) => sessionRequests(deps, req)),
+    createRevocation: change(deps, postRevocation(room)),
+    getRevocation: liveWhereAsked(
+      liveRevocation(room),
+      reading('getRevocation', (req) => oneRevocation(room, req)),
+    ),
+    listLocks: reading('listLocks', () => listLocks(deps)),
+    createLock: change(deps, postLock(room)),
+    deleteLock: change(deps, deleteLock(room)),
+    listReplicas: liveWhereAsked(
+      liveReplicas(deps),
+      reading('listReplicas', () => listReplicas(deps)),
+    ),
+    listClusters: reading('listClusters', () => listClusters(deps)),
+    listProviders: reading('listProviders', () => listProviders(deps)),
+    createDrill: change(deps, postDrill(runDrill)),
+    tailAudit: deps.tails === undefined ? nothingHere : tailAudit(deps, deps.tails),
+    getOpenApi: reading('getOpenApi', (): Reply => ({ body: document, reason: 'openapi' })),
+  };
 }
 
-async function oneSession(deps: WebDeps, req: Request): Promise<Reply> {
-  const session = await deps.store.sessions.read(sessionIdOf(req));
-  if (session === undefined) throw sessionGone();
-  return { status: 200, body: sessionView(session), reason: 'session', details: { target: `session:${session.id}` } };
-}
+/** As the router spells a path of the table. */
+const expressPath = (path: string): string => path.replace(/\{(\w+)\}/g, ':$1');
 
-async function oneRevocation({ answers }: AdminRoom, req: Request): Promise<Reply> {
-  const answer = await answers.find(String(req.params['id']));
-  if (answer === undefined) {
-    const words = 'No revocation of this id is known from the last ten minutes.';
-    throw new AdminError('revocation_not_found', 'not_found', words);
+function addRoutes(deps: WebDeps, api: express.Router, handlers: Handlers): void {
+  const paths = new Set(routes.map(([, { path }]) => path));
+  for (const path of paths) {
+    const here = routes.filter(([, route]) => route.path === path);
+    const resource = api.route(expressPath(path));
+    for (const [name, route] of here) addRoute(deps, resource, route, [handlers[name]].flat());
+    resource.all(notAllowed(...here.map(([, { method }]) => method)));
   }
-  return { status: 200, body: answer, reason: 'revocation', details: { revocation: answer.id } };
 }
 
-async function listLocks(deps: WebDeps): Promise<Reply> {
-  return { status: 200, body: { locks: await lockViews(deps) }, reason: 'locks' };
+/** Order for each call: may they, is that a question at all, what do they say. */
+function addRoute(deps: WebDeps, resource: express.IRoute, route: Route, handlers: readonly RequestHandler[]): void {
+  const chain = [mayDo(deps, route.need), knownQuery(route), ...handlers];
+  switch (route.method) {
+    case 'GET':
+      resource.get(...chain);
+      break;
+    case 'POST':
+      resource.post(...chain);
+      break;
+    case 'DELETE':
+      resource.delete(...chain);
+  }
 }
 
-function listReplicas(deps: WebDeps): Reply {
-  return { status: 200, body: { replicas: deps.gate.replicas }, reason: 'replicas' };
-}
-
-/** What exists here, by name only: addresses and rules are the operator's business. */
-function names(deps: WebDeps, api: express.Router): void {
-  const clusters = deps.config.clusters.map(({ name }) => ({ name }));
-  const providers = [...deps.providers.keys()].map((name) => ({ name }));
-  api
-    .route('/clusters')
-    .get(read(deps, () => ({ status: 200, body: { clusters }, reason: 'clusters' })))
-    .all(notAllowed('GET'));
-  api
-    .route('/providers')
-    .get(read(deps, () => ({ status: 200, body: { providers }, reason: 'providers' })))
-    .all(notAllowed('GET'));
-}
-
-function sessionsAndRevocations(room: AdminRoom, api: express.Router): void {
-  const { deps } = room;
-  api
-    .route('/sessions')
-    .get(read(deps, (req) => listSessions(deps, req)))
-    .all(notAllowed('GET'));
-  api
-    .route('/sessions/:id')
-    .get(read(deps, (req) => oneSession(deps, req)))
-    .delete(change(deps, 'act', deleteSession(room)))
-    .all(notAllowed('GET', 'DELETE'));
-  api
-    .route('/revocations')
-    .post(change(deps, 'act', postRevocation(room)))
-    .all(notAllowed('POST'));
-  api
-    .route('/revocations/:id')
-    .get(read(deps, (req) => oneRevocation(room, req)))
-    .all(notAllowed('GET'));
-}
-
-function locksReplicasAndDrills(room: AdminRoom, runDrill: RunDrill, api: express.Router): void {
-  const { deps } = room;
-  api
-    .route('/locks')
-    .get(read(deps, () => listLocks(deps)))
-    .post(change(deps, 'act', postLock(room)))
-    .all(notAllowed('GET', 'POST'));
-  api
-    .route('/locks/:account')
-    .delete(change(deps, 'act', deleteLock(room)))
-    .all(notAllowed('DELETE'));
-  api
-    .route('/replicas')
-    .get(read(deps, () => listReplicas(deps)))
-    .all(notAllowed('GET'));
-  api
-    .route('/drills')
-    .post(change(deps, 'drill', postDrill(runDrill)))
-    .all(notAllowed('POST'));
-}
-
-function liveRecord(deps: WebDeps, api: express.Router): void {
-  if (deps.tails === undefined) return;
-  api.route('/audit').get(mayDo(deps, 'read'), tailAudit(deps, deps.tails)).all(notAllowed('GET'));
+interface Door {
+  /** Such as `/admin/api/v1`. */
+  readonly prefix: string;
+  /** Whether a 401 asks for a Bearer token. */
+  readonly bearer: boolean;
+  readonly identify: IdentifyCaller;
 }
 
 /**
- * The resources below one prefix. Order for each call: who, may they, what do they say.
- * @param prefix such as `/admin/api/v1`
- * @param bearer whether a 401 asks for a Bearer token
+ * What both doors share: a call at one of them counts at the other, and so does a live view.
+ * @returns makes the resources below one prefix. Before each call: can it be recorded, who calls, how often
  */
-export function adminApi(
-  room: AdminRoom,
-  options: {
-    readonly prefix: string;
-    readonly bearer: boolean;
-    readonly identify: IdentifyCaller;
-    readonly runDrill: RunDrill;
-  },
-): express.Router {
+export function createAdminApi(room: AdminRoom, runDrill: RunDrill): (door: Door) => express.Router {
   const { deps } = room;
-  const api = express.Router({ caseSensitive: true, strict: true });
-  api.use(recordable(deps), identified(options.identify));
-  sessionsAndRevocations(room, api);
-  locksReplicasAndDrills(room, options.runDrill, api);
-  names(deps, api);
-  liveRecord(deps, api);
-  api.use(() => {
-    throw new AppError('not_found', 'There is no such resource in version 1 of the admin API.');
-  });
-  const router = express.Router({ caseSensitive: true, strict: true });
-  router.use(options.prefix, api);
-  router.use(options.prefix, onError(deps, options.bearer));
-  return router;
+  const handlers = handlersOf(room, runDrill);
+  const limits = createCallLimits(deps.clock);
+  return ({ prefix, bearer, identify }) => {
+    const api = express.Router({ caseSensitive: true, strict: true });
+    api.use(recordable(deps), identified(identify, limits), limitCalls(limits));
+    addRoutes(deps, api, handlers);
+    api.use(nothingHere);
+    const router = express.Router({ caseSensitive: true, strict: true });
+    router.use(prefix, api);
+    router.use(prefix, onError(deps, bearer));
+    return router;
+  };
 }

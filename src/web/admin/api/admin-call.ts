@@ -1,21 +1,25 @@
 /**
  * One call to the admin API: who calls, may they, and how a read, a refusal or a fault is answered and put on the record.
  */
+import { createHash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
 import type { AuditFacts, GateEventName } from '../../../core/audit-event.ts';
+import { AppError } from '../../../core/errors.ts';
 import type { WebDeps } from '../../deps.ts';
 import { faultOf } from '../../page/error-status.ts';
+import { assertFresh } from '../freshness.ts';
 import { AdminError, sendProblem } from '../problem.ts';
 import { record } from '../../record.ts';
 import type { Asker } from '../revoking.ts';
-import { assertRole, type Need } from '../roles.ts';
+import { assertRole, roleOf } from '../roles.ts';
+import { refusedOrTooMany, type CallLimits } from './call-limits.ts';
+import type { Route } from './routes.ts';
 import { visitOf, type Actor } from '../../visit.ts';
 
 /** Proves who calls, or throws `AppError` `unauthenticated`, `forbidden` or `fenced`. */
 export type IdentifyCaller = (req: Request) => Promise<Actor>;
 
 export interface Reply {
-  readonly status: number;
   readonly body: object;
   /** For the record of a read: what was read, and of whom. */
   readonly reason: string;
@@ -37,38 +41,76 @@ function actorOf(req: Request): Actor {
 export const askerOf = (req: Request): Asker => ({ visit: visitOf(req), actor: actorOf(req), path: pathOf(req) });
 
 /** What stands before everything else that a caller may not all do. */
-export function mayDo(deps: WebDeps, need: Need): RequestHandler {
+export function mayDo(deps: WebDeps, need: Route['need']): RequestHandler {
   return (req, _res, next) => {
-    assertRole(actorOf(req), deps.config, need);
+    const actor = actorOf(req);
+    const hasRole = need === 'any' && roleOf(actor, deps.config) !== undefined;
+    if (!hasRole) assertRole(actor, deps.config, need === 'any' ? 'read' : need);
     next();
   };
 }
 
-/** Answers a read. The credential is judged once more after everything was fetched, before a byte goes out. */
-export function read(deps: WebDeps, handler: (req: Request) => Promise<Reply> | Reply): RequestHandler[] {
-  const answer: RequestHandler = async (req, res) => {
-    const { status, body, reason, details } = await handler(req);
-    actorOf(req).assertGood();
-    record(deps, visitOf(req), {
-      event: 'admin-read',
-      path: pathOf(req),
-      code: status,
-      reason,
-      ...(details === undefined ? {} : { details }),
+/** Threat: a mistyped parameter is left out, and the answer is taken for a narrower one. What a known one may say is its handler's business. */
+export function knownQuery({ query }: Route): RequestHandler {
+  const known = new Set(Object.keys(query?.shape ?? {}));
+  return (req, _res, next) => {
+    const unknown = Object.keys(req.query).some((name) => !known.has(name));
+    if (!unknown) return next();
+    const takes = known.size === 0 ? 'no query' : [...known].join(', ');
+    throw new AppError('bad_request', `The query has an unknown parameter. This takes ${takes}.`, {
+      reason: 'query_malformed',
     });
-    res.status(status).json(body);
   };
-  return [mayDo(deps, 'read'), answer];
 }
 
-/** What stands before a change. The handler puts it on the record itself. */
-export function change(deps: WebDeps, need: Need, handler: RequestHandler): RequestHandler[] {
-  return [mayDo(deps, need), jsonParser, handler];
+/** RFC 9110 §8.8.3: weak, because it stands for what is said and not for its bytes. */
+const entityTag = (text: string): string => `W/"${createHash('sha256').update(text).digest('base64url').slice(0, 27)}"`;
+
+/** Answers a read. The credential is judged once more after everything was fetched, before a byte goes out. */
+export function read(
+  deps: WebDeps,
+  { conditional }: Route,
+  handler: (req: Request) => Promise<Reply> | Reply,
+): RequestHandler {
+  return async (req, res) => {
+    const { body, reason, details = {} } = await handler(req);
+    const text = JSON.stringify(body);
+    if (conditional === true) res.setHeader('ETag', entityTag(text));
+    const unchanged = conditional === true && req.fresh;
+    actorOf(req).assertGood();
+    const code = unchanged ? 304 : 200;
+    record(deps, visitOf(req), { event: 'admin-read', path: pathOf(req), code, reason, details });
+    res.status(code);
+    if (unchanged) res.end();
+    else res.type('application/json').send(text);
+  };
 }
 
-export function identified(identify: IdentifyCaller): RequestHandler {
+/** A stream of events where the caller asks for one, as browsers' EventSource does; else JSON. */
+export function liveWhereAsked(live: RequestHandler, json: RequestHandler): RequestHandler {
+  return (req, res, next) => {
+    res.vary('Accept');
+    const handler = req.accepts(['json', 'text/event-stream']) === 'text/event-stream' ? live : json;
+    return handler(req, res, next);
+  };
+}
+
+/** What stands before a change: a sign-in that is not too old, then what is said. The handler puts it on the record itself. */
+export function change(deps: WebDeps, handler: RequestHandler): RequestHandler[] {
+  const fresh: RequestHandler = async (req, _res, next) => {
+    await assertFresh(deps, actorOf(req));
+    next();
+  };
+  return [fresh, jsonParser, handler];
+}
+
+export function identified(identify: IdentifyCaller, limits: CallLimits): RequestHandler {
   return async (req, _res, next) => {
-    visitOf(req).actor = await identify(req);
+    try {
+      visitOf(req).actor = await identify(req);
+    } catch (thrown) {
+      throw refusedOrTooMany(limits, req, thrown);
+    }
     next();
   };
 }
@@ -99,7 +141,9 @@ export function onError(deps: WebDeps, bearer: boolean): ErrorRequestHandler {
     if (problem.status >= 500)
       deps.logger.error({ err: thrown, requestId: visit.requestId, reason }, 'admin API failed');
     if (thrown instanceof AdminError && thrown.recorded) return;
-    const refused = problem.status === 401 || problem.status === 403;
+    // Too often is a refusal too, where nobody knows whose.
+    const unknown = problem.status === 429 && visit.actor === undefined;
+    const refused = problem.status === 401 || problem.status === 403 || unknown;
     const event = refused ? 'admin-refused' : triedAt(req);
     record(deps, visit, { event, path: pathOf(req), code: problem.status, reason });
   };

@@ -8,9 +8,10 @@ import type { Caller } from '../../../core/credential.ts';
 import { AppError } from '../../../core/errors.ts';
 import { peerCertificate, type TlsPeer } from '../../../core/peer-certificate.ts';
 import type { IdentifyCaller } from './admin-call.ts';
-import { fencedError, type BrowserSessions } from '../../browser/browser-session.ts';
+import { fencedError, type BrowserSessions, type SignedIn } from '../../browser/browser-session.ts';
 import type { WebDeps } from '../../deps.ts';
 import { assertCsrf, assertOwnOrigin } from '../../browser/guards.ts';
+import { AdminError } from '../problem.ts';
 import { visitOf, type Actor } from '../../visit.ts';
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
@@ -32,12 +33,20 @@ export function browserCaller(deps: WebDeps, browsers: BrowserSessions): Identif
     const person = await browsers.current(req);
     if (person === undefined) throw unauthenticated('Sign in at /login first.', 'no_session');
     visitOf(req).actor = person;
-    if (!SAFE_METHODS.has(req.method)) {
-      assertOwnOrigin(req, deps.config.publicUrl);
-      assertCsrf(person, req.headers['x-csrf-token']);
-    }
+    if (!SAFE_METHODS.has(req.method)) assertOwnPage(deps, req, person);
     return person;
   };
+}
+
+/** With a code of its own, because a page mends it by loading itself again. The record keeps the exact reason. */
+function assertOwnPage({ config }: WebDeps, req: Request, person: SignedIn): void {
+  try {
+    assertOwnOrigin(req, config.publicUrl);
+    assertCsrf(person, req.headers['x-csrf-token']);
+  } catch (cause) {
+    if (!(cause instanceof AppError)) throw cause;
+    throw new AdminError('csrf_failed', 'forbidden', cause.message, { reason: cause.reason, cause });
+  }
 }
 
 /** The token of exactly one `Authorization: Bearer` header (RFC 6750 §2.1). */

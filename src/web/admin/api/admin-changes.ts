@@ -3,20 +3,13 @@
  */
 import type { Request, RequestHandler } from 'express';
 import type { z } from 'zod';
+import { accountSchema, reasonSchema, requestIdSchema, sessionIdSchema } from '../../../core/admin-api/fields.ts';
+import { drillSchema, lockSchema, revocationSchema } from '../../../core/admin-api/requests.ts';
 import { AppError } from '../../../core/errors.ts';
 import { askerOf } from './admin-call.ts';
-import { drillSchema, type RunDrill } from '../drills.ts';
+import type { RunDrill } from '../drills.ts';
 import { unlock } from '../locks.ts';
-import {
-  accountSchema,
-  lockSchema,
-  reasonSchema,
-  requestIdSchema,
-  revocationSchema,
-  sessionGone,
-  sessionIdSchema,
-  type RevocationRequest,
-} from '../revocation-request.ts';
+import { sessionGone, type RevocationRequest } from '../revocation-request.ts';
 import { carryOut, revocationStatus, type AdminRoom } from '../revoking.ts';
 import { findings } from '../session-query.ts';
 

@@ -1,12 +1,23 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import { alsoAt, post } from '../admin-at.ts';
-import { annotation, browserAt, closeHouses, csrfOf, openSession, PUBLIC_URL, signedInAs, signIn } from '../harness.ts';
+import {
+  annotation,
+  browserAt,
+  closeHouses,
+  csrfOf,
+  locationOf,
+  openSession,
+  PUBLIC_URL,
+  signedInAs,
+  signIn,
+} from '../harness.ts';
 
 afterEach(closeHouses);
 
 const DUAL = {
   config: {
-    admin: { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'on' },
+    admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'on' },
     workload: [{ name: 'ci', role: 'none', clusters: [] }],
   },
 } as const;
@@ -120,14 +131,15 @@ describe('dual control', () => {
         .post('/admin/revoke')
         .type('form')
         .set('Origin', PUBLIC_URL)
-        .send({ csrf, kind: 'provider', value: 'lab', reason: 'INC-1', approval });
+        .send({ csrf, kind: 'provider', value: 'lab', reason: 'INC-1', approval, requestId: randomUUID() });
     const told = await send(at.browser, at.csrf, '').expect(409);
     const approval = /--approval ([\w-]+)/.exec(told.text)?.[1] ?? '';
     const ann = browserAt(at.house);
     await signIn(ann, 'ann');
     const link = `/admin/revoke?kind=provider&value=lab&approval=${approval}`;
-    expect((await ann.get(link).expect(200)).text).toContain(`name="approval" value="${approval}"`);
-    expect((await send(ann, await csrfOf(ann), approval).expect(200)).text).toContain('Complete.');
+    expect((await ann.get(link).expect(200)).text).toMatch(new RegExp(`name="approval"\\s+value="${approval}"`));
+    const sent = await send(ann, await csrfOf(ann), approval).expect(303);
+    expect((await ann.get(locationOf(sent)).expect(200)).text).toContain('Complete.');
   });
 
   test('off, one admin is enough for everything', async () => {

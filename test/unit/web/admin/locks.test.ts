@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { alsoAt, API, post, remove } from '../admin-at.ts';
+import { revokedBy } from './pages/admin-pages-at.ts';
 import { annotation, beginAt, browserAt, closeHouses, openSession, PUBLIC_URL, signedInAs } from '../harness.ts';
 
 afterEach(closeHouses);
@@ -78,13 +79,13 @@ describe('locks', () => {
     await post(at, 'locks', { account: ALICE, reason: 'x' }).expect(403);
     await remove(at, `locks/${ENCODED}?reason=x`).expect(403);
     expect(at.house.named('admin-refused')).toHaveLength(2);
-    expect((await at.browser.get('/admin').expect(200)).text).not.toContain('/admin/unlock');
+    expect((await at.browser.get('/admin/locks').expect(200)).text).not.toContain('/admin/unlock');
   });
 
   test('the page shows them, and unlocks with a reason', async () => {
     const at = await signedInAs('root');
     await post(at, 'locks', { account: ALICE, reason: 'INC-<1>' }).expect(200);
-    expect((await at.browser.get('/admin').expect(200)).text).toContain('INC-&lt;1&gt;');
+    expect((await at.browser.get('/admin/locks').expect(200)).text).toContain('INC-&lt;1&gt;');
     const send = (body: object) =>
       at.browser
         .post('/admin/unlock')
@@ -104,8 +105,7 @@ describe('locks', () => {
     const ask = await at.browser.get(`/admin/revoke?kind=account&value=${ENCODED}`).expect(200);
     expect(ask.text).toContain('name="lock"');
     expect((await at.browser.get('/admin/revoke?kind=all').expect(200)).text).not.toContain('name="lock"');
-    const form = { csrf: at.csrf, kind: 'account', value: ALICE, reason: 'x', lock: 'on' };
-    await at.browser.post('/admin/revoke').type('form').set('Origin', PUBLIC_URL).send(form).expect(200);
+    await revokedBy(at, { kind: 'account', value: ALICE, lock: 'on' });
     expect(await at.house.store.locks.find(ALICE)).toBeDefined();
   });
 });

@@ -53,11 +53,23 @@ describe('the own page', () => {
     const other = await kubectlSession(house, 'uid4', 'root');
     const browser = browserAt(house);
     await signIn(browser, 'alice');
+    const asked = await browser.get('/me/end-others').expect(200);
+    expect(asked.text).toContain('End 3 sessions');
+    expect(await sessionsOf(house)).toBe(5);
     const page = await post(browser, '/me/end-others', await csrfOf(browser)).expect(200);
     expect(page.text).toContain('3 ended');
     await browser.get('/me').expect(200);
     expect(await sessionsOf(house)).toBe(2);
     expect(await house.store.sessions.read(other)).toBeDefined();
+  });
+
+  test('says so where there are no others to end', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const { text } = await browser.get('/me/end-others').expect(200);
+    expect(text).toContain('There are no others');
+    expect(text).not.toContain('action="/me/end-others"');
   });
 
   test.each([
@@ -132,6 +144,18 @@ describe('the own page', () => {
     await signIn(left, 'alice');
     idle.clock.advance(12 * 3600 + 1);
     expect((await left.get('/me')).status).toBe(303);
+  });
+
+  test('ends after its absolute life, however much it is used', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    for (let hour = 0; hour < 23; hour += 1) {
+      house.clock.advance(3600);
+      expect((await browser.get('/me')).status).toBe(200);
+    }
+    house.clock.advance(3601);
+    expect(locationOf(await browser.get('/me'))).toBe('/login?to=me');
   });
 
   test('takes a new cookie value at each sign-in', async () => {

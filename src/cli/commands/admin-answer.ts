@@ -1,0 +1,24 @@
+/**
+ * Reading what the admin API answers, by the schemas that the server describes its answers with. A newer server may say more; an answer
+ * that lacks something is not guessed at: an admin would take the guess for certainty.
+ */
+import type { z } from 'zod';
+import type { revocationAnswerSchema, sessionSchema } from '../../core/admin-api/answers.ts';
+import { fault } from '../fault.ts';
+
+export type Session = z.output<typeof sessionSchema>;
+export type Receipt = z.output<typeof revocationAnswerSchema>;
+
+/** @throws AppError `upstream_unavailable` that names the place, and quotes nothing */
+export function answerOf<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const place = parsed.error.issues[0]?.path.map(String).join('.') ?? '';
+  const where = place === '' ? '' : ` (${place})`;
+  throw fault(
+    'upstream_unavailable',
+    `The server’s answer is not one that this version of portcullis knows${where}.`,
+    'compare portcullis version with the server’s, and upgrade the older one; what was asked for may have been done',
+    { cause: parsed.error },
+  );
+}

@@ -1,0 +1,33 @@
+/**
+ * Whether everybody who can be an admin can also prove when they signed in (`admin.freshness`).
+ */
+import { items, textAt, texts, valueAt, type FaultList } from './document.ts';
+import { defaultGroups, PROVIDER_TYPES, provesFreshness } from './provider-types.ts';
+
+/**
+ * Admins from a provider that says nothing of when they signed in would be refused every change, and hear of it on the night on which it
+ * matters; so it is a fault at the start. Reads the document itself, so that a fault elsewhere hides none of these.
+ */
+export function checkFreshness(root: unknown, faults: FaultList): void {
+  if (textAt(root, 'admin', 'freshness') === 'off') return;
+  const silent = items(root, 'providers').flatMap((provider) => {
+    const named = textAt(provider, 'type') ?? 'oidc';
+    const type = PROVIDER_TYPES.find((known) => known === named);
+    if (type === undefined || provesFreshness(type)) return [];
+    const name = textAt(provider, 'name') ?? '';
+    const serviceAccountFile = textAt(provider, 'serviceAccountFile');
+    // Who is in no group at all is nobody's admin.
+    const groups = textAt(provider, 'groups') ?? defaultGroups({ type, serviceAccountFile });
+    return groups === undefined ? [] : [{ name, type, prefix: textAt(provider, 'groupsPrefix') ?? `${name}:` }];
+  });
+  texts(valueAt(root, ['admin', 'groups'])).forEach((group, index) => {
+    const provider = silent.find(({ prefix }) => group.startsWith(prefix));
+    if (provider === undefined) return;
+    const { name, type, prefix } = provider;
+    const by = prefix === '' ? `${JSON.stringify(group)}, since its groupsPrefix is empty` : JSON.stringify(group);
+    faults.add(
+      ['admin', 'groups', index],
+      `a group of another provider, or admin.freshness: off, because ${name} can make somebody an admin by ${by}, and ${type} does not say when they signed in`,
+    );
+  });
+}

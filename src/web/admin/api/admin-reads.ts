@@ -1,0 +1,91 @@
+/**
+ * What the admin API tells.
+ */
+import type { Request } from 'express';
+import type { z } from 'zod';
+import type { componentSchema } from '../../../core/admin-api/answers.ts';
+import type { ComponentHealth, WebDeps } from '../../deps.ts';
+import { rfc3339 } from '../../page/layout.ts';
+import { lockViews } from '../locks.ts';
+import { AdminError } from '../problem.ts';
+import { sessionGone } from '../revocation-request.ts';
+import type { AdminRoom } from '../revoking.ts';
+import { listQuery, type ListSessions } from '../session-query.ts';
+import { requestView, sessionView } from '../session-view.ts';
+import type { Reply } from './admin-call.ts';
+import { sessionIdOf } from './admin-changes.ts';
+
+/** What of a query the record should say: by whom was looked for, and by which words. */
+function asked(query: Readonly<Record<string, unknown>>): string {
+  const said = Object.entries(query).filter(([name, value]) => value !== undefined && name !== 'cursor');
+  return JSON.stringify(Object.fromEntries(said));
+}
+
+export async function listSessions(list: ListSessions, req: Request): Promise<Reply> {
+  const query = listQuery(req.query);
+  const { sessions, cursor } = await list(query);
+  const body = { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) };
+  const target = query.account === undefined ? {} : { target: `account:${query.account}` };
+  return { body, reason: 'sessions', details: { ...target, filter: asked(query) } };
+}
+
+async function liveSession(deps: WebDeps, req: Request) {
+  const session = await deps.store.sessions.read(sessionIdOf(req));
+  if (session === undefined) throw sessionGone();
+  return session;
+}
+
+export async function oneSession(deps: WebDeps, req: Request): Promise<Reply> {
+  const session = await liveSession(deps, req);
+  return { body: sessionView(session), reason: 'session', details: { target: `session:${session.id}` } };
+}
+
+export async function sessionRequests(deps: WebDeps, req: Request): Promise<Reply> {
+  const { id } = await liveSession(deps, req);
+  const requests = await deps.store.recent.read(id);
+  return {
+    body: { requests: requests.map(requestView) },
+    reason: 'session_requests',
+    details: { target: `session:${id}` },
+  };
+}
+
+export async function oneRevocation({ answers }: AdminRoom, req: Request): Promise<Reply> {
+  const answer = await answers.find(String(req.params['id']));
+  if (answer === undefined) {
+    const words = 'No revocation of this id is known from the last ten minutes.';
+    throw new AdminError('revocation_not_found', 'not_found', words);
+  }
+  return { body: answer, reason: 'revocation', details: { revocation: answer.id } };
+}
+
+export async function listLocks(deps: WebDeps): Promise<Reply> {
+  return { body: { locks: await lockViews(deps) }, reason: 'locks' };
+}
+
+export function listReplicas(deps: WebDeps): Reply {
+  return { body: { replicas: deps.gate.replicas }, reason: 'replicas' };
+}
+
+/** By name, with what is known of each: addresses and rules are the operator's business. */
+function components(
+  names: readonly string[],
+  found: readonly ComponentHealth[] | undefined,
+): readonly z.output<typeof componentSchema>[] {
+  const known = new Map(found?.map((component) => [component.name, component]));
+  return names.map((name) => {
+    const component = known.get(name);
+    if (component === undefined) return { name, state: 'unknown' };
+    const { checkedAt, ...rest } = component;
+    return { ...rest, checkedAt: rfc3339(checkedAt) };
+  });
+}
+
+export async function listClusters({ config, health }: WebDeps): Promise<Reply> {
+  const names = config.clusters.map(({ name }) => name);
+  return { body: { clusters: components(names, await health?.clusters()) }, reason: 'clusters' };
+}
+
+export async function listProviders({ providers, health }: WebDeps): Promise<Reply> {
+  return { body: { providers: components([...providers.keys()], await health?.providers()) }, reason: 'providers' };
+}

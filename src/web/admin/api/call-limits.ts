@@ -1,0 +1,62 @@
+/**
+ * How many calls one account may make, over both doors of this replica: a bucket each for reads and for changes.
+ *
+ * Threat: one script, or one stolen credential, keeps store and record so busy that nobody else gets through. Changes have enough room
+ * for an incident: who revokes five hundred sessions one by one must not have to wait for long.
+ */
+import { createHash } from 'node:crypto';
+import type { Request, RequestHandler } from 'express';
+import { AppError } from '../../../core/errors.ts';
+import { createRateLimit, type RateLimit } from '../../sign-in/rate-limit.ts';
+import { AdminError } from '../problem.ts';
+import { visitOf } from '../../visit.ts';
+
+const READS_PER_MINUTE = 600;
+const CHANGES_PER_MINUTE = 300;
+const REFUSED_PER_MINUTE = 120;
+
+export interface CallLimits {
+  readonly reads: RateLimit;
+  readonly changes: RateLimit;
+  /** By address: calls without a good credential. */
+  readonly refused: RateLimit;
+}
+
+/** @param clock milliseconds */
+export const createCallLimits = (clock: { now(): number }): CallLimits => ({
+  reads: createRateLimit(READS_PER_MINUTE, clock),
+  changes: createRateLimit(CHANGES_PER_MINUTE, clock),
+  refused: createRateLimit(REFUSED_PER_MINUTE, clock),
+});
+
+const tooMany = (seconds: number): AdminError =>
+  new AdminError('too_many_requests', 'conflict', `Too many calls. Try again in ${seconds} s.`, {
+    retryAfterSeconds: seconds,
+  });
+
+/** The limit takes addresses, and shortens those with colons; an account must count as itself. */
+const keyOf = (account: string): string => createHash('sha256').update(account).digest('hex');
+
+/** To be called once the caller is known. @throws AdminError `too_many_requests` */
+export function limitCalls({ reads, changes }: CallLimits): RequestHandler {
+  return (req, _res, next) => {
+    const account = visitOf(req).actor?.account ?? '';
+    const limit = isRead(req) ? reads : changes;
+    const seconds = limit.take(keyOf(account));
+    if (seconds > 0) throw tooMany(seconds);
+    next();
+  };
+}
+
+const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
+
+/**
+ * What a refused caller is told: that they were refused, or, after too many times, that they come too often. Who has a good credential
+ * is never kept waiting for what others do from the same address: behind an ingress everybody has the same one, and an admin must get
+ * through in an incident.
+ */
+export function refusedOrTooMany({ refused }: CallLimits, req: Request, thrown: unknown): unknown {
+  if (!(thrown instanceof AppError) || thrown.code !== 'unauthenticated') return thrown;
+  const seconds = refused.take(visitOf(req).address);
+  return seconds > 0 ? tooMany(seconds) : thrown;
+}

@@ -1,0 +1,41 @@
+/**
+ * What an admin sees whose sign-in is too old for a change: nothing was done, and the way to prove who they are and come back.
+ */
+import { faultOf } from '../../page/error-status.ts';
+import { html } from '../../page/html.ts';
+import { record } from '../../record.ts';
+import { visitOf } from '../../visit.ts';
+import { assertFresh } from '../freshness.ts';
+import { AdminError } from '../problem.ts';
+import { sendAdminPage, type AdminVisit } from './admin-frame.ts';
+import { freshHref } from './links.ts';
+
+/**
+ * Changes something where the sign-in is fresh enough for that; where it is not says so.
+ * @param back the page of ours from which it can be tried again
+ * @throws what `assertFresh` throws otherwise, and what the change throws
+ */
+export async function ifFresh(visit: AdminVisit, back: string, change: () => Promise<void>): Promise<void> {
+  try {
+    await assertFresh(visit.deps, visit.person);
+  } catch (thrown) {
+    if (!(thrown instanceof AdminError && thrown.problem === 'fresh_sign_in_needed')) throw thrown;
+    const { error, status } = faultOf(thrown);
+    const { deps, req } = visit;
+    if (!thrown.recorded) {
+      record(deps, visitOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
+    }
+    return sendAdminPage(visit, {
+      title: 'Sign in once more',
+      section: 'sessions',
+      status,
+      body: html`<h1>Sign in once more</h1>
+        <div class="card">
+          <p role="alert">${error.message}</p>
+          <p class="muted">Nothing was changed. You come back to the page that you were at.</p>
+          <a class="button" href="${freshHref(back)}">Sign in again</a>
+        </div>`,
+    });
+  }
+  await change();
+}

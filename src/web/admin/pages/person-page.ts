@@ -1,0 +1,30 @@
+/**
+ * `/admin/accounts/:account`: one person, with all that is known of them here.
+ */
+import { accountSchema } from '../../../core/admin-api/fields.ts';
+import { AppError } from '../../../core/errors.ts';
+import { parameter } from '../../page/answer.ts';
+import { latestRequests } from '../../page/recent-requests.ts';
+import type { ListSessions } from '../session-query.ts';
+import { listQuery } from '../session-query.ts';
+import { recordRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
+import { personBody } from './person-body.ts';
+
+const PAGE_SIZE = 50;
+
+/** An account that is not known shows as one that is not signed in: it can be locked all the same. */
+export function showPerson(list: ListSessions): AdminHandler {
+  return async (visit) => {
+    const { deps, req, person, mayAct } = visit;
+    const account = accountSchema.safeParse(req.params['account']);
+    if (!account.success) throw new AppError('not_found', 'There is no such account. An account is PROVIDER/SUBJECT.');
+    const cursor = parameter(req.query['cursor']);
+    const query = listQuery({ account: account.data, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) });
+    const [page, lock] = await Promise.all([list(query), deps.store.locks.find(account.data)]);
+    const requests = await latestRequests(deps, page.sessions);
+    recordRead(visit, 'account', { target: `account:${account.data}` });
+    const later = cursor !== undefined;
+    const body = personBody({ deps, account: account.data, page, later, lock, requests, mayAct, csrf: person.csrf });
+    sendAdminPage(visit, { title: 'Person', section: 'sessions', body });
+  };
+}

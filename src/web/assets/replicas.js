@@ -1,0 +1,20 @@
+/**
+ * The replicas as they renew their leases.
+ */
+import { copyOf, fill, follow, spanOfMs } from './live.js';
+
+const element = document.querySelector('[data-live]');
+
+function rowOf({ id, state, self, seenMsAgo, number, streamsCut }) {
+  const row = copyOf(element.querySelector(`template[data-row="${state}"]`));
+  row.querySelector('[data-when="self"]').hidden = !self;
+  fill(row, { id, seen: `${spanOfMs(seenMsAgo)} ago`, number: String(number), streamsCut: String(streamsCut) });
+  return row;
+}
+
+function show({ replicas }) {
+  fill(element, { count: String(replicas.length) });
+  element.querySelector('[data-rows]').replaceChildren(...replicas.map(rowOf));
+}
+
+follow(element, { on: { replicas: (event) => show(JSON.parse(event.data)) } });

@@ -1,0 +1,43 @@
+/**
+ * The identity providers as a page offers them: the one that this browser signed in with last comes first. What is kept for that is the
+ * provider's name and nothing else, and it decides about nothing but the order.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Response } from 'express';
+import { browserCookie, type BrowserCookie } from './cookies.ts';
+import type { WebConfig, WebDeps } from '../deps.ts';
+
+export interface ProviderChoice {
+  readonly name: string;
+  readonly type: WebConfig['providers'][number]['type'];
+  /** This browser signed in with it last. */
+  readonly last: boolean;
+}
+
+type Given = Pick<WebDeps, 'config' | 'providers'>;
+
+const YEAR_SECONDS = 365 * 86_400;
+/** As the configuration takes a provider's name. */
+const NAME = /^[a-z0-9-]{1,63}$/;
+
+const cookieOf = ({ config }: Given): BrowserCookie => browserCookie(config.publicUrl, 'portcullis-provider', NAME);
+
+/** Every configured one, the one that was used last first. */
+export function providerChoices(given: Given, req: IncomingMessage): readonly ProviderChoice[] {
+  const last = cookieOf(given).read(req);
+  const types = new Map(given.config.providers.map(({ name, type }) => [name, type]));
+  return [...given.providers.keys()]
+    .map((name) => ({ name, type: types.get(name) ?? 'oidc', last: name === last }))
+    .toSorted((left, right) => Number(right.last) - Number(left.last));
+}
+
+/** The only one there is; undefined where there are more. */
+export function onlyProvider({ providers }: Given): string | undefined {
+  const names = [...providers.keys()];
+  return names.length === 1 ? names[0] : undefined;
+}
+
+/** Somebody has signed in with it in this browser. */
+export function rememberProvider(given: Given, res: Response, name: string): void {
+  if (given.providers.has(name)) cookieOf(given).set(res, name, YEAR_SECONDS);
+}

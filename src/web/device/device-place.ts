@@ -1,0 +1,55 @@
+/**
+ * Where a device is, as far as its address says it, for somebody who is about to allow it.
+ *
+ * Threat: somebody is talked into a foreign device's sign-in, and the page says that it is near. So nothing is said that an address does not
+ * prove: a private one may be a load balancer's, behind which is the whole world.
+ */
+import { BlockList, isIP } from 'node:net';
+import { bucketOf } from '../../core/address.ts';
+
+function networks(...cidrs: readonly (readonly [string, number, 'ipv4' | 'ipv6'])[]): BlockList {
+  const list = new BlockList();
+  for (const [net, prefix, type] of cidrs) list.addSubnet(net, prefix, type);
+  return list;
+}
+
+const LOOPBACK = networks(['127.0.0.0', 8, 'ipv4'], ['::1', 128, 'ipv6']);
+
+/** RFC 1918, RFC 6598 (shared by the customers of one provider), RFC 3927, RFC 4193, RFC 4291 §2.5.6. */
+const PRIVATE = networks(
+  ['10.0.0.0', 8, 'ipv4'],
+  ['172.16.0.0', 12, 'ipv4'],
+  ['192.168.0.0', 16, 'ipv4'],
+  ['100.64.0.0', 10, 'ipv4'],
+  ['169.254.0.0', 16, 'ipv4'],
+  ['fc00::', 7, 'ipv6'],
+  ['fe80::', 10, 'ipv6'],
+);
+
+/** What is nobody's address: "this network", multicast and reserved (RFC 6890). Of IPv6, all but global unicast (RFC 4291 §2.4). */
+const NOWHERE = networks(['0.0.0.0', 8, 'ipv4'], ['224.0.0.0', 3, 'ipv4']);
+const GLOBAL_IPV6 = networks(['2000::', 3, 'ipv6']);
+
+interface Seen {
+  /** Of the device, as a listener of ours saw it. */
+  readonly device: string;
+  /** Of this browser; undefined where all that is seen is what ends its TLS. */
+  readonly browser: string | undefined;
+  /** The gate is reached by a loopback URL: whoever is at this page sits at its computer. */
+  readonly local: boolean;
+}
+
+/** @returns words that follow the address; undefined where nothing is known */
+export function placeOf({ device, browser, local }: Seen): string | undefined {
+  const [address = ''] = device.split('%');
+  const family = isIP(address);
+  if (family === 0) return undefined;
+  const type = family === 4 ? 'ipv4' : 'ipv6';
+  const isIn = (list: BlockList): boolean => list.check(address, type);
+  if (isIn(LOOPBACK)) return local ? 'this computer' : undefined;
+  if (isIn(PRIVATE)) return 'a private network, or a load balancer in front of Portcullis';
+  if (isIn(NOWHERE) || (family === 6 && !isIn(GLOBAL_IPV6))) return undefined;
+  if (browser === address) return 'the internet, from the same address as this browser';
+  const near = family === 6 && browser !== undefined && bucketOf(browser) === bucketOf(address);
+  return near ? 'the internet, from the same network as this browser' : 'the internet';
+}

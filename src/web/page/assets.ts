@@ -1,0 +1,85 @@
+/**
+ * The room's style sheets, scripts and icon: read once, and served under a URL that names their content.
+ *
+ * One digest stands for all of them together, as a folder (`/assets/DIGEST/admin.js`), so that a module may import its neighbour by
+ * a relative URL and gets the one that it was written with.
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { Router, type RequestHandler } from 'express';
+
+const FOLDER = fileURLToPath(new URL('../assets/', import.meta.url));
+
+const types: Readonly<Record<string, string>> = {
+  css: 'text/css; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  svg: 'image/svg+xml',
+};
+
+interface Asset {
+  readonly type: string;
+  readonly body: Buffer;
+  /** Pages are sent as they are: in them a secret stands beside what a visitor chose, and their length would tell of it (BREACH). */
+  readonly gzipped: Buffer;
+  readonly etag: string;
+}
+
+const digestOf = (...parts: readonly (string | Buffer)[]): string => {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part).update('\0');
+  return hash.digest('base64url').slice(0, 16);
+};
+
+function readAssets(): ReadonlyMap<string, Asset> {
+  const assets = new Map<string, Asset>();
+  for (const name of readdirSync(FOLDER).toSorted()) {
+    const type = types[name.slice(name.lastIndexOf('.') + 1)];
+    if (type === undefined) continue;
+    const body = readFileSync(`${FOLDER}${name}`);
+    assets.set(name, { type, body, gzipped: gzipSync(body), etag: `W/"${digestOf(body)}"` });
+  }
+  return assets;
+}
+
+const assets = readAssets();
+const version = digestOf(...[...assets].flatMap(([name, { body }]) => [name, body]));
+
+/**
+ * Where a page finds an asset.
+ * @param name a file of the folder, such as `admin.js`
+ * @throws Error when there is no such file: the page would be without its style or script
+ */
+export function assetUrl(name: string): string {
+  if (!assets.has(name)) throw new Error(`there is no asset named ${name}`);
+  return `/assets/${version}/${name}`;
+}
+
+/**
+ * Another version's URL is answered with what this replica has, and kept by nobody: during an upgrade a page of the one replica finds its
+ * assets at the other.
+ */
+const sendAsset: RequestHandler<{ name: string; version?: string }> = (req, res, next) => {
+  const { name, version: asked } = req.params;
+  const asset = assets.get(name);
+  if (asset === undefined) return next();
+  const { type, body, gzipped, etag } = asset;
+  res.setHeader('ETag', etag);
+  res.setHeader('Vary', 'Accept-Encoding');
+  res.setHeader('Cache-Control', asked === version ? 'public, max-age=31536000, immutable' : 'no-cache');
+  if (req.headers['if-none-match'] === etag) return void res.status(304).end();
+  // An `Accept-Encoding` that names nothing of ours gets what everybody reads.
+  const small = req.acceptsEncodings('gzip', 'identity') === 'gzip';
+  if (small) res.setHeader('Content-Encoding', 'gzip');
+  const sent = small ? gzipped : body;
+  res.status(200).setHeader('Content-Type', type).setHeader('Content-Length', sent.length).end(sent);
+};
+
+/** `/assets/NAME` and `/assets/VERSION/NAME`. */
+export function assetFiles(): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  router.get('/assets/:name', sendAsset);
+  router.get('/assets/:version/:name', sendAsset);
+  return router;
+}

@@ -1,0 +1,86 @@
+/**
+ * The latest requests of a person's sessions: what was asked of which cluster, and what came back.
+ */
+import type { RecentRequest, SessionRecord } from '../../store/store.ts';
+import { nowSeconds, type WebDeps } from '../deps.ts';
+import { html, type Html } from './html.ts';
+import { momentAgo, momentsCaption } from './layout.ts';
+
+const MOST = 50;
+/** Each is a look into the store. Those beyond have not been used for longer than all of these. */
+const MOST_SESSIONS = 20;
+
+/**
+ * @param sessions of one person
+ * @returns newest first; undefined where the store cannot say: they are a convenience, and a page stands without them
+ */
+export async function latestRequests(
+  deps: Pick<WebDeps, 'store' | 'logger'>,
+  sessions: readonly SessionRecord[],
+): Promise<readonly RecentRequest[] | undefined> {
+  const latest = sessions.toSorted((left, right) => right.lastUsedAt - left.lastUsedAt).slice(0, MOST_SESSIONS);
+  try {
+    const read = await Promise.all(latest.map(({ id }) => deps.store.recent.read(id)));
+    return read
+      .flat()
+      .toSorted((left, right) => right.at - left.at)
+      .slice(0, MOST);
+  } catch (err) {
+    deps.logger.warn({ err }, 'the latest requests of a person could not be read');
+    return undefined;
+  }
+}
+
+/** In the order in which kubectl says it. */
+function objectOf({ resource, namespace, name, uri }: RecentRequest): Html {
+  if (resource === undefined) return html`<code>${uri}</code>`;
+  return html`${resource} ${name !== undefined && html`<strong>${name}</strong>`}
+  ${namespace !== undefined && html`<span class="muted">in ${namespace}</span>`}`;
+}
+
+/** Whose no it was decides about whom to ask: the gate's has a reason, the cluster's has none. */
+function answerOf({ code, reason }: RecentRequest): Html {
+  if (reason !== undefined) {
+    return html`<span class="state bad">${code === 0 ? 'cut' : code}</span>
+      <span class="small muted">by Portcullis: ${reason.replaceAll('_', ' ')}</span>`;
+  }
+  if (code === 0) return html`<span class="state quiet">not answered</span>`;
+  if (code === 401 || code === 403) {
+    return html`<span class="state bad">${code}</span> <span class="small muted">refused by the cluster</span>`;
+  }
+  return html`<span class="state ${code < 400 ? 'ok' : 'warn'}">${code}</span>`;
+}
+
+const requestRow = (request: RecentRequest, now: number): Html =>
+  html`<tr>
+    <td data-label="When">${momentAgo(Math.floor(request.at / 1000), now)}</td>
+    <td data-label="Cluster">${request.cluster === '' ? '–' : request.cluster}</td>
+    <td data-label="What" class="main">
+      <span title="${request.uri}"><code class="verb">${request.verb}</code> ${objectOf(request)}</span>
+    </td>
+    <td data-label="Answer" class="answer"><span>${answerOf(request)}</span></td>
+    <td data-label="From">${request.address === '' ? '–' : request.address}</td>
+  </tr>`;
+
+/** @param requests undefined: they could not be read */
+export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly RecentRequest[] | undefined): Html {
+  if (requests === undefined) return html`<p class="empty">They cannot be read right now. Try again in a minute.</p>`;
+  if (requests.length === 0)
+    return html`<p class="empty">None yet. They stand here a few seconds after they were made.</p>`;
+  const now = nowSeconds(deps);
+  return html`<table class="log">
+    ${momentsCaption()}
+    <thead>
+      <tr>
+        <th scope="col">When</th>
+        <th scope="col">Cluster</th>
+        <th scope="col">What</th>
+        <th scope="col">Answer</th>
+        <th scope="col">From</th>
+      </tr>
+    </thead>
+    <tbody>
+      ${requests.map((request) => requestRow(request, now))}
+    </tbody>
+  </table>`;
+}

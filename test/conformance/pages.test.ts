@@ -1,0 +1,24 @@
+import { expect, it } from 'vitest';
+
+import { createMemoryStore } from '../../src/store/memory/memory.ts';
+import type { SessionRecord } from '../../src/store/store.ts';
+import { openNow, testClock } from './fixtures.ts';
+
+it('looks at no more than 2,000 sessions for one page, and goes on from there for the next', async () => {
+  const clock = testClock();
+  const subject = { store: createMemoryStore({ clock }), clock };
+  const { sessions } = subject.store;
+  for (let index = 0; index < 2003; index += 1) await openNow(subject, { id: `s${index}` });
+  let looked = 0;
+  const where = ({ id }: SessionRecord): boolean => {
+    looked += 1;
+    return id === 's1' || id === 's2000';
+  };
+  const first = await sessions.list({ where, limit: 5 });
+  expect(first.sessions.map(({ id }) => id)).toEqual(['s2000']);
+  expect(looked).toBe(2000);
+  const second = await sessions.list({ where, limit: 5, cursor: first.cursor ?? '' });
+  expect(second.sessions.map(({ id }) => id)).toEqual(['s1']);
+  expect(second.cursor).toBeUndefined();
+  expect(looked).toBe(2003);
+});

@@ -1,0 +1,77 @@
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { chromium, type Browser as Chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { browserAt, closeHouses, cookiesOf, openHouse, openSession, signIn, type House } from '../unit/web/harness.ts';
+
+const CHROMIUM = {
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+};
+
+let chrome: Chromium;
+let server: Server | undefined;
+
+beforeAll(async () => {
+  chrome = await chromium.launch(CHROMIUM);
+});
+afterEach(async () => {
+  server?.close();
+  server?.closeAllConnections();
+  await closeHouses();
+});
+afterAll(() => chrome.close());
+
+/** The own page of somebody with sessions of several ages, in New York, where it is what the house's clock says. */
+async function ownPage(house: House, cookies: string, javaScriptEnabled: boolean): Promise<Page> {
+  if (server?.listening !== true) {
+    server = createServer(house.web.app).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  }
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const context = await chrome.newContext({ javaScriptEnabled, locale: 'en-US', timezoneId: 'America/New_York' });
+  await context.addCookies(
+    cookies.split('; ').map((pair) => ({ name: pair.split('=')[0] ?? '', value: pair.split('=')[1] ?? '', url })),
+  );
+  const page = await context.newPage();
+  await page.clock.setFixedTime(house.clock.now());
+  await page.goto(`${url}me`);
+  return page;
+}
+
+async function aged(): Promise<{ readonly house: House; readonly cookies: string }> {
+  const house = await openHouse();
+  for (const [id, seconds] of Object.entries({ old: 3 * 60, older: 40 * 60, newest: 59 })) {
+    await openSession(house, id, 'alice');
+    house.clock.advance(seconds);
+  }
+  const browser = browserAt(house);
+  await signIn(browser, 'alice');
+  return { house, cookies: cookiesOf(browser) };
+}
+
+const relativeOn = (page: Page): Promise<string[]> => page.locator('time[data-relative]').allTextContents();
+
+it('shows moments in the reader’s own zone, with the exact one on hover', async () => {
+  const { house, cookies } = await aged();
+  const page = await ownPage(house, cookies, true);
+  const first = page.locator('time:not([data-relative])').last();
+  await expect.poll(() => first.textContent()).toMatch(/Nov 25, 2026, 7:00\sAM/);
+  expect(await first.getAttribute('title')).toBe('2026-11-25T12:00:00Z');
+  expect(await page.locator('caption').first().textContent()).toContain('America/New_York');
+  expect(await page.locator('time[data-relative]').first().getAttribute('title')).toMatch(
+    /7:43:59\sAM \(2026-11-25T12:43:59Z\)/,
+  );
+});
+
+it('says how long ago in the same words as the page without scripts, which says that its times are UTC', async () => {
+  const { house, cookies } = await aged();
+  const plain = await ownPage(house, cookies, false);
+  const scripted = await ownPage(house, cookies, true);
+  await expect.poll(() => scripted.locator('caption').first().textContent()).toContain('New_York');
+  expect(await relativeOn(plain)).toEqual(['just now', 'just now', '40 min ago', '43 min ago']);
+  expect(await relativeOn(scripted)).toEqual(await relativeOn(plain));
+  expect(await plain.locator('caption').first().innerText()).toContain('Times are in UTC');
+  expect(await plain.locator('time:not([data-relative])').last().textContent()).toBe('25 Nov 2026, 12:00');
+});

@@ -1,0 +1,84 @@
+/** The pages by Tab and Enter alone. */
+import { readFile } from 'node:fs/promises';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { openChromium } from '../support/pages-browser.ts';
+import { focusOf, tabTo } from '../support/pages-keyboard.ts';
+
+describe('by keyboard', () => {
+  let gate: RunningDemo;
+  let browser: Browser;
+  let alice: OAuthClient;
+  let page: Page;
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+    browser = await openChromium();
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  });
+  afterAll(async () => {
+    await browser.close();
+    await alice.close();
+    await gate.stop();
+  });
+  beforeEach(async () => {
+    page = await (await browser.newContext()).newPage();
+  });
+  afterEach(() => page.context().close());
+
+  async function signIn(person: string): Promise<void> {
+    await page.goto(gate.urls.web);
+    await tabTo(page, 'a', /^Sign in with demo$/);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${gate.urls.issuer}/**`);
+    await expect.poll(() => focusOf(page)).toMatchObject({ name: 'Name' });
+    await page.keyboard.type(person);
+    await page.keyboard.press('Tab');
+    await page.keyboard.type(`${person}-demo`);
+    await page.keyboard.press('Enter');
+    await expect.poll(() => focusOf(page)).toMatchObject({ name: 'Share and go on' });
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${gate.urls.web}/me`);
+  }
+
+  it('skips what stands on every page', async () => {
+    await signIn('alice');
+    await page.keyboard.press('Tab');
+    expect(await focusOf(page)).toMatchObject({ name: 'Skip to content', visible: true });
+    await page.keyboard.press('Enter');
+    expect(await page.evaluate('document.activeElement.id')).toBe('content');
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.closest("main") !== null')).toBe(true);
+  });
+
+  it('signs somebody in and ends a session of theirs', async () => {
+    const { session } = await alice.signIn('alice');
+    await signIn('alice');
+    await tabTo(page, 'button', /^End the session of portcullis-demo-visitor$/);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Session ended' }).waitFor();
+    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+  });
+
+  it('revokes a session, as far as the receipt', async () => {
+    const { session } = await alice.signIn('alice');
+    await signIn('root');
+    await tabTo(page, 'a', /^Admin$/);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/admin');
+    await tabTo(page, 'a', /^Revoke a session of demo:alice$/);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/admin/revoke?*');
+    await tabTo(page, 'input', /^Reason/);
+    await page.keyboard.type('INC-4711');
+    await tabTo(page, 'button', /^Revoke now$/);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/admin/revocations/*');
+    await page.getByText('No replica accepts what you revoked any more').waitFor();
+    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+  });
+});

@@ -1,0 +1,94 @@
+/** The pages in a browser that runs no script. */
+import { readFile } from 'node:fs/promises';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { openChromium, signInAtProvider } from '../support/pages-browser.ts';
+
+describe('without script', () => {
+  let gate: RunningDemo;
+  let browser: Browser;
+  let terminal: OAuthClient;
+  let page: Page;
+
+  beforeAll(async () => {
+    gate = await startTestGate();
+    browser = await openChromium();
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    terminal = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  });
+  afterAll(async () => {
+    await browser.close();
+    await terminal.close();
+    await gate.stop();
+  });
+  beforeEach(async () => {
+    page = await (await browser.newContext({ javaScriptEnabled: false })).newPage();
+  });
+  afterEach(() => page.context().close());
+
+  async function signIn(person: string): Promise<void> {
+    await page.goto(gate.urls.web);
+    await page.getByRole('link', { name: 'Sign in with demo' }).click();
+    await signInAtProvider(page, person);
+    await page.waitForURL(`${gate.urls.web}/me`);
+  }
+
+  it('a person sees their sessions in UTC, and ends one', async () => {
+    const { session } = await terminal.signIn('alice');
+    await signIn('alice');
+    expect(await page.textContent('main')).toMatch(/Times are in\s+UTC/);
+    await page
+      .getByRole('row', { name: /kubectl/ })
+      .getByRole('button', { name: /^End/ })
+      .click();
+    await page.getByRole('heading', { name: 'Session ended' }).waitFor();
+    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+  });
+
+  it('an administrator revokes a person with a lock, reads the receipt, and unlocks them', async () => {
+    const { session } = await terminal.signIn('bob');
+    await signIn('root');
+    await page.goto(`${gate.urls.web}/admin/accounts/demo%2Fbob`);
+    await page.getByRole('link', { name: 'Lock this account' }).click();
+    await page.getByLabel(/Reason/).fill('INC-4711');
+    await page.getByRole('button', { name: 'Revoke now' }).click();
+    await page.getByText('No replica accepts what you revoked any more').waitFor();
+    expect(await page.getByRole('row').allInnerTexts()).toContainEqual(expect.stringMatching(/applied/));
+    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+    await page.getByRole('link', { name: 'Locks', exact: true }).click();
+    await page.getByLabel('Reason for unlocking demo/bob').fill('found again');
+    await page.getByRole('button', { name: 'Unlock demo/bob' }).click();
+    await expect.poll(() => gate.server.store.locks.list()).toEqual([]);
+  });
+
+  it('an administrator searches and sorts, and the address says how', async () => {
+    for (const person of ['alice', 'vera']) await terminal.signIn(person);
+    await signIn('root');
+    await page.goto(`${gate.urls.web}/admin`);
+    const people = (): Promise<string[]> => page.locator('tbody tr .main').allInnerTexts();
+    await page.getByLabel('Search', { exact: true }).fill('demo:v');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.waitForURL(/search=demo%3Av/);
+    expect(await people()).toEqual([expect.stringContaining('demo:vera')]);
+    await page.getByLabel('Search', { exact: true }).fill('');
+    await page.getByLabel('Order').selectOption({ label: 'Oldest first' });
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.waitForURL(/sort=oldest/);
+    const oldest = await people();
+    await page.getByLabel('Order').selectOption({ label: 'Newest first' });
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.waitForURL((url) => !url.search.includes('oldest'));
+    expect(await people()).toEqual(oldest.toReversed());
+  });
+
+  it('the live pages say what to do instead, or show what is so now', async () => {
+    await signIn('vera');
+    await page.goto(`${gate.urls.web}/admin/audit?account=demo%2Falice`);
+    expect(await page.textContent('main')).toContain('portcullis audit tail --account demo/alice');
+    await page.goto(`${gate.urls.web}/admin/replicas`);
+    expect(await page.getByRole('row').count()).toBe(2);
+  });
+});

@@ -1,0 +1,78 @@
+/** Every page at a real browser, as everybody who can see it, in light and dark, from a telephone to a wall. */
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { watch, type Watched } from '../support/pages-browser.ts';
+import { ALL_WIDTHS, axeFindings, keepPicture, resize, SCHEMES, stickingOut, WIDTHS } from '../support/pages-checks.ts';
+import { htmlFaults } from '../support/pages-html-validate.ts';
+import { startPagesStage, type PagesStage, type Who } from '../support/pages-stage.ts';
+import { PAGES, type PageRow } from '../support/pages-table.ts';
+
+const BUDGET_BYTES = 50_000;
+
+describe.each(PAGES)('the page $name', (row) => {
+  it.each(row.who)('is as it should be for %s', async (who) => {
+    await using opened = await open(row, who);
+    const { page, watched } = opened;
+    const response = watched.document();
+    expect(response.status()).toBe(row.status ?? 200);
+    expect(await page.title()).toMatch(row.title);
+    expect(await page.locator('h1').allInnerTexts()).toEqual([expect.stringMatching(row.heading)]);
+    expect(await htmlFaults(await response.text())).toEqual([]);
+    const transferred = await watched.transferred();
+    const bytes = transferred.reduce((sum, one) => sum + one.bytes, 0);
+    expect(bytes, JSON.stringify(transferred)).toBeLessThanOrEqual(BUDGET_BYTES);
+    expect(await layoutFaults(page, `${row.name}-${who}`)).toEqual([]);
+    // Last, when all of it has run.
+    expect(watched.foreign).toEqual([]);
+    expect(watched.faults).toEqual([]);
+  });
+
+  it.each(row.who)('is without serious findings of axe for %s', async (who) => {
+    await using opened = await open(row, who, { bypassCSP: true });
+    const { page } = opened;
+    for (const [scheme, width] of SCHEMES.flatMap((one) => WIDTHS.map((other) => [one, other] as const))) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await resize(page, width);
+      expect(await axeFindings(page), `${scheme}, ${width} px`).toEqual([]);
+    }
+  });
+});
+
+let stage: PagesStage;
+beforeAll(async () => {
+  stage = await startPagesStage();
+});
+afterAll(() => stage.stop());
+
+interface Opened extends AsyncDisposable {
+  readonly page: Page;
+  readonly watched: Watched;
+}
+
+/** In a context of its own, so that nothing of it is in a cache. */
+async function open({ at }: PageRow, who: Who, options: { readonly bypassCSP?: boolean } = {}): Promise<Opened> {
+  const { web } = stage.gate.urls;
+  const context = await stage.context(who, options);
+  const page = await context.newPage();
+  const watched = watch(page, web);
+  if (typeof at === 'object') await at.steps(page, stage);
+  else await page.goto(web + (typeof at === 'string' ? at : at(stage)));
+  return { page, watched, [Symbol.asyncDispose]: () => context.close() };
+}
+
+/** Looks at the page at each width, and keeps pictures. */
+async function layoutFaults(page: Page, name: string): Promise<readonly string[]> {
+  const faults: string[] = [];
+  for (const width of ALL_WIDTHS) {
+    await resize(page, width);
+    faults.push(...(await stickingOut(page)).map((fault) => `${width} px: ${fault}`));
+  }
+  for (const scheme of SCHEMES) {
+    await page.emulateMedia({ colorScheme: scheme });
+    for (const width of WIDTHS) {
+      await resize(page, width);
+      await keepPicture(page, `${name}-${width}-${scheme}`);
+    }
+  }
+  return faults;
+}

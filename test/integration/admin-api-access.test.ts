@@ -1,0 +1,345 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { routes, type Route, type RouteName } from '../../src/web/admin/api/routes.ts';
+import {
+  apiDoor,
+  newClient,
+  PROBE,
+  webDoor,
+  type ApiDoor,
+  type Ask,
+  type Call,
+  type Door,
+  type Method,
+} from '../support/admin-doors.ts';
+import { alsoAt } from '../unit/web/admin-at.ts';
+import {
+  annotation,
+  closeHouses,
+  cookiesOf,
+  openHouse,
+  openSession,
+  PUBLIC_URL,
+  type House,
+} from '../unit/web/harness.ts';
+
+const REVOCATION = '0f5c7a52-5a0e-4d3b-9a59-6f1f3a1b2c3d';
+
+interface Example {
+  readonly path: string;
+  readonly body?: object;
+  /** What somebody who may gets, and how it stands in the record. */
+  readonly status: number;
+  readonly event: string;
+  readonly reason: string;
+}
+
+/** A call for every route: one that is missing here does not compile. */
+const EXAMPLES: Readonly<Record<RouteName, Example>> = {
+  listSessions: { path: '/sessions', status: 200, event: 'admin-read', reason: 'sessions' },
+  getSession: { path: '/sessions/alice-1', status: 200, event: 'admin-read', reason: 'session' },
+  endSession: { path: '/sessions/alice-2?reason=INC-1', status: 200, event: 'revocation', reason: 'INC-1' },
+  listSessionRequests: {
+    path: '/sessions/alice-1/requests',
+    status: 200,
+    event: 'admin-read',
+    reason: 'session_requests',
+  },
+  createRevocation: {
+    path: '/revocations',
+    body: { session: 'alice-3', reason: 'INC-2' },
+    status: 200,
+    event: 'revocation',
+    reason: 'INC-2',
+  },
+  getRevocation: { path: `/revocations/${REVOCATION}`, status: 200, event: 'admin-read', reason: 'revocation' },
+  listLocks: { path: '/locks', status: 200, event: 'admin-read', reason: 'locks' },
+  createLock: {
+    path: '/locks',
+    body: { account: 'corp/sub-brief', reason: 'INC-3' },
+    status: 200,
+    event: 'lock',
+    reason: 'INC-3',
+  },
+  deleteLock: {
+    path: '/locks/corp%2Fsub-brief?reason=INC-3%20closed',
+    status: 200,
+    event: 'unlock',
+    reason: 'INC-3 closed',
+  },
+  listReplicas: { path: '/replicas', status: 200, event: 'admin-read', reason: 'replicas' },
+  listClusters: { path: '/clusters', status: 200, event: 'admin-read', reason: 'clusters' },
+  listProviders: { path: '/providers', status: 200, event: 'admin-read', reason: 'providers' },
+  // One that cannot begin: what a drill does is tested with its own stage.
+  createDrill: {
+    path: '/drills',
+    body: { cluster: 'none', reason: 'monthly' },
+    status: 404,
+    event: 'drill',
+    reason: 'cluster_not_found',
+  },
+  // This house shows no live record; who may not see it is refused before that.
+  tailAudit: { path: '/audit', status: 404, event: 'admin-read', reason: 'not_found' },
+  getOpenApi: { path: '/openapi.json', status: 200, event: 'admin-read', reason: 'openapi' },
+};
+
+const every = routes.map(([name, route]) => ({ name, route, example: EXAMPLES[name] }));
+const changes = every.filter(({ route }) => route.method !== 'GET');
+const withBody = every.filter(({ route }) => route.body !== undefined);
+
+const callOf = (route: Route, { path }: Example): Call => ({ method: route.method.toLowerCase() as Method, path });
+
+const open: ApiDoor[] = [];
+
+afterEach(async () => {
+  for (const door of open.splice(0)) door.close();
+  await closeHouses();
+});
+
+/** A house with sessions that a call may end, and a revocation that can be asked for. */
+async function stage(): Promise<{ readonly house: House; readonly web: Door; readonly api: ApiDoor }> {
+  const house = await openHouse({ config: { workload: [PROBE] } });
+  for (const id of ['alice-1', 'alice-2', 'alice-3', 'alice-4']) await openSession(house, id, 'alice');
+  await house.gate.revoke({ target: { kind: 'session', session: 'alice-4' }, requestId: REVOCATION });
+  const api = await apiDoor(house);
+  open.push(api);
+  return { house, web: webDoor(house), api };
+}
+
+/** The lines that a call has written, each as event, code and reason. */
+async function linesOf(house: House, call: PromiseLike<unknown>): Promise<readonly (readonly unknown[])[]> {
+  const before = house.events.length;
+  await call;
+  return house.events
+    .slice(before)
+    .map((event) => [annotation(event, 'event'), event.responseStatus?.code, annotation(event, 'reason')]);
+}
+
+const ROLES = [
+  ['root', () => undefined],
+  ['auditor', ({ need }: Route) => (need === 'read' || need === 'any' ? undefined : 'auditor_may_not_act')],
+  ['alice', () => 'no_role'],
+] as const;
+
+const DRILLER = [
+  'probe',
+  ({ need }: Route) => (need === 'drill' || need === 'any' ? undefined : 'drill_only'),
+] as const;
+
+async function assertRole(house: House, ask: Ask, refusal: (route: Route) => string | undefined): Promise<void> {
+  for (const { name, route, example } of every) {
+    const reason = refusal(route);
+    const expected =
+      reason === undefined ? [example.event, example.status, example.reason] : ['admin-refused', 403, reason];
+    const request = ask(callOf(route, example));
+    const sent = example.body === undefined ? request : request.send(example.body);
+    const lines = await linesOf(house, sent.expect(Number(expected[1])));
+    expect(lines, name).toContainEqual(expected);
+    // A lock is a revocation and a lock; everything else is one line.
+    expect(lines, name).toHaveLength(expected[0] === 'lock' ? 2 : 1);
+  }
+}
+
+describe('every route for every role', () => {
+  test.each(ROLES)('%s at the web door', async (who, refusal) => {
+    const { house, web } = await stage();
+    await assertRole(house, await web.as(who), refusal);
+    expect((await house.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
+  });
+
+  test.each([...ROLES, DRILLER])('%s at the api door', async (who, refusal) => {
+    const { house, api } = await stage();
+    await assertRole(house, await api.as(who), refusal);
+    expect((await house.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
+  });
+});
+
+interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly reason: string;
+}
+
+type Send = (call: Call, example: Example) => PromiseLike<{ readonly status: number; readonly body: unknown }>;
+
+/** How each of these routes answers, with the lines in the record; and what has happened, which should be nothing. */
+async function outcomes(house: House, rows: typeof every, send: Send): Promise<readonly unknown[]> {
+  const before = await house.store.sessions.count();
+  const answers: unknown[] = [];
+  for (const { name, route, example } of rows) {
+    let answer: { readonly status: number; readonly body: unknown } | undefined;
+    const sent = Promise.resolve(send(callOf(route, example), example)).then((given) => (answer = given));
+    const lines = await linesOf(house, sent);
+    answers.push([name, answer?.status, (answer?.body as { readonly code?: string } | undefined)?.code, lines]);
+  }
+  const locks = await house.store.locks.list();
+  return [...answers, ['sessions ended', before - (await house.store.sessions.count())], ['locks', locks]];
+}
+
+/** Each is refused in the same way, on one line of the record, and nothing happens. */
+const refused = (rows: typeof every, { status, code, reason }: Refusal): readonly unknown[] => [
+  ...rows.map(({ name }) => [name, status, code, [['admin-refused', status, reason]]]),
+  ['sessions ended', 0],
+  ['locks', []],
+];
+
+const unknown = (reason: string): Refusal => ({ status: 401, code: 'unauthenticated', reason });
+const forged = (reason: string): Refusal => ({ status: 403, code: 'csrf_failed', reason });
+
+describe('at the web door', () => {
+  test('nobody gets anything', async () => {
+    const { house, web } = await stage();
+    const answers = await outcomes(house, every, (call, { body }) => web.nobody(call).send(body));
+    expect(answers).toEqual(refused(every, unknown('no_session')));
+  });
+
+  test('an Authorization header is refused with a good cookie too', async () => {
+    const { house, web, api } = await stage();
+    const [ask, token] = [await web.as('root'), await api.caller('root')];
+    const answers = await outcomes(house, every, (call, { body }) =>
+      ask(call).set('Authorization', `Bearer ${token}`).send(body),
+    );
+    expect(answers).toEqual(refused(every, unknown('authorization_header')));
+  });
+
+  test.each([
+    ['no CSRF token', 'csrf_token', { Origin: PUBLIC_URL }],
+    ['a wrong CSRF token', 'csrf_token', { Origin: PUBLIC_URL, 'X-CSRF-Token': 'x' }],
+    ['another person’s CSRF token', 'csrf_token', { Origin: PUBLIC_URL, 'X-CSRF-Token': 'of ann' }],
+    ['no Origin', 'foreign_origin', { 'X-CSRF-Token': 'own' }],
+    ['the Origin null', 'foreign_origin', { Origin: 'null', 'X-CSRF-Token': 'own' }],
+    ['a foreign Origin', 'foreign_origin', { Origin: 'https://evil.example', 'X-CSRF-Token': 'own' }],
+    ['our host in another scheme', 'foreign_origin', { Origin: 'https://localhost:7444', 'X-CSRF-Token': 'own' }],
+  ])('a change with %s is refused', async (_what, reason, headers) => {
+    const { house } = await stage();
+    const [root, ann] = [await alsoAt(house, 'root'), await alsoAt(house, 'ann')];
+    const tokens: Readonly<Record<string, string>> = { own: root.csrf, 'of ann': ann.csrf };
+    const sent = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, tokens[value] ?? value]));
+    const answers = await outcomes(house, changes, ({ method, path }, { body }) =>
+      root.browser[method](`/admin/api/v1${path}`).set(sent).send(body),
+    );
+    expect(answers).toEqual(refused(changes, forged(reason)));
+  });
+
+  test('the api door’s prefix is not here', async () => {
+    const { house } = await stage();
+    const { browser } = await alsoAt(house, 'root');
+    expect((await browser.get('/-/admin/api/v1/sessions')).status).toBe(404);
+  });
+});
+
+describe('at the api door', () => {
+  const bearer = (ask: Ask, header: string | undefined) => (call: Call, body: object | undefined) => {
+    const sent = ask(call).send(body);
+    return header === undefined ? sent : sent.set('Authorization', header);
+  };
+
+  test.each([
+    ['without a token', 'no_token', undefined],
+    ['with Basic', 'no_token', 'Basic cm9vdDpyb290'],
+    ['with a token that is none', 'no_token', 'Bearer a b'],
+    ['with a foreign token', 'foreign_token', 'Bearer eyJ.eyJ.x'],
+  ])('a call %s is 401', async (_what, reason, header) => {
+    const { house, api } = await stage();
+    await api.caller('root');
+    const answers = await outcomes(house, every, (call, { body }) => bearer(api.nobody, header)(call, body));
+    expect(answers).toEqual(refused(every, unknown(reason)));
+    expect(JSON.stringify(house.events)).not.toContain('eyJ');
+  });
+
+  test('a token without the connection’s certificate is 401, and so is one on another connection', async () => {
+    const { house, api } = await stage();
+    const header = `Bearer ${await api.caller('root')}`;
+    const another = await newClient('another');
+    for (const [client, reason] of [
+      [undefined, 'certificate_missing'],
+      [another, 'certificate_mismatch'],
+    ] as const) {
+      const send = bearer(api.with(client), header);
+      const answers = await outcomes(house, every, (call, { body }) => send(call, body));
+      expect(answers).toEqual(refused(every, unknown(reason)));
+    }
+  });
+
+  test('a token of another audience, and one that is not bound, are 401', async () => {
+    const { house, api } = await stage();
+    const send = bearer(api.nobody, `Bearer ${await api.caller('root', { audience: 'urn:portcullis:cluster:prod' })}`);
+    const ofAnother = await outcomes(house, every, (call, { body }) => send(call, body));
+    expect(ofAnother).toEqual(refused(every, unknown('wrong_audience')));
+    await api.caller('root');
+    const caller = house.callers.get('token-of-root');
+    if (caller === undefined) throw new Error('no caller');
+    const { thumbprint: _bound, ...credential } = caller.credential;
+    house.callers.set('token-of-root', { ...caller, credential });
+    const unbound = await outcomes(house, every, (call, { body }) => send(call, body));
+    expect(unbound).toEqual(refused(every, unknown('certificate_mismatch')));
+  });
+
+  test('a 401 asks for a Bearer token, and a cookie counts for nothing', async () => {
+    const { house, api } = await stage();
+    const { browser } = await alsoAt(house, 'root');
+    const call = { method: 'get', path: '/sessions' } as const;
+    const answer = await api.nobody(call).set('Cookie', cookiesOf(browser)).expect(401);
+    expect(answer.headers['www-authenticate']).toBe('Bearer');
+  });
+});
+
+describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (name) => {
+  const asRoot = async () => {
+    const { house, ...doors } = await stage();
+    return { house, ask: await doors[name].as('root') };
+  };
+
+  test('a method that the resource does not take is 405, with those that it takes', async () => {
+    const { house, ask } = await asRoot();
+    const paths = new Map<string, string[]>();
+    for (const { route } of every) paths.set(route.path, [...(paths.get(route.path) ?? []), route.method]);
+    for (const [path, methods] of paths) {
+      const put = { method: 'put', path: path.replaceAll(/\{\w+\}/g, 'x') } as const;
+      const { body, headers } = await ask(put).expect(405);
+      expect(body).toMatchObject({ code: 'method_not_allowed' });
+      expect(headers['allow']).toBe(methods.join(', '));
+    }
+    const reasons = house.events.map((event) => annotation(event, 'reason'));
+    expect(reasons.filter((reason) => reason === 'method_not_allowed')).toHaveLength(paths.size);
+  });
+
+  test('an unknown query parameter is 400, never left out', async () => {
+    const { house, ask } = await asRoot();
+    const count = await house.store.sessions.count();
+    for (const { name: route, route: row, example } of every) {
+      const { method, path } = callOf(row, example);
+      const query = `${path}${path.includes('?') ? '&' : '?'}acount=corp%2Fx`;
+      const lines = await linesOf(house, ask({ method, path: query }).send(example.body).expect(400));
+      expect(lines, route).toEqual([[expect.any(String), 400, 'query_malformed']]);
+    }
+    expect(await house.store.sessions.count()).toBe(count);
+  });
+
+  test.each([
+    ['nothing', undefined, 'application/json', 400, 'request_malformed'],
+    ['a form', 'all=true&reason=x', 'application/x-www-form-urlencoded', 400, 'request_malformed'],
+    ['no JSON', '{"reason": canary}', 'application/json', 400, 'unreadable_request'],
+    ['a bare string', '"canary"', 'application/json', 400, 'unreadable_request'],
+    ['a list', '[]', 'application/json', 400, 'request_malformed'],
+    ['too much', JSON.stringify({ reason: 'canary'.repeat(4000) }), 'application/json', 413, 'unreadable_request'],
+    ['an unknown charset', '{}', 'application/json; charset=canary', 415, 'unreadable_request'],
+    ['an unknown field', '{"reason":"x","all":true,"lokc":true}', 'application/json', 400, 'request_malformed'],
+    ['a prototype', '{"reason":"x","__proto__":{"all":true}}', 'application/json', 400, 'request_malformed'],
+  ])('a body of %s is refused without being repeated', async (_what, body, type, status, reason) => {
+    const { house, ask } = await asRoot();
+    const count = await house.store.sessions.count();
+    for (const { name: route, route: row, example } of withBody) {
+      const sent = ask(callOf(row, example)).set('Content-Type', type);
+      let text = '';
+      const lines = await linesOf(
+        house,
+        Promise.resolve((body === undefined ? sent : sent.send(body)).expect(status)).then(
+          (given) => ({ text } = given),
+        ),
+      );
+      expect(lines, route).toEqual([[expect.any(String), status, reason]]);
+      expect(text, route).not.toContain('canary');
+    }
+    expect(await house.store.sessions.count()).toBe(count);
+  });
+});

@@ -1,0 +1,279 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { AppError } from '../../src/core/errors.ts';
+import { PROBLEMS } from '../../src/web/admin/problem.ts';
+import { alsoAt, API, post, remove } from '../unit/web/admin-at.ts';
+import {
+  annotation,
+  browserAt,
+  closeHouses,
+  openHouse,
+  openSession,
+  PUBLIC_URL,
+  seen,
+  signedInAs,
+  TestProvider,
+  type AdminAt,
+  type House,
+  type HouseOptions,
+} from '../unit/web/harness.ts';
+
+afterEach(closeHouses);
+
+const ALICE = 'corp/sub-alice';
+
+const read = ({ browser }: AdminAt, path: string) => browser.get(`${API}/${path}`);
+
+const away = async (): Promise<never> => {
+  throw new AppError('store_unavailable', 'The store is away.');
+};
+
+const dualControl = {
+  config: { admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 'off', dualControl: 'on' } },
+} as const satisfies HouseOptions;
+
+/** A revocation that waits for a second admin. */
+async function asked(): Promise<{ readonly at: AdminAt; readonly approval: string }> {
+  const at = await signedInAs('root', dualControl);
+  const { body } = await post(at, 'revocations', { all: true, reason: 'x' }).expect(409);
+  return { at, approval: (body as { approval: string }).approval };
+}
+
+interface Came {
+  readonly house: House;
+  readonly answer: {
+    readonly status: number;
+    readonly body: unknown;
+    readonly headers: Readonly<Record<string, string>>;
+  };
+}
+
+type Problem = keyof typeof PROBLEMS;
+
+/** How each code comes about, with the reason in the record where that says more. A code without a row does not compile. */
+const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: () => Promise<Came> }>> = {
+  bad_request: {
+    reason: 'query_malformed',
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await read(at, 'sessions?limit=0') };
+    },
+  },
+  unauthenticated: {
+    reason: 'no_session',
+    come: async () => {
+      const house = await openHouse();
+      return { house, answer: await browserAt(house).get(`${API}/sessions`) };
+    },
+  },
+  fresh_sign_in_needed: {
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.clock.advance(1800);
+      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+    },
+  },
+  freshness_unprovable: {
+    come: async () => {
+      const at = await signedInAs('root', { providers: [new TestProvider('corp', { provesFreshness: false })] });
+      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+    },
+  },
+  forbidden: {
+    reason: 'no_role',
+    come: async () => {
+      const at = await signedInAs('alice');
+      return { house: at.house, answer: await read(at, 'sessions') };
+    },
+  },
+  csrf_failed: {
+    reason: 'csrf_token',
+    come: async () => {
+      const at = await signedInAs('root');
+      const answer = await at.browser.post(`${API}/revocations`).set('Origin', PUBLIC_URL).send({ all: true });
+      return { house: at.house, answer };
+    },
+  },
+  same_admin: {
+    come: async () => {
+      const { at, approval } = await asked();
+      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x', approval }) };
+    },
+  },
+  not_found: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await read(at, 'nothing') };
+    },
+  },
+  session_not_found: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await read(at, 'sessions/none/requests') };
+    },
+  },
+  revocation_not_found: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await read(at, 'revocations/none') };
+    },
+  },
+  lock_not_found: {
+    reason: 'x',
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await remove(at, `locks/${encodeURIComponent(ALICE)}?reason=x`) };
+    },
+  },
+  provider_not_found: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await post(at, 'revocations', { provider: 'crop', reason: 'x' }) };
+    },
+  },
+  workload_not_found: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await post(at, 'revocations', { workload: 'ci', subject: 's', reason: 'x' }) };
+    },
+  },
+  cluster_not_found: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await post(at, 'drills', { cluster: 'none', reason: 'x' }) };
+    },
+  },
+  method_not_allowed: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await read(at, 'drills') };
+    },
+  },
+  username_ambiguous: {
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await post(at, 'revocations', { username: 'nobody', reason: 'x' }) };
+    },
+  },
+  request_id_reused: {
+    come: async () => {
+      const at = await signedInAs('root');
+      const requestId = randomUUID();
+      await post(at, 'locks', { account: ALICE, reason: 'x', requestId }).expect(200);
+      return { house: at.house, answer: await post(at, 'locks', { account: 'corp/other', reason: 'x', requestId }) };
+    },
+  },
+  second_admin_needed: {
+    reason: 'x',
+    come: async () => {
+      const at = await signedInAs('root', dualControl);
+      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+    },
+  },
+  approval_not_good: {
+    come: async () => {
+      const { at } = await asked();
+      const ann = await alsoAt(at.house, 'ann');
+      const answer = await post(ann, 'revocations', { all: true, reason: 'x', approval: 'another' });
+      return { house: at.house, answer };
+    },
+  },
+  drill_running: {
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.gate.reportDrill({ id: 'another', state: 'open' });
+      await at.house.gate.refresh();
+      return { house: at.house, answer: await post(at, 'drills', { reason: 'x' }) };
+    },
+  },
+  drill_refused: {
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.store.sessions.open = async () => ({ ok: false, reason: 'epoch_changed' });
+      return { house: at.house, answer: await post(at, 'drills', { reason: 'x' }) };
+    },
+  },
+  too_many_requests: {
+    come: async () => {
+      const at = await signedInAs('auditor');
+      for (let call = 0; call < 600; call += 1) await read(at, 'replicas').expect(200);
+      return { house: at.house, answer: await read(at, 'replicas') };
+    },
+  },
+  too_many_tails: {
+    come: async () => {
+      const full = async (): Promise<never> => {
+        throw new AppError('conflict', 'There are too many tails.');
+      };
+      const tails = { open: full, stop: () => undefined };
+      const at = await signedInAs('root', { change: (deps) => ({ ...deps, tails }) });
+      return { house: at.house, answer: await read(at, 'audit') };
+    },
+  },
+  internal: {
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.store.locks.list = () => Promise.reject(new TypeError('canary'));
+      return { house: at.house, answer: await read(at, 'locks') };
+    },
+  },
+  store_unavailable: {
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.store.locks.list = away;
+      return { house: at.house, answer: await read(at, 'locks') };
+    },
+  },
+  revocation_not_written: {
+    reason: 'x',
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.store.log.append = away;
+      return { house: at.house, answer: await post(at, 'revocations', { account: ALICE, reason: 'x' }) };
+    },
+  },
+  fenced: {
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.lapse();
+      return { house: at.house, answer: await read(at, 'sessions') };
+    },
+  },
+  audit_unavailable: {
+    come: async () => {
+      const at = await signedInAs('root');
+      at.house.audit.blocked = true;
+      return { house: at.house, answer: await read(at, 'sessions') };
+    },
+  },
+};
+
+describe('every problem code', () => {
+  test.each(Object.keys(PROBLEMS) as Problem[])('%s comes with its status, and is on the record', async (code) => {
+    const way = WAYS[code];
+    const { house, answer } = await way.come();
+    expect(answer.body).toMatchObject({ type: 'about:blank', code, status: PROBLEMS[code].status });
+    expect(answer.status).toBe(PROBLEMS[code].status);
+    expect(answer.headers['content-type']).toBe('application/problem+json');
+    const last = house.events.at(-1);
+    expect([last?.responseStatus?.code, annotation(last, 'reason')]).toEqual([answer.status, way.reason ?? code]);
+    expect(JSON.stringify([answer.body, house.events])).not.toContain('canary');
+    const waits = answer.status === 429 || answer.status === 503;
+    expect(Number(answer.headers['retry-after'] ?? 0) > 0).toBe(waits);
+  });
+
+  test('has been seen here, and no other', () => {
+    expect([...seen.problems].toSorted()).toEqual(Object.keys(PROBLEMS).toSorted());
+  });
+});
+
+test('a sign-in that is too old is 401 with how old it may be, and nothing is done', async () => {
+  const at = await signedInAs('root');
+  await openSession(at.house, 'alice-1', 'alice');
+  at.house.clock.advance(1800);
+  const { body, headers } = await remove(at, 'sessions/alice-1?reason=x').expect(401);
+  expect(body).toMatchObject({ code: 'fresh_sign_in_needed', maxAge: '900' });
+  expect(headers['www-authenticate']).toBeUndefined();
+  expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+  await at.browser.get(`${API}/sessions`).expect(200);
+});

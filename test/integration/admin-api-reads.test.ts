@@ -1,0 +1,244 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Account } from '../../src/core/identity.ts';
+import { routes } from '../../src/web/admin/api/routes.ts';
+import { openApiDocument } from '../../src/web/admin/api/openapi.ts';
+import type { ComponentHealth } from '../../src/web/deps.ts';
+import { PROBE } from '../support/admin-doors.ts';
+import { API, post } from '../unit/web/admin-at.ts';
+import { annotation, closeHouses, openSession, signedInAs, type AdminAt, type House } from '../unit/web/harness.ts';
+
+afterEach(closeHouses);
+
+const read = ({ browser }: AdminAt, path: string) => browser.get(`${API}/${path}`);
+
+interface Page {
+  readonly sessions: readonly { readonly id: string }[];
+  readonly cursor?: string;
+}
+
+/** The sessions that a query finds, over all pages, without those of the browsers. */
+async function found(at: AdminAt, query: Readonly<Record<string, string>>): Promise<readonly string[]> {
+  const ids: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const parameters = new URLSearchParams({ ...query, ...(cursor === undefined ? {} : { cursor }) });
+    const { body } = await read(at, `sessions?${parameters.toString()}`).expect(200);
+    const page = body as Page;
+    ids.push(...page.sessions.map(({ id }) => id));
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return ids.filter((id) => /^s-\d$/.test(id));
+}
+
+/** Four sessions, one an hour: alice's two, root's and a workload's. The one before the last was used just now. */
+async function stage(): Promise<AdminAt> {
+  const at = await signedInAs('auditor', { config: { workload: [PROBE] } });
+  const rows: readonly (readonly [id: string, who: string, account?: Account])[] = [
+    ['s-1', 'alice'],
+    ['s-2', 'alice', 'corp/another-alice'],
+    ['s-3', 'root'],
+    ['s-4', 'brief', 'probe/sa:monitoring'],
+  ];
+  for (const [id, who, account] of rows) {
+    at.house.clock.advance(600);
+    await openSession(at.house, id, who, account);
+  }
+  await at.house.store.sessions.mint('s-3', {});
+  return at;
+}
+
+describe('the list of sessions', () => {
+  test.each([
+    ['everything', {}, ['s-4', 's-3', 's-2', 's-1']],
+    ['oldest first', { sort: 'oldest' }, ['s-1', 's-2', 's-3', 's-4']],
+    ['a username', { username: 'corp:alice@example.com' }, ['s-2', 's-1']],
+    ['an account', { account: 'corp/another-alice' }, ['s-2']],
+    ['an account under another username', { account: 'corp/another-alice', username: 'corp:root@example.com' }, []],
+    ['part of a username, in any case', { search: 'ALICE@' }, ['s-2', 's-1']],
+    ['part of an account', { search: 'another' }, ['s-2']],
+    ['part of an address', { search: '203.0.113' }, ['s-4', 's-3', 's-2', 's-1']],
+    ['part of an id', { search: 'S-3' }, ['s-3']],
+    ['a client', { search: 'portcullis-cli' }, ['s-4', 's-3', 's-2', 's-1']],
+    ['no such words', { search: 'nobody at all' }, []],
+    ['a provider', { provider: 'corp' }, ['s-4', 's-3', 's-2', 's-1']],
+    ['another provider', { provider: 'lab' }, []],
+    ['a cluster that admins may use', { cluster: 'prod' }, ['s-3']],
+    ['a cluster that all may use', { cluster: 'staging' }, ['s-4', 's-3', 's-2', 's-1']],
+    ['not used for 20 minutes', { idle: '20m' }, ['s-2', 's-1']],
+    ['not used for a day', { idle: '1d' }, []],
+    ['several together', { search: 'alice', idle: '20m', cluster: 'staging', sort: 'oldest' }, ['s-1', 's-2']],
+  ])('finds %s', async (_what, query, ids) => {
+    const at = await stage();
+    expect(await found(at, query)).toEqual(ids);
+    expect(await found(at, { ...query, limit: '1' })).toEqual(ids);
+  });
+
+  test('a workload’s session is found by the clusters of its rule only', async () => {
+    const at = await stage();
+    // By its groups it would be an admin's.
+    await openSession(at.house, 's-5', 'root', 'probe/sa:other');
+    expect(await found(at, { cluster: 'prod' })).toEqual(['s-3']);
+    expect(await found(at, { cluster: 'staging' })).toContain('s-5');
+  });
+
+  test('orders by last use, either way', async () => {
+    const at = await stage();
+    at.house.clock.advance(60);
+    await at.house.store.sessions.mint('s-1', {});
+    expect((await found(at, { sort: 'last-used' }))[0]).toBe('s-1');
+    expect((await found(at, { sort: 'least-used' })).at(-1)).toBe('s-1');
+  });
+
+  test.each([
+    ['a cluster that is not configured', 'cluster=crop'],
+    ['a provider that is not configured', 'provider=crop'],
+    ['an empty search', 'search='],
+    ['an endless search', `search=${'x'.repeat(201)}`],
+    ['no duration', 'idle=2'],
+    ['a duration without an end', 'idle=99999999999h'],
+    ['an order that is none', 'sort=name'],
+    ['an order of one account’s sessions', 'sort=oldest&account=corp%2Fx'],
+    ['two searches', 'search=a&search=b'],
+    ['a cursor that is none', 'cursor=%00'],
+    ['a cursor that was never given', 'cursor=abc'],
+  ])('refuses %s, on the record', async (_what, query) => {
+    const at = await stage();
+    const before = at.house.events.length;
+    const { body } = await read(at, `sessions?${query}`).expect(400);
+    expect(body).toMatchObject({ code: 'bad_request' });
+    const lines = at.house.events.slice(before);
+    expect(lines.map((line) => [annotation(line, 'event'), line.responseStatus?.code])).toEqual([['admin-read', 400]]);
+    expect(annotation(lines[0], 'reason')).toMatch(/^(?:query_malformed|bad_cursor)$/);
+  });
+
+  test('what was looked for is on the record', async () => {
+    const at = await stage();
+    await read(at, 'sessions?search=alice&account=corp%2Fsub-alice').expect(200);
+    const line = at.house.named('admin-read').at(-1);
+    expect(annotation(line, 'target')).toBe('account:corp/sub-alice');
+    expect(JSON.parse(annotation(line, 'filter') ?? '')).toMatchObject({ search: 'alice' });
+  });
+});
+
+test('the latest requests of a session, newest first, with the exact moment', async () => {
+  const at = await stage();
+  const request = {
+    at: Date.parse('2026-11-25T12:00:00.123Z'),
+    auditId: 'audit-1',
+    cluster: 'prod',
+    verb: 'get',
+    uri: '/api/v1/pods',
+    resource: 'pods',
+    code: 200,
+    address: '203.0.113.7',
+  };
+  await at.house.store.recent.add('s-1', [request, { ...request, at: request.at + 5, auditId: 'audit-2', code: 403 }]);
+  const { body } = await read(at, 'sessions/s-1/requests').expect(200);
+  expect(body).toMatchObject({
+    requests: [
+      { auditId: 'audit-2', at: '2026-11-25T12:00:00.128Z', code: 403 },
+      { auditId: 'audit-1', at: '2026-11-25T12:00:00.123Z', resource: 'pods' },
+    ],
+  });
+  expect(annotation(at.house.named('admin-read').at(-1), 'target')).toBe('session:s-1');
+  expect((await read(at, 'sessions/s-2/requests').expect(200)).body).toEqual({ requests: [] });
+});
+
+test('clusters and providers say how they are, with what is known', async () => {
+  const looked: readonly ComponentHealth[] = [
+    { name: 'prod', state: 'up', checkedAt: Date.parse('2026-11-25T12:00:00Z') / 1000, ms: 12 },
+    {
+      name: 'corp',
+      state: 'down',
+      checkedAt: Date.parse('2026-11-25T12:00:00Z') / 1000,
+      problem: 'it does not answer',
+    },
+    { name: 'long gone', state: 'up', checkedAt: 0 },
+  ];
+  const health = { clusters: async () => looked, providers: async () => looked };
+  const at = await signedInAs('auditor', { change: (deps) => ({ ...deps, health }) });
+  expect((await read(at, 'clusters').expect(200)).body).toEqual({
+    clusters: [
+      { name: 'prod', state: 'up', checkedAt: '2026-11-25T12:00:00Z', ms: 12 },
+      { name: 'staging', state: 'unknown' },
+    ],
+  });
+  expect((await read(at, 'providers').expect(200)).body).toEqual({
+    providers: [
+      { name: 'corp', state: 'down', checkedAt: '2026-11-25T12:00:00Z', problem: 'it does not answer' },
+      { name: 'lab', state: 'unknown' },
+    ],
+  });
+});
+
+describe('an ETag', () => {
+  const conditional = routes.filter(([, { conditional }]) => conditional === true).map(([, { path }]) => path);
+
+  /** The path of a resource that is there. */
+  async function pathAt(at: AdminAt, path: string): Promise<string> {
+    if (path === '/sessions/{id}') return 'sessions/alice-1';
+    if (path !== '/revocations/{id}') return path.slice(1);
+    const { body } = await post(at, 'revocations', { account: 'corp/nobody', reason: 'x' }).expect(200);
+    return `revocations/${(body as { id: string }).id}`;
+  }
+
+  async function aSession(house: House): Promise<void> {
+    await openSession(house, 'alice-1', 'alice');
+  }
+
+  test('stands on what is asked for again and again', () => {
+    expect(conditional).toEqual([
+      '/sessions',
+      '/sessions/{id}',
+      '/revocations/{id}',
+      '/locks',
+      '/clusters',
+      '/providers',
+      '/openapi.json',
+    ]);
+  });
+
+  test.each(conditional)('of %s answers 304 without a body while nothing has changed, on the record', async (path) => {
+    const at = await signedInAs('root');
+    await aSession(at.house);
+    const resource = await pathAt(at, path);
+    const first = await read(at, resource).expect(200);
+    const etag = first.headers['etag'] ?? '';
+    expect(etag).toMatch(/^W\/"[\w-]{27}"$/);
+    expect(first.headers['cache-control']).toBe('no-store');
+    const again = await read(at, resource).set('If-None-Match', `"other", ${etag}`).expect(304);
+    expect([again.text, again.headers['etag']]).toEqual(['', etag]);
+    expect(at.house.named('admin-read').at(-1)?.responseStatus?.code).toBe(304);
+    await read(at, resource).set('If-None-Match', 'W/"other"').expect(200);
+  });
+
+  test('changes with what it stands for', async () => {
+    const at = await signedInAs('root');
+    await aSession(at.house);
+    const { headers } = await read(at, 'sessions').expect(200);
+    await openSession(at.house, 'alice-2', 'alice');
+    const { headers: later } = await read(at, 'sessions')
+      .set('If-None-Match', headers['etag'] ?? '')
+      .expect(200);
+    expect(later['etag']).not.toBe(headers['etag']);
+  });
+
+  test('is no way to learn what one may not read', async () => {
+    const at = await signedInAs('root');
+    await aSession(at.house);
+    const { headers } = await read(at, 'sessions/alice-1').expect(200);
+    const alice = await signedInAs('alice', { beside: at.house });
+    const one = await read(alice, 'sessions/alice-1').set('If-None-Match', headers['etag'] ?? '');
+    const all = await read(alice, 'sessions').set('If-None-Match', '*');
+    expect([one.status, all.status]).toEqual([403, 403]);
+  });
+});
+
+describe('the description', () => {
+  test.each(['root', 'auditor'])('is served to %s as it is made', async (who) => {
+    const at = await signedInAs(who);
+    const { body, headers } = await read(at, 'openapi.json').expect(200);
+    expect(headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(body).toEqual(openApiDocument());
+  });
+});

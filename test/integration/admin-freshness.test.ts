@@ -1,0 +1,180 @@
+import type { ChildProcess } from 'node:child_process';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { Visitor, type Visit } from '../../src/demo/visitor.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import { allowLinkIn, fieldIn } from '../support/device-stage.ts';
+import { startTestGate } from '../support/gate.ts';
+import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
+import { SSO_CLIENT, startSsoProvider, type SsoProvider } from '../support/sso-provider.ts';
+import { Machine } from './cli/machine.ts';
+
+const ALICE = 'demo/alice';
+const CONFIRM = '/admin/revoke?kind=account&value=demo%2Falice&lock=on';
+
+let gate: RunningDemo;
+let server: RunningServer;
+let sso: SsoProvider;
+let web = '';
+
+beforeAll(async () => {
+  gate = await startTestGate();
+  web = gate.urls.web;
+  sso = await startSsoProvider({ web, name: 'demo' });
+  // The same addresses, another provider behind the same name.
+  await gate.server.stop();
+  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  const providers = config.providers.map(({ clientSecretFile: _none, ...rest }) => ({
+    ...rest,
+    issuer: sso.issuer,
+    clientId: SSO_CLIENT,
+  }));
+  server = await startServer({ ...config, providers });
+  await server.ready;
+});
+
+beforeEach(() => {
+  sso.person = 'root';
+  sso.provenIn = 0;
+  sso.prompts.length = 0;
+});
+
+afterAll(async () => {
+  await server.stop();
+  await gate.stop();
+  await sso.close();
+});
+
+async function recorded(event: string): Promise<readonly AuditEvent[]> {
+  await server.audit.flush();
+  return (await auditedBy(gate)).filter(({ annotations }) => annotations['portcullis.dev/event'] === event);
+}
+
+const lockOn = () => server.store.locks.find(ALICE);
+
+afterEach(async () => {
+  await server.store.locks.remove(ALICE);
+});
+
+describe('a browser', () => {
+  /** Signed in by single sign-on: by a password of an hour ago. */
+  async function signedIn(): Promise<Visitor> {
+    const visitor = new Visitor({ name: 'root', password: '' });
+    expect(await visitor.visit(`${web}/login/start?provider=demo&to=admin`)).toMatchObject({ status: 200 });
+    return visitor;
+  }
+
+  /** Every field of the confirmation's form, and the reason. */
+  function filled(page: Visit): URLSearchParams {
+    const form = new URLSearchParams({ reason: 'INC-4711' });
+    const named = [...page.html.matchAll(/<input[^>]* name="(\w+)"[^>]*>/g)].map(([, name]) => name ?? '');
+    for (const name of named) if (name !== 'reason') form.set(name, fieldIn(page, name));
+    return form;
+  }
+
+  test('is led from the confirmation to its provider and back to it, with all that it was about, and then it is done', async () => {
+    const visitor = await signedIn();
+    expect(sso.prompts).toEqual(['consent']);
+    const page = await visitor.visit(`${web}${CONFIRM}`);
+    expect(page).toMatchObject({ status: 200, url: `${web}${CONFIRM}` });
+    expect(sso.prompts).toEqual(['consent', 'login consent']);
+    expect(fieldIn(page, 'value')).toBe(ALICE);
+    const done = await visitor.visit(`${web}/admin/revoke`, filled(page));
+    expect(done.status).toBe(200);
+    expect(await lockOn()).toMatchObject({ reason: 'INC-4711' });
+    // The session before has ended in good order, and no other.
+    expect(await recorded('logout')).toHaveLength(1);
+  });
+
+  test.each([
+    ['an hour ago', -3600],
+    ['in an hour', 3600],
+  ])('is refused, and led round no second time, by a provider that says %s', async (_when, provenIn) => {
+    const visitor = await signedIn();
+    sso.provenIn = provenIn;
+    const page = await visitor.visit(`${web}${CONFIRM}`);
+    expect(page.status).toBe(403);
+    expect(sso.prompts).toEqual(['consent', 'login consent']);
+    expect((await recorded('sign-in-refused')).at(-1)?.annotations['portcullis.dev/reason']).toBe(
+      'fresh_sign_in_needed',
+    );
+  });
+});
+
+describe('a command', () => {
+  let machine: Machine;
+  let browser: NotedBrowser;
+  beforeEach(async () => {
+    machine = new Machine();
+    browser = await notedBrowser(machine.home, 'browser');
+    machine.env = { BROWSER: browser.command, PORTCULLIS_DEMO_PERSON: 'root' };
+    const login = await machine.run('login', '--server', web);
+    expect([login.code, login.stderr]).toEqual([0, expect.anything()]);
+    expect(sso.prompts.splice(0)).toEqual(['consent']);
+  });
+  afterEach(() => machine.remove());
+
+  const words = /admins have to prove who they are every 15 minutes: signing in again/;
+
+  test('signs in again, and goes on with what it was asked for', async () => {
+    const ended = await machine.run('lock', ALICE, '--reason', 'INC-4712', '--output', 'json');
+    expect(ended).toMatchObject({ code: 0, stderr: expect.stringMatching(words) });
+    expect(JSON.parse(ended.stdout)).toMatchObject({ complete: true });
+    expect(sso.prompts).toEqual(['login consent']);
+    expect(await browser.tabs()).toEqual([
+      expect.not.stringContaining('prompt='),
+      expect.stringMatching(/provider=demo.*prompt=login/),
+    ]);
+    expect(await lockOn()).toMatchObject({ reason: 'INC-4712' });
+    // The new session is the one that is kept, and is fresh for the next command too.
+    const after = await machine.run('unlock', ALICE, '--reason', 'INC-4712 closed');
+    expect(after).toMatchObject({ code: 0, stderr: expect.not.stringMatching(words) });
+    expect(sso.prompts).toHaveLength(1);
+  });
+
+  test('that only looks asks nobody', async () => {
+    expect(await machine.run('sessions')).toMatchObject({ code: 0 });
+    expect(sso.prompts).toEqual([]);
+  });
+
+  test('does not go on as somebody else', async () => {
+    sso.person = 'ann';
+    const ended = await machine.run('lock', ALICE, '--reason', 'x');
+    expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('You signed in as demo/ann') });
+    expect(await lockOn()).toBeUndefined();
+  });
+
+  test('that may open no browser shows a code, and goes on once somebody has typed it', async () => {
+    machine.env = { ...machine.env, PORTCULLIS_NO_BROWSER: '1' };
+    const command = machine.startPlugin('lock', ALICE, '--reason', 'INC-4713');
+    const ended = machine.ended(command);
+    const visitor = new Visitor({ name: 'root', password: '' });
+    const csrf = fieldIn(await visitor.visit(`${web}/device`), 'csrf');
+    const userCode = await codeOf(command);
+    const page = await visitor.visit(`${web}/device`, new URLSearchParams({ csrf, user_code: userCode }));
+    const allowed = await visitor.visit(`${web}${allowLinkIn(page) ?? ''}`);
+    expect(allowed.url).toBe(`${web}/device/done`);
+    expect(await ended).toMatchObject({ code: 0, stderr: expect.stringMatching(words) });
+    expect(await browser.tabs()).toHaveLength(1);
+    expect(machine.session).toMatchObject({ device: true });
+    expect(await lockOn()).toMatchObject({ reason: 'INC-4713' });
+  });
+});
+
+/** The code that a running command shows. */
+function codeOf(command: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    command.stderr?.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      const code = /^ {2}([A-Z]{4}-[A-Z]{4})$/m.exec(said)?.[1];
+      if (code !== undefined) resolve(code);
+    });
+    command.once('close', () => reject(new Error(`no code was shown: ${said}`)));
+  });
+}

@@ -1,0 +1,136 @@
+/** The admin pages at two replicas on a real Redis: people who signed in, requests that were made, streams that are cut. */
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Agent, request } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PEOPLE } from '../../src/demo/demo.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { Visitor } from '../../src/demo/visitor.ts';
+import type { RunningServer } from '../../src/server/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startSecondReplica } from '../support/second-replica.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+
+describe('the admin pages of two replicas', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let other: RunningServer;
+  let alice: OAuthClient;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    other = await startSecondReplica(gate);
+    await other.ready;
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  });
+  afterAll(async () => {
+    await alice.close();
+    await other.stop();
+    await gate.stop();
+    await redis.stop();
+  });
+
+  async function signedIn(name: string): Promise<Visitor> {
+    const person = PEOPLE.find((one) => one.name === name);
+    if (person === undefined) throw new Error(`nobody is called ${name}`);
+    const visitor = new Visitor(person);
+    const page = await visitor.visit(`${gate.urls.web}/login/start?provider=demo&to=me`);
+    expect(new URL(page.url).pathname).toBe('/me');
+    return visitor;
+  }
+
+  const at = (visitor: Visitor, path: string) => visitor.visit(gate.urls.web + path);
+
+  async function csrfOf(visitor: Visitor): Promise<string> {
+    const { html } = await at(visitor, '/admin');
+    return /name="csrf" value="([^"]+)"/.exec(html)?.[1] ?? '';
+  }
+
+  const send = (visitor: Visitor, path: string, fields: Record<string, string>) =>
+    visitor.visit(gate.urls.web + path, new URLSearchParams(fields));
+
+  it('show an auditor what an admin sees, and nobody else anything', async () => {
+    const [root, vera, plain] = await Promise.all(['root', 'vera', 'alice'].map(signedIn));
+    for (const path of ['/admin', '/admin/locks', '/admin/replicas', '/admin/audit', '/admin/health', '/admin/drill']) {
+      for (const [visitor, status] of [
+        [root, 200],
+        [vera, 200],
+        [plain, 403],
+      ] as const) {
+        if (visitor === undefined) throw new Error('somebody is missing');
+        expect((await at(visitor, path)).status, path).toBe(status);
+      }
+    }
+  });
+
+  it('show the latest requests of a session', async () => {
+    const { accessToken, session } = await alice.signIn('alice');
+    await alice.get(`${PODS}/web-1`, accessToken);
+    const root = await signedIn('root');
+    await expect
+      .poll(async () => (await at(root, `/admin/sessions/${session}`)).html, { timeout: 20_000 })
+      .toContain('<strong>web-1</strong>');
+    expect((await at(root, '/admin/accounts/demo%2Falice')).html).toContain('<strong>web-1</strong>');
+  });
+
+  it('say what a revocation cuts, cut it, and show the receipt of each replica', async () => {
+    const { accessToken, session } = await alice.signIn('alice');
+    const { key, endpoints } = alice;
+    const agent = new Agent({ connect: { ca: endpoints.ca, ...key } });
+    const watch = await request(`${gate.urls.api}${PODS}?watch=1`, {
+      dispatcher: agent,
+      headers: { authorization: `Bearer ${accessToken}` },
+    });
+    const cut = watch.body.text().then(
+      () => 'ended',
+      () => 'cut',
+    );
+    const root = await signedIn('root');
+    const asked = await at(root, `/admin/revoke?kind=session&value=${session}`);
+    expect(asked.html).toContain('<strong>1 session</strong>');
+    expect(asked.html).toContain('<strong>1 request or stream</strong>');
+    const fields = {
+      csrf: await csrfOf(root),
+      kind: 'session',
+      value: session,
+      reason: 'INC-4711',
+      requestId: randomUUID(),
+    };
+    const twice = await Promise.all([send(root, '/admin/revoke', fields), send(root, '/admin/revoke', fields)]);
+    for (const { url } of twice) expect(new URL(url).pathname).toBe(`/admin/revocations/${fields.requestId}`);
+    expect(await cut).toBe('cut');
+    const receipt = async (): Promise<string> => (await at(root, `/admin/revocations/${fields.requestId}`)).html;
+    await expect.poll(receipt).toContain('Complete.');
+    const rows = (await receipt()).split('<tbody data-rows>')[1]?.split('</tbody>')[0] ?? '';
+    expect(rows.match(/class="state ok">applied</g)).toHaveLength(2);
+    await agent.destroy();
+  });
+
+  it('run a drill, and show what came of it', async () => {
+    const root = await signedIn('root');
+    const { html } = await send(root, '/admin/drill', {
+      csrf: await csrfOf(root),
+      cluster: 'demo',
+      path: '/api/v1/namespaces?watch=1',
+      reason: 'monthly exercise',
+    });
+    expect(html).toContain('Drill passed');
+    expect(html).toContain('2 replicas have');
+  });
+
+  it('lock and unlock', async () => {
+    const root = await signedIn('root');
+    const csrf = await csrfOf(root);
+    const fields = { csrf, kind: 'account', value: 'demo/bob', lock: 'on', reason: 'INC-1', requestId: randomUUID() };
+    await send(root, '/admin/revoke', fields);
+    expect((await at(root, '/admin/locks')).html).toContain('demo/bob');
+    const back = await send(root, '/admin/unlock', { csrf, account: 'demo/bob', reason: 'closed', from: 'person' });
+    expect(new URL(back.url).pathname).toBe('/admin/accounts/demo%2Fbob');
+    expect(back.html).toContain('Not locked');
+  });
+});

@@ -1,0 +1,98 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { stage } from './stage.ts';
+
+const at = stage();
+
+const NEEDED = {
+  status: 401,
+  body: { code: 'fresh_sign_in_needed', title: 'Not signed in', detail: 'Sign in again.', maxAge: '3600' },
+};
+const RECEIPT = {
+  id: 'r-1',
+  at: '2026-11-25T12:00:00Z',
+  sessions: 1,
+  streamsClosed: 0,
+  complete: true,
+  elapsedMs: 3,
+  canSignInAgain: false,
+  replicas: [],
+};
+
+/** Wants a fresh sign-in for so many tries, then does it. */
+function needs(tries: number): void {
+  let left = tries;
+  at.broker.adminAnswer = () => (left-- > 0 ? NEEDED : { status: 200, body: RECEIPT });
+}
+
+const sent = (): readonly Record<string, unknown>[] =>
+  at.broker.adminRequests.map(({ body }): Record<string, unknown> => JSON.parse(body));
+
+/** Whoever signed in by a code, as far as the cache knows. */
+function asByCode(): void {
+  const file = at.machine.cachedFiles.find((name) => name.endsWith('session.json'));
+  if (file === undefined) throw new Error('nobody is signed in');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), device: true }));
+}
+
+const REVOKE = ['revoke', '--account', 'corp/bob', '--reason', 'INC-4711', '--output', 'json'] as const;
+
+describe('a change for which an admin has to prove who they are', () => {
+  test('is asked for once more after another sign-in: the same, with the same id, by the new session', async () => {
+    await at.login();
+    needs(1);
+    const ended = await at.machine.run(...REVOKE);
+    expect({ ...ended, why: ended.stderr }).toMatchObject({
+      code: 0,
+      why: expect.anything(),
+      stdout: expect.stringContaining('"complete": true'),
+    });
+    expect(ended.stderr).toContain('admins have to prove who they are every hour: signing in again');
+    expect(at.broker.counts).toMatchObject({ authorizations: 2, redemptions: 2 });
+    const [first, second, ...more] = sent();
+    expect(more).toEqual([]);
+    expect(second).toEqual(first);
+    expect(first).toMatchObject({ account: 'corp/bob', requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+    const [before, after] = at.broker.adminRequests;
+    expect([before?.thumbprint, after?.thumbprint]).toEqual(at.broker.sessions.map(({ thumbprint }) => thumbprint));
+  });
+
+  test('is given up after that, with what to do, exit 3', async () => {
+    await at.login();
+    needs(Number.POSITIVE_INFINITY);
+    const ended = await at.machine.run(...REVOKE);
+    expect(ended).toMatchObject({ code: 3, stdout: '' });
+    expect(ended.stderr).toContain('Next: sign out at your identity provider, then run the command again');
+    expect(at.broker.counts.authorizations).toBe(2);
+    expect(at.broker.adminRequests).toHaveLength(2);
+  });
+
+  test('ends with the words of a sign-in that was refused', async () => {
+    await at.login();
+    needs(1);
+    at.broker.signInError = { error: 'access_denied', error_description: 'the sign-in was refused or given up' };
+    expect(await at.machine.run(...REVOKE)).toMatchObject({ code: 3, stderr: expect.stringContaining('given up') });
+    expect(at.broker.adminRequests).toHaveLength(1);
+  });
+
+  test('says what to run where no browser can be opened', async () => {
+    await at.login();
+    needs(1);
+    at.machine.env = { BROWSER: '/nowhere/browser' };
+    const ended = await at.machine.run(...REVOKE);
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain(`portcullis login --server ${at.broker.web}`);
+  });
+
+  test.each([
+    ['no browser may be opened', () => (at.machine.env = { PORTCULLIS_NO_BROWSER: '1' })],
+    ['the session was opened by a code', asByCode],
+  ])('takes a code where %s, and says so where the server has none', async (_why, change) => {
+    await at.login();
+    needs(1);
+    change();
+    const ended = await at.machine.run(...REVOKE);
+    expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('does not let anybody sign in by a code') });
+    expect(at.broker.counts.authorizations).toBe(1);
+  });
+});

@@ -1,0 +1,265 @@
+/** What the gate says of clusters and identity providers that are well, ill, slow, strange or not there. */
+import { once } from 'node:events';
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import { readFile } from 'node:fs/promises';
+import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from 'node:net';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { makeCertificates, type DemoCertificates } from '../../src/demo/certificates.ts';
+import { providerLook } from '../../src/idp/provider-health.ts';
+import { clusterLook, type UpstreamCluster } from '../../src/proxy/proxy.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+
+const TOKEN = 'canary-token-of-the-gate';
+
+let trusted: DemoCertificates;
+let otherName: DemoCertificates;
+beforeAll(async () => {
+  trusted = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
+  otherName = await makeCertificates(['elsewhere.example.com'], Date.now());
+});
+
+async function port(server: TcpServer | Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port: free } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return free;
+}
+
+const clusterAt = (at: number, change: Partial<UpstreamCluster> = {}): UpstreamCluster => ({
+  name: 'prod',
+  hosts: [],
+  impersonate: { groups: '*', extra: [] },
+  server: `https://127.0.0.1:${at}`,
+  ca: trusted.ca,
+  token: () => TOKEN,
+  ...change,
+});
+
+interface Heard {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+/** An API server that answers each path with a status; 404 where it has none. */
+async function apiServer(statuses: Readonly<Record<string, number>>, pair = trusted) {
+  const heard: Heard[] = [];
+  const server = createServer({ cert: pair.cert, key: pair.key }, (req, res) => {
+    heard.push({ url: req.url ?? '', headers: req.headers });
+    const status = statuses[req.url ?? ''] ?? 404;
+    res.writeHead(status, status === 302 ? { location: 'https://elsewhere.example.com/' } : {}).end('canary-words');
+  });
+  return { heard, cluster: clusterAt(await port(server)) };
+}
+
+describe('a cluster', () => {
+  it('is up when it says that it is ready, and is asked as ourselves', async () => {
+    const { cluster, heard } = await apiServer({ '/readyz': 200 });
+    expect(await clusterLook(cluster)()).toBeUndefined();
+    expect(heard).toHaveLength(1);
+    expect(heard[0]).toMatchObject({ url: '/readyz', headers: { authorization: `Bearer ${TOKEN}` } });
+    expect(Object.keys(heard[0]?.headers ?? {}).filter((name) => name.startsWith('impersonate'))).toEqual([]);
+  });
+
+  it.each([403, 404])('is asked for its version where its readiness is not for us (%i)', async (status) => {
+    const { cluster, heard } = await apiServer({ '/readyz': status, '/version': 200 });
+    expect(await clusterLook(cluster)()).toBeUndefined();
+    expect(heard.map(({ url }) => url)).toEqual(['/readyz', '/version']);
+  });
+
+  it.each([
+    [{ '/readyz': 500 }, 'It answered 500.'],
+    [{ '/readyz': 401 }, 'It refused our token (401). Check clusters[].tokenFile.'],
+    [{ '/readyz': 403, '/version': 403 }, 'It lets our account read neither /readyz nor /version (403).'],
+    [{ '/readyz': 404, '/version': 401 }, 'It refused our token (401).'],
+    [{ '/readyz': 302 }, 'It answered 302.'],
+  ])('that answers %o is down: %s', async (statuses, words) => {
+    const { cluster } = await apiServer(statuses);
+    const problem = await clusterLook(cluster)();
+    expect(problem).toContain(words);
+    expect(problem).not.toMatch(/canary|127\.0\.0\.1/);
+  });
+
+  it('is down where nothing listens', async () => {
+    expect(await clusterLook(clusterAt(await freePort()))()).toContain('refused the connection');
+  });
+
+  it('is down where another authority vouches for it, and is not shown our token', async () => {
+    const { cluster, heard } = await apiServer({ '/readyz': 200 });
+    expect(await clusterLook({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is not trusted. Check caFile.');
+    expect(heard).toEqual([]);
+  });
+
+  it('is down where its certificate is made out to another name', async () => {
+    const { cluster, heard } = await apiServer({ '/readyz': 200 }, otherName);
+    expect(await clusterLook({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is made out to another name.');
+    expect(heard).toEqual([]);
+  });
+
+  it('is down where it takes the connection and then says nothing', async () => {
+    const server = createServer({ cert: trusted.cert, key: trusted.key }, () => undefined);
+    const cluster = clusterAt(await port(server));
+    onTestFinished(() => server.closeAllConnections());
+    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not answer within 0.3 seconds.');
+  });
+
+  it('is down where there is no TLS to speak of for as long', async () => {
+    const silent = createTcpServer((socket) => void socket.on('error', () => undefined));
+    const cluster = clusterAt(await port(silent));
+    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not answer within 0.3 seconds.');
+  });
+
+  it('is down where it answers without end', async () => {
+    const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
+      const more = (): boolean => res.write('x'.repeat(16_384), () => void (res.destroyed || more()));
+      more();
+    });
+    const cluster = clusterAt(await port(server));
+    onTestFinished(() => server.closeAllConnections());
+    expect(await clusterLook(cluster)()).toBe('It answered with more than belongs there.');
+  });
+
+  it('is down where it cuts the connection in the middle of its answer', async () => {
+    const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
+      res.writeHead(200, { 'content-length': 10 }).write('half', () => res.destroy());
+    });
+    expect(await clusterLook(clusterAt(await port(server)))()).toBe('It cut the connection before it answered.');
+  });
+
+  it('is down where it switches to a protocol that nobody asked for', async () => {
+    const server = createServer({ cert: trusted.cert, key: trusted.key }, (req) => {
+      req.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: strange\r\n\r\n');
+    });
+    expect(await clusterLook(clusterAt(await port(server)))()).toBe('It answered 101.');
+  });
+
+  it('is down where our token cannot be read, and is not asked', async () => {
+    const { cluster, heard } = await apiServer({ '/readyz': 200 });
+    const token = (): string => {
+      throw new Error('ENOENT /secret/token');
+    };
+    expect(await clusterLook({ ...cluster, token })()).toBe(
+      'Our token for it cannot be read. Check clusters[].tokenFile.',
+    );
+    expect(heard).toEqual([]);
+  });
+});
+
+describe('an identity provider', () => {
+  async function issuer(answer: (origin: string) => RequestListener): Promise<string> {
+    let listener: RequestListener = () => undefined;
+    const server = createHttpServer((req, res) => listener(req, res));
+    const origin = `http://127.0.0.1:${await port(server)}`;
+    listener = answer(origin);
+    onTestFinished(() => server.closeAllConnections());
+    return origin;
+  }
+  const look = (at: string, timeoutSeconds = 3) => providerLook({ type: 'oidc', issuer: at }, { timeoutSeconds })();
+
+  it('is up when its discovery document is there and its own', async () => {
+    const asked: string[] = [];
+    const at = await issuer((origin) => (req, res) => {
+      asked.push(req.url ?? '');
+      res.end(JSON.stringify({ issuer: `${origin}/realms/corp` }));
+    });
+    expect(await look(`${at}/realms/corp`)).toBeUndefined();
+    expect(asked).toEqual(['/realms/corp/.well-known/openid-configuration']);
+  });
+
+  it.each<[string, (origin: string) => RequestListener, string]>([
+    ['answers 503', () => (_req, res) => void res.writeHead(503).end('canary-words'), 'It answered 503'],
+    [
+      'leads elsewhere',
+      (origin) => (req, res) =>
+        void (req.url === '/there'
+          ? res.end(JSON.stringify({ issuer: origin }))
+          : res.writeHead(302, { location: '/there' }).end()),
+      'It answered 302',
+    ],
+    [
+      'names another issuer',
+      () => (_req, res) => void res.end('{"issuer":"https://canary.example.com"}'),
+      'Its discovery document names another issuer.',
+    ],
+    ['says something else', () => (_req, res) => void res.end('<html>canary'), 'Its discovery document is none.'],
+    ['cuts the connection', () => (req) => void req.socket.destroy(), 'It cut the connection before it answered.'],
+  ])('that %s is down', async (_what, answer, words) => {
+    const problem = await look(await issuer(answer));
+    expect(problem).toContain(words);
+    expect(problem).not.toMatch(/canary|127\.0\.0\.1/);
+  });
+
+  it('is down where it does not answer in time', async () => {
+    expect(await look(await issuer(() => () => undefined), 0.3)).toBe('It did not answer within 0.3 seconds.');
+  });
+
+  it('is down where nothing listens', async () => {
+    expect(await look(`http://127.0.0.1:${await freePort()}`)).toContain('refused the connection');
+  });
+
+  it('is down where its certificate is not trusted', async () => {
+    const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => void res.end('{}'));
+    const at = `https://localhost:${await port(server)}`;
+    const other = providerLook({ type: 'oidc', issuer: at, ca: otherName.ca });
+    expect(await other()).toBe('Its certificate is not trusted. Check caFile.');
+  });
+});
+
+describe('GitHub', () => {
+  const at = async (status: number) => {
+    const asked: Heard[] = [];
+    const server = createServer({ cert: trusted.cert, key: trusted.key }, (req, res) => {
+      asked.push({ url: req.url ?? '', headers: req.headers });
+      res.writeHead(status).end();
+    });
+    const host = `localhost:${await port(server)}`;
+    return { asked, look: providerLook({ type: 'github', issuer: 'https://github.com', host, ca: trusted.ca }) };
+  };
+
+  it.each([200, 302, 404])('is up when it answers at all, and is shown nothing (%i)', async (status) => {
+    const { asked, look } = await at(status);
+    expect(await look()).toBeUndefined();
+    expect(asked.map(({ url }) => url)).toEqual(['/robots.txt']);
+    expect(asked[0]?.headers).not.toHaveProperty('authorization');
+  });
+
+  it('is down when it answers that it is', async () => {
+    expect(await (await at(503)).look()).toBe('It answered 503.');
+  });
+});
+
+describe('a whole gate', () => {
+  const ADMIN = 'urn:portcullis:admin';
+
+  it('says to admins and in its metrics how both are', async () => {
+    const gate = await startTestGate();
+    onTestFinished(() => gate.stop());
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    const root = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    onTestFinished(() => root.close());
+    const { accessToken } = await root.signIn('root', { resource: ADMIN });
+    const metrics = async (): Promise<string> => {
+      const answer = await fetch(`http://127.0.0.1:${gate.server.ports.ops}/metrics`);
+      return answer.text();
+    };
+    expect(await metrics()).not.toContain('portcullis_component_up{');
+    const providers = await root.get('/-/admin/api/v1/providers', accessToken);
+    expect(providers.body['providers']).toMatchObject([{ name: 'demo', state: 'up' }]);
+    await gate.cluster.close();
+    const clusters = await root.get('/-/admin/api/v1/clusters', accessToken);
+    expect(clusters.body['clusters']).toMatchObject([{ name: 'demo', state: 'down' }]);
+    expect(JSON.stringify(clusters.body)).toContain('It refused the connection');
+    expect(await metrics()).toContain('portcullis_component_up{kind="provider",name="demo"} 1');
+    expect(await metrics()).toContain('portcullis_component_up{kind="cluster",name="demo"} 0');
+  });
+});

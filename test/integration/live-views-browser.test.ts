@@ -1,0 +1,140 @@
+/** Live views as the admin pages' browser gets them, where time, the store and the proof are in the test's hand. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, onTestFinished, test } from 'vitest';
+import { AppError } from '../../src/core/errors.ts';
+import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
+import { readEvents, type EventReader } from '../support/event-reader.ts';
+import type { WebDeps } from '../../src/web/deps.ts';
+import { LateProof, post } from '../unit/web/admin-at.ts';
+import { annotation, closeHouses, cookiesOf, openSession, signedInAs, type AdminAt } from '../unit/web/harness.ts';
+
+const API = '/admin/api/v1';
+const SOON = { timeout: 10_000, interval: 10 };
+
+afterEach(closeHouses);
+
+async function watch({ house, browser }: AdminAt, resource: string): Promise<EventReader> {
+  const server = createServer(house.web.app).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const reader = await readEvents({ port, path: `${API}/${resource}`, headers: { cookie: cookiesOf(browser) } });
+  onTestFinished(() => reader.close());
+  return reader;
+}
+
+/** Somebody watches a revocation that is written and not proven. @param laterMs what the web room's clock is ahead of the gate's */
+async function atUnproven(late: LateProof, laterMs = (): number => 0) {
+  const change = (deps: WebDeps): WebDeps => {
+    const { clock } = deps;
+    return { ...late.change(deps), clock: { now: () => clock.now() + laterMs() } };
+  };
+  const at = await signedInAs('root', { change });
+  await openSession(at.house, 'alice-1', 'alice');
+  const { body } = await post(at, 'revocations', { session: 'alice-1', reason: 'INC-4711' });
+  const { id } = body as RevocationAnswer;
+  const reader = await watch(at, `revocations/${id}`);
+  await expect.poll(() => reader.data('receipt').length, SOON).toBe(1);
+  return { at, id, reader };
+}
+
+test('a receipt that another replica proves is read from the store, when it has changed', async () => {
+  const late = new LateProof();
+  const { at, id, reader } = await atUnproven(late);
+  expect(reader.data('receipt')).toMatchObject([{ id, complete: false, missing: ['replica portcullis-1'] }]);
+  late.prove();
+  expect(await reader.ended).toBeUndefined();
+  expect(reader.data('receipt')).toMatchObject([{ complete: false }, { id, complete: true }]);
+  expect(reader.data('end')).toEqual([{ reason: 'complete' }]);
+  const reads = at.house.named('admin-read').filter(({ requestURI }) => requestURI === `${API}/revocations/${id}`);
+  expect(reads.map((read) => [annotation(read, 'reason'), annotation(read, 'revocation')])).toEqual([
+    ['revocation', id],
+  ]);
+});
+
+test('a store that is away for a moment ends nothing', async () => {
+  const late = new LateProof();
+  const { at, reader } = await atUnproven(late);
+  const { artefacts } = at.house.store;
+  const find = artefacts.find.bind(artefacts);
+  let asked = 0;
+  artefacts.find = async (...args: Parameters<typeof find>) => {
+    asked += 1;
+    if (asked === 1) throw new AppError('store_unavailable', 'The store is away.');
+    return find(...args);
+  };
+  await expect.poll(() => asked, SOON).toBeGreaterThan(0);
+  late.prove();
+  expect(await reader.ended).toBeUndefined();
+  expect(reader.data('end')).toEqual([{ reason: 'complete' }]);
+});
+
+test('a revocation that is never proven is watched for ten minutes', async () => {
+  // A gate's clock that jumps so far shuts the gate.
+  let laterMs = 0;
+  const { reader } = await atUnproven(new LateProof(), () => laterMs);
+  laterMs = 599_000;
+  expect(reader.data('end')).toEqual([]);
+  laterMs = 600_001;
+  expect(await reader.ended).toBeUndefined();
+  expect(reader.data('end')).toEqual([{ reason: 'too_old' }]);
+});
+
+test('it is cut in the moment in which the watcher is revoked', async () => {
+  const { at, reader } = await atUnproven(new LateProof());
+  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
+  // The next look never ends, so nothing is written that could be judged.
+  const looking = Promise.withResolvers<void>();
+  at.house.store.artefacts.find = () => {
+    looking.resolve();
+    return new Promise(() => {});
+  };
+  await looking.promise;
+  await at.house.gate.revoke({ target: { kind: 'session', session: sessions[0]?.id ?? '' } });
+  expect(await reader.ended).toBe('ECONNRESET');
+});
+
+test('it is cut when the replica loses its lease', async () => {
+  const at = await signedInAs('root');
+  const reader = await watch(at, 'replicas');
+  await expect.poll(() => reader.told.length, SOON).toBeGreaterThan(0);
+  at.house.lapse();
+  expect(await reader.ended).toBe('ECONNRESET');
+});
+
+test('it ends in good order when the person’s groups change, so that they are judged afresh', async () => {
+  const at = await signedInAs('auditor');
+  const reader = await watch(at, 'replicas');
+  await expect.poll(() => reader.told.length, SOON).toBeGreaterThan(0);
+  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
+  const own = sessions[0];
+  if (own === undefined) throw new Error('no session of the browser');
+  const identity = { ...own.identity, groups: ['corp:nothing'] };
+  await at.house.store.sessions.update(own.id, { identity, secret: {} });
+  expect(await reader.ended).toBeUndefined();
+  expect(reader.data('end')).toEqual([{ reason: 'identity_changed' }]);
+  expect((await watch(at, 'replicas')).status).toBe(403);
+});
+
+test('it ends when an access token would', async () => {
+  const at = await signedInAs('root', {
+    change: (deps) => ({
+      ...deps,
+      config: { ...deps.config, sessions: { ...deps.config.sessions, accessToken: 1 } },
+    }),
+  });
+  const reader = await watch(at, 'replicas');
+  expect(await reader.ended).toBeUndefined();
+  expect(reader.data('end')).toEqual([{ reason: 'credential_over' }]);
+});
+
+test('HEAD gets the head and no stream, and a program that asks for JSON gets that', async () => {
+  const at = await signedInAs('root');
+  const head = await at.browser.head(`${API}/replicas`).set('Accept', 'text/event-stream');
+  expect(head.status).toBe(200);
+  expect(head.headers['content-type']).toContain('text/event-stream');
+  const json = await at.browser.get(`${API}/replicas`).expect(200);
+  expect(json.headers['content-type']).toContain('application/json');
+});

@@ -1,0 +1,43 @@
+/** What a gate keeps of the latest requests of a session, from the request to the store. */
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
+
+const CLUSTER = 'urn:portcullis:cluster:demo';
+
+let gate: RunningDemo;
+let alice: OAuthClient;
+let signedIn: SignedIn;
+
+beforeAll(async () => {
+  gate = await startTestGate();
+  const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+  alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  signedIn = await alice.signIn('alice', { resource: CLUSTER });
+});
+afterAll(async () => {
+  await alice.close();
+  await gate.stop();
+});
+
+it('keeps what a session asked of a cluster, without what must not be read, and what was refused', async () => {
+  const { recent } = gate.server.store;
+  const pods = '/api/v1/namespaces/default/pods';
+  expect((await alice.get(`${pods}?token=CANARY`, signedIn.accessToken)).status).toBe(200);
+  expect((await alice.get('/api/v1/secrets', signedIn.accessToken)).status).toBe(403);
+  const kept = () => recent.read(signedIn.session);
+  await expect.poll(async () => (await kept()).length, { timeout: 30_000, interval: 100 }).toBe(2);
+  expect(await kept()).toMatchObject([
+    { verb: 'list', uri: '/api/v1/secrets', resource: 'secrets', code: 403, cluster: 'demo', address: '127.0.0.1' },
+    { verb: 'list', uri: `${pods}?token=REDACTED`, resource: 'pods', namespace: 'default', code: 200 },
+  ]);
+});
+
+it('writes what waits when it stops', async () => {
+  const { recent } = gate.server.store;
+  await alice.get('/api/v1/namespaces/default/configmaps', signedIn.accessToken);
+  await gate.server.stop();
+  expect((await recent.read(signedIn.session))[0]).toMatchObject({ resource: 'configmaps' });
+});

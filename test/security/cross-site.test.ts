@@ -1,0 +1,304 @@
+/**
+ * Pages of others in the browser of an administrator who is signed in: nothing of the gate's can be changed by them, and nothing read. A sibling
+ * host and a console's are one site with the gate, so their requests carry its cookie: `SameSite` does nothing there, and all the rest must.
+ */
+import type { BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ROUTES } from '../../src/web/admin/api/routes.ts';
+import {
+  crawl,
+  embedded,
+  fetched,
+  framed,
+  ledTo,
+  openedWindow,
+  postFromFrame,
+  postFromTop,
+  socketed,
+  streamed,
+  type Seen,
+} from '../support/pages-attacks.ts';
+import { signedInContext, signInAtProvider } from '../support/pages-browser.ts';
+import { ATTACKERS, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
+
+const API = '/admin/api/v1';
+const GUESSED = {
+  'content-type': 'application/json',
+  'x-csrf-token': 'A'.repeat(22),
+  'idempotency-key': crypto.randomUUID(),
+};
+
+let stage: HostileStage;
+let seen: Seen;
+let session: string;
+let context: BrowserContext;
+let page: Page;
+
+/** Whoever has an account can see what forms there are; and alice's session is the prize. */
+beforeAll(async () => {
+  stage = await openHostileStage();
+  const alice = await signedInContext(stage.browser, stage.main, 'alice');
+  await alice.close();
+  const [found] = (await stage.server.store.sessions.list({ limit: 1 })).sessions;
+  session = found?.id ?? '';
+  const cookies = await (await stage.context()).cookies();
+  const looking = await stage.browser.newContext({ bypassCSP: true });
+  await looking.addCookies(cookies);
+  const first = await looking.newPage();
+  await first.goto(`${stage.main}/admin`);
+  seen = await crawl(first);
+  await looking.close();
+});
+afterAll(() => stage.close());
+beforeEach(async () => {
+  context = await stage.context();
+  page = await context.newPage();
+});
+afterEach(() => context.close());
+
+/** Every call of the admin API, with a body that would do what it says. */
+function calls(): readonly { readonly method: string; readonly path: string; readonly body: string }[] {
+  return Object.values(ROUTES).map(({ method, path }) => ({
+    method,
+    path: API + path.replace('{id}', session).replace('{account}', 'demo%2Falice'),
+    body: JSON.stringify({ session, reason: 'hostile', ...(path === '/locks' && { account: 'demo/alice' }) }),
+  }));
+}
+
+it('knows what there is to attack', () => {
+  const actions = seen.forms.map(({ action }) => action);
+  expect(actions).toEqual(expect.arrayContaining(['/logout']));
+  console.log(seen.pages, actions);
+});
+
+describe.each(ATTACKERS)('a page at %s', (attacker) => {
+  beforeEach(async () => {
+    await page.goto(stage.origins[attacker]);
+  });
+
+  it('changes nothing by any form of the gate, with and without a token, and each try is on the record', async () => {
+    const before = await stage.state();
+    const known = (await refusals()).length;
+    const statuses: number[] = [];
+    for (const { action, fields } of seen.forms) {
+      for (const csrf of [undefined, 'A'.repeat(22)]) {
+        const { csrf: _secret, ...rest } = fields;
+        const sent = { ...rest, ...(csrf !== undefined && { csrf }) };
+        statuses.push(await postFromFrame(page, stage.main + action, sent));
+        statuses.push(await postFromTop(page, stage.main + action, sent));
+        await page.goto(stage.origins[attacker]);
+      }
+    }
+    expect(new Set(statuses)).toEqual(new Set([403]));
+    expect(await stage.state()).toBe(before);
+    const foreign = (await refusals()).slice(known).filter(({ reason }) => reason === 'foreign_origin');
+    expect(new Set(foreign.map(({ path }) => path))).toEqual(new Set(seen.forms.map(({ action }) => action)));
+  });
+
+  it('neither reads nor changes anything by the admin API, however it asks', async () => {
+    const before = await stage.state();
+    const came: string[] = [];
+    for (const { method, path, body } of calls()) {
+      const sent = method === 'GET' ? {} : { body };
+      const url = stage.main + path;
+      const cors = { mode: 'cors', method, ...sent };
+      came.push(await fetched(page, url, cors), await fetched(page, url, { ...cors, headers: GUESSED }));
+      if (method !== 'DELETE') came.push(await fetched(page, url, { mode: 'no-cors', method, ...sent }));
+    }
+    expect(new Set(came)).toEqual(new Set(['blocked']));
+    expect(await stage.state()).toBe(before);
+  });
+
+  it('embeds nothing, frames nothing, and holds no window', async () => {
+    const urls = ['/me', '/admin', '/assets/portcullis.css', '/assets/icon.svg', `${API}/sessions`].map(
+      (path) => stage.main + path,
+    );
+    for (const url of urls) {
+      for (const element of ['img', 'script', 'video', 'link'] as const) {
+        expect(await embedded(page, element, url), `${element} of ${url}`).toBe('blocked');
+      }
+    }
+    for (const element of ['iframe', 'object', 'embed'] as const) {
+      const where = await framed(page, element, `${stage.main}/admin`);
+      expect(
+        where.filter((url) => url.startsWith(stage.main)),
+        element,
+      ).toEqual([]);
+    }
+    expect(await openedWindow(page, `${stage.main}/admin`)).toEqual({ reaches: false, isReached: false });
+  });
+
+  it('hears no stream and opens no socket', async () => {
+    for (const path of ['/audit', '/replicas', '/revocations/some-id']) {
+      expect(await streamed(page, stage.main + API + path)).toBe('blocked');
+    }
+    expect(await socketed(page, `${stage.main}${API}/audit`)).toBe('blocked');
+  });
+
+  it('leads the browser to no address that changes anything', async () => {
+    const before = await stage.state();
+    const guessed = [
+      '/logout',
+      '/admin/revoke?kind=all&reason=x&confirm=yes',
+      `/admin/revoke?kind=session&value=${session}&reason=x`,
+    ];
+    for (const path of [...seen.pages, ...guessed]) {
+      if (path.startsWith('/login/')) continue;
+      await ledTo(page, stage.main + path);
+      await page.goto(stage.origins[attacker]);
+    }
+    expect(await stage.state()).toBe(before);
+    await page.goto(`${stage.main}/me`);
+    expect(await page.textContent('body')).toContain('demo:root');
+  });
+});
+
+describe('login', () => {
+  it('cannot be finished here by a link from somebody else’s sign-in: root stays root', async () => {
+    const link = await unfinishedSignIn('bob');
+    const before = await stage.state();
+    for (const origin of Object.values(stage.origins)) {
+      await page.goto(origin);
+      await ledTo(page, link);
+      expect(await page.textContent('body')).not.toContain('demo:bob');
+    }
+    await page.goto(`${stage.main}/me`);
+    expect(await page.textContent('body')).toContain('demo:root');
+    expect(await stage.state()).toBe(before);
+    const reasons = (await refusals()).map(({ event }) => event);
+    expect(reasons).toContain('sign-in-refused');
+  });
+
+  it('cannot be begun by a page elsewhere so that somebody else is signed in', async () => {
+    for (const origin of Object.values(stage.origins)) {
+      await page.goto(origin);
+      await page.evaluate(`location.assign('${stage.main}/login/start?provider=demo&to=me')`);
+      await page.waitForURL(`${stage.issuer}/**`);
+      await goOnAtProvider(page);
+      await page.waitForURL(`${stage.main}/me`);
+      expect(await page.textContent('body')).toContain('demo:root');
+    }
+  });
+
+  it('leads nowhere else afterwards, whatever the link says', async () => {
+    for (const to of [
+      'https://evil.test/',
+      '//evil.test/',
+      '/\\evil.test/',
+      '/admin/../../evil.test',
+      'javascript:alert(1)',
+    ]) {
+      const query = `to=${encodeURIComponent(to)}`;
+      for (const path of [`/login?${query}`, `/login/start?provider=demo&${query}`, `/login/fresh?${query}`]) {
+        await page.goto(stage.main + path);
+        if (page.url().startsWith(stage.issuer)) await goOnAtProvider(page);
+        await page.waitForURL((url) => url.origin !== stage.issuer);
+        expect(new URL(page.url()).origin, path).toBe(stage.main);
+      }
+    }
+  });
+});
+
+it('keeps the gate’s cookie from being planted by a sibling host', async () => {
+  const before = (await context.cookies(stage.main)).toSorted((a, b) => a.name.localeCompare(b.name));
+  await page.goto(stage.origins['a sibling host']);
+  for (const name of before.map((cookie) => cookie.name)) {
+    await page.evaluate(`document.cookie = '${name}=${'A'.repeat(43)}; domain=portcullis.test; path=/; secure'`);
+  }
+  expect((await context.cookies(stage.main)).toSorted((a, b) => a.name.localeCompare(b.name))).toEqual(before);
+});
+
+describe('a pod’s page behind the api listener', () => {
+  const POD = '/api/v1/namespaces/default/pods/web-1:8080/proxy/';
+  const HOSTILE = `<!doctype html><title>Pod</title><script>document.title = 'ran'; fetch('${'https://gate.portcullis.test'}')</script>`;
+
+  it('runs no script, and plants no cookie, where a person opens it by their own credential', async () => {
+    stage.pods.answer = (_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/html', 'set-cookie': '__Host-portcullis=planted; Path=/; Secure' });
+      res.end(HOSTILE);
+    };
+    const token = await deviceToken();
+    // As `kubectl proxy` does: the credential is put on the way, and the answer handed on as it came.
+    const answer = await stage.alice.get(POD, token);
+    expect(answer).toMatchObject({ status: 200, headers: { 'content-security-policy': 'sandbox' } });
+    expect(answer.headers).not.toHaveProperty('set-cookie');
+    await page.route('https://pods.portcullis.test/**', (route) =>
+      route.fulfill({ headers: answer.headers as Record<string, string>, body: String(answer.body['text']) }),
+    );
+    await page.goto('https://pods.portcullis.test/');
+    expect(await page.title()).toBe('Pod');
+  });
+
+  it('is not to be had by a browser’s cookie, which is never sent there', async () => {
+    stage.pods.clear();
+    const response = await page.goto(stage.api + POD);
+    expect(response?.status()).toBe(401);
+    expect(await response?.request().allHeaders()).not.toHaveProperty('cookie');
+    expect(stage.pods.requests).toEqual([]);
+  });
+});
+
+/** The link by which somebody's sign-in would be finished, had they followed it themselves. */
+async function unfinishedSignIn(person: string): Promise<string> {
+  const theirs = await stage.browser.newContext();
+  const link = Promise.withResolvers<string>();
+  const first = await theirs.newPage();
+  await first.route(`${stage.issuer}/interaction/*`, async (route) => {
+    if (route.request().method() === 'GET') return route.continue();
+    let location = (await route.fetch({ maxRedirects: 0 })).headers()['location'] ?? '';
+    while (location.startsWith(`${stage.issuer}/auth/`)) {
+      location = (await theirs.request.get(location, { maxRedirects: 0 })).headers()['location'] ?? '';
+    }
+    if (location.startsWith(stage.main)) link.resolve(location);
+    return route.fulfill(location.startsWith(stage.main) ? { body: '' } : { status: 303, headers: { location } });
+  });
+  await first.goto(`${stage.main}/login/start?provider=demo&to=me`);
+  await signInAtProvider(first, person);
+  const found = await link.promise;
+  await theirs.close();
+  return found;
+}
+
+/** Whoever is known there is only asked whether to go on, or for the password where it has to be a fresh sign-in. */
+async function goOnAtProvider(at: Page): Promise<void> {
+  if (await at.getByLabel('Password').isVisible()) await signInAtProvider(at, 'root');
+  else await at.getByRole('button', { name: 'Share and go on' }).click();
+}
+
+/** alice signs in a device by its code. @returns an access token that is bound to `stage.alice`'s key */
+async function deviceToken(): Promise<string> {
+  const { body } = await stage.alice.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+  const theirs = await stage.browser.newContext();
+  const first = await theirs.newPage();
+  await first.goto(`${stage.main}/device`);
+  await first.locator('[name=user_code]').fill(String(body['user_code']));
+  await first.keyboard.press('Enter');
+  await first.locator('a[href^="/device/start"]').click();
+  await signInAtProvider(first, 'alice');
+  await first.waitForURL(`${stage.main}/**`);
+  await theirs.close();
+  const grant = {
+    grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+    device_code: String(body['device_code']),
+  };
+  const answer = await stage.alice.token(grant);
+  return String(answer.body['access_token']);
+}
+
+interface Refusal {
+  readonly event: string | undefined;
+  readonly path: string;
+  readonly reason: string | undefined;
+  readonly who: string | undefined;
+}
+
+/** What was turned down so far. */
+const refusals = async (): Promise<readonly Refusal[]> =>
+  (await stage.recorded())
+    .filter(({ responseStatus }) => (responseStatus?.code ?? 0) >= 400)
+    .map(({ annotations, requestURI, user }) => ({
+      event: annotations['portcullis.dev/event'],
+      path: requestURI,
+      reason: annotations['portcullis.dev/reason'],
+      who: user.username,
+    }));

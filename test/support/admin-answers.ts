@@ -1,0 +1,146 @@
+/**
+ * Looks at every answer of the admin API that a test sees, and finds what the description does not say: a field, a status, a header, a
+ * problem code.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
+import { problemSchema } from '../../src/core/admin-api/answers.ts';
+import { isChange, problemsOf } from '../../src/web/admin/api/openapi.ts';
+import { routes, type Route } from '../../src/web/admin/api/routes.ts';
+import { SCHEMAS } from '../../src/web/admin/api/schemas.ts';
+import { PROBLEMS, type ProblemCode } from '../../src/web/admin/problem.ts';
+import type { Web } from '../../src/web/web.ts';
+
+/** What the admin API has answered in this process. */
+export interface SeenAnswers {
+  /** `METHOD /path status`, and what was not as described. */
+  readonly faults: string[];
+  readonly problems: Set<string>;
+  /** `listSessions 200`. */
+  readonly answers: Set<string>;
+}
+
+interface Answer {
+  readonly method: string;
+  /** Below the prefix, without the query. */
+  readonly path: string;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+const DOORS = { web: /^\/admin\/api\/v1(\/[^?]*)/, api: /^\/-\/admin\/api\/v1(\/[^?]*)/ };
+
+export const emptySeen = (): SeenAnswers => ({ faults: [], problems: new Set(), answers: new Set() });
+
+/** The same web room, with each answer looked at. */
+export function watched(web: Web, seen: SeenAnswers): Web {
+  const app = new Proxy(web.app, {
+    apply(target, self, args: [IncomingMessage, ServerResponse]) {
+      watch(...args, { seen, door: 'web' });
+      return Reflect.apply(target, self, args) as unknown;
+    },
+  });
+  const adminApi: Web['adminApi'] = (req, res) => {
+    watch(req, res, { seen, door: 'api' });
+    web.adminApi(req, res);
+  };
+  return { ...web, app, adminApi };
+}
+
+function watch(
+  req: IncomingMessage,
+  res: ServerResponse,
+  { seen, door }: { readonly seen: SeenAnswers; readonly door: keyof typeof DOORS },
+): void {
+  const path = DOORS[door].exec(req.url ?? '')?.[1];
+  if (path === undefined) return;
+  const method = req.method ?? '';
+  const chunks: Buffer[] = [];
+  const take = (chunk: unknown): void => {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
+  };
+  // The response as it is written: a client may be gone before it has read it.
+  const write = res.write.bind(res) as (...args: readonly unknown[]) => boolean;
+  const end = res.end.bind(res) as (...args: readonly unknown[]) => ServerResponse;
+  res.write = ((...args: readonly unknown[]) => {
+    take(args[0]);
+    return write(...args);
+  }) as typeof res.write;
+  res.end = ((...args: readonly unknown[]) => {
+    take(args[0]);
+    const text = Buffer.concat(chunks).toString();
+    const answer = { method, path, status: res.statusCode, text };
+    const result = end(...args);
+    look({ ...answer, headers: res.getHeaders() }, seen);
+    return result;
+  }) as typeof res.end;
+}
+
+const matches = (route: Route, path: string): boolean =>
+  new RegExp(`^${route.path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path);
+
+/** Of several, the one without parameters: `sessions` before `{id}`. */
+function routeOf({ method, path }: Answer): readonly [name: string, route: Route] | undefined {
+  return routes.find(([, route]) => route.method === (method === 'HEAD' ? 'GET' : method) && matches(route, path));
+}
+
+function look(answer: Answer, seen: SeenAnswers): void {
+  const found = routeOf(answer);
+  if (answer.headers['x-request-id'] === undefined) report(answer, seen, 'has no X-Request-Id');
+  if (answer.headers['cache-control'] !== 'no-store') report(answer, seen, 'may be stored');
+  if (String(answer.headers['content-type']).startsWith('application/problem+json')) {
+    lookAtProblem(answer, found?.[1], seen);
+  } else if (found === undefined) report(answer, seen, 'is answered and is no route');
+  else lookAtAnswer(answer, found, seen);
+}
+
+const report = ({ method, path, status }: Answer, seen: SeenAnswers, words: string): void =>
+  void seen.faults.push(`${method} ${path} ${status}: ${words}`);
+
+function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Route], seen: SeenAnswers): void {
+  const { status, headers, text } = answer;
+  seen.answers.add(`${name} ${status}`);
+  if (String(headers['content-type']).startsWith('text/event-stream')) {
+    if (route.stream === undefined) report(answer, seen, 'is no stream');
+    return;
+  }
+  if (route.conditional === true && status !== 204 && headers['etag'] === undefined) {
+    report(answer, seen, 'has no ETag');
+  }
+  if (status === 304 && route.conditional === true) return;
+  const described = route.answers[status];
+  if (described === undefined) return report(answer, seen, 'is a status that is not described');
+  if (described.schema === undefined || answer.method === 'HEAD') return;
+  const body: unknown = JSON.parse(text);
+  const parsed = SCHEMAS[described.schema].safeParse(body);
+  if (!parsed.success) return report(answer, seen, `is not a ${described.schema}: ${parsed.error.message}`);
+  // What the schema does not know, it leaves out.
+  if (!isDeepStrictEqual(parsed.data, body)) report(answer, seen, `is more than a ${described.schema}: ${text}`);
+}
+
+const OUTSIDE: readonly string[] = ['not_found', 'method_not_allowed', 'csrf_failed'];
+const UNREADABLE: readonly number[] = [413, 415];
+
+function lookAtProblem(answer: Answer, route: Route | undefined, seen: SeenAnswers): void {
+  if (answer.method === 'HEAD') return;
+  const body: unknown = JSON.parse(answer.text);
+  const parsed = problemSchema.safeParse(body);
+  if (!parsed.success) return report(answer, seen, `is no Problem: ${parsed.error.message}`);
+  if (!isDeepStrictEqual(parsed.data, body)) report(answer, seen, `is more than a Problem: ${answer.text}`);
+  const { code, status } = parsed.data;
+  seen.problems.add(code);
+  if (!Object.hasOwn(PROBLEMS, code)) return report(answer, seen, `${code} is not documented`);
+  const row = PROBLEMS[code as ProblemCode];
+  const unreadable = code === 'bad_request' && UNREADABLE.includes(status);
+  if (status !== answer.status || (status !== row.status && !unreadable)) report(answer, seen, `${code} has ${status}`);
+  if (status === 429 && answer.headers['retry-after'] === undefined) report(answer, seen, 'has no Retry-After');
+  const known = route === undefined ? OUTSIDE.includes(code) || isCommon(code) : documented(route, code);
+  if (!known) report(answer, seen, `${code} is not among the route’s problems`);
+}
+
+const [, anyRead] = routes.find(([, route]) => !isChange(route)) ?? [];
+
+const isCommon = (code: string): boolean => anyRead !== undefined && documented(anyRead, code);
+
+const documented = (route: Route, code: string): boolean => problemsOf(route).includes(code as ProblemCode);

@@ -1,0 +1,145 @@
+/** What a page can try against another origin with nothing but a browser in which somebody is signed in there, and what came of it. */
+import type { Page } from 'playwright-core';
+
+/** A form of the gate's, as whoever has an account there can see it. */
+export interface SeenForm {
+  readonly action: string;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+export interface Seen {
+  /** Paths, with their queries, of every page that links lead to. */
+  readonly pages: readonly string[];
+  readonly forms: readonly SeenForm[];
+}
+
+/**
+ * Follows every link from where the page is. Its context must bypass the content security policy.
+ * @returns what can be got by GET, and every form that stands there
+ */
+export const crawl = (page: Page): Promise<Seen> =>
+  page.evaluate<Seen>(`(async () => {
+    const [pages, waiting, forms] = [new Set(), [location.pathname], new Map()];
+    for (let path = waiting.shift(); path !== undefined && pages.size < 100; path = waiting.shift()) {
+      if (pages.has(path)) continue;
+      pages.add(path);
+      // The way to the identity provider cannot be followed by a script.
+      const answer = await fetch(path).catch(() => undefined);
+      if (answer?.headers.get('content-type')?.startsWith('text/html') !== true) continue;
+      const seen = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      for (const link of seen.querySelectorAll('a[href^="/"]')) waiting.push(link.getAttribute('href'));
+      for (const form of seen.querySelectorAll('form')) {
+        if (form.method !== 'post') continue;
+        const action = form.getAttribute('action');
+        forms.set(action, { action, fields: Object.fromEntries(new FormData(form)) });
+      }
+    }
+    return { pages: [...pages], forms: [...forms.values()] };
+  })()`);
+
+const submitting = (target: string, url: string, fields: object): string => `(() => {
+  const form = Object.assign(document.createElement('form'), { method: 'post', action: ${JSON.stringify(url)}, target: '${target}' });
+  for (const [name, value] of Object.entries(${JSON.stringify(fields)})) {
+    form.append(Object.assign(document.createElement('input'), { type: 'hidden', name, value }));
+  }
+  document.body.append(form);
+  form.submit();
+})()`;
+
+/** Sends a form as the page's own next document. @returns the status of the answer */
+export async function postFromTop(page: Page, url: string, fields: object): Promise<number> {
+  const answered = page.waitForResponse((response) => response.request().method() === 'POST');
+  await Promise.all([landedAt(page, url), page.evaluate(submitting('_self', url, fields))]);
+  return (await answered).status();
+}
+
+/** Sends a form into a frame of the page. @returns the status of the answer */
+export async function postFromFrame(page: Page, url: string, fields: object): Promise<number> {
+  const answered = page.waitForResponse((response) => response.request().method() === 'POST');
+  await page.evaluate(`document.body.append(Object.assign(document.createElement('iframe'), { name: 'hidden' }))`);
+  await page.evaluate(submitting('hidden', url, fields));
+  const status = (await answered).status();
+  await page.evaluate(`document.querySelector('iframe').remove()`);
+  return status;
+}
+
+/** @returns `blocked`, or what the page's script has learned */
+export const fetched = (page: Page, url: string, init: object): Promise<string> =>
+  page.evaluate<string>(`fetch(${JSON.stringify(url)}, ${JSON.stringify({ credentials: 'include', ...init })}).then(
+    async (answer) => [answer.status, answer.type, await answer.text()].join(' '),
+    () => 'blocked',
+  )`);
+
+/** Loads something by an element that asks nobody. @returns `blocked`, or `loaded` */
+export const embedded = (page: Page, element: 'img' | 'script' | 'video' | 'link', url: string): Promise<string> =>
+  page.evaluate<string>(`new Promise((resolve) => {
+    const one = document.createElement('${element}');
+    one.addEventListener('error', () => resolve('blocked'));
+    for (const event of ['load', 'loadeddata']) one.addEventListener(event, () => resolve('loaded'));
+    one.rel = 'stylesheet';
+    one['${element === 'link' ? 'href' : 'src'}'] = ${JSON.stringify(url)};
+    document.body.append(one);
+  })`);
+
+/** Shows a page in a frame of any kind. @returns where each frame has ended up */
+export async function framed(
+  page: Page,
+  element: 'iframe' | 'object' | 'embed',
+  url: string,
+): Promise<readonly string[]> {
+  await page.evaluate(`new Promise((resolve) => {
+    const one = document.createElement('${element}');
+    for (const event of ['load', 'error']) one.addEventListener(event, resolve);
+    one['${element === 'object' ? 'data' : 'src'}'] = ${JSON.stringify(url)};
+    document.body.append(one);
+  }).then(() => true)`);
+  const frames = page.frames().filter((frame) => frame.parentFrame() !== null);
+  await page.evaluate(`document.querySelector('${element}').remove()`);
+  return frames.map((frame) => frame.url());
+}
+
+/** @returns `blocked`, or what came */
+export const streamed = (page: Page, url: string): Promise<string> =>
+  page.evaluate<string>(`new Promise((resolve) => {
+    const source = new EventSource(${JSON.stringify(url)}, { withCredentials: true });
+    source.onopen = () => resolve('opened');
+    source.onmessage = ({ data }) => resolve(data);
+    source.onerror = () => { source.close(); resolve('blocked'); };
+  })`);
+
+/** @returns `blocked`, or `opened` */
+export const socketed = (page: Page, url: string): Promise<string> =>
+  page.evaluate<string>(`new Promise((resolve) => {
+    const socket = new WebSocket(${JSON.stringify(url.replace(/^http/, 'ws'))});
+    socket.onopen = () => resolve('opened');
+    socket.onerror = () => resolve('blocked');
+  })`);
+
+/** Opens a window and keeps hold of it. @returns whether the page still reaches the window, and the window the page */
+export async function openedWindow(
+  page: Page,
+  url: string,
+): Promise<{ readonly reaches: boolean; readonly isReached: boolean }> {
+  const opening = page.waitForEvent('popup');
+  await page.evaluate(`void (globalThis.opened = window.open(${JSON.stringify(url)}))`);
+  const popup = await opening;
+  await popup.waitForLoadState();
+  const isReached = await popup.evaluate<boolean>('window.opener !== null');
+  await page.waitForFunction('globalThis.opened.closed', undefined, { timeout: 5_000 }).catch(() => undefined);
+  const reaches = await page.evaluate<boolean>('!globalThis.opened.closed');
+  await popup.close();
+  return { reaches, isReached };
+}
+
+/** Leads the browser there as a link does, with the cookies that such a step carries. */
+export async function ledTo(page: Page, url: string): Promise<void> {
+  const [there] = await Promise.all([landedAt(page, url), page.evaluate(`location.assign(${JSON.stringify(url)})`)]);
+  return there;
+}
+
+/** Until the browser shows something of that origin, or has put it on disk. */
+async function landedAt(page: Page, url: string): Promise<void> {
+  const { origin } = new URL(url);
+  const shown = page.waitForURL((now) => now.origin === origin);
+  await Promise.any([shown, page.waitForEvent('download')]);
+}

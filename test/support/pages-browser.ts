@@ -1,0 +1,103 @@
+/** Chromium as Debian ships it, and what a page of ours did there that it must not do. */
+import {
+  chromium,
+  type Browser,
+  type BrowserContext,
+  type ConsoleMessage,
+  type Page,
+  type Response,
+} from 'playwright-core';
+import { PEOPLE } from '../../src/demo/demo.ts';
+
+/** @param args beside the usual, such as `--host-resolver-rules` */
+export function openChromium(args: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', ...args],
+  });
+}
+
+/** What a page's load cost and did; from the last document on, so that the steps to a page do not count. */
+export interface Watched {
+  /** The document that the page shows, as the server sent it. */
+  document(): Response;
+  /** Console errors, violations of the content security policy included, and exceptions. */
+  readonly faults: readonly string[];
+  /** URLs at other origins. */
+  readonly foreign: readonly string[];
+  /** Heads and bodies of all answers, without streams, which have no end. */
+  transferred(): Promise<readonly Transfer[]>;
+}
+
+interface Transfer {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/** Chromium says of each document with such a status that it "failed to load". That is no fault where the status is what was wanted. */
+const saysStatus = (message: ConsoleMessage, page: Page): boolean =>
+  message.text().startsWith('Failed to load resource: the server responded') && message.location().url === page.url();
+
+async function transferOf(response: Response): Promise<Transfer> {
+  const { responseHeadersSize, responseBodySize } = await response.request().sizes();
+  return { path: new URL(response.url()).pathname, bytes: responseHeadersSize + responseBodySize };
+}
+
+const isStream = (response: Response): boolean =>
+  response.headers()['content-type']?.startsWith('text/event-stream') === true;
+
+/** @param origin the gate's */
+export function watch(page: Page, origin: string): Watched {
+  const faults: string[] = [];
+  const foreign: string[] = [];
+  let responses: Response[] = [];
+  let document: Response | undefined;
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !saysStatus(message, page)) faults.push(message.text());
+  });
+  page.on('pageerror', (error) => void faults.push(error.message));
+  page.on('request', (request) => {
+    const isDocument = request.isNavigationRequest() && request.frame() === page.mainFrame();
+    // The way to a page may lead over the identity provider.
+    if (isDocument) [faults.length, foreign.length] = [0, 0];
+    else if (new URL(request.url()).origin !== origin) foreign.push(request.url());
+  });
+  page.on('response', (response) => {
+    const request = response.request();
+    if (request.isNavigationRequest() && request.frame() === page.mainFrame()) {
+      responses = [];
+      document = response;
+    }
+    responses.push(response);
+  });
+  return {
+    document: () => {
+      if (document === undefined) throw new Error('the page shows no document yet');
+      return document;
+    },
+    faults,
+    foreign,
+    transferred: () => Promise.all(responses.filter((response) => !isStream(response)).map(transferOf)),
+  };
+}
+
+/** Types name and password at the demo's provider, and agrees to what it asks. */
+export async function signInAtProvider(page: Page, person: string): Promise<void> {
+  const who = PEOPLE.find(({ name }) => name === person);
+  if (who === undefined) throw new Error(`nobody is called ${person}`);
+  await page.getByLabel('Name').fill(who.name);
+  await page.getByLabel('Password').fill(who.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Share and go on' }).click();
+}
+
+/** Signs somebody in at the gate's pages, in a context of their own. @param web the gate's address */
+export async function signedInContext(browser: Browser, web: string, person: string): Promise<BrowserContext> {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${web}/login/start?provider=demo&to=me`);
+  await signInAtProvider(page, person);
+  await page.waitForURL(`${web}/me`);
+  await page.close();
+  return context;
+}

@@ -1,0 +1,63 @@
+/** Three replicas on a real Redis: the one with the pages, another one, and one in a process of its own that can be stopped as a host can. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer } from '../../src/server/serve.ts';
+import type { ReplicaSetup } from '../chaos/protocol.ts';
+import { startTestGate } from './gate.ts';
+import { startRedis } from './redis.ts';
+import { startReplicaBeside } from './replica-beside.ts';
+
+const REPLICA = fileURLToPath(new URL('../chaos/replica.ts', import.meta.url));
+/** Seconds. Long enough to be looked at while it has not run out yet. */
+const STALENESS = 8;
+
+export interface ThreeReplicas {
+  readonly gate: RunningDemo;
+  /** SIGSTOP for the third. */
+  stopThird(): void;
+  close(): Promise<void>;
+}
+
+/** @returns replicas `one` with the pages, `two` and `three` */
+export async function startThreeReplicas(): Promise<ThreeReplicas> {
+  const redis = await startRedis();
+  const first = await startTestGate({ redis: redis.url });
+  const loaded = await loadConfig({ file: first.files.config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  await first.server.stop();
+  const server = await startServer({ ...config, revocation: { ...config.revocation, staleness: STALENESS } }, 'one');
+  await server.ready;
+  const gate = { ...first, server };
+  const two = await startReplicaBeside(gate, 'two');
+  const three = await startThird(redis.url);
+  return {
+    gate,
+    stopThird: () => void three.kill('SIGSTOP'),
+    async close() {
+      const gone = once(three, 'exit');
+      three.kill('SIGKILL');
+      await gone;
+      await two.stop();
+      await server.stop();
+      await first.stop();
+      await redis.stop();
+    },
+  };
+}
+
+async function startThird(url: string) {
+  const setup: ReplicaSetup = {
+    name: 'three',
+    redis: { url, nodes: 1, prefix: 'portcullis-demo' },
+    // Of the log it needs nothing that is sealed.
+    sealingKey: '0'.repeat(64),
+    stalenessSeconds: STALENESS,
+  };
+  const child = spawn(process.execPath, [REPLICA, JSON.stringify(setup)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  await once(child, 'message');
+  return child;
+}

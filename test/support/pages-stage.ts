@@ -1,0 +1,151 @@
+/** A gate with something on every page: people at browsers and at terminals, a revocation, a lock, and names that are hard to lay out. */
+import { readFile } from 'node:fs/promises';
+import type { Browser, BrowserContext } from 'playwright-core';
+import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
+import type { Account } from '../../src/core/identity.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startChangedGate } from './changed-gate.ts';
+import { newClientKey, OAuthClient } from './oauth-client.ts';
+import { openChromium, signedInContext } from './pages-browser.ts';
+
+export type Person = 'alice' | 'root' | 'vera';
+/** Who looks at a page. */
+export type Who = Person | 'nobody';
+
+type Cookies = Awaited<ReturnType<BrowserContext['cookies']>>;
+
+export interface PagesStage {
+  readonly gate: RunningDemo;
+  readonly browser: Browser;
+  /** alice's session at a terminal, with requests of hers. */
+  readonly session: string;
+  /** A revocation that is complete. */
+  readonly revocation: string;
+  /** A context of one's own for each call, in which this person is signed in. */
+  context(
+    who: Who,
+    options?: { readonly bypassCSP?: boolean; readonly javaScriptEnabled?: boolean },
+  ): Promise<BrowserContext>;
+  /** A code that a device waits with. */
+  userCode(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Beside the demo's own, so that there is a choice; nobody answers at their addresses. */
+const FURTHER = ['keycloak', 'okta', 'oidc'].map((type) => ({
+  type,
+  name: `by-${type}`,
+  issuer: 'https://localhost:1',
+}));
+
+/** Two clusters, one of them away; several providers; and as many sign-ins as a test needs from one address. */
+const startGate = (): Promise<RunningDemo> =>
+  startChangedGate({
+    file: (settings, { urls }) => {
+      const [demo] = settings['providers'] as readonly object[];
+      const [cluster] = settings['clusters'] as readonly object[];
+      const publicUrl = `${urls.api}/clusters/away`;
+      const away = { ...cluster, name: 'away', hosts: ['away.localhost'], publicUrl, server: 'https://localhost:1' };
+      const providers = FURTHER.map((further) => ({ ...demo, ...further, usernamePrefix: `${further.name}:` }));
+      return { ...settings, providers: [demo, ...providers], clusters: [cluster, away] };
+    },
+    loaded: (config) => ({ ...config, limits: { ...config.limits, signInsPerMinute: 1000 } }),
+  });
+
+const PODS = '/api/v1/namespaces/default/pods';
+
+/** As long as a name may be, without a place to break it; and one that is written from right to left. */
+const HARD_NAMES = [`demo:${'w'.repeat(240)}`, 'demo:أليس@شركة.example', 'demo:Übermüdung–Zoë 東京'];
+
+async function openHardSession({ gate, store }: RunningDemo['server'], username: string, index: number): Promise<void> {
+  const { position } = gate;
+  if (position === undefined) throw new Error('the gate has no lease');
+  const now = Math.floor(Date.now() / 1000);
+  const account: Account = `demo/hard-${index}`;
+  const opened = await store.sessions.open(
+    {
+      id: `hard-${index}`,
+      account,
+      provider: 'demo',
+      subject: `hard-${index}`,
+      client: 'portcullis-cli',
+      identity: { username, uid: account, groups: [`demo:${'g'.repeat(120)}`], extra: {} },
+      createdAt: now,
+      expiresAt: now + 3600,
+      idleSeconds: 3600,
+      address: '2001:db8:1234:5678:9abc:def0:1234:5678',
+      userAgent: `portcullis/0.1.0-${'x'.repeat(200)}`,
+      startedAt: position,
+    },
+    {},
+  );
+  if (!opened.ok) throw new Error(`the session was refused: ${opened.reason}`);
+}
+
+/** Where there are several providers the program has to name one, or the person chooses. */
+async function signIn(client: OAuthClient, person: string, resource: Readonly<Record<string, string>> = {}) {
+  const { callback, verifier } = await client.authorize(person, { extra: { provider: 'demo' } });
+  const { body } = await client.redeem(callback.searchParams.get('code') ?? '', verifier, resource);
+  const { session } = body['portcullis'] as { readonly session: { readonly id: string } };
+  return { accessToken: String(body['access_token']), session: session.id };
+}
+
+/** Requests of alice's at a terminal, one of them refused by the cluster. @returns her session */
+async function workAs(client: OAuthClient): Promise<string> {
+  const { accessToken, session } = await signIn(client, 'alice', { resource: clusterAudience('demo') });
+  for (const path of [PODS, `${PODS}/web-1`, '/api/v1/namespaces/payments/secrets'])
+    await client.get(path, accessToken);
+  return session;
+}
+
+async function revokeBob(root: OAuthClient): Promise<string> {
+  const { accessToken } = await signIn(root, 'root', { resource: ADMIN_AUDIENCE });
+  const { status, body } = await root.send('POST', '/-/admin/api/v1/revocations', {
+    headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ account: 'demo/bob', lock: true, reason: 'INC-4711: laptop left in a train' }),
+  });
+  if (status !== 200) throw new Error(`the revocation failed: ${JSON.stringify(body)}`);
+  return String(body['id']);
+}
+
+export async function startPagesStage(): Promise<PagesStage> {
+  const gate = await startGate();
+  const browser = await openChromium();
+  const endpoints = {
+    web: gate.urls.web,
+    api: gate.urls.api,
+    ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8'),
+  };
+  const client = async (): Promise<OAuthClient> => new OAuthClient(endpoints, await newClientKey());
+  const [alice, bob, root] = await Promise.all([client(), client(), client()]);
+  const session = await workAs(alice);
+  await signIn(bob, 'bob', { resource: clusterAudience('demo') });
+  const revocation = await revokeBob(root);
+  for (const [index, name] of HARD_NAMES.entries()) await openHardSession(gate.server, name, index);
+  const cookies = new Map<Who, Cookies>();
+  for (const person of ['alice', 'root', 'vera'] as const) {
+    const context = await signedInContext(browser, gate.urls.web, person);
+    cookies.set(person, await context.cookies());
+    await context.close();
+  }
+  return {
+    gate,
+    browser,
+    session,
+    revocation,
+    async context(who, options = {}) {
+      const context = await browser.newContext(options);
+      await context.addCookies(cookies.get(who) ?? []);
+      return context;
+    },
+    async userCode() {
+      const { body } = await alice.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+      return String(body['user_code']);
+    },
+    async stop() {
+      await browser.close();
+      await Promise.all([alice, bob, root].map((one) => one.close()));
+      await gate.stop();
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/** Every page of the gate: who may see it, how one comes to it, and what stands at its top. */
+import type { Page } from 'playwright-core';
+import type { PagesStage, Who } from './pages-stage.ts';
+
+export interface PageRow {
+  /** Also of its pictures. */
+  readonly name: string;
+  readonly who: readonly Who[];
+  /** A path, or the steps to a page that is the answer to a form. */
+  readonly at:
+    | string
+    | ((stage: PagesStage) => string)
+    | { readonly steps: (page: Page, stage: PagesStage) => Promise<void> };
+  /** 200 where it is absent. */
+  readonly status?: number;
+  /** What its `title` and its only `h1` say. */
+  readonly title: RegExp;
+  readonly heading: RegExp;
+}
+
+/** A page whose title and heading are the same words. */
+function says(words: string): Pick<PageRow, 'title' | 'heading'> {
+  return { title: new RegExp(`^${words} ·`), heading: new RegExp(`^${words}$`) };
+}
+
+const everybody = ['alice', 'root', 'vera'] as const;
+const admins = ['root', 'vera'] as const;
+
+async function typeCode(page: Page, code: string, { gate }: PagesStage): Promise<void> {
+  await page.goto(`${gate.urls.web}/device`);
+  await page.getByLabel('Code').fill(code);
+  await page.getByRole('button', { name: 'Continue' }).click();
+}
+
+const SIGNED_OUT: readonly PageRow[] = [
+  { name: 'front', who: ['nobody'], at: '/', title: /^Sign in/, heading: /^Portcullis$/ },
+  { name: 'signed-out', who: ['nobody'], at: '/?signed-out', title: /^Sign in/, heading: /^Portcullis$/ },
+  { name: 'sign-in-done', who: ['nobody'], at: '/login/done', title: /^Signed in/, heading: /signed in/ },
+  {
+    name: 'choose-for-kubectl',
+    who: ['nobody'],
+    at: {
+      steps: async (page, { gate }) => {
+        const query = new URLSearchParams({
+          client_id: 'portcullis-cli',
+          response_type: 'code',
+          redirect_uri: 'http://127.0.0.1:9/callback',
+          scope: 'kubernetes',
+          state: 'A'.repeat(22),
+          code_challenge: 'A'.repeat(43),
+          code_challenge_method: 'S256',
+        });
+        await page.goto(`${gate.urls.web}/oauth/authorize?${query.toString()}`);
+      },
+    },
+    ...says('Sign in'),
+  },
+];
+
+const ERRORS: readonly PageRow[] = [
+  { name: 'not-found', who: ['nobody', 'root'], at: '/nothing-here', status: 404, ...says('Nothing here') },
+  {
+    name: 'sign-in-expired',
+    who: ['nobody'],
+    at: '/login/finish?state=long-ago',
+    status: 400,
+    ...says('This sign-in is no longer valid'),
+  },
+  {
+    name: 'unknown-provider',
+    who: ['nobody'],
+    at: '/login/start?provider=nobody&to=me',
+    status: 404,
+    ...says('Nothing here'),
+  },
+  {
+    name: 'provider-away',
+    who: ['nobody'],
+    at: '/login/start?provider=by-okta&to=me',
+    status: 502,
+    ...says('Your identity provider did not answer as it should'),
+  },
+  {
+    name: 'refused-client',
+    who: ['nobody'],
+    at: '/oauth/authorize?client_id=nobody',
+    status: 400,
+    ...says('This sign-in is no longer valid'),
+  },
+  { name: 'admin-forbidden', who: ['alice'], at: '/admin', status: 403, ...says('Not allowed') },
+  { name: 'act-forbidden', who: ['vera'], at: '/admin/revoke?kind=all', status: 403, ...says('Not allowed') },
+  { name: 'session-gone', who: ['root'], at: '/admin/sessions/gone', status: 404, ...says('Nothing here') },
+  { name: 'receipt-gone', who: ['root'], at: '/admin/revocations/gone', status: 404, ...says('Nothing here') },
+];
+
+const DEVICE: readonly PageRow[] = [
+  { name: 'device', who: ['nobody'], at: '/device', title: /device/i, heading: /^Sign in a device$/ },
+  {
+    name: 'device-wrong-code',
+    who: ['nobody'],
+    at: { steps: (page, stage) => typeCode(page, 'BBBB-BBBB', stage) },
+    status: 400,
+    title: /device/i,
+    heading: /^Sign in a device$/,
+  },
+  {
+    name: 'device-confirm',
+    who: ['nobody'],
+    at: { steps: async (page, stage) => typeCode(page, await stage.userCode(), stage) },
+    title: /device/i,
+    heading: /^Is this your device\?$/,
+  },
+  {
+    name: 'device-refused',
+    who: ['nobody'],
+    at: {
+      async steps(page, stage) {
+        await typeCode(page, await stage.userCode(), stage);
+        await page.getByRole('button', { name: 'Refuse' }).click();
+        await page.waitForURL('**/device/refuse');
+      },
+    },
+    title: /refused/i,
+    heading: /refused/i,
+  },
+];
+
+const OWN: readonly PageRow[] = [
+  { name: 'my-sessions', who: everybody, at: '/me', ...says('My sessions') },
+  { name: 'end-others', who: ['alice'], at: '/me/end-others', ...says('End all others') },
+];
+
+const ADMIN: readonly PageRow[] = [
+  { name: 'sessions', who: admins, at: '/admin', ...says('Sessions') },
+  { name: 'sessions-filtered', who: admins, at: '/admin?search=alice&sort=oldest&provider=demo', ...says('Sessions') },
+  { name: 'sessions-none', who: ['root'], at: '/admin?search=nobody-at-all', ...says('Sessions') },
+  { name: 'person', who: admins, at: '/admin/accounts/demo%2Falice', title: /^Person/, heading: /demo:alice/ },
+  { name: 'person-locked', who: ['root'], at: '/admin/accounts/demo%2Fbob', title: /^Person/, heading: /bob/ },
+  { name: 'person-hard', who: ['root'], at: '/admin/accounts/demo%2Fhard-0', title: /^Person/, heading: /demo:w/ },
+  {
+    name: 'session',
+    who: admins,
+    at: ({ session }) => `/admin/sessions/${session}`,
+    title: /^Session ·/,
+    heading: /^Session of demo:alice$/,
+  },
+  {
+    name: 'session-hard',
+    who: ['root'],
+    at: '/admin/sessions/hard-0',
+    title: /^Session ·/,
+    heading: /^Session of demo:w/,
+  },
+  {
+    name: 'revoke',
+    who: ['root'],
+    at: ({ session }) => `/admin/revoke?kind=session&value=${session}`,
+    ...says('Revoke'),
+  },
+  { name: 'revoke-all', who: ['root'], at: '/admin/revoke?kind=all', ...says('Revoke') },
+  {
+    name: 'receipt',
+    who: admins,
+    at: ({ revocation }) => `/admin/revocations/${revocation}`,
+    title: /^Revocation complete/,
+    heading: /^Revocation$/,
+  },
+  { name: 'locks', who: admins, at: '/admin/locks', ...says('Locks') },
+  { name: 'replicas', who: admins, at: '/admin/replicas', ...says('Replicas') },
+  { name: 'audit', who: admins, at: '/admin/audit', ...says('Live record') },
+  { name: 'audit-filtered', who: ['root'], at: '/admin/audit?account=demo%2Falice', ...says('Live record') },
+  { name: 'health', who: admins, at: '/admin/health', ...says('Health') },
+  { name: 'drill', who: admins, at: '/admin/drill', ...says('Drill') },
+];
+
+export const PAGES: readonly PageRow[] = [...SIGNED_OUT, ...ERRORS, ...DEVICE, ...OWN, ...ADMIN];

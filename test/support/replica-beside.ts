@@ -1,0 +1,31 @@
+/** A further replica of a gate under a name of its own, and with a way of its own to the store. */
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
+
+/** @param redis where it finds the gate's Redis; absent: where the gate does */
+export async function startReplicaBeside(gate: RunningDemo, name: string, redis?: string): Promise<RunningServer> {
+  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  const { api, web, ops } = config.listen;
+  const anyPort = { address: { host: '127.0.0.1', port: 0 } };
+  const { store } = config;
+  const replica = await startServer(
+    {
+      ...config,
+      listen: {
+        ...config.listen,
+        api: { ...api, ...anyPort },
+        web: { ...web, ...anyPort },
+        ops: { ...ops, ...anyPort },
+      },
+      // What is cut off on purpose need not say so.
+      telemetry: { ...config.telemetry, logLevel: 'error' },
+      store: redis === undefined || store.kind === 'memory' ? store : { ...store, url: redis },
+    },
+    name,
+  );
+  await replica.ready;
+  return replica;
+}

@@ -1,0 +1,116 @@
+/**
+ * A real OpenID provider (oidc-provider) at which an admin is signed in already: whoever comes is let in without a question, by a password of
+ * an hour ago; who has to prove anew who they are (`prompt=login`) types it now, or as a test says.
+ */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair } from 'jose';
+import { Provider, type Configuration } from 'oidc-provider';
+import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
+import { createMemoryStore } from '../../src/store/memory/memory.ts';
+
+export const SSO_CLIENT = 'gate';
+
+export interface SsoProvider {
+  readonly issuer: string;
+  /** Who is at the screen. */
+  person: string;
+  /** When whoever has to prove anew who they are is said to have done so, in seconds from now. */
+  provenIn: number;
+  /** One for each sign-in: the `prompt` that it came with. */
+  readonly prompts: (string | undefined)[];
+  close(): Promise<void>;
+}
+
+const now = (): number => Math.floor(Date.now() / 1000);
+
+/** @param gate the gate's public URL, and its provider's name */
+export async function startSsoProvider(gate: { readonly web: string; readonly name: string }): Promise<SsoProvider> {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
+  const key = { ...(await exportJWK(privateKey)), use: 'sig', alg: 'ES256', kid: 'k1' };
+  const provider = new Provider(issuer, settings(`${gate.web}/callback/${gate.name}`, key));
+  const sso: SsoProvider = {
+    issuer,
+    person: 'root',
+    provenIn: 0,
+    prompts: [],
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+  const fallback = provider.callback();
+  server.on('request', (req, res) => {
+    if (req.url?.startsWith('/interaction/') === true) void letIn(provider, sso, req, res);
+    else void fallback(req, res);
+  });
+  return sso;
+}
+
+type Key = NonNullable<Configuration['jwks']>['keys'][number];
+
+function settings(redirectUri: string, key: Key): Configuration {
+  const { artefacts } = createMemoryStore({ clock: { now: Date.now } });
+  return {
+    adapter: artefactAdapter({ artefacts, endSession: (session) => artefacts.destroyOfSession(session) }),
+    jwks: { keys: [key] },
+    clients: [
+      {
+        client_id: SSO_CLIENT,
+        token_endpoint_auth_method: 'none',
+        redirect_uris: [redirectUri],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        id_token_signed_response_alg: 'ES256',
+      },
+    ],
+    enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+    claims: {
+      openid: ['sub'],
+      profile: ['preferred_username'],
+      email: ['email', 'email_verified'],
+      groups: ['groups'],
+    },
+    scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
+    conformIdTokenClaims: false,
+    features: { devInteractions: { enabled: false } },
+    cookies: {
+      keys: [randomUUID()],
+      names: { session: 'idp_session', interaction: 'idp_interaction', resume: 'idp_resume' },
+    },
+    interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
+    ttl: { AccessToken: 300, Grant: 3600, IdToken: 300, Interaction: 600, RefreshToken: 3600, Session: 3600 },
+    clientBasedCORS: () => false,
+    findAccount: (_ctx, sub) => ({
+      accountId: sub,
+      claims: () => ({
+        sub,
+        preferred_username: sub,
+        email: `${sub}@demo.example`,
+        email_verified: true,
+        groups: sub === 'alice' ? ['developers'] : ['admins'],
+      }),
+    }),
+  };
+}
+
+async function letIn(provider: Provider, sso: SsoProvider, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { prompt, params, session } = await provider.interactionDetails(req, res);
+  if (prompt.name === 'login') {
+    const asked = typeof params['prompt'] === 'string' ? params['prompt'] : undefined;
+    sso.prompts.push(asked);
+    const ts = asked?.split(' ').includes('login') === true ? now() + sso.provenIn : now() - 3600;
+    return provider.interactionFinished(req, res, { login: { accountId: sso.person, ts } });
+  }
+  const grant = new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });
+  grant.addOIDCScope(String(params['scope']));
+  const grantId = await grant.save();
+  return provider.interactionFinished(req, res, { consent: { grantId } }, { mergeWithLastSubmission: true });
+}

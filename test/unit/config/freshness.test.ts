@@ -1,0 +1,136 @@
+import { describe, expect, test } from 'vitest';
+import { PROVIDER_TYPES, provesFreshness } from '../../../src/config/provider-types.ts';
+import { createGithubProvider } from '../../../src/idp/github/github.ts';
+import { createVendorProvider } from '../../../src/idp/vendors/vendors.ts';
+import { compileMapping } from '../../../src/core/claims.ts';
+import { faultsOf, loaded, placesOf, settings } from './sandbox.ts';
+
+const TENANT = '11111111-2222-3333-4444-555555555555';
+const OWN = { issuer: 'https://login.example.com' };
+const corp = { name: 'corp', clientId: 'portcullis', ...OWN };
+const hub = {
+  name: 'hub',
+  type: 'github',
+  clientId: 'portcullis',
+  clientSecretFile: 'client-secret',
+  organizations: '*',
+};
+const google = {
+  name: 'goo',
+  type: 'google',
+  clientId: 'portcullis',
+  serviceAccountFile: 'token',
+  impersonatedAdmin: 'admin@example.com',
+};
+
+const withAdmins = (admin: object, ...providers: object[]) => ({
+  ...settings(),
+  providers: [corp, ...providers],
+  admin,
+});
+
+describe('admin.freshness', () => {
+  test.each([
+    [{}, 900],
+    [{ freshness: '1m' }, 60],
+    [{ freshness: '24h' }, 86_400],
+    [{ freshness: 'off' }, 'off'],
+  ])('of %j is %j', async (admin, expected) => {
+    const { config } = await loaded(withAdmins(admin));
+    expect(config.admin.freshness).toBe(expected);
+  });
+
+  test.each(['59s', '25h', '0s', 'on', '15', 900, true, ''])('is no %j', async (freshness) => {
+    const [fault] = await faultsOf(withAdmins({ freshness }));
+    expect(fault).toMatchObject({ path: 'admin.freshness', expected: expect.stringContaining('1m to 24h') });
+  });
+});
+
+describe('an admin group of a provider that does not say when somebody signed in', () => {
+  test.each<[string, object, object, readonly string[]]>([
+    ['GitHub', hub, { groups: ['corp:platform', 'hub:example/platform'] }, ['admin.groups[1]']],
+    ['Google with its directory', google, { groups: ['goo:platform'] }, ['admin.groups[0]']],
+    [
+      'Google with groups of one’s own making',
+      { name: 'goo', type: 'google', clientId: 'x', groups: '["all"]' },
+      { groups: ['goo:all'] },
+      ['admin.groups[0]'],
+    ],
+    [
+      'an empty prefix, which begins every group',
+      { ...hub, groupsPrefix: '' },
+      { groups: ['corp:platform'] },
+      ['admin.groups[0]'],
+    ],
+    [
+      'a prefix that begins another’s',
+      { ...hub, groupsPrefix: 'co' },
+      { groups: ['corp:platform'] },
+      ['admin.groups[0]'],
+    ],
+    ['every such group', hub, { groups: ['hub:a', 'hub:b'] }, ['admin.groups[0]', 'admin.groups[1]']],
+    ['a freshness of its own', hub, { groups: ['hub:a'], freshness: '1h' }, ['admin.groups[0]']],
+  ])('is a fault: %s', async (_name, provider, admin, places) => {
+    expect(await placesOf(withAdmins(admin, provider))).toEqual(places);
+  });
+
+  test('is told with the group, the provider, and what to do', async () => {
+    const [fault] = await faultsOf(withAdmins({ groups: ['hub:example/platform'] }, hub));
+    for (const word of ['"hub:example/platform"', 'hub', 'github', 'another provider', 'admin.freshness: off']) {
+      expect(fault?.expected).toContain(word);
+    }
+  });
+
+  test('is told beside a fault elsewhere in the same section', async () => {
+    const admin = { groups: ['hub:a'], freshness: '1s' };
+    expect(await placesOf(withAdmins(admin, hub))).toEqual(['admin.freshness', 'admin.groups[0]']);
+  });
+
+  test.each<[string, object, object]>([
+    ['while it is off', hub, { groups: ['hub:a'], freshness: 'off' }],
+    ['where no admin group is theirs', hub, { groups: ['corp:platform'] }],
+    ['where they are auditors, who change nothing', hub, { groups: ['corp:platform'], auditors: ['hub:a'] }],
+    ['where nobody is in a group by it', { name: 'goo', type: 'google', clientId: 'x' }, { groups: ['goo:platform'] }],
+    ['where the provider says it', { name: 'ms', type: 'entra', clientId: 'x', tenant: TENANT }, { groups: ['ms:a'] }],
+  ])('is none %s', async (_name, provider, admin) => {
+    await loaded(withAdmins(admin, provider));
+  });
+});
+
+/** Two rooms have it, since neither may import the other. */
+test.each(PROVIDER_TYPES)(
+  'whether %s says when somebody signed in is the same in the configuration and towards the provider',
+  (type) => {
+    const mapping = compileMapping({
+      name: 'corp',
+      usernamePrefix: '',
+      groupsPrefix: '',
+      username: 'claims.sub',
+      extra: {},
+      emailVerified: 'claim',
+      rules: [],
+      userRules: [],
+    });
+    if (!mapping.ok) throw new Error('the mapping does not compile');
+    const common = {
+      name: 'corp',
+      issuer: OWN.issuer,
+      clientId: 'x',
+      clientSecret: () => 'x',
+      hosts: [],
+      redirectUri: 'https://gate.example/callback/corp',
+      mapping: mapping.value,
+      now: Date.now,
+    };
+    const groups = { wantsGroups: true, maxGroups: 10 };
+    const provider =
+      type === 'github'
+        ? createGithubProvider({ ...common, host: 'github.com' })
+        : createVendorProvider(
+            type === 'entra'
+              ? { ...common, ...groups, type, tenant: TENANT, groupsAs: 'id' }
+              : { ...common, ...groups, type },
+          );
+    expect(provider.provesFreshness).toBe(provesFreshness(type));
+  },
+);

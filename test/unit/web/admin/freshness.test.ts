@@ -1,0 +1,224 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { AppError } from '../../../../src/core/errors.ts';
+import type { Account } from '../../../../src/core/identity.ts';
+import type { Store } from '../../../../src/store/store.ts';
+import { assertFresh } from '../../../../src/web/admin/freshness.ts';
+import type { WebDeps } from '../../../../src/web/deps.ts';
+import type { Actor } from '../../../../src/web/visit.ts';
+import { alsoAt, API, post, remove } from '../admin-at.ts';
+import {
+  annotation,
+  closeHouses,
+  openHouse,
+  openSession,
+  people,
+  PUBLIC_URL,
+  sessionsOf,
+  signedInAs,
+  TestProvider,
+  type AdminAt,
+  type House,
+  type HouseOptions,
+} from '../harness.ts';
+
+afterEach(closeHouses);
+
+const seconds = (house: House): number => Math.floor(house.clock.now() / 1000);
+const ADMIN = { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' } as const;
+const ALICE = { account: 'corp/sub-alice', reason: 'INC-4711' };
+
+/** An admin whose sign-in has become too old for a change. */
+async function staleAdmin(options: HouseOptions = {}): Promise<AdminAt> {
+  const at = await signedInAs('root', options);
+  at.house.clock.advance(16 * 60 + 1);
+  return at;
+}
+
+describe('a change by an admin', () => {
+  test.each<[string, (at: AdminAt) => ReturnType<typeof post>]>([
+    ['a revocation', (at) => post(at, 'revocations', ALICE)],
+    ['a lock', (at) => post(at, 'locks', ALICE)],
+    ['an unlock', (at) => remove(at, `locks/${encodeURIComponent(ALICE.account)}?reason=x`)],
+    ['ending a session', (at) => remove(at, 'sessions/alice-1?reason=x')],
+    ['a drill', (at) => post(at, 'drills', { reason: 'x' })],
+  ])('needs a fresh sign-in, and without one nothing happens: %s', async (_what, change) => {
+    const at = await staleAdmin();
+    await openSession(at.house, 'alice-1', 'alice');
+    const answer = await change(at).expect(401);
+    expect(answer.body).toMatchObject({ code: 'fresh_sign_in_needed', maxAge: '900' });
+    expect(answer.body.detail).toContain('every 15 minutes');
+    const [event] = at.house.named('admin-refused');
+    expect(event?.user.username).toBe('corp:root@example.com');
+    expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
+    for (const name of ['revocation', 'lock', 'unlock', 'drill']) expect(at.house.named(name)).toEqual([]);
+    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    expect(await at.house.store.locks.list()).toEqual([]);
+  });
+
+  test('is done until the time is over, and as far beyond it as clocks may differ', async () => {
+    const at = await signedInAs('root');
+    at.house.clock.advance(16 * 60);
+    await post(at, 'revocations', ALICE).expect(200);
+  });
+
+  test('is done at any age where freshness is off', async () => {
+    const at = await staleAdmin({ config: { admin: { ...ADMIN, freshness: 'off' } } });
+    await post(at, 'revocations', ALICE).expect(200);
+  });
+
+  test.each<[string, (house: House) => number | undefined]>([
+    ['nothing', () => undefined],
+    ['an hour ago', (house) => seconds(house) - 3600],
+    ['in an hour', (house) => seconds(house) + 3600],
+  ])('counts what the provider says, never our own clock of the sign-in: %s', async (_said, authTime) => {
+    const house = await openHouse();
+    house.corp.authTime = authTime(house);
+    const at = await alsoAt(house, 'root');
+    const { body } = await post(at, 'revocations', ALICE).expect(401);
+    expect(body).toMatchObject({ code: 'fresh_sign_in_needed' });
+  });
+
+  test('is refused for good where the provider proves nothing, however fresh the session is', async () => {
+    const at = await signedInAs('root', { providers: [new TestProvider('corp', { provesFreshness: false })] });
+    const { body } = await post(at, 'revocations', ALICE).expect(403);
+    expect(body).toMatchObject({ code: 'freshness_unprovable' });
+    await at.browser.get('/admin/revoke?kind=account&value=corp%2Fsub-alice').expect(403);
+    expect(at.house.named('revocation')).toEqual([]);
+  });
+
+  test('to look at is no change', async () => {
+    const at = await staleAdmin();
+    for (const resource of ['sessions', 'locks', 'replicas']) await at.browser.get(`${API}/${resource}`).expect(200);
+    await at.browser.get('/admin').expect(200);
+  });
+
+  test('to one’s own sessions needs none', async () => {
+    const at = await staleAdmin();
+    const form = new URLSearchParams({ csrf: at.csrf }).toString();
+    await at.browser.post('/logout').set('Origin', PUBLIC_URL).type('form').send(form);
+    expect(await sessionsOf(at.house)).toBe(0);
+  });
+
+  test('is refused first for who may not act, so that nobody is sent to sign in for nothing', async () => {
+    const at = await signedInAs('auditor');
+    at.house.clock.advance(3600);
+    const { body } = await post(at, 'revocations', ALICE).expect(403);
+    expect(body).toMatchObject({ code: 'forbidden' });
+  });
+});
+
+interface Bench {
+  readonly house: House;
+  readonly deps: WebDeps;
+  /** Somebody with a token, of a session that stands in the store. */
+  actor(session: string, account?: Account): Promise<Actor>;
+  /** What the store does when it is asked for a session from now on. */
+  store(read: Store['sessions']['read']): void;
+}
+
+async function bench(options: HouseOptions = {}): Promise<Bench> {
+  const given: WebDeps[] = [];
+  const house = await openHouse({ ...options, change: (deps) => (given.push(deps), deps) });
+  const [deps] = given;
+  if (deps === undefined) throw new Error('no dependencies');
+  return {
+    house,
+    deps,
+    async actor(session, account = 'corp/sub-root') {
+      await openSession(house, session, 'root', account);
+      const { identity } = people['root'] ?? {};
+      if (identity === undefined) throw new Error('no such person');
+      return { identity, account, session, assertGood: () => undefined };
+    },
+    store: (read) => void (house.store.sessions.read = read),
+  };
+}
+
+const away = (): Promise<never> => Promise.reject(new AppError('store_unavailable', 'The store does not answer.'));
+
+describe('a program', () => {
+  test('is judged by its session as the store has it', async () => {
+    const { house, deps, actor } = await bench();
+    const root = await actor('root-cli');
+    await assertFresh(deps, root);
+    house.clock.advance(16 * 60 + 1);
+    await expect(assertFresh(deps, root)).rejects.toMatchObject({
+      problem: 'fresh_sign_in_needed',
+      code: 'unauthenticated',
+      maxAgeSeconds: 900,
+    });
+  });
+
+  test('is refused where its session is gone, and is not remembered', async () => {
+    const { deps, actor, store } = await bench();
+    const root = await actor('root-cli');
+    await assertFresh(deps, root);
+    store(() => Promise.resolve(undefined));
+    await expect(assertFresh(deps, root)).rejects.toMatchObject({ code: 'unauthenticated' });
+    store(away);
+    await expect(assertFresh(deps, root)).rejects.toMatchObject({ code: 'store_unavailable' });
+  });
+
+  test('whose credential stopped being good meanwhile is refused, however fresh', async () => {
+    const { deps, actor } = await bench();
+    const root = await actor('root-cli');
+    const over = new AppError('unauthenticated', 'Your session has ended.');
+    const gone = (): never => {
+      throw over;
+    };
+    await expect(assertFresh(deps, { ...root, assertGood: gone })).rejects.toBe(over);
+  });
+
+  test('is a workload that may start drills: nobody is there who could sign in', async () => {
+    const workload = [{ name: 'probe', role: 'drill', clusters: [] } as const];
+    const { house, deps, actor, store } = await bench({ config: { workload } });
+    const probe = await actor('probe-1', 'probe/sa:monitoring');
+    house.clock.advance(3000);
+    store(away);
+    await assertFresh(deps, probe);
+  });
+
+  test('is no workload of another role', async () => {
+    const workload = [{ name: 'probe', role: 'none', clusters: [] } as const];
+    const { house, deps, actor } = await bench({ config: { workload } });
+    const probe = await actor('probe-1', 'probe/sa:monitoring');
+    house.clock.advance(3000);
+    await expect(assertFresh(deps, probe)).rejects.toMatchObject({ problem: 'fresh_sign_in_needed' });
+  });
+});
+
+describe('while the store is away', () => {
+  test('a proof that this replica has seen will do, as long as it is fresh: a revocation is tried all the same', async () => {
+    const { house, deps, actor, store } = await bench();
+    const root = await actor('root-cli');
+    await assertFresh(deps, root);
+    store(away);
+    await assertFresh(deps, root);
+    house.clock.advance(16 * 60 + 1);
+    await expect(assertFresh(deps, root)).rejects.toMatchObject({ problem: 'fresh_sign_in_needed' });
+  });
+
+  test('nobody is fresh of whom this replica knows nothing', async () => {
+    const { deps, actor, store } = await bench();
+    const root = await actor('root-cli');
+    store(away);
+    await expect(assertFresh(deps, root)).rejects.toMatchObject({ code: 'store_unavailable' });
+  });
+
+  test('what another house has seen does not count here', async () => {
+    const one = await bench();
+    await assertFresh(one.deps, await one.actor('root-cli'));
+    const two = await bench();
+    const root = await two.actor('root-cli');
+    two.store(away);
+    await expect(assertFresh(two.deps, root)).rejects.toMatchObject({ code: 'store_unavailable' });
+  });
+
+  test('another fault of the store is not taken for that', async () => {
+    const { deps, actor, store } = await bench();
+    const root = await actor('root-cli');
+    await assertFresh(deps, root);
+    store(() => Promise.reject(new Error('sealed by another key')));
+    await expect(assertFresh(deps, root)).rejects.toThrow('sealed by another key');
+  });
+});

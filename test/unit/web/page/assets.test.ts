@@ -1,0 +1,87 @@
+import { afterEach, expect, test } from 'vitest';
+import { browserAt, closeHouses, openHouse, signIn } from '../harness.ts';
+
+afterEach(closeHouses);
+
+async function styleSheet() {
+  const house = await openHouse();
+  const browser = browserAt(house);
+  const url = /href="([^"]+\/portcullis\.css)"/.exec((await browser.get('/')).text)?.[1] ?? '';
+  return { browser, url };
+}
+
+test('a page’s style sheet is kept for good, because its URL names its content', async () => {
+  const { browser, url } = await styleSheet();
+  const { headers, text } = await browser.get(url).expect(200);
+  expect(url).toMatch(/^\/assets\/[\w-]{16}\/portcullis\.css$/);
+  expect(headers).toMatchObject({
+    'content-type': 'text/css; charset=utf-8',
+    'cache-control': 'public, max-age=31536000, immutable',
+    'x-content-type-options': 'nosniff',
+    'cross-origin-resource-policy': 'same-origin',
+  });
+  expect(text).not.toMatch(/url\(|@import/);
+  await browser
+    .get(url)
+    .set('If-None-Match', headers['etag'] ?? '')
+    .expect(304);
+});
+
+test.each(['/assets/AAAAAAAAAAAAAAAA/portcullis.css', '/assets/portcullis.css'])(
+  '%s, of another version, is served and not kept: replicas differ during an upgrade',
+  async (path) => {
+    const { browser, url } = await styleSheet();
+    const other = await browser.get(path).expect(200).expect('Cache-Control', 'no-cache');
+    expect(other.text).toBe((await browser.get(url)).text);
+  },
+);
+
+test('is compressed for who takes it, and plain for who does not', async () => {
+  const { browser, url } = await styleSheet();
+  const plain = await browser.get(url).set('Accept-Encoding', 'identity');
+  expect(plain.headers['content-encoding']).toBeUndefined();
+  // The client takes it apart again.
+  const small = await browser.get(url).set('Accept-Encoding', 'gzip').expect(200);
+  expect(small.headers).toMatchObject({ 'content-encoding': 'gzip', vary: 'Accept-Encoding' });
+  expect(Number(small.headers['content-length'])).toBeLessThan(Number(plain.headers['content-length']) / 2);
+  expect(small.text).toBe(plain.text);
+});
+
+test.each(['/assets/', '/assets/x/', '/assets/nothing.css', '/assets/x/..%2fdeps.ts', '/assets/x/y/portcullis.css'])(
+  '%s is nothing',
+  async (path) => {
+    const house = await openHouse();
+    expect((await browserAt(house).get(path)).status).toBe(404);
+  },
+);
+
+test('the pages of one person need less than 50 kB with all that they load, even with fifty requests to show', async () => {
+  const house = await openHouse();
+  const browser = browserAt(house);
+  await signIn(browser, 'root');
+  const [session] = (await house.store.sessions.list({ account: 'corp/sub-root', limit: 1 })).sessions;
+  const requests = Array.from({ length: 50 }, (_, index) => ({
+    at: house.clock.now() - index,
+    auditId: `id-${index}`,
+    cluster: 'prod',
+    verb: 'list',
+    uri: '/api/v1/namespaces/team-payments-staging/pods?limit=500',
+    resource: 'pods/portforward',
+    namespace: 'team-payments-staging',
+    name: `payments-worker-6c9f7d8b5-${index}`,
+    code: 403,
+    reason: 'delegation_refused',
+    address: '203.0.113.77',
+  }));
+  await house.store.recent.add(session?.id ?? '', requests);
+  const { text } = await browser.get('/me').expect(200);
+  expect(text.match(/delegation refused/g)).toHaveLength(50);
+  const loaded = [...text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, url = '']) => url);
+  let bytes = Buffer.byteLength(text);
+  for (const url of new Set(loaded)) {
+    const { headers } = await browser.head(url).set('Accept-Encoding', 'gzip').expect(200);
+    expect(headers['content-length'], url).toBeDefined();
+    bytes += Number(headers['content-length']);
+  }
+  expect(bytes).toBeLessThan(50_000);
+});

@@ -1,0 +1,38 @@
+import { afterEach, expect, test } from 'vitest';
+import { beginAt, browserAt, closeHouses, openHouse, TestProvider } from '../harness.ts';
+import { errorDocument } from '../../../../src/web/web.ts';
+
+afterEach(closeHouses);
+
+test('a refused sign-in says which rule, whom to ask, and the request id', async () => {
+  const house = await openHouse({ config: { contact: '#help <us>' } });
+  const browser = browserAt(house);
+  const state = await beginAt(browser);
+  const { text, headers } = await browser.get(`/login/finish?code=nobody&state=${state}`).expect(403);
+  expect(text).toContain('Only &lt;b&gt;example.com&lt;/b&gt; may sign in.');
+  expect(text).toContain('#help &lt;us&gt;');
+  expect(text).toContain(headers['x-request-id']);
+});
+
+test.each(['/nowhere', '/login/finish?state=long-ago', '/login/start?provider=nobody'])(
+  '%s says whom to ask',
+  async (path) => {
+    const house = await openHouse();
+    expect((await browserAt(house).get(path)).text).toContain('#platform-help');
+  },
+);
+
+test('too many sign-ins say whom to ask, and when to go on', async () => {
+  const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 1 };
+  const house = await openHouse({ config: { limits }, providers: [new TestProvider('corp')] });
+  const browser = browserAt(house);
+  await beginAt(browser);
+  const { text } = await browser.get('/login/start?provider=corp').expect(429);
+  expect(text).toContain('Try again in 60 seconds.');
+  expect(text).toContain('#platform-help');
+});
+
+test('a fault of the authorization server says so too, with its words as text', () => {
+  const page = errorDocument({ detail: 'no <client>', requestId: 'id-1' }, '#help');
+  for (const words of ['no &lt;client&gt;', 'id-1', '#help']) expect(page).toContain(words);
+});

@@ -1,0 +1,168 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { post } from '../admin-at.ts';
+import {
+  annotation,
+  browserAt,
+  closeHouses,
+  cookiesOf,
+  csrfOf,
+  locationOf,
+  openHouse,
+  PUBLIC_URL,
+  sessionsOf,
+  signedInAs,
+  signIn,
+  type AdminAt,
+  type Browser,
+  type House,
+} from '../harness.ts';
+
+afterEach(closeHouses);
+
+const seconds = (house: House): number => Math.floor(house.clock.now() / 1000);
+const stateAt = (location: string): string => new URL(location).searchParams.get('state') ?? '';
+const CONFIRM = '/admin/revoke?kind=account&value=corp%2Fsub-alice&lock=on';
+const freshTo = (to: string): string => `/login/fresh?${new URLSearchParams({ to }).toString()}`;
+
+async function staleAdmin(): Promise<AdminAt> {
+  const at = await signedInAs('root');
+  at.house.clock.advance(16 * 60 + 1);
+  return at;
+}
+
+/** Sent to the provider by us. @returns the state that it was given */
+async function sentOff(browser: Browser, to = CONFIRM): Promise<string> {
+  const sent = locationOf(await browser.get(freshTo(to)).expect(303));
+  expect(sent).toMatch(/^https:\/\/idp\.example\.com\/corp\/authorize/);
+  return stateAt(sent);
+}
+
+/** Comes back from the provider. @returns the step that finishes */
+async function back(browser: Browser, state: string, who = 'root') {
+  const landed = await browser.get(`/callback/corp?code=${who}&state=${state}`).expect(303);
+  return browser.get(locationOf(landed));
+}
+
+describe('an admin whose sign-in is too old', () => {
+  test('goes from the confirmation to their provider and back to it with all that it was about, and is done', async () => {
+    const { house, browser } = await staleAdmin();
+    expect(locationOf(await browser.get(CONFIRM).expect(303))).toBe(freshTo(CONFIRM));
+    const state = await sentOff(browser);
+    expect(house.corp.begun).toEqual([false, true]);
+    house.corp.authTime = seconds(house);
+    expect(locationOf(await back(browser, state))).toBe(CONFIRM);
+    const { text } = await browser.get(CONFIRM).expect(200);
+    expect(text).toContain('corp/sub-alice');
+    const csrf = await csrfOf(browser, CONFIRM);
+    await post({ house, browser, csrf }, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
+  });
+
+  test('whose form comes too late is told so, nothing is done, and the way back is to its confirmation', async () => {
+    const { house, browser, csrf } = await staleAdmin();
+    const form = {
+      csrf,
+      kind: 'account',
+      value: 'corp/sub-alice',
+      lock: 'on',
+      reason: 'x',
+      requestId: crypto.randomUUID(),
+    };
+    const page = await browser
+      .post('/admin/revoke')
+      .set('Origin', PUBLIC_URL)
+      .type('form')
+      .send(new URLSearchParams(form).toString());
+    expect(page.status).toBe(401);
+    expect(page.text).toContain(freshTo(CONFIRM).replaceAll('&', '&amp;'));
+    expect(house.named('revocation')).toEqual([]);
+    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
+  });
+
+  test('has one session at this browser afterwards, with another cookie and another token, and the old ones are worth nothing', async () => {
+    const at = await staleAdmin();
+    const { house, browser } = at;
+    const old = cookiesOf(browser);
+    const state = await sentOff(browser);
+    house.corp.authTime = seconds(house);
+    await back(browser, state);
+    expect(await sessionsOf(house)).toBe(1);
+    expect(await csrfOf(browser)).not.toBe(at.csrf);
+    const stolen = await browserAt(house).get('/me').set('Cookie', old).expect(303);
+    expect(locationOf(stolen)).toBe('/login?to=me');
+    const [ended] = house.named('logout');
+    const [first, second] = house.named('sign-in');
+    expect(annotation(ended, 'session')).toBe(annotation(first, 'session'));
+    expect(annotation(ended, 'reason')).toBe('signed_in_anew');
+    expect(annotation(second, 'fresh')).toBe('true');
+    // In good order: nobody's next sign-in has to be a fresh one because of it.
+    house.corp.authTime = seconds(house) - 3600;
+    await signIn(browserAt(house), 'root');
+  });
+
+  test('who comes back as somebody else is that one, and the session before is left to whose it is', async () => {
+    const { house, browser } = await staleAdmin();
+    const state = await sentOff(browser);
+    house.corp.authTime = seconds(house);
+    expect(locationOf(await back(browser, state, 'alice'))).toBe(CONFIRM);
+    await browser.get(CONFIRM).expect(403);
+    expect((await browser.get('/me').expect(200)).text).toContain('corp:alice@example.com');
+    expect(await sessionsOf(house)).toBe(2);
+    expect(house.named('logout')).toEqual([]);
+  });
+
+  test.each<[string, (house: House) => number | undefined]>([
+    ['says nothing of when', () => undefined],
+    ['says that it will be in an hour', (house) => seconds(house) + 3600],
+  ])('is refused where the provider %s, goes round no second time, and stays who they were', async (_lie, authTime) => {
+    const { house, browser } = await staleAdmin();
+    const state = await sentOff(browser);
+    house.corp.authTime = authTime(house);
+    const page = await back(browser, state);
+    expect(page.status).toBe(403);
+    expect(page.text).toContain('prove anew who you are');
+    expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
+    expect(await sessionsOf(house)).toBe(1);
+    await browser.get('/admin').expect(200);
+  });
+
+  test('cannot be sent back to what another browser was at', async () => {
+    const { house, browser } = await staleAdmin();
+    const state = await sentOff(browser);
+    house.corp.authTime = seconds(house);
+    expect((await back(browserAt(house), state)).status).toBe(400);
+    expect(await sessionsOf(house)).toBe(1);
+  });
+});
+
+describe('/login/fresh', () => {
+  test.each([
+    '//evil.example',
+    '/\\evil.example',
+    'https://evil.example/admin',
+    '/admin/../login',
+    '%2f%2fevil.example',
+    '/admin/%2f%2fevil.example',
+    '/admin\r\nLocation: https://evil.example',
+    '/me',
+    '',
+    `/admin?${'x'.repeat(10_240)}`,
+  ])('leads to no page but ours below /admin: %j', async (to) => {
+    const { house, browser } = await staleAdmin();
+    const answer = await browser.get(freshTo(to));
+    expect(answer.status).toBe(400);
+    expect(locationOf(answer)).toBe('');
+    expect(house.corp.begun).toEqual([false]);
+    expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('return_path_refused');
+  });
+
+  test.each(['/login/fresh', '/login/fresh?to=/admin&to=//evil.example'])('takes one page: %s', async (path) => {
+    const { browser } = await staleAdmin();
+    await browser.get(path).expect(400);
+  });
+
+  test('of somebody who is signed out is a sign-in like any other', async () => {
+    const house = await openHouse();
+    expect(locationOf(await browserAt(house).get(freshTo(CONFIRM)).expect(303))).toBe('/login?to=admin');
+    expect(house.corp.begun).toEqual([]);
+  });
+});
