@@ -158,9 +158,9 @@ export const GATE_EVENTS = {
   },
   'logout-refused': {
     chapter: 'Sessions and credentials',
-    when: 'a provider’s logout token was not accepted, or could not be acted on',
+    when: 'a provider’s logout token was not accepted, or could not be acted on; or ending a session at one’s own page was: it came from another site, with a wrong token, or from nobody',
     code: seen,
-    facts: ['provider', 'reason'],
+    facts: ['account', 'session', 'provider', 'reason'],
   },
   'session-ended': {
     chapter: 'Sessions and credentials',

@@ -6,7 +6,8 @@ import { gateEvent, type AuditFacts, type GateEventName } from '../core/audit-ev
 import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity.ts';
 import type { WebDeps } from './deps.ts';
-import type { Visit } from './visit.ts';
+import { faultOf } from './page/error-status.ts';
+import { visitOf, type Visit } from './visit.ts';
 
 export interface Happening {
   readonly event: GateEventName;
@@ -26,6 +27,26 @@ export function recordable(deps: Pick<WebDeps, 'audit'>): RequestHandler {
   return (_req, _res, next) => {
     if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
     next();
+  };
+}
+
+/**
+ * What came to nothing has a line too, under the name of what was tried; and then goes on to the error page.
+ * @param event for what the handler does
+ */
+export function recordingFailures(
+  deps: Pick<WebDeps, 'audit' | 'clock'>,
+  event: GateEventName,
+  handler: RequestHandler,
+): RequestHandler {
+  return async (req, res, next) => {
+    try {
+      await handler(req, res, next);
+    } catch (thrown) {
+      const { error, status } = faultOf(thrown);
+      record(deps, visitOf(req), { event, path: req.path, code: status, reason: error.reason });
+      throw thrown;
+    }
   };
 }
 

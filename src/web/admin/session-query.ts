@@ -30,7 +30,7 @@ export function listQuery(query: object): SessionQuery {
 }
 
 /** What a session is judged by, beside its query. */
-export interface FilterParts {
+interface FilterParts {
   readonly clusters: Clusters;
   readonly config: Pick<WebConfig, 'admin' | 'workload'>;
   /** Epoch seconds. */
@@ -53,10 +53,7 @@ function mayUse(session: SessionRecord, cluster: string, { clusters, config }: F
  * The parts of a query that the store has no index for, as `SessionStore.list` takes them in `where`.
  * @returns undefined where there are none
  */
-export function sessionFilter(
-  query: SessionQuery,
-  parts: FilterParts,
-): ((session: SessionRecord) => boolean) | undefined {
+function sessionFilter(query: SessionQuery, parts: FilterParts): ((session: SessionRecord) => boolean) | undefined {
   const { search, account, username, provider, cluster, idle } = query;
   const tests: ((session: SessionRecord) => boolean)[] = [];
   if (provider !== undefined) tests.push((session) => session.provider === provider);

@@ -23,7 +23,7 @@ import { assertOwnOrigin, field } from '../browser/guards.ts';
 import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from '../sign-in/journey.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimit } from '../sign-in/rate-limit.ts';
-import { record } from '../record.ts';
+import { record, recordingFailures } from '../record.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { visitOf, type Visit } from '../visit.ts';
@@ -207,10 +207,10 @@ export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: 
   const limit = createCodeLimit(limits.signInsPerMinute, deps.clock);
   const room: DeviceRoom = { deps, devices: deps.devices, cookie, browsers, limit };
   const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 });
-  const ownOrigin: RequestHandler = (req, _res, next) => {
+  const ownOrigin = recordingFailures(deps, 'sign-in-refused', (req, _res, next) => {
     assertOwnOrigin(req, publicUrl);
     next();
-  };
+  });
   router.get('/device', show(room));
   router.post('/device', ownOrigin, form, enter(room));
   router.get('/device/start', limitSignIns(deps, signIns), start(room));

@@ -1,18 +1,19 @@
 /**
  * The person's own page: where they are signed in, who they are to the clusters, what they asked of them, and their kubeconfig.
  */
-import { Router, type Response } from 'express';
+import { Router, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { sendPage } from '../page/answer.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import { nowSeconds, type WebDeps } from '../deps.ts';
-import type { Guards } from '../browser/guards.ts';
+import type { Guards, PageHandler } from '../browser/guards.ts';
 import { confirmEndOthers, endOne, endOthers } from './ending.ts';
 import { createClusters, kubeconfigFor, type Clusters } from './kubeconfig.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { latestRequests, requestsTable } from '../page/recent-requests.ts';
 import { KUBECONFIG_FILE, ownPageBody } from './own-page-body.ts';
 import { signOut } from '../sign-in/sign-out.ts';
+import { recordingFailures } from '../record.ts';
 import { toldCard } from './told-headers.ts';
 
 interface OwnPage {
@@ -52,7 +53,9 @@ function download({ deps, clusters }: OwnPage, res: Response, person: SignedIn):
 export function ownPage(deps: WebDeps, browsers: BrowserSessions, guards: Guards): Router {
   const room: OwnPage = { deps, browsers, clusters: createClusters(deps.config) };
   const router = Router({ caseSensitive: true, strict: true });
-  const { page, action } = guards;
+  const { page } = guards;
+  const action = (handler: PageHandler): RequestHandler =>
+    recordingFailures(deps, 'logout-refused', guards.action(handler));
   router.get(
     '/me',
     page('me', (_req, res, person) => show(room, res, person)),

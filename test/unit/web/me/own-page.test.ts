@@ -47,6 +47,23 @@ describe('the own page', () => {
     expect(annotation(house.named('logout')[0], 'target')).toBe(`session:${mine}`);
   });
 
+  test('refuses a change from another site, and says so on the record', async () => {
+    const house = await openHouse();
+    const browser = browserAt(house);
+    await signIn(browser, 'alice');
+    const csrf = await csrfOf(browser);
+    for (const path of ['/logout', '/me/end-others', '/me/sessions/some-id/end']) {
+      await post(browser, path, csrf, 'https://evil.example').expect(403);
+      const [last] = house.named('logout-refused').slice(-1);
+      expect(last?.requestURI).toBe(path);
+      expect(annotation(last, 'reason')).toBe('foreign_origin');
+    }
+    await post(browser, '/logout', 'wrong').expect(403);
+    const [last] = house.named('logout-refused').slice(-1);
+    expect([annotation(last, 'reason'), last?.user.username]).toEqual(['csrf_token', 'corp:alice@example.com']);
+    expect(await sessionsOf(house)).toBe(1);
+  });
+
   test('ends all others and keeps this one', async () => {
     const house = await openHouse();
     for (const uid of ['uid1', 'uid2', 'uid3']) await kubectlSession(house, uid, 'alice');

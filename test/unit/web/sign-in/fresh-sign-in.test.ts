@@ -8,6 +8,7 @@ import {
   csrfOf,
   locationOf,
   openHouse,
+  pendingAt,
   PUBLIC_URL,
   sessionsOf,
   signedInAs,
@@ -164,5 +165,20 @@ describe('/login/fresh', () => {
     const house = await openHouse();
     expect(locationOf(await browserAt(house).get(freshTo(CONFIRM)).expect(303))).toBe('/login?to=admin');
     expect(house.corp.begun).toEqual([]);
+  });
+});
+
+describe('a client that asks for a fresh sign-in', () => {
+  test.each([
+    [true, [true]],
+    [undefined, [false]],
+  ] as const)('has its person sent to the provider for one: %s', async (fresh, begun) => {
+    const house = await openHouse();
+    const browser = pendingAt(house, 'uid1');
+    const pending = house.authorizations.waiting.get('uid1');
+    if (pending === undefined) throw new Error('nothing waits');
+    house.authorizations.waiting.set('uid1', { ...pending, ...(fresh === undefined ? {} : { fresh }) });
+    await browser.get('/login/uid1/start?provider=corp').expect(303);
+    expect(house.corp.begun).toEqual(begun);
   });
 });
