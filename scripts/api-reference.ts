@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { CALLS_PER_MINUTE } from '../src/web/admin/api/call-limits.ts';
 import { isChange, openApiDocument, problemsOf } from '../src/web/admin/api/openapi.ts';
 import { routes, type Route, type RouteName } from '../src/web/admin/api/routes.ts';
 import { componentSchemas, queryParameters, type JsonSchema } from '../src/web/admin/api/schemas.ts';
@@ -42,7 +43,7 @@ Admins (\`admin.groups\`) read and act, auditors (\`admin.auditors\`) read, a wo
 - **Pages.** Send \`cursor\` as it came, with the same other parameters, until an answer has none. With a filter a page may be short, even empty, and still have a cursor.
 - **Two tries, one revocation.** \`Idempotency-Key\` (a UUID), or \`requestId\` in the body, makes a repeated request the same request: it has the same answer, brought up to date. The same key with another request is 409 \`request_id_reused\`. Keys are known for ten minutes.
 - **Unchanged.** Where there is an \`ETag\`, \`If-None-Match\` with it is 304 while nothing has changed. \`Cache-Control: no-store\` stands all the same: keep it in memory only.
-- **Limits**, for each account and replica: 600 reads and 300 changes a minute, all of them at once if need be. Calls without a good credential: 120 a minute for each address; who has a good one is never kept waiting for them. 429 has \`Retry-After\`.
+- **Limits**, for each account and replica: ${CALLS_PER_MINUTE.reads} reads and ${CALLS_PER_MINUTE.changes} changes a minute, all of them at once if need be. Calls without a good credential: ${CALLS_PER_MINUTE.refused} a minute for each address; who has a good one is never kept waiting for them. 429 has \`Retry-After\`.
 - **On the record.** Every call, refused ones too, with its reason: reads say what was read and by which filter, changes carry the admin’s own words.
 `;
 

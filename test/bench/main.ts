@@ -11,6 +11,7 @@ import { exec } from './benchmarks/exec.ts';
 import { get, getHttp2 } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
 import { list } from './benchmarks/list.ts';
+import { pages } from './benchmarks/pages.ts';
 import { plugin } from './benchmarks/plugin.ts';
 import { revoke, view } from './benchmarks/revocation.ts';
 import { soak } from './benchmarks/soak.ts';
@@ -42,7 +43,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 };
 
 /** On stages of their own. */
-const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view, plugin, audit };
+const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view, plugin, audit, pages };
 
 const { values } = parseArgs({
   options: {

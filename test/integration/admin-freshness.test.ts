@@ -114,8 +114,8 @@ describe('a command', () => {
     browser = await notedBrowser(machine.home, 'browser');
     machine.env = { BROWSER: browser.command, PORTCULLIS_DEMO_PERSON: 'root' };
     const login = await machine.run('login', '--server', web);
-    expect([login.code, login.stderr]).toEqual([0, expect.anything()]);
-    expect(sso.prompts.splice(0)).toEqual(['consent']);
+    if (login.code !== 0) throw new Error(login.stderr);
+    sso.prompts.length = 0;
   });
   afterEach(() => machine.remove());
 

@@ -1,6 +1,7 @@
 /** Three replicas on a real Redis: the one with the pages, another one, and one in a process of its own that can be stopped as a host can. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { appendFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
@@ -25,11 +26,11 @@ export interface ThreeReplicas {
 export async function startThreeReplicas(): Promise<ThreeReplicas> {
   const redis = await startRedis();
   const first = await startTestGate({ redis: redis.url });
+  await appendFile(first.files.config, `revocation: { staleness: ${STALENESS}s }\n`);
   const loaded = await loadConfig({ file: first.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-  const { config } = loaded.value;
   await first.server.stop();
-  const server = await startServer({ ...config, revocation: { ...config.revocation, staleness: STALENESS } }, 'one');
+  const server = await startServer(loaded.value.config, 'one');
   await server.ready;
   const gate = { ...first, server };
   const two = await startReplicaBeside(gate, 'two');
@@ -57,7 +58,9 @@ async function startThird(url: string) {
     sealingKey: '0'.repeat(64),
     stalenessSeconds: STALENESS,
   };
-  const child = spawn(process.execPath, [REPLICA, JSON.stringify(setup)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = spawn(process.execPath, [REPLICA, JSON.stringify(setup)], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
   await once(child, 'message');
   return child;
 }

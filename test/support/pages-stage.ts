@@ -1,9 +1,11 @@
 /** A gate with something on every page: people at browsers and at terminals, a revocation, a lock, and names that are hard to lay out. */
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContext } from 'playwright-core';
+import { expect, vi } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
-import type { Account } from '../../src/core/identity.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { SessionRecord } from '../../src/store/store.ts';
 import { startChangedGate } from './changed-gate.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 import { openChromium, signedInContext } from './pages-browser.ts';
@@ -57,30 +59,43 @@ const PODS = '/api/v1/namespaces/default/pods';
 /** As long as a name may be, without a place to break it; and one that is written from right to left. */
 const HARD_NAMES = [`demo:${'w'.repeat(240)}`, 'demo:أليس@شركة.example', 'demo:Übermüdung–Zoë 東京'];
 
-async function openHardSession({ gate, store }: RunningDemo['server'], username: string, index: number): Promise<void> {
+type Opened = Pick<SessionRecord, 'id' | 'subject' | 'identity' | 'userAgent'>;
+
+async function open({ gate, store }: RunningDemo['server'], session: Opened): Promise<void> {
   const { position } = gate;
   if (position === undefined) throw new Error('the gate has no lease');
   const now = Math.floor(Date.now() / 1000);
-  const account: Account = `demo/hard-${index}`;
   const opened = await store.sessions.open(
     {
-      id: `hard-${index}`,
-      account,
+      ...session,
+      account: `demo/${session.subject}`,
       provider: 'demo',
-      subject: `hard-${index}`,
       client: 'portcullis-cli',
-      identity: { username, uid: account, groups: [`demo:${'g'.repeat(120)}`], extra: {} },
       createdAt: now,
       expiresAt: now + 3600,
       idleSeconds: 3600,
       address: '2001:db8:1234:5678:9abc:def0:1234:5678',
-      userAgent: `portcullis/0.1.0-${'x'.repeat(200)}`,
       startedAt: position,
     },
     {},
   );
   if (!opened.ok) throw new Error(`the session was refused: ${opened.reason}`);
 }
+
+const hardSession = (username: string, index: number): Opened => ({
+  id: `hard-${index}`,
+  subject: `hard-${index}`,
+  identity: { username, uid: `demo/hard-${index}`, groups: [`demo:${'g'.repeat(120)}`], extra: {} },
+  userAgent: `portcullis/0.1.0-${'x'.repeat(200)}`,
+});
+
+/** Of one person with more sessions than a page shows. */
+const oneOfMany = (_: unknown, index: number): Opened => ({
+  id: randomUUID(),
+  subject: 'many',
+  identity: { username: 'demo:many@demo.example', uid: 'demo/many', groups: ['demo:developers'], extra: {} },
+  userAgent: `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${100 + index}.0.0.0 Safari/537.36`,
+});
 
 /** Where there are several providers the program has to name one, or the person chooses. */
 async function signIn(client: OAuthClient, person: string, resource: Readonly<Record<string, string>> = {}) {
@@ -90,11 +105,13 @@ async function signIn(client: OAuthClient, person: string, resource: Readonly<Re
   return { accessToken: String(body['access_token']), session: session.id };
 }
 
-/** Requests of alice's at a terminal, one of them refused by the cluster. @returns her session */
-async function workAs(client: OAuthClient): Promise<string> {
+/** As many requests of alice's at a terminal as are kept, some of them refused by the cluster. @returns her session */
+async function workAs(client: OAuthClient, { store }: RunningDemo['server']): Promise<string> {
   const { accessToken, session } = await signIn(client, 'alice', { resource: clusterAudience('demo') });
-  for (const path of [PODS, `${PODS}/web-1`, '/api/v1/namespaces/payments/secrets'])
-    await client.get(path, accessToken);
+  const paths = [PODS, `${PODS}/web-1`, `${PODS}/web-1/log?tailLines=1`, '/api/v1/namespaces/payments/secrets'];
+  for (let round = 0; round < 15; round += 1) for (const path of paths) await client.get(path, accessToken);
+  // They are written off the request path.
+  await vi.waitFor(async () => expect(await store.recent.read(session)).toHaveLength(50), 10_000);
   return session;
 }
 
@@ -118,10 +135,11 @@ export async function startPagesStage(): Promise<PagesStage> {
   };
   const client = async (): Promise<OAuthClient> => new OAuthClient(endpoints, await newClientKey());
   const [alice, bob, root] = await Promise.all([client(), client(), client()]);
-  const session = await workAs(alice);
+  const session = await workAs(alice, gate.server);
   await signIn(bob, 'bob', { resource: clusterAudience('demo') });
   const revocation = await revokeBob(root);
-  for (const [index, name] of HARD_NAMES.entries()) await openHardSession(gate.server, name, index);
+  for (const one of [...Array.from({ length: 55 }, oneOfMany), ...HARD_NAMES.map(hardSession)])
+    await open(gate.server, one);
   const cookies = new Map<Who, Cookies>();
   for (const person of ['alice', 'root', 'vera'] as const) {
     const context = await signedInContext(browser, gate.urls.web, person);

@@ -158,6 +158,7 @@ const ADMIN: readonly PageRow[] = [
     ...says('Revoke'),
   },
   { name: 'revoke-all', who: ['root'], at: '/admin/revoke?kind=all', ...says('Revoke') },
+  { name: 'person-many', who: ['root'], at: '/admin/accounts/demo%2Fmany', title: /^Person/, heading: /demo:many/ },
   {
     name: 'receipt',
     who: admins,

@@ -172,15 +172,22 @@ const titles: Readonly<Record<ErrorCode, string>> = {
   internal: 'Internal error',
 };
 
+/** Where a status says more than the error code. */
+const titlesOfStatus: ReadonlyMap<number, string> = new Map([
+  [405, 'Method not allowed'],
+  [429, 'Too many requests'],
+]);
+
 /** The one mapper from anything thrown to a problem document. */
 export function problemOf(thrown: unknown, requestId: string): Problem {
   const { error, status } = faultOf(thrown);
   const { problem: finer, members } = error instanceof AdminError ? error : {};
+  const seen = finer === undefined ? status : PROBLEMS[finer].status;
   return {
     ...members,
     type: 'about:blank',
-    title: titles[error.code],
-    status: finer === undefined ? status : PROBLEMS[finer].status,
+    title: titlesOfStatus.get(seen) ?? titles[error.code],
+    status: seen,
     detail: error.message,
     code: finer ?? error.code,
     requestId,

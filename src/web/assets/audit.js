@@ -14,6 +14,7 @@ const element = document.querySelector('[data-live]');
 const list = element.querySelector('[data-lines]');
 const pause = element.querySelector('[data-pause]');
 const counter = element.querySelector('[data-count]');
+const said = element.querySelector('[data-said]');
 const empty = element.querySelector('[data-empty]');
 const gapWords = JSON.parse(element.dataset.words);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
@@ -74,21 +75,16 @@ function gapOf(reason) {
   return line;
 }
 
+/** Seen at once, and said a little later, together with what has come meanwhile. */
 function sayCount() {
   const lines = `${seen} ${seen === 1 ? 'line' : 'lines'} since you opened this page`;
   const held = paused ? `; paused, ${waiting.length} waiting` : '';
   const gone = dropped === 0 ? '' : `; ${dropped} not shown, because a page keeps ${MOST_LINES}`;
   counter.textContent = `${lines}${held}${gone}.`;
   pause.textContent = paused ? `Resume (${waiting.length})` : 'Pause';
-}
-
-/** The first change is said at once, the following ones together. */
-function sayCountSoon() {
-  if (saying !== undefined) return;
-  sayCount();
-  saying = setTimeout(() => {
+  saying ??= setTimeout(() => {
     saying = undefined;
-    sayCount();
+    said.textContent = counter.textContent;
   }, SAY_MS);
 }
 
@@ -101,7 +97,7 @@ function show() {
     list.lastElementChild.remove();
     dropped += 1;
   }
-  sayCountSoon();
+  sayCount();
 }
 
 /** What is kept until it is shown: the way to draw it. */
@@ -112,13 +108,12 @@ function add(draw) {
     waiting.shift();
     dropped += 1;
   }
-  if (paused) sayCountSoon();
+  if (paused) sayCount();
   else showing ??= setTimeout(show, SHOW_MS);
 }
 
 pause.addEventListener('click', () => {
   paused = !paused;
-  pause.setAttribute('aria-pressed', String(paused));
   if (!paused) show();
   sayCount();
 });

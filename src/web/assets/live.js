@@ -114,3 +114,8 @@ export function copyOf(template) {
 export function spanOfMs(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
+
+/** As the server orders them: each replica keeps its place while the others come in. */
+export function byName(replicas) {
+  return replicas.toSorted((left, right) => (left.id < right.id ? -1 : left.id > right.id ? 1 : 0));
+}

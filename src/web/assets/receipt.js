@@ -1,7 +1,7 @@
 /**
  * A revocation's receipt as it comes in, replica by replica.
  */
-import { copyOf, fill, follow, spanOfMs } from './live.js';
+import { byName, copyOf, fill, follow, spanOfMs } from './live.js';
 
 const element = document.querySelector('[data-live]');
 
@@ -26,7 +26,7 @@ function show(answer) {
     missing: (answer.missing ?? []).join(', '),
     replicas: answer.replicas.length === 1 ? '1 replica' : `${answer.replicas.length} replicas`,
   });
-  element.querySelector('[data-rows]').replaceChildren(...answer.replicas.map(rowOf));
+  element.querySelector('[data-rows]').replaceChildren(...byName(answer.replicas).map(rowOf));
   if (answer.complete) document.title = document.title.replace('under way', 'complete');
 }
 

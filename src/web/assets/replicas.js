@@ -1,7 +1,7 @@
 /**
  * The replicas as they renew their leases.
  */
-import { copyOf, fill, follow, spanOfMs } from './live.js';
+import { byName, copyOf, fill, follow, spanOfMs } from './live.js';
 
 const element = document.querySelector('[data-live]');
 
@@ -14,7 +14,7 @@ function rowOf({ id, state, self, seenMsAgo, number, streamsCut }) {
 
 function show({ replicas }) {
   fill(element, { count: String(replicas.length) });
-  element.querySelector('[data-rows]').replaceChildren(...replicas.map(rowOf));
+  element.querySelector('[data-rows]').replaceChildren(...byName(replicas).map(rowOf));
 }
 
 follow(element, { on: { replicas: (event) => show(JSON.parse(event.data)) } });

@@ -42,11 +42,7 @@ describe('a change for which an admin has to prove who they are', () => {
     await at.login();
     needs(1);
     const ended = await at.machine.run(...REVOKE);
-    expect({ ...ended, why: ended.stderr }).toMatchObject({
-      code: 0,
-      why: expect.anything(),
-      stdout: expect.stringContaining('"complete": true'),
-    });
+    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('"complete": true') });
     expect(ended.stderr).toContain('admins have to prove who they are every hour: signing in again');
     expect(at.broker.counts).toMatchObject({ authorizations: 2, redemptions: 2 });
     const [first, second, ...more] = sent();

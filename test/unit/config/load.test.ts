@@ -388,14 +388,3 @@ describe('warnings', () => {
     expect((await loaded(base)).warnings).toEqual([]);
   });
 });
-
-test('faults read one a line, in the order of the file', async () => {
-  const text = formatFaults([
-    { path: 'b', expected: 'x', line: 9 },
-    { path: 'a', expected: 'y', got: '"z"', line: 2 },
-    { path: '', expected: 'a configuration' },
-  ]);
-  expect(text).toBe(
-    'The configuration has 3 faults:\n  - a configuration\n  - a (line 2): y, got "z"\n  - b (line 9): x',
-  );
-});

@@ -15,10 +15,9 @@ import { requestView, sessionView } from '../session-view.ts';
 import type { Reply } from './admin-call.ts';
 import { sessionIdOf } from './admin-changes.ts';
 
-/** What of a query the record should say: by whom was looked for, and by which words. */
-function asked(query: Readonly<Record<string, unknown>>): string {
-  const said = Object.entries(query).filter(([name, value]) => value !== undefined && name !== 'cursor');
-  return JSON.stringify(Object.fromEntries(said));
+/** What of a query the record should say: which sessions were looked for, in the caller's words. Pages of one search are one search. */
+function asked({ cursor: _cursor, limit: _limit, ...query }: Request['query']): { readonly filter?: string } {
+  return Object.keys(query).length === 0 ? {} : { filter: JSON.stringify(query) };
 }
 
 export async function listSessions(list: ListSessions, req: Request): Promise<Reply> {
@@ -26,7 +25,7 @@ export async function listSessions(list: ListSessions, req: Request): Promise<Re
   const { sessions, cursor } = await list(query);
   const body = { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) };
   const target = query.account === undefined ? {} : { target: `account:${query.account}` };
-  return { body, reason: 'sessions', details: { ...target, filter: asked(query) } };
+  return { body, reason: 'sessions', details: { ...target, ...asked(req.query) } };
 }
 
 async function liveSession(deps: WebDeps, req: Request) {

@@ -11,9 +11,8 @@ import { createRateLimit, type RateLimit } from '../../sign-in/rate-limit.ts';
 import { AdminError } from '../problem.ts';
 import { visitOf } from '../../visit.ts';
 
-const READS_PER_MINUTE = 600;
-const CHANGES_PER_MINUTE = 300;
-const REFUSED_PER_MINUTE = 120;
+/** A minute; as many at once, where none were made before. */
+export const CALLS_PER_MINUTE = { reads: 600, changes: 300, refused: 120 } as const;
 
 export interface CallLimits {
   readonly reads: RateLimit;
@@ -24,9 +23,9 @@ export interface CallLimits {
 
 /** @param clock milliseconds */
 export const createCallLimits = (clock: { now(): number }): CallLimits => ({
-  reads: createRateLimit(READS_PER_MINUTE, clock),
-  changes: createRateLimit(CHANGES_PER_MINUTE, clock),
-  refused: createRateLimit(REFUSED_PER_MINUTE, clock),
+  reads: createRateLimit(CALLS_PER_MINUTE.reads, clock),
+  changes: createRateLimit(CALLS_PER_MINUTE.changes, clock),
+  refused: createRateLimit(CALLS_PER_MINUTE.refused, clock),
 });
 
 const tooMany = (seconds: number): AdminError =>

@@ -58,8 +58,8 @@ function refusedBox({ refused }: AuditShown): Html {
 function filters({ shown, clusters }: AuditPage): Html {
   const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
   return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Live record">
-    ${textField('user', 'Username', shown, 'corp:alice@example.com')}
-    ${textField('account', 'Account', shown, 'PROVIDER/SUBJECT')} ${textField('session', 'Session', shown, 'its id')}
+    ${textField('user', 'Username', shown, 'corp:alice')} ${textField('account', 'Account', shown, 'corp/alice')}
+    ${textField('session', 'Session', shown, 'its id')}
     ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
     ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
     ${textField('namespace', 'Namespace', shown, 'payments')}
@@ -137,7 +137,8 @@ const stream = ({ shown }: AuditPage): Html =>
         <button class="button quiet compact" type="button" data-pause hidden>Pause</button>
       </div>
     </div>
-    <p class="small muted" data-count role="status"></p>
+    <p class="small muted" data-count></p>
+    <p class="visually-hidden" role="status" data-said></p>
     <ol class="record" data-lines reversed></ol>
     <p class="empty" data-empty hidden>Nothing has happened yet that fits. What happened before is not shown.</p>
     ${lineTemplate()} ${gapTemplate()}

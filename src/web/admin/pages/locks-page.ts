@@ -13,7 +13,7 @@ import { accountHref } from './links.ts';
 import { locksBody } from './locks-body.ts';
 import { numberedPager, pageNumber } from './pager.ts';
 
-const PAGE_SIZE = 50;
+const PAGE_SIZE = 25;
 
 export async function showLocks(visit: AdminVisit): Promise<void> {
   const { deps, req, person, mayAct } = visit;

@@ -10,7 +10,9 @@ import { listQuery } from '../session-query.ts';
 import { recordRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
 import { personBody } from './person-body.ts';
 
-const PAGE_SIZE = 50;
+const PAGE_SIZE = 15;
+/** The page of each session has fifty. */
+const MOST_REQUESTS = 25;
 
 /** An account that is not known shows as one that is not signed in: it can be locked all the same. */
 export function showPerson(list: ListSessions): AdminHandler {
@@ -21,7 +23,7 @@ export function showPerson(list: ListSessions): AdminHandler {
     const cursor = parameter(req.query['cursor']);
     const query = listQuery({ account: account.data, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) });
     const [page, lock] = await Promise.all([list(query), deps.store.locks.find(account.data)]);
-    const requests = await latestRequests(deps, page.sessions);
+    const requests = (await latestRequests(deps, page.sessions))?.slice(0, MOST_REQUESTS);
     recordRead(visit, 'account', { target: `account:${account.data}` });
     const later = cursor !== undefined;
     const body = personBody({ deps, account: account.data, page, later, lock, requests, mayAct, csrf: person.csrf });

@@ -7,7 +7,7 @@
 import type { ReplicaReceipt, RevocationAnswer } from '../../../revocation/revocation.ts';
 import { html, type Html } from '../../page/html.ts';
 import { rfc3339 } from '../../page/layout.ts';
-import { counted, spanOfMs } from './words.ts';
+import { byName, counted, spanOfMs } from './words.ts';
 
 type State = ReplicaReceipt['state'];
 
@@ -74,7 +74,7 @@ function replicasCard(answer: RevocationAnswer): Html {
         </tr>
       </thead>
       <tbody data-rows>
-        ${answer.replicas.map((receipt) => row(receipt.state, receipt))}
+        ${byName(answer.replicas).map((receipt) => row(receipt.state, receipt))}
       </tbody>
     </table>
     ${(['applied', 'pending', 'fenced'] as const).map(template)}

@@ -3,7 +3,7 @@
  */
 import type { ReplicaView } from '../../../revocation/revocation.ts';
 import { html, type Html } from '../../page/html.ts';
-import { spanOfMs } from './words.ts';
+import { byName, spanOfMs } from './words.ts';
 
 type State = ReplicaView['state'];
 
@@ -57,7 +57,7 @@ export function replicasBody(replicas: readonly ReplicaView[], live: string): Ht
           </tr>
         </thead>
         <tbody data-rows>
-          ${replicas.map((replica) => row(replica.state, replica))}
+          ${byName(replicas).map((replica) => row(replica.state, replica))}
         </tbody>
       </table>
       ${(['live', 'silent', 'fenced'] as const).map(template)}

@@ -41,9 +41,7 @@ function row(session: SessionRecord, { mayAct, now, ofOne = false }: SessionTabl
     ${!ofOne && personCell(session)}
     <td data-label="Client">
       <span
-        ><a href="${sessionHref(session.id)}">${clientName(session.client)}</a><br /><span
-          class="small muted"
-          title="${session.userAgent}"
+        ><a href="${sessionHref(session.id)}">${clientName(session.client)}</a><br /><span class="small muted"
           >${deviceOf(session.userAgent)}${session.device === true && ', by code'}</span
         ></span
       >

@@ -6,7 +6,7 @@ import { html, type Html } from '../../page/html.ts';
 import { cursorPager } from './pager.ts';
 import { selectField } from './select-field.ts';
 import { sessionTable } from './session-table.ts';
-import { listHref, type Shown } from './sessions-query.ts';
+import { listHref, PAGE_SIZE, type Shown } from './sessions-query.ts';
 import { counted } from './words.ts';
 
 const IDLE = [
@@ -51,7 +51,7 @@ function filters({ shown, providers, clusters }: SessionsPage): Html {
         name="search"
         value="${shown.search ?? ''}"
         maxlength="200"
-        placeholder="Username, account, address, client or session id"
+        placeholder="Name, account, address …"
         autocomplete="off"
         spellcheck="false"
       />
@@ -111,7 +111,7 @@ function list(content: SessionsPage): Html {
   const { sessions, cursor } = page;
   const first = shown.cursor === undefined ? undefined : listHref(shown, {});
   const next = cursor === undefined ? undefined : listHref(shown, { cursor });
-  const short = cursor !== undefined && sessions.length > 0 && sessions.length < 50;
+  const short = cursor !== undefined && sessions.length > 0 && sessions.length < PAGE_SIZE;
   return html`${sessions.length === 0 ? nothing(content) : sessionTable({ sessions, now, mayAct })}
   ${short && html`<p class="small muted">This page is short because only so many sessions are looked at in one go. There may be more.</p>`}
   ${cursorPager(first, next, sessions.length === 0 ? 'Look on' : 'More')}`;

@@ -59,11 +59,13 @@ describe('a change by an admin', () => {
     const at = await signedInAs('root');
     at.house.clock.advance(16 * 60);
     await post(at, 'revocations', ALICE).expect(200);
+    expect(at.house.named('revocation')).toHaveLength(1);
   });
 
   test('is done at any age where freshness is off', async () => {
     const at = await staleAdmin({ config: { admin: { ...ADMIN, freshness: 'off' } } });
     await post(at, 'revocations', ALICE).expect(200);
+    expect(at.house.named('revocation')).toHaveLength(1);
   });
 
   test.each<[string, (house: House) => number | undefined]>([
@@ -90,6 +92,7 @@ describe('a change by an admin', () => {
     const at = await staleAdmin();
     for (const resource of ['sessions', 'locks', 'replicas']) await at.browser.get(`${API}/${resource}`).expect(200);
     await at.browser.get('/admin').expect(200);
+    expect(at.house.named('admin-refused')).toEqual([]);
   });
 
   test('to one’s own sessions needs none', async () => {

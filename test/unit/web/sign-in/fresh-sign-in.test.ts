@@ -157,8 +157,9 @@ describe('/login/fresh', () => {
   });
 
   test.each(['/login/fresh', '/login/fresh?to=/admin&to=//evil.example'])('takes one page: %s', async (path) => {
-    const { browser } = await staleAdmin();
+    const { house, browser } = await staleAdmin();
     await browser.get(path).expect(400);
+    expect(house.corp.begun).toEqual([false]);
   });
 
   test('of somebody who is signed out is a sign-in like any other', async () => {

@@ -48,10 +48,10 @@ test('a second click joins the first one, which is not written yet', async () =>
 test('an id that stands for something else already is not answered with that, however slow the store is', async () => {
   const at = await signedInAs('root', {
     change: (deps) => {
-      const { find } = deps.store.artefacts;
+      const find = deps.store.artefacts.find.bind(deps.store.artefacts);
       deps.store.artefacts.find = async (kind, id) => {
         if (kind === 'RevocationAnswer') await delay(30);
-        return find.call(deps.store.artefacts, kind, id);
+        return find(kind, id);
       };
       return deps;
     },

@@ -51,17 +51,17 @@ describe('the list of sessions', () => {
     expect(linkNamed(text, 'Clear all')).toBe('/admin?sort=oldest');
   });
 
-  test('shows fifty at most, and turns pages without losing what was asked', async () => {
+  test('shows a page at a time, and turns pages without losing what was asked', async () => {
     const at = await signedInAs('root');
-    await openMany(at, 55);
+    await openMany(at, 30);
     const first = await textAt(at, '/admin?search=many&sort=oldest');
-    expect(listed(first)).toHaveLength(50);
+    expect(listed(first)).toHaveLength(25);
     expect(listed(first)[0]).toBe('s-000');
     const next = linkNamed(first, 'More');
     expect(next).toContain('search=many');
     expect(next).toContain('sort=oldest');
     const second = await textAt(at, next);
-    expect(listed(second)).toEqual(['s-050', 's-051', 's-052', 's-053', 's-054']);
+    expect(listed(second)).toEqual(['s-025', 's-026', 's-027', 's-028', 's-029']);
     expect(linkNamed(second, 'First page')).toBe('/admin?search=many&sort=oldest');
     await at.browser.get(next.replace('oldest', 'newest')).expect(400);
   });

@@ -1,0 +1,107 @@
+/** What comes in by itself at a real browser: a receipt of three replicas, the replicas themselves, and the record. */
+import { readFile } from 'node:fs/promises';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createLink, type Link } from '../chaos/link.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { openChromium, signedInContext, watch } from '../support/pages-browser.ts';
+import { startThreeReplicas, type ThreeReplicas } from '../support/pages-replicas.ts';
+
+/** Beyond what a lease lasts on this stage, and a busy machine. */
+const LATE = { timeout: 30_000 };
+
+/** A port on which nobody listens. */
+const NOBODY = 1;
+
+describe('live', () => {
+  let replicas: ThreeReplicas;
+  /** Between the browser and the gate. */
+  let wire: Link;
+  let browser: Browser;
+  let alice: OAuthClient;
+  let context: BrowserContext;
+  let page: Page;
+  let web: string;
+
+  beforeAll(async () => {
+    replicas = await startThreeReplicas();
+    const { urls, files } = replicas.gate;
+    web = urls.web;
+    const port = replicas.gate.server.ports.web;
+    wire = await createLink(port);
+    browser = await openChromium([`--host-resolver-rules=MAP localhost:${port} ${new URL(wire.url).host}`]);
+    const ca = await readFile(`${files.directory}/ca.crt`, 'utf8');
+    alice = new OAuthClient({ web, api: urls.api, ca }, await newClientKey());
+  });
+  afterAll(async () => {
+    await browser.close();
+    await alice.close();
+    await wire[Symbol.asyncDispose]();
+    await replicas.close();
+  });
+  beforeEach(async () => {
+    context = await signedInContext(browser, web, 'root');
+    page = await context.newPage();
+  });
+  afterEach(() => context.close());
+
+  const row = (name: string) => page.getByRole('row', { name: new RegExp(`\\b${name}\\b`) });
+
+  it('the record shows a line as it is written, holds it back while it is paused, and goes on after a cut', async () => {
+    await page.goto(`${web}/admin/audit`);
+    const lines = page.locator('[data-lines] > li');
+    const connection = page.locator('[data-connection]');
+    await connection.getByText('live').waitFor(LATE);
+    const { accessToken } = await alice.signIn('alice');
+    const visit = (pod: string) => alice.get(`/api/v1/namespaces/default/pods/${pod}`, accessToken);
+    await visit('first');
+    await lines.filter({ hasText: 'pods first' }).waitFor(LATE);
+
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await visit('second');
+    await page.getByRole('button', { name: /^Resume \([1-9]/ }).waitFor(LATE);
+    expect(await lines.filter({ hasText: 'pods second' }).count()).toBe(0);
+    await page.getByRole('button', { name: /^Resume/ }).click();
+    await lines.filter({ hasText: 'pods second' }).waitFor(LATE);
+
+    wire.leadTo(NOBODY);
+    await connection.getByText(/reconnecting/).waitFor(LATE);
+    await visit('third');
+    wire.leadTo(replicas.gate.server.ports.web);
+    await lines.filter({ hasText: 'pods third' }).waitFor(LATE);
+    await connection.getByText('live').waitFor(LATE);
+    // Each once, and nothing is said to be missing.
+    expect(await lines.filter({ hasText: 'pods second' }).count()).toBe(1);
+    expect(await lines.filter({ hasText: 'may be missing' }).count()).toBe(0);
+  });
+
+  it('the receipt comes in replica by replica: two at once, and a stopped one when its lease has run out', async () => {
+    await alice.signIn('alice');
+    const watched = watch(page, web);
+    await page.goto(`${web}/admin/replicas`);
+    for (const name of ['one', 'two', 'three']) await row(name).getByText('serving').waitFor(LATE);
+    await page.goto(`${web}/admin/revoke?kind=account&value=demo%2Falice`);
+    await page.getByLabel(/Reason/).fill('INC-4711');
+    replicas.stopThird();
+    await page.getByRole('button', { name: 'Revoke now' }).click();
+    await page.waitForURL('**/admin/revocations/*');
+    await page.evaluate('globalThis.sameDocument = true');
+    expect(await row('one').innerText()).toContain('applied');
+    expect(await row('two').innerText()).toContain('applied');
+    expect(await row('three').innerText()).toContain('not confirmed yet');
+    expect(await page.getByText('Written, and being proven').isVisible()).toBe(true);
+    await row('three').getByText('fenced').waitFor(LATE);
+    await page.getByText('No replica accepts what you revoked any more').waitFor(LATE);
+    expect(await page.title()).toMatch(/complete/);
+    expect(await page.evaluate('globalThis.sameDocument')).toBe(true);
+    expect(watched.faults).toEqual([]);
+  });
+
+  it('the replicas’ page sees that one has fallen silent', async () => {
+    await page.goto(`${web}/admin/replicas`);
+    await row('three')
+      .getByText(/silent|fenced/)
+      .waitFor(LATE);
+    await row('one').getByText('serving').waitFor(LATE);
+  });
+});
