@@ -60,7 +60,7 @@ export const AUDIT_FACTS = {
   replicas: 'how many replicas took part',
   'replicas-passed': 'on how many of them the stream was cut',
   console: 'the in-cluster console, by its configured name',
-  filter: 'what a tail of the record was asked to show',
+  filter: 'what a tail of the record, or a list of sessions, was asked to show',
   by: 'who was at the shell of the server',
   replica: 'the replica that wrote it',
   seconds: 'for how long the replica could not trust its view',
@@ -234,7 +234,7 @@ export const GATE_EVENTS = {
   'admin-refused': {
     chapter: 'Administration',
     when: 'somebody tried what is for admins and auditors, and may not',
-    code: '401 or 403',
+    code: '401, 403 or 429',
     facts: ['account', 'session', 'reason'],
   },
   drill: {

@@ -75,14 +75,16 @@ function front(browsers: BrowserSessions, signedOut: RequestHandler): RequestHan
 }
 
 interface Departure {
+  readonly req: Request;
+  readonly res: Response;
   readonly provider: string | undefined;
   readonly to: Landing;
   /** For who has to prove anew who they are: the page of ours that asks for it. */
   readonly back?: string;
 }
 
-async function depart(deps: WebDeps, cookie: BrowserCookie, req: Request, res: Response, departure: Departure) {
-  const { provider, to, back } = departure;
+async function depart(deps: WebDeps, cookie: BrowserCookie, departure: Departure): Promise<void> {
+  const { req, res, provider, to, back } = departure;
   // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
   const value = cookie.read(req) ?? newCookieValue();
   const way: Way = { for: 'browser', browser: hashOf(value), to, ...(back === undefined ? {} : { back }) };
@@ -95,7 +97,7 @@ function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
   return async (req, res) => {
     const provider = parameter(req.query['provider']);
     await signInStep(deps, visitOf(req), { path: '/login/start', provider }, () =>
-      depart(deps, cookie, req, res, { provider, to: landingOf(req.query['to']) }),
+      depart(deps, cookie, { req, res, provider, to: landingOf(req.query['to']) }),
     );
   };
 }
@@ -114,16 +116,20 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
         throw new AppError('bad_request', words, { reason: 'return_path_refused' });
       }
       if (person === undefined) return seeOther(res, '/login?to=admin');
-      await depart(deps, cookie, req, res, { provider, to: 'admin', back });
+      await depart(deps, cookie, { req, res, provider, to: 'admin', back });
     });
   };
 }
 
 /**
  * Ends the session that this browser had before, in good order: one screen is one session. Not somebody else's, who may want it back.
- * @param before who was signed in here
+ * @param sessions.before who was signed in here
  */
-async function endBefore(deps: WebDeps, visit: Visit, before: SignedIn | undefined, session: OpenedSession) {
+async function endBefore(
+  deps: WebDeps,
+  visit: Visit,
+  { before, session }: { readonly before: SignedIn | undefined; readonly session: OpenedSession },
+): Promise<void> {
   if (before?.account !== session.account) return;
   await deps.gate.revoke({ target: { kind: 'session', session: before.session }, ended: true });
   record(deps, visit, { event: 'logout', path: '/login/finish', code: 303, reason: 'signed_in_anew', about: before });
@@ -149,7 +155,7 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
       }
       const { session } = opening;
       await orEnd(deps, session, async () => {
-        await endBefore(deps, visit, before, session);
+        await endBefore(deps, visit, { before, session });
         await browsers.begin(res, session);
       });
       rememberProvider(deps, res, session.provider);
