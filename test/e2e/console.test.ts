@@ -183,7 +183,6 @@ describe('consoles at a real browser', () => {
 
   async function signIn(person: string, address: string): Promise<void> {
     await page.goto(address);
-    await page.getByRole('link', { name: 'Sign in with demo' }).click();
     await page.getByLabel('Name').fill(person);
     await page.getByLabel('Password').fill(`${person}-demo`);
     await page.getByRole('button', { name: 'Sign in' }).click();
@@ -206,7 +205,8 @@ describe('consoles at a real browser', () => {
     expect(answer.streamsClosed).toBeGreaterThanOrEqual(2);
     await expect.poll(shell).toContain('closed 1006');
     await page.goto(`${stage.at.headlamp}/again`);
-    expect(page.url()).toMatch(new RegExp(`^${stage.at.main}/login`));
+    // To the one provider that there is, to sign in again.
+    await expect.poll(() => page.getByLabel('Password').isVisible()).toBe(true);
   });
 
   it('leaves a hostile console’s page nothing to do at the admin pages or at another console', async () => {
@@ -254,7 +254,9 @@ describe('consoles at a real browser', () => {
     expect(ours.map(({ name }) => name).toSorted()).toEqual(
       expect.arrayContaining(['__Host-portcullis', '__Host-portcullis-console']),
     );
-    for (const { value } of ours) expect(seen).not.toContain(value);
+    // The name of the provider that was used last is no secret.
+    const secrets = ours.filter(({ name }) => name !== '__Host-portcullis-provider');
+    for (const { value } of secrets) expect(seen).not.toContain(value);
     const tokens = new Set(stage.hostile.seen.map(({ headers }) => headers.authorization?.replace('Bearer ', '')));
     expect(tokens.size).toBeGreaterThan(0);
     for (const token of tokens) {

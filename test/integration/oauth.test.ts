@@ -163,7 +163,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(page.status).toBe(400);
     expect(new URL(page.url).origin).toBe(gate.urls.web);
     expect(page.html).toContain('Portcullis');
-    const requestId = /Request id: <code>([^<]+)/.exec(page.html)?.[1];
+    const requestId = /<dt>Request id<\/dt>\s*<dd[^>]*><code>([^<]+)/.exec(page.html)?.[1];
     expect(requestId).toBeTypeOf('string');
     expect((await events('sign-in-refused')).at(-1)).toMatchObject({
       auditID: requestId,
