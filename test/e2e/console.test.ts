@@ -206,7 +206,7 @@ describe('consoles at a real browser', () => {
     await expect.poll(shell).toContain('closed 1006');
     await page.goto(`${stage.at.headlamp}/again`);
     // To the one provider that there is, to sign in again.
-    await expect.poll(() => page.getByLabel('Password').isVisible()).toBe(true);
+    await expect.poll(() => page.getByRole('button', { name: 'Share and go on' }).isVisible()).toBe(true);
   });
 
   it('leaves a hostile console’s page nothing to do at the admin pages or at another console', async () => {
