@@ -1,22 +1,27 @@
 # The server's image. Start it with a configuration file (PORTCULLIS_CONFIG, or `serve --config FILE`) or with the
 # environment of .env.example:
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v …:/etc/portcullis:ro -e PORTCULLIS_CONFIG=… IMAGE
+# `node scripts/image.ts DIR` does the same steps into a folder where there is no builder; a test starts the gate from there.
 # Nothing is written below the root. An audit file needs a volume that user 65532 may write to; the stdout sink needs none.
 
 ARG NODE_IMAGE=node:24-trixie-slim
 
 # --- Dependencies ------------------------------------------------------------------------------------------------------
 FROM ${NODE_IMAGE} AS dependencies
-WORKDIR /app
+WORKDIR /build/portcullis
 COPY package.json package-lock.json ./
 # Without the dev dependencies (Node among them: the image has its own) and without running any package's scripts.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+# What is inside, in CycloneDX, for scanners: /app/sbom.cdx.json. Of what was installed, since `npm sbom --omit=dev` leaves out every package that a
+# dev dependency needs too (npm 11.19).
+RUN npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx > sbom.cdx.json
 
 # --- Runtime -----------------------------------------------------------------------------------------------------------
 FROM ${NODE_IMAGE} AS runtime
 
 LABEL org.opencontainers.image.title="portcullis" \
       org.opencontainers.image.description="A gate in front of Kubernetes: sign in with your own identity provider, act as yourself, be revoked in an instant." \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # glibc's allocator keeps the most that each of its arenas ever needed at once; this one gives memory back (docs/decisions/0015).
@@ -31,7 +36,8 @@ RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /us
 ENV NODE_ENV=production
 WORKDIR /app
 # Owned by root and read by the user below: the gate cannot rewrite itself.
-COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=dependencies /build/portcullis/node_modules ./node_modules
+COPY --from=dependencies /build/portcullis/sbom.cdx.json ./
 COPY package.json LICENSE ./
 COPY src ./src
 

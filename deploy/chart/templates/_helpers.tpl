@@ -1,0 +1,128 @@
+{{- define "portcullis.name" -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) | trunc 45 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "portcullis.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gate
+{{- end }}
+
+{{- define "portcullis.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "portcullis.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "portcullis.name" .) }}
+{{- end }}
+
+{{- define "portcullis.image" -}}
+{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{/* The host of a URL, without its port. */}}
+{{- define "portcullis.host" -}}
+{{ (split ":" (get (urlParse .) "host"))._0 }}
+{{- end }}
+
+{{- define "portcullis.redisName" -}}
+{{ include "portcullis.name" . }}-redis
+{{- end }}
+
+{{/*
+The configuration file. Lists of the values are taken over item by item; what names a Secret becomes the path at which it is mounted.
+*/}}
+{{- define "portcullis.config" -}}
+{{- $v := .Values }}
+{{- $listen := dict
+  "api" (dict "address" "0.0.0.0:6443" "certFile" "/etc/portcullis/tls/api/tls.crt" "keyFile" "/etc/portcullis/tls/api/tls.key" "publicUrl" $v.api.publicUrl "proxyProtocol" $v.api.proxyProtocol)
+  "ops" (dict "address" "0.0.0.0:9090")
+  "trustedProxies" $v.trustedProxies }}
+{{- if $v.api.publishCa }}{{ $_ := set $listen.api "publicCaFile" "/etc/portcullis/tls/api/ca.crt" }}{{ end }}
+{{- if $v.web.tls }}
+{{- $_ := set $listen "web" (dict "address" "0.0.0.0:8443" "certFile" "/etc/portcullis/tls/web/tls.crt" "keyFile" "/etc/portcullis/tls/web/tls.key") }}
+{{- else }}
+{{- $_ := set $listen "web" (dict "address" "0.0.0.0:8443" "tls" "off") }}
+{{- end }}
+{{- $redis := dict "prefix" $v.redis.prefix }}
+{{- if $v.redis.inChart.enabled }}
+{{- $_ := set $redis "url" (printf "rediss://%s.%s.svc:6379" (include "portcullis.redisName" .) .Release.Namespace) }}
+{{- $_ := set $redis "usernameFile" "/etc/portcullis/redis/username" }}
+{{- $_ := set $redis "passwordFile" "/etc/portcullis/redis/password" }}
+{{- $_ := set $redis "caFile" "/etc/portcullis/redis/ca.crt" }}
+{{- else }}
+{{- $_ := set $redis "url" $v.redis.url }}
+{{- $_ := set $redis "nodes" $v.redis.nodes }}
+{{- with $v.redis.sentinels }}{{ $_ := set $redis "sentinels" . }}{{ end }}
+{{- with $v.redis.master }}{{ $_ := set $redis "master" . }}{{ end }}
+{{- if $v.redis.sentinelUsername.secret }}{{ $_ := set $redis "sentinelUsernameFile" "/etc/portcullis/redis/sentinel-username" }}{{ end }}
+{{- if $v.redis.sentinelPassword.secret }}{{ $_ := set $redis "sentinelPasswordFile" "/etc/portcullis/redis/sentinel-password" }}{{ end }}
+{{- if $v.redis.username.secret }}{{ $_ := set $redis "usernameFile" "/etc/portcullis/redis/username" }}{{ end }}
+{{- if $v.redis.password.secret }}{{ $_ := set $redis "passwordFile" "/etc/portcullis/redis/password" }}{{ end }}
+{{- if $v.redis.ca.secret }}{{ $_ := set $redis "caFile" "/etc/portcullis/redis/ca.crt" }}{{ end }}
+{{- end }}
+{{- $keys := dict "signingDir" "/etc/portcullis/keys/signing" "sealingDir" "/etc/portcullis/keys/sealing" }}
+{{- if $v.keys.auditSecret }}{{ $_ := set $keys "auditDir" "/etc/portcullis/keys/audit" }}{{ end }}
+{{- $providers := list }}
+{{- range $v.providers }}
+{{- $one := omit . "clientSecret" "ca" "serviceAccount" }}
+{{- if .clientSecret }}{{ $_ := set $one "clientSecretFile" (printf "/etc/portcullis/providers/%s/client-secret" .name) }}{{ end }}
+{{- if .ca }}{{ $_ := set $one "caFile" (printf "/etc/portcullis/providers/%s/ca.crt" .name) }}{{ end }}
+{{- if .serviceAccount }}{{ $_ := set $one "serviceAccountFile" (printf "/etc/portcullis/providers/%s/service-account.json" .name) }}{{ end }}
+{{- $providers = append $providers $one }}
+{{- end }}
+{{- $clusters := list }}
+{{- range $v.clusters }}
+{{- $one := omit . "token" "ca" }}
+{{- if .server }}
+{{- $_ := set $one "tokenFile" (printf "/etc/portcullis/clusters/%s/token" .name) }}
+{{- if .ca }}{{ $_ := set $one "caFile" (printf "/etc/portcullis/clusters/%s/ca.crt" .name) }}{{ end }}
+{{- else }}
+{{- $_ := set $one "server" "https://kubernetes.default.svc" }}
+{{- $_ := set $one "caFile" "/var/run/portcullis/kube/ca.crt" }}
+{{- $_ := set $one "tokenFile" "/var/run/portcullis/kube/token" }}
+{{- end }}
+{{- $clusters = append $clusters $one }}
+{{- end }}
+{{- $own := dict "publicUrl" $v.publicUrl "listen" $listen "store" (dict "redis" $redis) "keys" $keys "providers" $providers "clusters" $clusters "shutdown" $v.shutdown }}
+{{- range $name, $_ := $v.config }}
+{{- if hasKey $own $name }}{{ fail (printf "config.%s: this is set by the chart's own values, so it cannot be set here as well" $name) }}{{ end }}
+{{- end }}
+{{- merge $own $v.config | toYaml }}
+{{- end }}
+
+{{/* Projected sources of the Redis credentials; empty where there are none. */}}
+{{- define "portcullis.redisSources" -}}
+{{- $r := .Values.redis }}
+{{- if $r.inChart.enabled }}
+- secret: { name: {{ $r.inChart.authSecret | default (printf "%s-auth" (include "portcullis.redisName" .)) }}, items: [{ key: username, path: username }, { key: password, path: password }] }
+- secret: { name: {{ $r.inChart.tlsSecret | default (printf "%s-tls" (include "portcullis.redisName" .)) }}, items: [{ key: ca.crt, path: ca.crt }] }
+{{- else }}
+{{- range $file, $ref := dict "username" $r.username "password" $r.password "ca.crt" $r.ca "sentinel-username" $r.sentinelUsername "sentinel-password" $r.sentinelPassword }}
+{{- if $ref.secret }}
+- secret: { name: {{ $ref.secret }}, items: [{ key: {{ $ref.key | default $file }}, path: {{ $file }} }] }
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Seconds of a duration such as 90s or 5m. */}}
+{{- define "portcullis.seconds" -}}
+{{- if hasSuffix "ms" . }}{{ divf (trimSuffix "ms" . | float64) 1000 }}
+{{- else if hasSuffix "s" . }}{{ trimSuffix "s" . }}
+{{- else if hasSuffix "m" . }}{{ mul (trimSuffix "m" . | int) 60 }}
+{{- else }}{{ mul (trimSuffix "h" . | int) 3600 }}
+{{- end }}
+{{- end }}
+
+{{/*
+Where a destination is not named: anywhere but link-local addresses, at which clouds give a node's credentials to whoever asks.
+*/}}
+{{- define "portcullis.anywhere" -}}
+- ipBlock: { cidr: 0.0.0.0/0, except: [169.254.0.0/16, 100.100.100.200/32] }
+- ipBlock: { cidr: '::/0', except: ['fe80::/10', 'fd00:ec2::254/128'] }
+{{- end }}

@@ -1,0 +1,36 @@
+/**
+ * Copies into the chart what it shares with the rest of the repository, because a chart holds no file from outside its folder:
+ * `node scripts/chart-files.ts`. A unit test compares the two.
+ */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+
+export const CHART_FILES = `${ROOT}deploy/chart/files/`;
+
+/** @returns by its path below the chart's `files/`, what each file has to hold */
+export function chartFiles(): ReadonlyMap<string, string> {
+  const read = (path: string): string => readFileSync(`${ROOT}${path}`, 'utf8');
+  const dashboards = readdirSync(`${ROOT}deploy/grafana`).filter((name) => name.endsWith('.json'));
+  return new Map([
+    ['rules.yaml', read('deploy/prometheus/rules.yaml')],
+    ['redis-commands', `${redisCommands(read('docs/reference/store-schema.md'))}\n`],
+    ...dashboards.map((name): [string, string] => [`dashboards/${name}`, read(`deploy/grafana/${name}`)]),
+  ]);
+}
+
+/** What the gate's user of Redis may do, out of the documented `ACL SETUSER` line: the suite of the store passes with exactly that. */
+function redisCommands(page: string): string {
+  const commands = /^ACL SETUSER portcullis .*? (\+.*)$/m.exec(page)?.[1];
+  if (commands === undefined) throw new Error('docs/reference/store-schema.md has no line ACL SETUSER portcullis …');
+  return commands;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, text] of chartFiles()) {
+    mkdirSync(dirname(`${CHART_FILES}${path}`), { recursive: true });
+    writeFileSync(`${CHART_FILES}${path}`, text);
+  }
+}

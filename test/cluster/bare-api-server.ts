@@ -1,0 +1,49 @@
+/** A real kube-apiserver without a gate before it, and kubectl with the rights of `system:masters` there. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { startApiServer } from '../../src/demo/api-server.ts';
+import { makeCertificates } from '../../src/demo/certificates.ts';
+import { freePortBase } from '../support/gate.ts';
+import { newestClients } from '../support/kubectl-versions.ts';
+
+interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface BareApiServer {
+  /** `https://…` */
+  readonly url: string;
+  /** PEM. */
+  readonly ca: string;
+  kubectl(args: readonly string[], input?: string): Promise<Finished>;
+  helm(args: readonly string[]): Promise<Finished>;
+  close(): Promise<void>;
+}
+
+export async function startBareApiServer(): Promise<BareApiServer> {
+  const certificates = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
+  const assets = process.env['KUBEBUILDER_ASSETS'] ?? '';
+  const apiServer = await startApiServer({ assets, port: await freePortBase(), certificates });
+  const { kubeconfig } = apiServer;
+  const { kubectl, helm } = await newestClients();
+  const { clusters } = parse(await readFile(kubeconfig, 'utf8')) as { clusters: { cluster: { server: string } }[] };
+  const run = (program: string, args: readonly string[], input = ''): Promise<Finished> =>
+    new Promise((resolve, reject) => {
+      const options = { env: { ...process.env, KUBECONFIG: kubeconfig }, maxBuffer: 64 * 1024 * 1024 };
+      const child = execFile(program, args, options, (error, stdout, stderr) => {
+        if (error !== null && typeof error.code !== 'number') reject(error);
+        else resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      });
+      child.stdin?.end(input);
+    });
+  return {
+    url: clusters[0]?.cluster.server ?? '',
+    ca: certificates.ca,
+    kubectl: (args, input) => run(kubectl, args, input),
+    helm: (args) => run(helm, args),
+    close: () => apiServer.close(),
+  };
+}

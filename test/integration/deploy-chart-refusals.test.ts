@@ -1,0 +1,93 @@
+/** Values that the chart refuses, each with words that say where. */
+import { expect, it } from 'vitest';
+import { template, valuesOf } from '../support/chart.ts';
+
+const CLUSTER = { name: 'prod', impersonate: { groups: ['corp:developers'] } };
+const PROVIDER = { name: 'corp', clientId: 'portcullis' };
+
+const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
+  ['no publicUrl', 'publicUrl', '', /at '\/publicUrl'/],
+  ['a publicUrl without TLS', 'publicUrl', 'http://portcullis.example.com', /at '\/publicUrl'/],
+  ['a publicUrl with a path', 'publicUrl', 'https://example.com/portcullis', /at '\/publicUrl'/],
+  ['no api.publicUrl', 'api.publicUrl', '', /at '\/api\/publicUrl'/],
+  ['no provider', 'providers', [], /at '\/providers'/],
+  ['a provider without a client id', 'providers', [{ name: 'corp' }], /clientId/],
+  ['a provider of a type that there is not', 'providers', [{ ...PROVIDER, type: 'ldap' }], /at '\/providers\/0\/type'/],
+  [
+    'a secret’s file where a Secret is named',
+    'providers',
+    [{ ...PROVIDER, clientSecretFile: '/x' }],
+    /at '\/providers\/0'/,
+  ],
+  [
+    'a secret in the values',
+    'providers',
+    [{ ...PROVIDER, clientSecret: 'hunter2' }],
+    /at '\/providers\/0\/clientSecret'/,
+  ],
+  ['no cluster', 'clusters', [], /at '\/clusters'/],
+  ['a cluster that does not say whom it impersonates', 'clusters', [{ name: 'prod' }], /impersonate/],
+  ['a word for groups other than *', 'clusters', [{ name: 'prod', impersonate: { groups: 'all' } }], /groups/],
+  ['a remote cluster without a token', 'clusters', [{ ...CLUSTER, server: 'https://203.0.113.7' }], /token/],
+  [
+    'a cluster without TLS',
+    'clusters',
+    [{ ...CLUSTER, server: 'http://203.0.113.7', token: { secret: 'x' } }],
+    /server/,
+  ],
+  ['a name that no volume can have', 'clusters', [{ ...CLUSTER, name: 'a'.repeat(53) }], /at '\/clusters\/0\/name'/],
+  [
+    'a password in Redis’ URL',
+    'redis',
+    { url: 'rediss://:hunter2@redis.example.com', inChart: { enabled: false } },
+    /at '\/redis\/url'/,
+  ],
+  [
+    'a Redis of one’s own beside the chart’s',
+    'redis.url',
+    'rediss://redis.example.com:6379',
+    /at '\/redis\/inChart\/enabled'/,
+  ],
+  ['no Redis', 'redis.inChart.enabled', false, /at '\/redis\/(url|inChart\/enabled)'/],
+  ['two nodes of Redis', 'redis.nodes', 2, /at '\/redis\/nodes'/],
+  ['Sentinels of one node', 'redis.sentinels', ['a.example.com:26379'], /at '\/redis\/(nodes|master)'/],
+  ['a prefix that the gate refuses', 'redis.prefix', 'a{b}', /at '\/redis\/prefix'/],
+  ['the PROXY protocol from nobody', 'api.proxyProtocol', 'required', /at '\/trustedProxies'/],
+  ['cert-manager without an issuer', 'certManager.enabled', true, /at '\/certManager\/issuerRef\/name'/],
+  ['a route without a Gateway', 'gateway.enabled', true, /at '\/gateway\/parentRefs'/],
+  ['a digest that is none', 'image.digest', 'sha256:abc', /at '\/image\/digest'/],
+  ['a setting that there is not', 'replica', 3, /additional properties 'replica'/],
+  [
+    'a setting twice',
+    'config.publicUrl',
+    'https://other.example.com',
+    /config\.publicUrl: this is set by the chart's own values/,
+  ],
+  ['a drain that is longer than the pod lives', 'shutdown.grace', '50s', /terminationGracePeriodSeconds is 60/],
+  [
+    'rotation of Secrets that have other names',
+    'keys',
+    { auditSecret: '', rotation: { enabled: true } },
+    /keys\.rotation\.enabled: the three Secrets/,
+  ],
+  ['metrics for nobody', 'networkPolicy.monitoringFrom', [], /at '\/networkPolicy\/monitoringFrom'/],
+];
+
+it.each(REFUSED)('refuses %s', async (_what, path, value, words) => {
+  const { code, stderr } = await template(
+    '--values',
+    valuesOf('small'),
+    '--set-json',
+    `${path}=${JSON.stringify(value)}`,
+  );
+  expect(stderr).toMatch(words);
+  expect(code).not.toBe(0);
+  expect(stderr).not.toMatch(/nil pointer|error calling include|YAML parse error/);
+});
+
+it('refuses its own defaults, with every fault at once', async () => {
+  const { code, stderr } = await template();
+  expect(code).not.toBe(0);
+  for (const place of ['/publicUrl', '/api/publicUrl', '/providers', '/clusters'])
+    expect(stderr).toContain(`at '${place}'`);
+});

@@ -1,0 +1,118 @@
+/** What the chart renders for its main shapes: as the golden files have it, sound by itself, and a configuration that our own loader takes. */
+import { writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { loadAsDeployed } from '../support/chart-config.ts';
+import { podTemplateOf, type PodTemplate } from '../support/chart-pods.ts';
+import {
+  goldenOf,
+  helm,
+  readGolden,
+  rendered,
+  SHAPES,
+  template,
+  valuesOf,
+  CHART,
+  type KubernetesObject,
+} from '../support/chart.ts';
+
+/** PORTCULLIS_UPDATE_GOLDEN=1 writes them anew. */
+const UPDATE = process.env['PORTCULLIS_UPDATE_GOLDEN'] === '1';
+
+/** What is random in each rendering: the password and certificates of the chart's own Redis. */
+const steady = (text: string): string => text.replaceAll(/^( {2}(?:password|ca\.crt|tls\.crt|tls\.key): ).+$/gm, '$1…');
+
+/** Each kind there may be, with its version: a typing error would make another. */
+const KINDS: Readonly<Record<string, string>> = {
+  Certificate: 'cert-manager.io/v1',
+  ClusterRole: 'rbac.authorization.k8s.io/v1',
+  ClusterRoleBinding: 'rbac.authorization.k8s.io/v1',
+  ConfigMap: 'v1',
+  CronJob: 'batch/v1',
+  Deployment: 'apps/v1',
+  HTTPRoute: 'gateway.networking.k8s.io/v1',
+  HorizontalPodAutoscaler: 'autoscaling/v2',
+  Ingress: 'networking.k8s.io/v1',
+  NetworkPolicy: 'networking.k8s.io/v1',
+  PodDisruptionBudget: 'policy/v1',
+  Role: 'rbac.authorization.k8s.io/v1',
+  RoleBinding: 'rbac.authorization.k8s.io/v1',
+  Secret: 'v1',
+  Service: 'v1',
+  ServiceAccount: 'v1',
+  ServiceMonitor: 'monitoring.coreos.com/v1',
+  StatefulSet: 'apps/v1',
+};
+const DNS_1123 = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+const workloads = (objects: readonly KubernetesObject[]): readonly (readonly [string, PodTemplate])[] =>
+  objects
+    .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob'].includes(kind))
+    .map((object) => [object.kind, podTemplateOf(object)]);
+
+/** Those that run one: `remote` is an account and its rights alone. */
+const GATES = SHAPES.filter((shape) => shape !== 'remote');
+
+describe.each(SHAPES)('the shape %s', (shape) => {
+  it('passes helm lint', async () => {
+    const { code, stdout, stderr } = await helm('lint', '--strict', CHART, '--values', valuesOf(shape));
+    expect(code, stdout + stderr).toBe(0);
+  });
+
+  it('renders as the golden file has it', async () => {
+    const { code, stdout, stderr } = await template('--values', valuesOf(shape));
+    expect(code, stderr).toBe(0);
+    if (UPDATE) writeFileSync(goldenOf(shape), steady(stdout));
+    expect(steady(stdout)).toBe(await readGolden(shape));
+  });
+
+  it('has objects of known kinds, each with a name of its own and labels', async () => {
+    const objects = await rendered('--values', valuesOf(shape));
+    const names = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    expect(new Set(names).size).toBe(names.length);
+    for (const { apiVersion, kind, metadata } of objects) {
+      expect(`${kind} ${apiVersion}`).toBe(`${kind} ${KINDS[kind]}`);
+      expect(metadata.name).toMatch(DNS_1123);
+      expect(metadata.labels).toMatchObject({
+        'app.kubernetes.io/name': 'portcullis',
+        'app.kubernetes.io/instance': 'portcullis',
+        'app.kubernetes.io/version': expect.stringMatching(/^\d+\.\d+\.\d+$/),
+      });
+    }
+  });
+
+  it('writes no secret, but those that the chart’s own Redis was asked for', async () => {
+    const objects = await rendered('--values', valuesOf(shape));
+    const secrets = objects.filter(({ kind }) => kind === 'Secret').map(({ metadata }) => metadata.name);
+    expect(secrets).toEqual(shape === 'small' ? ['portcullis-redis-auth', 'portcullis-redis-tls'] : []);
+  });
+
+  it('has pods that a namespace of Pod Security level “restricted” takes, with a read-only root and bounds', async () => {
+    for (const [kind, { spec }] of workloads(await rendered('--values', valuesOf(shape)))) {
+      // The job that rotates keys asks the API server as itself; nobody else has a token that was not asked for.
+      expect(spec).toMatchObject({ automountServiceAccountToken: kind === 'CronJob', enableServiceLinks: false });
+      expect(spec.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+      expect(spec.securityContext['runAsUser']).toBeGreaterThan(0);
+      expect(spec).not.toHaveProperty('hostNetwork');
+      expect(spec).not.toHaveProperty('initContainers');
+      for (const { image, securityContext, resources } of spec.containers) {
+        expect(securityContext).toMatchObject({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+        expect(Object.keys(resources.requests).toSorted()).toEqual(['cpu', 'memory']);
+        expect(Object.keys(resources.limits)).toContain('memory');
+        expect(image).toMatch(/^[a-z0-9./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})$/);
+        expect(image).not.toMatch(/:latest$/);
+      }
+    }
+  });
+});
+
+describe.each(GATES)('the gate of the shape %s', (shape) => {
+  it('mounts every file that its configuration names, and config check takes it', async () => {
+    const objects = await rendered('--values', valuesOf(shape));
+    const outcome = await loadAsDeployed(objects, { extra: ['/etc/portcullis/extra/siem/token'] });
+    expect(outcome.ok || outcome.reason).toBe(true);
+  });
+});

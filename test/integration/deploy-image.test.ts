@@ -1,0 +1,185 @@
+/** The image, built step by step by scripts/image.ts: what is in it, and a gate that runs from it. */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildImage, type BuiltImage } from '../../scripts/image.ts';
+import { demoPorts } from '../../src/demo/demo.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
+
+interface Packages {
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly version?: string }>>;
+}
+
+const IS_ROOT = process.getuid?.() === 0;
+const USER = 65_532;
+
+let folder: string;
+let image: BuiltImage;
+let app: string;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  chmodSync(folder, 0o755);
+  image = await buildImage(join(folder, 'image'));
+  app = join(image.root, image.workingDirectory);
+}, 300_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const readJson = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));
+
+describe('the image', () => {
+  it('holds the program, its licence and its packages, and nothing else', () => {
+    expect(readdirSync(app).toSorted()).toEqual(['LICENSE', 'node_modules', 'package.json', 'sbom.cdx.json', 'src']);
+    expect(readdirSync(image.root)).toEqual([image.workingDirectory.slice(1)]);
+  });
+
+  it('has no dev dependency, and every package of the lock file that is none', () => {
+    const lock = readJson(new URL('../../package-lock.json', import.meta.url).pathname) as Packages;
+    const installed = readJson(join(app, 'node_modules/.package-lock.json')) as Packages;
+    expect(Object.values(installed.packages).filter(({ dev }) => dev === true)).toEqual([]);
+    for (const name of [
+      'vitest',
+      'typescript',
+      'playwright-core',
+      'oxlint',
+      'knip',
+      'node',
+      '@kubernetes/client-node',
+    ]) {
+      expect(existsSync(join(app, 'node_modules', name)), name).toBe(false);
+    }
+    const wanted = Object.keys(lock.packages).filter((path) => path !== '' && lock.packages[path]?.dev !== true);
+    expect(wanted.length).toBeGreaterThan(50);
+    expect(Object.keys(installed.packages).toSorted()).toEqual(expect.arrayContaining(['node_modules/express']));
+    expect(Object.keys(installed.packages).filter((path) => !wanted.includes(path))).toEqual([]);
+  });
+
+  it('says in CycloneDX what is in it', () => {
+    const sbom = readJson(join(app, 'sbom.cdx.json')) as { bomFormat: string; components: { purl: string }[] };
+    const installed = readJson(join(app, 'node_modules/.package-lock.json')) as Packages;
+    expect(sbom.bomFormat).toBe('CycloneDX');
+    const listed = new Set(sbom.components.map(({ purl }) => decodeURIComponent(purl)));
+    const present = Object.entries(installed.packages).map(
+      ([path, { version }]) => `pkg:npm/${path.slice(path.lastIndexOf('node_modules/') + 13)}@${version}`,
+    );
+    expect(present.filter((purl) => !listed.has(purl))).toEqual([]);
+    expect([...listed].filter((purl) => /\/(vitest|typescript|knip)@/.test(purl))).toEqual([]);
+  });
+
+  it('runs as a user by number, starts without a shell, and says which version it is', () => {
+    const { version } = readJson(join(app, 'package.json')) as { version: string };
+    expect(image.user).toBe(`${USER}:${USER}`);
+    expect(image.entrypoint).toEqual(['node', 'src/main.ts']);
+    expect(image.command).toEqual(['serve']);
+    expect(image.healthcheck[0]).toBe('node');
+    expect(image.labels).toMatchObject({
+      'org.opencontainers.image.title': 'portcullis',
+      'org.opencontainers.image.version': version,
+      'org.opencontainers.image.licenses': 'Apache-2.0',
+    });
+  });
+
+  it('takes away the package managers of its base', () => {
+    expect(image.left).toHaveLength(2);
+    expect(image.left.join('\n')).toMatch(/rm -rf \/usr\/local\/lib\/node_modules \/usr\/local\/bin\/npm /);
+    expect(image.environment).toEqual({ NODE_ENV: 'production', LD_PRELOAD: 'libjemalloc.so.2' });
+  });
+
+  it('can be written to by nobody but root', () => {
+    const writable = [app, ...readdirSync(app, { recursive: true, encoding: 'utf8' }).map((path) => join(app, path))];
+    expect(writable.filter((path) => existsSync(path) && (statSync(path).mode & 0o022) !== 0)).toEqual([]);
+  });
+});
+
+describe('a gate from the image', () => {
+  let demo: RunningDemo;
+  let child: ChildProcess | undefined;
+  let stderr = '';
+  let ops: number;
+  beforeAll(async () => {
+    demo = await startTestGate();
+    const ports = demoPorts(await freePortBase());
+    ops = ports.ops;
+    const config = configurationOf(demo, ports);
+    // What the base image has: Node, where the entry point finds it, and nothing else on the path.
+    const bin = join(image.root, 'usr/local/bin');
+    mkdirSync(bin, { recursive: true });
+    copyFileSync(process.execPath, join(bin, 'node'));
+    const [program = '', ...args] = image.entrypoint;
+    child = spawn(join(bin, program), [...args, ...image.command], {
+      cwd: app,
+      // As with a read-only root: Node itself refuses each attempt to write, wherever.
+      env: {
+        PATH: bin,
+        NODE_ENV: 'production',
+        PORTCULLIS_CONFIG: config,
+        NODE_OPTIONS: '--permission --allow-fs-read=*',
+      },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      ...(IS_ROOT ? { uid: USER, gid: USER } : {}),
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  });
+  afterAll(async () => {
+    child?.kill('SIGKILL');
+    await demo.stop();
+  });
+
+  /** Certificates, keys and secrets of a demo gate, with listeners of its own. */
+  function configurationOf({ files }: RunningDemo, ports: ReturnType<typeof demoPorts>): string {
+    const mounted = join(folder, 'etc');
+    cpSync(files.directory, mounted, { recursive: true });
+    const text = readFileSync(files.config, 'utf8').replaceAll(files.directory, mounted);
+    const file = parse(text) as { listen: Record<string, { address: string }>; audit: object };
+    for (const name of ['api', 'web', 'ops'] as const) {
+      const listener = file.listen[name];
+      if (listener !== undefined) listener.address = `127.0.0.1:${ports[name]}`;
+    }
+    file.audit = { sinks: [{ type: 'stdout' }] };
+    const config = join(mounted, 'portcullis.yaml');
+    writeFileSync(config, stringify(file));
+    if (IS_ROOT) execFileSync('chown', ['-R', `${USER}:${USER}`, mounted]);
+    return config;
+  }
+
+  it('becomes healthy as a person without rights who can write nowhere', async () => {
+    const status = (): Promise<number> =>
+      fetch(`http://127.0.0.1:${ops}/readyz`).then(
+        (answer) => answer.status,
+        () => 0,
+      );
+    await expect.poll(status, { timeout: 40_000, message: stderr }).toBe(200);
+  });
+
+  it('is healthy to the image’s own health check, which says so too when it is not', async () => {
+    const check = async (port: number): Promise<unknown> => {
+      const [program = '', ...args] = image.healthcheck.map((word) => word.replace(':9090/', `:${port}/`));
+      const [code] = await once(spawn(join(image.root, 'usr/local/bin', program), args, { env: {} }), 'close');
+      return code;
+    };
+    expect(image.healthcheck.join(' ')).toContain('http://127.0.0.1:9090/readyz');
+    expect(await check(ops)).toBe(0);
+    expect(await check(await freePortBase())).toBe(1);
+  });
+
+  it('stops when it is told to', async () => {
+    if (child === undefined) throw new Error('not started');
+    const closed = once(child, 'close');
+    child.kill('SIGTERM');
+    expect(await closed, stderr).toEqual([0, null]);
+  });
+});

@@ -1,0 +1,34 @@
+/** The configuration that a rendered chart gives the gate, loaded as in its pod: with the files that are mounted there, and no others. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { loadConfig } from '../../src/config/load.ts';
+import { temporaryDirectory } from '../unit/config/sandbox.ts';
+import { mountedFiles, podTemplateOf } from './chart-pods.ts';
+import { only, type KubernetesObject } from './chart.ts';
+
+const CONFIG = '/etc/portcullis/portcullis.yaml';
+
+/**
+ * @param extra files of Secrets that the chart mounts whole, without knowing what they hold
+ * @throws Error where the pod does not start with the file that is mounted
+ */
+export async function loadAsDeployed(
+  objects: readonly KubernetesObject[],
+  { extra = [] }: { readonly extra?: readonly string[] } = {},
+): ReturnType<typeof loadConfig> {
+  const { spec } = podTemplateOf(only(objects, 'Deployment'));
+  const [container] = spec.containers;
+  if (container?.args?.join(' ') !== `serve --config ${CONFIG}`) throw new Error('starts with another configuration');
+  const mounted = mountedFiles(spec, container);
+  if (!mounted.includes(CONFIG)) throw new Error(`${CONFIG} is not mounted`);
+  const root = temporaryDirectory();
+  for (const file of [...mounted, ...extra]) put(join(root, file), file.endsWith('/'));
+  const { 'portcullis.yaml': text = '' } = only(objects, 'ConfigMap', 'portcullis')['data'] as Record<string, string>;
+  writeFileSync(join(root, CONFIG), text.replaceAll(/(?<=: )\/(?=etc\/|var\/)/g, `${root}/`));
+  return loadConfig({ file: join(root, CONFIG), env: {} });
+}
+
+function put(path: string, folder: boolean): void {
+  mkdirSync(folder ? path : dirname(path), { recursive: true });
+  if (!folder) writeFileSync(path, 'content\n');
+}

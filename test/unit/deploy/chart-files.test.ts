@@ -1,0 +1,27 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { CHART_FILES, chartFiles } from '../../../scripts/chart-files.ts';
+
+const files = chartFiles();
+
+it.each([...files])(
+  'the chart’s copy of %s is what it is a copy of (else: node scripts/chart-files.ts)',
+  (path, text) => {
+    expect(existsSync(join(CHART_FILES, path))).toBe(true);
+    expect(readFileSync(join(CHART_FILES, path), 'utf8')).toBe(text);
+  },
+);
+
+it('has no file that is a copy of nothing', () => {
+  const there = readdirSync(CHART_FILES, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name).slice(CHART_FILES.length));
+  expect(there.toSorted()).toEqual([...files.keys()].toSorted());
+});
+
+it('lets the user of Redis do nothing that belongs to an administrator', () => {
+  const commands = files.get('redis-commands') ?? '';
+  expect(commands).toContain('+eval');
+  expect(commands).not.toMatch(/\+@|\+(flushall|flushdb|config|keys|shutdown|acl|replicaof|debug|module|script)\b/);
+});
