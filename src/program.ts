@@ -4,6 +4,7 @@ import type { QueryOptions } from './commands/audit-query.ts';
 import { addAdminCommands } from './cli/admin-line.ts';
 import { addLaptopCommands, exitByUse } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/completion-line.ts';
+import { addPostureCommand } from './cli/posture-line.ts';
 import { VERSION } from './cli/version.ts';
 import type { DemoArguments } from './demo/run.ts';
 import type { CheckOptions, Environment } from './commands/server-commands.ts';
@@ -29,6 +30,7 @@ export function createProgram(environment: Environment): Command {
     const { unlockHere } = await import('./commands/server-commands.ts');
     return unlockHere(options, environment);
   });
+  addPostureCommand(program);
   addServerCommands(program, environment);
   addAuditQuery(auditCommand(program));
   addRecordProof(auditCommand(program), environment);
@@ -59,7 +61,7 @@ function addServerCommands(program: Command, environment: Environment): void {
       const { checkConfig } = await import('./commands/server-commands.ts');
       process.exitCode = await checkConfig(options, environment);
     });
-  addKeyCommands(program);
+  addKeyCommands(program, environment);
 }
 
 /** The group that the admin's `audit tail` stands in as well. */

@@ -35,6 +35,8 @@ export interface Ask {
   readonly bearer?: string;
   readonly body?: { readonly form: Readonly<Record<string, string>> } | { readonly json: unknown };
   readonly events?: EventsAsk;
+  /** In place of any JSON: a form of it that the server has besides. */
+  readonly accept?: string;
 }
 
 /** Server-sent events are asked for. Where they come they are taken as they come, and the answer's body is empty. */
@@ -142,7 +144,7 @@ async function send(way: Way, ask: Ask): Promise<IncomingMessage> {
     method: ask.method,
     signal,
     headers: {
-      accept: ask.events === undefined ? ACCEPT : `text/event-stream, ${ACCEPT}`,
+      accept: ask.accept ?? (ask.events === undefined ? ACCEPT : `text/event-stream, ${ACCEPT}`),
       ...(ask.events?.after === undefined ? {} : { 'last-event-id': ask.events.after }),
       'user-agent': USER_AGENT,
       ...(ask.bearer === undefined ? {} : { authorization: `Bearer ${ask.bearer}` }),

@@ -103,5 +103,6 @@ describe('live', () => {
       .getByText(/silent|fenced/)
       .waitFor(LATE);
     await row('one').getByText('serving').waitFor(LATE);
+    expect(await row('two').innerText()).toContain('serving');
   });
 });

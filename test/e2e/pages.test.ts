@@ -2,7 +2,16 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { watch, type Watched } from '../support/pages-browser.ts';
-import { ALL_WIDTHS, axeFindings, keepPicture, resize, SCHEMES, stickingOut, WIDTHS } from '../support/pages-checks.ts';
+import {
+  ALL_WIDTHS,
+  ARTEFACTS,
+  axeFindings,
+  keepPicture,
+  resize,
+  SCHEMES,
+  stickingOut,
+  WIDTHS,
+} from '../support/pages-checks.ts';
 import { htmlFaults } from '../support/pages-html-validate.ts';
 import { startPagesStage, type PagesStage, type Who } from '../support/pages-stage.ts';
 import { PAGES, type PageRow } from '../support/pages-table.ts';
@@ -42,7 +51,10 @@ let stage: PagesStage;
 beforeAll(async () => {
   stage = await startPagesStage();
 });
-afterAll(() => stage.stop());
+afterAll(async () => {
+  await stage.stop();
+  console.log(`pictures of every page: ${ARTEFACTS}`);
+});
 
 interface Opened extends AsyncDisposable {
   readonly page: Page;

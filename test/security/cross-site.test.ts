@@ -11,6 +11,7 @@ import {
   fetched,
   framed,
   ledTo,
+  ledToBeside,
   openedWindow,
   postFromFrame,
   postFromTop,
@@ -19,9 +20,13 @@ import {
   type Seen,
 } from '../support/pages-attacks.ts';
 import { signedInContext, signInAtProvider } from '../support/pages-browser.ts';
+import { changingPaths } from '../support/pages-routes.ts';
 import { ATTACKERS, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
+import { closeHouses, openHouse } from '../unit/web/harness.ts';
 
 const API = '/admin/api/v1';
+/** Who sends these proves in the body who they are; the browser's cookie is nothing there. */
+const FOR_PROGRAMS = /^\/backchannel-logout\//;
 const GUESSED = {
   'content-type': 'application/json',
   'x-csrf-token': 'A'.repeat(22),
@@ -31,6 +36,8 @@ const GUESSED = {
 let stage: HostileStage;
 let seen: Seen;
 let session: string;
+/** Of root, at the gate, the console and the identity provider. */
+let cookies: Awaited<ReturnType<BrowserContext['cookies']>>;
 let context: BrowserContext;
 let page: Page;
 
@@ -39,19 +46,29 @@ beforeAll(async () => {
   stage = await openHostileStage();
   const alice = await signedInContext(stage.browser, stage.main, 'alice');
   await alice.close();
-  const [found] = (await stage.server.store.sessions.list({ limit: 1 })).sessions;
-  session = found?.id ?? '';
-  const cookies = await (await stage.context()).cookies();
+  session = (await stage.server.store.sessions.list({ limit: 1 })).sessions[0]?.id ?? '';
+  const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
+  await stage.server.gate.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
+  // Twice, so that there are others of root's own to end.
+  await stage.context();
+  cookies = await (await stage.context()).cookies();
   const looking = await stage.browser.newContext({ bypassCSP: true });
   await looking.addCookies(cookies);
   const first = await looking.newPage();
   await first.goto(`${stage.main}/admin`);
-  seen = await crawl(first);
+  const found = await crawl(first, ['/admin', '/device']);
+  // What stands on a page that is itself the answer to a form.
+  const answers = [
+    { action: '/device/refuse', fields: { ticket: 'A'.repeat(43) } },
+    { action: '/admin/unlock', fields: { account: 'demo/bob', reason: 'hostile' } },
+  ];
+  seen = { ...found, forms: [...found.forms, ...answers] };
   await looking.close();
 });
 afterAll(() => stage.close());
 beforeEach(async () => {
-  context = await stage.context();
+  context = await stage.browser.newContext();
+  await context.addCookies(cookies);
   page = await context.newPage();
 });
 afterEach(() => context.close());
@@ -65,10 +82,16 @@ function calls(): readonly { readonly method: string; readonly path: string; rea
   }));
 }
 
-it('knows what there is to attack', () => {
-  const actions = seen.forms.map(({ action }) => action);
-  expect(actions).toEqual(expect.arrayContaining(['/logout']));
-  console.log(seen.pages, actions);
+/** The name that stands in the router for a form's path. */
+const routeOf = (action: string): string => action.replace(/^\/me\/sessions\/[^/]+/, '/me/sessions/:id');
+
+it('knows every form that the gate takes from a browser', async () => {
+  const never = () => Promise.reject(new Error('nobody asks'));
+  const devices = { find: never, allow: never, refuse: never };
+  const house = await openHouse({ change: (deps) => ({ ...deps, devices }) });
+  const taken = changingPaths(house.web.app).filter((path) => !FOR_PROGRAMS.test(path));
+  await closeHouses();
+  expect([...new Set(seen.forms.map(({ action }) => routeOf(action)))].toSorted()).toEqual(taken.toSorted());
 });
 
 describe.each(ATTACKERS)('a page at %s', (attacker) => {
@@ -86,7 +109,6 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
         const sent = { ...rest, ...(csrf !== undefined && { csrf }) };
         statuses.push(await postFromFrame(page, stage.main + action, sent));
         statuses.push(await postFromTop(page, stage.main + action, sent));
-        await page.goto(stage.origins[attacker]);
       }
     }
     expect(new Set(statuses)).toEqual(new Set([403]));
@@ -97,6 +119,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
 
   it('neither reads nor changes anything by the admin API, however it asks', async () => {
     const before = await stage.state();
+    const known = (await refusals()).length;
     const came: string[] = [];
     for (const { method, path, body } of calls()) {
       const sent = method === 'GET' ? {} : { body };
@@ -107,6 +130,17 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     }
     expect(new Set(came)).toEqual(new Set(['blocked']));
     expect(await stage.state()).toBe(before);
+    // The cookie of who is signed in goes along within one site, and is all that does.
+    const foreign = (await refusals()).slice(known).filter(({ reason }) => reason === 'foreign_origin');
+    const posts = calls().filter(({ method }) => method === 'POST');
+    const tried = new Set(attacker === 'another site' ? [] : posts.map(({ path }) => path));
+    expect(new Set(foreign.filter(({ who }) => who === 'demo:root').map(({ path }) => path))).toEqual(tried);
+  });
+
+  it('reads no page', async () => {
+    const modes = ['cors', 'no-cors'] as const;
+    const came = seen.pages.flatMap((path) => modes.map((mode) => fetched(page, stage.main + path, { mode })));
+    expect(new Set(await Promise.all(came))).toEqual(new Set(['blocked']));
   });
 
   it('embeds nothing, frames nothing, and holds no window', async () => {
@@ -144,8 +178,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     ];
     for (const path of [...seen.pages, ...guessed]) {
       if (path.startsWith('/login/')) continue;
-      await ledTo(page, stage.main + path);
-      await page.goto(stage.origins[attacker]);
+      await ledToBeside(page, stage.main + path);
     }
     expect(await stage.state()).toBe(before);
     await page.goto(`${stage.main}/me`);
@@ -155,12 +188,12 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
 
 describe('login', () => {
   it('cannot be finished here by a link from somebody else’s sign-in: root stays root', async () => {
-    const link = await unfinishedSignIn('bob');
+    const link = await unfinishedSignIn('vera');
     const before = await stage.state();
     for (const origin of Object.values(stage.origins)) {
       await page.goto(origin);
       await ledTo(page, link);
-      expect(await page.textContent('body')).not.toContain('demo:bob');
+      expect(await page.textContent('body')).not.toContain('demo:vera');
     }
     await page.goto(`${stage.main}/me`);
     expect(await page.textContent('body')).toContain('demo:root');
@@ -210,7 +243,7 @@ it('keeps the gate’s cookie from being planted by a sibling host', async () =>
 
 describe('a pod’s page behind the api listener', () => {
   const POD = '/api/v1/namespaces/default/pods/web-1:8080/proxy/';
-  const HOSTILE = `<!doctype html><title>Pod</title><script>document.title = 'ran'; fetch('${'https://gate.portcullis.test'}')</script>`;
+  const HOSTILE = "<!doctype html><title>Pod</title><script>document.title = 'ran';</script>";
 
   it('runs no script, and plants no cookie, where a person opens it by their own credential', async () => {
     stage.pods.answer = (_req, res) => {

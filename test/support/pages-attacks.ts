@@ -14,12 +14,13 @@ export interface Seen {
 }
 
 /**
- * Follows every link from where the page is. Its context must bypass the content security policy.
+ * Follows every link of the gate's pages. The page's context must bypass the content security policy.
+ * @param from paths to begin at
  * @returns what can be got by GET, and every form that stands there
  */
-export const crawl = (page: Page): Promise<Seen> =>
+export const crawl = (page: Page, from: readonly string[]): Promise<Seen> =>
   page.evaluate<Seen>(`(async () => {
-    const [pages, waiting, forms] = [new Set(), [location.pathname], new Map()];
+    const [pages, waiting, forms] = [new Set(), ${JSON.stringify(from)}, new Map()];
     for (let path = waiting.shift(); path !== undefined && pages.size < 100; path = waiting.shift()) {
       if (pages.has(path)) continue;
       pages.add(path);
@@ -46,11 +47,16 @@ const submitting = (target: string, url: string, fields: object): string => `(()
   form.submit();
 })()`;
 
-/** Sends a form as the page's own next document. @returns the status of the answer */
+/** Sends a form as the next document of a window of its own. @returns the status of the answer */
 export async function postFromTop(page: Page, url: string, fields: object): Promise<number> {
-  const answered = page.waitForResponse((response) => response.request().method() === 'POST');
-  await Promise.all([landedAt(page, url), page.evaluate(submitting('_self', url, fields))]);
-  return (await answered).status();
+  const context = page.context();
+  const [opened, answered] = await Promise.all([
+    context.waitForEvent('page'),
+    context.waitForEvent('response', (response) => response.request().method() === 'POST'),
+    page.evaluate(submitting('_blank', url, fields)),
+  ]);
+  await opened.close();
+  return answered.status();
 }
 
 /** Sends a form into a frame of the page. @returns the status of the answer */
@@ -131,15 +137,23 @@ export async function openedWindow(
   return { reaches, isReached };
 }
 
-/** Leads the browser there as a link does, with the cookies that such a step carries. */
-export async function ledTo(page: Page, url: string): Promise<void> {
-  const [there] = await Promise.all([landedAt(page, url), page.evaluate(`location.assign(${JSON.stringify(url)})`)]);
-  return there;
-}
-
 /** Until the browser shows something of that origin, or has put it on disk. */
 async function landedAt(page: Page, url: string): Promise<void> {
   const { origin } = new URL(url);
-  const shown = page.waitForURL((now) => now.origin === origin);
-  await Promise.any([shown, page.waitForEvent('download')]);
+  await Promise.any([page.waitForURL((now) => now.origin === origin), page.waitForEvent('download')]);
+}
+
+/** Leads the browser there as a link does, with the cookies that such a step carries. */
+export async function ledTo(page: Page, url: string): Promise<void> {
+  await Promise.all([landedAt(page, url), page.evaluate(`location.assign(${JSON.stringify(url)})`)]);
+}
+
+/** The same, in a window of its own. */
+export async function ledToBeside(page: Page, url: string): Promise<void> {
+  const opening = page.waitForEvent('popup');
+  await page.evaluate(`void window.open(${JSON.stringify(url)})`);
+  const popup = await opening;
+  // A window in which only a download began closes itself.
+  await Promise.any([landedAt(popup, url), popup.waitForEvent('close')]);
+  await popup.close();
 }

@@ -85,7 +85,9 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
       vendors = await startVendors(running.urls.web);
       const own = settings['providers'] as readonly object[];
       const configured = await providerSettings(running, vendors, github);
-      return { ...settings, providers: [...own, ...configured] };
+      // Each of them, Google and GitHub too, puts people into the groups that the demo's cluster knows, the admins' among them.
+      const admin = { ...(settings['admin'] as object), freshness: 'off' };
+      return { ...settings, admin, providers: [...own, ...configured] };
     },
     loaded: (config) => compressed(config, vendors),
   });

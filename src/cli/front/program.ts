@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { addAdminCommands } from '../admin-line.ts';
 import { addLaptopCommands, exitByUse } from '../cli.ts';
 import { addCompletionCommands } from '../completion-line.ts';
+import { addPostureCommand } from '../posture-line.ts';
 import { VERSION } from '../version.ts';
 
 /** The same commands as the whole program has, without those that run on a server. */
@@ -19,6 +20,7 @@ export function createLaptopProgram(): Command {
     );
     return Promise.resolve(2);
   });
+  addPostureCommand(program);
   addCompletionCommands(program);
   return program;
 }

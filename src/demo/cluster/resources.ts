@@ -28,7 +28,7 @@ export interface Subresource {
 
 const ALL: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 const READ: readonly Verb[] = ['get', 'list', 'watch'];
-const RBAC = 'rbac.authorization.k8s.io';
+export const RBAC = 'rbac.authorization.k8s.io';
 
 type Sketch = Pick<ResourceType, 'resource' | 'singular' | 'kind' | 'namespaced'> & Partial<ResourceType>;
 
@@ -109,7 +109,6 @@ export const CLUSTER_ROLES = type({
   singular: 'clusterrole',
   kind: 'ClusterRole',
   namespaced: false,
-  verbs: READ,
 });
 export const CLUSTER_ROLE_BINDINGS = type({
   group: RBAC,
@@ -117,7 +116,6 @@ export const CLUSTER_ROLE_BINDINGS = type({
   singular: 'clusterrolebinding',
   kind: 'ClusterRoleBinding',
   namespaced: false,
-  verbs: READ,
 });
 export const ROLES = type({
   group: RBAC,
@@ -125,7 +123,6 @@ export const ROLES = type({
   singular: 'role',
   kind: 'Role',
   namespaced: true,
-  verbs: READ,
 });
 export const ROLE_BINDINGS = type({
   group: RBAC,
@@ -133,10 +130,48 @@ export const ROLE_BINDINGS = type({
   singular: 'rolebinding',
   kind: 'RoleBinding',
   namespaced: true,
+});
+
+export const SERVICE_ACCOUNTS = type({
+  resource: 'serviceaccounts',
+  singular: 'serviceaccount',
+  kind: 'ServiceAccount',
+  namespaced: true,
+  shortNames: ['sa'],
+});
+
+/** Nothing enforces them: no pod here reaches another. */
+const NETWORK_POLICIES = type({
+  group: 'networking.k8s.io',
+  resource: 'networkpolicies',
+  singular: 'networkpolicy',
+  kind: 'NetworkPolicy',
+  namespaced: true,
+  shortNames: ['netpol'],
+});
+
+/** Kinds that a controller gives life to, of which there is none here: they can be listed, and there are none. */
+const LIFELESS: readonly ResourceType[] = [
+  ['apps', 'deployment', 'Deployment', 'deploy'],
+  ['apps', 'statefulset', 'StatefulSet', 'sts'],
+  ['apps', 'daemonset', 'DaemonSet', 'ds'],
+  ['batch', 'job', 'Job'],
+  ['batch', 'cronjob', 'CronJob', 'cj'],
+].map(([group = '', singular = '', kind = '', ...shortNames]) =>
+  type({ group, resource: `${singular}s`, singular, kind, namespaced: true, shortNames, verbs: READ }),
+);
+
+const CERTIFICATE_REQUESTS = type({
+  group: 'certificates.k8s.io',
+  resource: 'certificatesigningrequests',
+  singular: 'certificatesigningrequest',
+  kind: 'CertificateSigningRequest',
+  namespaced: false,
+  shortNames: ['csr'],
   verbs: READ,
 });
 
-/** Kinds with objects behind them. RBAC can be read only: changing it needs the escalation check, which is not here. */
+/** Kinds with objects behind them. */
 export const STORED: readonly ResourceType[] = [
   type({ resource: 'configmaps', singular: 'configmap', kind: 'ConfigMap', namespaced: true, shortNames: ['cm'] }),
   EVENTS,
@@ -148,6 +183,10 @@ export const STORED: readonly ResourceType[] = [
   CLUSTER_ROLES,
   ROLE_BINDINGS,
   ROLES,
+  SERVICE_ACCOUNTS,
+  NETWORK_POLICIES,
+  ...LIFELESS,
+  CERTIFICATE_REQUESTS,
 ];
 
 /** Kinds that are answers: created, answered, never kept. */

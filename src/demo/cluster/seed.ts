@@ -68,6 +68,7 @@ const workloads = (): KubeObject[] => [
 export function seed(parts: ClusterParts, extraKeys: readonly string[], withWorkloads: boolean): void {
   const objects = [
     ...NAMESPACES.map((name) => object('Namespace', '', name, {})),
+    object('ServiceAccount', 'portcullis', 'portcullis', {}),
     ...rbacObjects(extraKeys),
     ...(withWorkloads ? workloads() : []),
   ];

@@ -14,6 +14,7 @@ import type { RequestInfo, ResourceInfo } from '../request-info.ts';
 import { findResource, NAMESPACES, PODS, REVIEWS } from '../resources.ts';
 import type { ResourceType, Verb } from '../resources.ts';
 import type { Call, ClusterParts, ResourceCall } from './call.ts';
+import { checkEscalation } from './escalation.ts';
 import { get, list } from './read.ts';
 import { remove, removeCollection } from './remove.ts';
 import { writeJson, writeStatus } from './reply.ts';
@@ -84,10 +85,13 @@ async function serveVerb(parts: ClusterParts, call: ResourceCall, verb: Verb): P
     case 'watch':
       return watch(parts, call);
     case 'create':
+      checkEscalation(parts, call);
       return create(parts, call);
     case 'update':
+      checkEscalation(parts, call);
       return update(parts, call);
     case 'patch':
+      checkEscalation(parts, call);
       return patch(parts, call);
     case 'delete':
       return remove(parts, call);

@@ -9,7 +9,7 @@ import type { Change } from '../storage/storage.ts';
 import { tableOf } from '../tables/table.ts';
 import type { ClusterParts, ResourceCall } from './call.ts';
 import { scopeOf } from './call.ts';
-import { includeObject, wantedForm } from './reply.ts';
+import { includeObject, metadataOf, wantedForm } from './reply.ts';
 
 /** Seconds. The API server's default lies between 30 and 60 minutes. */
 const DEFAULT_TIMEOUT = 1800;
@@ -44,12 +44,12 @@ function startOf(query: URLSearchParams): number | undefined {
 
 /** Turns a change into a line, as an object or as a Table of one row. */
 function lineWriter(parts: ClusterParts, call: ResourceCall): (type: EventType, object: KubeObject) => string {
-  const table = wantedForm(call.request.headers.accept) === 'table';
+  const form = wantedForm(call.request.headers.accept);
   const include = includeObject(call.info.query);
   let headings = true;
   return (type, object) => {
-    let shown: JsonObject = object;
-    if (table && type !== 'BOOKMARK') {
+    let shown: JsonObject = form === 'metadata' ? metadataOf(object) : object;
+    if (form === 'table' && type !== 'BOOKMARK') {
       const resourceVersion = object.metadata.resourceVersion ?? '';
       shown = tableOf({
         resource: call.resource,

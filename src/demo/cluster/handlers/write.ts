@@ -11,7 +11,7 @@ import { jsonPatch } from '../patch/json-patch.ts';
 import { mergePatch } from '../patch/merge.ts';
 import { strategicMerge } from '../patch/strategic.ts';
 import type { ResourceType } from '../resources.ts';
-import { apiVersionOf, NAMESPACES } from '../resources.ts';
+import { apiVersionOf, NAMESPACES, SERVICE_ACCOUNTS } from '../resources.ts';
 import { readJson, readObject } from './body.ts';
 import type { ClusterParts, ResourceCall } from './call.ts';
 import { isDryRun, scopeOf } from './call.ts';
@@ -114,7 +114,17 @@ export function createObject(
   validate(resource, object);
   const status = kindOf(resource).status?.(object, parts.now());
   if (status !== undefined) object['status'] = status;
-  return dryRun ? object : parts.storage.create(resource, object);
+  if (dryRun) return object;
+  const created = parts.storage.create(resource, object);
+  if (resource === NAMESPACES) createDefaultAccount(parts, created.metadata.name ?? '');
+  return created;
+}
+
+/** What a real cluster's controller does as soon as it sees a new namespace. */
+function createDefaultAccount(parts: ClusterParts, namespace: string): void {
+  const { kind } = SERVICE_ACCOUNTS;
+  const account = { apiVersion: apiVersionOf(SERVICE_ACCOUNTS), kind, metadata: { name: 'default', namespace } };
+  createObject(parts, SERVICE_ACCOUNTS, account);
 }
 
 export async function create(parts: ClusterParts, call: ResourceCall): Promise<void> {

@@ -68,11 +68,32 @@ const DELETE_OPTIONS: Message = {
   5: list('dryRun'),
 };
 
+const RBAC = 'rbac.authorization.k8s.io/v1';
+const POLICY_RULE: Message = {
+  1: list('verbs'),
+  2: list('apiGroups'),
+  3: list('resources'),
+  4: list('resourceNames'),
+  5: list('nonResourceURLs'),
+};
+const ROLE: Message = { 1: metadata, 2: list('rules', POLICY_RULE) };
+const SUBJECT: Message = { 1: one('kind'), 2: one('apiGroup'), 3: one('name'), 4: one('namespace') };
+const BINDING: Message = {
+  1: metadata,
+  2: list('subjects', SUBJECT),
+  3: one('roleRef', { 1: one('apiGroup'), 2: one('kind'), 3: one('name') }),
+};
+
 /** By `apiVersion` and `kind`. */
 export const SCHEMAS: Readonly<Record<string, Message>> = {
   'v1 ConfigMap': { 1: metadata, 2: map('data'), 3: map('binaryData', 'bytes'), 4: one('immutable', 'bool') },
   'v1 Secret': { 1: metadata, 2: map('data', 'bytes'), 3: one('type'), 4: map('stringData') },
   'v1 Namespace': { 1: metadata },
+  'v1 ServiceAccount': { 1: metadata, 4: one('automountServiceAccountToken', 'bool') },
+  [`${RBAC} Role`]: ROLE,
+  [`${RBAC} ClusterRole`]: ROLE,
+  [`${RBAC} RoleBinding`]: BINDING,
+  [`${RBAC} ClusterRoleBinding`]: BINDING,
   'v1 Service': { 1: metadata, 2: one('spec', SERVICE_SPEC) },
   'v1 DeleteOptions': DELETE_OPTIONS,
   'meta.k8s.io/v1 DeleteOptions': DELETE_OPTIONS,

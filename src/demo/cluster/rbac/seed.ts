@@ -30,25 +30,32 @@ function binding(name: string, roleName: string, to: readonly Reference[], names
 
 const discovery = ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*', '/healthz', '/livez', '/readyz'];
 
+/** By this a real API server knows what it made itself. */
+const bornWith = (object: KubeObject): KubeObject => ({
+  ...object,
+  metadata: { ...object.metadata, labels: { 'kubernetes.io/bootstrapping': 'rbac-defaults' } },
+});
+
 /** What a real cluster gives to its administrators and to whoever is signed in. */
-const born = (): KubeObject[] => [
-  role('cluster-admin', [
-    { verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
-    { verbs: ['*'], nonResourceURLs: ['*'] },
-  ]),
-  role('system:discovery', [{ verbs: ['get'], nonResourceURLs: [...discovery, '/version', '/version/'] }]),
-  role('system:basic-user', [
-    {
-      verbs: ['create'],
-      apiGroups: ['authorization.k8s.io'],
-      resources: ['selfsubjectaccessreviews', 'selfsubjectrulesreviews'],
-    },
-    { verbs: ['create'], apiGroups: ['authentication.k8s.io'], resources: ['selfsubjectreviews'] },
-  ]),
-  binding('cluster-admin', 'cluster-admin', [['Group', 'system:masters']]),
-  binding('system:discovery', 'system:discovery', [['Group', 'system:authenticated']]),
-  binding('system:basic-user', 'system:basic-user', [['Group', 'system:authenticated']]),
-];
+const born = (): KubeObject[] =>
+  [
+    role('cluster-admin', [
+      { verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
+      { verbs: ['*'], nonResourceURLs: ['*'] },
+    ]),
+    role('system:discovery', [{ verbs: ['get'], nonResourceURLs: [...discovery, '/version', '/version/'] }]),
+    role('system:basic-user', [
+      {
+        verbs: ['create'],
+        apiGroups: ['authorization.k8s.io'],
+        resources: ['selfsubjectaccessreviews', 'selfsubjectrulesreviews'],
+      },
+      { verbs: ['create'], apiGroups: ['authentication.k8s.io'], resources: ['selfsubjectreviews'] },
+    ]),
+    binding('cluster-admin', 'cluster-admin', [['Group', 'system:masters']]),
+    binding('system:discovery', 'system:discovery', [['Group', 'system:authenticated']]),
+    binding('system:basic-user', 'system:basic-user', [['Group', 'system:authenticated']]),
+  ].map(bornWith);
 
 /** The gate's own account: it may act as others and ask who may do what, and nothing else. */
 const gate = (extraKeys: readonly string[]): KubeObject[] => [

@@ -1,0 +1,29 @@
+/** A binding with what is known when it is judged, and who a subject is. */
+import type { Account, Settings } from '../check.ts';
+import type { Binding, RoleFacts, Subject } from '../rights.ts';
+
+export interface Bound {
+  readonly binding: Binding;
+  readonly facts: RoleFacts;
+  readonly settings: Settings;
+}
+
+export const isAccount = ({ namespace, name }: Account, subject: Subject): boolean =>
+  subject.kind === 'ServiceAccount' && subject.namespace === namespace && subject.name === name;
+
+const ALL_ACCOUNTS = 'system:serviceaccounts';
+
+/** For the groups of all accounts: the namespace that they are of, empty for every one. Else undefined. */
+export function allAccountsOf({ kind, name }: Subject): string | undefined {
+  if (kind !== 'Group') return undefined;
+  if (name === ALL_ACCOUNTS) return '';
+  return name.startsWith(`${ALL_ACCOUNTS}:`) ? name.slice(ALL_ACCOUNTS.length + 1) : undefined;
+}
+
+const ANONYMOUS: Readonly<Record<string, string>> = {
+  User: 'system:anonymous',
+  Group: 'system:unauthenticated',
+};
+
+/** Who comes without any credential. */
+export const isAnonymous = ({ kind, name }: Subject): boolean => ANONYMOUS[kind] === name;

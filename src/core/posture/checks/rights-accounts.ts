@@ -1,0 +1,35 @@
+/** Service accounts that can do too much: a program that is taken over must not be an admin. */
+import type { Finding } from '../check.ts';
+import { comment } from '../kubectl.ts';
+import type { Binding, Subject } from '../rights.ts';
+import type { RuleId } from '../rules.ts';
+import { givenBy, subjectRemoval } from '../subject-removal.ts';
+import { allAccountsOf, isAccount, type Bound } from './bound.ts';
+
+export function accountFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
+  const subject = binding.subjects[index];
+  if (subject === undefined || isAccount(settings.gateAccount, subject) || isController(binding, subject)) return [];
+  const isOne = subject.kind === 'ServiceAccount';
+  const all = allAccountsOf(subject);
+  if (!isOne && all === undefined) return [];
+  const found = (rule: RuleId, what: string): Finding => ({
+    rule,
+    namespace: isOne ? subject.namespace : (all ?? ''),
+    object: `${subject.kind}/${subject.name}`,
+    evidence: `${givenBy(binding)}: ${what}`,
+    mend: [comment('give it a role that names what it needs, then:'), subjectRemoval(binding, index)],
+  });
+  if (facts.admin && binding.namespace === '') return [found('account-admin', 'everything in the cluster')];
+  // Where it holds in one namespace only, everything is a wildcard among others.
+  const wildcard = facts.admin ? 'everything in that namespace' : facts.wildcard;
+  return [
+    ...(facts.escalation === '' ? [] : [found('account-escalation', facts.escalation)]),
+    ...(wildcard === '' ? [] : [found('account-wildcard', wildcard)]),
+  ];
+}
+
+/** The controllers that a cluster is born with, each under its own name with a role of its own. */
+function isController(binding: Binding, subject: Subject): boolean {
+  const own = `system:controller:${subject.name}`;
+  return subject.namespace === 'kube-system' && binding.name === own && binding.role.name === own;
+}

@@ -1,0 +1,153 @@
+/** What a role allows, as far as the rules ask: a few facts, so that no role has to be kept. */
+import { recordsAt, someOf, stringAt, stringsAt, type JsonRecord } from './json.ts';
+
+/** Of one role. */
+export interface RoleFacts {
+  /** Everything: every verb on every resource. */
+  readonly admin: boolean;
+  /** The wildcards, in words; empty: none. */
+  readonly wildcard: string;
+  /** The ways to more rights than it gives, in words; empty: none. */
+  readonly escalation: string;
+  /** Nothing but what a cluster shows to anybody from the start. */
+  readonly open: boolean;
+  /** What the gate's own account does not need, in words; empty: nothing. */
+  readonly beyondGate: string;
+  /** It is what lets the gate do its work. */
+  readonly ofGate: boolean;
+}
+
+const NO_RIGHTS: RoleFacts = { admin: false, wildcard: '', escalation: '', open: false, beyondGate: '', ofGate: false };
+
+/** A role that could not be found, by the one name that says enough. */
+export const factsByName = (kind: string, name: string): RoleFacts =>
+  kind === 'ClusterRole' && name === 'cluster-admin'
+    ? { ...NO_RIGHTS, admin: true, beyondGate: 'everything' }
+    : { ...NO_RIGHTS, beyondGate: `what ${kind}/${name} allows` };
+
+interface PolicyRule {
+  readonly verbs: readonly string[];
+  readonly groups: readonly string[];
+  readonly resources: readonly string[];
+  readonly names: readonly string[];
+  readonly paths: readonly string[];
+}
+
+const policyRule = (rule: JsonRecord): PolicyRule => ({
+  verbs: stringsAt(rule, 'verbs'),
+  groups: stringsAt(rule, 'apiGroups'),
+  resources: stringsAt(rule, 'resources'),
+  names: stringsAt(rule, 'resourceNames'),
+  paths: stringsAt(rule, 'nonResourceURLs'),
+});
+
+/** @param namespace of the role; empty for a ClusterRole */
+export function factsOf(role: JsonRecord, namespace: string): RoleFacts {
+  const rules = recordsAt(role, 'rules').map(policyRule);
+  const beyond = rules.filter((rule) => !isGates(rule)).map(inWords);
+  return {
+    admin: rules.some(isAdmin),
+    wildcard: short(rules.filter(isWildcard).map(inWords)),
+    escalation: short(rules.flatMap(escalationsOf)),
+    open: rules.every((rule) => isOpen(rule, namespace)),
+    beyondGate: short(beyond),
+    ofGate: rules.some((rule) => isGates(rule) && rule.verbs.includes('impersonate')),
+  };
+}
+
+/** Kept for each role, so bounded: a role can have thousands of rules. */
+const short = (words: readonly string[]): string => someOf([...new Set(words)], 2).slice(0, 300);
+
+function inWords({ verbs, groups, resources, paths }: PolicyRule): string {
+  const what = resources.length > 0 ? resources : paths;
+  const where = resources.length > 0 && groups.some((group) => group !== '') ? ` of ${someOf(groups, 2)}` : '';
+  return `${someOf(verbs, 3)} on ${someOf(what, 3)}${where}`;
+}
+
+const isAdmin = ({ verbs, groups, resources, names }: PolicyRule): boolean =>
+  verbs.includes('*') && groups.includes('*') && resources.includes('*') && names.length === 0;
+
+const isWildcard = ({ verbs, resources }: PolicyRule): boolean =>
+  resources.length > 0 && (verbs.includes('*') || resources.some((resource) => resource === '*' || resource === '*/*'));
+
+/** Resources whose rights lead to others' rights, with the verbs by which they do. */
+const ESCALATIONS: readonly (readonly [verb: string, resources: readonly string[]])[] = [
+  ['escalate', ['roles', 'clusterroles']],
+  ['bind', ['roles', 'clusterroles']],
+  ['impersonate', ['users', 'groups', 'serviceaccounts', 'uids']],
+];
+
+function escalationsOf({ verbs, resources }: PolicyRule): readonly string[] {
+  return ESCALATIONS.flatMap(([verb, dangerous]) => {
+    // `userextras/…` alone makes nobody somebody else.
+    const which = resources.filter((one) => one === '*' || dangerous.includes(one));
+    const has = verbs.includes(verb) || (verbs.includes('*') && !resources.includes('*'));
+    return has && which.length > 0 ? [`${verb} on ${someOf(which, 3)}`] : [];
+  });
+}
+
+/**
+ * What is meant for anybody: `system:public-info-viewer`, by which keys tokens are signed (RFC 8414 and OpenID Connect Discovery), and the same
+ * of OpenShift's own.
+ */
+const OPEN_PATHS = /^\/(?:healthz|livez|readyz|version|openid\/v1\/jwks|\.well-known(?:\/[a-z*-]*)?)\/?$/;
+
+function isOpen(rule: PolicyRule, namespace: string): boolean {
+  if (rule.verbs.some((verb) => verb !== 'get')) return false;
+  if (rule.resources.length === 0) return rule.paths.every((path) => OPEN_PATHS.test(path));
+  // kubeadm lets anybody read where the cluster is and by which authority it is known, to join it.
+  return namespace === 'kube-public' && rule.resources.join() === 'configmaps' && rule.names.join() === 'cluster-info';
+}
+
+/** What the gate needs, as deploy/examples/service-account.yaml has it; a unit test compares the two. */
+const GATE: readonly (readonly [verb: string, group: string, resources: readonly (string | RegExp)[]])[] = [
+  ['impersonate', '', ['users', 'groups', 'serviceaccounts']],
+  // Each key by its name; further ones are in the configuration (`clusters[].impersonate.extra`), which a cluster does not show.
+  ['impersonate', 'authentication.k8s.io', ['uids', /^userextras\/[^*]+$/]],
+  ['create', 'authentication.k8s.io', ['tokenreviews']],
+  ['create', 'authorization.k8s.io', ['subjectaccessreviews']],
+];
+
+function isGates({ verbs, groups, resources, paths }: PolicyRule): boolean {
+  if (resources.length === 0) {
+    return verbs.every((verb) => verb === 'get') && paths.every((path) => OPEN_PATHS.test(path));
+  }
+  return verbs.every((verb) =>
+    groups.every((group) => {
+      const allowed = GATE.filter(([itsVerb, itsGroup]) => itsVerb === verb && itsGroup === group);
+      return resources.every((one) =>
+        allowed.some(([, , those]) => those.some((that) => (typeof that === 'string' ? that === one : that.test(one)))),
+      );
+    }),
+  );
+}
+
+export interface Subject {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** The name as the binding has it. */
+  readonly written: string;
+}
+
+export interface Binding {
+  readonly kind: 'ClusterRoleBinding' | 'RoleBinding';
+  /** Empty: the whole cluster. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly role: { readonly kind: string; readonly name: string };
+  readonly subjects: readonly Subject[];
+}
+
+export const subjectsOf = (binding: JsonRecord): readonly Subject[] =>
+  recordsAt(binding, 'subjects').map((subject) => {
+    const [kind, name] = [stringAt(subject, 'kind'), stringAt(subject, 'name')];
+    return asAccount({ kind, namespace: stringAt(subject, 'namespace'), name, written: name });
+  });
+
+/** A service account may also be written as the user that it is. */
+function asAccount(subject: Subject): Subject {
+  const [, namespace, name] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(subject.name) ?? [];
+  if (subject.kind !== 'User' || namespace === undefined || name === undefined) return subject;
+  return { ...subject, kind: 'ServiceAccount', namespace, name };
+}

@@ -1,0 +1,92 @@
+/** What is known and borne for a while: by whom is in version control, why and until when is here. */
+import type { Finding } from './check.ts';
+import { comment } from './kubectl.ts';
+import { isRuleId, type RuleId } from './rules.ts';
+
+export interface Waiver {
+  readonly rule: RuleId;
+  /** Of `namespace/Kind/name`, or `Kind/name` for what has no namespace; `*` stands for any characters. */
+  readonly object: string;
+  readonly reason: string;
+  /** Its last day, `YYYY-MM-DD` (UTC). */
+  readonly until: string;
+}
+
+export type ParsedWaivers =
+  | { readonly waivers: readonly Waiver[] }
+  /** Every fault, in words. */
+  | { readonly faults: readonly string[] };
+
+const KEYS = ['rule', 'object', 'reason', 'until'] as const;
+
+/** @param document what the file says: `waivers:` with a list */
+export function parseWaivers(document: unknown): ParsedWaivers {
+  const top = isRecord(document) ? document : {};
+  const list = top['waivers'];
+  const strange = Object.keys(top).filter((key) => key !== 'waivers');
+  if (!Array.isArray(list) || strange.length > 0) {
+    return { faults: ['the file must hold `waivers:` with a list, and nothing else'] };
+  }
+  const faults = list.flatMap((entry: unknown, index) => faultsOf(entry).map((fault) => `waivers[${index}]: ${fault}`));
+  return faults.length > 0 ? { faults } : { waivers: list as readonly Waiver[] };
+}
+
+function faultsOf(entry: unknown): readonly string[] {
+  if (!isRecord(entry)) return [`must have ${KEYS.join(', ')}`];
+  const unknown = Object.keys(entry).filter((key) => !KEYS.some((known) => known === key));
+  const missing = KEYS.filter((key) => {
+    const value = entry[key];
+    return typeof value !== 'string' || value.trim() === '';
+  });
+  const { rule, until } = entry;
+  return [
+    ...unknown.map((key) => `${key} is not known`),
+    ...missing.map((key) => `${key} must be there, as text`),
+    ...(typeof rule === 'string' && rule !== '' && !isRuleId(rule) ? [`there is no rule ${rule}`] : []),
+    ...(rule === 'waiver-expired' ? ['waiver-expired cannot be waived'] : []),
+    ...(typeof until === 'string' && until !== '' && !isDay(until) ? ['until must be a day, YYYY-MM-DD'] : []),
+  ];
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function isDay(text: string): boolean {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
+  const day = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text);
+}
+
+/** What a waiver's pattern is compared with. */
+export const placeOf = ({ namespace, object }: Finding): string =>
+  namespace === '' ? object : `${namespace}/${object}`;
+
+export function waives({ rule, object }: Waiver, finding: Finding): boolean {
+  return rule === finding.rule && matches(object, placeOf(finding));
+}
+
+/** Not by a regular expression: a name may be a mebibyte long, and with several stars one takes for ever. */
+function matches(pattern: string, text: string): boolean {
+  const [first = '', ...parts] = pattern.split('*');
+  const last = parts.pop();
+  if (last === undefined) return text === pattern;
+  if (!text.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of parts) {
+    const found = text.indexOf(part, at);
+    if (found === -1) return false;
+    at = found + part.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
+}
+
+/** @param now epoch milliseconds */
+export const isExpired = ({ until }: Waiver, now: number): boolean => until < new Date(now).toISOString().slice(0, 10);
+
+export const expiredFinding = ({ rule, object, reason, until }: Waiver): Finding => ({
+  rule: 'waiver-expired',
+  namespace: '',
+  object: `Waiver/${rule}:${object}`,
+  evidence: `it held until ${until}, because: ${reason}`,
+  mend: [comment('mend what it waived, or give it a new reason and a new day')],
+});

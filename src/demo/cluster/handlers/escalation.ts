@@ -1,0 +1,20 @@
+/**
+ * Nobody gives rights that they do not have. A real API server compares the role with the rights of whoever binds it, rule by rule; here
+ * only who holds every right changes roles and bindings at all, which is stricter and as safe.
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
+ */
+import { qualified, StatusError } from '../objects/status.ts';
+import { RBAC } from '../resources.ts';
+import type { ClusterParts, ResourceCall } from './call.ts';
+
+/** @throws StatusError 403 */
+export function checkEscalation(parts: ClusterParts, { person, resource }: ResourceCall): void {
+  if (resource.group !== RBAC) return;
+  const everything = parts.authorizer
+    .rulesFor(person, '')
+    .some(({ verbs, apiGroups, resources }) => [verbs, apiGroups, resources].every((list) => list.includes('*')));
+  if (everything) return;
+  const what = qualified(resource.group, resource.resource);
+  const message = `${what} is forbidden: user "${person.username}" is attempting to grant RBAC permissions not currently held`;
+  throw new StatusError(403, 'Forbidden', message, { group: resource.group, kind: resource.resource });
+}

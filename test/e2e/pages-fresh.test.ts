@@ -1,0 +1,89 @@
+/** An administrator who signed in too long ago for a change, at a real browser. */
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FRESH_TOLERANCE_SECONDS } from '../../src/core/freshness.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startChangedGate } from '../support/changed-gate.ts';
+import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
+import { htmlFaults } from '../support/pages-html-validate.ts';
+
+/** Seconds. Enough to type a reason in, on a busy machine. */
+const FRESHNESS = 12;
+
+describe('after a while', () => {
+  let gate: RunningDemo;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let before: string;
+
+  beforeAll(async () => {
+    gate = await startChangedGate({
+      file: (settings) => settings,
+      // The clocks' tolerance comes on top: less than nothing, so that nobody has to wait for a minute.
+      loaded: (config) => ({
+        ...config,
+        admin: { ...config.admin, freshness: FRESHNESS - FRESH_TOLERANCE_SECONDS },
+      }),
+    });
+    browser = await openChromium();
+  });
+  afterAll(async () => {
+    await browser.close();
+    await gate.stop();
+  });
+  /** root, whose sign-in was fresh once. */
+  beforeEach(async () => {
+    const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
+    await gate.server.gate.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
+    context = await signedInContext(browser, gate.urls.web, 'root');
+    page = await context.newPage();
+    await page.goto(`${gate.urls.web}/admin/locks`);
+    const [own] = (await gate.server.store.sessions.list({ account: 'demo/root', limit: 1 })).sessions;
+    before = own?.id ?? '';
+    const stale = (): void => {
+      if (Date.now() / 1000 - (own?.authTime ?? 0) <= FRESHNESS + 1) throw new Error('the sign-in is fresh still');
+    };
+    await vi.waitFor(stale, { timeout: 2000 * FRESHNESS, interval: 200 });
+  });
+  afterEach(() => context.close());
+
+  it('a change is refused on a page that leads to a fresh sign-in and back, and goes through then', async () => {
+    const unlock = async (): Promise<void> => {
+      await page.getByLabel('Reason for unlocking demo/bob').fill('found again');
+      await page.getByRole('button', { name: 'Unlock demo/bob' }).click();
+    };
+    const answered = page.waitForResponse((response) => response.request().method() === 'POST');
+    await unlock();
+    const refused = await answered;
+    expect(refused.status()).toBe(401);
+    expect(await htmlFaults(await refused.text())).toEqual([]);
+    expect(await gate.server.store.locks.list()).toHaveLength(1);
+    await page.getByRole('link', { name: 'Sign in again' }).click();
+    // Whoever sits there now has to know the password, although the provider knows this browser.
+    await signInAtProvider(page, 'root');
+    await page.waitForURL(`${gate.urls.web}/admin/locks`);
+    await unlock();
+    await expect.poll(() => gate.server.store.locks.list()).toEqual([]);
+    // One screen is one session.
+    expect(await gate.server.store.sessions.read(before)).toBeUndefined();
+  });
+
+  it('the page that asks about a revocation asks for the sign-in first, and comes back to the very question', async () => {
+    const question = `${gate.urls.web}/admin/revoke?kind=account&value=demo%2Fbob`;
+    await page.goto(question);
+    await signInAtProvider(page, 'root');
+    await page.waitForURL(question);
+    await page.getByLabel(/Reason/).fill('INC-4711');
+    await page.getByRole('button', { name: 'Revoke now' }).click();
+    await page.getByText('No replica accepts what you revoked any more').waitFor();
+    expect(page.url()).toContain('/admin/revocations/');
+  });
+
+  it('whoever only looks is not asked', async () => {
+    for (const path of ['/admin', '/admin/accounts/demo%2Fbob', '/admin/audit', '/admin/health']) {
+      expect((await page.goto(gate.urls.web + path))?.status(), path).toBe(200);
+      expect(page.url()).toBe(gate.urls.web + path);
+    }
+  });
+});

@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PEOPLE } from '../../src/demo/demo.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { Visitor } from '../../src/demo/visitor.ts';
+import { startTestGate } from '../support/gate.ts';
+
+describe('the people of the demo', () => {
+  let demo: RunningDemo;
+  beforeAll(async () => {
+    demo = await startTestGate();
+  });
+  afterAll(() => demo.stop());
+
+  it('all stand in people.txt, with their passwords and groups', async () => {
+    const lines = (await readFile(`${demo.files.directory}/people.txt`, 'utf8')).trimEnd().split('\n');
+    expect(lines.slice(1).map((line) => line.split(/\s{2,}/).slice(0, 3))).toEqual([
+      ['alice', 'alice-demo', 'developers'],
+      ['bob', 'bob-demo', '-'],
+      ['root', 'root-demo', 'admins'],
+      ['vera', 'vera-demo', 'auditors'],
+    ]);
+  });
+
+  it.each([
+    ['alice', 403, false],
+    ['bob', 403, false],
+    ['root', 200, true],
+    ['vera', 200, false],
+  ])('%s at the admin pages: %i', async (name, status, mayAct) => {
+    const who = PEOPLE.find((person) => person.name === name);
+    if (who === undefined) throw new Error(`nobody is called ${name}`);
+    const browser = new Visitor(who);
+    await browser.visit(`${demo.urls.web}/login/start?provider=demo&to=me`);
+    const page = await browser.visit(`${demo.urls.web}/admin`);
+    expect(page.status).toBe(status);
+    expect(page.html.includes('href="/admin/revoke?')).toBe(mayAct);
+  });
+});
