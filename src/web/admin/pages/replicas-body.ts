@@ -26,7 +26,7 @@ function row(state: State, replica?: ReplicaView): Html {
     <td data-label="Seen">
       <span data-text="seen">${replica === undefined ? '' : `${spanOfMs(replica.seenMsAgo)} ago`}</span>
     </td>
-    <td data-label="Entry"><span data-text="number">${replica?.number ?? ''}</span></td>
+    <td data-label="Log entry"><span data-text="number">${replica?.number ?? ''}</span></td>
     <td data-label="Streams cut"><span data-text="streamsCut">${replica?.streamsCut ?? ''}</span></td>
   </tr>`;
 }
@@ -42,7 +42,7 @@ export function replicasBody(replicas: readonly ReplicaView[], live: string): Ht
     </p>
     <section class="card" aria-labelledby="replicas" data-live="${live}">
       <div class="card-head">
-        <h2 id="replicas"><span data-text="count">${replicas.length}</span> known to the one that answers you</h2>
+        <h2 id="replicas">Replicas: <span data-text="count">${replicas.length}</span></h2>
         <span class="live" data-connection role="status" hidden></span>
       </div>
       <table>
