@@ -16,7 +16,10 @@ const LABELS: ReadonlyMap<string, string> = new Map([
   ['code', 'HTTP status; `other` where the client went away before it had one'],
   ['kind', 'see the metric'],
   ['provider', 'a configured provider or workload rule; `unknown` where none was found'],
-  ['outcome', 'sign-ins and refreshes: `ok`, `refused`, `unavailable`; audit events: `written`, `dropped`'],
+  [
+    'outcome',
+    'sign-ins and refreshes: `ok`, `refused`, `unavailable`; audit events: `written`, `dropped`; keys: `taken`, `refused`',
+  ],
   ['reason', 'why, as in the audit record'],
   ['target', '`session`, `account`, `provider`, `all`'],
   ['sink', 'type of the audit sink; `live` is the live tail'],
@@ -43,6 +46,7 @@ export function metricsReference(): string {
   metrics.observeSessions(() => 0);
   metrics.observeView(() => ({ stalenessSeconds: 0, fenced: false }));
   metrics.observeAudit(() => ({ blocked: false }));
+  metrics.observeSealed(() => 0);
   const known = metrics.describe().toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const labels = new Set(known.flatMap((metric) => metric.labels));
   const rows = known.map(rowOf);

@@ -1,9 +1,16 @@
 /** `keys generate`, `keys rotate` and `keys public`: the server's keys, in folders below one. */
 import { join } from 'node:path';
 import { auditJwkSet, generateKeys } from '../config/keys.ts';
-import { rotateKeys } from '../config/rotate-keys.ts';
+import { rotateKeys, type KeyRotation } from '../config/rotate-keys.ts';
+import { parseDuration } from '../config/values.ts';
+import { ownCluster } from './cluster-api.ts';
+import { parseSecretsName, rotateSecrets } from './key-secrets.ts';
+import type { Environment } from './server-commands.ts';
 
 const FAILED = 1;
+const MISCONFIGURED = 2;
+/** Seconds. A token lives for less, and sealing anew takes less; a day or more is what people should say. */
+const SOONEST = 3600;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -29,19 +36,49 @@ export async function generate(dir: string): Promise<number> {
   });
 }
 
+/** `keys rotate`, as it was typed. */
+export interface RotateOptions {
+  readonly dir: string;
+  readonly retireAfter?: string;
+  /** `NAMESPACE/NAME`, in place of the folder. */
+  readonly kubernetesSecret?: string;
+}
+
 /**
  * Makes one more key of each kind; it is used ten minutes later.
- * @returns exit status: 0, or 1 where a directory cannot be read or written
+ * @returns exit status: 0, 1 where keys cannot be read or written, 2 for wrong use
  */
-export async function rotate(dir: string): Promise<number> {
+export async function rotate(options: RotateOptions, environment: Environment): Promise<number> {
+  const { dir, retireAfter, kubernetesSecret } = options;
+  const seconds = retireAfter === undefined ? undefined : parseDuration(retireAfter);
+  if (retireAfter !== undefined && (seconds === undefined || seconds < SOONEST)) {
+    return misused('--retire-after takes a duration from 1h on, such as 168h');
+  }
+  const secrets = kubernetesSecret === undefined ? undefined : parseSecretsName(kubernetesSecret);
+  if (kubernetesSecret !== undefined && secrets === undefined) {
+    return misused('--kubernetes-secret takes NAMESPACE/NAME, such as gate/portcullis');
+  }
+  const now = Math.floor(Date.now() / 1000);
+  const times = { now, ...(seconds === undefined ? {} : { retireAfter: seconds }) };
   return attempt(async () => {
-    const { made, retired } = await rotateKeys(directoriesIn(dir));
-    for (const file of made) print(`made ${file}`);
-    for (const file of retired) print(`retired ${file}: it verifies, and signs no more`);
-    print(
-      'Bring all of them to every replica, and restart the replicas one by one. Older keys go on to verify and to open.',
-    );
+    if (secrets === undefined) tell(await rotateKeys({ ...directoriesIn(dir), ...times }));
+    else {
+      const rotated = await rotateSecrets(ownCluster(environment), secrets, times);
+      for (const one of rotated) tell(one, `${one.secret}: `);
+    }
+    print('Replicas take the new keys when they see them, and sign and seal by them ten minutes from now.');
   });
+}
+
+function tell({ made, retired, removed }: Omit<KeyRotation, 'files'>, where = ''): void {
+  for (const file of made) print(`${where}made ${file}`);
+  for (const file of retired) print(`${where}retired ${file}: it verifies, and signs no more`);
+  for (const file of removed) print(`${where}removed ${file}: another one has been in its place for long enough`);
+}
+
+function misused(words: string): number {
+  complain(words);
+  return MISCONFIGURED;
 }
 
 /**

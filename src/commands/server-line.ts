@@ -1,9 +1,10 @@
 /** The commands about keys and about the record's proof, as a parser. */
 import type { Command } from 'commander';
 import type { AuditVerifyOptions } from './audit-commands.ts';
+import type { RotateOptions } from './key-commands.ts';
 import type { Environment } from './server-commands.ts';
 
-export function addKeyCommands(program: Command): void {
+export function addKeyCommands(program: Command, environment: Environment): void {
   const keys = program.command('keys').description("work with the server's keys");
   const dir = ['--dir <dir>', 'folder of all; `signing`, `sealing` and `audit` are below it', 'keys'] as const;
   keys
@@ -20,9 +21,14 @@ export function addKeyCommands(program: Command): void {
       'make one more key of each kind, used in ten minutes; retire the record’s keys that were replaced before',
     )
     .option(...dir)
-    .action(async (options: { dir: string }) => {
+    .option('--retire-after <duration>', 'take away keys in whose place another one has signed or sealed for so long')
+    .option(
+      '--kubernetes-secret <namespace/name>',
+      'in a pod: rotate the Secrets NAME-signing-keys, NAME-sealing-keys and NAME-audit-keys in place of a folder',
+    )
+    .action(async (options: RotateOptions) => {
       const { rotate } = await import('./key-commands.ts');
-      process.exitCode = await rotate(options.dir);
+      process.exitCode = await rotate(options, environment);
     });
   keys
     .command('public')

@@ -2,7 +2,8 @@
  * Files that are replaced while the gate runs, and whose change somebody must act on: certificates with their keys, authorities. What is
  * asked for at each use, such as a token, has `watchedFile` (files.ts).
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 
 const LOOK_EVERY_MS = 1000;
 
@@ -38,6 +39,53 @@ export function followFiles({ paths, apply, onFault }: FollowedFiles, everyMs = 
   const timer = setInterval(look, everyMs);
   timer.unref();
   return () => clearInterval(timer);
+}
+
+export interface FollowedDirectory {
+  readonly directory: string;
+  /** Reads what is there, and throws where it is no good: then what was in use stays in use. */
+  readonly apply: () => Promise<void>;
+  /** Once for each state of the directory that is no good. */
+  readonly onFault: (error: Error) => void;
+}
+
+/**
+ * As `followFiles`, for a directory of files that come and go.
+ * @param everyMs milliseconds between two looks
+ * @returns ends it
+ */
+export function followDirectory({ directory, apply, onFault }: FollowedDirectory, everyMs = LOOK_EVERY_MS): () => void {
+  let seen = marksIn(directory);
+  let looking = false;
+  const look = async (): Promise<void> => {
+    const marks = marksIn(directory);
+    if (looking || marks === seen) return;
+    looking = true;
+    seen = marks;
+    try {
+      await apply();
+    } catch (error) {
+      // It changed while it was read: what was found is half of each, and the next look sees the whole.
+      if (marksIn(directory) === marks) {
+        onFault(error instanceof Error ? error : new Error('the directory cannot be used', { cause: error }));
+      }
+    } finally {
+      looking = false;
+    }
+  };
+  const timer = setInterval(() => void look(), everyMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+/** A directory that is away has no marks, and is a change. */
+function marksIn(directory: string): string {
+  try {
+    const names = readdirSync(directory).toSorted();
+    return `${names.join(' ')} ${marksOf(names.map((name) => join(directory, name)))}`;
+  } catch {
+    return '';
+  }
 }
 
 function marksOf(paths: readonly string[]): string {

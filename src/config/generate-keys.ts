@@ -2,10 +2,11 @@
  * Makes the first keys of an installation.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir } from 'node:fs/promises';
+import { mkdir, open, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { AppError } from '../core/errors.ts';
+import type { KeyKind } from './key-files.ts';
 
 export interface GenerateKeysOptions {
   readonly signingDir: string;
@@ -37,13 +38,11 @@ export async function generateKeys(options: GenerateKeysOptions): Promise<readon
   return auditDir === undefined ? files : [...files, await writeSigningKey(auditDir, now)];
 }
 
-/** @returns the file */
-export const writeSigningKey = async (directory: string, iat: number): Promise<string> =>
-  writeKey(directory, await signingKey(iat));
+const writeSigningKey = async (directory: string, iat: number): Promise<string> =>
+  writeKey(directory, await makeKey('signing', iat));
 
-/** @returns the file */
-export const writeSealingKey = async (directory: string, iat: number): Promise<string> =>
-  writeKey(directory, sealingKey(iat));
+const writeSealingKey = async (directory: string, iat: number): Promise<string> =>
+  writeKey(directory, await makeKey('sealing', iat));
 
 /** Makes a first key for the record in a directory that has none: installations that are older than the signed record. */
 export async function ensureAuditKey(directory: string, now = Math.floor(Date.now() / 1000)): Promise<void> {
@@ -51,9 +50,11 @@ export async function ensureAuditKey(directory: string, now = Math.floor(Date.no
   if (!(await readdir(directory)).some((name) => name.endsWith('.json'))) await writeSigningKey(directory, now);
 }
 
-type NamedJwk = JWK & { readonly kid: string; readonly iat: number };
+export type NamedJwk = JWK & { readonly kid: string; readonly iat: number };
 
-async function signingKey(iat: number): Promise<NamedJwk> {
+/** @param iat epoch seconds */
+export async function makeKey(kind: KeyKind, iat: number): Promise<NamedJwk> {
+  if (kind === 'sealing') return sealingKey(iat);
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
   const jwk = await exportJWK(privateKey);
   return { ...jwk, alg: 'ES256', use: 'sig', kid: await calculateJwkThumbprint(jwk), iat };
@@ -68,14 +69,22 @@ const sealingKey = (iat: number): NamedJwk => ({
   iat,
 });
 
-async function writeKey(directory: string, jwk: NamedJwk): Promise<string> {
-  const file = join(directory, `${jwk.kid}.json`);
-  const handle = await open(file, 'wx', 0o600);
+/** The text of its file. */
+export const keyText = (jwk: NamedJwk): string => `${JSON.stringify(jwk, undefined, 2)}\n`;
+
+const writeKey = async (directory: string, jwk: NamedJwk): Promise<string> =>
+  writeKeyFile(join(directory, `${jwk.kid}.json`), keyText(jwk));
+
+/** Comes into being whole: a gate that follows the directory never reads half of it. @returns the file */
+export async function writeKeyFile(file: string, text: string): Promise<string> {
+  const unfinished = `${file}.new`;
+  const handle = await open(unfinished, 'w', 0o600);
   try {
-    await handle.writeFile(`${JSON.stringify(jwk, undefined, 2)}\n`);
+    await handle.writeFile(text);
     await handle.sync();
   } finally {
     await handle.close();
   }
+  await rename(unfinished, file);
   return file;
 }

@@ -1,49 +1,118 @@
-/** A new key beside the old ones: at once to verify with, ten minutes later to sign with. */
-import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
+/** A new key beside the old ones: at once to verify with, ten minutes later to sign with. What no longer matters goes. */
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeSealingKey, writeSigningKey } from './generate-keys.ts';
-import { loadAuditKeys } from './keys.ts';
+import { keyText, makeKey, writeKeyFile, type NamedJwk } from './generate-keys.ts';
+import { isKeyFileName, parseKey, unusable, type Key, type KeyKind } from './key-files.ts';
+import { chooseCurrent, SIGNS_AFTER_SECONDS } from './keys.ts';
 
-export interface RotateKeysOptions {
-  readonly signingDir: string;
-  readonly sealingDir: string;
-  readonly auditDir: string;
+export interface RotationTimes {
   /** Epoch seconds; stands in the keys as `iat`. */
-  readonly now?: number;
+  readonly now: number;
+  /** Seconds after which a key that signs or seals no more is taken away. Absent: none is. */
+  readonly retireAfter?: number;
+}
+
+/** What one kind of key is to be, where each file holds one key. */
+export interface KeyRotation {
+  /** Text by name. */
+  readonly files: ReadonlyMap<string, string>;
+  readonly made: readonly string[];
+  /** They verify and sign no more. */
+  readonly retired: readonly string[];
+  readonly removed: readonly string[];
+}
+
+interface NamedKey extends Key {
+  readonly name: string;
 }
 
 /**
- * Makes one key of each kind. Of the record's keys, those that were replaced before lose their private part: what they signed can be verified
- * for ever, and nobody can sign as of then any more. Keys that sign or seal are left: how long they are needed depends on what is in use.
- * @returns the files that were made, and those that were retired
- * @throws AppError `internal` where a directory of keys cannot be read
+ * One key more. Of the record's keys, those that were replaced before lose their private part: what they signed can be verified for ever, and
+ * nobody can sign as of then any more. Keys that sign tokens or seal are taken away once another one has done so for `retireAfter`.
+ * @param files text by name, as they are now
+ * @throws AppError `internal` (`keys_unusable`) where one of them is no key of this kind: nothing is made beside what nobody can use
  */
-export async function rotateKeys(
-  options: RotateKeysOptions,
-): Promise<{ readonly made: readonly string[]; readonly retired: readonly string[] }> {
-  const { signingDir, sealingDir, auditDir, now = Math.floor(Date.now() / 1000) } = options;
-  for (const directory of [signingDir, sealingDir, auditDir]) await mkdir(directory, { recursive: true, mode: 0o700 });
-  const retired = await retireAuditKeys(auditDir, now);
-  const made = [
-    await writeSigningKey(signingDir, now),
-    await writeSealingKey(sealingDir, now),
-    await writeSigningKey(auditDir, now),
-  ];
-  return { made, retired };
+export async function rotate(
+  kind: KeyKind,
+  files: ReadonlyMap<string, string>,
+  { now, retireAfter }: RotationTimes,
+): Promise<KeyRotation> {
+  const keys = readKeys(kind, files);
+  const fresh = await makeKey(kind, now);
+  const name = `${fresh.kid}.json`;
+  const result = new Map(files).set(name, keyText(fresh));
+  const retired = kind === 'audit' ? replacedKeys(keys, now).filter(({ jwk }) => jwk.d !== undefined) : [];
+  for (const key of retired) result.set(key.name, keyText(withoutPrivatePart(key)));
+  const removed = kind === 'audit' || retireAfter === undefined ? [] : idleKeys(keys, now - retireAfter);
+  for (const key of removed) result.delete(key.name);
+  const names = (some: readonly NamedKey[]): readonly string[] => some.map((key) => key.name);
+  return { files: result, made: [name], retired: names(retired), removed: names(removed) };
+}
+
+function readKeys(kind: KeyKind, files: ReadonlyMap<string, string>): readonly NamedKey[] {
+  return [...files].map(([name, text]) => {
+    const key = parseKey(text, kind);
+    if (!key.ok) throw unusable([{ path: name, expected: key.reason }]);
+    return { ...key.value, name };
+  });
 }
 
 /** Older than the one that signs now. */
-async function retireAuditKeys(directory: string, now: number): Promise<readonly string[]> {
-  const files = (await readdir(directory)).filter((name) => name.endsWith('.json') && !name.startsWith('.'));
-  if (files.length === 0) return [];
-  const { issuedAt } = await loadAuditKeys(directory, now);
-  const retired: string[] = [];
-  for (const file of files.map((name) => join(directory, name))) {
-    const { d, ...rest } = JSON.parse(await readFile(file, 'utf8')) as { d?: string; iat: number };
-    if (d === undefined || rest.iat >= issuedAt) continue;
-    await writeFile(`${file}.new`, `${JSON.stringify(rest, undefined, 2)}\n`, { mode: 0o600 });
-    await rename(`${file}.new`, file);
-    retired.push(file);
-  }
-  return retired;
+function replacedKeys(keys: readonly NamedKey[], now: number): readonly NamedKey[] {
+  const signing = keys.filter(({ jwk }) => jwk.d !== undefined);
+  if (signing.length === 0) return [];
+  const { issuedAt } = chooseCurrent(signing, now);
+  return keys.filter((key) => key.issuedAt < issuedAt);
+}
+
+/** Those in whose place another one signed already at that time. */
+function idleKeys(keys: readonly NamedKey[], then: number): readonly NamedKey[] {
+  const began = keys.map(({ issuedAt }) => issuedAt).filter((at) => at + SIGNS_AFTER_SECONDS <= then);
+  return keys.filter(({ issuedAt }) => issuedAt < Math.max(...began, Number.NEGATIVE_INFINITY));
+}
+
+function withoutPrivatePart({ kid, issuedAt, jwk }: NamedKey): NamedJwk {
+  const { d: _secret, ...rest } = jwk;
+  return { ...rest, kid, iat: issuedAt };
+}
+
+export interface RotateKeysOptions extends Partial<RotationTimes> {
+  readonly signingDir: string;
+  readonly sealingDir: string;
+  readonly auditDir: string;
+}
+
+/**
+ * Rotates every kind in its directory, which is made where there is none.
+ * @returns the files that were made, retired and removed
+ * @throws AppError `internal` where a directory of keys cannot be read: then nothing has changed in it
+ */
+export async function rotateKeys(options: RotateKeysOptions): Promise<Omit<KeyRotation, 'files'>> {
+  const { signingDir, sealingDir, auditDir, retireAfter, now = Math.floor(Date.now() / 1000) } = options;
+  const times = { now, ...(retireAfter === undefined ? {} : { retireAfter }) };
+  const rotated = [
+    await rotateDirectory('signing', signingDir, times),
+    await rotateDirectory('sealing', sealingDir, times),
+    await rotateDirectory('audit', auditDir, times),
+  ];
+  return {
+    made: rotated.flatMap(({ made }) => made),
+    retired: rotated.flatMap(({ retired }) => retired),
+    removed: rotated.flatMap(({ removed }) => removed),
+  };
+}
+
+async function rotateDirectory(
+  kind: KeyKind,
+  directory: string,
+  times: RotationTimes,
+): Promise<Omit<KeyRotation, 'files'>> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const names = (await readdir(directory)).filter(isKeyFileName);
+  const texts = names.map(async (name) => [name, await readFile(join(directory, name), 'utf8')] as const);
+  const { files, made, retired, removed } = await rotate(kind, new Map(await Promise.all(texts)), times);
+  const at = (name: string): string => join(directory, name);
+  for (const name of [...made, ...retired]) await writeKeyFile(at(name), files.get(name) ?? '');
+  for (const name of removed) await rm(at(name));
+  return { made: made.map(at), retired: retired.map(at), removed: removed.map(at) };
 }

@@ -23,14 +23,15 @@ import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
 import { tokenRecorder, type SessionEnding } from './record.ts';
 import { createRefreshRotation, createRotationPace } from './refresh-rotation.ts';
-import { providerSettings, resourceServer } from './settings.ts';
+import { perKeys, publicKeysAnswer, type RotatingKeys } from './rotating-keys.ts';
+import { providerSettings, resourceServer, type SettingsDeps } from './settings.ts';
 import { tokenAnswer } from './token-answer.ts';
 import type { TokenFacts } from './token-facts.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
 import { registerWorkloadGrant } from './workload/grant.ts';
 import { createExchangePace } from './workload/pace.ts';
 
-export interface AuthorizationServerDeps {
+export interface AuthorizationServerDeps extends RotatingKeys {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits'>;
   readonly store: Store;
   /** One for the process: it is what keeps two re-checks of one session apart. */
@@ -39,9 +40,6 @@ export interface AuthorizationServerDeps {
   readonly exchange: ExchangeWorkloadToken;
   readonly gate: Gate;
   readonly audit: AuditTrail;
-  /** Private signing keys, the one that signs now first. */
-  readonly signingJwks: { readonly keys: readonly Record<string, unknown>[] };
-  readonly cookieKeys: readonly string[];
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
   /** PEM that a client should trust at the api listener; undefined: the system's roots. */
   readonly apiCa?: string;
@@ -77,78 +75,79 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     await deps.gate.revoke({ target: { kind: 'session', session }, ended: why === 'sign-out' });
     record.sessionEnded(session, before, why);
   };
-  const provider = new Provider(
-    deps.config.publicUrl,
-    providerSettings({
-      config: deps.config,
+  const settings: Omit<SettingsDeps, 'jwks' | 'cookieKeys'> = {
+    config: deps.config,
+    audiences: allowed,
+    publicClients: thirdParties,
+    adapter: artefactAdapter({ artefacts: deps.store.artefacts, endSession }),
+    findAccount: accountFinder(deps, factsOf),
+    extraTokenClaims: claimMinter({
+      sessions: deps.store.sessions,
+      gate: deps.gate,
       audiences: allowed,
       publicClients: thirdParties,
-      jwks: deps.signingJwks,
-      cookieKeys: deps.cookieKeys,
-      adapter: artefactAdapter({ artefacts: deps.store.artefacts, endSession }),
-      findAccount: accountFinder(deps, factsOf),
-      extraTokenClaims: claimMinter({
-        sessions: deps.store.sessions,
-        gate: deps.gate,
-        audiences: allowed,
-        publicClients: thirdParties,
-        unboundClients: new Set(unboundClientIds(deps.config.sessions)),
-        rotation: createRefreshRotation({
-          artefacts: deps.store.artefacts,
-          now: deps.now,
-          sessionSeconds: deps.config.sessions.absolute,
-        }),
-        endReplayed: (session) => endSession(session, 'refresh-token-replayed'),
-        factsOf,
+      unboundClients: new Set(unboundClientIds(deps.config.sessions)),
+      rotation: createRefreshRotation({
+        artefacts: deps.store.artefacts,
+        now: deps.now,
+        sessionSeconds: deps.config.sessions.absolute,
       }),
-      pickAudience: async (ctx, granted) => {
-        const session = grantOf(ctx);
-        const found = session === undefined ? undefined : await deps.store.sessions.read(session);
-        const first = found === undefined ? undefined : granted.find((audience) => allowed.allows(audience, found));
-        return first ?? granted[0] ?? '';
-      },
-      discovery: discoveryDocument(deps.config, deps.apiCa),
-      renderError: (ctx, out) => {
-        ctx.type = 'html';
-        ctx.body = deps.renderErrorPage({
-          status: ctx.status,
-          detail: out.error_description ?? out.error,
-          requestId: String(ctx.res.getHeader('x-request-id') ?? ''),
-        });
-      },
-    }),
-  );
-  if (deps.config.workload.length > 0) {
-    registerWorkloadGrant(provider, {
-      audiences: allowed,
-      exchange: deps.exchange,
+      endReplayed: (session) => endSession(session, 'refresh-token-replayed'),
       factsOf,
-      resourceServer: (audience) => resourceServer(audience, deps.config.sessions.accessToken),
-      pace: createExchangePace({ refusalsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
-      countExchange: deps.countExchange,
-    });
-  }
-  // Our own headers say what the origin is, see `pinOrigin`; nothing from outside reaches these.
-  provider.proxy = true;
-  provider.on('server_error', (ctx, error) => {
-    factsOf(ctx).serverFault = error;
-    if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server fault');
-  });
-  provider.on('authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
-  provider.on('device_authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
-  provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
-  provider.use(
-    tokenAnswer({
-      audiences: allowed,
-      factsOf,
-      record,
-      ...(deps.apiCa === undefined ? {} : { apiCa: deps.apiCa }),
     }),
-  );
-  const pace = createDevicePace({ beginsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now });
-  provider.use(deviceAnswer(deps.config, pace));
-  const handle = provider.callback();
+    pickAudience: async (ctx, granted) => {
+      const session = grantOf(ctx);
+      const found = session === undefined ? undefined : await deps.store.sessions.read(session);
+      const first = found === undefined ? undefined : granted.find((audience) => allowed.allows(audience, found));
+      return first ?? granted[0] ?? '';
+    },
+    discovery: discoveryDocument(deps.config, deps.apiCa),
+    renderError: (ctx, out) => {
+      ctx.type = 'html';
+      ctx.body = deps.renderErrorPage({
+        status: ctx.status,
+        detail: out.error_description ?? out.error,
+        requestId: String(ctx.res.getHeader('x-request-id') ?? ''),
+      });
+    },
+  };
+  const paces = {
+    exchange: createExchangePace({ refusalsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
+    device: createDevicePace({ beginsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
+  };
   const issuer = new URL(deps.config.publicUrl);
+  const current = perKeys(deps, (keys) => {
+    const provider = new Provider(deps.config.publicUrl, providerSettings({ ...settings, ...keys }));
+    if (deps.config.workload.length > 0) {
+      registerWorkloadGrant(provider, {
+        audiences: allowed,
+        exchange: deps.exchange,
+        factsOf,
+        resourceServer: (audience) => resourceServer(audience, deps.config.sessions.accessToken),
+        pace: paces.exchange,
+        countExchange: deps.countExchange,
+      });
+    }
+    // Our own headers say what the origin is, see `pinOrigin`; nothing from outside reaches these.
+    provider.proxy = true;
+    provider.on('server_error', (ctx, error) => {
+      factsOf(ctx).serverFault = error;
+      if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server fault');
+    });
+    provider.on('authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
+    provider.on('device_authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
+    provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
+    const { apiCa } = deps;
+    provider.use(tokenAnswer({ audiences: allowed, factsOf, record, ...(apiCa === undefined ? {} : { apiCa }) }));
+    provider.use(deviceAnswer(deps.config, paces.device));
+    provider.use(publicKeysAnswer(deps));
+    const shared = { provider, store: deps.store, audiences: allowed, publicClients: thirdParties };
+    return {
+      handle: provider.callback(),
+      authorizations: createAuthorizations({ ...shared, pin: (req) => pinOrigin(req, issuer) }),
+      devices: createDeviceRequests(shared),
+    };
+  });
 
   const byDevice = deps.config.sessions.deviceCode !== 'off';
   const machines = new Set(['/-/oauth/token', '/-/oauth/revoke', ...(byDevice ? ['/-/oauth/device'] : [])]);
@@ -158,17 +157,19 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     // A sign-in or a refresh that cannot be put on the record must not happen.
     if (deps.audit.blocked) return recordAway(res);
     pinOrigin(req, issuer);
-    void handle(req, res);
+    void current().handle(req, res);
   };
   return {
-    authorizations: createAuthorizations({
-      provider,
-      store: deps.store,
-      audiences: allowed,
-      publicClients: thirdParties,
-      pin: (req) => pinOrigin(req, issuer),
-    }),
-    devices: createDeviceRequests({ provider, store: deps.store, audiences: allowed, publicClients: thirdParties }),
+    authorizations: {
+      pending: (...about) => current().authorizations.pending(...about),
+      grant: (...about) => current().authorizations.grant(...about),
+      refuse: (...about) => current().authorizations.refuse(...about),
+    },
+    devices: {
+      find: (code) => current().devices.find(code),
+      allow: (...about) => current().devices.allow(...about),
+      refuse: (code) => current().devices.refuse(code),
+    },
     handleWeb(req, res) {
       // A device asks at the api listener: behind an ingress every device and every browser would have one address here (`sameNetwork`).
       if (pathOf(req) === '/oauth/device') return nothingHere(res);

@@ -109,7 +109,7 @@ export interface AuthenticatorDeps {
   readonly sessions: Pick<SessionStore, 'read'>;
   /** Our `iss`. */
   readonly issuer: string;
-  /** The public halves of every signing key that may still have signed a live token. */
+  /** The public halves of every signing key that may still have signed a live token; `keys` is read at each token. */
   readonly keys: JSONWebKeySet;
   readonly clock: Clock;
   /** `client_id`s whose tokens are let in without a binding; nobody else's is. Absent: none. */

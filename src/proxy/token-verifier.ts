@@ -5,7 +5,7 @@
  * What can change (binding, audience, revocation) is therefore never part of what is remembered.
  */
 import { createLocalJWKSet, errors, jwtVerify } from 'jose';
-import type { JSONWebKeySet, JWTPayload } from 'jose';
+import type { JSONWebKeySet, JWK, JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { readCredential, type Credential, type CredentialRefusal } from '../core/credential.ts';
 import { no, ok } from '../core/result.ts';
@@ -24,13 +24,18 @@ interface Verified {
 }
 
 export class TokenVerifier {
-  readonly #keys: ReturnType<typeof createLocalJWKSet>;
+  readonly #jwks: JSONWebKeySet;
+  #known: readonly JWK[];
+  #keys: ReturnType<typeof createLocalJWKSet>;
   readonly #issuer: string;
   readonly #clock: Clock;
   readonly #verified = new LRUCache<string, Verified>({ max: MOST_TOKENS });
 
+  /** @param options.keys asked for its keys at each token: they are rotated */
   constructor(options: { readonly keys: JSONWebKeySet; readonly issuer: string; readonly clock: Clock }) {
-    this.#keys = createLocalJWKSet(options.keys);
+    this.#jwks = options.keys;
+    this.#known = options.keys.keys;
+    this.#keys = createLocalJWKSet({ keys: [...this.#known] });
     this.#issuer = options.issuer;
     this.#clock = options.clock;
   }
@@ -49,7 +54,18 @@ export class TokenVerifier {
     return read;
   }
 
+  #takeKeys(): void {
+    const { keys } = this.#jwks;
+    if (keys === this.#known) return;
+    // Threat: who stole a key writes any expiry into a token; once the key is gone it must not live on in what is remembered.
+    const isGone = this.#known.some(({ kid }) => keys.every((key) => key.kid !== kid));
+    if (isGone) this.#verified.clear();
+    this.#known = keys;
+    this.#keys = createLocalJWKSet({ keys: [...keys] });
+  }
+
   async #claimsOf(token: string): Promise<Result<Verified, CredentialRefusal>> {
+    this.#takeKeys();
     const known = this.#verified.get(token);
     if (known !== undefined) {
       if ((known.claims.exp ?? 0) > this.#clock.now() / 1000) return ok(known);
@@ -57,8 +73,9 @@ export class TokenVerifier {
       return no('token_expired');
     }
     if (token.length > LONGEST_TOKEN) return no('malformed_token');
+    const keys = this.#keys;
     try {
-      const { payload } = await jwtVerify(token, this.#keys, {
+      const { payload } = await jwtVerify(token, keys, {
         // The one algorithm that our keys have: `none` and HMAC with the public key never get as far as a key.
         algorithms: ['ES256'],
         issuer: this.#issuer,
@@ -68,7 +85,8 @@ export class TokenVerifier {
         currentDate: new Date(this.#clock.now()),
       });
       const verified = { claims: payload, credential: undefined };
-      this.#verified.set(token, verified);
+      // Verified by keys that were in use when it began; what goes meanwhile must not be remembered.
+      if (keys === this.#keys) this.#verified.set(token, verified);
       return ok(verified);
     } catch (error) {
       return no(refusalOf(error));

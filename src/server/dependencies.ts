@@ -1,8 +1,7 @@
 /** From the configuration to the real things that rooms are given: the store, the providers, the clusters, the consoles. */
-import { createSecretKey, hkdfSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Config, ProviderConfig, StoreConfig } from '../config/config.ts';
-import { readSecretFile, watchedFile } from '../config/files.ts';
+import { watchedFile } from '../config/files.ts';
 import { loadAuditKeys, type AuditKeys, type SealingKeys } from '../config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from '../core/claims.ts';
 import type { Identity } from '../core/identity.ts';
@@ -46,26 +45,36 @@ export async function openStore(
 async function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>): Promise<RedisSettings> {
   const { url, prefix, nodes, caFile, sentinel } = store;
   const ca = await optional(caFile);
-  return {
+  return withCredentials(store, {
     url,
     prefix,
     nodes,
-    ...(await credentials(store)),
     ...(ca === undefined ? {} : { ca }),
     ...(sentinel === undefined
       ? {}
-      : {
-          sentinel: { addresses: sentinel.addresses, master: sentinel.master, ...(await credentials(sentinel)) },
-        }),
-  };
+      : { sentinel: withCredentials(sentinel, { addresses: sentinel.addresses, master: sentinel.master }) }),
+  });
 }
 
-async function credentials(files: {
-  readonly usernameFile?: string;
-  readonly passwordFile?: string;
-}): Promise<{ readonly username?: string; readonly password?: string }> {
-  const [username, password] = await Promise.all([secret(files.usernameFile), secret(files.passwordFile)]);
-  return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
+/**
+ * With names and passwords as they stand at each look: the files are followed.
+ * @throws where one of them cannot be read now
+ */
+function withCredentials<T extends object>(
+  { usernameFile, passwordFile }: { readonly usernameFile?: string; readonly passwordFile?: string },
+  settings: T,
+): T & { readonly username: string | undefined; readonly password: string | undefined } {
+  const username = usernameFile === undefined ? undefined : watchedFile(usernameFile);
+  const password = passwordFile === undefined ? undefined : watchedFile(passwordFile);
+  return {
+    ...settings,
+    get username() {
+      return username?.();
+    },
+    get password() {
+      return password?.();
+    },
+  };
 }
 
 /** What the record is signed by. Without it lines are chained, and who may write to the files can write them all anew. */
@@ -174,15 +183,6 @@ export async function consolesOf(config: Config): Promise<readonly Console[]> {
   );
 }
 
-/** Cookies must verify on every replica and after a restart, so their key is derived from the sealing key that all of them have. */
-export const cookieKey = (sealing: SealingKeys): string =>
-  Buffer.from(
-    hkdfSync('sha256', createSecretKey(sealing.current.key), new Uint8Array(), 'portcullis cookies', 32),
-  ).toString('base64url');
-
 /** A PEM file that need not be configured. */
 export const optional = async (path: string | undefined): Promise<string | undefined> =>
   path === undefined ? undefined : readFile(path, 'utf8');
-
-const secret = async (path: string | undefined): Promise<string | undefined> =>
-  path === undefined ? undefined : readSecretFile(path);

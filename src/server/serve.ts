@@ -18,15 +18,12 @@ import {
   type AuditTrail,
 } from '../audit/audit.ts';
 import type { Address, Config } from '../config/config.ts';
-import { loadSealingKeys, loadSigningKeys } from '../config/keys.ts';
 import { AppError } from '../core/errors.ts';
 import { consoleClient, DRILL_CLIENT_ID } from '../core/core.ts';
 import { componentHealth } from './component-health.ts';
 import {
   allowed,
-  auditKeysOf,
   consolesOf,
-  cookieKey,
   identityProviders,
   openStore,
   optional,
@@ -48,11 +45,13 @@ import {
   type Authenticate,
   type UpstreamCluster,
 } from '../proxy/proxy.ts';
+import { followGateKeys } from './keys.ts';
 import { fenceRecord, say, sayConfiguration, sayEnded } from './own-events.ts';
 import { createReadiness } from './readiness.ts';
 import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
+import { startResealing } from './resealing.ts';
 import { createGate, type Gate } from '../revocation/revocation.ts';
-import { observeAuthorities, observedProviders, observeKeys, observeRecord, serverMetrics } from './signals.ts';
+import { observeAuthorities, observedProviders, observeRecord, serverMetrics } from './signals.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger, createOpsListener, type Metrics } from '../telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
@@ -83,7 +82,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     gate,
     sessions: store.sessions,
     issuer: config.publicUrl,
-    keys: { keys: [...ground.signing.publicJwks.keys] },
+    keys: ground.keys.verifying,
     clock: ground.clock,
     unboundClients: new Set([
       DRILL_CLIENT_ID,
@@ -107,7 +106,8 @@ export async function startServer(config: Config, replica: string = hostname()):
     web: await listen(webServer, config.listen.web.address),
   };
   say(ground, 'server-started');
-  sayConfiguration(ground, config, ground);
+  sayConfiguration(ground, config, ground.keys);
+  const endResealing = startResealing({ ...ground, sealing: ground.keys.sealing });
   const endDrills = drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert });
   const ready = gate.start().then(() => ground.fences.begun());
   streams.start();
@@ -118,6 +118,8 @@ export async function startServer(config: Config, replica: string = hostname()):
     ground.tails.stop();
     await api.drain(config.shutdown);
     reloading.stop();
+    ground.keys.stop();
+    await endResealing();
     streams.stop();
     endDrills();
     await gate.stop();
@@ -125,7 +127,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     say(ground, 'server-stopped');
     await Promise.all(ground.views.map((view) => view.stop()));
     await audit.close();
-    await ground.endAnchors?.();
+    await ground.endAnchors();
     await store.close();
   };
   return { audit, gate, store, ready, ports, stop: () => (stopping ??= stop()) };
@@ -138,25 +140,25 @@ async function layGround(config: Config, replica: string) {
   const clock = { now: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = serverMetrics(config);
-  const [signing, sealing, auditKeys] = await Promise.all([
-    loadSigningKeys(config.keys.signingDir),
-    loadSealingKeys(config.keys.sealingDir),
-    auditKeysOf(config, logger),
-  ]);
+  const keys = await followGateKeys(config, {
+    clock,
+    logger,
+    metrics,
+    changed: (directory) => say({ audit, clock, replica }, 'files-reloaded', { files: directory }),
+  });
   const live = createLiveRecord({ metrics, logger });
   const { sinks, onFailure } = config.audit;
-  const key = auditKeys?.current;
-  const trail = createAuditTrail({ sinks, onFailure, metrics, logger, chain: { replica, key } });
+  const trail = createAuditTrail({ sinks, onFailure, metrics, logger, chain: keys.signingRecord({ replica }) });
   observeRecord(metrics, trail);
   const recent = createRecentRequests({ logger });
   const audit = recent.over(live.over(trail));
-  const store = await openStore(config, sealing, logger, ({ why, survivor }) =>
+  const store = await openStore(config, keys.sealing, logger, ({ why, survivor }) =>
     say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
   );
   await refuseUnfit(store);
   live.start(store.live);
   recent.start(store.recent);
-  const endAnchors = key && startAnchors({ trail, key, replica, store: store.anchors, logger });
+  const endAnchors = startAnchors(keys.signingRecord({ trail, replica, store: store.anchors, logger }));
   const fences = fenceRecord({ audit, clock, replica });
   const gate = createGate({
     log: store.log,
@@ -175,11 +177,10 @@ async function layGround(config: Config, replica: string) {
   });
   gate.onChange((change) => fences.looked(change === undefined && gate.fenced));
   metrics.observeSessions(() => store.sessions.count());
-  observeKeys(metrics, { signing, sealing, auditKeys });
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   const tails = createLiveTails(store.live);
   const views = [live, recent];
-  return { replica, clock, logger, metrics, signing, sealing, audit, endAnchors, views, tails, store, gate, fences };
+  return { replica, clock, logger, metrics, keys, audit, endAnchors, views, tails, store, gate, fences };
 }
 
 /**
@@ -207,7 +208,7 @@ async function signInRooms(
     readonly leaving: AbortSignal;
   },
 ): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
-  const { clock, logger, metrics, signing, store, gate, audit } = ground;
+  const { clock, logger, metrics, keys, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config);
   const providers = observedProviders(await identityProviders(config, logger), metrics);
@@ -222,8 +223,8 @@ async function signInRooms(
     exchange,
     gate,
     audit,
-    signingJwks: signing.privateJwks,
-    cookieKeys: [cookieKey(ground.sealing)],
+    signingKeys: keys.signing,
+    cookieKeys: keys.cookieKeys,
     mayUse: allows,
     ...(apiCa === undefined ? {} : { apiCa }),
     now: clock.now,
@@ -237,7 +238,7 @@ async function signInRooms(
     sessions: store.sessions,
     gate,
     audiences: audiences(config, allows),
-    signingKey: () => signing.current,
+    signingKey: () => keys.signing.current,
     now: clock.now,
   });
   const web = createWeb({
@@ -321,7 +322,7 @@ function apiListener(
 /** This replica's part in drills. @returns ends it */
 function drills(
   config: Config,
-  { store, gate, signing, logger, clock }: Ground,
+  { store, gate, keys, logger, clock }: Ground,
   { port, certificate }: { readonly port: number; readonly certificate: () => string },
 ): () => void {
   const tokens = {
@@ -329,7 +330,7 @@ function drills(
     sessions: store.sessions,
     gate,
     audiences: audiences(config, allowed(config)),
-    signingKey: () => signing.current,
+    signingKey: () => keys.signing.current,
     now: clock.now,
   };
   const { address, proxyProtocol } = config.listen.api;

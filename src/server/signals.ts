@@ -1,7 +1,7 @@
 /** What this process tells of itself in the metrics: who is known by name, what it stands on, and how long that lasts. */
 import manifest from '../../package.json' with { type: 'json' };
 import type { RecordingTrail } from '../audit/audit.ts';
-import type { AuditKeys, Config, SealingKeys, SigningKeys } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { withContact } from '../idp/contact.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
@@ -44,17 +44,4 @@ export function observeRecord(metrics: Metrics, trail: RecordingTrail): void {
     }
     return { blocked: trail.blocked, queuedBytes, failing };
   });
-}
-
-export function observeKeys(
-  metrics: Metrics,
-  {
-    signing,
-    sealing,
-    auditKeys,
-  }: { readonly signing: SigningKeys; readonly sealing: SealingKeys; readonly auditKeys: AuditKeys | undefined },
-): void {
-  metrics.observeKey('signing', () => signing.issuedAt);
-  metrics.observeKey('sealing', () => sealing.issuedAt);
-  if (auditKeys !== undefined) metrics.observeKey('audit', () => auditKeys.issuedAt);
 }

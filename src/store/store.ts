@@ -25,9 +25,27 @@ export interface Store {
   readonly live: LiveRecord;
   readonly anchors: AnchorStore;
   readonly recent: RecentStore;
+  readonly sealed: SealedValues;
   /** Resolves when the store answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+
+// --- Sealed values -------------------------------------------------------------------------------------------------
+
+export type ResealOutcome =
+  /** How many values an older key had sealed, which they are no more. 0: nothing needs the older keys. */
+  | { readonly kind: 'looked'; readonly found: number }
+  /** Another replica is at it. */
+  | { readonly kind: 'elsewhere' };
+
+export interface SealedValues {
+  /**
+   * Seals anew whatever lasts and was sealed by another key than the one that seals now, a page at a time. One holder does so at a time;
+   * nothing that was written meanwhile is undone. A holder that stops half-way is succeeded a minute later.
+   * @param pause between two pages, so that nobody waits for this
+   */
+  reseal(holder: string, pause: () => Promise<void>): Promise<ResealOutcome>;
 }
 
 // --- Artefacts -----------------------------------------------------------------------------------------------------

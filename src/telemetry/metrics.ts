@@ -51,6 +51,10 @@ export interface Metrics {
   observeCertificate(kind: string, read: () => string): void;
   /** @param kind `signing`, `sealing` or `audit`; `madeAt` in epoch seconds */
   observeKey(kind: string, madeAt: () => number): void;
+  /** A directory of keys has changed: its new content is in use, or is no good and the old one stays. `kind` as above. */
+  keysChanged(kind: string, outcome: 'taken' | 'refused'): void;
+  /** Asked at each scrape for how many values an older sealing key had sealed when last looked; it throws where nobody has looked. */
+  observeSealed(read: () => number): void;
   /** Everything in the format that this `Accept` header asks for. */
   render(accept?: string): Promise<Exposition>;
   /** Each metric of ours that is registered now, for the reference. */

@@ -1,11 +1,13 @@
 /** How long certificates last, and how old keys are. */
 import { X509Certificate } from 'node:crypto';
-import { observedByLabel, type MetricsRegistry } from './instruments.ts';
+import { counter, observed, observedByLabel, type MetricsRegistry } from './instruments.ts';
 import type { Metrics } from './metrics.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-export function validityMetrics(registry: MetricsRegistry): Pick<Metrics, 'observeCertificate' | 'observeKey'> {
+type ValidityMetrics = Pick<Metrics, 'observeCertificate' | 'observeKey' | 'keysChanged' | 'observeSealed'>;
+
+export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
   const certificates = new Map<string, () => number>();
   const keys = new Map<string, () => number>();
   observedByLabel(
@@ -23,7 +25,21 @@ export function validityMetrics(registry: MetricsRegistry): Pick<Metrics, 'obser
     { help: 'Age of the key that is in use now: `signing`, `sealing`, `audit`.', label: 'kind' },
     () => readable(keys),
   );
+  const changes = counter(
+    registry,
+    'key_changes_total',
+    'Changes of the directories of keys: `taken` into use, or `refused` because a file is no good and the old keys stay.',
+    ['kind', 'outcome'],
+  );
   return {
+    keysChanged: (kind, outcome) => changes.inc({ kind, outcome }),
+    observeSealed: (read) =>
+      observed(
+        registry,
+        'sealed_with_old_key',
+        'Values in the store that an older sealing key had sealed when this replica last looked; it sealed them anew. At 0 the older keys may go.',
+        read,
+      ),
     observeCertificate(kind, read) {
       const before = certificates.get(kind);
       const end = endOf(read);

@@ -11,6 +11,7 @@ import * as live from '../../src/store/redis/scripts/live.ts';
 import * as locks from '../../src/store/redis/scripts/locks.ts';
 import * as log from '../../src/store/redis/scripts/log.ts';
 import * as recent from '../../src/store/redis/scripts/recent.ts';
+import * as reseal from '../../src/store/redis/scripts/reseal.ts';
 import * as sessions from '../../src/store/redis/scripts/sessions.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { openNow, replica } from './fixtures.ts';
@@ -66,7 +67,9 @@ describe('over TLS, as a user with the documented rights', () => {
 });
 
 it('documents no right that nothing uses', async () => {
-  const scripts = [artefacts, epoch, live, locks, log, recent, sessions].flatMap((module) => Object.values(module));
+  const scripts = [artefacts, epoch, live, locks, log, recent, reseal, sessions].flatMap((module) =>
+    Object.values(module),
+  );
   const called = scripts.flatMap(({ lua }) => [...lua.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = '']) => name));
   // What ioredis sends to make a connection, and what the store sends beside its scripts.
   const sent = [

@@ -20,6 +20,8 @@ export interface Lies {
     readonly body: string;
     readonly type?: string;
   };
+  /** Whether a client that proves so who it is (`client_id:client_secret`) gets a token. Absent: everybody does. */
+  readonly client?: (proof: string) => boolean;
   readonly userinfo?: (honest: Record<string, unknown>) => unknown;
   /** Token requests are answered when this has come. */
   readonly hold?: Promise<void>;
@@ -92,6 +94,7 @@ export async function startHostileProvider(): Promise<HostileProvider> {
     // Nobody is asked anything: whoever comes is signed in, and the code is the nonce.
     const { searchParams: asks } = new URL(req.url ?? '', issuer);
     if (path === '/authorize') return void res.writeHead(302, { location: callbackOf(asks, issuer) }).end();
+    if (lies.client?.(proofOf(req)) === false) return json({ error: 'invalid_client' }, 401);
     await lies.hold;
     let form = '';
     for await (const chunk of req) form += String(chunk);
@@ -112,6 +115,10 @@ export async function startHostileProvider(): Promise<HostileProvider> {
     },
   };
 }
+
+/** RFC 6749 §2.3.1. */
+const proofOf = ({ headers }: IncomingMessage): string =>
+  decodeURIComponent(Buffer.from(headers.authorization?.replace(/^Basic /, '') ?? '', 'base64').toString());
 
 function callbackOf(asks: URLSearchParams, iss: string): string {
   const callback = new URL(asks.get('redirect_uri') ?? '');

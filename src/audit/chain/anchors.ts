@@ -31,7 +31,8 @@ const FLUSH_MS = 2000;
 
 export interface AnchorOptions {
   readonly trail: { readonly head: ChainHead | undefined; flush(): Promise<void> };
-  readonly key: AuditKey;
+  /** Read at each anchor: keys are rotated. Absent: nothing is anchored. */
+  readonly key?: AuditKey | undefined;
   readonly replica: string;
   readonly store: AnchorStore;
   readonly logger: Pick<AuditLog, 'info'>;
@@ -81,7 +82,7 @@ class Anchors {
   async #anchor(): Promise<void> {
     const { trail, key, replica, store, logger, now = Date.now } = this.#options;
     const { head } = trail;
-    if (head === undefined || head.seq === this.#anchored) return;
+    if (key === undefined || head === undefined || head.seq === this.#anchored) return;
     try {
       // What a crash takes with it from memory must not be missed afterwards as if somebody had cut it off.
       await Promise.race([trail.flush(), delay(FLUSH_MS, undefined, { ref: false })]);

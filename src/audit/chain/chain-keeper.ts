@@ -8,7 +8,7 @@ import { CHECKPOINT_LINES, type ChainHead } from './chain-facts.ts';
 export interface ChainSettings {
   /** Who writes it, for people: a pod's name. */
   readonly replica: string;
-  /** Absent: nothing is signed, and who may write to the files can rewrite them whole. */
+  /** Absent: nothing is signed, and who may write to the files can rewrite them whole. Read at each signature: keys are rotated. */
   readonly key?: AuditKey | undefined;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
@@ -41,7 +41,7 @@ export class ChainKeeper {
    */
   constructor(settings: ChainSettings, write: (line: ChainedLine) => void, before?: ChainHead) {
     this.#settings = settings;
-    this.#chain = new Chain(settings.key);
+    this.#chain = new Chain();
     this.#write = write;
     const previous =
       before === undefined
@@ -89,7 +89,7 @@ export class ChainKeeper {
     this.#soon = undefined;
     this.#unsigned = 0;
     const { key } = this.#settings;
-    this.#write(this.#chain.appendSigned(this.#event(name, { ...facts, ...(key && { 'key-id': key.kid }) })));
+    this.#write(this.#chain.appendSigned(this.#event(name, { ...facts, ...(key && { 'key-id': key.kid }) }), key));
   }
 
   #event(event: GateEventName, facts: AuditFacts): AuditEvent {

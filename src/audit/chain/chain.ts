@@ -26,11 +26,12 @@ export interface ChainedLine {
 const NEWLINE = Buffer.from('\n');
 
 export class Chain {
-  readonly #key: KeyObject | undefined;
+  #signer: { readonly key: AuditKey; readonly object: KeyObject } | undefined;
+  readonly #key: AuditKey | undefined;
   #head: ChainHead = { chain: randomBytes(16).toString('hex'), seq: 0, hash: CHAIN_SEED };
 
   constructor(key?: AuditKey) {
-    this.#key = key && createPrivateKey({ key: { ...key.privateJwk }, format: 'jwk' });
+    this.#key = key;
   }
 
   /** The last line; `seq` is 0 before the first. */
@@ -49,13 +50,21 @@ export class Chain {
   /**
    * As `append`, signed where there is a key: ES256 over the line as it is without the signature. Only the signature is written. A whole
    * JWS would look like a credential to everything that hunts for leaked tokens, this record's own encoder included.
+   * @param key absent: the one that the chain was begun with
    */
-  appendSigned(event: AuditEvent): ChainedLine {
+  appendSigned(event: AuditEvent, key = this.#key): ChainedLine {
     const line = this.#encode(event);
-    if (this.#key === undefined) return this.#take(line);
+    if (key === undefined) return this.#take(line);
     const unsigned = line.subarray(0, -1);
-    const signature = sign('sha256', unsigned, { key: this.#key, dsaEncoding: 'ieee-p1363' });
+    const signature = sign('sha256', unsigned, { key: this.#objectOf(key), dsaEncoding: 'ieee-p1363' });
     return this.#take(Buffer.concat([withSignature(unsigned, signature.toString('base64url')), NEWLINE]));
+  }
+
+  #objectOf(key: AuditKey): KeyObject {
+    if (this.#signer?.key !== key) {
+      this.#signer = { key, object: createPrivateKey({ key: { ...key.privateJwk }, format: 'jwk' }) };
+    }
+    return this.#signer.object;
   }
 
   #encode(event: AuditEvent): Buffer {

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import type { AppError } from '../../core/errors.ts';
 import { Batches, type Command, type Confirmed } from './batches.ts';
 import { judgeServer, judgeUpkeep } from './server-check.ts';
-import { connectionOptions, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
+import { connectionOptions, followCredentials, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
 import { TIMED_OUT, toUnavailable, unavailable } from './unavailable.ts';
 
 export type Report = (error: AppError) => void;
@@ -30,6 +30,8 @@ export class Connection {
     this.#redis.on('close', () => {
       if (this.#state !== 'closed') this.#state = 'down';
     });
+    // Those that stand stay: Redis asks who somebody is when they come, and not again when a password is taken away.
+    followCredentials(this.#redis.options, settings);
     this.#redis.on('error', (error: unknown) => this.#tell(toUnavailable(error)));
   }
 

@@ -20,6 +20,7 @@ import { RedisLog } from './log.ts';
 import { News } from './news.ts';
 import type { RedisParts } from './parts.ts';
 import { RedisRecent } from './recent.ts';
+import { RedisSealed } from './reseal.ts';
 import { Runner, type EpochEvent } from './runner.ts';
 import { createSealer, type SealingKeys } from './sealer.ts';
 import { RedisSessions } from './sessions.ts';
@@ -33,6 +34,7 @@ export type { SealingKeys } from './sealer.ts';
 
 export interface RedisStoreOptions {
   readonly config: RedisSettings;
+  /** Read at each use: keys are rotated. */
   readonly sealingKeys: SealingKeys;
   readonly clock: Clock;
   /** L of REVOCATION.md (`revocation.staleness`): a new epoch mints nothing until a replica has seen it for a little longer than this. */
@@ -83,6 +85,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     live: new RedisLive(parts),
     anchors: new RedisAnchors(parts),
     recent: new RedisRecent(parts),
+    sealed: new RedisSealed(parts, survivor),
     async ping() {
       // All: a store whose leases cannot be renewed, or in which nothing can be revoked, is no store.
       await Promise.all([main, connections.lease, writes].map((connection) => connection.run((redis) => redis.ping())));

@@ -1,6 +1,6 @@
 import { CompactEncrypt, compactDecrypt } from 'jose';
 
-/** Keys that payloads are sealed with. `all` holds `current` too, and those that may still have sealed something. */
+/** Keys that payloads are sealed with. `all` holds `current` too, and those that may still have sealed something. Read at each use. */
 export interface SealingKeys {
   readonly current: { readonly kid: string; readonly key: Uint8Array };
   /** By `kid`; 32 bytes each (A256GCM). */
@@ -12,9 +12,19 @@ export interface Sealer {
   seal(value: unknown, context: string): Promise<string>;
   /** The value, or undefined when it was not sealed by us for this place. Never throws. */
   open(sealed: string, context: string): Promise<unknown>;
+  /**
+   * What every value begins with that `kid` has sealed: scripts tell by it what another key sealed, and cannot be told more.
+   * @param contexts how each context begins
+   */
+  mark(kid: string, contexts: string): string;
+  /** Seals now. */
+  readonly currentKid: string;
+  /** Whether there is a key besides the current one. */
+  readonly hasOlder: boolean;
 }
 
 const KEY_BYTES = 32;
+const HEADER = { alg: 'dir', enc: 'A256GCM' } as const;
 
 /**
  * Compact JWE (RFC 7516), `dir` with `A256GCM`. The place is in the protected header, which GCM authenticates: a blob that
@@ -27,19 +37,31 @@ export function createSealer(keys: SealingKeys): Sealer {
     if (key.byteLength !== KEY_BYTES)
       throw new RangeError(`a sealing key has ${KEY_BYTES} bytes, not ${key.byteLength}`);
   }
-  const byKid = new Map([...keys.all, [keys.current.kid, keys.current.key]]);
-
   return {
-    seal: (value, ctx) =>
-      new CompactEncrypt(new TextEncoder().encode(JSON.stringify(value)))
-        .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', kid: keys.current.kid, ctx })
-        .encrypt(keys.current.key),
+    seal(value, ctx) {
+      const { kid, key } = keys.current;
+      return new CompactEncrypt(new TextEncoder().encode(JSON.stringify(value)))
+        .setProtectedHeader({ ...HEADER, kid, ctx })
+        .encrypt(key);
+    },
+    mark(kid, contexts) {
+      const text = JSON.stringify({ ...HEADER, kid, ctx: contexts }).slice(0, -2);
+      const bytes = Buffer.from(text);
+      // Three bytes are four letters; what is left over depends on what follows.
+      return bytes.subarray(0, bytes.length - (bytes.length % 3)).toString('base64url');
+    },
+    get currentKid() {
+      return keys.current.kid;
+    },
+    get hasOlder() {
+      return keys.all.size > 1;
+    },
     async open(sealed, ctx) {
       try {
         const { plaintext, protectedHeader } = await compactDecrypt(
           sealed,
           ({ kid }) => {
-            const key = byKid.get(kid ?? '');
+            const key = kid === keys.current.kid ? keys.current.key : keys.all.get(kid ?? '');
             if (key === undefined) throw new Error('unknown sealing key');
             return key;
           },

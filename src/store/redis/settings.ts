@@ -2,15 +2,15 @@ import { isIP } from 'node:net';
 
 import type { RedisOptions } from 'ioredis';
 
-/** The redis part of the configuration, with its files read. */
+/** The redis part of the configuration, with its files read. Names and passwords are read at each connection: they are rotated. */
 export interface RedisSettings {
   /**
    * `redis://host:port/db`, or `rediss://` for TLS. With Sentinel the host is not dialled: it is the name that the nodes' certificates
    * carry, and the port says nothing.
    */
   readonly url: string;
-  readonly username?: string;
-  readonly password?: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
   /** PEM; none: the system's authorities. For Sentinels too. */
   readonly ca?: string;
   /** Of every key, in braces. */
@@ -25,8 +25,8 @@ export interface SentinelSettings {
   /** The name under which they know the master. */
   readonly master: string;
   /** Of the Sentinels themselves, which have users of their own. None: they ask for no password. */
-  readonly username?: string;
-  readonly password?: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
 }
 
 /**
@@ -82,13 +82,10 @@ export function connectionOptions(
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') {
     throw new RangeError('store.redis.url must begin with redis:// or rediss://');
   }
-  const username = settings.username ?? decodeURIComponent(url.username);
-  const password = settings.password ?? decodeURIComponent(url.password);
   return {
     ...whereTo(settings, url),
     db: Number(url.pathname.slice(1)) || 0,
-    ...(username === '' ? {} : { username }),
-    ...(password === '' ? {} : { password }),
+    ...credentials(settings),
     // Scripts' answers look the same under both protocols.
     replyMapping: 'legacy',
     connectionName: `portcullis-${name}`,
@@ -103,6 +100,32 @@ export function connectionOptions(
     retryStrategy: backOff,
     // A primary that became a follower: look again who the primary is.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  };
+}
+
+type Credentials = Pick<RedisOptions, 'username' | 'password' | 'sentinelUsername' | 'sentinelPassword'>;
+
+/**
+ * ioredis reads these of its options at each connection, those to Sentinels too: from now on it reads what the settings say then.
+ * @param options of a connection that was made with `connectionOptions`
+ */
+export function followCredentials(options: RedisOptions, settings: RedisSettings): void {
+  for (const name of ['username', 'password', 'sentinelUsername', 'sentinelPassword'] as const) {
+    Object.defineProperty(options, name, { get: () => credentials(settings)[name], enumerable: true });
+  }
+}
+
+/** What a new connection says who it is, as it stands now. */
+function credentials(settings: RedisSettings): Credentials {
+  const url = new URL(settings.url);
+  const { sentinel } = settings;
+  const username = settings.username ?? decodeURIComponent(url.username);
+  const password = settings.password ?? decodeURIComponent(url.password);
+  return {
+    ...(username === '' ? {} : { username }),
+    ...(password === '' ? {} : { password }),
+    ...(sentinel?.username === undefined ? {} : { sentinelUsername: sentinel.username }),
+    ...(sentinel?.password === undefined ? {} : { sentinelPassword: sentinel.password }),
   };
 }
 
@@ -121,8 +144,6 @@ function whereTo({ sentinel, ca }: RedisSettings, url: URL): RedisOptions {
     updateSentinels: false,
     sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
     sentinelRetryStrategy: backOff,
-    ...(sentinel.username === undefined ? {} : { sentinelUsername: sentinel.username }),
-    ...(sentinel.password === undefined ? {} : { sentinelPassword: sentinel.password }),
     ...(secure ? { tls, sentinelTLS: tls, enableTLSForSentinelMode: true } : {}),
   };
 }

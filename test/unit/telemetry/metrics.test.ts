@@ -17,6 +17,7 @@ describe('createMetrics', () => {
     metrics.observeSessions(() => 1);
     metrics.observeView(() => ({ stalenessSeconds: 0, fenced: false }));
     metrics.observeAudit(() => ({ blocked: false }));
+    metrics.observeSealed(() => 0);
     const types = (await metrics.render()).body
       .match(/^# TYPE portcullis_.*$/gm)
       ?.map((line) => line.slice('# TYPE '.length));
@@ -31,6 +32,7 @@ describe('createMetrics', () => {
       'portcullis_cuts_total counter',
       'portcullis_fenced gauge',
       'portcullis_key_age_seconds gauge',
+      'portcullis_key_changes_total counter',
       'portcullis_provider_reachable gauge',
       'portcullis_refreshes_total counter',
       'portcullis_refusals_total counter',
@@ -38,6 +40,7 @@ describe('createMetrics', () => {
       'portcullis_requests_total counter',
       'portcullis_revocation_duration_seconds histogram',
       'portcullis_revocations_total counter',
+      'portcullis_sealed_with_old_key gauge',
       'portcullis_sensitive_requests_total counter',
       'portcullis_session_addresses_exceeded_total counter',
       'portcullis_sessions_active gauge',

@@ -1,0 +1,100 @@
+/** Keys that live in Secrets, rotated where they are, so that no private key passes through anybody's hands. */
+import type { KeyKind } from '../config/key-files.ts';
+import { isKeyFileName } from '../config/key-files.ts';
+import { rotate, type KeyRotation, type RotationTimes } from '../config/rotate-keys.ts';
+import type { ClusterApi } from './cluster-api.ts';
+
+/** Somebody else writes too: the chart at an upgrade, a person. More than so often in a row is a fault. */
+const ATTEMPTS = 5;
+
+export interface SecretsName {
+  readonly namespace: string;
+  /** What the three names begin with. */
+  readonly name: string;
+}
+
+interface Secret {
+  readonly metadata: object;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+type Rotated = Omit<KeyRotation, 'files'> & { readonly secret: string };
+
+/** @returns the parts of `NAMESPACE/NAME`; undefined where it is none, so that no other path can be asked for */
+export function parseSecretsName(text: string): SecretsName | undefined {
+  const [, namespace, name] =
+    /^([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\/([a-z0-9](?:[-a-z0-9.]{0,200}[a-z0-9])?)$/.exec(text) ?? [];
+  return namespace === undefined || name === undefined ? undefined : { namespace, name };
+}
+
+/**
+ * Rotates `NAME-signing-keys`, `NAME-sealing-keys` and `NAME-audit-keys`, each made where there is none.
+ * @throws Error that says which right is missing, or which Secret cannot be used; never with what is in it
+ */
+export async function rotateSecrets(
+  api: ClusterApi,
+  where: SecretsName,
+  times: RotationTimes,
+): Promise<readonly Rotated[]> {
+  const rotated: Rotated[] = [];
+  for (const kind of ['signing', 'sealing', 'audit'] as const)
+    rotated.push(await rotateSecret(api, where, kind, times));
+  return rotated;
+}
+
+async function rotateSecret(
+  api: ClusterApi,
+  { namespace, name }: SecretsName,
+  kind: KeyKind,
+  times: RotationTimes,
+): Promise<Rotated> {
+  const secret = `${name}-${kind}-keys`;
+  const collection = `/api/v1/namespaces/${namespace}/secrets`;
+  for (let left = ATTEMPTS; left > 0; left -= 1) {
+    const found = await api.ask('GET', `${collection}/${secret}`);
+    if (found.status !== 200 && found.status !== 404) throw refused('get', `${namespace}/${secret}`, found.status);
+    const before = found.status === 200 ? (found.body as Secret) : undefined;
+    const { files, ...done } = await rotate(kind, filesOf(before), times).catch((error: unknown) => {
+      throw new Error(
+        `the Secret ${namespace}/${secret} cannot be used: ${error instanceof Error ? error.message : ''}`,
+      );
+    });
+    const written =
+      before === undefined
+        ? await api.ask('POST', collection, fresh(namespace, secret, files))
+        : // With the version that was read: whoever wrote meanwhile is not undone, and is read again.
+          await api.ask('PUT', `${collection}/${secret}`, { ...before, data: { ...rest(before), ...encoded(files) } });
+    if (written.status === 200 || written.status === 201) return { ...done, secret: `${namespace}/${secret}` };
+    if (written.status !== 409) {
+      throw refused(before === undefined ? 'create' : 'update', `${namespace}/${secret}`, written.status);
+    }
+  }
+  throw new Error(`the Secret ${namespace}/${secret} was changed by somebody else each time; run this again`);
+}
+
+const fresh = (namespace: string, name: string, files: ReadonlyMap<string, string>): object => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { namespace, name },
+  type: 'Opaque',
+  data: encoded(files),
+});
+
+const filesOf = (secret: Secret | undefined): ReadonlyMap<string, string> =>
+  new Map(
+    Object.entries(secret?.data ?? {})
+      .filter(([name]) => isKeyFileName(name))
+      .map(([name, value]) => [name, Buffer.from(value, 'base64').toString('utf8')]),
+  );
+
+/** What is in it besides keys stays. */
+const rest = ({ data = {} }: Secret): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(data).filter(([name]) => !isKeyFileName(name)));
+
+const encoded = (files: ReadonlyMap<string, string>): Readonly<Record<string, string>> =>
+  Object.fromEntries([...files].map(([name, text]) => [name, Buffer.from(text).toString('base64')]));
+
+function refused(verb: string, secret: string, status: number): Error {
+  const hint = status === 401 || status === 403 ? `: the service account may not ${verb} it` : '';
+  return new Error(`${verb} of the Secret ${secret} was answered with ${status}${hint}`);
+}

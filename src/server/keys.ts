@@ -1,0 +1,97 @@
+/** The gate's keys, followed: what is given here is read at each use, and changes when their directories do. */
+import { createSecretKey, hkdfSync } from 'node:crypto';
+import type { AuditKeys, Config, SealingKeys, SigningKeys } from '../config/config.ts';
+import {
+  followAuditKeys,
+  followSealingKeys,
+  followSigningKeys,
+  type Followed,
+  type FollowKeysOptions,
+} from '../config/followed-keys.ts';
+import { CLOCK_SKEW_SECONDS } from '../store/lifetimes.ts';
+import type { Logger, Metrics } from '../telemetry/telemetry.ts';
+
+export interface GateKeys {
+  readonly signing: SigningKeys;
+  readonly sealing: SealingKeys;
+  /** The public halves of all that may have signed a token; `keys` is to be read at each token. */
+  readonly verifying: SigningKeys['publicJwks'];
+  /** The same, with the key that signs the record as it stands at each look; none where the record is not signed. */
+  signingRecord<T extends object>(about: T): T & { readonly key: AuditKeys['current'] | undefined };
+  /** Of cookies: the one that signs first. The same array until they change. */
+  readonly cookieKeys: () => readonly string[];
+  stop(): void;
+}
+
+export interface GateKeysDeps {
+  readonly clock: { now(): number };
+  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+  readonly metrics: Pick<Metrics, 'keysChanged' | 'observeKey'>;
+  /** Is told the directory of which the new content is in use. */
+  readonly changed: (directory: string) => void;
+}
+
+/** @throws AppError `internal` (`keys_unusable`) where a directory holds no keys that can be used now */
+export async function followGateKeys({ keys, sessions }: Config, deps: GateKeysDeps): Promise<GateKeys> {
+  const { clock, logger, metrics, changed } = deps;
+  const directories = { signing: keys.signingDir, sealing: keys.sealingDir, audit: keys.auditDir ?? '' };
+  const options: FollowKeysOptions = {
+    // What it signed in its last moment lives so long, by the slowest clock there is.
+    keptSeconds: sessions.accessToken + CLOCK_SKEW_SECONDS,
+    clock,
+    onChange: (kind, kids) => {
+      metrics.keysChanged(kind, 'taken');
+      logger.info({ directory: directories[kind], keys: kids }, `new ${kind} keys are in use`);
+      changed(directories[kind]);
+    },
+    onFault: (kind, error) => {
+      metrics.keysChanged(kind, 'refused');
+      logger.error({ err: error, directory: directories[kind] }, `new ${kind} keys cannot be used; the old ones stay`);
+    },
+  };
+  const signing = await followSigningKeys(keys.signingDir, options);
+  const sealing = await followSealingKeys(keys.sealingDir, options);
+  const audit = keys.auditDir === undefined ? undefined : await followAuditKeys(keys.auditDir, options);
+  if (audit === undefined) {
+    logger.warn('keys.auditDir is not set: the record is not signed. Make a key by: portcullis keys rotate');
+  }
+  const followed: Record<string, Followed<{ readonly issuedAt: number }> | undefined> = { signing, sealing, audit };
+  for (const [kind, one] of Object.entries(followed)) {
+    if (one !== undefined) metrics.observeKey(kind, () => one.keys.issuedAt);
+  }
+  return {
+    signing: signing.keys,
+    sealing: sealing.keys,
+    verifying: {
+      get keys() {
+        return signing.keys.publicJwks.keys;
+      },
+    },
+    signingRecord: (about) => ({
+      ...about,
+      get key() {
+        return audit?.keys.current;
+      },
+    }),
+    cookieKeys: cookieKeysOf(sealing.keys),
+    stop: () => Object.values(followed).forEach((one) => one?.stop()),
+  };
+}
+
+/** Cookies must verify on every replica and after a restart, so their keys are derived from the sealing keys that all of them have. */
+function cookieKeysOf(sealing: SealingKeys): () => readonly string[] {
+  let known: { readonly of: SealingKeys['all']; readonly keys: readonly string[] } | undefined;
+  return () => {
+    const { current, all } = sealing;
+    if (known?.of !== all) {
+      const others = [...all.values()].filter((key) => !Buffer.from(key).equals(current.key));
+      known = { of: all, keys: [current.key, ...others].map(cookieKey) };
+    }
+    return known.keys;
+  };
+}
+
+const cookieKey = (key: Uint8Array): string =>
+  Buffer.from(hkdfSync('sha256', createSecretKey(key), new Uint8Array(), 'portcullis cookies', 32)).toString(
+    'base64url',
+  );

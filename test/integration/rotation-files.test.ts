@@ -1,0 +1,146 @@
+/** The listener's certificate, the gate's token at the cluster and its secret at the provider are replaced under a load: nothing fails. */
+import { once } from 'node:events';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { makeCertificates } from '../../src/demo/certificates.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { CLIENT_ID, startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startLoad, type Backends, type Load } from '../support/steady-load.ts';
+import { answerJson, startUpstream, type RecordingUpstream } from '../support/upstream.ts';
+
+const PATIENCE = { timeout: 60_000, interval: 50 };
+
+let gate: RunningDemo;
+let server: RunningServer;
+let upstream: RecordingUpstream;
+let provider: HostileProvider;
+let backends: Backends;
+let fresh: { readonly ca: string; readonly cert: string; readonly key: string };
+/** What the cluster takes from the gate. */
+let accepted: ReadonlySet<string>;
+const loads: Load[] = [];
+
+const at = (name: string): string => join(gate.files.directory, name);
+
+async function replace(name: string, text: string): Promise<void> {
+  await writeFile(at(`${name}.next`), text);
+  await rename(at(`${name}.next`), at(name));
+}
+
+beforeAll(async () => {
+  gate = await startTestGate();
+  [upstream, provider] = await Promise.all([startUpstream(), startHostileProvider()]);
+  await gate.server.stop();
+  await Promise.all([replace('cluster-token', 'token-1\n'), replace('cluster-ca.crt', upstream.ca)]);
+  accepted = new Set(['Bearer token-1']);
+  const pods = answerJson({ kind: 'PodList', apiVersion: 'v1', items: [] });
+  upstream.answer = (req, res) => {
+    if (accepted.has(req.headers.authorization ?? '')) pods(req, res);
+    else res.writeHead(401, { 'content-type': 'application/json' }).end('{}');
+  };
+  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  const clusters = config.clusters.map((cluster) => ({ ...cluster, server: upstream.server }));
+  const providers = config.providers.map((one) => ({ ...one, issuer: provider.issuer, clientId: CLIENT_ID }));
+  const limits = { ...config.limits, signInsPerMinute: 1_000_000 };
+  server = await startServer({ ...config, clusters, providers, limits });
+  await server.ready;
+  const ca = await readFile(at('ca.crt'), 'utf8');
+  fresh = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
+  const key = await newClientKey();
+  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+  const { accessToken } = await client.signIn('alice');
+  await client.close();
+  backends = {
+    ca,
+    certificate: key,
+    path: '/api/v1/namespaces/default/pods',
+    headers: { authorization: `Bearer ${accessToken}` },
+    ports: () => [server.ports.api],
+  };
+  loads.push(startLoad(backends, 'http/1.1'), startLoad(backends, 'h2'));
+});
+afterAll(async () => {
+  await Promise.all(loads.map((load) => load.stop()));
+  await server.stop();
+  await gate.stop();
+  await Promise.all([upstream.close(), provider.close()]);
+});
+
+async function expectServed(): Promise<void> {
+  const before = loads.map((load) => load.done());
+  for (const [index, load] of loads.entries()) {
+    await expect.poll(() => load.done(), PATIENCE).toBeGreaterThan((before[index] ?? 0) + 50);
+  }
+  expect(loads.flatMap(({ failures }) => failures)).toEqual([]);
+}
+
+it('the gate’s token at the cluster', async () => {
+  await expectServed();
+  accepted = new Set(['Bearer token-1', 'Bearer token-2']);
+  await replace('cluster-token', 'token-2\n');
+  const last = (): string | undefined =>
+    upstream.requests.at(-1)?.rawHeaders.find((value) => value.startsWith('Bearer'));
+  await expect.poll(last, PATIENCE).toBe('Bearer token-2');
+  accepted = new Set(['Bearer token-2']);
+  await expectServed();
+});
+
+it('the certificate of the listener', async () => {
+  const shown = async (): Promise<string | undefined> => {
+    // Who vouches for it is another one before and after; the loads look at that.
+    const socket = connect({ host: '127.0.0.1', port: server.ports.api, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const { fingerprint256 } = socket.getPeerCertificate();
+    socket.destroy();
+    return fingerprint256;
+  };
+  const before = await shown();
+  // Never both in one moment: half of the new pair is seen, and not used.
+  await replace('server.crt', fresh.cert);
+  await expectServed();
+  await replace('server.key', fresh.key);
+  await expect.poll(shown, PATIENCE).not.toBe(before);
+  const anew = { ...backends, ca: fresh.ca };
+  loads.push(startLoad(anew, 'http/1.1'), startLoad(anew, 'h2'));
+  await expectServed();
+});
+
+it('the client secret at an identity provider', async () => {
+  const old = `${CLIENT_ID}:${gate.files.clientSecret}`;
+  const next = `${CLIENT_ID}:next-secret`;
+  let last = '';
+  let good: readonly string[] = [old, next];
+  provider.lie({ client: (proof) => good.includes((last = proof)) });
+  const ca = await readFile(at('ca.crt'), 'utf8');
+  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, undefined);
+  const failures: string[] = [];
+  let done = 0;
+  const stopping = new AbortController();
+  const loop = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      const { callback } = await client.authorize('alice');
+      if (!callback.searchParams.has('code')) failures.push(callback.href);
+      done += 1;
+    }
+  };
+  const finished = loop();
+  await expect.poll(() => done, PATIENCE).toBeGreaterThan(5);
+  expect(last).toBe(old);
+  await replace('client-secret', 'next-secret\n');
+  await expect.poll(() => last, PATIENCE).toBe(next);
+  good = [next];
+  const before = done;
+  await expect.poll(() => done, PATIENCE).toBeGreaterThan(before + 5);
+  stopping.abort();
+  await finished;
+  await client.close();
+  expect(failures).toEqual([]);
+});

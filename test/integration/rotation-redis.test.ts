@@ -1,0 +1,133 @@
+/** The password of Redis is replaced under a load: while both are good nobody notices, and after that the old one is needed by nobody. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startLoad, type Load } from '../support/steady-load.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const PATIENCE = { timeout: 60_000, interval: 50 };
+const ANYTHING = ['~*', '&*', '+@all'];
+
+let redis: RedisServer;
+let operator: Redis;
+let gate: RunningDemo;
+let replica: RunningServer;
+let client: OAuthClient;
+let refreshToken: string;
+let load: Load;
+
+beforeAll(async () => {
+  redis = await startRedis({
+    args: ['--user', 'default', 'on', 'nopass', ...ANYTHING, '--user', 'gate', 'on', '>old', ...ANYTHING],
+  });
+  operator = new Redis({ port: redis.port });
+  // The demo's own replica, where people sign in, needs no password.
+  gate = await startTestGate({ redis: redis.url });
+  replica = await startFollowing(gate);
+  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+  const key = await newClientKey();
+  client = new OAuthClient({ web: gate.urls.web, api: `https://localhost:${replica.ports.api}`, ca }, key);
+  const signedIn = await client.signIn('alice');
+  ({ refreshToken } = signedIn);
+  load = startLoad(
+    {
+      ca,
+      certificate: key,
+      path: PODS,
+      headers: { authorization: `Bearer ${signedIn.accessToken}` },
+      ports: () => [replica.ports.api],
+    },
+    'h2',
+  );
+});
+afterAll(async () => {
+  await load.stop();
+  await client.close();
+  await replica.stop();
+  await gate.stop();
+  operator.disconnect();
+  await redis.stop();
+});
+
+const secretFile = (name: string): string => join(gate.files.directory, name);
+
+/** A replica that is told who it is at Redis by files. */
+async function startFollowing({ files }: RunningDemo): Promise<RunningServer> {
+  const loaded = await loadConfig({ file: files.config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  if (config.store.kind === 'memory') throw new Error('the gate has no Redis');
+  const [usernameFile, passwordFile] = [secretFile('redis-user'), secretFile('redis-password')];
+  await Promise.all([writeFile(usernameFile, 'gate\n'), writeFile(passwordFile, 'old\n')]);
+  const anyPort = { address: { host: '127.0.0.1', port: 0 } };
+  const { api, web, ops } = config.listen;
+  const server = await startServer({
+    ...config,
+    listen: { ...config.listen, api: { ...api, ...anyPort }, web: { ...web, ...anyPort }, ops: { ...ops, ...anyPort } },
+    store: { ...config.store, url: redis.url, usernameFile, passwordFile },
+  });
+  await server.ready;
+  return server;
+}
+
+/** Of that replica, by name. */
+async function connections(): Promise<readonly { readonly id: string; readonly name: string }[]> {
+  const lines = String(await operator.client('LIST')).split('\n');
+  return lines
+    .filter((line) => line.includes(' user=gate '))
+    .map((line) => ({ id: /\bid=(\d+)/.exec(line)?.[1] ?? '', name: /\bname=(\S*)/.exec(line)?.[1] ?? '' }));
+}
+
+/** Each of its connections is made anew, as if the network had failed. */
+async function reconnect(): Promise<void> {
+  const before = await connections();
+  expect(before).toHaveLength(4);
+  for (const { id } of before) await operator.client('KILL', 'ID', Number(id));
+  const old = new Set(before.map(({ id }) => id));
+  await vi.waitUntil(async () => {
+    const now = await connections();
+    return now.length === 4 && now.every(({ id, name }) => !old.has(id) && name !== '');
+  }, PATIENCE);
+  await vi.waitFor(() => replica.store.ping(), PATIENCE);
+}
+
+async function expectServed(): Promise<void> {
+  const before = load.done();
+  await expect.poll(() => load.done(), PATIENCE).toBeGreaterThan(before + 50);
+  expect(load.failures).toEqual([]);
+}
+
+it('the new password is taken by the next connection, and no request fails', async () => {
+  await expectServed();
+  await operator.acl('SETUSER', 'gate', '>new');
+  await reconnect();
+  await writeFile(secretFile('redis-password'), 'new\n');
+  await expectServed();
+  await operator.acl('SETUSER', 'gate', '<old');
+  // What stands is not asked again.
+  await expectServed();
+  await reconnect();
+  await expectServed();
+  expect((await client.refresh(refreshToken)).status).toBe(200);
+});
+
+it('so is another user', async () => {
+  await operator.acl('SETUSER', 'gate-2', 'on', '>second', ...ANYTHING);
+  await Promise.all([
+    writeFile(secretFile('redis-user'), 'gate-2\n'),
+    writeFile(secretFile('redis-password'), 'second\n'),
+  ]);
+  // Deleting a user ends its connections.
+  await operator.acl('DELUSER', 'gate');
+  await vi.waitFor(() => replica.store.ping(), PATIENCE);
+  await expectServed();
+  expect(await connections()).toEqual([]);
+  expect((await client.refresh(refreshToken)).status).toBe(200);
+});

@@ -1,0 +1,192 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import {
+  followAuditKeys,
+  followSealingKeys,
+  followSigningKeys,
+  type FollowKeysOptions,
+} from '../../../src/config/followed-keys.ts';
+import { temporaryDirectory, writeFiles } from './sandbox.ts';
+
+const NOW = 1_800_000_000;
+const KEPT = 360;
+
+const signingJwk = (kid: string, iat: number): string =>
+  JSON.stringify({
+    ...generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' }),
+    kid,
+    iat,
+  });
+
+const sealingJwk = (kid: string, iat: number): string =>
+  JSON.stringify({ kty: 'oct', k: Buffer.alloc(32, kid).toString('base64url'), kid, iat });
+
+const stops: (() => void)[] = [];
+afterEach(() => stops.splice(0).forEach((stop) => stop()));
+
+function bench(files: Record<string, string>) {
+  const directory = temporaryDirectory();
+  writeFiles(directory, files);
+  let seconds = NOW;
+  const changes: (readonly string[])[] = [];
+  const faults: string[] = [];
+  const options: FollowKeysOptions = {
+    keptSeconds: KEPT,
+    clock: { now: () => seconds * 1000 },
+    onChange: (_kind, kids) => void changes.push(kids),
+    onFault: (_kind, { message }) => void faults.push(message),
+    everyMs: 5,
+  };
+  return {
+    directory,
+    options,
+    changes,
+    faults,
+    at: (name: string) => join(directory, name),
+    advance: (by: number) => void (seconds += by),
+  };
+}
+
+async function signing(files: Record<string, string>) {
+  const stage = bench(files);
+  const { keys, stop } = await followSigningKeys(stage.directory, stage.options);
+  stops.push(stop);
+  const kids = (set: { readonly keys: readonly { readonly kid?: string }[] }) => set.keys.map(({ kid }) => kid);
+  return { ...stage, keys, publicKids: () => kids(keys.publicJwks), privateKids: () => kids(keys.privateJwks) };
+}
+
+describe('a new signing key', () => {
+  test('verifies as soon as it is seen, and signs ten minutes after it was made', async () => {
+    const { keys, at, advance, changes, publicKids, privateKids } = await signing({ 'a.json': signingJwk('a', 1) });
+    writeFileSync(at('b.json'), signingJwk('b', NOW));
+    await vi.waitFor(() => expect(publicKids()).toEqual(['a', 'b']));
+    expect(changes).toEqual([['a', 'b']]);
+    advance(599);
+    expect(keys.current.kid).toBe('a');
+    advance(1);
+    expect(keys.current.kid).toBe('b');
+    expect(privateKids()).toEqual(['b', 'a']);
+    expect(keys.issuedAt).toBe(NOW);
+  });
+
+  test('is another object than before, and the same one for as long as nothing changes', async () => {
+    const { keys, at, advance, publicKids } = await signing({ 'a.json': signingJwk('a', 1) });
+    const { privateJwks } = keys;
+    advance(100_000);
+    expect(keys.privateJwks).toBe(privateJwks);
+    writeFileSync(at('b.json'), signingJwk('b', NOW + 100_000));
+    await vi.waitFor(() => expect(publicKids()).toHaveLength(2));
+    const both = keys.privateJwks;
+    expect(both).not.toBe(privateJwks);
+    advance(600);
+    expect(keys.privateJwks).not.toBe(both);
+  });
+
+  test('comes as Kubernetes swaps a Secret', async () => {
+    const stage = bench({ '..1/a.json': signingJwk('a', 1) });
+    symlinkSync('..1', stage.at('..data'));
+    symlinkSync('..data/a.json', stage.at('a.json'));
+    const { keys, stop } = await followSigningKeys(stage.directory, stage.options);
+    stops.push(stop);
+    writeFiles(stage.directory, { '..2/a.json': signingJwk('a', 1), '..2/b.json': signingJwk('b', 2) });
+    symlinkSync('..2', stage.at('..data_tmp'));
+    renameSync(stage.at('..data_tmp'), stage.at('..data'));
+    symlinkSync('..data/b.json', stage.at('b.json'));
+    await vi.waitFor(() => expect(keys.current.kid).toBe('b'));
+    expect(stage.faults).toEqual([]);
+  });
+});
+
+describe('a signing key that is taken away', () => {
+  test('signs no more at once, and verifies for as long as what it signed may live', async () => {
+    const { keys, at, advance, publicKids, privateKids } = await signing({
+      'a.json': signingJwk('a', 1),
+      'b.json': signingJwk('b', 2),
+    });
+    rmSync(at('b.json'));
+    await vi.waitFor(() => expect(keys.current.kid).toBe('a'));
+    expect(privateKids()).toEqual(['a']);
+    expect(publicKids()).toEqual(['a', 'b']);
+    expect(keys.publicJwks.keys[1]).not.toHaveProperty('d');
+    advance(KEPT - 1);
+    expect(publicKids()).toEqual(['a', 'b']);
+    advance(1);
+    expect(publicKids()).toEqual(['a']);
+  });
+
+  test('is whole again when it comes back meanwhile', async () => {
+    const b = signingJwk('b', 2);
+    const { at, advance, publicKids, privateKids } = await signing({ 'a.json': signingJwk('a', 1), 'b.json': b });
+    rmSync(at('b.json'));
+    await vi.waitFor(() => expect(privateKids()).toEqual(['a']));
+    writeFileSync(at('b.json'), b);
+    await vi.waitFor(() => expect(privateKids()).toEqual(['b', 'a']));
+    advance(KEPT);
+    expect(publicKids()).toEqual(['b', 'a']);
+  });
+});
+
+describe('a set that is no good', () => {
+  test.each([
+    ['a file that is no key', { 'c.json': 'canary' }],
+    ['a good key beside one that is none', { 'b.json': signingJwk('b', 2), 'c.json': 'canary' }],
+    ['two keys of one name', { 'c.json': signingJwk('a', 3) }],
+  ])('is refused whole and told once: %s', async (_, files) => {
+    const { directory, faults, changes, at, publicKids } = await signing({ 'a.json': signingJwk('a', 1) });
+    mkdirSync(at('..next'));
+    writeFiles(at('..next'), files);
+    for (const name of Object.keys(files)) renameSync(join(at('..next'), name), join(directory, name));
+    await vi.waitFor(() => expect(faults.at(-1)).toContain('c.json'));
+    expect(faults.join()).not.toContain('canary');
+    const told = faults.length;
+    writeFileSync(at('c.json'), signingJwk('c', 3));
+    await vi.waitFor(() => expect(publicKids()).toContain('c'));
+    expect(faults).toHaveLength(told);
+    expect(changes.at(-1)).toContain('c');
+  });
+
+  test('an empty directory, or none, leaves what was in use', async () => {
+    const { directory, faults, at, keys } = await signing({ 'a.json': signingJwk('a', 1) });
+    rmSync(at('a.json'));
+    await vi.waitFor(() => expect(faults).toHaveLength(1));
+    rmSync(directory, { recursive: true });
+    await vi.waitFor(() => expect(faults).toHaveLength(2));
+    expect(keys.current.kid).toBe('a');
+  });
+
+  test('is refused at the start, and nothing is followed', async () => {
+    const { directory, options } = bench({ 'a.json': 'canary' });
+    await expect(followSigningKeys(directory, options)).rejects.toMatchObject({ reason: 'keys_unusable' });
+  });
+});
+
+test('a sealing key opens at once, seals after ten minutes, and opens for a while after it was taken away', async () => {
+  const stage = bench({ 'a.json': sealingJwk('a', 1) });
+  const { keys, stop } = await followSealingKeys(stage.directory, stage.options);
+  stops.push(stop);
+  writeFileSync(stage.at('b.json'), sealingJwk('b', NOW));
+  await vi.waitFor(() => expect([...keys.all.keys()]).toEqual(['a', 'b']));
+  expect(keys.current.kid).toBe('a');
+  stage.advance(600);
+  expect(keys.current.kid).toBe('b');
+  rmSync(stage.at('a.json'));
+  await vi.waitFor(() => expect(stage.changes).toHaveLength(2));
+  expect(keys.all.get('a')).toEqual(new Uint8Array(32).fill('a'.charCodeAt(0)));
+  stage.advance(KEPT);
+  expect([...keys.all.keys()]).toEqual(['b']);
+});
+
+test('the record’s key: the next one signs ten minutes later, and one without its private part never does', async () => {
+  const stage = bench({ 'a.json': signingJwk('a', 1) });
+  const { keys, stop } = await followAuditKeys(stage.directory, stage.options);
+  stops.push(stop);
+  const retired = JSON.parse(signingJwk('r', 5)) as Record<string, unknown>;
+  writeFileSync(stage.at('r.json'), JSON.stringify({ ...retired, d: undefined }));
+  writeFileSync(stage.at('b.json'), signingJwk('b', NOW));
+  await vi.waitFor(() => expect(stage.changes.flat()).toContain('b'));
+  expect(keys.current.kid).toBe('a');
+  stage.advance(600);
+  expect(keys.current.kid).toBe('b');
+});
