@@ -1,0 +1,234 @@
+/**
+ * Writes docs/reference/error-codes.md from the code: `node scripts/error-reference.ts`. A unit test compares the two. Statuses and
+ * messages are what the edges make of each code and reason; the words about causes stand in refusal-words.ts.
+ */
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { exitCodeOf } from '../src/cli/fault.ts';
+import { AppError, type ErrorCode } from '../src/core/errors.ts';
+import {
+  auditBlocked,
+  clusterRefusal,
+  credentialRefusal,
+  delegationDenied,
+  delegationOverLimit,
+  delegationTooLarge,
+  errorRefusal,
+  impersonationRefusal,
+  internalError,
+  passthroughRefusal,
+  pathRefusal,
+  redirectRefusal,
+  tooManyAtCluster,
+  tooManyOfPerson,
+  tooManyReviews,
+  type Refusal,
+} from '../src/proxy/status.ts';
+import { errorWords } from '../src/web/page/error-page.ts';
+import { statusOfCode } from '../src/web/page/error-status.ts';
+import {
+  CLUSTER_REFUSALS,
+  CREDENTIAL_REFUSALS,
+  ERROR_CODES,
+  IDENTITY_REFUSALS,
+  IMPERSONATION_REFUSALS,
+  PASSTHROUGH_REFUSALS,
+  PATH_REFUSALS,
+} from './refusal-words.ts';
+import { MALFORMED_REASONS, SIGN_IN_REASONS } from './sign-in-words.ts';
+
+export const ERROR_REFERENCE = fileURLToPath(new URL('../docs/reference/error-codes.md', import.meta.url));
+
+export const REGENERATE_ERRORS = 'node scripts/error-reference.ts';
+
+const HEAD = `# Error codes
+
+<!-- Written by \`${REGENERATE_ERRORS}\` from the code. Do not edit. -->
+
+A page, an answer to kubectl and a message of the command line say little and what to do next. The record has the precise reason, in the annotation \`portcullis.dev/reason\`:
+\`portcullis audit query --refused FILE\` shows what was refused. Give the request id or the audit id of the answer to who runs the gate.
+
+Messages of the command line, one by one: [When the command line says no](../troubleshooting.md). Problem codes of the admin API: [The admin API](admin-api.md).
+`;
+
+/** What the token endpoint and the authorization endpoint answer (RFC 6749, 8628, 8693, 8707), and when that is so here. */
+export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, when: string])[] = [
+  [
+    'invalid_request',
+    '400',
+    'a parameter is missing, malformed or repeated; in a token exchange also a subject token that is not accepted (RFC 8693 §2.2.2). Correct the request, or get a new token from its issuer',
+  ],
+  ['invalid_client', '401', 'there is no client of this id. Check `client_id`'],
+  [
+    'invalid_grant',
+    '400',
+    'the code, refresh token or session is over: used, expired, signed out or revoked, or of another key. Sign in again',
+  ],
+  ['unauthorized_client', '400', 'the client may not use this grant or this way of authentication'],
+  ['unsupported_grant_type', '400', 'the grant is none of this gate'],
+  ['invalid_scope', '400', 'a scope that is not offered'],
+  [
+    'invalid_target',
+    '400',
+    '`resource` is no cluster, one that was added after the sign-in, or one that the person may not use. Sign in again, or ask for access',
+  ],
+  ['access_denied', '400', 'the person, the provider or a rule said no'],
+  ['authorization_pending', '400', 'device code: nobody has typed the code yet. Ask again after the interval'],
+  ['slow_down', '400', 'device code: asked too often. Wait five seconds longer'],
+  ['expired_token', '400', 'device code: nobody typed it in time. Begin again'],
+  [
+    'temporarily_unavailable',
+    '503',
+    'store, gate or provider away: nothing was decided and nothing used up; `Retry-After` says when to try again. 429 where too much was asked for',
+  ],
+  ['server_error', '500', 'a fault of the gate'],
+];
+
+/** Refusals with a reason of their own, each with what it is because of. */
+const OTHERS: readonly (readonly [refusal: Refusal, because: string])[] = [
+  [
+    delegationDenied('NAME', { group: '', resource: 'users', subresource: '', namespace: '', name: 'OTHER' }),
+    'the cluster does not let this person act as that one',
+  ],
+  [
+    delegationOverLimit({ kind: 'group', name: 'NAME' }),
+    '`clusters[].impersonate` does not have the group or the extra key',
+  ],
+  [delegationTooLarge(40, 32), 'more than 32 reviews would be needed for one request with `--as`'],
+  [tooManyReviews(), 'too many requests of one person with `--as` are being reviewed at once'],
+  [tooManyOfPerson(400), '`limits.inFlightPerPerson`'],
+  [tooManyAtCluster(8000), 'four fifths of `limits.connections` are open at one cluster'],
+  [auditBlocked(), 'the record cannot be written, and `audit.onFailure` is `block`'],
+  [redirectRefusal(), 'the API server sent the client elsewhere'],
+  [internalError(), 'a fault of the gate'],
+];
+
+const WORDS = { publicUrl: 'https://…' };
+
+/** The page. */
+export const errorReference = (): string => [HEAD, ...codes(), ...requests(), ...signIns()].join('\n');
+
+function codes(): readonly string[] {
+  const all = Object.keys(ERROR_CODES) as ErrorCode[];
+  return [
+    '## Codes',
+    '',
+    'One list for all rooms. Where it says *again*, nothing was done and the request may be sent again.',
+    '',
+    table(
+      [
+        'Code',
+        'Page and admin API',
+        'Kubernetes `Status`',
+        'Exit status',
+        'Title of the page',
+        'What it means, and what to do',
+      ],
+      all.map(codeRow),
+    ),
+    '## Codes of OAuth',
+    '',
+    '`error` of an answer at `/oauth/…` of the web listener and `/-/oauth/…` of the api listener; `error_description` is for the person.',
+    '',
+    table(
+      ['Code', 'Status', 'When'],
+      OAUTH_ERRORS.map(([code, status, when]) => [`\`${code}\``, status, when]),
+    ),
+  ];
+}
+
+const requests = (): readonly string[] => [
+  '## Why a request to a cluster is refused',
+  '',
+  'A token that is not a good one of this gate gets the same answer whatever the reason; only who has proved to hold a session hears what became of it. What the API server itself refuses is passed on as it is.',
+  '',
+  '### The credential',
+  '',
+  refusals(CREDENTIAL_REFUSALS, (reason) => credentialRefusal(reason, WORDS)),
+  '### The cluster',
+  '',
+  refusals(CLUSTER_REFUSALS, clusterRefusal),
+  '### The request target',
+  '',
+  'Refused and never cleaned up, because the API server might read it in another way.',
+  '',
+  refusals(PATH_REFUSALS, pathRefusal),
+  '### The form of the request',
+  '',
+  table(
+    ['Reason', 'Because of', 'Status'],
+    [...MALFORMED_REASONS].map(([reason, [status, because]]) => [`\`${reason}\``, because, status]),
+  ),
+  '### Acting as somebody else',
+  '',
+  refusals(IMPERSONATION_REFUSALS, impersonationRefusal),
+  '### A service account’s own token',
+  '',
+  'Where `clusters[].serviceAccountPassthrough` is on.',
+  '',
+  refusals(PASSTHROUGH_REFUSALS, (reason) => passthroughRefusal(reason, WORDS)),
+  '### Other reasons',
+  '',
+  table(
+    ['Reason', 'Because of', 'Answer', 'Message'],
+    OTHERS.map(([refusal, because]) => refusalRow(refusal, because)),
+  ),
+];
+
+const signIns = (): readonly string[] => [
+  '## Why a sign-in is refused',
+  '',
+  'Events: `sign-in-refused`, `refresh-refused`, `logout-refused`.',
+  '',
+  '### Claims that nobody is made of',
+  '',
+  'The provider vouches for the person, and the configuration makes nobody of the claims. The page says 403.',
+  '',
+  table(
+    ['Reason', 'What is wrong'],
+    Object.entries(IDENTITY_REFUSALS).map(([reason, words]) => [`\`${reason}\``, words]),
+  ),
+  '### The provider, the browser, the code',
+  '',
+  table(
+    ['Reason', 'What is wrong'],
+    [...SIGN_IN_REASONS].map(([reason, words]) => [`\`${reason}\``, words]),
+  ),
+];
+
+function codeRow(code: ErrorCode): readonly string[] {
+  const { code: status, reason, retry } = errorRefusal(new AppError(code, ''));
+  const again = retry ? ', *again*' : '';
+  const exit = String(exitCodeOf(new AppError(code, '')));
+  return [
+    `\`${code}\``,
+    String(statusOfCode[code]),
+    `${status} \`${reason}\`${again}`,
+    exit,
+    errorWords[code].title,
+    ERROR_CODES[code],
+  ];
+}
+
+function refusals<T extends string>(words: Readonly<Record<T, string>>, refusalOf: (reason: T) => Refusal): string {
+  const reasons = Object.keys(words) as T[];
+  const rows = reasons.map((reason) => refusalRow(refusalOf(reason), words[reason]));
+  return table(['Reason', 'Because of', 'Answer', 'Message'], rows);
+}
+
+const refusalRow = ({ auditReason, code, reason, message }: Refusal, because: string): readonly string[] => [
+  `\`${auditReason}\``,
+  because,
+  `${code} \`${reason}\``,
+  message,
+];
+
+const table = (headings: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [
+    `| ${headings.join(' | ')} |`,
+    `|${'---|'.repeat(headings.length)}`,
+    ...rows.map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`),
+    '',
+  ].join('\n');
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(ERROR_REFERENCE, errorReference());

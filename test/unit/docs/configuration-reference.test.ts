@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import {
+  CONFIGURATION_REFERENCE,
+  configurationReference,
+  REGENERATE_CONFIGURATION,
+} from '../../../scripts/configuration-reference.ts';
+import { sampleWords } from '../../../scripts/configuration-sample.ts';
+import { settings } from '../../../scripts/configuration-settings.ts';
+import { MORE_DEFAULTS, MORE_WORDS } from '../../../scripts/configuration-words.ts';
+import * as schema from '../../../src/config/schema.ts';
+
+const paths = settings().map(({ path }) => path);
+
+describe('the reference of the configuration', () => {
+  test('is what the schema and the sample say', () => {
+    const isSame = readFileSync(CONFIGURATION_REFERENCE, 'utf8') === configurationReference();
+    expect(isSame, `docs/reference/configuration.md is out of date: ${REGENERATE_CONFIGURATION}`).toBe(true);
+  });
+
+  test('has every setting of the sections that a file is parsed by', () => {
+    const keys = (prefix: string, shape: object): string[] => Object.keys(shape).map((key) => `${prefix}.${key}`);
+    const expected = [
+      ...keys('providers[]', schema.provider.shape).filter((path) => !path.endsWith('ules')),
+      ...keys('clusters[]', schema.cluster.shape).filter((path) => !path.endsWith('.impersonate')),
+      'clusters[].impersonate.groups',
+      ...keys('consoles[]', schema.console.shape),
+      ...keys('workload[]', schema.workload.shape),
+      ...keys('listen.api', schema.listen.shape.api.shape),
+      ...keys('sessions', schema.sessions.def.innerType.shape),
+      ...keys('limits', schema.limits.def.innerType.shape),
+      'audit.sinks[].batchWait',
+      'audit.policy[].resources[].group',
+      'contact',
+    ];
+    expect(paths).toEqual(expect.arrayContaining(expected));
+  });
+
+  test.each([
+    ['sessions.accessToken', 'a duration from 1m to 15m', '`5m`'],
+    ['listen.api.address', 'an address with a port', '`0.0.0.0:6443`'],
+    ['audit.sinks[].type', '`stdout`, `file`, `webhook`', '**needed**'],
+    ['providers[].usernamePrefix', 'at most 64 characters', 'the name and a colon'],
+    ['clusters[].tokenFile', 'the path of a file', '**needed**'],
+    ['audit.execCommands', 'true', '`false`'],
+  ])('says of %s what it takes and its default', (path, accepts, value) => {
+    const line = configurationReference()
+      .split('\n')
+      .find((one) => one.startsWith(`| \`${path}\` |`));
+    expect(line).toContain(accepts);
+    expect(line).toContain(`| ${value} |`);
+  });
+
+  test('has no words left over for a setting that is gone', () => {
+    const gone = [...MORE_DEFAULTS.keys(), ...MORE_WORDS.keys()].filter((path) => !paths.includes(path));
+    expect(gone).toEqual([]);
+  });
+});
+
+test('the sample and the schema name the same defaults', () => {
+  const said = sampleWords();
+  const differ = settings().flatMap(({ path, default: value }) => {
+    const words = said.get(path);
+    // Behind `default:` may stand what the default does; then the value beside it is the default.
+    const named = [words?.default, words?.shown].map((one) => one?.replaceAll('"', '').replace('[]', 'none'));
+    return words?.default === undefined || value === undefined || named.includes(value) ? [] : [`${path}: ${value}`];
+  });
+  expect(differ).toEqual([]);
+});

@@ -1,0 +1,70 @@
+import { globSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { MALFORMED_REASONS } from '../../../scripts/sign-in-words.ts';
+import { ERROR_REFERENCE, errorReference, OAUTH_ERRORS, REGENERATE_ERRORS } from '../../../scripts/error-reference.ts';
+
+const text = errorReference();
+
+describe('the reference of error codes', () => {
+  test('is what the code says', () => {
+    const isSame = readFileSync(ERROR_REFERENCE, 'utf8') === text;
+    expect(isSame, `docs/reference/error-codes.md is out of date: ${REGENERATE_ERRORS}`).toBe(true);
+  });
+
+  test.each([
+    ['`store_unavailable` | 503 | 503 `ServiceUnavailable`, *again* | 1 '],
+    ['`forbidden` | 403 | 403 `Forbidden` | 3 '],
+    ['`cluster_unknown` | no cluster has this host or prefix | 404 `NotFound` '],
+    ['`username_reserved` | the username begins with `system:`'],
+  ])('has the row %s', (row) => {
+    expect(text).toContain(`| ${row}`);
+  });
+
+  test('shows one and the same answer for every credential that is not a good one of ours', () => {
+    const answers = ['no_token', 'foreign_token', 'wrong_audience', 'certificate_mismatch', 'token_in_two_places'].map(
+      (reason) =>
+        text
+          .split('\n')
+          .find((line) => line.startsWith(`| \`${reason}\` |`))
+          ?.split(' | ')
+          .slice(2)
+          .join(),
+    );
+    expect(new Set(answers).size).toBe(1);
+  });
+
+  test('has every code of OAuth that our own endpoints throw', () => {
+    const thrown = globSync('src/oauth/**/*.ts').flatMap((file) =>
+      [...readFileSync(file, 'utf8').matchAll(/new errors\.([A-Z]\w+)\(/g)].map(([, name = '']) => name),
+    );
+    const codes = [...new Set(thrown)]
+      .filter((name) => name !== 'OIDCProviderError')
+      .map((name) => name.replaceAll(/(?<!^)[A-Z]/g, (letter) => `_${letter}`).toLowerCase());
+    expect(codes).toContain('invalid_grant');
+    expect(OAUTH_ERRORS.map(([code]) => code)).toEqual(expect.arrayContaining(codes));
+  });
+
+  const literals = (files: string, pattern: RegExp): readonly string[] => [
+    ...new Set(
+      globSync(files).flatMap((file) => [...readFileSync(file, 'utf8').matchAll(pattern)].map(([, word = '']) => word)),
+    ),
+  ];
+
+  test('has every reason that the form of a request can be refused for', () => {
+    const reasons = literals('src/proxy/**/*.ts', /malformed\('[^']*', '([a-z0-9_]+)'/g);
+    expect(reasons.length).toBeGreaterThan(8);
+    expect([...MALFORMED_REASONS.keys()].toSorted()).toEqual(reasons.toSorted());
+  });
+
+  test('has every reason that stands where sign-ins, renewals and logouts are refused', () => {
+    const rooms = 'src/{idp,oauth,web/sign-in,web/browser,web/device}/**/*.ts';
+    const reasons = [
+      ...literals(rooms, /reason: '([a-z_]+)'/g),
+      ...literals(rooms, /(?:unavailable|refused)\((?:\w+, )?\s*'([a-z_]+)'/g),
+    ];
+    expect(reasons).toEqual(
+      expect.arrayContaining(['provider_mismatch', 'provider_unreachable', 'organization_missing']),
+    );
+    expect(reasons.filter((reason) => !text.includes(`| \`${reason}\` |`))).toEqual([]);
+  });
+});

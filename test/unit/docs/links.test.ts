@@ -1,0 +1,85 @@
+/** Every link of every page leads somewhere, and every page of docs is found by following links. */
+import { existsSync, statSync } from 'node:fs';
+import { posix } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { anchorsOf, linksOf, markdownPages, readPage, ROOT } from './markdown.ts';
+
+const pages = markdownPages();
+
+/** Where people begin to read. */
+const STARTS = ['README.md', 'docs/README.md'];
+
+const isOutside = (target: string): boolean => /^[a-z][a-z0-9+.-]*:/i.test(target);
+
+/** From a link as it is written on a page to a path from the root, and the anchor there. */
+function resolve(page: string, target: string): { path: string; anchor: string | undefined } {
+  const [written = '', anchor] = decodeURI(target).split('#');
+  if (written === '') return { path: page, anchor };
+  return { path: posix.normalize(posix.join(posix.dirname(page), written)), anchor };
+}
+
+/** @returns what is wrong with a link; undefined where nothing is */
+function faultOf(page: string, target: string): string | undefined {
+  if (isOutside(target)) return target.startsWith('https:') ? undefined : 'links outward are https';
+  const { path, anchor } = resolve(page, target);
+  if (path.startsWith('..') || path.startsWith('/')) return 'leads out of the repository';
+  if (!existsSync(`${ROOT}${path}`)) return `${path} does not exist`;
+  if (anchor === undefined) return undefined;
+  if (!path.endsWith('.md')) return 'an anchor, but not on a page';
+  return anchorsOf(readPage(path)).has(anchor) ? undefined : `${path} has no heading #${anchor}`;
+}
+
+test('the pages are found', () => {
+  for (const page of ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/README.md', 'docs/posture/README.md'])
+    expect(pages).toContain(page);
+});
+
+test.each(pages)('every link of %s leads somewhere', (page) => {
+  const faults = linksOf(readPage(page)).flatMap((target) => {
+    const fault = faultOf(page, target);
+    return fault === undefined ? [] : [`${target}: ${fault}`];
+  });
+  expect(faults).toEqual([]);
+});
+
+describe('from README.md and docs/README.md', () => {
+  const found = new Set<string>(STARTS);
+  for (const page of found) {
+    if (!page.endsWith('.md')) continue;
+    for (const target of linksOf(readPage(page)).filter((one) => !isOutside(one))) {
+      const { path } = resolve(page, target);
+      const isFolder = existsSync(`${ROOT}${path}`) && statSync(`${ROOT}${path}`).isDirectory();
+      const file = isFolder ? posix.join(path, 'README.md') : path;
+      if (existsSync(`${ROOT}${file}`)) found.add(file);
+    }
+  }
+
+  test.each(pages.filter((page) => page.startsWith('docs/')))('somebody finds %s', (page) => {
+    expect(found.has(page), `link to ${page} from docs/README.md or from a page that is linked there`).toBe(true);
+  });
+});
+
+describe('links and anchors are read as GitHub reads them', () => {
+  test('a link in code is none, and an image is one', () => {
+    expect(linksOf('`[a](b.md)` ![c](d.png) [e `]`](f.md#g)\n```\n[h](i.md)\n```\n[j](<k.md> "l")')).toEqual([
+      'd.png',
+      'f.md#g',
+      'k.md',
+    ]);
+  });
+
+  test('a heading loses its punctuation, and gets a number where it comes again', () => {
+    expect([...anchorsOf('# `a.b`: c — d_e\n\n## Same\n```sh\n# no heading\n```\n## Same\n')]).toEqual([
+      'ab-c--d_e',
+      'same',
+      'same-1',
+    ]);
+  });
+
+  test('what leads nowhere is found', () => {
+    expect(faultOf('docs/README.md', 'no-such-page.md')).toBe('docs/no-such-page.md does not exist');
+    expect(faultOf('README.md', 'docs/revocation.md#no-such-heading')).toContain('no heading');
+    expect(faultOf('README.md', '../elsewhere.md')).toBe('leads out of the repository');
+    expect(faultOf('README.md', 'http://example.com/')).toBe('links outward are https');
+  });
+});

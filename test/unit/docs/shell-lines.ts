@@ -1,0 +1,35 @@
+/** Lines of a `sh` block as a shell would part them: comments gone, lines joined, words unquoted, pipes and redirections cut off. */
+
+/** @returns the commands of a block, each as its words */
+export function commandsOf(block: string): readonly (readonly string[])[] {
+  const lines = block
+    .replaceAll(/<<(\w+)\n[^]*?\n\1(?=\n|$)/g, '')
+    .replaceAll(/\\\n\s*/g, ' ')
+    .split('\n');
+  return lines.flatMap(commandsIn).filter((words) => words.length > 0);
+}
+
+/** Words, and what parts one command from the next. */
+const PIECE =
+  /(?<space>\s+)|(?<comment>#.*)|(?<end>\|\|?|&&|;)|(?<out>[<>]+\s*\S+)|(?<word>(?:'[^']*'|"[^"]*"|[^\s'"|;<>&])+)/gy;
+
+function commandsIn(line: string): readonly (readonly string[])[] {
+  const commands: string[][] = [[]];
+  PIECE.lastIndex = 0;
+  let read = 0;
+  for (const { 0: piece, groups } of line.matchAll(PIECE)) {
+    read += piece.length;
+    if (groups?.['end'] !== undefined) commands.push([]);
+    else if (groups?.['word'] !== undefined) commands.at(-1)?.push(piece.replaceAll(/'([^']*)'|"([^"]*)"/g, '$1$2'));
+  }
+  if (read !== line.length) throw new Error(`a line that no shell would read here: ${line}`);
+  return commands;
+}
+
+/** `npx portcullis …` is what `portcullis …` is. @returns undefined where it is another program */
+export function portcullisWords(words: readonly string[]): readonly string[] | undefined {
+  const [first, second] = words;
+  if (first === 'portcullis') return words.slice(1);
+  if ((first === 'npx' || first === 'kubectl') && second === 'portcullis') return words.slice(2);
+  return undefined;
+}

@@ -1,0 +1,81 @@
+/** Each row of the threat model names the test that holds it: the file is there, and so are the name and the table of cases. */
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { readPage, ROOT } from './markdown.ts';
+
+interface Row {
+  readonly threat: string;
+  readonly held: string;
+}
+
+const rows: readonly Row[] = readPage('docs/threat-model.md')
+  .split(/\n(?=#+ )/)
+  .filter((chapter) => chapter.includes('| Threat | What stops it | Test |'))
+  .flatMap((chapter) => chapter.split('\n').filter((line) => line.startsWith('| ')))
+  .map((line) => line.split(/(?<!\\) ?\| ?/))
+  .filter(([, threat]) => threat !== 'Threat')
+  .map(([, threat = '', , held = '']) => ({ threat, held }));
+
+/** Names of tests stand behind the file that they are in, or behind a table of cases. */
+const PARTS =
+  /\[`(?<path>[a-z0-9-]+\/[a-z0-9./-]*)`\]\(\.\.\/test\/\k<path>\)|"(?<name>[^"]+)"|\b(?<table>[A-Z][A-Z0-9]{3,})\b/g;
+
+const corpus = globSync(`${ROOT}test/security/**/*.ts`);
+
+const read = (files: readonly string[]): string => files.map((file) => readFileSync(file, 'utf8')).join('\n');
+
+/** A folder stands for all that is in it. */
+function filesOf(path: string): readonly string[] {
+  const full = `${ROOT}test/${path}`;
+  if (!existsSync(full)) return [];
+  return statSync(full).isDirectory() ? globSync(`${full}/**/*`).filter((file) => statSync(file).isFile()) : [full];
+}
+
+/** Quotes and code marks are written in several ways, and `…` stands for what differs from case to case. */
+const plain = (text: string): string => text.replaceAll(/\\?[`'"“”‘’]/g, '');
+
+const stands = (name: string, text: string): boolean =>
+  plain(name)
+    .split('…')
+    .map((part) => part.trim())
+    .every((part) => plain(text).includes(part));
+
+function faultsOf({ held }: Row): readonly string[] {
+  const faults: string[] = [];
+  let files: readonly string[] = corpus;
+  for (const { groups } of held.matchAll(PARTS)) {
+    const { path, name, table } = groups ?? {};
+    if (path !== undefined) {
+      files = path.startsWith('security/') ? corpus : filesOf(path);
+      if (filesOf(path).length === 0) faults.push(`there is no test/${path}`);
+    } else if (table !== undefined) {
+      files = corpus;
+      if (!new RegExp(`const ${table}\\b`).test(read(corpus))) faults.push(`there is no table ${table}`);
+    } else if (name !== undefined && !stands(name, read(files))) faults.push(`nothing is called "${name}"`);
+  }
+  return faults;
+}
+
+test('the rows are found', () => {
+  expect(rows.length).toBeGreaterThan(90);
+});
+
+test.each(rows)('$threat', (row) => {
+  expect(faultsOf(row)).toEqual([]);
+  const isHeld = /\[`[a-z0-9-]+\/|\b[A-Z]{4,}\b|lint rule/.test(row.held);
+  expect(isHeld, 'names no test').toBe(true);
+  expect(row.held.replaceAll(PARTS, ''), 'a file of a test is a link').not.toMatch(/`[a-z0-9-]+\//);
+});
+
+describe('a row whose test is gone is found', () => {
+  test.each([
+    ['[`unit/web/gone.test.ts`](../test/unit/web/gone.test.ts)', 'there is no test/unit/web/gone.test.ts'],
+    [
+      '[`integration/delegation.test.ts`](../test/integration/delegation.test.ts) "is called something else"',
+      'nothing is called "is called something else"',
+    ],
+    ['[`security/corpus.test.ts`](../test/security/corpus.test.ts) NOTABLE', 'there is no table NOTABLE'],
+  ])('%s', (held, fault) => {
+    expect(faultsOf({ threat: '', held })).toEqual([fault]);
+  });
+});
