@@ -4,6 +4,10 @@ import { relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE, monitoringPort } from './demo.ts';
 import { DemoFault, startDemo, type DemoOptions, type RunningDemo } from './launch.ts';
+import { answer, forgetAnswers } from './lessons/answers.ts';
+import type { Lesson } from './lessons/lesson.ts';
+import { lessonOf } from './lessons/lessons.ts';
+import { watchLesson } from './lessons/watch.ts';
 import { startMonitoring, type Monitoring } from './monitoring.ts';
 import { secondAct } from './tour/second-act.ts';
 import { ClaimFailed, Story } from './tour/story.ts';
@@ -16,6 +20,10 @@ export interface DemoArguments {
   readonly kubeconfig?: string;
   readonly tour?: boolean;
   readonly withMonitoring?: boolean;
+  /** Its number, as typed. */
+  readonly lesson?: string;
+  /** `QUESTION=ANSWER`, of a lesson that runs in another terminal. */
+  readonly answer?: readonly string[];
 }
 
 /** @returns exit status: 0, or 1 when something did not hold, 2 for wrong use */
@@ -29,6 +37,12 @@ export async function runDemo(args: DemoArguments): Promise<number> {
     console.error('--tour ends by itself, so there is nothing to monitor: leave out --tour or --with-monitoring.');
     return 2;
   }
+  const lesson = args.lesson === undefined ? undefined : lessonOf(args.lesson);
+  const misuse = typeof lesson === 'string' ? lesson : lessonMisuse(args);
+  if (misuse !== undefined) {
+    console.error(misuse);
+    return 2;
+  }
   const options: DemoOptions = {
     directory: args.dir ?? DEFAULT_DIRECTORY,
     portBase,
@@ -36,11 +50,41 @@ export async function runDemo(args: DemoArguments): Promise<number> {
     ...(args.kubeconfig === undefined ? {} : { kubeconfig: args.kubeconfig }),
   };
   try {
+    if (typeof lesson === 'object') return await teach(options, lesson, args.answer);
     return args.tour === true ? await runTour(options) : await runUntilStopped(options, args.withMonitoring === true);
   } catch (error) {
     if (!(error instanceof DemoFault)) throw error;
     console.error(error.message);
     return 1;
+  }
+}
+
+/** @returns what does not go together, in words */
+function lessonMisuse({
+  lesson,
+  answer: answers,
+  tour: told,
+  kubeconfig,
+  withMonitoring,
+}: DemoArguments): string | undefined {
+  if (lesson === undefined) return answers === undefined ? undefined : '--answer belongs to a lesson: add --lesson N.';
+  if (told === true || withMonitoring === true) return '--lesson runs alone: leave out --tour and --with-monitoring.';
+  // A lesson makes roles and ends sessions: nothing to try on a cluster that somebody works on.
+  return kubeconfig === undefined ? undefined : '--lesson has a cluster of its own: leave out --kubeconfig.';
+}
+
+async function teach(options: DemoOptions, lesson: Lesson, answers: readonly string[] | undefined): Promise<number> {
+  const say = (line: string): void => console.log(line);
+  if (answers !== undefined) return await answer(options.directory, lesson, { pairs: answers, say });
+  const stop = new AbortController();
+  const demo = await startDemo(options);
+  process.once('SIGINT', () => stop.abort());
+  process.once('SIGTERM', () => stop.abort());
+  try {
+    await forgetAnswers(options.directory, lesson);
+    return await watchLesson({ demo, lesson, stopped: stop.signal, say });
+  } finally {
+    await demo.stop();
   }
 }
 
@@ -125,9 +169,10 @@ Portcullis is up, in front of ${cluster.description}.
 
   3. Drop the gate: in a private window open  ${urls.web}/admin
      Sign in as  root / root-demo,  and end alice's sessions. Look at the terminal of step 2.
+     (vera / vera-demo  is an auditor: she sees the same, and changes nothing.)
 
   People: ${relative(process.cwd(), files.directory)}/people.txt     Record: ${relative(process.cwd(), files.auditLog)}     Metrics: ${urls.ops}/metrics
-  The whole story by itself:  npm run demo -- --tour
+  The whole story by itself:  npm run demo -- --tour     Lessons to do yourself:  docs/training
 
 Ctrl-C stops everything.`;
 }

@@ -1,0 +1,116 @@
+/** What a lesson is made of, and how a task is known to be done: by the record, never by what somebody says. */
+import type { AuditFact } from '../../core/audit-catalogue.ts';
+import type { AuditEvent } from '../../core/audit-event.ts';
+import { DemoFault, type RunningDemo } from '../launch.ts';
+import type { Finished } from '../tour/terminal.ts';
+
+/** One shell of the learner: who sits at it, and what it cannot do. */
+export interface LessonTerminal {
+  /** Its file in the demo's folder is `as-NAME`. */
+  readonly name: string;
+  readonly person: string;
+  /** The terminal whose sign-in it shares, as whoever has taken that laptop; its own otherwise. */
+  readonly laptopOf?: string;
+  /** `own`: the learner's. `played`: a small program signs in as the person. `none`: nobody can sign in here. */
+  readonly browser: 'own' | 'played' | 'none';
+}
+
+export interface Evidence {
+  /** The record since the scene was set, in its order. */
+  readonly events: readonly AuditEvent[];
+  /** Questions of the lesson that were answered right so far. */
+  readonly answered: ReadonlySet<string>;
+  /** Asks the cluster itself what somebody may do there now. */
+  may(question: AccessQuestion): Promise<boolean>;
+}
+
+export interface AccessQuestion {
+  readonly user: string;
+  readonly verb: string;
+  readonly resource: string;
+  readonly namespace: string;
+}
+
+export interface Task {
+  readonly words: string;
+  done(evidence: Evidence): boolean | Promise<boolean>;
+}
+
+export interface Question {
+  readonly name: string;
+  readonly words: string;
+  readonly right: string;
+  readonly hint: string;
+}
+
+export interface Lesson {
+  readonly number: number;
+  readonly title: string;
+  /** Its name in `docs/training`. */
+  readonly page: string;
+  readonly terminals: readonly LessonTerminal[];
+  readonly tasks: readonly Task[];
+  readonly questions?: readonly Question[];
+  /** Done before the learner begins; nothing of it counts as theirs. */
+  scene?(demo: RunningDemo): Promise<void>;
+}
+
+/**
+ * Waits for a command of a scene.
+ * @throws DemoFault where it failed: a lesson without its scene would mislead
+ */
+export async function setUp(command: Promise<Finished>): Promise<void> {
+  const { code, stderr } = await command;
+  if (code !== 0) throw new DemoFault(`the scene of the lesson could not be set: ${stderr}`);
+}
+
+/** What is looked for in the record; what is absent may be anything. */
+export interface Wanted {
+  /** Username of the person. */
+  readonly who?: string;
+  readonly as?: string;
+  readonly account?: string;
+  readonly verb?: string;
+  readonly event?: string;
+  readonly resource?: string;
+  readonly namespace?: string;
+  readonly code?: number;
+  readonly reason?: string;
+  /** Further annotations, by their names in the catalogue. */
+  readonly facts?: { readonly [K in AuditFact]?: RegExp };
+  readonly stage?: AuditEvent['stage'];
+}
+
+const annotation = (event: AuditEvent, name: string): string | undefined => event.annotations[`portcullis.dev/${name}`];
+
+function matches(event: AuditEvent, wanted: Wanted): boolean {
+  const facts: readonly (readonly [unknown, unknown])[] = [
+    [wanted.who, event.user.username],
+    [wanted.as, event.impersonatedUser?.username],
+    [wanted.account, annotation(event, 'account')],
+    [wanted.verb, event.verb],
+    [wanted.event, annotation(event, 'event')],
+    [wanted.resource, event.objectRef?.resource],
+    [wanted.namespace, event.objectRef?.namespace],
+    [wanted.code, event.responseStatus?.code],
+    [wanted.reason, annotation(event, 'reason')],
+    [wanted.stage, event.stage],
+  ];
+  return (
+    facts.every(([want, has]) => want === undefined || want === has) &&
+    Object.entries(wanted.facts ?? {}).every(([name, pattern]) => pattern.test(annotation(event, name) ?? ''))
+  );
+}
+
+/**
+ * Whether the record has these one after another. Others may lie between them.
+ * @param series at least one
+ */
+export function happened({ events }: Pick<Evidence, 'events'>, ...series: readonly Wanted[]): boolean {
+  let next = 0;
+  for (const event of events) {
+    const wanted = series[next];
+    if (wanted !== undefined && matches(event, wanted)) next += 1;
+  }
+  return series.length > 0 && next === series.length;
+}

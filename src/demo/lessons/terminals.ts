@@ -1,0 +1,39 @@
+/** The learner's shells: one small file a terminal, to be read into it with `.`, so that nobody has to type variables. */
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { DemoFiles } from '../files.ts';
+import type { LessonTerminal } from './lesson.ts';
+
+const BROWSER = fileURLToPath(new URL('../headless-browser.ts', import.meta.url));
+
+/** Single quotes for sh. */
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Writes `as-NAME` for each. Nothing in them is secret. */
+export async function writeTerminals(files: DemoFiles, terminals: readonly LessonTerminal[]): Promise<void> {
+  const browser = join(dirname(files.command), 'demo-browser');
+  // By the demo's own node: the learner's may be too old to run sources.
+  const script = `#!/bin/sh\nexec ${quoted(process.execPath)} ${quoted(BROWSER)} "$1"\n`;
+  await writeFile(browser, script, { mode: 0o755 });
+  for (const terminal of terminals) {
+    await writeFile(join(files.directory, `as-${terminal.name}`), terminalFile(files, browser, terminal));
+  }
+}
+
+function terminalFile(files: DemoFiles, browser: string, terminal: LessonTerminal): string {
+  const cache = join(files.directory, 'cache', terminal.laptopOf ?? terminal.name);
+  const lines = [
+    `# A terminal of ${terminal.person}:  . as-${terminal.name}`,
+    `export PATH=${quoted(dirname(files.command))}:"$PATH"`,
+    `export KUBECONFIG=${quoted(files.kubeconfig)}`,
+    `export PORTCULLIS_CACHE_DIR=${quoted(cache)}`,
+    // What kubectl remembers of a cluster at this address may be of another demo.
+    `export KUBECACHEDIR=${quoted(join(files.directory, 'cache', 'kubectl'))}`,
+    `export DEMO=${quoted(files.directory)}`,
+    `export PORTCULLIS_DEMO_PERSON=${quoted(terminal.person)}`,
+  ];
+  if (terminal.browser === 'played') lines.push(`export BROWSER=${quoted(browser)}`);
+  if (terminal.browser === 'none') lines.push('export PORTCULLIS_NO_BROWSER=1');
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,67 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { Classroom, missing, stepsOf, type Step } from '../support/lesson-page.ts';
+
+const PAGES = [
+  '1-signing-in.md',
+  '2-tokens.md',
+  '3-stolen-laptop.md',
+  '4-least-privilege.md',
+  '5-rotation.md',
+  '6-drill-and-record.md',
+  '7-incident.md',
+];
+
+describe.each(PAGES)('the lesson of %s', (page) => {
+  let folder: string;
+  let classroom: Classroom;
+  beforeEach(async () => {
+    folder = await temporaryFolder();
+    await mkdir(join(folder, 'demo'));
+    classroom = new Classroom(join(folder, 'demo'), await freePortBase());
+  });
+  afterEach(async () => {
+    await classroom.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** @returns the lesson's own terminal, after the others have typed these steps */
+  async function begin(steps: readonly Step[]) {
+    const [start, ...rest] = steps;
+    if (start?.terminal !== 'lesson') throw new Error(`${page} does not begin with its lesson`);
+    const lesson = classroom.type(start);
+    await lesson.until((output) => output.includes('To do:'));
+    const open: ReturnType<Classroom['type']>[] = [];
+    const unsaid: string[] = [];
+    for (const step of rest) {
+      const expected = classroom.expected(step);
+      const shell = classroom.type(step);
+      if (step.open) {
+        open.push(shell);
+        await shell.until((output) => missing(expected, output).length === 0);
+      } else {
+        await shell.ended;
+        unsaid.push(...missing(expected, shell.output).map((line) => `${line}\n   is not in:\n${shell.output}`));
+      }
+    }
+    return { lesson, open, unsaid };
+  }
+
+  it('is done by the commands of its page, which answer what the page says', async () => {
+    const { lesson, open, unsaid } = await begin(stepsOf(page));
+    expect(unsaid, lesson.output).toEqual([]);
+    await lesson.until((output) => /^done: lesson \d, in .*\d s/m.test(output));
+    await Promise.all(open.map((shell) => shell.ended));
+    expect(lesson.output).not.toMatch(/not finished/);
+    expect(await lesson.end('SIGINT'), lesson.output).toBe(0);
+  });
+
+  it('is not done without its last command, and says what is open', async () => {
+    const { lesson } = await begin(stepsOf(page).slice(0, -1));
+    expect(await lesson.end('SIGINT'), lesson.output).toBe(1);
+    expect(lesson.output).not.toMatch(/^done/m);
+    expect(lesson.output).toMatch(/is not finished. Still open:\n {2}\[ \] /);
+  });
+});
