@@ -109,7 +109,10 @@ function addDemo(program: Command): void {
     .option('--with-monitoring', 'run Prometheus beside it, where it is installed, on the sixth port')
     .option('--tour', 'tell the whole story by itself, and check it')
     .option('--lesson <number>', 'set the scene of a lesson of docs/training, and say when its tasks are done')
-    .option('--answer <answers...>', 'with --lesson: answers to its questions, as QUESTION=ANSWER, while it runs elsewhere')
+    .option(
+      '--answer <answers...>',
+      'with --lesson: answers to its questions, as QUESTION=ANSWER, while it runs elsewhere',
+    )
     .action(async (options: DemoArguments) => {
       const { runDemo } = await import('./demo/run.ts');
       process.exitCode = await runDemo(options);
