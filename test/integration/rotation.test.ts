@@ -26,6 +26,8 @@ const AUTHORIZATION = {
 };
 /** Seconds after `iat` at which a key begins to sign. */
 const SIGNS_AFTER = 600;
+/** Of a key that is shown and does not sign or seal yet: ten minutes in life. Long enough for both replicas to have seen it. */
+const OVERLAP_SECONDS = 4;
 const PATIENCE = { timeout: 60_000, interval: 100 };
 
 let redis: RedisServer;
@@ -117,6 +119,14 @@ async function seen<T>(kind: KeyKind, change: () => Promise<T>): Promise<T> {
   return done;
 }
 
+/** A new key that is in use when this resolves: every replica has had it before. */
+async function rotated(kind: KeyKind): Promise<string> {
+  const kid = await seen(kind, () => addKey(kind, OVERLAP_SECONDS));
+  const usedFrom = Date.now() + OVERLAP_SECONDS * 1000;
+  await vi.waitUntil(() => Date.now() >= usedFrom, PATIENCE);
+  return kid;
+}
+
 /** Everybody has been served since, and nobody was refused. */
 async function expectNoFailure(): Promise<void> {
   const before = loads.map((load) => load.done());
@@ -132,7 +142,7 @@ async function expectNoFailure(): Promise<void> {
 it('a signing key is shown by every replica before it signs, and verifies for a while after it was taken away', async () => {
   await expectNoFailure();
   const old = refreshing.signedBy() ?? '';
-  const kid = await addKey('signing', 8);
+  const kid = await addKey('signing', 2 * OVERLAP_SECONDS);
   for (const { web } of [gate.server.ports, other.ports]) {
     await expect.poll(async () => (await publicKids(web)()).slice(0, 2), PATIENCE).toEqual([old, kid]);
   }
@@ -159,8 +169,8 @@ it('a sign-in that began before a rotation is finished after it', async () => {
   expect(page.pathname).toMatch(/^\/login\//);
   const open = async (cookie: string): Promise<number> =>
     (await fetch(page, { headers: { cookie }, redirect: 'manual' })).status;
-  const signing = await seen('signing', () => addKey('signing', 0));
-  await seen('sealing', () => addKey('sealing', 0));
+  const signing = await rotated('signing');
+  await rotated('sealing');
   expect(await publicKids(gate.server.ports.web)()).toContain(signing);
   expect(await open(cookies.join('; '))).toBeLessThan(400);
   expect(await open(cookies.map((cookie) => cookie.replace(/(\.sig=)./, '$1-')).join('; '))).toBeGreaterThanOrEqual(
@@ -170,7 +180,7 @@ it('a sign-in that began before a rotation is finished after it', async () => {
 });
 
 it('what an older sealing key sealed is sealed anew, and a replica without that key serves every session', async () => {
-  const kid = await seen('sealing', () => addKey('sealing', 0));
+  const kid = await rotated('sealing');
   // Once a minute by itself; here at once.
   const rounds: number[] = [];
   const look = async (): Promise<number | undefined> => {
@@ -208,7 +218,7 @@ it('the record is signed by the new key, in the same chain, and verifies as a wh
 
 it('a broken key is refused with its whole set, and counted, and the old keys go on', async () => {
   await writeFile(join(keysOf('signing'), 'broken.json'), '{"kty":"EC"');
-  const good = await addKey('signing', 0);
+  const good = await addKey('signing', OVERLAP_SECONDS);
   const refused = 'portcullis_key_changes_total{kind="signing",outcome="refused"}';
   for (const server of [gate.server, other]) {
     await expect.poll(async () => Number(await metric(server, refused)), PATIENCE).toBeGreaterThan(0);
