@@ -69,7 +69,13 @@ class Stage {
   }
 
   settled(check: (names: readonly string[]) => void): Promise<void> {
-    return vi.waitFor(async () => check(await this.names()), { ...PATIENT, interval: 20 });
+    const look = async (): Promise<void> => {
+      const names = await this.names();
+      check(names);
+      // A compressed file stands beside its original for a moment.
+      expect(names.filter((name) => names.includes(`${name}.gz`))).toEqual([]);
+    };
+    return vi.waitFor(look, { ...PATIENT, interval: 20 });
   }
 }
 
