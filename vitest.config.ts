@@ -1,10 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
+/** What is waited for comes at once on an idle machine, and late on a busy one. */
+const patient = { expect: { poll: { timeout: 20_000 } } };
+
 /**
  * One project a kind of proof (DESIGN 14), and one kind after another. The files of those that start servers, processes and browsers mostly
  * wait, so a few run beside each other; more of them would make a store that must answer in 250 ms miss that.
  */
 const beside = (groupOrder: number, maxWorkers: number) => ({
+  ...patient,
   maxWorkers,
   testTimeout: 60_000,
   hookTimeout: 120_000,
@@ -14,7 +18,7 @@ const beside = (groupOrder: number, maxWorkers: number) => ({
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 1 } } },
+      { test: { ...patient, name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 1 } } },
       { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...beside(2, 1) } },
       { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...beside(3, 2) } },
       { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...beside(4, 2) } },
