@@ -5,7 +5,8 @@ const patient = { expect: { poll: { timeout: 20_000 } } };
 
 /**
  * One project a kind of proof (DESIGN 14), and one kind after another. The files of those that start servers, processes and browsers mostly
- * wait, so a few run beside each other; more of them would make a store that must answer in 250 ms miss that.
+ * wait, so two run beside each other; more of them would make a store that must answer in 250 ms miss that. Alone run those that keep two cores
+ * busy by themselves (browsers, thirty kubectls), and those that count on times (Sentinel, leases).
  */
 const beside = (groupOrder: number, maxWorkers: number) => ({
   ...patient,
@@ -32,7 +33,7 @@ export default defineConfig({
           maxConcurrency: 3,
         },
       },
-      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...beside(6, 2), testTimeout: 180_000 } },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...beside(6, 1), testTimeout: 180_000 } },
       { test: { name: 'model', include: ['test/model/**/*.test.ts'], ...beside(7, 1), testTimeout: 180_000 } },
     ],
   },
