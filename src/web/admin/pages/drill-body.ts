@@ -3,6 +3,7 @@
  */
 import { html, type Html } from '../../page/html.ts';
 import { csrfField } from '../../page/layout.ts';
+import { reasonField } from './reason-field.ts';
 import type { DrillAnswer } from '../drills.ts';
 import { receiptHref } from './links.ts';
 import { counted, spanOfMs } from './words.ts';
@@ -52,18 +53,7 @@ function form({ clusters, cluster, path, csrf }: DrillForm): Html {
       />
       <p class="hint" id="path-hint">The path of a watch that you may open, with watch=1.</p>
     </div>
-    <div class="field">
-      <label for="reason">Reason, for the record</label>
-      <input
-        type="text"
-        id="reason"
-        name="reason"
-        required
-        maxlength="500"
-        autocomplete="off"
-        placeholder="monthly drill"
-      />
-    </div>
+    ${reasonField('monthly drill')}
     <div><button class="button">Run the drill</button></div>
   </form>`;
 }

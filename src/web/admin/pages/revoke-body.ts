@@ -3,6 +3,7 @@
  */
 import { html, type Html } from '../../page/html.ts';
 import { csrfField, moment } from '../../page/layout.ts';
+import { reasonField } from './reason-field.ts';
 import type { RevocationFields, RevocationKind } from './revocation-fields.ts';
 import type { RevocationScope } from './revocation-scope.ts';
 import { sessionTable } from './session-table.ts';
@@ -113,19 +114,7 @@ export function confirmBody(content: ConfirmPage): Html {
       ${!fields.lock && html`<p>${afterwards(content)}</p>`}
       <form class="stack" method="post" action="/admin/revoke">
         ${hiddenFields(fields, requestId, csrf)} ${LOCKABLE.has(fields.kind) && lockBox(fields.lock)}
-        <div class="field">
-          <label for="reason">Reason, for the record</label>
-          <input
-            type="text"
-            id="reason"
-            name="reason"
-            required
-            maxlength="500"
-            autocomplete="off"
-            placeholder="INC-4711"
-          />
-        </div>
-        ${dualControl && approvalField(fields.approval)}
+        ${reasonField('INC-4711')} ${dualControl && approvalField(fields.approval)}
         <div class="row">
           <button class="button danger">Revoke now</button>
           <a class="button quiet" href="/admin">Cancel</a>
