@@ -21,6 +21,7 @@ const CLAIM_PAUSE_MS = 100;
 
 export type RecheckOutcome =
   | { readonly kind: 'same'; readonly record: SessionRecord }
+  /** Said to one caller for each change. */
   | { readonly kind: 'changed'; readonly record: SessionRecord }
   /** The session ended meanwhile. */
   | { readonly kind: 'gone' }
@@ -47,12 +48,16 @@ export function createRecheck(deps: RecheckDeps): Recheck {
   const checkedAt = new LRUCache<string, number>({ max: 10_000 });
   return (session) => {
     const already = running.get(session);
-    if (already !== undefined) return already;
+    // Who asked first puts a change on the record: one change is one line.
+    if (already !== undefined) return already.then(unchanged);
     const run = recheckOnce(deps, session, checkedAt).finally(() => running.delete(session));
     running.set(session, run);
     return run;
   };
 }
+
+const unchanged = (outcome: RecheckOutcome): RecheckOutcome =>
+  outcome.kind === 'changed' ? { kind: 'same', record: outcome.record } : outcome;
 
 async function recheckOnce(
   deps: RecheckDeps,

@@ -117,6 +117,14 @@ describe('the re-check', () => {
     expect((await store.sessions.read('s1'))?.identity.groups).toEqual([]);
   });
 
+  it('says to one of those who ask at once that it has changed, so that one change is on the record once', async () => {
+    provider.answer = (signIn) => ({ ...signIn, identity: { ...ALICE, groups: [] } });
+    const recheck = replica();
+    const outcomes = await Promise.all([recheck('s1'), recheck('s1'), recheck('s1')]);
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['changed', 'same', 'same']);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ record: { identity: { groups: [] } } });
+  });
+
   it('keeps the old refresh token where the provider gives no new one', async () => {
     provider.answer = ({ refreshToken: _left, ...rest }) => rest;
     await replica()('s1');
