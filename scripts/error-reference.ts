@@ -18,6 +18,7 @@ import {
   internalError,
   passthroughRefusal,
   pathRefusal,
+  ownTokenRefusal,
   redirectRefusal,
   tooManyAtCluster,
   tooManyOfPerson,
@@ -100,6 +101,7 @@ const OTHERS: readonly (readonly [refusal: Refusal, because: string])[] = [
   [tooManyAtCluster(8000), 'four fifths of `limits.connections` are open at one cluster'],
   [auditBlocked(), 'the record cannot be written, and `audit.onFailure` is `block`'],
   [redirectRefusal(), 'the API server sent the client elsewhere'],
+  [ownTokenRefusal(), 'the API server answered 401 to the gate’s own token'],
   [internalError(), 'a fault of the gate'],
 ];
 

@@ -55,6 +55,8 @@ export interface Admitted {
   readonly prefix: string;
   /** Flat list for the API server, without `Host`. */
   readonly headers: string[];
+  /** True where it goes under the gate's own account, by impersonation; false for a service account with its own token. */
+  readonly impersonates: boolean;
   /** Epoch seconds. */
   readonly sessionExpiresAt: number;
 }
@@ -201,7 +203,7 @@ export class Admission {
       ...(wanted.value === undefined ? {} : { actingAs: wanted.value }),
       sessionId: credential.session,
     });
-    return ok({ ...place, headers, sessionExpiresAt: caller.value.sessionExpiresAt });
+    return ok({ ...place, headers, impersonates: true, sessionExpiresAt: caller.value.sessionExpiresAt });
   }
 
   /** With its own token, unchanged, and no impersonation: the cluster sees and judges the service account itself. */
@@ -217,7 +219,7 @@ export class Admission {
     }
     if (this.#deps.gate.fenced) return no(fenced());
     const headers = buildPassthroughHeaders({ ...this.#passing(exchange, place, upgrade), clientToken: token });
-    return ok({ ...place, headers, sessionExpiresAt: Number.POSITIVE_INFINITY });
+    return ok({ ...place, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
   }
 
   /** Never a reason to refuse: people do travel. Somebody looks at it. */

@@ -106,7 +106,8 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#started = true;
     if (!head.ok) {
       this.#finish();
-      controller.abort(new Error('a redirect that is not relayed'));
+      deps.metrics.upstreamError(admitted.cluster.name, head.reason.auditReason);
+      controller.abort(new Error('an answer that is not relayed'));
       client.refuse(head.reason);
       return;
     }

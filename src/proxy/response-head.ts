@@ -3,7 +3,7 @@ import { filterResponseHeaders } from '../core/response-headers.ts';
 import { no, ok } from '../core/result.ts';
 import type { Result } from '../core/result.ts';
 import type { Admitted } from './admission.ts';
-import { redirectRefusal } from './status.ts';
+import { ownTokenRefusal, redirectRefusal } from './status.ts';
 import type { Refusal } from './status.ts';
 import { valuesOf } from './raw-headers.ts';
 
@@ -11,7 +11,7 @@ import { valuesOf } from './raw-headers.ts';
 const WARN_SECONDS = 600;
 
 export interface HeadContext {
-  readonly admitted: Pick<Admitted, 'info' | 'prefix' | 'target' | 'sessionExpiresAt'>;
+  readonly admitted: Pick<Admitted, 'info' | 'prefix' | 'target' | 'impersonates' | 'sessionExpiresAt'>;
   /** `https://host:port` of the API server. */
   readonly origin: string;
   readonly auditId: string;
@@ -21,14 +21,17 @@ export interface HeadContext {
 }
 
 /**
- * Filters, adds our own, and decides about a redirect: it is relayed while it stays on the cluster's own paths and never followed, because
- * the answer to it would be fetched with the gate's token.
+ * Filters, adds our own, and decides about two answers that are not for the client. A redirect is relayed while it stays on the cluster's own
+ * paths and never followed, because the answer to it would be fetched with the gate's token. And a 401 to a request that the gate makes under
+ * its own account is about the gate's token: relayed, it would have every kubectl throw away a good credential and open a browser.
  * @param raw the API server's headers, flat
  * @returns a flat list for the client
  */
 export function responseHead(status: number, raw: readonly string[], context: HeadContext): Result<string[], Refusal> {
-  const { info, prefix } = context.admitted;
+  const { info, prefix, impersonates } = context.admitted;
   const proxySubresource = info.subresource === 'proxy' || info.verb === 'proxy';
+  // What stands behind a proxy subresource asks for credentials of its own.
+  if (status === 401 && impersonates && !proxySubresource) return no(ownTokenRefusal());
   const filtered = filterResponseHeaders(raw, { proxySubresource });
   const headers: string[] = [];
   for (let index = 0; index + 1 < filtered.length; index += 2) {

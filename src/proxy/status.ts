@@ -244,6 +244,11 @@ export function redirectRefusal(): Refusal {
   return refuse(502, 'ServiceUnavailable', message, 'foreign_redirect');
 }
 
+export function ownTokenRefusal(): Refusal {
+  const message = "the cluster does not accept the gate's own credential; yours is good: ask your platform team";
+  return refuse(502, 'ServiceUnavailable', message, 'own_token_refused');
+}
+
 /** The one map from our codes to Kubernetes' numbers. The message of an `AppError` is made for the person; its reason is not. */
 export function errorRefusal(error: AppError): Refusal {
   const [code, reason, retry] = CODES[error.code];

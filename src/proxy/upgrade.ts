@@ -201,6 +201,7 @@ export class UpgradeForwarding implements UpstreamSide {
     const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl: deps.publicUrl };
     const head = responseHead(code, answer.rawHeaders, { ...context, now: deps.clock.now() / 1000 });
     if (head.ok) return head.value;
+    deps.metrics.upstreamError(admitted.cluster.name, head.reason.auditReason);
     client.refuse(head.reason);
     this.abort();
     return undefined;

@@ -6,7 +6,7 @@ import { upgradeProtocol } from '../../../src/proxy/upgrade.ts';
 import { parseServer } from '../../../src/proxy/upstream-connect.ts';
 
 const context = (target = '/api/v1/pods', left = 86_400, prefix = '') => ({
-  admitted: { info: requestInfo('GET', target), prefix, target, sessionExpiresAt: left },
+  admitted: { info: requestInfo('GET', target), prefix, target, impersonates: true, sessionExpiresAt: left },
   origin: 'https://api.test:6443',
   auditId: 'ours',
   publicUrl: 'https://p.test',

@@ -8,7 +8,7 @@ const WARNING = /^(\d{3}) ([!-~]+) "((?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t -~])*)
 function warningOf(left: number): string | undefined {
   const target = '/api/v1/pods';
   const head = responseHead(200, [], {
-    admitted: { info: requestInfo('GET', target), prefix: '', target, sessionExpiresAt: left },
+    admitted: { info: requestInfo('GET', target), prefix: '', target, impersonates: true, sessionExpiresAt: left },
     origin: 'https://api.test:6443',
     auditId: 'a',
     publicUrl: 'https://xn--bcher-kva.example:8443',
