@@ -2,9 +2,10 @@
  * Makes a real cluster ready for the demo: the gate's own service account as the guide has it, and rights for the demo's groups.
  */
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { parse, stringify } from 'yaml';
+import { parse, parseAllDocuments, stringify } from 'yaml';
 import type { DemoUpstream } from './files.ts';
 
 const run = promisify(execFile);
@@ -17,8 +18,7 @@ const SERVICE_ACCOUNT = fileURLToPath(new URL('../../deploy/examples/service-acc
 export async function prepareRealCluster(kubeconfig: string): Promise<DemoUpstream> {
   const kubectl = async (...args: string[]): Promise<string> =>
     (await run('kubectl', ['--kubeconfig', kubeconfig, ...args], { maxBuffer: 16 * 1024 * 1024 })).stdout;
-  await kubectl('apply', '--filename', SERVICE_ACCOUNT);
-  const manifests = objects().map((object) => stringify(object));
+  const manifests = [...(await serviceAccount()), ...objects()].map((object) => stringify(object));
   await applyText(kubeconfig, manifests.join('---\n'));
   const token = await kubectl('create', 'token', ACCOUNT, '--namespace', NAMESPACE, '--duration', '8h');
   const view = parse(await kubectl('config', 'view', '--raw', '--minify', '--flatten')) as {
@@ -31,6 +31,20 @@ export async function prepareRealCluster(kubeconfig: string): Promise<DemoUpstre
     ca: Buffer.from(first.cluster['certificate-authority-data'] ?? '', 'base64').toString(),
     token: token.trim(),
   };
+}
+
+interface Manifest {
+  readonly rules?: { readonly resources: readonly string[]; resourceNames?: readonly string[] }[];
+}
+
+/** As the guide has it, but for any group: the demo passes on whatever groups its people have. */
+async function serviceAccount(): Promise<readonly object[]> {
+  const documents = parseAllDocuments(await readFile(SERVICE_ACCOUNT, 'utf8'));
+  const manifests = documents.map((document) => document.toJS() as Manifest);
+  for (const { rules = [] } of manifests) {
+    for (const rule of rules) if (rule.resources.includes('groups')) delete rule.resourceNames;
+  }
+  return manifests;
 }
 
 async function applyText(kubeconfig: string, text: string): Promise<void> {

@@ -99,7 +99,7 @@ function isOpen(rule: PolicyRule, namespace: string): boolean {
   return namespace === 'kube-public' && rule.resources.join() === 'configmaps' && rule.names.join() === 'cluster-info';
 }
 
-/** What the gate needs, as deploy/examples/service-account.yaml has it; a unit test compares the two. */
+/** What the gate needs: what deploy/examples/service-account.yaml has (a unit test compares the two), and service accounts for `--as`. */
 const GATE: readonly (readonly [verb: string, group: string, resources: readonly (string | RegExp)[]])[] = [
   ['impersonate', '', ['users', 'groups', 'serviceaccounts']],
   // Each key by its name; further ones are in the configuration (`clusters[].impersonate.extra`), which a cluster does not show.
