@@ -6,40 +6,56 @@
 
 ARG NODE_IMAGE=node:24-trixie-slim
 
-# --- Dependencies ------------------------------------------------------------------------------------------------------
-FROM ${NODE_IMAGE} AS dependencies
+# --- The program -------------------------------------------------------------------------------------------------------
+FROM ${NODE_IMAGE} AS program
 WORKDIR /build/portcullis
 COPY package.json package-lock.json ./
 # Without the dev dependencies (Node among them: the image has its own) and without running any package's scripts.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 # What is inside, in CycloneDX, for scanners: /app/sbom.cdx.json. Of what was installed, since `npm sbom --omit=dev` leaves out every package that a
-# dev dependency needs too (npm 11.19).
-RUN npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx > sbom.cdx.json
+# dev dependency needs too (npm 11.19). Without its serial number and date: the same sources make the same image.
+RUN npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx > sbom.cdx.json && sed -i '/"serialNumber":/d; /"timestamp":/d' sbom.cdx.json
+COPY LICENSE ./
+COPY src ./src
+# Whatever the umask of the checkout was: everybody may read, only root may write.
+RUN chmod -R u=rwX,go=rX .
 
-# --- Runtime -----------------------------------------------------------------------------------------------------------
-FROM ${NODE_IMAGE} AS runtime
+# --- The system --------------------------------------------------------------------------------------------------------
+FROM ${NODE_IMAGE} AS system
+# glibc's allocator keeps the most that each of its arenas ever needed at once; this one gives memory back (docs/decisions/0015).
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libjemalloc2
+# Node and the libraries that it loads, and nothing else: whoever gets into a running gate finds no shell, no package manager and no set-uid program.
+# A file for each package in status.d, and os-release, tell a scanner which packages of Debian's these libraries are.
+RUN libraries="$(LD_PRELOAD=libjemalloc.so.2 ldd /usr/local/bin/node | grep -o '/[^ ]*')" && \
+    mkdir -p /image/etc /image/var/lib/dpkg/status.d && \
+    cp --parents --dereference /usr/local/bin/node /usr/local/LICENSE /etc/os-release /etc/debian_version $libraries /image && \
+    for package in $(dpkg-query --search $(realpath $libraries) | cut -d: -f1 | sort -u); do \
+      dpkg-query --status "$package" > "/image/var/lib/dpkg/status.d/$package" && \
+      cp --parents --dereference "/usr/share/doc/$package/copyright" /image || exit 1; \
+    done && \
+    echo 'hosts: files dns' > /image/etc/nsswitch.conf && \
+    echo 'portcullis:x:65532:65532::/app:/usr/sbin/nologin' > /image/etc/passwd && \
+    echo 'portcullis:x:65532:' > /image/etc/group
+
+# --- The image ---------------------------------------------------------------------------------------------------------
+FROM scratch AS runtime
 
 LABEL org.opencontainers.image.title="portcullis" \
       org.opencontainers.image.description="A gate in front of Kubernetes: sign in with your own identity provider, act as yourself, be revoked in an instant." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# glibc's allocator keeps the most that each of its arenas ever needed at once; this one gives memory back (docs/decisions/0015).
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/*
+ENV PATH=/usr/local/bin
 # By its name alone: the loader finds it on every architecture.
 ENV LD_PRELOAD=libjemalloc.so.2
-
-# A running gate installs nothing: whoever gets into it should find no package manager.
-RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
-           /usr/local/bin/yarn /usr/local/bin/yarnpkg /opt/yarn*
-
 ENV NODE_ENV=production
+
+COPY --from=system /image/ /
 WORKDIR /app
 # Owned by root and read by the user below: the gate cannot rewrite itself.
-COPY --from=dependencies /build/portcullis/node_modules ./node_modules
-COPY --from=dependencies /build/portcullis/sbom.cdx.json ./
-COPY package.json LICENSE ./
-COPY src ./src
+COPY --from=program /build/portcullis/node_modules ./node_modules
+COPY --from=program /build/portcullis/package.json /build/portcullis/LICENSE /build/portcullis/sbom.cdx.json ./
+COPY --from=program /build/portcullis/src ./src
 
 # Numeric, so that Kubernetes' `runAsNonRoot` can judge it without a passwd file.
 USER 65532:65532

@@ -1,8 +1,9 @@
 /**
- * Does the Dockerfile's steps one by one into a folder, where no builder is to be had: `node scripts/image.ts DIR`. What lands in DIR/root is what the
- * image has on top of its base: `docker build .` is the way to the image itself.
+ * Does the Dockerfile's steps one by one into a folder, where no builder is to be had: `node scripts/image.ts DIR`. What lands in DIR/root is the image
+ * without Node and the libraries, which come from a base that is not here: `docker build .` is the way to the image itself.
  */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile } from 'node:fs/promises';
 import { join, matchesGlob, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,8 +18,10 @@ interface Instruction {
 }
 
 export interface BuiltImage {
-  /** Folder that stands for the image's `/`, without what its base holds. */
+  /** Folder that stands for the image's `/`, without what comes from its base. */
   readonly root: string;
+  /** What the last stage begins with. */
+  readonly base: string;
   readonly workingDirectory: string;
   readonly user: string;
   readonly environment: Readonly<Record<string, string>>;
@@ -26,7 +29,7 @@ export interface BuiltImage {
   readonly entrypoint: readonly string[];
   readonly command: readonly string[];
   readonly healthcheck: readonly string[];
-  /** RUN steps that change the base image, which is not here: they were not done. */
+  /** Steps that need the base, which is not here, or copy what such a step makes: they were not done. */
   readonly left: readonly string[];
 }
 
@@ -54,7 +57,9 @@ class Build {
   readonly #into: string;
   readonly #ignored: (path: string) => boolean;
   readonly #facts = new Map<string, string>();
-  #left: string[] = [];
+  readonly #left: string[] = [];
+  readonly #changesBase = new Set<string>();
+  #base = '';
   #stage = '';
   #workingDirectory = '/';
 
@@ -78,6 +83,7 @@ class Build {
     const fact = (word: string): string => this.#facts.get(word) ?? '';
     return {
       root: join(this.#into, 'root'),
+      base: this.#base,
       workingDirectory: this.#workingDirectory,
       user: fact('USER'),
       environment: pairs(fact('ENV')),
@@ -90,9 +96,9 @@ class Build {
   }
 
   async #begin(rest: string): Promise<void> {
+    this.#base = rest.split(' ')[0] ?? '';
     this.#stage = / AS (\S+)$/i.exec(rest)?.[1] ?? '';
     this.#workingDirectory = '/';
-    this.#left = [];
     await mkdir(this.#folderOf(this.#stage), { recursive: true });
   }
 
@@ -111,6 +117,10 @@ class Build {
     const to = paths.at(-1) ?? '.';
     for (const path of paths.slice(0, -1)) {
       const from = stage === undefined ? join(CONTEXT, path) : join(this.#folderOf(stage), path);
+      if (stage !== undefined && this.#changesBase.has(stage) && !existsSync(from)) {
+        this.#left.push(`COPY ${words.join(' ')}`);
+        continue;
+      }
       const name = path.split('/').at(-1) ?? path;
       await cp(from, this.#inside(to.endsWith('/') ? join(to, name) : to), {
         recursive: true,
@@ -120,8 +130,12 @@ class Build {
   }
 
   async #run(command: string): Promise<void> {
-    if (!command.startsWith('npm ')) this.#left.push(command);
-    else await run('sh', ['-euc', command], { cwd: this.#inside('.'), env: npmEnvironment() });
+    if (/^(npm|chmod) /.test(command)) {
+      await run('sh', ['-euc', command], { cwd: this.#inside('.'), env: npmEnvironment() });
+    } else {
+      this.#left.push(`RUN ${command}`);
+      this.#changesBase.add(this.#stage);
+    }
   }
 }
 
@@ -166,6 +180,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [into] = process.argv.slice(2);
   if (into === undefined) throw new Error('usage: node scripts/image.ts DIR');
   const { root, left } = await buildImage(into);
-  console.log(`${root} has what the image adds to its base. Not done, because the base is not here:`);
-  for (const command of left) console.log(`  RUN ${command}`);
+  console.log(`${root} has what the image adds to Node and its libraries. Not done, because the base is not here:`);
+  for (const step of left) console.log(`  ${step}`);
 }
