@@ -23,7 +23,12 @@ export interface HardenedApiServer {
   close(): Promise<void>;
 }
 
-export async function startHardenedApiServer(): Promise<HardenedApiServer> {
+export interface HardenedOptions {
+  /** PEM. Who has a client certificate of this authority is whom it names. */
+  readonly clientCaFile?: string;
+}
+
+export async function startHardenedApiServer({ clientCaFile }: HardenedOptions = {}): Promise<HardenedApiServer> {
   const folder = await temporaryFolder();
   const at = (name: string): string => join(folder, name);
   const children: ChildProcess[] = [];
@@ -46,7 +51,8 @@ export async function startHardenedApiServer(): Promise<HardenedApiServer> {
       `--listen-peer-urls=http://127.0.0.1:${port + 2}`,
       '--unsafe-no-fsync',
     ]);
-    start('kube-apiserver', flags(folder, port, etcd));
+    const byCertificate = clientCaFile === undefined ? [] : [`--client-ca-file=${clientCaFile}`];
+    start('kube-apiserver', [...flags(folder, port, etcd), ...byCertificate]);
     await ready(`https://localhost:${port}/readyz`, { ca, token, children });
     return { kubeconfig: at('kubeconfig'), auditLog: at('audit.log'), stored: (key) => stored(etcd, key), close };
   } catch (error) {

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { helm } from '../support/chart.ts';
 import { makeCertificate } from '../support/upstream.ts';
 import { fencedBlocks, markdownPages, readPage, ROOT } from '../unit/docs/markdown.ts';
-import { commandsOf, portcullisWords } from '../unit/docs/shell-lines.ts';
+import { commandsOf, isShell, portcullisWords, shellTextOf } from '../unit/docs/shell-lines.ts';
 
 interface Ended {
   readonly code: number;
@@ -31,8 +31,8 @@ const run = (program: string, args: readonly string[]): Promise<Ended> =>
 
 const commandsIn = (page: string): readonly (readonly string[])[] =>
   fencedBlocks(readPage(page))
-    .filter(({ language }) => language === 'sh')
-    .flatMap(({ text }) => commandsOf(text));
+    .filter(isShell)
+    .flatMap((block) => commandsOf(shellTextOf(block)));
 
 /** The lessons of docs/training are done from start to end elsewhere (test/e2e/lessons.test.ts). */
 const pages = markdownPages().filter((page) => !page.startsWith('docs/training/'));

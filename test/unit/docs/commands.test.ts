@@ -1,30 +1,17 @@
-/** What the documents tell people to type is what the program takes. Nothing is run here: `docs-commands.test.ts` does that. */
+/** What the documents tell people to type is what the program takes. Nothing is run here: `held-blocks.ts` says what does. */
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../../src/program.ts';
+import { beginsWith } from '../../support/page-blocks.ts';
+import { HELD_BLOCKS, type HeldBlock } from './held-blocks.ts';
 import { fencedBlocks, markdownPages, readPage, ROOT } from './markdown.ts';
-import { commandsOf, portcullisWords } from './shell-lines.ts';
+import { commandsOf, isShell, portcullisWords, shellTextOf } from './shell-lines.ts';
 
-/**
- * How each block of the README is held, by its first line: by the test that runs it or what it stands for. A `portcullis` line is parsed
- * below besides.
- */
-const README_BLOCKS: ReadonlyMap<string, string> = new Map([
-  ['npm run demo', 'test/e2e/tour.test.ts'],
-  ['npm test', '.ci/run'],
-  ['kubectl apply -f deploy/examples/service-account.yaml', 'test/integration/docs-commands.test.ts'],
-  ['npx portcullis keys generate --dir keys', 'test/integration/docs-commands.test.ts'],
-  ['npx portcullis config check --config portcullis.yaml', 'test/integration/config-check.test.ts'],
-  ['npm install --global ./portcullis-0.1.0.tgz', 'test/integration/cli-front-packages.test.ts'],
-  [
-    'kubectl create rolebinding developers --clusterrole edit --group corp:developers --namespace default',
-    'test/integration/docs-commands.test.ts',
-  ],
-  ['portcullis sessions', 'test/integration/cli.test.ts'],
-]);
-
-const shellBlocks = (page: string) => fencedBlocks(readPage(page)).filter(({ language }) => language === 'sh');
+const shellBlocks = (page: string) =>
+  fencedBlocks(readPage(page))
+    .filter(isShell)
+    .map((block) => ({ line: block.line, text: shellTextOf(block) }));
 
 /** The program with nothing behind its commands. */
 function parserOnly(): Command {
@@ -101,20 +88,41 @@ describe('what is said of commands in a sentence or a table', () => {
   });
 });
 
-describe('README.md', () => {
-  const blocks = shellBlocks('README.md').map(({ text, line }) => ({
-    line,
-    first: commandsOf(text)[0]?.join(' ') ?? '',
-  }));
+describe('each block of commands is held', () => {
+  const blocks = markdownPages()
+    .filter((page) => !page.startsWith('docs/training/'))
+    .flatMap((page) => shellBlocks(page).map((block) => ({ page, ...block })));
 
-  test.each(blocks)('the block of line $line, "$first", is held by a test', ({ first }) => {
-    const held = README_BLOCKS.get(first);
-    expect(held, 'say in README_BLOCKS which test holds it').toBeDefined();
-    expect(existsSync(`${ROOT}${held}`)).toBe(true);
+  const rowsOf = (page: string, text: string): readonly HeldBlock[] =>
+    HELD_BLOCKS.filter((row) => row.page === page && beginsWith(text, row.begins));
+
+  test.each(blocks)('$page:$line', ({ page, text }) => {
+    expect(rowsOf(page, text), 'say in held-blocks.ts which test runs it').toHaveLength(1);
   });
 
-  test('no row is left over', () => {
-    const firsts = blocks.map(({ first }) => first);
-    expect([...README_BLOCKS.keys()].filter((first) => !firsts.includes(first))).toEqual([]);
+  test.each(HELD_BLOCKS)('$page: the row "$begins" is of one block', ({ page, begins }) => {
+    const found = blocks.filter((block) => block.page === page && beginsWith(block.text, begins));
+    expect(found).toHaveLength(1);
+  });
+
+  const run = HELD_BLOCKS.flatMap((row) => ('test' in row ? [row] : []));
+
+  test.each(run)('$test reads "$begins" from $page', ({ page, begins, test: file }) => {
+    const calls = [...readPage(file).matchAll(/\bpageBlock\(\s*'([^']+)',\s*'([^']+)',?\s*\)/g)];
+    expect(calls.map(([, from, block]) => [from, block])).toContainEqual([page, begins.replaceAll('\n', '\\n')]);
+  });
+
+  test('very few are not run', () => {
+    expect(HELD_BLOCKS.length - run.length).toBeLessThan(8);
+    const named = HELD_BLOCKS.flatMap((row) => ('why' in row ? (row.why.match(/test\/\S+\.test\.ts/g) ?? []) : []));
+    expect(named.filter((file) => !existsSync(`${ROOT}${file}`))).toEqual([]);
+  });
+
+  test('what npm is to run is there', () => {
+    const { scripts } = JSON.parse(readPage('package.json')) as { readonly scripts: Readonly<Record<string, string>> };
+    const asked = blocks.flatMap(({ text }) =>
+      [...text.matchAll(/^ *npm (?:run )?([a-z:]+)/gm)].map(([, name = '']) => name),
+    );
+    expect(asked.filter((name) => name !== 'install' && !(name in scripts))).toEqual([]);
   });
 });

@@ -1,4 +1,15 @@
 /** Lines of a `sh` block as a shell would part them: comments gone, lines joined, words unquoted, pipes and redirections cut off. */
+import type { FencedBlock } from './markdown.ts';
+
+/** Commands to type (`sh`), or a view of a terminal with what it answered (`console`). */
+export const isShell = ({ language }: Pick<FencedBlock, 'language'>): boolean =>
+  language === 'sh' || language === 'console';
+
+/** What is typed: in a view of a terminal that is what stands behind a prompt. */
+export const shellTextOf = ({ language, text }: Pick<FencedBlock, 'language' | 'text'>): string =>
+  language === 'console'
+    ? [...text.matchAll(/^(?:[a-z]+)?\$ (.*)$/gm)].map(([, typed = '']) => typed).join('\n')
+    : text.replace(/^\s*/, '');
 
 /** @returns the commands of a block, each as its words */
 export function commandsOf(block: string): readonly (readonly string[])[] {

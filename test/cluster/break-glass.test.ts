@@ -1,0 +1,149 @@
+/**
+ * docs/break-glass.md, typed as it stands before a real API server with the audit policy of deploy/examples. No controller manager runs here,
+ * so the test signs what it would have signed, with the authority that the API server knows its clients by.
+ */
+import { copyFile, mkdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
+import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { Laptop } from '../support/kubectl.ts';
+import { pageBlock, withValues } from '../support/page-blocks.ts';
+import { PageShell } from '../support/page-shell.ts';
+import { readPage } from '../unit/docs/markdown.ts';
+import { CsrSigner } from './csr-signer.ts';
+import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
+
+const DEPLOYMENT = `kubectl --namespace portcullis create deployment portcullis --image registry.example.com/portcullis:0.1.0 --replicas 3`;
+
+describe('docs/break-glass.md', () => {
+  let folder: string;
+  let server: HardenedApiServer;
+  let gate: RunningDemo;
+  let root: Laptop;
+  let signer: CsrSigner;
+  let signing: Promise<void>;
+  const shells: PageShell[] = [];
+
+  /** Somebody with the cluster's own credential, in an empty folder. */
+  async function administrator(name: string): Promise<PageShell> {
+    await mkdir(join(folder, name));
+    const shell = new PageShell(join(folder, name), { KUBECONFIG: server.kubeconfig });
+    shells.push(shell);
+    return shell;
+  }
+
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    await mkdir(join(folder, 'controller'));
+    const authority = new PageShell(join(folder, 'controller'), {});
+    const clientCaFile = await new CsrSigner(authority, join(folder, 'controller')).makeAuthority();
+    server = await startHardenedApiServer({ clientCaFile });
+    const controller = new PageShell(join(folder, 'controller'), { KUBECONFIG: server.kubeconfig });
+    signer = new CsrSigner(controller, join(folder, 'controller'));
+    signing = signer.watch();
+    const { kubeconfig } = server;
+    gate = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    root = new Laptop(gate, 'root');
+    await (await administrator('before')).run(DEPLOYMENT);
+  });
+  afterAll(async () => {
+    signer.stop();
+    await signing;
+    for (const shell of shells) shell.close();
+    root.close();
+    await gate.stop();
+    await server.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** Both blocks of *Make it*, one after the other in one shell. @returns where the kubeconfig lies */
+  async function make(number: number): Promise<{ readonly kubeconfig: string; readonly said: string }> {
+    const name = `made-${number}`;
+    const shell = await administrator(name);
+    const certificate = withValues(pageBlock('docs/break-glass.md', 'N='), { 'N=1 ': `N=${number} ` });
+    const file = pageBlock('docs/break-glass.md', 'kubectl config view');
+    const said = await shell.run(`${certificate}\n${file}`);
+    return { kubeconfig: join(folder, name, 'break-glass.kubeconfig'), said };
+  }
+
+  /** The commands that a row of the drill's table gives. */
+  const step = (number: number): readonly string[] => {
+    const row = readPage('docs/break-glass.md')
+      .split('\n')
+      .find((line) => line.startsWith(`| ${number} |`));
+    return [...(row ?? '').matchAll(/`(kubectl [^`]*)`/g)].map(([, command = '']) => command);
+  };
+
+  /** What the page's `jq` finds in what the API server wrote since the last call: `[when, who, from, verb, URI, status]`. */
+  async function wentAround(): Promise<readonly (readonly unknown[])[]> {
+    const shell = await administrator(`log-${shells.length}`);
+    await copyFile(server.auditLog, join(folder, `log-${shells.length - 1}`, 'kube-audit.log'));
+    const found = await shell.run(pageBlock('docs/break-glass.md', 'jq'));
+    return found
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as readonly unknown[]);
+  }
+
+  let old = '';
+
+  it('makes a kubeconfig that is of its own group alone, and says so', async () => {
+    const { kubeconfig, said } = await make(1);
+    old = kubeconfig;
+    expect(said).toMatch(/Username +break-glass:1\n/);
+    expect(said).toMatch(/Groups +\[break-glass:admins-1 system:authenticated\]/);
+    expect((await stat(kubeconfig)).mode & 0o077).toBe(0);
+    // Nothing in it is a path: the folder's other files may go.
+    expect(await readFile(kubeconfig, 'utf8')).not.toMatch(/certificate-authority:|client-key:|client-certificate:/);
+  });
+
+  it('is drilled: the log names the two commands of step 4, and nothing that came through the gate', async () => {
+    const admin = await administrator('officer');
+    const [look = '', stop = ''] = step(2);
+    await admin.run(`${look}\n${stop}`);
+    // From here on nobody but the drill and people at the gate asks for anything; the signer waits for nothing more.
+    signer.stop();
+    await signing;
+    await truncate(server.auditLog);
+    expect((await root.kubectl('get', 'pods')).code).toBe(0);
+    expect((await root.kubectl('get', 'secrets', '--all-namespaces')).code).toBe(0);
+
+    const [whoami = '', start = '', ...rest] = step(4);
+    expect(rest).toEqual([]);
+    const here = (command: string): string => withValues(command, { 'break-glass.kubeconfig': old });
+    const two = new PageShell(folder, { KUBECONFIG: '/nonexistent' });
+    expect(await two.run(here(whoami))).toContain('break-glass:admins-1');
+    expect(await two.run(here(start))).toContain('deployment.apps/portcullis scaled');
+
+    const [name, review, scale] = ['break-glass:1', 'selfsubjectreviews', 'deployments/portcullis/scale'];
+    const changes = async () => (await wentAround()).filter(([, , , verb]) => verb !== 'get');
+    await expect.poll(changes).toHaveLength(2);
+    expect(await changes()).toEqual([
+      [expect.any(String), name, '127.0.0.1', 'create', expect.stringContaining(review), 201],
+      [expect.any(String), name, '127.0.0.1', 'patch', expect.stringContaining(scale), 200],
+    ]);
+    const everybody = (await wentAround()).map(([, who]) => who);
+    expect(new Set(everybody)).toEqual(new Set([name]));
+    // And those of the gate are in the same log, under its own account.
+    expect(await readFile(server.auditLog, 'utf8')).toContain('"username":"demo:root"');
+  });
+
+  it('is replaced: the new one may, and the old one may no more once its binding is gone', async () => {
+    signer = new CsrSigner(
+      new PageShell(join(folder, 'controller'), { KUBECONFIG: server.kubeconfig }),
+      join(folder, 'controller'),
+    );
+    signing = signer.watch();
+    const { kubeconfig } = await make(2);
+    const [unbind = ''] = step(6);
+    const mayI = (/`(kubectl --kubeconfig FILE [^`]*)`/.exec(readPage('docs/break-glass.md')) ?? [])[1] ?? '';
+    const admin = await administrator('ender');
+    const answer = (file: string) => admin.try(withValues(mayI, { FILE: file }));
+    expect(await answer(old)).toMatchObject({ code: 0, stdout: 'yes\n' });
+    await admin.run(withValues(unbind, { 'break-glass-N': 'break-glass-1' }));
+    await expect.poll(async () => (await answer(old)).stdout).toBe('no\n');
+    expect(await answer(kubeconfig)).toMatchObject({ code: 0, stdout: 'yes\n' });
+    expect((await admin.try(`kubectl --kubeconfig ${old} get pods`)).all).toContain('is forbidden');
+  });
+});

@@ -1,0 +1,76 @@
+/** README.md's way to a cluster of one's own, typed as it stands before a real API server, until a person lists pods through the gate. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/gate.ts';
+import { checkoutIn, linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
+import { laptopIn } from '../support/page-laptop.ts';
+import { PageShell } from '../support/page-shell.ts';
+import { ROOT } from '../unit/docs/markdown.ts';
+import { gatherRoles } from './aggregated.ts';
+import { clusterOf, startGuideMachine, type GuideMachine } from './guide-gate.ts';
+import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
+
+describe('README.md, steps 2 to 7', () => {
+  let folder: string;
+  let checkout: string;
+  let server: HardenedApiServer;
+  let machine: GuideMachine;
+  let admin: PageShell;
+  let alice: PageShell;
+
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    checkout = await checkoutIn(folder);
+    server = await startHardenedApiServer();
+    machine = await startGuideMachine(join(folder, 'machine'));
+    admin = new PageShell(checkout, { KUBECONFIG: server.kubeconfig });
+    alice = await laptopIn(folder, 'alice');
+    await gatherRoles(admin);
+  });
+  afterAll(async () => {
+    alice.close();
+    admin.close();
+    await machine.close();
+    await server.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('step 2 makes an account that may impersonate, its token, and the file of the authority', async () => {
+    await admin.run(pageBlock('README.md', 'kubectl apply -f deploy/examples/service-account.yaml'));
+    expect(await readFile(join(checkout, 'cluster-ca.crt'), 'utf8')).toBe((await clusterOf(server.kubeconfig)).ca);
+    const { server: upstream } = await clusterOf(server.kubeconfig);
+    const account = `--kubeconfig /dev/null --server ${upstream} --certificate-authority cluster-ca.crt --token "$(cat upstream-token)"`;
+    const as = (command: string) => admin.try(`kubectl ${account} ${command}`);
+    expect((await as('auth whoami')).all).toContain('system:serviceaccount:portcullis:portcullis');
+    expect((await as('--as corp:alice@example.com auth whoami')).all).toMatch(/Username +corp:alice@example\.com/);
+    expect((await as('get pods')).all).toContain('forbidden');
+  });
+
+  it('a gate with that token and that authority lets the person of step 6 do what step 7 allows', async () => {
+    await admin.run('npx portcullis keys generate --dir keys');
+    const at = (name: string): string => join(checkout, name);
+    const { cert, key } = machine.certificate;
+    const files = { 'tls.crt': cert, 'tls.key': key, 'client-secret': machine.clientSecret };
+    for (const [name, text] of Object.entries(files)) await writeFile(at(name), text);
+    const { server: upstream } = await clusterOf(server.kubeconfig);
+    await machine.start(await readFile(`${ROOT}deploy/examples/portcullis.yaml`, 'utf8'), {
+      keys: at('keys'),
+      certFile: at('tls.crt'),
+      keyFile: at('tls.key'),
+      clientSecretFile: at('client-secret'),
+      clusters: [{ server: upstream, caFile: at('cluster-ca.crt'), tokenFile: at('upstream-token') }],
+    });
+    // The first line of step 6 needs a package: test/integration/docs-packages.test.ts builds and installs it.
+    const [, ...onTheLaptop] = linesOf(pageBlock('README.md', 'npm install --global'));
+    const typed = withValues(onTheLaptop.join('\n'), {
+      'https://portcullis.example.com': machine.values.server,
+      'prod@portcullis.example.com': machine.values.context,
+    });
+    const refused = await alice.try(typed);
+    expect(refused.code).toBe(1);
+    expect(refused.all).toContain('pods is forbidden: User "corp:alice@demo.example" cannot list resource "pods"');
+    await admin.run(pageBlock('README.md', 'kubectl create rolebinding'));
+    await expect.poll(async () => (await alice.try(typed)).all).toContain('No resources found in default namespace.');
+  });
+});

@@ -1,0 +1,36 @@
+/** What README.md tells a newcomer to type first, in a checkout. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { checkoutIn, linesOf, pageBlock } from '../support/page-blocks.ts';
+import { PageShell } from '../support/page-shell.ts';
+
+let folder: string;
+let shell: PageShell;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  shell = new PageShell(await checkoutIn(folder), {});
+});
+afterAll(async () => {
+  shell.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** As it stands, but for ports that somebody here may have, and a folder that is this test's. */
+const DEMO = /^npm run demo +(?:-- )?/;
+async function here(line: string): Promise<string> {
+  return line.replace(DEMO, `npm run demo -- --port-base ${await freePortBase()} --dir '${join(folder, 'demo')}' `);
+}
+
+const [demo = '', tour = ''] = linesOf(pageBlock('README.md', 'npm run demo'));
+
+it(`README.md: ${demo}`, async () => {
+  const typed = shell.open(await here(demo));
+  await typed.until(/kubectl get pods/);
+  expect((await typed.interrupt()).all).toMatch(/Stopping …\n/);
+});
+
+it(`README.md: ${tour}`, { timeout: 180_000 }, async () => {
+  expect(await shell.run(await here(tour))).toMatch(/\d+ claims held/);
+});

@@ -1,0 +1,122 @@
+/** What the documents tell admins and people to type, typed at a real gate with Redis, by people who have signed in. */
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate, temporaryFolder } from '../support/gate.ts';
+import { linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
+import { laptopIn } from '../support/page-laptop.ts';
+import type { PageShell } from '../support/page-shell.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+let folder: string;
+let redis: RedisServer;
+let gate: RunningDemo;
+let root: PageShell;
+let alice: PageShell;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  redis = await startRedis();
+  gate = await startTestGate({ redis: redis.url });
+  root = await laptopIn(folder, 'root');
+  alice = await laptopIn(folder, 'alice');
+});
+afterAll(async () => {
+  root.close();
+  alice.close();
+  await gate.stop();
+  await redis.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const signIn = (who: PageShell): Promise<string> => who.run(`portcullis login --server ${gate.urls.web}`);
+
+/** In the context that `portcullis kubeconfig` made the current one. */
+const pods = 'kubectl get pods';
+
+interface Session {
+  readonly id: string;
+  readonly account: string;
+}
+
+/** Of alice, as an admin is told. */
+async function sessionsOfAlice(): Promise<readonly Session[]> {
+  const all = JSON.parse(await root.run('portcullis sessions --output json')) as { readonly sessions: Session[] };
+  return all.sessions.filter(({ account }) => account === 'demo/alice');
+}
+
+describe('an admin’s shell', { timeout: 120_000 }, () => {
+  beforeEach(bothSignedIn);
+
+  /** Both may have been revoked by what was typed last. */
+  async function bothSignedIn(): Promise<void> {
+    if ((await root.try('portcullis sessions')).code !== 0) await signIn(root);
+    if ((await sessionsOfAlice()).length > 0) return;
+    await signIn(alice);
+    await alice.run('portcullis kubeconfig');
+    await alice.run(pods);
+  }
+
+  /** @returns what was said, and the sessions that alice has left */
+  async function revoke(line: string): Promise<readonly [string, readonly Session[]]> {
+    const said = await root.run(line);
+    if (line.includes('--provider')) await signIn(root);
+    return [said, await sessionsOfAlice()];
+  }
+
+  const OVER = [expect.stringMatching(/^complete: [1-9]\d* sessions? ended/), []];
+
+  describe('README.md', () => {
+    const lines = linesOf(pageBlock('README.md', 'portcullis sessions'));
+    const here = (line: string): string =>
+      line
+        .replace('8dKj…', '"$SESSION"')
+        .replace('corp/00u1x', 'demo/alice')
+        .replace('--provider corp', '--provider demo');
+
+    it.each(lines.filter((line) => line.startsWith('portcullis revoke ')))('%s', async (line) => {
+      expect(await revoke(`SESSION=${(await sessionsOfAlice())[0]?.id ?? ''}; ${here(line)}`)).toEqual(OVER);
+      if (line.includes('--lock')) await root.run('portcullis unlock demo/alice --reason INC-4711');
+    });
+
+    /** The others are these three. */
+    const [look = '', tail = '', drill = '', ...rest] = lines.filter((line) => !line.startsWith('portcullis revoke '));
+
+    it('portcullis sessions', async () => {
+      expect(await root.run(here(look))).toContain('demo/alice');
+    });
+
+    it('portcullis audit tail', async () => {
+      const typed = root.open(here(tail));
+      await typed.until(/following the record/);
+      await expect.poll(() => alice.run(pods).then(() => typed.all())).toMatch(/demo:alice +list pods/);
+      expect((await typed.interrupt()).code).toBe(0);
+    });
+
+    it('portcullis drill', async () => {
+      expect(await root.run(here(drill))).toMatch(/ applied /);
+      expect(rest).toEqual([]);
+    });
+  });
+
+  it('locks a person out as docs/runbooks/laptop-stolen.md has it', async () => {
+    const block = pageBlock('docs/runbooks/laptop-stolen.md', 'portcullis revoke --account');
+    const [byAccount = '', byName = '', ...rest] = linesOf(block);
+    expect(rest).toEqual([]);
+    expect(await revoke(withValues(byAccount, { 'PROVIDER/SUBJECT': 'demo/alice' }))).toEqual(OVER);
+    expect(await root.run('portcullis locks')).toContain('demo/alice');
+    await root.run('portcullis unlock demo/alice --reason INC-4711');
+    await bothSignedIn();
+    expect(await revoke(withValues(byName, { 'corp:alice@example.com': 'demo:alice' }))).toEqual(OVER);
+  });
+
+  it('ends everybody of a provider as docs/runbooks/provider-compromised.md has it', async () => {
+    const block = pageBlock('docs/runbooks/provider-compromised.md', 'portcullis revoke --provider');
+    expect(await revoke(withValues(block, { corp: 'demo' }))).toEqual(OVER);
+  });
+
+  it('ends one session as docs/runbooks/token-leaked.md has it', async () => {
+    const block = pageBlock('docs/runbooks/token-leaked.md', 'portcullis revoke --session');
+    expect(await revoke(withValues(block, { ID: (await sessionsOfAlice())[0]?.id ?? '' }))).toEqual(OVER);
+  });
+});

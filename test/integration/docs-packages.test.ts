@@ -1,0 +1,67 @@
+/** What the documents tell who hands the command line on, and who gets it: built, checked, installed, signed in, and kubectl runs it. */
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate, temporaryFolder } from '../support/gate.ts';
+import { checkoutIn, linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
+import { PageShell } from '../support/page-shell.ts';
+import { ROOT } from '../unit/docs/markdown.ts';
+
+describe('the command line', { timeout: 300_000 }, () => {
+  let folder: string;
+  let gate: RunningDemo;
+  let builder: PageShell;
+  let laptop: PageShell;
+
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    gate = await startTestGate();
+    builder = new PageShell(await checkoutIn(folder), {});
+    const home = join(folder, 'home');
+    await mkdir(home);
+    laptop = new PageShell(join(folder, 'checkout/dist/cli'), {
+      HOME: home,
+      KUBECONFIG: join(home, 'kubeconfig'),
+      npm_config_prefix: join(home, 'npm'),
+      PATH: `${join(home, 'npm/bin')}:${process.env['PATH']}`,
+      PORTCULLIS_CACHE_DIR: join(home, 'cache'),
+      PORTCULLIS_DEMO_PERSON: 'alice',
+      BROWSER: join(ROOT, 'src/demo/headless-browser.ts'),
+    });
+  });
+  afterAll(async () => {
+    builder.close();
+    laptop.close();
+    await gate.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('docs/install-cli.md: is built, and each file has its sum', async () => {
+    const block = pageBlock('docs/install-cli.md', 'npm run build:cli');
+    // For this machine's processor alone: the other one's Node would be fetched.
+    const here = { 'npm run build:cli ': `npm run build:cli -- --arch ${process.arch} --out "$PWD/dist/cli" ` };
+    expect(await builder.run(withValues(block, here))).toMatch(/portcullis\.cjs: OK/);
+  });
+
+  it('docs/install-cli.md: installs from the archive, and by npm', async () => {
+    const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    const block = pageBlock('docs/install-cli.md', 'mkdir -p ~/.local');
+    const here = process.arch === 'x64' ? block : withValues(block, { 'linux-x64': `linux-${process.arch}` });
+    await laptop.run(here);
+    for (const program of ['~/.local/bin/portcullis', 'portcullis', 'kubectl portcullis']) {
+      expect(await laptop.run(`${program} version`)).toBe(`portcullis ${version}\n`);
+    }
+  });
+
+  it('README.md, step 6: installs it, signs in, and kubectl runs it', async () => {
+    const block = pageBlock('README.md', 'npm install --global');
+    const address = new URL(gate.urls.web);
+    const here = withValues(block, {
+      'https://portcullis.example.com': gate.urls.web,
+      'prod@portcullis.example.com': `demo@${address.host}`,
+    });
+    expect(linesOf(here).at(-1)).toContain('get pods');
+    expect(await laptop.run(here)).toMatch(/web-1 +/);
+  });
+});

@@ -1,0 +1,93 @@
+/** What the documents show of a terminal, typed at a real gate with Redis: it answers with what the page shows, as far as that is the same everywhere. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startTestGate, temporaryFolder } from '../support/gate.ts';
+import { pageBlock, withValues } from '../support/page-blocks.ts';
+import { laptopIn } from '../support/page-laptop.ts';
+import type { PageShell } from '../support/page-shell.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { fencedBlocks, readPage } from '../unit/docs/markdown.ts';
+
+describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
+  let folder: string;
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let root: PageShell;
+  let alice: PageShell;
+  let log: Readonly<Record<string, string>>;
+
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
+    for (const person of [root, alice])
+      await person.run(`portcullis login --server ${gate.urls.web}\nportcullis kubeconfig`);
+    await alice.try('kubectl get secrets');
+    await gate.server.audit.flush();
+    log = { '/var/log/portcullis/audit.log': gate.files.auditLog };
+  });
+  afterAll(async () => {
+    for (const person of [root, alice]) person.close();
+    await gate.stop();
+    await redis.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('docs/audit-query.md', async () => {
+    const typed = withValues(pageBlock('docs/audit-query.md', 'portcullis audit query'), log);
+    expect(await root.run(typed)).toMatch(
+      /^TIME +WHO +DID WHAT +OUTCOME +FROM\n.*demo:alice +list secrets -n default @demo +403/,
+    );
+  });
+
+  it('docs/audit-tail.md', async () => {
+    const block = pageBlock('docs/audit-tail.md', 'portcullis audit tail --user');
+    const typed = root.open(withValues(block, { 'corp:alice@example.com': 'demo:alice' }));
+    await typed.until(/^portcullis: following the record; Ctrl-C ends it/m);
+    const seen = /^\d\d:\d\d:\d\d +demo:alice +list pods -n default @demo +200 +\S+$/m;
+    await expect.poll(() => alice.run('kubectl get pods').then(() => typed.all())).toMatch(seen);
+    expect((await typed.interrupt()).code).toBe(0);
+  });
+
+  it('docs/audit-verify.md', async () => {
+    const block = pageBlock('docs/audit-verify.md', 'portcullis audit verify');
+    const typed = withValues(block, { ...log, '/etc/portcullis/portcullis.yaml': gate.files.config });
+    expect(await root.run(typed)).toMatch(/^PROVEN: \d+ lines in \d+ files?, 1 chains?/m);
+  });
+
+  it('docs/device-code.md', async () => {
+    const block = pageBlock('docs/device-code.md', 'portcullis login --device');
+    const typed = alice.open(withValues(block, { 'https://portcullis.example.com': gate.urls.web }));
+    await typed.until(
+      /open this page in a browser on any machine:\n +\S+\/device\nand type this code, within 10 minutes:\n +\w{4}-\w{4}\n/,
+    );
+    expect((await typed.interrupt()).code).not.toBe(0);
+  });
+
+  it('docs/posture.md: for a person, and for a script', async () => {
+    const report = await root.try(
+      withValues(pageBlock('docs/posture.md', 'portcullis posture --cluster prod\n'), { prod: 'demo' }),
+    );
+    expect(report.stdout).toMatch(/^demo: \d+ high, \d+ medium, \d+ low; 0 waived; \d+ of \d+ rules judged/m);
+    const shown = fencedBlocks(readPage('docs/posture.md')).find(({ text }) => text.startsWith('waivers:'))?.text ?? '';
+    await writeFile(join(folder, 'laptop-of-root/waivers.yaml'), shown);
+    const block = pageBlock('docs/posture.md', 'portcullis posture --cluster prod --fail-on');
+    const { code, all } = await root.try(withValues(block, { 'cluster prod': 'cluster demo' }));
+    expect([0, 1], all).toContain(code);
+    const json = JSON.parse(await readFile(join(folder, 'laptop-of-root/posture.json'), 'utf8')) as object;
+    expect(Object.keys(json)).toEqual(expect.arrayContaining(['summary', 'findings', 'waived', 'unusedWaivers']));
+  });
+
+  it('docs/troubleshooting.md', async () => {
+    const typed = pageBlock('docs/troubleshooting.md', 'kubectl get pods');
+    await alice.run('portcullis logout');
+    await gate.stop();
+    const { all } = await alice.try(typed);
+    expect(all).toContain(
+      `${new URL(gate.urls.web).host} cannot be reached: nothing listens there (ECONNREFUSED).\n  Next: `,
+    );
+  });
+});

@@ -1,0 +1,85 @@
+/** What the documents tell operators to type before there is a gate: keys, and what a configuration makes of somebody's claims. */
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { temporaryFolder } from '../support/gate.ts';
+import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';
+import { PageShell } from '../support/page-shell.ts';
+import { FILES, settings } from '../unit/config/sandbox.ts';
+import { fencedBlocks, readPage, ROOT } from '../unit/docs/markdown.ts';
+
+let folder: string;
+let checkout: string;
+let shell: PageShell;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  checkout = await checkoutIn(folder);
+  const bin = await programsIn(folder, { portcullis: `exec '${process.execPath}' '${ROOT}src/main.ts' "$@"` });
+  shell = new PageShell(checkout, { HOME: folder, PATH: `${bin}:${process.env['PATH']}` });
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const keysOf = (kind: string): Promise<readonly string[]> => readdir(join(checkout, 'keys', kind));
+
+it('README.md, step 3: keys are made, one of each kind', async () => {
+  await shell.run(pageBlock('README.md', 'npx portcullis keys generate'));
+  for (const kind of ['signing', 'sealing', 'audit']) expect(await keysOf(kind)).toHaveLength(1);
+});
+
+it('docs/rotation.md: one more of each kind', async () => {
+  const block = pageBlock('docs/rotation.md', 'portcullis keys rotate --dir');
+  await shell.run(withValues(block, { '/etc/portcullis/keys': 'keys' }));
+  for (const kind of ['signing', 'sealing', 'audit']) expect(await keysOf(kind)).toHaveLength(2);
+});
+
+/** With the provider that docs/claims.md shows, and the cluster that its answer names. */
+async function writeConfiguration(): Promise<void> {
+  const shown = fencedBlocks(readPage('docs/claims.md')).find(({ language }) => language === 'yaml')?.text ?? '';
+  const { providers } = parse(shown) as { readonly providers: readonly object[] };
+  const { clusters, ...rest } = settings();
+  const config = {
+    ...rest,
+    providers: providers.map((provider) => ({ ...provider, clientSecretFile: 'client-secret' })),
+    clusters: clusters.map((cluster) => ({ ...cluster, name: 'staging', hosts: ['staging.example.com'] })),
+  };
+  await mkdir(join(checkout, 'keys'), { recursive: true });
+  const files = { ...FILES, 'portcullis.yaml': stringify(config) };
+  for (const [name, text] of Object.entries(files)) {
+    if (!name.startsWith('keys/')) await writeFile(join(checkout, name), text);
+  }
+}
+
+const CLAIMS = {
+  sub: '4711',
+  email: 'alice@example.com',
+  email_verified: true,
+  groups: ['developers'],
+  department: 'shop',
+  hd: 'example.com',
+};
+
+const saidOf = (verdict: string): string =>
+  fencedBlocks(readPage('docs/claims.md')).find(({ text }) => text.startsWith(`corp (oidc): ${verdict}`))?.text ?? '';
+
+it('docs/claims.md: says of claims what the page says, and exits as it says', { timeout: 120_000 }, async () => {
+  await writeConfiguration();
+  const block = pageBlock('docs/claims.md', 'portcullis config check');
+  await writeFile(join(checkout, 'alice.json'), JSON.stringify(CLAIMS));
+  expect(await shell.try(block)).toMatchObject({ code: 0, stdout: `${saidOf('let in')}\n` });
+  await writeFile(join(checkout, 'alice.json'), JSON.stringify({ ...CLAIMS, hd: 'example.org' }));
+  expect(await shell.try(block)).toMatchObject({ code: 3, stdout: `${saidOf('refused')}\n` });
+});
+
+it('README.md, step 4: all faults at once, and who somebody would be', { timeout: 120_000 }, async () => {
+  const block = pageBlock('README.md', 'npx portcullis config check');
+  const [check = ''] = linesOf(block);
+  await writeConfiguration();
+  await writeFile(join(checkout, 'somebody.json'), JSON.stringify(CLAIMS));
+  expect(await shell.run(block)).toMatch(/^good: 1 provider[^]*corp:alice@example\.com/);
+  await writeFile(join(checkout, 'portcullis.yaml'), stringify({ ...settings(), publicUrl: 'nowhere', frob: 1 }));
+  const { code, all } = await shell.try(check);
+  expect(code).toBe(2);
+  expect(all).toMatch(/publicUrl/);
+  expect(all).toMatch(/frob/);
+});

@@ -1,0 +1,24 @@
+/** Somebody's laptop as the documents have it: nothing but `portcullis`, kubectl and a browser, and no file yet. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ROOT } from '../unit/docs/markdown.ts';
+import { programsIn } from './page-blocks.ts';
+import { PageShell } from './page-shell.ts';
+
+const BROWSER = fileURLToPath(new URL('../../src/demo/headless-browser.ts', import.meta.url));
+
+/** @param person of the demo's identity provider, who signs in when a browser opens */
+export async function laptopIn(folder: string, person: string): Promise<PageShell> {
+  const home = join(folder, `laptop-of-${person}`);
+  await mkdir(home, { recursive: true });
+  const bin = await programsIn(home, { portcullis: `exec '${process.execPath}' '${ROOT}src/main.ts' "$@"` });
+  return new PageShell(home, {
+    HOME: home,
+    KUBECONFIG: join(home, '.kube', 'config'),
+    PATH: `${bin}:${process.env['PATH']}`,
+    PORTCULLIS_CACHE_DIR: join(home, 'cache'),
+    PORTCULLIS_DEMO_PERSON: person,
+    BROWSER,
+  });
+}
