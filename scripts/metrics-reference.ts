@@ -18,7 +18,7 @@ const LABELS: ReadonlyMap<string, string> = new Map([
   ['provider', 'a configured provider or workload rule; `unknown` where none was found'],
   [
     'outcome',
-    'sign-ins and refreshes: `ok`, `refused`, `unavailable`; audit events: `written`, `dropped`; keys: `taken`, `refused`',
+    'sign-ins and refreshes: `ok`, `refused`, `unavailable`; audit events: `written`, `dropped`; keys: `taken`, `refused`, `restored`',
   ],
   ['reason', 'why, as in the audit record'],
   ['target', '`session`, `account`, `provider`, `all`'],

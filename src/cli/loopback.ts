@@ -5,6 +5,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { fault } from './fault.ts';
 import { plainText } from './plain-text.ts';
+import { refusalFault } from './refusal.ts';
 import { codeOf } from './private-files.ts';
 
 export interface Callback {
@@ -101,8 +102,8 @@ function checkAnswer(query: URLSearchParams, issuer: string): string {
   }
   const error = query.get('error');
   if (error !== null) {
-    const said = plainText(query.get('error_description') ?? '') || plainText(error, 60);
-    throw fault('sign_in_refused', `The sign-in was refused: ${said}`, next, { reason: 'sign_in_refused' });
+    const said = query.get('error_description') ?? '';
+    throw refusalFault(said, `The sign-in was refused: ${plainText(said) || plainText(error, 60)}`, next);
   }
   const code = query.get('code');
   if (!code) throw fault('sign_in_refused', 'The sign-in came back without a code.', next);
@@ -150,9 +151,13 @@ const HEADERS = {
   'x-content-type-options': 'nosniff',
 };
 
+/** Of what a server says. */
+const LONGEST_LINE = 2000;
+
+/** @param words each line of them is a paragraph */
 function sendPage(response: ServerResponse, status: number, words: string): void {
-  const text = escapeHtml(plainText(words));
-  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Portcullis</title><h1>Not signed in</h1><p>${text}</p><p>You may close this tab; the terminal says what to do next.</p></html>`;
+  const lines = words.split('\n').map((line) => `<p>${escapeHtml(plainText(line, LONGEST_LINE))}</p>`);
+  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>Not signed in</h1>${lines.join('')}<p>You may close this tab; the terminal says what to do next.</p></html>`;
   response.writeHead(status, { ...HEADERS, 'content-type': 'text/html; charset=utf-8' }).end(page);
 }
 

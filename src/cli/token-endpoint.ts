@@ -9,6 +9,7 @@ import { fault } from './fault.ts';
 import { ask, type Ask, type HttpAnswer } from './http-client.ts';
 import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from './json-shape.ts';
 import { plainText } from './plain-text.ts';
+import { refusalFault } from './refusal.ts';
 import { isTokenText, parseClusters, type Binding, type CachedToken, type Endpoints, type Person } from './session.ts';
 
 /** `client_id` under which workloads exchange their tokens. */
@@ -138,7 +139,10 @@ export async function redeemDeviceCode(
   const error = stringAt(answer.body, 'error');
   if (error === 'authorization_pending' || error === 'slow_down') return error;
   const next = `portcullis login --device --server ${asker.server}`;
-  if (error === 'access_denied') throw fault('sign_in_refused', 'The sign-in was refused in the browser.', next);
+  if (error === 'access_denied') {
+    const said = without(Object.values(form), stringAt(answer.body, 'error_description') ?? '');
+    throw refusalFault(said, 'The sign-in was refused in the browser.', next);
+  }
   if (error === 'expired_token') throw fault('sign_in_expired', 'Nobody typed the code in time.', next);
   return tokenIn(asker, answer, Object.values(form));
 }

@@ -111,7 +111,7 @@ async function anchorsOf(
 async function anchorsIn(config: Config): Promise<readonly string[]> {
   if (config.store.kind === 'memory') throw new Misuse('with `store.memory` no anchors are kept outside the gate');
   const logger = createLogger({ level: 'error' });
-  const store = await openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
+  const store = openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   try {
     return await store.anchors.list();
   } finally {

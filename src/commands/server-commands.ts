@@ -140,7 +140,7 @@ async function unlockIn(config: Config, { account, all, reason }: UnlockHere): P
     logger,
     metrics: { auditEvent: (_sink, outcome, events) => (lost += outcome === 'dropped' ? events : 0) },
   });
-  const store = await openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
+  const store = openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   let removed = 0;
   try {
     const accounts = all === true ? (await store.locks.list()).map((lock) => lock.account) : [account as Account];

@@ -18,6 +18,8 @@ export interface FollowKeysOptions {
   readonly onChange: (kind: KeyKind, kids: readonly string[]) => void;
   /** A new set is no good; the old one stays. Once for each state of the directory. */
   readonly onFault: (kind: KeyKind, error: Error) => void;
+  /** After a fault the directory holds again what was in use all the time. */
+  readonly onRestored?: (kind: KeyKind) => void;
   /** Milliseconds between two looks. Default: a second. */
   readonly everyMs?: number;
 }
@@ -91,15 +93,22 @@ interface KindOfKeys<V> {
 
 async function follow<V>(
   { kind, directory, read, viewOf }: KindOfKeys<V>,
-  { keptSeconds, clock, onChange, onFault, everyMs }: FollowKeysOptions,
+  { keptSeconds, clock, onChange, onFault, onRestored, everyMs }: FollowKeysOptions,
 ): Promise<{ readonly view: () => V; readonly stop: () => void }> {
   const ring = new KeyRing(viewOf, keptSeconds, () => Math.floor(clock.now() / 1000));
+  let refused = false;
   const take = async (): Promise<void> => {
     const kids = ring.take(await read());
     if (kids !== undefined) onChange(kind, kids);
+    else if (refused) onRestored?.(kind);
+    refused = false;
+  };
+  const refuse = (error: Error): void => {
+    refused = true;
+    onFault(kind, error);
   };
   // Followed before it is read for the first time, so that no change falls between the two.
-  const stop = followDirectory({ directory, apply: take, onFault: (error) => onFault(kind, error) }, everyMs);
+  const stop = followDirectory({ directory, apply: take, onFault: refuse }, everyMs);
   try {
     await take();
   } catch (error) {

@@ -12,7 +12,10 @@ export async function takenPorts(ports: DemoPorts): Promise<readonly string[]> {
   );
   const lines = taken.flat();
   if (lines.length === 0) return [];
-  return [...lines, `Choose others with: npm run demo -- --port-base ${ports.api + 1000}`];
+  return [
+    ...lines,
+    `Choose others, and a folder beside the other demo's: npm run demo -- --port-base ${ports.api + 1000} --dir .portcullis-demo-2`,
+  ];
 }
 
 /** Ports on loopback that nobody listens on at this moment. */

@@ -7,6 +7,7 @@ import { DemoFault, startDemo, type DemoOptions, type RunningDemo } from './laun
 import { answer, forgetAnswers } from './lessons/answers.ts';
 import type { Lesson } from './lessons/lesson.ts';
 import { lessonOf } from './lessons/lessons.ts';
+import { isTaken, takeFolder } from './lessons/one-lesson.ts';
 import { watchLesson } from './lessons/watch.ts';
 import { startMonitoring, type Monitoring } from './monitoring.ts';
 import { secondAct } from './tour/second-act.ts';
@@ -75,16 +76,23 @@ function lessonMisuse({
 
 async function teach(options: DemoOptions, lesson: Lesson, answers: readonly string[] | undefined): Promise<number> {
   const say = (line: string): void => console.log(line);
-  if (answers !== undefined) return await answer(options.directory, lesson, { pairs: answers, say });
+  if (answers !== undefined) {
+    if (!(await isTaken(options.directory)))
+      throw new DemoFault(`No lesson runs in ${options.directory}: start it first.`);
+    return await answer(options.directory, lesson, { pairs: answers, say });
+  }
+  const release = await takeFolder(options.directory);
   const stop = new AbortController();
-  const demo = await startDemo(options);
-  process.once('SIGINT', () => stop.abort());
-  process.once('SIGTERM', () => stop.abort());
+  let demo: RunningDemo | undefined;
   try {
+    demo = await startDemo(options);
+    process.once('SIGINT', () => stop.abort());
+    process.once('SIGTERM', () => stop.abort());
     await forgetAnswers(options.directory, lesson);
     return await watchLesson({ demo, lesson, stopped: stop.signal, say });
   } finally {
-    await demo.stop();
+    await demo?.stop();
+    await release();
   }
 }
 

@@ -19,7 +19,7 @@ export interface DiscoveryOptions {
   readonly clientId: string;
   /** Called at each use, so that a rotated secret needs no restart; undefined: a public client. */
   readonly clientSecret?: () => string;
-  readonly ca?: string;
+  readonly ca?: () => string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
   /** Epoch milliseconds. */

@@ -18,8 +18,8 @@ export interface IssuerKeysOptions {
   readonly issuer: string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
-  /** PEM; the system's roots when absent. */
-  readonly ca?: string;
+  /** PEM; called at each request. The system's roots when absent. */
+  readonly ca?: () => string;
   /** Epoch milliseconds. */
   readonly now: () => number;
   /** Where the keys are, where somebody else reads the discovery document. */

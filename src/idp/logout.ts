@@ -32,7 +32,7 @@ export interface ProviderLogoutOptions {
   readonly issuer: string;
   readonly clientId: string;
   readonly hosts: readonly string[];
-  readonly ca?: string;
+  readonly ca?: () => string;
   readonly reach: ProviderLogout['reach'];
   readonly now: () => number;
   readonly configuration: () => Promise<oidc.Configuration>;

@@ -8,7 +8,7 @@
  */
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
-import { Agent, fetch } from 'undici';
+import { Agent, fetch, type buildConnector } from 'undici';
 import { plainAddress } from '../core/address.ts';
 
 /** Hosts of vendors that are the same for all their customers. They stand here, and in no configuration. */
@@ -30,8 +30,8 @@ export interface OutboundOptions {
   readonly issuer: URL;
   /** Host names beside the issuer's. */
   readonly hosts: readonly string[];
-  /** PEM; the system's roots when absent. */
-  readonly ca?: string;
+  /** PEM; called at each request, so that other authorities need no restart. The system's roots when absent. */
+  readonly ca?: () => string;
 }
 
 export interface OutboundRequest {
@@ -67,11 +67,35 @@ export const isLoopbackHost = (host: string): boolean => {
   return bare === 'localhost' || (isIP(bare) !== 0 && listed(loopback, bare));
 };
 
-/** Throws where an address must not be dialled for this issuer. */
-function assertDialable(address: string, issuerIsLoopback: boolean): void {
-  if (listed(never, address) || (listed(loopback, address) && !issuerIsLoopback)) {
-    throw new Error(`refusing to connect to ${address}: not an address of an identity provider`);
+/** Our own refusal: nothing was dialled, and no network or provider is at fault. */
+class AddressRefused extends Error {
+  /** False: one of those that are never dialled, whatever is configured. */
+  readonly loopback: boolean;
+
+  constructor(address: string, loopbackAddress: boolean) {
+    super(`refusing to connect to ${address}: not an address of an identity provider`);
+    this.loopback = loopbackAddress;
   }
+}
+
+/**
+ * What an operator must know who looks for a fault of the network: there is none.
+ * @returns without the address, which DNS has said; undefined where it was not the guard that refused
+ */
+export function guardWords(thrown: unknown): string | undefined {
+  for (let fault = thrown; fault instanceof Error; fault = fault.cause) {
+    if (!(fault instanceof AddressRefused)) continue;
+    return fault.loopback
+      ? 'The gate’s own guard refused: its name leads to this machine’s loopback address. That is dialled only where providers[].issuer itself names a loopback host, such as localhost. Check DNS, and providers[].issuer.'
+      : 'The gate’s own guard refused: its name leads to an address that no provider has (link-local, a cloud’s metadata service, multicast or unspecified). No setting allows it. Check DNS, and providers[].issuer.';
+  }
+  return undefined;
+}
+
+/** @throws AddressRefused where an address must not be dialled for this issuer */
+function assertDialable(address: string, issuerIsLoopback: boolean): void {
+  if (listed(never, address)) throw new AddressRefused(address, false);
+  if (listed(loopback, address) && !issuerIsLoopback) throw new AddressRefused(address, true);
 }
 
 function guardedLookup(issuerIsLoopback: boolean): LookupFunction {
@@ -111,13 +135,11 @@ export function assertProviderUrl(value: string, options: OutboundOptions): URL 
  */
 export function createOutbound(options: OutboundOptions): Outbound {
   const issuerIsLoopback = isLoopbackHost(options.issuer.hostname);
-  const dispatcher = new Agent({
-    connect: {
-      timeout: 5_000,
-      lookup: guardedLookup(issuerIsLoopback),
-      ...(options.ca === undefined ? {} : { ca: options.ca }),
-    },
-  });
+  const connections = connectionsUnder((ca) => ({
+    timeout: 5_000,
+    lookup: guardedLookup(issuerIsLoopback),
+    ...(ca === undefined ? {} : { ca }),
+  }));
   return async (value, request) => {
     const url = assertProviderUrl(value, options);
     // A literal address never passes through a lookup.
@@ -130,7 +152,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       body: (request.body ?? null) as string | null,
       redirect: 'manual',
       signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
-      dispatcher,
+      dispatcher: connections(options.ca?.()),
     });
     const body = await boundedBody(response.body as ReadableStream<Uint8Array> | null);
     return new Response(NO_BODY_STATUS.has(response.status) ? null : body, {
@@ -138,6 +160,23 @@ export function createOutbound(options: OutboundOptions): Outbound {
       statusText: response.statusText,
       headers: Object.fromEntries(response.headers),
     });
+  };
+}
+
+/**
+ * Connections that were verified by the authorities as they stand. Under others everything is made anew, what TLS remembers of the server
+ * included: a resumed handshake verifies no certificate. What is being asked over the old connections is still answered there.
+ */
+function connectionsUnder(
+  connect: (ca: string | undefined) => buildConnector.BuildOptions,
+): (ca: string | undefined) => Agent {
+  let held: { readonly ca: string | undefined; readonly agent: Agent } | undefined;
+  return (ca) => {
+    if (held !== undefined && held.ca === ca) return held.agent;
+    void held?.agent.close();
+    const agent = new Agent({ connect: connect(ca) });
+    held = { ca, agent };
+    return agent;
   };
 }
 

@@ -1,7 +1,7 @@
 /** Whether an identity provider answers us: its discovery document is read again, or GitHub is asked for a page that needs no token. */
 import { connectionFault, noAnswerWithin } from '../core/connection-fault.ts';
 import { githubEndpoints } from './github/endpoints.ts';
-import { createOutbound, type Outbound } from './outbound.ts';
+import { createOutbound, guardWords, type Outbound } from './outbound.ts';
 
 const TIMEOUT_SECONDS = 3;
 const WELL_KNOWN = '/.well-known/openid-configuration';
@@ -11,8 +11,8 @@ export interface ProviderPlace {
   readonly issuer: string;
   /** GitHub's; absent: github.com. */
   readonly host?: string;
-  /** PEM; the system's authorities when absent. */
-  readonly ca?: string;
+  /** PEM; called at each look. The system's authorities when absent. */
+  readonly ca?: () => string;
 }
 
 /**
@@ -32,7 +32,8 @@ export function providerLook(
     try {
       return await look(place, outbound, timeout);
     } catch (error) {
-      return timeout.aborted ? noAnswerWithin(timeoutSeconds) : connectionFault(error);
+      if (timeout.aborted) return noAnswerWithin(timeoutSeconds);
+      return guardWords(error) ?? connectionFault(error);
     }
   };
 }

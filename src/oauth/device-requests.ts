@@ -112,10 +112,10 @@ export function createDeviceRequests({
       await code.save();
     },
 
-    async refuse(typed) {
+    async refuse(typed, description = 'The sign-in was refused in the browser.') {
       const code = await pending(typed);
       await decide(code);
-      Object.assign(code, { error: 'access_denied', errorDescription: 'The sign-in was refused in the browser.' });
+      Object.assign(code, { error: 'access_denied', errorDescription: description });
       await code.save();
     },
   };

@@ -52,8 +52,8 @@ export interface DeviceRequests {
   find(userCode: string): Promise<DeviceRequest>;
   /** The person has signed in and the session is open: the device gets its tokens with its next question. Of racing callers one wins. */
   allow(userCode: string, session: { readonly id: string; readonly account: string }): Promise<void>;
-  /** The device is told `access_denied`. */
-  refuse(userCode: string): Promise<void>;
+  /** The device is told `access_denied` with its next question. @param description default: that it was refused in the browser */
+  refuse(userCode: string, description?: string): Promise<void>;
 }
 
 export interface AuthorizationServer {

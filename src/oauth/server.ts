@@ -134,7 +134,10 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       factsOf(ctx).serverFault = error;
       if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server fault');
     });
-    provider.on('authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
+    provider.on('authorization.error', (ctx, error) => {
+      // What the pages have decided they have put on the record themselves.
+      if (ctx.oidc.entities.Interaction?.result?.error === undefined) record.requestRefused(ctx, error.error);
+    });
     provider.on('device_authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
     provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
     const { apiCa } = deps;
@@ -168,7 +171,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     devices: {
       find: (code) => current().devices.find(code),
       allow: (...about) => current().devices.allow(...about),
-      refuse: (code) => current().devices.refuse(code),
+      refuse: (...about) => current().devices.refuse(...about),
     },
     handleWeb(req, res) {
       // A device asks at the api listener: behind an ingress every device and every browser would have one address here (`sameNetwork`).

@@ -47,7 +47,7 @@ class LeasedGate implements Gate {
   readonly #revocations: Revocations;
   readonly #listeners: ((change: LogChange | undefined) => void)[] = [];
   /** A pod's name comes back after a restart; this does not. */
-  readonly #incarnation = randomBytes(16).toString('hex');
+  readonly incarnation = randomBytes(16).toString('hex');
   #drill: DrillPart | undefined;
 
   constructor(options: GateOptions) {
@@ -64,7 +64,7 @@ class LeasedGate implements Gate {
       bound: (credential, ends) => this.#endings.watch(credential, ends),
       empty: (session) => this.#endings.forget(session),
     });
-    this.#peers = new Peers(this.#incarnation, waitMs);
+    this.#peers = new Peers(this.incarnation, waitMs);
     this.#follower = this.#makeFollower();
     this.#revocations = new Revocations({
       ...options,
@@ -103,7 +103,7 @@ class LeasedGate implements Gate {
     const { monotonic, replicaName } = this.#options;
     const own = {
       id: replicaName,
-      incarnation: this.#incarnation,
+      incarnation: this.incarnation,
       fenced: this.fenced,
       freshAtMs: this.#follower.lease.freshAt,
       number: this.position?.number ?? 0,
@@ -172,7 +172,7 @@ class LeasedGate implements Gate {
     this.#registry.cutAll('shutdown');
     this.#endings.stop();
     await this.#follower.stop();
-    await this.#leave([this.#incarnation]);
+    await this.#leave([this.incarnation]);
   }
 
   #makeFollower(): LogFollower {
@@ -184,7 +184,7 @@ class LeasedGate implements Gate {
       uptime,
       longestTokenSeconds,
       lengthMs: stalenessSeconds * 1000,
-      incarnation: this.#incarnation,
+      incarnation: this.incarnation,
       name: replicaName,
       logger: logger ?? SILENT_LOGGER,
       hooks: {

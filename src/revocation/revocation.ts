@@ -101,9 +101,13 @@ export interface RevocationOrder {
   readonly ended?: boolean;
   /** What the answer says: whether nothing but the person's own wish stands between them and the next sign-in. */
   readonly canSignInAgain?: boolean;
+  /** The approval that is spent with it, as `AppendRequest` has it. To be judged before: the gate here is shut first. */
+  readonly approval?: string;
 }
 
 export interface Gate {
+  /** By which the others know this process in the registry. Random. */
+  readonly incarnation: string;
   /** The log's place as this replica knows it; undefined before the first lease. */
   readonly position: LogPosition | undefined;
   /** True while there is no fresh lease. */
@@ -118,7 +122,10 @@ export interface Gate {
   readonly inFlight: number;
   /** Each entry once, after it has been applied; for dropping cached sessions. `undefined`: drop everything. */
   onChange(listener: (change: LogChange | undefined) => void): void;
-  /** Shuts and cuts here first, then writes, then asks the others. Throws `AppError` `store_unavailable` when nothing could be written. */
+  /**
+   * Shuts and cuts here first, then writes, then asks the others.
+   * @throws AppError `store_unavailable` when nothing could be written, `conflict` (`request_id_reused`, `approval_spent`)
+   */
   revoke(request: RevocationOrder): Promise<RevocationAnswer>;
   /** An earlier answer of this replica, brought up to date; undefined when unknown or older than 10 minutes. */
   answer(id: string): RevocationAnswer | undefined;

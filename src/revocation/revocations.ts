@@ -112,8 +112,9 @@ export class Revocations {
   }
 
   /** Rejects and never throws, so that the cut is made in any case. */
-  async #write(requestId: string, { target, lock, ended = false }: RevocationOrder): Promise<Appended> {
-    return this.#options.log.append({ requestId, target, ended, ...(lock === undefined ? {} : { lock }) });
+  async #write(requestId: string, { target, lock, ended = false, approval }: RevocationOrder): Promise<Appended> {
+    const given = { ...(lock === undefined ? {} : { lock }), ...(approval === undefined ? {} : { approval }) };
+    return this.#options.log.append({ requestId, target, ended, ...given });
   }
 
   async #carryOut(record: RevocationRecord, writing: Promise<Appended>): Promise<RevocationAnswer> {
@@ -153,7 +154,7 @@ export class Revocations {
   #notWritten(record: RevocationRecord, cause: unknown): AppError {
     this.#known.delete(record.id);
     if (cause instanceof AppError && cause.code === 'conflict') {
-      // The id stands for another revocation in the store, so this one was never asked for: nothing is held.
+      // The id stands for another revocation in the store, or the approval has served another: this one may not be, so nothing is held.
       this.ownGate.withdraw(record.key, record.id);
       return cause;
     }

@@ -5,20 +5,26 @@ import { clusterLook, type UpstreamCluster } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
 import type { Health } from '../web/deps.ts';
 import { createHealth, type Look } from '../web/health.ts';
-import { optional } from './dependencies.ts';
+import type { Reloading } from './reload.ts';
 
-export async function componentHealth(
+interface ComponentHealthDeps {
+  readonly clock: { now(): number };
+  readonly metrics: Pick<Metrics, 'componentLooked'>;
+  readonly reloading: Pick<Reloading, 'authorities'>;
+}
+
+export function componentHealth(
   { providers }: Pick<Config, 'providers'>,
   clusters: readonly UpstreamCluster[],
-  { clock, metrics }: { readonly clock: { now(): number }; readonly metrics: Pick<Metrics, 'componentLooked'> },
-): Promise<Health> {
-  const providerLooks = providers.map(async (provider): Promise<[string, Look]> => {
-    const ca = await optional(provider.caFile);
-    return [provider.name, providerLook({ ...provider, ...(ca === undefined ? {} : { ca }) })];
+  { clock, metrics, reloading }: ComponentHealthDeps,
+): Health {
+  const providerLooks = providers.map(({ caFile, ...provider }): [string, Look] => {
+    const ca = caFile === undefined ? {} : { ca: reloading.authorities(caFile) };
+    return [provider.name, providerLook({ ...provider, ...ca })];
   });
   return createHealth({
     clusters: new Map(clusters.map((cluster) => [cluster.name, clusterLook(cluster)])),
-    providers: new Map(await Promise.all(providerLooks)),
+    providers: new Map(providerLooks),
     clock,
     monotonic: () => performance.now(),
     looked: (kind, name, up) => metrics.componentLooked(kind, name, up),

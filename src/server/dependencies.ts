@@ -1,4 +1,5 @@
 /** From the configuration to the real things that rooms are given: the store, the providers, the clusters, the consoles. */
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config, ProviderConfig, StoreConfig } from '../config/config.ts';
 import { watchedFile } from '../config/files.ts';
@@ -19,17 +20,29 @@ import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/telemetry.ts';
 import type { Console } from '../web/consoles/deps.ts';
 
-/** @param onEpoch puts it on the record that this replica began a new epoch, so that everybody signs in again */
-export async function openStore(
-  config: Config,
-  sealing: SealingKeys,
-  logger: Logger,
-  onEpoch?: (event: EpochEvent) => void,
-): Promise<Store> {
+type Authorities = Pick<Reloading, 'authorities'>;
+
+/** For a command that is over before anybody replaces a file. */
+const ONCE: Authorities = {
+  authorities: (caFile) => {
+    const pem = readFileSync(caFile, 'utf8');
+    return () => pem;
+  },
+};
+
+export interface LastingStore {
+  /** Follows the authorities of Redis. */
+  readonly reloading: Authorities;
+  /** Puts it on the record that this replica began a new epoch, so that everybody signs in again. */
+  readonly onEpoch: (event: EpochEvent) => void;
+}
+
+/** @param lasting of a server; without it authorities are read once */
+export function openStore(config: Config, sealing: SealingKeys, logger: Logger, lasting?: LastingStore): Store {
   const clock = { now: Date.now };
   if (config.store.kind === 'memory') return createMemoryStore({ clock });
   return createRedisStore({
-    config: await redisSettings(config.store),
+    config: redisSettings(config.store, lasting?.reloading ?? ONCE),
     sealingKeys: sealing,
     clock,
     leaseMs: config.revocation.staleness * 1000,
@@ -37,19 +50,21 @@ export async function openStore(
     onError: (error) => logger.warn({ err: error }, 'store'),
     onEpoch: (event) => {
       logger.warn(event, 'the store began a new epoch: everybody signs in again');
-      onEpoch?.(event);
+      lasting?.onEpoch(event);
     },
   });
 }
 
-async function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>): Promise<RedisSettings> {
+function redisSettings(
+  store: Extract<StoreConfig, { readonly kind: 'redis' }>,
+  { authorities }: Authorities,
+): RedisSettings {
   const { url, prefix, nodes, caFile, sentinel } = store;
-  const ca = await optional(caFile);
   return withCredentials(store, {
     url,
     prefix,
     nodes,
-    ...(ca === undefined ? {} : { ca }),
+    ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
     ...(sentinel === undefined
       ? {}
       : { sentinel: withCredentials(sentinel, { addresses: sentinel.addresses, master: sentinel.master }) }),
@@ -99,19 +114,19 @@ export function allowed(config: Config): (cluster: string, identity: Identity) =
   };
 }
 
-export async function identityProviders(config: Config, logger: Logger): Promise<IdentityProviders> {
-  const entries = config.providers.map(async (provider) => {
+export function identityProviders(config: Config, { authorities }: Authorities, logger: Logger): IdentityProviders {
+  const entries = config.providers.map((provider) => {
     const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
     if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
     const { clientSecretFile } = provider;
     const clientSecret = clientSecretFile === undefined ? undefined : watchedFile(clientSecretFile);
-    const ca = await optional(provider.caFile);
+    const { caFile } = provider;
     const common = {
       name: provider.name,
       issuer: provider.issuer,
       clientId: provider.clientId,
       ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
-      ...(ca === undefined ? {} : { ca }),
+      ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
       hosts: provider.hosts,
       ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
       redirectUri: `${config.publicUrl}/callback/${provider.name}`,
@@ -124,7 +139,7 @@ export async function identityProviders(config: Config, logger: Logger): Promise
     const { backchannelLogout } = provider;
     return [provider.name, createVendorProvider({ ...common, backchannelLogout, ...more })] as const;
   });
-  return new Map(await Promise.all(entries));
+  return new Map(entries);
 }
 
 /** What only some types of provider have. */
@@ -150,17 +165,18 @@ function githubProvider(
 }
 
 /** Each workload rule with the keys of its issuer. */
-export async function workloadRules(config: Config): Promise<readonly ReadyRule[]> {
-  const authorities = new Map(
-    await Promise.all(config.workload.map(async ({ name, caFile }) => [name, await optional(caFile)] as const)),
+export function workloadRules(config: Config, { authorities }: Authorities): readonly ReadyRule[] {
+  return readyRules(config.workload, config.limits.groups, ({ issuer, hosts, caFile }) =>
+    createIssuerKeys({
+      issuer,
+      hosts,
+      ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
+      now: Date.now,
+    }),
   );
-  return readyRules(config.workload, config.limits.groups, ({ name, issuer, hosts }) => {
-    const ca = authorities.get(name);
-    return createIssuerKeys({ issuer, hosts, ...(ca === undefined ? {} : { ca }), now: Date.now });
-  });
 }
 
-export function upstreamClusters(config: Config, reloading: Reloading): readonly UpstreamCluster[] {
+export function upstreamClusters(config: Config, reloading: Authorities): readonly UpstreamCluster[] {
   return config.clusters.map(({ caFile, tokenFile, name, hosts, impersonate, server, serviceAccountPassthrough }) => {
     const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: watchedFile(tokenFile) };
     if (caFile === undefined) return rest;
@@ -174,13 +190,11 @@ export function upstreamClusters(config: Config, reloading: Reloading): readonly
   });
 }
 
-export async function consolesOf(config: Config): Promise<readonly Console[]> {
-  return Promise.all(
-    config.consoles.map(async ({ caFile, ...console }) => {
-      const ca = await optional(caFile);
-      return { ...console, ...(ca === undefined ? {} : { ca }) };
-    }),
-  );
+export function consolesOf(config: Config, { authorities }: Authorities): readonly Console[] {
+  return config.consoles.map(({ caFile, ...console }) => ({
+    ...console,
+    ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
+  }));
 }
 
 /** A PEM file that need not be configured. */

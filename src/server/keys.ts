@@ -40,12 +40,16 @@ export async function followGateKeys({ keys, sessions }: Config, deps: GateKeysD
     keptSeconds: sessions.accessToken + CLOCK_SKEW_SECONDS,
     clock,
     onChange: (kind, kids) => {
-      metrics.keysChanged(kind, 'taken');
+      metrics.keysChanged(kind, 'taken', directories[kind]);
       logger.info({ directory: directories[kind], keys: kids }, `new ${kind} keys are in use`);
       changed(directories[kind]);
     },
+    onRestored: (kind) => {
+      metrics.keysChanged(kind, 'restored', directories[kind]);
+      logger.info({ directory: directories[kind] }, `the ${kind} keys are again those that are in use`);
+    },
     onFault: (kind, error) => {
-      metrics.keysChanged(kind, 'refused');
+      metrics.keysChanged(kind, 'refused', directories[kind]);
       logger.error({ err: error, directory: directories[kind] }, `new ${kind} keys cannot be used; the old ones stay`);
     },
   };

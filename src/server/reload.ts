@@ -5,7 +5,7 @@ import type { Server } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { TlsFiles } from '../config/config.ts';
 import { followFiles } from '../config/followed-files.ts';
-import type { Logger } from '../telemetry/telemetry.ts';
+import type { Logger, Metrics } from '../telemetry/telemetry.ts';
 
 export interface CertificatePair {
   /** PEM. */
@@ -23,32 +23,53 @@ export interface Reloading {
     onChange(take: (pair: CertificatePair) => void): void;
   };
   /**
-   * Connections that stand were verified under the authorities of their time and stay.
-   * @returns gives the authorities as they stand, in PEM
-   * @throws where the file cannot be read now or holds no certificate
+   * Connections that stand were verified under the authorities of their time and stay. A file that is asked for twice is followed once.
+   * @returns gives the authorities as they stand, in PEM; the same string until they change
+   * @throws where the file cannot be read now, holds no certificate, or only half of one
    */
   authorities(caFile: string): () => string;
   stop(): void;
 }
 
-/** @param reloaded is told the names of files of which the new content is in use */
-export function createReloading(
-  logger: Pick<Logger, 'info' | 'error'>,
-  reloaded: (files: readonly string[]) => void = () => undefined,
-): Reloading {
+export interface ReloadingDeps {
+  readonly logger: Pick<Logger, 'info' | 'error'>;
+  readonly metrics: Pick<Metrics, 'keysChanged'>;
+  /** Is told the names of files of which the new content is in use. */
+  readonly reloaded?: (files: readonly string[]) => void;
+}
+
+export function createReloading({ logger, metrics, reloaded = () => undefined }: ReloadingDeps): Reloading {
   const stops: (() => void)[] = [];
-  const follow = (paths: readonly string[], apply: (contents: readonly string[]) => void): void => {
+  const follow = (
+    kind: 'certificate' | 'authorities',
+    paths: readonly string[],
+    apply: (contents: readonly string[]) => void,
+  ): void => {
+    const files = paths.join(' ');
     const stop = followFiles({
       paths,
       apply: (contents) => {
         apply(contents);
-        logger.info({ files: paths }, 'new certificates are in use');
+        metrics.keysChanged(kind, 'taken', files);
+        logger.info({ files: paths }, `new ${WORDS[kind]} are in use`);
         reloaded(paths);
       },
-      onFault: (error) =>
-        logger.error({ err: error, files: paths }, 'new certificates cannot be used; the old ones stay in use'),
+      onFault: (error) => {
+        metrics.keysChanged(kind, 'refused', files);
+        logger.error({ err: error, files: paths }, `new ${WORDS[kind]} cannot be used; the old ones stay in use`);
+      },
     });
     stops.push(stop);
+  };
+  const followed = new Map<string, () => string>();
+  const followAuthorities = (caFile: string): (() => string) => {
+    let current: string | undefined;
+    // Followed before it is read for the first time, so that no change falls between the two.
+    follow('authorities', [caFile], ([pem = '']) => {
+      current = certificatesIn(caFile, pem);
+    });
+    const first = certificatesIn(caFile, readFileSync(caFile, 'utf8'));
+    return () => current ?? first;
   };
   return {
     certificate: ({ certFile, keyFile }) => {
@@ -56,7 +77,7 @@ export function createReloading(
       let current: CertificatePair | undefined;
       const paths = [certFile, keyFile];
       // Followed before it is read for the first time, so that no change falls between the two.
-      follow(paths, ([cert = '', key = '']) => {
+      follow('certificate', paths, ([cert = '', key = '']) => {
         take?.({ cert, key });
         current = { cert, key };
       });
@@ -70,12 +91,9 @@ export function createReloading(
       };
     },
     authorities: (caFile) => {
-      let current = '';
-      follow([caFile], ([pem = '']) => {
-        current = certificatesIn(pem);
-      });
-      current = certificatesIn(readFileSync(caFile, 'utf8'));
-      return () => current;
+      const current = followed.get(caFile) ?? followAuthorities(caFile);
+      followed.set(caFile, current);
+      return current;
     },
     stop: () => stops.splice(0).forEach((stop) => stop()),
   };
@@ -92,10 +110,21 @@ export function renewContext(server: Pick<Server, 'setSecureContext'>, context: 
   server.setSecureContext(context);
 }
 
-/** Node takes a file without any certificate for a list of none, and would then trust nobody in silence. */
-function certificatesIn(pem: string): string {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+const WORDS = { certificate: 'certificates', authorities: 'authorities' } as const;
+
+const CERTIFICATE = /^-----BEGIN CERTIFICATE-----[^-]+^-----END CERTIFICATE-----[^\S\n]*$/gm;
+/** What is left of a block that is cut off, its first or last line included, or that has another one's first line behind its last. */
+const BROKEN = /-----(?:BEGIN|END) CERTIFICATE|(?:^|\n)-{1,5}[BEGIN]{0,5}$/;
+
+/**
+ * Node takes a file without any certificate for a list of none, and would then trust nobody in silence; of one that is half written, or put
+ * together without a line's end between two, it takes what comes before the fault.
+ */
+function certificatesIn(file: string, pem: string): string {
+  const blocks = pem.match(CERTIFICATE) ?? [];
+  if (blocks.length === 0) throw new Error(`there is no certificate in ${file}`);
+  if (BROKEN.test(pem.replaceAll(CERTIFICATE, '')))
+    throw new Error(`a certificate in ${file} is not whole: each needs lines of its own, from BEGIN to END`);
   for (const block of blocks) void new X509Certificate(block);
-  if (blocks.length === 0) throw new Error('there is no certificate in the file');
   return pem;
 }

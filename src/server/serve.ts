@@ -76,8 +76,7 @@ export interface RunningServer {
  */
 export async function startServer(config: Config, replica: string = hostname()): Promise<RunningServer> {
   const ground = await layGround(config, replica);
-  const { audit, gate, store, metrics, logger } = ground;
-  const reloading = createReloading(logger, (files) => say(ground, 'files-reloaded', { files: files.join(' ') }));
+  const { audit, gate, store, metrics, logger, reloading } = ground;
   const authenticate = createAuthenticator({
     gate,
     sessions: store.sessions,
@@ -152,11 +151,17 @@ async function layGround(config: Config, replica: string) {
   observeRecord(metrics, trail);
   const recent = createRecentRequests({ logger });
   const audit = recent.over(live.over(trail));
-  const store = await openStore(config, keys.sealing, logger, ({ why, survivor }) =>
-    say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
-  );
+  const reloading = createReloading({
+    logger,
+    metrics,
+    reloaded: (files) => say({ audit, clock, replica }, 'files-reloaded', { files: files.join(' ') }),
+  });
+  const store = openStore(config, keys.sealing, logger, {
+    reloading,
+    onEpoch: ({ why, survivor }) =>
+      say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
+  });
   await refuseUnfit(store);
-  live.start(store.live);
   recent.start(store.recent);
   const endAnchors = startAnchors(keys.signingRecord({ trail, replica, store: store.anchors, logger }));
   const fences = fenceRecord({ audit, clock, replica });
@@ -175,12 +180,13 @@ async function layGround(config: Config, replica: string) {
     onFenced: (fence) => fences.serves(fence),
     onSessionEnded: (ended) => sayEnded({ audit, clock, replica }, ended),
   });
+  live.start(store.live, gate.incarnation);
   gate.onChange((change) => fences.looked(change === undefined && gate.fenced));
   metrics.observeSessions(() => store.sessions.count());
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   const tails = createLiveTails(store.live);
   const views = [live, recent];
-  return { replica, clock, logger, metrics, keys, audit, endAnchors, views, tails, store, gate, fences };
+  return { replica, clock, logger, metrics, keys, reloading, audit, endAnchors, views, tails, store, gate, fences };
 }
 
 /**
@@ -208,13 +214,13 @@ async function signInRooms(
     readonly leaving: AbortSignal;
   },
 ): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
-  const { clock, logger, metrics, keys, store, gate, audit } = ground;
+  const { clock, logger, metrics, keys, reloading, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config);
-  const providers = observedProviders(await identityProviders(config, logger), metrics);
+  const providers = observedProviders(identityProviders(config, reloading, logger), metrics);
   const workloads = new Set(config.workload.map(({ name }) => name));
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });
-  const rules = await workloadRules(config);
+  const rules = workloadRules(config, reloading);
   const exchange = createWorkloadExchange({ rules, publicUrl: config.publicUrl, store, gate, now: clock.now });
   const authorizationServer = createAuthorizationServer({
     config,
@@ -255,9 +261,9 @@ async function signInRooms(
     authenticate,
     oauthHandler: (req, res) => authorizationServer.handleWeb(req, res),
     apiCa: () => apiCa,
-    consoles: { consoles: await consolesOf(config), gate, mayUse: allows, mintToken },
+    consoles: { consoles: consolesOf(config, reloading), gate, mayUse: allows, mintToken },
     tails: ground.tails,
-    health: await componentHealth(config, clusters, ground),
+    health: componentHealth(config, clusters, ground),
     leaving,
   });
   const machineHandler: RequestListener = (req, res) => {

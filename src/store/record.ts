@@ -20,6 +20,15 @@ export type LiveWish =
   | { readonly kind: 'new'; readonly place: string }
   | { readonly kind: 'full' };
 
+/** A wish as a replica finds it. */
+export interface LiveWanted {
+  /** Names the wish, and another once its filter has changed. Opaque. */
+  readonly wish: string;
+  readonly filter: LiveFilter;
+  /** This replica has said that it sees to it. */
+  readonly taken: boolean;
+}
+
 export interface LiveEntry {
   readonly place: string;
   /** As it was published; absent where only the place counts. */
@@ -35,8 +44,14 @@ export interface LiveRecord {
   want(tail: string, filter: LiveFilter, limits: LiveLimits): Promise<LiveWish>;
   /** Takes a wish back. */
   leave(tail: string): Promise<void>;
-  /** What the tails of all replicas want to see now. */
-  wanted(): Promise<readonly LiveFilter[]>;
+  /** What the tails of all replicas want to see now. @param replica incarnation of the one that asks */
+  wanted(replica: string): Promise<readonly LiveWanted[]>;
+  /** The replica shows from now on what these wishes are about. One that stands no more is passed over. */
+  takeUp(replica: string, wishes: readonly string[]): Promise<void>;
+  /** Whether every replica of the registry (`RevocationLog.renew`) has taken this tail's wish up. False where it has none. */
+  isTakenUp(tail: string): Promise<boolean>;
+  /** Resolves when there may be a new wish, or when `signal` aborts. Only for speed: a wish may come unheard. */
+  waitForWish(signal: AbortSignal): Promise<void>;
   /** Adds in order. Nothing is kept where nobody tails. Sealed at rest. */
   publish(texts: readonly string[]): Promise<void>;
   /**

@@ -9,7 +9,8 @@ export const isTargetKey = (text: string): text is TargetKey => KEY.test(text);
 export const isDrillId = (text: string): boolean => DRILL_ID.test(text);
 
 /** What the same request id must stand for when it comes again. When and by whom a lock was set is not part of it. */
-export const meaningOf = ({ target, lock }: AppendRequest): string => JSON.stringify([target, lock !== undefined]);
+export const meaningOf = ({ target, lock }: Pick<AppendRequest, 'target' | 'lock'>): string =>
+  JSON.stringify([target, lock !== undefined]);
 
 /** @throws RangeError for what cannot be written: a programming fault, found before anything is */
 export function checkedKey({ target, lock }: AppendRequest): TargetKey {

@@ -15,7 +15,16 @@ import type { LogEntry, LogPosition, RevocationTarget } from '../core/revocation
 import type { AnchorStore, LiveRecord, RecentStore } from './record.ts';
 
 export type { RecentRequest } from '../core/recent-request.ts';
-export type { AnchorStore, LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWish, RecentStore } from './record.ts';
+export type {
+  AnchorStore,
+  LiveEntry,
+  LiveFilter,
+  LiveLimits,
+  LiveRecord,
+  LiveWanted,
+  LiveWish,
+  RecentStore,
+} from './record.ts';
 
 export interface Store {
   readonly artefacts: ArtefactStore;
@@ -327,6 +336,8 @@ export interface AppendRequest {
    * session through which it was opened stays.
    */
   readonly ended?: boolean;
+  /** Id of an `Approval` that this takes: where it is not there (any more) nothing is written. */
+  readonly approval?: string;
 }
 
 export interface Appended {
@@ -361,9 +372,13 @@ export interface RevocationLog {
    * Revokes: one script takes the next number, writes entry, watermark and lock, and deletes the covered sessions with their
    * artefacts (those of `provider` and `all` may be deleted after the script has answered: the watermark refuses them already). A session
    * takes the browser session with it through which it was opened; that is an entry of its own, before the answer's number. A session or
-   * an account must sign in freshly from now on (`open`).
+   * an account must sign in freshly from now on (`open`). An approval goes in the same script: either the revocation stands and the approval
+   * is spent, or neither.
+   * @throws AppError `conflict` (`request_id_reused`, `approval_spent`)
    */
   append(request: AppendRequest): Promise<Appended>;
+  /** Whether `append` has written this very request and would only answer it again. Nothing is written. */
+  hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean>;
   /** Writes a `drill` entry. */
   announceDrill(id: string): Promise<LogPosition>;
   /** Resolves when there may be an entry after `number`, or when `signal` aborts. Only for speed: it grants nothing. */

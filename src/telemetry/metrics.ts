@@ -51,8 +51,12 @@ export interface Metrics {
   observeCertificate(kind: string, read: () => string): void;
   /** @param kind `signing`, `sealing` or `audit`; `madeAt` in epoch seconds */
   observeKey(kind: string, madeAt: () => number): void;
-  /** A directory of keys has changed: its new content is in use, or is no good and the old one stays. `kind` as above. */
-  keysChanged(kind: string, outcome: 'taken' | 'refused'): void;
+  /**
+   * Files have changed: their new content is in use, or is no good and the old one stays, or is again what it was before it was no good.
+   * @param kind as above, or `certificate` or `authorities`
+   * @param files which they are; no label
+   */
+  keysChanged(kind: string, outcome: KeyChange, files: string): void;
   /** Asked at each scrape for how many values an older sealing key had sealed when last looked; it throws where nobody has looked. */
   observeSealed(read: () => number): void;
   /** Everything in the format that this `Accept` header asks for. */
@@ -60,6 +64,8 @@ export interface Metrics {
   /** Each metric of ours that is registered now, for the reference. */
   describe(): readonly MetricDescription[];
 }
+
+export type KeyChange = 'taken' | 'refused' | 'restored';
 
 export interface MetricDescription {
   readonly name: string;

@@ -1,7 +1,7 @@
 /** How long certificates last, and how old keys are. */
 import { X509Certificate } from 'node:crypto';
-import { counter, observed, observedByLabel, type MetricsRegistry } from './instruments.ts';
-import type { Metrics } from './metrics.ts';
+import { counter, gauge, observed, observedByLabel, type MetricsRegistry } from './instruments.ts';
+import type { KeyChange, Metrics } from './metrics.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
@@ -28,11 +28,25 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
   const changes = counter(
     registry,
     'key_changes_total',
-    'Changes of the directories of keys: `taken` into use, or `refused` because a file is no good and the old keys stay.',
+    'Changes of files that are followed: `taken` into use; `refused` because a file is no good, and what was in use stays; `restored` to that. `signing`, `sealing`, `audit`, and of TLS `certificate` and `authorities`.',
     ['kind', 'outcome'],
   );
+  const refused = gauge(
+    registry,
+    'key_files_refused',
+    'Directories and files whose content is refused now, so that what they held before is in use. Kinds as of `portcullis_key_changes_total`.',
+    ['kind'],
+  );
+  const standing = new Map<string, Set<string>>();
   return {
-    keysChanged: (kind, outcome) => changes.inc({ kind, outcome }),
+    keysChanged(kind: string, outcome: KeyChange, files: string) {
+      changes.inc({ kind, outcome });
+      const ofKind = standing.get(kind) ?? new Set();
+      standing.set(kind, ofKind);
+      if (outcome === 'refused') ofKind.add(files);
+      else ofKind.delete(files);
+      refused.set({ kind }, ofKind.size);
+    },
     observeSealed: (read) =>
       observed(
         registry,

@@ -61,7 +61,7 @@ export interface DeviceRequest {
 export interface DeviceRequests {
   find(userCode: string): Promise<DeviceRequest>;
   allow(userCode: string, session: { readonly id: string; readonly account: string }): Promise<void>;
-  refuse(userCode: string): Promise<void>;
+  refuse(userCode: string, description?: string): Promise<void>;
 }
 
 /** As pino has it. */
@@ -89,7 +89,7 @@ type Authenticate = (request: {
 export interface WebDeps {
   readonly config: WebConfig;
   readonly store: Pick<Store, 'artefacts' | 'sessions' | 'locks' | 'recent'> & {
-    readonly log: Pick<Store['log'], 'position' | 'announceDrill'>;
+    readonly log: Pick<Store['log'], 'position' | 'announceDrill' | 'hasWritten'>;
   };
   readonly providers: IdentityProviders;
   readonly authorizations: Authorizations;

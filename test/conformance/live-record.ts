@@ -1,7 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 
-import type { LiveRecord, Store } from '../../src/store/store.ts';
-import type { OpenStore } from './fixtures.ts';
+import type { LiveFilter, LiveRecord, Store } from '../../src/store/store.ts';
+import { replica, type OpenStore } from './fixtures.ts';
 
 const LONG = { ttlMs: 60_000, most: 50 };
 
@@ -9,6 +10,22 @@ async function following(live: LiveRecord, tail = 'tail-1', filter: Record<strin
   const wish = await live.want(tail, filter, LONG);
   if (wish.kind !== 'new') throw new Error(`the wish was not new: ${wish.kind}`);
   return wish.place;
+}
+
+const wantedOf = async (live: LiveRecord): Promise<readonly LiveFilter[]> =>
+  (await live.wanted('replica-a')).map(({ filter }) => filter);
+
+/** The replica looks, and says that it sees to all that it has found. */
+async function takeAllUp(live: LiveRecord, incarnation: string): Promise<void> {
+  const wishes = await live.wanted(incarnation);
+  await live.takeUp(
+    incarnation,
+    wishes.map(({ wish }) => wish),
+  );
+}
+
+async function register({ log }: Store, incarnation: string): Promise<void> {
+  expect(await log.renew(replica({ incarnation }), await log.position())).toMatchObject({ ok: true });
 }
 
 const textsAfter = async ({ live }: Store, place: string, limit = 100): Promise<readonly (string | undefined)[]> =>
@@ -37,12 +54,12 @@ export function liveRecordConforms(open: OpenStore): void {
 
   it('says what everybody wants to see, until they leave', async () => {
     const { store } = await open();
-    expect(await store.live.wanted()).toEqual([]);
+    expect(await wantedOf(store.live)).toEqual([]);
     await following(store.live, 'a', { user: 'alice' });
     await following(store.live, 'b', { verb: 'delete' });
-    expect(await store.live.wanted()).toHaveLength(2);
+    expect(await wantedOf(store.live)).toHaveLength(2);
     await store.live.leave('a');
-    expect(await store.live.wanted()).toEqual([{ verb: 'delete' }]);
+    expect(await wantedOf(store.live)).toEqual([{ verb: 'delete' }]);
   });
 
   it('tells a wish that has stood from one that is new, or that has changed', async () => {
@@ -50,14 +67,14 @@ export function liveRecordConforms(open: OpenStore): void {
     await following(store.live, 'a', { user: 'alice', verb: 'get' });
     expect(await store.live.want('a', { verb: 'get', user: 'alice' }, LONG)).toEqual({ kind: 'stands' });
     expect(await store.live.want('a', { user: 'bob' }, LONG)).toMatchObject({ kind: 'new' });
-    expect(await store.live.wanted()).toEqual([{ user: 'bob' }]);
+    expect(await wantedOf(store.live)).toEqual([{ user: 'bob' }]);
   });
 
   it('forgets a wish that is not repeated, and says that it is new when it comes back', async () => {
     const { store, clock } = await open();
     await store.live.want('a', {}, { ttlMs: 50, most: 50 });
     clock.advance(1);
-    await vi.waitFor(async () => expect(await store.live.wanted()).toEqual([]), { timeout: 5000, interval: 20 });
+    await vi.waitFor(async () => expect(await wantedOf(store.live)).toEqual([]), { timeout: 5000, interval: 20 });
     expect(await store.live.want('a', {}, LONG)).toMatchObject({ kind: 'new' });
   });
 
@@ -69,6 +86,72 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await store.live.want('a', {}, two)).toEqual({ kind: 'stands' });
     await store.live.leave('b');
     expect(await store.live.want('c', {}, two)).toMatchObject({ kind: 'new' });
+  });
+
+  it('says that a wish is taken up once every replica of the registry has said so, and not before', async () => {
+    const { store } = await open();
+    const { live, log } = store;
+    await register(store, 'replica-a');
+    await register(store, 'replica-b');
+    expect(await live.isTakenUp('tail-1')).toBe(false);
+    await following(live);
+    expect(await live.wanted('replica-a')).toMatchObject([{ filter: {}, taken: false }]);
+    await takeAllUp(live, 'replica-a');
+    expect(await live.wanted('replica-a')).toMatchObject([{ taken: true }]);
+    expect(await live.wanted('replica-b')).toMatchObject([{ taken: false }]);
+    expect(await live.isTakenUp('tail-1')).toBe(false);
+    await takeAllUp(live, 'replica-b');
+    expect(await live.isTakenUp('tail-1')).toBe(true);
+    expect(await live.want('tail-1', {}, LONG)).toEqual({ kind: 'stands' });
+    expect(await live.isTakenUp('tail-1')).toBe(true);
+    await register(store, 'replica-c');
+    expect(await live.isTakenUp('tail-1')).toBe(false);
+    await log.leave('replica-c');
+    expect(await live.isTakenUp('tail-1')).toBe(true);
+  });
+
+  it('takes nobody’s word for a wish that has changed, lapsed or gone', async () => {
+    const { store } = await open();
+    const { live } = store;
+    await register(store, 'replica-a');
+    await following(live, 'a', { user: 'alice' });
+    const [before] = await live.wanted('replica-a');
+    await following(live, 'a', { user: 'bob' });
+    await live.takeUp('replica-a', [before?.wish ?? '']);
+    expect(await live.isTakenUp('a')).toBe(false);
+    await takeAllUp(live, 'replica-a');
+    expect(await live.isTakenUp('a')).toBe(true);
+    await live.leave('a');
+    expect(await live.isTakenUp('a')).toBe(false);
+    await following(live, 'a', { user: 'bob' });
+    expect(await live.isTakenUp('a')).toBe(false);
+  });
+
+  it('wakes who waits for a wish when there is a new one', async () => {
+    const { store } = await open();
+    const { live } = store;
+    const heard = async (): Promise<void> => {
+      const stop = new AbortController();
+      const told = live.waitForWish(stop.signal).then(() => 'told');
+      await live.leave('a');
+      await following(live, 'a');
+      const late = delay(200, 'late', { signal: stop.signal }).catch(() => 'late');
+      const first = await Promise.race([told, late]);
+      stop.abort();
+      expect(first).toBe('told');
+    };
+    // Twice: a listener wakes everybody when it begins to listen.
+    await vi.waitFor(heard, { timeout: 5000 });
+    await vi.waitFor(heard, { timeout: 5000 });
+  });
+
+  it('stops waiting for a wish when told to', async () => {
+    const { live } = (await open()).store;
+    const abort = new AbortController();
+    const wait = live.waitForWish(abort.signal);
+    abort.abort();
+    await expect(wait).resolves.toBeUndefined();
+    await expect(live.waitForWish(abort.signal)).resolves.toBeUndefined();
   });
 
   it('keeps about a thousand entries, and says that there is a gap where the place is gone', async () => {

@@ -58,7 +58,7 @@ describe('over TLS, as a user with the documented rights', () => {
     url: `rediss://localhost:${redis.port}`,
     username: 'gate',
     password: 'secret',
-    ca: certificates.ca,
+    ca: () => certificates.ca,
   }));
 
   it('was refused nothing all the while', async () => {
@@ -95,9 +95,9 @@ it('refuses a server whose certificate nobody vouches for', async () => {
   await using bench = await workbench();
   const secure = await startRedis({ tls: certificates });
   const url = `rediss://localhost:${secure.port}`;
-  const distrusting = bench.unconnected({ settings: { url, ca: stranger.ca } });
+  const distrusting = bench.unconnected({ settings: { url, ca: () => stranger.ca } });
   expect(await distrusting.ping().catch(reasonOf)).toMatch(/redis_(unreachable|timeout)/);
-  await bench.fresh({ settings: { url, ca: certificates.ca } });
+  await bench.fresh({ settings: { url, ca: () => certificates.ca } });
   expect(await distrusting.ping().catch(reasonOf)).toMatch(/redis_(unreachable|timeout)/);
   await secure.stop();
 });

@@ -1,6 +1,7 @@
 import { describe } from 'vitest';
 
 import { anchorsConform } from './anchors.ts';
+import { approvalsConform } from './approvals.ts';
 import { artefactsConform } from './artefacts.ts';
 import type { OpenStore } from './fixtures.ts';
 import { freshSignInsConform } from './fresh.ts';
@@ -39,6 +40,9 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('revocations', () => {
       revocationsConform(open);
+    });
+    describe('approvals', () => {
+      approvalsConform(open);
     });
     describe('locks', () => {
       locksConform(open);

@@ -14,6 +14,41 @@ const PAGES = [
   '7-incident.md',
 ];
 
+describe('a lesson', () => {
+  let folder: string;
+  let classroom: Classroom;
+  const start: Step = { terminal: 'lesson', open: false, command: 'npm run demo -- --lesson 6', answers: [] };
+  const answers: Step = { ...start, command: `${start.command} --answer verdict=tampered` };
+  beforeEach(async () => {
+    folder = await temporaryFolder();
+    classroom = new Classroom(folder, await freePortBase());
+  });
+  afterEach(async () => {
+    await classroom.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('has its folder for itself while it runs, and takes answers only then', async () => {
+    const early = classroom.type(answers);
+    expect(await early.ended, early.output).toBe(1);
+    expect(early.output).toMatch(/^No lesson runs in .+: start it first\.$/m);
+
+    const lesson = classroom.type(start);
+    await lesson.until((output) => output.includes('To do:'));
+    const second = classroom.type(start);
+    expect(await second.ended, second.output).toBe(1);
+    expect(second.output).toMatch(/A lesson runs in .+ already: .+\n.+--dir .+ --port-base/);
+    expect(await classroom.type(answers).ended).toBe(0);
+    await lesson.until((output) => output.includes('[x] answer verdict'));
+
+    expect(await lesson.end('SIGINT')).toBe(1);
+    const again = classroom.type(start);
+    await again.until((output) => output.includes('To do:'));
+    expect(again.output).not.toContain('[x]');
+    await again.end('SIGINT');
+  });
+});
+
 describe.each(PAGES)('the lesson of %s', (page) => {
   let folder: string;
   let classroom: Classroom;

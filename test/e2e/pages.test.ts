@@ -18,6 +18,9 @@ import { PAGES, type PageRow } from '../support/pages-table.ts';
 
 const BUDGET_BYTES = 50_000;
 
+const LOOKED_AT = ['body', 'main', 'main > .card', 'h1', '.notice', '.button', '.top', '.brand'];
+const PROPERTIES = ['color', 'background-color', 'font-family', 'padding', 'border-radius'];
+
 describe.each(PAGES)('the page $name', (row) => {
   it.each(row.who)('is as it should be for %s', async (who) => {
     await using opened = await open(row, who);
@@ -45,6 +48,24 @@ describe.each(PAGES)('the page $name', (row) => {
       expect(await axeFindings(page), `${scheme}, ${width} px`).toEqual([]);
     }
   });
+});
+
+it('shows its pages on foreign hosts, where the style sheet has no path, as it shows the others', async () => {
+  const looks: Record<string, unknown> = {};
+  for (const name of ['foreign-host', 'not-found']) {
+    const row = PAGES.find((one) => one.name === name);
+    if (row === undefined) throw new Error(`there is no page ${name}`);
+    await using opened = await open(row, 'nobody');
+    looks[name] = await Promise.all(
+      LOOKED_AT.map((selector) =>
+        opened.page.locator(selector).evaluate((element, names) => {
+          const style = element.ownerDocument.defaultView?.getComputedStyle(element);
+          return names.map((property) => style?.getPropertyValue(property));
+        }, PROPERTIES),
+      ),
+    );
+  }
+  expect(looks['foreign-host']).toEqual(looks['not-found']);
 });
 
 let stage: PagesStage;

@@ -9,6 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
+import { bareEnvironment } from '../support/bare-environment.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 
@@ -33,7 +34,7 @@ afterAll(() => gate.stop());
 
 async function query(args: readonly string[], input?: string) {
   const child = spawn(process.execPath, [MAIN, 'audit', 'query', ...args], {
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: bareEnvironment(),
   });
   if (input === undefined) child.stdin.end();
   else createReadStream(input).pipe(child.stdin);

@@ -111,6 +111,19 @@ describe('the live record of two replicas', () => {
     expect(asked).toMatchObject({ verb: 'admin-read', responseStatus: { code: 200 } });
   });
 
+  it('show what is done at the other from the moment in which the tail is told that it follows', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const path = `${PODS}?limit=${1000 + round}`;
+      const tailed = await tail('resource=pods');
+      await alice.get(path, aliceToken);
+      await expect.poll(() => tailed.events.map(({ requestURI }) => requestURI), SOON).toContain(path);
+      expect(tailed.told.filter(({ event }) => event === 'gap')).toEqual([]);
+      tailed.close();
+      // The next one is the first again.
+      await bare.del(TAILS);
+    }
+  });
+
   it('keep it sealed in Redis', async () => {
     const tailed = await tail('user=demo%3Aalice');
     await seenAfter(tailed, `${PODS}?limit=11`);

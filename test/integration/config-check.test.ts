@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { FILES, settings, temporaryDirectory, writeFiles } from '../unit/config/sandbox.ts';
+import { bareEnvironment } from '../support/bare-environment.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const ALICE = { sub: '4711', email: 'alice@example.com', email_verified: true };
@@ -17,7 +18,7 @@ async function check(args: readonly string[], stdin = '') {
   writeFileSync(join(directory, 'alice.json'), JSON.stringify(ALICE));
   const child = spawn(process.execPath, [MAIN, 'config', 'check', '--config', 'portcullis.yaml', ...args], {
     cwd: directory,
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: bareEnvironment(),
   });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

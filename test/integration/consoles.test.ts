@@ -1,4 +1,5 @@
 /** The way into a console, and what it receives: real listeners, real gate, a console that speaks as Headlamp does. */
+import { createHash } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
@@ -118,6 +119,17 @@ describe('the way in', () => {
     expect((await alice.send(`${HEADLAMP}/api`, OWN_FETCH)).status).toBe(401);
     const post = await alice.send(`${HEADLAMP}/api`, { ...OWN_FETCH, origin: HEADLAMP }, { method: 'POST' });
     expect(post.status).toBe(401);
+    expect(headlamp.seen).toEqual([]);
+  });
+
+  it('shows pages of its own on a console’s host that need nothing else from there', async () => {
+    const { status, text, headers } = await alice.send(`${HEADLAMP}/.portcullis/nothing`);
+    expect(status).toBe(404);
+    const style = /<style>([^]*?)<\/style>/.exec(text)?.[1] ?? '';
+    expect(style).toContain('.card');
+    const hash = createHash('sha256').update(style).digest('base64');
+    expect(headers['content-security-policy']).toContain(`default-src 'none'; style-src 'sha256-${hash}';`);
+    expect([...text.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, address]) => address)).toEqual([MAIN, MAIN]);
     expect(headlamp.seen).toEqual([]);
   });
 

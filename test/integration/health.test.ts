@@ -166,6 +166,13 @@ describe('an identity provider', () => {
   }
   const look = (at: string, timeoutSeconds = 3) => providerLook({ type: 'oidc', issuer: at }, { timeoutSeconds })();
 
+  it('at an address that is never dialled was refused by the gate’s own guard, which says so', async () => {
+    const problem = await look('https://169.254.169.254');
+    expect(problem).toContain('The gate’s own guard refused');
+    expect(problem).toContain('No setting allows it.');
+    expect(problem).not.toContain('169.254');
+  });
+
   it('is up when its discovery document is there and its own', async () => {
     const asked: string[] = [];
     const at = await issuer((origin) => (req, res) => {
@@ -210,7 +217,7 @@ describe('an identity provider', () => {
   it('is down where its certificate is not trusted', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => void res.end('{}'));
     const at = `https://localhost:${await port(server)}`;
-    const other = providerLook({ type: 'oidc', issuer: at, ca: otherName.ca });
+    const other = providerLook({ type: 'oidc', issuer: at, ca: () => otherName.ca });
     expect(await other()).toBe('Its certificate is not trusted. Check caFile.');
   });
 });
@@ -223,7 +230,8 @@ describe('GitHub', () => {
       res.writeHead(status).end();
     });
     const host = `localhost:${await port(server)}`;
-    return { asked, look: providerLook({ type: 'github', issuer: 'https://github.com', host, ca: trusted.ca }) };
+    const ca = () => trusted.ca;
+    return { asked, look: providerLook({ type: 'github', issuer: 'https://github.com', host, ca }) };
   };
 
   it.each([200, 302, 404])('is up when it answers at all, and is shown nothing (%i)', async (status) => {

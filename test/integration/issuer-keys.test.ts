@@ -15,8 +15,8 @@ describe('the keys of an issuer that we are no client of', () => {
   });
   afterEach(() => issuer.close());
 
-  const keysOf = (options: { readonly issuer?: string; readonly ca?: string } = {}) =>
-    createIssuerKeys({ issuer: issuer.issuer, ca: issuer.ca, hosts: [], ...options, now: () => now });
+  const keysOf = (options: { readonly issuer?: string; readonly ca?: () => string } = {}) =>
+    createIssuerKeys({ issuer: issuer.issuer, ca: () => issuer.ca, hosts: [], ...options, now: () => now });
   const verify = async (keys: ReturnType<typeof keysOf>): Promise<string> =>
     jwtVerify(await issuer.token(), keys).then(
       () => 'verified',

@@ -171,38 +171,6 @@ describe('a request through the gate', () => {
     },
   );
 
-  it('does not say that a person is unknown where the cluster refuses the gate’s own token: kubectl would throw a good credential away', async () => {
-    plane.upstream.answer = answerJson({ kind: 'Status', code: 401 }, { 'www-authenticate': 'Bearer' }, 401);
-    const answered = await call(plane, alice, PODS);
-    expect(answered.json()).toMatchObject({ kind: 'Status', code: 502, reason: 'ServiceUnavailable' });
-    expect(answered.headers).not.toHaveProperty('www-authenticate');
-    expect(answered.headers).not.toHaveProperty('retry-after');
-    await audited(1);
-    expect(plane.audited[0]).toMatchObject({
-      user: { username: ALICE.username },
-      responseStatus: { code: 502 },
-      annotations: { 'portcullis.dev/reason': 'own_token_refused' },
-    });
-  });
-
-  it('nor where an exec was asked for', async () => {
-    plane.upstream.answerUpgrade = (_req, socket) =>
-      void socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
-    const connection = await rawConnection(plane, alice.certificate);
-    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
-    connection.socket.write(
-      `GET ${PODS}/web/exec HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${alice.token}\r\n${upgrade}`,
-    );
-    await connection.ended;
-    expect(connection.received()).toMatch(/^HTTP\/1\.1 502 /);
-  });
-
-  it('relays the 401 of what stands behind a proxy subresource: it asks for a credential of its own', async () => {
-    plane.upstream.answer = answerJson({ of: 'the pod' }, {}, 401);
-    const answered = await call(plane, alice, `${PODS}/web-1/proxy/`);
-    expect([answered.status, answered.json()]).toEqual([401, { of: 'the pod' }]);
-  });
-
   it('puts the prefix back in front of a redirect where a path chose the cluster', async () => {
     const fresh = await startPlane({ cluster: { hosts: ['other.test'] } });
     fresh.upstream.answer = answerJson({}, { location: '/version' }, 302);

@@ -161,7 +161,7 @@ async function useLive(): Promise<void> {
   const { live } = store;
   await live.want('tail', { user: canaries.username }, { ttlMs: 60_000, most: 1 });
   await live.publish([JSON.stringify({ user: canaries.username, userAgent: canaries.userAgent })]);
-  expect(await live.wanted()).toEqual([{ user: canaries.username }]);
+  expect(await live.wanted('here')).toMatchObject([{ filter: { user: canaries.username } }]);
 }
 
 it('keeps no secret and no person readable in Redis, whatever was done with it', async () => {

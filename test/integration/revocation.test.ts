@@ -270,6 +270,7 @@ describe('a replica whose store is away', () => {
       renew: guarded((...args) => inner.renew(...args)),
       leave: guarded((id) => inner.leave(id)),
       append: guarded((request) => inner.append(request)),
+      hasWritten: guarded((request) => inner.hasWritten(request)),
       announceDrill: guarded((id) => inner.announceDrill(id)),
       waitForEntry: guarded((...args) => inner.waitForEntry(...args)),
     });

@@ -8,6 +8,7 @@ import type { KeyKind } from '../../src/config/key-files.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestGate } from '../support/gate.ts';
+import { metric } from '../support/metric.ts';
 import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
@@ -96,14 +97,6 @@ const publicKids = (port: number) => async (): Promise<readonly string[]> => {
   expect(JSON.stringify(keys)).not.toContain('"d"');
   return keys.map(({ kid }) => kid);
 };
-
-async function metric(server: RunningServer, name: string): Promise<string | undefined> {
-  const text = await (await fetch(`http://127.0.0.1:${server.ports.ops}/metrics`)).text();
-  return text
-    .split('\n')
-    .find((line) => line.startsWith(name))
-    ?.split(' ')[1];
-}
 
 /** Does something, and waits until both replicas have seen it. */
 async function seen<T>(kind: KeyKind, change: () => Promise<T>): Promise<T> {

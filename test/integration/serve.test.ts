@@ -7,6 +7,7 @@ import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demoPorts } from '../../src/demo/demo.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
+import { bareEnvironment } from '../support/bare-environment.ts';
 import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -20,7 +21,7 @@ interface Started {
 /** The real command in a process of its own, with no environment but what is given. */
 function portcullis(args: readonly string[], env: Record<string, string> = {}): Started {
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { ...bareEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';

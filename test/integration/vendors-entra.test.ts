@@ -61,7 +61,7 @@ describe('a provider of type entra', () => {
   ): IdentityProvider =>
     vendor(
       idp.issuer,
-      { type: 'entra', tenant: TENANT, groupsAs: options.groupsAs ?? 'id', ca: graph.ca },
+      { type: 'entra', tenant: TENANT, groupsAs: options.groupsAs ?? 'id', ca: () => graph.ca },
       { maxGroups: options.maxGroups ?? 2000, mapping },
       { graph: graph.origin, googleApi: 'https://localhost:1', googleToken: 'https://localhost:1/token' },
     );

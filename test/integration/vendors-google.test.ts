@@ -52,7 +52,7 @@ describe('a provider of type google', () => {
       idp.issuer,
       {
         type: 'google',
-        ca: directory.ca,
+        ca: () => directory.ca,
         ...(groups ? { directory: { serviceAccount: key, admin: ADMIN } } : {}),
       },
       { mapping: { rules: COMPANY } },

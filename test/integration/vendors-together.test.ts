@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import { identityProviders } from '../../src/server/dependencies.ts';
+import { createReloading } from '../../src/server/reload.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
-import { createLogger } from '../../src/telemetry/telemetry.ts';
+import { createLogger, createMetrics } from '../../src/telemetry/telemetry.ts';
 import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
 import { refusal, signIn } from '../support/vendors.ts';
 
@@ -52,7 +53,9 @@ describe('two providers of one configuration', () => {
     );
     const loaded = await loadConfig({ file, env: {} });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-    providers = await identityProviders(loaded.value.config, createLogger({ level: 'error' }));
+    const logger = createLogger({ level: 'error' });
+    const reloading = createReloading({ logger, metrics: createMetrics() });
+    providers = identityProviders(loaded.value.config, reloading, logger);
   });
   afterAll(async () => {
     await Promise.all([okta.close(), keycloak.close()]);

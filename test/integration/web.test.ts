@@ -273,13 +273,24 @@ describe('signing in for kubectl', () => {
     expect(house.named('sign-in-refused')).toHaveLength(1);
   });
 
-  test('shows a refusal as a page, with a way to try again and one to tell the program', async () => {
+  test('tells the program of a refusal at once: the words of the page, whom to ask and the request id', async () => {
     const house = await openHouse();
     const browser = pendingAt(house, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp');
     const state = new URL(locationOf(started)).searchParams.get('state') ?? '';
-    const page = await browser.get(`/login/uid1/finish?error=access_denied&state=${state}`).expect(403);
-    expect(page.text).toContain('You said no at the identity provider.');
+    const told = await browser.get(`/login/uid1/finish?error=access_denied&state=${state}`).expect(303);
+    const description = `You said no at the identity provider. Whom to ask: #platform-help Request id: ${told.headers['x-request-id']}`;
+    expect(house.authorizations.refused).toEqual([{ error: 'access_denied', description }]);
+    expect(house.named('sign-in-refused')).toHaveLength(1);
+  });
+
+  test('shows a fault that passes as a page, with a way to try again and one to tell the program', async () => {
+    const house = await openHouse();
+    const browser = pendingAt(house, 'uid1');
+    const started = await browser.get('/login/uid1/start?provider=corp');
+    const state = new URL(locationOf(started)).searchParams.get('state') ?? '';
+    house.corp.down = true;
+    const page = await browser.get(`/login/uid1/finish?code=alice&state=${state}`).expect(502);
     expect(page.text).toContain('href="/login/uid1/choose"');
     await browser.get('/login/uid1/choose').expect(200);
     await browser.get('/login/uid1/refuse?error=access_denied').expect(303);

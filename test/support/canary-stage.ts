@@ -9,6 +9,7 @@ import { Redis } from 'ioredis';
 import { parse, stringify } from 'yaml';
 import { PEOPLE } from '../../src/demo/demo.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
+import { bareEnvironment } from './bare-environment.ts';
 import { Secrets, watchClients, watchProvider } from './canary-secrets.ts';
 import { startTestGate } from './gate.ts';
 import type { Finished } from './kubectl.ts';
@@ -48,7 +49,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
   await gate.server.stop();
   await learnSettings(gate, secrets);
   const child = spawn(process.execPath, [MAIN, 'serve', '--config', gate.files.config], {
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: bareEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = once(child, 'close');

@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { besideProgram, bundle } from '../../scripts/build-cli/bundle.ts';
 import { ensureEntry, locateEntry, writeSession, type CacheEntry } from '../../src/cli/cache.ts';
 import type { Binding, CachedSession, CachedToken } from '../../src/cli/session.ts';
+import { bareEnvironment } from './bare-environment.ts';
 
 const FRONT = fileURLToPath(new URL('../../src/cli/front/portcullis.sh', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -117,7 +118,7 @@ export class FrontStage {
     const child = spawn('/bin/sh', ['-c', `${script}\nexit $?`, 'parent', ...command, ...args], {
       cwd: this.home,
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'], HOME: this.home, PORTCULLIS_NO_BROWSER: '1', ...this.cacheEnv, ...env },
+      env: { ...bareEnvironment(), HOME: this.home, PORTCULLIS_NO_BROWSER: '1', ...this.cacheEnv, ...env },
     });
     child.stdin.end('what kubectl was given');
     let [stdout, stderr] = ['', ''];

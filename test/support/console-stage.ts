@@ -71,7 +71,7 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
         signingKey: () => ({ kid: 'k1', alg: 'ES256', privateJwk }),
         now: () => deps.clock.now(),
       });
-      const ca = ofOther.cert;
+      const ca = () => ofOther.cert;
       // Its certificate is for its address and for another name.
       const misnamed = other.server.replace('127.0.0.1', 'localhost');
       const consoles = [

@@ -20,6 +20,7 @@ export interface WaitingDevice {
 
 export interface DeviceStage {
   readonly web: string;
+  readonly contact: string;
   readonly server: RunningServer;
   readonly endpoints: Endpoints;
   readonly device: OAuthClient;
@@ -60,7 +61,8 @@ export async function startDeviceStage(options: DeviceStageOptions = {}): Promis
   const gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
   // The same addresses, with the settings of the test.
   await gate.server.stop();
-  const server = await startServer(await configuration(gate.files.config, options));
+  const config = await configuration(gate.files.config, options);
+  const server = await startServer(config);
   await server.ready;
   const { web, api } = gate.urls;
   const endpoints = { web, api, ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8') };
@@ -72,6 +74,7 @@ export async function startDeviceStage(options: DeviceStageOptions = {}): Promis
   };
   return {
     web,
+    contact: config.contact,
     server,
     endpoints,
     device,

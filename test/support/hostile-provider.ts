@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
 
@@ -34,14 +35,22 @@ export interface HostileProvider {
   /** Paths that were asked for, in order. */
   readonly asked: string[];
   lie(lies: Lies): void;
+  /** Shows this one from the next handshake on; each request has one of its own. */
+  useCertificate(pair: Certificate): void;
   close(): Promise<void>;
+}
+
+interface Certificate {
+  readonly cert: string;
+  readonly key: string;
 }
 
 export const CLIENT_ID = 'gate';
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
-export async function startHostileProvider(): Promise<HostileProvider> {
+/** @param tls of 127.0.0.1; absent: plain http */
+export async function startHostileProvider(tls?: Certificate): Promise<HostileProvider> {
   const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
   const jwks = async (): Promise<object> => {
     const [pair, kid] = lies.rotated === true ? [unknown, 'k2'] : [known, 'k1'];
@@ -49,10 +58,12 @@ export async function startHostileProvider(): Promise<HostileProvider> {
   };
   let lies: Lies = {};
   const asked: string[] = [];
-  const server = createServer();
+  const secure = tls === undefined ? undefined : createHttpsServer(tls);
+  const server = secure ?? createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
+  const { port } = server.address() as AddressInfo;
+  const issuer = tls === undefined ? `http://localhost:${port}` : `https://127.0.0.1:${port}`;
   const honest = {
     issuer,
     authorization_endpoint: `${issuer}/authorize`,
@@ -84,6 +95,7 @@ export async function startHostileProvider(): Promise<HostileProvider> {
   const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const path = (req.url ?? '').split('?', 1)[0] ?? '';
     asked.push(path);
+    if (secure !== undefined) res.setHeader('connection', 'close');
     const json = (value: unknown, status = 200): void => {
       res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     };
@@ -108,6 +120,7 @@ export async function startHostileProvider(): Promise<HostileProvider> {
     issuer,
     asked,
     lie: (next) => (lies = next),
+    useCertificate: (pair) => secure?.setSecureContext(pair),
     async close() {
       server.close();
       server.closeAllConnections();

@@ -74,6 +74,18 @@ const ERRORS: readonly PageRow[] = [
     ...says('Nothing here'),
   },
   {
+    // As on a console's host, where no other path is ours.
+    name: 'foreign-host',
+    who: ['nobody'],
+    at: {
+      steps: async (page, { gate }) => {
+        await page.goto(gate.urls.web.replace('localhost', '127.0.0.1'));
+      },
+    },
+    status: 421,
+    ...says('Nothing is served under this name'),
+  },
+  {
     name: 'provider-away',
     who: ['nobody'],
     at: '/login/start?provider=by-okta&to=me',

@@ -37,8 +37,15 @@ export interface StartRedis {
   readonly keepData?: boolean;
   /** Begins as a follower of what listens on this port, and is started once it holds all that the other one does. */
   readonly replicaOf?: { readonly port: number };
-  /** PEM. Speaks TLS and nothing else; asks for no client certificate. */
-  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** Speaks TLS and nothing else; asks for no client certificate. Read again at `restart`. */
+  readonly tls?: ServerTls;
+}
+
+/** PEM; `ca` is for the servers that this one speaks to. */
+export interface ServerTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
 }
 
 const ATTEMPTS = 5;
@@ -164,7 +171,7 @@ export async function startRedis(options: StartRedis = {}): Promise<RedisServer>
   return Object.assign(server, { url: `${options.tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${server.port}` });
 }
 
-async function tlsArgs(tls: NonNullable<StartRedis['tls']>, port: number, dir: string): Promise<readonly string[]> {
+async function tlsArgs(tls: ServerTls, port: number, dir: string): Promise<readonly string[]> {
   const files = Object.entries(tls).map(async ([name, pem]) => writeFile(join(dir, name), pem, { mode: 0o600 }));
   await Promise.all(files);
   const file = (option: string, name: string): readonly string[] => [`--tls-${option}-file`, join(dir, name)];
@@ -191,15 +198,25 @@ export interface Sentinels extends AsyncDisposable {
   readonly processes: readonly Process[];
 }
 
+interface StartSentinels {
+  readonly tls?: ServerTls;
+  /** How long the master may be silent. Default: half a second. */
+  readonly downAfterMs?: number;
+}
+
 /**
  * Starts Sentinels that watch one master and put another in its place half a second after it has gone, as a majority of them sees it.
  * @param at where they, and whoever asks them, find the master: by itself, or behind a link that can be cut
  */
-export async function startSentinels(at: { readonly port: number }, count: number): Promise<Sentinels> {
+export async function startSentinels(
+  at: { readonly port: number },
+  count: number,
+  { tls, downAfterMs = 500 }: StartSentinels = {},
+): Promise<Sentinels> {
   const master = 'gate-master';
   const config = [
     `sentinel monitor ${master} 127.0.0.1 ${at.port} ${Math.floor(count / 2) + 1}`,
-    `sentinel down-after-milliseconds ${master} 500`,
+    `sentinel down-after-milliseconds ${master} ${downAfterMs}`,
     `sentinel failover-timeout ${master} 3000`,
     `sentinel parallel-syncs ${master} 2`,
   ];
@@ -211,7 +228,7 @@ export async function startSentinels(at: { readonly port: number }, count: numbe
         async argsFor(port, dir) {
           const file = join(dir, 'sentinel.conf');
           await writeFile(file, [`port ${port}`, 'bind 127.0.0.1', `dir ${dir}`, ...config, ''].join('\n'));
-          return [file, '--sentinel'];
+          return [file, '--sentinel', ...(tls === undefined ? [] : await tlsArgs(tls, port, dir))];
         },
       }),
     ),

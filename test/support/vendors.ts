@@ -13,7 +13,7 @@ import { CALLBACK, CLIENT, type VendorIdp } from './vendor-idp.ts';
 
 type Particular = VendorProviderOptions extends infer T
   ? T extends VendorProviderOptions
-    ? Pick<T, Exclude<keyof T, Shared>> & { readonly ca?: string; readonly scopes?: readonly string[] }
+    ? Pick<T, Exclude<keyof T, Shared>> & { readonly ca?: () => string; readonly scopes?: readonly string[] }
     : never
   : never;
 type Shared =

@@ -14,6 +14,7 @@ type Wish = { readonly kind: 'stands' } | { readonly kind: 'new'; readonly place
 export interface LiveSource {
   want(tail: string, filter: TailFilter, limits: { readonly ttlMs: number; readonly most: number }): Promise<Wish>;
   leave(tail: string): Promise<void>;
+  isTakenUp(tail: string): Promise<boolean>;
   read(
     place: string,
     limit: number,
@@ -25,8 +26,8 @@ export interface LiveSource {
 
 type TailFilter = Readonly<Record<string, string>> & LiveFilter;
 
-/** Why something may be missing: the record did not reach back so far, or a replica could not show all of its events. */
-export type GapReason = 'too_old' | 'dropped';
+/** Why something may be missing: the record did not reach back so far, a replica could not show all of its events, or one has not begun to. */
+export type GapReason = 'too_old' | 'dropped' | 'replica_late';
 
 /** What a tail sees next. `id` is where to go on from, also on another replica. */
 export type TailItem =
@@ -44,7 +45,8 @@ export interface TailRequest {
 
 export interface LiveTails {
   /**
-   * Ends when `signal` aborts or this replica stops.
+   * Resolves once every replica shows what is asked for, so that whoever is told then misses nothing of what comes; after two seconds without
+   * that it begins with a gap (`replica_late`). Ends when `signal` aborts or this replica stops.
    * @throws AppError `bad_request` for an `after` that was never an id, `conflict` (`too_many_tails`) where there are enough, `fenced`
    *   once this replica is about to stop, `store_unavailable`
    */
@@ -59,6 +61,10 @@ const LIMITS = {
   repeatMs: 5000,
   /** Between two looks for something new. */
   pollMs: 250,
+  /** How long a tail waits for all replicas: two of their own looks. One that has just died stands in the registry for longer. */
+  takeUpMs: 2000,
+  /** Between two looks whether they have. */
+  takeUpPollMs: 20,
   /** Few, because each may be as long as a request's head, and requests stand behind them in the store. */
   batch: 25,
   mostHere: 10,
@@ -106,7 +112,7 @@ interface TailOptions extends Readonly<typeof LIMITS> {
 }
 
 interface Begun {
-  readonly gap: boolean;
+  readonly gap: GapReason | undefined;
 }
 
 class Tail {
@@ -124,7 +130,7 @@ class Tail {
   async begin(after: string | undefined): Promise<Begun> {
     if (after === undefined) {
       this.#place = (await this.#want()) ?? '';
-      return { gap: false };
+      return { gap: (await this.#takenUp()) ? undefined : 'replica_late' };
     }
     // A place and the tail that stood there. Whose tail that was does not matter: the wish counts only with the same filter.
     const [, place = '', name = ''] = /^(\d{1,16}-\d{1,10})\.([\w-]{22})$/.exec(after) ?? [];
@@ -133,12 +139,26 @@ class Tail {
     }
     this.#name = name;
     this.#place = place;
-    return { gap: (await this.#want()) !== undefined };
+    if ((await this.#want()) === undefined) return { gap: undefined };
+    await this.#takenUp();
+    return { gap: 'too_old' };
+  }
+
+  /** Waits until every replica shows what is asked for. @returns false where one has not said so in time */
+  async #takenUp(): Promise<boolean> {
+    const { takeUpMs, takeUpPollMs, signal } = this.#options;
+    const end = performance.now() + takeUpMs;
+    while (!signal.aborted) {
+      if (await this.#isTakenUp()) return true;
+      if (performance.now() >= end) return false;
+      await delay(takeUpPollMs, undefined, { signal }).catch(() => undefined);
+    }
+    return true;
   }
 
   async *items({ gap }: Begun): AsyncGenerator<TailItem> {
-    if (gap) yield this.#gap('too_old');
-    let told = gap;
+    if (gap !== undefined) yield this.#gap(gap);
+    let told = gap === 'too_old';
     while (!this.#options.signal.aborted) {
       try {
         if (await this.#lapsed()) yield this.#gap('too_old');
@@ -177,6 +197,16 @@ class Tail {
   async #beginAnew(): Promise<void> {
     await this.#source.leave(this.#name);
     this.#place = (await this.#want()) ?? this.#place;
+  }
+
+  /** A store that hesitates has not said so. */
+  async #isTakenUp(): Promise<boolean> {
+    try {
+      return await this.#source.isTakenUp(this.#name);
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'store_unavailable') return false;
+      throw error;
+    }
   }
 
   /** @returns the place from which on it is seen to; undefined where it was before */

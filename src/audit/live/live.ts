@@ -11,8 +11,14 @@ import { matches, type LiveFilter } from './live-filter.ts';
 
 /** Where replicas meet; room `store` has it. */
 export interface LiveChannel {
-  /** What the tails of all replicas want to see now. */
-  wanted(): Promise<readonly LiveFilter[]>;
+  /** What the tails of all replicas want to see now. @param replica this one's incarnation */
+  wanted(
+    replica: string,
+  ): Promise<readonly { readonly wish: string; readonly filter: LiveFilter; readonly taken: boolean }[]>;
+  /** This replica shows from now on what these wishes are about. */
+  takeUp(replica: string, wishes: readonly string[]): Promise<void>;
+  /** Resolves when there may be a new wish, or when `signal` aborts. */
+  waitForWish(signal: AbortSignal): Promise<void>;
   /** In order. Rejects where it could not be. */
   publish(texts: readonly string[]): Promise<void>;
 }
@@ -20,20 +26,22 @@ export interface LiveChannel {
 export interface LiveRecordOptions {
   readonly metrics: { auditEvent(sink: 'live', outcome: 'written' | 'dropped', events: number): void };
   readonly logger: Pick<AuditLog, 'info'>;
-  /** How often it is asked whether somebody tails. Default: a second. */
+  /** How often it is asked whether somebody tails, where no word of it comes before. Default: a second. */
   readonly lookMs?: number;
 }
 
 export interface LiveRecord {
   /** The same trail, whose events are shown besides. */
   over(trail: AuditTrail): AuditTrail;
-  /** Looks from now on whether somebody tails. */
-  start(channel: LiveChannel): void;
+  /** Looks from now on whether somebody tails. @param replica the incarnation by which the others know this one */
+  start(channel: LiveChannel, replica: string): void;
   /** Shows what is queued, once, and stops. Never rejects. */
   stop(): Promise<void>;
 }
 
 const LOOK_MS = 1000;
+/** Shortest time between two looks. */
+const SOON_MS = 10;
 /** Events that may wait. A second's worth at the busiest replica; beyond it they are dropped. */
 const MOST_WAITING = 1000;
 /** Few enough for the store to be done with them at once: requests stand behind them. */
@@ -57,7 +65,7 @@ class Publisher implements LiveRecord {
   #wanted = false;
   #waiting: AuditEvent[] = [];
   #dropped = 0;
-  #looking: NodeJS.Timeout | undefined;
+  readonly #stopping = new AbortController();
   #gathering: NodeJS.Timeout | undefined;
   #publishing: Promise<void> | undefined;
 
@@ -80,33 +88,54 @@ class Publisher implements LiveRecord {
     };
   }
 
-  start(channel: LiveChannel): void {
+  start(channel: LiveChannel, replica: string): void {
     this.#channel = channel;
-    void this.#look(channel);
+    void this.#lookOn(channel, replica);
   }
 
   async stop(): Promise<void> {
     const channel = this.#channel;
     this.#channel = undefined;
     this.#wanted = false;
-    clearTimeout(this.#looking);
+    this.#stopping.abort();
     clearTimeout(this.#gathering);
     await this.#publishing;
     if (channel !== undefined) await this.#publishRest(channel);
     this.#waiting = [];
   }
 
+  async #lookOn(channel: LiveChannel, replica: string): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      const looked = new AbortController();
+      const signal = AbortSignal.any([this.#stopping.signal, looked.signal]);
+      // Listen first, then look: a wish that comes in between is heard.
+      const told = channel.waitForWish(signal);
+      await this.#look(channel, replica);
+      const pause = delay(this.#options.lookMs ?? LOOK_MS, undefined, { signal, ref: false });
+      await Promise.race([told, pause]).catch(() => undefined);
+      looked.abort();
+      // Wishes that come together are found together.
+      await delay(SOON_MS, undefined, { ref: false });
+    }
+  }
+
   /** A store that is away changes nothing: who tailed may be there again in a moment. */
-  async #look(channel: LiveChannel): Promise<void> {
+  async #look(channel: LiveChannel, replica: string): Promise<void> {
     try {
-      this.#filters = await channel.wanted();
+      const wanted = await channel.wanted(replica);
+      if (this.#channel === undefined) return;
+      this.#filters = wanted.map(({ filter }) => filter);
+      this.#wanted = this.#filters.length > 0;
+      // Only now: who tails is told that everything is seen once all replicas have said so.
+      const anew = wanted.filter(({ taken }) => !taken);
+      if (anew.length > 0)
+        await channel.takeUp(
+          replica,
+          anew.map(({ wish }) => wish),
+        );
     } catch {
       // Said by the store itself, and by whatever else needs it.
     }
-    if (this.#channel === undefined) return;
-    this.#wanted = this.#filters.length > 0;
-    this.#looking = setTimeout(() => void this.#look(channel), this.#options.lookMs ?? LOOK_MS);
-    this.#looking.unref();
   }
 
   /** Nothing is judged or encoded here: this is still the way of a request. */

@@ -136,6 +136,7 @@ async function* alive(stream: AsyncIterable<Buffer>, silent: AbortController): A
 
 const GAPS: Readonly<Record<string, string>> = {
   too_old: 'the live record does not reach back so far',
+  replica_late: 'a replica has not said yet that it shows its events',
   dropped: 'a replica had more to show than it could',
   too_slow: 'they came faster than they were read here',
 };

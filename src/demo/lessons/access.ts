@@ -5,7 +5,7 @@ import type { AccessQuestion } from './lesson.ts';
 
 /** @returns a function that answers false where the cluster does not say yes */
 export function accessOf({ server, ca, token }: DemoUpstream): (question: AccessQuestion) => Promise<boolean> {
-  return async ({ user, verb, resource, namespace }) => {
+  return async ({ user, ...wanted }) => {
     const dispatcher = new Agent({ connect: { ca } });
     try {
       const answer = await request(`${server}/apis/authorization.k8s.io/v1/subjectaccessreviews`, {
@@ -15,7 +15,7 @@ export function accessOf({ server, ca, token }: DemoUpstream): (question: Access
         body: JSON.stringify({
           apiVersion: 'authorization.k8s.io/v1',
           kind: 'SubjectAccessReview',
-          spec: { user, groups: ['system:authenticated'], resourceAttributes: { verb, resource, namespace } },
+          spec: { user, groups: ['system:authenticated'], resourceAttributes: wanted },
         }),
       });
       const review = (await answer.body.json()) as { readonly status?: { readonly allowed?: boolean } };

@@ -20,24 +20,24 @@ export async function forgetAnswers(directory: string, lesson: Lesson): Promise<
 }
 
 /**
- * Judges `QUESTION=ANSWER` pairs, says for each whether it is right, and keeps those that are.
- * @returns exit status: 0 where all are right, 1 where one is not, 2 for a question that the lesson does not ask
+ * Judges `QUESTION=ANSWER` pairs one after another, says for each whether it is right, and keeps those that are. One that is none, or to
+ * what was not asked, ends it.
+ * @returns exit status: 0 where all are right, 1 where one is not, 2 where it ended early
  */
 export async function answer(
   directory: string,
   lesson: Lesson,
   { pairs, say }: { readonly pairs: readonly string[]; readonly say: (line: string) => void },
 ): Promise<number> {
-  const questions = lesson.questions ?? [];
   const kept = { ...(await readKept(directory, lesson)) };
   let code = 0;
   for (const pair of pairs) {
     const [name = '', ...rest] = pair.split('=');
-    const question = questions.find((one) => one.name === name);
-    if (question === undefined) {
-      const names = questions.map((one) => `${one.name}=…`).join(' ') || 'nothing';
-      say(`Lesson ${lesson.number} asks for: ${names}`);
-      return 2;
+    const question = lesson.questions?.find((one) => one.name === name);
+    if (question === undefined || rest.join('') === '') {
+      say(`"${pair}" is no answer. ${asked(lesson)}`);
+      code = 2;
+      break;
     }
     const right = plain(rest.join('=')) === plain(question.right);
     say(right ? `${name}: right` : `${name}: no. ${question.hint}`);
@@ -46,6 +46,11 @@ export async function answer(
   }
   await keep(directory, lesson, kept);
   return code;
+}
+
+function asked({ number, questions = [] }: Lesson): string {
+  if (questions.length === 0) return `Lesson ${number} asks nothing.`;
+  return `Lesson ${number} asks for: ${questions.map(({ name }) => `${name}=…`).join(' ')} (no blanks around =)`;
 }
 
 async function readKept(directory: string, lesson: Lesson): Promise<Readonly<Record<string, string>>> {

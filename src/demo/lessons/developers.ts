@@ -1,20 +1,46 @@
 /** The lessons for developers: signing in, what a token is, and what to do when a laptop is stolen. */
-import { happened, type Lesson, type Wanted } from './lesson.ts';
+import type { AuditEvent } from '../../core/audit-event.ts';
+import { annotation, happened, type Evidence, type Lesson, type Wanted } from './lesson.ts';
 
 const ALICE = 'demo:alice';
 const signedIn: Wanted = { event: 'sign-in', who: ALICE };
 const listed: Wanted = { who: ALICE, verb: 'list', resource: 'pods', code: 200 };
 // kubectl may ask for the list of APIs first, and be refused there.
 const refusedWithoutKey: Wanted = { code: 401, reason: 'certificate_missing' };
-const refusedAsEnded: Wanted = { code: 401, reason: 'session_revoked' };
-const signedOut: Wanted = { event: 'logout', account: 'demo/alice' };
-const revoked: Wanted = {
-  event: 'revocation',
-  who: 'demo:root',
-  facts: { target: /^(account:demo\/alice|session:.+)$/ },
-  code: 200,
-};
 const cut: Wanted = { who: ALICE, verb: 'watch', reason: 'session_revoked', stage: 'ResponseComplete' };
+const refusedAsEnded: Wanted = { code: 401, reason: 'session_revoked' };
+// After five minutes kubectl has no token to show any more: it is the renewal that is refused then.
+const renewalRefused: Wanted = { event: 'refresh-refused', reason: 'invalid_grant' };
+
+/** Whether alice's own session was ended, by `logout` or on her page; signing out of the pages alone leaves it. */
+function signedOut({ events }: Pick<Evidence, 'events'>): boolean {
+  return sessionsAtWork(events).some((session) =>
+    [
+      { event: 'logout', session, reason: 'sign_out' },
+      { event: 'logout', account: 'demo/alice', facts: { target: ofSession(session) } },
+    ].some((ended) => happened({ events }, { ...listed, session }, ended)),
+  );
+}
+
+/** What ends alice's sessions: the one that she works in, all of hers, or everybody's. Root's own is none of hers. */
+function revocations({ events }: Pick<Evidence, 'events'>): readonly Wanted[] {
+  const targets = [/^(account:demo\/alice|provider:demo|all)$/, ...sessionsAtWork(events).map(ofSession)];
+  return targets.map((target) => ({ event: 'revocation', who: 'demo:root', facts: { target }, code: 200 }));
+}
+
+/** The same as `happened`, with the revocation before what is looked for. */
+const afterRevocation = (evidence: Evidence, ...series: readonly Wanted[]): boolean =>
+  revocations(evidence).some((revoked) => happened(evidence, signedIn, revoked, ...series));
+
+/** The sessions in which alice listed pods. */
+function sessionsAtWork(events: readonly AuditEvent[]): readonly string[] {
+  const sessions = events.filter((event) => happened({ events: [event] }, listed)).map(sessionOf);
+  return [...new Set(sessions.filter((session) => session !== undefined))];
+}
+
+const sessionOf = (event: AuditEvent): string | undefined => annotation(event, 'session');
+
+const ofSession = (session: string): RegExp => new RegExp(`^session:${session}$`);
 
 export const signingIn: Lesson = {
   number: 1,
@@ -30,8 +56,7 @@ export const signingIn: Lesson = {
     },
     {
       words: 'try the secrets of the namespace payments, and be refused',
-      done: (evidence) =>
-        happened(evidence, { who: ALICE, verb: 'list', resource: 'secrets', namespace: 'payments', code: 403 }),
+      done: (evidence) => happened(evidence, { who: ALICE, resource: 'secrets', namespace: 'payments', code: 403 }),
     },
   ],
 };
@@ -51,10 +76,10 @@ export const aboutTokens: Lesson = {
       words: 'use the token with its key, and be let in',
       done: (evidence) => happened(evidence, refusedWithoutKey, listed),
     },
-    { words: 'sign out', done: (evidence) => happened(evidence, signedIn, signedOut) },
+    { words: 'sign out', done: signedOut },
     {
       words: 'use both once more, and be refused',
-      done: (evidence) => happened(evidence, listed, signedOut, refusedAsEnded),
+      done: (evidence) => signedOut(evidence) && happened(evidence, listed, { event: 'logout' }, refusedAsEnded),
     },
   ],
 };
@@ -79,12 +104,15 @@ export const stolenLaptop: Lesson = {
       words: 'root looks at the sessions',
       done: (evidence) => happened(evidence, signedIn, { event: 'admin-read', who: 'demo:root', reason: 'sessions' }),
     },
-    { words: "root ends alice's sessions", done: (evidence) => happened(evidence, signedIn, revoked) },
-    { words: "the thief's watch is cut", done: (evidence) => happened(evidence, revoked, cut) },
-    { words: "the thief's next request is refused", done: (evidence) => happened(evidence, revoked, refusedAsEnded) },
+    { words: "root ends alice's sessions", done: (evidence) => afterRevocation(evidence) },
+    { words: "the thief's watch is cut", done: (evidence) => afterRevocation(evidence, cut) },
+    {
+      words: "the thief's next request is refused",
+      done: (evidence) => [refusedAsEnded, renewalRefused].some((refused) => afterRevocation(evidence, refused)),
+    },
     {
       words: 'alice signs in on her new laptop and works',
-      done: (evidence) => happened(evidence, revoked, signedIn, listed),
+      done: (evidence) => afterRevocation(evidence, signedIn, listed),
     },
   ],
 };

@@ -1,6 +1,6 @@
 /** The incident: evidence was planted in a record, and the learner finds out what happened. */
 import { Terminal } from '../tour/terminal.ts';
-import { happened, setUp, type Lesson, type Question } from './lesson.ts';
+import { happened, setUp, type Evidence, type Lesson, type Question, type Wanted } from './lesson.ts';
 import { plantNight, TRUTH } from './night.ts';
 
 const QUESTIONS: readonly Question[] = [
@@ -14,7 +14,7 @@ const QUESTIONS: readonly Question[] = [
     name: 'who',
     words: 'whose credential was used',
     right: TRUTH.who,
-    hint: 'Look at who was refused secrets in a row, and from where.',
+    hint: 'Look at who was refused secrets in a row, and from where. Write the name as the record does.',
   },
   {
     name: 'from',
@@ -38,13 +38,13 @@ const QUESTIONS: readonly Question[] = [
     name: 'as',
     words: 'as whom it worked in the end',
     right: TRUTH.as,
-    hint: 'The table says "as" where somebody used --as. Look at the outcomes.',
+    hint: 'The table says "as" where somebody used --as. Look at the outcomes. Write the name as the record does.',
   },
   {
     name: 'read',
     words: 'the secret that was read',
     right: TRUTH.read,
-    hint: 'Only one read of a secret was answered 200: --resource secrets --code 200',
+    hint: 'Only one read of a secret was answered 200: --resource secrets --code 200. Its name alone.',
   },
   {
     name: 'by',
@@ -52,6 +52,36 @@ const QUESTIONS: readonly Question[] = [
     right: TRUTH.by,
     hint: 'Ask for --event lock.',
   },
+];
+
+const ROOT = 'demo:root';
+
+/** What lets alice act as the deployer, and the deployer see the secrets. */
+const RULES: readonly (readonly string[])[] = [
+  ['clusterrole', 'act-as-deployer', '--verb=impersonate', '--resource=users', `--resource-name=${TRUTH.as}`],
+  ['clusterrolebinding', 'release-week', '--clusterrole=act-as-deployer', `--user=${TRUTH.who}`],
+  ['role', 'deployer', '--verb=get', '--resource=secrets', '--namespace=payments'],
+  ['rolebinding', 'deployer', '--role=deployer', `--user=${TRUTH.as}`, '--namespace=payments'],
+];
+
+/** The cluster's own word, and that it was root who changed it. */
+async function isRuleGone(seen: Evidence): Promise<boolean> {
+  const changed = ['clusterrolebindings', 'clusterroles'].some((resource) =>
+    ['delete', 'patch', 'update'].some((verb) => happened(seen, { who: ROOT, verb, resource, code: 200 })),
+  );
+  const rule = { user: TRUTH.who, verb: 'impersonate', resource: 'users', namespace: '', name: TRUTH.as };
+  return changed && !(await seen.may(rule));
+}
+
+const toSecret: Wanted = { who: ROOT, resource: 'secrets', namespace: 'payments' };
+const REPLACED: readonly (readonly Wanted[])[] = [
+  [{ ...toSecret, verb: 'update', name: TRUTH.read, code: 200 }],
+  [{ ...toSecret, verb: 'patch', name: TRUTH.read, code: 200 }],
+  // The name of what is made stands in the body, which the gate does not read.
+  [
+    { ...toSecret, verb: 'delete', name: TRUTH.read, code: 200 },
+    { ...toSecret, verb: 'create', code: 201 },
+  ],
 ];
 
 export const incident: Lesson = {
@@ -68,17 +98,25 @@ export const incident: Lesson = {
     {
       words: 'see that alice has no session now',
       done: (seen) =>
-        happened(seen, { event: 'admin-read', who: 'demo:root', facts: { target: /^account:demo\/alice$/ } }),
+        [{ reason: 'sessions' }, { facts: { target: /^account:demo\/alice$/ } }].some((read) =>
+          happened(seen, { event: 'admin-read', who: ROOT, code: 200, ...read }),
+        ),
+    },
+    { words: `take away the rule that lets alice act as ${TRUTH.as}`, done: isRuleGone },
+    {
+      words: `replace the secret that was read`,
+      done: (seen) => REPLACED.some((series) => happened(seen, ...series)),
     },
     {
       words: "take alice's lock off, with the case in the reason",
-      done: (seen) => happened(seen, { event: 'unlock', who: 'demo:root', facts: { reason: /INC-2207/ } }),
+      done: (seen) => happened(seen, { event: 'unlock', who: ROOT, code: 200, facts: { reason: /INC-2207/ } }),
     },
   ],
   async scene({ files, urls }) {
     await plantNight(files);
     const root = new Terminal(files, 'root');
     await setUp(root.portcullis('login', '--server', urls.web));
+    for (const rule of RULES) await setUp(root.kubectl('create', ...rule));
     await setUp(root.portcullis('lock', 'demo/alice', '--reason', 'INC-2207', '--server', urls.web));
   },
 };

@@ -28,7 +28,10 @@ export interface AccessQuestion {
   readonly user: string;
   readonly verb: string;
   readonly resource: string;
+  /** Empty: over the whole cluster. */
   readonly namespace: string;
+  /** Of one object; of any where absent. */
+  readonly name?: string;
 }
 
 export interface Task {
@@ -74,6 +77,9 @@ export interface Wanted {
   readonly event?: string;
   readonly resource?: string;
   readonly namespace?: string;
+  readonly name?: string;
+  /** The session in which it was done. */
+  readonly session?: string;
   readonly code?: number;
   readonly reason?: string;
   /** Further annotations, by their names in the catalogue. */
@@ -81,7 +87,8 @@ export interface Wanted {
   readonly stage?: AuditEvent['stage'];
 }
 
-const annotation = (event: AuditEvent, name: string): string | undefined => event.annotations[`portcullis.dev/${name}`];
+export const annotation = (event: AuditEvent, name: string): string | undefined =>
+  event.annotations[`portcullis.dev/${name}`];
 
 function matches(event: AuditEvent, wanted: Wanted): boolean {
   const facts: readonly (readonly [unknown, unknown])[] = [
@@ -92,6 +99,8 @@ function matches(event: AuditEvent, wanted: Wanted): boolean {
     [wanted.event, annotation(event, 'event')],
     [wanted.resource, event.objectRef?.resource],
     [wanted.namespace, event.objectRef?.namespace],
+    [wanted.name, event.objectRef?.name],
+    [wanted.session, annotation(event, 'session')],
     [wanted.code, event.responseStatus?.code],
     [wanted.reason, annotation(event, 'reason')],
     [wanted.stage, event.stage],

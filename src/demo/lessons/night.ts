@@ -23,6 +23,7 @@ export const TRUTH = {
   forged: 'copy.log',
 } as const;
 
+const DAY_MS = 86_400_000;
 const OFFICE = '198.51.100.20';
 const BOBS_SESSION = 'Qm7cJ5eTz9LkVw3xRuPy6g';
 const ROOTS_SESSION = 'b8Wd2NfKj4StGh6aEoCv1M';
@@ -46,19 +47,27 @@ const identity = (name: string): Identity => ({
   extra: {},
 });
 
+const startOfYesterday = (now: number): number => (Math.floor(now / DAY_MS) - 1) * DAY_MS;
+
 /** Writes it to `incident/`: the record itself, and a copy from which somebody has taken a line. */
-export async function plantNight(files: DemoFiles, now = Date.now()): Promise<void> {
+export async function plantNight(files: Pick<DemoFiles, 'directory'>, now = Date.now()): Promise<void> {
   const folder = join(files.directory, 'incident');
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const path = join(folder, 'gate.log');
   const { current: key } = await loadAuditKeys(join(files.directory, 'keys', 'audit'));
+  const night = nightOf(now);
+  // The record's own lines are of that night too: with today's date before yesterday's they would look forged.
+  let clock = startOfYesterday(now);
   const trail = createAuditTrail({
     sinks: [{ type: 'file', path }],
     onFailure: 'count',
-    chain: { replica: 'gate-0', key, now: () => now },
+    chain: { replica: 'gate-0', key, now: () => clock },
   });
-  for (const event of nightOf(now)) trail.record(event);
+  for (const event of night) {
+    clock = Date.parse(event.stageTimestamp);
+    trail.record(event);
+  }
   await trail.close();
   const lines = (await readFile(path, 'utf8')).split('\n');
   const taken = lines.filter((line) => !(line.includes(TRUTH.as) && line.includes(TRUTH.read)));
@@ -67,7 +76,7 @@ export async function plantNight(files: DemoFiles, now = Date.now()): Promise<vo
 
 /** @returns what was recorded on the day before, in its order */
 export function nightOf(now: number): readonly AuditEvent[] {
-  const midnight = Math.floor(now / 86_400_000) * 86_400_000 - 86_400_000;
+  const midnight = startOfYesterday(now);
   let count = 0;
   const at = (time: string): number => {
     const [hours = 0, minutes = 0] = time.split(':').map(Number);

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DemoFiles } from '../files.ts';
+import type { RunningDemo } from '../launch.ts';
 import type { LessonTerminal } from './lesson.ts';
 
 const BROWSER = fileURLToPath(new URL('../headless-browser.ts', import.meta.url));
@@ -11,17 +11,18 @@ const BROWSER = fileURLToPath(new URL('../headless-browser.ts', import.meta.url)
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** Writes `as-NAME` for each. Nothing in them is secret. */
-export async function writeTerminals(files: DemoFiles, terminals: readonly LessonTerminal[]): Promise<void> {
+export async function writeTerminals(demo: RunningDemo, terminals: readonly LessonTerminal[]): Promise<void> {
+  const { files } = demo;
   const browser = join(dirname(files.command), 'demo-browser');
   // By the demo's own node: the learner's may be too old to run sources.
   const script = `#!/bin/sh\nexec ${quoted(process.execPath)} ${quoted(BROWSER)} "$1"\n`;
   await writeFile(browser, script, { mode: 0o755 });
   for (const terminal of terminals) {
-    await writeFile(join(files.directory, `as-${terminal.name}`), terminalFile(files, browser, terminal));
+    await writeFile(join(files.directory, `as-${terminal.name}`), terminalFile(demo, browser, terminal));
   }
 }
 
-function terminalFile(files: DemoFiles, browser: string, terminal: LessonTerminal): string {
+function terminalFile({ files, urls, cluster }: RunningDemo, browser: string, terminal: LessonTerminal): string {
   const cache = join(files.directory, 'cache', terminal.laptopOf ?? terminal.name);
   const lines = [
     `# A terminal of ${terminal.person}:  . as-${terminal.name}`,
@@ -31,6 +32,8 @@ function terminalFile(files: DemoFiles, browser: string, terminal: LessonTermina
     // What kubectl remembers of a cluster at this address may be of another demo.
     `export KUBECACHEDIR=${quoted(join(files.directory, 'cache', 'kubectl'))}`,
     `export DEMO=${quoted(files.directory)}`,
+    // So that what a page says to type holds with other ports too.
+    `export GATE=${quoted(urls.api)} WEB=${quoted(urls.web)} CLUSTER=${quoted(cluster.upstream.server)}`,
     `export PORTCULLIS_DEMO_PERSON=${quoted(terminal.person)}`,
   ];
   if (terminal.browser === 'played') lines.push(`export BROWSER=${quoted(browser)}`);

@@ -28,7 +28,7 @@ export async function watchLesson(watching: Watching): Promise<number> {
   const { demo, lesson, stopped, say } = watching;
   // What somebody did here yesterday must not stand for today.
   await rm(join(demo.files.directory, 'cache'), { recursive: true, force: true });
-  await writeTerminals(demo.files, lesson.terminals);
+  await writeTerminals(demo, lesson.terminals);
   await lesson.scene?.(demo);
   const begun = performance.now();
   const before = (await record(demo)).length;

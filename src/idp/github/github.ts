@@ -30,7 +30,7 @@ export interface GithubProviderOptions {
   readonly clientId: string;
   /** Called at each use, so that a rotated secret needs no restart. */
   readonly clientSecret: () => string;
-  readonly ca?: string;
+  readonly ca?: () => string;
   /** Whose members may sign in, and whose teams count. Absent: anybody who has an account there. */
   readonly organizations?: readonly OrganizationName[];
   /** Our public callback URL for this provider; one each, against mix-up (RFC 9700 §4.4). */

@@ -14,7 +14,7 @@ import { noLongerVouches, refused, unavailable } from './faults.ts';
 /** A token that expires within this is refreshed before it is used. */
 const SPARE_SECONDS = 60;
 
-const stored = z.strictObject({
+const stored = z.object({
   accessToken: z.string().min(1),
   refreshToken: z.string().min(1).optional(),
   /** Epoch seconds. */

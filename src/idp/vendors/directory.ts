@@ -17,7 +17,7 @@ export interface DirectoryOptions {
   /** E-mail address of the administrator in whose name the API is asked. */
   readonly admin: string;
   readonly maxGroups: number;
-  readonly ca?: string;
+  readonly ca?: () => string;
   /** Origin of the API, and where assertions are redeemed (RFC 7523). */
   readonly api: string;
   readonly tokenEndpoint: string;

@@ -20,7 +20,7 @@ export interface EntraOptions {
   /** The mapping reads `claims.groups`. */
   readonly wantsGroups: boolean;
   readonly maxGroups: number;
-  readonly ca?: string;
+  readonly ca?: () => string;
   /** Origin of Microsoft Graph. */
   readonly graph: string;
 }

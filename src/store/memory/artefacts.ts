@@ -68,6 +68,11 @@ export class MemoryArtefacts implements ArtefactStore {
   }
 
   async take(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined> {
+    return this.takeNow(kind, id);
+  }
+
+  /** `take` within the caller's tick, for what is written with it. */
+  takeNow(kind: ArtefactKind, id: string): ArtefactPayload | undefined {
     const key = nameOf(kind, id);
     const payload = this.#payload(key);
     this.#drop(key);

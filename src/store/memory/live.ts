@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWish } from '../store.ts';
+import type { LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWanted, LiveWish } from '../store.ts';
 
 const MOST_ENTRIES = 1000;
 
@@ -7,27 +7,37 @@ interface Wish {
   readonly filter: LiveFilter;
   /** Milliseconds. */
   readonly until: number;
+  /** Incarnations. */
+  readonly takenBy: Set<string>;
 }
 
 /** The same text for the same filter. */
 const spelled = (filter: LiveFilter): string => JSON.stringify(filter, Object.keys(filter).toSorted());
+const wishName = (tail: string, filter: LiveFilter): string => `${tail} ${spelled(filter)}`;
 
 export class MemoryLive implements LiveRecord {
   readonly #clock: Clock;
+  readonly #replicas: () => Iterable<string>;
   readonly #wishes = new Map<string, Wish>();
+  readonly #waiters = new Set<() => void>();
   #entries: LiveEntry[] = [];
   #count = 0;
 
-  constructor(clock: Clock) {
+  /** @param replicas incarnations of the registry */
+  constructor(clock: Clock, replicas: () => Iterable<string>) {
     this.#clock = clock;
+    this.#replicas = replicas;
   }
 
   async want(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<LiveWish> {
     this.#forget();
     const before = this.#wishes.get(tail);
     if (this.#wishes.size - (before === undefined ? 0 : 1) >= most) return { kind: 'full' };
-    this.#wishes.set(tail, { filter: { ...filter }, until: this.#clock.now() + ttlMs });
-    if (before !== undefined && spelled(before.filter) === spelled(filter)) return { kind: 'stands' };
+    const stands = before !== undefined && spelled(before.filter) === spelled(filter);
+    const takenBy = stands ? before.takenBy : new Set<string>();
+    this.#wishes.set(tail, { filter: { ...filter }, until: this.#clock.now() + ttlMs, takenBy });
+    if (stands) return { kind: 'stands' };
+    for (const waiter of this.#waiters) waiter();
     return { kind: 'new', place: this.#add() };
   }
 
@@ -35,9 +45,36 @@ export class MemoryLive implements LiveRecord {
     this.#wishes.delete(tail);
   }
 
-  async wanted(): Promise<readonly LiveFilter[]> {
+  async wanted(replica: string): Promise<readonly LiveWanted[]> {
     this.#forget();
-    return [...this.#wishes.values()].map(({ filter }) => filter);
+    return [...this.#wishes].map(([tail, wish]) => ({
+      wish: wishName(tail, wish.filter),
+      filter: wish.filter,
+      taken: wish.takenBy.has(replica),
+    }));
+  }
+
+  async takeUp(replica: string, wishes: readonly string[]): Promise<void> {
+    for (const [tail, { filter, takenBy }] of this.#wishes) {
+      if (wishes.includes(wishName(tail, filter))) takenBy.add(replica);
+    }
+  }
+
+  async isTakenUp(tail: string): Promise<boolean> {
+    this.#forget();
+    const wish = this.#wishes.get(tail);
+    return wish !== undefined && [...this.#replicas()].every((replica) => wish.takenBy.has(replica));
+  }
+
+  async waitForWish(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiter = (): void => resolve();
+    this.#waiters.add(waiter);
+    signal.addEventListener('abort', waiter, { once: true });
+    await promise;
+    this.#waiters.delete(waiter);
+    signal.removeEventListener('abort', waiter);
   }
 
   async publish(texts: readonly string[]): Promise<void> {

@@ -8,7 +8,7 @@ import {
   type RevocationTarget,
 } from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
-import { requestIdReused } from '../faults.ts';
+import { approvalSpent, requestIdReused } from '../faults.ts';
 import {
   CLOCK_SKEW_SECONDS,
   LONGEST_LOG,
@@ -47,6 +47,8 @@ interface LogParts {
   };
   readonly locks: MemoryLocks;
   readonly fresh: FreshMarks;
+  /** @returns whether it was there */
+  takeApproval(id: string): boolean;
 }
 
 /** The log of one process; its epoch is the process's life, and its regime the same. */
@@ -87,6 +89,11 @@ export class MemoryLog implements RevocationLog {
     return { epoch: this.#epoch, number: this.#number };
   }
 
+  /** Incarnations of the registry. */
+  get replicas(): Iterable<string> {
+    return this.#replicas.keys();
+  }
+
   async position(): Promise<LogPosition> {
     return this.place;
   }
@@ -124,11 +131,12 @@ export class MemoryLog implements RevocationLog {
     const { requestId, target, lock } = request;
     const { sessions, locks, fresh, clock } = this.#parts;
     this.#tidyAnswers();
-    const known = this.#answers.get(requestId);
-    if (known !== undefined && clock.now() < known.keptUntilMs) {
+    const known = this.#known(requestId);
+    if (known !== undefined) {
       if (known.meaning !== meaning) throw requestIdReused();
       return this.#appended(known);
     }
+    if (request.approval !== undefined && !this.#parts.takeApproval(request.approval)) throw approvalSpent();
     const record = target.kind === 'session' && request.ended !== true ? sessions.recordOf(target.session) : undefined;
     const account = target.kind === 'account' ? target.account : record?.account;
     if (account !== undefined) fresh.set(account);
@@ -141,6 +149,10 @@ export class MemoryLog implements RevocationLog {
     const answer = { position: this.place, sessions: ended, meaning, keptUntilMs };
     this.#answers.set(requestId, answer);
     return this.#appended(answer);
+  }
+
+  async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean> {
+    return this.#known(request.requestId)?.meaning === meaningOf(request);
   }
 
   async announceDrill(id: string): Promise<LogPosition> {
@@ -184,6 +196,11 @@ export class MemoryLog implements RevocationLog {
     if (via === undefined || this.#parts.sessions.recordOf(via) === undefined) return 0;
     this.#write({ kind: 'revoked', key: sessionKey(via) }, this.#standsUntil());
     return this.#parts.sessions.endCovered({ kind: 'session', session: via });
+  }
+
+  #known(requestId: string): Answer | undefined {
+    const answer = this.#answers.get(requestId);
+    return answer !== undefined && this.#parts.clock.now() < answer.keptUntilMs ? answer : undefined;
   }
 
   #standsUntil(): number {

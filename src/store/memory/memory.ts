@@ -30,13 +30,19 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
     },
   });
   const recent = new MemoryRecent((session) => sessions.isAlive(session));
-  const log = new MemoryLog({ clock, sessions, locks, fresh });
+  const log = new MemoryLog({
+    clock,
+    sessions,
+    locks,
+    fresh,
+    takeApproval: (id) => artefacts.takeNow('Approval', id) !== undefined,
+  });
   return {
     artefacts,
     sessions,
     log,
     locks,
-    live: new MemoryLive(clock),
+    live: new MemoryLive(clock, () => log.replicas),
     anchors: new MemoryAnchors(),
     recent,
     // Nothing is sealed here.

@@ -1,13 +1,15 @@
 import type { LogEntry, LogPosition } from '../../core/revocation.ts';
 import type { Connection } from './connection.ts';
 import { number, text } from './reply.ts';
-import { readLiveRow } from './rows.ts';
+import { passRow, readLiveRow } from './rows.ts';
 import type { ChainPlace, Runner } from './runner.ts';
-import { join, livePage } from './scripts/log.ts';
+import { join, livePage, logPage } from './scripts/log.ts';
 import { unavailable } from './unavailable.ts';
 
 /** Rows of one page: a few milliseconds of Redis' time, during which nobody else is served. */
 const PAGE = 5000;
+/** The same of the log's own rows, each of which is a list there. */
+const LOG_PAGE = 1000;
 /** An epoch that ends while it is being read makes this replica start over; more often than this is a fault. */
 const ATTEMPTS = 3;
 
@@ -31,7 +33,8 @@ export async function readLog(
     const reply = await runner.run(connection, join, [longestTokenSeconds]);
     const place = { epoch: text(reply[1]), number: number(reply[2]), hash: text(reply[3]) };
     const rows = await readRows(runner, connection, place);
-    if (rows !== undefined) return { place, live: rows.filter(({ until }) => until > seconds) };
+    const known = rows !== undefined && (await passLog(runner, connection, { place, seconds }));
+    if (known) return { place, live: rows.filter(({ until }) => until > seconds) };
   }
   throw unavailable('epoch_unsettled');
 }
@@ -64,6 +67,27 @@ async function readRows(
     }
   }
   return rows;
+}
+
+/**
+ * Threat: a later version revokes in a way that this one does not know, and whoever restarts the replicas that it has fenced has them join:
+ * the live entries need not have it, so the log is looked through too.
+ * @returns false where the epoch ended meanwhile
+ * @throws AppError `store_unavailable`, `log_entry_unreadable`
+ */
+async function passLog(
+  runner: Runner,
+  connection: Connection,
+  { place, seconds }: { readonly place: ChainPlace; readonly seconds: number },
+): Promise<boolean> {
+  for (let after = 0; after < place.number;) {
+    const reply = await runner.runOnce(connection, logPage, [after, place.number, LOG_PAGE], place);
+    if (reply[0] !== 'OK') return false;
+    const rows = number(reply[1]) === 0 ? [] : text(reply[2]).split('\n');
+    for (const row of rows) after = passRow(row, seconds);
+    if (rows.length < LOG_PAGE) return true;
+  }
+  return true;
 }
 
 export const positionOf = ({ epoch, number: last }: ChainPlace): LogPosition => ({ epoch, number: last });

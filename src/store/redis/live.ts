@@ -1,7 +1,8 @@
-import type { LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWish } from '../store.ts';
+import type { LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWanted, LiveWish } from '../store.ts';
 import { digest } from './keys.ts';
+import type { News } from './news.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
-import { number, pairs, text } from './reply.ts';
+import { list, number, pairs, text } from './reply.ts';
 import type { ChainPlace } from './runner.ts';
 import type { Script } from './scripts/head.ts';
 import * as scripts from './scripts/live.ts';
@@ -11,12 +12,16 @@ const MOST_ENTRIES = 1000;
 
 const ANYWHERE: ChainPlace = { epoch: '', number: 0, hash: '' };
 
+interface LiveParts extends RedisParts {
+  readonly news: News;
+}
+
 export class RedisLive implements LiveRecord {
-  readonly #parts: RedisParts;
+  readonly #parts: LiveParts;
   /** By their sealed text, because they are looked at every second; undefined for one that does not open. */
   #opened = new Map<string, LiveFilter | undefined>();
 
-  constructor(parts: RedisParts) {
+  constructor(parts: LiveParts) {
     this.#parts = parts;
   }
 
@@ -34,15 +39,35 @@ export class RedisLive implements LiveRecord {
     await this.#run(scripts.leaveLive, [tail]);
   }
 
-  async wanted(): Promise<readonly LiveFilter[]> {
-    const [, ...flat] = await this.#run(scripts.wantedLive, []);
+  async wanted(replica: string): Promise<readonly LiveWanted[]> {
+    const [, ...rows] = await this.#run(scripts.wantedLive, [replica]);
     const opened = new Map<string, LiveFilter | undefined>();
-    for (const [tail, sealed] of pairs(flat)) {
-      const known = this.#opened.has(sealed) ? this.#opened.get(sealed) : await this.#open(tail, sealed);
-      opened.set(sealed, known);
+    const wanted: LiveWanted[] = [];
+    for (const row of rows) {
+      const [tail = '', same = '', sealed = '', taken] = list(row).map(text);
+      const filter = this.#opened.has(sealed) ? this.#opened.get(sealed) : await this.#open(tail, sealed);
+      opened.set(sealed, filter);
+      if (filter !== undefined) wanted.push({ wish: `${tail} ${same}`, filter, taken: taken === '1' });
     }
     this.#opened = opened;
-    return [...opened.values()].filter((filter) => filter !== undefined);
+    return wanted;
+  }
+
+  async takeUp(replica: string, wishes: readonly string[]): Promise<void> {
+    await this.#run(scripts.takeUpLive, [replica, ...wishes]);
+  }
+
+  async isTakenUp(tail: string): Promise<boolean> {
+    return number((await this.#run(scripts.isTakenUpLive, [tail]))[1]) === 1;
+  }
+
+  async waitForWish(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const wait = this.#parts.news.wait('wishes');
+    signal.addEventListener('abort', wait.stop, { once: true });
+    await wait.heard;
+    signal.removeEventListener('abort', wait.stop);
+    wait.stop();
   }
 
   async publish(texts: readonly string[]): Promise<void> {

@@ -1,5 +1,5 @@
 import type { LogPosition, RevocationTarget } from '../../core/revocation.ts';
-import { requestIdReused } from '../faults.ts';
+import { approvalSpent, requestIdReused } from '../faults.ts';
 import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
 import { checkedDrillId, checkedKey, checkedTokenSeconds, meaningOf } from '../requests.ts';
 import type { Appended, AppendRequest, Joined, RenewOutcome, ReplicaState, RevocationLog } from '../store.ts';
@@ -105,8 +105,8 @@ export class RedisLog implements RevocationLog {
   }
 
   async append(request: AppendRequest): Promise<Appended> {
-    const { runner, clock, survivor } = this.#parts;
-    const { requestId, target } = request;
+    const { runner, clock, survivor, keys } = this.#parts;
+    const { requestId, target, approval } = request;
     checkedKey(request);
     const lock = await this.#sealedLock(request);
     const { reply, acknowledged } = await runner.write(scripts.append, [
@@ -121,8 +121,10 @@ export class RedisLog implements RevocationLog {
       cleanUpAfter(REQUEST_KEPT_SECONDS),
       clock.now() + ACCOUNT_WATERMARK_SECONDS * 1000,
       SWEEP_BATCH,
+      approval === undefined ? '' : keys.artefact('Approval', approval),
     ]);
     if (reply[0] === 'REUSED') throw requestIdReused();
+    if (reply[0] === 'SPENT') throw approvalSpent();
     // Before the entry has come back: the store may be emptied in this very moment, and nobody else may know of the lock.
     if (lock !== '') survivor.learn([nameOf(target), lock]);
     if (target.kind === 'provider' || target.kind === 'all') void this.#sweep();
@@ -135,6 +137,11 @@ export class RedisLog implements RevocationLog {
     };
   }
 
+  async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean> {
+    const args = [digest(request.requestId), digest(meaningOf(request))];
+    return number((await this.#parts.runner.run(this.#parts.main, scripts.hasWritten, args))[1]) === 1;
+  }
+
   async announceDrill(id: string): Promise<LogPosition> {
     const reply = await this.#parts.runner.run(this.#parts.main, scripts.announceDrill, [checkedDrillId(id)]);
     return { epoch: text(reply[1]), number: number(reply[2]) };
@@ -143,7 +150,7 @@ export class RedisLog implements RevocationLog {
   async waitForEntry(after: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     // Listen first, then look: an entry that comes in between is heard.
-    const wait = this.#parts.news.wait();
+    const wait = this.#parts.news.wait('entries');
     signal.addEventListener('abort', wait.stop);
     try {
       if ((await this.position()).number === after) await wait.heard;

@@ -82,7 +82,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     sessions: new RedisSessions(parts),
     log: new RedisLog({ ...parts, connections, news, survivor, settling }),
     locks: new RedisLocks(parts),
-    live: new RedisLive(parts),
+    live: new RedisLive({ ...parts, news }),
     anchors: new RedisAnchors(parts),
     recent: new RedisRecent(parts),
     sealed: new RedisSealed(parts, survivor),

@@ -5,7 +5,7 @@
 import type { LogChange, LogEntry } from '../../core/revocation.ts';
 import { isDrillId, isTargetKey } from '../requests.ts';
 import type { ReplicaState } from '../store.ts';
-import { list, number, text } from './reply.ts';
+import { list, number, pairs, text } from './reply.ts';
 import { unavailable } from './unavailable.ts';
 
 /** An entry of the stream with the hash of the chain up to it. */
@@ -29,6 +29,22 @@ export function readLogRow(reply: unknown): LogRow {
   const change = readChange(text(kind), text(key));
   if (change === undefined) throw unreadable();
   return { entry: { number: number(digits), change, until: number(until) }, hash: text(hash) };
+}
+
+/**
+ * For who joins, and takes no entry from here.
+ * @param line `ID FIELD VALUE …`
+ * @param seconds now, epoch seconds
+ * @returns the number of a row that is one, or that can cover nobody any more, whatever it says
+ * @throws AppError `store_unavailable` (`log_entry_unreadable`)
+ */
+export function passRow(line: string, seconds: number): number {
+  const [id = '', ...fields] = line.split(' ');
+  const [, digits] = /^([1-9]\d{0,15})-0$/.exec(id) ?? [];
+  if (digits === undefined) throw unreadable();
+  const until = pairs(fields).find(([name]) => name === 'u')?.[1];
+  if (until === undefined || number(until) > seconds) readLogRow([id, fields]);
+  return number(digits);
 }
 
 function readChange(kind: string, key: string): LogChange | undefined {

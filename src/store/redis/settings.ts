@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 
 import type { RedisOptions } from 'ioredis';
 
-/** The redis part of the configuration, with its files read. Names and passwords are read at each connection: they are rotated. */
+/** The redis part of the configuration, with its files read. Names, passwords and authorities are read at each connection: they are rotated. */
 export interface RedisSettings {
   /**
    * `redis://host:port/db`, or `rediss://` for TLS. With Sentinel the host is not dialled: it is the name that the nodes' certificates
@@ -11,8 +11,8 @@ export interface RedisSettings {
   readonly url: string;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** PEM; none: the system's authorities. For Sentinels too. */
-  readonly ca?: string;
+  /** PEM; called at each connection, to Sentinels too. None: the system's authorities. */
+  readonly ca?: () => string;
   /** Of every key, in braces. */
   readonly prefix: string;
   /** Servers that hold the data: with 3, half of the others must confirm what may not be forgotten. Default 1. */
@@ -129,9 +129,16 @@ function credentials(settings: RedisSettings): Credentials {
   };
 }
 
-function whereTo({ sentinel, ca }: RedisSettings, url: URL): RedisOptions {
+function whereTo(settings: RedisSettings, url: URL): RedisOptions {
+  const { sentinel } = settings;
   const host = url.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1';
-  const tls = { ...(ca === undefined ? {} : { ca }), ...(isIP(host) === 0 ? { servername: host } : {}) };
+  const tls = {
+    // ioredis copies this object at each connection, to nodes and Sentinels alike, and so reads what the settings say then.
+    get ca() {
+      return settings.ca?.();
+    },
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+  };
   const secure = url.protocol === 'rediss:';
   if (sentinel === undefined) {
     return { host, port: url.port === '' ? 6379 : Number(url.port), ...(secure ? { tls } : {}) };

@@ -19,9 +19,16 @@ const TTL_SECONDS = 900;
 const LIST_PAGE = 200;
 
 /** The admin who asked first. */
-export interface FirstAdmin {
+interface FirstAdmin {
   readonly username: string;
   readonly account: string;
+}
+
+/** What two admins agree on. The approval is spent with the revocation's own write, and only there. */
+export interface Consent {
+  readonly approval: string;
+  /** Absent where this request was written before, and only its answer was lost: its first line in the record names them. */
+  readonly first?: FirstAdmin;
 }
 
 export interface ApprovalAsk {
@@ -32,6 +39,7 @@ export interface ApprovalAsk {
   readonly path: string;
   /** The id that the first admin was given. */
   readonly approval?: string | undefined;
+  readonly requestId?: string | undefined;
 }
 
 const payloadSchema = z.object({
@@ -85,33 +93,44 @@ async function askForSecond(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Prom
   );
 }
 
-/** @throws AdminError `approval_not_good`, `same_admin` */
-async function takeApproval(deps: WebDeps, ask: ApprovalAsk, approval: string): Promise<FirstAdmin> {
-  const { artefacts } = deps.store;
-  const notGood = new AdminError(
+export const approvalNotGood = (cause?: unknown): AdminError =>
+  new AdminError(
     'approval_not_good',
     'conflict',
     'This approval is unknown, used up, older than 15 minutes, or for something else. Ask anew without one.',
+    { cause },
   );
-  const asked = payloadSchema.safeParse(await artefacts.find('Approval', approval));
-  if (!asked.success || asked.data.deed !== deedOf(ask.plan)) throw notGood;
+
+/** The same request once more, after its answer was lost on the way back from the store: its approval went with what stands now. */
+async function wasWritten({ store }: WebDeps, { requestId, plan: { target, lock } }: ApprovalAsk): Promise<boolean> {
+  if (requestId === undefined) return false;
+  return store.log.hasWritten({ requestId, target, ...(lock ? { lock: { reason: '', by: '', at: 0 } } : {}) });
+}
+
+/**
+ * Judges an approval and leaves it: the gate here is shut before anything is written, so nobody gets so far with one that is no good.
+ * @throws AdminError `approval_not_good`, `same_admin`
+ */
+async function judgeApproval(deps: WebDeps, ask: ApprovalAsk, approval: string): Promise<Consent> {
+  const found = await deps.store.artefacts.find('Approval', approval);
+  if (found === undefined && (await wasWritten(deps, ask))) return { approval };
+  const asked = payloadSchema.safeParse(found);
+  if (!asked.success || asked.data.deed !== deedOf(ask.plan)) throw approvalNotGood();
   // By account, not by session: who has stolen one session of an admin can open another.
   if (asked.data.account === ask.actor.account) {
     const words = 'You have asked for this yourself. Another admin must do it, with the same approval.';
     throw new AdminError('same_admin', 'forbidden', words);
   }
-  // Judged before it is taken, so that a wrong try spends nothing; taken in one step, so that it serves once.
-  if ((await artefacts.take('Approval', approval)) === undefined) throw notGood;
-  return { username: asked.data.username, account: asked.data.account };
+  return { approval, first: { username: asked.data.username, account: asked.data.account } };
 }
 
 /**
  * To be called before a revocation is carried out.
- * @returns the admin who asked first; undefined where one admin is enough
+ * @returns what the second admin brings; undefined where one admin is enough
  * @throws AdminError `second_admin_needed` with `approval` and `expiresAt`, `approval_not_good`, `same_admin`
  */
-export async function secondAdmin(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Promise<FirstAdmin | undefined> {
+export async function secondAdmin(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Promise<Consent | undefined> {
   if (!(await takesTwo(deps, ask.plan))) return undefined;
   if (ask.approval === undefined) return askForSecond(deps, visit, ask);
-  return takeApproval(deps, ask, ask.approval);
+  return judgeApproval(deps, ask, ask.approval);
 }

@@ -6,7 +6,7 @@ import type { AuditFacts } from '../../core/audit-event.ts';
 import { AppError } from '../../core/errors.ts';
 import type { RevocationAnswer, RevocationOrder } from '../../revocation/revocation.ts';
 import { receiptsOf, reusedError, type Answers } from './answers.ts';
-import { secondAdmin, type FirstAdmin } from './approvals.ts';
+import { approvalNotGood, secondAdmin, type Consent } from './approvals.ts';
 import { nowSeconds, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
 import { AdminError } from './problem.ts';
@@ -33,11 +33,14 @@ export interface RevokeOrder {
   readonly reason: string;
   readonly requestId?: string;
   readonly fingerprint?: string;
-  readonly first?: FirstAdmin | undefined;
+  /** Where it took two. */
+  readonly consent?: Consent | undefined;
 }
 
 function failureOf(thrown: unknown): AdminError | undefined {
   if (!(thrown instanceof AppError)) return undefined;
+  // Another request was quicker with the same approval.
+  if (thrown.reason === 'approval_spent') return approvalNotGood(thrown);
   if (thrown.code === 'conflict') return reusedError(thrown);
   if (thrown.code !== 'store_unavailable') return undefined;
   const words =
@@ -56,19 +59,26 @@ function answerDetails(answer: RevocationAnswer): AuditFacts {
 }
 
 function gateOrder(deps: WebDeps, { actor }: Asker, order: RevokeOrder, requestId: string): RevocationOrder {
-  const { plan, reason, first } = order;
-  const admins = [first?.username, actor.identity.username].filter((name) => name !== undefined);
+  const { plan, reason, consent } = order;
+  const admins = [consent?.first?.username, actor.identity.username].filter((name) => name !== undefined);
   const lock = { reason, by: admins.join(', '), at: nowSeconds(deps) };
   const { target, canSignInAgain } = plan;
-  return { target, requestId, canSignInAgain, ...(plan.lock ? { lock } : {}) };
+  const approval = consent === undefined ? {} : { approval: consent.approval };
+  return { target, requestId, canSignInAgain, ...approval, ...(plan.lock ? { lock } : {}) };
 }
+
+/** What the record says of two admins. The approval leads to the `approval-asked` of the first. */
+const consentFacts = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
+  ...(approval === undefined ? {} : { approval }),
+  ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
+});
 
 /** 200 when proven, 202 when written and still being proven. */
 export const revocationStatus = (answer: RevocationAnswer): 200 | 202 => (answer.complete ? 200 : 202);
 
 /**
  * Revokes, and puts the outcome on the record either way: a `revocation`, and a `lock` besides where there is one.
- * @throws AdminError `revocation_not_written`, `request_id_reused`
+ * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
   { deps, answers }: AdminRoom,
@@ -76,13 +86,10 @@ export async function revoke(
   order: RevokeOrder,
 ): Promise<RevocationAnswer> {
   const { visit, path } = asker;
-  const { plan, reason, first } = order;
+  const { plan, reason, consent } = order;
   const id = order.requestId ?? randomUUID();
   const target = targetName(plan.target);
-  const said = {
-    target,
-    ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
-  };
+  const said = { target, ...consentFacts(consent) };
   answers.expect(id, { visit, path, reason, target, fingerprint: order.fingerprint ?? id });
   try {
     const answer = await deps.gate.revoke(gateOrder(deps, asker, order, id));
@@ -128,8 +135,8 @@ export async function carryOut(room: AdminRoom, asker: Asker, request: Revocatio
     return before;
   }
   const plan = await planOf(deps, request);
-  const first = await secondAdmin(deps, asker.visit, { actor, plan, reason, path: asker.path, approval });
+  const consent = await secondAdmin(deps, asker.visit, { actor, plan, reason, path: asker.path, approval, requestId });
   // The caller's own rights, once more after everything was looked up.
   actor.assertGood();
-  return revoke(room, asker, { plan, reason, fingerprint, first, ...(requestId === undefined ? {} : { requestId }) });
+  return revoke(room, asker, { plan, reason, fingerprint, consent, ...(requestId === undefined ? {} : { requestId }) });
 }

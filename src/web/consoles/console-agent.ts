@@ -36,7 +36,7 @@ export function consoleConnections({ server, ca }: Pick<Console, 'server' | 'ca'
 interface Target {
   readonly host: string;
   readonly port: number;
-  readonly ca: string | undefined;
+  readonly ca: (() => string) | undefined;
 }
 
 /** TLS over a TCP socket of our own, which alone can send an RST; the certificate is judged by the console's name, not by the Host header. */
@@ -70,7 +70,7 @@ class TlsAgent extends HttpsAgent {
         minVersion: 'TLSv1.2',
         // Written out: an environment variable of Node's would turn the default off for the whole process.
         rejectUnauthorized: true,
-        ...(ca === undefined ? {} : { ca }),
+        ...(ca === undefined ? {} : { ca: ca() }),
       });
       this.#raw.set(tls, socket);
       done?.(null, tls);

@@ -13,8 +13,8 @@ export interface Console {
   readonly cluster: string;
   /** `http(s)://host[:port]`, without a path. */
   readonly server: string;
-  /** PEM; absent: the system's authorities. */
-  readonly ca?: string;
+  /** PEM; called at each connection. Absent: the system's authorities. */
+  readonly ca?: () => string;
 }
 
 /** Same shape as room `oauth` spells it; the two rooms never import each other. */

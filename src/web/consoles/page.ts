@@ -1,11 +1,14 @@
 /**
- * Pages of ours on hosts that are not ours alone. They stand by themselves: a style sheet or a link to `/` would be the console's.
+ * Pages of ours on hosts that are not ours alone. They stand by themselves: a style sheet's address or a link to `/` would be the console's, so
+ * the look of all pages stands in the page, and the policy allows that text and no other.
  */
+import { createHash } from 'node:crypto';
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { assetText } from '../page/assets.ts';
 import { errorWords } from '../page/error-page.ts';
 import { faultOf, retryAfterSeconds } from '../page/error-status.ts';
-import { html } from '../page/html.ts';
+import { html, type Html } from '../page/html.ts';
 import { asBytes } from '../../core/header-names.ts';
 
 interface PlainPage {
@@ -16,9 +19,16 @@ interface PlainPage {
   readonly link: { readonly href: string; readonly words: string };
 }
 
+/** Without its comments and its indentation, which a browser has no use for. */
+const STYLE = assetText('portcullis.css')
+  .replaceAll(/\/\*[^]*?\*\//g, '')
+  .replaceAll(/\n\s*/g, '\n');
+const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
+const ICON = assetText('icon.svg').trim().replace('<svg ', '<svg width="28" height="28" aria-hidden="true" ');
+
 const HEADERS = {
   'Content-Type': 'text/html; charset=utf-8',
-  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+  'Content-Security-Policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'`,
   'X-Content-Type-Options': 'nosniff',
   'X-Frame-Options': 'DENY',
   'Cross-Origin-Opener-Policy': 'same-origin',
@@ -27,25 +37,32 @@ const HEADERS = {
   'Cache-Control': 'no-store',
 } as const;
 
+const head = (title: string): Html =>
+  html`<meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <meta name="color-scheme" content="light dark" />
+    <title>${title} · Portcullis</title>`;
+
+const card = ({ title, message, next, requestId, link }: PlainPage): Html =>
+  html`<div class="card">
+    <h1>${title}</h1>
+    <div class="notice bad"><p role="alert">${message}</p></div>
+    <p>${next}</p>
+    <dl class="facts small">
+      <dt>Request id</dt>
+      <dd><code>${requestId}</code></dd>
+    </dl>
+    <div class="row"><a class="button" href="${link.href}">${link.words}</a></div>
+  </div>`;
+
+/** Style and icon are our own files, as they stand; everything else is escaped. */
 function render(page: PlainPage): string {
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        <title>${page.title} · Portcullis</title>
-      </head>
-      <body>
-        <main>
-          <h1>${page.title}</h1>
-          <p role="alert">${page.message}</p>
-          <p>${page.next}</p>
-          <p>Request id: <code>${page.requestId}</code></p>
-          <p><a href="${page.link.href}">${page.link.words}</a></p>
-        </main>
-      </body>
-    </html> `.toString();
+  const brand = html`<a class="brand" href="${page.link.href}">`.toString();
+  return [
+    `<!doctype html>\n<html lang="en">\n<head>${head(page.title).toString()}\n<style>${STYLE}</style>\n</head>`,
+    `<body class="plain">\n<header class="top"><div class="top-inner">${brand}${ICON}Portcullis</a></div></header>`,
+    `<main class="narrow">${card(page).toString()}</main>\n</body>\n</html>\n`,
+  ].join('\n');
 }
 
 /** `status` with a page of ours. Nothing happens where an answer has begun. */

@@ -23,6 +23,7 @@ import { assertOwnOrigin, field } from '../browser/guards.ts';
 import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from '../sign-in/journey.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimit } from '../sign-in/rate-limit.ts';
+import { toldRefusal } from '../sign-in/refusal.ts';
 import { record, recordingFailures } from '../record.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
@@ -173,7 +174,11 @@ function finish(room: DeviceRoom): RequestHandler {
       const device = await requestFor(room, visit, userCode);
       const browser = await browsers.current(req);
       const arrival = { journey, query: queryOf(req.originalUrl), client: device.clientId, browser, device };
-      const opening = await openSession(deps, visit, arrival);
+      const opening = await openSession(deps, visit, arrival).catch(async (thrown: unknown) => {
+        // The device is told with its next question, and the person by the page here.
+        await toldRefusal(deps, visit, { thrown, tell: (description) => devices.refuse(userCode, description) });
+        throw thrown;
+      });
       if ('again' in opening) return seeOther(res, opening.again.href);
       const { session } = opening;
       await orEnd(deps, session, () => devices.allow(userCode, session));

@@ -56,6 +56,13 @@ export function assetUrl(name: string): string {
   return `/assets/${version}/${name}`;
 }
 
+/** An asset's own text, for a page on a host where the assets have no path. @throws Error when there is no such file */
+export function assetText(name: string): string {
+  const asset = assets.get(name);
+  if (asset === undefined) throw new Error(`there is no asset named ${name}`);
+  return asset.body.toString();
+}
+
 /**
  * Another version's URL is answered with what this replica has, and kept by nobody: during an upgrade a page of the one replica finds its
  * assets at the other.

@@ -12,6 +12,7 @@ import type { PendingAuthorization, WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import { beginJourney, findJourney, takeJourney, type Way } from './journey.ts';
 import type { RateLimit } from './rate-limit.ts';
+import { toldRefusal } from './refusal.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { visitOf } from '../visit.ts';
@@ -75,19 +76,26 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
     const visit = visitOf(req);
     const state = parameter(req.query['state']);
     const provider = (await findJourney(deps, state).catch(() => undefined))?.provider;
-    await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
-      const pending = await pendingOf(deps, req, res);
-      const isOwn = (way: Way): boolean => way.for === 'client' && way.uid === pending.uid;
-      const journey = await takeJourney(deps, state, isOwn);
-      const browser = await browsers.current(req);
-      const arrival = { journey, query: queryOf(req.originalUrl), client: pending.clientId, browser };
-      const opening = await openSession(deps, visit, arrival);
-      if ('again' in opening) return seeOther(res, opening.again.href);
-      const { session } = opening;
-      rememberProvider(deps, res, session.provider);
-      await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
-      recordSignIn(deps, visit, session, arrival);
-    });
+    try {
+      await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
+        const pending = await pendingOf(deps, req, res);
+        const isOwn = (way: Way): boolean => way.for === 'client' && way.uid === pending.uid;
+        const journey = await takeJourney(deps, state, isOwn);
+        const browser = await browsers.current(req);
+        const arrival = { journey, query: queryOf(req.originalUrl), client: pending.clientId, browser };
+        const opening = await openSession(deps, visit, arrival);
+        if ('again' in opening) return seeOther(res, opening.again.href);
+        const { session } = opening;
+        rememberProvider(deps, res, session.provider);
+        await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
+        recordSignIn(deps, visit, session, arrival);
+      });
+    } catch (thrown) {
+      // Client and redirect_uri were judged before there was anything to finish: the authorization server knows where to send the browser.
+      const tell = (description: string): Promise<void> =>
+        deps.authorizations.refuse(req, res, { error: 'access_denied', description });
+      if (!(await toldRefusal(deps, visit, { thrown, tell }))) throw thrown;
+    }
   };
 }
 

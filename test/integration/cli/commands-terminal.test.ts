@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { bareEnvironment } from '../../support/bare-environment.ts';
 import { ShellTerminal } from '../../support/shell-terminal.ts';
 import { receipt, session } from './answers.ts';
 import { stage } from './stage.ts';
@@ -16,7 +17,7 @@ async function shown(columns: number, ...args: readonly string[]): Promise<strin
   terminal = new ShellTerminal(
     `stty cols ${columns}; '${at.machine.installCommand()}' ${args.join(' ')}; echo "exit $?"`,
     {
-      PATH: process.env['PATH'],
+      ...bareEnvironment(),
       HOME: at.machine.home,
       PORTCULLIS_CACHE_DIR: at.machine.cacheDir,
     },

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { bareEnvironment } from '../../support/bare-environment.ts';
 
 const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const laptop = fileURLToPath(new URL('../../../src/cli/front/main.ts', import.meta.url));
@@ -8,7 +9,7 @@ const laptop = fileURLToPath(new URL('../../../src/cli/front/main.ts', import.me
 const run = (program: string, args: readonly string[]) =>
   spawnSync(process.execPath, [program, ...args], {
     encoding: 'utf8',
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
+    env: { ...bareEnvironment(), HOME: '/nonexistent' },
   });
 
 describe('the whole program', () => {

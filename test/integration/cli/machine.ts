@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bareEnvironment } from '../../support/bare-environment.ts';
 
 const entry = fileURLToPath(new URL('./entry.ts', import.meta.url));
 const browser = fileURLToPath(new URL('./browser.ts', import.meta.url));
@@ -64,7 +65,7 @@ export class Machine {
     return spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        PATH: process.env['PATH'],
+        ...bareEnvironment(),
         HOME: this.home,
         PORTCULLIS_CACHE_DIR: this.cacheDir,
         BROWSER: `${process.execPath} ${browser} ${this.tabsFile}`,

@@ -156,6 +156,24 @@ describe('a set that is no good', () => {
     expect(keys.current.kid).toBe('a');
   });
 
+  test('is said to be mended where what is in use is there again', async () => {
+    const a = signingJwk('a', 1);
+    const stage = bench({ 'a.json': a });
+    let restored = 0;
+    const options = { ...stage.options, onRestored: () => void (restored += 1) };
+    const { stop } = await followSigningKeys(stage.directory, options);
+    stops.push(stop);
+    writeFileSync(stage.at('b.json'), 'canary');
+    await vi.waitFor(() => expect(stage.faults).toHaveLength(1));
+    expect(restored).toBe(0);
+    rmSync(stage.at('b.json'));
+    await vi.waitFor(() => expect(restored).toBe(1));
+    writeFileSync(stage.at('a.json'), `${a} `);
+    writeFileSync(stage.at('b.json'), signingJwk('b', 2));
+    await vi.waitFor(() => expect(stage.changes).toEqual([['a', 'b']]));
+    expect(restored).toBe(1);
+  });
+
   test('is refused at the start, and nothing is followed', async () => {
     const { directory, options } = bench({ 'a.json': 'canary' });
     await expect(followSigningKeys(directory, options)).rejects.toMatchObject({ reason: 'keys_unusable' });

@@ -99,7 +99,7 @@ describe('nonsense', () => {
   });
 
   it('is somebody without the right certificate', async () => {
-    const gh = on.provider({ ca: '' });
+    const gh = on.provider({ ca: () => '' });
     expect(await refusal(on.signIn(gh))).toMatchObject({
       code: 'provider_unavailable',
       reason: 'provider_unreachable',

@@ -6,7 +6,8 @@ import { warningsOf } from '../../../src/config/warnings.ts';
 import { compileMapping, mapClaims } from '../../../src/core/claims.ts';
 import { identityProviders } from '../../../src/server/dependencies.ts';
 import { githubEndpoints } from '../../../src/idp/github/endpoints.ts';
-import { createLogger } from '../../../src/telemetry/telemetry.ts';
+import { createReloading } from '../../../src/server/reload.ts';
+import { createLogger, createMetrics } from '../../../src/telemetry/telemetry.ts';
 import { loaded, placesOf, settings } from '../config/sandbox.ts';
 
 const guide = readFileSync(join(import.meta.dirname, '../../../docs/providers/github.md'), 'utf8');
@@ -102,7 +103,8 @@ describe('a provider of type github', () => {
   it('sends people to its host, with its client id and the callback of its own name', async () => {
     const { config } = await loaded(github({ host: 'github.example.com' }));
     const logger = createLogger({ level: 'error', destination: { write: () => {} } });
-    const provider = (await identityProviders(config, logger)).get('gh');
+    const reloading = createReloading({ logger, metrics: createMetrics() });
+    const provider = identityProviders(config, reloading, logger).get('gh');
     const begun = await provider?.begin();
     expect(begun?.url.origin).toBe('https://github.example.com');
     expect(begun?.url.searchParams.get('client_id')).toBe('x');

@@ -124,7 +124,7 @@ const providerAt =
     return createGithubProvider({
       name: 'gh',
       host: stage.github.host,
-      ca: stage.github.ca,
+      ca: () => stage.github.ca,
       clientId: stage.github.clientId,
       clientSecret: () => stage.github.clientSecret,
       ...(organizations === 'all' ? {} : { organizations }),

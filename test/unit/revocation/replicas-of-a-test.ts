@@ -55,6 +55,7 @@ export class TestLog implements RevocationLog {
     const appended = await this.#pass(() => this.inner.append(request));
     return this.unconfirmed ? { ...appended, acknowledged: false } : appended;
   };
+  hasWritten: RevocationLog['hasWritten'] = (request) => this.#pass(() => this.inner.hasWritten(request));
   announceDrill: RevocationLog['announceDrill'] = (id) => this.#pass(() => this.inner.announceDrill(id));
   waitForEntry: RevocationLog['waitForEntry'] = async (number, signal) => {
     if (this.away) throw away();

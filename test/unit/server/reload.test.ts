@@ -16,13 +16,20 @@ let directory: string;
 let reloading: Reloading;
 let faults: number;
 let renewed: number;
+/** What was counted, with the names of the files. */
+let counted: readonly string[];
 let first: TestCertificate;
 let second: TestCertificate;
 beforeEach(async () => {
   directory = temporaryDirectory();
-  [faults, renewed] = [0, 0];
+  [faults, renewed, counted] = [0, 0, []];
   [first, second] = [await makeCertificate('first.test'), await makeCertificate('second.test')];
-  reloading = createReloading({ info: () => void (renewed += 1), error: () => void (faults += 1) });
+  reloading = createReloading({
+    logger: { info: () => void (renewed += 1), error: () => void (faults += 1) },
+    metrics: {
+      keysChanged: (...change) => void (counted = [...counted, change.join(' ').replaceAll(`${directory}/`, '')]),
+    },
+  });
 });
 afterEach(() => reloading.stop());
 
@@ -60,6 +67,7 @@ describe('a server’s certificate', () => {
     expect(await serialNumber()).not.toBe(before);
     expect(certificate.current()).toEqual(second);
     expect(faults).toBe(1);
+    expect(counted).toEqual(['certificate refused tls.crt tls.key', 'certificate taken tls.crt tls.key']);
   });
 });
 
@@ -70,8 +78,37 @@ test('authorities are replaced, and a file without a certificate keeps the old o
   write('ca.crt', 'nothing');
   await vi.waitFor(() => expect(faults).toBe(1), 5_000);
   expect(authorities()).toBe(first.cert);
-  write('ca.crt', first.cert + second.cert);
-  await vi.waitFor(() => expect(authorities()).toBe(first.cert + second.cert), 5_000);
+  const both = `${first.cert}\n${second.cert}\n`;
+  write('ca.crt', both);
+  await vi.waitFor(() => expect(authorities()).toBe(both), 5_000);
+  expect(counted).toEqual(['authorities refused ca.crt', 'authorities taken ca.crt']);
+});
+
+test('authorities of two are followed once', async () => {
+  write('ca.crt', first.cert);
+  const both = [reloading.authorities(at('ca.crt')), reloading.authorities(at('ca.crt'))];
+  write('ca.crt', second.cert);
+  await vi.waitFor(() => expect(both.map((authorities) => authorities())).toEqual([second.cert, second.cert]), 5_000);
+  expect(counted).toEqual(['authorities taken ca.crt']);
+});
+
+test.each([
+  ['end within a certificate', (pem: string) => `\n${pem.slice(0, 200)}`],
+  ['end within its first line', (pem: string) => `\n${pem.slice(0, 7)}`],
+  ['end within its last line', (pem: string) => `\n${pem.slice(0, -10)}`],
+  ['have two on one line', (pem: string) => `${pem}\n`],
+])('authorities that %s keep the old ones', async (_what, addition) => {
+  write('ca.crt', first.cert);
+  const authorities = reloading.authorities(at('ca.crt'));
+  write('ca.crt', first.cert + addition(second.cert));
+  await vi.waitFor(() => expect(faults).toBe(1), 5_000);
+  expect(authorities()).toBe(first.cert);
+});
+
+test('authorities with words between them are taken', () => {
+  const bundle = `The first\n---------\n${first.cert}\n# The second: --\n${second.cert}\n`;
+  write('ca.crt', bundle);
+  expect(reloading.authorities(at('ca.crt'))()).toBe(bundle);
 });
 
 test('authorities without any certificate do not start', () => {

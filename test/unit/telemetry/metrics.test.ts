@@ -33,6 +33,7 @@ describe('createMetrics', () => {
       'portcullis_fenced gauge',
       'portcullis_key_age_seconds gauge',
       'portcullis_key_changes_total counter',
+      'portcullis_key_files_refused gauge',
       'portcullis_provider_reachable gauge',
       'portcullis_refreshes_total counter',
       'portcullis_refusals_total counter',
@@ -211,6 +212,25 @@ describe('createMetrics', () => {
     api = 'no certificate';
     expect(await valueOf(metrics, 'portcullis_certificate_expiry_seconds{kind="api"}')).toBeUndefined();
     expect(await days('upstream_ca')).toBeCloseTo(whole - 3, 1);
+  });
+
+  it('tells which changes of keys stand refused: those that came and went are only counted', async () => {
+    const metrics = createMetrics();
+    const refused = (): Promise<string[]> => seriesOf(metrics, 'portcullis_key_files_refused');
+    expect(await refused()).toEqual([]);
+    metrics.keysChanged('authorities', 'refused', 'redis.crt');
+    metrics.keysChanged('authorities', 'refused', 'idp.crt');
+    metrics.keysChanged('authorities', 'refused', 'idp.crt');
+    metrics.keysChanged('authorities', 'taken', 'cluster.crt');
+    expect(await refused()).toEqual(['portcullis_key_files_refused{kind="authorities"} 2']);
+    metrics.keysChanged('authorities', 'taken', 'redis.crt');
+    metrics.keysChanged('authorities', 'restored', 'idp.crt');
+    expect(await refused()).toEqual(['portcullis_key_files_refused{kind="authorities"} 0']);
+    expect((await seriesOf(metrics, 'portcullis_key_changes_total')).toSorted()).toEqual([
+      'portcullis_key_changes_total{kind="authorities",outcome="refused"} 3',
+      'portcullis_key_changes_total{kind="authorities",outcome="restored"} 1',
+      'portcullis_key_changes_total{kind="authorities",outcome="taken"} 2',
+    ]);
   });
 
   it('tells how old keys are, and of each provider whether it answered last', async () => {

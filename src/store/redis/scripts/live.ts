@@ -1,3 +1,4 @@
+import { WISH_NEWS } from '../news.ts';
 import { headless } from './head.ts';
 
 /**
@@ -27,8 +28,13 @@ if others >= tonumber(ARGV[10]) then return {'FULL'} end
 local till = string.format('%.0f', now + tonumber(ARGV[9]))
 redis.call('HSET', P .. 'tails', ARGV[6], till .. ' ' .. ARGV[7] .. ' ' .. ARGV[8])
 redis.call('EXPIRE', P .. 'tails', ARGV[12])
+redis.call('EXPIRE', P .. 'taken:' .. ARGV[6], ARGV[12])
 local place = ''
-if not stands then place = redis.call('XADD', P .. 'record', 'MAXLEN', '~', ARGV[11], '*', 'm', '1') end
+if not stands then
+  place = redis.call('XADD', P .. 'record', 'MAXLEN', '~', ARGV[11], '*', 'm', '1')
+  redis.call('DEL', P .. 'taken:' .. ARGV[6])
+  redis.call('PUBLISH', P .. 'news', '${WISH_NEWS}')
+end
 redis.call('EXPIRE', P .. 'record', ARGV[12])
 return {'OK', place}
 `,
@@ -36,22 +42,59 @@ return {'OK', place}
 );
 
 /** ARGV 6: tail. */
-export const leaveLive = headless('leave-live', `return {'OK', redis.call('HDEL', KEYS[1] .. 'tails', ARGV[6])}`);
+export const leaveLive = headless(
+  'leave-live',
+  `redis.call('DEL', KEYS[1] .. 'taken:' .. ARGV[6])
+return {'OK', redis.call('HDEL', KEYS[1] .. 'tails', ARGV[6])}`,
+);
 
-/** Tail, sealed filter, and so on. */
+/** ARGV 6: incarnation. Of each wish the tail, the digest of its filter, the sealed filter, and '1' where this replica has taken it up. */
 export const wantedLive = headless(
   'wanted-live',
   `${NOW}
 local wanted = {'OK'}
 local all = redis.call('HGETALL', P .. 'tails')
 for i = 1, #all, 2 do
-  local till, sealed = string.match(all[i + 1], '^(%d+) %S+ (%S+)$')
+  local till, filter, sealed = string.match(all[i + 1], '^(%d+) (%S+) (%S+)')
   if till and tonumber(till) > now then
-    wanted[#wanted + 1] = all[i]
-    wanted[#wanted + 1] = sealed
+    local taken = redis.call('SISMEMBER', P .. 'taken:' .. all[i], ARGV[6] .. ' ' .. filter)
+    wanted[#wanted + 1] = {all[i], filter, sealed, tostring(taken)}
   end
 end
 return wanted
+`,
+);
+
+/** ARGV 6: incarnation, then of each wish the tail and the digest of its filter, with a blank between them. */
+export const takeUpLive = headless(
+  'take-up-live',
+  `local P = KEYS[1]
+for i = 7, #ARGV do
+  local tail, filter = string.match(ARGV[i], '^(%S+) (%S+)$')
+  local stands = tail and redis.call('HGET', P .. 'tails', tail)
+  if stands and string.match(stands, '^%d+ (%S+)') == filter then
+    redis.call('SADD', P .. 'taken:' .. tail, ARGV[6] .. ' ' .. filter)
+    redis.call('EXPIRE', P .. 'taken:' .. tail, redis.call('TTL', P .. 'tails'))
+  end
+end
+return {'OK'}
+`,
+  { stores: true },
+);
+
+/** ARGV 6: tail. 1: every replica of the registry has taken its wish up. */
+export const isTakenUpLive = headless(
+  'is-taken-up-live',
+  `local P = KEYS[1]
+local stands = redis.call('HGET', P .. 'tails', ARGV[6])
+local filter = stands and string.match(stands, '^%d+ (%S+)')
+if not filter then return {'OK', 0} end
+-- Not HKEYS: the rights that an operator has granted stay as they are.
+local replicas = redis.call('HGETALL', P .. 'live')
+for i = 1, #replicas, 2 do
+  if redis.call('SISMEMBER', P .. 'taken:' .. ARGV[6], replicas[i] .. ' ' .. filter) == 0 then return {'OK', 0} end
+end
+return {'OK', 1}
 `,
 );
 

@@ -30,6 +30,20 @@ return {'OK', #rows, table.concat(rows, '\\n')}
 );
 
 /**
+ * A page of the log's own rows, as lines `ID FIELD VALUE …`, because thousands of lists take a reader long. ARGV 6: number after which to begin,
+ * 7: the last one, 8: how many at most. EPOCH as above.
+ */
+export const logPage = script(
+  'log-page',
+  `
+if ARGV[2] ~= id then return {'EPOCH'} end
+local rows = redis.call('XRANGE', P .. 'log', '(' .. ARGV[6] .. '-0', ARGV[7] .. '-0', 'COUNT', ARGV[8])
+for i, row in ipairs(rows) do rows[i] = row[1] .. ' ' .. table.concat(row[2], ' ') end
+return {'OK', #rows, table.concat(rows, '\\n')}
+`,
+);
+
+/**
  * Renew: head; my state into `live`; all entries after my number, the epoch, the registry. One script, so that a fresh lease
  * means a fresh view. With the entries comes what the store says of the locks of the accounts that they name (digest, sealed lock or '').
  * ARGV 6: incarnation, 7: state (JSON).
@@ -70,12 +84,12 @@ export const announceDrill = script('announce-drill', `append_notice('drill', AR
  * ARGV from 6: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '', 1 where a session
  * came to its end in good order,
  * longest life of a token that the caller knows (s), until when the answer is kept (ms), its TTL (s), until when an account's watermark
- * is kept (ms), batch of the sweep.
+ * is kept (ms), batch of the sweep, key of an approval that must be there and goes with the write, or ''.
  */
 export const append = script(
   'append',
   `
-local request, asked, kind, name, lock, in_order, longest, kept, ttl, mark_kept, batch = unpack(ARGV, 6)
+local request, asked, kind, name, lock, in_order, longest, kept, ttl, mark_kept, batch, approval = unpack(ARGV, 6)
 local answer = P .. 'request:' .. request
 local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions')
 if known[1] == id and tonumber(known[2]) > now then
@@ -85,6 +99,11 @@ if known[1] == id and tonumber(known[2]) > now then
   return {'OK', id, tonumber(known[4]), tonumber(known[5]), registry(), rid}
 end
 
+if approval ~= '' then
+  -- In the same script as the entry: neither two revocations by one approval, nor one that is spent for nothing.
+  if not live_artefact(approval) then return {'SPENT'} end
+  drop_artefact(approval)
+end
 if lock ~= '' then
   redis.call('HSET', P .. 'lock', name, lock)
   redis.call('SREM', P .. 'unlocked', name)
@@ -106,6 +125,16 @@ redis.call('EXPIRE', answer, ttl)
 return {'OK', id, n, ended, registry(), rid}
 `,
   { with: [ARTEFACTS, SESSIONS, LOG, REVOKE] },
+);
+
+/** Whether this very request stands already. ARGV 6: request digest, 7: digest of what is asked. */
+export const hasWritten = script(
+  'has-written',
+  `
+local known = redis.call('HMGET', P .. 'request:' .. ARGV[6], 'ep', 'until', 'asked')
+local stands = known[1] == id and tonumber(known[2]) > now and known[3] == ARGV[7]
+return {'OK', stands and 1 or 0}
+`,
 );
 
 /** Goes on with a sweep. ARGV 6: batch. 1: there is more. */

@@ -95,6 +95,7 @@ const gapTemplate = (): Html =>
 /** Known by its place in `data-words`, so that the script has no words for them of its own. */
 const gapWords = JSON.stringify({
   too_old: 'Lines may be missing here: the live record does not reach back so far.',
+  replica_late: 'Lines may be missing here: a replica has not said yet that it shows its own.',
   dropped: 'Lines may be missing here: a replica had more than it could show.',
   too_slow: 'Lines may be missing here: this page took them too slowly.',
   lost: 'Lines may be missing here: the connection was away for too long.',

@@ -3,6 +3,7 @@ import { createLiveTails, type LiveTails, type TailItem } from '../../../../src/
 import { AppError } from '../../../../src/core/errors.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import type { Store } from '../../../../src/store/store.ts';
+import { replica } from '../../../conformance/fixtures.ts';
 import { anEvent } from '../fixtures.ts';
 
 const FAST = { pollMs: 5, repeatMs: 20, mostHere: 2 };
@@ -107,6 +108,30 @@ describe('a tail', () => {
     expect((await items.next()).value).toMatchObject({ kind: 'event' });
   });
 
+  test('begins once the last replica has taken it up, and with a gap where one stays away', async () => {
+    const { store } = stage();
+    const tails = createLiveTails(store.live, { ...FAST, takeUpMs: 100, takeUpPollMs: 5 });
+    stores.push(tails);
+    await store.log.renew(replica({ incarnation: 'here' }), await store.log.position());
+    const late = await follow(tails);
+    await seen(late, 1);
+    expect(late.items[0]).toMatchObject({ kind: 'gap', reason: 'replica_late' });
+    late.stop();
+    const take = async (): Promise<void> => {
+      const wishes = await store.live.wanted('here');
+      await store.live.takeUp(
+        'here',
+        wishes.map(({ wish }) => wish),
+      );
+    };
+    const taking = setInterval(() => void take(), 20);
+    const whole = await follow(tails, { verb: 'get' });
+    clearInterval(taking);
+    await store.live.publish([line('1')]);
+    await seen(whole, 1);
+    expect(whole.items[0]?.kind).not.toBe('gap');
+  });
+
   test('outlives a store that is away', async () => {
     const { store } = stage();
     let failures = 2;
@@ -114,6 +139,7 @@ describe('a tail', () => {
       {
         want: (...asked) => store.live.want(...asked),
         leave: (tail) => store.live.leave(tail),
+        isTakenUp: (tail) => store.live.isTakenUp(tail),
         read: async (...asked) => {
           failures -= 1;
           if (failures >= 0) throw new AppError('store_unavailable', 'away');

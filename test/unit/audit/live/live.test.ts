@@ -14,9 +14,35 @@ class Channel implements LiveChannel {
   hold: Promise<void> | undefined;
   readonly published: string[] = [];
 
-  async wanted(): Promise<readonly LiveFilter[]> {
+  /** Of `filters` by their place, with the incarnation. */
+  readonly taken: string[] = [];
+  readonly #waiters = new Set<() => void>();
+
+  async wanted(replica: string): ReturnType<LiveChannel['wanted']> {
     this.looks += 1;
-    return this.filters;
+    return this.filters.map((filter, index) => ({
+      wish: String(index),
+      filter,
+      taken: this.taken.includes(`${replica} ${index}`),
+    }));
+  }
+
+  async takeUp(replica: string, wishes: readonly string[]): Promise<void> {
+    this.taken.push(...wishes.map((wish) => `${replica} ${wish}`));
+  }
+
+  async waitForWish(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#waiters.add(resolve);
+      signal.addEventListener('abort', () => resolve());
+    });
+  }
+
+  /** There is a wish, and word of it. */
+  tell(...filters: readonly LiveFilter[]): void {
+    this.filters = filters;
+    for (const waiter of this.#waiters) waiter();
+    this.#waiters.clear();
   }
 
   async publish(texts: readonly string[]): Promise<void> {
@@ -41,10 +67,12 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((live) => live.stop()));
 });
 
-async function stage(...filters: readonly LiveFilter[]): Promise<Stage> {
+const stage = (...filters: readonly LiveFilter[]): Promise<Stage> => stageThatLooks(5, 2, ...filters);
+
+async function stageThatLooks(lookMs: number, looks: number, ...filters: readonly LiveFilter[]): Promise<Stage> {
   const [channel, counts, log] = [new Channel(), new Counts(), new LogLines()];
   channel.filters = filters;
-  const live = createLiveRecord({ metrics: counts, logger: log, lookMs: 5 });
+  const live = createLiveRecord({ metrics: counts, logger: log, lookMs });
   running.push(live);
   const recorded: AuditEvent[] = [];
   const sinks: AuditTrail = {
@@ -54,8 +82,8 @@ async function stage(...filters: readonly LiveFilter[]): Promise<Stage> {
     close: async () => {},
   };
   const trail = live.over(sinks);
-  live.start(channel);
-  await vi.waitFor(() => expect(channel.looks).toBeGreaterThan(1));
+  live.start(channel, 'replica-1');
+  await vi.waitFor(() => expect(channel.looks).toBeGreaterThanOrEqual(looks));
   return { channel, counts, log, recorded, trail, live };
 }
 
@@ -69,6 +97,19 @@ describe('a replica', () => {
     await at.live.stop();
     expect(at.recorded).toHaveLength(1);
     expect(at.channel.calls).toBe(0);
+  });
+
+  test('looks as soon as there is word of a wish, and says once that it has taken it up', async () => {
+    const at = await stageThatLooks(3_600_000, 1);
+    at.channel.tell({});
+    await vi.waitFor(() => expect(at.channel.taken).toEqual(['replica-1 0']));
+    at.trail.record(numbered(1));
+    await publishedBy(at, 1);
+    await vi.waitFor(() => {
+      at.channel.tell({});
+      expect(at.channel.looks).toBeGreaterThan(2);
+    });
+    expect(at.channel.taken).toEqual(['replica-1 0']);
   });
 
   test('publishes what somebody wants to see, in order, as it stands in the record', async () => {

@@ -2,9 +2,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ensureAuditKey } from '../../../../src/config/generate-keys.ts';
+import type { AuditEvent } from '../../../../src/core/audit-event.ts';
 import { answer, forgetAnswers, readAnswered } from '../../../../src/demo/lessons/answers.ts';
 import { incident } from '../../../../src/demo/lessons/incident.ts';
-import { nightOf, TRUTH } from '../../../../src/demo/lessons/night.ts';
+import { nightOf, plantNight, TRUTH } from '../../../../src/demo/lessons/night.ts';
 
 const NOW = Date.parse('2026-11-26T09:30:00Z');
 const night = nightOf(NOW);
@@ -44,6 +46,23 @@ describe('the planted night', () => {
   });
 });
 
+describe('the files of the night', () => {
+  it("are of the day before from their first line to their last, the record's own lines included", async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
+    try {
+      await ensureAuditKey(join(folder, 'keys', 'audit'));
+      await plantNight({ directory: folder }, NOW);
+      const lines = (await readFile(join(folder, 'incident', 'gate.log'), 'utf8')).trim().split('\n');
+      const times = lines.map((line) => (JSON.parse(line) as AuditEvent).stageTimestamp);
+      expect(times).toHaveLength(night.length + 2);
+      expect(times.every((time) => time.startsWith('2026-11-25T'))).toBe(true);
+      expect(times.toSorted()).toEqual(times);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
 describe('an answer', () => {
   let folder: string;
   let said: string[];
@@ -74,6 +93,15 @@ describe('an answer', () => {
     expect(await give('colour=green')).toBe(2);
     expect(said.join('\n')).toMatch(/who=… .*by=…/);
   });
+
+  it.each([['who'], ['who', '=', 'demo:alice'], ['who=']])(
+    'typed as %j is wrong use, and says how',
+    async (...pairs) => {
+      expect(await give(`from=${TRUTH.from}`, ...pairs)).toBe(2);
+      expect(said.at(-1)).toMatch(/^"who=?" is no answer.*no blanks around =/);
+      expect([...(await readAnswered(folder, incident))]).toEqual(['from']);
+    },
+  );
 
   it('is forgotten when the lesson begins anew', async () => {
     await give('by=demo:root');

@@ -7,22 +7,32 @@ import { lessonOf } from '../../../../src/demo/lessons/lessons.ts';
 
 const identity = (name: string) => ({ username: `demo:${name}`, uid: `demo/${name}`, groups: [], extra: {} });
 
-const gate = (event: GateEventName, name: string, details: { readonly target?: string } = {}): AuditEvent =>
+interface Happening {
+  readonly target?: string;
+  readonly session?: string;
+  readonly reason?: string;
+  readonly code?: number;
+}
+
+const gate = (event: GateEventName, name: string, { target, code = 200, ...rest }: Happening = {}): AuditEvent =>
   gateEvent({
     event,
     auditId: 'a',
     at: 0,
     requestUri: '',
     sourceIps: [],
-    code: 200,
+    code,
     identity: identity(name),
-    details,
+    account: `demo/${name}`,
+    ...rest,
+    ...(target === undefined ? {} : { details: { target } }),
   });
 
-function asked(name: string, method: string, path: string, code: number): AuditEvent {
+function asked(name: string, method: string, path: string, code: number, session?: string): AuditEvent {
   const info = requestInfo(method, path);
   const person = { identity: identity(name), sourceIps: [], receivedAt: 0, at: 0, status: { code } };
-  return requestEvent({ auditId: 'a', stage: 'ResponseComplete', requestUri: path, info, ...person });
+  const details = session === undefined ? {} : { details: { session } };
+  return requestEvent({ auditId: 'a', stage: 'ResponseComplete', requestUri: path, info, ...person, ...details });
 }
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -90,13 +100,110 @@ describe('the lessons', () => {
 
   it('want the cluster itself to say that a right is no wider than asked for', async () => {
     const task = lesson(4).tasks.at(-1);
-    const cluster = (...verbs: readonly string[]): Evidence => ({
+    const cluster = (...rights: readonly string[]): Evidence => ({
       ...seen(),
-      may: ({ verb, resource }) => Promise.resolve(verbs.includes(`${verb} ${resource}`)),
+      may: ({ verb, resource, namespace }) => Promise.resolve(rights.includes(`${verb} ${resource} ${namespace}`)),
     });
-    expect(await task?.done(cluster('list pods'))).toBe(true);
-    expect(await task?.done(cluster('list pods', 'delete pods'))).toBe(false);
-    expect(await task?.done(cluster('list pods', 'list secrets'))).toBe(false);
+    const enough = 'list pods payments';
+    expect(await task?.done(cluster(enough))).toBe(true);
+    for (const more of ['delete pods payments', 'create pods payments', 'get secrets payments', 'list pods default']) {
+      expect(await task?.done(cluster(enough, more)), more).toBe(false);
+    }
     expect(await task?.done(cluster())).toBe(false);
+  });
+
+  it('do not take a binding of somebody else for the one that bob needs', async () => {
+    const task = lesson(4).tasks.find(({ words }) => words === 'root gives him a role that reads pods there');
+    const path = '/apis/rbac.authorization.k8s.io/v1/namespaces/payments/rolebindings';
+    for (const bound of [asked('root', 'POST', path, 201), asked('root', 'PATCH', `${path}/reads`, 200)]) {
+      expect(await task?.done(seen(bound))).toBe(false);
+      expect(await task?.done({ ...seen(bound), may: () => Promise.resolve(true) })).toBe(true);
+    }
+  });
+
+  it('do not take a refusal in another namespace for the one that was asked for', () => {
+    const task = lesson(4).tasks.find(({ words }) => words === 'bob is refused to delete one');
+    const bound = asked('root', 'POST', '/apis/rbac.authorization.k8s.io/v1/namespaces/payments/rolebindings', 201);
+    const after = (namespace: string) =>
+      task?.done(seen(bound, asked('bob', 'DELETE', `/api/v1/namespaces/${namespace}/pods/web-1`, 403)));
+    expect(after('default')).toBe(false);
+    expect(after('payments')).toBe(true);
+  });
+});
+
+describe('signing out of what kubectl uses', () => {
+  const task = lesson(2).tasks.find(({ words }) => words === 'sign out');
+  const atWork = [gate('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
+
+  it.each([
+    { how: 'with the command', event: gate('logout', 'alice', { session: 'laptop', reason: 'sign_out' }), so: true },
+    { how: 'on her page', event: gate('logout', 'alice', { session: 'pages', target: 'session:laptop' }), so: true },
+    {
+      how: 'out of the pages alone',
+      event: gate('logout', 'alice', { session: 'pages', reason: 'sign_out' }),
+      so: false,
+    },
+    {
+      how: 'of another session',
+      event: gate('logout', 'alice', { session: 'pages', target: 'session:pages' }),
+      so: false,
+    },
+  ])('is done $how: $so', ({ event, so }) => {
+    expect(task?.done(seen(...atWork, event))).toBe(so);
+  });
+});
+
+describe('the stolen laptop', () => {
+  const task = (words: string) => lesson(3).tasks.find((one) => one.words === words);
+  const atWork = [gate('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
+  const revoked = (target: string) => gate('revocation', 'root', { target });
+
+  it.each([
+    { target: 'session:laptop', so: true },
+    { target: 'account:demo/alice', so: true },
+    { target: 'all', so: true },
+    { target: 'session:of-root', so: false },
+    { target: 'account:demo/bob', so: false },
+  ])('is cut off by a revocation of $target: $so', ({ target, so }) => {
+    expect(task("root ends alice's sessions")?.done(seen(...atWork, revoked(target)))).toBe(so);
+  });
+
+  it('is refused at its renewal too, where its token has run out by then', () => {
+    const refused = gate('refresh-refused', 'alice', { reason: 'invalid_grant' });
+    const done = (...events: readonly AuditEvent[]) =>
+      task("the thief's next request is refused")?.done(seen(...events));
+    expect(done(...atWork, revoked('account:demo/alice'), refused)).toBe(true);
+    expect(done(...atWork, refused, revoked('account:demo/alice'))).toBe(false);
+  });
+});
+
+describe('the case of the incident', () => {
+  const root = (method: string, path: string, code = 200) => asked('root', method, path, code);
+  const task = (start: string) => lesson(7).tasks.find(({ words }) => words.startsWith(start));
+  const SECRETS = '/api/v1/namespaces/payments/secrets';
+
+  it.each([
+    { how: 'replaced', events: [root('PUT', `${SECRETS}/ledger-key`)], so: true },
+    { how: 'patched', events: [root('PATCH', `${SECRETS}/ledger-key`)], so: true },
+    { how: 'made anew', events: [root('DELETE', `${SECRETS}/ledger-key`), root('POST', SECRETS, 201)], so: true },
+    { how: 'only looked at', events: [root('GET', `${SECRETS}/ledger-key`)], so: false },
+    { how: 'left, and another one made', events: [root('POST', SECRETS, 201)], so: false },
+    { how: 'left, as the change was refused', events: [root('PUT', `${SECRETS}/ledger-key`, 403)], so: false },
+  ])('has the secret $how: $so', ({ events, so }) => {
+    expect(task('replace the secret')?.done(seen(...events))).toBe(so);
+  });
+
+  it('is open while the cluster lets alice act as the deployer, whatever was taken away', async () => {
+    const removed = root('DELETE', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/release-week');
+    const rule = task('take away the rule');
+    expect(await rule?.done(seen(removed))).toBe(true);
+    expect(await rule?.done({ ...seen(removed), may: () => Promise.resolve(true) })).toBe(false);
+  });
+
+  it('is not closed by an unlock that was refused', () => {
+    const done = (code: number) =>
+      task("take alice's lock off")?.done(seen(gate('unlock', 'root', { reason: 'INC-2207 closed', code })));
+    expect(done(404)).toBe(false);
+    expect(done(200)).toBe(true);
   });
 });

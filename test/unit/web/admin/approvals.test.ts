@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { AppError } from '../../../../src/core/errors.ts';
 import { afterEach, describe, expect, test } from 'vitest';
 import { alsoAt, post } from '../admin-at.ts';
 import {
@@ -10,6 +11,7 @@ import {
   openSession,
   PUBLIC_URL,
   signedInAs,
+  type House,
   signIn,
 } from '../harness.ts';
 
@@ -122,6 +124,68 @@ describe('dual control', () => {
     const late = asked(await post(at, 'revocations', target).expect(409));
     at.house.clock.advance(901);
     await post(second, 'revocations', { ...target, approval: late.approval }).expect(409);
+  });
+
+  describe('where the store does not take the write', () => {
+    const lab = { provider: 'lab', reason: 'x' };
+
+    /** The next write gets no answer, before or after it has been done. */
+    function loseNext({ store: { log } }: House, written: boolean): void {
+      const append = log.append.bind(log);
+      log.append = async (request) => {
+        log.append = append;
+        if (written) await append(request);
+        throw new AppError('store_unavailable', 'away');
+      };
+    }
+
+    test('the approval is left, and the same admin sends it again', async () => {
+      const at = await signedInAs('root', DUAL);
+      const second = await alsoAt(at.house, 'ann');
+      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
+      loseNext(at.house, false);
+      const { body } = await post(second, 'revocations', { ...lab, approval }).expect(503);
+      expect(body).toMatchObject({ code: 'revocation_not_written' });
+      await post(second, 'revocations', { ...lab, approval }).expect(200);
+      await post(second, 'revocations', { ...lab, approval }).expect(409);
+      const lines = at.house.named('revocation');
+      expect(lines.map((line) => [annotation(line, 'approval'), annotation(line, 'asked-by')])).toEqual([
+        [approval, 'corp:root@example.com'],
+        [approval, 'corp:root@example.com'],
+        [undefined, undefined],
+      ]);
+      expect(annotation(at.house.named('approval-asked')[0], 'approval')).toBe(approval);
+    });
+
+    test('the same request is answered where it was written all the same, and another by that approval is not', async () => {
+      const at = await signedInAs('root', DUAL);
+      const second = await alsoAt(at.house, 'ann');
+      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
+      loseNext(at.house, true);
+      const order = { ...lab, approval, requestId: randomUUID() };
+      await post(second, 'revocations', order).expect(503);
+      const { number } = await at.house.store.log.position();
+      await post(second, 'revocations', { ...order, requestId: randomUUID() }).expect(409);
+      await post(second, 'revocations', { ...order, provider: 'corp' }).expect(409);
+      await post(second, 'revocations', order).expect(200);
+      expect((await at.house.store.log.position()).number).toBe(number);
+    });
+
+    test('an approval that is spent shuts nothing here, not for a moment', async () => {
+      const at = await signedInAs('root', DUAL);
+      const second = await alsoAt(at.house, 'ann');
+      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
+      await post(second, 'revocations', { ...lab, approval }).expect(200);
+      const orders: string[] = [];
+      const { gate } = at.house;
+      const revoke = gate.revoke.bind(gate);
+      gate.revoke = async (order) => {
+        orders.push(order.target.kind);
+        return revoke(order);
+      };
+      await post(second, 'revocations', { ...lab, approval }).expect(409);
+      expect(orders).toEqual([]);
+    });
   });
 
   test('works by the page: the first admin is told the id, the second gives it', async () => {

@@ -1,0 +1,75 @@
+/** Who is refused in the browser: the command that waits is told at once, and says what the page says. */
+import type { ChildProcess } from 'node:child_process';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
+import { Machine, type Ended } from './cli/machine.ts';
+
+const LOCKED = 'Your account is locked here. Ask your platform team to unlock it.';
+
+let stage: DeviceStage;
+let machine: Machine;
+beforeAll(async () => {
+  stage = await startDeviceStage();
+  const lock = { reason: 'INC-1', by: 'root', at: Math.floor(Date.now() / 1000) };
+  await stage.server.store.log.append({ requestId: 'lock', target: { kind: 'account', account: 'demo/alice' }, lock });
+});
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.remove());
+afterAll(() => stage.stop());
+
+function shown(command: ChildProcess, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let words = '';
+    command.stderr?.on('data', (chunk: Buffer) => {
+      words += chunk.toString();
+      const found = pattern.exec(words)?.[1];
+      if (found !== undefined) resolve(found);
+    });
+    command.once('close', () => reject(new Error(`it was not shown: ${words}`)));
+  });
+}
+
+/** The request id under which the refusal is on the record. */
+async function recordedId(): Promise<string> {
+  const [event] = (await stage.events('sign-in-refused')).slice(-1);
+  expect(event?.annotations['portcullis.dev/reason']).toBe('account_locked');
+  return event?.auditID ?? '';
+}
+
+async function saysWhatThePageSays(ended: Ended, login: string): Promise<void> {
+  expect(ended).toMatchObject({ code: 3, stdout: '' });
+  expect(ended.stderr).toContain(
+    [
+      `The sign-in was refused: ${LOCKED}`,
+      `Whom to ask: ${stage.contact}`,
+      `Request id: ${await recordedId()}`,
+      `Next: ask there and say the request id, or use another account: ${login}`,
+    ].join('\n  '),
+  );
+}
+
+test.each([['login'], ['get-token', '--cluster', 'demo']])(
+  '%s ends with the refusal of a locked person, and their browser with the same words',
+  async (...words) => {
+    machine.env = { BROWSER: '/bin/true' };
+    const command = machine.startPlugin(...words, '--server', stage.web);
+    const ended = machine.ended(command);
+    const page = await visitor('alice').visit(await shown(command, /go to:\n\s+(\S+)\n/));
+    await saysWhatThePageSays(await ended, `portcullis login --server ${stage.web}`);
+    expect(page.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/callback\?error=access_denied&/);
+    expect(page.html).toContain(LOCKED);
+    expect(page.html).toContain(`<p>Whom to ask: ${stage.contact}</p><p>Request id: ${await recordedId()}</p>`);
+  },
+);
+
+test('a device is told with its next question, and the person by the page', async () => {
+  const command = machine.startPlugin('login', '--device', '--server', stage.web);
+  const ended = machine.ended(command);
+  const userCode = await shown(command, /^ {2}([A-Z]{4}-[A-Z]{4})$/m);
+  const page = await stage.allow('alice', { userCode, deviceCode: '' });
+  expect(page).toMatchObject({ status: 403, html: expect.stringContaining(LOCKED) });
+  expect(page.html).toContain(await recordedId());
+  await saysWhatThePageSays(await ended, `portcullis login --device --server ${stage.web}`);
+});

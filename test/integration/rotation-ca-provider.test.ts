@@ -1,0 +1,129 @@
+/** The authority of an identity provider is replaced under a load: people go on to sign in, and sessions to be renewed. */
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Agent, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { CLIENT_ID, startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
+import { metric } from '../support/metric.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
+import { makeCertificate, type TestCertificate } from '../support/upstream.ts';
+
+const PATIENCE = { timeout: 60_000, interval: 50 };
+const COUNTED = 'portcullis_key_changes_total{kind="authorities",outcome=';
+const STANDING = 'portcullis_key_files_refused{kind="authorities"}';
+
+let gate: RunningDemo;
+let server: RunningServer;
+let provider: HostileProvider;
+let client: OAuthClient;
+let former: TestCertificate;
+let next: TestCertificate;
+let refreshing: RefreshingLoad;
+const browsers = getGlobalDispatcher();
+const signIns = { done: 0, failures: [] as string[], stopping: new AbortController(), finished: Promise.resolve() };
+
+const at = (name: string): string => join(gate.files.directory, name);
+
+async function signInForEver(): Promise<void> {
+  while (!signIns.stopping.signal.aborted) {
+    const { callback } = await client.authorize('alice');
+    if (!callback.searchParams.has('code')) signIns.failures.push(callback.href);
+    signIns.done += 1;
+  }
+}
+
+beforeAll(async () => {
+  gate = await startTestGate();
+  await gate.server.stop();
+  [former, next] = await Promise.all([makeCertificate('former.test'), makeCertificate('next.test')]);
+  provider = await startHostileProvider(former);
+  provider.lie({ idToken: (honest) => ({ ...honest, groups: ['developers'] }) });
+  await writeFile(at('issuer-ca.crt'), former.cert);
+  // The browser goes to the provider too, and is told of its authorities in a way of its own.
+  setGlobalDispatcher(new Agent({ connect: { ca: [former.cert, next.cert] } }));
+  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const { config } = loaded.value;
+  const place = { issuer: provider.issuer, clientId: CLIENT_ID, caFile: at('issuer-ca.crt') };
+  const providers = config.providers.map((one) => ({ ...one, ...place }));
+  server = await startServer({ ...config, providers, limits: { ...config.limits, signInsPerMinute: 1_000_000 } });
+  await server.ready;
+  const ca = await readFile(at('ca.crt'), 'utf8');
+  client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  const { refreshToken } = await client.signIn('alice');
+  refreshing = startRefreshing(client, client, { refreshToken, path: '/api/v1/namespaces/default/pods' });
+  signIns.finished = signInForEver().catch((error: unknown) => void signIns.failures.push(String(error)));
+});
+afterAll(async () => {
+  signIns.stopping.abort();
+  await Promise.all([signIns.finished, refreshing.stop()]);
+  await client.close();
+  setGlobalDispatcher(browsers);
+  await server.stop();
+  await Promise.all([gate.stop(), provider.close()]);
+});
+
+/** As a Secret's new version comes: whole, in one moment. Resolves when the gate has it. */
+async function replace(text: string): Promise<void> {
+  const taken = async (): Promise<number> => Number((await metric(server, `${COUNTED}"taken"}`)) ?? 0);
+  const before = await taken();
+  await writeFile(at('issuer-ca.crt.next'), text);
+  await rename(at('issuer-ca.crt.next'), at('issuer-ca.crt'));
+  await expect.poll(taken, PATIENCE).toBe(before + 1);
+}
+
+/** People have signed in and sessions were renewed since, each by handshakes of their own, and nobody was refused. */
+async function expectServed(): Promise<void> {
+  const [signedIn, renewed] = [signIns.done, refreshing.done()];
+  await expect.poll(() => signIns.done, PATIENCE).toBeGreaterThan(signedIn + 5);
+  await expect.poll(refreshing.done, PATIENCE).toBeGreaterThan(renewed + 5);
+  expect([...signIns.failures, ...refreshing.failures]).toEqual([]);
+}
+
+/** The session that is renewed all the time: what the provider says counts for ten seconds. A sign-in may be under way, which asks as well. */
+async function expectRechecked(): Promise<void> {
+  const rechecks = (): number => provider.asked.filter((path) => path === '/token').length - signIns.done;
+  const before = rechecks();
+  await expect.poll(rechecks, PATIENCE).toBeGreaterThan(before + 1);
+  await expectServed();
+}
+
+it('the old authority and the new one, then the provider’s new certificate, then the new authority alone', async () => {
+  await expectServed();
+  await replace(`${former.cert}\n${next.cert}\n`);
+  await expectServed();
+  provider.useCertificate(next);
+  await expectServed();
+  await replace(next.cert);
+  await expectServed();
+  await expectRechecked();
+  expect(await metric(server, `${COUNTED}"refused"}`)).toBeUndefined();
+});
+
+it.each([
+  ['empty', () => ''],
+  ['half written', () => next.cert.slice(0, 300)],
+])('a file that is %s is counted, and changes nothing', async (_what, text) => {
+  const refused = async (): Promise<number> => Number((await metric(server, `${COUNTED}"refused"}`)) ?? 0);
+  const before = await refused();
+  await writeFile(at('issuer-ca.crt'), text());
+  await expect.poll(refused, PATIENCE).toBe(before + 1);
+  expect(await metric(server, STANDING)).toBe('1');
+  await expectServed();
+  await replace(next.cert);
+  expect(await metric(server, STANDING)).toBe('0');
+});
+
+it('an authority that is no longer in the file vouches for nobody', async () => {
+  await expectServed();
+  signIns.stopping.abort();
+  await signIns.finished;
+  await replace(former.cert);
+  const { page } = await client.authorize('alice');
+  expect(page.status).toBe(502);
+});

@@ -1,0 +1,137 @@
+/**
+ * What a later version may not do beside this one: revoke in a way that this one does not know. Where it does so all the same, this one refuses
+ * everything rather than miss a revocation (docs/upgrade.md, "Two versions side by side").
+ */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { PREFIX } from '../fixtures/frozen-store.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient, type ClientKey, type SignedIn } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startSecondReplica } from '../support/second-replica.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+
+let redis: RedisServer;
+let bare: Redis;
+let gate: RunningDemo;
+let key: ClientKey;
+let client: OAuthClient;
+let alice: SignedIn;
+
+beforeEach(async () => {
+  redis = await startRedis();
+  bare = new Redis(redis.url);
+  gate = await startTestGate({ redis: redis.url });
+  key = await newClientKey();
+  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+  client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+  // A machine that is busy with other things may take longer for it than the gate waits.
+  alice = await vi.waitFor(() => client.signIn('alice'), { timeout: 20_000 });
+});
+afterEach(async () => {
+  await client.close();
+  await gate.stop();
+  bare.disconnect();
+  await redis.stop();
+});
+
+/** An entry with everything that is known of it in order: its number, its place in the chain, its time. */
+async function append(
+  kind: string,
+  target: string,
+  more: readonly string[] = [],
+): Promise<{ readonly number: number }> {
+  const [n = '', h = ''] = await bare.hmget(`${PREFIX}epoch`, 'n', 'h');
+  const number = Number(n) + 1;
+  const until = Math.floor(Date.now() / 1000) + 600;
+  const hash = createHash('sha1').update(`${h} ${number} ${until} ${kind} ${target}`).digest('hex');
+  await bare
+    .multi()
+    .hset(`${PREFIX}epoch`, 'n', number, 'h', hash)
+    .xadd(`${PREFIX}log`, `${number}-0`, 'h', hash, 'u', until, 'k', kind, 't', target, ...more)
+    .publish(`${PREFIX}news`, String(number))
+    .exec();
+  return { number };
+}
+
+/** @returns whether it ended in good order: else it was cut */
+async function openWatch(): Promise<{ readonly ended: Promise<boolean> }> {
+  const { ca } = client.endpoints;
+  const headers = { authorization: `Bearer ${alice.accessToken}` };
+  const asked = request(`${gate.urls.api}${PODS}?watch=1`, { agent: false, ca, ...key, headers });
+  asked.end();
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  for (const emitter of [asked, answer]) emitter.on('error', () => {});
+  answer.resume();
+  return { ended: new Promise((resolve) => answer.once('close', () => resolve(answer.complete))) };
+}
+
+/** Makes the last entry one that is over. */
+async function replaceLast(number: number): Promise<void> {
+  const [[, fields] = ['', []]] = await bare.xrevrange(`${PREFIX}log`, '+', '-', 'COUNT', 1);
+  const over = fields.map((value, index) => (fields[index - 1] === 'u' ? '1' : value));
+  await bare
+    .multi()
+    .del(`${PREFIX}log`)
+    .xadd(`${PREFIX}log`, `${number}-0`, ...over)
+    .exec();
+}
+
+const expectServed = (): Promise<void> =>
+  expect.poll(async () => (await client.get(PODS, alice.accessToken)).status).toBe(200);
+
+it('an entry of a kind that it knows is applied, as one of this version', async () => {
+  await append('unlocked', 'account:AAAAAAAAAAAAAAAAAAAAAA');
+  await expect.poll(() => gate.server.gate.position?.number).toBe(1);
+  await expectServed();
+});
+
+it.each([
+  ['of another kind', 'revoked-by-address', 'all', []],
+  ['of another target', 'revoked', 'cluster:demo', []],
+  ['with one more field, which may widen it', 'revoked', 'session:AAAAAAAAAAAAAAAAAAAAAA', ['of', 'everybody']],
+])('an entry %s fences it: everything is cut, and everything refused', async (_how, kind, target, more) => {
+  const watch = await openWatch();
+  const { number } = await append(kind, target, more);
+  expect(await watch.ended).toBe(false);
+  await expect
+    .poll(async () => client.get(PODS, alice.accessToken))
+    .toMatchObject({ status: 503, body: { kind: 'Status' }, headers: { 'retry-after': '1' } });
+  expect((await client.refresh(alice.refreshToken)).status).toBe(503);
+  expect((await fetch(`${gate.urls.web}/login/start?provider=demo`, { redirect: 'manual' })).status).toBe(503);
+  expect(gate.server.gate.position?.number ?? 0).toBeLessThan(number);
+});
+
+it.each([
+  ['in the log', 'log'],
+  ['among the live entries', 'idx'],
+])('one that joins is not ready while there is such a row %s', async (_where, place) => {
+  const { number } = await append(place === 'log' ? 'revoked-by-address' : 'revoked', 'all');
+  const until = Math.floor(Date.now() / 1000) + 600;
+  const row = `${number} ${until} cluster:demo`;
+  if (place === 'idx') await bare.zadd(`${PREFIX}idx`, number, row);
+  const other = await startSecondReplica(gate);
+  const join = vi.spyOn(other.store.log, 'join');
+  let isReady = false;
+  void other.ready.then(() => (isReady = true));
+  const there = new OAuthClient({ ...client.endpoints, api: `https://localhost:${other.ports.api}` }, key);
+  // It tries again four times in each lease.
+  await expect.poll(() => join.mock.calls.length).toBeGreaterThan(3);
+  expect((await there.get(PODS, alice.accessToken)).status).toBe(503);
+  expect(isReady).toBe(false);
+  if (place === 'idx') await bare.zrem(`${PREFIX}idx`, row);
+  // A row that can cover nobody any more keeps nobody out, whatever it said.
+  else await replaceLast(number);
+  await other.ready;
+  expect(other.gate.position?.number).toBe(number);
+  await there.close();
+  await other.stop();
+});
