@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 /**
- * Finds impersonation that the gate did not do: lays the API server's audit log beside the gate's and prints each request that the gate's
- * service account made there and that the gate knows nothing of. Node 20 or newer, no packages. docs/runbooks/unissued-impersonation.md.
+ * Finds what reached the API server without the gate: lays its audit log beside the gate's and prints each request that the gate's service
+ * account made there and that the gate knows nothing of, and each of anybody who is neither that account nor one of the cluster's own. Node 20
+ * or newer, no packages. docs/runbooks/unissued-impersonation.md, docs/runbooks/gate-bypassed.md.
  *
  *   node unissued-audit-ids.mjs --service-account system:serviceaccount:portcullis:portcullis --cluster prod \
- *     --gate audit.log --gate audit.log.1.gz --api-server kube-audit.log [--settle 120] [--textfile portcullis.prom]
+ *     --gate audit.log --gate audit.log.1.gz --api-server kube-audit.log [--expected eks:] [--settle 120] [--textfile portcullis.prom]
+ *
+ * `--expected`, once or more: how the names begin of components of your cloud that may come without the gate.
  *
  * Prints one JSON object a line. Exit status: 0 none found, 1 some found, 2 wrong use or a file that cannot be read.
  */
@@ -77,7 +80,17 @@ function fault(event, issued) {
   return verb === 'get' && UNRECORDED.test(requestURI) ? undefined : 'audit_id_not_issued';
 }
 
-async function compare({ account, gate, apiServer, settle }) {
+/** An administrator that some distributions make; every other `system:` name is the cluster's own. */
+const ADMINISTRATOR = 'system:admin';
+
+/** True for a name that is neither the gate's nor the cluster's own: somebody who went around the gate. */
+const isBypass = (name, expected) =>
+  name !== undefined &&
+  name !== '' &&
+  (name === ADMINISTRATOR || !name.startsWith('system:')) &&
+  !expected.some((prefix) => name.startsWith(prefix));
+
+async function compare({ account, expected, gate, apiServer, settle }) {
   const { issued, from, until } = await issuedBy(gate);
   const found = new Map();
   let newest = -Infinity;
@@ -85,8 +98,10 @@ async function compare({ account, gate, apiServer, settle }) {
     for await (const event of events(file)) {
       const at = moment(event.requestReceivedTimestamp);
       newest = Math.max(newest, at || -Infinity);
-      if (event.user?.username !== account || found.has(event.auditID)) continue;
-      const wrong = fault(event, issued);
+      const name = event.user?.username;
+      if (found.has(event.auditID)) continue;
+      const passedBy = isBypass(name, expected) ? 'went_around_the_gate' : undefined;
+      const wrong = name === account ? fault(event, issued) : passedBy;
       if (wrong !== undefined) found.set(event.auditID, { wrong, at, event });
     }
   }
@@ -102,6 +117,7 @@ const shown = ({ wrong, event }) => ({
   wrong,
   auditID: event.auditID,
   at: event.requestReceivedTimestamp,
+  user: event.user?.username,
   verb: event.verb,
   requestURI: event.requestURI,
   impersonated: event.impersonatedUser?.username,
@@ -112,10 +128,14 @@ const shown = ({ wrong, event }) => ({
 /** For node_exporter's textfile collector; renamed into place, so that it never reads half of it. */
 async function writeTextfile(path, cluster, { findings, judgedUntil }) {
   const labels = `{cluster=${JSON.stringify(cluster)}}`;
+  const bypasses = findings.filter(({ wrong }) => wrong === 'went_around_the_gate').length;
   const lines = [
     '# HELP portcullis_unissued_audit_ids Requests of the service account of the gate that the gate did not make.',
     '# TYPE portcullis_unissued_audit_ids gauge',
-    `portcullis_unissued_audit_ids${labels} ${findings.length}`,
+    `portcullis_unissued_audit_ids${labels} ${findings.length - bypasses}`,
+    '# HELP portcullis_gate_bypasses Requests of people who reached the API server without the gate.',
+    '# TYPE portcullis_gate_bypasses gauge',
+    `portcullis_gate_bypasses${labels} ${bypasses}`,
     '# HELP portcullis_unissued_check_timestamp_seconds Up to when both records were compared, epoch seconds.',
     '# TYPE portcullis_unissued_check_timestamp_seconds gauge',
     `portcullis_unissued_check_timestamp_seconds${labels} ${Number.isFinite(judgedUntil) ? judgedUntil : 0}`,
@@ -131,18 +151,19 @@ async function main() {
       cluster: { type: 'string', default: '' },
       gate: { type: 'string', multiple: true },
       'api-server': { type: 'string', multiple: true },
+      expected: { type: 'string', multiple: true, default: [] },
       settle: { type: 'string', default: '120' },
       textfile: { type: 'string' },
     },
   });
-  const { 'service-account': account, gate, 'api-server': apiServer, cluster, textfile } = values;
+  const { 'service-account': account, expected, gate, 'api-server': apiServer, cluster, textfile } = values;
   const settle = Number(values.settle);
   if (account === undefined || gate === undefined || apiServer === undefined || !(settle >= 0)) {
     throw new Error(
       'name --service-account, at least one --gate FILE and one --api-server FILE; --settle is in seconds',
     );
   }
-  const outcome = await compare({ account, gate, apiServer, settle });
+  const outcome = await compare({ account, expected, gate, apiServer, settle });
   for (const finding of outcome.findings) process.stdout.write(`${JSON.stringify(shown(finding))}\n`);
   if (textfile !== undefined) await writeTextfile(textfile, cluster, outcome);
   return outcome.findings.length === 0 ? 0 : 1;

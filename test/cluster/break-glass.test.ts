@@ -10,7 +10,7 @@ import { freePortBase, temporaryFolder } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
-import { readPage } from '../unit/docs/markdown.ts';
+import { readPage, ROOT } from '../unit/docs/markdown.ts';
 import { CsrSigner } from './csr-signer.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
 
@@ -86,6 +86,19 @@ describe('docs/break-glass.md', () => {
       .map((line) => JSON.parse(line) as readonly unknown[]);
   }
 
+  /** Whom the command of the alert's runbook names as having gone around the gate. */
+  async function counted(): Promise<readonly unknown[]> {
+    await gate.server.audit.flush();
+    const command = withValues(pageBlock('docs/runbooks/gate-bypassed.md', 'node deploy/prometheus'), {
+      '--gate audit.log': `--gate ${gate.files.auditLog}`,
+      'kube-audit.log': server.auditLog,
+    });
+    const { code, stdout } = await new PageShell(ROOT, {}).try(command);
+    expect(code).toBe(1);
+    const found = stdout.trim().split('\n');
+    return [...new Set(found.map((line) => (JSON.parse(line) as { readonly user: string }).user))];
+  }
+
   let old = '';
 
   it('makes a kubeconfig that is of its own group alone, and says so', async () => {
@@ -127,6 +140,7 @@ describe('docs/break-glass.md', () => {
     expect(new Set(everybody)).toEqual(new Set([name]));
     // And those of the gate are in the same log, under its own account.
     expect(await readFile(server.auditLog, 'utf8')).toContain('"username":"demo:root"');
+    expect(await counted()).toEqual([name]);
   });
 
   it('is replaced: the new one may, and the old one may no more once its binding is gone', async () => {

@@ -38,6 +38,7 @@ function everyMethod(store: Store, { clock }: Workbench): Record<string, () => P
     renew: () => log.renew(replica(), position),
     leave: () => log.leave('incarnation-a'),
     append: () => log.append({ requestId: 'r', target: { kind: 'all' } }),
+    hasWritten: () => log.hasWritten({ requestId: 'r', target: { kind: 'all' } }),
     announceDrill: () => log.announceDrill('drill-1'),
     waitForEntry: () => log.waitForEntry(0, new AbortController().signal),
     findLock: () => locks.find('corp/1'),

@@ -12,6 +12,7 @@ const PROGRAM = 'script';
 
 export class ShellTerminal {
   readonly #child: ChildProcess;
+  readonly #closed: Promise<unknown>;
   readonly #heard = new EventTarget();
   #screen = '';
 
@@ -21,6 +22,9 @@ export class ShellTerminal {
       env: { ...environment, TERM: 'xterm' },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    this.#closed = once(this.#child, 'close');
+    // A command that has ended by itself takes nothing more.
+    this.#child.stdin?.on('error', () => undefined);
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#screen += text;
       this.#heard.dispatchEvent(new Event('text'));
@@ -60,10 +64,9 @@ export class ShellTerminal {
 
   /** Leaves the shell as a person does; one that does not go is ended with its terminal. */
   async close(): Promise<void> {
-    const closed = once(this.#child, 'close');
     this.type('\u0015exit\n');
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000);
-    await closed;
+    await this.#closed;
     clearTimeout(timer);
   }
 }

@@ -28,7 +28,11 @@ it('queries only what there is', () => {
     .flatMap(({ name, type }) => (type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name]));
   const recorded = deployedRules().flatMap(({ record }) => record ?? []);
   // From the comparison of the two audit logs, not from the gate.
-  const compared = ['portcullis_unissued_audit_ids', 'portcullis_unissued_check_timestamp_seconds'];
+  const compared = [
+    'portcullis_unissued_audit_ids',
+    'portcullis_gate_bypasses',
+    'portcullis_unissued_check_timestamp_seconds',
+  ];
   const known = new Set([...own, ...recorded, ...compared]);
   const queries = [
     ...deployedRules().map(({ expr }) => expr),

@@ -63,7 +63,18 @@ async function compared(theirs: readonly object[], { zipped = false, cut = '' } 
   };
   const textfile = join(folder, 'portcullis.prom');
   const files = ['--gate', write('gate.log', RECORD), '--api-server', write('api.log', [...theirs, LATER])];
-  const args = [COMMAND, '--service-account', ACCOUNT, '--cluster', 'prod', ...files, '--textfile', textfile];
+  const args = [
+    COMMAND,
+    '--service-account',
+    ACCOUNT,
+    '--cluster',
+    'prod',
+    '--expected',
+    'cloud:',
+    ...files,
+    '--textfile',
+    textfile,
+  ];
   const { status, stdout } = await run(args);
   const found = stdout
     .split('\n')
@@ -92,9 +103,25 @@ it.each<[string, Event, string]>([
   expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 1\n');
 });
 
+it.each([
+  ['a person of the gate', 'corp:alice'],
+  ['a certificate of break-glass', 'break-glass:1'],
+  ['the administrator of a distribution', 'system:admin'],
+])('finds %s who went around the gate', async (_name, user) => {
+  const known = there({ auditID: 'known', ...alice });
+  const { status, found, textfile } = await compared([known, there({ auditID: 'around', minute: 65, user })]);
+  expect(found).toMatchObject([{ auditID: 'around', user, wrong: 'went_around_the_gate' }]);
+  expect(status).toBe(1);
+  expect(textfile).toContain('\nportcullis_gate_bypasses{cluster="prod"} 1\n');
+  expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 0\n');
+});
+
 it.each<[string, Event]>([
   ['what the gate issued', { auditID: 'known', ...alice }],
   ['other accounts', { auditID: 'made-up', user: 'system:serviceaccount:other:other' }],
+  ['who could not say who they are', { auditID: 'anonymous', user: 'system:anonymous' }],
+  ['whom the API server did not name', { auditID: 'nobody', user: '' }],
+  ['components that are expected', { auditID: 'component', user: 'cloud:autoscaler' }],
   ['what is older than the record', { auditID: 'old', minute: -5, ...alice }],
   ['what is too young to stand in both', { auditID: 'young', minute: 59, ...alice }],
   ['reads that the gate keeps no line of', { auditID: 'v', verb: 'get', requestURI: '/version', ...alice }],
@@ -111,6 +138,7 @@ it.each<[string, Event]>([
   expect(found).toEqual([]);
   expect(status).toBe(0);
   expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 0\n');
+  expect(textfile).toContain('\nportcullis_gate_bypasses{cluster="prod"} 0\n');
   // Two minutes before the record ends.
   expect(textfile).toContain(
     `portcullis_unissued_check_timestamp_seconds{cluster="prod"} ${Date.parse(at(58)) / 1000}\n`,
