@@ -19,22 +19,20 @@ const beside = {
   sequence: { groupOrder: 2 },
 };
 
-/** Files that share a process spare it the loading of everything. Those that start browsers and replicas begin afresh. */
-const shared = { isolate: false };
-
 const files = (kind: string) => ({ name: kind, include: [`test/${kind}/**/*.test.ts`] });
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { ...files('unit'), ...patient, ...shared, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      // What is pure leaves nothing behind: files share a process, which loads everything once.
+      { test: { ...files('unit'), ...patient, isolate: false, maxWorkers: 2, sequence: { groupOrder: 1 } } },
       { test: { ...files('e2e'), ...beside, testTimeout: 180_000 } },
       // Each scenario is mostly waiting: for leases to run out, and for processes.
       { test: { ...files('chaos'), ...beside, testTimeout: 120_000, maxConcurrency: 3 } },
       { test: { ...files('model'), ...beside, testTimeout: 180_000 } },
       { test: { ...files('conformance'), ...beside } },
-      { test: { ...files('security'), ...beside, ...shared } },
-      { test: { ...files('integration'), ...beside, ...shared } },
+      { test: { ...files('security'), ...beside } },
+      { test: { ...files('integration'), ...beside } },
     ],
   },
 });
