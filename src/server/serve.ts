@@ -62,7 +62,7 @@ export interface RunningServer {
   readonly audit: AuditTrail;
   readonly gate: Gate;
   readonly store: Store;
-  /** Resolves with the first lease, once the record can be written; until then everything is answered 503. */
+  /** Resolves with the first lease; until then everything is answered 503. */
   readonly ready: Promise<void>;
   readonly ports: { readonly api: number; readonly web: number; readonly ops: number };
   /** Drains as `shutdown` says, then closes everything. Idempotent. */
@@ -108,8 +108,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   sayConfiguration(ground, config, ground.keys);
   const endResealing = startResealing({ ...ground, sealing: ground.keys.sealing });
   const endDrills = drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert });
-  const leased = gate.start().then(() => ground.fences.begun());
-  const ready = Promise.all([leased, audit.flush()]).then(() => undefined);
+  const ready = gate.start().then(() => ground.fences.begun());
   streams.start();
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {

@@ -143,21 +143,23 @@ const severed = async () => {
   for (let look = 0; look < 200 && opened !== null && !opened.closed; look += 1) await new Promise((next) => setTimeout(next, 20));
   return opened === null || opened.closed ? 'severed' : 'reachable';
 };
+const found = {};
+const seen = (what, came) => {
+  found[what] = came;
+  document.getElementById('found').textContent = JSON.stringify(found);
+};
 (async () => {
   await framed;
-  const found = {
-    cookies: document.cookie,
-    read: await tried(fetch(main + '/admin/api/v1/sessions', cookies)),
-    revoke: await tried(fetch(main + '/admin/api/v1/revocations', { ...plain, body })),
-    revokeAsJson: await tried(fetch(main + '/admin/api/v1/revocations', { ...json, body })),
-    form: await tried(fetch(main + '/admin/revoke', { ...plain, body: form })),
-    readConsole: await tried(fetch(console + '/clusters/main/api/v1/pods', cookies)),
-    changeConsole: await tried(fetch(console + '/clusters/main/api/v1/pods', { ...plain, body: '{}' })),
-    socket: await socketEnd,
-    opened: await severed(),
-    framed: readable(),
-  };
-  document.getElementById('found').textContent = JSON.stringify(found);
+  seen('cookies', document.cookie);
+  seen('read', await tried(fetch(main + '/admin/api/v1/sessions', cookies)));
+  seen('revoke', await tried(fetch(main + '/admin/api/v1/revocations', { ...plain, body })));
+  seen('revokeAsJson', await tried(fetch(main + '/admin/api/v1/revocations', { ...json, body })));
+  seen('form', await tried(fetch(main + '/admin/revoke', { ...plain, body: form })));
+  seen('readConsole', await tried(fetch(console + '/clusters/main/api/v1/pods', cookies)));
+  seen('changeConsole', await tried(fetch(console + '/clusters/main/api/v1/pods', { ...plain, body: '{}' })));
+  seen('socket', await socketEnd);
+  seen('opened', await severed());
+  seen('framed', readable());
 })();
 </script>`;
 
@@ -218,9 +220,8 @@ describe('consoles at a real browser', () => {
     stage.headlamp.seen.length = 0;
     stage.hostile.answer = answeredPage(hostilePage(stage.at, session));
     await page.goto(`${stage.at.hostile}/`);
-    const found = page.locator('#found');
-    await expect.poll(() => found.innerText(), { timeout: 20_000 }).not.toBe('');
-    expect(JSON.parse(await found.innerText())).toEqual({
+    const found = async (): Promise<unknown> => JSON.parse((await page.locator('#found').innerText()) || '{}');
+    await expect.poll(found).toEqual({
       cookies: '',
       read: 'blocked',
       revoke: 'blocked',

@@ -36,6 +36,8 @@ beforeAll(async () => {
   }));
   server = await startServer({ ...config, providers });
   await server.ready;
+  // Nothing is served before the record can be written.
+  await server.audit.flush();
 });
 
 beforeEach(() => {

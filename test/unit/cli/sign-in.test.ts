@@ -131,7 +131,10 @@ test.skipIf(!mayUnshare)('where every port is taken it says so, and names the wa
     await listenOnLoopback(expected);
     await listenOnLoopback(expected).catch((error) => console.log(error.code, error.message));
     process.exit();`;
-  const onePort = 'ip link set lo up && echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range';
+  // SIOCSIFFLAGS, IFF_UP and IFF_RUNNING (netdevice(7)), by the Perl that every Debian has; `ip` has to be installed.
+  const loopbackUp =
+    'socket my $s, 2, 2, 0 or die; my $lo = pack "a16 s x14", "lo", 0x41; ioctl $s, 0x8914, $lo or die';
+  const onePort = `perl -e '${loopbackUp}' && echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range`;
   const script = `${onePort} && exec "$0" --input-type=module --eval "$1"`;
   const said = execFileSync('/usr/bin/unshare', ['--net', 'sh', '-c', script, process.execPath, program], {
     encoding: 'utf8',
