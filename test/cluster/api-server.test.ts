@@ -54,7 +54,6 @@ describe('the service account of the gate, by itself', () => {
         'selfsubjectreviews.authentication.k8s.io [] [create]',
         'selfsubjectrulesreviews.authorization.k8s.io [] [create]',
         'groups [] [impersonate]',
-        'serviceaccounts [] [impersonate]',
         'subjectaccessreviews.authorization.k8s.io [] [create]',
         'tokenreviews.authentication.k8s.io [] [create]',
         'uids.authentication.k8s.io [] [impersonate]',
