@@ -18,7 +18,7 @@ import { clientKey, makeClientCertificate, OLD_SEALING, sealingKeys, useTestKeys
 import { CookieBrowser } from '../test/support/cookie-browser.ts';
 import { allowLinkIn, fieldIn, visitor } from '../test/support/device-stage.ts';
 import { startTestGate } from '../test/support/gate.ts';
-import { OAuthClient, type Answer } from '../test/support/oauth-client.ts';
+import { AUTHORIZATION, OAuthClient, type Answer } from '../test/support/oauth-client.ts';
 import { startRedis } from '../test/support/redis.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -112,17 +112,7 @@ await signInAt(`${web}/login/start?provider=demo`);
 const [atPages] = (await store.sessions.list({ limit: 1 })).sessions;
 if (atPages?.client !== 'browser') throw new Error('nobody signed in at the pages');
 const other = new CookieBrowser();
-const begun = await other.get(
-  `${web}/oauth/authorize?${new URLSearchParams({
-    client_id: 'portcullis-cli',
-    response_type: 'code',
-    redirect_uri: 'http://127.0.0.1:9/callback',
-    scope: 'kubernetes',
-    state: 'state',
-    code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
-    code_challenge_method: 'S256',
-  }).toString()}`,
-);
+const begun = await other.get(`${web}/oauth/authorize?${new URLSearchParams(AUTHORIZATION).toString()}`);
 const pendingPage = new URL(begun.location, web).pathname;
 const away = await other.get(`${web}${pendingPage}/start?provider=demo`);
 const state = new URL(away.location).searchParams.get('state') ?? '';

@@ -9,22 +9,20 @@ import type { RunningDemo } from '../../src/demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestGate } from '../support/gate.ts';
 import { metric } from '../support/metric.ts';
-import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
+import {
+  AUTHORIZATION,
+  newClientKey,
+  OAuthClient,
+  type ClientKey,
+  type Endpoints,
+  type SignedIn,
+} from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
 import { startLoad, type Load } from '../support/steady-load.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
-const AUTHORIZATION = {
-  client_id: 'portcullis-cli',
-  response_type: 'code',
-  redirect_uri: 'http://127.0.0.1:9/callback',
-  scope: 'kubernetes',
-  state: 'state',
-  code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
-  code_challenge_method: 'S256',
-};
 /** Seconds after `iat` at which a key begins to sign. */
 const SIGNS_AFTER = 600;
 /** Of a key that is shown and does not sign or seal yet: ten minutes in life. Long enough for both replicas to have seen it. */

@@ -41,6 +41,17 @@ export async function newClientKey(): Promise<ClientKey> {
   return { cert, key };
 }
 
+/** The plugin's authorization request, for who goes as far as the sign-in page and asks for no token: nobody listens there. */
+export const AUTHORIZATION = {
+  client_id: 'portcullis-cli',
+  response_type: 'code',
+  redirect_uri: 'http://127.0.0.1:9/callback',
+  scope: 'kubernetes',
+  state: 'state',
+  code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+  code_challenge_method: 'S256',
+};
+
 export class OAuthClient {
   readonly endpoints: Endpoints;
   readonly key: ClientKey | undefined;
