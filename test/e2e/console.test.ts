@@ -132,7 +132,8 @@ const socketEnd = new Promise((resolve) => {
   socket.onerror = () => resolve('refused');
 });
 const frame = document.createElement('iframe');
-frame.src = main + '/admin';
+// Not what the window below asks for: of two requests for one address the second may wait 20 s for the first (Chromium's cache).
+frame.src = main + '/me';
 const framed = new Promise((resolve) => { frame.onload = resolve; });
 document.body.append(frame);
 const opened = window.open(main + '/admin');
