@@ -74,10 +74,9 @@ describe('many kubectls of one person', () => {
     const browser = await notedBrowser(gate.files.directory, 'browser-of-interrupted', 'nothing');
     const laptop = laptopOf('interrupted', browser);
     const running = start(laptop, 4);
-    await expect.poll(() => running.filter((one) => WAITS.test(one.output())).length, PATIENCE).toBe(3);
-    const [first] = running.filter((one) => OPENED.test(one.output()));
+    const first = await holderOf(running);
     const [waiting, ...rest] = running.filter((one) => one !== first);
-    if (first === undefined || waiting === undefined) throw new Error('nobody holds the sign-in');
+    if (waiting === undefined) throw new Error('nobody waits');
     await interrupt(waiting);
     expect((await waiting.finished).stdout).toBe('');
     await onlyTabAfter(browser, 0);
@@ -93,8 +92,7 @@ describe('many kubectls of one person', () => {
     const browser = await notedBrowser(gate.files.directory, 'browser-of-killed', 'nothing');
     const laptop = laptopOf('killed', browser);
     const running = start(laptop, 3);
-    await expect.poll(() => running.filter((one) => WAITS.test(one.output())).length, PATIENCE).toBe(2);
-    const [first] = running.filter((one) => OPENED.test(one.output()));
+    const first = await holderOf(running);
     const rest = running.filter((one) => one !== first);
     await onlyTabAfter(browser, 0);
     for (const pid of await childrenOf(first)) process.kill(pid, 'SIGKILL');
@@ -122,6 +120,15 @@ describe('many kubectls of one person', () => {
   });
 });
 
+/** The one that has opened the browser, once all others wait for it: they may say so before it does. */
+async function holderOf(running: readonly Open[]): Promise<Open> {
+  const saying = (words: RegExp): Open[] => running.filter((one) => words.test(one.output()));
+  await expect.poll(() => [saying(OPENED).length, saying(WAITS).length], PATIENCE).toEqual([1, running.length - 1]);
+  const [holder] = saying(OPENED);
+  if (holder === undefined) throw new Error('nobody holds the sign-in');
+  return holder;
+}
+
 /** The address of the one tab that is open after so many earlier ones; the browser comes a moment after the words. */
 async function onlyTabAfter(browser: NotedBrowser, earlier: number): Promise<string> {
   await expect.poll(async () => (await browser.tabs()).length, PATIENCE).toBe(earlier + 1);
@@ -136,13 +143,13 @@ async function interrupt(open: Open): Promise<void> {
 }
 
 /** Ids of the processes that it runs: field 4 of `/proc/PID/stat` (proc_pid_stat(5)). */
-async function childrenOf(open: Open | undefined): Promise<readonly number[]> {
+async function childrenOf(open: Open): Promise<readonly number[]> {
   const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const found: number[] = [];
   for (const pid of processes) {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
     const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (parent === String(open?.child.pid)) found.push(Number(pid));
+    if (parent === String(open.child.pid)) found.push(Number(pid));
   }
   if (found.length === 0) throw new Error('it runs nothing');
   return found;

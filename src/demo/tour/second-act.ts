@@ -62,7 +62,7 @@ async function play(cast: Cast): Promise<void> {
     ['root', root],
   ] as const) {
     story.command(person, `portcullis login --server ${demo.urls.web}`);
-    const { code, stderr } = await terminal.portcullis('login', '--server', demo.urls.web);
+    const { code, stderr } = await terminal.login(demo.urls.web);
     story.claim(`${person} signs in, as everybody must at another store`, code === 0, stderr);
   }
   const watches = await Promise.all([replicas.a, replicas.b, replicas.c].map((replica) => watchThrough(cast, replica)));

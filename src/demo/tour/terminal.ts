@@ -1,6 +1,7 @@
 /** The tour's terminals: one a person, each with a cache of its own, running the very commands that a person would type. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DemoFiles } from '../files.ts';
@@ -29,14 +30,17 @@ export interface Running {
 export class Terminal {
   readonly #environment: NodeJS.ProcessEnv;
   readonly #command: string;
+  readonly #browserLog: string;
 
   constructor(files: DemoFiles, person: string, options: { readonly browser: boolean } = { browser: true }) {
     this.#command = files.command;
+    this.#browserLog = join(files.directory, `browser-${person}.log`);
     this.#environment = {
       ...process.env,
       KUBECONFIG: files.kubeconfig,
       PORTCULLIS_CACHE_DIR: join(files.directory, 'cache', person),
       PORTCULLIS_DEMO_PERSON: person,
+      PORTCULLIS_DEMO_BROWSER_LOG: this.#browserLog,
       BROWSER,
       ...(options.browser ? {} : { PORTCULLIS_NO_BROWSER: '1' }),
     };
@@ -48,6 +52,14 @@ export class Terminal {
 
   portcullis(...args: string[]): Promise<Finished> {
     return this.#run(this.#command, args);
+  }
+
+  /** `portcullis login`. What the browser had to say comes after the command's own words. */
+  async login(server: string): Promise<Finished> {
+    await rm(this.#browserLog, { force: true });
+    const finished = await this.portcullis('login', '--server', server);
+    const browser = await readFile(this.#browserLog, 'utf8').catch(() => '');
+    return { ...finished, stderr: finished.stderr + browser };
   }
 
   openKubectl(...args: string[]): Running {

@@ -61,7 +61,7 @@ async function login({
   terminal,
 }: Pick<Cast, 'story' | 'demo'> & { person: string; terminal: Terminal }) {
   story.command(person, `portcullis login --server ${demo.urls.web}`);
-  const { code, stdout, stderr } = await terminal.portcullis('login', '--server', demo.urls.web);
+  const { code, stdout, stderr } = await terminal.login(demo.urls.web);
   // The address that the browser was given is a screen wide and over by now.
   story.output((stderr + stdout).replace(/^.*opening your browser.*\n.*\n/m, ''));
   story.claim(`${person} is signed in`, code === 0, `exit ${code}: ${stderr}`);
