@@ -26,5 +26,8 @@ try {
 
 function wordsOf(html: string): string {
   const main = /<main[^>]*>([\s\S]*)<\/main>/.exec(html)?.[1] ?? html;
-  return main.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim();
+  return main
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
 }
