@@ -1,6 +1,5 @@
 /**
- * Files that are replaced while the gate runs, and whose change somebody must act on: certificates with their keys, authorities. What is
- * asked for at each use, such as a token, has `watchedFile` (files.ts).
+ * Files that are replaced while the gate runs: secrets, certificates with their keys, authorities, and directories of keys.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config, ProviderConfig, StoreConfig } from '../config/config.ts';
-import { watchedFile } from '../config/files.ts';
+import { readSecretFile } from '../config/files.ts';
 import { loadAuditKeys, type AuditKeys, type SealingKeys } from '../config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from '../core/claims.ts';
 import type { Identity } from '../core/identity.ts';
@@ -20,10 +20,14 @@ import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/telemetry.ts';
 import type { Console } from '../web/consoles/deps.ts';
 
-type Authorities = Pick<Reloading, 'authorities'>;
+type Following = Pick<Reloading, 'authorities' | 'secret'>;
 
 /** For a command that is over before anybody replaces a file. */
-const ONCE: Authorities = {
+const ONCE: Following = {
+  secret: (file) => {
+    const secret = readSecretFile(file);
+    return () => secret;
+  },
   authorities: (caFile) => {
     const pem = readFileSync(caFile, 'utf8');
     return () => pem;
@@ -31,8 +35,8 @@ const ONCE: Authorities = {
 };
 
 export interface LastingStore {
-  /** Follows the authorities of Redis. */
-  readonly reloading: Authorities;
+  /** Follows the authorities of Redis, and its password. */
+  readonly reloading: Following;
   /** Puts it on the record that this replica began a new epoch, so that everybody signs in again. */
   readonly onEpoch: (event: EpochEvent) => void;
 }
@@ -55,19 +59,16 @@ export function openStore(config: Config, sealing: SealingKeys, logger: Logger, 
   });
 }
 
-function redisSettings(
-  store: Extract<StoreConfig, { readonly kind: 'redis' }>,
-  { authorities }: Authorities,
-): RedisSettings {
+function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>, following: Following): RedisSettings {
   const { url, prefix, nodes, caFile, sentinel } = store;
-  return withCredentials(store, {
+  return withCredentials(following, store, {
     url,
     prefix,
     nodes,
-    ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
+    ...(caFile === undefined ? {} : { ca: following.authorities(caFile) }),
     ...(sentinel === undefined
       ? {}
-      : { sentinel: withCredentials(sentinel, { addresses: sentinel.addresses, master: sentinel.master }) }),
+      : { sentinel: withCredentials(following, sentinel, { addresses: sentinel.addresses, master: sentinel.master }) }),
   });
 }
 
@@ -76,11 +77,12 @@ function redisSettings(
  * @throws where one of them cannot be read now
  */
 function withCredentials<T extends object>(
+  { secret }: Following,
   { usernameFile, passwordFile }: { readonly usernameFile?: string; readonly passwordFile?: string },
   settings: T,
 ): T & { readonly username: string | undefined; readonly password: string | undefined } {
-  const username = usernameFile === undefined ? undefined : watchedFile(usernameFile);
-  const password = passwordFile === undefined ? undefined : watchedFile(passwordFile);
+  const username = usernameFile === undefined ? undefined : secret(usernameFile);
+  const password = passwordFile === undefined ? undefined : secret(passwordFile);
   return {
     ...settings,
     get username() {
@@ -114,12 +116,13 @@ export function allowed(config: Config): (cluster: string, identity: Identity) =
   };
 }
 
-export function identityProviders(config: Config, { authorities }: Authorities, logger: Logger): IdentityProviders {
+export function identityProviders(config: Config, following: Following, logger: Logger): IdentityProviders {
+  const { authorities, secret } = following;
   const entries = config.providers.map((provider) => {
     const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
     if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
     const { clientSecretFile } = provider;
-    const clientSecret = clientSecretFile === undefined ? undefined : watchedFile(clientSecretFile);
+    const clientSecret = clientSecretFile === undefined ? undefined : secret(clientSecretFile);
     const { caFile } = provider;
     const common = {
       name: provider.name,
@@ -135,7 +138,7 @@ export function identityProviders(config: Config, { authorities }: Authorities, 
     };
     const { type } = provider;
     if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;
-    const more = vendorOptions({ ...provider, type }, config.limits.groups);
+    const more = vendorOptions({ ...provider, type }, config.limits.groups, following);
     const { backchannelLogout } = provider;
     return [provider.name, createVendorProvider({ ...common, backchannelLogout, ...more })] as const;
   });
@@ -143,13 +146,17 @@ export function identityProviders(config: Config, { authorities }: Authorities, 
 }
 
 /** What only some types of provider have. */
-function vendorOptions(provider: ProviderConfig & { readonly type: VendorProviderOptions['type'] }, maxGroups: number) {
+function vendorOptions(
+  provider: ProviderConfig & { readonly type: VendorProviderOptions['type'] },
+  maxGroups: number,
+  { secret }: Following,
+) {
   const { type, tenant = '', groupsAs = 'id', serviceAccountFile, impersonatedAdmin: admin } = provider;
   const shared = { wantsGroups: readsGroups(provider), maxGroups };
   if (type === 'entra') return { ...shared, type, tenant, groupsAs };
   if (type !== 'google') return { ...shared, type };
   if (serviceAccountFile === undefined || admin === undefined) return { ...shared, type };
-  return { ...shared, type, directory: { serviceAccount: watchedFile(serviceAccountFile), admin } };
+  return { ...shared, type, directory: { serviceAccount: secret(serviceAccountFile), admin } };
 }
 
 function githubProvider(
@@ -165,7 +172,7 @@ function githubProvider(
 }
 
 /** Each workload rule with the keys of its issuer. */
-export function workloadRules(config: Config, { authorities }: Authorities): readonly ReadyRule[] {
+export function workloadRules(config: Config, { authorities }: Following): readonly ReadyRule[] {
   return readyRules(config.workload, config.limits.groups, ({ issuer, hosts, caFile }) =>
     createIssuerKeys({
       issuer,
@@ -176,9 +183,9 @@ export function workloadRules(config: Config, { authorities }: Authorities): rea
   );
 }
 
-export function upstreamClusters(config: Config, reloading: Authorities): readonly UpstreamCluster[] {
+export function upstreamClusters(config: Config, reloading: Following): readonly UpstreamCluster[] {
   return config.clusters.map(({ caFile, tokenFile, name, hosts, impersonate, server, serviceAccountPassthrough }) => {
-    const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: watchedFile(tokenFile) };
+    const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: reloading.secret(tokenFile) };
     if (caFile === undefined) return rest;
     const authorities = reloading.authorities(caFile);
     return {
@@ -190,7 +197,7 @@ export function upstreamClusters(config: Config, reloading: Authorities): readon
   });
 }
 
-export function consolesOf(config: Config, { authorities }: Authorities): readonly Console[] {
+export function consolesOf(config: Config, { authorities }: Following): readonly Console[] {
   return config.consoles.map(({ caFile, ...console }) => ({
     ...console,
     ...(caFile === undefined ? {} : { ca: authorities(caFile) }),

@@ -1,9 +1,13 @@
-/** Certificates and authorities that are replaced while the gate runs: each new handshake has the new ones, and what is open goes on. */
+/**
+ * Secrets, certificates and authorities that are replaced while the gate runs: each new use or handshake has the new ones, and what is open
+ * goes on.
+ */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { TlsFiles } from '../config/config.ts';
+import { readSecretFile, secretIn } from '../config/files.ts';
 import { followFiles } from '../config/followed-files.ts';
 import type { Logger, Metrics } from '../telemetry/telemetry.ts';
 
@@ -28,6 +32,13 @@ export interface Reloading {
    * @throws where the file cannot be read now, holds no certificate, or only half of one
    */
   authorities(caFile: string): () => string;
+  /**
+   * A password, a client's secret, a token. While the file is away or empty, as it is halfway through a rotation, the last good one stays in
+   * use, and that is told as it is told of a certificate.
+   * @returns gives the secret as it stands
+   * @throws as `readSecretFile`, where it cannot be read now
+   */
+  secret(file: string): () => string;
   stop(): void;
 }
 
@@ -41,7 +52,7 @@ export interface ReloadingDeps {
 export function createReloading({ logger, metrics, reloaded = () => undefined }: ReloadingDeps): Reloading {
   const stops: (() => void)[] = [];
   const follow = (
-    kind: 'certificate' | 'authorities',
+    kind: keyof typeof WORDS,
     paths: readonly string[],
     apply: (contents: readonly string[]) => void,
   ): void => {
@@ -71,7 +82,17 @@ export function createReloading({ logger, metrics, reloaded = () => undefined }:
     const first = certificatesIn(caFile, readFileSync(caFile, 'utf8'));
     return () => current ?? first;
   };
+  const followSecret = (file: string): (() => string) => {
+    let current: string | undefined;
+    // Followed before it is read for the first time, so that no change falls between the two.
+    follow('secret', [file], ([text = '']) => {
+      current = secretIn(file, text);
+    });
+    const first = readSecretFile(file);
+    return () => current ?? first;
+  };
   return {
+    secret: followSecret,
     certificate: ({ certFile, keyFile }) => {
       let take: ((pair: CertificatePair) => void) | undefined;
       let current: CertificatePair | undefined;
@@ -110,7 +131,7 @@ export function renewContext(server: Pick<Server, 'setSecureContext'>, context: 
   server.setSecureContext(context);
 }
 
-const WORDS = { certificate: 'certificates', authorities: 'authorities' } as const;
+const WORDS = { secret: 'secrets', certificate: 'certificates', authorities: 'authorities' } as const;
 
 const CERTIFICATE = /^-----BEGIN CERTIFICATE-----[^-]+^-----END CERTIFICATE-----[^\S\n]*$/gm;
 /** What is left of a block that is cut off, its first or last line included, or that has another one's first line behind its last. */

@@ -28,7 +28,7 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
   const changes = counter(
     registry,
     'key_changes_total',
-    'Changes of files that are followed: `taken` into use; `refused` because a file is no good, and what was in use stays; `restored` to that. `signing`, `sealing`, `audit`, and of TLS `certificate` and `authorities`.',
+    'Changes of files that are followed: `taken` into use; `refused` because a file is no good, and what was in use stays; `restored` to that. `signing`, `sealing`, `audit`; of TLS `certificate` and `authorities`; `secret` is a password, a client secret or a token.',
     ['kind', 'outcome'],
   );
   const refused = gauge(

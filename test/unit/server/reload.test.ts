@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -116,4 +116,41 @@ test('authorities without any certificate do not start', () => {
   expect(() => reloading.authorities(at('ca.crt'))).toThrow(/asn1|PEM/i);
   write('ca.crt', '');
   expect(() => reloading.authorities(at('ca.crt'))).toThrow('no certificate');
+});
+
+describe('a secret', () => {
+  test('is followed where its file is replaced, and where it is written over', async () => {
+    write('password', 'one\n');
+    const secret = reloading.secret(at('password'));
+    expect(secret()).toBe('one');
+    write('password.new', 'two');
+    renameSync(at('password.new'), at('password'));
+    await vi.waitFor(() => expect(secret()).toBe('two'), 5_000);
+    write('password', 'six\n');
+    await vi.waitFor(() => expect(secret()).toBe('six'), 5_000);
+    expect(counted).toEqual(['secret taken password', 'secret taken password']);
+  });
+
+  test('stays as it was while its file is away or empty, which is told once each', async () => {
+    write('password', 'one');
+    const secret = reloading.secret(at('password'));
+    rmSync(at('password'));
+    await vi.waitFor(() => expect(faults).toBe(1), 5_000);
+    expect(secret()).toBe('one');
+    write('password', '\n');
+    await vi.waitFor(() => expect(faults).toBe(2), 5_000);
+    expect(secret()).toBe('one');
+    write('password', 'two');
+    await vi.waitFor(() => expect(secret()).toBe('two'), 5_000);
+    expect(counted).toEqual(['secret refused password', 'secret refused password', 'secret taken password']);
+  });
+
+  test.each([
+    ['is not there', undefined, 'ENOENT'],
+    ['is empty', '\n', 'is empty'],
+    ['is larger than any secret', 'x'.repeat(64 * 1024 + 1), 'larger than 64 KiB'],
+  ])('that %s does not start', (_what, content, words) => {
+    if (content !== undefined) write('password', content);
+    expect(() => reloading.secret(at('password'))).toThrow(words);
+  });
 });
