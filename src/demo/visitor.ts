@@ -1,7 +1,8 @@
 /**
  * A person at a browser, without a browser: follows redirects and links, keeps cookies as browsers do (by host and path, blind to ports),
- * and fills in sign-in forms. For machines without a screen; the real Chromium is for the end-to-end tests.
+ * fills in sign-in forms, and tries again where a page says so. For machines without a screen; the real Chromium is for the end-to-end tests.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { request } from 'undici';
 
 interface Cookie {
@@ -23,6 +24,8 @@ export interface VisitorCredentials {
 }
 
 const MAX_STEPS = 30;
+/** How often the visitor tries again where a page says that it may. */
+const MAX_AGAIN = 5;
 
 export class Visitor {
   readonly #credentials: VisitorCredentials;
@@ -45,6 +48,7 @@ export class Visitor {
     let url = new URL(start);
     let form = filled;
     let signedIn = false;
+    let again = 0;
     for (let step = 0; step < MAX_STEPS; step += 1) {
       const page = await this.#load(url, form);
       form = undefined;
@@ -53,6 +57,13 @@ export class Visitor {
         if (this.#stopAt !== undefined && url.href.startsWith(this.#stopAt)) {
           return { url: url.href, status: page.status, html: page.html };
         }
+        continue;
+      }
+      const way = page.retryAfter === undefined ? undefined : tryAgainLink(page.html);
+      if (way !== undefined && again < MAX_AGAIN) {
+        again += 1;
+        await pause(Number(page.retryAfter) * 1000);
+        url = new URL(way, url);
         continue;
       }
       const next = formOf(page.html);
@@ -83,10 +94,11 @@ export class Visitor {
       body: form?.toString() ?? null,
     });
     this.#keep(url, answer.headers['set-cookie']);
-    const location = answer.headers['location'];
+    const { location, 'retry-after': retryAfter } = answer.headers;
     return {
       status: answer.statusCode,
       html: await answer.body.text(),
+      retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
       location: typeof location === 'string' ? location : undefined,
     };
   }
@@ -111,6 +123,11 @@ const covers = (cookiePath: string, path: string): boolean =>
 
 const decode = (text: string): string =>
   text.replace(/&#(\d+);/g, (_all, code: string) => String.fromCharCode(Number(code))).replaceAll('&amp;', '&');
+
+const tryAgainLink = (html: string): string | undefined => {
+  const href = /<a [^>]*href="([^"]*)"[^>]*>Try again<\/a>/.exec(html)?.[1];
+  return href === undefined ? undefined : decode(href);
+};
 
 function formOf(html: string): { readonly action: string; readonly fields: URLSearchParams } | undefined {
   const match = /<form[^>]*method="post"[^>]*action="([^"]*)"[^>]*>([\s\S]*?)<\/form>/i.exec(html);

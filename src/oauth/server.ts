@@ -18,7 +18,7 @@ import { claimMinter } from './claim-minter.ts';
 import { createDevicePace, deviceAnswer } from './device-grant.ts';
 import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
-import type { AuthorizationServer } from './oauth.ts';
+import type { AuthorizationFault, AuthorizationServer } from './oauth.ts';
 import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
 import { tokenRecorder, type SessionEnding } from './record.ts';
@@ -50,11 +50,7 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   /** A workload's exchange has ended; `rule` is a configured name, or `unknown`. */
   readonly countExchange: (rule: string, outcome: 'ok' | 'refused' | 'unavailable') => void;
   /** A page for a fault that happens in a browser. */
-  readonly renderErrorPage: (fault: {
-    readonly status: number;
-    readonly detail: string;
-    readonly requestId: string;
-  }) => string;
+  readonly renderErrorPage: (fault: AuthorizationFault) => string;
 }
 
 export function createAuthorizationServer(deps: AuthorizationServerDeps): AuthorizationServer {
@@ -102,12 +98,14 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       return first ?? granted[0] ?? '';
     },
     discovery: discoveryDocument(deps.config, deps.apiCa),
-    renderError: (ctx, out) => {
+    renderError: (ctx, out, thrown) => {
+      const ours = out.error === 'server_error';
       ctx.type = 'html';
       ctx.body = deps.renderErrorPage({
-        status: ctx.status,
-        detail: out.error_description ?? out.error,
         requestId: String(ctx.res.getHeader('x-request-id') ?? ''),
+        cause: ours ? { thrown } : { detail: out.error_description ?? out.error },
+        // Not the request's target as it came: that may name another host.
+        ...(ours && ctx.method === 'GET' ? { again: ctx.path + ctx.search } : {}),
       });
     },
   };

@@ -43,10 +43,10 @@ export interface DeviceStageOptions {
   readonly signInsPerMinute?: number;
 }
 
-export function visitor(person: string): Visitor {
+export function visitor(person: string, options?: ConstructorParameters<typeof Visitor>[1]): Visitor {
   const who = PEOPLE.find(({ name }) => name === person);
   if (who === undefined) throw new Error(`nobody is called ${person}`);
-  return new Visitor(who);
+  return new Visitor(who, options);
 }
 
 export const fieldIn = (page: Visit, name: string): string =>

@@ -102,15 +102,24 @@ export function sendErrorPage(res: Response, visit: Visit, thrown: unknown, cont
   sendPage(res, status, { title, narrow: true, body });
 }
 
+export interface AuthorizationFault {
+  readonly requestId: string;
+  /** What the request did wrong, in words that may quote it; or what went wrong here. */
+  readonly cause: { readonly detail: string } | { readonly thrown: unknown };
+  /** Where to ask the same once more. */
+  readonly again?: string;
+}
+
 /**
  * The page for a fault of the authorization server, whose own pages are not ours to draw.
- * @param fault.detail its words, which may quote the request
  * @param contact whom to ask
  */
-export function errorDocument(fault: { readonly detail: string; readonly requestId: string }, contact: string): string {
-  const { title, next } = errorWords.sign_in_expired;
-  const { detail: message, requestId } = fault;
-  const links = [{ href: '/', words: 'Front page' }];
+export function errorDocument({ cause, requestId, again }: AuthorizationFault, contact: string): string {
+  const { code, message } =
+    'thrown' in cause ? faultOf(cause.thrown).error : { code: 'sign_in_expired' as const, message: cause.detail };
+  const { title, next } = errorWords[code];
+  const frontPage = { href: '/', words: 'Front page' };
+  const links = again === undefined ? [frontPage] : [{ href: again, words: 'Try again' }, frontPage];
   const body = errorCard({ title, message, next, contact, requestId, links });
   return renderPage({ title, narrow: true, body });
 }

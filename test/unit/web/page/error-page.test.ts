@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { beginAt, browserAt, closeHouses, openHouse, TestProvider } from '../harness.ts';
+import { AppError } from '../../../../src/core/errors.ts';
 import { errorDocument } from '../../../../src/web/web.ts';
 
 afterEach(closeHouses);
@@ -33,6 +34,18 @@ test('too many sign-ins say whom to ask, and when to go on', async () => {
 });
 
 test('a fault of the authorization server says so too, with its words as text', () => {
-  const page = errorDocument({ detail: 'no <client>', requestId: 'id-1' }, '#help');
+  const page = errorDocument({ cause: { detail: 'no <client>' }, requestId: 'id-1' }, '#help');
   for (const words of ['no &lt;client&gt;', 'id-1', '#help']) expect(page).toContain(words);
+  expect(page).not.toContain('Try again');
+});
+
+test('a fault of our own behind the authorization server is told as such, with a link to the same request', () => {
+  const thrown = new AppError('store_unavailable', 'The store does not answer.', { reason: 'redis_timeout' });
+  const page = errorDocument({ cause: { thrown }, requestId: 'id-1', again: '/oauth/authorize?a=1&b="2"' }, '#help');
+  expect(page).toContain('Portcullis cannot reach its store');
+  expect(page).toContain('href="/oauth/authorize?a=1&amp;b=&quot;2&quot;">Try again</a>');
+  expect(page).not.toContain('redis_timeout');
+  const foreign = errorDocument({ cause: { thrown: new Error('secret words') }, requestId: 'id-1' }, '#help');
+  expect(foreign).toContain('Something went wrong');
+  expect(foreign).not.toContain('secret words');
 });

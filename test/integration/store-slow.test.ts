@@ -1,0 +1,74 @@
+/** Signing in at a browser while Redis stands still: the page says what it is, and the way on leads back to the same request. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { request } from 'undici';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { visitor } from '../support/device-stage.ts';
+import { startTestGate } from '../support/gate.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+let redis: RedisServer;
+let gate: RunningDemo;
+beforeAll(async () => {
+  redis = await startRedis();
+  gate = await startTestGate({ redis: redis.url });
+});
+afterEach(() => redis.resume());
+afterAll(async () => {
+  await gate.stop();
+  await redis.stop();
+});
+
+const CALLBACK = 'http://127.0.0.1:1/callback';
+const authorize = `/oauth/authorize?${new URLSearchParams({
+  client_id: 'portcullis-cli',
+  response_type: 'code',
+  redirect_uri: CALLBACK,
+  scope: 'kubernetes',
+  state: 's'.repeat(43),
+  code_challenge: 'c'.repeat(43),
+  code_challenge_method: 'S256',
+}).toString()}`;
+
+it('says that the store is away and when to try again, with a link to the same request', async () => {
+  redis.pause();
+  const answer = await request(gate.urls.web + authorize, { headers: { accept: 'text/html' } });
+  const page = await answer.body.text();
+  expect(answer.statusCode).toBe(503);
+  expect(answer.headers).toMatchObject({ 'retry-after': '1', 'cache-control': 'no-store' });
+  expect(page).toContain('Portcullis cannot reach its store');
+  expect(page).toContain(`href="${authorize.replaceAll('&', '&amp;')}">Try again</a>`);
+  redis.resume();
+  const second = await request(gate.urls.web + authorize, { headers: { accept: 'text/html' } });
+  await second.body.dump();
+  expect(second.statusCode).toBe(303);
+});
+
+it('leads to no other host, whatever the request target says', async () => {
+  redis.pause();
+  const { hostname, port, host } = new URL(gate.urls.web);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  const lines = [
+    `GET http://evil.example${authorize} HTTP/1.1`,
+    `Host: ${host}`,
+    'Accept: text/html',
+    'Connection: close',
+  ];
+  socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+  const answer = await text(socket);
+  expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+  expect(answer).toContain('href="/oauth/authorize?');
+  expect(answer).not.toContain('evil.example');
+});
+
+it('lets a person in who tries again as the page says', async () => {
+  redis.pause();
+  const alice = visitor('alice', { stopAt: CALLBACK });
+  const visit = alice.visit(gate.urls.web + authorize);
+  // Longer than a store may take to answer, shorter than the gate's lease.
+  setTimeout(() => redis.resume(), 600);
+  expect((await visit).url).toMatch(/^http:\/\/127\.0\.0\.1:1\/callback\?code=/);
+});
