@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { demoPorts, PEOPLE } from '../../src/demo/demo.ts';
 import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
-import { freePorts, takenPorts } from '../../src/demo/ports.ts';
+import { freePort, takenPorts } from '../../src/demo/ports.ts';
 import { startRedisServer } from '../../src/demo/redis-server.ts';
 import { startReplicas, type Replicas } from '../../src/demo/tour/replicas.ts';
 import { Terminal } from '../../src/demo/tour/terminal.ts';
@@ -37,8 +37,8 @@ export interface Stage extends AsyncDisposable {
 
 async function freePortBase(): Promise<number> {
   for (;;) {
-    const [base = 0] = await freePorts(1);
-    if (base < 65_000 && (await takenPorts(demoPorts(base))).length === 0) return base;
+    const base = await freePort();
+    if ((await takenPorts(demoPorts(base))).length === 0) return base;
   }
 }
 

@@ -3,13 +3,13 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { stringify } from 'yaml';
 import type { DemoCertificates } from './certificates.ts';
+import { freePorts } from './ports.ts';
 
 const READY_TIMEOUT_MS = 90_000;
 const POLL_MS = 250;
@@ -37,8 +37,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     await rm(folder, { recursive: true, force: true });
   };
   try {
-    const etcd = await freePort();
-    const etcdPeer = await freePort();
+    const [etcd = 0, etcdPeer = 0] = await freePorts(2);
     const token = randomBytes(24).toString('base64url');
     const at = (name: string): string => join(folder, name);
     await writeServerFiles(folder, token, options);
@@ -138,16 +137,6 @@ async function ready(url: string, ca: string, token: string, children: readonly 
     await delay(POLL_MS);
   }
   throw new Error(`${url} was not ready after ${READY_TIMEOUT_MS / 1000} s`);
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }
 
 async function end(child: ChildProcess): Promise<void> {

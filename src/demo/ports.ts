@@ -1,7 +1,11 @@
 /** Which ports are free? The demo asks before it starts anything, so that a taken one is a clear sentence and not a half-started demo. */
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import type { DemoPorts } from './demo.ts';
+
+const FIRST_PORT = 10_240;
+const OUTGOING_FROM = 32_768;
 
 /** @returns a line for each port that is taken, then one with the way out; none where all are free */
 export async function takenPorts(ports: DemoPorts): Promise<readonly string[]> {
@@ -18,18 +22,23 @@ export async function takenPorts(ports: DemoPorts): Promise<readonly string[]> {
   ];
 }
 
-/** Ports on loopback that nobody listens on at this moment. */
+/**
+ * Ports on loopback that nobody listens on at this moment. Below those that systems give to outgoing connections (Linux from 32768, others from
+ * 49152): until it is listened on, one of those may be taken by any connection.
+ */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = randomInt(FIRST_PORT, OUTGOING_FROM);
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
+}
+
+/** One of `freePorts`. */
+export async function freePort(): Promise<number> {
+  const [port = 0] = await freePorts(1);
+  return port;
 }
 
 async function isFree(port: number): Promise<boolean> {

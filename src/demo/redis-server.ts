@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { freePorts } from './ports.ts';
+import { freePort } from './ports.ts';
 
 const TOOLS = fileURLToPath(new URL('../../scripts/tools', import.meta.url));
 
@@ -19,7 +19,7 @@ export interface DemoRedis {
  */
 export async function startRedisServer(directory: string): Promise<DemoRedis | undefined> {
   if (!(await toolReady('redis-server'))) return undefined;
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const child = spawn('redis-server', [...settings, '--dir', directory, '--maxmemory-policy', 'noeviction'], {
     stdio: ['ignore', 'pipe', 'ignore'],

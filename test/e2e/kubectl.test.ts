@@ -1,5 +1,3 @@
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
@@ -7,6 +5,7 @@ import type { RunningDemo } from '../../src/demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestGate } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';
+import { freePort } from '../../src/demo/ports.ts';
 
 const CONFIG_MAP = `apiVersion: v1
 kind: ConfigMap
@@ -140,12 +139,3 @@ const isOpen =
   (verb: string, resource: string) =>
   (event: AuditEvent): boolean =>
     event.stage === 'ResponseStarted' && event.verb === verb && event.objectRef?.resource === resource;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}

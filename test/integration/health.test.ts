@@ -10,6 +10,7 @@ import { providerLook } from '../../src/idp/provider-health.ts';
 import { clusterLook, type UpstreamCluster } from '../../src/proxy/proxy.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { freePort } from '../../src/demo/ports.ts';
 
 const TOKEN = 'canary-token-of-the-gate';
 
@@ -25,15 +26,6 @@ async function port(server: TcpServer | Server): Promise<number> {
   await once(server, 'listening');
   onTestFinished(() => void server.close());
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port: free } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return free;
 }
 
 const clusterAt = (at: number, change: Partial<UpstreamCluster> = {}): UpstreamCluster => ({

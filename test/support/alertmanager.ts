@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { stringify } from 'yaml';
-import { freePorts } from '../../src/demo/ports.ts';
+import { freePort } from '../../src/demo/ports.ts';
 import { end } from '../../src/demo/redis-server.ts';
 
 export interface ReceivedAlert {
@@ -44,7 +44,7 @@ export async function startAlertmanager(directory: string): Promise<TestAlertman
       receivers: [{ name: 'test', webhook_configs: [{ url: `http://127.0.0.1:${webhook}/` }] }],
     }),
   );
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   const address = `127.0.0.1:${port}`;
   const files = [`--config.file=${config}`, `--storage.path=${join(directory, 'alertmanager')}`];
   const child = spawn(

@@ -2,17 +2,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { randomInt } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { demoPorts } from '../../src/demo/demo.ts';
 import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
-import { takenPorts } from '../../src/demo/ports.ts';
+import { freePort, takenPorts } from '../../src/demo/ports.ts';
 import type { Store } from '../../src/store/store.ts';
 
 /** Five ports in a row that nobody has. */
 export async function freePortBase(): Promise<number> {
   for (;;) {
-    const base = randomInt(20_000, 60_000);
+    const base = await freePort();
     if ((await takenPorts(demoPorts(base))).length === 0) return base;
   }
 }

@@ -6,6 +6,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePort } from '../../src/demo/ports.ts';
 
 /** One process that can be stopped and resumed as a host can. */
 interface Process {
@@ -61,15 +62,6 @@ const REPLICATION = [
   '--repl-ping-replica-period',
   '1',
 ];
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** @returns the process once it says `ready`, or what it said instead */
 async function launch(args: readonly string[], ready: string): Promise<ChildProcess | string> {

@@ -5,6 +5,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DemoFiles } from '../files.ts';
+import { ClaimFailed } from './story.ts';
 
 const BROWSER = fileURLToPath(new URL('../headless-browser.ts', import.meta.url));
 /** No single command of the tour takes longer, unless something is wrong. */
@@ -18,7 +19,7 @@ export interface Finished {
 
 /** A command that goes on until it is cut. */
 export interface Running {
-  /** Resolves when its output matches; rejects when it ends or is silent too long. */
+  /** Resolves when its output matches; rejects with ClaimFailed when it ends or is silent too long. */
   waitFor(pattern: RegExp): Promise<void>;
   /** Milliseconds since the epoch at the moment it ended, with its exit code. */
   readonly ended: Promise<{ readonly at: number; readonly code: number; readonly output: string }>;
@@ -98,7 +99,7 @@ function follow(child: ChildProcess): Running {
     waitFor: (pattern) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(
-          () => reject(new Error(`nothing like ${pattern} within ${COMMAND_TIMEOUT_MS} ms; so far: ${output}`)),
+          () => reject(new ClaimFailed(`nothing like ${pattern} within ${COMMAND_TIMEOUT_MS} ms; so far: ${output}`)),
           COMMAND_TIMEOUT_MS,
         );
         const look = (): void => {
@@ -108,7 +109,9 @@ function follow(child: ChildProcess): Running {
           resolve();
         };
         changed.addEventListener('text', look);
-        void ended.then(({ code }) => reject(new Error(`ended with ${code} before ${pattern}: ${output}`)));
+        void ended.then(({ code }) =>
+          reject(new ClaimFailed(`a command ended with ${code} before ${pattern}: ${output}`)),
+        );
         look();
       }),
   };

@@ -11,8 +11,8 @@ import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
 import { HOSTS } from './peers.ts';
 import { startGateProcess } from './gate-process.ts';
-import { freePort } from './processes.ts';
 import type { Started } from './processes.ts';
+import { freePort } from '../../../src/demo/ports.ts';
 
 export interface BenchGate extends Started {
   readonly port: number;

@@ -2,8 +2,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CIPHERS } from '../load/http1.ts';
-import { accepts, freePort, start } from './processes.ts';
+import { accepts, start } from './processes.ts';
 import type { Started } from './processes.ts';
+import { freePort } from '../../../src/demo/ports.ts';
 
 /** Host names by which both proxies choose the upstream: nginx for files, Node for what streams. */
 export const HOSTS = { files: 'files.bench.test', live: 'live.bench.test' } as const;

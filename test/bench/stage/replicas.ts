@@ -16,7 +16,7 @@ import type { LiveUpstream } from '../upstream.ts';
 import { startGateProcess } from './gate-process.ts';
 import { configuration } from './gate.ts';
 import { HOSTS } from './peers.ts';
-import { freePort } from './processes.ts';
+import { freePort } from '../../../src/demo/ports.ts';
 
 export interface ReplicaStage {
   readonly load: Remote<LoadWorker>;
