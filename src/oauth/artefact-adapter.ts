@@ -1,8 +1,9 @@
 /**
  * oidc-provider's storage, on our store.
  *
- * Two mends. `consume` is atomic here: the library reads `consumed` and then writes it, so of twenty parallel redemptions of one code
- * all twenty won. And whoever loses that race holds a replayed code, so the whole session is ended (RFC 6749 §4.1.2, §10.5).
+ * A code is spent in one step of the store, and whoever comes second, in a race or an hour later, holds a replayed one, so the whole session is ended
+ * (RFC 6749 §4.1.2, §10.5). The library reads `consumed` and then writes it, so of twenty parallel redemptions all twenty won, and ends the
+ * session of one that it finds spent as if its owner had signed out. So it is never shown one.
  */
 import { errors, type Adapter, type AdapterFactory } from 'oidc-provider';
 import type { ArtefactKind, ArtefactStore } from '../store/store.ts';
@@ -13,12 +14,16 @@ const NEVER_SECONDS = 24 * 60 * 60;
 
 export interface ArtefactAdapterOptions {
   readonly artefacts: ArtefactStore;
-  /** Ends the session whose grant is destroyed or whose code was replayed. Resolves when that is written. */
-  readonly endSession: (session: string, why: 'sign-out' | 'code-replayed') => Promise<void>;
+  /** Ends the session whose grant is destroyed or whose code was replayed, and with it its artefacts. Resolves when that is written. */
+  readonly endSession: (session: string) => Promise<void>;
+  /** False: `claim-minter.ts` spends them, once it has decided. */
+  readonly spendsCodes?: boolean;
 }
 
+const isCode = (kind: ArtefactKind): boolean => kind === 'AuthorizationCode' || kind === 'DeviceCode';
+
 export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory {
-  const { artefacts, endSession } = options;
+  const { artefacts, endSession, spendsCodes = true } = options;
   return (name): Adapter => {
     const kind = name as ArtefactKind;
     return {
@@ -32,24 +37,30 @@ export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory
           ...(payload.userCode === undefined ? {} : { userCode: payload.userCode }),
         });
       },
-      find: async (id) => await artefacts.find(kind, id),
+      async find(id) {
+        const found = await artefacts.find(kind, id);
+        if (found === undefined || !isCode(kind)) return found;
+        const { consumed: _spent, ...code } = found;
+        return code;
+      },
       findByUid: async (uid) => await artefacts.findByUid(kind, uid),
       findByUserCode: async (code) => await artefacts.findByUserCode(kind, code),
       async consume(id) {
         // A refresh token's turn is spent once the refresh has been decided, see `refresh-rotation.ts`.
-        if (kind === 'RefreshToken') return;
+        if (kind === 'RefreshToken' || (isCode(kind) && !spendsCodes)) return;
         if (await artefacts.consume(kind, id)) return;
         const lost = await artefacts.find(kind, id);
-        if (typeof lost?.['grantId'] === 'string') await endSession(lost['grantId'], 'code-replayed');
+        if (typeof lost?.['grantId'] === 'string') await endSession(lost['grantId']);
         throw new errors.InvalidGrant('already consumed');
       },
       async destroy(id) {
-        if (kind === 'Grant') await endSession(id, 'sign-out');
+        // It goes with its session. Gone before, a sign-out that could not be written would find nothing to end when it is asked for again.
+        if (kind === 'RefreshToken') return;
+        if (kind === 'Grant') await endSession(id);
         await artefacts.destroy(kind, id);
       },
-      async revokeByGrantId(grantId) {
-        await artefacts.destroyOfSession(grantId);
-      },
+      // The library destroys the grant beside it, which ends the session.
+      revokeByGrantId: async () => {},
     };
   };
 }

@@ -4,11 +4,12 @@
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Gate } from '../revocation/revocation.ts';
-import type { SessionStore } from '../store/store.ts';
+import type { ArtefactStore, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';
 import { mint, type MintDecision } from './mint.ts';
 import type { PublicClients } from './public-clients.ts';
 import type { RefreshRotation } from './refresh-rotation.ts';
+import type { SessionEnding } from './record.ts';
 import { isExchange, type TokenFacts } from './token-facts.ts';
 import { sessionOverWords } from './workload/words.ts';
 
@@ -20,8 +21,9 @@ export interface ClaimMinterDeps {
   /** `client_id`s whose tokens carry no binding. */
   readonly unboundClients: ReadonlySet<string>;
   readonly rotation: RefreshRotation;
-  /** Ends a session of which a spent refresh token came back. Resolves when that is written. */
-  readonly endReplayed: (session: string) => Promise<void>;
+  readonly codes: Pick<ArtefactStore, 'find' | 'consume'>;
+  /** Ends a session of which a spent code or refresh token came back. Resolves when that is written. */
+  readonly endReplayed: (session: string, why: Exclude<SessionEnding, 'sign-out'>) => Promise<void>;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
 }
 
@@ -52,12 +54,39 @@ export function claimMinter(deps: ClaimMinterDeps) {
       ...(thumbprint === undefined ? {} : { thumbprint }),
     });
     const facts = deps.factsOf(ctx);
+    await spendCode(deps, ctx, grantId);
     if (!decision.ok) throw refusal(ctx, facts, decision);
     await spendTurn(deps, ctx, grantId);
     facts.record = decision.record;
     facts.audience = audience;
     return { ...decision.claims };
   };
+}
+
+/**
+ * A code is spent here, whatever was decided, and not before: where the store is away or this replica is fenced, nothing is decided, and who comes
+ * again with the code must not be taken for a thief.
+ */
+async function spendCode(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
+  const { AuthorizationCode, DeviceCode } = ctx.oidc.entities;
+  const code = AuthorizationCode ?? DeviceCode;
+  if (code === undefined) return;
+  const kind = code === AuthorizationCode ? 'AuthorizationCode' : 'DeviceCode';
+  const facts = deps.factsOf(ctx);
+  if (await deps.codes.consume(kind, code.jti)) {
+    facts.codeSpent = true;
+    return;
+  }
+  // It went with its session, which another request has just ended.
+  if ((await deps.codes.find(kind, code.jti)) === undefined) {
+    facts.refusal = 'session_unknown';
+    throw new errors.InvalidGrant('the session has ended');
+  }
+  facts.refusal = 'code_replayed';
+  facts.words =
+    'This session was ended, because the code of its sign-in came back that had been used before: somebody may have copied it. Sign in again.';
+  await deps.endReplayed(session, 'code-replayed');
+  throw new errors.InvalidGrant('code already used');
 }
 
 /** A refresh token that rotates is spent here, after everything that may refuse the refresh, so that a refusal costs nobody their session. */
@@ -74,7 +103,7 @@ async function spendTurn(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session
   facts.refusal = 'refresh_token_replayed';
   facts.words =
     'This session was ended, because a refresh token of it came back that had been used before: somebody may have copied it. Sign in again.';
-  await deps.endReplayed(session);
+  await deps.endReplayed(session, 'refresh-token-replayed');
   throw new errors.InvalidGrant('refresh token already used');
 }
 

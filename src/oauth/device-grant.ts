@@ -6,6 +6,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import { LRUCache } from 'lru-cache';
 import { bucketOf, plainAddress } from '../core/address.ts';
 import type { Config } from '../config/config.ts';
+import { isRecent } from './recent.ts';
 
 export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
@@ -55,7 +56,7 @@ export function createDevicePace(options: {
       const now = options.now();
       const key = bucketOf(address);
       const known = begun.get(key);
-      const current = known !== undefined && now - known.since < MINUTE_MS ? known : { since: now, count: 0 };
+      const current = known !== undefined && isRecent(known.since, now, MINUTE_MS) ? known : { since: now, count: 0 };
       current.count += 1;
       begun.set(key, current);
       return current.count <= options.beginsPerMinute;
@@ -64,7 +65,7 @@ export function createDevicePace(options: {
       const now = options.now();
       const before = polls.get(deviceCode);
       const intervalMs = before?.intervalMs ?? INTERVAL_SECONDS * 1000;
-      const early = before !== undefined && now - before.at < intervalMs - TOLERANCE_MS;
+      const early = before !== undefined && isRecent(before.at, now, intervalMs - TOLERANCE_MS);
       polls.set(deviceCode, { at: now, intervalMs: early ? intervalMs + INTERVAL_SECONDS * 1000 : intervalMs });
       return !early;
     },
@@ -83,6 +84,7 @@ export function deviceAnswer(
   pace: DevicePace,
 ): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
   return async (ctx, next) => {
+    // Before the library, so by the path: the door of the api listener knows one spelling.
     if (ctx.path === '/oauth/device' && !pace.begin(plainAddress(ctx.req.socket.remoteAddress ?? ''))) {
       ctx.status = 429;
       ctx.set('retry-after', '60');
@@ -93,13 +95,14 @@ export function deviceAnswer(
     await next();
     if (typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
-    if (ctx.path === '/oauth/device' && ctx.status === 200) {
+    const route = ctx.oidc?.route;
+    if (route === 'device_authorization' && ctx.status === 200) {
       // Threat: a link with the code in it needs one click of somebody who has never seen the device.
       delete body['verification_uri_complete'];
       body['interval'] = INTERVAL_SECONDS;
       // The library takes the scheme from this connection, which is not the one that the page is served over.
       body['verification_uri'] = `${config.publicUrl}/device`;
-    } else if (ctx.path === '/oauth/token' && body.error === 'authorization_pending') {
+    } else if (route === 'token' && body.error === 'authorization_pending') {
       const deviceCode = ctx.oidc.params?.['device_code'];
       if (typeof deviceCode === 'string' && !pace.poll(deviceCode)) body.error = 'slow_down';
     } else if (body['device_authorization_endpoint'] !== undefined) {

@@ -2,6 +2,7 @@
  * Requests to one provider: a few at a time, and one at a time while it fails, so that a provider that comes back is not met by everybody
  * at once.
  */
+import { isRecent } from './recent.ts';
 
 const MOST_AT_ONCE = 8;
 /** After a failure nobody asks for so long. */
@@ -10,8 +11,8 @@ const PAUSE_MS = 5_000;
 export class Lane {
   #running = 0;
   #failing = false;
-  /** Epoch milliseconds. */
-  #closedUntil = 0;
+  /** Epoch milliseconds of the last failure, until a request ends well. */
+  #failedAt: number | undefined;
   readonly #waiting: (() => void)[] = [];
 
   /** The last request failed. */
@@ -21,14 +22,14 @@ export class Lane {
 
   /** It failed a moment ago. */
   isClosed(now: number): boolean {
-    return now < this.#closedUntil;
+    return this.#failedAt !== undefined && isRecent(this.#failedAt, now, PAUSE_MS);
   }
 
   /** @returns true where it is news */
   failed(now: number): boolean {
     const isNews = !this.#failing;
     this.#failing = true;
-    this.#closedUntil = now + PAUSE_MS;
+    this.#failedAt = now;
     return isNews;
   }
 
@@ -36,7 +37,7 @@ export class Lane {
   recovered(): boolean {
     const isNews = this.#failing;
     this.#failing = false;
-    this.#closedUntil = 0;
+    this.#failedAt = undefined;
     return isNews;
   }
 

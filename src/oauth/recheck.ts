@@ -12,10 +12,13 @@ import { AppError } from '../core/errors.ts';
 import { sameIdentity } from '../core/identity.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
+import { isRecent } from './recent.ts';
 
 const FRESH_MS = 10_000;
-/** A holder that died gives its claim back after this long; longer than a provider may take to answer. */
+/** A holder that died gives its claim back after this long. */
 const CLAIM_SECONDS = 30;
+/** One that lives renews it: several requests to a provider, each with a limit of its own, may take longer. */
+const RENEWAL_MS = (CLAIM_SECONDS * 1000) / 3;
 const CLAIM_ATTEMPTS = 100;
 const CLAIM_PAUSE_MS = 100;
 
@@ -67,15 +70,31 @@ async function recheckOnce(
   const before = await deps.sessions.read(session);
   if (before === undefined) return { kind: 'gone' };
   const last = checkedAt.get(session);
-  if (last !== undefined && deps.now() - last < FRESH_MS) return { kind: 'same', record: before };
+  if (last !== undefined && isRecent(last, deps.now(), FRESH_MS)) return { kind: 'same', record: before };
+  const outcome = await inTurn(deps.sessions, session, () => ask(deps, before));
+  if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.now());
+  return outcome;
+}
+
+/**
+ * Threat: a claim that lapses while its holder still waits for the provider lets another replica present the same refresh token, which the
+ * provider takes for theft. So it is held until the answer has come and is stored, however long that takes.
+ */
+async function inTurn<T>(sessions: SessionStore, session: string, asking: () => Promise<T>): Promise<T> {
   const holder = randomUUID();
-  await claim(deps.sessions, session, holder);
+  await claim(sessions, session, holder);
+  let renewed: Promise<unknown> = Promise.resolve();
+  const renewal = setInterval(() => {
+    // One that fails costs nothing: there is another before the claim lapses.
+    renewed = sessions.claimRecheck(session, holder, CLAIM_SECONDS).catch(() => undefined);
+  }, RENEWAL_MS);
   try {
-    const outcome = await ask(deps, before);
-    if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.now());
-    return outcome;
+    return await asking();
   } finally {
-    await deps.sessions.releaseRecheck(session, holder);
+    clearInterval(renewal);
+    // One that is still on its way would take the claim again.
+    await renewed;
+    await sessions.releaseRecheck(session, holder);
   }
 }
 

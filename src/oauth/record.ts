@@ -74,7 +74,7 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
     sessionEnded(session, record, why) {
       const event = why === 'sign-out' ? 'logout' : 'revocation';
       const who = record === undefined ? { session } : about(record);
-      const requestUri = why === 'refresh-token-replayed' ? '/oauth/token' : '/oauth/revoke';
+      const requestUri = why === 'sign-out' ? '/oauth/revoke' : '/oauth/token';
       const details = record === undefined ? {} : { client: record.client };
       write({ event, requestUri, sourceIps: [], ...who, code: 200, reason: why.replaceAll('-', '_'), details });
     },

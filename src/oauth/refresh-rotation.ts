@@ -11,6 +11,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { ArtefactStore } from '../store/store.ts';
+import { isRecent } from './recent.ts';
 
 /** DESIGN 7. */
 export const GRACE_SECONDS = 10;
@@ -61,7 +62,7 @@ export function createRotationPace(now: () => number): (session: string) => bool
   const minutes = new LRUCache<string, { readonly since: number; count: number }>({ max: MOST_SESSIONS });
   return (session) => {
     const known = minutes.get(session);
-    const minute = known !== undefined && now() - known.since < MINUTE_MS ? known : { since: now(), count: 0 };
+    const minute = known !== undefined && isRecent(known.since, now(), MINUTE_MS) ? known : { since: now(), count: 0 };
     minute.count += 1;
     minutes.set(session, minute);
     return minute.count <= ROTATIONS_PER_MINUTE;

@@ -75,7 +75,11 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     config: deps.config,
     audiences: allowed,
     publicClients: thirdParties,
-    adapter: artefactAdapter({ artefacts: deps.store.artefacts, endSession }),
+    adapter: artefactAdapter({
+      artefacts: deps.store.artefacts,
+      endSession: (session) => endSession(session, 'sign-out'),
+      spendsCodes: false,
+    }),
     findAccount: accountFinder(deps, factsOf),
     extraTokenClaims: claimMinter({
       sessions: deps.store.sessions,
@@ -88,7 +92,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
         now: deps.now,
         sessionSeconds: deps.config.sessions.absolute,
       }),
-      endReplayed: (session) => endSession(session, 'refresh-token-replayed'),
+      codes: deps.store.artefacts,
+      endReplayed: endSession,
       factsOf,
     }),
     pickAudience: async (ctx, granted) => {
@@ -158,6 +163,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     // A sign-in or a refresh that cannot be put on the record must not happen.
     if (deps.audit.blocked) return recordAway(res);
     pinOrigin(req, issuer);
+    // Threat: a machine that says it likes pages would get its refusal as one, past the record and the pace, which read JSON.
+    if (!pathOf(req).startsWith('/oauth/authorize')) req.headers.accept = 'application/json';
     void current().handle(req, res);
   };
   return {
@@ -172,8 +179,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       refuse: (...about) => current().devices.refuse(...about),
     },
     handleWeb(req, res) {
-      // A device asks at the api listener: behind an ingress every device and every browser would have one address here (`sameNetwork`).
-      if (pathOf(req) === '/oauth/device') return nothingHere(res);
+      // Threat: the library takes other spellings for the same (`/oauth/Device/`), and what stands around it would not know them.
+      if (!AT_WEB.test(pathOf(req))) return nothingHere(res);
       withoutServerSession(req);
       serve(req, res);
     },
@@ -186,6 +193,13 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     },
   };
 }
+
+/**
+ * The endpoints on the web listener. A device asks at the api listener: behind an ingress every device and every browser would have one address
+ * here (`sameNetwork`).
+ */
+const AT_WEB =
+  /^\/(?:\.well-known\/(?:openid-configuration|oauth-authorization-server)|oauth\/(?:authorize(?:\/[\w-]+)?|token|revoke|jwks))$/;
 
 const pathOf = (req: IncomingMessage): string => (req.url ?? '').split('?', 1)[0] ?? '';
 

@@ -105,7 +105,8 @@ class Rechecking implements StreamRecheck {
     for (const session of here) {
       const watched = this.#watched.get(session) ?? { dueAt: now, checking: undefined };
       this.#watched.set(session, watched);
-      if (watched.dueAt <= now) due.push(session);
+      // Due later than any check is: the clock was set back.
+      if (watched.dueAt <= now || watched.dueAt > now + this.#everyMs) due.push(session);
     }
     const queue = due.values();
     await Promise.all(
@@ -132,7 +133,8 @@ class Rechecking implements StreamRecheck {
     }
     const ageMs = now - record.checkedAt * 1000;
     const dueMs = this.#everyMs * (1 - SPREAD * this.#deps.random());
-    if (ageMs < dueMs) {
+    // A check that seems to be still to come says nothing of how long ago it was.
+    if (ageMs >= 0 && ageMs < dueMs) {
       watched.dueAt = now + dueMs - ageMs;
       return;
     }

@@ -36,7 +36,7 @@ export function tokenAnswer(
     await next();
     const facts = deps.factsOf(ctx);
     if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
-    if (ctx.path !== '/oauth/token' || typeof ctx.body !== 'object' || ctx.body === null) return;
+    if (ctx.oidc?.route !== 'token' || typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
     if (isWaiting(body.error)) return;
     const words = facts.words ?? refusalWords(body.error, facts);
@@ -82,11 +82,19 @@ function member(deps: TokenAnswerDeps, facts: TokenFacts): PortcullisMember | un
   };
 }
 
-/** Store, gate or provider away: nothing was decided and nothing consumed, so the client may come again. */
+/** Store, gate or provider away: nothing was decided and nothing spent, so the client may come again. But for the last step of a sign-in. */
 function unavailable(ctx: KoaContextWithOIDC, fault: AppError, deps: TokenAnswerDeps): void {
+  const facts = deps.factsOf(ctx);
+  if (facts.codeSpent === true) {
+    // Who is told to come again would come with a spent code, and be taken for a thief.
+    ctx.status = 400;
+    const error_description = 'Your sign-in could not be finished, and its code cannot be used again. Sign in again.';
+    ctx.body = { error: 'invalid_grant', error_description };
+    return deps.record.refused(ctx, { ...facts, refusal: fault.reason }, 'invalid_grant');
+  }
   ctx.status = 503;
   ctx.set('retry-after', '1');
   if (ctx.accepts('json', 'html') === 'html' && ctx.method === 'GET') return;
   ctx.body = { error: 'temporarily_unavailable', error_description: fault.message };
-  if (ctx.path === '/oauth/token') deps.record.refused(ctx, deps.factsOf(ctx), fault.reason);
+  if (ctx.oidc?.route === 'token') deps.record.refused(ctx, facts, fault.reason);
 }

@@ -17,7 +17,9 @@ export interface TokenFacts {
   rule?: string;
   /** Whose subject token it was, once that was verified. */
   who?: { readonly account: Account; readonly identity: Identity };
-  /** What kept the server from deciding. */
+  /** The code that was redeemed is good for nothing any more. */
+  codeSpent?: true;
+  /** What kept the server from deciding, or from finishing its answer. */
   serverFault?: unknown;
 }
 

@@ -1,10 +1,15 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AppError } from '../../src/core/errors.ts';
 import { allowLinkIn, fieldIn, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
 import { OAuthClient, type Answer } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
 const PODS = '/api/v1/namespaces/default/pods';
+const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const sessionIn = (answer: Answer): string =>
   (answer.body['portcullis'] as { session: { id: string } } | undefined)?.session.id ?? '';
@@ -55,6 +60,30 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     });
     const form = new URLSearchParams({ client_id: 'portcullis-cli' });
     expect((await fetch(`${stage.web}/oauth/device`, { method: 'POST', body: form })).status).toBe(404);
+  });
+
+  it.each(['/oauth/device', '/oauth/device/', '/oauth/Device', '/oauth/DEVICE/'])(
+    'is not given at the web listener, where every device would have the ingress’s address: %s',
+    async (path) => {
+      const body = new URLSearchParams({ client_id: 'portcullis-cli' });
+      expect((await fetch(stage.web + path, { method: 'POST', body })).status).toBe(404);
+    },
+  );
+
+  it('is not given at the web listener for a target that names a host', async () => {
+    const { hostname, port, host } = new URL(stage.web);
+    const socket = connect(Number(port), hostname);
+    await once(socket, 'connect');
+    const form = 'client_id=portcullis-cli';
+    const head = [
+      `POST ${stage.web}/oauth/device HTTP/1.1`,
+      `Host: ${host}`,
+      'Content-Type: application/x-www-form-urlencoded',
+      `Content-Length: ${form.length}`,
+      'Connection: close',
+    ];
+    socket.write(`${head.join('\r\n')}\r\n\r\n${form}`);
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 404 /);
   });
 
   it('signs the device in once somebody has typed it and signed in afresh, bound to the device’s key', async () => {
@@ -146,7 +175,44 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     const answer = await stage.poll(waiting);
     expect(answer.status).toBe(200);
     expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-    expect(await stage.server.store.sessions.read(sessionIn(answer))).toBeUndefined();
+    const session = sessionIn(answer);
+    expect(await stage.server.store.sessions.read(session)).toBeUndefined();
+    const [event] = await about('revocation', 'session', session);
+    expect(event).toMatchObject({ requestURI: '/oauth/token' });
+    expect(event?.annotations).toMatchObject({ 'portcullis.dev/reason': 'code_replayed' });
+    // Whoever signs out has only gone home; this was somebody else.
+    expect(await about('logout', 'session', session)).toEqual([]);
+    expect((await about('refresh-refused', 'reason', 'code_replayed')).length).toBeGreaterThan(0);
+  });
+
+  it('that could not be redeemed, because the gate could not decide, is good for the next question', async () => {
+    const waiting = await stage.begin();
+    await stage.allow('alice', waiting);
+    const { sessions } = stage.server.store;
+    const mint = sessions.mint.bind(sessions);
+    sessions.mint = () => Promise.reject(new AppError('fenced', 'Portcullis is not ready. Try again in a moment.'));
+    expect(await stage.poll(waiting)).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
+    sessions.mint = mint;
+    expect(await stage.poll(waiting)).toMatchObject({ status: 200, body: { access_token: expect.any(String) } });
+  });
+
+  it('that is spent, although its answer could not be finished, says to begin again and not to repeat it', async () => {
+    const waiting = await stage.begin();
+    await stage.allow('alice', waiting);
+    const { artefacts } = stage.server.store;
+    const save = artefacts.save.bind(artefacts);
+    artefacts.save = async (kindOfArtefact, ...rest) => {
+      if (kindOfArtefact === 'RefreshToken') throw new AppError('store_unavailable', 'The store is away.');
+      return save(kindOfArtefact, ...rest);
+    };
+    const answer = await stage.poll(waiting);
+    artefacts.save = save;
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    expect(answer.body['error_description']).toContain('Sign in again');
+    expect(answer.headers).not.toHaveProperty('retry-after');
+    expect((await stage.events('refresh-refused')).at(-1)?.annotations['portcullis.dev/reason']).toBe(
+      'store_unavailable',
+    );
   });
 
   it('gives twenty devices that redeem it at the same time one session at most', async () => {
@@ -173,6 +239,14 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect((await stage.poll(waiting)).body['error']).toBe('authorization_pending');
     expect((await stage.poll(waiting)).body['error']).toBe('slow_down');
     expect(await stage.events('refresh-refused')).toHaveLength(before);
+  });
+
+  it('is told so too where it says that it likes pages', async () => {
+    const { deviceCode } = await stage.begin();
+    const form = { grant_type: GRANT, client_id: 'portcullis-cli', device_code: deviceCode };
+    const ask = () => stage.device.post('/-/oauth/token', form, { accept: 'text/html' });
+    expect(await ask()).toMatchObject({ status: 400, body: { error: 'authorization_pending' } });
+    expect(await ask()).toMatchObject({ status: 400, body: { error: 'slow_down' } });
   });
 
   it('that nobody typed in time has expired, for the device and for the page', async () => {

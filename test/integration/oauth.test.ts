@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { AppError } from '../../src/core/errors.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
@@ -114,6 +115,22 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect((await plugin.refresh(refreshToken)).status).toBe(200);
   });
 
+  it('answers a machine that says it likes pages as any other, so that its refusal is on the record', async () => {
+    const { refreshToken } = await plugin.signIn('alice');
+    const before = (await events('refresh-refused')).length;
+    const form = { client_id: 'portcullis-cli', grant_type: 'refresh_token', refresh_token: refreshToken };
+    const answer = await thief.post('/-/oauth/token', form, { accept: 'text/html' });
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    const onTheWeb = await fetch(`${gate.urls.web}/oauth/token`, {
+      method: 'POST',
+      headers: { accept: 'text/html' },
+      body: new URLSearchParams(form),
+    });
+    expect([onTheWeb.status, onTheWeb.headers.get('content-type')]).toEqual([400, 'application/json; charset=utf-8']);
+    const refused = (await events('refresh-refused')).slice(before);
+    expect(refused.map(({ requestURI }) => requestURI)).toEqual(['/oauth/token', '/oauth/token']);
+  });
+
   it('gives no token on a connection without a certificate', async () => {
     const bare = new OAuthClient(endpoints, undefined);
     const { callback, verifier } = await bare.authorize('alice');
@@ -131,6 +148,43 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     const won = answers.filter(({ status }) => status === 200);
     expect(won.length).toBeLessThanOrEqual(1);
     for (const answer of won) expect((await plugin.refresh(String(answer.body['refresh_token']))).status).toBe(400);
+  });
+
+  it('takes a code that comes again for stolen: the session ends by a revocation, which asks for a fresh sign-in', async () => {
+    const { callback, verifier } = await plugin.authorize('alice');
+    const code = callback.searchParams.get('code') ?? '';
+    const first = await plugin.redeem(code, verifier);
+    const { session } = first.body['portcullis'] as { readonly session: { readonly id: string } };
+    const second = await plugin.redeem(code, verifier);
+    expect(second).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    expect(second.body['error_description']).toMatch(/had been used before.*Sign in again/);
+    expect((await plugin.refresh(String(first.body['refresh_token']))).status).toBe(400);
+    const about = async (name: string) =>
+      (await events(name)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session.id);
+    const [ended, ...more] = await about('revocation');
+    expect(more).toEqual([]);
+    expect(ended).toMatchObject({ requestURI: '/oauth/token' });
+    expect(ended?.annotations['portcullis.dev/reason']).toBe('code_replayed');
+    expect(await about('logout')).toEqual([]);
+  });
+
+  it('does not spend a code that it could not decide about', async () => {
+    const { callback, verifier } = await plugin.authorize('alice');
+    const code = callback.searchParams.get('code') ?? '';
+    const { sessions } = gate.server.store;
+    const mint = sessions.mint.bind(sessions);
+    sessions.mint = () => Promise.reject(new AppError('store_unavailable', 'The store is away.'));
+    expect((await plugin.redeem(code, verifier)).status).toBe(503);
+    sessions.mint = mint;
+    expect((await plugin.redeem(code, verifier)).status).toBe(200);
+  });
+
+  it('ends the session whose code comes again with another key', async () => {
+    const { callback, verifier } = await plugin.authorize('alice');
+    const code = callback.searchParams.get('code') ?? '';
+    const [own, other] = [await plugin.redeem(code, verifier), await thief.redeem(code, verifier)];
+    expect([own.status, other.status]).toEqual([200, 400]);
+    expect((await plugin.refresh(String(own.body['refresh_token']))).status).toBe(400);
   });
 
   it.each([
@@ -196,6 +250,19 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     expect(answer.body['error_description']).toMatch(/session is over.*Sign in again/);
     expect(await events('logout')).not.toHaveLength(0);
+  });
+
+  it('can be asked to sign out again where it could not be written down', async () => {
+    const { refreshToken, session } = await plugin.signIn('alice');
+    const { gate: own } = gate.server;
+    const revoke = own.revoke.bind(own);
+    own.revoke = () =>
+      Promise.reject(new AppError('store_unavailable', 'The store is away.', { reason: 'revocation_not_written' }));
+    expect((await plugin.revoke(refreshToken)).status).toBe(503);
+    expect(await gate.server.store.sessions.read(session)).toBeDefined();
+    own.revoke = revoke;
+    expect((await plugin.revoke(refreshToken)).status).toBe(200);
+    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
   });
 
   it('lets nobody sign another person out without their key', async () => {

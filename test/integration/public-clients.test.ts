@@ -69,6 +69,17 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect((await kubelogin.ask(refreshToken)).status).toBe(200);
   });
 
+  it.each(['/oauth/Token', '/oauth/token/', '/oauth/TOKEN/'])(
+    'gets nothing past the record at another spelling of the token endpoint: %s',
+    async (path) => {
+      const { refreshToken } = await kubelogin.login('alice');
+      const form = { grant_type: 'refresh_token', client_id: CLIENT.id, refresh_token: refreshToken };
+      const answer = await fetch(stage.web + path, { method: 'POST', body: new URLSearchParams(form) });
+      expect(answer.status).toBe(404);
+      expect(await answer.text()).not.toContain('access_token');
+    },
+  );
+
   it('answers twenty refreshes with one token at once, and each of the answers goes on', async () => {
     const { refreshToken } = await kubelogin.login('alice');
     const answers = await Promise.all(Array.from({ length: 20 }, () => kubelogin.ask(refreshToken)));

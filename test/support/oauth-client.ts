@@ -114,9 +114,9 @@ export class OAuthClient {
     return this.post('/-/oauth/revoke', { client_id: 'portcullis-cli', token });
   }
 
-  post(path: string, form: Record<string, string>): Promise<Answer> {
+  post(path: string, form: Record<string, string>, headers: Record<string, string> = {}): Promise<Answer> {
     return this.send('POST', path, {
-      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json', ...headers },
       body: new URLSearchParams(form).toString(),
     });
   }

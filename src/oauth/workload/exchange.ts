@@ -89,7 +89,11 @@ async function joinOrOpen(
   const refused = (reason: MintRefusal | 'subject_token_used'): Result<never, ExchangeRefusal> =>
     no({ reason, words: sessionOverWords(reason), rule: rule.name, who: { account, identity } });
   const opened = await open(deps, newSession(deps, workload, standing.id, circumstances));
-  if (opened === 'there') return ok(standing);
+  if (opened === 'there') {
+    // Whoever opened it may have failed before it could mark the token. Marked, not consumed: that tells the opener that it was the first.
+    await mark(deps, workload, use);
+    return ok(standing);
+  }
   if (!opened.ok) return refused(opened.reason);
   if (await firstUse(deps, workload, use)) return ok(standing);
   // Another request opened it with this token and it was ended again, all within this one. What is over stays over.
@@ -116,10 +120,15 @@ async function open(deps: WorkloadExchangeDeps, session: NewSession): Promise<Mi
   }
 }
 
-/** Marks the token as used. @returns false where it was already, which is decided in one step */
-async function firstUse(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<boolean> {
+/** Marks the token as used. */
+async function mark(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<void> {
   const left = token.expiresAt - Math.floor(deps.now() / 1000);
   await deps.store.artefacts.save('ReplayDetection', use, {}, { ttlSeconds: left + REMEMBERED_LONGER_SECONDS });
+}
+
+/** Marks it for who has opened its session. @returns false where another had done so before, which is decided in one step */
+async function firstUse(deps: WorkloadExchangeDeps, workload: Workload, use: string): Promise<boolean> {
+  await mark(deps, workload, use);
   return deps.store.artefacts.consume('ReplayDetection', use);
 }
 

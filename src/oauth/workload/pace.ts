@@ -8,6 +8,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { bucketOf } from '../../core/address.ts';
+import { isRecent } from '../recent.ts';
 
 const MINUTE_MS = 60_000;
 /** Who pushes another address out only has it begin its minute anew. */
@@ -28,7 +29,8 @@ export function createExchangePace(options: {
   const minutes = new LRUCache<string, { readonly since: number; count: number }>({ max: MAX_ADDRESSES });
   const current = (address: string): { readonly since: number; count: number } => {
     const known = minutes.get(bucketOf(address));
-    return known !== undefined && options.now() - known.since < MINUTE_MS ? known : { since: options.now(), count: 0 };
+    const now = options.now();
+    return known !== undefined && isRecent(known.since, now, MINUTE_MS) ? known : { since: now, count: 0 };
   };
   return {
     wait(address) {

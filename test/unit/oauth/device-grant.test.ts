@@ -46,6 +46,15 @@ test('an address begins so many sign-ins a minute, and others begin theirs', () 
   expect(pace.begin('203.0.113.7')).toBe(true);
 });
 
+test('a clock that is set back keeps nobody waiting: neither an address nor a device', () => {
+  const { pace, after } = paced();
+  for (let begun = 0; begun < 4; begun += 1) pace.begin('203.0.113.7');
+  pace.poll('code');
+  after(-3600);
+  expect(pace.begin('203.0.113.7')).toBe(true);
+  expect(pace.poll('code')).toBe(true);
+});
+
 test('what a device says of itself is shortened and holds no control or bidirectional character', () => {
   const headers = { 'user-agent': `a\u0007b\u202ec${'x'.repeat(500)}`, 'x-forwarded-for': '198.51.100.1' };
   const req = { headers, socket: { remoteAddress: '::ffff:203.0.113.7' } };

@@ -39,6 +39,8 @@ describe('a lane to one provider', () => {
     const lane = new Lane();
     lane.failed(1_000);
     expect([lane.isClosed(5_999), lane.isClosed(6_000)]).toEqual([true, false]);
+    // The clock was set back: the pause must not last as long.
+    expect(lane.isClosed(-3_600_000)).toBe(false);
   });
 
   it('gives the place of a request that throws to the next', async () => {

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { Identity } from '../../../src/core/identity.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
@@ -67,6 +67,8 @@ describe('the re-check', () => {
     if (!opened.ok) throw new Error(opened.reason);
   });
 
+  afterEach(() => void vi.useRealTimers());
+
   const replica = (): ReturnType<typeof createRecheck> =>
     createRecheck({
       sessions: store.sessions,
@@ -109,6 +111,47 @@ describe('the re-check', () => {
     now += 2_000;
     await recheck('s1');
     expect(provider.asked).toHaveLength(2);
+  });
+
+  it('asks again where the clock was set back since the last answer', async () => {
+    const recheck = replica();
+    await recheck('s1');
+    now -= 1_800_000;
+    await recheck('s1');
+    expect(provider.asked).toHaveLength(2);
+  });
+
+  it('keeps its turn for as long as the provider takes, and gives it back then', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const hold = Promise.withResolvers<void>();
+    provider.hold = hold.promise;
+    const slow = replica()('s1');
+    await expect.poll(() => provider.asked).toHaveLength(1);
+    for (let seconds = 0; seconds < 70; seconds += 10) {
+      now += 10_000;
+      await vi.advanceTimersByTimeAsync(10_000);
+    }
+    expect(await store.sessions.claimRecheck('s1', 'another', 30)).toBe(false);
+    hold.resolve();
+    expect(await slow).toMatchObject({ kind: 'same' });
+    expect(await store.sessions.claimRecheck('s1', 'another', 30)).toBe(true);
+    now += 31_000;
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(await store.sessions.claimRecheck('s1', 'a third', 30)).toBe(true);
+  });
+
+  it('keeps its turn although it could not be renewed once', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const hold = Promise.withResolvers<void>();
+    provider.hold = hold.promise;
+    const slow = replica()('s1');
+    await expect.poll(() => provider.asked).toHaveLength(1);
+    const claim = store.sessions.claimRecheck.bind(store.sessions);
+    store.sessions.claimRecheck = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    await vi.advanceTimersByTimeAsync(10_000);
+    store.sessions.claimRecheck = claim;
+    hold.resolve();
+    expect(await slow).toMatchObject({ kind: 'same' });
   });
 
   it('keeps what has changed, and says so', async () => {

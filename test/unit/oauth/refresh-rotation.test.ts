@@ -79,5 +79,10 @@ describe('the pace of rotations', () => {
     expect(mayRotate('t')).toBe(true);
     now = 60_000;
     expect(mayRotate('s')).toBe(true);
+    for (let count = 0; count < 120; count += 1) mayRotate('s');
+    expect(mayRotate('s')).toBe(false);
+    // A clock that is set back makes no minute an hour.
+    now -= 3_600_000;
+    expect(mayRotate('s')).toBe(true);
   });
 });

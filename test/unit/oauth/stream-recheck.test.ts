@@ -158,6 +158,17 @@ describe('people with open streams', () => {
     expect(corp.asked).toHaveLength(2);
   });
 
+  it('are asked about at once, and then as ever, where the clock was set back', async () => {
+    await stream('alice', 'corp', 'rt');
+    await pass(EVERY);
+    await pass(-3600);
+    expect(corp.asked).toHaveLength(2);
+    await pass(EVERY - 1);
+    expect(corp.asked).toHaveLength(2);
+    await pass(1);
+    expect(corp.asked).toHaveLength(3);
+  });
+
   it('are not asked about again where a refresh or another replica has just asked', async () => {
     await stream('alice', 'corp', 'rt');
     now += (EVERY - 10) * 1000;

@@ -1,6 +1,7 @@
 import { generateKeyPair, SignJWT, type CryptoKey } from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WorkloadRule } from '../../../../src/config/config.ts';
+import { AppError } from '../../../../src/core/errors.ts';
 import { createWorkloadExchange, type ExchangeWorkloadToken } from '../../../../src/oauth/workload/exchange.ts';
 import { readyRules } from '../../../../src/oauth/workload/rules.ts';
 import { createGate, type Gate } from '../../../../src/revocation/revocation.ts';
@@ -85,6 +86,23 @@ describe('a workload token at the exchange', () => {
     const first = await exchange()(asked);
     now += 901_000;
     expect(await exchange()(asked)).toEqual(first);
+    expect(await store.sessions.count()).toBe(0);
+  });
+
+  it('opens nothing again although its use could not be marked at first, once another request has joined', async () => {
+    await gate.start();
+    const asked = await request();
+    const artefacts: Parts['artefacts'] = {
+      find: (...args) => store.artefacts.find(...args),
+      consume: (...args) => store.artefacts.consume(...args),
+      save: () => Promise.reject(new AppError('store_unavailable', 'away')),
+    };
+    await expect(exchange({ artefacts })(asked)).rejects.toMatchObject({ code: 'store_unavailable' });
+    expect(await store.sessions.count()).toBe(1);
+    // As the answer says, the same token may come again.
+    expect(await exchange()(asked)).toMatchObject({ ok: true });
+    now += 901_000;
+    expect(await exchange()(asked)).toMatchObject({ ok: true });
     expect(await store.sessions.count()).toBe(0);
   });
 

@@ -14,6 +14,10 @@ test('exchanges that came to nothing are counted by address and minute, and an I
   expect(pace.wait('192.0.2.1')).toBe(0);
   pace.refused('192.0.2.1');
   expect(pace.wait('192.0.2.1')).toBe(0);
+  // A clock that is set back makes no minute an hour.
+  pace.refused('192.0.2.1');
+  now -= 3_600_000;
+  expect(pace.wait('192.0.2.1')).toBe(0);
   pace.refused('2001:db8::1');
   pace.refused('2001:db8::2');
   expect(pace.wait('2001:db8::3')).toBe(60);
