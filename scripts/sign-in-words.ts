@@ -3,7 +3,7 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['provider_refused', 'the provider says no to the person, or the person said no there'],
   [
     'provider_refresh_refused',
-    'the provider no longer vouches for the person: disabled, signed out there, or the refresh token has expired',
+    'the provider no longer vouches for the person: disabled, signed out there, wanted at its page again (a second factor, consent), or the refresh token has expired',
   ],
   ['provider_account_suspended', 'the account at GitHub is suspended'],
   ['organization_missing', 'the person is in none of `organizations`'],

@@ -16,9 +16,7 @@ export function strings(environment: Environment): void {
     .registerFunction(`string.${OWN}upperAscii(): string`, (text: string) =>
       text.replaceAll(/[a-z]+/g, (letters) => letters.toUpperCase()),
     )
-    .registerFunction(`string.${OWN}trim(): string`, (text: string) =>
-      text.replaceAll(/^\p{White_Space}+|\p{White_Space}+$/gu, ''),
-    )
+    .registerFunction(`string.${OWN}trim(): string`, trim)
     .registerFunction('string.charAt(int): string', (text: string, at: bigint) => {
       const characters = charactersOf(text);
       return characters[within(at, characters.length)] ?? '';
@@ -36,6 +34,18 @@ export function strings(environment: Environment): void {
     )
     .registerFunction('string.replace(string, string, int): string', replace)
     .registerFunction('string.format(list<dyn>): string', format);
+}
+
+/** None of them is beyond U+FFFF. */
+const WHITE_SPACE = /^\p{White_Space}$/u;
+
+/** Not by one pattern: for an end it would look anew from each blank within, which takes the square of their number. */
+function trim(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && WHITE_SPACE.test(text.charAt(from))) from += 1;
+  while (to > from && WHITE_SPACE.test(text.charAt(to - 1))) to -= 1;
+  return text.slice(from, to);
 }
 
 /** By Unicode's code points, as CEL counts. */

@@ -40,8 +40,10 @@ export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: C
   if (mapping.groups === undefined) return ok([]);
   const outcome = mapping.groups.evaluate(subject);
   if (outcome.kind === 'error') return no(expressionError('groups', outcome));
-  // Threat: Entra leaves the claim out where somebody has too many groups. That is not the same as none.
-  if (outcome.kind === 'absent' && hasGroupsOverage(claims)) {
+  // Threat: Entra leaves the claim out where somebody has too many groups. That is not the same as none, whatever the expression makes of it.
+  const none =
+    outcome.kind === 'absent' || (mapping.groups.readsGroups && isUnlisted(claims) && isEmpty(outcome.value));
+  if (none && hasGroupsOverage(claims)) {
     return no({
       reason: 'groups_overage',
       place: 'groups',
@@ -128,6 +130,10 @@ function strings(outcome: Evaluation & { readonly kind: 'value' }): readonly str
   if (!Array.isArray(outcome.value)) return undefined;
   return outcome.value.every((item) => typeof item === 'string') ? outcome.value : undefined;
 }
+
+const isUnlisted = (claims: Claims): boolean => claims['groups'] === undefined || claims['groups'] === null;
+
+const isEmpty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 /** OpenID Connect Core §5.6.2 distributed claims, and the marker of Entra's implicit flow. */
 function hasGroupsOverage(claims: Claims): boolean {

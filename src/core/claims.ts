@@ -132,7 +132,11 @@ export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, 
 }
 
 /** Stands in for an expression that did not compile, until the faults are returned. */
-const REFUSING: Expression = { readsEmail: true, evaluate: () => ({ kind: 'error', message: 'did not compile' }) };
+const REFUSING: Expression = {
+  readsEmail: true,
+  readsGroups: true,
+  evaluate: () => ({ kind: 'error', message: 'did not compile' }),
+};
 
 /**
  * Maps verified claims to an identity. Rules over the claims come first, then the mapping, then rules over the mapped user.

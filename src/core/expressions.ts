@@ -36,6 +36,8 @@ export type Evaluation =
 export interface Expression {
   /** True where the value can come from `claims.email`, by name or in a way that cannot be told. */
   readonly readsEmail: boolean;
+  /** The same of `claims.groups`. */
+  readonly readsGroups: boolean;
   /** Never throws. */
   evaluate(subject: unknown): Evaluation;
 }
@@ -117,7 +119,8 @@ export function compileExpression(
   }
   const plain = isPlainPath(program.ast);
   return ok({
-    readsEmail: variable === 'claims' && canReadEmail(program.ast),
+    readsEmail: variable === 'claims' && canRead('email', program.ast),
+    readsGroups: variable === 'claims' && canRead('groups', program.ast),
     evaluate: (subject) => {
       try {
         return { kind: 'value', value: program({ [variable]: subject }) as unknown };
@@ -167,20 +170,20 @@ function isPlainPath(node: ASTNode): boolean {
 
 /**
  * Fails closed: `claims` used in any way but a field written out (passed on whole, or indexed by something computed) may reach
- * the e-mail address as well.
+ * any claim.
  */
-function canReadEmail(node: unknown): boolean {
-  if (Array.isArray(node)) return node.some(canReadEmail);
+function canRead(claim: string, node: unknown): boolean {
+  if (Array.isArray(node)) return node.some((each) => canRead(claim, each));
   if (!isNode(node)) return false;
   if (node.op === 'id') return node.args === 'claims';
   if (node.op === '.' || node.op === '.?' || node.op === '[]' || node.op === '[?]') {
     const [owner, field] = node.args;
     if (owner.op === 'id' && owner.args === 'claims') {
       const name = typeof field === 'string' ? field : literal(field);
-      return name === undefined ? true : name === 'email';
+      return name === undefined ? true : name === claim;
     }
   }
-  return canReadEmail(node.args);
+  return canRead(claim, node.args);
 }
 
 const literal = (node: ASTNode): string | undefined =>

@@ -91,7 +91,12 @@ function emitChoice(program: Instruction[], [option, ...others]: readonly Patter
 
 function emitRepeat(program: Instruction[], node: PatternNode & { readonly kind: 'repeat' }): void {
   const { item, min, max, lazy } = node;
-  for (let count = 0; count < min; count += 1) emit(program, item);
+  for (let count = 0; count < min; count += 1) {
+    const before = program.length;
+    emit(program, item);
+    // Nothing is nothing again, and the program's size is no bound for it: `((){1000}){1000}`.
+    if (program.length === before) break;
+  }
   const splits: { readonly split: Instruction & { op: 'split' }; readonly body: number }[] = [];
   const branch = (): number => {
     const split: Instruction & { op: 'split' } = { op: 'split', first: 0, second: 0 };

@@ -76,6 +76,14 @@ const SIGNS: ReadonlyMap<string, readonly [min: number, max: number]> = new Map(
 ]);
 /** RE2's `\s`; the language's own has every space that Unicode knows. */
 const SPACE = '\\t\\n\\f\\r ';
+/** All others. */
+const NOT_SPACE = '\\x00-\\x08\\x0b\\x0e-\\x1f!-\\u{10FFFF}';
+const IN_CLASS: ReadonlyMap<string, string> = new Map([
+  ['\\s', SPACE],
+  ['\\S', NOT_SPACE],
+]);
+/** RE2 has no more either. */
+const MAX_COUNT = 1000;
 const WORD = /^\w$/;
 
 class PatternParser {
@@ -116,6 +124,9 @@ class PatternParser {
       Number(least),
       most === '' && comma === ',' ? Number.POSITIVE_INFINITY : Number(most || least),
     ];
+    if (min > MAX_COUNT || (max > MAX_COUNT && max !== Number.POSITIVE_INFINITY)) {
+      throw new Error(`a repetition of more than ${MAX_COUNT} is not supported`);
+    }
     return { kind: 'repeat', item, min, max, lazy };
   }
 
@@ -155,7 +166,7 @@ class PatternParser {
 
   #class(): PatternNode {
     const [all] = this.#take(CLASS) ?? ['[]'];
-    return this.#oneOf(all.replaceAll(/\\[^]/gu, (escape) => (escape === '\\s' ? SPACE : escape)));
+    return this.#oneOf(all.replaceAll(/\\[^]/gu, (escape) => IN_CLASS.get(escape) ?? escape));
   }
 
   #escape(): PatternNode {

@@ -1,5 +1,6 @@
 /** What a provider says of itself (OpenID Connect Discovery), read again every hour, and the client that follows it. */
 import * as oidc from 'openid-client';
+import { isYoung } from './age.ts';
 import { assertProviderUrl, createOutbound, isLoopbackHost, type Outbound, type OutboundOptions } from './outbound.ts';
 import { tokenFault } from './faults.ts';
 
@@ -26,8 +27,14 @@ export interface DiscoveryOptions {
   readonly now: () => number;
 }
 
-/** @returns a function that throws `AppError` `provider_unavailable` where there is no metadata that can be trusted */
-export function cachedDiscovery(options: DiscoveryOptions): () => Promise<oidc.Configuration> {
+/**
+ * @param overheard what the client asks goes through this
+ * @returns a function that throws `AppError` `provider_unavailable` where there is no metadata that can be trusted
+ */
+export function cachedDiscovery(
+  options: DiscoveryOptions,
+  overheard: (outbound: Outbound) => Outbound,
+): () => Promise<oidc.Configuration> {
   const place: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: options.hosts,
@@ -36,16 +43,16 @@ export function cachedDiscovery(options: DiscoveryOptions): () => Promise<oidc.C
   const outbound = createOutbound(place);
   const metadata = remembered(DISCOVERY_TTL_MS, options.now, () => discover(options, place, outbound));
   // openid-client keeps keys for five minutes with the client that read them, so the client is what is made anew.
-  return remembered(KEYS_TTL_MS, options.now, async () => clientOf(options, await metadata(), outbound));
+  return remembered(KEYS_TTL_MS, options.now, async () => clientOf(options, await metadata(), overheard(outbound)));
 }
 
 /** @returns what `make` made, for `ttlMs`. A failure is not remembered: the next person tries again. */
 function remembered<T>(ttlMs: number, now: () => number, make: () => Promise<T>): () => Promise<T> {
-  let held: { readonly promise: Promise<T>; readonly until: number } | undefined;
+  let held: { readonly promise: Promise<T>; readonly since: number } | undefined;
   return () => {
-    if (held !== undefined && now() < held.until) return held.promise;
+    if (held !== undefined && isYoung(ttlMs, { since: held.since, now: now() })) return held.promise;
     const promise = make();
-    const entry = { promise, until: now() + ttlMs };
+    const entry = { promise, since: now() };
     held = entry;
     promise.catch(() => {
       if (held === entry) held = undefined;

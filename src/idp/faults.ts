@@ -14,6 +14,19 @@ const PERSON_REFUSED = new Set([
   'login_required',
 ]);
 
+/**
+ * The same at the token endpoint, for which no standard has them: Entra documents the first two there and its libraries know the third, Auth0 has
+ * the fourth. Not `access_denied`, which is said there of a client too: a wrong secret of ours would sign everybody out.
+ * @see https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
+ * @see https://learn.microsoft.com/en-us/javascript/api/@azure/msal-node/interactionrequiredautherrorcodes
+ * @see https://auth0.com/docs/secure/tokens/refresh-tokens/use-refresh-tokens
+ */
+const PERSON_WANTED = new Set(['interaction_required', 'consent_required', 'login_required', 'mfa_required']);
+
+/** Neither waiting nor asking again helps: the provider wants the person at its page. */
+const wantsPerson = (error: unknown): boolean =>
+  error instanceof oidc.ResponseBodyError && PERSON_WANTED.has(error.error);
+
 const unavailable = (provider: string, reason: string, cause: unknown): AppError =>
   new AppError(
     'provider_unavailable',
@@ -40,13 +53,14 @@ function isStaleProof(error: unknown): boolean {
  */
 export function callbackFault(provider: string, error: unknown, fresh: boolean): AppError {
   if (error instanceof AppError) return error;
-  if (error instanceof oidc.AuthorizationResponseError) {
-    if (!PERSON_REFUSED.has(error.error)) return unavailable(provider, 'provider_error', error);
+  const atPage = error instanceof oidc.AuthorizationResponseError ? error.error : undefined;
+  if (wantsPerson(error) || PERSON_REFUSED.has(atPage ?? '')) {
     return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
       reason: 'provider_refused',
       cause: error,
     });
   }
+  if (atPage !== undefined) return unavailable(provider, 'provider_error', error);
   if (fresh && isStaleProof(error)) {
     const words = `${provider} let you in without asking again who you are. Sign out there, then start again.`;
     return new AppError('sign_in_refused', words, { reason: 'fresh_sign_in_needed', cause: error });
@@ -75,7 +89,7 @@ const LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 export function tokenFault(provider: string, error: unknown): AppError {
   if (error instanceof AppError) return error;
   if (error instanceof oidc.ResponseBodyError) {
-    if (error.error === 'invalid_grant') {
+    if (error.error === 'invalid_grant' || wantsPerson(error)) {
       return new AppError('sign_in_refused', `${provider} no longer vouches for you. Sign in again.`, {
         reason: 'provider_refresh_refused',
         cause: error,

@@ -6,6 +6,7 @@
  */
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
 import { AppError } from '../core/errors.ts';
+import { isYoung } from './age.ts';
 import { assertProviderUrl, createOutbound, type Outbound, type OutboundOptions } from './outbound.ts';
 
 /** How long the place of the keys is believed before discovery is read again. */
@@ -37,19 +38,21 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   };
   const outbound = createOutbound(outboundOptions);
-  let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly until: number } | undefined;
-  let alone: { readonly until: number; readonly cause: unknown } | undefined;
+  let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly since: number } | undefined;
+  let alone: { readonly since: number; readonly cause: unknown } | undefined;
+
+  const isWithin = (ttlMs: number, since: number): boolean => isYoung(ttlMs, { since, now: options.now() });
 
   const keySet = (): Promise<JWTVerifyGetKey> => {
-    if (known !== undefined && options.now() < known.until) return known.keys;
+    if (known !== undefined && isWithin(DISCOVERY_TTL_MS, known.since)) return known.keys;
     const keys = (options.jwksUri?.() ?? discover(options.issuer, outbound)).then((jwksUri) =>
       keysAt(jwksUri, outbound, outboundOptions),
     );
-    known = { keys, until: options.now() + DISCOVERY_TTL_MS };
+    known = { keys, since: options.now() };
     return keys;
   };
   return async (header, token) => {
-    if (alone !== undefined && options.now() < alone.until) throw unavailable(options.issuer, alone.cause);
+    if (alone !== undefined && isWithin(LEFT_ALONE_MS, alone.since)) throw unavailable(options.issuer, alone.cause);
     try {
       return await (
         await keySet()
@@ -57,7 +60,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
     } catch (error) {
       if (isAboutToken(error)) throw error;
       known = undefined;
-      alone = { until: options.now() + LEFT_ALONE_MS, cause: error };
+      alone = { since: options.now(), cause: error };
       throw unavailable(options.issuer, error);
     }
   };

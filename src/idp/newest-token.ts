@@ -10,22 +10,28 @@ const UNSTORED_MS = 60 * 60 * 1000;
 export interface NewestTokens {
   /** @param held what the store holds */
   of(held: string): string;
+  /** Remembers what took the place of `held`, until it is stored. */
+  remember(held: string, newest: string): void;
   /**
-   * Remembers what took the place of `held`, until it is stored.
+   * Has what took the place of `held` stored, if anything did.
+   * @returns the newest one
    * @throws what `store` throws
    */
-  keep(held: string, newest: string, store: ((newest: string) => Promise<void>) | undefined): Promise<void>;
+  stored(held: string, store: ((newest: string) => Promise<void>) | undefined): Promise<string>;
 }
 
 export function newestTokens(): NewestTokens {
+  // Until it is stored somewhere, this is the only place that knows it.
   const unstored = new LRUCache<string, string>({ max: 1000, ttl: UNSTORED_MS });
+  const of = (held: string): string => unstored.get(held) ?? held;
   return {
-    of: (held) => unstored.get(held) ?? held,
-    async keep(held, newest, store) {
-      // Until it is stored somewhere, this is the only place that knows it.
-      unstored.set(held, newest);
-      await store?.(newest);
+    of,
+    remember: (held, newest) => void unstored.set(held, newest),
+    async stored(held, store) {
+      const newest = of(held);
+      if (newest !== held) await store?.(newest);
       unstored.delete(held);
+      return newest;
     },
   };
 }

@@ -15,6 +15,7 @@ import { callbackFault, isLostAnswer, tokenFault } from './faults.ts';
 import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './idp.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { newestTokens } from './newest-token.ts';
+import { refreshAnswers } from './refresh-answers.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
 
 export interface OidcProviderOptions extends DiscoveryOptions {
@@ -32,8 +33,9 @@ export interface OidcProviderOptions extends DiscoveryOptions {
 export function createOidcProvider(options: OidcProviderOptions): IdentityProvider {
   const { name, vendor = OIDC } = options;
   const place = { ...options, hosts: [...options.hosts, ...vendor.hosts] };
-  const configuration = cachedDiscovery(place);
-  const held = newestTokens();
+  const newest = newestTokens();
+  const answers = refreshAnswers();
+  const configuration = cachedDiscovery(place, (outbound) => answers.overheard(outbound));
   return {
     name,
     provesFreshness: vendor.provesFreshness,
@@ -82,13 +84,21 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 
     async recheck(subject, refreshToken, keep) {
       const config = await configuration();
-      const tokens = await refreshed(name, config, held.of(refreshToken));
+      const ask = (): Promise<Tokens> => {
+        const token = newest.of(refreshToken);
+        const hears = (came: string): void => newest.remember(refreshToken, came);
+        return answers.during(token, hears, () => oidc.refreshTokenGrant(config, token));
+      };
+      const tokens = await refreshed(name, ask).catch(async (error: AppError) => {
+        // A new one may have come all the same, with an ID token that cannot be verified now.
+        if (error.code !== 'sign_in_refused') await newest.stored(refreshToken, keep);
+        throw error;
+      });
       const idToken = tokens.claims();
       // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
       if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw otherPerson(name);
-      const newest = tokens.refresh_token;
-      if (newest !== undefined && newest !== refreshToken) await held.keep(refreshToken, newest, keep);
-      return signInOf(options, config, { tokens, idToken, subject });
+      const stored = await newest.stored(refreshToken, keep);
+      return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
     },
   };
 }
@@ -99,8 +109,7 @@ type Tokens = oidc.TokenEndpointResponse & oidc.TokenEndpointResponseHelpers;
  * Where the answer was lost on the way, the provider may have rotated the token, and what we hold is the old one. Those that rotate take it
  * again for a short while (Okta's grace period, Keycloak's reuse count), so it is tried once more at once; later would be too late.
  */
-async function refreshed(name: string, config: oidc.Configuration, refreshToken: string): Promise<Tokens> {
-  const ask = (): Promise<Tokens> => oidc.refreshTokenGrant(config, refreshToken);
+async function refreshed(name: string, ask: () => Promise<Tokens>): Promise<Tokens> {
   return ask()
     .catch((error: unknown) => {
       if (isLostAnswer(error)) return ask();

@@ -57,4 +57,16 @@ describe('the keys of an issuer that we are no client of', () => {
     now += 10_001;
     expect(await verify(keys)).toBe('verified');
   });
+
+  it('leave it alone no longer where the clock is set back meanwhile, nor believe its discovery for longer', async () => {
+    issuer.down = true;
+    const keys = keysOf();
+    expect(await verify(keys)).toBe('issuer_keys_unavailable');
+    issuer.down = false;
+    now -= 3_600_000;
+    expect(await verify(keys)).toBe('verified');
+    now -= 3_600_000;
+    expect(await verify(keys)).toBe('verified');
+    expect(issuer.asked).toEqual([DISCOVERY, DISCOVERY, '/jwks', DISCOVERY, '/jwks']);
+  });
 });

@@ -46,8 +46,8 @@ describe('a provider of type google', () => {
   });
   afterEach(() => idp.close());
 
-  const google = (options: { groups?: boolean; key?: () => string } = {}): IdentityProvider => {
-    const { groups = true, key = () => keyFile } = options;
+  const google = (options: { groups?: boolean; key?: () => string; now?: () => number } = {}): IdentityProvider => {
+    const { groups = true, key = () => keyFile, now = Date.now } = options;
     return vendor(
       idp.issuer,
       {
@@ -55,7 +55,7 @@ describe('a provider of type google', () => {
         ca: () => directory.ca,
         ...(groups ? { directory: { serviceAccount: key, admin: ADMIN } } : {}),
       },
-      { mapping: { rules: COMPANY } },
+      { mapping: { rules: COMPANY }, now },
       { graph: 'https://localhost:1', googleApi: directory.origin, googleToken: `${directory.origin}/token` },
     );
   };
@@ -158,6 +158,15 @@ describe('a provider of type google', () => {
     const provider = google({ key: () => key });
     await signIn(idp, provider);
     key = keyFile.replace('key-1', 'key-2');
+    await signIn(idp, provider);
+    expect(directory.asked.filter(({ url }) => url.pathname === '/token')).toHaveLength(2);
+  });
+
+  it('asks for another token where the clock was set back, by which the old one would never end', async () => {
+    let now = Date.now();
+    const provider = google({ now: () => now });
+    await signIn(idp, provider);
+    now -= 60_000;
     await signIn(idp, provider);
     expect(directory.asked.filter(({ url }) => url.pathname === '/token')).toHaveLength(2);
   });

@@ -210,6 +210,19 @@ describe('a server that is not like the others', () => {
     expect(server.asked.filter((path) => path.startsWith('/.well-known/'))).toHaveLength(1);
   });
 
+  it('is believed no longer for a clock that is set back: a key that was taken away counts no more', async () => {
+    let now = Date.now();
+    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED, now: () => now });
+    const rechecked = (): Promise<unknown> => corp.recheck('42', 'rt-1');
+    await rechecked();
+    now -= 3_600_000;
+    server.lie({ rotated: true });
+    expect(await refusal(rechecked())).toMatchObject({ code: 'provider_unavailable' });
+    server.lie({ rotated: true, unknownKey: true });
+    await expect(rechecked()).resolves.toMatchObject({ subject: '42' });
+    expect(server.asked.filter((path) => path.startsWith('/.well-known/'))).toHaveLength(2);
+  });
+
   // @see https://auth0.com/docs/get-started/applications/configure-applications-with-oidc-discovery
   it('may have an issuer that ends in a slash', async () => {
     const issuer = `${server.issuer}/`;
@@ -265,6 +278,59 @@ describe('a server that is not like the others', () => {
     const without = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
     expect(await refusal(without.recheck('42', 'rt-1'))).toMatchObject({ reason: 'provider_answer_incomplete' });
   });
+
+  it('does not lose a refresh token with an ID token beside it that is refused', async () => {
+    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
+    server.lie({ idToken: claims({ aud: ['api'] }) });
+    const kept: string[] = [];
+    const asked = corp.recheck('42', 'rt-1', async (newest) => void kept.push(newest));
+    expect(await refusal(asked)).toMatchObject({ code: 'provider_unavailable' });
+    expect(kept).toEqual(['rt-2']);
+  });
+
+  it('may rotate now and then: what waits to be stored is not forgotten for an answer without a refresh token', async () => {
+    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
+    await expect(corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is away')))).rejects.toThrow(
+      'the store is away',
+    );
+    server.lie({ token: ({ refresh_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) });
+    const kept: string[] = [];
+    const person = await corp.recheck('42', 'rt-1', async (newest) => void kept.push(newest));
+    expect(kept).toEqual(['rt-2']);
+    expect(person.refreshToken).toBe('rt-2');
+  });
+
+  // @see https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
+  // @see https://auth0.com/docs/secure/multi-factor-authentication/step-up-authentication
+  it.each(['invalid_grant', 'interaction_required', 'consent_required', 'login_required', 'mfa_required'])(
+    'refuses a person at a re-check by %s: only they can put that right, at its page',
+    async (error) => {
+      const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
+      server.lie({ token: () => ({ status: 400, body: JSON.stringify({ error }) }) });
+      expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({
+        code: 'sign_in_refused',
+        reason: 'provider_refresh_refused',
+      });
+    },
+  );
+
+  it.each(['interaction_required', 'consent_required'])(
+    'refuses a person by %s where it says so only when their code is redeemed',
+    async (error) => {
+      const token: Lies['token'] = () => ({ status: 400, body: JSON.stringify({ error }) });
+      expect(await refusal(finish({ token }))).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refused' });
+    },
+  );
+
+  // Auth0 says so of a wrong client secret too: https://auth0.com/docs/api/authentication/errors
+  it.each(['access_denied', 'temporarily_unavailable', 'invalid_request', 'unauthorized_client', 'invalid_client'])(
+    'refuses nobody at a re-check by %s',
+    async (error) => {
+      const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
+      server.lie({ token: () => ({ status: 400, body: JSON.stringify({ error }) }) });
+      expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+    },
+  );
 
   it.each([
     ['HTML', { status: 400, body: '<html>invalid_grant</html>', type: 'text/html' }],

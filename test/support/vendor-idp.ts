@@ -36,6 +36,8 @@ export interface VendorIdp {
   /** How many answers to token requests are lost on the way, after they were made. */
   losing: number;
   userInfoDown: boolean;
+  /** `lost`: the connection breaks instead of an answer. */
+  keys: 'there' | 'down' | 'lost';
   /** Connections are closed without an answer, and nothing is done. */
   down: boolean;
   /** Paths that were asked for, in order. */
@@ -56,6 +58,7 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
     gone: false,
     losing: 0,
     userInfoDown: false,
+    keys: 'there',
     down: false,
     asked: [],
     visit: (url) => visit(issuer, url, traits.callback ?? CALLBACK),
@@ -72,6 +75,8 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
     const path = (req.url ?? '').split('?', 1)[0] ?? '';
     idp.asked.push(path);
     if (path === '/me' && idp.userInfoDown) return void res.writeHead(502).end('<html>');
+    if (path === '/jwks' && idp.keys === 'lost') return void req.socket.destroy();
+    if (path === '/jwks' && idp.keys === 'down') return void res.writeHead(503).end();
     if (path === '/token' && idp.losing > 0) {
       idp.losing -= 1;
       res.end = () => {
@@ -91,7 +96,10 @@ async function settings(traits: VendorTraits, idp: VendorIdp): Promise<Configura
   const { privateKey } = await generateKeyPair('RS256', { extractable: true });
   const { refreshTokenFor = () => true, userInfoOnly = [] } = traits;
   return {
-    adapter: withGrace(artefactAdapter({ artefacts: store.artefacts, endSession }), traits.graceUses ?? 0),
+    adapter: withGrace(artefactAdapter({ artefacts: store.artefacts, endSession }), {
+      graceUses: traits.graceUses ?? 0,
+      spend: (id) => store.artefacts.consume('RefreshToken', id),
+    }),
     jwks: { keys: [{ ...(await exportJWK(privateKey)), use: 'sig', alg: 'RS256', kid: 'vendor' }] },
     clients: [
       {
@@ -137,8 +145,14 @@ async function settings(traits: VendorTraits, idp: VendorIdp): Promise<Configura
   };
 }
 
-/** A rotated refresh token is taken again a few times, as Okta's grace period and Keycloak's reuse count have it. */
-function withGrace(adapters: AdapterFactory, graceUses: number): AdapterFactory {
+/**
+ * A rotated refresh token is taken again a few times, as Okta's grace period and Keycloak's reuse count have it, and after that for theft. Our own
+ * adapter leaves refresh tokens alone, so they are spent here.
+ */
+function withGrace(
+  adapters: AdapterFactory,
+  { graceUses, spend }: { readonly graceUses: number; readonly spend: (id: string) => Promise<unknown> },
+): AdapterFactory {
   const uses = new Map<string, number>();
   return (model): Adapter => {
     const adapter = adapters(model);
@@ -148,7 +162,7 @@ function withGrace(adapters: AdapterFactory, graceUses: number): AdapterFactory 
       async consume(id) {
         const used = uses.get(id) ?? 0;
         uses.set(id, used + 1);
-        if (used >= graceUses) await adapter.consume(id);
+        if (used >= graceUses) await spend(id);
       },
     };
   };

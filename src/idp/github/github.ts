@@ -67,7 +67,8 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
     if (!isExpiring(tokens, options.now())) return tokens;
     if (tokens.refreshToken === undefined) throw noLongerVouches(name);
     const renewed = await tokenEndpoint.refresh(tokens.refreshToken, signal);
-    await newest.keep(packed, packTokens(renewed), keep);
+    newest.remember(packed, packTokens(renewed));
+    await newest.stored(packed, keep);
     return renewed;
   };
   const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);

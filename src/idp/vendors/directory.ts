@@ -7,6 +7,7 @@
 import { importPKCS8, SignJWT } from 'jose';
 import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
+import { isYoung } from '../age.ts';
 import { createOutbound, type Outbound } from '../outbound.ts';
 import { allPages, type Page } from './api.ts';
 
@@ -87,14 +88,22 @@ function readKey(text: string): z.output<typeof keyFile> {
   }
 }
 
+interface ServiceToken {
+  readonly text: string;
+  /** Epoch milliseconds. */
+  readonly since: number;
+  readonly ttlMs: number;
+}
+
 /** One token for everybody, renewed a minute before its end; another key or a failure begins anew. */
 function cachedToken(options: DirectoryOptions, outbound: Outbound): () => Promise<string> {
-  let held:
-    | { readonly key: string; readonly token: Promise<{ readonly text: string; readonly until: number }> }
-    | undefined;
+  let held: { readonly key: string; readonly token: Promise<ServiceToken> } | undefined;
   return async () => {
     const key = options.serviceAccount();
-    if (held?.key === key && options.now() < (await held.token).until) return (await held.token).text;
+    if (held?.key === key) {
+      const { text, since, ttlMs } = await held.token;
+      if (isYoung(ttlMs, { since, now: options.now() })) return text;
+    }
     const token = redeem(options, outbound, key);
     const entry = { key, token };
     held = entry;
@@ -105,11 +114,7 @@ function cachedToken(options: DirectoryOptions, outbound: Outbound): () => Promi
   };
 }
 
-async function redeem(
-  options: DirectoryOptions,
-  outbound: Outbound,
-  key: string,
-): Promise<{ readonly text: string; readonly until: number }> {
+async function redeem(options: DirectoryOptions, outbound: Outbound, key: string): Promise<ServiceToken> {
   const { admin, tokenEndpoint, name } = options;
   try {
     const { client_email, private_key, private_key_id } = readKey(key);
@@ -133,7 +138,7 @@ async function redeem(
     });
     if (answer.status !== 200) throw new Error(`the service account’s assertion was answered ${answer.status}`);
     const { access_token, expires_in } = tokenAnswer.parse(await answer.json());
-    return { text: access_token, until: options.now() + (expires_in - 60) * 1000 };
+    return { text: access_token, since: options.now(), ttlMs: (expires_in - 60) * 1000 };
   } catch (error) {
     const words = `${name} could not say which groups you are in. Try again in a minute; if it stays, tell your platform team.`;
     throw new AppError('provider_unavailable', words, { reason: 'groups_unresolved', cause: error });

@@ -66,6 +66,11 @@ describe('strings, as cel-go documents them', () => {
     [`'tacocat'.substring(4)`, 'cat'],
     [`'tacocat'.substring(0, 4)`, 'taco'],
     [`'  \\ttrim\\n    '.trim()`, 'trim'],
+    [`'\u0085\u2003\u3000trim \u00a0 me\u2028'.trim()`, 'trim \u00a0 me'],
+    // Not among Unicode’s White_Space.
+    [`'\ufefftrim\u200b'.trim()`, '\ufefftrim\u200b'],
+    [`' \u0085 '.trim()`, ''],
+    [`''.trim()`, ''],
     [`'%s of %s: %d%%'.format(['a', true, 3])`, 'a of true: 3%'],
   ])('%s is %j', (source, expected) => {
     expect(value(source)).toEqual(expected);
@@ -88,6 +93,13 @@ describe('strings, as cel-go documents them', () => {
   ])('%s is a fault', (source, words) => {
     expect(fault(source)).toMatch(words);
     expect(fault(source)).not.toContain('portcullis');
+  });
+
+  test('the blanks within a name cost nobody’s time', () => {
+    const name = `a${' '.repeat(200_000)}b`;
+    const trimmed = compileExpression('claims', 'claims.name.trim()', 'string');
+    // Looked at from every blank anew, they would take half a minute.
+    expect(trimmed.ok && trimmed.value.evaluate(celValue({ name }))).toEqual({ kind: 'value', value: name });
   });
 
   test('no two people share a name by letters that only look alike', () => {

@@ -136,6 +136,25 @@ describe('names that are refused', () => {
     },
   );
 
+  test.each([
+    'claims.?groups.orValue([])',
+    'has(claims.groups) ? claims.groups : []',
+    'claims.?groups.orValue([]).filter(g, g.startsWith("k8s-"))',
+    'cel.bind(all, claims, has(all.groups) ? all.groups : [])',
+  ])('takes the marker for unknown groups where %s makes none of an absent claim', (groups) => {
+    expect(map(ALICE, { groups })).toMatchObject({ ok: true, value: { groups: [] } });
+    for (const marker of [{ _claim_names: { groups: 'src1' } }, { hasgroups: true }]) {
+      expect(refusal({ ...ALICE, ...marker }, { groups }).reason).toBe('groups_overage');
+    }
+  });
+
+  test('does not mind the marker where the groups are there all the same, or are made of something else', () => {
+    const marker = { _claim_names: { groups: 'src1' } };
+    const groups = 'claims.?groups.orValue([])';
+    expect(map({ ...ALICE, ...marker, groups: [] }, { groups })).toMatchObject({ ok: true });
+    expect(map({ ...ALICE, ...marker }, { groups: 'claims.?roles.orValue([])' })).toMatchObject({ ok: true });
+  });
+
   test('refuses a uid that is missing or not text', () => {
     expect(refusal(ALICE, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
     expect(refusal({ ...ALICE, oid: 7 }, { uid: 'claims.oid' }).reason).toBe('uid_not_string');

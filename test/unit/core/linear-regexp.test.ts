@@ -33,6 +33,16 @@ describe('a pattern', () => {
     ['^\\s$', '\u00a0', false],
     ['^[\\s]$', '\u00a0', false],
     ['^\\S$', '\u00a0', true],
+    ['^[\\S]$', '\u00a0', true],
+    ['^[\\S@]+$', 'a\u2003@', true],
+    ['^[\\S]$', '\u000b', true],
+    ['^[\\S]$', ' ', false],
+    ['^[\\S]$', '\t', false],
+    ['^[^\\S]$', '\u00a0', false],
+    ['^[^\\S]$', '\f', true],
+    ['(?i)^[\\S]$', '\u00a0', true],
+    ['^[\\\\S]+$', 'S\\', true],
+    ['^[\\\\S]$', 'a', false],
     ['^.$', '\u2028', true],
     ['(?m)^b$', 'a\u2028b', false],
     ['^(?P<name>a)$', 'a', true],
@@ -85,6 +95,10 @@ describe('a pattern', () => {
     ['a{', /Incomplete quantifier|Nothing to repeat|brackets/],
     ['(?ii)a', /flags/],
     ['((a{50}){50}){50}', /too large/],
+    ['(){1001}', /more than 1000/],
+    ['a{1000000000}', /more than 1000/],
+    ['a{1,1001}', /more than 1000/],
+    ['a{1001,}?', /more than 1000/],
     [`${'('.repeat(60)}a${')'.repeat(60)}`, /too deep/],
     ['a'.repeat(1001), /longer/],
   ])('%s is refused in words', (pattern, words) => {
@@ -100,6 +114,12 @@ describe('a pattern', () => {
       expect(expression.test(text)).toBe(false);
     },
   );
+
+  test('nothing is repeated in no time, however often', () => {
+    // Written out, the last of them would be 10^15 times nothing.
+    const nothing = ['(){1000}', '(?:|){0,20}', `${'('.repeat(6)}${'){1000}'.repeat(5)}b)`];
+    expect(nothing.map((pattern) => compileRegExp(pattern).test('ab'))).toEqual([true, true, true]);
+  });
 
   test('ends by a fault where a text would take too long all the same', () => {
     expect(() => all('(a?){200}b', 'a'.repeat(16_000))).toThrow(/too long for this pattern/);

@@ -1,0 +1,47 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { IdentityProvider } from '../../src/idp/idp.ts';
+import { startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
+import { refusal, signIn, vendor } from '../support/vendors.ts';
+
+describe('a provider that takes a second use of a refresh token for theft', () => {
+  let idp: VendorIdp;
+  let corp: IdentityProvider;
+  let now: number;
+
+  beforeEach(async () => {
+    idp = await startVendorIdp({ scopes: ['openid', 'offline_access'], claims: { preferred_username: 'alice' } });
+    now = Date.now();
+    corp = vendor(idp.issuer, { type: 'keycloak' }, { now: () => now });
+  });
+  afterEach(() => idp.close());
+
+  it.each([
+    ['cannot be read', 'down'],
+    ['are lost on the way', 'lost'],
+  ] as const)(
+    'is asked by the newest one after its keys %s, so that the ID token beside it counts for nothing',
+    async (_name, keys) => {
+      const person = await signIn(idp, corp);
+      let held = person.refreshToken ?? '';
+      const keep = async (newest: string): Promise<void> => void (held = newest);
+      now += 60_000;
+      idp.keys = keys;
+      for (let count = 0; count < 2; count += 1) {
+        expect(await refusal(corp.recheck(person.subject, held, keep))).toMatchObject({ code: 'provider_unavailable' });
+      }
+      expect(held).not.toBe(person.refreshToken);
+      idp.keys = 'there';
+      await expect(corp.recheck(person.subject, held, keep)).resolves.toMatchObject({ subject: person.subject });
+    },
+  );
+
+  it('is asked by the newest one where that came with such an ID token and could not be stored either', async () => {
+    const person = await signIn(idp, corp);
+    const held = person.refreshToken ?? '';
+    now += 60_000;
+    idp.keys = 'down';
+    await refusal(corp.recheck(person.subject, held, () => Promise.reject(new Error('the store is away'))));
+    idp.keys = 'there';
+    await expect(corp.recheck(person.subject, held)).resolves.toMatchObject({ subject: person.subject });
+  });
+});
