@@ -59,7 +59,10 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   ['listen.web.keyFile', 'Its private key, in PEM. Both are read again when they change.'],
   ['listen.ops.address', 'Where metrics and health are served, in plain http: keep it inside the cluster.'],
-  ['listen.trustedProxies', 'Addresses of load balancers that are believed when they say who a client is.'],
+  [
+    'listen.trustedProxies',
+    'Addresses of load balancers and ingresses that are believed when they say who a client is: at the api listener by the PROXY protocol, at the web listener, where `tls` is off, by `X-Forwarded-For`. Name none that people connect from.',
+  ],
   ['store.memory', 'Everything in the one process: for one replica, and forgotten at a restart. In place of `redis`.'],
   [
     'store.redis.url',
@@ -259,7 +262,7 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['limits.headerBytes', 'How large the headers of a request may be.'],
   [
     'limits.connections',
-    'Connections to the api listener at once. Requests at one cluster may be four fifths of it, so that one that hangs leaves room for the others.',
+    'Connections to the api listener at once, and as many to the web listener. Requests at one cluster may be four fifths of it, so that one that hangs leaves room for the others.',
   ],
   ['limits.inFlightPerPerson', 'Requests and watches of one person at once, over all their sessions; beyond it 429.'],
   ['limits.groups', 'Who has more groups is refused at sign-in.'],
@@ -267,7 +270,10 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
     'limits.idle',
     'How long a connection to the api listener may stay without a request; a quiet watch or exec is none.',
   ],
-  ['limits.signInsPerMinute', 'Sign-ins that one address may begin in a minute, at each replica; beyond it 429.'],
+  [
+    'limits.signInsPerMinute',
+    'Sign-ins that one address may begin in a minute, at each replica; beyond it 429. Behind an ingress that `listen.trustedProxies` does not name, the web listener counts none.',
+  ],
   ['shutdown.delay', 'After SIGTERM: still accepting, no longer ready.'],
   ['shutdown.grace', 'After that: for what is in flight.'],
   ['telemetry.logLevel', 'How much the log says. The record is not part of it.'],

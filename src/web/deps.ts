@@ -124,6 +124,8 @@ export interface WebDeps {
   readonly tails?: LiveTails;
   /** Whether clusters and identity providers answer, as this replica sees it; absent: nobody has looked. */
   readonly health?: Health;
+  /** `listen.trustedProxies`: who may say at the web listener where a browser is; absent: nobody. */
+  readonly isTrustedProxy?: (address: string) => boolean;
   /** Aborts when this replica begins to leave: event streams then end in good order, so that their readers go elsewhere. */
   readonly leaving?: AbortSignal;
 }

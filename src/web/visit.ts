@@ -4,8 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Account, Identity } from '../core/identity.ts';
-import { plainAddress } from '../core/address.ts';
 import type { SessionRecord } from '../store/store.ts';
+import { socketAddress, type ClientAddress, type ClientAddressOf } from './client-address.ts';
 
 /** Somebody whose credential was found good. */
 export interface Actor {
@@ -20,11 +20,9 @@ export interface Actor {
   assertGood(): void;
 }
 
-export interface Visit {
+export interface Visit extends ClientAddress {
   /** Also the audit id, so that the id on an error page finds the line in the record. */
   readonly requestId: string;
-  /** The peer of the socket. Forwarded headers are ignored: anybody can write them. */
-  readonly address: string;
   readonly userAgent: string;
   actor?: Actor;
   /** Who came back from the provider, while no session stands yet; so that a refusal on the record has a name. */
@@ -42,15 +40,15 @@ export function plainText(value: string | undefined, length: number): string {
 }
 
 /** The visit of a request that has no response object, such as an upgrade. */
-export const plainVisit = (req: IncomingMessage): Visit => ({
+export const plainVisit = (req: IncomingMessage, addressOf: ClientAddressOf): Visit => ({
   requestId: randomUUID(),
-  address: plainAddress(req.socket.remoteAddress ?? ''),
+  ...addressOf(req),
   userAgent: plainText(req.headers['user-agent'], USER_AGENT_LENGTH),
 });
 
 /** Begins the visit of a request and puts its id on the response. */
-export function beginVisit(req: IncomingMessage, res: ServerResponse): Visit {
-  const visit = plainVisit(req);
+export function beginVisit(req: IncomingMessage, res: ServerResponse, addressOf = socketAddress): Visit {
+  const visit = plainVisit(req, addressOf);
   visits.set(req, visit);
   res.setHeader('X-Request-Id', visit.requestId);
   return visit;

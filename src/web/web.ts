@@ -16,6 +16,7 @@ import { createAnswers } from './admin/answers.ts';
 import { createBrowserSessions } from './browser/browser-session.ts';
 import { browserSignIn } from './sign-in/browser-sign-in.ts';
 import { callback } from './sign-in/callback.ts';
+import { clientAddresses, socketAddress, type ClientAddressOf } from './client-address.ts';
 import { clientSignIn } from './sign-in/client-sign-in.ts';
 import { createConsoles, mainHostOnly, type Consoles } from './consoles/consoles.ts';
 import type { WebDeps } from './deps.ts';
@@ -46,8 +47,8 @@ export interface Web {
 
 const OAUTH_PATH = /^\/(?:oauth|\.well-known)(?:\/|$)/;
 
-/** Express as both handlers want it: nothing trusted from forwarded headers, nothing said about itself. */
-function plainExpress(): Express {
+/** Express as both handlers want it: nothing that it would trust from forwarded headers, nothing said about itself. */
+function plainExpress(addressOf: ClientAddressOf): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -56,7 +57,7 @@ function plainExpress(): Express {
   app.set('query parser', 'simple');
   app.set('trust proxy', false);
   app.use((req, res, next) => {
-    beginVisit(req, res);
+    beginVisit(req, res, addressOf);
     next();
   });
   return app;
@@ -104,7 +105,7 @@ function webApp({ room, runDrill, adminApi }: AdminParts, consoles: Consoles | u
   const browsers = createBrowserSessions(deps);
   const guards = createGuards(browsers, publicUrl);
   const limit = createRateLimit(limits.signInsPerMinute, deps.clock);
-  const app = plainExpress();
+  const app = plainExpress(clientAddresses({ ...deps, publicUrl }));
   app.use(securityHeaders(publicUrl));
   app.use(assetFiles());
   app.use(noStore);
@@ -130,7 +131,7 @@ function webApp({ room, runDrill, adminApi }: AdminParts, consoles: Consoles | u
 
 function machineApp({ room, adminApi }: AdminParts): Express {
   const { deps } = room;
-  const app = plainExpress();
+  const app = plainExpress(socketAddress);
   app.use(securityHeaders(deps.config.publicUrl));
   app.use(noStore);
   app.use(adminApi({ prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps) }));
@@ -154,6 +155,10 @@ export function createWeb(deps: WebDeps): Web {
   return {
     app,
     serve: (server) => {
+      server.on('request', (_req, res) => {
+        // A connection that stays open would bring its browser back here, and not to a replica that stays.
+        if (deps.leaving?.aborted === true) res.shouldKeepAlive = false;
+      });
       if (consoles === undefined) server.on('request', mainHostOnly(publicUrl, app));
       else consoles.serve(server, app);
     },

@@ -131,6 +131,18 @@ describe('what the browser receives', () => {
     expect(answer.text).not.toContain('script');
   });
 
+  it.each(['000', '099'])('is a page of ours where the console answers %s, which is no status', async (status) => {
+    headlamp.answer = (_req, res) => void res.socket?.end(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`);
+    expect((await alice.send(`${HEADLAMP}/x`)).status).toBe(502);
+    headlamp.answer = page('still there');
+    expect((await alice.send(`${HEADLAMP}/x`)).text).toBe('still there');
+  });
+
+  it('is a refusal of ours where the console answers a WebSocket with no status', async () => {
+    headlamp.upgradeRefusal = 'HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n';
+    expect(await stage.openSocket(alice, HEADLAMP)).toBe(502);
+  });
+
   it('is broken off where the console breaks off, and never looks whole', async () => {
     headlamp.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'text/plain' });

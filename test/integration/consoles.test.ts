@@ -70,6 +70,18 @@ describe('the way in', () => {
     expect(house.named('console-refused')).toHaveLength(2);
   });
 
+  it('leads a second tab on, whose own way in came to its end with the first one’s', async () => {
+    await signInAt(alice, 'alice', `${HEADLAMP}/`);
+    alice.cookies.delete('headlamp.test');
+    const codes = [await codeFor(alice), await codeFor(alice)];
+    for (const code of codes) {
+      const { status, headers } = await alice.send(code);
+      expect({ status, location: headers.location }).toEqual({ status: 303, location: `${HEADLAMP}/` });
+    }
+    expect(house.named('console-refused')).toEqual([]);
+    expect(house.named('console-entered')).toHaveLength(2);
+  });
+
   it('takes a code for a minute', async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');

@@ -31,6 +31,8 @@ export interface TestConsole {
   answer: RequestListener;
   /** Extra lines of the answer to an upgrade that is not handed on. */
   upgradeHeaders: string[];
+  /** What is answered to an upgrade instead. */
+  upgradeRefusal: string | undefined;
   /** Connections from the gate that are open now. */
   readonly connections: ReadonlySet<Socket>;
   close(): Promise<void>;
@@ -61,6 +63,7 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
     messages: [],
     answer: page('<!doctype html><title>Console</title><h1>Console</h1>'),
     upgradeHeaders: [],
+    upgradeRefusal: undefined,
     connections,
     close: async () => {
       if (!server.listening) return;
@@ -77,6 +80,7 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
   server.on('request', (req, res) => void serve(standIn, options, req, res));
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     note(standIn, req, '');
+    if (standIn.upgradeRefusal !== undefined) return void socket.end(standIn.upgradeRefusal);
     sockets.handleUpgrade(req, socket, head, (browser) => join(standIn, browser, req, options));
   });
   sockets.on('headers', (headers) => void headers.push(...standIn.upgradeHeaders));

@@ -26,12 +26,14 @@ export interface AnswerContext {
 }
 
 export interface Answers {
-  /** To be called before the gate is asked: its proof may come in the tick of its answer. */
-  expect(id: string, context: AnswerContext): void;
+  /**
+   * To be called before the gate is asked: its proof may come in the tick of its answer.
+   * @returns to be called where nothing came of it
+   * @throws AdminError `request_id_reused` where the id stands for another request, also of one that is under way
+   */
+  expect(id: string, context: AnswerContext): () => void;
   /** Keeps the first answer. Never throws: what was revoked stays revoked. */
   keep(answer: RevocationAnswer): Promise<void>;
-  /** Nothing came of it. */
-  forget(id: string): void;
   /** Undefined: unknown here and in the store, or older than ten minutes. */
   find(id: string): Promise<RevocationAnswer | undefined>;
   /**
@@ -86,9 +88,21 @@ function recordProof(deps: WebDeps, answer: RevocationAnswer, context: AnswerCon
 /** Begins to listen to the gate; one for the whole web room. */
 export function createAnswers(deps: WebDeps): Answers {
   const { artefacts } = deps.store;
+  /** Also of what is proven: whose an answer is must be known for as long as the id can come again. */
   const expected = new Map<string, AnswerContext & { readonly until: number }>();
+  const saving = new Map<string, Promise<void>>();
 
-  async function save(answer: RevocationAnswer, fingerprint: string | undefined): Promise<void> {
+  /** One after another for each revocation: of two under way at once the older might arrive last, and would stand. */
+  async function save(answer: RevocationAnswer): Promise<void> {
+    const { id } = answer;
+    const fingerprint = expected.get(id)?.fingerprint;
+    const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(answer, fingerprint));
+    saving.set(id, turn);
+    await turn;
+    if (saving.get(id) === turn) saving.delete(id);
+  }
+
+  async function write(answer: RevocationAnswer, fingerprint: string | undefined): Promise<void> {
     const payload = { answer: { ...answer }, ...(fingerprint === undefined ? {} : { fingerprint }) };
     try {
       await artefacts.save('RevocationAnswer', answer.id, payload, { ttlSeconds: TTL_SECONDS });
@@ -118,27 +132,23 @@ export function createAnswers(deps: WebDeps): Answers {
   }
 
   deps.gate.onAnswer((answer) => {
-    const context = expected.get(answer.id);
-    if (answer.complete) {
-      expected.delete(answer.id);
-      recordProof(deps, answer, context);
-    }
-    void save(answer, context?.fingerprint);
+    if (answer.complete) recordProof(deps, answer, expected.get(answer.id));
+    void save(answer);
   });
 
   return {
     expect(id, context) {
       dropOld();
-      expected.set(id, { ...context, until: deps.clock.now() + TTL_SECONDS * 1000 });
+      // The gate would join the two by id and target, and the store may be away: neither has seen what else was asked for, a lock.
+      const before = expected.get(id);
+      if (before !== undefined && before.fingerprint !== context.fingerprint) throw reusedError();
+      const own = { ...context, until: deps.clock.now() + TTL_SECONDS * 1000 };
+      expected.set(id, own);
+      return () => {
+        if (expected.get(id) === own) expected.delete(id);
+      };
     },
-    async keep(answer) {
-      const fingerprint = expected.get(answer.id)?.fingerprint;
-      if (answer.complete) expected.delete(answer.id);
-      await save(answer, fingerprint);
-    },
-    forget(id) {
-      expected.delete(id);
-    },
+    keep: save,
     async find(id) {
       return deps.gate.answer(id) ?? (await read(id))?.answer;
     },

@@ -90,7 +90,7 @@ export async function revoke(
   const id = order.requestId ?? randomUUID();
   const target = targetName(plan.target);
   const said = { target, ...consentFacts(consent) };
-  answers.expect(id, { visit, path, reason, target, fingerprint: order.fingerprint ?? id });
+  const forget = answers.expect(id, { visit, path, reason, target, fingerprint: order.fingerprint ?? id });
   try {
     const answer = await deps.gate.revoke(gateOrder(deps, asker, order, id));
     const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...answerDetails(answer) } };
@@ -99,7 +99,7 @@ export async function revoke(
     await answers.keep(answer);
     return answer;
   } catch (cause) {
-    answers.forget(id);
+    forget();
     const thrown = failureOf(cause) ?? cause;
     if (thrown instanceof AdminError && thrown.recorded) {
       const details = { ...said, outcome: thrown.reason };

@@ -46,7 +46,7 @@ const searched = ({ identity, account, address, client, id }: SessionRecord): re
 function mayUse(session: SessionRecord, cluster: string, { clusters, config }: FilterParts): boolean {
   const rule = workloadRule(session.account, config);
   if (rule !== undefined && !rule.clusters.includes(cluster)) return false;
-  return clusters.usableBy(session.identity).some(({ name }) => name === cluster);
+  return clusters.mayUse(session.identity, cluster);
 }
 
 /**

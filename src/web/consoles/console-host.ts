@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { AppError } from '../../core/errors.ts';
+import { clientAddresses, type ClientAddressOf } from '../client-address.ts';
 import { record } from '../record.ts';
 import { faultOf } from '../page/error-status.ts';
 import { beginVisit, plainVisit, type Visit } from '../visit.ts';
@@ -34,6 +35,7 @@ export class ConsoleHost {
   readonly #sessions: ConsoleSessions;
   readonly #forwarding: ConsoleForwarding;
   readonly #origin: string;
+  readonly #addressOf: ClientAddressOf;
 
   constructor(console: Console, deps: ConsoleDeps, sessions: ConsoleSessions) {
     this.console = console;
@@ -41,11 +43,12 @@ export class ConsoleHost {
     this.#sessions = sessions;
     this.#forwarding = new ConsoleForwarding(console, deps);
     this.#origin = originOf(deps.publicUrl, console);
+    this.#addressOf = clientAddresses(deps);
   }
 
   /** Never rejects. */
   async request(req: IncomingMessage, res: ServerResponse, reset: Reset): Promise<void> {
-    const visit = beginVisit(req, res);
+    const visit = beginVisit(req, res, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.gate, () => reset(req.socket));
     res.once('close', () => exchange.end());
     res.on('error', () => undefined);
@@ -68,7 +71,7 @@ export class ConsoleHost {
 
   /** Never rejects. Only WebSockets (RFC 6455) from the console's own page. */
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, reset: Reset): Promise<void> {
-    const visit = plainVisit(req);
+    const visit = plainVisit(req, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.gate, () => reset(socket));
     socket.once('close', () => exchange.end());
     socket.on('error', () => undefined);
@@ -152,9 +155,11 @@ export class ConsoleHost {
     try {
       const code = searchParams.get('code') ?? undefined;
       const { visitor, path } = await this.#sessions.enter(this.console, req, res, code);
-      const { id: session, identity, account } = visitor.record;
-      const about = { identity, account, session };
-      record(this.#deps, visit, { event: 'console-entered', code: 303, about, ...entered });
+      if (visitor !== undefined) {
+        const { id: session, identity, account } = visitor.record;
+        const about = { identity, account, session };
+        record(this.#deps, visit, { event: 'console-entered', code: 303, about, ...entered });
+      }
       redirect(res, `${this.#origin}${path}`);
     } catch (error) {
       const { error: fault, status } = faultOf(error);

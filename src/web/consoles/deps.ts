@@ -5,6 +5,7 @@ import type { Result } from '../../core/result.ts';
 import type { Gate, SessionEnds } from '../../revocation/revocation.ts';
 import type { Store } from '../../store/store.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
+import type { InFront } from '../client-address.ts';
 
 export interface Console {
   readonly name: string;
@@ -36,8 +37,7 @@ export interface ConsoleParts {
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
 }
 
-export interface ConsoleDeps extends ConsoleParts {
-  readonly publicUrl: string;
+export interface ConsoleDeps extends ConsoleParts, InFront {
   readonly store: Pick<Store, 'artefacts' | 'sessions'>;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly logger: {

@@ -20,6 +20,27 @@ import { headersFromConsole, upgradeHeadersFromConsole } from './response-header
 /** From one byte to the next until the console's answer begins. */
 const ANSWER_MS = 75_000;
 
+/** Three digits are all that Node's parser asks for, and its `writeHead` throws for some of them. */
+function finalStatus({ statusCode = 0 }: IncomingMessage): number | undefined {
+  return statusCode < 200 || statusCode > 999 ? undefined : statusCode;
+}
+
+/**
+ * Threat: hooks run in a socket's own listener, where what is thrown ends the process, and with it every stream of every cluster. And what a
+ * hook has not looked at to its end must not pass.
+ * @returns what was thrown, which the request to the console tells by its `error` as well
+ */
+function orDestroy(side: ClientRequest | IncomingMessage, hook: () => void): Error | undefined {
+  try {
+    hook();
+    return undefined;
+  } catch (thrown) {
+    const error = thrown instanceof Error ? thrown : new Error('a hook failed', { cause: thrown });
+    side.destroy(error);
+    return error;
+  }
+}
+
 type Handler = RequestHandler;
 type ConsolePlugin = Plugin;
 
@@ -72,9 +93,16 @@ export class ConsoleForwarding {
       server.on('error', (error: Error, req?: IncomingMessage, res?: ServerResponse | Duplex) => {
         if (req !== undefined && res !== undefined) this.#failed(error, req, res);
       });
-      server.on('proxyReq', (outgoing, req, res) => this.#dialled(outgoing, req, res));
-      server.on('proxyReqWs', (outgoing, req, socket) => this.#dialledUpgrade(outgoing, req, socket));
-      server.on('proxyRes', (answer, req, res) => this.#answered(answer, req, res));
+      server.on('proxyReq', (outgoing, req, res) => {
+        orDestroy(outgoing, () => this.#dialled(outgoing, req, res));
+      });
+      server.on('proxyReqWs', (outgoing, req, socket) => {
+        orDestroy(outgoing, () => this.#dialledUpgrade(outgoing, req, socket));
+      });
+      server.on('proxyRes', (answer, req, res) => {
+        const failure = orDestroy(answer, () => this.#answered(answer, req, res));
+        if (failure !== undefined) this.#failed(failure, req, res);
+      });
     };
   }
 
@@ -91,7 +119,8 @@ export class ConsoleForwarding {
     const { exchange, requestId } = this.#passageOf(req);
     if (!exchange.mayPass()) return;
     const { publicUrl } = this.#deps;
-    const status = answer.statusCode ?? 502;
+    const status = finalStatus(answer);
+    if (status === undefined) throw new Error('the console answered with no HTTP status');
     const head = headersFromConsole({
       status,
       raw: answer.rawHeaders,
@@ -136,7 +165,7 @@ export class ConsoleForwarding {
       });
     });
     outgoing.on('response', (answer: IncomingMessage) => {
-      refuseUpgrade(socket, answer.statusCode ?? 502, 'the console refused the WebSocket');
+      refuseUpgrade(socket, finalStatus(answer) ?? 502, 'the console refused the WebSocket');
       answer.destroy();
     });
     socket.once('close', () => this.#connections.reset(outgoing));

@@ -101,7 +101,10 @@ export class ConsoleSessions {
 
   /**
    * On the console's host: the code for a cookie.
-   * @returns whose it is, and the path to go on to
+   *
+   * A browser comes with another tab's code when that tab was quicker and its nonce is used up, and is in already by then. It is led on; as
+   * nothing is opened by that, a code that was planted there opens nothing either.
+   * @returns the path to go on to, and who was let in by the code; nobody where somebody is in already
    * @throws AppError `sign_in_expired`, `unauthenticated`, `forbidden`, `fenced` or `store_unavailable`
    */
   async enter(
@@ -109,16 +112,23 @@ export class ConsoleSessions {
     req: IncomingMessage,
     res: ServerResponse,
     code: string | undefined,
-  ): Promise<{ readonly visitor: ConsoleVisitor; readonly path: string }> {
+  ): Promise<{ readonly visitor?: ConsoleVisitor; readonly path: string }> {
     const entry = this.#entryOf(req);
     if (code === undefined || !VALUE.test(code)) throw expiredEntry('code_missing');
-    if (entry === undefined) throw expiredEntry('nonce_missing');
+    const isIn = async (): Promise<boolean> => (await this.current(console, req)) !== undefined;
+    if (entry === undefined) {
+      if (await isIn()) return { path: '/' };
+      throw expiredEntry('nonce_missing');
+    }
     const isOwn = (payload: z.infer<typeof codeSchema>): boolean =>
       payload.console === console.name && payload.state === stateOf(entry.nonce);
     // Looked at before it is taken: somebody else's attempt must not burn it.
     const found = codeSchema.safeParse(await this.#deps.store.artefacts.find('ConsoleCode', code));
     if (!found.success) throw expiredEntry('code_unknown');
-    if (!isOwn(found.data)) throw expiredEntry('other_browser');
+    if (!isOwn(found.data)) {
+      if (await isIn()) return { path: entry.path };
+      throw expiredEntry('other_browser');
+    }
     const taken = codeSchema.safeParse(await this.#deps.store.artefacts.take('ConsoleCode', code));
     if (!taken.success) throw expiredEntry('code_used');
     const visitor = await this.#mint(taken.data.session);

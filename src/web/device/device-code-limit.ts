@@ -16,11 +16,14 @@ const ALL_OVER_ONE = 10;
 const EVERYBODY = 'everybody';
 const MAX_ADDRESSES = 10_000;
 
+/** Undefined: nobody's own, so that only what all together may try is left to count by. */
+type From = string | undefined;
+
 export interface CodeLimit {
   /** Pays for one try. @returns 0 when it may be made, else whole seconds until it may */
-  take(address: string): number;
+  take(from: From): number;
   /** The try was right. */
-  right(address: string): void;
+  right(from: From): void;
 }
 
 interface Bucket {
@@ -46,17 +49,19 @@ export function createCodeLimit(perMinute: number, clock: { now(): number }): Co
     return { bucket, capacity };
   }
 
+  const bucketsOf = (from: From) => [...(from === undefined ? [] : [bucketOf(from)]), EVERYBODY].map(filled);
+
   return {
-    take(address) {
-      const both = [bucketOf(address), EVERYBODY].map(filled);
-      const waits = both.map(({ bucket, capacity }) => ((WRONG_COSTS - bucket.tokens) * 60) / capacity);
+    take(from) {
+      const all = bucketsOf(from);
+      const waits = all.map(({ bucket, capacity }) => ((WRONG_COSTS - bucket.tokens) * 60) / capacity);
       const wait = Math.ceil(Math.max(...waits));
       if (wait > 0) return wait;
-      for (const { bucket } of both) bucket.tokens -= WRONG_COSTS;
+      for (const { bucket } of all) bucket.tokens -= WRONG_COSTS;
       return 0;
     },
-    right(address) {
-      for (const { bucket } of [bucketOf(address), EVERYBODY].map(filled)) bucket.tokens += WRONG_COSTS - 1;
+    right(from) {
+      for (const { bucket } of bucketsOf(from)) bucket.tokens += WRONG_COSTS - 1;
     },
   };
 }

@@ -60,12 +60,17 @@ function send(res: Response, status: number, title: string, body: Html): void {
 /** The device behind a code, for a browser that may decide about it. @throws AppError `sign_in_expired` or `sign_in_refused` */
 async function requestFor({ deps, devices }: DeviceRoom, visit: Visit, userCode: string): Promise<DeviceRequest> {
   const request = await devices.find(userCode);
-  if (deps.config.sessions.deviceCode === 'sameNetwork' && !sameNetwork(request.address, visit.address)) {
-    const words = `The device is in another network (${request.address}) than this browser (${visit.address}). Use a browser near the device.`;
-    throw new AppError('sign_in_refused', words, { reason: 'device_in_other_network' });
-  }
-  return request;
+  if (deps.config.sessions.deviceCode !== 'sameNetwork') return request;
+  // Threat: a load balancer in front of both would have the whole world in one network.
+  if (visit.shared !== true && sameNetwork(request.address, visit.address)) return request;
+  const words =
+    visit.shared === true
+      ? 'What stands in front of Portcullis does not say where this browser is, so it may be anywhere. Tell your platform team.'
+      : `The device is in another network (${request.address}) than this browser (${visit.address}). Use a browser near the device.`;
+  throw new AppError('sign_in_refused', words, { reason: 'device_in_other_network' });
 }
+
+const limitedBy = ({ shared, address }: Visit): string | undefined => (shared === true ? undefined : address);
 
 async function codeOf({ deps, cookie }: DeviceRoom, req: Request, ticket: string | undefined): Promise<string> {
   const value = cookie.read(req);
@@ -95,7 +100,7 @@ function enter(room: DeviceRoom): RequestHandler {
   return async (req, res) => {
     const visit = visitOf(req);
     const value = ownForm(room, req);
-    const wait = limit.take(visit.address);
+    const wait = limit.take(limitedBy(visit));
     if (wait > 0) {
       recordTooMany(deps, visit, '/device');
       return sendTooMany(res, visit, { retrySeconds: wait, contact: deps.config.contact });
@@ -103,7 +108,7 @@ function enter(room: DeviceRoom): RequestHandler {
     const userCode = field(req, 'user_code');
     try {
       const request = await signInStep(deps, visit, { path: '/device' }, () => requestFor(room, visit, userCode));
-      limit.right(visit.address);
+      limit.right(limitedBy(visit));
       await sendConfirmation(room, res, { req, value, userCode, request });
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
@@ -112,12 +117,10 @@ function enter(room: DeviceRoom): RequestHandler {
   };
 }
 
-/** What ends TLS in front of us is all that we see of a browser then. */
-function browserPlace(publicUrl: string, req: Request): Omit<Parameters<typeof placeOf>[0], 'device'> {
-  const { protocol, hostname } = new URL(publicUrl);
-  const direct = req.secure || protocol === 'http:';
+function browserPlace(publicUrl: string, visit: Visit): Omit<Parameters<typeof placeOf>[0], 'device'> {
+  const { hostname } = new URL(publicUrl);
   const local = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
-  return { browser: direct ? visitOf(req).address : undefined, local };
+  return { browser: visit.shared === true ? undefined : visit.address, local };
 }
 
 async function sendConfirmation(
@@ -134,10 +137,18 @@ async function sendConfirmation(
   const ticket = randomBytes(16).toString('base64url');
   const confirmation = { userCode, browser: browserOf(value) };
   await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, { ttlSeconds: JOURNEY_SECONDS });
-  const { address } = visitOf(req);
-  const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, req) });
+  const visit = visitOf(req);
+  const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, visit) });
   const providers = providerChoices(deps, req);
-  const body = confirmPage({ csrf: csrfOf(value), ticket, userCode, request, address, place, providers });
+  const body = confirmPage({
+    csrf: csrfOf(value),
+    ticket,
+    userCode,
+    request,
+    address: visit.address,
+    place,
+    providers,
+  });
   send(res, 200, 'Is this your device?', body);
 }
 

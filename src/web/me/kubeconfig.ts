@@ -16,6 +16,8 @@ export interface UsableCluster {
 export interface Clusters {
   /** Those whose `allow` says yes to this person, in the order of the configuration. */
   usableBy(identity: Identity): readonly UsableCluster[];
+  /** Whether it is one of those: evaluates its rule alone. */
+  mayUse(identity: Identity, name: string): boolean;
 }
 
 /** Compiles each `allow` once. @throws Error when an expression does not compile; the configuration has checked that before */
@@ -24,6 +26,7 @@ export function createClusters(config: Pick<WebConfig, 'clusters'>): Clusters {
   return {
     usableBy: (identity) =>
       compiled.filter((cluster) => mayUse(cluster.allow, identity)).map(({ name, publicUrl }) => ({ name, publicUrl })),
+    mayUse: (identity, wanted) => compiled.some(({ name, allow }) => name === wanted && mayUse(allow, identity)),
   };
 }
 

@@ -3,8 +3,8 @@
  * the account, is revoked as any other: kubectl's sessions and open streams included.
  *
  * Threats: the address is open to the world. A token counts once over all replicas (`jti`), else who caught one could keep somebody signed
- * out; it is verified before it costs anything but the signature's time; and only tokens that are no good use up an address's attempts, so
- * that a provider that signs out a whole company is not turned away.
+ * out; and it is verified before it costs anything but the signature's time. Attempts are counted behind that, and only of tokens that are no
+ * good: a provider may sign out a whole company, and behind an ingress it has the address of whoever sends rubbish to keep its logouts away.
  */
 import { Router, type Request, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -187,10 +187,9 @@ function receive(deps: WebDeps, limit: RateLimit) {
   return async (req: Request, res: Response): Promise<void> => {
     const { name, logout } = providerOf(deps, req);
     const { address } = visitOf(req);
-    const wait = limit.wait(address);
-    if (wait > 0) return turnAway(deps, req, res, { provider: name, wait });
     const turnDown = (reason: string): void => {
-      limit.take(address);
+      const wait = limit.take(address);
+      if (wait > 0) return turnAway(deps, req, res, { provider: name, wait });
       refuse(deps, req, res, { provider: name, reason });
     };
     try {
@@ -202,8 +201,6 @@ function receive(deps: WebDeps, limit: RateLimit) {
       if (!first) return turnDown('logout_token_replayed');
       res.status(200).end();
     } catch (cause) {
-      // Each may have cost a request to the provider.
-      if (cause instanceof AppError && cause.code === 'provider_unavailable') limit.take(address);
       failed(deps, req, res, { provider: name, cause });
     }
   };

@@ -16,8 +16,6 @@ interface Bucket {
 export interface RateLimit {
   /** Takes one. @returns 0 when taken, else whole seconds until the next one */
   take(address: string): number;
-  /** As `take`, and takes none. */
-  wait(address: string): number;
 }
 
 const MAX_BUCKETS = 10_000;
@@ -26,24 +24,18 @@ const MAX_BUCKETS = 10_000;
 export function createRateLimit(perMinute: number, clock: { now(): number }): RateLimit {
   const buckets = new LRUCache<string, Bucket>({ max: MAX_BUCKETS });
   const perMillisecond = perMinute / 60_000;
-  const filled = (address: string): Bucket => {
-    const key = bucketOf(address);
-    const now = clock.now();
-    const bucket = buckets.get(key) ?? { tokens: perMinute, filledAt: now };
-    const elapsed = Math.max(0, now - bucket.filledAt);
-    bucket.tokens = Math.min(perMinute, bucket.tokens + elapsed * perMillisecond);
-    bucket.filledAt = now;
-    buckets.set(key, bucket);
-    return bucket;
-  };
-  const untilNext = ({ tokens }: Bucket): number => (tokens < 1 ? Math.ceil((1 - tokens) / perMillisecond / 1000) : 0);
   return {
     take(address) {
-      const bucket = filled(address);
-      const wait = untilNext(bucket);
-      if (wait === 0) bucket.tokens -= 1;
-      return wait;
+      const key = bucketOf(address);
+      const now = clock.now();
+      const bucket = buckets.get(key) ?? { tokens: perMinute, filledAt: now };
+      const elapsed = Math.max(0, now - bucket.filledAt);
+      bucket.tokens = Math.min(perMinute, bucket.tokens + elapsed * perMillisecond);
+      bucket.filledAt = now;
+      buckets.set(key, bucket);
+      if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / perMillisecond / 1000);
+      bucket.tokens -= 1;
+      return 0;
     },
-    wait: (address) => untilNext(filled(address)),
   };
 }

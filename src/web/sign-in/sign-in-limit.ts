@@ -1,4 +1,9 @@
-/** How often one address may start a sign-in. In front of every way to start one, so that none can forget it. */
+/**
+ * How often one address may start a sign-in. In front of every way to start one, so that none can forget it.
+ *
+ * Threat: who stands in the same place as everybody, behind an ingress that does not say who is behind it, would use up the sign-ins of all,
+ * an admin's in an incident included. So an address that is shared is not counted; the ingress sees the real ones, and can.
+ */
 import type { RequestHandler } from 'express';
 import type { WebDeps } from '../deps.ts';
 import { sendTooMany } from '../page/error-page.ts';
@@ -9,7 +14,7 @@ import { visitOf } from '../visit.ts';
 export function limitSignIns<P>(deps: WebDeps, limit: RateLimit): RequestHandler<P> {
   return (req, res, next) => {
     const visit = visitOf(req);
-    const wait = limit.take(visit.address);
+    const wait = visit.shared === true ? 0 : limit.take(visit.address);
     if (wait <= 0) return next();
     recordTooMany(deps, visit, '/login/start');
     sendTooMany(res, visit, { retrySeconds: wait, contact: deps.config.contact });

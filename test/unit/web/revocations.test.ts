@@ -4,7 +4,7 @@ import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/revocation.ts';
 import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
 import { alsoAt, API, LateProof, post } from './admin-at.ts';
-import { annotation, closeHouses, openHouse, openSession, signedInAs, TestProvider } from './harness.ts';
+import { annotation, closeHouses, openHouse, openSession, signedInAs, TestProvider, type AdminAt } from './harness.ts';
 
 afterEach(closeHouses);
 
@@ -128,6 +128,73 @@ describe('the same request again', () => {
   });
 });
 
+describe('two requests with one id, while the first is being written', () => {
+  interface Held {
+    readonly at: AdminAt;
+    /** How many have reached the gate. */
+    readonly asked: () => number;
+    readonly write: () => void;
+  }
+
+  async function held(): Promise<Held> {
+    const at = await signedInAs('root');
+    const { gate, store } = at.house;
+    const [append, revoke] = [store.log.append.bind(store.log), gate.revoke.bind(gate)];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let asked = 0;
+    store.log.append = async (entry) => promise.then(() => append(entry));
+    gate.revoke = (order) => {
+      asked += 1;
+      return revoke(order);
+    };
+    return { at, asked: () => asked, write: resolve };
+  }
+
+  test('are one revocation where they are equal, and so is each that comes later', async () => {
+    const { at, asked, write } = await held();
+    const body = { account: 'corp/sub-alice', reason: 'INC-1', requestId: randomUUID() };
+    const both = Promise.all([post(at, 'revocations', body), post(at, 'revocations', body)]);
+    await expect.poll(asked).toBe(2);
+    write();
+    const third = answerOf(await both.then(() => post(at, 'revocations', body).expect(200)));
+    for (const first of await both) expect(answerOf(first)).toMatchObject({ id: third.id, at: third.at });
+  });
+
+  test.each([
+    ['a lock besides', { lock: true }],
+    ['another target', { account: 'corp/sub-root' }],
+  ])(
+    'are two where the other one has %s: it is 409, and the first one’s answer stays its own',
+    async (_what, change) => {
+      const { at, asked, write } = await held();
+      const body = { account: 'corp/sub-alice', reason: 'INC-1', requestId: randomUUID() };
+      const first = post(at, 'revocations', body).then(({ status }) => status);
+      await expect.poll(asked).toBe(1);
+      let refused: number | undefined;
+      const second = post(at, 'revocations', { ...body, ...change }).then(({ status }) => (refused = status));
+      await expect.poll(() => asked() === 2 || refused !== undefined).toBe(true);
+      write();
+      expect([await first, await second]).toEqual([200, 409]);
+      expect(at.house.named('lock')).toEqual([]);
+      expect(await at.house.store.locks.list()).toEqual([]);
+      await post(at, 'revocations', body).expect(200);
+    },
+  );
+
+  test('are two also where the store cannot say what the id stood for', async () => {
+    const { at, write } = await held();
+    write();
+    const body = { account: 'corp/sub-alice', reason: 'INC-1', requestId: randomUUID() };
+    await post(at, 'revocations', body).expect(200);
+    const { artefacts } = at.house.store;
+    const find = artefacts.find.bind(artefacts);
+    artefacts.find = (kind, id) =>
+      kind === 'RevocationAnswer' ? Promise.reject(new AppError('store_unavailable', 'away')) : find(kind, id);
+    await post(at, 'revocations', { ...body, lock: true }).expect(409);
+    expect(at.house.named('lock')).toEqual([]);
+  });
+});
+
 describe('following an answer', () => {
   test('any replica knows it', async () => {
     const at = await signedInAs('root');
@@ -157,6 +224,27 @@ describe('following an answer', () => {
     expect(proven).toMatchObject({ auditID: asked?.auditID, user: { username: 'corp:root@example.com' } });
     expect(annotation(proven, 'reason')).toBe('INC-7');
     expect(annotation(proven, 'revocation')).toBe(annotation(asked, 'revocation'));
+  });
+
+  test('what was said first never stands in the store behind what was said later, however slow it was', async () => {
+    const late = new LateProof();
+    const at = await signedInAs('root', { change: late.change });
+    const { artefacts } = at.house.store;
+    const save = artefacts.save.bind(artefacts);
+    const { promise: slow, resolve: goOn } = Promise.withResolvers<void>();
+    let saves = 0;
+    artefacts.save = async (...given) => {
+      if (given[0] === 'RevocationAnswer' && (saves += 1) === 1) await slow;
+      return save(...given);
+    };
+    const answered = post(at, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).then(answerOf);
+    await expect.poll(() => saves).toBe(1);
+    late.prove();
+    // Whatever does not wait for its turn has been saved by the time that this has.
+    await save('RevocationAnswer', 'another', {}, { ttlSeconds: 1 });
+    goOn();
+    const path = `${API}/revocations/${(await answered).id}`;
+    await expect.poll(async () => (await at.browser.get(path)).body).toMatchObject({ complete: true });
   });
 
   test('the proof of a revocation that nobody asked for here is on the record too', async () => {

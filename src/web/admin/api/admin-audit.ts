@@ -72,6 +72,11 @@ export function tailAudit(deps: WebDeps, tails: LiveTails, limits: Partial<typeo
     try {
       const after = req.get('Last-Event-ID');
       const { signal } = stream;
+      if (signal.aborted) {
+        // An end, and no refusal: who comes back after one keeps its place in the record.
+        stream.begin();
+        return stream.finish();
+      }
       const items = await opened(tails, { filter, signal, ...(after === undefined ? {} : { after }) }, res);
       actor.assertGood();
       asked(deps, req, filter);

@@ -35,7 +35,7 @@ export interface StreamOptions {
 
 /** The streams of one kind that are open here. Each is told when the log changes or the lease is lost. */
 export class EventStreams {
-  readonly #deps: Pick<WebDeps, 'config' | 'clock'>;
+  readonly #deps: Pick<WebDeps, 'config' | 'clock' | 'leaving'>;
   readonly #open = new Set<EventStream>();
 
   constructor(deps: Pick<WebDeps, 'config' | 'clock' | 'gate' | 'leaving'>) {
@@ -57,6 +57,8 @@ export class EventStreams {
     const stream = new EventStream(res, actor, { ...options, lifeMs: this.#lifeMs(actor) });
     this.#open.add(stream);
     stream.signal.addEventListener('abort', () => this.#open.delete(stream));
+    // The web listener is open for a while still: who finds the way here is sent on as well.
+    if (this.#deps.leaving?.aborted === true) stream.end('leaving');
     return stream;
   }
 
@@ -148,10 +150,15 @@ export class EventStream {
 
   #drained(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const timer = setTimeout(resolve, this.#limits.slowMs, false);
-    this.#res.once('drain', () => resolve(true));
-    this.signal.addEventListener('abort', () => resolve(false), { once: true });
-    return promise.finally(() => clearTimeout(timer));
+    const [drained, gone] = [() => resolve(true), () => resolve(false)];
+    const timer = setTimeout(gone, this.#limits.slowMs);
+    this.#res.on('drain', drained);
+    this.signal.addEventListener('abort', gone);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#res.off('drain', drained);
+      this.signal.removeEventListener('abort', gone);
+    });
   }
 
   #giveUp(): void {
