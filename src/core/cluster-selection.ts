@@ -39,6 +39,8 @@ export interface SelectedCluster {
   readonly cluster: string;
   /** The request target for the cluster: without the prefix, where that chose. */
   readonly target: string;
+  /** What was cut off the front of the client's target, such as `/clusters/prod`; empty where the host chose. */
+  readonly prefix: string;
 }
 
 /** Chooses the cluster; a prefix counts only where neither Host nor SNI names one. */
@@ -49,7 +51,7 @@ export function selectCluster(
   const host = soleHost(question.hosts);
   if (!host.ok) return host;
   const named = nameByHost(directory, host.value, question.serverName);
-  if (named !== undefined) return ok({ cluster: named, target: question.target });
+  if (named !== undefined) return ok({ cluster: named, target: question.target, prefix: '' });
   return byPrefix(directory, question.target);
 }
 
@@ -77,8 +79,9 @@ function byPrefix(directory: ClusterDirectory, target: string): Result<SelectedC
   const match = /^\/clusters\/([a-z0-9-]+)(?=[/?]|$)/.exec(target);
   const cluster = match?.[1];
   if (match === null || cluster === undefined || !directory.names.has(cluster)) return no('cluster_unknown');
-  const rest = target.slice(match[0].length);
-  return ok({ cluster, target: rest.startsWith('/') ? rest : `/${rest}` });
+  const [prefix] = match;
+  const rest = target.slice(prefix.length);
+  return ok({ cluster, target: rest.startsWith('/') ? rest : `/${rest}`, prefix });
 }
 
 /**

@@ -51,8 +51,10 @@ export interface Admitted {
   readonly info: RequestInfo;
   /** Path and query, exactly as to be forwarded. */
   readonly target: string;
-  /** What was cut off the front of the client's target, such as `/clusters/prod`; empty where the host chose the cluster. */
+  /** Of the client's target, where that chose the cluster; what leads the client anywhere begins with it. */
   readonly prefix: string;
+  /** By whom places are counted: an account, or a service account that passes with its own token. */
+  readonly person: string;
   /** Flat list for the API server, without `Host`. */
   readonly headers: string[];
   /** True where it goes under the gate's own account, by impersonation; false for a service account with its own token. */
@@ -90,10 +92,10 @@ export class Admission {
     this.#clusters = new Map(deps.clusters.map((cluster) => [cluster.name, cluster]));
     this.#isShutFor = isShutFor;
     this.#words = { publicUrl: deps.publicUrl };
-    const { metrics, clock } = deps;
+    const { metrics, logger, clock } = deps;
     const timing = { ...DEFAULT_TIMING, ...deps.timing };
     this.#reviews = new Map(
-      deps.clusters.map((cluster) => [cluster.name, createClusterReviews(cluster, { timing, metrics })]),
+      deps.clusters.map((cluster) => [cluster.name, createClusterReviews(cluster, { timing, metrics, logger, clock })]),
     );
     const reviewsOf = (cluster: string): ClusterReviews => {
       const reviews = this.#reviews.get(cluster);
@@ -146,7 +148,7 @@ export class Admission {
     const { target } = path.value;
     const info = requestInfo(facts.method, target);
     exchange.describe(info, cluster.name);
-    return ok({ cluster, info, target, prefix: prefixOf(facts.target, target) });
+    return ok({ cluster, info, target, prefix: selected.value.prefix });
   }
 
   #closed(info: RequestInfo): Refusal | undefined {
@@ -203,7 +205,8 @@ export class Admission {
       ...(wanted.value === undefined ? {} : { actingAs: wanted.value }),
       sessionId: credential.session,
     });
-    return ok({ ...place, headers, impersonates: true, sessionExpiresAt: caller.value.sessionExpiresAt });
+    const { sessionExpiresAt } = caller.value;
+    return ok({ ...place, person: credential.account, headers, impersonates: true, sessionExpiresAt });
   }
 
   /** With its own token, unchanged, and no impersonation: the cluster sees and judges the service account itself. */
@@ -212,14 +215,15 @@ export class Admission {
     const judged = await this.#passthrough.judge(cluster, token);
     if (!judged.ok) return no(passthroughRefusal(judged.reason, this.#words));
     exchange.bindServiceAccount(judged.value);
-    const full = this.#takePlace(exchange, `${cluster.name} ${judged.value.username}`, cluster.name);
+    const person = `${cluster.name} ${judged.value.username}`;
+    const full = this.#takePlace(exchange, person, cluster.name);
     if (full !== undefined) return no(full);
     if (findImpersonation(exchange.facts.raw).length > 0) {
       return no(passthroughRefusal('passthrough_impersonation', this.#words));
     }
     if (this.#deps.gate.fenced) return no(fenced());
     const headers = buildPassthroughHeaders({ ...this.#passing(exchange, place, upgrade), clientToken: token });
-    return ok({ ...place, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
+    return ok({ ...place, person, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
   }
 
   /** Never a reason to refuse: people do travel. Somebody looks at it. */
@@ -246,10 +250,4 @@ export class Admission {
     const belowProxy = info.subresource === 'proxy' || info.verb === 'proxy';
     return { raw, belowProxy, upgrade, auditId: exchange.auditId, forwardedFor: connection.address };
   }
-}
-
-/** `/clusters/prod/api` was cut to `/api`, and `/clusters/prod` to `/`. */
-function prefixOf(whole: string, rest: string): string {
-  if (whole === rest) return '';
-  return whole.endsWith(rest) ? whole.slice(0, whole.length - rest.length) : whole;
 }

@@ -13,6 +13,8 @@ export interface ClientRequest {
   readonly raw: readonly string[];
   /** The head announces a body. */
   readonly hasBody: boolean;
+  /** All of the body has arrived. */
+  readonly complete: boolean;
   /** What has not arrived of the body would be read as the next request, so the connection must end with the answer. */
   readonly leftover: boolean;
   /** RFC 9110 §10.1.1. */

@@ -6,13 +6,14 @@
  */
 import type { Dispatcher } from 'undici';
 import { AppError } from '../core/errors.ts';
-import type { ProxyMetrics, ProxyTiming, UpstreamCluster } from './dependencies.ts';
+import type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
 import { isConnectionLoss, upstreamFault } from './upstream-fault.ts';
 import { createPools } from './upstream-pool.ts';
 import type { ClusterPools } from './upstream-pool.ts';
 
 /** Bytes. A review with a thousand groups is a few hundred kilobytes at most. */
 const LONGEST_ANSWER = 1_048_576;
+const REPORT_EVERY_MS = 60_000;
 
 export type ReviewPath =
   | '/apis/authorization.k8s.io/v1/subjectaccessreviews'
@@ -33,9 +34,13 @@ export interface ClusterReviews {
 
 export function createClusterReviews(
   cluster: UpstreamCluster,
-  { timing, metrics }: { readonly timing: ProxyTiming; readonly metrics: Pick<ProxyMetrics, 'upstreamError'> },
+  {
+    timing,
+    ...deps
+  }: { readonly timing: ProxyTiming } & Readonly<Pick<ApiListenerDeps, 'metrics' | 'logger' | 'clock'>>,
 ): ClusterReviews {
   const pools = createPools(cluster, timing);
+  const report = faultReporter(cluster.name, deps);
   return {
     ask: async (path, kind, spec) => {
       const apiVersion = path.split('/').slice(2, 4).join('/');
@@ -49,7 +54,7 @@ export function createClusterReviews(
         });
         return statusOf(answer);
       } catch (cause) {
-        if (cause instanceof Error) metrics.upstreamError(cluster.name, upstreamFault(cause).kind);
+        report(cause);
         throw new AppError(
           'upstream_unavailable',
           "the cluster's API server could not be asked whether this is allowed, so nothing was sent; try again, and tell your platform team if it stays so",
@@ -58,6 +63,20 @@ export function createClusterReviews(
       }
     },
     close: () => pools.close(),
+  };
+}
+
+/** Counts each, and tells the log why once a minute: whoever has a token to be reviewed could fill it otherwise. */
+function faultReporter(
+  cluster: string,
+  { metrics, logger, clock }: Pick<ApiListenerDeps, 'metrics' | 'logger' | 'clock'>,
+): (cause: unknown) => void {
+  let silentUntil = 0;
+  return (cause) => {
+    if (cause instanceof Error) metrics.upstreamError(cluster, upstreamFault(cause).kind);
+    if (clock.now() < silentUntil) return;
+    silentUntil = clock.now() + REPORT_EVERY_MS;
+    logger.warn({ err: cause, cluster }, 'the API server did not answer a review');
   };
 }
 
@@ -105,7 +124,7 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
     // Never followed where it is a redirect: it would carry the gate's token elsewhere.
-    if (status >= 300) this.#giveUp('UPSTREAM_STATUS');
+    if (status >= 300) this.#giveUp('UPSTREAM_STATUS', `the API server answered a review with ${status}`);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -122,9 +141,12 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
     if (this.#end()) this.#reject(error);
   }
 
-  #giveUp(code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_STATUS' | 'UPSTREAM_PROTOCOL'): void {
+  #giveUp(
+    code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_STATUS' | 'UPSTREAM_PROTOCOL',
+    message = 'the API server did not answer a review',
+  ): void {
     if (!this.#end()) return;
-    const error = Object.assign(new Error('the API server did not answer a review'), { code });
+    const error = Object.assign(new Error(message), { code });
     this.#reject(error);
     this.#controller?.abort(error);
   }
@@ -139,10 +161,19 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
 }
 
 function statusOf(answer: string): Members {
-  const body: unknown = JSON.parse(answer);
+  const body = parsed(answer);
   const status = isMembers(body) ? body['status'] : undefined;
   if (isMembers(status)) return status;
   throw Object.assign(new Error('the answer to a review has no status'), { code: 'UPSTREAM_PROTOCOL' });
+}
+
+/** The parser's own error is dropped: it quotes what it met, and the answer to a TokenReview repeats the token. */
+function parsed(answer: string): unknown {
+  try {
+    return JSON.parse(answer);
+  } catch {
+    return undefined;
+  }
 }
 
 export const isMembers = (value: unknown): value is Members =>

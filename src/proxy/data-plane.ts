@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { RequestInfo } from '../core/request-info.ts';
 import { traceId } from '../core/trace-parent.ts';
 import { Admission } from './admission.ts';
-import type { Client } from './client-answer.ts';
+import type { Client, ClientAnswer } from './client-answer.ts';
 import type { ClientConnection } from './connection.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
@@ -12,6 +12,7 @@ import { Exchange } from './exchange.ts';
 import type { ExchangeFacts } from './exchange.ts';
 import { Forwarding } from './forward.ts';
 import { connectRefusal, http1Fault } from './framing.ts';
+import { isMachinePath } from './machine-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
 import { RequestRecord } from './request-record.ts';
 import { RequestSide } from './request-side.ts';
@@ -20,9 +21,6 @@ import type { Refusal } from './status.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './upgrade.ts';
 import { createPools } from './upstream-pool.ts';
 import type { ClusterPools } from './upstream-pool.ts';
-
-/** By the bytes as they came: whatever is spelt differently is a Kubernetes path, and judged as one. */
-export const isMachinePath = (target: string | undefined): boolean => target?.startsWith('/-/') === true;
 
 /**
  * `leaving`: everything is served, and each answer asks the client to go elsewhere. `draining`: what would last is refused, and what could
@@ -36,6 +34,8 @@ export class DataPlane {
   readonly #admission: Admission;
   readonly #pools: ReadonlyMap<string, ClusterPools>;
   readonly #open = new Set<Exchange>();
+  /** Answers of our own endpoints. */
+  readonly #machine = new Set<ClientAnswer>();
   #phase: Phase = 'open';
   #emptied: (() => void) | undefined;
 
@@ -93,6 +93,21 @@ export class DataPlane {
     new UpgradeSide(exchange, socket).refuse(connectRefusal());
   }
 
+  /** A request to our own endpoints, which answer it themselves. */
+  machineRequest({ request, answer }: Client, connection: ClientConnection): void {
+    this.#machine.add(answer);
+    connection.exchangeOpened();
+    // Threat: a body that is announced and never sent would hold its connection for good, and no credential has been asked for yet.
+    const late = setTimeout(() => {
+      if (!request.complete) answer.reset();
+    }, this.#timing.machineBodyMs);
+    answer.onClose(() => {
+      clearTimeout(late);
+      connection.exchangeClosed();
+      this.#machine.delete(answer);
+    });
+  }
+
   /** From now on each answer is the last of its connection; nothing is refused. */
   leave(): void {
     if (this.#phase === 'open') this.#phase = 'leaving';
@@ -105,13 +120,14 @@ export class DataPlane {
     for (const exchange of this.#open) exchange.endCleanly();
   }
 
+  /** Of our own endpoints those count that have not begun to answer: what goes on behind that is a stream of events, which may be cut. */
   get isEmpty(): boolean {
-    return this.#open.size === 0;
+    return this.#open.size === 0 && [...this.#machine].every(({ started }) => started);
   }
 
-  /** Resolves when nothing is open any more. */
+  /** Resolves when no request to a cluster is open any more. */
   empty(): Promise<void> {
-    if (this.isEmpty) return Promise.resolve();
+    if (this.#open.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#emptied = resolve;
     });

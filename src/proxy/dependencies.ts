@@ -38,6 +38,8 @@ export interface ProxyTiming {
   readonly pingMs: number;
   /** An HTTP/2 connection gets its GOAWAY at random between this age and twice it. */
   readonly connectionAgeMs: number;
+  /** From the head of a request to our own endpoints to the end of its body, which is a form or a few lines of JSON. */
+  readonly machineBodyMs: number;
   /** A SubjectAccessReview or a TokenReview of the gate's, connecting included. */
   readonly reviewMs: number;
 }
@@ -52,6 +54,7 @@ export const DEFAULT_TIMING: ProxyTiming = {
   bodyMs: 120_000,
   upgradeMs: 30_000,
   reviewMs: 5_000,
+  machineBodyMs: 30_000,
   headMs: 20_000,
   proxyHeaderMs: 5_000,
   pingMs: 30_000,

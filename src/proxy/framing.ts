@@ -35,6 +35,15 @@ export function http1Fault(req: IncomingMessage): Refusal | undefined {
 }
 
 /**
+ * Two hosts that differ, `:authority` among them (RFC 9113 §8.3.1): for our own endpoints over HTTP/2. Elsewhere the choice of the cluster judges
+ * them.
+ */
+export function hostFault(raw: readonly string[]): Refusal | undefined {
+  const hosts = new Set(valuesOf(raw, 'host').map((host) => host.toLowerCase()));
+  return hosts.size > 1 ? hostConflict() : undefined;
+}
+
+/**
  * nghttp2 has refused connection-specific headers, repeated and misplaced pseudo-headers, a second Host line, and a body that is not as long as it said.
  * @param raw the head with its pseudo-headers
  * @param headerBytes the limit of names and values together; a client that never acknowledges our SETTINGS is not held to it by the parser

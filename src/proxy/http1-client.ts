@@ -33,6 +33,10 @@ class Http1Request implements ClientRequest {
     return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? '0') > 0;
   }
 
+  get complete(): boolean {
+    return this.#req.complete;
+  }
+
   get leftover(): boolean {
     return !this.#req.complete;
   }

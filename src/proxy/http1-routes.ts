@@ -5,11 +5,11 @@ import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { gateEvent } from '../core/audit-event.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
-import { isMachinePath } from './data-plane.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
 import { headersTooLarge, http1Fault, unknownExpectation } from './framing.ts';
 import { http1Client } from './http1-client.ts';
+import { isMachinePath } from './machine-bridge.ts';
 import { endWithStatus } from './raw-response.ts';
 import { malformed } from './status.ts';
 import type { Refusal } from './status.ts';
@@ -25,16 +25,20 @@ export interface Routes {
 export function routeHttp1(server: Server, { deps, plane, connections, guard }: Routes): void {
   const onRequest = (req: IncomingMessage, res: ServerResponse, fault = http1Fault(req)): void => {
     const connection = connections.of(req.socket);
-    if (connection === undefined) req.socket.destroy();
-    else if (isMachinePath(req.url)) {
-      if (plane.leaving) res.shouldKeepAlive = false;
-      deps.machineHandler(req, res);
-    } else {
-      guard(plane.request(http1Client(req, res, connection), connection, fault), () => connection.reset());
+    if (connection === undefined) {
+      req.socket.destroy();
+      return;
     }
+    const client = http1Client(req, res, connection);
+    if (fault === undefined && isMachinePath(req.url)) {
+      plane.machineRequest(client, connection);
+      if (plane.leaving) res.shouldKeepAlive = false;
+      if (client.request.expectsContinue) res.writeContinue();
+      deps.machineHandler(req, res);
+    } else guard(plane.request(client, connection, fault), () => connection.reset());
   };
   server.on('request', (req: IncomingMessage, res: ServerResponse) => onRequest(req, res));
-  // Handled like any other: `100 Continue` is sent when the request has been let in, not before.
+  // Handled like any other: `100 Continue` is sent when a request to a cluster has been let in, not before.
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => onRequest(req, res));
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>
     onRequest(req, res, unknownExpectation()),
@@ -80,7 +84,7 @@ function answerParseError(
   );
   // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
   if (connection.openExchanges > 0) connection.reset();
-  else endWithStatus(socket, refusal, auditId);
+  else endWithStatus(socket, refusal, { auditId, connection });
 }
 
 function parseRefusal(code: string | undefined): Refusal | undefined {

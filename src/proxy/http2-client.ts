@@ -42,6 +42,10 @@ class Http2Request implements ClientRequest {
     return !this.#stream.endAfterHeaders;
   }
 
+  get complete(): boolean {
+    return !this.hasBody || this.#stream.readableEnded;
+  }
+
   get expectsContinue(): boolean {
     return valuesOf(this.raw, 'expect')[0]?.toLowerCase() === '100-continue';
   }

@@ -99,6 +99,8 @@ function sessionOptions({ headerBytes }: Http2Limits): SecureServerOptions {
     maxHeaderListPairs: 1024,
     // Otherwise nghttp2 drops a header with a space at an edge of its value, in silence: `kubectl --as=' limited'` would run with the person's full rights.
     strictFieldWhitespaceValidation: false,
+    // An answer that has a header twice is relayed as it came, as over HTTP/1.1; Node would otherwise throw in the middle of it.
+    strictSingleValueFields: false,
     // Megabytes. Room for 250 slow readers with one piece each; above it new streams are refused and the open ones go on.
     maxSessionMemory: 32,
   };

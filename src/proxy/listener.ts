@@ -9,16 +9,16 @@ import type { Address, Config } from '../config/config.ts';
 import { acceptOn } from './accept.ts';
 import type { AcceptOptions } from './accept.ts';
 import { ConnectionTable } from './connection.ts';
-import { DataPlane, isMachinePath } from './data-plane.ts';
+import { DataPlane } from './data-plane.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ServerCertificate } from './dependencies.ts';
-import { http2Fault } from './framing.ts';
+import { hostFault, http2Fault } from './framing.ts';
 import { routeHttp1 } from './http1-routes.ts';
 import type { Routes } from './http1-routes.ts';
 import { http2Client } from './http2-client.ts';
 import { Http2Sessions } from './http2-sessions.ts';
 import type { OnStream } from './http2-sessions.ts';
-import { createMachineBridge } from './machine-bridge.ts';
+import { createMachineBridge, isMachinePath } from './machine-bridge.ts';
 
 /** A person's network is slow at most; who needs longer for a handshake is holding a place. */
 const HANDSHAKE_MS = 10_000;
@@ -42,8 +42,8 @@ export interface ApiListener {
   useCertificate(certificate: ServerCertificate): void;
   /**
    * Goes on for `delay` seconds, so that load balancers can look away; in the second half of it each answer asks its client to connect anew.
-   * Then accepts nothing, ends watches between two events and closes connections after their answer; cuts what is left `grace` seconds after
-   * the call.
+   * Then accepts nothing, ends watches between two events and closes connections after their answer; cuts what is left `grace` seconds
+   * after the delay.
    */
   drain(times: Config['shutdown']): Promise<void>;
   /** At once: cuts everything. */
@@ -135,8 +135,10 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
   const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
   return ({ stream, raw, connection, socket, retire }) => {
     const client = http2Client(stream, raw, retire);
-    const fault = http2Fault(client.request, raw, headerBytes);
-    if (fault === undefined && isMachinePath(client.request.target)) {
+    const machine = isMachinePath(client.request.target);
+    const fault = http2Fault(client.request, raw, headerBytes) ?? (machine ? hostFault(client.request.raw) : undefined);
+    if (fault === undefined && machine) {
+      plane.machineRequest(client, connection);
       toMachine({ stream, client, socket, address: connection.address });
       if (plane.leaving) retire();
     } else guard(plane.request(client, connection, fault), () => client.answer.reset());
@@ -178,7 +180,7 @@ function lifeOf({ server, plane, sessions }: Parts): ApiListener {
 }
 
 async function drain({ server, plane, sessions }: Parts, { delay, grace }: Config['shutdown']): Promise<void> {
-  const over = timer(grace * 1000);
+  const over = timer((delay + grace) * 1000);
   const wait = (...ends: readonly Promise<void>[]): Promise<void> => Promise.race([...ends, over.done]);
   await wait(timer(delay * 500).done);
   plane.leave();

@@ -12,6 +12,9 @@ import { pairs } from '../core/header-names.ts';
 import type { Client } from './client-answer.ts';
 import { valuesOf } from './raw-headers.ts';
 
+/** By the bytes as they came: whatever is spelt differently is a Kubernetes path, and judged as one. */
+export const isMachinePath = (target: string | undefined): boolean => target?.startsWith('/-/') === true;
+
 export interface BridgedRequest {
   readonly stream: ServerHttp2Stream;
   readonly client: Client;

@@ -3,6 +3,7 @@ import { filterResponseHeaders } from '../core/response-headers.ts';
 import { no, ok } from '../core/result.ts';
 import type { Result } from '../core/result.ts';
 import type { Admitted } from './admission.ts';
+import { isMachinePath } from './machine-bridge.ts';
 import { ownTokenRefusal, redirectRefusal } from './status.ts';
 import type { Refusal } from './status.ts';
 import { valuesOf } from './raw-headers.ts';
@@ -28,7 +29,7 @@ export interface HeadContext {
  * @returns a flat list for the client
  */
 export function responseHead(status: number, raw: readonly string[], context: HeadContext): Result<string[], Refusal> {
-  const { info, prefix, impersonates } = context.admitted;
+  const { info, impersonates } = context.admitted;
   const proxySubresource = info.subresource === 'proxy' || info.verb === 'proxy';
   // What stands behind a proxy subresource asks for credentials of its own.
   if (status === 401 && impersonates && !proxySubresource) return no(ownTokenRefusal());
@@ -43,7 +44,7 @@ export function responseHead(status: number, raw: readonly string[], context: He
     if (lower === 'location') {
       const location = status >= 300 && status < 400 ? ownLocation(value, context) : value;
       if (location === undefined) return no(redirectRefusal());
-      headers.push(name, status >= 300 && status < 400 ? prefix + location : location);
+      headers.push(name, location);
     } else headers.push(name, value);
   }
   headers.push('Audit-Id', context.auditId);
@@ -52,7 +53,13 @@ export function responseHead(status: number, raw: readonly string[], context: He
   return ok(headers);
 }
 
-/** A redirect's target as path, query and fragment at the API server; undefined where it leads anywhere else. */
+/**
+ * A redirect's target as the client gets it: path, query and fragment at the gate; undefined where it leads anywhere but to the cluster's own paths.
+ *
+ * Threat: what is relayed has lost its origin, so its path alone must say where it leads. A path that begins with two slashes is another host to
+ * whoever reads it (RFC 3986 §4.2), and a pod gets one made by climbing out of its `…/proxy`: the client would follow it with its credential.
+ * And the gate's own endpoints, where the host chose the cluster, are none of its paths: a 307 would take method and body there.
+ */
 function ownLocation(location: string, { origin, admitted }: HeadContext): string | undefined {
   let url: URL;
   try {
@@ -61,7 +68,9 @@ function ownLocation(location: string, { origin, admitted }: HeadContext): strin
     return undefined;
   }
   if (url.origin !== origin || url.username !== '' || url.password !== '') return undefined;
-  return `${url.pathname}${url.search}${url.hash}`;
+  if (url.pathname.startsWith('//')) return undefined;
+  const path = admitted.prefix + url.pathname;
+  return isMachinePath(path) ? undefined : `${path}${url.search}${url.hash}`;
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Admitted } from './admission.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import type { ClientSide, Exchange, UpstreamSide } from './exchange.ts';
 import { valuesOf } from './raw-headers.ts';
-import { endWithStatus, rawHead } from './raw-response.ts';
+import { endHandedOver, endWithStatus, rawHead } from './raw-response.ts';
 import { responseHead } from './response-head.ts';
 import { credentialRefusal, errorRefusal, internalError, malformed } from './status.ts';
 import type { Refusal } from './status.ts';
@@ -58,7 +58,8 @@ export class UpgradeSide implements ClientSide {
     if (this.#answered || !this.#exchange.clientOpen) return;
     this.#answered = true;
     this.#exchange.record.refused(refusal);
-    endWithStatus(this.#socket, refusal, this.#exchange.auditId);
+    const { auditId, facts } = this.#exchange;
+    endWithStatus(this.#socket, refusal, { auditId, connection: facts.connection });
   }
 
   answered(): void {
@@ -191,7 +192,9 @@ export class UpgradeForwarding implements UpstreamSide {
       if (!socket.write(chunk)) answer.pause();
     });
     socket.on('drain', () => answer.resume());
-    answer.on('end', () => socket.end());
+    // There is no new protocol for what the client sends, and a client that leaves meanwhile is to be seen.
+    socket.resume();
+    answer.on('end', () => endHandedOver(socket, exchange.facts.connection));
     // Half an answer must not look like a whole one.
     answer.on('error', () => exchange.facts.connection.reset());
   }

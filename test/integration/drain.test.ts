@@ -176,6 +176,42 @@ describe('a drain', () => {
     expect(plane.audited.every(({ responseStatus }) => responseStatus?.code === 200)).toBe(true);
   });
 
+  it('gives what is in flight its grace behind the delay, also where the delay is the longer of the two', async () => {
+    await start();
+    const late = Promise.withResolvers<void>();
+    plane.upstream.answer = (_req, res) => void late.promise.then(() => res.end('{}'));
+    const slow = await rawConnection(plane, alice.certificate);
+    slow.socket.write(ask(PODS));
+    await until(() => plane.upstream.requests.length === 1, 'the request');
+    const began = performance.now();
+    drained = plane.listener.drain({ delay: 1, grace: 0.5 });
+    await until(() => !plane.listener.server.listening, 'the end of the delay');
+    expect(performance.now() - began).toBeGreaterThan(950);
+    late.resolve();
+    await until(() => slow.received().includes('{}'), 'the answer');
+  });
+
+  it('lets a request to an own endpoint finish, and waits for no stream of events there', async () => {
+    const slow = Promise.withResolvers<void>();
+    plane = await startPlane({
+      machineHandler: (req, res) => {
+        if (req.url === '/-/events') res.write('event');
+        else void slow.promise.then(() => res.end('revoked'));
+      },
+    });
+    const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
+    const [events, revocation] = [await rawConnection(plane, null), await rawConnection(plane, null)];
+    events.socket.write(get('/-/events'));
+    revocation.socket.write(get('/-/revocation'));
+    await until(() => events.received().includes('event'), 'the first event');
+    drained = plane.listener.drain({ delay: 0, grace: 20 });
+    // Longer than the last connections are waited for.
+    setTimeout(() => slow.resolve(), 2_500);
+    await drained;
+    expect(revocation.received()).toContain('revoked');
+    expect(events.socket.destroyed || (await events.ended) !== '').toBe(true);
+  });
+
   it('refuses a new watch, to be opened elsewhere, and cuts at the end of its grace what does not end', async () => {
     await start();
     plane.upstream.answer = (_req, res) => void res.writeHead(200, { 'content-type': 'text/plain' }).write('a line\n');

@@ -114,6 +114,16 @@ describe('a request over HTTP/2', () => {
     expect(answered).toMatchObject({ status: 201, text: '{"bytes":300000}', ended: 'end' });
   });
 
+  it('relays an answer that has a header twice', async () => {
+    plane.upstream.answer = answerJson(LIST, { 'x-content-type-options': ['nosniff', 'nosniff'] });
+    expect(await h2.call(alice, PODS)).toMatchObject({ status: 200, text: JSON.stringify(LIST), ended: 'end' });
+  });
+
+  it('is refused at the own endpoints where `:authority` and Host differ', async () => {
+    const answered = await h2.call(alice, '/-/x', { headers: { host: 'other.test' } });
+    expect(answered).toMatchObject({ status: 400, text: expect.stringContaining('Host') as string });
+  });
+
   it('answers HEAD, 204 and 304 without a body', async () => {
     expect(await h2.call(alice, PODS, { method: 'HEAD' })).toMatchObject({ status: 200, text: '', ended: 'end' });
     for (const status of [204, 304]) {

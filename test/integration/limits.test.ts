@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compileMapping, mapClaims } from '../../src/core/claims.ts';
-import { ALICE, call, open, signIn, startPlane, until } from '../support/data-plane.ts';
+import { ALICE, call, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { Person, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
@@ -88,6 +88,16 @@ describe('what one person may have in flight', () => {
     await plane.gate.revoke({ target: { kind: 'session', session: eve.session.id } });
     await until(() => plane.counted.streams === 0, 'the cut');
     expect((await call(plane, await signIn(plane, { subject: 'eve' }), PODS)).status).toBe(200);
+  });
+});
+
+describe('a body for an own endpoint that is announced and never comes', () => {
+  it('ends its connection', async () => {
+    const plane = await startPlane({ timing: { machineBodyMs: 50 }, machineHandler: () => undefined });
+    const connection = await rawConnection(plane, null);
+    connection.socket.write('POST /-/oauth/token HTTP/1.1\r\nHost: x.test\r\nContent-Length: 100\r\n\r\n');
+    expect(await connection.ended).toBe('ECONNRESET');
+    await plane.close();
   });
 });
 

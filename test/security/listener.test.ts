@@ -81,6 +81,37 @@ describe('the api listener', () => {
     await idle();
   });
 
+  it('closes behind a refused upgrade whose client sent a byte, read the answer and left', async () => {
+    const connection = await connected();
+    connection.socket.write(wired(`GET ${EXEC} HTTP/1.1\nHost: HOST\n${WEBSOCKET}\n`), () =>
+      connection.socket.write('x'),
+    );
+    await connection.ended;
+    expect(statusesOf(connection.received())).toEqual([401]);
+    await until(() => plane.audited.length === 1, 'the record');
+    await idle();
+  });
+
+  it.each([
+    ['two Host lines', 'GET /-/x HTTP/1.1\nHost: HOST\nHost: HOST\n\n', 400],
+    ['an unknown expectation', 'GET /-/x HTTP/1.1\nHost: HOST\nExpect: nonsense\n\n', 417],
+    ['another version', 'GET /-/x HTTP/2.0\nHost: HOST\n\n', 400],
+  ])('refuses at its own endpoints what it refuses elsewhere: %s', async (_what, bytes, status) => {
+    const connection = await connected();
+    connection.socket.write(wired(bytes));
+    await answered(connection, 1);
+    expect(statusesOf(connection.received())).toEqual([status]);
+    connection.socket.destroy();
+  });
+
+  it('sends `100 Continue` at its own endpoints', async () => {
+    const connection = await connected();
+    connection.socket.write(wired('POST /-/x HTTP/1.1\nHost: HOST\nExpect: 100-continue\nContent-Length: 2\n\n'));
+    await answered(connection, 2);
+    expect(statusesOf(connection.received())).toEqual([100, 204]);
+    connection.socket.destroy();
+  });
+
   it('reads a request that comes byte by byte as one that comes at once', async () => {
     const connection = await connected();
     const bytes = withToken(

@@ -9,11 +9,13 @@ import type { Result } from '../../core/result.ts';
 import type { CutReason, Gate } from '../../revocation/revocation.ts';
 import type { ArtefactStore } from '../../store/store.ts';
 import type { ProxyLogger, UpstreamCluster } from '../dependencies.ts';
-import { openWatch, type OwnListener } from './watch.ts';
+import { openWatch, type OwnListener, type WatchRequest } from './watch.ts';
 
 const LONGEST_MS = 30_000;
 /** Characters of a reason that came from a cluster. */
 const LONGEST_REASON = 300;
+/** For a cluster that is reached by its prefix: a name that no cluster can have (RFC 6761 §6.4). */
+const NO_HOST = 'drill.invalid';
 
 export interface DrillDeps {
   readonly gate: Pick<Gate, 'onChange' | 'reportDrill' | 'check'>;
@@ -70,8 +72,8 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
   }
   const order = readOrder(await deps.artefacts.find('Drill', id));
   if (order === undefined) return fail('there is no order for this drill any more');
-  const host = deps.clusters.find(({ name }) => name === order.cluster)?.hosts[0];
-  if (host === undefined) return fail(`this replica has no cluster ${order.cluster}`);
+  const cluster = deps.clusters.find(({ name }) => name === order.cluster);
+  if (cluster === undefined) return fail(`this replica has no cluster ${order.cluster}`);
   const minted = await deps.mintToken(order);
   if (!minted.ok) return fail(`no token for the drill's session: ${minted.reason}`);
   const { token, credential } = minted.value;
@@ -79,7 +81,7 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
   await new Promise<void>((resolve) => {
     openWatch(
       deps.listener,
-      { host, path: order.path, token, signal },
+      { ...placeOf(cluster, order.path), token, signal },
       {
         opened: () => deps.gate.reportDrill({ id, state: 'open' }),
         refused: (code, text) => {
@@ -95,6 +97,13 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
       },
     );
   });
+}
+
+function placeOf(
+  { name, hosts: [host] }: DrillDeps['clusters'][number],
+  path: string,
+): Pick<WatchRequest, 'host' | 'path'> {
+  return host === undefined ? { host: NO_HOST, path: `/clusters/${name}${path}` } : { host, path };
 }
 
 function refusalWords(code: number, text: string, { path, cluster }: DrillOrder): string {

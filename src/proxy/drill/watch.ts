@@ -11,7 +11,7 @@ export interface OwnListener {
 }
 
 export interface WatchRequest {
-  /** The cluster's host name: SNI and `Host`. */
+  /** SNI and `Host`: the cluster's host name, or one of no cluster's. */
   readonly host: string;
   readonly path: string;
   /** Never logged. */

@@ -23,7 +23,7 @@ test.each([
   ['prod-alt.example.com', 'prod'],
   ['[::1]:6443', 'test'],
 ])('Host %s chooses %s', (host, cluster) => {
-  expect(select({ hosts: [host] })).toEqual({ ok: true, value: { cluster, target: '/api?x=1' } });
+  expect(select({ hosts: [host] })).toEqual({ ok: true, value: { cluster, target: '/api?x=1', prefix: '' } });
 });
 
 test.each(['10.0.0.1', '10.0.0.1:6443', '[fd00::1]:6443'])('SNI chooses where Host is the address %s', (host) => {
@@ -53,13 +53,16 @@ test.each([
 ])('the prefix of %s chooses and is taken off', (target, rest) => {
   expect(select({ hosts: ['api.example.com'], target })).toEqual({
     ok: true,
-    value: { cluster: 'prod', target: rest },
+    value: { cluster: 'prod', target: rest, prefix: '/clusters/prod' },
   });
 });
 
 test('a prefix means nothing where the host names a cluster', () => {
   const target = '/clusters/test/api';
-  expect(select({ hosts: ['prod.example.com'], target })).toEqual({ ok: true, value: { cluster: 'prod', target } });
+  expect(select({ hosts: ['prod.example.com'], target })).toEqual({
+    ok: true,
+    value: { cluster: 'prod', target, prefix: '' },
+  });
   expect(select({ hosts: ['10.0.0.1'], serverName: 'prod.example.com', target })).toMatchObject({
     value: { cluster: 'prod', target },
   });

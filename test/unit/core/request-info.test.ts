@@ -158,3 +158,22 @@ test('keeps selectors as written, and only where the API server honours them', (
 test('decodes the path once', () => {
   expect(requestInfo('GET', '/api/v1/namespaces/ns/pods/%70%2570')).toMatchObject({ name: 'p%70' });
 });
+
+test.each([
+  ['in its middle', `/a${'/'.repeat(32_000)}a`],
+  ['below a proxy subresource', `/api/v1/namespaces/ns/pods/p/proxy${'/'.repeat(32_000)}a`],
+  ['at its front', `${'/'.repeat(32_000)}a`],
+  ['at its end', `/a${'/'.repeat(32_000)}`],
+])('a path with tens of thousands of slashes %s costs no more than another one', (_where, target) => {
+  const began = performance.now();
+  requestInfo('GET', target);
+  expect(performance.now() - began).toBeLessThan(100);
+});
+
+test.each([
+  ['///api/v1/pods///', 'list'],
+  ['/api//v1/pods', 'get'],
+  ['///', 'get'],
+])('slashes at the edges of %s are none of its segments', (target, verb) => {
+  expect(requestInfo('GET', target)).toMatchObject({ path: target, verb });
+});

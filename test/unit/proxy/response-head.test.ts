@@ -26,6 +26,9 @@ describe('the head of an answer', () => {
     ['?continue=1', '/api/v1/pods?continue=1'],
     ['https://api.test:6443/y#z', '/y#z'],
     ['HTTPS://API.TEST:6443/y', '/y'],
+    ['/debug/pprof/', '/debug/pprof/'],
+    ['../../api/v1/namespaces/ns/services/web:80/proxy/', '/api/v1/namespaces/ns/services/web:80/proxy/'],
+    ['/%2F/evil.test/x', '/%2F/evil.test/x'],
   ])('relays a redirect to %s as %s', (location, seen) => {
     const head = responseHead(302, ['Location', location], context());
     expect(head).toMatchObject({ ok: true, value: ['Location', seen, 'Audit-Id', 'ours'] });
@@ -40,8 +43,30 @@ describe('the head of an answer', () => {
     'data:text/html,x',
     'https://[bad',
     '\\\\evil.test/x',
+    // Two slashes at the front of a path are another host to whoever reads them (RFC 3986 §4.2).
+    '/.//evil.test/x',
+    '/.\\/evil.test/x',
+    '/%2e//evil.test/x',
+    '/a/..//evil.test/x',
+    '../../../..//evil.test/x',
+    'https://api.test:6443//evil.test/x',
+    // The gate's own endpoints are none of the cluster's paths, and a 307 takes method and body there.
+    '/-/admin/api/v1/revocations',
+    '/api/../-/oauth/token',
   ])('does not relay a redirect to %s', (location) => {
     expect(responseHead(307, ['Location', location], context())).toMatchObject({ ok: false, reason: { code: 502 } });
+  });
+
+  it('relays a redirect below the prefix that chose the cluster, wherever it climbs to', () => {
+    const at = (location: string) => responseHead(302, ['Location', location], context('/?x=1', 86_400, '/clusters/prod'));
+    for (const [location, seen] of [
+      ['/foo', '/clusters/prod/foo'],
+      ['../../clusters/dev/api', '/clusters/prod/clusters/dev/api'],
+      ['/-/oauth/token', '/clusters/prod/-/oauth/token'],
+    ] as const) {
+      expect(at(location)).toMatchObject({ ok: true, value: ['Location', seen, 'Audit-Id', 'ours'] });
+    }
+    expect(at('/.//evil.test/x')).toMatchObject({ ok: false, reason: { auditReason: 'foreign_redirect' } });
   });
 
   it('leaves the Location of a creation alone', () => {
