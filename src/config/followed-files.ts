@@ -87,11 +87,14 @@ function marksIn(directory: string): string {
   }
 }
 
-function marksOf(paths: readonly string[]): string {
-  return paths
-    .map((path) => {
-      const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-      return stat === undefined ? '' : `${stat.ino}:${stat.mtimeNs}:${stat.size}`;
-    })
-    .join(' ');
+const marksOf = (paths: readonly string[]): string => paths.map((path) => markOf(path)).join(' ');
+
+/** A file that is away, or behind a folder that cannot be entered, is as much of a change as another one: a look never throws. */
+function markOf(path: string): string {
+  try {
+    const { ino, mtimeNs, size } = statSync(path, { bigint: true });
+    return `${ino}:${mtimeNs}:${size}`;
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : '';
+  }
 }

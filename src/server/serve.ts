@@ -5,8 +5,7 @@
  * Must not know: how any room does its work; no decision about a person or a request is made here.
  */
 import { once } from 'node:events';
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname, uptime } from 'node:os';
 import {
@@ -45,16 +44,18 @@ import {
   type Authenticate,
   type UpstreamCluster,
 } from '../proxy/proxy.ts';
+import { addressSet } from '../proxy/proxy-protocol.ts';
 import { followGateKeys } from './keys.ts';
 import { fenceRecord, say, sayConfiguration, sayEnded } from './own-events.ts';
 import { createReadiness } from './readiness.ts';
-import { createReloading, renewContext, type CertificatePair, type Reloading } from './reload.ts';
+import { createReloading, type Reloading } from './reload.ts';
 import { startResealing } from './resealing.ts';
 import { createGate, type Gate } from '../revocation/revocation.ts';
 import { observeAuthorities, observedProviders, observeRecord, serverMetrics } from './signals.ts';
 import type { Store } from '../store/store.ts';
-import { createLogger, createOpsListener, type Metrics } from '../telemetry/telemetry.ts';
+import { createLogger, createOpsListener } from '../telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
+import { webListener } from './web-listener.ts';
 
 const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
 
@@ -75,7 +76,10 @@ export interface RunningServer {
  * @throws when a file that the configuration names cannot be used or a port is taken
  */
 export async function startServer(config: Config, replica: string = hostname()): Promise<RunningServer> {
-  const ground = await layGround(config, replica);
+  // Closed in the opposite order, each whatever becomes of the others: by `stop`, or here where the start fails. What stayed open then
+  // would keep the process alive, and whoever supervises it would take it for a gate that serves.
+  await using opening = new AsyncDisposableStack();
+  const ground = await layGround(config, replica, opening);
   const { audit, gate, store, metrics, logger, reloading } = ground;
   const authenticate = createAuthenticator({
     gate,
@@ -95,39 +99,41 @@ export async function startServer(config: Config, replica: string = hostname()):
   const { web, machineHandler, streams } = await signInRooms(config, ground, given);
   const certificate = reloading.certificate(config.listen.api);
   const api = apiListener(config, ground, { clusters, certificate, authenticate, machineHandler });
+  opening.defer(() => api.close());
   const webServer = webListener(config, reloading, metrics);
   web.serve(webServer);
   const health = createReadiness({ ...ground, monotonic: () => performance.now() });
   const ops = createOpsListener({ metrics, health, logger });
+  let isStarted = false;
+  opening.defer(() => {
+    if (isStarted) say(ground, 'server-stopped');
+  });
+  opening.defer(async () => void (await Promise.all([close(webServer), close(ops)])));
   const ports = {
     ops: await listen(ops, config.listen.ops.address),
     api: (await api.listen(config.listen.api.address)).port,
     web: await listen(webServer, config.listen.web.address),
   };
+  isStarted = true;
   say(ground, 'server-started');
   sayConfiguration(ground, config, ground.keys);
-  const endResealing = startResealing({ ...ground, sealing: ground.keys.sealing });
-  const endDrills = drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert });
+  opening.defer(() => gate.stop());
+  opening.defer(drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert }));
   const ready = gate.start().then(() => ground.fences.begun());
   streams.start();
+  opening.defer(() => streams.stop());
+  opening.defer(startResealing({ ...ground, sealing: ground.keys.sealing }));
+  const opened = opening.move();
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.drain();
     leaving.abort();
     ground.tails.stop();
-    await api.drain(config.shutdown);
-    reloading.stop();
-    ground.keys.stop();
-    await endResealing();
-    streams.stop();
-    endDrills();
-    await gate.stop();
-    await Promise.all([close(webServer), close(ops)]);
-    say(ground, 'server-stopped');
-    await Promise.all(ground.views.map((view) => view.stop()));
-    await audit.close();
-    await ground.endAnchors();
-    await store.close();
+    try {
+      await api.drain(config.shutdown);
+    } finally {
+      await opened.disposeAsync();
+    }
   };
   return { audit, gate, store, ready, ports, stop: () => (stopping ??= stop()) };
 }
@@ -135,7 +141,7 @@ export async function startServer(config: Config, replica: string = hostname()):
 type Ground = Awaited<ReturnType<typeof layGround>>;
 
 /** What every room stands on: the log, the numbers, the keys, the record, the store and the gate. */
-async function layGround(config: Config, replica: string) {
+async function layGround(config: Config, replica: string, opening: AsyncDisposableStack) {
   const clock = { now: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = serverMetrics(config);
@@ -145,25 +151,30 @@ async function layGround(config: Config, replica: string) {
     metrics,
     changed: (directory) => say({ audit, clock, replica }, 'files-reloaded', { files: directory }),
   });
+  opening.defer(() => keys.stop());
+  const reloading = createReloading({
+    logger,
+    metrics,
+    reloaded: (files) => say({ audit, clock, replica }, 'files-reloaded', { files: files.join(' ') }),
+  });
+  opening.defer(() => reloading.stop());
+  const store = openStore(config, keys.sealing, logger, {
+    reloading,
+    onEpoch: ({ why, survivor }) =>
+      say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
+  });
+  opening.defer(() => store.close());
   const live = createLiveRecord({ metrics, logger });
   const { sinks, onFailure } = config.audit;
   const trail = createAuditTrail({ sinks, onFailure, metrics, logger, chain: keys.signingRecord({ replica }) });
   observeRecord(metrics, trail);
   const recent = createRecentRequests({ logger });
   const audit = recent.over(live.over(trail));
-  const reloading = createReloading({
-    logger,
-    metrics,
-    reloaded: (files) => say({ audit, clock, replica }, 'files-reloaded', { files: files.join(' ') }),
-  });
-  const store = openStore(config, keys.sealing, logger, {
-    reloading,
-    onEpoch: ({ why, survivor }) =>
-      say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
-  });
+  // Behind the end of the record, so that the last anchor holds the whole of it.
+  opening.defer(startAnchors(keys.signingRecord({ trail, replica, store: store.anchors, logger })));
+  opening.defer(() => audit.close());
   await refuseUnfit(store);
   recent.start(store.recent);
-  const endAnchors = startAnchors(keys.signingRecord({ trail, replica, store: store.anchors, logger }));
   const fences = fenceRecord({ audit, clock, replica });
   const gate = createGate({
     log: store.log,
@@ -185,8 +196,8 @@ async function layGround(config: Config, replica: string) {
   metrics.observeSessions(() => store.sessions.count());
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   const tails = createLiveTails(store.live);
-  const views = [live, recent];
-  return { replica, clock, logger, metrics, keys, reloading, audit, endAnchors, views, tails, store, gate, fences };
+  opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
+  return { replica, clock, logger, metrics, keys, reloading, audit, tails, store, gate, fences };
 }
 
 /**
@@ -195,9 +206,7 @@ async function layGround(config: Config, replica: string) {
  */
 async function refuseUnfit(store: Store): Promise<void> {
   const fault = await store.ping().catch((error: unknown) => error);
-  if (!(fault instanceof AppError && UNFIT.has(fault.reason))) return;
-  await store.close();
-  throw fault;
+  if (fault instanceof AppError && UNFIT.has(fault.reason)) throw fault;
 }
 
 /** Our authorization server, the pages and the admin API, and the way from `/-/` on the api listener to both. */
@@ -264,6 +273,7 @@ async function signInRooms(
     consoles: { consoles: consolesOf(config, reloading), gate, mayUse: allows, mintToken },
     tails: ground.tails,
     health: componentHealth(config, clusters, ground),
+    isTrustedProxy: addressSet(config.listen.trustedProxies),
     leaving,
   });
   const machineHandler: RequestListener = (req, res) => {
@@ -356,17 +366,6 @@ function drills(
 function ownAddress(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
-}
-
-function webListener(config: Config, reloading: Reloading, metrics: Metrics): Server {
-  const { tls } = config.listen.web;
-  if (tls === undefined) return createHttpServer();
-  const certificate = reloading.certificate(tls);
-  metrics.observeCertificate('web', () => certificate.current().cert);
-  const context = (pair: CertificatePair) => ({ ...pair, minVersion: 'TLSv1.2' }) as const;
-  const server = createHttpsServer(context(certificate.current()));
-  certificate.onChange((pair) => renewContext(server, context(pair)));
-  return server;
 }
 
 async function listen(server: Server, { host, port }: Address): Promise<number> {

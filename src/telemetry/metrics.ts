@@ -46,7 +46,8 @@ export interface Metrics {
   /**
    * Asked at each scrape for the certificate that is in use.
    * @param kind `api`, `web` or `upstream_ca`; several of one kind are told by the one that ends first
-   * @param read PEM; of a bundle the certificate that lasts longest counts, because an old one left in it harms nobody
+   * @param read PEM; of the chain of a listener the certificate that ends first counts, because the chain ends with it; of a bundle of
+   *   authorities the one that lasts longest, because an old one left in it harms nobody
    */
   observeCertificate(kind: string, read: () => string): void;
   /** @param kind `signing`, `sealing` or `audit`; `madeAt` in epoch seconds */

@@ -14,7 +14,7 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
     registry,
     'certificate_expiry_seconds',
     {
-      help: 'Seconds until the certificate in use ends; below 0 it has ended. `api`, `web`, and of all clusters the first `upstream_ca` to end.',
+      help: 'Seconds until the certificate in use ends; below 0 it has ended. Of the chains of `api` and `web` the first certificate to end, and of all clusters the first `upstream_ca`.',
       label: 'kind',
     },
     () => readable(certificates),
@@ -56,7 +56,7 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
       ),
     observeCertificate(kind, read) {
       const before = certificates.get(kind);
-      const end = endOf(read);
+      const end = endOf(read, kind === 'upstream_ca' ? Math.max : Math.min);
       const left = (): number => end() - Date.now() / 1000;
       certificates.set(kind, before === undefined ? left : () => Math.min(before(), left()));
     },
@@ -79,15 +79,15 @@ function readable(reads: ReadonlyMap<string, () => number>): ReadonlyMap<string,
   return values;
 }
 
-/** Epoch seconds. A certificate is parsed once for as long as it is the same. */
-function endOf(read: () => string): () => number {
+/** Epoch seconds. A certificate is parsed once for as long as it is the same. @param of which of several counts */
+function endOf(read: () => string, of: (...ends: readonly number[]) => number): () => number {
   let known: { readonly pem: string; readonly end: number } | undefined;
   return () => {
     const pem = read();
     if (known?.pem !== pem) {
       const ends = (pem.match(CERTIFICATE) ?? []).map((block) => new X509Certificate(block).validToDate.getTime());
       if (ends.length === 0) throw new Error('there is no certificate');
-      known = { pem, end: Math.max(...ends) / 1000 };
+      known = { pem, end: of(...ends) / 1000 };
     }
     return known.end;
   };

@@ -4,18 +4,24 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { demoPorts } from '../../src/demo/demo.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import { bareEnvironment } from '../support/bare-environment.ts';
 import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
 import { startRedis } from '../support/redis.ts';
+import { startSecondReplica } from '../support/second-replica.ts';
+import { makeCertificate } from '../support/upstream.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 interface Started {
   readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
   terminate(): void;
+}
+
+interface ServerFile {
+  readonly listen: Readonly<Record<'api' | 'web' | 'ops', { address: string; keyFile?: string }>>;
 }
 
 /** The real command in a process of its own, with no environment but what is given. */
@@ -59,6 +65,12 @@ describe('portcullis on a server', () => {
   afterAll(async () => {
     await gate.stop();
     await rm(folder, { recursive: true, force: true });
+  });
+
+  it('keeps a browser’s connection for longer than the proxies in front of it do', async () => {
+    const answer = await fetch(`${gate.urls.web}/login`, { redirect: 'manual' });
+    await answer.body?.cancel();
+    expect(answer.headers.get('keep-alive')).toBe('timeout=75');
   });
 
   it('serves until it is told to stop, then ends with 0 and a record of both', async () => {
@@ -106,6 +118,49 @@ describe('portcullis on a server', () => {
     } finally {
       await redis.stop();
     }
+  });
+
+  it.each([
+    {
+      what: 'a certificate and a key that do not belong together',
+      change: async (file: ServerFile): Promise<void> => {
+        const other = join(folder, 'other.key');
+        await writeFile(other, (await makeCertificate('other.test')).key);
+        file.listen.api.keyFile = other;
+      },
+      says: /key values mismatch/,
+    },
+    {
+      what: 'a port that is taken',
+      change: async (file: ServerFile): Promise<void> => {
+        file.listen.web.address = new URL(gate.urls.web).host;
+      },
+      says: /EADDRINUSE/,
+    },
+  ])('ends with 1 on $what, whatever it has opened by then', async ({ change, says }) => {
+    const redis = await startRedis();
+    const file = parse(await readFile(config, 'utf8')) as ServerFile;
+    await change(file);
+    const broken = join(folder, 'broken.yaml');
+    await writeFile(broken, stringify({ ...file, store: { redis: { url: redis.url } } }));
+    const server = portcullis(['serve', '--config', broken]);
+    try {
+      const { code, stderr } = await server.ended;
+      expect(code, stderr).toBe(1);
+      expect(stderr).toMatch(says);
+    } finally {
+      server.terminate();
+      await redis.stop();
+    }
+  });
+
+  it('closes the record behind everything else, also where something before it cannot be ended', async () => {
+    const replica = await startSecondReplica(gate);
+    await replica.ready;
+    vi.spyOn(replica.gate, 'stop').mockRejectedValue(new Error('cannot be ended'));
+    await expect(replica.stop()).rejects.toThrow('cannot be ended');
+    const record = await readFile(join(gate.files.directory, 'audit.log'), 'utf8');
+    expect(record.match(/"verb":"server-stopped"/g)).toHaveLength(1);
   });
 
   it('takes its configuration from the environment variable that names the file', async () => {

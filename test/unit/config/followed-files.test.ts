@@ -1,5 +1,5 @@
-import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { followFiles } from '../../../src/config/followed-files.ts';
 import { temporaryDirectory } from './sandbox.ts';
@@ -10,7 +10,10 @@ afterEach(() => stops.splice(0).forEach((stop) => stop()));
 function follow(names: readonly string[], refuse: (contents: readonly string[]) => boolean = () => false) {
   const directory = temporaryDirectory();
   const paths = names.map((name) => join(directory, name));
-  paths.forEach((path) => writeFileSync(path, 'old'));
+  for (const path of paths) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, 'old');
+  }
   const applied: (readonly string[])[] = [];
   const faults: string[] = [];
   const apply = (contents: readonly string[]): void => {
@@ -56,6 +59,23 @@ test('a file that is away for a while is a fault and no end', async () => {
   expect(faults[0]).toContain('ENOENT');
   write(0, 'back');
   await vi.waitFor(() => expect(applied).toEqual([['back']]));
+});
+
+test('a file whose folder is another thing for a while is a fault and no end', async () => {
+  const { applied, faults, directory, write } = follow(['in/a']);
+  const folder = join(directory, 'in');
+  renameSync(folder, join(directory, 'aside'));
+  writeFileSync(folder, 'no folder');
+  await vi.waitFor(() => expect(faults).toHaveLength(1));
+  expect(faults[0]).toContain('ENOTDIR');
+  rmSync(folder);
+  symlinkSync('in', folder);
+  await vi.waitFor(() => expect(faults).toHaveLength(2));
+  expect(faults[1]).toContain('ELOOP');
+  rmSync(folder);
+  mkdirSync(folder);
+  write(0, 'back');
+  await vi.waitFor(() => expect(applied.at(-1)).toEqual(['back']));
 });
 
 test('a link that is turned to another file is a change, as Kubernetes does it', async () => {

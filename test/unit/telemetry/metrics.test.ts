@@ -35,6 +35,7 @@ describe('createMetrics', () => {
       'portcullis_key_changes_total counter',
       'portcullis_key_files_refused gauge',
       'portcullis_provider_reachable gauge',
+      'portcullis_provider_requests_total counter',
       'portcullis_refreshes_total counter',
       'portcullis_refusals_total counter',
       'portcullis_request_duration_seconds histogram',
@@ -214,6 +215,21 @@ describe('createMetrics', () => {
     expect(await days('upstream_ca')).toBeCloseTo(whole - 3, 1);
   });
 
+  it('tells of a chain the first certificate to end: what is behind the leaf lasts for years', async () => {
+    const metrics = createMetrics();
+    const now = Date.now();
+    const lasting = await makeCertificates(['localhost'], now);
+    const ending = await makeCertificates(['localhost'], now - 3 * 86_400_000);
+    metrics.observeCertificate('upstream_ca', () => ending.ca);
+    metrics.observeCertificate('api', () => `${ending.cert}${lasting.ca}`);
+    metrics.observeCertificate('web', () => `${lasting.cert}${ending.ca}`);
+    const left = async (kind: string): Promise<number> =>
+      Number(await valueOf(metrics, `portcullis_certificate_expiry_seconds{kind="${kind}"}`));
+    const soonest = await left('upstream_ca');
+    expect(await left('api')).toBeCloseTo(soonest, -2);
+    expect(await left('web')).toBeCloseTo(soonest, -2);
+  });
+
   it('tells which changes of keys stand refused: those that came and went are only counted', async () => {
     const metrics = createMetrics();
     const refused = (): Promise<string[]> => seriesOf(metrics, 'portcullis_key_files_refused');
@@ -233,17 +249,27 @@ describe('createMetrics', () => {
     ]);
   });
 
-  it('tells how old keys are, and of each provider whether it answered last', async () => {
+  it('tells how old keys are, and of each provider whether it answered last, and how often', async () => {
     const metrics = createMetrics({ providers: ['corp'] });
     metrics.observeKey('signing', () => Date.now() / 1000 - 3600);
     expect(Number(await valueOf(metrics, 'portcullis_key_age_seconds{kind="signing"}'))).toBeCloseTo(3600, -1);
     expect(await seriesOf(metrics, 'portcullis_provider_reachable')).toEqual([]);
+    // From 0 on, so that an alert sees the first failure too.
+    expect(await seriesOf(metrics, 'portcullis_provider_requests_total')).toEqual([
+      'portcullis_provider_requests_total{provider="corp",outcome="answered"} 0',
+      'portcullis_provider_requests_total{provider="corp",outcome="unavailable"} 0',
+    ]);
     metrics.providerAnswered('corp', true);
     metrics.providerAnswered('evil.example.com', true);
     metrics.providerAnswered('corp', false);
     expect(await seriesOf(metrics, 'portcullis_provider_reachable')).toEqual([
       'portcullis_provider_reachable{provider="corp"} 0',
       'portcullis_provider_reachable{provider="other"} 1',
+    ]);
+    expect(await seriesOf(metrics, 'portcullis_provider_requests_total')).toEqual([
+      'portcullis_provider_requests_total{provider="corp",outcome="answered"} 1',
+      'portcullis_provider_requests_total{provider="corp",outcome="unavailable"} 1',
+      'portcullis_provider_requests_total{provider="other",outcome="answered"} 1',
     ]);
   });
 

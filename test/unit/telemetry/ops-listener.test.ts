@@ -80,6 +80,20 @@ describe('the ops listener', () => {
     expect((await fetch(`${url}/readyz`)).status).toBe(503);
   });
 
+  it('leaves out a check that the platform judges by itself, as Kubernetes does, and none but that', async () => {
+    const { url, health } = await ops();
+    health.drain();
+    expect((await fetch(`${url}/readyz?exclude=shutdown`)).status).toBe(200);
+    health.add('store', () => 'the store does not answer');
+    const response = await fetch(`${url}/readyz?exclude=shutdown`);
+    expect([response.status, await response.text()]).toEqual([
+      503,
+      '[+]ping ok\n[-]store failed: the store does not answer\nreadyz check failed\n',
+    ]);
+    expect((await fetch(`${url}/readyz?exclude=store&exclude=shutdown`)).status).toBe(200);
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+  });
+
   it('logs a change of readiness once, however often it is asked', async () => {
     const { url, health, log } = await ops();
     let problem: string | undefined;
