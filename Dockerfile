@@ -13,7 +13,7 @@ COPY package.json package-lock.json ./
 # Without the dev dependencies (Node among them: the image has its own) and without running any package's scripts.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 # What is inside, in CycloneDX, for scanners: /app/sbom.cdx.json. Of what was installed, since `npm sbom --omit=dev` leaves out every package that a
-# dev dependency needs too (npm 11.19). Without its serial number and date: the same sources make the same image.
+# dev dependency needs too (npm 11.19). Without its serial number and date: the same packages make the same list.
 RUN npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx > sbom.cdx.json && sed -i '/"serialNumber":/d; /"timestamp":/d' sbom.cdx.json
 COPY LICENSE ./
 COPY src ./src

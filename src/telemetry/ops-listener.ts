@@ -20,7 +20,7 @@ const NOT_FOUND: Answer = { status: 404, body: 'not found: this listener has /me
 
 /**
  * Makes the server; the caller listens and closes. GET and HEAD only, else 405; other paths 404. Health answers 200 or 503, in words
- * as Kubernetes' own `/readyz` has them: `ok`, or each check by name with `?verbose` and whenever one fails.
+ * as Kubernetes' own `/readyz` has them: `ok`, or each check by name with `?verbose` and whenever one fails; `?exclude=NAME` leaves one out.
  */
 export function createOpsListener(parts: OpsParts): Server {
   const answerFor = routes(parts);
@@ -46,7 +46,8 @@ function routes({ metrics, health, logger }: OpsParts): (request: IncomingMessag
   return async (request) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, body: 'only GET and HEAD\n' };
     const [path = '', query] = (request.url ?? '').split('?', 2);
-    const verbose = new URLSearchParams(query).has('verbose');
+    const wanted = new URLSearchParams(query);
+    const verbose = wanted.has('verbose');
     switch (path) {
       case '/metrics':
         return { status: 200, ...(await metrics.render(request.headers.accept)) };
@@ -55,12 +56,17 @@ function routes({ metrics, health, logger }: OpsParts): (request: IncomingMessag
       case '/readyz': {
         const report = await health.ready();
         noticeReadiness(report);
-        return healthAnswer('readyz', report, verbose);
+        return healthAnswer('readyz', without(report, wanted.getAll('exclude')), verbose);
       }
       default:
         return NOT_FOUND;
     }
   };
+}
+
+function without({ checks }: HealthReport, names: readonly string[]): HealthReport {
+  const rest = checks.filter(({ name }) => !names.includes(name));
+  return { ok: rest.every(({ problem }) => problem === undefined), checks: rest };
 }
 
 function healthAnswer(name: string, report: HealthReport, verbose: boolean): Answer {

@@ -3,6 +3,7 @@ import { counter, gauge, observed, type MetricsRegistry } from './instruments.ts
 import { boundedLabel } from './labels.ts';
 import type { Metrics } from './metrics.ts';
 
+const ANSWERS = ['answered', 'unavailable'] as const;
 const OUTCOMES = ['ok', 'refused', 'unavailable'] as const;
 
 type SessionMetrics = Pick<
@@ -44,8 +45,16 @@ function signInMetrics(
   const outcomeLabel = boundedLabel();
   const help = '1 where the provider answered when it was last asked, 0 where it did not; absent until it is asked.';
   const reachable = gauge(registry, 'provider_reachable', help, ['provider']);
+  const asked = counter(registry, 'provider_requests_total', 'Questions to a provider, and whether it answered.', [
+    'provider',
+    'outcome',
+  ]);
+  for (const name of providers) for (const outcome of ANSWERS) asked.inc({ provider: name, outcome }, 0);
   return {
     signIn: (name, outcome) => signIns.inc({ provider: provider(name), outcome: outcomeLabel(outcome) }),
-    providerAnswered: (name, answered) => reachable.set({ provider: provider(name) }, answered ? 1 : 0),
+    providerAnswered(name, answered) {
+      reachable.set({ provider: provider(name) }, answered ? 1 : 0);
+      asked.inc({ provider: provider(name), outcome: answered ? 'answered' : 'unavailable' });
+    },
   };
 }

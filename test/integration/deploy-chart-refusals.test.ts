@@ -63,7 +63,15 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
     'https://other.example.com',
     /config\.publicUrl: this is set by the chart's own values/,
   ],
-  ['a drain that is longer than the pod lives', 'shutdown.grace', '50s', /terminationGracePeriodSeconds is 60/],
+  [
+    'a drain that is longer than the pod lives',
+    'terminationGracePeriodSeconds',
+    55,
+    /terminationGracePeriodSeconds is 55/,
+  ],
+  ['a drain in milliseconds, which the gate refuses', 'shutdown.delay', '500ms', /at '\/shutdown\/delay'/],
+  ['keys that are retired at once', 'keys.rotation.retireAfter', '0h', /at '\/keys\/rotation\/retireAfter'/],
+  ['keys that are retired within the hour', 'keys.rotation.retireAfter', '59m', /at '\/keys\/rotation\/retireAfter'/],
   [
     'rotation of Secrets that have other names',
     'keys',
@@ -71,6 +79,12 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
     /keys\.rotation\.enabled: the three Secrets/,
   ],
   ['metrics for nobody', 'networkPolicy.monitoringFrom', [], /at '\/networkPolicy\/monitoringFrom'/],
+  // A key that is taken away would be a rule without `from`, `to` or `ports`: one for everybody, everywhere.
+  ['metrics for everybody', 'networkPolicy.monitoringFrom', null, /monitoringFrom/],
+  ['DNS of everywhere', 'networkPolicy.dns.to', null, /dns\.to|'to'/],
+  ['API servers at every port', 'networkPolicy.apiServers.ports', null, /ports/],
+  ['Redis at every port', 'networkPolicy.redis.ports', null, /ports/],
+  ['providers at every port', 'networkPolicy.providers.ports', null, /ports/],
 ];
 
 it.each(REFUSED)('refuses %s', async (_what, path, value, words) => {

@@ -34,10 +34,27 @@ describe('a rolling update', () => {
     expect(podTemplateOf(deployment).spec).toMatchObject({ terminationGracePeriodSeconds: 60 });
     const [container] = podTemplateOf(deployment).spec.containers;
     expect(container).toMatchObject({
-      readinessProbe: { httpGet: { path: '/readyz', port: 'ops' } },
+      // Kubernetes itself takes a pod that ends out of those that are ready; what it asks here is whether it still serves.
+      readinessProbe: { httpGet: { path: '/readyz?exclude=shutdown', port: 'ops' } },
       livenessProbe: { httpGet: { path: '/livez', port: 'ops' } },
       startupProbe: { httpGet: { path: '/livez', port: 'ops' } },
     });
+  });
+
+  it.each([
+    ['as the values have it', [], 60],
+    ['with a longer drain', set('shutdown.grace=45s'), 80],
+    ['with minutes', set('shutdown.delay=1m'), 90],
+    ['as 0.1.0 had it', set('terminationGracePeriodSeconds=60', 'shutdown.delay=10s', 'shutdown.grace=45s'), 60],
+    ['as somebody has written it', set('terminationGracePeriodSeconds=120'), 120],
+  ] as const)('lets the pod live for longer than its drain: %s', async (_name, settings, seconds) => {
+    const { spec } = podTemplateOf(only(await rendered(...SMALL, ...settings), 'Deployment'));
+    expect(spec).toMatchObject({ terminationGracePeriodSeconds: seconds });
+  });
+
+  it('leaves the number of replicas to the autoscaler', async () => {
+    const deployment = only(await rendered(...SMALL, ...set('autoscaling.enabled=true')), 'Deployment');
+    expect(specOf(deployment)).not.toHaveProperty('replicas');
   });
 
   it('follows a change of the configuration', async () => {
@@ -172,7 +189,99 @@ describe('the job that rotates keys', () => {
   });
 });
 
+describe('the chart’s own Redis', () => {
+  const redis = async (...args: string[]): Promise<ReturnType<typeof podTemplateOf>> =>
+    podTemplateOf(only(await rendered(...SMALL, ...args), 'StatefulSet'));
+
+  it('starts anew with a changed configuration, and only then', async () => {
+    const before = (await redis()).metadata.annotations;
+    expect(before).toEqual((await redis()).metadata.annotations);
+    expect(before).not.toEqual((await redis(...set('redis.inChart.maxMemory=200mb'))).metadata.annotations);
+  });
+
+  it('is pulled, placed and kept as the gate is, which cannot live without it', async () => {
+    const nodes = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchFields: [] }] } };
+    const placed = {
+      imagePullSecrets: [{ name: 'registry' }],
+      nodeSelector: { 'kubernetes.io/os': 'linux' },
+      tolerations: [{ key: 'dedicated', operator: 'Exists' }],
+      priorityClassName: 'system-cluster-critical',
+    };
+    const apart = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [] } };
+    const values = { ...placed, affinity: { nodeAffinity: nodes, ...apart } };
+    const settings = Object.entries(values).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+    // Rules about the gate's own pods are not Redis' as well: where each node has a gate, no node would be left.
+    const { spec } = await redis(...setJson(...settings));
+    expect(spec).toMatchObject({ ...placed, affinity: { nodeAffinity: nodes } });
+    expect(spec['affinity']).not.toHaveProperty('podAntiAffinity');
+  });
+});
+
+describe('OpenShift', () => {
+  it('gives each pod the user: none is named, and none is root', async () => {
+    const objects = await rendered(...SMALL, ...set('openshift=true', 'keys.rotation.enabled=true'));
+    for (const kind of ['Deployment', 'StatefulSet', 'CronJob']) {
+      const { securityContext } = podTemplateOf(only(objects, kind)).spec;
+      expect(securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+      for (const name of ['runAsUser', 'runAsGroup', 'fsGroup']) expect(securityContext).not.toHaveProperty(name);
+    }
+  });
+});
+
+interface EgressRule {
+  readonly to?: readonly { readonly ipBlock?: { readonly cidr: string; readonly except?: readonly string[] } }[];
+  readonly ports?: readonly { readonly port: number }[];
+}
+
 describe('the network', () => {
+  const egressOf = async (...args: string[]): Promise<readonly EgressRule[]> =>
+    (
+      specOf(only(await rendered(...SMALL, ...args), 'NetworkPolicy', 'portcullis')) as {
+        egress: readonly EgressRule[];
+      }
+    ).egress;
+  const portsOf = (rules: readonly EgressRule[]): readonly (readonly number[])[] =>
+    rules.map(({ ports = [] }) => ports.map(({ port }) => port));
+
+  it('is not open to providers where no address of theirs is named', async () => {
+    const rules = await egressOf(...setJson('networkPolicy.providers.cidrs=[]'));
+    expect(rules).toHaveLength((await egressOf()).length - 1);
+    for (const { to } of rules) expect(to?.length, 'a rule without `to` is a rule for everywhere').toBeGreaterThan(0);
+  });
+
+  it('lets through to the ports that the other values name', async () => {
+    const redis = {
+      url: 'rediss://cache.example.com:6380',
+      nodes: 3,
+      master: 'gate',
+      sentinels: ['sentinel-0.example.com:26379', '[2001:db8::1]:26380'],
+      inChart: { enabled: false },
+    };
+    const away = { name: 'away', server: 'https://203.0.113.7:16443', token: { secret: 'away' } };
+    const provider = { name: 'corp', type: 'keycloak', issuer: 'https://sso.example.com:8443/realms/a', clientId: 'a' };
+    const sinks = [{ type: 'stdout' }, { type: 'webhook', url: 'https://siem.example.com:9443/in' }];
+    const rules = await egressOf(
+      ...setJson(
+        `redis=${JSON.stringify(redis)}`,
+        `clusters=${JSON.stringify([{ ...away, impersonate: { groups: [] } }])}`,
+        `providers=${JSON.stringify([provider])}`,
+        `config.audit.sinks=${JSON.stringify(sinks)}`,
+      ),
+    );
+    const [dns, apiServers, store, providers] = portsOf(rules);
+    expect({ dns, apiServers, store, providers }).toEqual({
+      dns: [53, 53],
+      apiServers: [443, 6443, 16443],
+      store: [6379, 6380, 26379, 26380],
+      providers: [443, 8443, 9443],
+    });
+  });
+
+  it('asks a resolver at the ports that the values name', async () => {
+    const [dns] = portsOf(await egressOf(...setJson('networkPolicy.dns.ports=[53,5353]')));
+    expect(dns).toEqual([53, 53, 5353, 5353]);
+  });
+
   it('is shut for every pod of the release but where a policy opens it, and metadata services stay out of reach', async () => {
     const policies = (await rendered(...SMALL)).filter(({ kind }) => kind === 'NetworkPolicy');
     const shut = specOf(only(policies, 'NetworkPolicy', 'portcullis-default-deny'));
@@ -186,6 +295,28 @@ describe('the network', () => {
     for (const { ipBlock } of worlds) expect(ipBlock?.except).toContain('169.254.0.0/16');
     const redis = specOf(only(policies, 'NetworkPolicy', 'portcullis-redis'));
     expect(redis).not.toHaveProperty('egress');
+  });
+});
+
+describe('the Service of the web listener', () => {
+  const web = async (...args: string[]): Promise<Record<string, unknown>> =>
+    specOf(only(await rendered(...SMALL, ...args), 'Service', 'portcullis-web'));
+
+  it('keeps browsers’ addresses where it is a load balancer, unless it is told otherwise', async () => {
+    const balancer = set('web.service.type=LoadBalancer');
+    expect(await web(...balancer)).toMatchObject({ externalTrafficPolicy: 'Local' });
+    const other = set('web.service.externalTrafficPolicy=Cluster');
+    expect(await web(...balancer, ...other)).toMatchObject({ externalTrafficPolicy: 'Cluster' });
+    // Where nothing was said it stays as it was: what sends to any node goes on to reach a pod.
+    expect(await web(...set('web.service.type=NodePort'))).not.toHaveProperty('externalTrafficPolicy');
+    expect(await web()).not.toHaveProperty('externalTrafficPolicy');
+  });
+
+  it('lets in only whom the values name', async () => {
+    const ranges = setJson('web.service.loadBalancerSourceRanges=["198.51.100.0/24"]');
+    expect(await web(...set('web.service.type=LoadBalancer'), ...ranges)).toMatchObject({
+      loadBalancerSourceRanges: ['198.51.100.0/24'],
+    });
   });
 });
 

@@ -112,10 +112,41 @@ The configuration file. Lists of the values are taken over item by item; what na
 
 {{/* Seconds of a duration such as 90s or 5m. */}}
 {{- define "portcullis.seconds" -}}
-{{- if hasSuffix "ms" . }}{{ divf (trimSuffix "ms" . | float64) 1000 }}
-{{- else if hasSuffix "s" . }}{{ trimSuffix "s" . }}
+{{- if hasSuffix "s" . }}{{ trimSuffix "s" . }}
 {{- else if hasSuffix "m" . }}{{ mul (trimSuffix "m" . | int) 60 }}
 {{- else }}{{ mul (trimSuffix "h" . | int) 3600 }}
+{{- end }}
+{{- end }}
+
+{{/* How long a pod may take to end: longer than the gate's own drain, else streams are cut in the middle. */}}
+{{- define "portcullis.terminationSeconds" -}}
+{{- $drain := add (include "portcullis.seconds" .Values.shutdown.delay) (include "portcullis.seconds" .Values.shutdown.grace) }}
+{{- $given := .Values.terminationGracePeriodSeconds | int }}
+{{- if and $given (ge (int $drain) $given) }}
+{{- fail (printf "terminationGracePeriodSeconds is %d: it has to be longer than shutdown.delay and shutdown.grace together (%d s), else streams are cut in the middle" $given (int $drain)) }}
+{{- end }}
+{{- $given | default (add $drain 5) }}
+{{- end }}
+
+{{/* The user that a pod runs as. On OpenShift none is named: a namespace has a range of its own there, and its pods get one of that. */}}
+{{- define "portcullis.user" -}}
+{{- if not .root.Values.openshift }}
+runAsUser: {{ .id }}
+runAsGroup: {{ .id }}
+fsGroup: {{ .id }}
+{{- end }}
+{{- end }}
+
+{{/* Ports of rules of a network policy, each once: those of the values, and those that addresses elsewhere in the values end in. */}}
+{{- define "portcullis.ports" -}}
+{{- $ports := list }}
+{{- range .ports }}{{ $ports = append $ports (int .) }}{{ end }}
+{{- range .addresses }}
+{{- $port := regexFind ":[0-9]+$" (regexReplaceAll "^[a-z]+://|[/?].*$" . "") }}
+{{- if $port }}{{ $ports = append $ports (trimPrefix ":" $port | int) }}{{ end }}
+{{- end }}
+{{- range uniq $ports }}
+- { port: {{ . }}, protocol: TCP }
 {{- end }}
 {{- end }}
 
@@ -125,4 +156,23 @@ Where a destination is not named: anywhere but link-local addresses, at which cl
 {{- define "portcullis.anywhere" -}}
 - ipBlock: { cidr: 0.0.0.0/0, except: [169.254.0.0/16, 100.100.100.200/32] }
 - ipBlock: { cidr: '::/0', except: ['fe80::/10', 'fd00:ec2::254/128'] }
+{{- end }}
+
+{{/* The configuration of the chart's own Redis. */}}
+{{- define "portcullis.redisConf" -}}
+# No plain port; certificates of clients are not asked for, the ACL's password is.
+port 0
+tls-port 6379
+tls-cert-file /tls/tls.crt
+tls-key-file /tls/tls.key
+tls-ca-cert-file /tls/ca.crt
+tls-auth-clients no
+aclfile /run/redis/users.acl
+dir /data
+# A revocation must survive a restart, and nothing may be thrown out to make room: it could be a revocation.
+appendonly yes
+appendfsync everysec
+maxmemory-policy noeviction
+maxmemory {{ .Values.redis.inChart.maxMemory }}
+save ""
 {{- end }}

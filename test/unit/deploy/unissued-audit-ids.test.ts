@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,7 +52,10 @@ interface Outcome {
   readonly textfile: string;
 }
 
-async function compared(theirs: readonly object[], { zipped = false, cut = '' } = {}): Promise<Outcome> {
+async function compared(
+  theirs: readonly object[],
+  { zipped = false, cut = '', more = [] as readonly string[] } = {},
+): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const write = (name: string, events: readonly object[]): string => {
@@ -74,6 +77,7 @@ async function compared(theirs: readonly object[], { zipped = false, cut = '' } 
     ...files,
     '--textfile',
     textfile,
+    ...more,
   ];
   const { status, stdout } = await run(args);
   const found = stdout
@@ -145,6 +149,47 @@ it.each<[string, Event]>([
   );
 });
 
+it('judges a gate that nobody uses, whose record is still written, by the other log alone', async () => {
+  const late = there({ auditID: 'at-night', minute: 65, ...alice });
+  expect(await compared([late])).toMatchObject({ status: 0, found: [] });
+  const { found, textfile } = await compared([late], { more: ['--live'] });
+  expect(found).toMatchObject([{ auditID: 'at-night', wrong: 'audit_id_not_issued' }]);
+  // Two minutes before the API server's log ends.
+  expect(textfile).toContain(
+    `portcullis_unissued_check_timestamp_seconds{cluster="prod"} ${Date.parse(at(68)) / 1000}\n`,
+  );
+});
+
+it('finds an id that was issued once and used a second time for somebody else, whatever came first', async () => {
+  const pair = [there({ auditID: 'known', ...alice }), there({ auditID: 'known', impersonated: 'corp:root' })];
+  for (const theirs of [pair, pair.toReversed()]) {
+    const { found } = await compared(theirs);
+    expect(found).toMatchObject([{ auditID: 'known', wrong: 'audit_id_of_another_person', impersonated: 'corp:root' }]);
+  }
+});
+
+it('judges each request of an id by itself: an open read before it excuses nothing', async () => {
+  const open = there({ auditID: 'made-up', verb: 'get', requestURI: '/version', ...alice });
+  const old = there({ auditID: 'made-up', minute: -5, ...alice });
+  const { found } = await compared([old, open, there({ auditID: 'made-up', ...alice })]);
+  expect(found).toMatchObject([{ auditID: 'made-up', wrong: 'audit_id_not_issued', requestURI: '/api/v1/pods' }]);
+});
+
+it('keeps of the gate’s record only what the API server’s log asks for: one day of a busy gate is larger than memory', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const [gate, api] = [join(folder, 'gate.log'), join(folder, 'api.log')];
+  const line = (id: number): string =>
+    `${JSON.stringify({ auditID: `${id}`.padStart(200, 'x'), user: { username: 'a' } })}\n`;
+  writeFileSync(gate, Array.from({ length: 60_000 }, (_, id) => line(id)).join(''));
+  writeFileSync(api, `${JSON.stringify(there({ auditID: 'later', user: 'system:node:a' }))}\n`);
+  const args = ['--service-account', ACCOUNT, '--gate', gate, '--api-server', api];
+  const { status, stderr } = spawnSync(process.execPath, ['--max-old-space-size=16', COMMAND, ...args], {
+    encoding: 'utf8',
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+});
+
 it('reads compressed files, and past a line that was cut', async () => {
   const { found } = await compared([there({ auditID: 'made-up', ...alice })], { zipped: true, cut: '{"auditID":"kn' });
   expect(found).toMatchObject([{ auditID: 'made-up' }]);
@@ -152,6 +197,11 @@ it('reads compressed files, and past a line that was cut', async () => {
 
 it.each([
   ['without an account', ['--gate', COMMAND, '--api-server', COMMAND]],
+  // An unset variable of a shell: it would be how every name begins.
+  [
+    'with an empty --expected',
+    ['--service-account', ACCOUNT, '--gate', COMMAND, '--api-server', COMMAND, '--expected', ''],
+  ],
   ['of a file that is not there', ['--service-account', ACCOUNT, '--gate', '/nowhere/a.log', '--api-server', COMMAND]],
 ])('ends with 2 and says why: %s', async (_name, args) => {
   const { status, stderr } = await run([COMMAND, ...args]);
