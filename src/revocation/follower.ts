@@ -6,7 +6,7 @@
  */
 import { AppError } from '../core/errors.ts';
 import type { LogEntry, LogPosition } from '../core/revocation.ts';
-import type { DrillPart, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
+import type { DrillPart, Joined, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
 import { ClockWitness } from './clocks.ts';
 import { delay } from './delay.ts';
 import type { Fence, FenceCause, GateLogger } from './dependencies.ts';
@@ -16,7 +16,7 @@ import type { CutReason } from './revocation.ts';
 
 export interface FollowerHooks {
   /** A join has read the live entries: the view begins afresh. */
-  joined(live: readonly LogEntry[]): void;
+  joined(joined: Joined): void;
   /** Cuts everything in flight and empties caches. May come again while nothing is in flight. */
   fence(reason: CutReason): void;
   /** One new entry, in order. */
@@ -75,7 +75,8 @@ export class LogFollower {
   #fencedFor: FenceCause | undefined;
   #clockOff = false;
   #count = 0;
-  #storeAway = false;
+  /** What was wrong with the rounds since the last lease, each kind once: the log must stay readable while it lasts. */
+  readonly #trouble = new Set<string>();
   #deadlineTimer: NodeJS.Timeout | undefined;
   #waiting: (() => void)[] = [];
   #endPause: (() => void) | undefined;
@@ -143,15 +144,16 @@ export class LogFollower {
       if (round === 'rejoin') round = await this.#joinAndRenew();
       return round === 'news' ? 'news' : 'idle';
     } catch (error) {
-      // Once, not at every renewal: the first says what is wrong, and the log must stay readable while it lasts.
-      if (!this.#storeAway) {
+      const reason = error instanceof AppError ? error.reason : undefined;
+      const kind = reason ?? String(error);
+      if (!this.#trouble.has(kind)) {
         this.#options.logger.warn(
-          { err: error },
-          'the store did not answer; the lease runs on until its end and no further',
+          { err: error, reason },
+          'no lease came of this round; the one before runs on until its end and no further',
         );
       }
-      this.#storeAway = true;
-      this.#clockOff = error instanceof AppError && error.reason === 'clock_off';
+      this.#trouble.add(kind);
+      this.#clockOff = reason === 'clock_off';
       return 'idle';
     }
   }
@@ -161,7 +163,7 @@ export class LogFollower {
     if (this.#position === undefined) {
       const joined = await log.join(longestTokenSeconds);
       if (this.#stopping.signal.aborted) return 'idle';
-      hooks.joined(joined.live);
+      hooks.joined(joined);
       this.#position = joined.position;
     }
     return this.#renew(this.#position);
@@ -222,8 +224,8 @@ export class LogFollower {
       this.#standing = { epoch: reply.epoch, regime: reply.regime, sinceMs: now };
     }
     this.#clockOff = false;
-    if (this.#storeAway) logger.info({}, 'the store answers again');
-    this.#storeAway = false;
+    if (this.#trouble.size > 0) logger.info({}, 'there is a lease again');
+    this.#trouble.clear();
     this.#watchDeadline();
     hooks.renewed(reply.replicas, now);
     const cause = this.#fencedFor;

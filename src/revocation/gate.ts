@@ -8,7 +8,7 @@ import {
   type LogPosition,
   type TargetKey,
 } from '../core/revocation.ts';
-import type { DrillPart } from '../store/store.ts';
+import type { DrillPart, Joined, ReplicaState } from '../store/store.ts';
 import { SILENT_LOGGER } from './dependencies.ts';
 import type { EndedSession, GateOptions } from './dependencies.ts';
 import { LogFollower } from './follower.ts';
@@ -172,7 +172,7 @@ class LeasedGate implements Gate {
     this.#registry.cutAll('shutdown');
     this.#endings.stop();
     await this.#follower.stop();
-    await this.#leave([this.incarnation]);
+    await this.#leave([{ incarnation: this.incarnation }]);
   }
 
   #makeFollower(): LogFollower {
@@ -188,7 +188,7 @@ class LeasedGate implements Gate {
       name: replicaName,
       logger: logger ?? SILENT_LOGGER,
       hooks: {
-        joined: (live) => this.#joined(live),
+        joined: (joined) => this.#joined(joined),
         fence: (reason) => this.#fence(reason),
         apply: (entry) => this.#apply(entry),
         renewed: (replicas, now) => this.#renewed(replicas, now),
@@ -206,8 +206,11 @@ class LeasedGate implements Gate {
     return { ...footing, sinceMs: Number.NEGATIVE_INFINITY };
   }
 
-  #joined(live: readonly LogEntry[]): void {
+  #joined({ position, live }: Joined): void {
+    const { ownGate } = this.#revocations;
     this.#view.reset(live);
+    ownGate.began(position);
+    for (const entry of live) ownGate.applied(entry);
     this.#peers.clear();
     this.#tell(undefined);
   }
@@ -219,6 +222,7 @@ class LeasedGate implements Gate {
 
   #apply(entry: LogEntry): void {
     this.#view.apply(entry);
+    this.#revocations.ownGate.applied(entry);
     if (entry.change.kind === 'revoked') this.#registry.cut(entry.change.key, 'session_revoked', entry.number);
     this.#tell(entry.change);
   }
@@ -246,10 +250,12 @@ class LeasedGate implements Gate {
     for (const listener of this.#listeners) listener(change);
   }
 
-  async #leave(incarnations: readonly string[]): Promise<void> {
-    for (const incarnation of incarnations) {
+  async #leave(
+    replicas: readonly (Pick<ReplicaState, 'incarnation'> & Partial<Pick<ReplicaState, 'count'>>)[],
+  ): Promise<void> {
+    for (const { incarnation, count } of replicas) {
       try {
-        await this.#options.log.leave(incarnation);
+        await this.#options.log.leave(incarnation, count);
       } catch (error) {
         // The entry stays in the registry and the next one to see it silent takes it out.
         (this.#options.logger ?? SILENT_LOGGER).info(

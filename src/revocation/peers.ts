@@ -59,11 +59,11 @@ export class Peers {
     return [...this.#peers.values()];
   }
 
-  /** Incarnations that have not moved for `forMs`: they will not come back under that name. */
-  gone(now: number, forMs: number): readonly string[] {
+  /** Those that have not moved for `forMs`, as they were last seen. */
+  gone(now: number, forMs: number): readonly ReplicaState[] {
     return this.all()
       .filter((peer) => now - peer.movedAt >= forMs)
-      .map((peer) => peer.state.incarnation);
+      .map((peer) => peer.state);
   }
 
   get(incarnation: string): Peer | undefined {

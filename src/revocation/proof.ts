@@ -2,7 +2,7 @@
  * Is it over everywhere? The one decision behind `complete: true`, as plain data in and plain data out.
  *
  * An entry is proven when it cannot be forgotten (acknowledged), when this replica still stands in the life of the store in which it was
- * written, and when every replica has applied it or has no lease. The registry that came with the entry names every replica that has
+ * written, and when every replica, this one included, has applied it or has no lease. The registry that came with the entry names every replica that has
  * renewed in this life; one that has not may still hold a lease of the life before, for W at most. So either we have followed this life
  * for W, or W has passed since the entry stood.
  *
@@ -41,6 +41,8 @@ export interface OtherReplica {
 
 export interface ProofQuestion {
   readonly written: Written;
+  /** This replica has applied the entry, and those that were written with it. */
+  readonly isBack: boolean;
   readonly others: readonly OtherReplica[];
   readonly footing: Footing | undefined;
   /** Monotonic milliseconds. */
@@ -57,7 +59,7 @@ export type Proof =
 
 const NEW_LIFE = 'the store began a new life: everybody signs in again; send it again to be sure';
 
-export function judgeProof({ written, others, footing, now, waitMs }: ProofQuestion): Proof {
+export function judgeProof({ written, isBack, others, footing, now, waitMs }: ProofQuestion): Proof {
   if (footing === undefined) {
     return { outcome: 'open', missing: ['this replica: it has no lease now and cannot see the others'] };
   }
@@ -69,6 +71,8 @@ export function judgeProof({ written, others, footing, now, waitMs }: ProofQuest
   const missing = others
     .filter(({ state }) => state === 'pending')
     .map(({ name, withinMs }) => `replica ${name}: within ${seconds(withinMs)}`);
+  // The own gate knows what was asked for, and not the browser session that the store ended with it.
+  if (!isBack) missing.push('this replica: it has not yet read the entry back');
   // A renewal that was sent after the answer and acknowledged confirms all that was written before it.
   if (!written.acknowledged && footing.renewedAtMs <= written.arrivedAt) {
     missing.push('redis: not enough followers have acknowledged');

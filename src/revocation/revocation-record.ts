@@ -30,7 +30,7 @@ export interface RevocationRecord {
   written: Written | undefined;
   /** By incarnation: every other replica in the registry that came with the entry. */
   readonly others: Map<string, Other>;
-  /** The own gate is shut for it. */
+  /** Its entry has not come back, and still may: the own gate is shut for it until then. */
   held: boolean;
   /** Never `open` again once it is something else. */
   proof: Proof;
@@ -90,7 +90,7 @@ export function noteReceipts(
   for (const [incarnation, other] of others) {
     const peer = peers.get(incarnation);
     if (peer === undefined) {
-      // Who has left the registry has cut everything before it went, or was silent for so long that it was taken out.
+      // Who has left the registry has cut everything before it went, or had not moved for a minute until the moment it was taken out.
       if (isFresh) others.delete(incarnation);
       continue;
     }

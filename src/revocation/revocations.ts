@@ -47,6 +47,7 @@ export interface RevocationsOptions {
 
 interface Known {
   readonly record: RevocationRecord;
+  readonly locks: boolean;
   readonly answer: Promise<RevocationAnswer>;
 }
 
@@ -78,7 +79,7 @@ export class Revocations {
     if (known !== undefined) return this.#again(known, order);
     const { record, writing } = this.#begin(id, order);
     const answer = this.#carryOut(record, writing);
-    this.#known.set(id, { record, answer });
+    this.#known.set(id, { record, locks: order.lock !== undefined, answer });
     return answer;
   }
 
@@ -128,6 +129,7 @@ export class Revocations {
     const arrivedAt = monotonic();
     const { position, regime, acknowledged, sessions } = appended;
     record.written = { position, regime, acknowledged, sessions, arrivedAt };
+    this.ownGate.written(position);
     this.#noteRegistry(record, record.written, appended.replicas);
     this.#open.add(record);
     this.#bringUpToDate(record);
@@ -136,8 +138,10 @@ export class Revocations {
       await Promise.race([record.ended.promise, delay(waitMs + PATIENCE_MS)]);
     }
     metrics?.revocation(record.target.kind, (monotonic() - record.begunAt) / 1000);
+    // Described first, which may change what is missing: that is the answer itself, and no progress beyond it.
+    const answer = this.#describe(record);
     if (record.proof.outcome === 'open') this.#told.set(record, record.proof.missing.length);
-    return this.#describe(record);
+    return answer;
   }
 
   #noteRegistry(record: RevocationRecord, written: Written, replicas: Appended['replicas']): void {
@@ -155,7 +159,7 @@ export class Revocations {
     this.#known.delete(record.id);
     if (cause instanceof AppError && cause.code === 'conflict') {
       // The id stands for another revocation in the store, or the approval has served another: this one may not be, so nothing is held.
-      this.ownGate.withdraw(record.key, record.id);
+      this.ownGate.release(record.key, record.id);
       return cause;
     }
     this.ownGate.failed(record.key, record.id);
@@ -167,8 +171,9 @@ export class Revocations {
   }
 
   /** The same request id again: the same revocation, with what is known by now. */
-  async #again({ record, answer }: Known, { target }: RevocationOrder): Promise<RevocationAnswer> {
-    if (record.key !== targetKey(target)) {
+  async #again({ record, locks, answer }: Known, { target, lock }: RevocationOrder): Promise<RevocationAnswer> {
+    // With a lock it is another one: the first answer would hide that nothing was locked.
+    if (record.key !== targetKey(target) || locks !== (lock !== undefined)) {
       throw new AppError('conflict', 'This request id has already revoked something else. Use a new one.', {
         reason: 'request_id_reused',
       });
@@ -190,10 +195,12 @@ export class Revocations {
     // Without a lease everything is refused here anyway.
     if (!record.held || written === undefined || at === undefined || standing === undefined) return;
     const isBack = at.epoch === written.position.epoch && at.number >= written.position.number;
-    // In another epoch it will never come back, and need not: every credential of the old one is refused.
     if (!isBack && !isOver(standing, written)) return;
     record.held = false;
-    this.ownGate.release(record.key, record.id);
+    if (isBack) this.ownGate.release(record.key, record.id);
+    // It will never come back. Where this replica has moved to another life since, every credential of the old one is refused. Threat: where
+    // it has not, the entry went to a primary that was promoted elsewhere, and what it covers is good here.
+    else this.ownGate.failed(record.key, record.id);
   }
 
   #prove(record: RevocationRecord): void {
@@ -206,7 +213,7 @@ export class Revocations {
       noteReceipts(record, peers, { now, waitMs, isFresh: standing.renewedAtMs > written.arrivedAt });
     }
     const others = othersOf(record, now, waitMs);
-    record.proof = judgeProof({ written, others, footing: standing, now, waitMs });
+    record.proof = judgeProof({ written, isBack: !record.held, others, footing: standing, now, waitMs });
     if (record.proof.outcome !== 'open') {
       record.endedAt = now;
       record.ended.resolve();

@@ -9,8 +9,11 @@ export const REQUEST_KEPT_SECONDS = 600;
  */
 export const NOTICE_KEPT_SECONDS = 600;
 
-/** By how much clocks of replicas may differ; one that is further off is not ready (REVOCATION.md, Revoke, rule 5). */
+/** By how much a replica's clock may be off the store's; one that is further off is not ready (REVOCATION.md, Revoke, rule 5). */
 export const CLOCK_SKEW_SECONDS = 60;
+
+/** An entry's end is told by one replica's clock and judged by another's: one may be slow and the other fast. */
+export const ENTRY_SKEW_SECONDS = 2 * CLOCK_SKEW_SECONDS;
 
 /**
  * The longest life of a token that the configuration allows (`sessions.accessToken`). An entry stands for so long where nobody has joined

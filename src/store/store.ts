@@ -366,8 +366,11 @@ export interface RevocationLog {
    * @throws AppError `store_unavailable` also where not enough followers confirmed the round: nothing may be built on it
    */
   renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome>;
-  /** Clean shutdown: takes this replica, or one that has not moved for long, out of the registry. */
-  leave(incarnation: string): Promise<void>;
+  /**
+   * Takes a replica out of the registry: this one at its clean shutdown, or another that has not moved for long.
+   * @param count with which the other was last seen. One that has moved since has a lease, and stays
+   */
+  leave(incarnation: string, count?: number): Promise<void>;
   /**
    * Revokes: one script takes the next number, writes entry, watermark and lock, and deletes the covered sessions with their
    * artefacts (those of `provider` and `all` may be deleted after the script has answered: the watermark refuses them already). A session

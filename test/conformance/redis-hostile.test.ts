@@ -179,6 +179,15 @@ it('refuses a Redis that may evict a revocation', async () => {
   await expect(store.log.position()).rejects.toMatchObject({ reason: 'redis_evicts' });
 });
 
+it('takes a Redis that it refused once that has been mended, without a restart of either', async () => {
+  await using bench = await workbench(['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']);
+  const store = bench.unconnected();
+  await vi.waitFor(() => expect(store.ping()).rejects.toMatchObject({ reason: 'redis_evicts' }), 10_000);
+  await bench.bare.config('SET', 'maxmemory-policy', 'noeviction');
+  await vi.waitFor(() => store.ping(), { timeout: 10_000, interval: 100 });
+  expect(await store.log.position()).toMatchObject({ number: 0 });
+});
+
 it('warns of a Redis that may evict sessions, and works', async () => {
   await using bench = await workbench(['--maxmemory', '100mb', '--maxmemory-policy', 'volatile-lru']);
   await bench.store();

@@ -10,7 +10,7 @@ import {
 import type { Clock } from '../clock.ts';
 import { approvalSpent, requestIdReused } from '../faults.ts';
 import {
-  CLOCK_SKEW_SECONDS,
+  ENTRY_SKEW_SECONDS,
   LONGEST_LOG,
   LONGEST_TOKEN_SECONDS,
   NOTICE_KEPT_SECONDS,
@@ -121,8 +121,8 @@ export class MemoryLog implements RevocationLog {
     };
   }
 
-  async leave(incarnation: string): Promise<void> {
-    this.#replicas.delete(incarnation);
+  async leave(incarnation: string, count?: number): Promise<void> {
+    if (count === undefined || this.#replicas.get(incarnation)?.count === count) this.#replicas.delete(incarnation);
   }
 
   async append(request: AppendRequest): Promise<Appended> {
@@ -204,7 +204,7 @@ export class MemoryLog implements RevocationLog {
   }
 
   #standsUntil(): number {
-    return this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS) + CLOCK_SKEW_SECONDS;
+    return this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS) + ENTRY_SKEW_SECONDS;
   }
 
   #appended({ position, sessions }: Answer): Appended {

@@ -6,6 +6,9 @@ import { judgeServer, judgeUpkeep } from './server-check.ts';
 import { connectionOptions, followCredentials, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
 import { TIMED_OUT, toUnavailable, unavailable } from './unavailable.ts';
 
+/** A server that was found unfit may be mended while the connection stands: after so long it is looked at again, by a fresh one. */
+const LOOK_AGAIN_MS = 5_000;
+
 export type Report = (error: AppError) => void;
 
 /** One connection, which reconnects for ever. Nothing waits for it to come up but `run`, and that not for long. */
@@ -89,7 +92,7 @@ export class Connection {
 
   /** Looks again who the primary is. */
   reconnect(): void {
-    if (this.#state === 'up') this.#redis.disconnect(true);
+    if (this.#state === 'up' || this.#state === 'refused') this.#redis.disconnect(true);
   }
 
   close(): void {
@@ -110,10 +113,19 @@ export class Connection {
       else this.#tell(fault);
       if (this.#state === 'up') for (const listener of this.#listeners) listener(this.#redis);
       this.#wakeAll();
+      if (this.#state === 'refused') this.#lookAgain();
     } catch (error) {
       this.#tell(toUnavailable(error));
       if (this.#redis.status !== 'end') this.#redis.disconnect(true);
     }
+  }
+
+  /** Nothing is sent to a server that is refused, so nothing else would ever end that connection. */
+  #lookAgain(): void {
+    const timer = setTimeout(() => {
+      if (this.#state === 'refused') this.reconnect();
+    }, LOOK_AGAIN_MS);
+    timer.unref();
   }
 
   /** Once per kind of trouble, not once per attempt to reconnect. */

@@ -100,8 +100,8 @@ export class RedisLog implements RevocationLog {
     return renewal;
   }
 
-  async leave(incarnation: string): Promise<void> {
-    await this.#parts.runner.run(this.#parts.main, scripts.leave, [incarnation]);
+  async leave(incarnation: string, count?: number): Promise<void> {
+    await this.#parts.runner.run(this.#parts.main, scripts.leave, [incarnation, count ?? '']);
   }
 
   async append(request: AppendRequest): Promise<Appended> {

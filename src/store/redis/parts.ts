@@ -11,7 +11,7 @@ export interface RedisParts {
   readonly sealer: Sealer;
   readonly runner: Runner;
   readonly main: Connection;
-  /** A sealed value that did not open in its place, or a row that is none: told to the operator. */
+  /** A sealed value that did not open in its place: told to the operator. */
   readonly reportTampered: (what: string) => void;
 }
 

@@ -53,7 +53,7 @@ export interface RedisStoreOptions {
 
 /**
  * Begins to connect and returns at once. While Redis is away, each method throws AppError `store_unavailable` within 250 ms (500 ms
- * where followers must confirm); a server that is unfit (Redis Cluster, older than 7) refuses for good, and `ping` says why in `cause`.
+ * where followers must confirm); a server that is unfit (Redis Cluster, older than 7) refuses until it has been changed, and `ping` says why in `cause`.
  *
  * @throws RangeError for a URL, prefix or sealing key that cannot work
  */

@@ -26,7 +26,8 @@ export function judgeServer(info: string): AppError | undefined {
       new Error(`Redis ${OLDEST_VERSION} or newer is needed, this one says ${version}`),
     );
   }
-  // Threat: an evicted log or index is a forgotten revocation. Neither has a TTL, so policies that evict only what has one spare them.
+  // Threat: an evicted log or index is a forgotten revocation. Neither has a TTL, so policies that evict only what has one spare them, and forget
+  // sessions, and which sessions at a provider are over: told as a warning.
   const policy = fieldOf(info, 'maxmemory_policy') ?? 'unknown';
   if (policy.startsWith('allkeys-')) {
     return unavailable('redis_evicts', new Error(`maxmemory-policy is ${policy}; set it to noeviction`));
@@ -34,13 +35,13 @@ export function judgeServer(info: string): AppError | undefined {
   return undefined;
 }
 
-/** A server that evicts what has a TTL forgets sessions, and people must sign in again. @returns a warning, or undefined */
+/** A server that evicts what has a TTL forgets sessions, so that people must sign in again, and sign-outs at a provider while a sign-in is under way. @returns a warning, or undefined */
 export function judgeUpkeep(info: string): AppError | undefined {
   const policy = fieldOf(info, 'maxmemory_policy') ?? 'unknown';
   if (policy === 'noeviction') return undefined;
   return new AppError(
     'internal',
-    `Redis has maxmemory-policy ${policy}: set it to noeviction, or it may forget sessions.`,
+    `Redis has maxmemory-policy ${policy}: set it to noeviction, or it may forget sessions, and sign-outs that a provider has told.`,
     {
       reason: 'redis_eviction',
     },

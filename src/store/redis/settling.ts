@@ -1,5 +1,5 @@
 /**
- * When an epoch is settled: once a replica has seen it, under one run id, for W. By then whoever held a lease in the epoch before has lost
+ * When an epoch is settled: once a replica has seen it, in one regime, for W. By then whoever held a lease in the epoch before has lost
  * it, or has written its locks back into this one; until then nothing is minted (REVOCATION.md, rule 3 of the head).
  */
 export class Settling {

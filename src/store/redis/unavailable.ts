@@ -14,6 +14,12 @@ const OTHER_WORDS: { readonly [R in UnavailableReason]?: string } = {
   redis_too_old: 'This Redis is too old. For the operator: version 7 or newer is needed.',
   redis_evicts:
     'This Redis evicts any key when its memory is full, revocations included. For the operator: set maxmemory-policy to noeviction.',
+  log_entry_unreadable:
+    "A row of the store's log cannot be read by this version, and it may revoke anybody. For the operator: finish the upgrade, or see who else writes to Redis.",
+  redis_bad_reply:
+    'The store answered with something that this version cannot read. For the operator: finish the upgrade, or see who else writes to Redis.',
+  redis_unacknowledged:
+    'Too few of the Redis nodes confirm what is written, so nothing may be built on it. For the operator: bring the followers back.',
   store_empty:
     'The store is empty: it may have lost its data, and every lock on an account with it. For the operator: restore Redis from its data, or, where it is new or the locks do not matter, start one replica with revocation.emptyStore set to init; the others follow.',
 };

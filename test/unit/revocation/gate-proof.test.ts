@@ -3,7 +3,8 @@ import { sessionKey } from '../../../src/core/revocation.ts';
 import type { GateOptions } from '../../../src/revocation/dependencies.ts';
 import type { Gate, RevocationAnswer } from '../../../src/revocation/revocation.ts';
 import type { Renewal, RenewOutcome } from '../../../src/store/store.ts';
-import { ALICE, fly, pass, replicas } from './replicas-of-a-test.ts';
+import { openNow, type TestClock } from '../../conformance/fixtures.ts';
+import { ALICE, begin, fly, pass, replicas } from './replicas-of-a-test.ts';
 
 const SESSION = { kind: 'session', session: 's1' } as const;
 
@@ -25,6 +26,16 @@ describe('a revocation among replicas', () => {
     return state;
   };
   const settled = { name: 'b' };
+  /** A replica, and session `s1`, which was opened through a browser session. */
+  const openedThrough = async () => {
+    const { gate, log } = await started('a');
+    const browser = 'of-the-browser';
+    const clock = { seconds: () => Math.floor(Date.now() / 1000) } as TestClock;
+    await openNow({ store: made.store, clock }, { id: browser });
+    await openNow({ store: made.store, clock }, { id: 's1', via: browser });
+    await pass(600);
+    return { gate, log, browser };
+  };
 
   it('is complete as soon as each of them has applied it and cut', async () => {
     const [a, b] = [await started('a'), await started('b')];
@@ -70,7 +81,8 @@ describe('a revocation among replicas', () => {
     expect(asking.answer).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
     expect(a.log.left).toEqual([]);
     await pass(61_000);
-    expect(a.log.left).toHaveLength(1);
+    // As it was last seen: should it be back by then, it stays.
+    expect(a.log.left).toEqual([{ incarnation: b.gate.incarnation, count: expect.any(Number) }]);
   });
 
   it('tells two of the same name apart', async () => {
@@ -182,7 +194,10 @@ describe('a revocation among replicas', () => {
     a.gate.onAnswer((answer) => void told.push(answer));
     const asking = asked(a.gate);
     await pass(1_000);
-    expect(a.gate.answer('r1')?.missing).toEqual(['redis: not enough followers have acknowledged']);
+    expect(a.gate.answer('r1')?.missing).toEqual([
+      'this replica: it has not yet read the entry back',
+      'redis: not enough followers have acknowledged',
+    ]);
     await pass(1_700);
     expect(asking.answer).toMatchObject({ complete: false, missing: [expect.stringContaining('no lease')] });
     a.log.unconfirmed = false;
@@ -197,11 +212,7 @@ describe('a revocation among replicas', () => {
     a.log.unconfirmed = true;
     const asking = asked(a.gate);
     await pass(10);
-    const join = a.log.join;
-    // From here on everything is of another life.
-    a.log.lie = (outcome) => (outcome.ok ? { ...outcome, epoch: 'new', regime: 'new', entries: [] } : outcome);
-    a.log.join = async (seconds) => ({ ...(await join(seconds)), position: { epoch: 'new', number: 0 } });
-    a.log.renewsAs = credential.position.epoch;
+    begin(a.log, credential.position.epoch);
     expect(a.gate.check(credential)).toBe('session_revoked');
     a.log.unconfirmed = false;
     await pass(600);
@@ -212,6 +223,41 @@ describe('a revocation among replicas', () => {
     expect(a.gate.check(credential)).toBe('epoch_changed');
     await pass(10_000);
     expect(a.gate.answer('r1')).toMatchObject({ complete: false });
+  });
+
+  it('written into a life of the store in which this replica does not stand is refused here until it does', async () => {
+    const a = await started('a');
+    await pass(600);
+    const credential = await made.now(a.gate);
+    const position = { epoch: 'of a primary that was promoted elsewhere', number: 1 };
+    a.log.append = async () => ({ position, regime: 'other', acknowledged: false, sessions: 1, replicas: [] });
+    const asking = asked(a.gate);
+    await pass(1_200);
+    expect(asking.answer).toMatchObject({ complete: false, missing: [expect.stringContaining('new life')] });
+    expect(a.gate.check(credential)).toBe('session_revoked');
+    begin(a.log, credential.position.epoch);
+    await pass(600);
+    expect(a.gate.check(credential)).toBe('epoch_changed');
+    expect(a.gate.check(await made.now(a.gate))).toBeUndefined();
+  });
+
+  it('is not complete before the replica that was asked has read its entries back, the one of the browser session too', async () => {
+    const { gate, log, browser } = await openedThrough();
+    const through = await made.now(gate);
+    const inBrowser = { ...through, keys: { ...ALICE.keys, session: sessionKey(browser) } };
+    log.away = true;
+    log.append = (request) => made.shared.append(request);
+    const asking = asked(gate);
+    await pass(1_000);
+    expect(gate.check(inBrowser)).toBeUndefined();
+    expect(gate.answer('r1')).toMatchObject({
+      complete: false,
+      missing: ['this replica: it has not yet read the entry back'],
+    });
+    log.away = false;
+    await pass(600);
+    expect(asking.answer).toMatchObject({ complete: true, sessions: 2 });
+    expect(gate.check(inBrowser)).toBe('session_revoked');
   });
 
   it('asked of a replica without a lease is proven after it has one', async () => {

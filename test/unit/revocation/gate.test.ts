@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
 import { sessionKey } from '../../../src/core/revocation.ts';
 import type { LogChange, LogEntry } from '../../../src/core/revocation.ts';
 import type { CutReason, Gate } from '../../../src/revocation/revocation.ts';
 import type { RevocationLog } from '../../../src/store/store.ts';
-import { ALICE, fly, pass, replicas } from './replicas-of-a-test.ts';
+import { ALICE, begin, fly, pass, replicas } from './replicas-of-a-test.ts';
 
 describe('the gate', () => {
   let made: ReturnType<typeof replicas>;
@@ -184,6 +185,67 @@ describe('the gate', () => {
     expect(gate.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
   });
 
+  it('lets go of a write that failed once another replica has written the same target', async () => {
+    const [{ gate, log }, other] = [await started(), await started()];
+    const target = { kind: 'account', account: 'corp/alice' } as const;
+    log.append = () => Promise.reject(new Error('away'));
+    await expect(gate.revoke({ target })).rejects.toMatchObject({ reason: 'revocation_not_written' });
+    expect(gate.check(await now(gate))).toBe('session_revoked');
+    await other.gate.revoke({ target });
+    await pass(100);
+    const later = await shared.position();
+    expect(gate.check({ ...ALICE, position: later })).toBeUndefined();
+    expect(gate.check({ ...ALICE, position: { ...later, number: 0 } })).toBe('session_revoked');
+  });
+
+  it.each(['before its failure is known', 'after'])(
+    'lets go of a write that seemed to fail and stands, where its entry comes back %s',
+    async (when) => {
+      const { gate, log } = await started();
+      log.append = async (request) => {
+        if (when === 'after') log.away = true;
+        await shared.append(request);
+        if (when !== 'after') await pass(600);
+        throw new Error('the answer was lost');
+      };
+      const failed = gate.revoke({ target: { kind: 'all' } });
+      await expect(failed).rejects.toMatchObject({ reason: 'revocation_not_written' });
+      log.away = false;
+      await pass(600);
+      expect(gate.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
+    },
+  );
+
+  it('does not take an entry that was written before for one that failed, although it comes back later', async () => {
+    const { gate, log } = await started();
+    const target = { kind: 'account', account: 'corp/alice' } as const;
+    const append = log.append;
+    log.renew = () => Promise.reject(new Error('away'));
+    void gate.revoke({ target, requestId: 'r1' });
+    await pass(10);
+    log.append = () => Promise.reject(new Error('away'));
+    await expect(gate.revoke({ target, requestId: 'r2' })).rejects.toMatchObject({ reason: 'revocation_not_written' });
+    log.renew = (state, position) => shared.renew(state, position);
+    await pass(600);
+    expect(gate.position?.number).toBe(1);
+    expect(gate.check(await now(gate))).toBe('session_revoked');
+    log.append = append;
+    await gate.revoke({ target, requestId: 'r2' });
+    await pass(100);
+    expect(gate.check(await now(gate))).toBeUndefined();
+  });
+
+  it('lets go of a write that failed when the store begins a new life, in which nothing of the old one is let in', async () => {
+    const { gate, log } = await started();
+    const before = await now(gate);
+    log.append = () => Promise.reject(new Error('away'));
+    await expect(gate.revoke({ target: { kind: 'all' } })).rejects.toMatchObject({ code: 'store_unavailable' });
+    begin(log, before.position.epoch);
+    await pass(600);
+    expect(gate.check(before)).toBe('epoch_changed');
+    expect(gate.check(await now(gate))).toBeUndefined();
+  });
+
   it('answers the same request id with the same revocation, and refuses it for another target', async () => {
     const { gate } = await started();
     const request = { target: { kind: 'session', session: 's1' }, requestId: 'r1' } as const;
@@ -193,6 +255,17 @@ describe('the gate', () => {
     expect(two).toEqual(one);
     expect((await shared.position()).number).toBe(1);
     await expect(gate.revoke({ ...request, target: { kind: 'all' } })).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('refuses the same request id with a lock, which the first one had not', async () => {
+    const { gate } = await started();
+    const request = { target: { kind: 'account', account: 'corp/alice' }, requestId: 'r1' } as const;
+    const first = gate.revoke(request);
+    const lock = { reason: 'INC-1', by: 'root', at: 1 };
+    await expect(gate.revoke({ ...request, lock })).rejects.toMatchObject({ reason: 'request_id_reused' });
+    await pass(50);
+    expect(await first).toMatchObject({ complete: true });
+    expect(await made.store.locks.find('corp/alice')).toBeUndefined();
   });
 
   it('tells each change once, after it has been applied', async () => {
@@ -212,7 +285,7 @@ describe('the gate', () => {
     await pass(10);
     await stopped;
     expect(cuts).toEqual(['shutdown']);
-    expect(log.left).toHaveLength(1);
+    expect(log.left).toEqual([{ incarnation: gate.incarnation, count: undefined }]);
     expect(gate.fenced).toBe(true);
   });
 
@@ -225,6 +298,23 @@ describe('the gate', () => {
     log.away = false;
     await pass(1_100);
     expect([old, fresh]).toEqual([['session_revoked'], []]);
+  });
+
+  it('logs each reason for which it has no lease once, also one that comes later, until it has one again', async () => {
+    const said: unknown[] = [];
+    const logger = {
+      info: () => void said.push('again'),
+      warn: ({ reason }: Record<string, unknown>) => void said.push(reason),
+    };
+    const { log } = await made.started('a', { logger });
+    const renew = log.renew;
+    for (const reason of ['redis_timeout', 'redis_timeout', 'log_entry_unreadable', 'redis_timeout']) {
+      log.renew = () => Promise.reject(new AppError('store_unavailable', 'away', { reason }));
+      await pass(500);
+    }
+    log.renew = renew;
+    await pass(600);
+    expect(said).toEqual(['redis_timeout', 'log_entry_unreadable', 'again']);
   });
 
   it('does not turn hints without entries into a busy loop', async () => {

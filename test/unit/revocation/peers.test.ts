@@ -46,7 +46,7 @@ describe('the other replicas', () => {
     const peers = new Peers('me', 2102);
     peers.observe([state('b', 1), state('c', 1)], 0);
     peers.observe([state('b', 1), state('c', 2)], 50_000);
-    expect(peers.gone(60_000, 60_000)).toEqual(['b']);
+    expect(peers.gone(60_000, 60_000)).toEqual([state('b', 1)]);
   });
 
   it('are shown beside this one, with what each is known by', () => {

@@ -15,11 +15,16 @@ const written: Written = {
 const footing: Footing = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1 };
 const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
 const judge = (change: Partial<ProofQuestion>) =>
-  judgeProof({ written, others: [], footing, now: ARRIVED + 5, waitMs: W, ...change });
+  judgeProof({ written, isBack: true, others: [], footing, now: ARRIVED + 5, waitMs: W, ...change });
 
 describe('the proof', () => {
   it('is there at once where nobody else is', () => {
     expect(judge({})).toEqual({ outcome: 'proven' });
+  });
+
+  it('waits until this replica has applied the entry itself', () => {
+    const missing = ['this replica: it has not yet read the entry back'];
+    expect(judge({ isBack: false, now: ARRIVED + W })).toEqual({ outcome: 'open', missing });
   });
 
   it('is there when every other has applied the entry or has no lease', () => {

@@ -26,7 +26,7 @@ export class TestLog implements RevocationLog {
   /** The epoch under which the store beneath is asked, whatever the gate says. */
   renewsAs: string | undefined;
   renewals = 0;
-  readonly left: string[] = [];
+  readonly left: { readonly incarnation: string; readonly count: number | undefined }[] = [];
 
   constructor(inner: RevocationLog) {
     this.inner = inner;
@@ -47,9 +47,9 @@ export class TestLog implements RevocationLog {
     if (this.unconfirmed) throw away();
     return this.lie?.(outcome) ?? outcome;
   };
-  leave: RevocationLog['leave'] = async (incarnation) => {
-    this.left.push(incarnation);
-    await this.#pass(() => this.inner.leave(incarnation));
+  leave: RevocationLog['leave'] = async (incarnation, count) => {
+    this.left.push({ incarnation, count });
+    await this.#pass(() => this.inner.leave(incarnation, count));
   };
   append: RevocationLog['append'] = async (request) => {
     const appended = await this.#pass(() => this.inner.append(request));
@@ -112,6 +112,14 @@ export function replicas() {
 }
 
 export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+/** From here on everything that this replica hears is of another life of the store than `old`. */
+export function begin(log: TestLog, old: string): void {
+  const join = log.join;
+  log.lie = (outcome) => (outcome.ok ? { ...outcome, epoch: 'new', regime: 'new', entries: [] } : outcome);
+  log.join = async (seconds) => ({ ...(await join(seconds)), position: { epoch: 'new', number: 0 } });
+  log.renewsAs = old;
+}
 
 /** Something of alice's in flight. @returns the reasons it was cut for */
 export function fly(

@@ -9,7 +9,8 @@ export interface Script {
 
 /**
  * What tells one regime from another: the server process, and the history of writes that it stands in, which is another one after each
- * promotion. Threat: a primary that was demoted and promoted again before anybody looked is the same process, and may have taken over a
+ * promotion. Also when the first follower attaches (`redis-cli --rdb` is one), and when all have been gone for `repl-backlog-ttl`: a new epoch
+ * too many, and never one too few. Threat: a primary that was demoted and promoted again before anybody looked is the same process, and may have taken over a
  * history that forgot a revocation (test/model/regime.pml, REPROMOTION).
  */
 export const REGIME = `local about = redis.call('INFO', 'server', 'replication')

@@ -7,7 +7,11 @@ export const findLock = script('find-lock', `return {'OK', redis.call('HGET', P 
 /** All locks: digest, sealed lock, and so on. With the epoch in which they stand. */
 export const readLocks = script('read-locks', `return {'OK', id, redis.call('HGETALL', P .. 'lock')}`);
 
-/** `unlocked` remembers what this epoch has unlocked, so that no survivor of an earlier one locks it again. ARGV 6: account digest. */
+/**
+ * `unlocked` remembers what this epoch has unlocked, so that no survivor of an earlier one locks it again. It goes with the epoch. Threat: a
+ * server with older data may remember an unlocking and not the lock that came after it, and would refuse the survivor who knows that one.
+ * So who comes back in the epoch after next, having missed the unlocking, locks again. ARGV 6: account digest.
+ */
 export const removeLock = script(
   'remove-lock',
   `

@@ -69,8 +69,20 @@ return {'OK', entries, registry(), rid, settled and 1 or 0, locks}
   { with: [LOG] },
 );
 
-/** ARGV 6: incarnation. */
-export const leave = script('leave', `redis.call('HDEL', P .. 'live', ARGV[6]) return {'OK'}`);
+/**
+ * Compare-and-delete. Threat: one that was silent for long comes back in this very moment, and would hold a lease without being in the
+ * registry, so that no revocation waits for it. ARGV 6: incarnation, 7: the count with which it was last seen, or '' for one's own.
+ */
+export const leave = script(
+  'leave',
+  `
+local state = redis.call('HGET', P .. 'live', ARGV[6])
+if state and (ARGV[7] == '' or cjson.decode(state).count == tonumber(ARGV[7])) then
+  redis.call('HDEL', P .. 'live', ARGV[6])
+end
+return {'OK'}
+`,
+);
 
 /** ARGV 6: the drill's id. */
 export const announceDrill = script('announce-drill', `append_notice('drill', ARGV[6]) return {'OK', id, n}`, {

@@ -1,5 +1,5 @@
 /** Lua that several scripts share; each part stands between a script's head and its body. */
-import { CLOCK_SKEW_SECONDS, FRESH_KEPT_SECONDS, LONGEST_LOG, NOTICE_KEPT_SECONDS } from '../../lifetimes.ts';
+import { ENTRY_SKEW_SECONDS, FRESH_KEPT_SECONDS, LONGEST_LOG, NOTICE_KEPT_SECONDS } from '../../lifetimes.ts';
 import { PLACES_A_SECOND } from '../../pages.ts';
 
 /** Drops an artefact together with the names that lead to it. */
@@ -130,7 +130,7 @@ end
 -- How long an entry must stand: the longest life of a token that this store was ever told, or that the caller knows, and skew.
 local function stands_until(known)
   local kept = redis.call('GET', P .. 'longest')
-  return seconds + math.max(tonumber(known), kept and tonumber(kept) or 0) + ${CLOCK_SKEW_SECONDS}
+  return seconds + math.max(tonumber(known), kept and tonumber(kept) or 0) + ${ENTRY_SKEW_SECONDS}
 end
 
 local function registry()

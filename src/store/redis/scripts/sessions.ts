@@ -91,7 +91,7 @@ return {'OK', id, n, f}
 
 /**
  * ARGV from 6: session digest, the version that the caller read, sealed secret, then sealed record or '' where the identity is the
- * same, digest of the username in it, TTL of the username's index (s).
+ * same, digest of the username in it, TTL of the username's index (s), `yes` where the provider has just been asked.
  */
 export const updateSession = script(
   'update-session',
