@@ -174,5 +174,7 @@ appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
 maxmemory {{ .Values.redis.inChart.maxMemory }}
+# A backlog that is freed is another history, for which everybody would have to sign in again.
+repl-backlog-ttl 0
 save ""
 {{- end }}
