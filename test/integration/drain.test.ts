@@ -184,7 +184,7 @@ describe('a drain', () => {
     slow.socket.write(ask(PODS));
     await until(() => plane.upstream.requests.length === 1, 'the request');
     const began = performance.now();
-    drained = plane.listener.drain({ delay: 1, grace: 0.5 });
+    drained = plane.listener.drain({ delay: 1, grace: 0.9 });
     await until(() => !plane.listener.server.listening, 'the end of the delay');
     expect(performance.now() - began).toBeGreaterThan(950);
     late.resolve();
