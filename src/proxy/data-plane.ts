@@ -19,6 +19,7 @@ import { RequestSide } from './request-side.ts';
 import { malformed } from './status.ts';
 import type { Refusal } from './status.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './upgrade.ts';
+import { perPersonOf } from './in-flight.ts';
 import { createPools } from './upstream-pool.ts';
 import type { ClusterPools } from './upstream-pool.ts';
 
@@ -43,7 +44,10 @@ export class DataPlane {
     this.#deps = deps;
     this.#timing = { ...DEFAULT_TIMING, ...deps.timing };
     this.#admission = new Admission(deps, (info) => this.#refuses(info));
-    this.#pools = new Map(deps.clusters.map((cluster) => [cluster.name, createPools(cluster, this.#timing)]));
+    const perPerson = perPersonOf(deps.limits);
+    this.#pools = new Map(
+      deps.clusters.map((cluster) => [cluster.name, createPools(cluster, this.#timing, perPerson)]),
+    );
   }
 
   /** True while each answer is the last of its connection. */

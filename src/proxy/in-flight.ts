@@ -12,6 +12,9 @@ const IN_FLIGHT_PER_PERSON = 400;
 /** A fifth of `limits.connections` stays for the other clusters, and for sign-in and revocation, when one hangs. */
 const SHARE_OF_A_CLUSTER = 0.8;
 
+export const perPersonOf = (limits: { readonly inFlightPerPerson?: number }): number =>
+  limits.inFlightPerPerson ?? IN_FLIGHT_PER_PERSON;
+
 export class InFlight {
   readonly perPerson: number;
   readonly perCluster: number;
@@ -19,7 +22,7 @@ export class InFlight {
   readonly #clusters = new Map<string, number>();
 
   constructor(limits: { readonly connections: number; readonly inFlightPerPerson?: number }) {
-    this.perPerson = limits.inFlightPerPerson ?? IN_FLIGHT_PER_PERSON;
+    this.perPerson = perPersonOf(limits);
     this.perCluster = Math.max(1, Math.floor(limits.connections * SHARE_OF_A_CLUSTER));
   }
 

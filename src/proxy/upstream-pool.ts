@@ -15,6 +15,11 @@ import type { UpstreamAddress } from './upstream-connect.ts';
 
 /** More at once would only queue in the API server's own priority and fairness. */
 const SHORT_CONNECTIONS = 256;
+/**
+ * Threat: whoever holds all of them, by uploads that never come or answers that are never read, has everybody else's requests wait without
+ * end. So there are twice as many as one person may have in flight.
+ */
+const shortConnections = (perPerson: number): number => Math.max(SHORT_CONNECTIONS, 2 * perPerson);
 /** API servers close idle connections after minutes; shorter here, so that it is hardly ever they who close first. */
 const KEEP_ALIVE_MS = 30_000;
 
@@ -52,7 +57,8 @@ export interface ClusterPools {
   close(): Promise<void>;
 }
 
-export function createPools(cluster: UpstreamCluster, timing: ProxyTiming): ClusterPools {
+/** @param perPerson requests that one person may have in flight; absent where none are people's */
+export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perPerson = 0): ClusterPools {
   const { origin, host, port } = parseServer(cluster.server);
   const address: UpstreamAddress = {
     host,
@@ -76,7 +82,7 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming): Clus
   };
   const keptAlive = { keepAliveTimeout: KEEP_ALIVE_MS };
   const http1 = { allowH2: false, pipelining: 1 };
-  const short = new Pool(origin, { connections: SHORT_CONNECTIONS, factory, ...http1, ...keptAlive });
+  const short = new Pool(origin, { connections: shortConnections(perPerson), factory, ...http1, ...keptAlive });
   const lasting = new LastingConnections(() => factory(new URL(origin), keptAlive));
   return {
     origin,

@@ -91,6 +91,23 @@ describe('what one person may have in flight', () => {
   });
 });
 
+describe('one person who holds every place that they have', () => {
+  it('leaves connections to the cluster for everybody else', async () => {
+    const most = 300;
+    const plane = await startPlane({ limits: { inFlightPerPerson: most } });
+    const [alice, bob] = [await signIn(plane), await signIn(plane, { subject: 'bob' })];
+    plane.upstream.answer = (req, res) => {
+      if (req.url?.includes('held') !== true) return answerJson({})(req, res);
+    };
+    const held = Array.from({ length: most }, () => open(plane, alice, `${PODS}/held`));
+    for (const each of held) each.end();
+    await until(() => plane.upstream.requests.length === most, 'all that she may have');
+    expect((await call(plane, bob, PODS)).status).toBe(200);
+    for (const each of held) each.destroy();
+    await plane.close();
+  });
+});
+
 describe('a body for an own endpoint that is announced and never comes', () => {
   it('ends its connection', async () => {
     const plane = await startPlane({ timing: { machineBodyMs: 50 }, machineHandler: () => undefined });
