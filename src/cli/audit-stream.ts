@@ -12,6 +12,9 @@ export interface ServerEvent {
   readonly id: string | undefined;
 }
 
+/** Up to four characters, which may come in pieces. */
+const END = /\r\n\r\n|\n\n|\r\r/;
+
 /** Characters of one event: far longer than a line of the record. */
 const LONGEST = 1024 * 1024;
 
@@ -21,12 +24,23 @@ const LONGEST = 1024 * 1024;
  */
 export async function* serverEvents(chunks: AsyncIterable<Buffer>): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
-  let rest = '';
+  // Pieces of an event that has not ended. Looked through once each: in tiny ones, all of it anew would cost its square.
+  let rest: string[] = [];
+  let length = 0;
+  let last = '';
   for await (const chunk of chunks) {
-    rest += decoder.decode(chunk, { stream: true });
-    const blocks = rest.split(/\r\n\r\n|\n\n|\r\r/);
-    rest = blocks.pop() ?? '';
-    if (rest.length > LONGEST) {
+    const text = decoder.decode(chunk, { stream: true });
+    rest.push(text);
+    length += text.length;
+    const ended = END.test(last + text);
+    last = (last + text).slice(-3);
+    const blocks = ended ? rest.join('').split(END) : [];
+    if (ended) {
+      rest = [blocks.pop() ?? ''];
+      length = rest[0]?.length ?? 0;
+      last = rest[0]?.slice(-3) ?? '';
+    }
+    if (length > LONGEST) {
       throw fault('upstream_unavailable', 'The server sent an event without an end.', 'tell your platform team', {
         reason: 'answer_too_long',
       });

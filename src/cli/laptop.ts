@@ -4,6 +4,7 @@
 import { readEnvironment, type Environment } from './environment.ts';
 import { parentProcess, type ParentId } from './parent-process.ts';
 import { plainLines } from './plain-text.ts';
+import { printOut } from './print-out.ts';
 import { createSpinner, type Spinner } from './spinner.ts';
 
 export interface Laptop {
@@ -37,9 +38,7 @@ export function thisLaptop(options: { readonly verbose?: boolean } = {}): Laptop
     startedAt: performance.timeOrigin,
     ...(process.stdout.isTTY ? { columns: process.stdout.columns || 80 } : {}),
     now: () => Date.now(),
-    print: (text) => {
-      process.stdout.write(text);
-    },
+    print: printOut,
     say,
     detail: options.verbose === true ? say : () => undefined,
     working: (words) => spinner().start(words),

@@ -38,7 +38,9 @@ function cut(text: string, width: number): string {
  */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[], columns?: number): string {
   const cells = [headings, ...rows].map((row) => row.map((cell) => plainText(cell, 4000)));
-  const natural = headings.map((_, column) => Math.max(...cells.map((row) => widthOf(row[column] ?? ''))));
+  const natural = headings.map((_, column) =>
+    cells.reduce((most, row) => Math.max(most, widthOf(row[column] ?? '')), 0),
+  );
   const widths = columns === undefined ? natural : fitted(natural, columns);
   const line = (row: readonly string[]): string =>
     widths
@@ -58,7 +60,8 @@ function fitted(natural: readonly number[], columns: number): readonly number[] 
   while (kept.length > 0 && least(kept) > room) kept = kept.slice(0, -1);
   const widths = [...kept];
   const total = (): number => widths.reduce((sum, width) => sum + GAP.length + width, 0);
-  while (total() > room) {
+  // The first may be wider than the terminal: then it stands alone.
+  while (widths.length > 0 && total() > room) {
     const widest = Math.max(...widths);
     widths[widths.indexOf(widest)] = widest - 1;
   }

@@ -4,6 +4,7 @@ import type { JWK } from 'jose';
 import { formatVerdict } from '../audit/verify/report.ts';
 import { verifyRecord } from '../audit/verify/verify.ts';
 import { plainJson } from '../cli/plain-text.ts';
+import { printOut } from '../cli/print-out.ts';
 import type { Config } from '../config/config.ts';
 import { loadAuditPublicKeys, loadSealingKeys } from '../config/keys.ts';
 import { formatFaults, loadConfig } from '../config/load.ts';
@@ -15,7 +16,7 @@ const FAILED = 1;
 /** Wrong use or configuration (CONTRACT, exit codes). */
 const MISUSED = 2;
 
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const print = (text: string): void => printOut(`${text}\n`);
 const complain = (text: string): void => void process.stderr.write(`${text}\n`);
 
 /** `audit verify`, as it was typed. */

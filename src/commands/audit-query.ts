@@ -91,10 +91,16 @@ function momentOf(text: string, now: number): string | undefined {
   const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const ago = count === undefined ? undefined : now - Number(count) * (SECONDS[unit] ?? 0) * 1000;
   const written = MOMENT.exec(text);
-  if (ago === undefined && written === null) return undefined;
+  if (ago === undefined && (written === null || !isDay(text.slice(0, 10)))) return undefined;
   const zoned = text.includes('T') && written?.[1] === undefined ? `${text}Z` : text;
   const at = new Date(ago ?? zoned);
   return Number.isNaN(at.getTime()) ? undefined : at.toISOString().replace('Z', '000Z');
+}
+
+/** Of a day that there is not, such as 2026-02-30, `Date` makes another. */
+function isDay(text: string): boolean {
+  const day = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text);
 }
 
 const asLines = (hits: readonly Hit[]): string => hits.map(({ text }) => `${escapeUnsafe(text)}\n`).join('');

@@ -1,5 +1,6 @@
 /** `keys generate`, `keys rotate` and `keys public`: the server's keys, in folders below one. */
 import { join } from 'node:path';
+import { printOut } from '../cli/print-out.ts';
 import { auditJwkSet, generateKeys } from '../config/keys.ts';
 import { rotateKeys, type KeyRotation } from '../config/rotate-keys.ts';
 import { parseDuration } from '../config/values.ts';
@@ -12,7 +13,7 @@ const MISCONFIGURED = 2;
 /** Seconds. A token lives for less, and sealing anew takes less; a day or more is what people should say. */
 const SOONEST = 3600;
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const print = (line: string): void => printOut(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
 const directoriesIn = (dir: string) => ({

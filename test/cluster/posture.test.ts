@@ -96,6 +96,9 @@ describe('posture of a real API server, through the gate', () => {
   it('prints what replaces a legacy token; what it prints works, and the same look is clean afterwards', async () => {
     const { findings } = (await posture()).report();
     const commands = findings.flatMap(({ mend }) => mend).filter((line) => !line.startsWith('#'));
+    // The context that the commands name.
+    const written = await root.portcullis('kubeconfig', '--command', real.gate.files.command);
+    expect(written.code, written.all).toBe(0);
     const tokens: string[] = [];
     for (const command of commands) {
       const said = await done('sh', '-c', command);

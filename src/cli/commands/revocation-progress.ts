@@ -46,7 +46,9 @@ export async function sendOrder(
   const { laptop, entry, tell } = followed;
   const answered = new AbortController();
   const order = { id: request.json.requestId, signingIn: false };
-  const watching = laptop.columns === undefined ? undefined : watch(followed, order, answered.signal);
+  // It only looks on: what goes wrong there must not end the order, nor hide its receipt.
+  const watching =
+    laptop.columns === undefined ? undefined : watch(followed, order, answered.signal).catch(() => false);
   let shown: boolean | undefined;
   const onSignIn = (under: boolean): void => void (order.signingIn = under);
   const ordered = askAdmin(laptop, entry, { ...request, onSignIn });

@@ -29,8 +29,8 @@ export interface Reader {
 /** Objects of a page; the smaller ones are for objects that are large. */
 const PAGE_SIZES = [500, 100, 20, 4, 1] as const;
 
-/** A list that has not ended by then does not end: five million objects. */
-const MOST_PAGES = 10_000;
+/** A list that has not ended by then does not end. Pages that bring less than was asked for are counted, so that none can go on for ever. */
+const MOST = { objects: 5_000_000, shortPages: 10_000 };
 
 const BUSY = new Set([429, 500, 502, 503, 504]);
 const WAITS_MS = [500, 2000];
@@ -71,16 +71,24 @@ async function readList(
   wait: (ms: number) => Promise<unknown>,
 ): Promise<Read> {
   let from = '';
-  let taken = 0;
+  let [taken, shortPages] = [0, 0];
   let size = 0;
-  for (let page = 0; page < MOST_PAGES; page += 1) {
+  // Where the objects end for which a larger page was too long: from there on it is tried again.
+  let largeUntil = 0;
+  while (taken < MOST.objects && shortPages < MOST.shortPages) {
     const asked = await askPage(api, kind, { from, size }, wait);
     if ('why' in asked) return { done: false, ...asked };
+    if (asked.size > size) largeUntil = taken + sizeOf(asked.size - 1);
     size = asked.size;
     const { body } = asked;
     const items = arrayAt(body, 'items').filter(isRecord);
     for (const item of items) reader.take(item);
     taken += items.length;
+    if (items.length < sizeOf(size)) shortPages += 1;
+    if (size > 0 && taken >= largeUntil) {
+      size -= 1;
+      largeUntil = taken + sizeOf(size - 1);
+    }
     const list = recordAt(body, 'metadata') ?? {};
     reader.onPage?.(taken, taken + (numberAt(list, 'remainingItemCount') ?? 0));
     from = stringAt(list, 'continue') ?? '';
@@ -88,6 +96,9 @@ async function readList(
   }
   return { done: false, gone: false, why: 'the list has no end' };
 }
+
+/** @param index into `PAGE_SIZES` */
+const sizeOf = (index: number): number => PAGE_SIZES[index] ?? 1;
 
 interface Place {
   readonly from: string;
@@ -105,7 +116,7 @@ async function askPage(
 ): Promise<Page> {
   for (let size = first; size < PAGE_SIZES.length; size += 1) {
     try {
-      const answer = await patiently(() => api.get(pathOf(kind, from, PAGE_SIZES[size] ?? 1), acceptOf(kind)), wait);
+      const answer = await patiently(() => api.get(pathOf(kind, from, sizeOf(size)), acceptOf(kind)), wait);
       return answer.status === 200 ? pageOf(kind, answer.body, size) : refusal(answer);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;

@@ -1,6 +1,7 @@
 /**
  * `posture`: how a cluster is kept, seen with the caller's own rights through the gate. It only ever reads.
  */
+import { contextName } from '../../core/kubeconfig.ts';
 import { createChecks, type Checks } from '../../core/posture/posture.ts';
 import type { Settings } from '../../core/posture/check.ts';
 import { KIND_NAMES, type Kind } from '../../core/posture/kinds.ts';
@@ -27,8 +28,8 @@ export interface PostureOptions extends ServerOptions, OutputOptions {
 }
 
 /**
- * @throws AppError `conflict` where something as bad as `--fail-on` was found, `forbidden` where what it takes to say so may not be read,
- *   `bad_request` for options and waivers that cannot be used
+ * @throws AppError `conflict` where something as bad as `--fail-on` was found, `forbidden` where what it takes to say so may not be read or
+ *   was not said, `bad_request` for options and waivers that cannot be used
  */
 export async function posture(laptop: Laptop, options: PostureOptions): Promise<void> {
   const cluster = parseClusterName(options.cluster);
@@ -40,8 +41,9 @@ export async function posture(laptop: Laptop, options: PostureOptions): Promise<
   const settings: Settings = { prefixes: given ?? prefixesOf(person), gateAccount, now: laptop.now() };
   const checks = createChecks(settings);
   const unreadable = await readAll(laptop, api, checks);
-  const report = reportOf({ checks: checks.all, unreadable, waivers, now: settings.now });
-  const asked = { server: server.url, cluster, at: new Date(settings.now).toISOString() };
+  const context = contextName(server.url, cluster);
+  const report = reportOf({ checks: checks.all, unreadable, waivers, context, now: settings.now });
+  const asked = { server: server.url, cluster, context, at: new Date(settings.now).toISOString() };
   await printResult(laptop, options, reportData(report, asked), () => reportText(report, asked, laptop.columns));
   conclude(report, options.failOn);
 }
@@ -106,9 +108,12 @@ function parsePrefixes(given: readonly string[] | undefined): readonly string[] 
   return given;
 }
 
-/** What stands before the first colon of the caller's own names: a provider's prefix, as whoami shows it. */
-function prefixesOf({ username, groups }: Person): readonly string[] {
-  const prefixes = [username, ...groups].map((name) => /^[^:]+:/.exec(name)?.[0] ?? '');
+/**
+ * What stands before the first colon of the caller's own names: a provider's prefix, as whoami shows it. Not where that is a URL's: with
+ * `https:` the names of every other issuer would count as people of the gate.
+ */
+export function prefixesOf({ username, groups }: Pick<Person, 'username' | 'groups'>): readonly string[] {
+  const prefixes = [username, ...groups].map((name) => /^[^:]+:(?!\/\/)/.exec(name)?.[0] ?? '');
   return [...new Set(prefixes)].filter((prefix) => prefix !== '' && prefix !== 'system:');
 }
 
@@ -121,5 +126,13 @@ function conclude(report: Report, failOn: FailOn): void {
   if (verdict === 'refused') {
     const what = 'Not every rule could be judged: you may not read all that they need.';
     throw fault('forbidden', what, 'ask for the right to list what the report names as not readable');
+  }
+  if (verdict === 'incomplete') {
+    const what = 'Not every rule could be judged: an option is missing.';
+    throw fault(
+      'forbidden',
+      what,
+      'give the option that the report names, or waive the rule with object "*": --waivers FILE',
+    );
   }
 }

@@ -1,7 +1,7 @@
 /** The report for people, and as plain data for programs. Nothing of the cluster gets to a terminal but as plain text. */
-import { contextName } from '../../core/kubeconfig.ts';
+import { commentLine, LONGEST_TYPED } from '../../core/posture/kubectl.ts';
 import { RULES, SEVERITIES } from '../../core/posture/rules.ts';
-import type { Report, Reported } from '../../core/posture/report.ts';
+import type { Report, Reported, UnjudgedState } from '../../core/posture/report.ts';
 import { placeOf } from '../../core/posture/waivers.ts';
 import { plainText } from '../plain-text.ts';
 import { table } from '../table.ts';
@@ -10,12 +10,11 @@ export interface Asked {
   /** Public URL of the gate. */
   readonly server: string;
   readonly cluster: string;
+  /** Its context, as `portcullis kubeconfig` names it. */
+  readonly context: string;
   /** RFC 3339. */
   readonly at: string;
 }
-
-/** A patch of a workload with many Secrets is long, and a command that was cut would be worse than none. */
-const LONGEST_LINE = 64 * 1024;
 
 export function reportText(report: Report, asked: Asked, columns?: number): string {
   const parts = [
@@ -42,25 +41,39 @@ const findingsTable = (findings: readonly Reported[], columns?: number): string 
     columns,
   );
 
-/** Commands without `--context`: the person's current one may be another cluster, so the first line says which is meant. */
-function mendText(findings: readonly Reported[], { server, cluster }: Asked): string {
+/** To be pasted into a shell, whole or line by line. */
+function mendText(findings: readonly Reported[], { context }: Asked): string {
   const lines = findings.flatMap((finding) => [
     '',
-    `# ${finding.rule}: ${placeOf(finding)} (docs/${finding.page})`,
-    // Whole here: a narrow terminal cuts it in the table.
-    `# ${finding.evidence}`,
-    ...finding.mend,
+    commentLine(`${finding.rule}: ${placeOf(finding)} (docs/${finding.page})`),
+    // Here too: a narrow terminal cuts it in the table.
+    commentLine(finding.evidence),
+    ...finding.mend.map(typedLine),
   ]);
-  const first = `# what mends it; first, as portcullis kubeconfig names it: kubectl config use-context ${contextName(server, cluster)}`;
-  return `${[first, ...lines].map((line) => plainText(line, LONGEST_LINE)).join('\n')}\n`;
+  const first = commentLine(`what mends it, in the context that portcullis kubeconfig writes: ${context}`);
+  return `${[first, ...lines].join('\n')}\n`;
 }
 
-const STATES = { not_readable: 'not readable', not_visible: 'not visible' } as const;
+/** Never a part of a command: a quote that does not end would take in the next lines, and what other people wrote there would be run. */
+function typedLine(line: string): string {
+  if (Buffer.byteLength(line) <= LONGEST_TYPED && plainText(line, LONGEST_TYPED) === line) return line;
+  return commentLine('a command too long for a line of a terminal: --output json has it, to be run from a file');
+}
+
+const STATES: Readonly<Record<UnjudgedState, string>> = {
+  not_readable: 'not readable',
+  needs_option: 'needs an option',
+  not_visible: 'not visible',
+};
 
 const unjudgedTable = ({ unjudged }: Report, columns?: number): string =>
   table(
     ['RULE', 'NOT JUDGED', 'WHY'],
-    unjudged.map(({ rule, state, why }) => [rule, STATES[state], why]),
+    unjudged.map(({ rule, state, why, waiver }) => [
+      rule,
+      STATES[state],
+      waiver === undefined ? why : `${why}; waived until ${waiver.until}`,
+    ]),
     columns,
   );
 
@@ -69,20 +82,22 @@ function counts({ findings, waived, unjudged }: Report) {
     severity,
     findings.filter((one) => one.severity === severity).length,
   ]);
-  const inState = (state: string): number => unjudged.filter((one) => one.state === state).length;
+  const inState = (state: UnjudgedState): number => unjudged.filter((one) => one.state === state).length;
   return {
     ...(Object.fromEntries(bySeverity) as Record<(typeof SEVERITIES)[number], number>),
     waived: waived.length,
     notReadable: inState('not_readable'),
+    needsOption: inState('needs_option'),
     notVisible: inState('not_visible'),
   };
 }
 
 function summaryLine(report: Report, { cluster }: Asked): string {
-  const { high, medium, low, waived, notReadable, notVisible } = counts(report);
+  const { high, medium, low, waived, notReadable, needsOption, notVisible } = counts(report);
   const judged = RULES.length - report.unjudged.length;
   const unjudged = [
     ...(notReadable === 0 ? [] : [`${notReadable} not readable`]),
+    ...(needsOption === 0 ? [] : [`${needsOption} without an option`]),
     ...(notVisible === 0 ? [] : [`${notVisible} not visible`]),
   ];
   const rules = [`${judged} of ${RULES.length} rules judged`, ...unjudged].join(', ');
@@ -91,7 +106,7 @@ function summaryLine(report: Report, { cluster }: Asked): string {
 
 /** What `--output json` prints. */
 export function reportData(report: Report, asked: Asked): unknown {
-  const unjudged = new Map(report.unjudged.map(({ rule, state, why }) => [rule, { state, why }]));
+  const unjudged = new Map(report.unjudged.map(({ rule, severity: _severity, ...rest }) => [rule, rest]));
   return {
     ...asked,
     summary: counts(report),

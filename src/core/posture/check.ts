@@ -1,6 +1,7 @@
 /** How the parts of the room speak to each other: findings, and checks that objects are folded into. */
 import type { JsonRecord } from './json.ts';
 import type { Kind } from './kinds.ts';
+import type { Mend } from './kubectl.ts';
 import type { RuleId } from './rules.ts';
 
 export interface Finding {
@@ -11,8 +12,8 @@ export interface Finding {
   readonly object: string;
   /** Why it is one, in words. Names only: never a value of a Secret or ConfigMap. */
   readonly evidence: string;
-  /** Lines for a shell: commands, their words quoted, and comments that begin with `#`. */
-  readonly mend: readonly string[];
+  /** Line by line. */
+  readonly mend: readonly Mend[];
 }
 
 export interface Settings {
@@ -43,6 +44,8 @@ export interface Outcome {
   readonly findings: readonly Finding[];
   /** Rules about which this cluster shows nothing, and why. */
   readonly notVisible?: Partial<Readonly<Record<RuleId, string>>>;
+  /** Rules that cannot be judged without an option, and which. */
+  readonly needsOption?: Partial<Readonly<Record<RuleId, string>>>;
 }
 
 export interface Kept<T> extends Taker {

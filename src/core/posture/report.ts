@@ -1,10 +1,13 @@
 /** From what the checks found to what is told: sorted, waived, with what could not be judged beside it. */
-import type { Check, Finding } from './check.ts';
+import type { Check, Finding, Outcome } from './check.ts';
 import type { Kind } from './kinds.ts';
+import { shellLine } from './kubectl.ts';
 import { pageOf, RULES, ruleOf, SEVERITIES, type Rule, type RuleId, type Severity } from './rules.ts';
 import { expiredFinding, isExpired, waives, type Waiver } from './waivers.ts';
 
-export interface Reported extends Finding {
+export interface Reported extends Omit<Finding, 'mend'> {
+  /** Lines for a shell: commands, their words quoted, and comments that begin with `#`. */
+  readonly mend: readonly string[];
   readonly severity: Severity;
   readonly title: string;
   /** Below docs/. */
@@ -16,13 +19,20 @@ export interface Waived extends Reported {
   readonly until: string;
 }
 
+/**
+ * `not_readable`: the caller may not read what it needs. `needs_option`: what it needs was not said. `not_visible`: this cluster does not
+ * show it to anybody.
+ */
+export type UnjudgedState = 'not_readable' | 'needs_option' | 'not_visible';
+
 /** A rule that could not be judged, or not wholly. */
 export interface Unjudged {
   readonly rule: RuleId;
   readonly severity: Severity;
-  /** `not_readable`: the caller may not read what it needs. `not_visible`: this cluster does not show it to anybody. */
-  readonly state: 'not_readable' | 'not_visible';
+  readonly state: UnjudgedState;
   readonly why: string;
+  /** It is borne for a while that the option is missing. */
+  readonly waiver?: Waiver;
 }
 
 export interface Report {
@@ -39,24 +49,20 @@ export interface Seen {
   /** Why each kind that could not be read could not. */
   readonly unreadable: ReadonlyMap<Kind, string>;
   readonly waivers: readonly Waiver[];
+  /** Of a kubeconfig, for the commands. */
+  readonly context: string;
   /** Epoch milliseconds. */
   readonly now: number;
 }
 
-export function report({ checks, unreadable, waivers, now }: Seen): Report {
+export function report({ checks, unreadable, waivers, context, now }: Seen): Report {
   const outcomes = checks.map((check) => check.outcome());
-  const unjudged = RULES.flatMap((rule) =>
-    unjudgedOf(
-      rule,
-      unreadable,
-      outcomes.map(({ notVisible }) => notVisible?.[rule.id]),
-    ),
-  );
+  const held = waivers.filter((waiver) => !isExpired(waiver, now));
+  const unjudged = RULES.flatMap((rule) => unjudgedOf(rule, unreadable, outcomes, held));
   // With a part alone such a rule would accuse where nothing is wrong.
   const silent = new Set(
     RULES.filter((rule) => rule.whole && rule.reads.some((kind) => unreadable.has(kind))).map(({ id }) => id),
   );
-  const held = waivers.filter((waiver) => !isExpired(waiver, now));
   const found = [
     ...outcomes.flatMap(({ findings }) => findings).filter(({ rule }) => !silent.has(rule)),
     ...waivers.filter((waiver) => isExpired(waiver, now)).map(expiredFinding),
@@ -66,37 +72,46 @@ export function report({ checks, unreadable, waivers, now }: Seen): Report {
   const used = new Set<Waiver>();
   for (const finding of found) {
     const waiver = held.find((one) => waives(one, finding));
-    if (waiver === undefined) findings.push(reported(finding));
+    if (waiver === undefined) findings.push(reported(finding, context));
     else {
       used.add(waiver);
-      waived.push({ ...reported(finding), reason: waiver.reason, until: waiver.until });
+      waived.push({ ...reported(finding, context), reason: waiver.reason, until: waiver.until });
     }
   }
+  // What such a rule would find nobody knows, so nobody knows either what its waivers are for.
+  const blind = new Set(unjudged.map(({ rule }) => rule));
   return {
     findings: findings.toSorted(inOrder),
     waived: waived.toSorted(inOrder),
     unjudged,
-    unused: held.filter((waiver) => !used.has(waiver)),
+    unused: held.filter((waiver) => !used.has(waiver) && !blind.has(waiver.rule)),
   };
 }
 
 function unjudgedOf(
   { id, severity, reads }: Rule & { readonly id: RuleId },
   unreadable: ReadonlyMap<Kind, string>,
-  hidden: readonly (string | undefined)[],
+  outcomes: readonly Outcome[],
+  held: readonly Waiver[],
 ): readonly Unjudged[] {
   const missing = reads.filter((kind) => unreadable.has(kind));
   if (missing.length > 0) {
     const why = missing.map((kind) => `${kind} (${unreadable.get(kind)})`).join(', ');
     return [{ rule: id, severity, state: 'not_readable', why }];
   }
-  const why = hidden.find((one) => one !== undefined);
+  const option = outcomes.find(({ needsOption }) => needsOption?.[id] !== undefined)?.needsOption?.[id];
+  if (option !== undefined) {
+    const waiver = held.find(({ rule, object }) => rule === id && object === '*');
+    return [{ rule: id, severity, state: 'needs_option', why: option, ...(waiver && { waiver }) }];
+  }
+  const why = outcomes.find(({ notVisible }) => notVisible?.[id] !== undefined)?.notVisible?.[id];
   return why === undefined ? [] : [{ rule: id, severity, state: 'not_visible', why }];
 }
 
-function reported(finding: Finding): Reported {
+function reported(finding: Finding, context: string): Reported {
   const { severity, title } = ruleOf(finding.rule);
-  return { severity, title, ...finding, page: pageOf(finding.rule) };
+  const mend = finding.mend.map((one) => shellLine(one, context));
+  return { severity, title, ...finding, mend, page: pageOf(finding.rule) };
 }
 
 function inOrder(a: Reported, b: Reported): number {
@@ -110,13 +125,16 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 export type FailOn = Severity | 'none';
 
 /**
- * `failed`: something as bad as `failOn`, or worse, was found. `refused`: nothing was, but a rule of that weight could not be judged
- * because the caller may not read what it needs, and that must not pass for fine.
+ * `failed`: something as bad as `failOn`, or worse, was found. Else, because what was not judged must not pass for fine: `refused` where
+ * the caller may not read what a rule of that weight needs, `incomplete` where an option for one is missing, and nobody has waived that.
  */
-export function verdictOf({ findings, unjudged }: Report, failOn: FailOn): 'passed' | 'failed' | 'refused' {
+export type Verdict = 'passed' | 'failed' | 'refused' | 'incomplete';
+
+export function verdictOf({ findings, unjudged }: Report, failOn: FailOn): Verdict {
   if (failOn === 'none') return 'passed';
   const counts = SEVERITIES.slice(0, SEVERITIES.indexOf(failOn) + 1);
   if (findings.some(({ severity }) => counts.includes(severity))) return 'failed';
-  const refused = unjudged.some(({ severity, state }) => state === 'not_readable' && counts.includes(severity));
-  return refused ? 'refused' : 'passed';
+  const open = unjudged.filter(({ severity, waiver }) => counts.includes(severity) && waiver === undefined);
+  if (open.some(({ state }) => state === 'not_readable')) return 'refused';
+  return open.some(({ state }) => state === 'needs_option') ? 'incomplete' : 'passed';
 }

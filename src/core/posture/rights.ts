@@ -7,8 +7,10 @@ export interface RoleFacts {
   readonly admin: boolean;
   /** The wildcards, in words; empty: none. */
   readonly wildcard: string;
-  /** The ways to more rights than it gives, in words; empty: none. */
+  /** The ways to more rights than it gives, in words; empty: none. By a ClusterRoleBinding. */
   readonly escalation: string;
+  /** The same by a RoleBinding. */
+  readonly escalationInNamespace: string;
   /** Nothing but what a cluster shows to anybody from the start. */
   readonly open: boolean;
   /** What the gate's own account does not need, in words; empty: nothing. */
@@ -17,7 +19,15 @@ export interface RoleFacts {
   readonly ofGate: boolean;
 }
 
-const NO_RIGHTS: RoleFacts = { admin: false, wildcard: '', escalation: '', open: false, beyondGate: '', ofGate: false };
+const NO_RIGHTS: RoleFacts = {
+  admin: false,
+  wildcard: '',
+  escalation: '',
+  escalationInNamespace: '',
+  open: false,
+  beyondGate: '',
+  ofGate: false,
+};
 
 /** A role that could not be found, by the one name that says enough. */
 export const factsByName = (kind: string, name: string): RoleFacts =>
@@ -48,7 +58,8 @@ export function factsOf(role: JsonRecord, namespace: string): RoleFacts {
   return {
     admin: rules.some(isAdmin),
     wildcard: short(rules.filter(isWildcard).map(inWords)),
-    escalation: short(rules.flatMap(escalationsOf)),
+    escalation: short(rules.flatMap((rule) => escalationsOf(rule, ESCALATIONS))),
+    escalationInNamespace: short(rules.flatMap((rule) => escalationsOf(rule, ESCALATIONS_IN_NAMESPACE))),
     open: rules.every((rule) => isOpen(rule, namespace)),
     beyondGate: short(beyond),
     ofGate: rules.some((rule) => isGates(rule) && rule.verbs.includes('impersonate')),
@@ -70,18 +81,32 @@ const isAdmin = ({ verbs, groups, resources, names }: PolicyRule): boolean =>
 const isWildcard = ({ verbs, resources }: PolicyRule): boolean =>
   resources.length > 0 && (verbs.includes('*') || resources.some((resource) => resource === '*' || resource === '*/*'));
 
-/** Resources whose rights lead to others' rights, with the verbs by which they do. */
-const ESCALATIONS: readonly (readonly [verb: string, resources: readonly string[]])[] = [
-  ['escalate', ['roles', 'clusterroles']],
-  ['bind', ['roles', 'clusterroles']],
-  ['impersonate', ['users', 'groups', 'serviceaccounts', 'uids']],
+type Escalation = readonly [verb: string, group: string, resources: readonly string[]];
+
+const RBAC = 'rbac.authorization.k8s.io';
+
+/** Resources whose rights lead to others' rights, with the verbs by which they do. `userextras/…` alone makes nobody somebody else. */
+const ESCALATIONS: readonly Escalation[] = [
+  ['escalate', RBAC, ['roles', 'clusterroles']],
+  ['bind', RBAC, ['roles', 'clusterroles']],
+  ['impersonate', '', ['users', 'groups', 'serviceaccounts']],
+  ['impersonate', 'authentication.k8s.io', ['uids']],
 ];
 
-function escalationsOf({ verbs, resources }: PolicyRule): readonly string[] {
-  return ESCALATIONS.flatMap(([verb, dangerous]) => {
-    // `userextras/…` alone makes nobody somebody else.
+/** What the API server asks about in a namespace. Whether somebody may be a user or a group it asks of the whole cluster. */
+const ESCALATIONS_IN_NAMESPACE: readonly Escalation[] = [
+  ['escalate', RBAC, ['roles']],
+  ['bind', RBAC, ['roles', 'clusterroles']],
+  ['impersonate', '', ['serviceaccounts']],
+];
+
+/** Of what gives everything there is a rule of its own. */
+function escalationsOf(rule: PolicyRule, ways: readonly Escalation[]): readonly string[] {
+  if (isAdmin(rule)) return [];
+  const { verbs, groups, resources } = rule;
+  return ways.flatMap(([verb, group, dangerous]) => {
     const which = resources.filter((one) => one === '*' || dangerous.includes(one));
-    const has = verbs.includes(verb) || (verbs.includes('*') && !resources.includes('*'));
+    const has = [verb, '*'].some((one) => verbs.includes(one)) && [group, '*'].some((one) => groups.includes(one));
     return has && which.length > 0 ? [`${verb} on ${someOf(which, 3)}`] : [];
   });
 }
@@ -126,8 +151,8 @@ export interface Subject {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
-  /** The name as the binding has it. */
-  readonly written: string;
+  /** As the binding has it. */
+  readonly written: JsonRecord;
 }
 
 export interface Binding {
@@ -142,7 +167,7 @@ export interface Binding {
 export const subjectsOf = (binding: JsonRecord): readonly Subject[] =>
   recordsAt(binding, 'subjects').map((subject) => {
     const [kind, name] = [stringAt(subject, 'kind'), stringAt(subject, 'name')];
-    return asAccount({ kind, namespace: stringAt(subject, 'namespace'), name, written: name });
+    return asAccount({ kind, namespace: stringAt(subject, 'namespace'), name, written: subject });
   });
 
 /** A service account may also be written as the user that it is. */

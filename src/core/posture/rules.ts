@@ -73,6 +73,7 @@ const CATALOGUE = [
     why: 'The account of the gate can act as others. Anything beside that is a second way, for whoever takes over a replica.',
     mend: 'Apply `deploy/examples/service-account.yaml`, and take the account out of other bindings.',
     reads: BINDINGS,
+    whole: true,
   },
   {
     id: 'legacy-token',

@@ -58,10 +58,10 @@ function isDay(text: string): boolean {
 }
 
 /** What a waiver's pattern is compared with. */
-export const placeOf = ({ namespace, object }: Finding): string =>
+export const placeOf = ({ namespace, object }: Pick<Finding, 'namespace' | 'object'>): string =>
   namespace === '' ? object : `${namespace}/${object}`;
 
-export function waives({ rule, object }: Waiver, finding: Finding): boolean {
+export function waives({ rule, object }: Waiver, finding: Omit<Finding, 'mend'>): boolean {
   return rule === finding.rule && matches(object, placeOf(finding));
 }
 

@@ -1,10 +1,14 @@
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
 import type { AuditEvent } from '../../../src/core/audit-event.ts';
 import type { Account } from '../../../src/core/identity.ts';
 import type { RunningDemo } from '../../../src/demo/launch.ts';
+import { Collector } from '../../support/audit-collector.ts';
 import { startTestGate } from '../../support/gate.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
 
@@ -76,6 +80,37 @@ describe('unlock --config, on the server’s own shell', () => {
     expect((await unlock('--all')).code).toBe(0);
     expect(await gate.server.store.locks.list()).toEqual([]);
     expect(await unlock('--all')).toMatchObject({ code: 0, stderr: expect.stringContaining('no account is locked') });
+  });
+
+  /** The gate's configuration with other sinks. */
+  async function configWith(sinks: readonly object[]): Promise<string> {
+    const config = parse(await readFile(gate.files.config, 'utf8')) as object;
+    const path = join(gate.files.directory, 'other-sinks.yaml');
+    await writeFile(path, stringify({ ...config, audit: { sinks } }));
+    return path;
+  }
+
+  test('says that the record is on this terminal alone, where there is no sink but stdout', async () => {
+    await lock('demo/five');
+    const config = await configWith([{ type: 'stdout' }]);
+    const ended = await portcullis('unlock', '--config', config, 'demo/five');
+    expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('nowhere else: keep it') });
+    const events = ended.stdout.trim().split('\n');
+    expect(events.map((line) => (JSON.parse(line) as AuditEvent).verb)).toContain('unlock');
+  });
+
+  test('delivers to a webhook whose spool the running gate has', async () => {
+    const collector = await Collector.start();
+    const spoolDir = join(gate.files.directory, 'spool');
+    await mkdir(spoolDir, { mode: 0o700 });
+    const owner = JSON.stringify({ id: 'the-gate', host: hostname(), pid: process.pid });
+    await writeFile(join(spoolDir, 'owner'), owner, { mode: 0o600 });
+    await lock('demo/six');
+    const config = await configWith([{ type: 'webhook', url: collector.url, spoolDir }]);
+    const ended = await portcullis('unlock', '--config', config, 'demo/six');
+    expect(ended).toMatchObject({ code: 0, stdout: '', stderr: expect.not.stringContaining('lost') });
+    expect(collector.asked.map(({ body }) => body).join('')).toContain('account:demo/six');
+    expect(await readFile(join(spoolDir, 'owner'), 'utf8')).toBe(owner);
   });
 
   test.each([[[]], [['demo/one', '--all']], [['demo']]])('%j is wrong use', async (args) => {

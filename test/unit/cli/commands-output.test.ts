@@ -19,6 +19,15 @@ describe('a table', () => {
     expect(lines[1]).toContain('s-0123456789abcdef');
   });
 
+  test.each([17, 5])('has the first alone where a terminal of %i columns is narrower than that', (columns) => {
+    expect(table(headings, [row], columns)).toBe('SESSION\ns-0123456789abcdef\n');
+  });
+
+  test('may have very many rows', () => {
+    const rows = Array.from({ length: 200_000 }, () => ['a', 'b']);
+    expect(table(['A', 'B'], rows)).toMatch(/^A {3}B\na {3}b\n/);
+  });
+
   test('cuts the widest first, with a mark, and leaves out the last where that is not enough', () => {
     expect(table(headings, [row], 66)).toMatch(/corp:ali\S*…/);
     expect(table(headings, [row], 30)).not.toContain('ADDRESS');

@@ -179,7 +179,7 @@ describe('the choice of a cluster', () => {
     fc.assert(
       fc.property(spelt, anyTarget, ({ name, host }, text) => {
         const selected = selectCluster(directory, { hosts: [host], serverName: 'dev.k8s.test', target: text });
-        expect(selected).toEqual({ ok: true, value: { cluster: name, target: text } });
+        expect(selected).toEqual({ ok: true, value: { cluster: name, target: text, prefix: '' } });
       }),
       RUNS,
     );

@@ -20,6 +20,14 @@ export function allAccountsOf({ kind, name }: Subject): string | undefined {
   return name.startsWith(`${ALL_ACCOUNTS}:`) ? name.slice(ALL_ACCOUNTS.length + 1) : undefined;
 }
 
+/** Whoever is signed in, every service account among them. */
+export const isAuthenticated = ({ kind, name }: Subject): boolean =>
+  kind === 'Group' && name === 'system:authenticated';
+
+/** The ways to more rights than it gives, where it gives them; in words, empty: none. */
+export const escalationOf = ({ binding, facts }: Bound): string =>
+  binding.namespace === '' ? facts.escalation : facts.escalationInNamespace;
+
 const ANONYMOUS: Readonly<Record<string, string>> = {
   User: 'system:anonymous',
   Group: 'system:unauthenticated',

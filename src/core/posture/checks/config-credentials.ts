@@ -4,16 +4,16 @@
  * Values are looked at and let go. A finding names the key and the kind of credential, never the value nor a part of it.
  */
 import { keptFindings, type Check, type Finding } from '../check.ts';
-import { metaOf, someOf, textsAt, type JsonRecord } from '../json.ts';
-import { comment, kubectl } from '../kubectl.ts';
+import { metaOf, recordAt, someOf, stringAt, textsAt, type JsonRecord } from '../json.ts';
+import { comment, jsonWord, kubectl, type Mend } from '../kubectl.ts';
 
 /**
  * What a value holds. Threat: values are up to a mebibyte of somebody else's text. Every repetition here has a bound and begins at a
- * fixed word, so that no text takes longer than its length.
+ * fixed word, so that no text takes longer than its length times that bound.
  */
 const VALUES: readonly (readonly [what: string, pattern: RegExp])[] = [
   ['a private key', /-----BEGIN (?:[A-Z]{1,12} ){0,2}PRIVATE KEY-----/],
-  ['a JSON Web Token', /\beyJ[A-Za-z0-9_-]{8,400}\.eyJ[A-Za-z0-9_-]{8,16}/],
+  ['a JSON Web Token', /\beyJ[A-Za-z0-9_-]{8,120}\.eyJ[A-Za-z0-9_-]{8,16}/],
   ['an AWS access key', /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/],
   ['a GitHub token', /\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22})/],
   ['a GitLab token', /\bglpat-[A-Za-z0-9_-]{20}/],
@@ -39,6 +39,11 @@ const PLACEHOLDER =
 
 const SHORTEST = 6;
 const SHOWN = 5;
+/** Keys that one command takes out. */
+const MOST_KEYS = 50;
+
+/** Where `kubectl apply` keeps the whole manifest, values included. */
+const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 export function configCredentials(): Check {
   const configmaps = keptFindings(findingsOf);
@@ -46,31 +51,62 @@ export function configCredentials(): Check {
 }
 
 function findingsOf(map: JsonRecord): readonly Finding[] {
-  const found = textsAt(map, 'data').flatMap(([key, value]) => {
-    const what = credentialIn(key, value);
-    return what === undefined ? [] : [{ key, what }];
-  });
-  if (found.length === 0) return [];
-  const { name, namespace } = metaOf(map);
-  const keys = found.map(({ key }) => key);
-  const removal = keys.map((key) => ({ op: 'remove', path: `/data/${pointer(key)}` }));
+  const { name, namespace, annotations } = metaOf(map);
+  const applied = stringAt(annotations, APPLIED);
+  const inData = credentialsIn(map);
+  const known = new Set(inData.map(({ key }) => key));
+  const inApplied = credentialsIn(parsed(applied)).filter(({ key }) => !known.has(key));
+  const words = [
+    ...inData.map(({ key, what }) => `key ${key} looks like ${what}`),
+    ...inApplied.map(({ key, what }) => `key ${key} of what was applied last looks like ${what}`),
+  ];
+  if (words.length === 0) return [];
+  const removal = [
+    ...inData.map(({ key }) => ({ op: 'remove', path: `/data/${pointer(key)}` })),
+    // Else the value would stay there.
+    ...(applied === '' ? [] : [{ op: 'remove', path: `/metadata/annotations/${pointer(APPLIED)}` }]),
+  ];
   return [
     {
       rule: 'credential-in-configmap',
       namespace,
       object: `ConfigMap/${name}`,
-      evidence: `${someOf(
-        found.map(({ key, what }) => `key ${key} looks like ${what}`),
-        SHOWN,
-      )} (no value is shown)`,
+      evidence: `${someOf(words, SHOWN)} (no value is shown)`,
       mend: [
         comment(
           `it has been readable by many: have it replaced where it comes from, put the new one into a Secret, then:`,
         ),
-        kubectl('patch', `configmap/${name}`, '-n', namespace, '--type', 'json', '-p', JSON.stringify(removal)),
+        ...removalOf(),
       ],
     },
   ];
+
+  function removalOf(): readonly Mend[] {
+    if (map['immutable'] === true) return [comment(`it cannot be changed: make ConfigMap/${name} anew without them`)];
+    if (removal.length > MOST_KEYS)
+      return [comment(`make ConfigMap/${name} anew without them: they are too many for a command`)];
+    return [kubectl('patch', `configmap/${name}`, '-n', namespace, '--type', 'json', '-p', jsonWord(removal))];
+  }
+}
+
+interface Credential {
+  readonly key: string;
+  readonly what: string;
+}
+
+const credentialsIn = (map: JsonRecord): readonly Credential[] =>
+  textsAt(map, 'data').flatMap(([key, value]) => {
+    const what = credentialIn(key, value);
+    return what === undefined ? [] : [{ key, what }];
+  });
+
+/** The manifest that the annotation holds; an empty one where it holds none. */
+function parsed(manifest: string): JsonRecord {
+  try {
+    return recordAt({ manifest: JSON.parse(manifest) as unknown }, 'manifest');
+  } catch {
+    return {};
+  }
 }
 
 /** JSON Pointer, RFC 6901 §3. */

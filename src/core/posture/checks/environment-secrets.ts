@@ -2,7 +2,7 @@
 import { kept, type Check, type Finding, type Kept } from '../check.ts';
 import { metaOf, recordAt, recordsAt, someOf, stringAt, type JsonRecord } from '../json.ts';
 import type { Kind } from '../kinds.ts';
-import { comment, kubectl } from '../kubectl.ts';
+import { comment, jsonWord, kubectl, type Mend } from '../kubectl.ts';
 
 interface Workload {
   readonly kind: string;
@@ -19,6 +19,8 @@ interface Reference {
   readonly secret: string;
   /** Of the variable; absent: all keys of the Secret. */
   readonly variable?: string;
+  /** The program also starts where the Secret is not there. */
+  readonly optional: boolean;
 }
 
 const CONTAINER_LISTS = ['containers', 'initContainers'] as const;
@@ -92,30 +94,55 @@ function findingOf(workload: Workload): Finding | undefined {
 
 function referencesOf(list: string, container: JsonRecord): readonly Reference[] {
   const single = recordsAt(container, 'env').flatMap((entry) => {
-    const secret = stringAt(recordAt(recordAt(entry, 'valueFrom'), 'secretKeyRef'), 'name');
-    return secret === '' ? [] : [{ list, container, secret, variable: stringAt(entry, 'name') }];
+    const reference = recordAt(recordAt(entry, 'valueFrom'), 'secretKeyRef');
+    const [secret, optional] = [stringAt(reference, 'name'), reference['optional'] === true];
+    return secret === '' ? [] : [{ list, container, secret, variable: stringAt(entry, 'name'), optional }];
   });
   const whole = recordsAt(container, 'envFrom').flatMap((source) => {
-    const secret = stringAt(recordAt(source, 'secretRef'), 'name');
-    return secret === '' ? [] : [{ list, container, secret }];
+    const reference = recordAt(source, 'secretRef');
+    const [secret, optional] = [stringAt(reference, 'name'), reference['optional'] === true];
+    return secret === '' ? [] : [{ list, container, secret, optional }];
   });
   return [...single, ...whole];
 }
 
 const folderOf = (secret: string): string => `/var/run/secrets/${secret}`;
 
-/** A label of DNS (RFC 1123), which a volume's name must be and a Secret's need not. */
-const volumeOf = (secret: string): string => `secret-${secret.replaceAll('.', '-').slice(0, 50).replace(/-+$/, '')}`;
+/**
+ * For each Secret the name of its volume: a label of DNS (RFC 1123), which a Secret's own name need not be. Volumes are merged by their
+ * names, so none may be another Secret's, nor one that the pod has for something else.
+ */
+function volumesOf(secrets: readonly string[], podSpec: JsonRecord): ReadonlyMap<string, string> {
+  const taken = new Map(
+    recordsAt(podSpec, 'volumes').map((one) => [
+      stringAt(one, 'name'),
+      stringAt(recordAt(one, 'secret'), 'secretName'),
+    ]),
+  );
+  return new Map(
+    secrets.map((secret) => {
+      const stem = `secret-${secret.replaceAll('.', '-').slice(0, 50).replace(/-+$/, '')}`;
+      let name = stem;
+      for (let count = 2; (taken.get(name) ?? secret) !== secret; count += 1) name = `${stem}-${count}`;
+      taken.set(name, secret);
+      return [secret, name];
+    }),
+  );
+}
 
-function mendOf(workload: Workload, references: readonly Reference[]): readonly string[] {
+function mendOf(workload: Workload, references: readonly Reference[]): readonly Mend[] {
   const { kind, namespace, name } = workload;
   const secrets = [...new Set(references.map(({ secret }) => secret))];
   const folders = secrets.map(folderOf).join(', ');
   const read = comment(`the program is to read the files in ${folders}: see to that first`);
   const type = kind.toLowerCase();
+  const volumes = volumesOf(secrets, workload.podSpec);
   const podSpec = {
-    volumes: secrets.map((secret) => ({ name: volumeOf(secret), secret: { secretName: secret } })),
-    ...Object.fromEntries(CONTAINER_LISTS.flatMap((list) => containersPatch(list, references))),
+    volumes: secrets.map((secret) => {
+      const optional = references.every((one) => one.secret !== secret || one.optional);
+      return { name: volumes.get(secret), secret: { secretName: secret, ...(optional ? { optional } : {}) } };
+    }),
+    ...Object.fromEntries(CONTAINER_LISTS.flatMap((list) => containersPatch(list, references, volumes))),
   };
   const template = { spec: { template: { spec: podSpec } } };
   if (['deployment', 'statefulset', 'daemonset'].includes(type)) return [read, patched(type, template)];
@@ -127,13 +154,17 @@ function mendOf(workload: Workload, references: readonly Reference[]): readonly 
     ),
   ];
 
-  function patched(what: string, patch: unknown): string {
-    return kubectl('patch', `${what}/${name}`, '-n', namespace, '--type', 'strategic', '-p', JSON.stringify(patch));
+  function patched(what: string, patch: unknown): Mend {
+    return kubectl('patch', `${what}/${name}`, '-n', namespace, '--type', 'strategic', '-p', jsonWord(patch));
   }
 }
 
 /** Takes the variables out of the containers of a list, and mounts the files. */
-function containersPatch(list: string, references: readonly Reference[]): readonly (readonly [string, unknown])[] {
+function containersPatch(
+  list: string,
+  references: readonly Reference[],
+  volumes: ReadonlyMap<string, string>,
+): readonly (readonly [string, unknown])[] {
   const here = references.filter((one) => one.list === list);
   const containers = [...new Set(here.map(({ container }) => container))];
   if (containers.length === 0) return [];
@@ -144,13 +175,18 @@ function containersPatch(list: string, references: readonly Reference[]): readon
         containerPatch(
           container,
           here.filter((one) => one.container === container),
+          volumes,
         ),
       ),
     ],
   ];
 }
 
-function containerPatch(container: JsonRecord, references: readonly Reference[]): unknown {
+function containerPatch(
+  container: JsonRecord,
+  references: readonly Reference[],
+  volumes: ReadonlyMap<string, string>,
+): unknown {
   const variables = references.flatMap(({ variable }) => (variable === undefined ? [] : [variable]));
   const secrets = [...new Set(references.map(({ secret }) => secret))];
   // Lists of sources have no key to merge by: the patch holds what is to stay of them, which is names only.
@@ -160,6 +196,6 @@ function containerPatch(container: JsonRecord, references: readonly Reference[])
     name: stringAt(container, 'name'),
     ...(variables.length === 0 ? {} : { env: variables.map((name) => ({ name, $patch: 'delete' })) }),
     ...(fromWhole ? { envFrom: others.length === 0 ? null : others } : {}),
-    volumeMounts: secrets.map((secret) => ({ name: volumeOf(secret), mountPath: folderOf(secret), readOnly: true })),
+    volumeMounts: secrets.map((secret) => ({ name: volumes.get(secret), mountPath: folderOf(secret), readOnly: true })),
   };
 }

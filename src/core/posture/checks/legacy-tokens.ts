@@ -1,7 +1,7 @@
 /** Tokens of service accounts that never expire, kept in Secrets. */
 import { keptFindings, type Check, type Finding } from '../check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../json.ts';
-import { comment, kubectl } from '../kubectl.ts';
+import { comment, kubectl, type Mend } from '../kubectl.ts';
 
 const LAST_USED = 'kubernetes.io/legacy-token-last-used';
 const INVALID_SINCE = 'kubernetes.io/legacy-token-invalid-since';
@@ -40,7 +40,7 @@ function findingOf(secret: JsonRecord): Finding {
 const accountName = (text: string): string => (/^[a-z0-9][a-z0-9.-]{0,252}$/.test(text) ? text : '');
 
 /** What takes the Secret's place: for a pod, a projected volume that the kubelet renews; for anything else, a token for each run. */
-const replacement = (namespace: string, account: string): readonly string[] => [
+const replacement = (namespace: string, account: string): readonly Mend[] => [
   comment(
     `for a pod: a volume {projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}}, serviceAccountName: ${account}`,
   ),

@@ -1,7 +1,7 @@
 /** Namespaces in which whatever no NetworkPolicy speaks of may be reached. */
 import { kept, type Check, type Finding } from '../check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, stringsAt, type JsonRecord } from '../json.ts';
-import { comment, kubectlApply } from '../kubectl.ts';
+import { comment, kubectlApply, type Mend } from '../kubectl.ts';
 
 /** The cluster's own: the last two hold no pods, and a default deny in the first can cut the cluster itself off. */
 const OWN = new Set(['kube-system', 'kube-public', 'kube-node-lease']);
@@ -38,12 +38,23 @@ function note(policies: Map<string, Policies>, object: JsonRecord): void {
   const { name, namespace } = metaOf(object);
   const known = policies.get(namespace) ?? { denies: false, open: '' };
   policies.set(namespace, known);
-  // A rule without `from` and `ports` lets in everything.
-  const open = recordsAt(spec, 'ingress').some(
-    (rule) => recordsAt(rule, 'from').length === 0 && recordsAt(rule, 'ports').length === 0,
-  );
+  const open = recordsAt(spec, 'ingress').some(letsAllIn);
   if (open) known.open ||= name;
   else known.denies = true;
+}
+
+/** Without `from`, or from anywhere: every namespace, or every address. With `ports` it is about those alone. */
+function letsAllIn(rule: JsonRecord): boolean {
+  const from = recordsAt(rule, 'from');
+  return recordsAt(rule, 'ports').length === 0 && (from.length === 0 || from.some(isAnywhere));
+}
+
+function isAnywhere(peer: JsonRecord): boolean {
+  const block = recordAt(peer, 'ipBlock');
+  if (stringAt(block, 'cidr').endsWith('/0')) return stringsAt(block, 'except').length === 0;
+  // Without a selector of namespaces it is about the policy's own.
+  if (!Object.hasOwn(peer, 'namespaceSelector')) return false;
+  return selectsAll(recordAt(peer, 'namespaceSelector')) && selectsAll(recordAt(peer, 'podSelector'));
 }
 
 const selectsAll = (selector: JsonRecord): boolean =>
@@ -69,7 +80,7 @@ function findingsOf(namespace: string, policies: Policies | undefined): readonly
   ];
 }
 
-const deny = (namespace: string): readonly string[] => [
+const deny = (namespace: string): readonly Mend[] => [
   comment('it cuts off at once whatever no other policy lets in: write those first'),
   kubectlApply({
     apiVersion: 'networking.k8s.io/v1',

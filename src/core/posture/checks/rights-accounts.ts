@@ -4,9 +4,10 @@ import { comment } from '../kubectl.ts';
 import type { Binding, Subject } from '../rights.ts';
 import type { RuleId } from '../rules.ts';
 import { givenBy, subjectRemoval } from '../subject-removal.ts';
-import { allAccountsOf, isAccount, type Bound } from './bound.ts';
+import { allAccountsOf, escalationOf, isAccount, type Bound } from './bound.ts';
 
-export function accountFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
+export function accountFindings(bound: Bound, index: number): readonly Finding[] {
+  const { binding, facts, settings } = bound;
   const subject = binding.subjects[index];
   if (subject === undefined || isAccount(settings.gateAccount, subject) || isController(binding, subject)) return [];
   const isOne = subject.kind === 'ServiceAccount';
@@ -22,8 +23,9 @@ export function accountFindings({ binding, facts, settings }: Bound, index: numb
   if (facts.admin && binding.namespace === '') return [found('account-admin', 'everything in the cluster')];
   // Where it holds in one namespace only, everything is a wildcard among others.
   const wildcard = facts.admin ? 'everything in that namespace' : facts.wildcard;
+  const escalation = escalationOf(bound);
   return [
-    ...(facts.escalation === '' ? [] : [found('account-escalation', facts.escalation)]),
+    ...(escalation === '' ? [] : [found('account-escalation', escalation)]),
     ...(wildcard === '' ? [] : [found('account-wildcard', wildcard)]),
   ];
 }

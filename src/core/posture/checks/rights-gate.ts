@@ -1,6 +1,6 @@
 /** The gate's own account: it may act as others, so whoever has its token must find nothing else in it. */
 import type { Finding } from '../check.ts';
-import { comment, kubectl } from '../kubectl.ts';
+import { comment, kubectl, type Mend } from '../kubectl.ts';
 import type { Binding } from '../rights.ts';
 import { givenBy, subjectRemoval } from '../subject-removal.ts';
 import { allAccountsOf, isAccount, type Bound } from './bound.ts';
@@ -27,7 +27,7 @@ export function gateFindings({ binding, facts, settings }: Bound, index: number)
 const EXAMPLE = 'deploy/examples/service-account.yaml';
 
 /** The gate works by this role: taking the binding away would end it. */
-const narrowing = (binding: Binding): readonly string[] =>
+const narrowing = (binding: Binding): readonly Mend[] =>
   isOwn(binding)
     ? [kubectl('apply', '-f', EXAMPLE)]
     : [
@@ -36,7 +36,7 @@ const narrowing = (binding: Binding): readonly string[] =>
         ),
       ];
 
-const removal = (binding: Binding, index: number): readonly string[] => [
+const removal = (binding: Binding, index: number): readonly Mend[] => [
   comment(`see first that another binding gives it what ${EXAMPLE} has`),
   subjectRemoval(binding, index),
 ];

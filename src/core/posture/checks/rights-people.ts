@@ -7,7 +7,7 @@ import { comment } from '../kubectl.ts';
 import type { Binding, Subject } from '../rights.ts';
 import type { RuleId } from '../rules.ts';
 import { givenBy, subjectRemoval } from '../subject-removal.ts';
-import { isAnonymous, type Bound } from './bound.ts';
+import { escalationOf, isAnonymous, isAuthenticated, type Bound } from './bound.ts';
 
 /** Of the control plane itself. */
 const COMPONENTS = new Set([
@@ -25,11 +25,13 @@ const COMPONENT_FAMILIES = ['User system:node:', 'Group system:bootstrappers:', 
 
 const MASTERS = 'system:masters';
 
-export function peopleFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
+export function peopleFindings(bound: Bound, index: number): readonly Finding[] {
+  const { binding, facts, settings } = bound;
   const subject = binding.subjects[index];
   if (subject === undefined || settings.prefixes.length === 0 || isOurs(subject, settings.prefixes)) return [];
   if ((subject.kind !== 'User' && subject.kind !== 'Group') || isAnonymous(subject)) return [];
-  const strong = [facts.admin ? 'everything' : '', facts.escalation, facts.wildcard].find((what) => what !== '') ?? '';
+  const strong =
+    [facts.admin ? 'everything' : '', escalationOf(bound), facts.wildcard].find((what) => what !== '') ?? '';
   const found = (rule: RuleId, who: string): Finding => ({
     rule,
     namespace: binding.namespace,
@@ -42,9 +44,14 @@ export function peopleFindings({ binding, facts, settings }: Bound, index: numbe
   });
   if (isKubernetesOwn(subject)) {
     // Everybody who is signed in, whoever signed them in.
-    const tooMuch = subject.name === 'system:authenticated' ? strong !== '' : facts.admin;
+    const tooMuch = isAuthenticated(subject) ? strong !== '' : facts.admin;
     return tooMuch && subject.name !== 'system:serviceaccounts' && !subject.name.startsWith('system:serviceaccounts:')
-      ? [found('admin-past-gate', 'a group that the cluster itself fills')]
+      ? [
+          found(
+            'admin-past-gate',
+            subject.kind === 'User' ? 'a name of the cluster’s own' : 'a group that the cluster itself fills',
+          ),
+        ]
       : [];
   }
   if (subject.kind === 'Group' && subject.name === MASTERS) {

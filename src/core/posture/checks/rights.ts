@@ -2,7 +2,7 @@
 import { kept, type Check, type Finding, type Kept, type Settings } from '../check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../json.ts';
 import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rights.ts';
-import { allAccountsOf, isAccount, type Bound } from './bound.ts';
+import { allAccountsOf, isAccount, isAuthenticated, type Bound } from './bound.ts';
 import { accountFindings } from './rights-accounts.ts';
 import { anonymousFindings } from './rights-anonymous.ts';
 import { gateFindings } from './rights-gate.ts';
@@ -10,7 +10,7 @@ import { peopleFindings } from './rights-people.ts';
 
 interface FromBindings {
   readonly findings: Finding[];
-  /** `namespace/name` of accounts with a binding; `namespace/*` and `*` where a group of all of them has one. */
+  /** `namespace/name` of accounts with a binding; `namespace/*` and `*` where a group that all of them are in has one. */
   readonly accounts: Set<string>;
   /** A binding names the gate's account. */
   gateSeen: boolean;
@@ -41,7 +41,7 @@ export function rightsCheck(settings: Settings): RightsCheck {
   return {
     check: {
       takers: { clusterroles, roles, clusterrolebindings, rolebindings },
-      outcome: () => ({ findings: both.flatMap(({ value }) => value.findings), notVisible: hidden(settings, both) }),
+      outcome: () => ({ findings: both.flatMap(({ value }) => value.findings), needsOption: unsaid(settings, both) }),
     },
     boundAccounts: (namespace, name) =>
       both.some(({ value: { accounts } }) =>
@@ -69,19 +69,25 @@ function bindingOf(object: JsonRecord): Binding {
 
 function noteBinding(state: FromBindings, bound: Bound): void {
   const { binding, settings } = bound;
-  state.findings.push(...[...binding.subjects.entries()].toReversed().flatMap(([index]) => judge(bound, index)));
+  state.findings.push(...binding.subjects.flatMap((_, index) => judge(bound, index)));
   for (const subject of binding.subjects) {
     if (subject.kind === 'ServiceAccount') state.accounts.add(`${subject.namespace}/${subject.name}`);
-    const all = allAccountsOf(subject);
-    // The one binding that every cluster has for all accounts gives nothing that a pod needs a token for.
-    if (all !== undefined && !isIssuerDiscovery(binding)) state.accounts.add(all === '' ? '*' : `${all}/*`);
+    const all = isAuthenticated(subject) ? '' : allAccountsOf(subject);
+    if (all !== undefined && !isForEverybody(binding)) state.accounts.add(all === '' ? '*' : `${all}/*`);
   }
   state.gateSeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
 }
 
-const isIssuerDiscovery = ({ role }: Binding): boolean => role.name === 'system:service-account-issuer-discovery';
+/** What every cluster gives to all accounts, or to whoever is signed in: nothing that a pod needs a token for. */
+const FOR_EVERYBODY = new Set([
+  'system:basic-user',
+  'system:discovery',
+  'system:public-info-viewer',
+  'system:service-account-issuer-discovery',
+]);
 
-/** The last subject first: what mends it names its place in the list, and the places before it stay as they are. */
+const isForEverybody = ({ role }: Binding): boolean => role.kind === 'ClusterRole' && FOR_EVERYBODY.has(role.name);
+
 const judge = (bound: Bound, index: number): readonly Finding[] => [
   ...accountFindings(bound, index),
   ...peopleFindings(bound, index),
@@ -89,9 +95,9 @@ const judge = (bound: Bound, index: number): readonly Finding[] => [
   ...gateFindings(bound, index),
 ];
 
-function hidden({ prefixes, gateAccount }: Settings, both: readonly Kept<FromBindings>[]) {
+function unsaid({ prefixes, gateAccount }: Settings, both: readonly Kept<FromBindings>[]) {
   const noPrefix =
-    'what the names of the gate’s people begin with is not known, because yours has no prefix: give --prefix';
+    'what the names of the gate’s people begin with is not known, because yours have no prefix: give --prefix';
   const { namespace, name } = gateAccount;
   return {
     ...(prefixes.length > 0 ? {} : { 'admin-past-gate': noPrefix, 'person-past-gate': noPrefix }),

@@ -1,7 +1,7 @@
 /** Pods that hold a token of an account that may do nothing: whoever takes over the pod gets a credential, and the pod has no use for it. */
 import { kept, type Check, type Finding } from '../check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, type JsonRecord } from '../json.ts';
-import { comment, kubectl } from '../kubectl.ts';
+import { comment, jsonWord, kubectl } from '../kubectl.ts';
 
 /** Pods of one account. */
 interface Mounted {
@@ -67,7 +67,7 @@ const holdsToken = (spec: JsonRecord): boolean =>
 function findingOf(namespace: string, name: string, { count, examples, explicit }: Mounted): Finding {
   const more = count > examples.length ? ` and ${count - examples.length} more` : '';
   const pods = `${examples.map((pod) => `Pod/${pod}`).join(', ')}${more}`;
-  const patch = JSON.stringify({ automountServiceAccountToken: false });
+  const patch = jsonWord({ automountServiceAccountToken: false });
   return {
     rule: 'token-mounted',
     namespace,

@@ -115,6 +115,33 @@ describe('what is asked for', () => {
   });
 });
 
+/** As an API server writes it at level RequestResponse: what the client sent stands before the time. */
+const withObject = (requestObject: unknown): Buffer => {
+  const { stageTimestamp, annotations, ...rest } = asked({ auditId: 'written' });
+  return Buffer.from(`${JSON.stringify({ ...rest, requestObject, stageTimestamp, annotations })}\n`);
+};
+
+describe('the log of an API server', () => {
+  it('has the time that the server says, whatever a client wrote into its object', async () => {
+    const hidden = { metadata: { annotations: { stageTimestamp: '2001-01-01T00:00:00.000000Z' } } };
+    expect(await idsOf([file(withObject(hidden))], { since: '12h' })).toEqual(['written']);
+  });
+
+  it('is read to its end over a line in which a part is null', async () => {
+    const { objectRef: _objectRef, responseStatus: _responseStatus, ...rest } = asked({ auditId: 'bare' });
+    const bare = JSON.stringify({ ...rest, objectRef: null, responseStatus: null });
+    const log = file(Buffer.concat([Buffer.from(`${bare}\n`), bytesOf([asked({ auditId: 'behind' })])]));
+    const questions: readonly QueryOptions[] = [{}, { namespace: 'shop' }, { code: '200' }, { refused: true }];
+    for (const options of questions) {
+      expect(await query([log], options)).toMatchObject({
+        code: 0,
+        said: expect.not.stringContaining('read to its end'),
+      });
+    }
+    expect(await idsOf([log], { code: '200' })).toEqual(['behind']);
+  });
+});
+
 describe('the time', () => {
   const at = (minutes: number) => asked({ auditId: `${minutes}`, at: NOW - minutes * MINUTE });
   const log = file(bytesOf([at(3000), at(600), at(100), at(10), at(0)]));
@@ -134,15 +161,20 @@ describe('the time', () => {
     expect(await idsOf([log], options)).toEqual(expected);
   });
 
-  it.each([{ since: 'yesterday' }, { until: '2031-13-45' }, { since: '5w' }, { since: '\u001b[2J' }, { since: '' }])(
-    'is refused where it is none, with what to type: %j',
-    async (options) => {
-      const { code, out, said } = await query([log], options);
-      expect([code, out]).toEqual([2, '']);
-      expect(said).toContain('say a time such as');
-      expect(said).not.toContain('\u001b');
-    },
-  );
+  it.each([
+    { since: 'yesterday' },
+    { until: '2031-13-45' },
+    { since: '2026-02-30' },
+    { until: '2026-02-30T10:00:00+01:00' },
+    { since: '5w' },
+    { since: '\u001b[2J' },
+    { since: '' },
+  ])('is refused where it is none, with what to type: %j', async (options) => {
+    const { code, out, said } = await query([log], options);
+    expect([code, out]).toEqual([2, '']);
+    expect(said).toContain('say a time such as');
+    expect(said).not.toContain('\u001b');
+  });
 });
 
 it('refuses an event that the record does not have', async () => {

@@ -5,7 +5,7 @@ import { fault } from '../../../../src/cli/fault.ts';
 import type { HttpAnswer } from '../../../../src/cli/http-client.ts';
 import type { JsonRecord } from '../../../../src/cli/json-shape.ts';
 import { readKind, type ClusterApi } from '../../../../src/cli/posture/cluster-lists.ts';
-import { readAll } from '../../../../src/cli/posture/posture-command.ts';
+import { prefixesOf, readAll } from '../../../../src/cli/posture/posture-command.ts';
 import { createChecks } from '../../../../src/core/posture/posture.ts';
 import { KINDS, type Kind } from '../../../../src/core/posture/kinds.ts';
 
@@ -132,6 +132,27 @@ describe('a list of a cluster', () => {
     ]);
   });
 
+  test('is asked for in large pages again once the large objects are behind', async () => {
+    const { api, asked } = clusterOf(50_000, ({ limit, from }) => {
+      if (from < 17 && limit > 4) throw tooLong();
+      return undefined;
+    });
+    const { why, names } = await read(api);
+    expect([why, new Set(names).size]).toEqual([undefined, 50_000]);
+    expect(asked.length).toBeLessThan(160);
+    expect(asked.filter(({ from }) => from > 500).map(({ limit }) => limit)).toEqual(
+      expect.arrayContaining([500, 500, 500]),
+    );
+  });
+
+  test('of very many large objects has an end all the same', async () => {
+    const { api } = clusterOf(45_000, ({ limit }) => {
+      if (limit > 4) throw tooLong();
+      return undefined;
+    });
+    expect((await read(api)).why).toBeUndefined();
+  });
+
   test('with an object that is too large by itself is not readable', async () => {
     const { api } = clusterOf(5, () => {
       throw tooLong();
@@ -154,6 +175,17 @@ describe('a list of a cluster', () => {
       throw fault('upstream_unavailable', 'away');
     });
     await expect(read(api)).rejects.toMatchObject({ code: 'upstream_unavailable' });
+  });
+});
+
+describe('what the names of the gate’s people begin with', () => {
+  test.each([
+    ['corp:jane', ['corp:platform', 'ci:deploy'], ['corp:', 'ci:']],
+    ['https://idp.example#jane', [], []],
+    ['jane@example.com', ['corp:platform'], ['corp:']],
+    ['system:serviceaccount:a:b', [], []],
+  ])('%s %j: %j', (username, groups, expected) => {
+    expect(prefixesOf({ username, groups })).toEqual(expected);
   });
 });
 

@@ -3,7 +3,12 @@ import { parse } from 'yaml';
 import { reportData, reportText } from '../../../../src/cli/posture/report-text.ts';
 import type { Report, Reported } from '../../../../src/core/posture/report.ts';
 
-const ASKED = { server: 'https://gate.example.com', cluster: 'prod', at: '2026-11-25T12:00:00.000Z' };
+const ASKED = {
+  server: 'https://gate.example.com',
+  cluster: 'prod',
+  context: 'prod@gate.example.com',
+  at: '2026-11-25T12:00:00.000Z',
+};
 
 const finding = (facts: Partial<Reported> = {}): Reported => ({
   rule: 'legacy-token',
@@ -35,7 +40,7 @@ describe('a report for people', () => {
     const [, row] = text.split('\n');
     expect(row?.length).toBeLessThanOrEqual(80);
     expect(row).toContain('…');
-    expect(text).toContain(`\n# ${finding().evidence}\n`);
+    expect(text).toContain(`\n# '${finding().evidence}'\n`);
   });
 
   test('has nothing that a terminal might obey, and a line for each line of a command', () => {
@@ -52,14 +57,35 @@ describe('a report for people', () => {
     expect(text.split('\n')).toHaveLength(clean.split('\n').length);
   });
 
+  test('never has a part of a command, and what follows stays what it is', () => {
+    const long = `kubectl patch x -p '${'y'.repeat(70_000)}'`;
+    const after = finding({ object: "RoleBinding/'; echo PWNED #" });
+    const text = reportText(reportWith({ findings: [finding({ mend: [long] }), after] }), ASKED);
+    expect(text).toContain("# 'a command too long for a line of a terminal: --output json has it");
+    expect(text).not.toContain('kubectl patch');
+    const block = text.slice(text.indexOf('\n# ') + 1, text.lastIndexOf('\n\n'));
+    for (const line of block.split('\n')) {
+      expect(Buffer.byteLength(line)).toBeLessThanOrEqual(1000);
+      expect(line).toMatch(/^$|^kubectl delete secret\/ci-token -n build$|^# '(?:[^'\\]|'\\'')*'$/);
+    }
+  });
+
+  test('names the context that the commands are for', () => {
+    expect(reportText(reportWith({ findings: [finding()] }), ASKED)).toContain(
+      "# 'what mends it, in the context that portcullis kubeconfig writes: prod@gate.example.com'\n",
+    );
+  });
+
   test('says what was not judged, and counts it', () => {
     const unjudged = [
       { rule: 'legacy-token', severity: 'high', state: 'not_readable', why: 'secrets (403 Forbidden)' },
       { rule: 'api-server-audit', severity: 'medium', state: 'not_visible', why: 'managed' },
+      { rule: 'gate-account', severity: 'high', state: 'needs_option', why: 'give --gate-account' },
     ] as const;
     const text = reportText(reportWith({ unjudged }), ASKED);
     expect(text).toMatch(/^legacy-token +not readable +secrets \(403 Forbidden\)$/m);
-    expect(text).toMatch(/14 of 16 rules judged, 1 not readable, 1 not visible\n$/);
+    expect(text).toMatch(/13 of 16 rules judged, 1 not readable, 1 without an option, 1 not visible\n$/);
+    expect(text).toMatch(/^gate-account +needs an option +give --gate-account$/m);
   });
 });
 

@@ -20,6 +20,32 @@ describe('a namespace without a default deny', () => {
       true,
     ],
     ['one that lets everything in', [policy({ ...all, ingress: [{}] })], true],
+    ['one that lets every namespace in', [policy({ ...all, ingress: [{ from: [{ namespaceSelector: {} }] }] })], true],
+    [
+      'one that lets every pod of every namespace in',
+      [policy({ ...all, ingress: [{ from: [{ namespaceSelector: {}, podSelector: {} }] }] })],
+      true,
+    ],
+    [
+      'one that lets some pods of every namespace in',
+      [policy({ ...all, ingress: [{ from: [{ namespaceSelector: {}, podSelector: { matchLabels: { a: 'b' } } }] }] })],
+      false,
+    ],
+    [
+      'one that lets every address in',
+      [policy({ ...all, ingress: [{ from: [{ ipBlock: { cidr: '0.0.0.0/0' } }] }] })],
+      true,
+    ],
+    [
+      'one that lets every address in but some',
+      [policy({ ...all, ingress: [{ from: [{ ipBlock: { cidr: '::/0', except: ['fd00::/8'] } }] }] })],
+      false,
+    ],
+    [
+      'one that lets everybody in to a port',
+      [policy({ ...all, ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: 80 }] }] })],
+      false,
+    ],
     ['a deny, and one that lets everything in', [policy(all), policy({ ...all, ingress: [{}] }, 'open')], true],
   ])('%s', (_, networkpolicies, found) => {
     expect(find({ namespaces: [object('', 'shop')], networkpolicies }, 'no-default-deny')).toHaveLength(found ? 1 : 0);
@@ -68,6 +94,15 @@ describe('a token that is mounted for nothing', () => {
     expect(find({ pods: [pod()], clusterrolebindings }, 'token-mounted')).toHaveLength(found);
   });
 
+  test.each([
+    ['view', 0],
+    ['system:basic-user', 1],
+    ['system:discovery', 1],
+  ])('is none where whoever is signed in has a right by %s, unless every cluster has it', (name, found) => {
+    const clusterrolebindings = [binding({ role: name }, group('system:authenticated'))];
+    expect(find({ pods: [pod()], clusterrolebindings }, 'token-mounted')).toHaveLength(found);
+  });
+
   test('is one finding for all pods of an account, with three of their names', () => {
     const pods = ['a', 'b', 'c', 'd', 'e'].map((name) => object('shop', name, {}));
     expect(find({ pods }, 'token-mounted')).toMatchObject([
@@ -99,7 +134,9 @@ describe('a long-lived token', () => {
   test.each(['--all-namespaces', '-x', "ci'; id", 'a\nb', 7, ''])(
     'of an account that is none is only deleted: %j',
     (name) => {
-      expect(found(token(name))?.mend).toEqual(['kubectl delete secret/ci-token -n build']);
+      expect(found(token(name))?.mend).toEqual([
+        'kubectl --context prod@gate.example.com delete secret/ci-token -n build',
+      ]);
     },
   );
 });
@@ -157,7 +194,9 @@ describe('a Secret in an environment', () => {
   test('is mended by a patch that mounts the Secret and takes out the variable alone', () => {
     const deployments = [object('shop', 'web', template({ env: [variable, { name: 'MODE', value: 'x' }] }))];
     const command = find({ deployments }, 'secret-in-environment')[0]?.mend.at(-1) ?? '';
-    expect(command).toMatch(/^kubectl patch deployment\/web -n shop --type strategic -p '/);
+    expect(command).toMatch(
+      /^kubectl --context prod@gate.example.com patch deployment\/web -n shop --type strategic -p '/,
+    );
     expect(JSON.parse(command.slice(command.indexOf("'") + 1, -1))).toEqual({
       spec: {
         template: {

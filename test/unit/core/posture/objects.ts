@@ -1,5 +1,6 @@
 /** Objects of a cluster, and what the checks find in them. */
 import type { Finding, Settings } from '../../../../src/core/posture/check.ts';
+import { shellLine } from '../../../../src/core/posture/kubectl.ts';
 import { createChecks } from '../../../../src/core/posture/posture.ts';
 import { KIND_NAMES, type Kind } from '../../../../src/core/posture/kinds.ts';
 import type { JsonRecord } from '../../../../src/core/posture/json.ts';
@@ -25,9 +26,16 @@ export function checksOf(cluster: Cluster, settings: Settings = SETTINGS) {
   return checks.all;
 }
 
-export function find(cluster: Cluster, rule: RuleId, settings?: Settings): readonly Finding[] {
+export const CONTEXT = 'prod@gate.example.com';
+
+/** With the lines that are printed for it. */
+export type Found = Omit<Finding, 'mend'> & { readonly mend: readonly string[] };
+
+export function find(cluster: Cluster, rule: RuleId, settings?: Settings): readonly Found[] {
   const findings = checksOf(cluster, settings).flatMap((check) => check.outcome().findings);
-  return findings.filter((finding) => finding.rule === rule);
+  return findings
+    .filter((finding) => finding.rule === rule)
+    .map((finding) => ({ ...finding, mend: finding.mend.map((one) => shellLine(one, CONTEXT)) }));
 }
 
 export const object = (namespace: string, name: string, rest: JsonRecord = {}): JsonRecord => ({

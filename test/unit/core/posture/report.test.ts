@@ -1,26 +1,26 @@
-import { execFileSync } from 'node:child_process';
-import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { kubectl, kubectlApply } from '../../../../src/core/posture/kubectl.ts';
 import { KIND_NAMES, type Kind } from '../../../../src/core/posture/kinds.ts';
 import { report, verdictOf, type FailOn } from '../../../../src/core/posture/report.ts';
 import { RULES, SEVERITIES } from '../../../../src/core/posture/rules.ts';
 import { parseWaivers, waives, type Waiver } from '../../../../src/core/posture/waivers.ts';
-import { account, binding, checksOf, NOW, object, role, rule, user, type Cluster } from './objects.ts';
+import { account, binding, checksOf, CONTEXT, NOW, object, role, rule, user, type Cluster } from './objects.ts';
+
+const GATE = account('portcullis', 'portcullis');
 
 const FAULTY: Cluster = {
   namespaces: [object('', 'b'), object('', 'a')],
-  clusterroles: [role('cluster-admin', [rule('*', '*', '*')])],
+  clusterroles: [role('cluster-admin', [rule('*', '*', '*')]), role('none', [])],
   clusterrolebindings: [
     binding({ role: 'cluster-admin' }, account('z', 'ci')),
     binding({ role: 'reader' }, user('jane')),
+    binding({ role: 'none' }, GATE),
   ],
   pods: [object('a', 'web', { spec: {} })],
 };
 
 function judged(cluster: Cluster, unreadable: Partial<Record<Kind, string>> = {}, waivers: readonly Waiver[] = []) {
   const missing = new Map(Object.entries(unreadable) as [Kind, string][]);
-  return report({ checks: checksOf(cluster), unreadable: missing, waivers, now: NOW });
+  return report({ checks: checksOf(cluster), unreadable: missing, waivers, context: CONTEXT, now: NOW });
 }
 
 const waiver = (facts: Partial<Waiver> = {}): Waiver => ({
@@ -46,9 +46,11 @@ describe('a report', () => {
     ['networkpolicies', 'no-default-deny', 'every namespace would seem to have none'],
     ['rolebindings', 'token-mounted', 'every account would seem to have no right'],
     ['clusterroles', 'anonymous-access', 'every role would seem to be too much'],
+    ['clusterroles', 'gate-account', 'every role would seem to be more than it needs'],
   ])('says nothing of a rule that a part would mislead: %s', (kind, id) => {
     const anonymous = binding({ role: 'system:public-info-viewer' }, user('system:anonymous'));
-    const { findings, unjudged } = judged({ ...FAULTY, rolebindings: [anonymous] }, { [kind]: '403 Forbidden' });
+    const given = { ...FAULTY, rolebindings: [anonymous, binding({ role: 'portcullis' }, GATE)] };
+    const { findings, unjudged } = judged(given, { [kind]: '403 Forbidden' });
     expect(findings.filter((one) => one.rule === id)).toEqual([]);
     expect(unjudged.find((one) => one.rule === id)).toMatchObject({
       state: 'not_readable',
@@ -64,10 +66,14 @@ describe('a report', () => {
 });
 
 describe('the verdict', () => {
-  const medium = judged({ namespaces: [object('', 'a')] });
-  const clean = judged({});
-  const blind = judged({}, { secrets: '403 Forbidden' });
-  const halfBlind = judged({}, { pods: '403 Forbidden' });
+  // The gate's account is there to be judged.
+  const kept: Cluster = { clusterroles: [role('none', [])], clusterrolebindings: [binding({ role: 'none' }, GATE)] };
+  const medium = judged({ ...kept, namespaces: [object('', 'a')] });
+  const clean = judged(kept);
+  const blind = judged(kept, { secrets: '403 Forbidden' });
+  const halfBlind = judged(kept, { pods: '403 Forbidden' });
+  const unsaid = judged({});
+  const borne = judged({}, {}, [waiver({ rule: 'gate-account', object: '*' })]);
 
   test.each<[string, typeof medium, FailOn, ReturnType<typeof verdictOf>]>([
     ['a medium finding', medium, 'high', 'passed'],
@@ -79,6 +85,9 @@ describe('the verdict', () => {
     ['a high rule that may not be judged', blind, 'none', 'passed'],
     ['medium rules that may not be judged', halfBlind, 'high', 'passed'],
     ['medium rules that may not be judged', halfBlind, 'medium', 'refused'],
+    ['a high rule for which an option is missing', unsaid, 'high', 'incomplete'],
+    ['a high rule for which an option is missing', unsaid, 'none', 'passed'],
+    ['a high rule for which an option is missing, and that is waived', borne, 'high', 'passed'],
   ])('of %s', (_, given, failOn, expected) => {
     expect(verdictOf(given, failOn)).toBe(expected);
   });
@@ -99,6 +108,24 @@ describe('a waiver', () => {
     const { findings, waived } = judged(FAULTY, {}, [waiver({ until: '2026-11-24' })]);
     expect(waived).toEqual([]);
     expect(findings.map((one) => one.rule)).toEqual(expect.arrayContaining(['account-admin', 'waiver-expired']));
+  });
+
+  test('of a rule that was not judged is not called one that nothing needs', () => {
+    const waivers = [
+      waiver({ rule: 'legacy-token' }),
+      waiver({ rule: 'api-server-audit' }),
+      waiver({ rule: 'gate-account' }),
+    ];
+    expect(judged({}, { secrets: '403 Forbidden' }, waivers).unused).toEqual([]);
+  });
+
+  test('of a rule for which an option is missing is told beside it', () => {
+    const { unjudged, unused } = judged({}, {}, [waiver({ rule: 'gate-account', object: '*' })]);
+    expect(unjudged.find((one) => one.rule === 'gate-account')).toMatchObject({
+      state: 'needs_option',
+      waiver: { reason: 'INC-1' },
+    });
+    expect(unused).toEqual([]);
   });
 
   test('that nothing needs is named', () => {
@@ -143,33 +170,6 @@ describe('a waiver', () => {
   test('that says all of it is taken, and no waivers are as good', () => {
     expect(parseWaivers({ waivers: [waiver()] })).toEqual({ waivers: [waiver()] });
     expect(parseWaivers({ waivers: [] })).toEqual({ waivers: [] });
-  });
-});
-
-describe('a printed command', () => {
-  /** What a shell makes of its words; `kubectl` is a function that shows them. */
-  const words = (command: string): readonly string[] =>
-    execFileSync('sh', ['-c', `kubectl() { printf '%s\\0' "$@"; }\n${command}`], { encoding: 'utf8' })
-      .split('\0')
-      .slice(0, -1);
-
-  test('has, for a shell, the words that it was made of, whatever they are', () => {
-    const text = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((one) => !one.includes('\0'));
-    fc.assert(
-      fc.property(fc.array(text, { minLength: 1, maxLength: 4 }), (given) => {
-        expect(words(kubectl(...given))).toEqual(given);
-      }),
-      { numRuns: 60 },
-    );
-    for (const harmful of ["x'; touch /tmp/y; '", '$(id)', '`id`', '!!', '~root', '*', '=ls', '%1', '#', 'a\nb']) {
-      expect(words(kubectl('delete', harmful))).toEqual(['delete', harmful]);
-    }
-  });
-
-  test('hands a manifest on as it is', () => {
-    const manifest = { metadata: { name: "o'hara", namespace: '$(id)' } };
-    const said = execFileSync('sh', ['-c', `kubectl() { cat; }\n${kubectlApply(manifest)}`], { encoding: 'utf8' });
-    expect(JSON.parse(said)).toEqual(manifest);
   });
 });
 

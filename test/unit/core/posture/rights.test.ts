@@ -63,6 +63,13 @@ describe('a service account', () => {
     [rule('bind', 'rbac.authorization.k8s.io', 'roles'), 'bind on roles'],
     [rule('impersonate', 'core', 'users groups'), 'impersonate on users, groups'],
     [rule('*', 'core', 'serviceaccounts'), 'impersonate on serviceaccounts'],
+    [rule('impersonate', 'authentication.k8s.io', 'uids'), 'impersonate on uids'],
+    [rule('*', 'rbac.authorization.k8s.io', '*'), 'escalate on *, bind on *'],
+    [rule('*', 'core', '*'), 'impersonate on *'],
+    [rule('bind', '*', 'clusterroles'), 'bind on clusterroles'],
+    [rule('*', 'example.com', 'users'), undefined],
+    [rule('impersonate', 'apps', 'users'), undefined],
+    [rule('*', 'apps', '*'), undefined],
     [rule('*', 'rbac.authorization.k8s.io', 'roles'), 'escalate on roles, bind on roles'],
     [rule('impersonate', 'authentication.k8s.io', 'userextras/scopes'), undefined],
     [rule('get list', 'rbac.authorization.k8s.io', 'roles'), undefined],
@@ -71,6 +78,19 @@ describe('a service account', () => {
     expect(find(given, 'account-escalation').map(({ evidence }) => evidence.split(': ').at(-1))).toEqual(
       expected === undefined ? [] : [expected],
     );
+  });
+
+  test.each([
+    [rule('impersonate', 'core', 'users groups'), undefined],
+    [rule('impersonate', 'core', 'users serviceaccounts'), 'impersonate on serviceaccounts'],
+    [rule('impersonate', 'authentication.k8s.io', 'uids'), undefined],
+    [rule('escalate', 'rbac.authorization.k8s.io', 'clusterroles'), undefined],
+    [rule('escalate', 'rbac.authorization.k8s.io', 'roles'), 'escalate on roles'],
+    [rule('bind', 'rbac.authorization.k8s.io', 'clusterroles'), 'bind on clusterroles'],
+  ])('can give itself in a namespace what is asked there: %j', (one, expected) => {
+    const rolebindings = [binding({ role: 'r', namespace: 'build' }, ci)];
+    const found = find(cluster([role('r', [one])], [], { rolebindings }), 'account-escalation');
+    expect(found.map(({ evidence }) => evidence.split(': ').at(-1))).toEqual(expected === undefined ? [] : [expected]);
   });
 
   test('of a controller that the cluster is born with is as it must be, and its name alone is no way around that', () => {
@@ -145,18 +165,36 @@ describe('who passes the gate by', () => {
     const given = cluster([], [binding({ role: 'cluster-admin' }, user('jane'))]);
     const outcomes = checksOf(given, { ...SETTINGS, prefixes: [] }).map((check) => check.outcome());
     expect(outcomes.flatMap(({ findings }) => findings).filter(({ rule: id }) => id.endsWith('past-gate'))).toEqual([]);
-    const hidden = Object.assign({}, ...outcomes.map(({ notVisible }) => notVisible)) as Record<string, string>;
-    expect(hidden['admin-past-gate']).toContain('give --prefix');
-    expect(hidden['person-past-gate']).toContain('give --prefix');
+    const unsaid = Object.assign({}, ...outcomes.map(({ needsOption }) => needsOption)) as Record<string, string>;
+    expect(unsaid['admin-past-gate']).toContain('give --prefix');
+    expect(unsaid['person-past-gate']).toContain('give --prefix');
   });
 
   test('is taken out by a patch that tests the place, or with the binding where it is alone', () => {
     const two = cluster([], [binding({ name: 'ops', role: 'reader' }, user('corp:a'), user("o'hara"))]);
     expect(find(two, 'person-past-gate')[0]?.mend.at(-1)).toBe(
-      String.raw`kubectl patch clusterrolebinding/ops --type json -p '[{"op":"test","path":"/subjects/1/name","value":"o'\''hara"},{"op":"remove","path":"/subjects/1"}]'`,
+      String.raw`kubectl --context prod@gate.example.com patch clusterrolebinding/ops --type json -p '[{"op":"test","path":"/subjects/1","value":{"kind":"User","name":"o'\''hara"}},{"op":"remove","path":"/subjects/1"}]'`,
     );
     const alone = { rolebindings: [binding({ name: 'ops', role: 'reader', namespace: 'shop' }, user('jane'))] };
-    expect(find(alone, 'person-past-gate')[0]?.mend.at(-1)).toBe('kubectl delete rolebinding/ops -n shop');
+    expect(find(alone, 'person-past-gate')[0]?.mend.at(-1)).toBe(
+      'kubectl --context prod@gate.example.com delete rolebinding/ops -n shop',
+    );
+  });
+
+  test('is told by the whole of it from others of the same name', () => {
+    const same = ['a', 'b', 'c'].map((namespace) => account(namespace, 'default'));
+    const found = find(cluster([], [binding({ role: 'cluster-admin' }, ...same)]), 'account-admin');
+    for (const [index, { mend }] of found.entries()) {
+      expect(mend.at(-1)).toContain(
+        `{"op":"test","path":"/subjects/${index}","value":{"kind":"ServiceAccount","namespace":"${'abc'[index]}","name":"default"}}`,
+      );
+    }
+    expect(found).toHaveLength(3);
+  });
+
+  test('of the control plane’s own names is called a name, not a group', () => {
+    const given = cluster([], [binding({ role: 'cluster-admin' }, user('system:kube-scheduler'))]);
+    expect(find(given, 'admin-past-gate')[0]?.evidence).toMatch(/^a name of the cluster’s own; /);
   });
 });
 
@@ -203,7 +241,7 @@ describe('the gate’s own account', () => {
     expect(factsOf(example, '').beyondGate).toBe('');
     const given: Cluster = { clusterroles: [example], clusterrolebindings: [exampleBinding] };
     expect(checksOf(given).flatMap((check) => check.outcome().findings)).toEqual([]);
-    expect(checksOf(given).some((check) => 'gate-account' in (check.outcome().notVisible ?? {}))).toBe(false);
+    expect(checksOf(given).some((check) => 'gate-account' in (check.outcome().needsOption ?? {}))).toBe(false);
   });
 
   test.each([
@@ -244,19 +282,19 @@ describe('the gate’s own account', () => {
 
     test('its own role by the example', () => {
       expect(mendOf('portcullis', wide, exampleBinding)).toEqual([
-        'kubectl apply -f deploy/examples/service-account.yaml',
+        'kubectl --context prod@gate.example.com apply -f deploy/examples/service-account.yaml',
       ]);
     });
 
     test('a role of another name, as the chart has it, by hand', () => {
       const [only, ...more] = mendOf('gate-impersonator', wide, binding({ role: 'gate-impersonator' }, gate)) ?? [];
-      expect(only).toMatch(/^# narrow ClusterRole\/gate-impersonator /);
+      expect(only).toMatch(/^# 'narrow ClusterRole\/gate-impersonator /);
       expect(more).toEqual([]);
     });
 
     test('what gives it something else only, by taking it out', () => {
       const reader = mendOf('reader', [rule('get', 'core', 'pods')], binding({ role: 'reader' }, gate));
-      expect(reader?.at(-1)).toBe('kubectl delete clusterrolebinding/some-binding');
+      expect(reader?.at(-1)).toBe('kubectl --context prod@gate.example.com delete clusterrolebinding/some-binding');
     });
   });
 
@@ -264,6 +302,6 @@ describe('the gate’s own account', () => {
     const [outcome] = checksOf(cluster([], []))
       .filter((check) => 'roles' in check.takers)
       .map((check) => check.outcome());
-    expect(outcome?.notVisible?.['gate-account']).toContain('give --gate-account');
+    expect(outcome?.needsOption?.['gate-account']).toContain('give --gate-account');
   });
 });
