@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Argument, Command, Option } from 'commander';
+import { createLaptopProgram } from '../src/cli/front/program.ts';
 import { createProgram } from '../src/program.ts';
 
 export const REFERENCE_FILE = fileURLToPath(new URL('../docs/reference/cli.md', import.meta.url));
@@ -66,11 +67,21 @@ Commands, options and values complete with Tab. Values come from what this machi
 | \`kubectl portcullis\` | the packages bring \`kubectl_complete-portcullis\`; else \`portcullis completion kubectl\` prints that file, for a folder of \`PATH\` |
 `;
 
-/** The page. @param program with every command */
-export function cliReference(program: Command): string {
+const WHERE = `\`package\`: what [laptops install](../install-cli.md). \`image\`: the whole program, as \`node src/main.ts COMMAND\` in the image of the gate and as
+\`npx portcullis COMMAND\` in a checkout after \`npm ci\`.
+`;
+
+/**
+ * The page.
+ * @param program with every command
+ * @param laptop with those that the packages hold
+ */
+export function cliReference(program: Command, laptop: Command): string {
   const commands = leavesOf(program, []);
+  const packaged = new Set(leavesOf(laptop, []).map(([path]) => path));
+  const where = (path: string): string => (packaged.has(path) ? 'package, image' : 'image');
   const index = commands.map(
-    ([path, command]) => `| [\`${path}\`](#${anchor(path)}) | ${cell(command.description())} |`,
+    ([path, command]) => `| [\`${path}\`](#${anchor(path)}) | ${cell(command.description())} | ${where(path)} |`,
   );
   return [
     HEAD,
@@ -83,7 +94,8 @@ export function cliReference(program: Command): string {
     '\nThe server’s own configuration can come from variables too: see `.env.example`.',
     COMPLETION,
     '## Commands\n',
-    `| Command | What it does |\n|---|---|\n${index.join('\n')}\n`,
+    WHERE,
+    `| Command | What it does | Where |\n|---|---|---|\n${index.join('\n')}\n`,
     ...commands.map(([path, command]) => section(path, command)),
   ].join('\n');
 }
@@ -148,7 +160,7 @@ const anchor = (path: string): string => path.replaceAll(' ', '-');
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = cliReference(createProgram({}));
+  const text = cliReference(createProgram({}), createLaptopProgram());
   const before = readFileSync(REFERENCE_FILE, { encoding: 'utf8', flag: 'a+' });
   if (before !== text) writeFileSync(REFERENCE_FILE, text);
   console.log(`${REFERENCE_FILE} ${before === text ? 'is up to date' : 'is written'}`);

@@ -62,6 +62,15 @@ describe('the command line', { timeout: 300_000 }, () => {
       'prod@portcullis.example.com': `demo@${address.host}`,
     });
     expect(linesOf(here).at(-1)).toContain('get pods');
-    expect(await laptop.run(here)).toMatch(/web-1 +/);
+    expect(await laptop.run(`cd ../..\n${here}`)).toMatch(/web-1 +/); // typed in the checkout
+  });
+
+  it('docs/kubectl.md: a second account has a session and a kubeconfig of its own', async () => {
+    const block = pageBlock('docs/kubectl.md', 'export PORTCULLIS_CACHE_DIR');
+    const here = withValues(block, { 'https://portcullis.example.com': gate.urls.web });
+    const whoami = 'portcullis whoami --output json';
+    const second = await laptop.run(`export PORTCULLIS_DEMO_PERSON=root\n${here}\nkubectl get pods >&2\n${whoami}`);
+    expect(second).toContain('demo:root');
+    expect(await laptop.run(whoami)).toContain('demo:alice');
   });
 });

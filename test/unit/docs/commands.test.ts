@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
+import { createLaptopProgram } from '../../../src/cli/front/program.ts';
 import { createProgram } from '../../../src/program.ts';
 import { beginsWith } from '../../support/page-blocks.ts';
 import { HELD_BLOCKS, type HeldBlock } from './held-blocks.ts';
@@ -14,8 +15,7 @@ const shellBlocks = (page: string) =>
     .map((block) => ({ line: block.line, text: shellTextOf(block) }));
 
 /** The program with nothing behind its commands. */
-function parserOnly(): Command {
-  const program = createProgram({});
+function parserOnly(program: Command): Command {
   const disarm = (command: Command): void => {
     command.exitOverride((error) => {
       throw error;
@@ -28,7 +28,8 @@ function parserOnly(): Command {
   return program;
 }
 
-const parse = (words: readonly string[]): Promise<Command> => parserOnly().parseAsync([...words], { from: 'user' });
+const parse = (words: readonly string[], program = createProgram({})): Promise<Command> =>
+  parserOnly(program).parseAsync([...words], { from: 'user' });
 
 const written = markdownPages().flatMap((page) =>
   shellBlocks(page).flatMap(({ text, line }) =>
@@ -45,6 +46,25 @@ test('there are commands to look at', () => {
 
 test.each(written)('$where: portcullis $words', async ({ words }) => {
   await expect(parse(words)).resolves.toBeInstanceOf(Command);
+});
+
+describe('what people type who have a package of the command line and nothing else', () => {
+  const pages = [
+    'docs/admin-pages.md',
+    'docs/audit-tail.md',
+    'docs/device-code.md',
+    'docs/install-cli.md',
+    'docs/kubectl.md',
+  ];
+  const onLaptops = written.filter(({ where }) => pages.includes(where.replace(/:\d+$/, '')));
+
+  test.each(onLaptops)('$where: portcullis $words', async ({ words }) => {
+    await expect(parse(words, createLaptopProgram())).resolves.toBeInstanceOf(Command);
+  });
+
+  test('a command of the server’s shell is none of theirs', async () => {
+    await expect(parse(['serve'], createLaptopProgram())).rejects.toThrow('unknown command');
+  });
 });
 
 test('a command, an option or a value that the program does not take is found', async () => {

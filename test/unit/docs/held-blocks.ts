@@ -24,6 +24,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
   ...runBy('test/integration/docs-packages.test.ts', {
     'README.md': ['npm install --global'],
     'docs/install-cli.md': ['npm run build:cli', 'mkdir -p ~/.local'],
+    'docs/kubectl.md': ['export PORTCULLIS_CACHE_DIR'],
   }),
   ...runBy('test/integration/docs-gate.test.ts', {
     'README.md': ['portcullis sessions'],
