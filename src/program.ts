@@ -104,7 +104,7 @@ function addDemo(program: Command): void {
     .option('--redis <url>', 'keep sessions in this Redis instead of in memory')
     .option(
       '--kubeconfig <file>',
-      'stand in front of this real cluster: makes a namespace, a service account and RBAC there',
+      'stand in front of this real cluster: makes a namespace, a service account and RBAC there, with a printed password for cluster-admin',
     )
     .option('--with-monitoring', 'run Prometheus beside it, where it is installed, on the sixth port')
     .option('--tour', 'tell the whole story by itself, and check it')

@@ -332,7 +332,7 @@ export const GATE_EVENTS = {
     chapter: 'The record itself',
     when: 'a sink that had lost lines works again: which lines it lacks',
     code: always,
-    facts: ['replica', 'sink', 'first', 'last', 'count'],
+    facts: ['replica', 'sink', 'first', 'last', 'count', 'key-id', 'signature'],
   },
   'audit-closed': {
     chapter: 'The record itself',

@@ -57,18 +57,20 @@ function withoutFragment(target: string): string {
 
 /** A hidden value ends at the next `&` and no sooner: a shell command may well hold a `;`. */
 function safeQuery(query: string, showsCommands: boolean): string {
-  const pairs = query.split('&');
-  const hidden = pairs.filter((pair) => nameOf(pair) === 'command');
+  const pairs = query.split('&').map((pair) => ({ pair, name: nameOf(pair) }));
+  const [hidden, ...others] = pairs.filter(({ name }) => name === 'command');
   // A target that has been through here already keeps its count.
-  const commands = hidden.length === 1 ? (/^command=\[(\d{1,5})\]$/.exec(hidden[0] ?? '')?.[1] ?? 1) : hidden.length;
+  const commands =
+    others.length === 0 ? (/^command=\[(\d{1,5})\]$/.exec(hidden?.pair ?? '')?.[1] ?? 1) : others.length + 1;
   const safe: string[] = [];
-  for (const pair of pairs) {
-    const name = nameOf(pair);
+  let counted = false;
+  for (const { pair, name } of pairs) {
     if (name === 'command' && !showsCommands) {
-      if (!safe.includes(`command=[${commands}]`)) safe.push(`command=[${commands}]`);
+      if (!counted) safe.push(`command=[${commands}]`);
+      counted = true;
     } else {
       safe.push(
-        SECRET.test(name) && pair.includes('=') ? `${pair.slice(0, pair.indexOf('='))}=REDACTED` : withoutNested(pair),
+        pair.includes('=') && SECRET.test(name) ? `${pair.slice(0, pair.indexOf('='))}=REDACTED` : withoutNested(pair),
       );
     }
   }
@@ -87,11 +89,17 @@ const MAX_NESTED_NAME = 120;
 
 /** A query inside a value or a path, plain or percent-encoded (`redirect=…%3Ftoken%3D…`): cut from the first secret on. */
 function withoutNested(text: string): string {
+  const sign = /=|%(?:25)*3d/gi;
+  // Found once for all separators before it: a target of nothing but separators would be searched for each of them.
+  let equals = -1;
   for (const match of text.matchAll(/[?&;]|%(?:25)*(?:3f|26|3b|23)/gi)) {
     const from = match.index + match[0].length;
-    const near = text.slice(from, from + MAX_NESTED_NAME);
-    const equals = near.search(/=|%(?:25)*3d/i);
-    const name = equals === -1 ? '' : near.slice(0, equals);
+    if (equals < from) {
+      sign.lastIndex = from;
+      equals = sign.exec(text)?.index ?? Infinity;
+    }
+    if (equals === Infinity) return text;
+    const name = equals - from < MAX_NESTED_NAME ? text.slice(from, equals) : '';
     if (name !== '' && (SECRET.test(decodeName(name)) || name.toLowerCase() === 'command')) {
       return `${text.slice(0, from)}${name}=REDACTED`;
     }

@@ -26,6 +26,8 @@ export interface DemoUpstream {
   readonly ca: string;
   /** Bearer token of Portcullis' own service account there. */
   readonly token: string;
+  /** Groups that this account may stand in for. Absent: any. */
+  readonly groups?: readonly string[];
 }
 
 export interface DemoFiles {
@@ -144,7 +146,7 @@ function configuration(
         server: upstream.server,
         caFile: at('cluster-ca.crt'),
         tokenFile: at('cluster-token'),
-        impersonate: { groups: '*', extra: [] },
+        impersonate: { groups: upstream.groups ?? '*', extra: [] },
       },
     ],
     admin: { groups: ['demo:admins'], auditors: ['demo:auditors'] },

@@ -15,6 +15,8 @@ export interface DemoOptions {
   readonly redis?: string;
   /** A kubeconfig of a real cluster to stand in front of; only ever by the explicit option. */
   readonly kubeconfig?: string;
+  /** The embedded cluster, whatever the environment says. */
+  readonly embedded?: boolean;
   /** Where a real API server that is started here writes its own audit log; it keeps none when absent. */
   readonly apiServerAuditLog?: string;
 }
@@ -48,6 +50,7 @@ export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
       port: ports.cluster,
       certificates,
       ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
+      ...(options.embedded === undefined ? {} : { embedded: options.embedded }),
       ...(options.apiServerAuditLog === undefined ? {} : { auditLog: options.apiServerAuditLog }),
     });
     stops.push(() => cluster.close());

@@ -6,21 +6,34 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse, parseAllDocuments, stringify } from 'yaml';
+import { PEOPLE } from './demo.ts';
 import type { DemoUpstream } from './files.ts';
 
 const run = promisify(execFile);
-const NAMESPACE = 'portcullis';
-const ACCOUNT = 'portcullis';
+/** As the guide has it: of the account, its role and binding, and the namespace. */
+const GUIDE_NAME = 'portcullis';
+/** In somebody's cluster a gate of the guide's name may be at work: its rights must not change. */
+const OWN_NAME = 'portcullis-demo';
+const LABEL = 'app.kubernetes.io/part-of';
 /** The manifest that the guide has people apply, so that the demo tries what the guide says. */
 const SERVICE_ACCOUNT = fileURLToPath(new URL('../../deploy/examples/service-account.yaml', import.meta.url));
 
-/** @param kubeconfig path of a kubeconfig whose current context may create RBAC objects */
-export async function prepareRealCluster(kubeconfig: string): Promise<DemoUpstream> {
+/** @returns the command that takes away all that the demo makes in that cluster */
+export const removalCommand = (kubeconfig: string): string =>
+  `kubectl --kubeconfig '${kubeconfig.replaceAll("'", `'\\''`)}' --namespace default delete clusterrolebindings,clusterroles,rolebindings,pods,namespaces --selector ${LABEL}=${OWN_NAME}`;
+
+/**
+ * @param kubeconfig path of a kubeconfig whose current context may create RBAC objects
+ * @param thrownAway the cluster goes with the demo: names are the guide's, and any group may be tried
+ */
+export async function prepareRealCluster(kubeconfig: string, thrownAway: boolean): Promise<DemoUpstream> {
   const kubectl = async (...args: string[]): Promise<string> =>
     (await run('kubectl', ['--kubeconfig', kubeconfig, ...args], { maxBuffer: 16 * 1024 * 1024 })).stdout;
-  const manifests = [...(await serviceAccount()), ...objects()].map((object) => stringify(object));
-  await applyText(kubeconfig, manifests.join('---\n'));
-  const token = await kubectl('create', 'token', ACCOUNT, '--namespace', NAMESPACE, '--duration', '8h');
+  const name = thrownAway ? GUIDE_NAME : OWN_NAME;
+  const groups = thrownAway ? undefined : demoGroups();
+  const manifests = [...(await serviceAccount(name, groups)), ...objects()].map(labelled);
+  await applyText(kubeconfig, manifests.map((object) => stringify(object)).join('---\n'));
+  const token = await kubectl('create', 'token', name, '--namespace', name, '--duration', '8h');
   const view = parse(await kubectl('config', 'view', '--raw', '--minify', '--flatten')) as {
     clusters: { cluster: { server: string; 'certificate-authority-data'?: string } }[];
   };
@@ -30,22 +43,46 @@ export async function prepareRealCluster(kubeconfig: string): Promise<DemoUpstre
     server: first.cluster.server,
     ca: Buffer.from(first.cluster['certificate-authority-data'] ?? '', 'base64').toString(),
     token: token.trim(),
+    ...(groups === undefined ? {} : { groups }),
   };
 }
 
 interface Manifest {
+  readonly metadata: { name: string; namespace?: string; labels?: object };
   readonly rules?: { readonly resources: readonly string[]; resourceNames?: readonly string[] }[];
+  readonly roleRef?: { name: string };
+  readonly subjects?: { name: string; namespace?: string }[];
 }
 
-/** As the guide has it, but for any group: the demo passes on whatever groups its people have. */
-async function serviceAccount(): Promise<readonly object[]> {
+const demoGroups = (): readonly string[] => [
+  ...new Set(PEOPLE.flatMap(({ groups }) => groups.map((each) => `demo:${each}`))),
+];
+
+/**
+ * As the guide has it, under another name and for other groups.
+ * @param groups absent: any
+ */
+async function serviceAccount(name: string, groups: readonly string[] | undefined): Promise<readonly Manifest[]> {
   const documents = parseAllDocuments(await readFile(SERVICE_ACCOUNT, 'utf8'));
   const manifests = documents.map((document) => document.toJS() as Manifest);
-  for (const { rules = [] } of manifests) {
-    for (const rule of rules) if (rule.resources.includes('groups')) delete rule.resourceNames;
+  for (const { metadata, rules = [], roleRef, subjects = [] } of manifests) {
+    for (const named of [metadata, ...(roleRef === undefined ? [] : [roleRef]), ...subjects]) {
+      named.name = name;
+      if ('namespace' in named) named.namespace = name;
+    }
+    for (const rule of rules.filter(({ resources }) => resources.includes('groups'))) {
+      if (groups === undefined) delete rule.resourceNames;
+      else rule.resourceNames = groups;
+    }
   }
   return manifests;
 }
+
+/** What is left behind in somebody's cluster is found by it. */
+const labelled = ({ metadata, ...rest }: Manifest): Manifest => ({
+  ...rest,
+  metadata: { ...metadata, labels: { ...metadata.labels, [LABEL]: OWN_NAME } },
+});
 
 async function applyText(kubeconfig: string, text: string): Promise<void> {
   const child = run('kubectl', ['--kubeconfig', kubeconfig, 'apply', '--filename', '-']);
@@ -67,7 +104,9 @@ const DEVELOPER = {
   ],
 };
 
-const binding = (name: string, role: string, subject: object, namespace?: string): object => ({
+const group = (name: string) => ({ kind: 'Group', apiGroup: 'rbac.authorization.k8s.io', name });
+
+const binding = (name: string, role: string, subject: ReturnType<typeof group>, namespace?: string) => ({
   apiVersion: 'rbac.authorization.k8s.io/v1',
   kind: namespace === undefined ? 'ClusterRoleBinding' : 'RoleBinding',
   metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
@@ -75,10 +114,8 @@ const binding = (name: string, role: string, subject: object, namespace?: string
   subjects: [subject],
 });
 
-const group = (name: string): object => ({ kind: 'Group', apiGroup: 'rbac.authorization.k8s.io', name });
-
-function objects(): readonly object[] {
-  const pod = (name: string): object => ({
+function objects(): readonly Manifest[] {
+  const pod = (name: string) => ({
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, namespace: 'default', labels: { app: 'web' } },

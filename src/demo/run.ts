@@ -85,7 +85,8 @@ async function teach(options: DemoOptions, lesson: Lesson, answers: readonly str
   const stop = new AbortController();
   let demo: RunningDemo | undefined;
   try {
-    demo = await startDemo(options);
+    // A scene needs what the embedded cluster has from the start, and a bare API server has not.
+    demo = await startDemo({ ...options, embedded: true });
     process.once('SIGINT', () => stop.abort());
     process.once('SIGTERM', () => stop.abort());
     await forgetAnswers(options.directory, lesson);

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import type { DemoCertificates } from './certificates.ts';
 import { startCluster } from './cluster/cluster.ts';
 import type { DemoUpstream } from './files.ts';
-import { prepareRealCluster } from './real-cluster.ts';
+import { prepareRealCluster, removalCommand } from './real-cluster.ts';
 import { startApiServer } from './api-server.ts';
 
 export interface DemoCluster {
@@ -24,16 +24,17 @@ export interface DemoClusterOptions {
   readonly port: number;
   readonly certificates: DemoCertificates;
   readonly kubeconfig?: string;
+  /** The embedded cluster, whatever the environment says. */
+  readonly embedded?: boolean;
   /** Where a real API server that is started here writes its own audit log. */
   readonly auditLog?: string;
 }
 
 export async function startDemoCluster(options: DemoClusterOptions): Promise<DemoCluster> {
   if (options.kubeconfig !== undefined) {
-    const upstream = await prepareRealCluster(options.kubeconfig);
-    return { upstream, description: `the cluster of ${options.kubeconfig}`, runsPods: true, close: async () => {} };
+    return startSomebodys(options.kubeconfig);
   }
-  const assets = process.env['KUBEBUILDER_ASSETS'];
+  const assets = options.embedded === true ? undefined : process.env['KUBEBUILDER_ASSETS'];
   if (assets !== undefined && assets !== '') {
     const { port, certificates, auditLog } = options;
     const apiServer = await startApiServer({
@@ -43,7 +44,7 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
       ...(auditLog === undefined ? {} : { auditLog }),
     });
     try {
-      const upstream = await prepareRealCluster(apiServer.kubeconfig);
+      const upstream = await prepareRealCluster(apiServer.kubeconfig, true);
       return {
         upstream,
         description: `a real kube-apiserver with etcd from ${assets}`,
@@ -56,6 +57,21 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
     }
   }
   return startEmbedded(options);
+}
+
+/** Threat: whoever signs in with a password that the demo prints is cluster-admin there. Said before anything is made, and at the end. */
+async function startSomebodys(kubeconfig: string): Promise<DemoCluster> {
+  const removal = removalCommand(kubeconfig);
+  console.error(
+    `In the cluster of ${kubeconfig} the demo makes an account of its own, and root / root-demo cluster-admin. All of it goes with:\n  ${removal}`,
+  );
+  return {
+    upstream: await prepareRealCluster(kubeconfig, false),
+    description: `the cluster of ${kubeconfig}`,
+    runsPods: true,
+    close: async () =>
+      console.error(`What the demo made in the cluster of ${kubeconfig} is there until:\n  ${removal}`),
+  };
 }
 
 async function startEmbedded({ port, certificates }: DemoClusterOptions): Promise<DemoCluster> {

@@ -45,7 +45,7 @@ describe('docs/break-glass.md', () => {
     const { kubeconfig } = server;
     gate = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
     root = new Laptop(gate, 'root');
-    await (await administrator('before')).run(DEPLOYMENT);
+    await (await administrator('before')).run(`kubectl create namespace portcullis\n${DEPLOYMENT}`);
   });
   afterAll(async () => {
     signer.stop();

@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 import { Classroom, missing, stepsOf, type Step } from '../support/lesson-page.ts';
 
@@ -47,6 +47,14 @@ describe('a lesson', () => {
     await again.until((output) => output.includes('To do:'));
     expect(again.output).not.toContain('[x]');
     await again.end('SIGINT');
+  });
+
+  it('has a cluster of its own, also in the shell of who develops controllers', async () => {
+    vi.stubEnv('KUBEBUILDER_ASSETS', join(folder, 'assets'));
+    const lesson = classroom.type(start);
+    vi.unstubAllEnvs();
+    await lesson.until((output) => output.includes('To do:'));
+    expect(await lesson.end('SIGINT')).toBe(1);
   });
 });
 

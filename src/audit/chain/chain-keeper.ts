@@ -64,13 +64,16 @@ export class ChainKeeper {
     this.#soon ??= setTimeout(() => this.#checkpoint(), this.#settings.checkpointMs ?? CHECKPOINT_MS).unref();
   }
 
-  /** A sink works again: what it lacks stands in the record, so that a verifier can tell it from what somebody took out. */
+  /**
+   * A sink works again: what it lacks stands in the record, so that a verifier can tell it from what somebody took out. Signed at once: a
+   * declaration that nothing vouches for is what whoever took lines out would write.
+   */
   declare(gap: SinkGap): void {
     if (this.#closed) return;
     const whole = joined(this.#gaps.get(gap.sink), gap);
     this.#gaps.set(gap.sink, { gap: whole, seq: this.head.seq + 1 });
     const { sink, first, last, count } = whole;
-    this.append(this.#event('audit-gap', { sink, first: String(first), last: String(last), count: String(count) }));
+    this.#sign('audit-gap', { sink, first: String(first), last: String(last), count: String(count) });
   }
 
   /** The last line. What comes after it is in no sink any more. */

@@ -42,16 +42,19 @@ export function createJudge(question: Question): Judge {
   };
 }
 
-/** In JSON a quote within a value is escaped, so that these bytes are the key and never somebody's words. */
+/**
+ * In JSON a quote within a value is escaped, so that these bytes are a key and never somebody's words. The last one: an API server writes the
+ * objects that a client sent before its own time, and they may have such a key; behind the time stand annotations, whose values are texts.
+ */
 function timeOf(line: Buffer): string | undefined {
-  const at = line.indexOf(TIME);
+  const at = line.lastIndexOf(TIME);
   if (at === -1) return undefined;
   const from = at + TIME.length;
   const time = line.toString('latin1', from, from + TIME_LENGTH);
   return time.endsWith('Z') ? time : undefined;
 }
 
-/** An event as far as it is looked at; an API server's own record leaves out what is empty. */
+/** An event as far as it is looked at; an API server's own record leaves out what is empty, and others write null for it. */
 function parsed(line: Buffer): AuditEvent | undefined {
   let value: unknown;
   try {
@@ -60,9 +63,13 @@ function parsed(line: Buffer): AuditEvent | undefined {
     return undefined;
   }
   if (!isRecord(value) || value['kind'] !== 'Event') return undefined;
-  const { user = {}, annotations = {}, objectRef, responseStatus } = value;
+  const user = value['user'] ?? {};
+  const annotations = value['annotations'] ?? {};
+  const objectRef = value['objectRef'] ?? undefined;
+  const responseStatus = value['responseStatus'] ?? undefined;
   const parts = [user, annotations, objectRef ?? {}, responseStatus ?? {}];
-  return parts.every(isRecord) ? ({ ...value, user, annotations } as unknown as AuditEvent) : undefined;
+  if (!parts.every(isRecord)) return undefined;
+  return { ...value, user, annotations, objectRef, responseStatus } as unknown as AuditEvent;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

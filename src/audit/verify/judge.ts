@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { CHECKPOINT_LINES, type ChainHead } from '../chain/chain-facts.ts';
 import type { Assembled, Hole } from './assemble.ts';
+import { declaredGaps, type DeclaredGap } from './gaps.ts';
 import { Holes } from './holes.ts';
 import type { OwnEvent, ScannedChain, ScannedFile, Segment } from './model.ts';
 import type { ChainVerdict, FindingKind } from './verdict.ts';
@@ -21,7 +22,7 @@ export interface JudgeOptions {
   readonly heads: readonly KnownHead[];
 }
 
-/** The record signs these; `audit-gap` is an event as any other. */
+/** The record signs these, and `audit-gap`; one of those without a signature may yet be linked to one that has it. */
 const SIGNED: ReadonlySet<string> = new Set(['audit-opened', 'audit-checkpoint', 'audit-closed']);
 
 /** Adds to the findings and notes of `assembled`. */
@@ -34,10 +35,12 @@ class Judge {
   readonly #options: JudgeOptions;
   /** One for each number. */
   readonly #own: readonly OwnEvent[];
-  readonly #gaps: readonly DeclaredGap[];
+  #gaps: readonly DeclaredGap[] = [];
   readonly #holes: Holes;
   readonly #first: number;
   readonly #last: number;
+  /** Numbers of lines that the gate itself vouches for, in order: signed, or anchored. Not what the next chain names: that it read in the file. */
+  #vouched: readonly number[] = [];
   #proven = 0;
   #ended = false;
 
@@ -46,17 +49,19 @@ class Judge {
     this.#options = options;
     const own = new Map(scanned.own.toReversed().map((event) => [event.seq, event] as const));
     this.#own = [...own.values()].toSorted((a, b) => a.seq - b.seq);
-    this.#gaps = this.#own.filter(({ name }) => name === 'audit-gap').map(declaredGap);
     this.#holes = new Holes(assembled.holes);
     this.#first = assembled.segments[0]?.first ?? 0;
     this.#last = assembled.segments.at(-1)?.last ?? 0;
   }
 
   run(): ChainVerdict {
-    for (const hole of this.#assembled.holes) this.#judgeHole(hole);
-    this.#judgeSignatures();
+    const signed = this.#judgeSignatures();
     this.#judgeEnd();
-    for (const head of this.#options.heads) this.#judgeHead(head);
+    const anchored = this.#options.heads.filter((head) => this.#judgeHead(head) && head.ends !== true);
+    this.#vouched = [...signed, ...anchored.map(({ seq }) => seq)].toSorted((a, b) => a - b);
+    this.#gaps = declaredGaps(this.#own, this.#vouched, this.#holes);
+    for (const hole of this.#assembled.holes) this.#judgeHole(hole);
+    this.#judgeAnyProof();
     this.#sayLimits();
     return {
       chain: this.#assembled.chain,
@@ -72,20 +77,23 @@ class Judge {
   #judgeHole({ from, to, before }: Hole): void {
     const gaps = this.#gaps.filter(({ first, last }) => first <= to && last >= from);
     const mine = gaps.filter(({ sink }) => this.#isSink(sink, before));
-    const covered = mine.some(
+    const fitting = mine.filter(
       ({ first, last, count }) => first <= from && last >= to && this.#holes.missing(first, last) <= count,
     );
     const lines = from === to ? `line ${from} is` : `lines ${from} to ${to} are`;
-    if (covered)
+    if (fitting.some(({ vouched }) => vouched))
       return this.#note(
         'gap',
         `${lines} missing, and the record says so: this sink had to drop ${from === to ? 'it' : 'them'}`,
       );
+    const [own] = fitting;
     const other = gaps.find((gap) => !mine.includes(gap));
     const hint =
-      other === undefined
-        ? ''
-        : `; ${plain(other.sink)} had lost such lines: where these are its files, say --sink ${plain(other.sink)}`;
+      own !== undefined
+        ? `; line ${own.seq} says that this sink had lost them, and no signature vouches for that line`
+        : other === undefined
+          ? ''
+          : `; ${plain(other.sink)} had lost such lines: where these are its files, say --sink ${plain(other.sink)}`;
     this.#find('removed', before, before.first, `${lines} missing before this one${hint}`);
   }
 
@@ -94,8 +102,11 @@ class Judge {
     return sink.includes('/') && basename(this.#options.files[file]?.path ?? '').startsWith(basename(sink));
   }
 
-  #judgeSignatures(): void {
-    const events = this.#own.filter(({ name }) => SIGNED.has(name));
+  /** @returns numbers of the lines whose signature is good, and stands before any that is not */
+  #judgeSignatures(): readonly number[] {
+    const events = this.#own.filter(
+      ({ name, signature }) => SIGNED.has(name) || (name === 'audit-gap' && signature !== 'none'),
+    );
     const wrong = events.find(({ signature }) => signature !== 'good');
     if (wrong !== undefined) {
       this.#findAt(
@@ -108,6 +119,7 @@ class Judge {
     const until = wrong === undefined ? good : good.filter((seq) => seq < wrong.seq);
     this.#proven = until.at(-1) ?? 0;
     if (wrong === undefined) this.#judgeStretches(good);
+    return until;
   }
 
   /** Since a gate signs every so many lines, more of them in a row without a signature are none of its. */
@@ -153,34 +165,49 @@ class Judge {
       );
   }
 
-  #judgeHead({ seq, hash, by, ends = false }: KnownHead): void {
+  /** @returns whether the line is there, and is what it was */
+  #judgeHead({ seq, hash, by, ends = false }: KnownHead): boolean {
     const last = this.#assembled.segments.at(-1);
-    if (last === undefined || seq < this.#first) return;
-    if (seq > this.#last)
-      return this.#find(
-        'cut',
-        last,
-        this.#last,
-        `the chain went on to line ${seq} at least, by ${by}: its end was cut off`,
-      );
+    if (last === undefined || seq < this.#first) return false;
+    if (seq > this.#last) {
+      this.#find('cut', last, this.#last, `the chain went on to line ${seq} at least, by ${by}: its end was cut off`);
+      return false;
+    }
     const segment = this.#segmentOf(seq);
     // A hole is judged as one.
-    if (segment === undefined) return;
-    if (!segment.lines.has(seq, hash))
-      return this.#find(
+    if (segment === undefined) return false;
+    if (!segment.lines.has(seq, hash)) {
+      this.#find(
         'edited',
         segment,
         seq,
         `line ${seq} is not what it was, by ${by}: it was changed, or lines before it`,
       );
+      return false;
+    }
     this.#proven = Math.max(this.#proven, seq);
     if (ends && seq === this.#last) this.#ended = true;
+    return true;
+  }
+
+  /** Threat: who has no key can still make up a whole chain, in which every hash fits, and plant it as evidence. */
+  #judgeAnyProof(): void {
+    if (this.#proven > 0 || this.#assembled.findings.length > 0) return;
+    const [segment] = this.#assembled.segments;
+    if (segment !== undefined)
+      this.#find(
+        'unsigned',
+        segment,
+        this.#first,
+        'no line of this chain is signed, and no anchor knows it: anybody may have written it',
+      );
   }
 
   #sayLimits(): void {
     if (this.#first > 1)
       this.#note('limit', `begins with line ${this.#first}: what was before it is in older files, or was taken away`);
     if (this.#assembled.findings.length > 0) return;
+    this.#sayUnlinked();
     if (this.#proven < this.#last) {
       this.#note(
         'limit',
@@ -192,6 +219,24 @@ class Judge {
         'limit',
         `has no closing line: the gate still runs, or it crashed, or the end was cut off after line ${this.#last}`,
       );
+  }
+
+  /** Before a hole, though it was declared, only what a line that is there vouches for is proven: the link to later ones was lost. */
+  #sayUnlinked(): void {
+    let next = 0;
+    let begin = this.#first;
+    for (const { from, to } of this.#assembled.holes) {
+      if (from > this.#proven) return;
+      for (; (this.#vouched[next] ?? Infinity) < from; next += 1)
+        begin = Math.max(begin, (this.#vouched[next] ?? 0) + 1);
+      const [lines, them] = begin === from - 1 ? [`line ${begin}`, 'it'] : [`lines ${begin} to ${from - 1}`, 'them'];
+      if (begin < from)
+        this.#note(
+          'limit',
+          `${lines} cannot be proven: nothing links ${them} to a signature, because the lines behind ${them} were lost`,
+        );
+      begin = to + 1;
+    }
   }
 
   /** The last one: an earlier one may hold what was put in its place. */
@@ -212,20 +257,6 @@ class Judge {
     this.#assembled.notes.push({ kind, chain: this.#assembled.chain, message });
   }
 }
-
-interface DeclaredGap {
-  readonly sink: string;
-  readonly first: number;
-  readonly last: number;
-  readonly count: number;
-}
-
-const declaredGap = ({ facts }: OwnEvent): DeclaredGap => ({
-  sink: facts['sink'] ?? '',
-  first: Number(facts['first']),
-  last: Number(facts['last']),
-  count: Number(facts['count']),
-});
 
 const WRONG: Readonly<Record<OwnEvent['signature'], (kid: string) => string>> = {
   good: () => '',

@@ -117,7 +117,9 @@ const anchorFault = (place: number): Finding => ({
 function headsOf(scan: Scan, anchors: readonly ReadAnchor[]): ReadonlyMap<string, readonly KnownHead[]> {
   const heads = new Map<string, KnownHead[]>();
   const add = (chain: string, head: KnownHead): void => {
-    heads.set(chain, [...(heads.get(chain) ?? []), head]);
+    const known = heads.get(chain);
+    if (known === undefined) heads.set(chain, [head]);
+    else known.push(head);
   };
   for (const anchor of anchors) {
     const when = anchor.at === undefined ? '' : ` of ${isoTime(anchor.at)}`;

@@ -91,7 +91,8 @@ function follow(child: ChildProcess): Running {
   };
   child.stdout?.setEncoding('utf8').on('data', add);
   child.stderr?.setEncoding('utf8').on('data', add);
-  const ended = once(child, 'exit').then(([code]) => ({ at: Date.now(), code: Number(code ?? 1), output }));
+  // Not `exit`: what it wrote last may be unread then.
+  const ended = once(child, 'close').then(([code]) => ({ at: Date.now(), code: Number(code ?? 1), output }));
   return {
     ended,
     output: () => output,
@@ -109,9 +110,9 @@ function follow(child: ChildProcess): Running {
           resolve();
         };
         changed.addEventListener('text', look);
-        void ended.then(({ code }) =>
-          reject(new ClaimFailed(`a command ended with ${code} before ${pattern}: ${output}`)),
-        );
+        void ended
+          .finally(() => clearTimeout(timer))
+          .then(({ code }) => reject(new ClaimFailed(`a command ended with ${code} before ${pattern}: ${output}`)));
         look();
       }),
   };

@@ -83,10 +83,19 @@ test('takes no longer for a hostile query', () => {
   expect(performance.now() - before).toBeLessThan(200);
 });
 
+/** Milliseconds of the quickest of many: the others had to wait for something else. */
+function quickest(target: string): number {
+  const times = Array.from({ length: 100 }, () => {
+    const before = performance.now();
+    auditUri(target);
+    return performance.now() - before;
+  });
+  return Math.min(...times);
+}
+
 test('looks for a nested name once, and not for each of a thousand separators', () => {
-  const before = performance.now();
-  for (let n = 0; n < 1000; n += 1) auditUri(`/x${';'.repeat(8100)}`);
-  expect(performance.now() - before).toBeLessThan(200);
+  const plain = quickest(`/x${':'.repeat(8100)}`);
+  expect(quickest(`/x${';'.repeat(8100)}`)).toBeLessThan(5 * plain);
 });
 
 test('is printable and comes out again unchanged, whatever comes', () => {

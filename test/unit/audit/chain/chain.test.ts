@@ -72,6 +72,8 @@ describe('a chain', () => {
       return fact('event') === 'audit-gap' ? [`${fact('first')}-${fact('last')}: ${fact('count')}`] : [];
     });
     expect(gaps).toEqual(['2-9: 8', '2-3: 10', '40-41: 2']);
+    const signed = texts().filter((text) => chainFacts(Buffer.from(text))?.signature !== undefined);
+    expect(signed.filter((text) => text.includes('"audit-gap"'))).toHaveLength(3);
   });
 
   it('keeps the place of an event that is no JSON value for the next one', () => {
@@ -136,7 +138,7 @@ describe('a trail with a chain', () => {
     await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toContain('"audit-gap"'));
     await trail.close();
     const { chains, ...verdict } = await verifyRecord({ files: [path], keys: publicKeys(key) });
-    expect(verdict).toMatchObject({ proven: true, findings: [], notes: [{ kind: 'gap' }] });
+    expect(verdict).toMatchObject({ proven: true, findings: [], notes: [{ kind: 'gap' }, { kind: 'limit' }] });
     expect(chains).toMatchObject([{ first: 1, last: 53, provenTo: 53, ended: true }]);
     expect(verdict.lines).toBeLessThan(53);
   });
