@@ -58,7 +58,8 @@ describe('the head of an answer', () => {
   });
 
   it('relays a redirect below the prefix that chose the cluster, wherever it climbs to', () => {
-    const at = (location: string) => responseHead(302, ['Location', location], context('/?x=1', 86_400, '/clusters/prod'));
+    const at = (location: string) =>
+      responseHead(302, ['Location', location], context('/?x=1', 86_400, '/clusters/prod'));
     for (const [location, seen] of [
       ['/foo', '/clusters/prod/foo'],
       ['../../clusters/dev/api', '/clusters/prod/clusters/dev/api'],
