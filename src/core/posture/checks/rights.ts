@@ -2,7 +2,7 @@
 import { kept, type Check, type Finding, type Kept, type Settings } from '../check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../json.ts';
 import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rights.ts';
-import { allAccountsOf, isAccount, isAuthenticated, type Bound } from './bound.ts';
+import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound.ts';
 import { accountFindings } from './rights-accounts.ts';
 import { anonymousFindings } from './rights-anonymous.ts';
 import { gateFindings } from './rights-gate.ts';
@@ -78,7 +78,7 @@ function noteBinding(state: FromBindings, bound: Bound): void {
   state.gateSeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
 }
 
-/** What every cluster gives to all accounts, or to whoever is signed in: nothing that a pod needs a token for. */
+/** What every cluster gives to all accounts, or to whoever is signed in. */
 const FOR_EVERYBODY = new Set([
   'system:basic-user',
   'system:discovery',
@@ -86,7 +86,9 @@ const FOR_EVERYBODY = new Set([
   'system:service-account-issuer-discovery',
 ]);
 
-const isForEverybody = ({ role }: Binding): boolean => role.kind === 'ClusterRole' && FOR_EVERYBODY.has(role.name);
+/** Nothing that a pod needs a token for; least of all what is given without one. */
+const isForEverybody = ({ role, subjects }: Binding): boolean =>
+  (role.kind === 'ClusterRole' && FOR_EVERYBODY.has(role.name)) || subjects.some(isAnonymous);
 
 const judge = (bound: Bound, index: number): readonly Finding[] => [
   ...accountFindings(bound, index),

@@ -103,6 +103,12 @@ describe('a token that is mounted for nothing', () => {
     expect(find({ pods: [pod()], clusterrolebindings }, 'token-mounted')).toHaveLength(found);
   });
 
+  test('is one where the right is given without any token as well', () => {
+    const subjects = [group('system:authenticated'), group('system:unauthenticated')];
+    const clusterrolebindings = [binding({ role: 'public-info' }, ...subjects)];
+    expect(find({ pods: [pod()], clusterrolebindings }, 'token-mounted')).toHaveLength(1);
+  });
+
   test('is one finding for all pods of an account, with three of their names', () => {
     const pods = ['a', 'b', 'c', 'd', 'e'].map((name) => object('shop', name, {}));
     expect(find({ pods }, 'token-mounted')).toMatchObject([
