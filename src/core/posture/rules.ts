@@ -43,7 +43,7 @@ const CATALOGUE = [
   },
   {
     id: 'admin-past-gate',
-    title: 'Admin who passes the gate by',
+    title: 'Admin who bypasses the gate',
     severity: 'high',
     why: 'A strong right is given to a name that no provider of the gate gives. Whoever comes by it is neither recorded nor revoked here.',
     mend: 'Bind the group of a provider instead. Keep one way in for emergencies, known and watched, and waive it with a date.',
@@ -51,7 +51,7 @@ const CATALOGUE = [
   },
   {
     id: 'anonymous-access',
-    title: 'More for anybody than a cluster shows from the start',
+    title: 'Anonymous users may do more than the defaults',
     severity: 'high',
     why: 'What `system:anonymous` or `system:unauthenticated` may do, the whole network may do.',
     mend: 'Take the subject out of the binding.',
@@ -126,7 +126,7 @@ const CATALOGUE = [
   },
   {
     id: 'person-past-gate',
-    title: 'User or group that passes the gate by',
+    title: 'User or group that bypasses the gate',
     severity: 'medium',
     why: 'A right is given to a name that no provider of the gate gives. Whoever comes by it is neither recorded nor revoked here.',
     mend: 'Bind the group of a provider instead.',

@@ -30,7 +30,7 @@ function findingsOf(request: JsonRecord, now: number): readonly Finding[] {
       rule: 'client-certificate',
       namespace: '',
       object: `CertificateSigningRequest/${name}`,
-      evidence: `a client certificate for ${names} was signed; it passes the gate by and cannot be revoked before ${end}`,
+      evidence: `a client certificate for ${names} was signed; it bypasses the gate and cannot be revoked before ${end}`,
       mend: [
         comment(
           `take what it names (${names}) out of every binding; nothing else ends it before ${end}. These name users and groups:`,

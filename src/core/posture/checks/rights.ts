@@ -1,4 +1,4 @@
-/** Roles and bindings: which service accounts can do too much, who passes the gate by, what anybody may do, and what the gate itself may. */
+/** Roles and bindings: which service accounts can do too much, who bypasses the gate, what anybody may do, and what the gate itself may. */
 import { kept, type Check, type Finding, type Kept, type Settings } from '../check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../json.ts';
 import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rights.ts';

@@ -115,7 +115,7 @@ describe('a role in a namespace', () => {
   });
 });
 
-describe('who passes the gate by', () => {
+describe('who bypasses the gate', () => {
   const foundFor = (subject: JsonRecord, roleName = 'reader', name = 'some-binding') => {
     const given = cluster([], [binding({ name, role: roleName }, subject)]);
     return [...find(given, 'admin-past-gate'), ...find(given, 'person-past-gate')].map((one) => one.rule);
