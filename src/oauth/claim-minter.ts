@@ -78,15 +78,9 @@ async function spendCode(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session
     return;
   }
   // It went with its session, which another request has just ended.
-  if ((await deps.codes.find(kind, code.jti)) === undefined) {
-    facts.refusal = 'session_unknown';
-    throw new errors.InvalidGrant('the session has ended');
-  }
+  if ((await deps.codes.find(kind, code.jti)) === undefined) throw sessionGone(facts);
   facts.refusal = 'code_replayed';
-  facts.words =
-    'This session was ended, because the code of its sign-in came back that had been used before: somebody may have copied it. Sign in again.';
-  await deps.endReplayed(session, 'code-replayed');
-  throw new errors.InvalidGrant('code already used');
+  throw await replayed(deps, facts, { session, why: 'code-replayed', what: 'the code of its sign-in' });
 }
 
 /** A refresh token that rotates is spent here, after everything that may refuse the refresh, so that a refusal costs nobody their session. */
@@ -96,15 +90,27 @@ async function spendTurn(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session
   const turn = await deps.rotation.spend(session, rotated.rotations ?? 0);
   if (turn === 'first' || turn === 'again') return;
   const facts = deps.factsOf(ctx);
-  if (turn === 'over') {
-    facts.refusal = 'session_unknown';
-    throw new errors.InvalidGrant('the session has ended');
-  }
+  if (turn === 'over') throw sessionGone(facts);
   facts.refusal = 'refresh_token_replayed';
-  facts.words =
-    'This session was ended, because a refresh token of it came back that had been used before: somebody may have copied it. Sign in again.';
-  await deps.endReplayed(session, 'refresh-token-replayed');
-  throw new errors.InvalidGrant('refresh token already used');
+  throw await replayed(deps, facts, { session, why: 'refresh-token-replayed', what: 'a refresh token of it' });
+}
+
+function sessionGone(facts: TokenFacts): Error {
+  facts.refusal = 'session_unknown';
+  return new errors.InvalidGrant('the session has ended');
+}
+
+interface Replay {
+  readonly session: string;
+  readonly why: Parameters<ClaimMinterDeps['endReplayed']>[1];
+  readonly what: string;
+}
+
+/** What is good for one use came twice: one of the two who had it has stolen it, and nobody can say which. So its session ends. */
+async function replayed(deps: ClaimMinterDeps, facts: TokenFacts, { session, why, what }: Replay): Promise<Error> {
+  facts.words = `This session was ended, because ${what} came back that had been used before: somebody may have copied it. Sign in again.`;
+  await deps.endReplayed(session, why);
+  return new errors.InvalidGrant(`${what} has been used before`);
 }
 
 function refusal(
