@@ -9,7 +9,7 @@ import type { Answer } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const MEGABYTE = 1_048_576;
-/** Of the pool for requests that do not last. */
+/** Of the pool for requests that do not last: twice what one person may have in flight. */
 const CONNECTIONS = 256;
 /** What kernels hold on both ways, beside nodes' own buffers. */
 const UNDER_WAY = 16 * MEGABYTE;
@@ -76,6 +76,7 @@ describe.each([
   let waiting = 0;
   beforeAll(async () => {
     plane = await startPlane({
+      limits: { inFlightPerPerson: CONNECTIONS / 2 },
       read: (read) => async (id) => {
         const record = await read(id);
         waiting += 1;
@@ -131,9 +132,15 @@ describe.each([
   it('for a free connection: reset, and it is never sent when one is free', async () => {
     const held: (() => void)[] = [];
     plane.upstream.answer = (req, res) => void held.push(() => answerJson({ kind: 'PodList' })(req, res));
-    const connections = await Promise.all(Array.from({ length: 4 }, () => http2Connection(plane, bob.certificate)));
-    opened.push(...connections);
-    const before = Array.from({ length: CONNECTIONS }, (_each, index) => connections[index % 4]?.open(bob, PODS));
+    const others = [bob, await signIn(plane, { subject: 'carol' })];
+    const halves = await Promise.all(
+      others.map(async (person) => {
+        const two = await Promise.all([person, person].map(({ certificate }) => http2Connection(plane, certificate)));
+        opened.push(...two);
+        return Array.from({ length: CONNECTIONS / 2 }, (_each, index) => two[index % 2]?.open(person, PODS));
+      }),
+    );
+    const before = halves.flat();
     await until(() => held.length === CONNECTIONS, 'every connection taken');
     const asking = await ask(plane, alice);
     const isHers = ({ session }: { readonly session: string }): boolean => session === alice.session.id;
