@@ -30,6 +30,10 @@ export interface ClientAnswer {
   readonly gone: boolean;
   /** The answer has begun, has not ended, and nothing of it is held back: what is written now leaves now. */
   readonly idle: boolean;
+  /** Nothing more is to be written. */
+  readonly finished: boolean;
+  /** Bytes that have been written and that the client has not taken. */
+  readonly waiting: number;
   writeContinue(): void;
   /**
    * @param headers flat list; `Connection: close` means, over HTTP/2, that the connection takes no further requests

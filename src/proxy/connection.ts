@@ -24,10 +24,19 @@ export interface ClientConnection {
   readonly thumbprint: string | undefined;
   /** RST. Nothing that is queued goes out. */
   reset(): void;
-  /** Requests that have not ended, pipelined ones included. */
-  readonly openExchanges: number;
-  exchangeOpened(): void;
-  exchangeClosed(): void;
+  /** True once nothing can reach the client any more. */
+  readonly ended: boolean;
+  /** Answers that have not closed, those of pipelined requests included. */
+  readonly openAnswers: number;
+  /**
+   * Counts an answer as open until it closes or the connection ends, whichever is learnt first.
+   *
+   * An attacker pipelines writes behind a watch and then asks for an upgrade: Node takes its hands off the socket, and no queued answer is ever
+   * told that its connection has closed. Writes that were carried out would never be audited. So no answer is trusted to announce its own end.
+   * @param onClose called once
+   * @returns to be called when the answer closes
+   */
+  answerOpened(onClose: () => void): () => void;
 }
 
 interface RawConnection {
@@ -55,7 +64,7 @@ export class ConnectionTable {
   pair(socket: TLSSocket): ClientConnection | undefined {
     const raw = this.#raw.get(addressOf(socket));
     if (raw === undefined) return undefined;
-    const connection = describe(socket, raw);
+    const connection = new TlsConnection(socket, raw);
     // Our own endpoints read the address off the socket.
     Object.defineProperty(socket, 'remoteAddress', { value: raw.address });
     this.#connections.set(socket, connection);
@@ -76,25 +85,51 @@ export function prepareSocket(socket: Socket): void {
   socket.setNoDelay(true);
 }
 
-function describe(socket: TLSSocket, raw: RawConnection): ClientConnection {
-  // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
-  const certificate = peerCertificate(socket);
-  const { servername } = socket as TLSSocket & { readonly servername?: string | false };
-  let open = 0;
-  return {
-    address: raw.address,
-    servername: servername === undefined || servername === false ? undefined : servername.toLowerCase(),
-    thumbprint: certificate && createHash('sha256').update(certificate).digest('base64url'),
-    reset: () => {
-      raw.socket.resetAndDestroy();
-      socket.destroy();
-    },
-    get openExchanges() {
-      return open;
-    },
-    exchangeOpened: () => void (open += 1),
-    exchangeClosed: () => void (open -= 1),
-  };
+class TlsConnection implements ClientConnection {
+  readonly address: string;
+  readonly servername: string | undefined;
+  readonly thumbprint: string | undefined;
+  readonly #raw: Socket;
+  readonly #socket: TLSSocket;
+  readonly #open = new Set<() => void>();
+
+  constructor(socket: TLSSocket, raw: RawConnection) {
+    this.#raw = raw.socket;
+    this.#socket = socket;
+    this.address = raw.address;
+    const { servername } = socket as TLSSocket & { readonly servername?: string | false };
+    this.servername = servername === undefined || servername === false ? undefined : servername.toLowerCase();
+    // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
+    const certificate = peerCertificate(socket);
+    this.thumbprint = certificate && createHash('sha256').update(certificate).digest('base64url');
+    // Either of the two says that it is over; which one comes first depends on which side ended it.
+    for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
+  }
+
+  get ended(): boolean {
+    return this.#raw.destroyed || this.#socket.destroyed;
+  }
+
+  get openAnswers(): number {
+    return this.#open.size;
+  }
+
+  reset(): void {
+    this.#raw.resetAndDestroy();
+    this.#socket.destroy();
+  }
+
+  answerOpened(onClose: () => void): () => void {
+    const close = (): void => {
+      if (this.#open.delete(close)) onClose();
+    };
+    this.#open.add(close);
+    return close;
+  }
+
+  #close(): void {
+    for (const close of this.#open) close();
+  }
 }
 
 const addressOf = (socket: Socket): string =>

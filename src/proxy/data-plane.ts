@@ -4,24 +4,30 @@ import type { Duplex } from 'node:stream';
 import type { RequestInfo } from '../core/request-info.ts';
 import { traceId } from '../core/trace-parent.ts';
 import { Admission } from './admission.ts';
-import type { Client, ClientAnswer } from './client-answer.ts';
+import type { Client } from './client-answer.ts';
 import type { ClientConnection } from './connection.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import { Exchange } from './exchange.ts';
-import type { ExchangeFacts } from './exchange.ts';
+import type { ExchangeFacts, UntakenLimits } from './exchange.ts';
 import { Forwarding } from './forward.ts';
-import { connectRefusal, http1Fault } from './framing.ts';
+import { connectRefusal, http1Fault, pipelinedUpgrade } from './framing.ts';
 import { isMachinePath } from './machine-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
 import { RequestRecord } from './request-record.ts';
 import { RequestSide } from './request-side.ts';
 import { malformed } from './status.ts';
 import type { Refusal } from './status.ts';
+import { UntakenAnswers } from './untaken-answers.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './upgrade.ts';
 import { perPersonOf } from './in-flight.ts';
 import { createPools } from './upstream-pool.ts';
 import type { ClusterPools } from './upstream-pool.ts';
+
+/** How often it is looked at whether what is open is still there and still taken. */
+const LOOK_EVERY_MS = 1_000;
+/** While the server shuts down, a client that takes nothing for as long is not waited for. */
+const UNTAKEN_WHILE_DRAINING_MS = 3_000;
 
 /**
  * `leaving`: everything is served, and each answer asks the client to go elsewhere. `draining`: what would last is refused, and what could
@@ -35,8 +41,9 @@ export class DataPlane {
   readonly #admission: Admission;
   readonly #pools: ReadonlyMap<string, ClusterPools>;
   readonly #open = new Set<Exchange>();
-  /** Answers of our own endpoints. */
-  readonly #machine = new Set<ClientAnswer>();
+  /** Refusals, and answers of our own endpoints. */
+  readonly #untaken = new UntakenAnswers();
+  readonly #looking: NodeJS.Timeout;
   #phase: Phase = 'open';
   #emptied: (() => void) | undefined;
 
@@ -48,6 +55,8 @@ export class DataPlane {
     this.#pools = new Map(
       deps.clusters.map((cluster) => [cluster.name, createPools(cluster, this.#timing, perPerson)]),
     );
+    this.#looking = setInterval(() => this.#lookAgain(), LOOK_EVERY_MS);
+    this.#looking.unref();
   }
 
   /** True while each answer is the last of its connection. */
@@ -60,7 +69,11 @@ export class DataPlane {
     const { request, answer } = client;
     const { method, target, raw } = request;
     const exchange = this.#begin({ method, target, raw, connection }, () => answer.reset());
-    const side = new RequestSide(exchange, client, () => this.leaving);
+    const side = new RequestSide(exchange, client, {
+      isLeaving: () => this.leaving,
+      untaken: this.#untaken,
+      untakenMs: this.#timing.untakenOwnMs,
+    });
     if (fault !== undefined) return side.refuse(fault);
     const admitted = await this.#admission.admit(exchange, { upgrade: false });
     if (!admitted.ok) return side.refuse(admitted.reason);
@@ -76,6 +89,7 @@ export class DataPlane {
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, connection: ClientConnection): Promise<void> {
     const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
     const client = new UpgradeSide(exchange, socket);
+    if (isPipelined(connection)) return client.refuseAndReset(pipelinedUpgrade());
     const fault = http1Fault(req);
     if (fault !== undefined) return client.refuse(fault);
     // HTTP/1.0 knows no upgrade (RFC 9110 §7.8).
@@ -94,22 +108,23 @@ export class DataPlane {
 
   refuseConnect(req: IncomingMessage, socket: Duplex, connection: ClientConnection): void {
     const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
-    new UpgradeSide(exchange, socket).refuse(connectRefusal());
+    const client = new UpgradeSide(exchange, socket);
+    if (isPipelined(connection)) client.refuseAndReset(pipelinedUpgrade());
+    else client.refuse(connectRefusal());
   }
 
   /** A request to our own endpoints, which answer it themselves. */
   machineRequest({ request, answer }: Client, connection: ClientConnection): void {
-    this.#machine.add(answer);
-    connection.exchangeOpened();
+    const taken = this.#untaken.add(answer, connection, this.#timing.untakenOwnMs);
     // Threat: a body that is announced and never sent would hold its connection for good, and no credential has been asked for yet.
     const late = setTimeout(() => {
       if (!request.complete) answer.reset();
     }, this.#timing.machineBodyMs);
-    answer.onClose(() => {
+    const close = connection.answerOpened(() => {
       clearTimeout(late);
-      connection.exchangeClosed();
-      this.#machine.delete(answer);
+      taken();
     });
+    answer.onClose(close);
   }
 
   /** From now on each answer is the last of its connection; nothing is refused. */
@@ -124,9 +139,9 @@ export class DataPlane {
     for (const exchange of this.#open) exchange.endCleanly();
   }
 
-  /** Of our own endpoints those count that have not begun to answer: what goes on behind that is a stream of events, which may be cut. */
+  /** Of our own endpoints those count that have not begun to answer. */
   get isEmpty(): boolean {
-    return this.#open.size === 0 && [...this.#machine].every(({ started }) => started);
+    return this.#open.size === 0 && !this.#untaken.isAnyUnstarted;
   }
 
   /** Resolves when no request to a cluster is open any more. */
@@ -143,6 +158,7 @@ export class DataPlane {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#looking);
     await Promise.all([this.#admission.close(), ...[...this.#pools.values()].map((pools) => pools.close())]);
   }
 
@@ -165,6 +181,17 @@ export class DataPlane {
     return exchange;
   }
 
+  #lookAgain(): void {
+    const nowMs = performance.now();
+    const { untakenMs, untakenStreamMs } = this.#timing;
+    const limits: UntakenLimits =
+      this.#phase === 'draining'
+        ? { answerMs: UNTAKEN_WHILE_DRAINING_MS, streamMs: UNTAKEN_WHILE_DRAINING_MS }
+        : { answerMs: untakenMs, streamMs: untakenStreamMs };
+    for (const exchange of this.#open) exchange.lookAgain(nowMs, limits);
+    this.#untaken.lookAgain(nowMs);
+  }
+
   #forget(exchange: Exchange): void {
     this.#open.delete(exchange);
     if (this.#open.size > 0) return;
@@ -172,6 +199,9 @@ export class DataPlane {
     this.#emptied = undefined;
   }
 }
+
+/** Beside the one that the request in hand has opened. */
+const isPipelined = (connection: ClientConnection): boolean => connection.openAnswers > 1;
 
 const upgradeFacts = (req: IncomingMessage, connection: ClientConnection): ExchangeFacts => ({
   method: req.method ?? '',

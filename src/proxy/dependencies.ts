@@ -40,6 +40,12 @@ export interface ProxyTiming {
   readonly connectionAgeMs: number;
   /** From the head of a request to our own endpoints to the end of its body, which is a form or a few lines of JSON. */
   readonly machineBodyMs: number;
+  /** For which a client takes nothing of a whole answer, or of an ordinary one that is under way. */
+  readonly untakenMs: number;
+  /** The same for what is left of a watch, a log or another request that lasts, when the API server has ended it. */
+  readonly untakenStreamMs: number;
+  /** The same for what the proxy says itself: refusals, and answers of our own endpoints. */
+  readonly untakenOwnMs: number;
   /** A SubjectAccessReview or a TokenReview of the gate's, connecting included. */
   readonly reviewMs: number;
 }
@@ -59,6 +65,9 @@ export const DEFAULT_TIMING: ProxyTiming = {
   proxyHeaderMs: 5_000,
   pingMs: 30_000,
   connectionAgeMs: 300_000,
+  untakenMs: 120_000,
+  untakenStreamMs: 1_800_000,
+  untakenOwnMs: 20_000,
 };
 
 export interface ProxyLogger {

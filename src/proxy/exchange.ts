@@ -10,6 +10,7 @@ import type { Identity } from '../core/identity.ts';
 import type { RequestInfo } from '../core/request-info.ts';
 import type { CutReason, Flight, Gate, GateRefusal, Registration } from '../revocation/revocation.ts';
 import type { ClientConnection } from './connection.ts';
+import { Progress } from './progress.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { Refusal } from './status.ts';
 
@@ -17,6 +18,10 @@ import type { Refusal } from './status.ts';
 export interface ClientSide {
   /** Answers with a Status, if nothing has been answered yet and somebody still listens. */
   refuse(refusal: Refusal): void;
+  /** Nothing can reach the client any more. */
+  readonly gone: boolean;
+  /** Bytes that have been written and that the client has not taken. */
+  readonly waiting: number;
 }
 
 /** The API server's half, once there is one. */
@@ -25,6 +30,8 @@ export interface UpstreamSide {
   abort(): void;
   /** The client's side has closed. */
   clientGone(): void;
+  /** Its connection is lost, whether or not that was announced. */
+  readonly gone: boolean;
   /** Says why to the client, if that can be written in this very tick. */
   farewell?(reason: CutReason): void;
   /** Ends what can be ended without loss, such as a watch between two events; for a shutdown. */
@@ -40,6 +47,17 @@ export interface ExchangeFacts {
   readonly connection: ClientConnection;
 }
 
+/** A client that does not read: no reason of the revocation guard's, and nobody is told. */
+export type ExchangeCutReason = CutReason | 'answer_not_taken';
+
+/** How long a client may take nothing of what waits for it, in milliseconds. */
+export interface UntakenLimits {
+  /** Of a whole answer, and of an ordinary answer that is still under way. */
+  readonly answerMs: number;
+  /** Of what is left of a stream whose API server has ended it. A stream that goes on may be left unread: its user has stopped a pager. */
+  readonly streamMs: number;
+}
+
 /** Reasons that are about the person, so that they are owed a word. */
 const EXPLAINED: ReadonlySet<CutReason> = new Set([
   'session_revoked',
@@ -48,6 +66,9 @@ const EXPLAINED: ReadonlySet<CutReason> = new Set([
   'identity_changed',
   'epoch_changed',
 ]);
+
+/** An end that an event announces a little later is left to the event. */
+const LOOKS_UNTIL_GONE = 2;
 
 export class Exchange implements Flight {
   readonly auditId = randomUUID();
@@ -61,11 +82,17 @@ export class Exchange implements Flight {
   /** A service account that passes with its own token. */
   #withoutSession = false;
   #release: (() => void) | undefined;
-  #cutReason: CutReason | undefined;
+  #cutReason: ExchangeCutReason | undefined;
   #upstream: UpstreamSide | undefined;
   #upstreamOpen = false;
+  #client: Pick<ClientSide, 'gone' | 'waiting'> | undefined;
   #clientOpen = true;
+  /** All of the answer has been handed over, whatever the client takes of it. */
+  #answered = false;
+  #recorded = false;
   #ended = false;
+  readonly #taking = new Progress();
+  #looksGone = 0;
 
   constructor(options: {
     readonly facts: ExchangeFacts;
@@ -80,7 +107,6 @@ export class Exchange implements Flight {
     this.#resetClient = options.resetClient;
     this.record = options.record(this);
     this.#onEnd = options.onEnd;
-    this.facts.connection.exchangeOpened();
   }
 
   get caller(): Caller | undefined {
@@ -141,17 +167,22 @@ export class Exchange implements Flight {
     return this.#gate.fenced ? 'fenced' : undefined;
   }
 
+  /** Whom `lookAgain` looks at; what it closes with is told by `clientClosed`. */
+  attachClient(client: Pick<ClientSide, 'gone' | 'waiting'>): void {
+    this.#client = client;
+  }
+
   /** From here on a cut resets the API server's side as well. */
   attach(upstream: UpstreamSide): void {
     this.#upstream = upstream;
     this.#upstreamOpen = true;
   }
 
-  cut(reason: CutReason): void {
+  cut(reason: ExchangeCutReason): void {
     if (this.#cutReason !== undefined) return;
     this.#cutReason = reason;
-    this.record.cutReason = reason;
-    if (EXPLAINED.has(reason)) attempt(() => this.#upstream?.farewell?.(reason));
+    this.record.cut(reason);
+    if (isExplained(reason)) attempt(() => this.#upstream?.farewell?.(reason));
     attempt(() => this.#resetClient());
     attempt(() => this.#upstream?.abort());
   }
@@ -160,11 +191,27 @@ export class Exchange implements Flight {
     this.#upstream?.endCleanly?.();
   }
 
+  /**
+   * The API server has answered, and all of it has been handed over. It is audited now.
+   *
+   * An attacker whose HTTP/2 window is 0 never takes the answer, so a request that was carried out would be audited whenever the attacker likes,
+   * and never where this process is killed before. What is left until the client's side closes is only the delivery, which a cut still ends.
+   */
+  answered(): void {
+    this.#answered = true;
+    this.#record();
+  }
+
+  /** The proxy itself has answered. That ends the request: whether the client takes the refusal makes no difference to anything but the connection. */
+  refused(refusal: Refusal): void {
+    this.record.refused(refusal);
+    this.clientClosed();
+  }
+
   /** The client's side has closed: nobody is left to send to, so the API server need not go on. */
   clientClosed(): void {
     if (!this.#clientOpen) return;
     this.#clientOpen = false;
-    this.facts.connection.exchangeClosed();
     if (this.#upstreamOpen) this.#upstream?.clientGone();
     this.#endIfDone();
   }
@@ -174,15 +221,51 @@ export class Exchange implements Flight {
     this.#endIfDone();
   }
 
+  /**
+   * Looks at both sides, about once a second. No single event is trusted to tell that something has ended: Node drops some.
+   * @param nowMs monotonic
+   */
+  lookAgain(nowMs: number, limits: UntakenLimits): void {
+    if (this.#client?.gone === true || this.facts.connection.ended) this.clientClosed();
+    this.#looksGone = this.#upstreamOpen && this.#upstream?.gone === true ? this.#looksGone + 1 : 0;
+    if (this.#looksGone >= LOOKS_UNTIL_GONE) {
+      attempt(() => this.#upstream?.abort());
+      this.upstreamClosed();
+    }
+    if (this.#clientOpen) this.#judgeTaking(nowMs, limits);
+  }
+
+  /** An attacker holds what is queued, and a connection to the API server, by answers that it never reads. */
+  #judgeTaking(nowMs: number, { answerMs, streamMs }: UntakenLimits): void {
+    const waiting = this.#client?.waiting ?? 0;
+    const { longRunning } = this.record.info;
+    if (!this.#answered && (waiting === 0 || longRunning)) {
+      this.#taking.reset();
+      return;
+    }
+    const stalledMs = this.#taking.stalledMs(this.record.bytesOut - waiting, nowMs);
+    if (stalledMs >= (longRunning ? streamMs : answerMs)) this.cut('answer_not_taken');
+  }
+
+  #record(): void {
+    if (this.#recorded) return;
+    this.#recorded = true;
+    this.record.end();
+  }
+
   #endIfDone(): void {
     // Closing one side may close the other from within.
     if (this.#clientOpen || this.#upstreamOpen || this.#ended) return;
     this.#ended = true;
     this.#registration?.close();
     this.#release?.();
-    this.record.end();
+    this.#record();
     this.#onEnd(this);
   }
+}
+
+function isExplained(reason: ExchangeCutReason): reason is CutReason {
+  return (EXPLAINED as ReadonlySet<ExchangeCutReason>).has(reason);
 }
 
 /** A cut goes on to the other side whatever happens on this one. */

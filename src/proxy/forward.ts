@@ -70,6 +70,11 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.abort();
   }
 
+  /** What is paused has still to be read, whether or not its connection has gone. */
+  get gone(): boolean {
+    return this.#raw?.destroyed === true && this.#controller?.paused !== true;
+  }
+
   farewell(reason: CutReason): void {
     const { client, deps, admitted } = this.#options;
     if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.answer.idle) return;
@@ -131,8 +136,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   onResponseEnd(): void {
     if (this.#done) return;
-    this.#finish();
-    this.#options.client.answer.end();
+    this.#endAnswer();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -203,8 +207,13 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   /** To the client it looks like a watch that has reached its time limit: it opens another one, elsewhere. */
   #endWatch(): void {
     this.#reset();
+    this.#endAnswer();
+  }
+
+  #endAnswer(): void {
     this.#finish();
     this.#options.client.answer.end();
+    this.#options.exchange.answered();
   }
 
   /**
@@ -219,6 +228,8 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
       raw?.resetAndDestroy();
       // undici makes an error of its own for the TLS socket.
       withoutStacks(() => controller?.abort(ABORTED));
+      // Whatever undici makes of it, nothing more comes.
+      if (controller !== undefined && !this.#done) this.#finish();
     });
   }
 

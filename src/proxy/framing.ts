@@ -19,6 +19,13 @@ export const unknownExpectation = (): Refusal =>
 /** CONNECT asks for a tunnel to anywhere; it is answered and recorded as any refused request. */
 export const connectRefusal = (): Refusal => malformed('CONNECT is not allowed here', 'connect_method');
 
+/**
+ * An upgrade or a CONNECT behind requests that have not been answered. Node hands over the socket although their answers are still to be
+ * written to it, so two would write there; no client does this (RFC 9112 §9.3.2 leaves pipelining to those that can repeat).
+ */
+export const pipelinedUpgrade = (): Refusal =>
+  malformed('an upgrade cannot follow a request that is not answered yet', 'upgrade_pipelined');
+
 /** Node's parser has refused what is ambiguous by itself; this is the rest. */
 export function http1Fault(req: IncomingMessage): Refusal | undefined {
   if (req.rawHeaders.length > 2 * MOST_HEADERS) return headersTooLarge();

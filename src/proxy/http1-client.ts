@@ -77,6 +77,14 @@ class Http1Answer implements ClientAnswer {
     return headersSent && !writableEnded && writableLength === 0 && (socket?.writableLength ?? 1) === 0;
   }
 
+  get finished(): boolean {
+    return this.#res.writableEnded;
+  }
+
+  get waiting(): number {
+    return this.#res.writableLength;
+  }
+
   writeContinue(): void {
     this.#res.writeContinue();
   }

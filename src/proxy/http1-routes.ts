@@ -83,7 +83,7 @@ function answerParseError(
     }),
   );
   // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
-  if (connection.openExchanges > 0) connection.reset();
+  if (connection.openAnswers > 0) connection.reset();
   else endWithStatus(socket, refusal, { auditId, connection });
 }
 

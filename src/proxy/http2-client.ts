@@ -89,6 +89,14 @@ class Http2Answer implements ClientAnswer {
     return headersSent && !writableEnded && writableLength === 0;
   }
 
+  get finished(): boolean {
+    return this.#stream.writableEnded;
+  }
+
+  get waiting(): number {
+    return this.#stream.writableLength;
+  }
+
   writeContinue(): void {
     if (!this.gone) this.#stream.additionalHeaders({ ':status': 100 });
   }

@@ -5,8 +5,8 @@ import type { Caller } from '../core/credential.ts';
 import type { Identity } from '../core/identity.ts';
 import { requestInfo } from '../core/request-info.ts';
 import type { RequestInfo } from '../core/request-info.ts';
-import type { CutReason } from '../revocation/revocation.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
+import type { ExchangeCutReason } from './exchange.ts';
 import { sensitiveKind } from './sensitive.ts';
 import type { Refusal } from './status.ts';
 
@@ -30,7 +30,6 @@ export class RequestRecord {
   /** Whom the caller acts as or wants to act as. */
   impersonated: Identity | undefined;
   cluster: string | undefined;
-  cutReason: CutReason | undefined;
   /** Bytes of bodies or of a tunnel, from the client and to the client. */
   bytesIn = 0;
   bytesOut = 0;
@@ -40,6 +39,7 @@ export class RequestRecord {
   #info: RequestInfo | undefined;
   #status: { readonly code: number; readonly reason?: string; readonly message?: string } | undefined;
   #reason: string | undefined;
+  #cutReason: string | undefined;
   #streamClosed: (() => void) | undefined;
 
   constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RecordFacts) {
@@ -79,11 +79,15 @@ export class RequestRecord {
     this.#write('ResponseStarted');
   }
 
-  /** Both sides are closed. */
+  cut(reason: ExchangeCutReason): void {
+    this.#cutReason = reason;
+    this.#deps.metrics.cut(reason);
+  }
+
+  /** The answer is whole, or both sides are closed. */
   end(): void {
     this.#streamClosed?.();
-    this.#reason ??= this.cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
-    if (this.cutReason !== undefined) this.#deps.metrics.cut(this.cutReason);
+    this.#reason ??= this.#cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
     const code = this.#status?.code ?? NOT_ANSWERED;
     const { verb, longRunning } = this.info;
     const seconds = (this.#deps.clock.now() - this.#receivedAt) / 1000;

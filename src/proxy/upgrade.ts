@@ -49,7 +49,11 @@ export class UpgradeSide implements ClientSide {
   constructor(exchange: Exchange, socket: Duplex) {
     this.#exchange = exchange;
     this.#socket = socket;
-    socket.on('close', () => exchange.clientClosed());
+    exchange.attachClient(this);
+    socket.on(
+      'close',
+      exchange.facts.connection.answerOpened(() => exchange.clientClosed()),
+    );
     // `close` follows; a client that resets is no fault.
     socket.on('error', () => undefined);
   }
@@ -57,9 +61,24 @@ export class UpgradeSide implements ClientSide {
   refuse(refusal: Refusal): void {
     if (this.#answered || !this.#exchange.clientOpen) return;
     this.#answered = true;
-    this.#exchange.record.refused(refusal);
     const { auditId, facts } = this.#exchange;
     endWithStatus(this.#socket, refusal, { auditId, connection: facts.connection });
+    this.#exchange.refused(refusal);
+  }
+
+  /** Where nothing can be written, because answers to earlier requests are still to come on the same connection. */
+  refuseAndReset(refusal: Refusal): void {
+    this.#answered = true;
+    this.#exchange.refused(refusal);
+    this.#exchange.facts.connection.reset();
+  }
+
+  get gone(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  get waiting(): number {
+    return this.#socket.writableLength;
   }
 
   answered(): void {
@@ -116,6 +135,10 @@ export class UpgradeForwarding implements UpstreamSide {
   clientGone(): void {
     // A tunnel hands on what the client sent before it went, and ends by itself.
     if (!this.#tunnelled) this.abort();
+  }
+
+  get gone(): boolean {
+    return this.#link?.raw.destroyed === true && this.#link.tls.destroyed;
   }
 
   farewell(reason: CutReason): void {
@@ -194,7 +217,10 @@ export class UpgradeForwarding implements UpstreamSide {
     socket.on('drain', () => answer.resume());
     // There is no new protocol for what the client sends, and a client that leaves meanwhile is to be seen.
     socket.resume();
-    answer.on('end', () => endHandedOver(socket, exchange.facts.connection));
+    answer.on('end', () => {
+      endHandedOver(socket, exchange.facts.connection);
+      exchange.answered();
+    });
     // Half an answer must not look like a whole one.
     answer.on('error', () => exchange.facts.connection.reset());
   }

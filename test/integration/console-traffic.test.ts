@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import { NAVIGATION, page, type TestBrowser, type TestConsole } from '../support/console.ts';
@@ -229,6 +230,51 @@ describe('a session that ends', () => {
     expect(house.gate.inFlight).toBe(1);
     socket.close();
     await until(() => house.gate.inFlight === 0, 'nothing in flight');
+  });
+
+  describe('leaves nothing registered after requests that were pipelined before an upgrade', () => {
+    const request = (path: string, more = ''): string =>
+      `GET ${path} HTTP/1.1\r\nHost: headlamp.test\r\nSec-Fetch-Site: same-origin\r\n${more}\r\n`;
+    const UPGRADE = 'Connection: Upgrade\r\nUpgrade: foo\r\n';
+
+    /** `ended` gives the code of the error with which the connection ended, or `end`. */
+    async function send(bytes: string): Promise<{ readonly socket: TLSSocket; readonly ended: Promise<string> }> {
+      const socket = connect({ host: '127.0.0.1', port: stage.port, ca: stage.ca, servername: 'portcullis.test' });
+      const { promise, resolve } = Promise.withResolvers<string>();
+      let fault = 'end';
+      socket.resume();
+      socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code ?? 'error'));
+      socket.once('close', () => resolve(fault));
+      await once(socket, 'secureConnect');
+      socket.write(bytes);
+      return { socket, ended: promise };
+    }
+
+    it('by a stranger, at the console and at our own pages', async () => {
+      const ours = request('/').replace('headlamp.test', 'portcullis.test');
+      const { ended } = await send(request('/a').repeat(20) + ours.repeat(20) + request('/x', UPGRADE));
+      expect(await ended).toBe('ECONNRESET');
+      await until(() => house.gate.inFlight === 0, 'nothing in flight', 20_000);
+    });
+
+    it('by a user, and ends what the console has begun', async () => {
+      headlamp.answer = (_req, res) => void res.writeHead(200).write('data: 1\n\n');
+      const cookie = `Cookie: ${alice.cookieHeader('headlamp.test')}\r\n`;
+      headlamp.seen.length = 0;
+      const { socket, ended } = await send(request('/a', cookie).repeat(3));
+      await until(() => headlamp.seen.length === 3, 'three event streams', 20_000);
+      expect(house.gate.inFlight).toBe(3);
+      socket.write(request('/x', UPGRADE));
+      expect(await ended).toBe('ECONNRESET');
+      await until(() => house.gate.inFlight === 0 && headlamp.connections.size === 0, 'their end', 20_000);
+    });
+
+    it('whose client keeps its side of the refused upgrade open', async () => {
+      const { socket, ended } = await send(request('/x', UPGRADE));
+      socket.write('x');
+      expect(await ended).toBe('end');
+      await until(() => house.gate.inFlight === 0, 'nothing in flight', 20_000);
+    });
   });
 
   it('takes no cookie from the answer to an upgrade', async () => {

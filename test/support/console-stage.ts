@@ -34,6 +34,8 @@ export interface ConsoleStage {
   readonly headlamp: TestConsole;
   /** https, for `prod`. */
   readonly other: TestConsole;
+  readonly port: number;
+  readonly ca: string;
   /** Public half of the key that signs. */
   readonly jwk: JWK;
   /** How often the store was asked to mint for a console. */
@@ -92,6 +94,8 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
     house,
     headlamp,
     other,
+    port,
+    ca,
     jwk,
     mints: () => mints,
     newBrowser: () => new TestBrowser({ port, ca }),

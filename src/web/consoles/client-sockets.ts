@@ -1,12 +1,14 @@
 /**
- * The TCP sockets beneath the web listener's connections. A cut must reset, and neither Node's HTTP nor its TLS socket can: after `destroy()`
- * the browser still reads what was queued. Paired by the address that both share.
+ * The web listener's connections: what is still to be answered on one, and the TCP sockets beneath. A cut must reset, and neither Node's HTTP
+ * nor its TLS socket can: after `destroy()` the browser still reads what was queued. Paired by the address that both share.
  */
+import type { ServerResponse } from 'node:http';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 export class ClientSockets {
   readonly #raw = new Map<string, Socket>();
+  readonly #open = new WeakMap<Duplex, Set<() => void>>();
 
   constructor(server: Server) {
     server.on('connection', (socket: Socket) => {
@@ -16,6 +18,34 @@ export class ClientSockets {
         if (this.#raw.get(key) === socket) this.#raw.delete(key);
       });
     });
+  }
+
+  /** Answers that have not closed, those of pipelined requests included. */
+  openAnswers(socket: Duplex): number {
+    return this.#open.get(socket)?.size ?? 0;
+  }
+
+  /**
+   * Counts an answer as open until it closes or its connection ends, whichever is learnt first. A stranger pipelines requests and then asks for
+   * an upgrade: from there on Node tells no queued answer that its connection has closed, and each would be held for good.
+   * @param onClose called once
+   */
+  answerOpened(socket: Duplex, answer: ServerResponse, onClose: () => void = () => undefined): void {
+    const open = this.#open.get(socket) ?? this.#follow(socket);
+    const close = (): void => {
+      if (open.delete(close)) onClose();
+    };
+    open.add(close);
+    answer.once('close', close);
+  }
+
+  #follow(socket: Duplex): Set<() => void> {
+    const open = new Set<() => void>();
+    this.#open.set(socket, open);
+    socket.once('close', () => {
+      for (const close of open) close();
+    });
+    return open;
   }
 
   /** RST. Nothing that is queued goes out. Synchronous. */

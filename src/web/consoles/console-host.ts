@@ -9,6 +9,7 @@ import { clientAddresses, type ClientAddressOf } from '../client-address.ts';
 import { record } from '../record.ts';
 import { faultOf } from '../page/error-status.ts';
 import { beginVisit, plainVisit, type Visit } from '../visit.ts';
+import type { ClientSockets } from './client-sockets.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './deps.ts';
 import { ConsoleExchange } from './exchange.ts';
 import { ConsoleForwarding } from './forwarding.ts';
@@ -17,7 +18,7 @@ import { headersForConsole } from './request-headers.ts';
 import { isNavigation, judgeRequest } from './request-guard.ts';
 import type { ConsoleSessions } from './sessions.ts';
 
-type Reset = (socket: Duplex) => void;
+type Sockets = Pick<ClientSockets, 'reset' | 'answerOpened'>;
 
 interface Admitted {
   readonly token: ConsoleToken;
@@ -47,10 +48,10 @@ export class ConsoleHost {
   }
 
   /** Never rejects. */
-  async request(req: IncomingMessage, res: ServerResponse, reset: Reset): Promise<void> {
+  async request(req: IncomingMessage, res: ServerResponse, sockets: Sockets): Promise<void> {
     const visit = beginVisit(req, res, this.#addressOf);
-    const exchange = new ConsoleExchange(this.#deps.gate, () => reset(req.socket));
-    res.once('close', () => exchange.end());
+    const exchange = new ConsoleExchange(this.#deps.gate, () => sockets.reset(req.socket));
+    sockets.answerOpened(req.socket, res, () => exchange.end());
     res.on('error', () => undefined);
     try {
       this.#assertServable(req);
@@ -70,11 +71,10 @@ export class ConsoleHost {
   }
 
   /** Never rejects. Only WebSockets (RFC 6455) from the console's own page. */
-  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, reset: Reset): Promise<void> {
+  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, sockets: Sockets): Promise<void> {
     const visit = plainVisit(req, this.#addressOf);
-    const exchange = new ConsoleExchange(this.#deps.gate, () => reset(socket));
+    const exchange = new ConsoleExchange(this.#deps.gate, () => sockets.reset(socket));
     socket.once('close', () => exchange.end());
-    socket.on('error', () => undefined);
     try {
       this.#assertServable(req);
       if (!isWebSocket(req) || isOwnPath(req.url)) {

@@ -30,20 +30,26 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
     entrance: (browsers) => entrance({ deps, browsers, sessions }),
     serve(server, app) {
       const sockets = new ClientSockets(server);
-      const reset = sockets.reset.bind(sockets);
       const pages = mainHostOnly(deps.publicUrl, app);
       server.on('request', (req, res) => {
         const console = hosts.get(hostOf(req) ?? '');
-        if (console === undefined) pages(req, res);
-        else void console.request(req, res, reset);
+        if (console !== undefined) void console.request(req, res, sockets);
+        else {
+          sockets.answerOpened(req.socket, res);
+          pages(req, res);
+        }
       });
       if (hosts.size === 0) return;
       server.on('upgrade', (req: IncomingMessage, socket, head: Buffer) => {
+        socket.on('error', () => undefined);
+        // Two would write to one socket: answers that are still to come, and what is said to the upgrade.
+        if (sockets.openAnswers(socket) > 0) {
+          sockets.reset(socket);
+          return;
+        }
         const console = hosts.get(hostOf(req) ?? '');
-        if (console === undefined) {
-          socket.on('error', () => undefined);
-          refuseUpgrade(socket, 400, 'there is no upgrade here');
-        } else void console.upgrade(req, socket, head, reset);
+        if (console === undefined) refuseUpgrade(socket, 400, 'there is no upgrade here');
+        else void console.upgrade(req, socket, head, sockets);
       });
     },
   };

@@ -12,6 +12,7 @@ export class ConsoleExchange implements Flight {
   #token: ConsoleToken | undefined;
   #resetConsole: (() => void) | undefined;
   #cut = false;
+  #ended = false;
 
   /** Registers at once, before anything is awaited. */
   constructor(gate: ConsoleParts['gate'], resetClient: () => void) {
@@ -42,6 +43,7 @@ export class ConsoleExchange implements Flight {
   /** The console's side, while there is one. */
   attach(resetConsole: (() => void) | undefined): void {
     this.#resetConsole = resetConsole;
+    if (this.#ended) attempt(resetConsole);
   }
 
   cut(_reason: CutReason): void {
@@ -52,16 +54,22 @@ export class ConsoleExchange implements Flight {
 
   /** Both sides, at once. Half an answer must not look like a whole one. */
   reset(): void {
-    for (const reset of [this.#resetClient, this.#resetConsole]) {
-      try {
-        reset?.();
-      } catch {
-        // A socket that is already gone has nothing left to reset.
-      }
-    }
+    attempt(this.#resetClient);
+    attempt(this.#resetConsole);
   }
 
+  /** The browser's side has closed: what the console still has to say is said to nobody. */
   end(): void {
+    this.#ended = true;
+    attempt(this.#resetConsole);
     this.#registration.close();
+  }
+}
+
+function attempt(reset: (() => void) | undefined): void {
+  try {
+    reset?.();
+  } catch {
+    // A socket that is already gone has nothing left to reset.
   }
 }

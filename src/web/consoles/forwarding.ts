@@ -93,8 +93,8 @@ export class ConsoleForwarding {
       server.on('error', (error: Error, req?: IncomingMessage, res?: ServerResponse | Duplex) => {
         if (req !== undefined && res !== undefined) this.#failed(error, req, res);
       });
-      server.on('proxyReq', (outgoing, req, res) => {
-        orDestroy(outgoing, () => this.#dialled(outgoing, req, res));
+      server.on('proxyReq', (outgoing, req) => {
+        orDestroy(outgoing, () => this.#dialled(outgoing, req));
       });
       server.on('proxyReqWs', (outgoing, req, socket) => {
         orDestroy(outgoing, () => this.#dialledUpgrade(outgoing, req, socket));
@@ -107,12 +107,11 @@ export class ConsoleForwarding {
   }
 
   /** Runs in the tick in which the body begins to be carried; a check stands before each piece of it. */
-  #dialled(outgoing: ClientRequest, req: IncomingMessage, res: ServerResponse): void {
+  #dialled(outgoing: ClientRequest, req: IncomingMessage): void {
     const exchange = this.#attach(outgoing, req);
     req.on('data', () => exchange.mayPass());
     outgoing.setTimeout(ANSWER_MS, () => outgoing.destroy(new Error('the console did not answer in time')));
     outgoing.once('response', () => outgoing.setTimeout(0));
-    res.once('close', () => this.#connections.reset(outgoing));
   }
 
   #answered(answer: IncomingMessage, req: IncomingMessage, res: ServerResponse): void {
@@ -168,10 +167,9 @@ export class ConsoleForwarding {
       refuseUpgrade(socket, finalStatus(answer) ?? 502, 'the console refused the WebSocket');
       answer.destroy();
     });
-    socket.once('close', () => this.#connections.reset(outgoing));
   }
 
-  /** From here on a cut resets the console's side too. */
+  /** From here on a cut or the end of the browser's side resets the console's side too. */
   #attach(outgoing: ClientRequest, req: IncomingMessage): ConsoleExchange {
     const { exchange } = this.#passageOf(req);
     exchange.attach(() => this.#connections.reset(outgoing));

@@ -92,7 +92,15 @@ export function sendPlainError(
   return status;
 }
 
-/** An upgrade that is refused: no page, because no browser shows one. */
+/** For a client to take the refusal and to close its side. */
+const CLOSE_GRACE_MS = 10_000;
+
+/**
+ * An upgrade that is refused: no page, because no browser shows one.
+ *
+ * Nobody reads such a socket, and none of Node's time-outs holds for it. A client that keeps its side open would keep the connection for good, and
+ * one byte that it sends before it leaves would hide its end. So what still comes is read and dropped, for a while.
+ */
 export function refuseUpgrade(socket: Duplex, status: number, words: string): void {
   if (!socket.writable) return;
   const body = `${words}\n`;
@@ -103,4 +111,7 @@ export function refuseUpgrade(socket: Duplex, status: number, words: string): vo
     'Connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${asBytes(body)}`, 'latin1');
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), CLOSE_GRACE_MS);
+  socket.once('close', () => clearTimeout(timer));
 }

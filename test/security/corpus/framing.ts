@@ -32,7 +32,6 @@ const LENGTHS: readonly Attack[] = [
 const unknownCoding = (name: string, bytes: string): Attack => ({
   ...refused(name, bytes, 400, 'transfer_coding'),
   reasons: ['transfer_coding', 'malformed_request'],
-  recorded: ['malformed_request', 'transfer_coding'],
 });
 
 const CODINGS: readonly Attack[] = [

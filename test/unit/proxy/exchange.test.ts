@@ -11,10 +11,10 @@ function exchangeAt(gate: { readonly fenced: boolean }) {
     address: '192.0.2.1',
     servername: undefined,
     thumbprint: undefined,
-    openExchanges: 0,
+    ended: false,
+    openAnswers: 0,
     reset: () => undefined,
-    exchangeOpened: () => undefined,
-    exchangeClosed: () => undefined,
+    answerOpened: (onClose: () => void) => onClose,
   };
   const facts = { method: 'GET', target: '/api/v1/pods', raw: [], connection };
   const record = {
@@ -72,7 +72,7 @@ describe('a place in flight', () => {
     const { exchange } = exchangeAt({ fenced: false });
     let released = 0;
     exchange.hold(() => void (released += 1));
-    exchange.attach({ abort: () => undefined, clientGone: () => undefined });
+    exchange.attach({ abort: () => undefined, clientGone: () => undefined, gone: false });
     exchange.clientClosed();
     expect(released).toBe(0);
     exchange.upstreamClosed();
