@@ -190,8 +190,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   #mayRetry(error: Error): boolean {
     const { method } = this.#options.exchange.facts;
     const idempotent = (method === 'GET' || method === 'HEAD') && !this.#body;
-    if (this.#aborted || this.#started || this.#tries > 1 || !idempotent || !isConnectionLoss(error)) return false;
-    return this.#options.exchange.mayPass();
+    return idempotent && !this.#started && this.#tries === 1 && isConnectionLoss(error);
   }
 
   #retry(): void {

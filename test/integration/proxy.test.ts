@@ -215,6 +215,8 @@ describe('a request through the gate', () => {
     const late = await call(plane, alice, PODS);
     expect(late.json()).toMatchObject({ code: 504, reason: 'Timeout' });
     expect(late.headers).not.toHaveProperty('retry-after');
+    // One that is slow would only get more to do.
+    expect(plane.upstream.requests).toHaveLength(1);
     const gone = await startPlane();
     await gone.upstream.close();
     const answered = await call(gone, await signIn(gone), PODS);
@@ -231,35 +233,6 @@ describe('a request through the gate', () => {
     expect(stranger.counted.upstreamErrors).toEqual(['tls']);
     expect(stranger.upstream.requests).toHaveLength(0);
     await stranger.close();
-  });
-
-  it('repeats a GET once when the connection was lost before any byte came back, and never a POST', async () => {
-    let tries = 0;
-    plane.upstream.answer = (req, res) => {
-      tries += 1;
-      if (tries === 1) req.socket.destroy();
-      else answerJson(LIST)(req, res);
-    };
-    expect((await call(plane, alice, PODS)).status).toBe(200);
-    expect(tries).toBe(2);
-    tries = 0;
-    plane.upstream.answer = (req) => {
-      tries += 1;
-      req.socket.destroy();
-    };
-    expect((await call(plane, alice, PODS)).status).toBe(502);
-    expect(tries).toBe(2);
-    expect((await call(plane, alice, PODS, { method: 'POST', body: '{}' })).status).toBe(502);
-    expect(tries).toBe(3);
-  });
-
-  it('does not let half an answer look like a whole one', async () => {
-    plane.upstream.answer = (req, res) => {
-      res.writeHead(200, { 'content-type': 'application/json' });
-      res.write('{"items":[');
-      setImmediate(() => req.socket.destroy());
-    };
-    await expect(call(plane, alice, PODS)).rejects.toThrow(/aborted|ECONNRESET/);
   });
 
   it('gives up at the API server when the client goes away', async () => {

@@ -60,6 +60,8 @@ export interface PlaneOptions {
   readonly log?: (log: RevocationLog) => RevocationLog;
   /** Wraps the reading of sessions, for a store that is slow. */
   readonly read?: (read: SessionStore['read']) => SessionStore['read'];
+  /** Wraps the question of the revocation guard, which can so be shut before anything has cut what is in flight. */
+  readonly check?: (check: Gate['check']) => Gate['check'];
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
@@ -94,6 +96,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     firstLife: true,
     longestTokenSeconds: 600,
   });
+  if (options.check !== undefined) gate.check = options.check(gate.check.bind(gate));
   const audited: AuditEvent[] = [];
   const counted: Counted = { refusals: [], upstreamErrors: [], requests: [], streams: 0 };
   const read: SessionStore['read'] = (id) => store.sessions.read(id);

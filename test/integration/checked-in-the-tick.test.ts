@@ -1,0 +1,325 @@
+/**
+ * The revocation guard is shut, and nothing has cut what is in flight: a process that was stopped and goes on finds its lease lapsed before any
+ * timer has run. So each step that lets something pass asks for itself. One test a step: without that step's question, something passes.
+ */
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { Person, RawConnection, TestPlane } from '../support/data-plane.ts';
+import { answerReviews, forwarded } from '../support/reviews.ts';
+import { answerJson } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const EXEC = `${PODS}/web-1/exec?command=sh&stdin=true`;
+const WEBSOCKET = [
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+];
+const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n';
+
+let plane: TestPlane;
+let alice: Person;
+/** Between the proxy and the API server, to let connections wait. */
+let relay: Server;
+let dialled = 0;
+let connecting = Promise.withResolvers<void>();
+/** What the guard says; `after` is run once it has answered once more. */
+let isShut = false;
+let after: (() => void) | undefined;
+
+beforeAll(async () => {
+  relay = createServer((socket) => {
+    dialled += 1;
+    socket.on('error', () => undefined);
+    const join = async (): Promise<void> => {
+      await connecting.promise;
+      const onwards = connect(Number(new URL(plane.upstream.server).port), '127.0.0.1');
+      // What resets the one side resets the other.
+      for (const [one, other] of [[socket, onwards] as const, [onwards, socket] as const]) {
+        one.on('error', () => other.resetAndDestroy());
+        one.pipe(other);
+      }
+    };
+    void join();
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  plane = await startPlane({
+    cluster: { server: `https://127.0.0.1:${(relay.address() as AddressInfo).port}` },
+    check: (check) => (credential) => {
+      if (isShut) return 'session_revoked';
+      const refusal = check(credential);
+      after?.();
+      return refusal;
+    },
+  });
+});
+beforeEach(async () => {
+  alice = await signIn(plane);
+  connecting = Promise.withResolvers();
+  connecting.resolve();
+  [isShut, after, dialled] = [false, undefined, 0];
+  plane.upstream.clear();
+  plane.audited.length = 0;
+});
+afterEach(async () => {
+  // Nothing is kept alive for the next test, which counts connections.
+  for (const { socket } of plane.upstream.connections) socket.destroy();
+  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+});
+afterAll(async () => {
+  await plane.close();
+  relay.close();
+});
+
+const send = async (line: string, ...headers: string[]): Promise<RawConnection> => {
+  const connection = await rawConnection(plane, alice.certificate);
+  const head = [line, `Host: ${HOST}`, `Authorization: Bearer ${alice.token}`, ...headers];
+  connection.socket.write(`${head.join('\r\n')}\r\n\r\n`);
+  return connection;
+};
+const upgrade = (...more: string[]) => send(`GET ${EXEC} HTTP/1.1`, ...WEBSOCKET, ...more);
+
+/** A request that the API server has, and has not answered. */
+async function unanswered(begin: () => Promise<RawConnection>): Promise<RawConnection> {
+  const connection = await begin();
+  await until(() => plane.upstream.requests.length === 1, 'the request');
+  return connection;
+}
+
+/**
+ * Shuts the guard and takes the step, which then has to end the request.
+ * @param passed something has got through, which a failing test so sees at once
+ * @returns `reset` where nothing has
+ */
+async function shutAnd(mine: RawConnection, step: () => void, passed: () => boolean): Promise<'reset' | 'passed'> {
+  isShut = true;
+  step();
+  await until(() => mine.socket.destroyed || passed(), 'the end', 20_000);
+  if (passed()) return 'passed';
+  expect(await mine.ended).toMatch(/ECONNRESET|EPIPE/);
+  const recorded = (): unknown => plane.audited.at(-1)?.annotations['portcullis.dev/reason'];
+  await until(() => recorded() === 'session_revoked', 'the audit event', 20_000);
+  return passed() ? 'passed' : 'reset';
+}
+
+const resetUpstream = () => expect(plane.upstream.requests[0]?.connection.ended).resolves.toBe('reset');
+
+it('a piece of an upload is not sent', async () => {
+  let seen = '';
+  plane.upstream.answer = (req) => {
+    req.on('data', (chunk: Buffer) => (seen += chunk.toString()));
+    req.on('error', () => undefined);
+  };
+  const mine = await send(`POST ${PODS} HTTP/1.1`, 'Content-Length: 10');
+  mine.socket.write('first');
+  await until(() => seen === 'first', 'the first piece');
+  expect(
+    await shutAnd(
+      mine,
+      () => mine.socket.write('other'),
+      () => seen !== 'first',
+    ),
+  ).toBe('reset');
+  await resetUpstream();
+  expect(seen).toBe('first');
+});
+
+it.each([
+  ['a request', () => send(`GET ${PODS} HTTP/1.1`)],
+  ['a watch', () => send(`GET ${PODS}?watch=1 HTTP/1.1`)],
+  ['an upgrade', () => upgrade()],
+])('%s that waited for its connection is not made', async (_what, begin) => {
+  connecting = Promise.withResolvers();
+  const mine = await begin();
+  await until(() => dialled === 1, 'the attempt to connect');
+  expect(
+    await shutAnd(
+      mine,
+      () => connecting.resolve(),
+      () => plane.upstream.requests.length > 0,
+    ),
+  ).toBe('reset');
+  expect(plane.upstream.requests).toEqual([]);
+});
+
+const reviewed = () => {
+  const said = Promise.withResolvers<void>();
+  const reviews = answerReviews(async () => {
+    await said.promise;
+    return { allowed: true };
+  });
+  plane.upstream.answer = reviews.answer;
+  return { asked: reviews.asked, say: said.resolve };
+};
+const AS = 'Impersonate-User: limited';
+
+it('a request whose reviews took their time is refused', async () => {
+  const { asked, say } = reviewed();
+  const mine = await send(`GET ${PODS} HTTP/1.1`, AS);
+  await until(() => asked.length === 1, 'the review');
+  isShut = true;
+  say();
+  await until(() => mine.socket.destroyed || mine.received().includes('\r\n\r\n'), 'the answer', 20_000);
+  expect(mine.received()).toContain('"code":401');
+  expect(forwarded(plane.upstream.requests)).toEqual([]);
+  expect(plane.audited.at(-1)).toMatchObject({
+    responseStatus: { code: 401 },
+    annotations: { 'portcullis.dev/reason': 'session_revoked' },
+  });
+  mine.socket.destroy();
+});
+
+it.each([
+  ['a request', () => send(`POST ${PODS} HTTP/1.1`, AS, 'Content-Length: 1', 'Expect: 100-continue')],
+  ['an upgrade', () => upgrade(AS)],
+])('%s is not dialled when the guard is shut between its admission and that', async (_what, begin) => {
+  const { asked, say } = reviewed();
+  const mine = await begin();
+  await until(() => asked.length === 1, 'the review');
+  const before = dialled;
+  // Its last question before it is admitted is still answered with a yes.
+  after = () => (isShut = true);
+  say();
+  await until(() => mine.socket.destroyed || mine.received() !== '' || dialled > before, 'the end', 20_000);
+  expect([mine.received(), dialled]).toEqual(['', before]);
+  expect(await mine.ended).toBe('ECONNRESET');
+  expect(forwarded(plane.upstream.requests)).toEqual([]);
+});
+
+it('a request whose connection was lost is not made again', async () => {
+  plane.upstream.answer = () => undefined;
+  const mine = await unanswered(() => send(`GET ${PODS} HTTP/1.1`));
+  const again = () => plane.upstream.requests.length > 1 || dialled > 1;
+  expect(await shutAnd(mine, () => plane.upstream.connections[0]?.socket.destroy(), again)).toBe('reset');
+  expect(again()).toBe(false);
+});
+
+it('an answer is not begun', async () => {
+  let answer = (): void => undefined;
+  plane.upstream.answer = (req, res) => (answer = () => answerJson({ secret: 1 })(req, res));
+  const mine = await unanswered(() => send(`GET ${PODS} HTTP/1.1`));
+  expect(
+    await shutAnd(
+      mine,
+      () => answer(),
+      () => mine.received() !== '',
+    ),
+  ).toBe('reset');
+  await resetUpstream();
+});
+
+it('a piece of an answer is not handed out', async () => {
+  let more = (): void => undefined;
+  plane.upstream.answer = (_req, res) => {
+    res.write('first');
+    more = () => void res.write('other');
+  };
+  const mine = await send(`GET ${PODS} HTTP/1.1`);
+  await until(() => mine.received().includes('first'), 'the first piece');
+  expect(
+    await shutAnd(
+      mine,
+      () => more(),
+      () => mine.received().includes('other'),
+    ),
+  ).toBe('reset');
+  await resetUpstream();
+});
+
+it('an upgrade is not answered with 101', async () => {
+  let answer = (): void => undefined;
+  plane.upstream.answerUpgrade = (_req, socket) => (answer = () => void socket.write(SWITCHED));
+  const mine = await unanswered(() => upgrade());
+  expect(
+    await shutAnd(
+      mine,
+      () => answer(),
+      () => mine.received() !== '',
+    ),
+  ).toBe('reset');
+  await resetUpstream();
+});
+
+it('an upgrade is not answered with anything else', async () => {
+  let answer = (): void => undefined;
+  plane.upstream.answerUpgrade = (_req, socket) =>
+    (answer = () => void socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno'));
+  const mine = await unanswered(() => upgrade());
+  expect(
+    await shutAnd(
+      mine,
+      () => answer(),
+      () => mine.received() !== '',
+    ),
+  ).toBe('reset');
+  await resetUpstream();
+});
+
+it('a piece of such an answer is not handed out', async () => {
+  let more = (): void => undefined;
+  plane.upstream.answerUpgrade = (_req, socket) => {
+    socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nfirst');
+    more = () => void socket.write('other');
+  };
+  const mine = await upgrade();
+  await until(() => mine.received().includes('first'), 'the first piece');
+  expect(
+    await shutAnd(
+      mine,
+      () => more(),
+      () => mine.received().includes('other'),
+    ),
+  ).toBe('reset');
+  await resetUpstream();
+});
+
+describe('in a tunnel', () => {
+  let seen = '';
+  let theirs: Duplex | undefined;
+  beforeEach(() => {
+    [seen, theirs] = ['', undefined];
+    plane.upstream.answerUpgrade = (_req: IncomingMessage, socket, early) => {
+      theirs = socket;
+      seen += early.toString();
+      socket.on('data', (chunk: Buffer) => (seen += chunk.toString()));
+      socket.write(`${SWITCHED}welcome`);
+    };
+  });
+  const joined = async (): Promise<RawConnection> => {
+    const mine = await upgrade();
+    await until(() => mine.received().includes('welcome'), 'the first bytes');
+    return mine;
+  };
+
+  it('a piece of the client is not sent', async () => {
+    const mine = await joined();
+    expect(
+      await shutAnd(
+        mine,
+        () => mine.socket.write('rm -rf /'),
+        () => seen !== '',
+      ),
+    ).toBe('reset');
+    await resetUpstream();
+    expect(seen).toBe('');
+  });
+
+  it('a piece of the API server is not handed out', async () => {
+    const mine = await joined();
+    expect(
+      await shutAnd(
+        mine,
+        () => theirs?.write('secret'),
+        () => mine.received().includes('secret'),
+      ),
+    ).toBe('reset');
+    await resetUpstream();
+  });
+});

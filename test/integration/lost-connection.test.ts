@@ -1,0 +1,76 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { call, open, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { Person, TestPlane } from '../support/data-plane.ts';
+import { answerJson } from '../support/upstream.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const LIST = { kind: 'PodList', apiVersion: 'v1', items: [] };
+
+let plane: TestPlane;
+let alice: Person;
+beforeAll(async () => {
+  plane = await startPlane();
+  alice = await signIn(plane);
+});
+afterEach(async () => {
+  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  plane.upstream.clear();
+});
+afterAll(() => plane.close());
+
+it('repeats a GET once when the connection was lost before any byte came back', async () => {
+  let tries = 0;
+  plane.upstream.answer = (req, res) => {
+    tries += 1;
+    if (tries === 1) req.socket.destroy();
+    else answerJson(LIST)(req, res);
+  };
+  expect((await call(plane, alice, PODS)).status).toBe(200);
+  expect(tries).toBe(2);
+  tries = 0;
+  plane.upstream.answer = (req) => {
+    tries += 1;
+    req.socket.destroy();
+  };
+  expect((await call(plane, alice, PODS)).status).toBe(502);
+  expect(tries).toBe(2);
+});
+
+// It may have been carried out before the connection was lost, so that a second one would be carried out twice.
+it.each([
+  ['POST', undefined],
+  ['POST', '{}'],
+  ['PUT', '{}'],
+  ['PATCH', '{}'],
+  ['DELETE', undefined],
+  ['GET', '{}'],
+])('never repeats a %s with the body %s', async (method, body) => {
+  let tries = 0;
+  plane.upstream.answer = (req) => {
+    tries += 1;
+    req.socket.destroy();
+  };
+  const headers = { 'content-length': String(body?.length ?? 0) };
+  const answered = await call(plane, alice, PODS, { method, headers, ...(body === undefined ? {} : { body }) });
+  expect(answered.json().kind).toBe('Status');
+  expect(answered.status).toBeGreaterThanOrEqual(502);
+  expect(tries).toBe(1);
+});
+
+it('does not let half an answer look like a whole one, and does not ask for the other half', async () => {
+  let lose = (): void => undefined;
+  plane.upstream.answer = (req, res) => {
+    res.writeHead(200, { 'content-type': 'application/json' });
+    res.write('{"items":[');
+    lose = () => void req.socket.destroy();
+  };
+  const req = open(plane, alice, PODS);
+  req.end();
+  const [res] = (await once(req, 'response')) as [IncomingMessage];
+  const text = once(res.resume(), 'end');
+  lose();
+  await expect(text).rejects.toThrow(/aborted|ECONNRESET/);
+  expect(plane.upstream.requests).toHaveLength(1);
+});
