@@ -283,9 +283,16 @@ describe('the network', () => {
   });
 
   it('is shut for every pod of the release but where a policy opens it, and metadata services stay out of reach', async () => {
-    const policies = (await rendered(...SMALL)).filter(({ kind }) => kind === 'NetworkPolicy');
+    const objects = await rendered(...SMALL, ...set('keys.rotation.enabled=true'));
+    const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy');
     const shut = specOf(only(policies, 'NetworkPolicy', 'portcullis-default-deny'));
     expect(Object.keys(shut).toSorted()).toEqual(['podSelector', 'policyTypes']);
+    // A direction that no policy of a pod names is open.
+    for (const policy of policies) expect(specOf(policy)['policyTypes']).toEqual(['Ingress', 'Egress']);
+    const { matchLabels } = shut['podSelector'] as { readonly matchLabels: Readonly<Record<string, string>> };
+    for (const kind of ['Deployment', 'StatefulSet', 'CronJob']) {
+      expect(podTemplateOf(only(objects, kind)).metadata.labels).toMatchObject(matchLabels);
+    }
     const { egress } = specOf(only(policies, 'NetworkPolicy', 'portcullis')) as {
       egress: { to?: { ipBlock?: { cidr: string; except?: string[] } }[] }[];
     };

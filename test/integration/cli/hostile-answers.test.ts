@@ -209,3 +209,20 @@ test('with --verbose every step names its request id, and no token is in anythin
   expect(broker.secrets.length).toBeGreaterThan(3);
   for (const secret of broker.secrets) expect(everything).not.toContain(secret);
 });
+
+test('with --verbose no credential is in what get-token says to people: from the cache, renewed, or renewed once it was refused', async () => {
+  await login();
+  const asked = ['--server', broker.origin, '--ca-file', caFile(), '--cluster', 'prod', '--no-browser', '--verbose'];
+  const cached = await getToken('--verbose');
+  machine.age(400);
+  const renewed = await getToken('--verbose');
+  const refused = await machine.runUnderOneParent(2, 'get-token', ...asked);
+  expect(renewed.stderr).toMatch(/asking .* for a new token/);
+  expect(refused.stderr).toContain('the cached token was refused');
+  for (const { code, stdout, stderr } of [cached, renewed, refused]) {
+    expect(code).toBe(0);
+    // So the search would find it.
+    expect(broker.secrets.some((secret) => stdout.includes(secret))).toBe(true);
+    for (const secret of [...broker.secrets, 'PRIVATE KEY', 'CERTIFICATE']) expect(stderr).not.toContain(secret);
+  }
+});

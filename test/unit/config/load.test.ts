@@ -258,6 +258,12 @@ describe('what is refused', () => {
     ],
     ['bindings that are on', (s) => Object.assign(s, { sessions: { binding: 'on' } }), ['sessions.binding']],
     ['idle beyond absolute', (s) => Object.assign(s, { sessions: { idle: '25h' } }), ['sessions.idle']],
+    // Such a token would outlive the session of a user who went away.
+    [
+      'an access token beyond idle',
+      (s) => Object.assign(s, { sessions: { accessToken: '11m', idle: '10m' } }),
+      ['sessions.accessToken'],
+    ],
     [
       'an access token of seconds',
       (s) => Object.assign(s, { sessions: { accessToken: '59s' } }),

@@ -48,7 +48,8 @@ describe('refuses', () => {
       { sentinelUsernameFile: 'token', sentinelPasswordFile: 'token' },
       ['store.redis.sentinelPasswordFile', 'store.redis.sentinelUsernameFile'],
     ],
-    ['Sentinel with one node', { ...SENTINELS, nodes: undefined }, ['store.redis.nodes']],
+    ['Sentinel with one node', { ...SENTINELS, nodes: 1 }, ['store.redis.nodes']],
+    ['Sentinel with as many nodes as there are by default', { ...SENTINELS, nodes: undefined }, ['store.redis.nodes']],
     ['a Sentinel without a port', { ...SENTINELS, sentinels: ['sentinel-0'] }, ['store.redis.sentinels[0]']],
     [
       'a Sentinel password that is not there',

@@ -240,11 +240,15 @@ describe('rules', () => {
     'claims.preferred_username',
     'claims.preferred_username > 1',
     'claims.level',
+    // The provider says nothing of it: that is no yes.
+    'claims.is_employee',
+    'claims.profile.is_employee',
+    'claims.yes',
+    'claims.nothing',
   ])('never passes where %s cannot be decided', (expression) => {
-    expect(refusal({ ...ALICE, level: 1 }, rules(expression))).toMatchObject({
-      reason: 'rule_error',
-      place: 'rules[0]',
-    });
+    const claims = { ...ALICE, level: 1, profile: {}, yes: 'true', nothing: null };
+    expect(refusal(claims, rules(expression))).toMatchObject({ reason: 'rule_error', place: 'rules[0]' });
+    expect(refusal(claims, rules('true', expression, 'true'))).toMatchObject({ place: 'rules[1]' });
   });
 
   test.each([
