@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { randomInt } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
@@ -25,6 +25,9 @@ for (let n = start; ; ) {
   await sink.flush();
   process.stdout.write(n + '\\n');
 }`;
+
+/** Of a whole line. */
+const idOf = (line: string): string | undefined => /^\{"auditID":"([^"]+)","pad":"x+"\}$/.exec(line)?.[1];
 
 /** @returns how many lines were safe when it was killed */
 async function writeUntilKilled(settings: AuditSinkSettings, start: number): Promise<number> {
@@ -91,7 +94,7 @@ it(
       const bytes = await readFile(join(folder, name));
       const text = (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
       for (const line of text.split('\n').filter((one) => one !== '')) {
-        const id = /^\{"auditID":"([^"]+)","pad":"x+"\}$/.exec(line)?.[1];
+        const id = idOf(line);
         if (id === undefined) torn += 1;
         else found.push(id);
       }
@@ -135,26 +138,71 @@ await sink.flush();
 process.stdout.write(sink.failing + ' written\\n');
 await sink.close();`;
 
-it('a file that may not grow within a line fails the sink, and every line is whole in the next file', async () => {
-  const path = join(await aFolder(), 'audit.log');
-  const settings = JSON.stringify([{ type: 'file', path }, LIMITS]);
-  // The bound is of the process: 1 MiB a file, wherever in a line that is.
-  const script = 'ulimit -f 1024 && exec "$0" --input-type=module -e "$1" "$2"';
-  const child = spawn('bash', ['-c', script, process.execPath, LIMITED, settings], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+interface Stuck {
+  readonly pid: number;
+  /** Resolves with all that it has said once it has ended. */
+  readonly ended: () => Promise<string>;
+}
+
+/**
+ * A writer whose file at `path` is full within a line: until its limit is raised it may write so much to a file, wherever in a line that is.
+ */
+async function stuckWriter(settings: AuditSinkSettings, path: string, kibibytes: number): Promise<Stuck> {
+  const script = `ulimit -S -f ${kibibytes} && exec "$0" --input-type=module -e "$1" "$2"`;
+  const args = ['-c', script, process.execPath, LIMITED, JSON.stringify([settings, LIMITS])];
+  const child = spawn('bash', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
   const closed = once(child, 'close');
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
   await vi.waitFor(() => expect(said).toContain('EFBIG'), PATIENT);
-  expect((await readFile(path)).length).toBe(1024 * 1024);
+  const bytes = await readFile(path);
+  expect(bytes.length).toBe(kibibytes * 1024);
+  expect(bytes.at(-1)).not.toBe(0x0a);
+  const ended = async (): Promise<string> => {
+    await closed;
+    return said;
+  };
+  return { pid: child.pid ?? 0, ended };
+}
+
+const giveRoom = ({ pid }: Stuck): Buffer =>
+  execFileSync('/usr/bin/prlimit', ['--pid', String(pid), '--fsize=unlimited']);
+
+const HUNDRED = Array.from({ length: 100 }, (_, n) => `event-${n}`);
+
+it('a file that may not grow within a line fails the sink, and every line is whole in the next file', async () => {
+  const path = join(await aFolder(), 'audit.log');
+  const stuck = await stuckWriter({ type: 'file', path }, path, 1024);
   await rename(path, `${path}.1`);
-  await vi.waitFor(() => expect(said).toContain('written'), PATIENT);
-  await closed;
+  expect(await stuck.ended()).toContain('false written');
   const lines = (await Promise.all([`${path}.1`, path].map((file) => readFile(file, 'utf8')))).flatMap((text) =>
     text.split('\n'),
   );
-  const whole = lines.flatMap((line) => /^\{"auditID":"([^"]+)","pad":"x+"\}$/.exec(line)?.[1] ?? []);
-  expect(whole).toEqual(Array.from({ length: 100 }, (_, n) => `event-${n}`));
-  expect(said).toContain('false written');
+  expect(lines.flatMap((line) => idOf(line) ?? [])).toEqual(HUNDRED);
+});
+
+it('goes on within the line when there is room again: none is torn, and none is there twice', async () => {
+  const path = join(await aFolder(), 'audit.log');
+  const stuck = await stuckWriter({ type: 'file', path }, path, 1024);
+  giveRoom(stuck);
+  expect(await stuck.ended()).toContain('false written');
+  const lines = (await readFile(path, 'utf8')).split('\n');
+  expect(lines.pop()).toBe('');
+  expect(lines.map(idOf)).toEqual(HUNDRED);
+});
+
+it('does so in a webhook’s spool, which then delivers every line whole and once', async () => {
+  const collector = await Collector.start();
+  collector.otherwise = 500;
+  const spoolDir = join(await aFolder(), 'spool');
+  const settings = { type: 'webhook', url: collector.url, spoolDir, batchWait: 0.005 } as const;
+  const stuck = await stuckWriter(settings, join(spoolDir, '000000000000.jsonl'), 512);
+  giveRoom(stuck);
+  expect(await stuck.ended()).toContain('false written');
+  collector.otherwise = 200;
+  const next = opened(settings);
+  await next.flush();
+  await vi.waitFor(() => expect(next.status.queuedBytes).toBe(0), PATIENT);
+  expect(collector.taken).toEqual(HUNDRED);
 });
