@@ -35,6 +35,10 @@ export interface TestConsole {
   upgradeRefusal: string | undefined;
   /** Connections from the gate that are open now. */
   readonly connections: ReadonlySet<Socket>;
+  /** How many there have been. */
+  dialled: number;
+  /** The console's ends of the WebSockets that are open now. */
+  sockets(): readonly WebSocket[];
   close(): Promise<void>;
 }
 
@@ -65,6 +69,8 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
     upgradeHeaders: [],
     upgradeRefusal: undefined,
     connections,
+    dialled: 0,
+    sockets: () => [...sockets.clients],
     close: async () => {
       if (!server.listening) return;
       for (const socket of connections) socket.destroy();
@@ -74,10 +80,12 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
   };
   server.on('connection', (socket: Socket) => {
     connections.add(socket);
+    standIn.dialled += 1;
     socket.on('error', () => undefined);
     socket.once('close', () => connections.delete(socket));
   });
-  server.on('request', (req, res) => void serve(standIn, options, req, res));
+  // A body that is broken off is never seen.
+  server.on('request', (req, res) => void serve(standIn, options, req, res).catch(() => res.destroy()));
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     note(standIn, req, '');
     if (standIn.upgradeRefusal !== undefined) return void socket.end(standIn.upgradeRefusal);

@@ -1,0 +1,135 @@
+/** As checked-in-the-tick.test.ts, for consoles: the revocation guard is shut, and nothing has cut what is in flight. */
+import { once } from 'node:events';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { WebSocket } from 'ws';
+import type { TestBrowser, TestConsole } from '../support/console.ts';
+import { HEADLAMP, openConsoleStage, OWN_FETCH, signInAt, type ConsoleStage } from '../support/console-stage.ts';
+import { until } from '../support/data-plane.ts';
+
+let stage: ConsoleStage;
+let headlamp: TestConsole;
+let alice: TestBrowser;
+/** Questions that the guard still answers as it is; then it is shut. */
+let left = Number.POSITIVE_INFINITY;
+
+beforeEach(async () => {
+  stage = await openConsoleStage();
+  ({ headlamp } = stage);
+  alice = stage.newBrowser();
+  await signInAt(alice, 'alice', `${HEADLAMP}/`);
+  const { gate } = stage.house;
+  const check = gate.check.bind(gate);
+  left = Number.POSITIVE_INFINITY;
+  gate.check = (credential) => ((left -= 1) < 0 ? 'session_revoked' : check(credential));
+  headlamp.seen.length = 0;
+});
+afterEach(() => stage.close());
+
+/** How a request ended for the browser: the code of its error, or `whole`. */
+function ending(request: ClientRequest): Promise<string> {
+  return new Promise((resolve) => {
+    const failed = ({ code = 'error' }: NodeJS.ErrnoException): void => resolve(code);
+    request.on('error', failed);
+    request.on('response', (answer) => answer.on('error', failed).on('end', () => resolve('whole')));
+  });
+}
+
+const upgrade = {
+  ...OWN_FETCH,
+  origin: HEADLAMP,
+  connection: 'Upgrade',
+  upgrade: 'websocket',
+  'sec-websocket-version': '13',
+  'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+};
+
+// Two questions admit it: whether the browser's cookie is good, and the token that its earlier request has left.
+it.each([
+  ['a request is not dialled', OWN_FETCH, 2, 0],
+  ['a request that has been dialled is not made', OWN_FETCH, 3, 1],
+  ['a WebSocket is not dialled', upgrade, 2, 0],
+])('%s', async (_what, headers, questions, connections) => {
+  const before = headlamp.dialled;
+  left = questions;
+  const request = alice.open(`${HEADLAMP}/x`, headers);
+  request.end();
+  expect(await ending(request)).toBe('ECONNRESET');
+  await until(() => headlamp.connections.size === 0, 'the end of the connection to the console');
+  expect(headlamp.seen).toEqual([]);
+  expect(headlamp.dialled - before).toBe(connections);
+});
+
+it('a piece of an upload is not sent', async () => {
+  const request = alice.open(`${HEADLAMP}/x`, { ...OWN_FETCH, origin: HEADLAMP, 'content-length': '10' }, 'POST');
+  const ended = ending(request);
+  let seen = '';
+  request.flushHeaders();
+  await until(() => headlamp.connections.size === 1, 'the connection to the console');
+  for (const socket of headlamp.connections) socket.on('data', (chunk: Buffer) => (seen += chunk.toString()));
+  request.write('first');
+  await until(() => seen.endsWith('first'), 'the first piece');
+  left = 0;
+  request.write('other');
+  expect(await Promise.race([ended, until(() => seen.endsWith('other'), 'the other piece')])).toBe('ECONNRESET');
+  await until(() => headlamp.connections.size === 0, 'the end of the connection to the console');
+  expect(seen).not.toContain('other');
+});
+
+/** A request that the console has, and its answer. */
+async function asked(): Promise<{ readonly request: ClientRequest; readonly answer: ServerResponse }> {
+  const come = Promise.withResolvers<ServerResponse>();
+  headlamp.answer = (_req, res) => come.resolve(res);
+  const request = alice.open(`${HEADLAMP}/x`, OWN_FETCH);
+  request.end();
+  return { request, answer: await come.promise };
+}
+
+it('an answer is not begun', async () => {
+  const { request, answer } = await asked();
+  left = 0;
+  answer.end('secret');
+  expect(await Promise.race([ending(request), once(request, 'response').then(() => 'answered')])).toBe('ECONNRESET');
+});
+
+it('a piece of an answer is not handed out', async () => {
+  const { request, answer } = await asked();
+  answer.write('first');
+  const [handed] = (await once(request, 'response')) as [IncomingMessage];
+  let seen = '';
+  const ended = once(handed, 'error');
+  handed.on('data', (chunk: Buffer) => (seen += chunk.toString()));
+  await until(() => seen === 'first', 'the first piece');
+  left = 0;
+  answer.write('other');
+  const more = until(() => seen !== 'first', 'the other piece', 20_000).then(() => 'more');
+  expect(await Promise.race([ended, more])).toMatchObject([{ code: 'ECONNRESET' }]);
+  expect(seen).toBe('first');
+});
+
+it('a WebSocket is not opened', async () => {
+  // Before the console has answered, which it does by itself.
+  left = 4;
+  const request = alice.open(`${HEADLAMP}/x`, upgrade);
+  request.end();
+  const ended = ending(request);
+  const opened = once(request, 'upgrade').then(() => 'opened');
+  expect(await Promise.race([ended, opened])).toBe('ECONNRESET');
+  expect(headlamp.seen).toHaveLength(1);
+});
+
+it.each([
+  ['the browser is not sent', (mine: WebSocket) => mine.send('rm -rf /')],
+  ['the console is not handed out', () => headlamp.sockets()[0]?.send('secret')],
+])('a message of %s', async (_whose, send) => {
+  const mine = (await stage.openSocket(alice, HEADLAMP)) as WebSocket;
+  const came: string[] = [];
+  mine.on('message', (data: Buffer) => void came.push(data.toString()));
+  const closed = once(mine, 'close');
+  left = 0;
+  send(mine);
+  const more = until(() => headlamp.messages.length + came.length > 0, 'a message', 20_000).then(() => 'passed');
+  expect(await Promise.race([closed, more])).toMatchObject([1006, expect.anything()]);
+  await until(() => headlamp.connections.size === 0, 'the end of the connection to the console');
+  expect([headlamp.messages, came]).toEqual([[], []]);
+});
