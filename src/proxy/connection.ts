@@ -29,14 +29,20 @@ export interface ClientConnection {
   /** Answers that have not closed, those of pipelined requests included. */
   readonly openAnswers: number;
   /**
+   * True where a request came before an earlier one was answered. An answer that is written and whose last bytes Node has not reported yet is
+   * one that its client may have read already.
+   */
+  readonly pipelined: boolean;
+  /**
    * Counts an answer as open until it closes or the connection ends, whichever is learnt first.
    *
    * An attacker pipelines writes behind a watch and then asks for an upgrade: Node takes its hands off the socket, and no queued answer is ever
    * told that its connection has closed. Writes that were carried out would never be audited. So no answer is trusted to announce its own end.
+   * @param answer asked whether all of it has been written
    * @param onClose called once
    * @returns to be called when the answer closes
    */
-  answerOpened(onClose: () => void): () => void;
+  answerOpened(answer: { readonly finished: boolean }, onClose: () => void): () => void;
 }
 
 interface RawConnection {
@@ -91,7 +97,7 @@ class TlsConnection implements ClientConnection {
   readonly thumbprint: string | undefined;
   readonly #raw: Socket;
   readonly #socket: TLSSocket;
-  readonly #open = new Set<() => void>();
+  readonly #open = new Map<() => void, { readonly finished: boolean }>();
 
   constructor(socket: TLSSocket, raw: RawConnection) {
     this.#raw = raw.socket;
@@ -114,21 +120,26 @@ class TlsConnection implements ClientConnection {
     return this.#open.size;
   }
 
+  get pipelined(): boolean {
+    const earlier = [...this.#open.values()].slice(0, -1);
+    return earlier.length > 1 || earlier.some(({ finished }) => !finished);
+  }
+
   reset(): void {
     this.#raw.resetAndDestroy();
     this.#socket.destroy();
   }
 
-  answerOpened(onClose: () => void): () => void {
+  answerOpened(answer: { readonly finished: boolean }, onClose: () => void): () => void {
     const close = (): void => {
       if (this.#open.delete(close)) onClose();
     };
-    this.#open.add(close);
+    this.#open.set(close, answer);
     return close;
   }
 
   #close(): void {
-    for (const close of this.#open) close();
+    for (const close of this.#open.keys()) close();
   }
 }
 

@@ -89,7 +89,7 @@ export class DataPlane {
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, connection: ClientConnection): Promise<void> {
     const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
     const client = new UpgradeSide(exchange, socket);
-    if (isPipelined(connection)) return client.refuseAndReset(pipelinedUpgrade());
+    if (connection.pipelined) return client.refuseAndReset(pipelinedUpgrade());
     const fault = http1Fault(req);
     if (fault !== undefined) return client.refuse(fault);
     // HTTP/1.0 knows no upgrade (RFC 9110 §7.8).
@@ -109,7 +109,7 @@ export class DataPlane {
   refuseConnect(req: IncomingMessage, socket: Duplex, connection: ClientConnection): void {
     const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
     const client = new UpgradeSide(exchange, socket);
-    if (isPipelined(connection)) client.refuseAndReset(pipelinedUpgrade());
+    if (connection.pipelined) client.refuseAndReset(pipelinedUpgrade());
     else client.refuse(connectRefusal());
   }
 
@@ -120,7 +120,7 @@ export class DataPlane {
     const late = setTimeout(() => {
       if (!request.complete) answer.reset();
     }, this.#timing.machineBodyMs);
-    const close = connection.answerOpened(() => {
+    const close = connection.answerOpened(answer, () => {
       clearTimeout(late);
       taken();
     });
@@ -199,9 +199,6 @@ export class DataPlane {
     this.#emptied = undefined;
   }
 }
-
-/** Beside the one that the request in hand has opened. */
-const isPipelined = (connection: ClientConnection): boolean => connection.openAnswers > 1;
 
 const upgradeFacts = (req: IncomingMessage, connection: ClientConnection): ExchangeFacts => ({
   method: req.method ?? '',

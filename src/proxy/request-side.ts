@@ -26,7 +26,7 @@ export class RequestSide implements ClientSide {
     this.#options = options;
     this.#open = { exchange, request };
     exchange.attachClient(this);
-    answer.onClose(exchange.facts.connection.answerOpened(() => this.#closed()));
+    answer.onClose(exchange.facts.connection.answerOpened(answer, () => this.#closed()));
   }
 
   get gone(): boolean {

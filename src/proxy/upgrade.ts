@@ -52,7 +52,7 @@ export class UpgradeSide implements ClientSide {
     exchange.attachClient(this);
     socket.on(
       'close',
-      exchange.facts.connection.answerOpened(() => exchange.clientClosed()),
+      exchange.facts.connection.answerOpened(this, () => exchange.clientClosed()),
     );
     // `close` follows; a client that resets is no fault.
     socket.on('error', () => undefined);
@@ -75,6 +75,10 @@ export class UpgradeSide implements ClientSide {
 
   get gone(): boolean {
     return this.#socket.destroyed;
+  }
+
+  get finished(): boolean {
+    return this.#socket.writableEnded;
   }
 
   get waiting(): number {

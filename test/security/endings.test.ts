@@ -75,6 +75,19 @@ describe('requests pipelined behind one that lasts', () => {
     expect(plane.counted.streams).toBe(0);
   });
 
+  it('are told from an upgrade on a connection whose last answer the client has just read', async () => {
+    await start();
+    plane.upstream.answer = apiServer;
+    const connection = await rawConnection(plane, alice.certificate);
+    for (let round = 1; round <= 50; round += 1) {
+      connection.socket.write(wired('GET /api HTTP/1.1\nHost: HOST\n\n'));
+      await until(() => statusesOf(connection.received()).length === round, `answer ${round}`, PATIENCE);
+    }
+    connection.socket.write(wired(`GET /api/v1/namespaces/default/pods/web/exec HTTP/1.1\nHost: HOST\n${WEBSOCKET}\n`));
+    expect(await connection.ended).toBe('end');
+    expect(plane.counted.refusals).not.toContain('upgrade_pipelined');
+  });
+
   it('are in the audit log while the client still waits for the first answer, and nothing is left when it leaves', async () => {
     await start();
     const connection = await writesBehindAWatch();

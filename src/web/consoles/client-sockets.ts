@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 
 export class ClientSockets {
   readonly #raw = new Map<string, Socket>();
-  readonly #open = new WeakMap<Duplex, Set<() => void>>();
+  readonly #open = new WeakMap<Duplex, Map<() => void, ServerResponse>>();
 
   constructor(server: Server) {
     server.on('connection', (socket: Socket) => {
@@ -20,9 +20,13 @@ export class ClientSockets {
     });
   }
 
-  /** Answers that have not closed, those of pipelined requests included. */
-  openAnswers(socket: Duplex): number {
-    return this.#open.get(socket)?.size ?? 0;
+  /**
+   * True where earlier requests on the connection have not been answered. An answer that is written and whose last bytes Node has not reported
+   * yet is one that the browser may have read already.
+   */
+  isBusy(socket: Duplex): boolean {
+    const open = [...(this.#open.get(socket)?.values() ?? [])];
+    return open.length > 1 || open.some(({ writableEnded }) => !writableEnded);
   }
 
   /**
@@ -35,15 +39,15 @@ export class ClientSockets {
     const close = (): void => {
       if (open.delete(close)) onClose();
     };
-    open.add(close);
+    open.set(close, answer);
     answer.once('close', close);
   }
 
-  #follow(socket: Duplex): Set<() => void> {
-    const open = new Set<() => void>();
+  #follow(socket: Duplex): Map<() => void, ServerResponse> {
+    const open = new Map<() => void, ServerResponse>();
     this.#open.set(socket, open);
     socket.once('close', () => {
-      for (const close of open) close();
+      for (const close of open.keys()) close();
     });
     return open;
   }

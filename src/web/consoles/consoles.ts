@@ -43,7 +43,7 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
       server.on('upgrade', (req: IncomingMessage, socket, head: Buffer) => {
         socket.on('error', () => undefined);
         // Two would write to one socket: answers that are still to come, and what is said to the upgrade.
-        if (sockets.openAnswers(socket) > 0) {
+        if (sockets.isBusy(socket)) {
           sockets.reset(socket);
           return;
         }

@@ -14,7 +14,8 @@ function exchangeAt(gate: { readonly fenced: boolean }) {
     ended: false,
     openAnswers: 0,
     reset: () => undefined,
-    answerOpened: (onClose: () => void) => onClose,
+    pipelined: false,
+    answerOpened: (_answer: object, onClose: () => void) => onClose,
   };
   const facts = { method: 'GET', target: '/api/v1/pods', raw: [], connection };
   const record = {
