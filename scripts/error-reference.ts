@@ -18,11 +18,17 @@ import {
   internalError,
   passthroughRefusal,
   pathRefusal,
+  ownAccountRefusal,
   ownTokenRefusal,
   redirectRefusal,
   tooManyAtCluster,
   tooManyOfPerson,
   tooManyReviews,
+  upstreamInvalid,
+  upstreamLost,
+  upstreamTimeout,
+  upstreamUnavailable,
+  upstreamUntrusted,
   type Refusal,
 } from '../src/proxy/status.ts';
 import { errorWords } from '../src/web/page/error-page.ts';
@@ -102,6 +108,19 @@ const OTHERS: readonly (readonly [refusal: Refusal, because: string])[] = [
   [auditBlocked(), 'the record cannot be written, and `audit.onFailure` is `block`'],
   [redirectRefusal(), 'the API server sent the client elsewhere'],
   [ownTokenRefusal(), 'the API server answered 401 to the gate’s own token'],
+  [
+    ownAccountRefusal('users'),
+    'the API server does not let the proxy’s own account impersonate users: its role is gone, or the API server has just started; client-go tries again',
+  ],
+  [
+    ownAccountRefusal('serviceaccounts'),
+    'it lets it impersonate users, but not what this request needs: service accounts (`--as`), a group, a uid or an extra key',
+  ],
+  [upstreamUnavailable(), 'nothing was sent, or what was sent changes nothing: client-go tries again'],
+  [upstreamUntrusted(), 'the certificate is not signed by `clusters[].caFile`, or names another host'],
+  [upstreamLost(false), 'the connection ended after a request that changes something was sent'],
+  [upstreamInvalid(), 'what came back is no HTTP'],
+  [upstreamTimeout(), 'the request was sent, and no answer came in time'],
   [internalError(), 'a fault of the gate'],
 ];
 
@@ -200,7 +219,7 @@ const signIns = (): readonly string[] => [
 
 function codeRow(code: ErrorCode): readonly string[] {
   const { code: status, reason, retry } = errorRefusal(new AppError(code, ''));
-  const again = retry ? ', *again*' : '';
+  const again = retry === 'no' ? '' : ', *again*';
   const exit = String(exitCodeOf(new AppError(code, '')));
   return [
     `\`${code}\``,

@@ -28,7 +28,7 @@ export const ERROR_CODES: Words<ErrorCode> = {
   audit_unavailable:
     'The record cannot be written, and `audit.onFailure` is `block`. See [the runbook](../runbooks/audit-failing.md).',
   upstream_unavailable:
-    'The API server, or for the command line the gate, cannot be reached. See [the runbook](../runbooks/upstream-errors.md).',
+    'The API server, or for the command line the gate, cannot be reached, and nothing was sent. See [the runbook](../runbooks/upstream-errors.md).',
   upstream_timeout: 'It took too long. Try again.',
   internal: 'A fault of the gate. Find it in the log by the request id or the audit id.',
 };

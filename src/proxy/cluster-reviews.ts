@@ -73,11 +73,18 @@ function faultReporter(
 ): (cause: unknown) => void {
   let silentUntil = 0;
   return (cause) => {
-    if (cause instanceof Error) metrics.upstreamError(cluster, upstreamFault(cause).kind);
+    if (cause instanceof Error) metrics.upstreamError(cluster, kindOf(cause));
     if (clock.now() < silentUntil) return;
     silentUntil = clock.now() + REPORT_EVERY_MS;
     logger.warn({ err: cause, cluster }, 'the API server did not answer a review');
   };
+}
+
+/** A review is asked under the proxy's own account and for nobody else, so a 401 and a 403 are about that account. */
+function kindOf(cause: Error): string {
+  const status = 'status' in cause ? cause.status : undefined;
+  if (status === 401) return 'own_token_refused';
+  return status === 403 ? 'own_account_refused' : upstreamFault(cause).kind;
 }
 
 interface Posted {
@@ -114,7 +121,7 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
   constructor(timeoutMs: number, resolve: (body: string) => void, reject: (error: Error) => void) {
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#timer = setTimeout(() => this.#giveUp('UPSTREAM_TIMEOUT'), timeoutMs);
+    this.#timer = setTimeout(() => this.#giveUp(noAnswer('UPSTREAM_TIMEOUT')), timeoutMs);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -124,12 +131,14 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
     // Never followed where it is a redirect: it would carry the gate's token elsewhere.
-    if (status >= 300) this.#giveUp('UPSTREAM_STATUS', `the API server answered a review with ${status}`);
+    if (status < 300) return;
+    const error = new Error(`the API server answered a review with ${status}`);
+    this.#giveUp(Object.assign(error, { code: 'UPSTREAM_STATUS', status }));
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#length += chunk.length;
-    if (this.#length > LONGEST_ANSWER) this.#giveUp('UPSTREAM_PROTOCOL');
+    if (this.#length > LONGEST_ANSWER) this.#giveUp(noAnswer('UPSTREAM_PROTOCOL'));
     else this.#chunks.push(chunk);
   }
 
@@ -141,12 +150,8 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
     if (this.#end()) this.#reject(error);
   }
 
-  #giveUp(
-    code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_STATUS' | 'UPSTREAM_PROTOCOL',
-    message = 'the API server did not answer a review',
-  ): void {
+  #giveUp(error: Error): void {
     if (!this.#end()) return;
-    const error = Object.assign(new Error(message), { code });
     this.#reject(error);
     this.#controller?.abort(error);
   }
@@ -159,6 +164,9 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
     return first;
   }
 }
+
+const noAnswer = (code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_PROTOCOL'): Error =>
+  Object.assign(new Error('the API server did not answer a review'), { code });
 
 function statusOf(answer: string): Members {
   const body = parsed(answer);

@@ -9,12 +9,14 @@ import type { Admitted } from './admission.ts';
 import type { ClientRequest } from './client-answer.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import type { Exchange, UpstreamSide } from './exchange.ts';
+import { OwnAccountFilter } from './own-account.ts';
+import type { OwnAccountDenial } from './own-account.ts';
 import { flatHeaders, valuesOf } from './raw-headers.ts';
 import { checkedBody } from './request-body.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
 import { withoutStacks } from './stackless.ts';
-import { credentialRefusal, errorRefusal, internalError, statusBody } from './status.ts';
+import { credentialRefusal, statusBody } from './status.ts';
 import { isConnectionLoss, upstreamFault } from './upstream-fault.ts';
 import type { ClusterPools } from './upstream-pool.ts';
 
@@ -139,6 +141,16 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#endAnswer();
   }
 
+  /** In place of the whole answer, of which nothing has come here. */
+  onOwnAccountDenied({ refusal, said }: OwnAccountDenial): void {
+    if (this.#done) return;
+    const { deps, admitted, exchange, client } = this.#options;
+    this.#finish();
+    deps.metrics.upstreamError(admitted.cluster.name, refusal.auditReason);
+    deps.logger.warn({ cluster: admitted.cluster.name, auditId: exchange.auditId, said }, 'own account denied');
+    client.refuse(refusal);
+  }
+
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#done) return;
     const { exchange, client, deps, admitted } = this.#options;
@@ -150,7 +162,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#finish();
     // A client that broke off its upload fails the request too, and is no fault of the API server's.
     if (this.#aborted || !exchange.clientOpen || client.answer.gone) return;
-    const fault = upstreamFault(error);
+    const fault = upstreamFault(error, { repeatable: this.#repeatable });
     deps.metrics.upstreamError(admitted.cluster.name, fault.kind);
     deps.logger.warn(
       { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
@@ -158,7 +170,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     );
     // Half an answer must not look like a whole one.
     if (this.#started) client.answer.reset();
-    else client.refuse(fault.error === undefined ? internalError() : errorRefusal(fault.error));
+    else client.refuse(fault.refusal);
   }
 
   #dispatch(): void {
@@ -181,16 +193,20 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
           this.#connection = socket;
         },
       },
-      this,
+      new OwnAccountFilter(this, admitted),
       longRunning,
     );
   }
 
   /** Once, where repeating is harmless and nothing came back: a keep-alive connection that the API server had just closed. */
   #mayRetry(error: Error): boolean {
+    return this.#repeatable && !this.#started && this.#tries === 1 && isConnectionLoss(error);
+  }
+
+  /** Changes nothing, so that a second time does no harm. */
+  get #repeatable(): boolean {
     const { method } = this.#options.exchange.facts;
-    const idempotent = (method === 'GET' || method === 'HEAD') && !this.#body;
-    return idempotent && !this.#started && this.#tries === 1 && isConnectionLoss(error);
+    return (method === 'GET' || method === 'HEAD') && !this.#body;
   }
 
   #retry(): void {

@@ -3,8 +3,8 @@
  * authenticate, check, build headers, forward.
  *
  * Owns: the api listener, authentication of a request, the connection pools to the clusters, upgrades, and the words of Kubernetes
- * Status errors. Must not know: Express, cookies, sign-in, OAuth, Redis, or how a revocation is proven. It never parses a
- * Kubernetes body.
+ * Status errors. Must not know: Express, cookies, sign-in, OAuth, Redis, or how a revocation is proven. It parses no
+ * Kubernetes body but the Status of a 403, which may be about the proxy's own account (own-account.ts).
  */
 export { createAuthenticator } from './authenticate.ts';
 export type { Authenticate } from './authenticate.ts';

@@ -26,8 +26,8 @@ export function endWithStatus(
 ): void {
   const body = Buffer.from(`${JSON.stringify(statusBody(refusal, auditId))}\n`);
   const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length), 'Audit-Id', auditId];
-  headers.push(...refusalHeaders({ ...refusal, retry: false }), 'Connection', 'close');
-  if (refusal.retry) headers.push('Retry-After', '1');
+  headers.push(...refusalHeaders(refusal));
+  if (refusal.retry !== 'elsewhere') headers.push('Connection', 'close');
   socket.write(Buffer.concat([rawHead(refusal.code, headers), body]));
   endHandedOver(socket, connection);
 }

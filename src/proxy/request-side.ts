@@ -45,7 +45,7 @@ export class RequestSide implements ClientSide {
     const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];
     headers.push('Audit-Id', exchange.auditId, ...refusalHeaders(refusal));
     // A body that was announced and never came (`Expect: 100-continue` above all) would be read as the next request.
-    if (request.leftover && !refusal.retry) headers.push('Connection', 'close');
+    if (request.leftover && refusal.retry !== 'elsewhere') headers.push('Connection', 'close');
     this.start(refusal.code, headers, { early: false });
     this.answer.end(body);
     this.#open = undefined;

@@ -33,14 +33,28 @@ export interface Refusal {
   readonly message: string;
   /** Precise, in snake_case, for the record and the metrics only. */
   readonly auditReason: string;
-  /**
-   * The client may repeat the request elsewhere: `Retry-After: 1`, and the connection is closed, because client-go would otherwise try
-   * ten times on this one. Never on a request that was dialled: client-go would repeat a POST.
-   */
-  readonly retry: boolean;
+  readonly retry: Retry;
 }
 
-const refuse = (code: number, reason: StatusReason, message: string, auditReason: string, retry = false): Refusal => ({
+/**
+ * Whether the client may repeat the request, of whatever method: client-go does so ten times for every 5xx and 429 with `Retry-After`, a POST
+ * as well. So never for a request that the API server may have carried out.
+ *
+ * `elsewhere`: another replica can serve it. `Retry-After: 1`, and the connection is closed, because client-go would otherwise try ten times
+ * on this one. `later`: no replica can serve it now; `Retry-After: 3`, on the same connection.
+ */
+export type Retry = 'no' | 'elsewhere' | 'later';
+
+/** Seconds. client-go waits ten times as long, and the restart of an API server takes fifteen seconds or so. */
+const LATER_SECONDS = 3;
+
+const refuse = (
+  code: number,
+  reason: StatusReason,
+  message: string,
+  auditReason: string,
+  retry: Retry = 'no',
+): Refusal => ({
   code,
   reason,
   message,
@@ -70,7 +84,8 @@ export function statusBody(
 export function refusalHeaders(refusal: Refusal): string[] {
   const headers = ['Cache-Control', 'no-cache, private', 'X-Content-Type-Options', 'nosniff'];
   if (refusal.code === 401) headers.push('WWW-Authenticate', 'Bearer');
-  if (refusal.retry) headers.push('Retry-After', '1', 'Connection', 'close');
+  if (refusal.retry === 'elsewhere') headers.push('Retry-After', '1', 'Connection', 'close');
+  else if (refusal.retry === 'later') headers.push('Retry-After', String(LATER_SECONDS));
   // Nothing was dialled, and another connection would not help: the count is of the person, or of the cluster.
   else if (refusal.code === 429) headers.push('Retry-After', '1');
   return headers;
@@ -129,11 +144,11 @@ export const fenced = (): Refusal =>
     'ServiceUnavailable',
     'this gate cannot reach its store right now and refuses everything; try again',
     'fenced',
-    true,
+    'elsewhere',
   );
 
 export const draining = (): Refusal =>
-  refuse(503, 'ServiceUnavailable', 'this gate is shutting down; try again', 'shutdown', true);
+  refuse(503, 'ServiceUnavailable', 'this gate is shutting down; try again', 'shutdown', 'elsewhere');
 
 export const auditBlocked = (): Refusal =>
   refuse(
@@ -141,7 +156,7 @@ export const auditBlocked = (): Refusal =>
     'ServiceUnavailable',
     'the audit record cannot be written, so nothing is served; try again later',
     'audit_unavailable',
-    true,
+    'elsewhere',
   );
 
 export function pathRefusal(reason: PathRefusal): Refusal {
@@ -249,6 +264,61 @@ export function ownTokenRefusal(): Refusal {
   return refuse(502, 'ServiceUnavailable', message, 'own_token_refused');
 }
 
+/**
+ * For a 403 of the API server about the proxy's own account: its impersonation check, which comes before anything is carried out.
+ * @param resource what the account may not impersonate (`users`, `serviceaccounts`, `groups`, …); undefined where that is not said
+ */
+export function ownAccountRefusal(resource: string | undefined): Refusal {
+  const what = resource ?? 'you';
+  const message = `the proxy's own account at this cluster may not impersonate ${what}, so nothing was carried out; your own rights are not the reason: ask your platform team`;
+  // Every request needs to impersonate a user: an API server that denies that may have started just now, and not know its roles yet. One that
+  // denies more than that knows them, so another try would only keep the user waiting.
+  return resource === undefined || resource === 'users'
+    ? refuse(503, 'ServiceUnavailable', message, 'own_account_refused', 'later')
+    : refuse(502, 'ServiceUnavailable', message, 'own_account_refused');
+}
+
+/** The API server cannot be reached: not a byte of the request has been sent. */
+export const upstreamUnavailable = (): Refusal =>
+  refuse(
+    503,
+    'ServiceUnavailable',
+    "the cluster's API server cannot be reached; try again, and ask your platform team if it stays so",
+    'upstream_unavailable',
+    'later',
+  );
+
+/** What answers at the API server's address does not prove that it is the API server. */
+export const upstreamUntrusted = (): Refusal =>
+  refuse(
+    502,
+    'ServiceUnavailable',
+    "what answers at the address of the cluster's API server does not prove that it is the API server; ask your platform team",
+    'upstream_untrusted',
+  );
+
+/** @param repeatable the request changes nothing, whether it was carried out or not */
+export const upstreamLost = (repeatable: boolean): Refusal =>
+  repeatable
+    ? upstreamUnavailable()
+    : refuse(
+        502,
+        'ServiceUnavailable',
+        "the connection to the cluster's API server was lost before it answered, so the request may have been carried out: look before you repeat it",
+        'upstream_lost',
+      );
+
+export const upstreamInvalid = (): Refusal =>
+  refuse(
+    502,
+    'ServiceUnavailable',
+    "the cluster's API server gave an answer that is no HTTP; ask your platform team",
+    'upstream_invalid',
+  );
+
+export const upstreamTimeout = (): Refusal =>
+  refuse(504, 'Timeout', "the cluster's API server did not answer in time; try again", 'upstream_timeout');
+
 /** The one map from our codes to Kubernetes' numbers. The message of an `AppError` is made for the person; its reason is not. */
 export function errorRefusal(error: AppError): Refusal {
   const [code, reason, retry] = CODES[error.code];
@@ -258,19 +328,20 @@ export function errorRefusal(error: AppError): Refusal {
 export const internalError = (): Refusal =>
   refuse(500, 'InternalError', 'the gate failed; tell your platform team the Audit-Id of this answer', 'internal');
 
-const CODES: Readonly<Record<ErrorCode, readonly [code: number, reason: StatusReason, retry: boolean]>> = {
-  bad_request: [400, 'BadRequest', false],
-  not_found: [404, 'NotFound', false],
-  unauthenticated: [401, 'Unauthorized', false],
-  forbidden: [403, 'Forbidden', false],
-  conflict: [409, 'Conflict', false],
-  sign_in_refused: [403, 'Forbidden', false],
-  sign_in_expired: [401, 'Unauthorized', false],
-  provider_unavailable: [503, 'ServiceUnavailable', true],
-  store_unavailable: [503, 'ServiceUnavailable', true],
-  fenced: [503, 'ServiceUnavailable', true],
-  audit_unavailable: [503, 'ServiceUnavailable', true],
-  upstream_unavailable: [502, 'ServiceUnavailable', false],
-  upstream_timeout: [504, 'Timeout', false],
-  internal: [500, 'InternalError', false],
+const CODES: Readonly<Record<ErrorCode, readonly [code: number, reason: StatusReason, retry: Retry]>> = {
+  bad_request: [400, 'BadRequest', 'no'],
+  not_found: [404, 'NotFound', 'no'],
+  unauthenticated: [401, 'Unauthorized', 'no'],
+  forbidden: [403, 'Forbidden', 'no'],
+  conflict: [409, 'Conflict', 'no'],
+  sign_in_refused: [403, 'Forbidden', 'no'],
+  sign_in_expired: [401, 'Unauthorized', 'no'],
+  provider_unavailable: [503, 'ServiceUnavailable', 'elsewhere'],
+  store_unavailable: [503, 'ServiceUnavailable', 'elsewhere'],
+  fenced: [503, 'ServiceUnavailable', 'elsewhere'],
+  audit_unavailable: [503, 'ServiceUnavailable', 'elsewhere'],
+  // Thrown before anything is dialled; what is learnt of a request that was is no AppError.
+  upstream_unavailable: [503, 'ServiceUnavailable', 'later'],
+  upstream_timeout: [504, 'Timeout', 'no'],
+  internal: [500, 'InternalError', 'no'],
 };

@@ -10,10 +10,11 @@ import type { CutReason } from '../revocation/revocation.ts';
 import type { Admitted } from './admission.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import type { ClientSide, Exchange, UpstreamSide } from './exchange.ts';
+import { HeldForbidden } from './own-account.ts';
 import { valuesOf } from './raw-headers.ts';
 import { endHandedOver, endWithStatus, rawHead } from './raw-response.ts';
 import { responseHead } from './response-head.ts';
-import { credentialRefusal, errorRefusal, internalError, malformed } from './status.ts';
+import { credentialRefusal, malformed } from './status.ts';
 import type { Refusal } from './status.ts';
 import { joinSockets } from './tunnel.ts';
 import { connectUpstream } from './upstream-connect.ts';
@@ -164,7 +165,7 @@ export class UpgradeForwarding implements UpstreamSide {
     if (method !== 'GET') headers.push('Content-Length', '0');
     const request = httpRequest({ method, path: admitted.target, headers, createConnection: () => link.tls });
     request.on('upgrade', (answer, _socket, head) => this.#switch(answer, head));
-    request.on('response', (answer) => this.#relay(answer));
+    request.on('response', (answer) => this.#judge(answer));
     request.on('error', (error) => this.#fail(error));
     request.end();
   }
@@ -201,8 +202,34 @@ export class UpgradeForwarding implements UpstreamSide {
     });
   }
 
-  /** Anything but a 101 is an ordinary answer, after which the connection ends. */
-  #relay(answer: IncomingMessage): void {
+  /** Anything but a 101 is an ordinary answer, or one about the proxy's own account. */
+  #judge(answer: IncomingMessage): void {
+    const { deps, exchange, admitted } = this.#options;
+    const held = HeldForbidden.of(answer.statusCode ?? 502, answer.rawHeaders, admitted);
+    if (held === undefined) return this.#relay(answer);
+    const relay = (): void => {
+      answer.off('data', take).off('end', end).off('error', fail);
+      this.#relay(answer, held.chunks);
+    };
+    const take = (chunk: Buffer): void => void (held.take(chunk) || relay());
+    const end = (): void => {
+      const denial = held.denial();
+      if (denial === undefined) return relay();
+      deps.logger.warn(
+        { cluster: admitted.cluster.name, auditId: exchange.auditId, said: denial.said },
+        'own account denied',
+      );
+      this.#refuse(denial.refusal);
+    };
+    const fail = (error: Error): void => this.#fail(error);
+    answer.on('data', take).on('end', end).on('error', fail);
+  }
+
+  /**
+   * Relays an answer, after which the connection ends.
+   * @param begun what of its body has been read already
+   */
+  #relay(answer: IncomingMessage, begun: readonly Buffer[] = []): void {
     const { exchange, socket, client } = this.#options;
     clearTimeout(this.#timer);
     const code = answer.statusCode ?? 502;
@@ -213,11 +240,14 @@ export class UpgradeForwarding implements UpstreamSide {
     exchange.record.responseStarted(code);
     this.#answered = true;
     socket.write(rawHead(code, [...headers, 'Connection', 'close']));
-    answer.on('data', (chunk: Buffer) => {
+    const pass = (chunk: Buffer): void => {
       if (!exchange.mayPass()) return;
       exchange.record.bytesOut += chunk.length;
       if (!socket.write(chunk)) answer.pause();
-    });
+    };
+    for (const chunk of begun) pass(chunk);
+    if (answer.readableEnded) return endHandedOver(socket, exchange.facts.connection);
+    answer.on('data', pass);
     socket.on('drain', () => answer.resume());
     // There is no new protocol for what the client sends, and a client that leaves meanwhile is to be seen.
     socket.resume();
@@ -230,14 +260,20 @@ export class UpgradeForwarding implements UpstreamSide {
   }
 
   #head(code: number, answer: IncomingMessage): string[] | undefined {
-    const { deps, exchange, admitted, pools, client } = this.#options;
+    const { deps, exchange, admitted, pools } = this.#options;
     const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl: deps.publicUrl };
     const head = responseHead(code, answer.rawHeaders, { ...context, now: deps.clock.now() / 1000 });
     if (head.ok) return head.value;
-    deps.metrics.upstreamError(admitted.cluster.name, head.reason.auditReason);
-    client.refuse(head.reason);
-    this.abort();
+    this.#refuse(head.reason);
     return undefined;
+  }
+
+  /** Answers in the API server's place, and counts it as its error. */
+  #refuse(refusal: Refusal): void {
+    const { deps, admitted, client } = this.#options;
+    deps.metrics.upstreamError(admitted.cluster.name, refusal.auditReason);
+    client.refuse(refusal);
+    this.abort();
   }
 
   #fail(error: Error): void {
@@ -250,7 +286,7 @@ export class UpgradeForwarding implements UpstreamSide {
         { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
         'the API server failed',
       );
-      client.refuse(fault.error === undefined ? internalError() : errorRefusal(fault.error));
+      client.refuse(fault.refusal);
     }
     this.#giveUp?.();
     this.#link?.raw.destroy();

@@ -1,12 +1,20 @@
-/** What a failure of an API server is called, in the metrics and towards the person. */
-import { AppError } from '../core/errors.ts';
+/** What a failure of an API server is called, in the metrics and towards the user. */
+import {
+  internalError,
+  upstreamInvalid,
+  upstreamLost,
+  upstreamTimeout,
+  upstreamUnavailable,
+  upstreamUntrusted,
+} from './status.ts';
+import type { Refusal } from './status.ts';
 import { UpstreamConnectError } from './upstream-connect.ts';
 
 export interface UpstreamFault {
   /** Label of `portcullis_upstream_errors_total`. */
   readonly kind: 'connect' | 'tls' | 'timeout' | 'reset' | 'protocol' | 'internal';
-  /** Undefined where the fault is our own. */
-  readonly error: AppError | undefined;
+  /** What the client is answered, where nothing has been answered yet. */
+  readonly refusal: Refusal;
 }
 
 const LOST = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
@@ -19,20 +27,19 @@ const codeOf = (error: Error): string => ('code' in error && typeof error.code =
 /** The connection went away, as opposed to an answer that was wrong or late. */
 export const isConnectionLoss = (error: Error): boolean => LOST.has(codeOf(error));
 
-export function upstreamFault(cause: Error): UpstreamFault {
+/** @param repeatable the request changes nothing, so that it does no harm twice; absent: it may have changed something */
+export function upstreamFault(cause: Error, { repeatable = false } = {}): UpstreamFault {
   const code = codeOf(cause);
   if (cause instanceof UpstreamConnectError) {
-    return { kind: cause.kind, error: cause.kind === 'timeout' ? timeout(cause) : unavailable(cause) };
+    return { kind: cause.kind, refusal: isUntrusted(cause) ? upstreamUntrusted() : upstreamUnavailable() };
   }
-  if (TIMED_OUT.has(code)) return { kind: 'timeout', error: timeout(cause) };
-  if (isConnectionLoss(cause)) return { kind: 'reset', error: unavailable(cause) };
+  if (TIMED_OUT.has(code)) return { kind: 'timeout', refusal: upstreamTimeout() };
+  if (isConnectionLoss(cause)) return { kind: 'reset', refusal: upstreamLost(repeatable) };
   // Without a code, or with one that says we used a library wrongly, it is not the API server that is at fault.
-  if (code === '' || OURS.has(code)) return { kind: 'internal', error: undefined };
-  return { kind: 'protocol', error: unavailable(cause) };
+  if (code === '' || OURS.has(code)) return { kind: 'internal', refusal: internalError() };
+  return { kind: 'protocol', refusal: upstreamInvalid() };
 }
 
-const unavailable = (cause: Error): AppError =>
-  new AppError('upstream_unavailable', "the cluster's API server cannot be reached; ask your platform team", { cause });
-
-const timeout = (cause: Error): AppError =>
-  new AppError('upstream_timeout', "the cluster's API server did not answer in time; try again", { cause });
+/** A certificate that is not good stays so. One that is not even shown (a load balancer without members hangs up) may be there in a moment. */
+const isUntrusted = ({ kind, cause }: UpstreamConnectError): boolean =>
+  kind === 'tls' && cause instanceof Error && !isConnectionLoss(cause);

@@ -133,7 +133,7 @@ function failureMetrics(
   const errors = counter(
     registry,
     'upstream_errors_total',
-    'Requests that an API server could not be given, or whose answer was not for the client: `connect`, `timeout`, `reset`, `tls`, `own_token_refused` …',
+    'Requests that an API server could not be given, or whose answer was not for the client: `connect`, `timeout`, `reset`, `tls`, `own_token_refused`, `own_account_refused` …',
     ['cluster', 'kind'],
   );
   for (const name of clusters) errors.inc({ cluster: name, kind: 'connect' }, 0);

@@ -18,6 +18,10 @@ export interface HardenedApiServer {
   readonly kubeconfig: string;
   /** Path of its own audit log. */
   readonly auditLog: string;
+  /** Kills the API server, and starts it again when `meanwhile` has resolved. @returns once it is started, ready or not */
+  outage(meanwhile: () => Promise<unknown>): Promise<void>;
+  /** Resolves when it says that it is ready. */
+  ready(): Promise<void>;
   /** The bytes that etcd keeps under a key, or nothing. */
   stored(key: string): Promise<Buffer | undefined>;
   close(): Promise<void>;
@@ -33,8 +37,10 @@ export async function startHardenedApiServer({ clientCaFile }: HardenedOptions =
   const at = (name: string): string => join(folder, name);
   const children: ChildProcess[] = [];
   const assets = process.env['KUBEBUILDER_ASSETS'] ?? '';
-  const start = (program: string, args: readonly string[]): void => {
-    children.push(spawn(join(assets, program), args, { stdio: 'ignore' }));
+  const start = (program: string, args: readonly string[]): ChildProcess => {
+    const child = spawn(join(assets, program), args, { stdio: 'ignore' });
+    children.push(child);
+    return child;
   };
   const close = async (): Promise<void> => {
     for (const child of children.toReversed()) await end(child);
@@ -52,9 +58,26 @@ export async function startHardenedApiServer({ clientCaFile }: HardenedOptions =
       '--unsafe-no-fsync',
     ]);
     const byCertificate = clientCaFile === undefined ? [] : [`--client-ca-file=${clientCaFile}`];
-    start('kube-apiserver', [...flags(folder, port, etcd), ...byCertificate]);
-    await ready(`https://localhost:${port}/readyz`, { ca, token, children });
-    return { kubeconfig: at('kubeconfig'), auditLog: at('audit.log'), stored: (key) => stored(etcd, key), close };
+    const startServer = () => start('kube-apiserver', [...flags(folder, port, etcd), ...byCertificate]);
+    let apiServer = startServer();
+    const untilReady = () => ready(`https://localhost:${port}/readyz`, { ca, token, children });
+    await untilReady();
+    return {
+      kubeconfig: at('kubeconfig'),
+      auditLog: at('audit.log'),
+      outage: async (meanwhile) => {
+        const gone = once(apiServer, 'exit');
+        children.splice(children.indexOf(apiServer), 1);
+        apiServer.kill('SIGKILL');
+        await gone;
+        await meanwhile().finally(() => {
+          apiServer = startServer();
+        });
+      },
+      ready: untilReady,
+      stored: (key) => stored(etcd, key),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

@@ -105,12 +105,12 @@ describe('a cluster that is down', () => {
     return { plane, alice, atDev, hanging };
   }
 
-  it('is answered 502 at once where it refuses connections, and hurts no other', async () => {
+  it('is answered 503 at once where it refuses connections, and hurts no other', async () => {
     const { plane, alice, atDev } = await beside(`https://127.0.0.1:${await closedPort()}`);
     const answers = await Promise.all([atDev(), call(plane, alice, PODS), atDev(), call(plane, alice, PODS)]);
-    expect(answers.map(({ status }) => status)).toEqual([502, 200, 502, 200]);
-    expect(answers[0]?.json().message).toMatch(/ask your platform team \(audit id [0-9a-f-]{36}\)$/);
-    expect(answers[0]?.headers).not.toHaveProperty('retry-after');
+    expect(answers.map(({ status }) => status)).toEqual([503, 200, 503, 200]);
+    expect(answers[0]?.json().message).toMatch(/ask your platform team if it stays so \(audit id [0-9a-f-]{36}\)$/);
+    expect(answers[0]?.headers['retry-after']).toBe('3');
   });
 
   it('hurts no other where it takes connections and never speaks', async () => {
@@ -121,7 +121,7 @@ describe('a cluster that is down', () => {
     const before = performance.now();
     for (let index = 0; index < 10; index += 1) expect((await call(plane, alice, PODS)).status).toBe(200);
     expect(performance.now() - before).toBeLessThan(5_000);
-    expect(new Set((await late).map(({ status }) => status))).toEqual(new Set([504]));
+    expect(new Set((await late).map(({ status }) => status))).toEqual(new Set([503]));
   });
 
   it('may hold no more than its share where it hangs: 429 there, and every request elsewhere is served', async () => {

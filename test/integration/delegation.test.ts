@@ -174,10 +174,10 @@ describe('kubectl --as', () => {
     ['no status', (_review, res) => void res.writeHead(201).end('{"allowed":true}')],
     ['half an answer', (_review, res) => void (res.write('{"status":{"allowed":tr'), res.destroy())],
     ['a reset', (_review, res) => void res.socket?.destroy()],
-  ])('is not allowed by %s: 502, and nothing is sent on', async (_what, status) => {
+  ])('is not allowed by %s: 503, and nothing is sent on', async (_what, status) => {
     answerWith(status);
     const answered = await as();
-    expect(answered.json()).toMatchObject({ code: 502, reason: 'ServiceUnavailable' });
+    expect(answered.json()).toMatchObject({ code: 503, reason: 'ServiceUnavailable' });
     expect(answered.json().message).toMatch(/could not be asked .* \(audit id /);
     expect(forwarded(plane.upstream.requests)).toEqual([]);
     expect(await lastLine()).toMatchObject({ annotations: { 'portcullis.dev/reason': 'review_unavailable' } });
@@ -202,11 +202,11 @@ describe('kubectl --as', () => {
       'one answer of two',
       ({ spec }) => (spec.resourceAttributes?.['resource'] === 'users' ? { allowed: true } : undefined),
     ],
-  ])('is not allowed by %s: 502 after the time that a review has', async (_what, status) => {
+  ])('is not allowed by %s: 503 after the time that a review has', async (_what, status) => {
     const hasty = await startPlane({ timing: { reviewMs: 200 } });
     hasty.upstream.answer = answerReviews(status).answer;
     const headers = { ...AS, 'Impersonate-Group': 'a' };
-    expect((await call(hasty, await signIn(hasty), PODS, { headers })).status).toBe(502);
+    expect((await call(hasty, await signIn(hasty), PODS, { headers })).status).toBe(503);
     expect(forwarded(hasty.upstream.requests)).toEqual([]);
     await until(() => hasty.audited.length > 0, 'the audit line');
     expect(hasty.audited[0]?.annotations['portcullis.dev/reason']).toBe('review_unavailable');

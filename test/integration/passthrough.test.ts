@@ -132,7 +132,7 @@ describe('a service account with its own token', () => {
       spec.token === token ? { authenticated: true, user: { username: BUILDER } } : { authenticated: false },
     ).answer;
     const answered = await call(fresh, await signIn(fresh), PODS, { token });
-    expect(answered.json()).toMatchObject({ code: 502 });
+    expect(answered.json()).toMatchObject({ code: 503 });
     expect(forwarded(fresh.upstream.requests)).toEqual([]);
     await until(() => fresh.audited.length > 0, 'the audit line');
     expect(fresh.audited[0]?.annotations['portcullis.dev/reason']).toBe('own_account_unknown');
@@ -180,10 +180,10 @@ describe('a service account with its own token', () => {
     expect(forwarded(plane.upstream.requests)).toEqual([]);
   });
 
-  it('is answered 502 where the cluster cannot be asked', async () => {
+  it('is answered 503 where the cluster cannot be asked', async () => {
     const token = await tokenOf(BUILDER);
     plane.upstream.answer = (_req, res) => void res.writeHead(500).end();
-    expect((await pass(token)).status).toBe(502);
+    expect((await pass(token)).status).toBe(503);
     expect(await reason()).toBe('review_unavailable');
   });
 

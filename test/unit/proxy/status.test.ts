@@ -23,26 +23,26 @@ import type { Refusal } from '../../../src/proxy/status.ts';
 const WORDS = { publicUrl: 'https://p.test' };
 
 describe('a refusal in Kubernetes’ words', () => {
-  it.each<[ErrorCode, number, string, boolean]>([
-    ['bad_request', 400, 'BadRequest', false],
-    ['not_found', 404, 'NotFound', false],
-    ['unauthenticated', 401, 'Unauthorized', false],
-    ['forbidden', 403, 'Forbidden', false],
-    ['conflict', 409, 'Conflict', false],
-    ['sign_in_refused', 403, 'Forbidden', false],
-    ['sign_in_expired', 401, 'Unauthorized', false],
-    ['provider_unavailable', 503, 'ServiceUnavailable', true],
-    ['store_unavailable', 503, 'ServiceUnavailable', true],
-    ['fenced', 503, 'ServiceUnavailable', true],
-    ['audit_unavailable', 503, 'ServiceUnavailable', true],
-    // A request that may have been dialled carries no Retry-After of ours: client-go would repeat a POST.
-    ['upstream_unavailable', 502, 'ServiceUnavailable', false],
-    ['upstream_timeout', 504, 'Timeout', false],
-    ['internal', 500, 'InternalError', false],
+  it.each<[ErrorCode, number, string, Refusal['retry']]>([
+    ['bad_request', 400, 'BadRequest', 'no'],
+    ['not_found', 404, 'NotFound', 'no'],
+    ['unauthenticated', 401, 'Unauthorized', 'no'],
+    ['forbidden', 403, 'Forbidden', 'no'],
+    ['conflict', 409, 'Conflict', 'no'],
+    ['sign_in_refused', 403, 'Forbidden', 'no'],
+    ['sign_in_expired', 401, 'Unauthorized', 'no'],
+    ['provider_unavailable', 503, 'ServiceUnavailable', 'elsewhere'],
+    ['store_unavailable', 503, 'ServiceUnavailable', 'elsewhere'],
+    ['fenced', 503, 'ServiceUnavailable', 'elsewhere'],
+    ['audit_unavailable', 503, 'ServiceUnavailable', 'elsewhere'],
+    // Only ever thrown before anything is sent.
+    ['upstream_unavailable', 503, 'ServiceUnavailable', 'later'],
+    ['upstream_timeout', 504, 'Timeout', 'no'],
+    ['internal', 500, 'InternalError', 'no'],
   ])('%s is %i %s', (code, status, reason, retry) => {
     const refusal = errorRefusal(new AppError(code, 'do this', { reason: 'secret_reason' }));
     expect(refusal).toMatchObject({ code: status, reason, retry, message: 'do this', auditReason: 'secret_reason' });
-    expect(refusalHeaders(refusal).includes('Retry-After')).toBe(retry);
+    expect(refusalHeaders(refusal).includes('Retry-After')).toBe(retry !== 'no');
     expect(JSON.stringify(statusBody(refusal))).not.toContain('secret_reason');
   });
 
@@ -80,7 +80,7 @@ describe('a refusal in Kubernetes’ words', () => {
     ['impersonation_malformed', 400],
     ['impersonation_reserved_extra', 403],
   ])('%s is %i', (reason, code) => {
-    expect(impersonationRefusal(reason)).toMatchObject({ code, auditReason: reason, retry: false });
+    expect(impersonationRefusal(reason)).toMatchObject({ code, auditReason: reason, retry: 'no' });
   });
 
   it('tells a service account no more about its token than anybody else', () => {
