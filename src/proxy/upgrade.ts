@@ -245,16 +245,17 @@ export class UpgradeForwarding implements UpstreamSide {
       exchange.record.bytesOut += chunk.length;
       if (!socket.write(chunk)) answer.pause();
     };
+    const end = (): void => {
+      endHandedOver(socket, exchange.facts.connection);
+      exchange.answered();
+    };
     for (const chunk of begun) pass(chunk);
-    if (answer.readableEnded) return endHandedOver(socket, exchange.facts.connection);
+    if (answer.readableEnded) return end();
     answer.on('data', pass);
     socket.on('drain', () => answer.resume());
     // There is no new protocol for what the client sends, and a client that leaves meanwhile is to be seen.
     socket.resume();
-    answer.on('end', () => {
-      endHandedOver(socket, exchange.facts.connection);
-      exchange.answered();
-    });
+    answer.on('end', end);
     // Half an answer must not look like a whole one.
     answer.on('error', () => exchange.facts.connection.reset());
   }
