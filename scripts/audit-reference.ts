@@ -29,6 +29,7 @@ Every line of the record is one \`Event\` of \`audit.k8s.io/v1\` at level \`Meta
 ## Requests
 
 One line at the end (\`ResponseComplete\`), and one more when the answer begins (\`ResponseStarted\`) of what is long-running: a watch, exec, attach, port-forward, proxy, and logs that are followed.
+What may change something has one before either (\`RequestReceived\`), written [before the API server gets it](../audit.md#before-a-change-is-made), without \`responseStatus\`. Nothing after it under the same \`auditID\`: begun, and no outcome known.
 
 Where it differs from the API server's own line of the same request:
 
@@ -41,6 +42,7 @@ Where it differs from the API server's own line of the same request:
 | \`responseStatus\` of what the gate refused | \`code\`, \`reason\`, \`message\`, \`status\` | no line: the request did not get there |
 | \`requestURI\` | values that can be secrets are \`REDACTED\`, exec's \`command\` is counted | as it came |
 | \`sourceIPs\` | the client, as the gate saw it | the client, as the gate says |
+| stage \`RequestReceived\` | of what may change something | by its own policy |
 | stages of \`pods/log\` without \`follow\` | \`ResponseComplete\` | \`ResponseStarted\` besides |
 | \`/livez\`, \`/readyz\`, \`/version\`, \`/openapi\`, read and allowed | no line | by its own policy |
 | \`annotations\` | those below | \`authorization.k8s.io/…\` and others of its own |

@@ -253,10 +253,14 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['audit.policy[].resources[].resourceNames', 'Names of single objects.'],
   ['audit.policy[].namespaces', 'Namespaces; empty for what is in none.'],
   ['audit.policy[].nonResourceURLs', 'Paths, with `*` at their end for all below.'],
-  ['audit.policy[].omitStages', 'Taken because most policies have it; that stage is never written.'],
+  ['audit.policy[].omitStages', 'Taken because most policies have it, and without effect: `audit.writeAhead` decides.'],
   [
     'audit.onFailure',
     'What happens while the record cannot be written. `block`: nothing is served. `count`: events are dropped and counted.',
+  ],
+  [
+    'audit.writeAhead',
+    'What must be true before a request that may change something (or opens an exec, attach, port-forward or proxy) goes to the API server. `changes`: the kernel has a `RequestReceived` event of it. `sync`: the disk has it. `off`: nothing. [Before a change is made](../audit.md#before-a-change-is-made).',
   ],
   ['audit.execCommands', 'Whether `exec`’s command values stand in the record. They hold passwords now and then.'],
   ['limits.headerBytes', 'How large the headers of a request may be.'],

@@ -16,6 +16,12 @@ export { createAuditTrail } from './trail.ts';
 export interface AuditTrail {
   /** Hands one event to every sink. Never throws and never waits for a disk. */
   record(event: AuditEvent): void;
+  /**
+   * As `record`, for an event that must be kept before what it announces is done. Resolves once every sink has handed it to the kernel (with
+   * `syncAhead` once the disk has it); a webhook without a spool only has it in memory. Never rejects.
+   * @returns whether it may be done: false where a sink fails or hangs and `audit.onFailure` is `block`
+   */
+  recordAhead(event: AuditEvent): Promise<boolean>;
   /** True while a sink cannot keep the record and `audit.onFailure` is `block`: nothing may be served then. */
   readonly blocked: boolean;
   /**
@@ -46,7 +52,7 @@ export interface FileSinkSettings {
   readonly gzip?: boolean | undefined;
   /**
    * When the disk itself is asked to have it. `interval` (the default): once a second. `always`: before an event counts as written;
-   * requests wait in no case.
+   * requests wait for `audit.writeAhead` only.
    */
   readonly fsync?: 'never' | 'interval' | 'always' | undefined;
 }

@@ -18,6 +18,8 @@ export interface AuditTrailOptions {
   readonly metrics?: AuditMetrics;
   readonly logger?: AuditLog;
   readonly limits?: Partial<SinkLimits>;
+  /** What is recorded ahead waits for the disk too, not only for the kernel. */
+  readonly syncAhead?: boolean;
   /** Absent: lines stand in no chain. */
   readonly chain?: ChainSettings;
 }
@@ -51,16 +53,26 @@ export function createAuditTrail(options: AuditTrailOptions): RecordingTrail {
   };
   const keeper = options.chain && keeperOf(options.chain, options.sinks, push);
 
+  const record = (event: AuditEvent): boolean => {
+    try {
+      if (keeper === undefined) push(encodeLine(event));
+      else keeper.append(event);
+      return true;
+    } catch {
+      // The error could quote the event, so only its id is said.
+      options.logger?.error({ auditID: event.auditID }, 'an audit event could not be encoded');
+      for (const sink of sinks) sink.drop(1);
+      return false;
+    }
+  };
+
   return {
-    record(event: AuditEvent): void {
-      try {
-        if (keeper === undefined) push(encodeLine(event));
-        else keeper.append(event);
-      } catch {
-        // The error could quote the event, so only its id is said.
-        options.logger?.error({ auditID: event.auditID }, 'an audit event could not be encoded');
-        for (const sink of sinks) sink.drop(1);
-      }
+    record: (event) => void record(event),
+    async recordAhead(event) {
+      const isQueued = record(event);
+      // In the tick in which the line was queued: each sink waits for what it has by now.
+      const kept = await Promise.all(sinks.map((sink) => sink.written({ sync: options.syncAhead === true })));
+      return options.onFailure === 'count' || (isQueued && kept.every(Boolean));
     },
     get head() {
       return keeper?.head;

@@ -29,11 +29,17 @@ export function eventLine(event: JsonRecord, colour: boolean): string {
 export const eventCells = (event: JsonRecord): readonly string[] => [
   whoOf(event),
   [said(stringAt(event, 'verb')), whatOf(event)].filter((part) => part !== '').join(' ') || '-',
-  `${codeOf(event) ?? '-'}${isStart(event) ? ' begun' : ''}`,
+  outcomeOf(event),
   said(stringsAt(event, 'sourceIPs')[0]) || '-',
 ];
 
 const codeOf = (event: JsonRecord): number | undefined => numberAt(recordAt(event, 'responseStatus') ?? {}, 'code');
+
+/** A request that was written ahead has no outcome yet; where it is shown, none was found. */
+const outcomeOf = (event: JsonRecord): string =>
+  stringAt(event, 'stage') === 'RequestReceived'
+    ? 'begun, no outcome'
+    : `${codeOf(event) ?? '-'}${isStart(event) ? ' begun' : ''}`;
 
 const isStart = (event: JsonRecord): boolean => stringAt(event, 'stage') === 'ResponseStarted';
 

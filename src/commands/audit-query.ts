@@ -1,6 +1,7 @@
 /** `portcullis audit query`: a question to the record's files, answered as a table or as the lines themselves. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { byOutcome } from '../audit/query/outcomes.ts';
 import { MOST_FILES, queryRecord, type FileFault, type Hit, type Question } from '../audit/query/query.ts';
 import { eventCells } from '../cli/audit-line.ts';
 import { escapeUnsafe, plainText } from '../cli/plain-text.ts';
@@ -38,7 +39,8 @@ export async function auditQuery(
     return WRONG_USE;
   }
   let failed = false;
-  const show = options.output === 'json' ? asLines : asTable(ground.stdout.columns);
+  const isJson = options.output === 'json';
+  const show = isJson ? asLines : asTable(ground.stdout.columns);
   const hits = queryRecord(files, question.value, (fault) => {
     failed ||= fault.error !== undefined;
     ground.stderr.write(`${faultWords(fault)}\n`);
@@ -46,7 +48,7 @@ export async function auditQuery(
   // Whoever reads may have seen enough, as `head` does.
   let gone = false;
   ground.stdout.on('error', () => (gone = true));
-  for await (const batch of hits) {
+  for await (const batch of isJson ? hits : byOutcome(hits)) {
     if (gone) break;
     if (!ground.stdout.write(show(batch)))
       await Promise.race([once(ground.stdout, 'drain'), once(ground.stdout, 'close')]).catch(() => undefined);

@@ -234,6 +234,11 @@ export interface Config {
     /** Rules as in Kubernetes' audit policy; none leaves out more than allowed reads of what probes ask for. */
     readonly policy: readonly AuditRule[];
     readonly onFailure: 'block' | 'count';
+    /**
+     * Whether a request that may change something is sent to the API server only once an audit event of it is kept: by the kernel (`changes`),
+     * or by the disk (`sync`).
+     */
+    readonly writeAhead: 'changes' | 'off' | 'sync';
     /** Whether the values of exec's `command` stand in the record. */
     readonly execCommands: boolean;
   };

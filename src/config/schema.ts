@@ -278,9 +278,11 @@ const auditRule = section({
   ).optional(),
   namespaces: list(z.string({ error: 'a namespace' }), 'namespaces').optional(),
   nonResourceURLs: names('paths'),
-  // Kubernetes has it in nearly every policy. No other stage may be left out, and this one is never written.
+  // Kubernetes has it in nearly every policy. It leaves nothing out: `writeAhead` says which requests have that stage.
   omitStages: list(
-    z.literal('RequestReceived', { error: 'RequestReceived, which is never written; no other stage is left out' }),
+    z.literal('RequestReceived', {
+      error: 'RequestReceived, which audit.writeAhead decides about; no other stage is left out',
+    }),
     'stages',
   ).optional(),
 });
@@ -291,6 +293,12 @@ export const audit = section({
     .prefault([{ type: 'stdout' }]),
   policy: list(auditRule, 'rules, each with level').default([]),
   onFailure: z.enum(['block', 'count'], { error: 'block (serve nothing) or count (drop and count)' }).default('block'),
+  writeAhead: z
+    .enum(['changes', 'off', 'sync'], {
+      error:
+        'changes (an event of each change is written before the API server gets it), sync (and is on the disk) or off',
+    })
+    .default('changes'),
   execCommands: z
     .boolean({ error: 'true (exec’s commands stand in the record) or false (they are counted)' })
     .default(false),

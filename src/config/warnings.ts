@@ -94,7 +94,18 @@ function auditWarnings({ audit }: Config): readonly string[] {
       : [],
   );
   const shown = 'audit.execCommands is true: what people type behind kubectl exec, passwords too, is in the record.';
-  return [...spoolless, ...(audit.execCommands ? [shown] : [])];
+  return [...spoolless, ...(audit.execCommands ? [shown] : []), ...writeAheadWarnings(audit)];
+}
+
+function writeAheadWarnings({ writeAhead, sinks }: Config['audit']): readonly string[] {
+  if (writeAhead === 'off')
+    return ['audit.writeAhead is off: a process that is killed may have made changes that are not in the audit log.'];
+  const isKept = sinks.some((sink) => sink.type !== 'webhook' || sink.spoolDir !== undefined);
+  return isKept
+    ? []
+    : [
+        `audit.writeAhead is ${writeAhead}, and no sink of audit.sinks is on this machine: a process that is killed may have made changes that are not in the audit log. Set spoolDir, or add a sink.`,
+      ];
 }
 
 function bindingWarnings({ sessions }: Config): readonly string[] {

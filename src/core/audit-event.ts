@@ -90,7 +90,7 @@ export interface GateEvent {
 
 export interface RequestEventInput {
   readonly auditId: string;
-  readonly stage: 'ResponseStarted' | 'ResponseComplete';
+  readonly stage: Exclude<AuditStage, 'Panic'>;
   /** Request target as the client sent it; what must not be recorded is removed here. */
   readonly requestUri: string;
   readonly info: RequestInfo;

@@ -121,7 +121,9 @@ export class Admission {
       exchange.register(this.#deps.gate);
       const closed = this.#closed(place.value.info);
       if (closed !== undefined) return no(closed);
-      return await this.#letIn(exchange, place.value, upgrade);
+      const admitted = await this.#letIn(exchange, place.value, upgrade);
+      // The caller asks once more whether it may pass: the disk took its time.
+      return admitted.ok && !(await exchange.record.writeAhead({ upgrade })) ? no(auditBlocked()) : admitted;
     } catch (error) {
       if (error instanceof AppError) return no(errorRefusal(error));
       this.#deps.logger.error({ err: error, auditId: exchange.auditId }, 'a request could not be admitted');

@@ -104,9 +104,9 @@ export interface ApiListenerDeps {
   readonly clusters: readonly UpstreamCluster[];
   readonly authenticate: Authenticate;
   readonly gate: Gate;
-  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
-  /** Absent: no rules, and exec's commands are counted. */
-  readonly auditPolicy?: Pick<Config['audit'], 'policy' | 'execCommands'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'recordAhead' | 'blocked'>;
+  /** Absent: no rules, exec's commands are counted, and changes are written ahead. */
+  readonly auditPolicy?: Partial<Pick<Config['audit'], 'policy' | 'execCommands' | 'writeAhead'>>;
   readonly metrics: ProxyMetrics;
   readonly logger: ProxyLogger;
   /** Serves every path under `/-/`: the machine-to-machine OAuth endpoints and the admin API for programs. */

@@ -1,10 +1,15 @@
-/** What the record and the metrics get to know of one request: one line at its end, one more at the start of what is long-running. */
+/**
+ * What the audit log and the metrics get to know of one request: one event at its end, one more at the start of what is long-running, and one
+ * before it goes to the API server where it may change something.
+ */
 import { requestEvent } from '../core/audit-event.ts';
 import { auditedByPolicy } from '../core/audit-policy.ts';
 import type { Caller } from '../core/credential.ts';
+import type { AuditEvent, AuditStage } from '../core/audit-event.ts';
 import type { Identity } from '../core/identity.ts';
 import { requestInfo } from '../core/request-info.ts';
 import type { RequestInfo } from '../core/request-info.ts';
+import { mayChange } from '../core/write-ahead.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
 import type { ExchangeCutReason } from './exchange.ts';
 import { sensitiveKind } from './sensitive.ts';
@@ -41,6 +46,7 @@ export class RequestRecord {
   #reason: string | undefined;
   #cutReason: string | undefined;
   #streamClosed: (() => void) | undefined;
+  #writtenAhead = false;
 
   constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RecordFacts) {
     this.#deps = deps;
@@ -69,6 +75,18 @@ export class RequestRecord {
     this.#deps.metrics.refusal(refusal.auditReason);
   }
 
+  /**
+   * To be awaited between admission and the API server. An attacker who can end this process (or a kernel that is out of memory) would
+   * otherwise have a change carried out of which no audit event is left, so the event is written before the change is asked for.
+   * @returns false where it could not be written, and the request must not go on
+   */
+  async writeAhead({ upgrade }: { readonly upgrade: boolean }): Promise<boolean> {
+    const { method } = this.#facts;
+    if (this.#deps.auditPolicy?.writeAhead === 'off' || !mayChange({ method, upgrade, info: this.info })) return true;
+    this.#writtenAhead = true;
+    return this.#deps.audit.recordAhead(this.#event('RequestReceived'));
+  }
+
   /** The API server's answer has begun. */
   responseStarted(code: number): void {
     this.#status = { code };
@@ -76,7 +94,7 @@ export class RequestRecord {
     if (sensitive !== undefined) this.#deps.metrics.sensitiveRequest(sensitive);
     if (!this.info.longRunning) return;
     this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
-    this.#write('ResponseStarted');
+    this.#deps.audit.record(this.#event('ResponseStarted'));
   }
 
   cut(reason: ExchangeCutReason): void {
@@ -100,41 +118,41 @@ export class RequestRecord {
     });
     const identity = this.caller?.identity ?? this.serviceAccount;
     const judged = { info: this.info, code, identity };
-    if (auditedByPolicy(judged, this.#deps.auditPolicy?.policy)) this.#write('ResponseComplete');
+    // What stands there as begun has an end there too, whatever a rule leaves out.
+    if (this.#writtenAhead || auditedByPolicy(judged, this.#deps.auditPolicy?.policy))
+      this.#deps.audit.record(this.#event('ResponseComplete'));
   }
 
-  #write(stage: 'ResponseStarted' | 'ResponseComplete'): void {
+  #event(stage: Exclude<AuditStage, 'Panic'>): AuditEvent {
     const { auditId, target, address, userAgent, trace } = this.#facts;
     const at = this.#deps.clock.now();
     const ended = stage === 'ResponseComplete' && this.info.longRunning;
     const identity = this.caller?.identity ?? this.serviceAccount;
-    this.#deps.audit.record(
-      requestEvent({
-        auditId,
-        stage,
-        requestUri: target,
-        info: this.info,
-        execCommands: this.#deps.auditPolicy?.execCommands ?? false,
-        sourceIps: [address],
-        receivedAt: this.#receivedAt,
-        at,
-        ...(identity === undefined ? {} : { identity }),
-        ...(this.impersonated === undefined ? {} : { impersonated: this.impersonated }),
-        ...(userAgent === undefined ? {} : { userAgent }),
-        ...(this.#status === undefined ? {} : { status: this.#status }),
-        details: {
-          cluster: this.cluster,
-          session: this.caller?.credential.session,
-          account: this.caller?.credential.account,
-          provider: this.caller?.credential.provider,
-          passthrough: this.serviceAccount === undefined ? undefined : 'true',
-          reason: this.#reason,
-          trace,
-          'bytes-in': ended ? String(this.bytesIn) : undefined,
-          'bytes-out': ended ? String(this.bytesOut) : undefined,
-          'duration-ms': ended ? String(Math.round(at - this.#receivedAt)) : undefined,
-        },
-      }),
-    );
+    return requestEvent({
+      auditId,
+      stage,
+      requestUri: target,
+      info: this.info,
+      execCommands: this.#deps.auditPolicy?.execCommands ?? false,
+      sourceIps: [address],
+      receivedAt: this.#receivedAt,
+      at,
+      ...(identity === undefined ? {} : { identity }),
+      ...(this.impersonated === undefined ? {} : { impersonated: this.impersonated }),
+      ...(userAgent === undefined ? {} : { userAgent }),
+      ...(this.#status === undefined ? {} : { status: this.#status }),
+      details: {
+        cluster: this.cluster,
+        session: this.caller?.credential.session,
+        account: this.caller?.credential.account,
+        provider: this.caller?.credential.provider,
+        passthrough: this.serviceAccount === undefined ? undefined : 'true',
+        reason: this.#reason,
+        trace,
+        'bytes-in': ended ? String(this.bytesIn) : undefined,
+        'bytes-out': ended ? String(this.bytesOut) : undefined,
+        'duration-ms': ended ? String(Math.round(at - this.#receivedAt)) : undefined,
+      },
+    });
   }
 }

@@ -165,8 +165,10 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   });
   opening.defer(() => store.close());
   const live = createLiveRecord({ metrics, logger });
-  const { sinks, onFailure } = config.audit;
-  const trail = createAuditTrail({ sinks, onFailure, metrics, logger, chain: keys.signingRecord({ replica }) });
+  const { sinks, onFailure, writeAhead } = config.audit;
+  const chain = keys.signingRecord({ replica });
+  const syncAhead = writeAhead === 'sync';
+  const trail = createAuditTrail({ sinks, onFailure, syncAhead, metrics, logger, chain });
   observeRecord(metrics, trail);
   const recent = createRecentRequests({ logger });
   const audit = recent.over(live.over(trail));

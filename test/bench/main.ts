@@ -16,6 +16,7 @@ import { plugin } from './benchmarks/plugin.ts';
 import { revoke, view } from './benchmarks/revocation.ts';
 import { soak } from './benchmarks/soak.ts';
 import { watches, watchesHttp2 } from './benchmarks/watches.ts';
+import { writeAhead } from './benchmarks/write-ahead.ts';
 import { table } from './report.ts';
 import type { BenchResult } from './report.ts';
 import { openStage } from './stage/stage.ts';
@@ -43,7 +44,14 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 };
 
 /** On stages of their own. */
-const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = { revoke, view, plugin, audit, pages };
+const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = {
+  revoke,
+  view,
+  plugin,
+  audit,
+  'audit-ahead': writeAhead,
+  pages,
+};
 
 const { values } = parseArgs({
   options: {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { Person, TestPlane } from '../support/data-plane.ts';
 import { http2Connection } from '../support/http2-client.ts';
@@ -22,6 +22,7 @@ interface Asking {
   resume(): void;
 }
 
+/** @param options.upload bytes of the body of a POST; absent: a GET */
 type Ask = (
   plane: TestPlane,
   person: Person,
@@ -74,8 +75,11 @@ describe.each([
   /** Lets reads of sessions through. */
   let reads = Promise.withResolvers<void>();
   let waiting = 0;
+  /** Lets audit events be written. */
+  let disk = Promise.withResolvers<boolean>();
   beforeAll(async () => {
     plane = await startPlane({
+      recordAhead: () => disk.promise,
       limits: { inFlightPerPerson: CONNECTIONS / 2 },
       read: (read) => async (id) => {
         const record = await read(id);
@@ -90,6 +94,9 @@ describe.each([
     reads = Promise.withResolvers();
     reads.resolve();
     waiting = 0;
+    disk = Promise.withResolvers();
+    disk.resolve(true);
+    plane.ahead.length = 0;
     plane.upstream.clear();
   });
   afterEach(async () => {
@@ -127,6 +134,22 @@ describe.each([
     expect(asking.received()).toBe('');
     expect(plane.upstream.requests.map(({ url }) => url)).toEqual([ACCESS_REVIEWS]);
     expect(forwarded(plane.upstream.requests)).toEqual([]);
+  });
+
+  it('for its audit event to be written: reset, and nothing reaches the API server', async () => {
+    disk = Promise.withResolvers();
+    const asking = await ask(plane, alice, { upload: 0 });
+    await until(() => plane.ahead.length === 1, 'the event');
+    expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
+    disk.resolve(true);
+    expect(await asking.ended).toBe(reset);
+    expect(asking.received()).toBe('');
+    expect(plane.upstream.requests).toEqual([]);
+    expect(plane.audited.at(-1)).toMatchObject({
+      auditID: plane.ahead[0]?.auditID,
+      stage: 'ResponseComplete',
+      annotations: { 'portcullis.dev/reason': 'session_revoked' },
+    });
   });
 
   it('for a free connection: reset, and it is never sent when one is free', async () => {
@@ -197,4 +220,26 @@ describe.each([
     expect(await asking.ended).toBe(reset);
     expect(asking.received().length - before).toBeLessThan(UNDER_WAY);
   });
+});
+
+it('an upgrade that is revoked while its audit event is written reaches nobody', async () => {
+  const disk = Promise.withResolvers<boolean>();
+  const plane = await startPlane({ recordAhead: () => disk.promise });
+  onTestFinished(() => plane.close());
+  const alice = await signIn(plane);
+  const { socket, ended } = await rawConnection(plane, alice.certificate);
+  const head = [
+    `GET ${PODS}/web/exec?command=id HTTP/1.1`,
+    `Host: ${HOST}`,
+    `Authorization: Bearer ${alice.token}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+  ];
+  socket.write(`${head.join('\r\n')}\r\n\r\n`);
+  await until(() => plane.ahead.length === 1, 'the event');
+  const revoked = await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+  expect(revoked).toMatchObject({ complete: true, streamsClosed: 1 });
+  disk.resolve(true);
+  expect(await ended).toBe('ECONNRESET');
+  expect(plane.upstream.connections).toEqual([]);
 });

@@ -46,6 +46,8 @@ export interface TestPlane {
   readonly ca: string;
   readonly upstream: RecordingUpstream;
   readonly audited: AuditEvent[];
+  /** What was written before the API server was asked. */
+  readonly ahead: AuditEvent[];
   readonly counted: Counted;
   /** Moves the wall clock. */
   advance(seconds: number): void;
@@ -65,6 +67,8 @@ export interface PlaneOptions {
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
+  /** Absent: it is written. */
+  readonly recordAhead?: ApiListenerDeps['audit']['recordAhead'];
   readonly auditPolicy?: NonNullable<ApiListenerDeps['auditPolicy']>;
   readonly cluster?: Partial<ApiListenerDeps['clusters'][number]>;
   /** Clusters beside `prod`. */
@@ -98,6 +102,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   });
   if (options.check !== undefined) gate.check = options.check(gate.check.bind(gate));
   const audited: AuditEvent[] = [];
+  const ahead: AuditEvent[] = [];
   const counted: Counted = { refusals: [], upstreamErrors: [], requests: [], streams: 0 };
   const read: SessionStore['read'] = (id) => store.sessions.read(id);
   const authenticate = createAuthenticator({
@@ -127,6 +132,10 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     gate,
     audit: {
       record: (event) => void audited.push(event),
+      recordAhead: async (event) => {
+        ahead.push(event);
+        return (await options.recordAhead?.(event)) ?? true;
+      },
       get blocked() {
         return options.auditBlocked?.() ?? false;
       },
@@ -161,6 +170,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     ca: certificate.cert,
     upstream,
     audited,
+    ahead,
     counted,
     signingKey,
     advance: (seconds) => void (skew += seconds * 1000),

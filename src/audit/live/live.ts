@@ -80,6 +80,8 @@ class Publisher implements LiveRecord {
     };
     return {
       record: offer,
+      // Not shown: a moment later the same request comes with its outcome, and would stand there twice.
+      recordAhead: (event) => trail.recordAhead(event),
       get blocked() {
         return trail.blocked;
       },

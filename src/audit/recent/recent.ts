@@ -64,6 +64,8 @@ class Keeper implements RecentRequests {
         trail.record(event);
         if (this.#channel !== undefined) this.#note(event);
       },
+      // Nothing has been answered, so there is nothing to show yet.
+      recordAhead: (event) => trail.recordAhead(event),
       get blocked() {
         return trail.blocked;
       },

@@ -3,7 +3,7 @@ import { constants, type BigIntStats } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { AuditLog, FileSinkSettings } from '../audit.ts';
-import { refuseForeignFolder } from './folder.ts';
+import { refuseForeignFolder, syncFile } from './folder.ts';
 import { Rotation } from './rotation.ts';
 import { codeOf, type LineTarget } from './target.ts';
 
@@ -19,7 +19,10 @@ const NEWLINE = 0x0a;
 /** Faults of the room on the disk: the open file is still the right one, and the rest of a line can follow later. */
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EAGAIN', 'EINTR']);
 
-/** A write of its own for each turn of the event loop would cost a line more than all the rest; what came since is lost with the process. */
+/**
+ * A write of its own for each turn of the event loop would cost a line more than all the rest; what came since is lost with the process. What
+ * is recorded ahead (`LineSink.written`) does not wait for it, and takes with it what was gathered.
+ */
 const GATHER_MS = 5;
 const SYNC_EVERY_MS = 1000;
 /** A folder in which nothing may be renamed will not be another one at the next line. */
@@ -38,6 +41,8 @@ interface OpenFile {
   readonly identity: BigIntStats;
   /** Milliseconds since the epoch. */
   readonly begunAt: number;
+  /** Its folder is on the disk with its name. */
+  isNamed: boolean;
 }
 
 /**
@@ -91,14 +96,14 @@ export class FileTarget implements LineTarget {
     return 'fresh';
   }
 
-  async write(bytes: Uint8Array): Promise<number> {
+  async write(bytes: Uint8Array, sync = false): Promise<number> {
     const file = this.#file;
     if (!file) throw new Error('the audit file is not open');
     try {
       const { bytesWritten } = await file.handle.write(bytes);
       if (bytesWritten === 0) throw new Error('the audit file takes no bytes');
       this.#atLineStart = bytes[bytesWritten - 1] === NEWLINE;
-      await this.#afterWrite(file);
+      await this.#afterWrite(file, sync);
       return bytesWritten;
     } catch (error) {
       if (!lacksRoom(error)) await this.#discard();
@@ -116,11 +121,14 @@ export class FileTarget implements LineTarget {
     return this.#settings.fsync !== 'never' && file.identity.isFile();
   }
 
-  async #afterWrite(file: OpenFile): Promise<void> {
-    if (!this.#syncs(file)) return;
+  async #afterWrite(file: OpenFile, sync: boolean): Promise<void> {
     // After a failed sync nobody knows what the disk has (the kernel forgets): the lines are written once more, into a file newly opened.
-    if (this.#settings.fsync === 'always') return file.handle.datasync();
-    if (this.#syncSoon !== undefined) return;
+    if (file.identity.isFile() && (sync || this.#settings.fsync === 'always')) {
+      await syncFile(file.handle, dirname(this.place), !file.isNamed);
+      file.isNamed = true;
+      return;
+    }
+    if (!this.#syncs(file) || this.#syncSoon !== undefined) return;
     this.#syncSoon = setTimeout(() => {
       this.#syncSoon = undefined;
       file.handle.datasync().catch((error: unknown) => {
@@ -166,7 +174,8 @@ export class FileTarget implements LineTarget {
       if (identity.isFile() && identity.size > 0n) await endTornLine(handle, identity.size);
       // Some file systems do not know when a file was made.
       const born = Number(identity.birthtimeMs);
-      return { handle, identity, begunAt: identity.size > 0n && born > 0 ? Math.min(born, this.#now()) : this.#now() };
+      const begunAt = identity.size > 0n && born > 0 ? Math.min(born, this.#now()) : this.#now();
+      return { handle, identity, begunAt, isNamed: false };
     } catch (error) {
       await handle.close().catch(() => {});
       throw error;

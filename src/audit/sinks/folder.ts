@@ -1,5 +1,6 @@
-/** The folder of a file that holds the record. */
-import { lstat, stat } from 'node:fs/promises';
+/** The folder of a file that holds the record, and what it takes for both to be on the disk. */
+import { constants } from 'node:fs';
+import { lstat, open, stat, type FileHandle } from 'node:fs/promises';
 import { geteuid } from 'node:process';
 
 /**
@@ -16,5 +17,26 @@ export async function refuseForeignFolder(folder: string, ownUid: number | undef
     throw new Error(
       `the audit folder belongs to user ${uid}: give it to the user of this process (${ownUid}) or to root, who could otherwise put another file in its place`,
     );
+  }
+}
+
+/** Without it a new name may be lost with the power although the file itself is on the disk. */
+export async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  await handle.sync();
+}
+
+/**
+ * Resolves when the disk has what was written to a file.
+ * @param isNew the file may be missing in its folder after a power cut
+ * @throws Error without the system's code: after a failed sync nobody knows what the disk has, so it is never one of `lacksRoom`, behind which
+ *   the same file is written on
+ */
+export async function syncFile(file: FileHandle, folder: string, isNew: boolean): Promise<void> {
+  try {
+    await file.datasync();
+    if (isNew) await syncFolder(folder);
+  } catch (error) {
+    throw new Error('the disk does not confirm what was written', { cause: error });
   }
 }

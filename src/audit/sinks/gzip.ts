@@ -4,6 +4,7 @@ import { open, rename, rm, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { syncFolder } from './folder.ts';
 
 /** What a crash within `gzipFile` may leave besides the file itself. */
 export const UNFINISHED = '.gz.tmp';
@@ -56,10 +57,4 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
     if (bytesRead === 0) return;
     yield buffer.subarray(0, bytesRead);
   }
-}
-
-/** Without it the new name may be lost with the power although the file itself is on the disk. */
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  await handle.sync();
 }

@@ -29,6 +29,17 @@ const FAILING_FROM = 0.75;
 /** Bytes that wait for no others to go with them. */
 const ENOUGH = 256 * 1024;
 
+/** Somebody who waits for every line up to a number. */
+interface Flush {
+  readonly upTo: number;
+  /** Milliseconds on the clock of `performance` at which the wait ends. Infinity: with the recovery of the sink, or its end. */
+  readonly until: number;
+  /** The disk must have them too. */
+  readonly sync: boolean;
+  /** @param kept whether all of them are written */
+  readonly resolve: (kept: boolean) => void;
+}
+
 export class LineSink {
   readonly #target: LineTarget;
   readonly #parts: SinkParts;
@@ -38,7 +49,9 @@ export class LineSink {
   /** Lines ever queued, and those of them that are written or given up; `flush` compares the two. */
   #accepted = 0;
   #settled = 0;
-  #flushes: { readonly upTo: number; readonly resolve: () => void }[] = [];
+  #flushes: Flush[] = [];
+  /** Runs while somebody waits who must not wait for longer than `stallMs`. */
+  #impatience: NodeJS.Timeout | undefined;
   #opened: boolean;
   #failure: Error | undefined;
   #failures = 0;
@@ -110,7 +123,27 @@ export class LineSink {
     const upTo = this.#accepted;
     if (this.#abandoned || (this.#settled >= upTo && this.#opened)) return Promise.resolve();
     this.#schedule(true);
-    return new Promise((resolve) => this.#flushes.push({ upTo, resolve }));
+    return new Promise((resolve) => {
+      this.#flushes.push({ upTo, until: Infinity, sync: false, resolve: () => resolve() });
+    });
+  }
+
+  /**
+   * As `flush`, for who must not wait for a recovery. Callers that come while a write is under way share the next one. Where the target writes
+   * to another machine, memory is all that a line can be in by now, so there is nothing to wait for.
+   * @returns true once the operating system (with `sync`, the disk) has every line that was pushed so far; false as soon as the sink fails, has
+   *   dropped lines, hangs for `stallMs` or is closed
+   */
+  written({ sync }: { readonly sync: boolean }): Promise<boolean> {
+    if (this.failing || this.#dropped > 0 || this.#closing) return Promise.resolve(false);
+    if (this.#target.remote === true) return Promise.resolve(true);
+    const { stallMs } = this.#parts.limits;
+    const upTo = this.#accepted;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#flushes.push({ upTo, until: performance.now() + stallMs, sync, resolve });
+    this.#impatience ??= setTimeout(() => this.#judgeImpatient(), stallMs).unref();
+    this.#schedule(true);
+    return promise;
   }
 
   async close(): Promise<void> {
@@ -179,13 +212,14 @@ export class LineSink {
     this.#batch ??= Batch.takeFrom(this.#waiting);
     if (this.#batch) {
       this.#askedAt = performance.now();
-      const bytes = await this.#target.write(this.#batch.rest);
+      const sync = this.#flushes.some((flush) => flush.sync);
+      const bytes = await this.#target.write(this.#batch.rest, sync);
       // `close` has counted these lines as dropped by now; they are not counted twice.
       if (this.#abandoned) return;
       this.#wrote(this.#batch, bytes);
     }
     this.#recover();
-    this.#resolveFlushes();
+    this.#endFlushes(({ upTo }) => upTo <= this.#settled, true);
   }
 
   #wrote(batch: Batch, bytes: number): void {
@@ -215,6 +249,7 @@ export class LineSink {
     const first = this.#failure === undefined;
     this.#failure = error;
     if (this.#abandoned) return;
+    this.#endFlushes(({ until }) => until !== Infinity, false);
     this.#retry = setTimeout(
       () => {
         this.#retry = undefined;
@@ -236,6 +271,7 @@ export class LineSink {
     this.#abandoned = true;
     clearTimeout(this.#retry);
     clearTimeout(this.#gathering);
+    clearTimeout(this.#impatience);
     const left = this.#waiting.length + (this.#batch?.linesLeft ?? 0);
     this.#waiting.length = 0;
     this.#batch = undefined;
@@ -248,14 +284,24 @@ export class LineSink {
         'the audit sink was closed with events lost',
       );
     }
-    for (const { resolve } of this.#flushes) resolve();
-    this.#flushes = [];
+    this.#endFlushes(() => true, false);
   }
 
-  #resolveFlushes(): void {
-    const done = this.#flushes.filter(({ upTo }) => upTo <= this.#settled);
-    if (done.length === 0) return;
-    this.#flushes = this.#flushes.filter(({ upTo }) => upTo > this.#settled);
-    for (const { resolve } of done) resolve();
+  /** A blocked event loop runs this before it hears from a disk that has answered long ago: what waits to be heard is heard first. */
+  #judgeImpatient(): void {
+    setImmediate(() => {
+      this.#impatience = undefined;
+      const now = performance.now();
+      this.#endFlushes(({ until }) => until <= now, false);
+      const next = Math.min(...this.#flushes.map(({ until }) => until));
+      if (next !== Infinity) this.#impatience = setTimeout(() => this.#judgeImpatient(), next - now).unref();
+    });
+  }
+
+  #endFlushes(which: (flush: Flush) => boolean, kept: boolean): void {
+    const ended = this.#flushes.filter(which);
+    if (ended.length === 0) return;
+    this.#flushes = this.#flushes.filter((flush) => !which(flush));
+    for (const { resolve } of ended) resolve(kept);
   }
 }

@@ -4,7 +4,7 @@ import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/pro
 import { join } from 'node:path';
 import type { AuditLog } from '../audit.ts';
 import { lacksRoom } from './file-target.ts';
-import { refuseForeignFolder } from './folder.ts';
+import { refuseForeignFolder, syncFile } from './folder.ts';
 import { SpoolOwner } from './spool-owner.ts';
 import { codeOf } from './target.ts';
 
@@ -69,15 +69,16 @@ export class Spool {
   }
 
   /**
+   * @param sync the disk must have them
    * @returns bytes taken, at least one
    * @throws where the spool is full, or its disk is
    */
-  async append(bytes: Uint8Array): Promise<number> {
+  async append(bytes: Uint8Array, sync: boolean): Promise<number> {
     const newest = this.#segments.at(-1);
     if (newest?.handle === undefined) {
       // All of it was delivered, and removed, since `prepare`.
       await this.prepare();
-      return this.append(bytes);
+      return this.append(bytes, sync);
     }
     // A line that has begun is ended whatever the bound says.
     if (this.#atLineStart && this.#bytes + bytes.length > this.#maxBytes) {
@@ -87,6 +88,7 @@ export class Spool {
     try {
       const { bytesWritten } = await newest.handle.write(bytes);
       if (bytesWritten === 0) throw new Error('the audit spool takes no bytes');
+      if (sync) await syncFile(newest.handle, this.#folder, newest.size === 0);
       newest.size += bytesWritten;
       this.#bytes += bytesWritten;
       this.#atLineStart = bytes[bytesWritten - 1] === NEWLINE;

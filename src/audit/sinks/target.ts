@@ -14,6 +14,8 @@ export interface LineTarget {
   readonly heldBytes?: number;
   /** It takes lines still, and cannot deliver them now. Absent: no such thing. */
   readonly behind?: boolean;
+  /** It writes to another machine, so that nothing but memory keeps a line here until that has answered. */
+  readonly remote?: boolean;
   /** The target itself tells what became of each line, because taking a line is not yet writing it. */
   readonly tellsOutcomes?: boolean;
   /**
@@ -21,8 +23,11 @@ export interface LineTarget {
    * which had been written in part is written again from its start.
    */
   prepare(): Promise<'same' | 'fresh'>;
-  /** Resolves with how many bytes the operating system has taken, at least one; rejects when it took none. */
-  write(bytes: Uint8Array): Promise<number>;
+  /**
+   * Resolves with how many bytes the operating system has taken, at least one; rejects when it took none.
+   * @param sync the disk must have them as well, where there is one
+   */
+  write(bytes: Uint8Array, sync?: boolean): Promise<number>;
   close(): Promise<void>;
 }
 

@@ -53,8 +53,8 @@ export class SpooledWebhook implements LineTarget {
     return place;
   }
 
-  async write(bytes: Uint8Array): Promise<number> {
-    const taken = await this.#spool.append(bytes);
+  async write(bytes: Uint8Array, sync = false): Promise<number> {
+    const taken = await this.#spool.append(bytes, sync);
     if (this.#idle) this.#wake?.();
     return taken;
   }

@@ -138,6 +138,7 @@ export function webhookTarget(settings: WebhookSinkSettings, parts: DeliveryPart
     type: 'webhook',
     place: originOf(settings),
     readyAtOnce: true,
+    remote: true,
     tellsOutcomes: true,
     gatherMs: (settings.batchWait ?? BATCH_WAIT) * 1000,
     prepare: async () => 'same',

@@ -15,6 +15,8 @@ export interface LoadTarget {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
+  /** Absent: GET. A POST has no body. */
+  readonly method?: 'POST';
 }
 
 export interface Getter {
@@ -48,8 +50,8 @@ export async function openTls(target: LoadTarget, protocol: 'h2' | 'http/1.1'): 
 
 /** What client-go sends. @param more further lines, each with its end */
 export const requestHead = (target: LoadTarget, path: string, more = ''): string =>
-  `GET ${path} HTTP/1.1\r\nHost: ${target.host}\r\nUser-Agent: kubectl/v1.35.0 (linux/amd64) kubernetes/0000000\r\n` +
-  `Accept: application/json\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer ${target.token}\r\n${more}\r\n`;
+  `${target.method ?? 'GET'} ${path} HTTP/1.1\r\nHost: ${target.host}\r\nUser-Agent: kubectl/v1.35.0 (linux/amd64) kubernetes/0000000\r\n` +
+  `Accept: application/json\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer ${target.token}\r\n${target.method === undefined ? '' : 'Content-Length: 0\r\n'}${more}\r\n`;
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 

@@ -35,6 +35,8 @@ export interface GateOptions {
   readonly upstreams: { readonly files: number; readonly live: number };
   /** Folder for a CPU profile of the whole run. */
   readonly profile?: string | undefined;
+  /** `audit.writeAhead`; absent: its default. */
+  readonly writeAhead?: string;
 }
 
 /** Starts the identity provider here and the gate beside it; resolves when the gate is ready. */
@@ -81,7 +83,7 @@ async function figuresOf(opsPort: number): Promise<GateFigures> {
 }
 
 export function configuration(
-  { directory, upstreams }: Pick<GateOptions, 'directory' | 'upstreams'>,
+  { directory, upstreams, writeAhead }: Pick<GateOptions, 'directory' | 'upstreams' | 'writeAhead'>,
   ports: { readonly api: number; readonly web: number; readonly ops: number; readonly issuer: string },
 ): object {
   const at = (name: string): string => join(directory, name);
@@ -121,7 +123,7 @@ export function configuration(
     admin: { groups: ['bench:admins'] },
     // The longest there is: a long soak must not outlive its token.
     sessions: { accessToken: '15m' },
-    audit: { sinks: [{ type: 'file', path: at('audit.log') }] },
+    audit: { sinks: [{ type: 'file', path: at('audit.log') }], ...(writeAhead === undefined ? {} : { writeAhead }) },
     limits: { connections: 20_000, inFlightPerPerson: 20_000 },
     shutdown: { delay: '0s', grace: '5s' },
     telemetry: { logLevel: 'warn' },

@@ -16,6 +16,8 @@ export const PATHS = {
   /** 100 MB. */
   list: '/api/v1/pods',
   watch: '/api/v1/namespaces/default/configmaps?watch=1',
+  /** Takes a POST. */
+  change: '/api/v1/namespaces/default/secrets',
   exec: (bytes: number): string => `/api/v1/namespaces/default/pods/web/exec?command=cat&bytes=${bytes}`,
 } as const;
 
@@ -55,6 +57,7 @@ http {
     ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites ${CIPHERS}; ssl_session_cache off; ssl_session_tickets off;
     location = ${PATHS.get} { alias ${at('get.json')}; }
     location = ${PATHS.shortList} { alias ${at('short-list.json')}; }
+    location = ${PATHS.change} { return 200 '${document(300).trimEnd()}'; }
     location = ${PATHS.list} { alias ${at('list.json')}; }
   }
 }

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { AuditLog, AuditMetrics } from '../../../src/audit/audit.ts';
+import type { AuditLog, AuditMetrics, AuditTrail } from '../../../src/audit/audit.ts';
 import type { AuditEvent } from '../../../src/core/audit-event.ts';
 
 export function anEvent(change: Partial<AuditEvent> = {}): AuditEvent {
@@ -27,6 +27,15 @@ export function anEvent(change: Partial<AuditEvent> = {}): AuditEvent {
 }
 
 export const numbered = (n: number): AuditEvent => anEvent({ auditID: `event-${n}` });
+
+/** A trail that keeps what it is given, what was recorded ahead too. */
+export const trailInto = (recorded: AuditEvent[], blocked = false): AuditTrail => ({
+  record: (event) => void recorded.push(event),
+  recordAhead: async (event) => recorded.push(event) > 0,
+  blocked,
+  flush: async () => {},
+  close: async () => {},
+});
 
 export async function aFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'portcullis-audit-'));

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
 import type { AuditEvent } from '../../../src/core/audit-event.ts';
 import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
@@ -26,6 +26,22 @@ class Output extends Writable {
     this.stalled = false;
     this.#waiting?.();
   }
+}
+
+/** What the disk is asked for, of files and of folders. */
+async function syncs(folder: string): Promise<readonly string[]> {
+  await using handle = await open(folder);
+  const of = Object.getPrototypeOf(handle) as typeof handle;
+  const asked: string[] = [];
+  for (const name of ['datasync', 'sync'] as const) {
+    const plain = of[name];
+    const spy = vi.spyOn(of, name).mockImplementation(async function (this: typeof handle) {
+      await plain.call(this);
+      asked.push(name);
+    });
+    onTestFinished(() => spy.mockRestore());
+  }
+  return asked;
 }
 
 describe('createAuditTrail', () => {
@@ -113,5 +129,27 @@ describe('createAuditTrail', () => {
   it('can be closed twice, and flushed after', async () => {
     const trail = createAuditTrail({ sinks: [{ type: 'file', path: join(await aFolder(), 'a') }], onFailure: 'block' });
     await expect(Promise.all([trail.close(), trail.close()]).then(() => trail.flush())).resolves.toBeUndefined();
+  });
+
+  it.each([
+    [true, ['datasync', 'datasync', 'datasync', 'datasync', 'sync', 'sync']],
+    [false, []],
+  ])('has what is recorded ahead in files and spools when it says so; on the disk: %s', async (syncAhead, expected) => {
+    const folder = await aFolder();
+    const [path, spoolDir] = [join(folder, 'audit.log'), join(folder, 'spool')];
+    const webhook = { type: 'webhook', url: 'http://127.0.0.1:1/', spoolDir } as const;
+    const sinks = [{ type: 'file', path, fsync: 'never' }, webhook] as const;
+    const trail = createAuditTrail({ sinks, onFailure: 'block', syncAhead, limits: { closeTimeoutMs: 100 } });
+    onTestFinished(() => trail.close());
+    await trail.flush();
+    const asked = await syncs(folder);
+    trail.record(numbered(1));
+    for (const n of [2, 3]) {
+      expect(await trail.recordAhead(numbered(n))).toBe(true);
+      expect(auditIds(await readFile(path, 'utf8')).at(-1)).toBe(`event-${n}`);
+      expect(auditIds(await readFile(join(spoolDir, '000000000000.jsonl'), 'utf8')).at(-1)).toBe(`event-${n}`);
+    }
+    // A new file has a name that could be lost as well: the folder is asked once.
+    expect(asked.toSorted()).toEqual(expected);
   });
 });

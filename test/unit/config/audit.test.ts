@@ -56,7 +56,10 @@ describe('sinks', () => {
     expect(warnings.filter((warning) => warning.includes('audit.'))).toEqual([
       expect.stringContaining('audit.sinks[0].spoolDir'),
       expect.stringContaining('audit.execCommands'),
+      expect.stringContaining('audit.writeAhead is changes, and no sink of audit.sinks is on this machine'),
     ]);
+    const off = await loaded(withAudit({ writeAhead: 'off' }));
+    expect(off.warnings).toContainEqual(expect.stringContaining('audit.writeAhead is off'));
     const quiet = await loaded(withAudit({ sinks: [{ ...webhook, spoolDir: 'spool' }, file] }));
     expect(quiet.warnings.filter((warning) => warning.includes('audit.'))).toEqual([]);
   });

@@ -67,7 +67,7 @@ test('fills every default and makes paths absolute from the file’s directory',
       publicClients: [],
     },
     revocation: { staleness: 2, emptyStore: 'init' },
-    audit: { sinks: [{ type: 'stdout' }], policy: [], onFailure: 'block', execCommands: false },
+    audit: { sinks: [{ type: 'stdout' }], policy: [], onFailure: 'block', writeAhead: 'changes', execCommands: false },
     limits: {
       headerBytes: 16_384,
       connections: 10_000,

@@ -19,7 +19,7 @@ function exchangeAt(gate: { readonly fenced: boolean }) {
   };
   const facts = { method: 'GET', target: '/api/v1/pods', raw: [], connection };
   const record = {
-    audit: { record: () => undefined, blocked: false },
+    audit: { record: () => undefined, recordAhead: () => Promise.resolve(true), blocked: false },
     metrics: {
       request: () => undefined,
       refusal: () => undefined,

@@ -3,7 +3,7 @@ import type { AuditTrail } from '../../../../src/audit/audit.ts';
 import { createLiveRecord, type LiveChannel, type LiveRecord } from '../../../../src/audit/live/live.ts';
 import type { LiveFilter } from '../../../../src/audit/live/live-filter.ts';
 import type { AuditEvent } from '../../../../src/core/audit-event.ts';
-import { anEvent, Counts, LogLines, numbered } from '../fixtures.ts';
+import { anEvent, Counts, LogLines, numbered, trailInto } from '../fixtures.ts';
 
 /** Keeps what is published, or refuses it. */
 class Channel implements LiveChannel {
@@ -75,13 +75,7 @@ async function stageThatLooks(lookMs: number, looks: number, ...filters: readonl
   const live = createLiveRecord({ metrics: counts, logger: log, lookMs });
   running.push(live);
   const recorded: AuditEvent[] = [];
-  const sinks: AuditTrail = {
-    record: (event) => void recorded.push(event),
-    blocked: false,
-    flush: async () => {},
-    close: async () => {},
-  };
-  const trail = live.over(sinks);
+  const trail = live.over(trailInto(recorded));
   live.start(channel, 'replica-1');
   await vi.waitFor(() => expect(channel.looks).toBeGreaterThanOrEqual(looks));
   return { channel, counts, log, recorded, trail, live };
@@ -115,9 +109,12 @@ describe('a replica', () => {
   test('publishes what somebody wants to see, in order, as it stands in the record', async () => {
     const at = await stage({ user: 'corp:alice' }, { verb: 'delete' });
     at.trail.record(anEvent({ user: { username: 'corp:bob' } }));
+    // Written ahead: it is in the audit log, and would be shown twice.
+    await at.trail.recordAhead(anEvent({ ...numbered(1), stage: 'RequestReceived' }));
     at.trail.record(numbered(1));
     at.trail.record(anEvent({ user: { username: 'corp:bob' }, verb: 'delete', auditID: 'event-2' }));
     await publishedBy(at, 2);
+    expect(at.recorded).toHaveLength(4);
     expect(at.channel.published.map((line) => (JSON.parse(line) as AuditEvent).auditID)).toEqual([
       'event-1',
       'event-2',

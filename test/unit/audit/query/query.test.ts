@@ -300,6 +300,39 @@ describe('what is shown', () => {
     expect(out.trimEnd().split('\n')).toHaveLength(1201);
   });
 
+  it('has one row for a request that was written ahead, and at its end those that have no outcome', async () => {
+    const told = (auditId: string, stage: RequestEventInput['stage'], at: number, method = 'DELETE'): AuditEvent => {
+      const { responseStatus, ...event } = asked({ auditId, stage, at, method, user: `corp:${auditId}` });
+      return stage === 'RequestReceived' ? event : { ...event, ...(responseStatus && { responseStatus }) };
+    };
+    const killed = file(
+      bytesOf([
+        told('ended', 'RequestReceived', NOW),
+        told('killed', 'RequestReceived', NOW + 1),
+        told('later', 'RequestReceived', NOW + 2),
+        told('ended', 'ResponseComplete', NOW + 3),
+      ]),
+    );
+    const next = file(
+      bytesOf([told('later', 'ResponseComplete', NOW + 4), told('read', 'ResponseComplete', NOW + 5, 'GET')]),
+    );
+    const { out } = await query([killed, next]);
+    const rows = out
+      .trimEnd()
+      .split('\n')
+      .slice(1)
+      .map((row) => row.split(/ {2,}/));
+    expect(rows.map(([, who, what, outcome]) => [who, what?.split(' ')[0], outcome])).toEqual([
+      ['corp:ended', 'delete', '200'],
+      ['corp:later', 'delete', '200'],
+      ['corp:read', 'get', '200'],
+      ['corp:killed', 'delete', 'begun, no outcome'],
+    ]);
+    // Where the lines themselves are asked for, every one of them is there.
+    expect(await idsOf([killed, next])).toEqual(['ended', 'killed', 'later', 'ended', 'later', 'read']);
+    expect((await query([killed, next], { code: '200' })).out).not.toContain('killed');
+  });
+
   it('is in JSON the line itself', async () => {
     const line = bytesOf([asked({ user: 'corp:größe' })]);
     expect((await query([file(line)], { output: 'json' })).out).toBe(line.toString());

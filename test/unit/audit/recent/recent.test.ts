@@ -3,7 +3,7 @@ import type { AuditTrail } from '../../../../src/audit/audit.ts';
 import { createRecentRequests, type RecentChannel, type RecentRequests } from '../../../../src/audit/recent/recent.ts';
 import { gateEvent, type AuditEvent } from '../../../../src/core/audit-event.ts';
 import type { RecentRequest } from '../../../../src/core/recent-request.ts';
-import { anEvent, LogLines, range } from '../fixtures.ts';
+import { anEvent, LogLines, range, trailInto } from '../fixtures.ts';
 
 interface Added {
   readonly session: string;
@@ -55,13 +55,7 @@ function stage({ everyMs = 3_600_000, stopMs = 60_000 } = {}): Stage {
   const recent = createRecentRequests({ logger: log, everyMs, stopMs });
   running.push(recent);
   const recorded: AuditEvent[] = [];
-  const sinks: AuditTrail = {
-    record: (event) => void recorded.push(event),
-    blocked: false,
-    flush: async () => {},
-    close: async () => {},
-  };
-  const trail = recent.over(sinks);
+  const trail = recent.over(trailInto(recorded));
   recent.start(channel);
   return { channel, log, recorded, trail, recent };
 }
@@ -109,7 +103,7 @@ describe('recent requests', () => {
   test('are those of a session of ours, and nothing that the gate itself did', async () => {
     const { trail, recent, channel, recorded } = stage();
     trail.record(anEvent());
-    trail.record(requestOf('a', '1', { stage: 'RequestReceived' }));
+    await trail.recordAhead(requestOf('a', '1', { stage: 'RequestReceived' }));
     const event = { auditId: '2', at: 0, requestUri: '/', sourceIps: [], code: 200, session: 'a' } as const;
     trail.record(gateEvent({ ...event, event: 'sign-in' }));
     await recent.stop();
@@ -222,12 +216,7 @@ describe('when it is stopped', () => {
 test('keeps nothing, and records all, before it has somewhere to keep it', async () => {
   const recent = createRecentRequests({ logger: new LogLines() });
   const recorded: AuditEvent[] = [];
-  const trail = recent.over({
-    record: (event) => void recorded.push(event),
-    blocked: true,
-    flush: async () => {},
-    close: async () => {},
-  });
+  const trail = recent.over(trailInto(recorded, true));
   trail.record(requestOf('a', '1'));
   const channel = new Channel();
   recent.start(channel);

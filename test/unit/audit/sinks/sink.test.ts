@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LineSink, type SinkLimits } from '../../../../src/audit/sinks/sink.ts';
 import type { LineTarget } from '../../../../src/audit/sinks/target.ts';
 import { Counts, LogLines, range } from '../fixtures.ts';
@@ -13,6 +13,8 @@ class MemoryTarget implements LineTarget {
   readonly readyAtOnce: boolean = true;
   text = '';
   writes = 0;
+  /** How many of the writes were to be on the disk. */
+  synced = 0;
   readonly script: ((bytes: Uint8Array) => number | Promise<number>)[] = [];
   fresh = false;
 
@@ -22,8 +24,9 @@ class MemoryTarget implements LineTarget {
     return place;
   }
 
-  async write(bytes: Uint8Array): Promise<number> {
+  async write(bytes: Uint8Array, sync = false): Promise<number> {
     this.writes += 1;
+    this.synced += Number(sync);
     const taken = (await this.script.shift()?.(bytes)) ?? bytes.length;
     this.text += Buffer.from(bytes.subarray(0, taken)).toString();
     return taken;
@@ -233,5 +236,81 @@ describe('LineSink before a target that gathers', () => {
     expect(sink.failing).toBe(true);
     await severalTurns();
     expect(sink.failing).toBe(false);
+  });
+});
+
+describe('who waits until a line is written', () => {
+  function aSinkThatGathers(change: Partial<LineTarget> = {}, limits: Partial<SinkLimits> = {}) {
+    // Nothing here waits for that hour.
+    const target = Object.assign(new MemoryTarget(), { gatherMs: 3_600_000, ...change });
+    const sink = new LineSink(target, { limits: { ...LIMITS, ...limits } });
+    onTestFinished(() => sink.close());
+    return { sink, target };
+  }
+
+  it('waits for nothing to gather, and takes with it what was gathered', async () => {
+    const { sink, target } = aSinkThatGathers();
+    sink.push(line('gathered'));
+    sink.push(line('ahead'));
+    expect(await sink.written({ sync: false })).toBe(true);
+    expect(target.text).toBe('gathered\nahead\n');
+    expect([target.writes, target.synced]).toEqual([1, 0]);
+  });
+
+  it('shares one write with all who come while another is under way', async () => {
+    const { sink, target } = aSinkThatGathers();
+    const disk = Promise.withResolvers<number>();
+    target.script.push(() => disk.promise);
+    const one = (text: string): Promise<boolean> => {
+      sink.push(line(text));
+      return sink.written({ sync: text === 'last' });
+    };
+    const first = one('first');
+    await vi.waitFor(() => expect(target.writes).toBe(1), { interval: 1 });
+    const others = ['second', 'third', 'last'].map(one);
+    disk.resolve(6);
+    expect(await Promise.all([first, ...others])).toEqual([true, true, true, true]);
+    expect(target.text).toBe('first\nsecond\nthird\nlast\n');
+    // The disk is asked for the write in which somebody wants that, and for no other.
+    expect([target.writes, target.synced]).toEqual([2, 1]);
+  });
+
+  it('is told at once where the target takes nothing, and the line is written all the same later', async () => {
+    const { sink, target } = aSinkThatGathers();
+    target.script.push(full);
+    sink.push(line('a'));
+    expect(await sink.written({ sync: false })).toBe(false);
+    sink.push(line('b'));
+    expect(await sink.written({ sync: false })).toBe(false);
+    await sink.flush();
+    expect(target.text).toBe('a\nb\n');
+    sink.push(line('c'));
+    expect(await sink.written({ sync: false })).toBe(true);
+  });
+
+  it('is told after a while where the target hangs, and at once from then on', async () => {
+    const { sink, target } = aSinkThatGathers({}, { stallMs: 20 });
+    target.script.push(never);
+    sink.push(line('a'));
+    expect(await sink.written({ sync: false })).toBe(false);
+    await vi.waitFor(() => expect(sink.failing).toBe(true));
+    expect(await sink.written({ sync: false })).toBe(false);
+  });
+
+  it('is told where the line was dropped, and where the sink is closed', async () => {
+    const { sink } = aSinkThatGathers();
+    sink.push(line('x'.repeat(LIMITS.queueBytes)));
+    expect(sink.failing).toBe(false);
+    expect(await sink.written({ sync: false })).toBe(false);
+    void sink.close();
+    sink.push(line('late'));
+    expect(await sink.written({ sync: false })).toBe(false);
+  });
+
+  it('waits for no other machine: there its line is in memory, as ever', async () => {
+    const { sink, target } = aSinkThatGathers({ remote: true });
+    sink.push(line('a'));
+    expect(await sink.written({ sync: true })).toBe(true);
+    expect(target.text).toBe('');
   });
 });
