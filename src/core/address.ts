@@ -5,7 +5,15 @@
 export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
 
 /** One household or host usually holds a whole IPv6 /64, so limits by address count it as one (RFC 6177 §2). @param address as sockets say it */
-export function bucketOf(address: string): string {
+export const bucketOf = (address: string): string => prefixOf(address, 64);
+
+/**
+ * The network of a whole site: an IPv6 /48, which is the largest that anyone is given for the asking (RFC 6177 §2); an IPv4 address by itself.
+ * @param address as sockets say it
+ */
+export const siteOf = (address: string): string => prefixOf(address, 48);
+
+function prefixOf(address: string, bits: 48 | 64): string {
   if (!address.includes(':')) return address;
   const [head = '', tail] = address.split('::');
   const groups = head === '' ? [] : head.split(':');
@@ -15,7 +23,7 @@ export function bucketOf(address: string): string {
     groups.push(...rest);
   }
   return `${groups
-    .slice(0, 4)
+    .slice(0, bits / 16)
     .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`;
+    .join(':')}::/${bits}`;
 }

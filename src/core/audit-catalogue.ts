@@ -82,7 +82,10 @@ export const AUDIT_FACTS = {
   sink: 'the sink that lost lines',
   first: 'number of the first line that it lost',
   last: 'number of the last line that it lost',
-  count: 'how many it lost',
+  count:
+    'of a gap: how many lines the sink lost; of what is audited once a minute: how many there were since the last one',
+  artefact:
+    'what the store keeps of a sign-in under way: `Interaction`, `SignIn`, `DeviceCode` or `DeviceConfirmation`',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type AuditFact = keyof typeof AUDIT_FACTS;
@@ -118,7 +121,13 @@ export const GATE_EVENTS = {
     chapter: 'Signing in',
     when: 'a sign-in came to nothing: by a rule, a lock, the provider, a limit, or a request that made no sense',
     code: seen,
-    facts: ['account', 'provider', 'reason', 'client', 'device'],
+    facts: ['account', 'provider', 'reason', 'client', 'device', 'count'],
+  },
+  'sign-ins-displaced': {
+    chapter: 'Signing in',
+    when: 'sign-ins have used up their part of the store, and some under way had to make room for new ones; at most once a minute for each kind',
+    code: always,
+    facts: ['replica', 'artefact', 'count'],
   },
   'workload-exchange': {
     chapter: 'Signing in',

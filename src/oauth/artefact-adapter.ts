@@ -16,6 +16,8 @@ export interface ArtefactAdapterOptions {
   readonly artefacts: ArtefactStore;
   /** Ends the session whose grant is destroyed or whose code was replayed, and with it its artefacts. Resolves when that is written. */
   readonly endSession: (session: string) => Promise<void>;
+  /** The site of whoever has something saved now, where that is known. */
+  readonly from?: () => string | undefined;
   /** False: `claim-minter.ts` spends them, once it has decided. */
   readonly spendsCodes?: boolean;
 }
@@ -23,18 +25,20 @@ export interface ArtefactAdapterOptions {
 const isCode = (kind: ArtefactKind): boolean => kind === 'AuthorizationCode' || kind === 'DeviceCode';
 
 export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory {
-  const { artefacts, endSession, spendsCodes = true } = options;
+  const { artefacts, endSession, from, spendsCodes = true } = options;
   return (name): Adapter => {
     const kind = name as ArtefactKind;
     return {
       async upsert(id, payload, expiresIn) {
         // The grant's id is the session's id; everything that descends from a grant names it.
         const session = kind === 'Grant' ? id : payload.grantId;
+        const site = from?.();
         await artefacts.save(kind, id, payload, {
           ttlSeconds: (expiresIn ?? NEVER_SECONDS) + (kind === 'DeviceCode' ? DEVICE_CODE_KEPT_SECONDS : 0),
           ...(session === undefined ? {} : { session }),
           ...(payload.uid === undefined ? {} : { uid: payload.uid }),
           ...(payload.userCode === undefined ? {} : { userCode: payload.userCode }),
+          ...(site === undefined ? {} : { from: site }),
         });
       },
       async find(id) {

@@ -4,9 +4,11 @@
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { LRUCache } from 'lru-cache';
-import { bucketOf, plainAddress } from '../core/address.ts';
+import { createRateLimit } from '../core/rate-limit.ts';
 import type { Config } from '../config/config.ts';
+import { clientAddress } from './client-address.ts';
 import { isRecent } from './recent.ts';
+import type { TokenRecorder } from './record.ts';
 
 export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
@@ -22,12 +24,11 @@ const TOLERANCE_MS = 500;
 
 const USER_AGENT_LENGTH = 256;
 const REMEMBERED = 10_000;
-const MINUTE_MS = 60_000;
 
 /** Who asks, as the page will show it: by the socket, since anybody can write a header. */
 export function deviceInfo({ req }: Pick<KoaContextWithOIDC, 'req'>): Record<string, string> {
   const userAgent = (req.headers['user-agent'] ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, USER_AGENT_LENGTH);
-  return { address: plainAddress(req.socket.remoteAddress ?? ''), userAgent };
+  return { address: clientAddress(req), userAgent };
 }
 
 export const deviceAuthorizationEndpoint = (config: Pick<Config, 'listen'>): string =>
@@ -38,8 +39,8 @@ export const deviceAuthorizationEndpoint = (config: Pick<Config, 'listen'>): str
  * trip to the store.
  */
 export interface DevicePace {
-  /** False: this address has begun too many within a minute. */
-  begin(address: string): boolean;
+  /** @returns 0 where this address may begin a sign-in, else whole seconds until it may */
+  begin(address: string): number;
   /** False: this device asks faster than it was told to; from now on it has to wait 5 seconds longer. */
   poll(deviceCode: string): boolean;
 }
@@ -49,18 +50,10 @@ export function createDevicePace(options: {
   readonly beginsPerMinute: number;
   readonly now: () => number;
 }): DevicePace {
-  const begun = new LRUCache<string, { since: number; count: number }>({ max: REMEMBERED });
+  const limit = createRateLimit(options.beginsPerMinute, options);
   const polls = new LRUCache<string, { at: number; intervalMs: number }>({ max: REMEMBERED });
   return {
-    begin(address) {
-      const now = options.now();
-      const key = bucketOf(address);
-      const known = begun.get(key);
-      const current = known !== undefined && isRecent(known.since, now, MINUTE_MS) ? known : { since: now, count: 0 };
-      current.count += 1;
-      begun.set(key, current);
-      return current.count <= options.beginsPerMinute;
-    },
+    begin: (address) => limit.take(address),
     poll(deviceCode) {
       const now = options.now();
       const before = polls.get(deviceCode);
@@ -81,15 +74,17 @@ type Body = Record<string, unknown> & { error?: string; error_description?: stri
 /** Middleware around the library's endpoints. */
 export function deviceAnswer(
   config: Pick<Config, 'listen' | 'publicUrl'>,
-  pace: DevicePace,
+  { pace, record }: { readonly pace: DevicePace; readonly record: Pick<TokenRecorder, 'tooManySignIns'> },
 ): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
   return async (ctx, next) => {
     // Before the library, so by the path: the door of the api listener knows one spelling.
-    if (ctx.path === '/oauth/device' && !pace.begin(plainAddress(ctx.req.socket.remoteAddress ?? ''))) {
+    const wait = ctx.path === '/oauth/device' ? pace.begin(clientAddress(ctx.req)) : 0;
+    if (wait > 0) {
       ctx.status = 429;
-      ctx.set('retry-after', '60');
-      const error_description = 'Too many sign-ins were started from your address. Try again in a minute.';
+      ctx.set('retry-after', String(wait));
+      const error_description = `Too many sign-ins were started from your address. Try again in ${wait} seconds.`;
       ctx.body = { error: 'temporarily_unavailable', error_description };
+      record.tooManySignIns(ctx);
       return;
     }
     await next();

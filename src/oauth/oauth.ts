@@ -68,8 +68,8 @@ export interface AuthorizationFault {
 export interface AuthorizationServer {
   readonly authorizations: Authorizations;
   readonly devices: DeviceRequests;
-  /** `/oauth/…` and `/.well-known/…` on the web listener. */
-  handleWeb(req: IncomingMessage, res: ServerResponse): void;
+  /** `/oauth/…` and `/.well-known/…` on the web listener. @param address where the client is, as that listener knows it */
+  handleWeb(req: IncomingMessage, res: ServerResponse, address: string): void;
   /** `/-/oauth/…` on the api listener, where the client certificate is seen. */
   handleApi(req: IncomingMessage, res: ServerResponse): void;
 }

@@ -4,15 +4,17 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
 import { gateEvent, type GateEvent } from '../core/audit-event.ts';
 import type { SessionRecord } from '../store/store.ts';
+import { clientAddress } from './client-address.ts';
 import { DEVICE_CODE_GRANT } from './device-grant.ts';
 import { isExchange, type TokenFacts } from './token-facts.ts';
-import { plainAddress } from '../core/address.ts';
 
 export interface TokenRecorder {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
   refused(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string): void;
   /** An authorization request that did not come as far as a sign-in, or a revocation request that made no sense. */
   requestRefused(ctx: KoaContextWithOIDC, error: string): void;
+  /** A device may not begin a sign-in yet, as its address has begun too many. Audited where it is the first for a while. */
+  tooManySignIns(ctx: KoaContextWithOIDC): void;
   identityChanged(ctx: KoaContextWithOIDC, record: SessionRecord): void;
   sessionEnded(session: string, record: SessionRecord | undefined, why: SessionEnding): void;
 }
@@ -24,6 +26,8 @@ export interface TokenRecorderDeps {
   readonly audit: AuditTrail;
   readonly now: () => number;
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
+  /** Counts one. @returns how many of that address to audit now; undefined: none */
+  readonly tooManySignIns: (address: string) => number | undefined;
 }
 
 export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
@@ -62,6 +66,12 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
     requestRefused(ctx, error) {
       write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: error, details: clientOf(ctx) });
     },
+    tooManySignIns(ctx) {
+      const refused = deps.tooManySignIns(clientAddress(ctx.req));
+      if (refused === undefined) return;
+      const details = { count: String(refused) };
+      write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: 'too_many_sign_ins', details });
+    },
     identityChanged(ctx, record) {
       write({
         event: 'identity-changed',
@@ -94,7 +104,7 @@ const from = ({
 }: KoaContextWithOIDC): Pick<GateEvent, 'auditId' | 'requestUri' | 'sourceIps' | 'userAgent'> => ({
   auditId: String(res.getHeader('x-request-id')),
   requestUri: (req.url ?? '').split('?', 1)[0] ?? '',
-  sourceIps: req.socket.remoteAddress === undefined ? [] : [plainAddress(req.socket.remoteAddress)],
+  sourceIps: [clientAddress(req)].filter((address) => address !== ''),
   ...(req.headers['user-agent'] === undefined ? {} : { userAgent: req.headers['user-agent'] }),
 });
 

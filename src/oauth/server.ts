@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
+import { siteOf } from '../core/address.ts';
 import { AppError } from '../core/errors.ts';
 import type { Identity } from '../core/identity.ts';
 import type { Gate } from '../revocation/revocation.ts';
@@ -15,6 +16,7 @@ import { artefactAdapter } from './artefact-adapter.ts';
 import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
 import { claimMinter } from './claim-minter.ts';
+import { clientAddress, keepAddress } from './client-address.ts';
 import { createDevicePace, deviceAnswer } from './device-grant.ts';
 import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
@@ -47,6 +49,8 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   readonly now: () => number;
   readonly log: { error(fields: object, message: string): void };
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
+  /** Counts a sign-in that is refused because its address has begun too many. @returns how many of them to audit now; undefined: none */
+  readonly tooManySignIns: (address: string) => number | undefined;
   /** A workload's exchange has ended; `rule` is a configured name, or `unknown`. */
   readonly countExchange: (rule: string, outcome: 'ok' | 'refused' | 'unavailable') => void;
   /** A page for a fault that happens in a browser. */
@@ -79,6 +83,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       artefacts: deps.store.artefacts,
       endSession: (session) => endSession(session, 'sign-out'),
       spendsCodes: false,
+      // Of a save that belongs to a request of a client: the pages save on behalf of whoever is there already.
+      from: () => (Provider.ctx === undefined ? undefined : siteOf(clientAddress(Provider.ctx.req))),
     }),
     findAccount: accountFinder(deps, factsOf),
     extraTokenClaims: claimMinter({
@@ -145,7 +151,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
     const { apiCa } = deps;
     provider.use(tokenAnswer({ audiences: allowed, factsOf, record, ...(apiCa === undefined ? {} : { apiCa }) }));
-    provider.use(deviceAnswer(deps.config, paces.device));
+    provider.use(deviceAnswer(deps.config, { pace: paces.device, record }));
     provider.use(publicKeysAnswer(deps));
     const shared = { provider, store: deps.store, audiences: allowed, publicClients: thirdParties };
     return {
@@ -178,10 +184,11 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       allow: (...about) => current().devices.allow(...about),
       refuse: (...about) => current().devices.refuse(...about),
     },
-    handleWeb(req, res) {
+    handleWeb(req, res, address) {
       // Threat: the library takes other spellings for the same (`/oauth/Device/`), and what stands around it would not know them.
       if (!AT_WEB.test(pathOf(req))) return nothingHere(res);
       withoutServerSession(req);
+      keepAddress(req, address);
       serve(req, res);
     },
     handleApi(req, res) {

@@ -16,6 +16,7 @@ import { peerCertificate, type TlsPeer } from '../core/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { DEVICE_CODE_GRANT, DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
+import { assertShortParameters } from './parameter-limits.ts';
 import type { PublicClients } from './public-clients.ts';
 import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
 
@@ -74,7 +75,8 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     responseTypes: ['code'],
     scopes: [],
     claims: {},
-    extraParams: ['provider'],
+    // The library calls this for each authorization request, a device's too, whether it has the parameter or not.
+    extraParams: { provider: assertShortParameters },
     clientBasedCORS: () => false,
     cookies: {
       keys: [...deps.cookieKeys],

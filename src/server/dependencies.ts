@@ -15,6 +15,7 @@ import { readyRules, type ReadyRule } from '../oauth/workload/rules.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
 import type { Reloading } from './reload.ts';
 import { createMemoryStore } from '../store/memory/memory.ts';
+import type { Displaced } from '../store/pending.ts';
 import { createRedisStore, type EpochEvent, type RedisSettings } from '../store/redis/redis.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/telemetry.ts';
@@ -39,12 +40,15 @@ export interface LastingStore {
   readonly reloading: Following;
   /** Puts it on the record that this replica began a new epoch, so that everybody signs in again. */
   readonly onEpoch: (event: EpochEvent) => void;
+  /** Sign-ins under way had to make room for others. */
+  readonly onDisplaced: (displaced: Displaced) => void;
 }
 
 /** @param lasting of a server; without it authorities are read once */
 export function openStore(config: Config, sealing: SealingKeys, logger: Logger, lasting?: LastingStore): Store {
   const clock = { now: Date.now };
-  if (config.store.kind === 'memory') return createMemoryStore({ clock });
+  const onDisplaced = (displaced: Displaced): void => lasting?.onDisplaced(displaced);
+  if (config.store.kind === 'memory') return createMemoryStore({ clock, onDisplaced });
   return createRedisStore({
     config: redisSettings(config.store, lasting?.reloading ?? ONCE),
     sealingKeys: sealing,
@@ -56,6 +60,7 @@ export function openStore(config: Config, sealing: SealingKeys, logger: Logger, 
       logger.warn(event, 'the store began a new epoch: everybody signs in again');
       lasting?.onEpoch(event);
     },
+    onDisplaced,
   });
 }
 

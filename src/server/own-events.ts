@@ -14,12 +14,11 @@ export interface Speaker {
 
 type About = Pick<GateEvent, 'session' | 'account' | 'provider' | 'reason'>;
 
+/** An event of this process itself, and what is to be said of it. */
+export type Said = readonly [event: GateEventName, facts?: AuditFacts & { readonly reason?: string }];
+
 /** A line of the record about this process itself. */
-export function say(
-  speaker: Speaker,
-  event: GateEventName,
-  { reason, ...details }: AuditFacts & { readonly reason?: string } = {},
-): void {
+export function say(speaker: Speaker, ...[event, { reason, ...details } = {}]: Said): void {
   tell(speaker, event, reason === undefined ? {} : { reason }, details);
 }
 

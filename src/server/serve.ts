@@ -46,12 +46,20 @@ import {
 } from '../proxy/proxy.ts';
 import { addressSet } from '../proxy/proxy-protocol.ts';
 import { followGateKeys } from './keys.ts';
-import { fenceRecord, say, sayConfiguration, sayEnded } from './own-events.ts';
+import { fenceRecord, say, sayConfiguration, sayEnded, type Said } from './own-events.ts';
 import { createReadiness } from './readiness.ts';
 import { createReloading, type Reloading } from './reload.ts';
 import { startResealing } from './resealing.ts';
 import { createGate, type Gate } from '../revocation/revocation.ts';
-import { observeAuthorities, observedProviders, observeRecord, serverMetrics } from './signals.ts';
+import {
+  displacedSignIns,
+  observeAuthorities,
+  observedProviders,
+  observeRecord,
+  observeStore,
+  refusedSignIns,
+  serverMetrics,
+} from './signals.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger, createOpsListener } from '../telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
@@ -145,23 +153,24 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   const clock = { now: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = serverMetrics(config);
+  const audited = (...about: Said): void => say({ audit, clock, replica }, ...about);
   const keys = await followGateKeys(config, {
     clock,
     logger,
     metrics,
-    changed: (directory) => say({ audit, clock, replica }, 'files-reloaded', { files: directory }),
+    changed: (directory) => audited('files-reloaded', { files: directory }),
   });
   opening.defer(() => keys.stop());
   const reloading = createReloading({
     logger,
     metrics,
-    reloaded: (files) => say({ audit, clock, replica }, 'files-reloaded', { files: files.join(' ') }),
+    reloaded: (files) => audited('files-reloaded', { files: files.join(' ') }),
   });
   opening.defer(() => reloading.stop());
   const store = openStore(config, keys.sealing, logger, {
     reloading,
-    onEpoch: ({ why, survivor }) =>
-      say({ audit, clock, replica }, 'epoch-began', { reason: why, survivor: String(survivor) }),
+    onEpoch: ({ why, survivor }) => audited('epoch-began', { reason: why, survivor: String(survivor) }),
+    onDisplaced: displacedSignIns(metrics, clock, (facts) => audited('sign-ins-displaced', facts)),
   });
   opening.defer(() => store.close());
   const live = createLiveRecord({ metrics, logger });
@@ -195,7 +204,7 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   });
   live.start(store.live, gate.incarnation);
   gate.onChange((change) => fences.looked(change === undefined && gate.fenced));
-  metrics.observeSessions(() => store.sessions.count());
+  observeStore(metrics, store);
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   const tails = createLiveTails(store.live);
   opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
@@ -232,6 +241,7 @@ async function signInRooms(
   const workloads = new Set(config.workload.map(({ name }) => name));
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });
   const rules = workloadRules(config, reloading);
+  const tooManySignIns = refusedSignIns(metrics, clock);
   const exchange = createWorkloadExchange({ rules, publicUrl: config.publicUrl, store, gate, now: clock.now });
   const authorizationServer = createAuthorizationServer({
     config,
@@ -248,6 +258,7 @@ async function signInRooms(
     log: logger,
     countRefresh: (outcome) => metrics.refresh(outcome),
     countExchange: (rule, outcome) => metrics.signIn(rule, outcome),
+    tooManySignIns,
     renderErrorPage: (fault) => errorDocument(fault, config.contact),
   });
   const mintToken = createConsoleTokens({
@@ -270,7 +281,8 @@ async function signInRooms(
     metrics,
     clock,
     authenticate,
-    oauthHandler: (req, res) => authorizationServer.handleWeb(req, res),
+    oauthHandler: (...request) => authorizationServer.handleWeb(...request),
+    tooManySignIns,
     apiCa: () => apiCa,
     consoles: { consoles: consolesOf(config, reloading), gate, mayUse: allows, mintToken },
     tails: ground.tails,

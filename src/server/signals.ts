@@ -4,7 +4,11 @@ import type { RecordingTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
 import { withContact } from '../idp/contact.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
+import { bucketOf } from '../core/address.ts';
+import { createTally } from '../core/rate-limit.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
+import type { Displaced } from '../store/pending.ts';
+import type { Store } from '../store/store.ts';
 import { createMetrics, type Metrics } from '../telemetry/telemetry.ts';
 
 export function serverMetrics({ clusters, providers, workload, audit }: Config): Metrics {
@@ -33,6 +37,16 @@ export function observeAuthorities(metrics: Metrics, clusters: readonly Upstream
   }
 }
 
+/** How many sessions the store holds, and how full it is. */
+export function observeStore(metrics: Metrics, store: Pick<Store, 'sessions' | 'fullness'>): void {
+  metrics.observeSessions(() => store.sessions.count());
+  metrics.observeStore(async () => {
+    const fullness = await store.fullness();
+    if (fullness === undefined) throw new Error('the store has no limit of its own');
+    return fullness;
+  });
+}
+
 /** How the record stands, by the type of its sinks: two files are one here, as bad as the worse of them. */
 export function observeRecord(metrics: Metrics, trail: RecordingTrail): void {
   metrics.observeAudit(() => {
@@ -44,4 +58,34 @@ export function observeRecord(metrics: Metrics, trail: RecordingTrail): void {
     }
     return { blocked: trail.blocked, queuedBytes, failing };
   });
+}
+
+/** Counts sign-ins that are refused because their address has begun too many, and says for each how many are to be audited now. */
+export function refusedSignIns(
+  metrics: Pick<Metrics, 'signIn' | 'refusal'>,
+  clock: { now(): number },
+): (address: string) => number | undefined {
+  const tally = createTally(clock);
+  return (address) => {
+    metrics.signIn('unknown', 'refused');
+    metrics.refusal('too_many_sign_ins');
+    return tally.add(bucketOf(address));
+  };
+}
+
+/**
+ * Counts sign-ins under way that had to make room for others, and audits them: of each kind once a minute, with how many.
+ * @param audit writes the event
+ */
+export function displacedSignIns(
+  metrics: Pick<Metrics, 'signInsDisplaced'>,
+  clock: { now(): number },
+  audit: (facts: { readonly artefact: string; readonly count: string }) => void,
+): (displaced: Displaced) => void {
+  const tally = createTally(clock);
+  return ({ kind, count }) => {
+    metrics.signInsDisplaced(kind, count);
+    const displaced = tally.add(kind, count);
+    if (displaced !== undefined) audit({ artefact: kind, count: String(displaced) });
+  };
 }

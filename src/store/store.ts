@@ -37,6 +37,8 @@ export interface Store {
   readonly sealed: SealedValues;
   /** Resolves when the store answers. */
   ping(): Promise<void>;
+  /** How much of the memory that it may use is used, from 0 to 1; undefined where it has no limit of its own. */
+  fullness(): Promise<number | undefined>;
   close(): Promise<void>;
 }
 
@@ -100,10 +102,15 @@ export interface SaveArtefact {
   /** Further names it can be found by. */
   readonly uid?: string;
   readonly userCode?: string;
+  /** The site (`siteOf`) of whoever has it written without having signed in. Absent: as it was saved before, or unknown. */
+  readonly from?: string;
 }
 
 export interface ArtefactStore {
-  /** Creates or replaces. `id` is the secret value itself (a code, a refresh token, a state); only its hash is kept. */
+  /**
+   * Creates or replaces. `id` is the secret value itself (a code, a refresh token, a state); only its hash is kept. What anyone can have written
+   * has a memory budget (`pending.ts`): where that is used up, older ones are gone after this, those of the site first that has the most.
+   */
   save(kind: ArtefactKind, id: string, payload: ArtefactPayload, options: SaveArtefact): Promise<void>;
   /** The payload, with `consumed` (epoch seconds) set once it has been consumed; undefined when absent or expired. */
   find(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined>;

@@ -23,6 +23,8 @@ export interface Metrics {
   streamOpened(kind: string): () => void;
   /** A sign-in or a workload's exchange has ended. `provider` is the configured name of a provider or a rule, `unknown` where none was found. */
   signIn(provider: string, outcome: string): void;
+  /** Sign-ins under way were dropped, because others needed their room in the store. @param kind of artefact, as the store names it */
+  signInsDisplaced(kind: string, count: number): void;
   /** A provider has just been asked for something: whether it answered at all, a no included. */
   providerAnswered(provider: string, answered: boolean): void;
   /** An admin wanted to know how a cluster or a provider is. */
@@ -39,6 +41,8 @@ export interface Metrics {
   auditEvent(sink: string, outcome: string, events?: number): void;
   /** Asked at each scrape; when it throws, the gauge is left out of that scrape. */
   observeSessions(read: () => number | Promise<number>): void;
+  /** As above, for how much of the store's memory is used, from 0 to 1. */
+  observeStore(read: () => number | Promise<number>): void;
   /** Asked at each scrape. */
   observeView(read: () => ViewState): void;
   /** Asked at each scrape. */

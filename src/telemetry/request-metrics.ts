@@ -43,6 +43,7 @@ const ALERTED_REASONS = [
   'impersonation_reserved_extra',
   'audit_unavailable',
   'fenced',
+  'too_many_sign_ins',
 ] as const;
 
 const CUT_REASONS = ['session_revoked', 'fenced'] as const;

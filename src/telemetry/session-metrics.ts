@@ -5,10 +5,18 @@ import type { Metrics } from './metrics.ts';
 
 const ANSWERS = ['answered', 'unavailable'] as const;
 const OUTCOMES = ['ok', 'refused', 'unavailable'] as const;
+/** Of the store's artefacts those that have a budget. */
+const DISPLACED_KINDS = ['Interaction', 'SignIn', 'DeviceCode', 'DeviceConfirmation'] as const;
 
 type SessionMetrics = Pick<
   Metrics,
-  'signIn' | 'providerAnswered' | 'refresh' | 'sessionAddressesExceeded' | 'observeSessions'
+  | 'signIn'
+  | 'signInsDisplaced'
+  | 'providerAnswered'
+  | 'refresh'
+  | 'sessionAddressesExceeded'
+  | 'observeSessions'
+  | 'observeStore'
 >;
 
 export function sessionMetrics(registry: MetricsRegistry, providers: readonly string[] | undefined): SessionMetrics {
@@ -22,12 +30,26 @@ export function sessionMetrics(registry: MetricsRegistry, providers: readonly st
     "Sessions used from more networks within an hour than one person's devices explain.",
     [],
   );
+  const displaced = counter(
+    registry,
+    'sign_ins_displaced_total',
+    'Sign-ins under way that were dropped, because sign-ins have used up their part of the store. `kind` is the artefact: `Interaction` and `SignIn` in a browser, `DeviceCode` and `DeviceConfirmation` by a code.',
+    ['kind'],
+  );
+  for (const kind of DISPLACED_KINDS) displaced.inc({ kind }, 0);
+  const displacedKind = boundedLabel(DISPLACED_KINDS);
   return {
     ...signInMetrics(registry, provider, providers),
+    signInsDisplaced: (kind, count) => displaced.inc({ kind: displacedKind(kind) }, count),
     refresh: (outcome) => refreshes.inc({ outcome: refreshOutcome(outcome) }),
     sessionAddressesExceeded: () => exceeded.inc(),
     observeSessions(read) {
       observed(registry, 'sessions_active', 'Sessions that have not ended.', read);
+    },
+    observeStore(read) {
+      const help =
+        'Used part of the memory that Redis may use (`maxmemory`), from 0 to 1; absent where it has no limit.';
+      observed(registry, 'store_memory_ratio', help, read);
     },
   };
 }

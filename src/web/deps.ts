@@ -114,8 +114,16 @@ export interface WebDeps {
   /** Milliseconds since the epoch. */
   readonly clock: { now(): number };
   readonly authenticate: Authenticate;
-  /** Serves `/oauth/…` and `/.well-known/…`; sees the request before anything of ours has read its body. */
-  readonly oauthHandler: (req: IncomingMessage, res: ServerResponse) => void;
+  /**
+   * Serves `/oauth/…` and `/.well-known/…`; sees the request before anything of ours has read its body.
+   * @param address where the client is, as this listener knows it
+   */
+  readonly oauthHandler: (req: IncomingMessage, res: ServerResponse, address: string) => void;
+  /**
+   * Counts a sign-in that is refused because its address has begun too many. One for both listeners.
+   * @returns how many of that address to audit now; undefined: none
+   */
+  readonly tooManySignIns: (address: string) => number | undefined;
   /** PEM of the CA that a kubeconfig should trust for the api listener; undefined: the system's. */
   readonly apiCa?: () => string | undefined;
   /** In-cluster web consoles, each on a host name of its own; absent: none. */

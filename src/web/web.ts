@@ -18,6 +18,7 @@ import { browserSignIn } from './sign-in/browser-sign-in.ts';
 import { callback } from './sign-in/callback.ts';
 import { clientAddresses, socketAddress, type ClientAddressOf } from './client-address.ts';
 import { clientSignIn } from './sign-in/client-sign-in.ts';
+import { limitSignIns } from './sign-in/sign-in-limit.ts';
 import { createConsoles, mainHostOnly, type Consoles } from './consoles/consoles.ts';
 import type { WebDeps } from './deps.ts';
 import { deviceSignIn } from './device/device-sign-in.ts';
@@ -28,7 +29,7 @@ import { createGuards } from './browser/guards.ts';
 import { ownPage } from './me/own-page.ts';
 import { recordable } from './record.ts';
 import { sendProblem } from './admin/problem.ts';
-import { createRateLimit } from './sign-in/rate-limit.ts';
+import { createRateLimit } from '../core/rate-limit.ts';
 import type { AdminRoom } from './admin/revoking.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
 import { beginVisit, visitOf } from './visit.ts';
@@ -109,9 +110,15 @@ function webApp({ room, runDrill, adminApi }: AdminParts, consoles: Consoles | u
   app.use(securityHeaders(publicUrl));
   app.use(assetFiles());
   app.use(noStore);
+  // A limit of its own: each sign-in with kubectl takes one here and one where it goes on to the provider.
+  const authorizations = limitSignIns(deps, createRateLimit(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
   app.use((req, res, next) => {
-    if (OAUTH_PATH.test(req.path)) deps.oauthHandler(req, res);
-    else next();
+    if (!OAUTH_PATH.test(req.path)) return next();
+    const serve = (): void => deps.oauthHandler(req, res, visitOf(req).address);
+    // An attacker makes authorization requests without end, each of which writes to the store, so an address may make so many a minute. What
+    // goes on with one (`/oauth/authorize/…`) takes the place of what it goes on with.
+    if (req.path === '/oauth/authorize' && !deps.audit.blocked) authorizations(req, res, serve);
+    else serve();
   });
   const identify = browserCaller(deps, browsers);
   app.use(adminApi({ prefix: '/admin/api/v1', bearer: false, identify }));

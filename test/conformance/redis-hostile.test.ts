@@ -204,13 +204,14 @@ it('reads nothing from a follower', async () => {
   expect(await store.log.join(300).catch(reasonOf)).toBe('redis_read_only');
 });
 
-it('still revokes and renews when Redis is full, and stores nothing new', async () => {
+it('still revokes, renews and re-checks when Redis is full, and stores nothing new', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
   const { position } = await store.log.join(300);
   await bench.bare.config('SET', 'maxmemory', '1mb');
-  expect(await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60 }).catch(reasonOf)).toBe('redis_error');
+  expect(await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60 }).catch(reasonOf)).toBe('redis_full');
+  expect(await store.sessions.claimRecheck('session-1', 'me', 30)).toBe(true);
   const target = { kind: 'session', session: 'session-1' } as const;
   expect(await store.log.append({ requestId: 'r', target })).toMatchObject({ sessions: 1 });
   expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true, entries: [{ number: 1 }] });

@@ -126,7 +126,7 @@ it('is the first thing to go when Redis is full, and keeps nobody from working',
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
   await bench.bare.config('SET', 'maxmemory', '1mb');
-  expect(await store.recent.add('session-1', requests(1, 1)).catch(reasonOf)).toBe('redis_error');
+  expect(await store.recent.add('session-1', requests(1, 1)).catch(reasonOf)).toBe('redis_full');
   expect(await store.sessions.mint('session-1', {})).toMatchObject({ ok: true });
   expect(await store.recent.read('session-1')).toEqual([]);
 });

@@ -9,9 +9,9 @@ import {
   type ResourceServer,
   type TokenEndpointGrantContext,
 } from 'oidc-provider';
-import { plainAddress } from '../../core/address.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { SCOPE, type Audiences } from '../audiences.ts';
+import { clientAddress } from '../client-address.ts';
 import { certificateOf } from '../settings.ts';
 import type { TokenFacts } from '../token-facts.ts';
 import type { ExchangeWorkloadToken } from './exchange.ts';
@@ -154,8 +154,8 @@ function refusal(facts: TokenFacts, reason: string, words: string): Error {
 
 const USER_AGENT_LENGTH = 256;
 
-/** The peer of the socket; forwarded headers are ignored. What the caller calls itself, fit for showing. */
+/** Where the caller is, and what it calls itself, fit for showing. */
 const callerOf = ({ req }: KoaContextWithOIDC): { readonly address: string; readonly userAgent: string } => ({
-  address: plainAddress(req.socket.remoteAddress ?? ''),
+  address: clientAddress(req),
   userAgent: (req.headers['user-agent'] ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, USER_AGENT_LENGTH),
 });

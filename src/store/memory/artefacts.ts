@@ -1,7 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { expiresAtMs } from '../lifetimes.ts';
+import { bytesOf, PENDING_BYTES, pendingShare, type Displaced } from '../pending.ts';
 import type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from '../store.ts';
 import { createJanitor } from './janitor.ts';
+import { PendingBudget } from './pending-budget.ts';
 
 interface Artefact {
   /** JSON, so that no caller shares an object with the store and both stores give back the same. */
@@ -9,7 +11,15 @@ interface Artefact {
   readonly expiresAtMs: number;
   readonly session: string | undefined;
   readonly names: readonly string[];
+  /** The budget that it counts against. */
+  readonly budget: PendingBudget | undefined;
   consumed: number | undefined;
+}
+
+export interface MemoryArtefactsOptions {
+  readonly onDisplaced?: (displaced: Displaced) => void;
+  /** Bytes of the budget of sign-ins under way. Default: `PENDING_BYTES`. */
+  readonly pendingBytes?: number;
 }
 
 const nameOf = (...parts: readonly string[]): string => JSON.stringify(parts);
@@ -19,10 +29,13 @@ export class MemoryArtefacts implements ArtefactStore {
   readonly #artefacts = new Map<string, Artefact>();
   readonly #byName = new Map<string, string>();
   readonly #bySession = new Map<string, Set<string>>();
+  readonly #budgets = new Map<ArtefactKind, PendingBudget>();
+  readonly #options: MemoryArtefactsOptions;
   readonly #tidy: () => void;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, options: MemoryArtefactsOptions = {}) {
     this.#clock = clock;
+    this.#options = options;
     this.#tidy = createJanitor(
       this.#artefacts,
       (artefact) => clock.now() >= artefact.expiresAtMs,
@@ -36,16 +49,31 @@ export class MemoryArtefacts implements ArtefactStore {
     const key = nameOf(kind, id);
     // What has been used once stays used, however often it is saved again.
     const consumed = this.#live(key)?.consumed;
+    const before = this.#artefacts.get(key)?.budget?.siteOf(key);
     this.#drop(key);
     const names = [
       ...(options.uid === undefined ? [] : [nameOf('uid', kind, options.uid)]),
       ...(options.userCode === undefined ? [] : [nameOf('code', kind, options.userCode)]),
     ];
     const { session } = options;
-    this.#artefacts.set(key, { payload: JSON.stringify(payload), expiresAtMs: expires, names, session, consumed });
+    const json = JSON.stringify(payload);
+    const budget = this.#budgetOf(kind, options);
+    this.#artefacts.set(key, { payload: json, expiresAtMs: expires, names, session, budget, consumed });
     for (const name of names) this.#byName.set(name, key);
-    if (session === undefined) return;
-    this.#bySession.set(session, (this.#bySession.get(session) ?? new Set<string>()).add(key));
+    if (session !== undefined) {
+      this.#bySession.set(session, (this.#bySession.get(session) ?? new Set<string>()).add(key));
+    }
+    const displaced = budget?.enter(key, { bytes: bytesOf(json.length), site: options.from ?? before ?? '' });
+    for (const one of displaced ?? []) this.#drop(one);
+    if (displaced !== undefined && displaced.length > 0) this.#options.onDisplaced?.({ kind, count: displaced.length });
+  }
+
+  #budgetOf(kind: ArtefactKind, options: SaveArtefact): PendingBudget | undefined {
+    const share = pendingShare(kind, options);
+    if (share === undefined) return undefined;
+    const known = this.#budgets.get(kind) ?? new PendingBudget(share * (this.#options.pendingBytes ?? PENDING_BYTES));
+    this.#budgets.set(kind, known);
+    return known;
   }
 
   async find(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined> {
@@ -108,6 +136,7 @@ export class MemoryArtefacts implements ArtefactStore {
     const artefact = this.#artefacts.get(key);
     if (artefact === undefined) return;
     this.#artefacts.delete(key);
+    artefact.budget?.leave(key);
     for (const name of artefact.names) if (this.#byName.get(name) === key) this.#byName.delete(name);
     if (artefact.session === undefined) return;
     const siblings = this.#bySession.get(artefact.session);

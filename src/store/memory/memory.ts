@@ -6,7 +6,7 @@ import { accountKey } from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
 import type { Store } from '../store.ts';
 import { MemoryAnchors } from './anchors.ts';
-import { MemoryArtefacts } from './artefacts.ts';
+import { MemoryArtefacts, type MemoryArtefactsOptions } from './artefacts.ts';
 import { FreshMarks } from './fresh-marks.ts';
 import { MemoryLive } from './live.ts';
 import { MemoryLocks } from './locks.ts';
@@ -15,8 +15,8 @@ import { MemoryRecent } from './recent.ts';
 import { MemorySessions } from './sessions.ts';
 
 /** @returns an empty store that begins a new epoch, settled at once: there is nobody who could know more than it does */
-export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
-  const artefacts = new MemoryArtefacts(clock);
+export function createMemoryStore({ clock, ...budget }: { readonly clock: Clock } & MemoryArtefactsOptions): Store {
+  const artefacts = new MemoryArtefacts(clock, budget);
   const fresh = new FreshMarks(clock);
   const locks = new MemoryLocks((account) => log.notify({ kind: 'unlocked', key: accountKey(account) }));
   const sessions = new MemorySessions({
@@ -48,6 +48,7 @@ export function createMemoryStore({ clock }: { readonly clock: Clock }): Store {
     // Nothing is sealed here.
     sealed: { reseal: async () => ({ kind: 'looked', found: 0 }) },
     ping: async () => {},
+    fullness: async () => undefined,
     close: async () => log.wake(),
   };
 }

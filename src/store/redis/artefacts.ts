@@ -1,6 +1,8 @@
 import type { Clock } from '../clock.ts';
 import { expiresAtMs } from '../lifetimes.ts';
 import type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from '../store.ts';
+import { bytesOf, PART_OF_STORE, pendingShare } from '../pending.ts';
+import { digest } from './keys.ts';
 import type { RedisParts } from './parts.ts';
 import { cleanUpAfter } from './parts.ts';
 import { list, number, text } from './reply.ts';
@@ -19,15 +21,27 @@ export class RedisArtefacts implements ArtefactStore {
   async save(kind: ArtefactKind, id: string, payload: ArtefactPayload, options: SaveArtefact): Promise<void> {
     const { keys, sealer } = this.#parts;
     const key = keys.artefact(kind, id);
-    await this.#run(scripts.saveArtefact, [
+    const sealed = await sealer.seal(payload, key);
+    const reply = await this.#run(scripts.saveArtefact, [
       key,
       expiresAtMs(this.#clock.now(), options.ttlSeconds),
       cleanUpAfter(options.ttlSeconds),
-      await sealer.seal(payload, key),
+      sealed,
       options.session === undefined ? '' : keys.artefactsOf(options.session),
       options.uid === undefined ? '' : keys.uid(kind, options.uid),
       options.userCode === undefined ? '' : keys.userCode(kind, options.userCode),
+      ...this.#budget(kind, options, sealed.length),
     ]);
+    const count = number(reply[1]);
+    if (count > 0) this.#parts.reportDisplaced({ kind, count });
+  }
+
+  /** What `save-artefact` has to know of the budget. */
+  #budget(kind: ArtefactKind, options: SaveArtefact, length: number): readonly (string | number)[] {
+    const share = pendingShare(kind, options);
+    if (share === undefined) return ['', '', 0, 0, 0, 0];
+    const site = options.from === undefined ? '' : digest(options.from);
+    return [kind, site, bytesOf(length), share, this.#parts.pendingBytes, PART_OF_STORE];
   }
 
   async find(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined> {

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Displaced } from '../pending.ts';
 import type { Connection } from './connection.ts';
 import type { Keys } from './keys.ts';
 import type { Runner } from './runner.ts';
@@ -13,6 +14,9 @@ export interface RedisParts {
   readonly main: Connection;
   /** A sealed value that did not open in its place: told to the operator. */
   readonly reportTampered: (what: string) => void;
+  /** Bytes of the budget of what anyone can have written, where the server has no limit of its own or a large one. */
+  readonly pendingBytes: number;
+  readonly reportDisplaced: (displaced: Displaced) => void;
 }
 
 /** Redis' own TTL comes this much later than the judged expiry; it only cleans up. */

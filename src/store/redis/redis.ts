@@ -9,6 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../clock.ts';
 import { CLOCK_SKEW_SECONDS } from '../lifetimes.ts';
+import { PENDING_BYTES, type Displaced } from '../pending.ts';
 import type { Store } from '../store.ts';
 import { RedisAnchors } from './anchors.ts';
 import { RedisArtefacts } from './artefacts.ts';
@@ -24,6 +25,7 @@ import { RedisSealed } from './reseal.ts';
 import { Runner, type EpochEvent } from './runner.ts';
 import { createSealer, type SealingKeys } from './sealer.ts';
 import { RedisSessions } from './sessions.ts';
+import { fullnessOf } from './server-check.ts';
 import type { RedisSettings } from './settings.ts';
 import { Settling } from './settling.ts';
 import { Survivor } from './survivor.ts';
@@ -49,6 +51,10 @@ export interface RedisStoreOptions {
   readonly onError?: (error: AppError) => void;
   /** In the one replica that began a new epoch: everybody signs in again, and it belongs on the record. */
   readonly onEpoch?: (event: EpochEvent) => void;
+  /** Sign-ins under way had to make room for others. */
+  readonly onDisplaced?: (displaced: Displaced) => void;
+  /** Bytes of the budget of sign-ins under way. Default: `PENDING_BYTES`. */
+  readonly pendingBytes?: number;
 }
 
 /**
@@ -73,7 +79,8 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     onEpoch,
   });
   const reportTampered = (what: string): void => onError(tampered(what));
-  const parts: RedisParts = { clock, keys, sealer, runner, main, reportTampered };
+  const { pendingBytes = PENDING_BYTES, onDisplaced: reportDisplaced = (): void => {} } = options;
+  const parts: RedisParts = { clock, keys, sealer, runner, main, reportTampered, pendingBytes, reportDisplaced };
   const survivor = new Survivor({ runner, main, writes, clock });
   const settling = new Settling(leaseMs, options.monotonic ?? (() => performance.now()));
 
@@ -90,6 +97,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       // All: a store whose leases cannot be renewed, or in which nothing can be revoked, is no store.
       await Promise.all([main, connections.lease, writes].map((connection) => connection.run((redis) => redis.ping())));
     },
+    fullness: () => main.run(async (redis) => fullnessOf(await redis.info('memory'))),
     async close() {
       connections.close();
       news.wake();

@@ -47,3 +47,9 @@ export function judgeUpkeep(info: string): AppError | undefined {
     },
   );
 }
+
+/** @param info the answer of INFO with its part `memory` @returns from 0 to 1; undefined where the server has no limit */
+export function fullnessOf(info: string): number | undefined {
+  const [used, most] = ['used_memory', 'maxmemory'].map((name) => Number(fieldOf(info, name)));
+  return used !== undefined && most !== undefined && most > 0 ? used / most : undefined;
+}

@@ -16,6 +16,8 @@ const OTHER_WORDS: { readonly [R in UnavailableReason]?: string } = {
     'This Redis evicts any key when its memory is full, revocations included. For the operator: set maxmemory-policy to noeviction.',
   log_entry_unreadable:
     "A row of the store's log cannot be read by this version, and it may revoke anybody. For the operator: finish the upgrade, or see who else writes to Redis.",
+  redis_full:
+    'The store is full, so nobody can sign in. What is signed in goes on. For the operator: give Redis more memory (maxmemory).',
   redis_bad_reply:
     'The store answered with something that this version cannot read. For the operator: finish the upgrade, or see who else writes to Redis.',
   redis_unacknowledged:
@@ -29,6 +31,7 @@ export type UnavailableReason =
   | 'redis_timeout'
   | 'redis_unreachable'
   | 'redis_error' // an error reply; its code is in `cause`
+  | 'redis_full' // its memory is used up: nothing new is stored
   | 'redis_bad_reply'
   | 'redis_cluster_mode'
   | 'redis_too_old'
@@ -67,5 +70,6 @@ export function toUnavailable(cause: unknown): AppError {
   const { name, message } = cause instanceof Error ? cause : { name: '', message: '' };
   if (message === TIMED_OUT) return unavailable('redis_timeout', cause);
   if (name !== 'ReplyError') return unavailable('redis_unreachable', cause);
-  return unavailable(message.startsWith('READONLY') ? 'redis_read_only' : 'redis_error', cause);
+  if (message.startsWith('READONLY')) return unavailable('redis_read_only', cause);
+  return unavailable(message.startsWith('OOM') ? 'redis_full' : 'redis_error', cause);
 }

@@ -8,6 +8,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
+import { siteOf } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
 import { sameSecret, type BrowserSessions } from '../browser/browser-session.ts';
@@ -22,7 +23,7 @@ import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
 import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from '../sign-in/journey.ts';
 import type { Html } from '../page/html.ts';
-import type { RateLimit } from '../sign-in/rate-limit.ts';
+import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from '../sign-in/refusal.ts';
 import { record, recordingFailures } from '../record.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
@@ -136,8 +137,9 @@ async function sendConfirmation(
   const { req, value, userCode, request } = given;
   const ticket = randomBytes(16).toString('base64url');
   const confirmation = { userCode, browser: browserOf(value) };
-  await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, { ttlSeconds: JOURNEY_SECONDS });
   const visit = visitOf(req);
+  const kept = { ttlSeconds: JOURNEY_SECONDS, from: siteOf(visit.address) };
+  await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, kept);
   const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, visit) });
   const providers = providerChoices(deps, req);
   const body = confirmPage({

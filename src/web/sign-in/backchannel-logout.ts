@@ -16,7 +16,7 @@ import { LOGOUT_CLOCK_SECONDS, LOGOUT_TOKEN_SECONDS, type LogoutNotice } from '.
 import type { SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../deps.ts';
 import { field, readForm } from '../browser/guards.ts';
-import { createRateLimit, type RateLimit } from './rate-limit.ts';
+import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
 import { record } from '../record.ts';
 import { targetName } from '../admin/revocation-request.ts';
 import { visitOf } from '../visit.ts';

@@ -24,7 +24,7 @@ import {
   type Landing,
   type Way,
 } from './journey.ts';
-import type { RateLimit } from './rate-limit.ts';
+import type { RateLimit } from '../../core/rate-limit.ts';
 import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';

@@ -11,7 +11,7 @@ import { choosePage, donePage } from './choose-page.ts';
 import type { PendingAuthorization, WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import { beginJourney, findJourney, takeJourney, type Way } from './journey.ts';
-import type { RateLimit } from './rate-limit.ts';
+import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from './refusal.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';

@@ -5,6 +5,7 @@
  * RFC 9207 §1). The state is the provider room's random value; it is looked up at the callback and taken at the finish.
  */
 import { z } from 'zod';
+import { siteOf } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
 import type { LogPosition } from '../../core/revocation.ts';
 import type { IdentityProvider } from '../../idp/idp.ts';
@@ -112,7 +113,8 @@ export async function beginJourney(
     address,
     userAgent,
   };
-  await deps.store.artefacts.save('SignIn', challenge.state, { ...journey }, { ttlSeconds: JOURNEY_SECONDS });
+  const kept = { ttlSeconds: JOURNEY_SECONDS, from: siteOf(address) };
+  await deps.store.artefacts.save('SignIn', challenge.state, { ...journey }, kept);
   return url;
 }
 

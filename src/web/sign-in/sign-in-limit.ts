@@ -7,16 +7,17 @@
 import type { RequestHandler } from 'express';
 import type { WebDeps } from '../deps.ts';
 import { sendTooMany } from '../page/error-page.ts';
-import type { RateLimit } from './rate-limit.ts';
+import type { RateLimit } from '../../core/rate-limit.ts';
 import { recordTooMany } from './sign-in.ts';
 import { visitOf } from '../visit.ts';
 
-export function limitSignIns<P>(deps: WebDeps, limit: RateLimit): RequestHandler<P> {
+/** @param path of the step, for the audit log */
+export function limitSignIns<P>(deps: WebDeps, limit: RateLimit, path = '/login/start'): RequestHandler<P> {
   return (req, res, next) => {
     const visit = visitOf(req);
     const wait = visit.shared === true ? 0 : limit.take(visit.address);
     if (wait <= 0) return next();
-    recordTooMany(deps, visit, '/login/start');
+    recordTooMany(deps, visit, path);
     sendTooMany(res, visit, { retrySeconds: wait, contact: deps.config.contact });
   };
 }

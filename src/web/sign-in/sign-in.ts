@@ -193,9 +193,12 @@ function recordRefusedSignIn(
   });
 }
 
+/** Counts a sign-in that an address may not begin yet, and audits it where it is the first for a while. */
 export function recordTooMany(deps: WebDeps, visit: Visit, path: string): void {
-  deps.metrics.signIn('unknown', 'refused');
-  record(deps, visit, { event: 'sign-in-refused', path, code: 429, reason: 'too_many_sign_ins' });
+  const refused = deps.tooManySignIns(visit.address);
+  if (refused === undefined) return;
+  const details = { count: String(refused) };
+  record(deps, visit, { event: 'sign-in-refused', path, code: 429, reason: 'too_many_sign_ins', details });
 }
 
 /** Runs one step of a sign-in; what it throws goes on the record and then to the error page. */

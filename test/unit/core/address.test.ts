@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { plainAddress } from '../../../src/core/address.ts';
+import { plainAddress, siteOf } from '../../../src/core/address.ts';
 
 it.each([
   ['192.0.2.1', '192.0.2.1'],
@@ -10,4 +10,12 @@ it.each([
   ['', ''],
 ])('writes %s as %s', (address, plain) => {
   expect(plainAddress(address)).toBe(plain);
+});
+
+it.each([
+  ['192.0.2.1', '192.0.2.1'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1::/48'],
+  ['2001:db8::1', '2001:db8:0::/48'],
+])('takes %s for one of the site %s', (address, site) => {
+  expect(siteOf(address)).toBe(site);
 });

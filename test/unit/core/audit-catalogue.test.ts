@@ -23,7 +23,7 @@ const sources = readdirSync(root, { recursive: true, encoding: 'utf8' })
 const writing = sources.filter(({ text }) => /gateEvent\(|\brecord\(|GateEventName|#?write\(|\bsay\(/.test(text));
 
 /** Names of events as the sources spell them where they record one. */
-const RECORDED = /\bevent(?::| =)[^;,\n]*|\bsay\([^)]*|triedAt[^]*?\n}|#(?:sign|event)\([^)]*/g;
+const RECORDED = /\bevent(?::| =)[^;,\n]*|\b(?:say|audited)\([^)]*|triedAt[^]*?\n}|#(?:sign|event)\([^)]*/g;
 const recorded = new Set(
   writing.flatMap(({ text }) =>
     [...text.matchAll(RECORDED)].flatMap(([piece]) => [...piece.matchAll(/'([a-z][a-z-]+)'/g)].map(([, word]) => word)),

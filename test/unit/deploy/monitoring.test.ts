@@ -21,6 +21,7 @@ it.each(alerts)('$alert is tested where it fires and where it does not', ({ aler
 it('queries only what there is', () => {
   const metrics = createMetrics();
   metrics.observeSessions(() => 0);
+  metrics.observeStore(() => 0);
   metrics.observeView(() => ({ stalenessSeconds: 0, fenced: false }));
   metrics.observeAudit(() => ({ blocked: false }));
   const own = metrics

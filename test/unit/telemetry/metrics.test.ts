@@ -15,6 +15,7 @@ describe('createMetrics', () => {
   it('has every metric of the reference by name and type, and those of Node', async () => {
     const metrics = createMetrics();
     metrics.observeSessions(() => 1);
+    metrics.observeStore(() => 0.5);
     metrics.observeView(() => ({ stalenessSeconds: 0, fenced: false }));
     metrics.observeAudit(() => ({ blocked: false }));
     metrics.observeSealed(() => 0);
@@ -46,7 +47,9 @@ describe('createMetrics', () => {
       'portcullis_sensitive_requests_total counter',
       'portcullis_session_addresses_exceeded_total counter',
       'portcullis_sessions_active gauge',
+      'portcullis_sign_ins_displaced_total counter',
       'portcullis_sign_ins_total counter',
+      'portcullis_store_memory_ratio gauge',
       'portcullis_streams_open gauge',
       'portcullis_upstream_errors_total counter',
       'portcullis_view_staleness_seconds gauge',

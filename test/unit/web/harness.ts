@@ -8,6 +8,7 @@ import supertest from 'supertest';
 import type { Account } from '../../../src/core/identity.ts';
 import type { AuditEvent } from '../../../src/core/audit-event.ts';
 import { AppError } from '../../../src/core/errors.ts';
+import { createTally } from '../../../src/core/rate-limit.ts';
 import type { Caller } from '../../../src/core/credential.ts';
 import { no, ok } from '../../../src/core/result.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../../src/idp/idp.ts';
@@ -268,6 +269,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   corp.authTime = Math.floor(clock.now() / 1000);
   const authorizations = new TestAuthorizations();
   const events: AuditEvent[] = [];
+  const tally = createTally(clock);
   const [logged, counted]: [object[], string[]] = [[], []];
   const callers = new Map<string, Caller>();
   const audit = { blocked: false, record: (event: AuditEvent) => void events.push(event) };
@@ -281,6 +283,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     audit,
     logger: { info: log, warn: log, error: log },
     metrics: { signIn: (provider, outcome) => void counted.push(`${provider} ${outcome}`) },
+    tooManySignIns: (address) => tally.add(address),
     clock,
     authenticate: async ({ token }) => {
       const caller = callers.get(token);

@@ -8,7 +8,7 @@ import { errorWords } from '../../../src/web/page/error-page.ts';
 import { faultOf, statusOfCode } from '../../../src/web/page/error-status.ts';
 import { kubeconfigFor } from '../../../src/web/me/kubeconfig.ts';
 import { AdminError, problemOf } from '../../../src/web/admin/problem.ts';
-import { createRateLimit } from '../../../src/web/sign-in/rate-limit.ts';
+import { createRateLimit, createTally } from '../../../src/core/rate-limit.ts';
 import { bucketOf } from '../../../src/core/address.ts';
 import { roleOf } from '../../../src/web/admin/roles.ts';
 import { plainText } from '../../../src/web/visit.ts';
@@ -67,6 +67,30 @@ describe('the rate limit', () => {
     expect([limit.take('a'), limit.take('a'), limit.take('a')]).toEqual([0, 0, 30]);
     now = 0;
     expect(limit.take('a')).toBe(30);
+  });
+});
+
+describe('what is refused again and again', () => {
+  test('is audited once a minute for each key, with how often it happened since', () => {
+    let now = 0;
+    const tally = createTally({ now: () => now });
+    expect(['a', 'a', 'b', 'a'].map((key) => tally.add(key))).toEqual([1, undefined, 1, undefined]);
+    now = 59_999;
+    expect(tally.add('a')).toBeUndefined();
+    now = 60_000;
+    expect([tally.add('a', 4), tally.add('b')]).toEqual([7, 1]);
+    // A clock that is set back hides nothing for long.
+    now = -60_000;
+    expect(tally.add('a')).toBe(1);
+  });
+
+  test('is a hundred events a minute over all keys, whatever comes, and what was left out comes later', () => {
+    let now = 0;
+    const tally = createTally({ now: () => now });
+    const flood = Array.from({ length: 5000 }, (_, index) => tally.add(String(index)));
+    expect(flood.filter((count) => count !== undefined)).toHaveLength(100);
+    now = 60_000;
+    expect(tally.add('4999')).toBe(2);
   });
 });
 

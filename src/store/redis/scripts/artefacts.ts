@@ -1,12 +1,17 @@
 import { script } from './head.ts';
-import { ARTEFACTS } from './parts.ts';
+import { ARTEFACTS, PENDING } from './parts.ts';
 
-/** ARGV from 6: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the session, uid name, code name or ''. */
+/**
+ * ARGV from 6: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the session, uid name, code name or ''. Of what anyone can
+ * have written: its kind or '', digest of the site or '', bytes, the share of its kind, bytes of the whole budget, and the part of the server's
+ * own limit that the budget is at most. Answers how many others were displaced.
+ */
 export const saveArtefact = script(
   'save-artefact',
   `
-local key, exp, ttl, payload, of, uid, code = unpack(ARGV, 6)
+local key, exp, ttl, payload, of, uid, code, kind, site, bytes, share, budget, part = unpack(ARGV, 6)
 local before = live_artefact(key)
+local place = redis.call('HGET', key, 'pd')
 drop_artefact(key)
 redis.call('HSET', key, 'ep', id, 'exp', exp, 'p', payload)
 -- What has been used once stays used, however often it is saved again.
@@ -25,9 +30,13 @@ if code ~= '' then
   redis.call('HSET', key, 'code', code)
   redis.call('SET', code, key, 'EX', ttl)
 end
-return {'OK'}
+if kind == '' then return {'OK', 0} end
+if site == '' then site = place and string.match(place, '%S+$') or '-' end
+local limit = tonumber(string.match(redis.call('INFO', 'memory'), 'maxmemory:(%d+)'))
+local most = limit > 0 and math.min(tonumber(budget), limit * part) or tonumber(budget)
+return {'OK', enter_pending(key, exp, kind, bytes, site, most * share)}
 `,
-  { with: [ARTEFACTS], stores: true },
+  { with: [ARTEFACTS, PENDING], stores: true },
 );
 
 /** ARGV 6: key. */

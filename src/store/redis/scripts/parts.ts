@@ -1,15 +1,28 @@
 /** Lua that several scripts share; each part stands between a script's head and its body. */
 import { ENTRY_SKEW_SECONDS, FRESH_KEPT_SECONDS, LONGEST_LOG, NOTICE_KEPT_SECONDS } from '../../lifetimes.ts';
+import { PENDING_KEPT_SECONDS } from '../../pending.ts';
 import { PLACES_A_SECOND } from '../../pages.ts';
 
 /** Drops an artefact together with the names that lead to it. */
 export const ARTEFACTS = `
+-- Gives back what an artefact has of the budget of its kind. Its place there says how many bytes, and the site that had it written.
+local function leave_pending(key, place)
+  local kind, bytes, site = string.match(place, '^(%S+) (%d+) (%S+)$')
+  local pending = P .. 'pending:' .. kind
+  if redis.call('ZREM', pending, place .. ' ' .. key) == 0 then return end
+  redis.call('ZREM', pending .. ':' .. site, place .. ' ' .. key)
+  redis.call('HINCRBY', pending .. ':all', 'bytes', -bytes)
+  local left = redis.call('ZADD', pending .. ':sites', 'INCR', -bytes, site)
+  if tonumber(left) <= 0 then redis.call('ZREM', pending .. ':sites', site) end
+end
+
 local function drop_artefact(key)
-  local f = redis.call('HMGET', key, 'uid', 'code', 'of')
+  local f = redis.call('HMGET', key, 'uid', 'code', 'of', 'pd')
   for i = 1, 2 do
     if f[i] and redis.call('GET', f[i]) == key then redis.call('DEL', f[i]) end
   end
   if f[3] then redis.call('SREM', f[3], key) end
+  if f[4] then leave_pending(key, f[4]) end
   redis.call('DEL', key)
 end
 
@@ -23,6 +36,41 @@ end
 local function drop_artefacts_of(set)
   for _, key in ipairs(redis.call('SMEMBERS', set)) do drop_artefact(key) end
   redis.call('DEL', set)
+end
+`;
+
+/** The memory budget of what anyone can have written (`pending.ts`); needs ARTEFACTS before it. */
+export const PENDING = `
+-- One of a budget goes: the artefact, and what it had of the budget where it is gone by itself.
+local function displace(member)
+  local place, key = string.match(member, '^(%S+ %d+ %S+) (.*)$')
+  drop_artefact(key)
+  leave_pending(key, place)
+end
+
+-- Takes room for a new artefact. Those over time go first, a few at each write; then the oldest of the site that has the most.
+local function enter_pending(key, exp, kind, bytes, site, most)
+  local pending = P .. 'pending:' .. kind
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', pending, '-inf', now, 'LIMIT', 0, 20)) do displace(member) end
+  local place = kind .. ' ' .. bytes .. ' ' .. site
+  redis.call('HSET', key, 'pd', place)
+  redis.call('ZADD', pending, exp, place .. ' ' .. key)
+  redis.call('ZADD', pending .. ':' .. site, exp, place .. ' ' .. key)
+  redis.call('ZADD', pending .. ':sites', 'INCR', bytes, site)
+  local all, displaced = redis.call('HINCRBY', pending .. ':all', 'bytes', bytes), 0
+  -- One time for all of them: the sum never outlives what it is the sum of.
+  for _, name in ipairs({'', ':' .. site, ':sites', ':all'}) do redis.call('EXPIRE', pending .. name, ${PENDING_KEPT_SECONDS}) end
+  -- Bounded: a limit that was made much smaller is reached within some writes.
+  while all > most and displaced < 100 do
+    local largest = redis.call('ZREVRANGEBYSCORE', pending .. ':sites', '+inf', '-inf', 'LIMIT', 0, 1)[1]
+    if not largest then break end
+    local oldest = redis.call('ZRANGE', pending .. ':' .. largest, 0, 0)[1]
+    if not oldest then break end
+    displace(oldest)
+    displaced = displaced + 1
+    all = tonumber(redis.call('HGET', pending .. ':all', 'bytes') or 0)
+  end
+  return displaced
 end
 `;
 

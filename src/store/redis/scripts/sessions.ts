@@ -167,7 +167,10 @@ export const countSessions = script(
   `return {'OK', redis.call('ZCOUNT', P .. 'ends', '(' .. seconds, '+inf')}`,
 );
 
-/** ARGV from 6: session digest, holder, until (ms), TTL for cleaning up (s). */
+/**
+ * ARGV from 6: session digest, holder, until (ms), TTL for cleaning up (s). It passes when Redis is full: without it no token is renewed, and there
+ * is one small key at most for each session.
+ */
 export const claimRecheck = script(
   'claim-recheck',
   `
@@ -179,7 +182,6 @@ redis.call('HSET', key, 'holder', holder, 'until', till)
 redis.call('EXPIRE', key, ttl)
 return {'OK', 1}
 `,
-  { stores: true },
 );
 
 /** ARGV 6: session digest, 7: holder. Only who holds it lets go. */

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import { AppError } from '../../../core/errors.ts';
-import { createRateLimit, type RateLimit } from '../../sign-in/rate-limit.ts';
+import { createRateLimit, type RateLimit } from '../../../core/rate-limit.ts';
 import { AdminError } from '../problem.ts';
 import { visitOf } from '../../visit.ts';
 

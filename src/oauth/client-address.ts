@@ -1,0 +1,12 @@
+/** Where the client of a request is: as the listener says that took it, else the peer of its socket. Forwarded headers are not read here. */
+import type { IncomingMessage } from 'node:http';
+import { plainAddress } from '../core/address.ts';
+
+const addresses = new WeakMap<IncomingMessage, string>();
+
+export function keepAddress(req: IncomingMessage, address: string): void {
+  addresses.set(req, address);
+}
+
+export const clientAddress = (req: IncomingMessage): string =>
+  addresses.get(req) ?? plainAddress(req.socket.remoteAddress ?? '');

@@ -1,0 +1,159 @@
+/**
+ * A stranger begins sign-ins without end, at a proxy whose Redis is small: what that leaves in the store has bounds, it is audited and counted,
+ * and everybody else goes on signing in, renewing and revoking.
+ */
+import { readFile } from 'node:fs/promises';
+import { Redis } from 'ioredis';
+import { Agent, request } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import { startTestGate } from '../support/gate.ts';
+import { metric } from '../support/metric.ts';
+import { AUTHORIZATION, newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+/** `limits.signInsPerMinute`, as it is by default. */
+const LIMIT = 30;
+
+let redis: RedisServer;
+let gate: RunningDemo;
+let ca: string;
+let alice: OAuthClient;
+beforeAll(async () => {
+  redis = await startRedis({ args: ['--maxmemory', '8mb'] });
+  gate = await startTestGate({ redis: redis.url });
+  ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+  alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+});
+afterAll(async () => {
+  await alice.close();
+  await gate.stop();
+  await redis.stop();
+});
+
+/** Asks again and again from one address of the loopback network. @returns each answer's status, and the last `Retry-After` */
+async function ask(from: string, times: number, url: string, form?: Record<string, string>) {
+  const agent = new Agent({ localAddress: from, connect: { ca }, connections: 4 });
+  const statuses: number[] = [];
+  let retryAfter: string | undefined;
+  await Promise.all(
+    Array.from({ length: times }, async () => {
+      const answer = await request(url, {
+        dispatcher: agent,
+        method: form === undefined ? 'GET' : 'POST',
+        body: form === undefined ? null : new URLSearchParams(form).toString(),
+        headers: form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' },
+      });
+      await answer.body.dump();
+      statuses.push(answer.statusCode);
+      const header = answer.headers['retry-after'];
+      if (typeof header === 'string') retryAfter = header;
+    }),
+  );
+  await agent.close();
+  return { statuses: statuses.toSorted((left, right) => left - right), retryAfter };
+}
+
+const authorize = (extra: Record<string, string> = {}): string =>
+  `${gate.urls.web}/oauth/authorize?${new URLSearchParams({ ...AUTHORIZATION, ...extra }).toString()}`;
+
+const refusedFrom = async (address: string) =>
+  (await auditedBy(gate)).filter(
+    ({ verb, sourceIPs, annotations }) =>
+      verb === 'sign-in-refused' &&
+      sourceIPs[0] === address &&
+      annotations['portcullis.dev/reason'] === 'too_many_sign_ins',
+  );
+
+describe('one address', () => {
+  it.each([
+    ['authorization requests', '127.8.0.1', () => ({ url: authorize(), ok: 303, form: undefined })],
+    [
+      'device codes',
+      '127.8.0.2',
+      () => ({
+        url: `${gate.urls.api}/-/oauth/device`,
+        ok: 200,
+        form: { client_id: 'portcullis-cli', scope: 'kubernetes' },
+      }),
+    ],
+  ])('may begin so many sign-ins a minute by %s; what is beyond is one audit event', async (_what, address, to) => {
+    const counted = async (): Promise<number> =>
+      Number(await metric(gate.server, 'portcullis_refusals_total{reason="too_many_sign_ins"}'));
+    const before = await counted();
+    const { url, ok, form } = to();
+    const { statuses, retryAfter } = await ask(address, LIMIT * 3, url, form);
+    // A slow machine lets the address have one more meanwhile, and another.
+    const allowed = statuses.filter((status) => status === ok).length;
+    expect(allowed).toBeGreaterThanOrEqual(LIMIT);
+    expect(allowed).toBeLessThan(LIMIT * 2);
+    expect(new Set(statuses)).toEqual(new Set([ok, 429]));
+    expect(Number(retryAfter)).toBeGreaterThan(0);
+    expect(await counted()).toBe(before + LIMIT * 3 - allowed);
+    expect(await refusedFrom(address)).toMatchObject([
+      { responseStatus: { code: 429 }, annotations: { 'portcullis.dev/count': '1' } },
+    ]);
+  });
+
+  it('stores no parameter that is longer than any client needs', async () => {
+    const long = await request(authorize({ state: 's'.repeat(2049) }));
+    await long.body.dump();
+    expect(long.statusCode).toBe(303);
+    const back = new URL(String(long.headers.location));
+    expect(back.origin + back.pathname).toBe(AUTHORIZATION.redirect_uri);
+    expect(back.searchParams.get('error')).toBe('invalid_request');
+    expect(back.searchParams.get('error_description')).toBe('state is longer than 2048 characters');
+    const device = { client_id: 'portcullis-cli', scope: 'kubernetes' };
+    const hint = await alice.post('/-/oauth/device', { ...device, login_hint: 'n'.repeat(50_000) });
+    expect(hint).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+    const body = `${new URLSearchParams(device).toString()}${'&resource=urn%3Aportcullis%3Acluster%3Ademo'.repeat(400)}`;
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const many = await alice.send('POST', '/-/oauth/device', { headers, body });
+    expect(many).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+    const longest = await request(authorize({ state: 's'.repeat(2048), login_hint: 'n'.repeat(2048) }));
+    await longest.body.dump();
+    expect(String(longest.headers.location)).toMatch(/\/login\//);
+  });
+});
+
+describe('many addresses, each as often as it may', () => {
+  it('keep nobody from signing in, renewing or revoking, and leave the store its room', async () => {
+    const session = await alice.signIn('alice');
+    const begun = await request(authorize());
+    await begun.body.dump();
+    const url = authorize({ state: 's'.repeat(2048) });
+    const answers: number[] = [];
+    for (let network = 0; network < 50; network += 1) {
+      answers.push(...(await ask(`127.9.${network}.1`, LIMIT, url)).statuses);
+    }
+    expect(new Set(answers)).toEqual(new Set([303]));
+
+    const bare = new Redis(redis.url);
+    const used = Number(/used_memory:(\d+)/.exec(await bare.info('memory'))?.[1]);
+    await bare.quit();
+    expect(used).toBeLessThan(6 * 1024 * 1024);
+
+    // It began before all of them, and was not displaced by them.
+    const cookie = [begun.headers['set-cookie'] ?? []].flat().map((line) => line.split(';', 1)[0]);
+    const goesOn = await request(new URL(String(begun.headers.location), gate.urls.web), {
+      headers: { cookie: cookie.join('; ') },
+    });
+    await goesOn.body.dump();
+    expect(goesOn.headers.location).toMatch(/\/login\/[\w-]+\/start\?provider=demo$/);
+    expect(await alice.refresh(session.refreshToken)).toMatchObject({ status: 200 });
+    expect((await alice.signIn('root')).answer.status).toBe(200);
+    const revoked = await gate.server.gate.revoke({ target: { kind: 'session', session: session.session } });
+    expect(revoked).toMatchObject({ complete: true, sessions: 1 });
+    const ready = await request(`${gate.urls.ops}/readyz`);
+    await ready.body.dump();
+    expect(ready.statusCode).toBe(200);
+
+    const displaced = Number(await metric(gate.server, 'portcullis_sign_ins_displaced_total{kind="Interaction"}'));
+    expect(displaced).toBeGreaterThan(1000);
+    const events = (await auditedBy(gate)).filter(({ verb }) => verb === 'sign-ins-displaced');
+    expect(events.length).toBeGreaterThan(0);
+    expect(events.length).toBeLessThan(10);
+    expect(events[0]?.annotations).toMatchObject({ 'portcullis.dev/artefact': 'Interaction' });
+  });
+});
