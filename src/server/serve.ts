@@ -63,6 +63,7 @@ import {
 import type { Store } from '../store/store.ts';
 import { createLogger, createOpsListener } from '../telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
+import { limitUntakenAnswers } from './untaken-answers.ts';
 import { webListener } from './web-listener.ts';
 
 const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
@@ -112,6 +113,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   web.serve(webServer);
   const health = createReadiness({ ...ground, monotonic: () => performance.now() });
   const ops = createOpsListener({ metrics, health, logger });
+  for (const server of [webServer, ops]) limitUntakenAnswers(server);
   let isStarted = false;
   opening.defer(() => {
     if (isStarted) say(ground, 'server-stopped');

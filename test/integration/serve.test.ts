@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { demoPorts } from '../../src/demo/demo.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import { bareEnvironment } from '../support/bare-environment.ts';
@@ -72,6 +73,24 @@ describe('portcullis on a server', () => {
     await answer.body?.cancel();
     expect(answer.headers.get('keep-alive')).toBe('timeout=75');
   });
+
+  it.each(['web', 'ops'] as const)(
+    'ends a connection to the %s listener that asks for hundreds of answers and reads none',
+    async (name) => {
+      const { hostname, port } = new URL(gate.urls[name]);
+      const socket = connect(Number(port), hostname).pause();
+      onTestFinished(() => void socket.destroy());
+      await once(socket, 'connect');
+      let isOver = false;
+      socket.once('error', () => (isOver = true)).once('close', () => (isOver = true));
+      const request = `GET /metrics HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`;
+      socket.write(request.repeat(500));
+      // Who does not read learns of the end by what it writes.
+      const more = setInterval(() => socket.write(request), 100);
+      onTestFinished(() => clearInterval(more));
+      await expect.poll(() => isOver, { timeout: 20_000 }).toBe(true);
+    },
+  );
 
   it('serves until it is told to stop, then ends with 0 and a record of both', async () => {
     const server = portcullis(['serve', '--config', config]);
