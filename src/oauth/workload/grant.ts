@@ -46,28 +46,30 @@ export function registerWorkloadGrant(provider: Provider, deps: WorkloadGrantDep
   provider.registerGrantType<Parameters>(TOKEN_EXCHANGE, (ctx) => paced(provider, deps, ctx), PARAMETERS);
 }
 
+/**
+ * Threat: all jobs of a company may come from one address, and one of them that brings rubbish would keep the others out for as long as it likes.
+ * So the limit is behind the decision: only what is refused anyway is told to wait.
+ */
 async function paced(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
   const facts = deps.factsOf(ctx);
-  const { address } = callerOf(ctx);
-  const wait = deps.pace.wait(address);
-  if (wait > 0) {
-    facts.refusal = 'too_many_exchanges';
-    deps.countExchange('unknown', 'refused');
-    ctx.status = 429;
-    ctx.set('retry-after', String(wait));
-    const error_description = `Too many exchanges from your address were refused. Try again in ${wait} seconds.`;
-    ctx.body = { error: 'temporarily_unavailable', error_description };
-    return;
-  }
   try {
     await answer(provider, deps, ctx);
     deps.countExchange(facts.rule ?? 'unknown', 'ok');
   } catch (error) {
     const decided = error instanceof errors.OIDCProviderError;
-    if (decided) deps.pace.refused(address);
     deps.countExchange(facts.rule ?? 'unknown', decided ? 'refused' : 'unavailable');
-    throw error;
+    const wait = decided ? deps.pace.refused(callerOf(ctx).address) : 0;
+    if (wait === 0) throw error;
+    tooMany(ctx, facts, wait);
   }
+}
+
+function tooMany(ctx: Context, facts: TokenFacts, wait: number): void {
+  facts.refusal = 'too_many_exchanges';
+  facts.words = `Too many exchanges from your address were refused. Try again in ${wait} seconds.`;
+  ctx.status = 429;
+  ctx.set('retry-after', String(wait));
+  ctx.body = { error: 'temporarily_unavailable', error_description: facts.words };
 }
 
 async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {

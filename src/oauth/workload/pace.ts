@@ -1,10 +1,11 @@
 /**
  * How many exchanges of one address may come to nothing within a minute: `limits.signInsPerMinute`, as sign-ins may be started.
  *
- * Threat: anybody may send anything here, and each costs a signature to verify and perhaps a question to an issuer. An exchange that succeeds
- * costs nothing: all the jobs of a company may come from one address, and each has shown a token that its issuer signed for us.
+ * Threat: anybody may send anything here. A program in a loop is told to wait and, where it does, costs nothing meanwhile. An exchange that
+ * succeeds is never counted and never kept waiting: all the jobs of a company may come from one address, and each has shown a token that its issuer
+ * signed for us.
  *
- * Of each replica by itself, in memory: what is guarded is this replica's own work, and nothing can be guessed by trying.
+ * Of each replica by itself, in memory: nothing can be guessed by trying.
  */
 import { LRUCache } from 'lru-cache';
 import { bucketOf } from '../../core/address.ts';
@@ -15,10 +16,11 @@ const MINUTE_MS = 60_000;
 const MAX_ADDRESSES = 10_000;
 
 export interface ExchangePace {
-  /** @returns 0 where an exchange may be tried, else whole seconds until it may */
-  wait(address: string): number;
-  /** An exchange of this address came to nothing. */
-  refused(address: string): void;
+  /**
+   * An exchange of this address came to nothing.
+   * @returns 0 where that is no more than the limit, else whole seconds until the minute is over
+   */
+  refused(address: string): number;
 }
 
 /** @param options.now epoch milliseconds */
@@ -27,20 +29,16 @@ export function createExchangePace(options: {
   readonly now: () => number;
 }): ExchangePace {
   const minutes = new LRUCache<string, { readonly since: number; count: number }>({ max: MAX_ADDRESSES });
-  const current = (address: string): { readonly since: number; count: number } => {
-    const known = minutes.get(bucketOf(address));
-    const now = options.now();
-    return known !== undefined && isRecent(known.since, now, MINUTE_MS) ? known : { since: now, count: 0 };
-  };
   return {
-    wait(address) {
-      const { since, count } = current(address);
-      return count < options.refusalsPerMinute ? 0 : Math.ceil((since + MINUTE_MS - options.now()) / 1000);
-    },
     refused(address) {
-      const minute = current(address);
+      const key = bucketOf(address);
+      const now = options.now();
+      const known = minutes.get(key);
+      const minute = known !== undefined && isRecent(known.since, now, MINUTE_MS) ? known : { since: now, count: 0 };
       minute.count += 1;
-      minutes.set(bucketOf(address), minute);
+      minutes.set(key, minute);
+      if (minute.count <= options.refusalsPerMinute) return 0;
+      return Math.max(1, Math.ceil((minute.since + MINUTE_MS - now) / 1000));
     },
   };
 }
