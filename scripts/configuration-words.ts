@@ -276,7 +276,7 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   [
     'limits.signInsPerMinute',
-    'Sign-ins that one address may begin in a minute, at each replica: authorization requests, trips to a provider and device codes, each by itself; beyond it 429. Behind an ingress that `listen.trustedProxies` does not name, the web listener counts none.',
+    'Sign-ins that one address may begin in a minute, at each replica: authorization requests (and as many that go on with one), trips to a provider and device codes, each by itself; beyond it 429. Behind an ingress that `listen.trustedProxies` does not name, the web listener counts none.',
   ],
   ['shutdown.delay', 'After SIGTERM: still accepting, no longer ready.'],
   ['shutdown.grace', 'After that: for what is in flight.'],

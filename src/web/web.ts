@@ -110,15 +110,17 @@ function webApp({ room, runDrill, adminApi }: AdminParts, consoles: Consoles | u
   app.use(securityHeaders(publicUrl));
   app.use(assetFiles());
   app.use(noStore);
-  // A limit of its own: each sign-in with kubectl takes one here and one where it goes on to the provider.
-  const authorizations = limitSignIns(deps, createRateLimit(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
+  const limited = () => limitSignIns(deps, createRateLimit(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
+  // A limit of its own for each step: a sign-in with kubectl takes one of each, and one where it goes on to the provider.
+  const steps = { begin: limited(), goOn: limited() };
   app.use((req, res, next) => {
     if (!OAUTH_PATH.test(req.path)) return next();
     const serve = (): void => deps.oauthHandler(req, res, visitOf(req).address);
-    // An attacker makes authorization requests without end, each of which writes to the store, so an address may make so many a minute. What
-    // goes on with one (`/oauth/authorize/…`) takes the place of what it goes on with.
-    if (req.path === '/oauth/authorize' && !deps.audit.blocked) authorizations(req, res, serve);
-    else serve();
+    if (!req.path.startsWith('/oauth/authorize') || deps.audit.blocked) return serve();
+    // An attacker makes authorization requests without end, each of which writes to the store, so an address may make so many a minute. It
+    // goes on with one of them many times at once (`/oauth/authorize/…`) before anyone has signed in: the library begins as many anew.
+    const step = req.path === '/oauth/authorize' ? steps.begin : steps.goOn;
+    void step(req, res, serve);
   });
   const identify = browserCaller(deps, browsers);
   app.use(adminApi({ prefix: '/admin/api/v1', bearer: false, identify }));

@@ -33,7 +33,13 @@ afterAll(async () => {
 });
 
 /** Asks again and again from one address of the loopback network. @returns each answer's status, and the last `Retry-After` */
-async function ask(from: string, times: number, url: string, form?: Record<string, string>) {
+async function ask(
+  from: string,
+  times: number,
+  url: string,
+  given: { form?: Record<string, string> | undefined; cookie?: string } = {},
+) {
+  const { form, cookie = '' } = given;
   const agent = new Agent({ localAddress: from, connect: { ca }, connections: 4 });
   const statuses: number[] = [];
   let retryAfter: string | undefined;
@@ -43,7 +49,7 @@ async function ask(from: string, times: number, url: string, form?: Record<strin
         dispatcher: agent,
         method: form === undefined ? 'GET' : 'POST',
         body: form === undefined ? null : new URLSearchParams(form).toString(),
-        headers: form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' },
+        headers: { cookie, ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }) },
       });
       await answer.body.dump();
       statuses.push(answer.statusCode);
@@ -57,6 +63,14 @@ async function ask(from: string, times: number, url: string, form?: Record<strin
 
 const authorize = (extra: Record<string, string> = {}): string =>
   `${gate.urls.web}/oauth/authorize?${new URLSearchParams({ ...AUTHORIZATION, ...extra }).toString()}`;
+
+/** One authorization request, as far as the page to sign in at. */
+async function begin(): Promise<{ readonly location: string; readonly cookie: string }> {
+  const { headers, body } = await request(authorize());
+  await body.dump();
+  const cookies = [headers['set-cookie'] ?? []].flat().map((line) => line.split(';', 1)[0]);
+  return { location: String(headers.location), cookie: cookies.join('; ') };
+}
 
 const refusedFrom = async (address: string) =>
   (await auditedBy(gate)).filter(
@@ -83,7 +97,7 @@ describe('one address', () => {
       Number(await metric(gate.server, 'portcullis_refusals_total{reason="too_many_sign_ins"}'));
     const before = await counted();
     const { url, ok, form } = to();
-    const { statuses, retryAfter } = await ask(address, LIMIT * 3, url, form);
+    const { statuses, retryAfter } = await ask(address, LIMIT * 3, url, { form });
     // A slow machine lets the address have one more meanwhile, and another.
     const allowed = statuses.filter((status) => status === ok).length;
     expect(allowed).toBeGreaterThanOrEqual(LIMIT);
@@ -94,6 +108,15 @@ describe('one address', () => {
     expect(await refusedFrom(address)).toMatchObject([
       { responseStatus: { code: 429 }, annotations: { 'portcullis.dev/count': '1' } },
     ]);
+  });
+
+  it('goes on with one authorization request as often as it may begin one, and not in parallel without end', async () => {
+    const { location, cookie } = await begin();
+    const uid = new URL(location, gate.urls.web).pathname.split('/').at(-1);
+    const { statuses } = await ask('127.8.0.3', LIMIT * 3, `${gate.urls.web}/oauth/authorize/${uid}`, { cookie });
+    const allowed = statuses.filter((status) => status !== 429).length;
+    expect(allowed).toBeGreaterThanOrEqual(LIMIT);
+    expect(allowed).toBeLessThan(LIMIT * 2);
   });
 
   it('stores no parameter that is longer than any client needs', async () => {
@@ -120,8 +143,7 @@ describe('one address', () => {
 describe('many addresses, each as often as it may', () => {
   it('keep nobody from signing in, renewing or revoking, and leave the store its room', async () => {
     const session = await alice.signIn('alice');
-    const begun = await request(authorize());
-    await begun.body.dump();
+    const { location, cookie } = await begin();
     const url = authorize({ state: 's'.repeat(2048) });
     const answers: number[] = [];
     for (let network = 0; network < 50; network += 1) {
@@ -135,10 +157,7 @@ describe('many addresses, each as often as it may', () => {
     expect(used).toBeLessThan(6 * 1024 * 1024);
 
     // It began before all of them, and was not displaced by them.
-    const cookie = [begun.headers['set-cookie'] ?? []].flat().map((line) => line.split(';', 1)[0]);
-    const goesOn = await request(new URL(String(begun.headers.location), gate.urls.web), {
-      headers: { cookie: cookie.join('; ') },
-    });
+    const goesOn = await request(new URL(location, gate.urls.web), { headers: { cookie } });
     await goesOn.body.dump();
     expect(goesOn.headers.location).toMatch(/\/login\/[\w-]+\/start\?provider=demo$/);
     expect(await alice.refresh(session.refreshToken)).toMatchObject({ status: 200 });
