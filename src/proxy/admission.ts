@@ -214,7 +214,7 @@ export class Admission {
   /** With its own token, unchanged, and no impersonation: the cluster sees and judges the service account itself. */
   async #serviceAccount({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Refusal>> {
     const { cluster } = place;
-    const judged = await this.#passthrough.judge(cluster, token);
+    const judged = await this.#passthrough.judge(cluster, token, exchange.facts.connection.address);
     if (!judged.ok) return no(passthroughRefusal(judged.reason, this.#words));
     exchange.bindServiceAccount(judged.value);
     const person = `${cluster.name} ${judged.value.username}`;

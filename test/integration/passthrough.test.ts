@@ -187,20 +187,39 @@ describe('a service account with its own token', () => {
     expect(await reason()).toBe('review_unavailable');
   });
 
-  it('is not asked about more than 32 at a time: beyond that 429', async () => {
+  it('is not asked about more than 32 at a time, 8 of one address: beyond that 429, and another address is still let in', async () => {
     const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true }, timing: { reviewMs: 60_000 } });
     const { promise: answered, resolve: letAnswer } = Promise.withResolvers<undefined>();
-    const reviews = answerReviews(() => answered.then(() => ({ authenticated: false })));
+    const good = await serviceAccountToken();
+    const users = new Map([
+      [good, BUILDER],
+      ['upstream-token', GATE],
+    ]);
+    const reviews = answerReviews(({ spec }) => {
+      const username = users.get(spec.token ?? '');
+      if (username !== undefined) return { authenticated: true, user: { username } };
+      return answered.then(() => ({ authenticated: false }));
+    });
     fresh.upstream.answer = reviews.answer;
-    const tokens = await Promise.all(Array.from({ length: 40 }, () => serviceAccountToken()));
     const person = await signIn(fresh);
-    const calls = tokens.map((token) => call(fresh, person, PODS, { token, certificate: null }));
-    await until(() => fresh.counted.refusals.length === 8, 'eight that are too many', 60_000);
+    const bad = async (from: string): Promise<Called> =>
+      call(fresh, person, PODS, { token: await serviceAccountToken(), certificate: null, from });
+    // A flood of made-up tokens.
+    const flood = Array.from({ length: 40 }, () => bad('127.0.0.2'));
+    const refused = (count: number): Promise<void> =>
+      until(() => fresh.counted.refusals.length === count, `${count} that are too many`, 60_000);
+    await refused(32);
+    expect((await call(fresh, person, PODS, { token: good, certificate: null })).status).toBe(200);
+    for (const from of ['127.0.0.3', '127.0.0.4', '127.0.0.5']) {
+      flood.push(...Array.from({ length: 8 }, () => bad(from)));
+    }
+    await until(() => reviews.asked.length === 34, 'all that may be asked at once', 60_000);
+    flood.push(bad('127.0.0.6'));
+    await refused(33);
     letAnswer(undefined);
-    const codes = (await Promise.all(calls)).map(({ status }) => status);
-    expect([429, 401].map((code) => codes.filter((each) => each === code).length)).toEqual([8, 32]);
-    expect(fresh.counted.refusals.filter((each) => each === 'passthrough_busy')).toHaveLength(8);
-    expect(reviews.asked).toHaveLength(32);
+    const codes = (await Promise.all(flood)).map(({ status }) => status);
+    expect([429, 401].map((code) => codes.filter((each) => each === code).length)).toEqual([33, 32]);
+    expect(fresh.counted.refusals.filter((each) => each === 'passthrough_busy')).toHaveLength(33);
     await fresh.close();
   });
 

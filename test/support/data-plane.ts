@@ -279,6 +279,8 @@ export interface CallOptions {
   readonly certificate?: TestCertificate | null;
   readonly host?: string;
   readonly body?: string;
+  /** Of the client, such as 127.0.0.2. */
+  readonly from?: string;
 }
 
 export interface Called {
@@ -318,6 +320,7 @@ export function open(
     servername: HOST,
     ca: plane.ca,
     agent: false,
+    ...(options.from === undefined ? {} : { localAddress: options.from }),
     path,
     method: options.method ?? 'GET',
     headers: {

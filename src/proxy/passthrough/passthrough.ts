@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { bucketOf } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Identity } from '../../core/identity.ts';
 import { serviceAccountOf } from '../../core/impersonation.ts';
@@ -25,6 +26,8 @@ const MOST_GOOD = 5_000;
 const MOST_BAD = 1_000;
 /** Of one cluster, at one time. */
 const MOST_WAITING = 32;
+/** Of them from one address: a stranger's flood of made-up tokens must not keep every service account out that has just got its token. */
+const MOST_OF_AN_ADDRESS = 8;
 /** Characters. Kubernetes' own are below two thousand. */
 const LONGEST_TOKEN = 8_192;
 
@@ -73,6 +76,7 @@ export class Passthrough {
   readonly #good = new LRUCache<string, Known>({ max: MOST_GOOD });
   readonly #bad = new LRUCache<string, Known>({ max: MOST_BAD });
   readonly #waiting = new Map<string, Promise<Known>>();
+  /** Questions under way, by cluster, and by cluster and address. */
   readonly #load = new Map<string, number>();
 
   constructor(reviews: (cluster: string) => Pick<ClusterReviews, 'ask'>, clock: Clock) {
@@ -81,18 +85,22 @@ export class Passthrough {
   }
 
   /**
+   * @param from the client's address
    * @returns who it is to the cluster
    * @throws AppError `upstream_unavailable` where the cluster, or who the gate itself is there, could not be asked
    */
   async judge(
     cluster: Pick<UpstreamCluster, 'name' | 'token'>,
     token: string,
+    from: string,
   ): Promise<Result<Identity, PassthroughRefusal>> {
     // Who holds a stolen token of that kind does not hold its key; here nobody would check.
     if (peek(token)?.bound !== false) return no('passthrough_bound_token');
     const remembered = this.#remembered(keyOf(cluster.name, token));
-    if (remembered === undefined && (this.#load.get(cluster.name) ?? 0) >= MOST_WAITING) return no('passthrough_busy');
-    const { identity } = remembered ?? (await this.#review(cluster.name, token));
+    const place = `${cluster.name} ${bucketOf(from)}`;
+    const busy = this.#loadOf(cluster.name) >= MOST_WAITING || this.#loadOf(place) >= MOST_OF_AN_ADDRESS;
+    if (remembered === undefined && busy) return no('passthrough_busy');
+    const { identity } = remembered ?? (await this.#review(cluster.name, token, place));
     if (identity === undefined) return no('passthrough_not_accepted');
     if (serviceAccountOf(identity.username) === undefined) return no('passthrough_not_service_account');
     const own = await this.#ownName(cluster);
@@ -116,31 +124,43 @@ export class Passthrough {
     return known !== undefined && known.until > this.#now() ? known : undefined;
   }
 
-  #review(cluster: string, token: string): Promise<Known> {
+  /** @param place whose questions are counted as well; absent: the server's own */
+  #review(cluster: string, token: string, place?: string): Promise<Known> {
     const key = keyOf(cluster, token);
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) return waiting;
-    const asked = this.#ask(cluster, token).finally(() => this.#waiting.delete(key));
+    const counted = place === undefined ? [cluster] : [cluster, place];
+    for (const each of counted) this.#load.set(each, this.#loadOf(each) + 1);
+    const asked = this.#ask(cluster, token).finally(() => {
+      this.#waiting.delete(key);
+      for (const each of counted) this.#answered(each);
+    });
     this.#waiting.set(key, asked);
     return asked;
   }
 
+  #loadOf(counted: string): number {
+    return this.#load.get(counted) ?? 0;
+  }
+
+  /** A count of nothing is not kept: anybody can come from many addresses. */
+  #answered(counted: string): void {
+    const left = this.#loadOf(counted) - 1;
+    if (left > 0) this.#load.set(counted, left);
+    else this.#load.delete(counted);
+  }
+
   async #ask(cluster: string, token: string): Promise<Known> {
-    this.#load.set(cluster, (this.#load.get(cluster) ?? 0) + 1);
-    try {
-      // Without `audiences` it is reviewed for the API server's own: a token made for another service is not accepted.
-      const path = '/apis/authentication.k8s.io/v1/tokenreviews';
-      const status = await this.#reviews(cluster).ask(path, 'TokenReview', { token });
-      const identity = reviewed(status);
-      const now = this.#now();
-      const expiresAt = peek(token)?.expiresAt ?? Number.POSITIVE_INFINITY;
-      const until = identity === undefined ? now + BAD_SECONDS : Math.min(now + GOOD_SECONDS, expiresAt);
-      const known = { identity, until };
-      (identity === undefined ? this.#bad : this.#good).set(keyOf(cluster, token), known);
-      return known;
-    } finally {
-      this.#load.set(cluster, (this.#load.get(cluster) ?? 1) - 1);
-    }
+    // Without `audiences` it is reviewed for the API server's own: a token made for another service is not accepted.
+    const path = '/apis/authentication.k8s.io/v1/tokenreviews';
+    const status = await this.#reviews(cluster).ask(path, 'TokenReview', { token });
+    const identity = reviewed(status);
+    const now = this.#now();
+    const expiresAt = peek(token)?.expiresAt ?? Number.POSITIVE_INFINITY;
+    const until = identity === undefined ? now + BAD_SECONDS : Math.min(now + GOOD_SECONDS, expiresAt);
+    const known = { identity, until };
+    (identity === undefined ? this.#bad : this.#good).set(keyOf(cluster, token), known);
+    return known;
   }
 
   #now(): number {
