@@ -2,6 +2,7 @@
  * The tour's second act: three replicas on one Redis, one of which is stopped dead while somebody is revoked. What the answer may
  * promise about a process that cannot answer is the heart of the whole thing (REVOCATION.md).
  */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ReplicaReceipt, RevocationAnswer } from '../../revocation/revocation.ts';
 import { demoPorts } from '../demo.ts';
@@ -14,8 +15,8 @@ import { Terminal, type Running } from './terminal.ts';
 
 const ACCOUNT = `${DEMO_PROVIDER}/alice`;
 const REASON = 'INC-4712';
-/** W of REVOCATION.md with the default staleness of 2 s, and room for a busy machine. */
-const PROVEN_WITHIN_MS = 8_000;
+/** What docs/revocation.md promises with the default staleness of 2 s: half a second for the write, another for followers, then W. */
+const LONGEST_MS = 3_102;
 const INSTANT_MS = 2_000;
 /** A process that was stopped has a backlog to go through first, and then kubectl has to notice. */
 const AWAKE_WITHIN_MS = 10_000;
@@ -94,7 +95,11 @@ async function revokeWhileOneIsStopped(cast: Cast, watches: readonly Watch[]): P
   story.tell(
     'SIGSTOP: no code of gate-c runs any more. Its connections stay open; it cannot be asked, told, or seen to end.',
   );
+  // A machine that lets even this process wait for its timers lets the replicas wait as long: that is not theirs to answer for.
+  const late = monitorEventLoopDelay({ resolution: 10 });
+  late.enable();
   const answer = await revoke(cast);
+  late.disable();
   for (const { id, state, ms, streamsClosed } of answer.replicas.toSorted(byName)) {
     story.output(
       `${id.padEnd(8)} ${state.padEnd(8)} ${ms === undefined ? '' : `${ms} ms`.padEnd(10)} ${streamsClosed ?? 0} stream(s) cut`,
@@ -114,8 +119,8 @@ async function revokeWhileOneIsStopped(cast: Cast, watches: readonly Watch[]): P
     seen,
   );
   story.claim(
-    `so the answer is complete, after ${(answer.elapsedMs / 1000).toFixed(1)} s: the longest that a silent replica can hold it up`,
-    answer.complete && answer.elapsedMs < PROVEN_WITHIN_MS,
+    `so the answer is complete, after ${(answer.elapsedMs / 1000).toFixed(1)} s of the 3.1 s for which a silent replica can hold it up`,
+    answer.complete && answer.elapsedMs <= LONGEST_MS + late.max / 1e6,
     seen,
   );
   for (const { replica, running } of watches.filter((watch) => watch.replica !== replicas.c)) {
