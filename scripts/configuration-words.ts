@@ -188,7 +188,10 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
     'sessions.publicClients[].redirectUris',
     'Where the browser may be sent back to; the port of a loopback host does not count.',
   ],
-  ['revocation.staleness', 'How old the view of the log may be before a replica refuses everything.'],
+  [
+    'revocation.staleness',
+    'How old the view of the log may be before a replica refuses everything. Replicas may differ in it while it is changed.',
+  ],
   [
     'revocation.emptyStore',
     'What a replica that has just started makes of an empty Redis. `init`: begin afresh; locks on accounts may have been lost with the data. `refuse`: stay shut until an operator has looked, and has started one replica with `init`.',

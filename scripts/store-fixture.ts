@@ -179,7 +179,6 @@ const older = createRedisStore({
   config: { url: redis.url, prefix: 'portcullis-demo' },
   sealingKeys: sealingKeys(OLD_SEALING),
   clock: Date,
-  leaseMs: 2000,
 });
 await until(() =>
   older.ping().then(

@@ -5,6 +5,7 @@
  * renewal, so that a revocation is seen in milliseconds instead of a quarter of the lease; it grants nothing.
  */
 import { AppError } from '../core/errors.ts';
+import { waitFor } from '../core/lease.ts';
 import type { LogEntry, LogPosition } from '../core/revocation.ts';
 import type { DrillPart, Joined, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
 import { ClockWitness } from './clocks.ts';
@@ -51,6 +52,8 @@ interface Standing {
   readonly epoch: string;
   readonly regime: string;
   readonly sinceMs: number;
+  /** W of the longest lease that anybody may hold, as the last of them said. */
+  readonly waitMs: number;
 }
 
 const CUT_FOR: Readonly<Record<FenceCause, CutReason>> = {
@@ -63,12 +66,19 @@ const CUT_FOR: Readonly<Record<FenceCause, CutReason>> = {
 
 const CAUSES = { epoch: 'epoch_changed', gap: 'log_gap', rollback: 'log_rollback' } as const;
 
+/**
+ * Between two renewals, however long a lease lasts: whoever settles a new epoch waits for W of its own lease, 1.1 s at least, and by then every
+ * replica that can reach the store has to have come there with the locks and the leases that it knows of.
+ */
+const LONGEST_PERIOD_MS = 500;
+
 export class LogFollower {
   readonly lease: Lease;
   readonly #options: FollowerOptions;
   readonly #stopping = new AbortController();
   readonly #first = Promise.withResolvers<void>();
   readonly #clocks: ClockWitness;
+  readonly #periodMs: number;
   #position: LogPosition | undefined;
   #standing: Standing | undefined;
   /** Why there is no lease, from a fence until the next one. */
@@ -86,6 +96,7 @@ export class LogFollower {
     this.#options = options;
     this.lease = new Lease(options.lengthMs);
     this.#clocks = new ClockWitness(options, options.lengthMs);
+    this.#periodMs = Math.min(options.lengthMs / 4, LONGEST_PERIOD_MS);
   }
 
   /** Undefined until the first lease, and again from the moment at which another epoch or a gap was seen until the next lease. */
@@ -194,10 +205,12 @@ export class LogFollower {
   }
 
   #state(position: LogPosition): ReplicaState {
-    const { hooks, incarnation, name } = this.#options;
+    const { hooks, incarnation, name, lengthMs } = this.#options;
     this.#count += 1;
     const drill = hooks.drill();
-    const state = { incarnation, name, count: this.#count, number: position.number, streamsCut: hooks.streamsCut() };
+    const leaseMs = Math.ceil(lengthMs);
+    const own = { incarnation, name, leaseMs, count: this.#count };
+    const state = { ...own, number: position.number, streamsCut: hooks.streamsCut() };
     return drill === undefined ? state : { ...state, drill };
   }
 
@@ -220,9 +233,9 @@ export class LogFollower {
     for (const entry of reply.entries) hooks.apply(entry);
     this.#position = { epoch: position.epoch, number: reply.entries.at(-1)?.number ?? position.number };
     this.lease.grant(sentAt);
-    if (outcome !== 'extended' || this.#standing === undefined) {
-      this.#standing = { epoch: reply.epoch, regime: reply.regime, sinceMs: now };
-    }
+    const waitMs = waitFor(Math.max(this.#options.lengthMs, reply.longestLeaseMs));
+    const sinceMs = outcome === 'extended' ? (this.#standing?.sinceMs ?? now) : now;
+    this.#standing = { epoch: reply.epoch, regime: reply.regime, sinceMs, waitMs };
     this.#clockOff = false;
     if (this.#trouble.size > 0) logger.info({}, 'there is a lease again');
     this.#trouble.clear();
@@ -269,7 +282,7 @@ export class LogFollower {
   async #pause(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#endPause = resolve;
-    const timer = setTimeout(resolve, this.#options.lengthMs / 4);
+    const timer = setTimeout(resolve, this.#periodMs);
     timer.unref();
     await promise;
     clearTimeout(timer);
@@ -278,7 +291,7 @@ export class LogFollower {
 
   async #tail(): Promise<void> {
     const { signal } = this.#stopping;
-    const { log, lengthMs } = this.#options;
+    const { log } = this.#options;
     await Promise.race([this.#first.promise, aborted(signal)]);
     while (!signal.aborted) {
       const before = this.position?.number;
@@ -286,7 +299,7 @@ export class LogFollower {
       // Whoever renewed meanwhile has it already, as who wrote it has; what came after it is seen by the next wait.
       if (woken && !signal.aborted && this.position?.number === before) await this.wake();
       // A hint without an entry behind it, or a store that is away, must not turn this into a busy loop.
-      if (!signal.aborted && this.position?.number === before) await delay(lengthMs / 4, signal);
+      if (!signal.aborted && this.position?.number === before) await delay(this.#periodMs, signal);
     }
   }
 }

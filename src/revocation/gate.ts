@@ -1,5 +1,6 @@
 /** Puts the parts of the room together behind the `Gate` interface. */
 import { randomBytes } from 'node:crypto';
+import { waitFor } from '../core/lease.ts';
 import {
   sessionKey,
   type CoveringKeys,
@@ -23,9 +24,6 @@ import { View } from './view.ts';
 
 /** A registry entry that has not moved for so long belongs to a process that is gone. */
 const GONE_AFTER_MS = 60_000;
-
-/** W of REVOCATION.md, in milliseconds: L, its drift, and a margin for timers. */
-const waitFor = (leaseMs: number): number => leaseMs * 1.001 + 100;
 
 /**
  * Makes this replica's gate. It refuses everything until `start` has resolved.
@@ -52,7 +50,6 @@ class LeasedGate implements Gate {
 
   constructor(options: GateOptions) {
     this.#options = options;
-    const waitMs = waitFor(options.stalenessSeconds * 1000);
     this.#endings = new SessionEndings({
       clock: options.clock,
       sessions: options.sessions,
@@ -64,11 +61,11 @@ class LeasedGate implements Gate {
       bound: (credential, ends) => this.#endings.watch(credential, ends),
       empty: (session) => this.#endings.forget(session),
     });
-    this.#peers = new Peers(this.incarnation, waitMs);
+    this.#peers = new Peers(this.incarnation);
     this.#follower = this.#makeFollower();
     this.#revocations = new Revocations({
       ...options,
-      waitMs,
+      waitMs: waitFor(options.stalenessSeconds * 1000),
       registry: this.#registry,
       peers: this.#peers,
       position: () => this.#follower.position,

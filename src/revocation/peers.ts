@@ -3,28 +3,29 @@
  *
  * A replica is alive while its renewal counter moves, by our own monotonic clock: its wall clock, and what it says of itself, prove
  * nothing. One seen for the first time counts as alive, until it has been silent for W. Time in which we did not look proves nothing either:
- * silence is measured from look to look.
+ * silence is measured from look to look. W is that of its own lease, whose length it has registered: ours may be shorter.
  */
+import { leaseOf, waitFor } from '../core/lease.ts';
 import type { ReplicaState } from '../store/store.ts';
 
 export interface Peer {
   readonly state: ReplicaState;
   /** Monotonic milliseconds at which its count was last seen to move, or it was first seen. */
   readonly movedAt: number;
+  /** W, in milliseconds, of the longest lease that it has registered: one that was granted before it said less may still run. */
+  readonly waitMs: number;
   /** W without a move: its last lease has run out, and the next one will bring it all entries. */
   readonly silent: boolean;
 }
 
 export class Peers {
   readonly #own: string;
-  readonly #silentMs: number;
   #peers = new Map<string, Peer>();
   #observedAt = Number.NEGATIVE_INFINITY;
 
   /** @param own this process' incarnation, which is no peer */
-  constructor(own: string, silentMs: number) {
+  constructor(own: string) {
     this.#own = own;
-    this.#silentMs = silentMs;
   }
 
   /** Takes the registry in as it was just read. Who is no longer in it has left. @param now monotonic milliseconds */
@@ -35,7 +36,8 @@ export class Peers {
       const before = this.#peers.get(state.incarnation);
       const moved = before === undefined || before.state.count !== state.count;
       const movedAt = moved ? now : before.movedAt;
-      peers.set(state.incarnation, { state, movedAt, silent: now - movedAt >= this.#silentMs });
+      const waitMs = Math.max(waitFor(leaseOf(state)), before?.waitMs ?? 0);
+      peers.set(state.incarnation, { state, movedAt, waitMs, silent: now - movedAt >= waitMs });
     }
     this.#peers = peers;
   }
@@ -59,10 +61,10 @@ export class Peers {
     return [...this.#peers.values()];
   }
 
-  /** Those that have not moved for `forMs`, as they were last seen. */
+  /** Those that have not moved for `forMs`, nor for their W, as they were last seen. */
   gone(now: number, forMs: number): readonly ReplicaState[] {
     return this.all()
-      .filter((peer) => now - peer.movedAt >= forMs)
+      .filter((peer) => now - peer.movedAt >= Math.max(forMs, peer.waitMs))
       .map((peer) => peer.state);
   }
 

@@ -4,9 +4,9 @@
  * An entry is proven when it cannot be forgotten (acknowledged), when this replica still stands in the life of the store in which it was
  * written, and when every replica, this one included, has applied it or has no lease. The registry that came with the entry names every replica that has
  * renewed in this life; one that has not may still hold a lease of the life before, for W at most. So either we have followed this life
- * for W, or W has passed since the entry stood.
+ * for W, or W has passed since the entry stood. That W is of the longest lease that may be out there, as the store remembers it across its lives.
  *
- * A replica that is silent for W has no lease: the last renewal that it can have built on was seen by us W ago. One whose count moved after
+ * A replica that is silent for W of its own lease has none any more: the last renewal that it can have built on was seen by us W ago. One whose count moved after
  * the entry and whose number stayed below it is not let through by W alone: its renewal was answered with the entry, so it has either not
  * taken the answer in, and then it goes silent or is granted nothing, or its receipt is on the way. It stays pending until we see which.
  */
@@ -20,6 +20,8 @@ export interface Footing {
   readonly sinceMs: number;
   /** When the last renewal that was granted had been sent. */
   readonly renewedAtMs: number;
+  /** W of the longest lease that may still be held from an earlier life. */
+  readonly waitMs: number;
 }
 
 export interface Written {
@@ -47,8 +49,6 @@ export interface ProofQuestion {
   readonly footing: Footing | undefined;
   /** Monotonic milliseconds. */
   readonly now: number;
-  /** W. */
-  readonly waitMs: number;
 }
 
 export type Proof =
@@ -59,7 +59,7 @@ export type Proof =
 
 const NEW_LIFE = 'the store began a new life: everybody signs in again; send it again to be sure';
 
-export function judgeProof({ written, isBack, others, footing, now, waitMs }: ProofQuestion): Proof {
+export function judgeProof({ written, isBack, others, footing, now }: ProofQuestion): Proof {
   if (footing === undefined) {
     return { outcome: 'open', missing: ['this replica: it has no lease now and cannot see the others'] };
   }
@@ -80,8 +80,8 @@ export function judgeProof({ written, isBack, others, footing, now, waitMs }: Pr
   // From an answer that no follower confirmed nothing is counted: a primary that has been replaced gives it too, while its successor grants
   // leases. Found by test/model/regime.pml.
   const settled = Math.max(now - footing.sinceMs, written.acknowledged ? now - written.arrivedAt : 0);
-  if (settled < waitMs) {
-    missing.push(`replicas from before the store's present life: within ${seconds(waitMs - settled)}`);
+  if (settled < footing.waitMs) {
+    missing.push(`replicas from before the store's present life: within ${seconds(footing.waitMs - settled)}`);
   }
   return missing.length === 0 ? { outcome: 'proven' } : { outcome: 'open', missing };
 }

@@ -1,4 +1,5 @@
 /** What this replica knows of one revocation that it was asked for, and the answer that CONTRACT spells from it. */
+import { leaseOf, waitFor } from '../core/lease.ts';
 import type { RevocationTarget, TargetKey } from '../core/revocation.ts';
 import type { ReplicaState } from '../store/store.ts';
 import type { OtherReplica, Proof, Written } from './proof.ts';
@@ -13,6 +14,8 @@ interface Other {
   /** The highest renewal of its that we know of, and since when (monotonic milliseconds). */
   count: number;
   movedAt: number;
+  /** W of its lease, in milliseconds. */
+  waitMs: number;
   silent: boolean;
 }
 
@@ -68,22 +71,23 @@ export function noteOthers(
   peers: Peers | undefined,
   arrivedAt: number,
 ): void {
-  for (const { incarnation, name, count, streamsCut } of others) {
-    const { silent, movedAt } = peers?.get(incarnation) ?? { silent: false, movedAt: arrivedAt };
-    record.others.set(incarnation, { name, cutBefore: streamsCut, receipt: undefined, count, movedAt, silent });
+  for (const state of others) {
+    const { incarnation, name, count, streamsCut } = state;
+    const unseen = { silent: false, movedAt: arrivedAt, waitMs: waitFor(leaseOf(state)) };
+    const { silent, movedAt, waitMs } = peers?.get(incarnation) ?? unseen;
+    record.others.set(incarnation, { name, cutBefore: streamsCut, receipt: undefined, count, movedAt, waitMs, silent });
   }
 }
 
 /**
  * Takes in what the others have shown since. To be called only while this replica stands in the entry's life of the store.
- * @param options.waitMs W
  * @param options.isFresh the registry was read after the entry was written. An answer that was under way meanwhile may be older, and whoever is
  *   missing in it may only have come later.
  */
 export function noteReceipts(
   record: RevocationRecord,
   peers: Peers,
-  { now, waitMs, isFresh }: { readonly now: number; readonly waitMs: number; readonly isFresh: boolean },
+  { now, isFresh }: { readonly now: number; readonly isFresh: boolean },
 ): void {
   const { written, others, begunAt } = record;
   if (written === undefined) return;
@@ -96,7 +100,9 @@ export function noteReceipts(
     }
     const { state } = peer;
     if (state.count > other.count) [other.count, other.movedAt] = [state.count, now];
-    other.silent = peers.observedAt - other.movedAt >= waitMs;
+    // Attacker has a replica whose lease is longer than ours cut off from the store, and goes on there: so its own W counts, not ours.
+    other.waitMs = Math.max(other.waitMs, peer.waitMs);
+    other.silent = peers.observedAt - other.movedAt >= other.waitMs;
     if (other.receipt === undefined && state.number >= written.position.number) {
       other.receipt = { ms: now - begunAt, streamsClosed: state.streamsCut - other.cutBefore };
     }
@@ -106,12 +112,12 @@ export function noteReceipts(
 const stateOf = (other: Other): OtherReplica['state'] =>
   other.receipt === undefined ? (other.silent ? 'fenced' : 'pending') : 'applied';
 
-/** @param waitMs W */
-export const othersOf = (record: RevocationRecord, now: number, waitMs: number): readonly OtherReplica[] =>
+/** @param now monotonic milliseconds */
+export const othersOf = (record: RevocationRecord, now: number): readonly OtherReplica[] =>
   [...record.others.values()].map((other) => ({
     name: other.name,
     state: stateOf(other),
-    withinMs: waitMs - (now - other.movedAt),
+    withinMs: other.waitMs - (now - other.movedAt),
   }));
 
 /** @param now monotonic milliseconds */

@@ -2,7 +2,7 @@
  * The revocation itself: shut the own gate and cut, write, then wait for the proof.
  *
  * The order is the promise. Whoever asks this replica finds the target refused here before anything else has been tried, and still
- * refused where the write failed. Who asked waits for the proof for about W; after that it goes on without them.
+ * refused where the write failed. Who asked waits for the proof for about W, ten seconds at most; after that it goes on without them.
  */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
@@ -22,6 +22,11 @@ const ANSWER_LIFE_MS = 600_000;
 /** Beyond W, for the look that comes after it. */
 const PATIENCE_MS = 500;
 /**
+ * Whoever asks is answered by then, proven or not: the command line gives up on a request after 15 s, and an admin who is told of a timeout does not
+ * know that the revocation stands. Its proof goes on.
+ */
+const LONGEST_ANSWER_MS = 10_000;
+/**
  * Shortest and longest pause between two looks at the receipts of the others. Between them it is a part of the time that has gone by: a
  * receipt is seen late by a quarter of its age at most, and one that does not come costs few looks.
  */
@@ -34,7 +39,7 @@ export interface RevocationsOptions {
   readonly replicaName: string;
   readonly monotonic: () => number;
   readonly clock: { now(): number };
-  /** W of REVOCATION.md: after so long a silent replica has lost its lease. */
+  /** W of this replica's own lease. */
   readonly waitMs: number;
   readonly registry: FlightRegistry;
   readonly peers: Peers;
@@ -119,7 +124,7 @@ export class Revocations {
   }
 
   async #carryOut(record: RevocationRecord, writing: Promise<Appended>): Promise<RevocationAnswer> {
-    const { monotonic, metrics, waitMs } = this.#options;
+    const { monotonic, metrics } = this.#options;
     let appended: Appended;
     try {
       appended = await writing;
@@ -134,14 +139,21 @@ export class Revocations {
     this.#open.add(record);
     this.#bringUpToDate(record);
     if (record.endedAt === undefined) {
-      this.#look(arrivedAt, arrivedAt + waitMs + PATIENCE_MS);
-      await Promise.race([record.ended.promise, delay(waitMs + PATIENCE_MS)]);
+      const patienceMs = Math.min(this.#longestWait(record) + PATIENCE_MS, LONGEST_ANSWER_MS);
+      this.#look(arrivedAt, arrivedAt + patienceMs);
+      await Promise.race([record.ended.promise, delay(patienceMs)]);
     }
     metrics?.revocation(record.target.kind, (monotonic() - record.begunAt) / 1000);
     // Described first, which may change what is missing: that is the answer itself, and no progress beyond it.
     const answer = this.#describe(record);
     if (record.proof.outcome === 'open') this.#told.set(record, record.proof.missing.length);
     return answer;
+  }
+
+  /** W of the longest lease that this revocation may have to wait for, as it is known now. */
+  #longestWait({ others }: RevocationRecord): number {
+    const { footing, waitMs } = this.#options;
+    return Math.max(waitMs, footing()?.waitMs ?? 0, ...[...others.values()].map((other) => other.waitMs));
   }
 
   #noteRegistry(record: RevocationRecord, written: Written, replicas: Appended['replicas']): void {
@@ -204,16 +216,16 @@ export class Revocations {
   }
 
   #prove(record: RevocationRecord): void {
-    const { monotonic, peers, footing, waitMs } = this.#options;
+    const { monotonic, peers, footing } = this.#options;
     const { written } = record;
     if (written === undefined) return;
     const now = monotonic();
     const standing = footing();
     if (standing !== undefined && isSameLife(standing, written)) {
-      noteReceipts(record, peers, { now, waitMs, isFresh: standing.renewedAtMs > written.arrivedAt });
+      noteReceipts(record, peers, { now, isFresh: standing.renewedAtMs > written.arrivedAt });
     }
-    const others = othersOf(record, now, waitMs);
-    record.proof = judgeProof({ written, isBack: !record.held, others, footing: standing, now, waitMs });
+    const others = othersOf(record, now);
+    record.proof = judgeProof({ written, isBack: !record.held, others, footing: standing, now });
     if (record.proof.outcome !== 'open') {
       record.endedAt = now;
       record.ended.resolve();

@@ -53,7 +53,6 @@ export function openStore(config: Config, sealing: SealingKeys, logger: Logger, 
     config: redisSettings(config.store, lasting?.reloading ?? ONCE),
     sealingKeys: sealing,
     clock,
-    leaseMs: config.revocation.staleness * 1000,
     emptyStore: config.revocation.emptyStore,
     onError: (error) => logger.warn({ err: error }, 'store'),
     onEpoch: (event) => {

@@ -300,6 +300,8 @@ export interface ReplicaState {
   readonly number: number;
   /** Streams it has cut so far. */
   readonly streamsCut: number;
+  /** L: how long a lease of its lasts, in milliseconds. Absent where its version registers none; `leaseOf` says what is assumed then. */
+  readonly leaseMs?: number;
   /** Its part in the latest drill. */
   readonly drill?: DrillPart;
 }
@@ -319,6 +321,11 @@ export interface Renewal {
   /** All entries after the caller's number, in order, without gaps. */
   readonly entries: readonly LogEntry[];
   readonly replicas: readonly ReplicaState[];
+  /**
+   * The longest lease that anybody may still hold, whether the replica has renewed in this epoch or only in an earlier one: L of each replica
+   * counts from its last renewal until its lease has run out.
+   */
+  readonly longestLeaseMs: number;
 }
 
 export interface Joined {
@@ -369,7 +376,8 @@ export interface RevocationLog {
    */
   join(longestTokenSeconds: number): Promise<Joined>;
   /**
-   * Writes this replica's state and returns what came after `position`; one script, so a fresh lease means a fresh view.
+   * Writes this replica's state and returns what came after `position`; one script, so a fresh lease means a fresh view, and no lease is
+   * granted whose length is not registered.
    * @throws AppError `store_unavailable` also where not enough followers confirmed the round: nothing may be built on it
    */
   renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome>;

@@ -6,8 +6,17 @@ import { describe } from 'vitest';
 import { chaos } from './chaos.ts';
 import { operator, redisServer, type OwnRedis } from './ground.ts';
 import { createLink } from './link.ts';
-import { EPOCH, GAP, LEASE, RUN_ID, SETTLED, SURVIVOR } from './safeguards.ts';
-import { fenced, now, revokeWholly, serves, STALENESS_SECONDS, type Replica, type Stage } from './stage.ts';
+import { EPOCH, GAP, LEASE, LEASES_KEPT, RUN_ID, SETTLED, SURVIVOR } from './safeguards.ts';
+import {
+  fenced,
+  LONGER_SECONDS,
+  now,
+  revokeWholly,
+  serves,
+  STALENESS_SECONDS,
+  type Replica,
+  type Stage,
+} from './stage.ts';
 
 const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
 const A_WHILE_MS = 400;
@@ -65,6 +74,36 @@ describe.concurrent('redis comes back', () => {
       await c.ask('carry', alice);
       await delay(A_WHILE_MS);
       return { accepted: stage.acceptedAfter(at, alice) };
+    },
+  });
+
+  chaos('with its own data, while one that has a longer lease hears of nothing', {
+    safeguards: [LEASES_KEPT],
+    async play(stage) {
+      await using redis = await redisServer();
+      await using oldLink = await createLink(redis.port);
+      await using newLink = await createLink(redis.port);
+      const first = await stage.start('first', { url: redis.url });
+      const alice = await stage.signIn(first);
+      const old = await stage.start('old', { url: oldLink.url, stalenessSeconds: LONGER_SECONDS });
+      await stage.carry(alice, [old]);
+      // The new one has never seen the old one: only the store knows of it.
+      newLink.hold();
+      const fresh = await stage.start('fresh', { url: newLink.url, ready: false });
+      await operator(redis, (bare) => bare.save());
+      oldLink.hold();
+      await Promise.all([first.kill(), redis.kill()]);
+      await redis.restart();
+      newLink.release();
+      await fresh.ready;
+      const { at } = await revokeWholly(fresh, ALICE);
+      await stage.signIn(fresh, 'corp/bob');
+      const isFenced = (await old.ask('status', null)).fenced;
+      await fenced(old);
+      return {
+        accepted: stage.acceptedAfter(at, alice),
+        holds: { 'nobody signs in before the longer lease is over': isFenced },
+      };
     },
   });
 

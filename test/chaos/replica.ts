@@ -24,7 +24,6 @@ const store = createRedisStore({
   config: setup.redis,
   sealingKeys: { current: key, all: new Map([[key.kid, key.key]]) },
   clock,
-  leaseMs: setup.stalenessSeconds * 1000,
 });
 const gate = createGate({
   log: store.log,

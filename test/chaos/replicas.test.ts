@@ -10,12 +10,24 @@ import {
   IDX,
   INCARNATION,
   LEASE,
+  LEASE_OF_THE_SILENT,
   NUMBER_FIRST,
   OWN_GATE,
   SLOW_JOIN,
   WAIT_FOR_SILENT,
 } from './safeguards.ts';
-import { complete, fenced, now, revokeWholly, serves, WAIT_MS, written, type Replica, type Stage } from './stage.ts';
+import {
+  complete,
+  fenced,
+  LONGER_SECONDS,
+  now,
+  revokeWholly,
+  serves,
+  WAIT_MS,
+  written,
+  type Replica,
+  type Stage,
+} from './stage.ts';
 
 const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
 /** Long enough for a replica that would let something in to do so many times over. */
@@ -137,6 +149,29 @@ describe.concurrent('replicas', () => {
         // Nothing is promised, and nothing was called complete; but whoever was asked keeps its word.
         accepted: stage.acceptedAfter(at, alice),
         holds: { 'it says that nothing was written': 'failed' in told },
+      };
+    },
+  });
+});
+
+describe.concurrent('the setting of the lease is changed, replica by replica', () => {
+  chaos('one that still has the longer lease loses the store', {
+    safeguards: [LEASE_OF_THE_SILENT],
+    async play(stage) {
+      await using redis = await redisServer();
+      await using link = await createLink(redis.port);
+      const fresh = await stage.start('fresh', { url: redis.url });
+      const alice = await stage.signIn(fresh);
+      const old = await stage.start('old', { url: link.url, stalenessSeconds: LONGER_SECONDS });
+      await stage.carry(alice, [old, fresh]);
+      link.hold();
+      // The one that is asked has seen nothing of it for its own W, and not yet for that of the other.
+      await delay(WAIT_MS);
+      const { answer, at } = await revokeWholly(fresh, ALICE);
+      await fenced(old);
+      return {
+        accepted: stage.acceptedAfter(at, alice),
+        holds: { 'old is called fenced': answer.replicas.some(({ id, state }) => id === 'old' && state === 'fenced') },
       };
     },
   });

@@ -24,8 +24,30 @@ export const WAIT_FOR_SILENT: Safeguard = {
   edits: [
     {
       file: 'src/revocation/revocation-record.ts',
-      find: 'other.silent = peers.observedAt - other.movedAt >= waitMs;',
+      find: 'other.silent = peers.observedAt - other.movedAt >= other.waitMs;',
       replace: 'other.silent = true;',
+    },
+  ],
+};
+
+export const LEASE_OF_THE_SILENT: Safeguard = {
+  name: 'a silent replica is waited for by its own lease',
+  edits: [
+    {
+      file: 'src/revocation/peers.ts',
+      find: 'const waitMs = Math.max(waitFor(leaseOf(state)), before?.waitMs ?? 0);',
+      replace: 'const waitMs = waitFor(Math.min(leaseOf(state), 1000));',
+    },
+  ],
+};
+
+export const LEASES_KEPT: Safeguard = {
+  name: 'the store remembers leases beyond its epochs',
+  edits: [
+    {
+      file: 'src/store/redis/scripts/epoch.ts',
+      find: "'sweeps', 'unlocked'}",
+      replace: "'sweeps', 'unlocked', 'leases'}",
     },
   ],
 };

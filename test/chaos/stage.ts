@@ -12,7 +12,9 @@ import type { Answered, Bearer, CommandName, Commands, ReplicaSetup, Told } from
 
 /** L of these tests: short enough to wait for, long enough for a busy machine to renew it. */
 export const STALENESS_SECONDS = 1;
-/** W of REVOCATION.md for that L. */
+/** L of a replica that runs with another setting than the others. */
+export const LONGER_SECONDS = 5;
+/** W of REVOCATION.md for the L of the others. */
 export const WAIT_MS = STALENESS_SECONDS * 1001 + 100;
 
 /** Something that a replica let in. */
@@ -28,6 +30,8 @@ export interface StartReplica {
   readonly url: string;
   readonly nodes?: 1 | 3;
   readonly sentinel?: SentinelSettings;
+  /** L of this replica, where it is not that of all others. */
+  readonly stalenessSeconds?: number;
   /** False: returns without waiting for its first lease. */
   readonly ready?: boolean;
 }
@@ -106,12 +110,13 @@ export class Stage implements AsyncDisposable {
     this.#root = root;
   }
 
-  async start(name: string, { url, nodes = 1, sentinel, ready = true }: StartReplica): Promise<Replica> {
+  async start(name: string, options: StartReplica): Promise<Replica> {
+    const { url, nodes = 1, sentinel, stalenessSeconds = STALENESS_SECONDS, ready = true } = options;
     const setup: ReplicaSetup = {
       name,
       redis: { url, nodes, prefix: 'chaos', ...(sentinel === undefined ? {} : { sentinel }) },
       sealingKey: this.#sealingKey,
-      stalenessSeconds: STALENESS_SECONDS,
+      stalenessSeconds,
     };
     const child = spawn(process.execPath, [join(this.#root, 'test/chaos/replica.ts'), JSON.stringify(setup)], {
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],

@@ -62,12 +62,16 @@ export async function openNow({ store, clock }: StoreUnderTest, change: Partial<
   return session.id;
 }
 
+/** L of the replicas of these tests. Nothing waits for it: their monotonic clock is moved. */
+export const LEASE_MS = 2000;
+
 export const replica = (change: Partial<ReplicaState> = {}): ReplicaState => ({
   incarnation: 'incarnation-a',
   name: 'gate-0',
   count: 1,
   number: 0,
   streamsCut: 0,
+  leaseMs: LEASE_MS,
   ...change,
 });
 

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 
 import { sessionKey, type RevocationTarget } from '../../src/core/revocation.ts';
+import type { ReplicaState } from '../../src/store/store.ts';
 import { parallel, replica, type OpenStore, type StoreUnderTest } from './fixtures.ts';
 
 const sessionTarget = (session: string): RevocationTarget => ({ kind: 'session', session });
@@ -162,6 +163,20 @@ function renewalConforms(open: OpenStore): void {
 }
 
 function registryConforms(open: OpenStore): void {
+  it('says how long the longest lease is that a replica has registered, and takes none for the longest that there may be', async () => {
+    const { store } = await open();
+    const { position } = await store.log.join(TOKEN_SECONDS);
+    const { leaseMs: _none, ...unregistered } = replica({ incarnation: '0.1.0' });
+    const longest = async (state: ReplicaState): Promise<number | false> => {
+      const renewed = await store.log.renew(state, position);
+      return renewed.ok && renewed.longestLeaseMs;
+    };
+    expect(await longest(replica())).toBe(2000);
+    expect(await longest(replica({ incarnation: 'b', leaseMs: 10_000 }))).toBe(10_000);
+    expect(await longest(replica())).toBe(10_000);
+    expect(await longest(unregistered)).toBe(30_000);
+  });
+
   it('shows each replica as it last renewed, to renewals and revocations, until it leaves', async () => {
     const subject = await open();
     const { store } = subject;

@@ -16,7 +16,7 @@ import {
   type Sentinels,
 } from '../support/redis.ts';
 import { newSession, replica, testClock } from './fixtures.ts';
-import { answering, ANY_SKEW, LEASE_MS, redisConforms, sealingKeys, settle, testMonotonic } from './redis-stores.ts';
+import { answering, ANY_SKEW, redisConforms, sealingKeys, settle, testMonotonic } from './redis-stores.ts';
 
 /** A failover takes as long as Sentinels need to agree: about a second here, more where the machine is busy. */
 const FAILOVER = { timeout: 30_000, interval: 50 };
@@ -90,7 +90,6 @@ describe('when the master changes', () => {
       config: { ...where, prefix: 'gate' },
       sealingKeys: keys,
       clock,
-      leaseMs: LEASE_MS,
       clockSkewSeconds: ANY_SKEW,
       monotonic: monotonic.now,
       onEpoch: (event) => epochs.push(event),

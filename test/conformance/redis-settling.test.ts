@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 
 import { newSession, replica } from './fixtures.ts';
 import { answering, settle, W_MS, workbench, type Workbench } from './redis-stores.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { ReplicaState, Store } from '../../src/store/store.ts';
 
 const reasonOf = (error: unknown): string | undefined => (error as { reason?: string }).reason;
 
@@ -13,8 +13,12 @@ async function signIn(store: Store, { clock }: Workbench, id = 'session-1'): Pro
   return typeof outcome === 'object' ? (outcome.ok ? 'opened' : outcome.reason) : outcome;
 }
 
-async function renew(store: Store): Promise<void> {
-  expect(await store.log.renew(replica(), await store.log.position())).toMatchObject({ ok: true });
+/** @returns the longest lease that the store says may be out there */
+async function renew(store: Store, change: Partial<ReplicaState> = {}): Promise<number> {
+  const { position } = await store.log.join(300);
+  const renewed = await store.log.renew(replica(change), position);
+  if (!renewed.ok) throw new Error(renewed.reason);
+  return renewed.longestLeaseMs;
 }
 
 it('opens nothing in a new store until its epoch has been seen for W', async () => {
@@ -80,4 +84,77 @@ it('has to see an epoch afresh after each restart of the server, also on its own
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
   await settle(store, bench.monotonic);
   expect(await signIn(store, bench)).toBe('opened');
+});
+
+/** W of a replica whose `revocation.staleness` is 10 s, and of one that says nothing of it. */
+const LONG_W_MS = 10_110;
+const UNREGISTERED_W_MS = 30_130;
+
+/** Sees the store's epoch for `waitMs`. @returns what becomes of sign-ins a millisecond before, and then */
+async function outcomes(store: Store, bench: Workbench, waitMs: number): Promise<readonly (string | undefined)[]> {
+  await renew(store);
+  bench.monotonic.advance(waitMs - 1);
+  await renew(store);
+  const before = await signIn(store, bench, 'before');
+  bench.monotonic.advance(1);
+  await renew(store);
+  return [before, await signIn(store, bench, 'after')];
+}
+
+it('waits for the longest lease of the life before, although nobody who was there then is left', async () => {
+  await using bench = await workbench();
+  const first = await bench.store();
+  await renew(first, { incarnation: 'longer', leaseMs: 10_000 });
+  await first.close();
+  await bench.bare.save();
+  await bench.redis.restart();
+  expect(await outcomes(await bench.fresh(), bench, LONG_W_MS)).toEqual(['epoch_unsettled', 'opened']);
+});
+
+it('is told of the longest lease of the life before by whoever remembers it, where a store that was emptied does not', async () => {
+  await using bench = await workbench();
+  const [survivor, other] = [await bench.store(), await bench.fresh()];
+  expect(await renew(survivor, { incarnation: 'longer', leaseMs: 10_000 })).toBe(10_000);
+  expect(await renew(survivor)).toBe(10_000);
+  await bench.bare.flushall();
+  expect(await renew(other, { incarnation: 'other' })).toBe(2000);
+  expect(await renew(survivor)).toBe(10_000);
+  // Only what was known of the life before: what is over is not kept alive by being told.
+  await bench.bare.del('{gate}:leases');
+  expect(await renew(survivor)).toBe(2000);
+});
+
+it('waits for the longest lease that there may be where the life before was of a version that registers none', async () => {
+  await using bench = await workbench();
+  const first = await bench.store();
+  // As 0.1.0 leaves an epoch: without the mark, and with states that say nothing of leases.
+  await bench.bare.hdel('{gate}:epoch', 'leases');
+  await first.close();
+  await bench.bare.save();
+  await bench.redis.restart();
+  expect(await outcomes(await bench.fresh(), bench, UNREGISTERED_W_MS)).toEqual(['epoch_unsettled', 'opened']);
+});
+
+it('remembers beyond an epoch that one was there of a version that registers none', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const { leaseMs: _none, ...unregistered } = replica({ incarnation: '0.1.0' });
+  await bench.bare.hset('{gate}:live', '0.1.0', JSON.stringify(unregistered));
+  expect(await renew(store)).toBe(30_000);
+  await store.close();
+  await bench.bare.hset('{gate}:epoch', 'rid', 'another');
+  expect(await renew(await bench.fresh())).toBe(30_000);
+});
+
+it('forgets a lease two minutes after it has run out', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  await renew(store, { incarnation: 'longer', leaseMs: 10_000 });
+  await store.log.leave('longer');
+  const until = Number(await bench.bare.zscore('{gate}:leases', '10000'));
+  expect(Math.abs(until - Date.now() / 1000 - 132)).toBeLessThan(30);
+  expect(await bench.bare.ttl('{gate}:leases')).toBeGreaterThan(120);
+  await bench.bare.zadd('{gate}:leases', 1, '10000');
+  expect(await renew(store)).toBe(2000);
+  expect(await bench.bare.zrange('{gate}:leases', '0', '-1')).toEqual(['2000']);
 });

@@ -13,7 +13,7 @@ import {
 } from '../../src/store/redis/redis.ts';
 import type { Store } from '../../src/store/store.ts';
 import { startRedis, type RedisServer, type StartRedis } from '../support/redis.ts';
-import { replica, testClock, type StoreUnderTest } from './fixtures.ts';
+import { LEASE_MS, replica, testClock, type StoreUnderTest } from './fixtures.ts';
 import { storeConforms } from './store.ts';
 
 export const sealingKeys = (kid = 'k1'): SealingKeys => {
@@ -21,8 +21,6 @@ export const sealingKeys = (kid = 'k1'): SealingKeys => {
   return { current: { kid, key }, all: new Map([[kid, key]]) };
 };
 
-/** L in these tests. Nothing waits for it: their monotonic clock is moved. */
-export const LEASE_MS = 2000;
 /** The clock of these tests is far from Redis' own, and is moved. */
 export const ANY_SKEW = Number.MAX_SAFE_INTEGER / 1000;
 /** W of REVOCATION.md. */
@@ -80,7 +78,6 @@ export function redisConforms(name: string, settings: () => Omit<RedisSettings, 
       config: { ...settings(), prefix: `test-${randomBytes(6).toString('hex')}` },
       sealingKeys: sealingKeys(),
       clock,
-      leaseMs: LEASE_MS,
       clockSkewSeconds: ANY_SKEW,
       monotonic: monotonic.now,
     });
@@ -122,7 +119,6 @@ export async function workbench(args: readonly string[] = [], options: StartRedi
       config: { url: redis.url, prefix: 'gate', ...settings },
       sealingKeys: keys,
       clock,
-      leaseMs: LEASE_MS,
       clockSkewSeconds: ANY_SKEW,
       monotonic: monotonic.now,
       onError: (error) => errors.push(error),

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Account } from '../../src/core/identity.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { ArtefactKind, NewSession, Store } from '../../src/store/store.ts';
-import { answering, ANY_SKEW, LEASE_MS, settle, testMonotonic } from '../conformance/redis-stores.ts';
+import { answering, ANY_SKEW, settle, testMonotonic } from '../conformance/redis-stores.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
@@ -69,7 +69,6 @@ beforeAll(async () => {
     config: { url: redis.url, prefix: 'gate' },
     sealingKeys: { current: { kid: 'k1', key }, all: new Map([['k1', key]]) },
     clock: { now: () => NOW_MS },
-    leaseMs: LEASE_MS,
     clockSkewSeconds: ANY_SKEW,
     monotonic: monotonic.now,
   });

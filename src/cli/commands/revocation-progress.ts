@@ -4,13 +4,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { revocationAnswerSchema } from '../../core/admin-api/answers.ts';
 import { AppError } from '../../core/errors.ts';
+import { UNREGISTERED_LEASE_MS, waitFor } from '../../core/lease.ts';
 import { askAdmin, type AdminRequest } from '../admin-api.ts';
 import type { CacheEntry } from '../cache.ts';
 import type { Laptop } from '../laptop.ts';
 import { describeReplica } from '../receipt.ts';
 import { answerOf, type Receipt } from './admin-answer.ts';
 
-const FOLLOW_MS = 10_000;
+/** As long as any lease may last: until then a replica that is silent is not known to be fenced. */
+const FOLLOW_MS = waitFor(UNREGISTERED_LEASE_MS);
 const FOLLOW_EVERY_MS = 250;
 
 /** Where the receipt is looked up. */
@@ -84,7 +86,7 @@ async function watch(
   }
 }
 
-/** Asks until the receipt is complete, for ten seconds. @returns the latest */
+/** Asks until the receipt is complete, for half a minute. @returns the latest */
 export async function follow(followed: Followed, first: Receipt): Promise<Receipt> {
   const { laptop, tell } = followed;
   laptop.say('written; waiting for the other replicas to prove it');

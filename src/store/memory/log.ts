@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import { leaseOf } from '../../core/lease.ts';
 import {
   sessionKey,
   type LogChange,
@@ -112,12 +113,14 @@ export class MemoryLog implements RevocationLog {
     if (position.number < first && !fromTheStart) return { ok: false, reason: 'gap' };
     this.#replicas.set(state.incarnation, structuredClone(state));
     const entries = this.#entries.filter((entry) => entry.number > position.number);
+    const replicas = this.#registry();
     return {
       ok: true,
       epoch: this.#epoch,
       regime: this.#epoch,
       entries: structuredClone(entries),
-      replicas: this.#registry(),
+      replicas,
+      longestLeaseMs: Math.max(...replicas.map(leaseOf)),
     };
   }
 

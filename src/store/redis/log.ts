@@ -1,3 +1,4 @@
+import { leaseOf, UNREGISTERED_LEASE_MS } from '../../core/lease.ts';
 import type { LogPosition, RevocationTarget } from '../../core/revocation.ts';
 import { approvalSpent, requestIdReused } from '../faults.ts';
 import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
@@ -70,10 +71,11 @@ export class RedisLog implements RevocationLog {
   }
 
   async renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome> {
-    const { runner, connections, survivor } = this.#parts;
+    const { runner, connections, survivor, settling } = this.#parts;
     const place = this.#chain.at(position);
     const entered = await survivor.enter(place, this.#longestTokenSeconds);
-    const args = [state.incarnation, JSON.stringify(state)];
+    const leases = [settling.toTell(place.epoch, state), UNREGISTERED_LEASE_MS];
+    const args = [state.incarnation, JSON.stringify(state), ...leases];
     const { reply, acknowledged } = await runner.writeOnce(connections.lease, scripts.renew, args, place);
     switch (reply[0]) {
       case 'EPOCH':
@@ -166,6 +168,7 @@ export class RedisLog implements RevocationLog {
     const rows = list(reply[1]).map(readLogRow);
     const replicas = list(reply[2]).map(readReplica);
     const regime = text(reply[3]);
+    const longestLeaseMs = Math.max(number(reply[6]), ...replicas.map(leaseOf));
     this.#settled = number(reply[4]) === 1;
     survivor.learn(reply[5]);
     for (const { entry, hash } of rows) this.#chain.extend(entry.number, hash);
@@ -173,10 +176,8 @@ export class RedisLog implements RevocationLog {
     runner.know(this.#chain.at({ epoch: position.epoch, number: last }));
     runner.survive();
     const entries = rows.map(({ entry }) => entry);
-    return {
-      renewal: { ok: true, epoch: position.epoch, regime, entries, replicas },
-      unsettled: settling.seen(position.epoch, regime) && !this.#settled,
-    };
+    const renewal = { epoch: position.epoch, regime, entries, replicas, longestLeaseMs };
+    return { renewal: { ok: true, ...renewal }, unsettled: settling.seen(renewal) && !this.#settled };
   }
 
   async #settle(position: LogPosition): Promise<void> {

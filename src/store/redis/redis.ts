@@ -39,8 +39,6 @@ export interface RedisStoreOptions {
   /** Read at each use: keys are rotated. */
   readonly sealingKeys: SealingKeys;
   readonly clock: Clock;
-  /** L of REVOCATION.md (`revocation.staleness`): a new epoch mints nothing until a replica has seen it for a little longer than this. */
-  readonly leaseMs: number;
   /** Milliseconds of a clock that is never set back. Default: the process' own. */
   readonly monotonic?: () => number;
   /** By how much the clock may be off the store's before no script serves this replica. Default: a minute. */
@@ -64,7 +62,7 @@ export interface RedisStoreOptions {
  * @throws RangeError for a URL, prefix or sealing key that cannot work
  */
 export function createRedisStore(options: RedisStoreOptions): Store {
-  const { config, sealingKeys, clock, leaseMs, onError = (): void => {}, onEpoch = (): void => {} } = options;
+  const { config, sealingKeys, clock, onError = (): void => {}, onEpoch = (): void => {} } = options;
   const keys = createKeys(config.prefix);
   const sealer = createSealer(sealingKeys);
   const connections = connect(config, onError);
@@ -82,7 +80,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   const { pendingBytes = PENDING_BYTES, onDisplaced: reportDisplaced = (): void => {} } = options;
   const parts: RedisParts = { clock, keys, sealer, runner, main, reportTampered, pendingBytes, reportDisplaced };
   const survivor = new Survivor({ runner, main, writes, clock });
-  const settling = new Settling(leaseMs, options.monotonic ?? (() => performance.now()));
+  const settling = new Settling(options.monotonic ?? (() => performance.now()));
 
   return {
     artefacts: new RedisArtefacts(parts),

@@ -89,9 +89,17 @@ function isReplica(value: unknown): value is ReplicaState {
     Number.isSafeInteger(fields.count) &&
     Number.isSafeInteger(fields.number) &&
     Number.isSafeInteger(fields.streamsCut) &&
+    (fields.leaseMs === undefined || isLease(fields.leaseMs)) &&
     (fields.drill === undefined || isDrillPart(fields.drill))
   );
 }
+
+/** More than any version will ever allow: whoever writes an hour is broken, and would keep every revocation from its end. */
+const MOST_LEASE_MS = 3_600_000;
+
+/** Attacker registers a lease of no length, so that nobody waits for the one that it has: then nobody has a view. */
+const isLease = (value: unknown): boolean =>
+  Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= MOST_LEASE_MS;
 
 const isDrillPart = (value: unknown): boolean =>
   typeof value === 'object' &&

@@ -142,7 +142,6 @@ function storeOn(url: string) {
     config: { url, prefix: 'bench' },
     sealingKeys: { current: { kid: 'k', key }, all: new Map([['k', key]]) },
     clock: { now: Date.now },
-    leaseMs: 2000,
   });
 }
 

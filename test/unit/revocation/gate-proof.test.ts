@@ -71,6 +71,40 @@ describe('a revocation among replicas', () => {
     expect(asking.answer.elapsedMs).toBeLessThan(2_200);
   });
 
+  it('waits for the lease of the silent one, however short its own is', async () => {
+    const [a, b] = [await started('a', { stalenessSeconds: 1 }), await started('b', { stalenessSeconds: 10 })];
+    await pass(600);
+    const credential = await made.now(b.gate);
+    b.log.away = true;
+    await pass(5_000);
+    const asking = asked(a.gate);
+    while (asking.answer === undefined) await pass(1);
+    expect(b.gate.check(credential)).toBe('fenced');
+    expect(asking.answer).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
+  });
+
+  it('waits for as long as any lease may last where the silent one registers none, and lets nobody wait longer than ten seconds', async () => {
+    const [a, b] = [await started('a'), await started('b')];
+    const { renew } = b.log;
+    b.log.renew = ({ leaseMs: _none, ...state }, position) => renew(state, position);
+    await pass(600);
+    b.log.away = true;
+    await pass(5_000);
+    const asking = asked(a.gate);
+    await pass(10_050);
+    expect(asking.answer).toMatchObject({
+      complete: false,
+      missing: [expect.stringMatching(/^replica b: within 1\d\./)],
+    });
+    await pass(14_000);
+    expect(a.gate.answer('r1')).toMatchObject({
+      complete: false,
+      missing: [expect.stringMatching(/^replica b: within/)],
+    });
+    await pass(2_000);
+    expect(a.gate.answer('r1')).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
+  });
+
   it('is complete at once where the silent one has been silent for W already, and takes that one out after a minute', async () => {
     const [a, b] = [await started('a'), await started('b')];
     await pass(600);

@@ -8,6 +8,7 @@ const state = (incarnation: string, count: number) => ({
   count,
   number: 0,
   streamsCut: 0,
+  leaseMs: 2000,
 });
 const silent = (peers: Peers): string[] =>
   peers
@@ -17,7 +18,7 @@ const silent = (peers: Peers): string[] =>
 
 describe('the other replicas', () => {
   it('are silent once their count has not moved for W, from one look to another', () => {
-    const peers = new Peers('me', 2102);
+    const peers = new Peers('me');
     peers.observe([state('me', 1), state('b', 1)], 0);
     peers.observe([state('b', 1)], 2101);
     expect(silent(peers)).toEqual([]);
@@ -27,8 +28,22 @@ describe('the other replicas', () => {
     expect(silent(peers)).toEqual([]);
   });
 
+  it('are silent by the lease that each has registered: none is taken for the longest, and one that says less later was longer', () => {
+    const peers = new Peers('me');
+    const { leaseMs: _none, ...unregistered } = state('0.1.0', 1);
+    peers.observe([{ ...state('long', 1), leaseMs: 10_000 }, unregistered], 0);
+    peers.observe([{ ...state('long', 1), leaseMs: 1000 }, unregistered], 10_109);
+    expect(silent(peers)).toEqual([]);
+    peers.observe([{ ...state('long', 1), leaseMs: 1000 }, unregistered], 10_110);
+    expect(silent(peers)).toEqual(['long']);
+    peers.observe([unregistered], 30_129);
+    expect(silent(peers)).toEqual([]);
+    peers.observe([unregistered], 30_130);
+    expect(silent(peers)).toEqual(['0.1.0']);
+  });
+
   it('are not called silent for time in which nobody looked', () => {
-    const peers = new Peers('me', 2102);
+    const peers = new Peers('me');
     peers.observe([state('b', 1)], 0);
     expect(peers.get('b')?.silent).toBe(false);
     peers.observe([state('b', 9)], 60_000);
@@ -36,21 +51,21 @@ describe('the other replicas', () => {
   });
 
   it('are forgotten once they have left the registry', () => {
-    const peers = new Peers('me', 2102);
+    const peers = new Peers('me');
     peers.observe([state('b', 1)], 0);
     peers.observe([], 1);
     expect(peers.get('b')).toBeUndefined();
   });
 
   it('are named as gone after the time that is asked for', () => {
-    const peers = new Peers('me', 2102);
+    const peers = new Peers('me');
     peers.observe([state('b', 1), state('c', 1)], 0);
     peers.observe([state('b', 1), state('c', 2)], 50_000);
     expect(peers.gone(60_000, 60_000)).toEqual([state('b', 1)]);
   });
 
   it('are shown beside this one, with what each is known by', () => {
-    const peers = new Peers('me', 2102);
+    const peers = new Peers('me');
     peers.observe([state('b', 1), { ...state('c', 1), drill: { id: 'd', state: 'open' } }], 0);
     peers.observe([state('b', 1), { ...state('c', 2), drill: { id: 'd', state: 'open' } }], 3000);
     const own = {

@@ -12,10 +12,10 @@ const written: Written = {
   sessions: 1,
 };
 /** It has followed this life for long, and has renewed since. */
-const footing: Footing = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1 };
+const footing: Footing = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1, waitMs: W };
 const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
 const judge = (change: Partial<ProofQuestion>) =>
-  judgeProof({ written, isBack: true, others: [], footing, now: ARRIVED + 5, waitMs: W, ...change });
+  judgeProof({ written, isBack: true, others: [], footing, now: ARRIVED + 5, ...change });
 
 describe('the proof', () => {
   it('is there at once where nobody else is', () => {
@@ -56,6 +56,12 @@ describe('the proof', () => {
     const later = { ...footing, sinceMs: ARRIVED + 50 };
     expect(judge({ footing: later, now: ARRIVED + W - 1 })).toMatchObject({ outcome: 'open' });
     expect(judge({ footing: later, now: ARRIVED + W })).toEqual({ outcome: 'proven' });
+  });
+
+  it('waits for the longest lease of an earlier life, whatever the own one is', () => {
+    const young = { ...footing, sinceMs: ARRIVED - 100, waitMs: 10_110 };
+    expect(judge({ footing: young, now: ARRIVED + 10_009 })).toMatchObject({ outcome: 'open' });
+    expect(judge({ footing: young, now: ARRIVED + 10_010 })).toEqual({ outcome: 'proven' });
   });
 
   it('counts nothing from an answer that no follower confirmed: a primary that has been replaced gives it too', () => {

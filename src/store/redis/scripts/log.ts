@@ -1,5 +1,5 @@
 import { script } from './head.ts';
-import { ARTEFACTS, LOG, REVOKE, SESSIONS } from './parts.ts';
+import { ARTEFACTS, LEASES, LOG, REVOKE, SESSIONS } from './parts.ts';
 
 export const position = script('position', `return {'OK', id, n, h}`);
 
@@ -45,8 +45,10 @@ return {'OK', #rows, table.concat(rows, '\\n')}
 
 /**
  * Renew: head; my state into `live`; all entries after my number, the epoch, the registry. One script, so that a fresh lease
- * means a fresh view. With the entries comes what the store says of the locks of the accounts that they name (digest, sealed lock or '').
- * ARGV 6: incarnation, 7: state (JSON).
+ * means a fresh view. With the entries comes what the store says of the locks of the accounts that they name (digest, sealed lock or ''), and
+ * with all that the longest lease that may be out there.
+ * ARGV 6: incarnation, 7: state (JSON), 8: the longest lease that the caller knows of, its own included (ms), 9: what is taken for the lease of
+ * a version that registers none (ms).
  */
 export const renew = script(
   'renew',
@@ -55,6 +57,9 @@ export const renew = script(
 if ARGV[2] ~= id then return {'EPOCH'} end
 if gap then return {'GAP'} end
 redis.call('HSET', P .. 'live', ARGV[6], ARGV[7])
+-- Without this mark some replica of an earlier life registered no lease, or a version that registers none began this one: it took note of nothing.
+if redis.call('HSETNX', P .. 'epoch', 'leases', 1) == 1 then remember_lease(ARGV[9]) end
+remember_lease(ARGV[8])
 local entries = redis.call('XRANGE', P .. 'log', (mine + 1) .. '-0', '+')
 local locks = {}
 for _, entry in ipairs(entries) do
@@ -64,9 +69,9 @@ for _, entry in ipairs(entries) do
     locks[#locks + 1] = redis.call('HGET', P .. 'lock', acc) or ''
   end
 end
-return {'OK', entries, registry(), rid, settled and 1 or 0, locks}
+return {'OK', entries, registry(), rid, settled and 1 or 0, locks, longest_lease()}
 `,
-  { with: [LOG] },
+  { with: [LOG, LEASES] },
 );
 
 /**

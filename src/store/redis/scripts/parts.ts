@@ -136,6 +136,27 @@ local function sweep_batch(key, size)
 end
 `;
 
+/**
+ * How long leases last that may be out there, beyond the registry of this epoch: `leases` holds each length and until when it counts, and
+ * outlives epochs. Attacker waits for a failover while `revocation.staleness` is being lowered, and goes on at a replica that is cut off from
+ * the store with its longer lease: the new epoch has never heard of that replica, so the store remembers how long it may last.
+ */
+export const LEASES = `
+-- Counts until such a lease, granted in this moment, has run out, and ${ENTRY_SKEW_SECONDS} s more: these clocks may be set, and only clean up.
+local function remember_lease(ms)
+  local seconds_left = math.ceil(tonumber(ms) * 1.001 / 1000) + 1 + ${ENTRY_SKEW_SECONDS}
+  redis.call('ZADD', P .. 'leases', 'GT', tonumber(at[1]) + seconds_left, ms)
+  if redis.call('TTL', P .. 'leases') < seconds_left + 60 then redis.call('EXPIRE', P .. 'leases', seconds_left + 60) end
+end
+
+local function longest_lease()
+  redis.call('ZREMRANGEBYSCORE', P .. 'leases', '-inf', at[1])
+  local longest = 0
+  for _, ms in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do longest = math.max(longest, tonumber(ms)) end
+  return longest
+end
+`;
+
 /** Writes the log and reads the registry. */
 export const LOG = `
 -- Entries over go from the index: a few from its front, where the oldest are, and a few from anywhere (a script's own chance is the same each
