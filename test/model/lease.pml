@@ -11,8 +11,17 @@
  *   WITHOUT_WAIT_FROM_ARRIVAL    R counts W from when it sent the revocation
  *   WITHOUT_SILENCE_FOR_W        a count that has not moved since R last looked counts as fenced, however short ago that was
  *   WITHOUT_OWN_GATE             R does not shut its own gate
+ *
+ *   UNEQUAL     replica 0 has a longer lease than all others, R included: the setting is being changed. It has registered it; or it is of a
+ *               version that does not, and R takes it for as long as there may be one
+ *   WITHOUT_LEASE_OF_THE_SILENT        R takes a silent replica for fenced after W of R's own lease
+ *   WITHOUT_LONGEST_LEASE              R counts W from the arrival by its own lease, not by the longest of the registry
+ *   WITHOUT_LONGEST_FOR_UNREGISTERED   R takes a lease that is not registered for one like its own
  */
 #define HOLDERS 2
+#ifdef UNEQUAL
+#define LEASE(i) (i == 0 -> LONG : SHORT)
+#endif
 #include "time.h"
 #define PROOF 1           /* bits of time.h: R's wait after the reply */
 #define SILENCE(i) (2 << (i)) /* R's wait since it first saw this count of replica i */
@@ -21,6 +30,23 @@
 #define KEY(i) 0
 #else
 #define KEY(i) (i)
+#endif
+
+/* What R takes the lease of replica i for. */
+#ifdef WITHOUT_LONGEST_FOR_UNREGISTERED
+#define KNOWN_LEASE(i) SHORT
+#else
+#define KNOWN_LEASE(i) LEASE(i)
+#endif
+#ifdef WITHOUT_LEASE_OF_THE_SILENT
+#define LEASE_OF_THE_SILENT(i) SHORT
+#else
+#define LEASE_OF_THE_SILENT(i) KNOWN_LEASE(i)
+#endif
+#ifdef WITHOUT_LONGEST_LEASE
+#define LONGEST_LEASE SHORT
+#else
+#define LONGEST_LEASE (asked[0] && KNOWN_LEASE(0) == LONG || asked[1] && KNOWN_LEASE(1) == LONG -> LONG : SHORT)
 #endif
 
 /* The store. */
@@ -107,12 +133,12 @@ proctype replica_that_was_asked()
      }
   :: atomic { count[0] == seen -> count[0] = unmoved;
 #ifndef WITHOUT_SILENCE_FOR_W
-       end_wait(SILENCE(0))
+       end_wait_for(SILENCE(0), LEASE_OF_THE_SILENT(0))
 #endif
      }
   :: atomic { count[1] == seen -> count[1] = unmoved;
 #ifndef WITHOUT_SILENCE_FOR_W
-       end_wait(SILENCE(1))
+       end_wait_for(SILENCE(1), LEASE_OF_THE_SILENT(1))
 #endif
      }
 
@@ -131,9 +157,9 @@ proctype replica_that_was_asked()
 #endif
      }
 #ifdef WITHOUT_WAIT_FROM_ARRIVAL
-  :: atomic { revocation != idle && revocation != complete && !waited -> waited = 1; end_wait(PROOF) }
+  :: atomic { revocation != idle && revocation != complete && !waited -> waited = 1; end_wait_for(PROOF, LONGEST_LEASE) }
 #else
-  :: atomic { revocation == waiting && !waited -> waited = 1; end_wait(PROOF) }
+  :: atomic { revocation == waiting && !waited -> waited = 1; end_wait_for(PROOF, LONGEST_LEASE) }
 #endif
   :: atomic { revocation == waiting && waited -> revocation = complete }
   :: atomic { (revocation == waiting && PROVEN(0) && PROVEN(1)) ->

@@ -8,12 +8,16 @@
  * An account is locked, and A knows it. B has just started and knows no lock. CHANGES times the store's regime ends (a failover,
  * a restart, an emptied store) and the lock is lost or kept. The promise: the account does not mint while a survivor that can
  * reach the store lives. "Can reach the store" is read as: comes to a lease in the new epoch within any W for which another
- * replica has been watching that epoch (a replica tries every L/4). A survivor that did not is `absent` for this epoch; locks that
- * nobody brings back are outside the promise.
+ * replica has been watching that epoch (a replica tries every half second, however long its lease is). A survivor that did not is `absent` for
+ * this epoch; locks that nobody brings back are outside the promise. And nobody mints while A still serves in an earlier epoch: its lease
+ * may be longer than B's, so B goes by what the store knows of leases. Where that was emptied, and nobody has told it, the second half of the promise
+ * is void.
  *
  *   WITHOUT_SETTLING           mints do not ask for the mark
  *   WITHOUT_WRITE_BACK_FIRST   the first lease comes before the locks are written back
  *   WITHOUT_UNSETTLED_EPOCH    NEW-EPOCH leaves the mark as it was
+ *   WITHOUT_PERIOD             a replica with a long lease tries seldom: not within W of a short one
+ *   WITHOUT_LONGEST_LEASE      B waits for W of its own lease
  *   WITHOUT_HEAD_ON_SETTLE     a delayed `settle` for one epoch settles the next
  */
 #define CHANGES 3
@@ -23,13 +27,16 @@ byte epoch = 1;
 bool regimeOver;          /* the run id is not the epoch's, or the epoch is missing: REGIME to whoever comes */
 bool settled = 1;
 bool lock = 1;
+bool remembered = 1;      /* it knows how long a lease of A's lasts */
 byte changes;
+bool forgotten;           /* seen from outside: it was emptied, and A has not been there since */
 
 /* A, the survivor. */
 bool alive = 1;
 byte seenA = 1;           /* the epoch that it is about to join */
 bool wroteBack = 1;
 byte leaseA = 1;          /* the epoch of its last lease */
+bool serves = 1;          /* ... which is not over */
 bool absent;              /* seen from outside: it cannot reach the store */
 
 /* B. */
@@ -52,6 +59,11 @@ inline new_epoch()
 #endif
 }
 
+inline lease_granted()
+{
+  leaseA = epoch; serves = 1; absent = 0; remembered = 1; forgotten = 0
+}
+
 proctype environment()
 {
   do
@@ -59,6 +71,7 @@ proctype environment()
        if
        :: skip
        :: lock = 0
+       :: lock = 0; remembered = 0; forgotten = 1
        fi
      }
   od
@@ -71,11 +84,12 @@ proctype survivor()
   :: atomic { alive && !regimeOver && seenA != epoch -> seenA = epoch; wroteBack = 0 }
   :: atomic { alive && !regimeOver && seenA == epoch && !wroteBack -> lock = 1; wroteBack = 1 }
 #ifdef WITHOUT_WRITE_BACK_FIRST
-  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch -> leaseA = epoch; absent = 0 }
+  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch -> lease_granted() }
 #else
-  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch && wroteBack -> leaseA = epoch; absent = 0 }
+  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch && wroteBack -> lease_granted() }
 #endif
-  :: atomic { alive -> alive = 0 }
+  :: atomic { serves -> serves = 0 }  /* it lapses */
+  :: atomic { alive -> alive = 0; serves = 0 }
   od
 }
 
@@ -85,7 +99,14 @@ proctype newcomer()
   :: atomic { regimeOver -> new_epoch() }
   :: atomic { !regimeOver && seenB != epoch -> seenB = epoch; wait = begun }
   /* W has passed on B's clock since it first saw this epoch. */
-  :: atomic { seenB != 0 && wait == begun -> wait = over; absent = (seenB == epoch && leaseA != epoch -> 1 : absent) }
+  :: atomic { seenB != 0 && wait == begun -> wait = over;
+#ifndef WITHOUT_PERIOD
+       absent = (seenB == epoch && leaseA != epoch -> 1 : absent);
+#endif
+#ifndef WITHOUT_LONGEST_LEASE
+       serves = (seenB == epoch && leaseA != epoch && remembered -> 0 : serves)
+#endif
+     }
   :: atomic { wait == over -> wait = sent }
   /* `settle` arrives, at some time; or is lost. */
   :: atomic { wait == sent -> wait = over;
@@ -106,6 +127,7 @@ proctype mint()
   do
   :: atomic { !regimeOver && SETTLED && !lock ->
        assert(!alive || absent);
+       assert(!serves || leaseA == epoch || forgotten);
        if
        :: !alive -> skip           /* the lock is gone with those who knew it */
        :: alive -> skip            /* ... or who did not come back in time */

@@ -16,6 +16,9 @@ interface Model {
 }
 
 const THREE_NODES = ['NODES=3', 'FAULTS=1'];
+/** Replicas with leases of different lengths. */
+const UNEQUAL = ['UNEQUAL'];
+const UNEQUAL_REGIME = ['NODES=1', 'FAULTS=2', ...UNEQUAL];
 
 const MODELS: readonly Model[] = [
   {
@@ -29,6 +32,12 @@ const MODELS: readonly Model[] = [
       'SILENCE_FOR_W',
       'OWN_GATE',
     ],
+  },
+  {
+    name: 'lease',
+    holds: [UNEQUAL],
+    twinsIn: UNEQUAL,
+    safeguards: ['LEASE_OF_THE_SILENT', 'LONGEST_LEASE', 'LONGEST_FOR_UNREGISTERED'],
   },
   { name: 'join', holds: [[]], safeguards: ['NUMBER_FIRST', 'PRIMARY_ONLY', 'RENEWED_REGISTRY'] },
   {
@@ -48,12 +57,35 @@ const MODELS: readonly Model[] = [
       'SETTLING',
     ],
   },
+  {
+    name: 'regime',
+    holds: [UNEQUAL_REGIME],
+    twinsIn: UNEQUAL_REGIME,
+    safeguards: ['LONGEST_LEASE', 'LEASES_KEPT', 'LEASE_TOLD'],
+  },
   { name: 'mint', holds: [[]], safeguards: ['MINT_IN_ONE_SCRIPT', 'NUMBER_AT_START', 'WATERMARK', 'LOCK'] },
-  { name: 'lock', holds: [[]], safeguards: ['SETTLING', 'WRITE_BACK_FIRST', 'UNSETTLED_EPOCH', 'HEAD_ON_SETTLE'] },
+  {
+    name: 'lock',
+    holds: [[]],
+    safeguards: ['SETTLING', 'WRITE_BACK_FIRST', 'UNSETTLED_EPOCH', 'HEAD_ON_SETTLE', 'PERIOD', 'LONGEST_LEASE'],
+  },
+  {
+    name: 'unlock',
+    holds: [[]],
+    safeguards: ['UNLOCKED_SET', 'UNLOCKED_DROPPED', 'LEARNING', 'RESTORE_FIRST'],
+  },
   {
     name: 'cut',
     holds: [[]],
-    safeguards: ['CHECK_OF_EVERY_CHUNK', 'CHECK_AFTER_AWAIT', 'REGISTERING_FIRST', 'FENCE_FIRST', 'CUT_BEFORE_RECEIPT'],
+    safeguards: [
+      'CHECK_OF_EVERY_CHUNK',
+      'CHECK_AFTER_AWAIT',
+      'REGISTERING_FIRST',
+      'FENCE_FIRST',
+      'CUT_BEFORE_RECEIPT',
+      'WRITE_IN_THE_TURN',
+      'PULLING',
+    ],
   },
 ];
 

@@ -22,6 +22,13 @@
  *   WITHOUT_ACKNOWLEDGED_SIGHT      who saw the epoch in a reply that no follower acknowledged may settle it
  *   WITHOUT_SETTLING                sign-ins begin in a new epoch at once
  *
+ *   UNEQUAL         A has a longer lease than R: the setting is being changed. R was there with it in the life before, or has just started, and then no
+ *                   store is emptied: what nobody remembers, nobody can wait for
+ * and with it:
+ *   WITHOUT_LONGEST_LEASE   R waits for W of its own lease, as if nobody had a longer one
+ *   WITHOUT_LEASES_KEPT     a new epoch drops what the store knows of leases
+ *   WITHOUT_LEASE_TOLD      a replica that comes to a new epoch goes by what the store says of leases, and tells it nothing
+ *
  *   REPROMOTION     adds what run ids cannot tell: node 0, demoted, copies node 1 and is promoted again, the same process
  *   REPLICATION_ID  the head compares the replication id as well, which changes with each promotion
  */
@@ -32,6 +39,9 @@
 #define FAULTS 2
 #endif
 #define HOLDERS 1 /* A */
+#ifdef UNEQUAL
+#define LEASE(i) LONG
+#endif
 #include "time.h"
 #define PROOF 1    /* R: since the revocation was acknowledged */
 #define REGIME 2   /* R: since its first acknowledged reply in this epoch */
@@ -49,6 +59,14 @@ bool entry[2];     /* entry 1 is in this epoch's log */
 bool listed[2];    /* A is in `live` */
 bool receipt[2];   /* ... and shows n = 1 */
 bool settled[2];
+#ifdef UNEQUAL
+bool remembered[2]; /* the store knows how long a lease of A's lasts */
+bool known;         /* ... and so does R */
+bool newcomer;      /* R has just started */
+#define MAY_BE_EMPTIED !newcomer
+#else
+#define MAY_BE_EMPTIED true
+#endif
 byte faults;
 bool moved;        /* the third node has changed sides */
 
@@ -109,6 +127,16 @@ byte id;           /* 0 outside new_epoch */
 #define REGIME_FOR_W (regime == over)
 #endif
 
+#ifdef UNEQUAL
+#ifdef WITHOUT_LONGEST_LEASE
+#define LONGEST_LEASE SHORT
+#else
+#define LONGEST_LEASE (known -> LONG : SHORT)
+#endif
+#else
+#define LONGEST_LEASE SHORT
+#endif
+
 #define IN_USE(id) (epoch[0] == id || epoch[1] == id || epochA == id || epochR == id || replyEpoch == id)
 
 inline drop(k)
@@ -120,15 +148,43 @@ inline copy(to, from)
 {
   d_step {
     epoch[to] = epoch[from]; writer[to] = writer[from];
-    entry[to] = entry[from]; listed[to] = listed[from]; receipt[to] = receipt[from]; settled[to] = settled[from]
+    entry[to] = entry[from]; listed[to] = listed[from]; receipt[to] = receipt[from]; settled[to] = settled[from];
+#ifdef UNEQUAL
+    remembered[to] = remembered[from]
+#endif
   }
 }
 
-/* Head 3: compare-and-set on what was seen; everything is dropped. An id that nobody knows any more stands for a new one. */
+/* What a renewal of R's says of leases, and is told of them. A has registered its own with its first renewal in whatever life. */
+inline leases(k)
+{
+#ifdef UNEQUAL
+#ifndef WITHOUT_LEASE_TOLD
+  remembered[k] = remembered[k] || known;
+#endif
+  known = remembered[k]
+#else
+  skip
+#endif
+}
+
+/* FLUSHALL, or a restart without data. */
+inline emptied(k)
+{
+  drop(k);
+#ifdef UNEQUAL
+  remembered[k] = 0
+#endif
+}
+
+/* Head 3: compare-and-set on what was seen; everything is dropped, but for what is known of leases. An id that nobody knows any more stands for a new one. */
 inline new_epoch(k)
 {
   d_step {
     drop(k);
+#ifdef WITHOUT_LEASES_KEPT
+    remembered[k] = 0;
+#endif
     id = 1;
     do
     :: id < EPOCHS && IN_USE(id) -> id++
@@ -176,11 +232,11 @@ proctype environment(byte k)
        if
        :: skip                                      /* a restart on its own data */
        :: entry[k] -> entry[k] = 0; receipt[k] = 0  /* ... on older data */
-       :: drop(k)                                   /* ... empty */
+       :: MAY_BE_EMPTIED -> emptied(k)              /* ... empty */
        fi;
        new_run(k)
      }
-  :: atomic { primary[k] && faults < FAULTS -> faults++; drop(k) } /* FLUSHALL: the run id stays */
+  :: atomic { MAY_BE_EMPTIED && primary[k] && faults < FAULTS -> faults++; emptied(k) } /* FLUSHALL: the run id stays */
   od
 }
 
@@ -235,7 +291,10 @@ proctype replica()
        :: !REGIME_HOLDS(node) -> new_epoch(node); round_over(0); node = 0
        :: REGIME_HOLDS(node) && epoch[node] != epochA -> script = other_epoch; replyEpoch = epoch[node]; brought = entry[node]
        :: REGIME_HOLDS(node) && epoch[node] == epochA -> script = ok; replyEpoch = epochA; brought = entry[node];
-            listed[node] = 1; receipt[node] = view
+            listed[node] = 1; receipt[node] = view;
+#ifdef UNEQUAL
+            remembered[node] = 1
+#endif
        fi
      }
   /* WAIT. */
@@ -288,9 +347,9 @@ proctype replica_that_was_asked(byte k)
   /* Renewals. */
   :: atomic { primary[k] && !REGIME_HOLDS(k) -> new_epoch(k) }
   :: atomic { primary[k] && REGIME_HOLDS(k) && epoch[k] != epochR && RENEWAL_COUNTS(k) ->
-       epochR = epoch[k]; regime = begun; begin_wait(REGIME)
+       epochR = epoch[k]; leases(k); regime = begun; begin_wait(REGIME)
      }
-  :: atomic { k == 0 && regime == begun -> regime = over; end_wait(REGIME) }
+  :: atomic { k == 0 && regime == begun -> regime = over; end_wait_for(REGIME, LONGEST_LEASE) }
 
   /* Revoke. */
   :: atomic { k == 0 && revocation == idle -> revocation = asked }
@@ -306,7 +365,8 @@ proctype replica_that_was_asked(byte k)
        proof = begun; begin_wait(PROOF)
      }
 #endif
-  :: atomic { k == 0 && proof == begun -> proof = over; end_wait(PROOF) }
+  /* Nothing is proven before R has renewed itself: it knows of nobody. */
+  :: atomic { k == 0 && proof == begun && epochR != 0 -> proof = over; end_wait_for(PROOF, LONGEST_LEASE) }
   :: atomic { k == 0 && revocation == waiting && proof == over -> revocation = complete }
   :: atomic { (revocation == waiting && at == k && STANDS(k) && epoch[k] == epochR && REGIME_FOR_W && (!registry || receipt[k])) ->
        if
@@ -322,6 +382,13 @@ init {
   atomic {
     primary[0] = 1; epoch[0] = 1; settled[0] = 1; covered[1] = 1; writer[1] = NOBODY;
     epochA = 1; sight = over; epochR = 1; regime = over;
+#ifdef UNEQUAL
+    remembered[0] = 1;
+    if
+    :: known = 1
+    :: newcomer = 1; epochR = 0; regime = not_begun
+    fi;
+#endif
 #if NODES == 3
     thirdFollows = 0; run failover(); run environment(1); run mint(1); run replica_that_was_asked(1);
 #endif
