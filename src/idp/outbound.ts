@@ -10,6 +10,7 @@ import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'nod
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Agent, fetch, type buildConnector } from 'undici';
 import { plainAddress } from '../core/address.ts';
+import { timeoutSignal } from '../timing/timing.ts';
 
 /** Hosts of vendors that are the same for all their customers. They stand here, and in no configuration. */
 export const VENDOR_HOSTS = {
@@ -145,7 +146,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
     // A literal address never passes through a lookup.
     const literal = url.hostname.replace(/^\[|\]$/g, '');
     if (isIP(literal) !== 0) assertDialable(literal, issuerIsLoopback);
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const timeout = timeoutSignal(TIMEOUT_MS);
     const response = await fetch(url, {
       method: request.method,
       headers: request.headers,

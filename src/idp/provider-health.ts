@@ -1,5 +1,6 @@
 /** Whether an identity provider answers us: its discovery document is read again, or GitHub is asked for a page that needs no token. */
 import { connectionFault, noAnswerWithin } from '../core/connection-fault.ts';
+import { timeoutSignal } from '../timing/timing.ts';
 import { githubEndpoints } from './github/endpoints.ts';
 import { createOutbound, guardWords, type Outbound } from './outbound.ts';
 
@@ -28,7 +29,7 @@ export function providerLook(
   const outbound = createOutbound({ issuer: place, hosts: [], ...(ca === undefined ? {} : { ca }) });
   const look = type === 'github' ? lookAtGithub : lookAtDiscovery;
   return async () => {
-    const timeout = AbortSignal.timeout(timeoutSeconds * 1000);
+    const timeout = timeoutSignal(timeoutSeconds * 1000);
     try {
       return await look(place, outbound, timeout);
     } catch (error) {

@@ -4,6 +4,7 @@
  */
 import { request, type IncomingMessage } from 'node:http';
 import { connectionFault, noAnswerWithin } from '../core/connection-fault.ts';
+import { timeoutSignal } from '../timing/timing.ts';
 import type { UpstreamCluster } from './dependencies.ts';
 import { connectUpstream, parseServer, UpstreamConnectError, type UpstreamLink } from './upstream-connect.ts';
 
@@ -22,7 +23,7 @@ export function clusterLook(
   { timeoutSeconds = TIMEOUT_SECONDS }: { readonly timeoutSeconds?: number } = {},
 ): () => Promise<string | undefined> {
   return async () => {
-    const timeout = AbortSignal.timeout(timeoutSeconds * 1000);
+    const timeout = timeoutSignal(timeoutSeconds * 1000);
     try {
       return await look(cluster, timeout);
     } catch (error) {

@@ -6,6 +6,7 @@
  */
 import type { Dispatcher } from 'undici';
 import { AppError } from '../core/errors.ts';
+import { timeLimit } from '../timing/timing.ts';
 import type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
 import { isConnectionLoss, upstreamFault } from './upstream-fault.ts';
 import { createPools } from './upstream-pool.ts';
@@ -112,7 +113,7 @@ function post(pools: ClusterPools, { path, body, token, timeoutMs }: Posted): Pr
 class ReviewAnswer implements Dispatcher.DispatchHandler {
   readonly #resolve: (body: string) => void;
   readonly #reject: (error: Error) => void;
-  readonly #timer: NodeJS.Timeout;
+  readonly #stopTimer: () => void;
   readonly #chunks: Buffer[] = [];
   #length = 0;
   #over = false;
@@ -121,7 +122,7 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
   constructor(timeoutMs: number, resolve: (body: string) => void, reject: (error: Error) => void) {
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#timer = setTimeout(() => this.#giveUp(noAnswer('UPSTREAM_TIMEOUT')), timeoutMs);
+    this.#stopTimer = timeLimit(timeoutMs, () => this.#giveUp(noAnswer('UPSTREAM_TIMEOUT')));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -160,7 +161,7 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
   #end(): boolean {
     const first = !this.#over;
     this.#over = true;
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     return first;
   }
 }

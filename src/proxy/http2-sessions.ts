@@ -9,6 +9,7 @@ import { performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 'node:http2';
 import { randomInt } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { timeLimit } from '../timing/timing.ts';
 import type { ClientConnection } from './connection.ts';
 
 /** For a client that does not close after a GOAWAY. */
@@ -115,7 +116,7 @@ interface Http2ConnectionOptions {
 
 class Http2Connection {
   readonly #options: Http2ConnectionOptions;
-  readonly #ping: NodeJS.Timeout;
+  #stopPings: (() => void) | undefined;
   readonly #age: NodeJS.Timeout;
   #idle: NodeJS.Timeout | undefined;
   #open = 0;
@@ -132,7 +133,7 @@ class Http2Connection {
     session.on('close', () => this.#stop());
     // None is unref'd. Node keeps a list of timers for each length of time, and drops an emptied one at once only where its timers were
     // not: each connection's own age would leave a list behind for minutes.
-    this.#ping = setInterval(() => this.#beat(), limits.pingMs);
+    this.#beatOn();
     this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
     this.#idle = setTimeout(() => this.reset(), limits.firstRequestMs);
   }
@@ -180,6 +181,14 @@ class Http2Connection {
       : setTimeout(() => this.retire(), limits.idleMs);
   }
 
+  /** No interval: after this process stood still its rounds would follow on each other with no poll between them, in which the PONG is read. */
+  #beatOn(): void {
+    this.#stopPings = timeLimit(this.#options.limits.pingMs, () => {
+      this.#beatOn();
+      this.#beat();
+    });
+  }
+
   /** A peer that has answered nothing and sent nothing for a whole interval is gone. One that reads slowly sends window updates. */
   #beat(): void {
     const { session, socket } = this.#options;
@@ -196,7 +205,7 @@ class Http2Connection {
   }
 
   #stop(): void {
-    clearInterval(this.#ping);
+    this.#stopPings?.();
     clearTimeout(this.#age);
     clearTimeout(this.#idle);
   }

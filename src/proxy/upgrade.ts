@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import { no, ok } from '../core/result.ts';
 import type { Result } from '../core/result.ts';
 import type { CutReason } from '../revocation/revocation.ts';
+import { timeLimit } from '../timing/timing.ts';
 import type { Admitted } from './admission.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import type { ClientSide, Exchange, UpstreamSide } from './exchange.ts';
@@ -108,7 +109,7 @@ export class UpgradeForwarding implements UpstreamSide {
   readonly #frames: FrameBoundary | undefined;
   #giveUp: (() => void) | undefined;
   #link: UpstreamLink | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #stopTimer: (() => void) | undefined;
   /** The answer's head has gone to the client. */
   #answered = false;
   #tunnelled = false;
@@ -123,7 +124,7 @@ export class UpgradeForwarding implements UpstreamSide {
   start(): void {
     const { exchange, pools, timing } = this.#options;
     exchange.attach(this);
-    this.#timer = setTimeout(() => this.#fail(fault('UPSTREAM_TIMEOUT')), timing.upgradeMs);
+    this.#stopTimer = timeLimit(timing.upgradeMs, () => this.#fail(fault('UPSTREAM_TIMEOUT')));
     this.#giveUp = connectUpstream(pools.address, (error, link) => {
       if (link === undefined) this.#fail(error ?? fault('ECONNRESET'));
       else this.#ask(link);
@@ -172,7 +173,7 @@ export class UpgradeForwarding implements UpstreamSide {
 
   #switch(answer: IncomingMessage, upstreamHead: Buffer): void {
     const { exchange, socket, head, protocol, client } = this.#options;
-    clearTimeout(this.#timer);
+    this.#stopTimer?.();
     const link = this.#link;
     if (link === undefined || !exchange.mayPass()) return;
     if (answer.headers.upgrade?.toLowerCase() !== protocol) {
@@ -231,7 +232,7 @@ export class UpgradeForwarding implements UpstreamSide {
    */
   #relay(answer: IncomingMessage, begun: readonly Buffer[] = []): void {
     const { exchange, socket, client } = this.#options;
-    clearTimeout(this.#timer);
+    this.#stopTimer?.();
     const code = answer.statusCode ?? 502;
     if (!exchange.mayPass()) return;
     const headers = this.#head(code, answer);
@@ -297,7 +298,7 @@ export class UpgradeForwarding implements UpstreamSide {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#stopTimer?.();
     this.#options.exchange.upstreamClosed();
   }
 }

@@ -26,6 +26,8 @@ export interface FollowerHooks {
   renewed(replicas: readonly ReplicaState[], now: number): void;
   /** Number of flights that this replica has cut so far. */
   streamsCut(): number;
+  /** @returns the last entry, `number` at most, of which everything has been cut here that it covers */
+  cutThrough(number: number): number;
   /** Its part in the latest drill. */
   drill(): DrillPart | undefined;
   /** There is a lease again after a fence. */
@@ -208,9 +210,9 @@ export class LogFollower {
     const { hooks, incarnation, name, lengthMs } = this.#options;
     this.#count += 1;
     const drill = hooks.drill();
-    const leaseMs = Math.ceil(lengthMs);
-    const own = { incarnation, name, leaseMs, count: this.#count };
-    const state = { ...own, number: position.number, streamsCut: hooks.streamsCut() };
+    const own = { incarnation, name, leaseMs: Math.ceil(lengthMs), count: this.#count };
+    const number = hooks.cutThrough(position.number);
+    const state = { ...own, number, streamsCut: hooks.streamsCut() };
     return drill === undefined ? state : { ...state, drill };
   }
 

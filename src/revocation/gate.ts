@@ -47,6 +47,7 @@ class LeasedGate implements Gate {
   /** A pod's name comes back after a restart; this does not. */
   readonly incarnation = randomBytes(16).toString('hex');
   #drill: DrillPart | undefined;
+  #receipt = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -60,6 +61,7 @@ class LeasedGate implements Gate {
       monotonic: options.monotonic,
       bound: (credential, ends) => this.#endings.watch(credential, ends),
       empty: (session) => this.#endings.forget(session),
+      allCut: () => this.#allCut(),
     });
     this.#peers = new Peers(this.incarnation);
     this.#follower = this.#makeFollower();
@@ -191,6 +193,7 @@ class LeasedGate implements Gate {
         renewed: (replicas, now) => this.#renewed(replicas, now),
         streamsCut: () => this.#registry.cutTotal,
         drill: () => this.#drill,
+        cutThrough: (number) => this.#cutThrough(number),
         served: (fence) => this.#options.onFenced?.(fence),
       },
     });
@@ -222,6 +225,17 @@ class LeasedGate implements Gate {
     this.#revocations.ownGate.applied(entry);
     if (entry.change.kind === 'revoked') this.#registry.cut(entry.change.key, 'session_revoked', entry.number);
     this.#tell(entry.change);
+  }
+
+  /** The last entry that is applied here with all its cuts: the receipt that other replicas wait for. */
+  #cutThrough(number: number): number {
+    if (!this.#registry.isCutting) this.#receipt = number;
+    return Math.min(this.#receipt, number);
+  }
+
+  #allCut(): void {
+    this.#revocations.renewed();
+    void this.#follower.wake();
   }
 
   #renewed(replicas: Parameters<Peers['observe']>[0], now: number): void {

@@ -45,6 +45,8 @@ export interface ProofQuestion {
   readonly written: Written;
   /** This replica has applied the entry, and those that were written with it. */
   readonly isBack: boolean;
+  /** Streams that it covers are still to be reset here. */
+  readonly isCutting: boolean;
   readonly others: readonly OtherReplica[];
   readonly footing: Footing | undefined;
   /** Monotonic milliseconds. */
@@ -59,7 +61,7 @@ export type Proof =
 
 const NEW_LIFE = 'the store began a new life: everybody signs in again; send it again to be sure';
 
-export function judgeProof({ written, isBack, others, footing, now }: ProofQuestion): Proof {
+export function judgeProof({ written, isBack, isCutting, others, footing, now }: ProofQuestion): Proof {
   if (footing === undefined) {
     return { outcome: 'open', missing: ['this replica: it has no lease now and cannot see the others'] };
   }
@@ -73,6 +75,7 @@ export function judgeProof({ written, isBack, others, footing, now }: ProofQuest
     .map(({ name, withinMs }) => `replica ${name}: within ${seconds(withinMs)}`);
   // The own gate knows what was asked for, and not the browser session that the store ended with it.
   if (!isBack) missing.push('this replica: it has not yet read the entry back');
+  if (isCutting) missing.push('this replica: it still closes streams');
   // A renewal that was sent after the answer and acknowledged confirms all that was written before it.
   if (!written.acknowledged && footing.renewedAtMs <= written.arrivedAt) {
     missing.push('redis: not enough followers have acknowledged');

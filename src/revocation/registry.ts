@@ -3,10 +3,17 @@
  *
  * Indexed by session, account and provider, so that a cut touches what it must and nothing else. What has no credential yet is held
  * too: a fence must end it, or a request that was being checked when the lease lapsed would go on unwatched.
+ *
+ * A reset costs a fraction of a millisecond, so those of a large cut are spread over some turns of the event loop. Everything that is cut is marked
+ * at once, and the gate refuses it from then on, so no byte passes meanwhile. What depends on the resets (a receipt, `complete`) asks `isCutting`.
  */
 import type { Credential } from '../core/credential.ts';
 import type { TargetKey } from '../core/revocation.ts';
+import { createTurns } from '../timing/timing.ts';
 import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './revocation.ts';
+
+/** A few milliseconds of each turn. */
+const RESETS_A_TURN = 50;
 
 interface Entry {
   readonly flight: Flight;
@@ -22,6 +29,8 @@ export interface FlightRegistryOptions {
   readonly bound: (credential: Credential, ends: SessionEnds) => void;
   /** The last flight of the session has closed. */
   readonly empty: (session: TargetKey) => void;
+  /** The last reset of a cut that took more than one turn has been made. */
+  readonly allCut: () => void;
 }
 
 export class FlightRegistry {
@@ -30,6 +39,11 @@ export class FlightRegistry {
   /** In each the oldest comes first. */
   readonly #byKey = new Map<TargetKey, Set<Entry>>();
   readonly #sessions = new Set<TargetKey>();
+  readonly #turns = createTurns(RESETS_A_TURN);
+  /** Marked and not reset yet. */
+  readonly #marked = new Set<Entry>();
+  /** Some of them are left for later turns. */
+  #goesOn = false;
   #cutTotal = 0;
 
   constructor(options: FlightRegistryOptions) {
@@ -45,6 +59,11 @@ export class FlightRegistry {
     return this.#cutTotal;
   }
 
+  /** Something is marked as cut that has not been reset yet. */
+  get isCutting(): boolean {
+    return this.#marked.size > 0;
+  }
+
   register(flight: Flight): Registration {
     const entry: Entry = { flight, credential: undefined, boundAt: 0, cutReason: undefined };
     this.#entries.add(entry);
@@ -58,24 +77,31 @@ export class FlightRegistry {
   }
 
   /**
-   * Cuts what the target covers.
+   * Cuts what the target covers: in this turn, but for a revocation, for which the gate refuses what is covered already. Of a large one the first
+   * resets are made in this turn and the others in the next ones.
    * @param below only credentials minted before this number of the log; one minted after the entry is not covered by it
    * @returns how many flights were cut
    */
   cut(key: TargetKey, reason: CutReason, below = Number.POSITIVE_INFINITY): number {
-    let cut = 0;
-    for (const entry of (key === 'all' ? this.#entries : this.#byKey.get(key)) ?? []) {
-      if (entry.credential !== undefined && entry.credential.position.number < below && this.#cut(entry, reason))
-        cut += 1;
+    const covered = [...((key === 'all' ? this.#entries : this.#byKey.get(key)) ?? [])].filter(
+      ({ credential }) => credential !== undefined && credential.position.number < below,
+    );
+    const cut = this.#mark(covered, reason);
+    for (const entry of cut) {
+      if (reason === 'session_revoked') this.#turns.do(() => this.#reset(entry, reason));
+      else this.#reset(entry, reason);
     }
-    return cut;
+    this.#goesOn ||= this.isCutting;
+    return cut.length;
   }
 
-  /** Cuts everything, what has no credential yet included. @returns how many flights were cut */
+  /** Cuts everything in this turn, what has no credential yet included. @returns how many flights were cut */
   cutAll(reason: CutReason): number {
-    let cut = 0;
-    for (const entry of this.#entries) if (this.#cut(entry, reason)) cut += 1;
-    return cut;
+    const cut = this.#mark([...this.#entries], reason);
+    this.#goesOn = false;
+    // With what earlier cuts have left: a new lease may follow in this very turn, and the gate would be open for it again.
+    for (const entry of this.#marked) this.#reset(entry, entry.cutReason ?? reason);
+    return cut.length;
   }
 
   /** What has been cut and has not closed yet is not counted. */
@@ -105,7 +131,10 @@ export class FlightRegistry {
 
   #forget(entry: Entry): void {
     const { credential } = entry;
-    if (!this.#entries.delete(entry) || credential === undefined) return;
+    if (!this.#entries.delete(entry)) return;
+    // Its connection may carry another request by now, which must not be reset for this one.
+    this.#unmark(entry);
+    if (credential === undefined) return;
     for (const key of Object.values(credential.keys)) {
       const entries = this.#byKey.get(key);
       if (entries?.delete(entry) === true && entries.size === 0) this.#byKey.delete(key);
@@ -116,16 +145,31 @@ export class FlightRegistry {
     this.#options.empty(session);
   }
 
-  /** Once only per flight. The entry stays until `close`, so that drain still sees what has not closed. */
-  #cut(entry: Entry, reason: CutReason): boolean {
-    if (entry.cutReason !== undefined) return false;
-    entry.cutReason = reason;
-    this.#cutTotal += 1;
+  /** Once only per flight. @returns those that had not been cut before */
+  #mark(entries: readonly Entry[], reason: CutReason): readonly Entry[] {
+    const fresh = entries.filter(({ cutReason }) => cutReason === undefined);
+    for (const entry of fresh) {
+      entry.cutReason = reason;
+      this.#marked.add(entry);
+    }
+    this.#cutTotal += fresh.length;
+    return fresh;
+  }
+
+  /** The entry stays until `close`, so that drain still sees what has not closed. */
+  #reset(entry: Entry, reason: CutReason): void {
+    if (!this.#marked.has(entry)) return;
     try {
       entry.flight.cut(reason);
     } catch {
       // `Flight.cut` promises not to throw. Should one do so all the same, the others must still be cut.
     }
-    return true;
+    this.#unmark(entry);
+  }
+
+  #unmark(entry: Entry): void {
+    if (!this.#marked.delete(entry) || this.isCutting || !this.#goesOn) return;
+    this.#goesOn = false;
+    this.#options.allCut();
   }
 }

@@ -33,6 +33,8 @@ export interface RevocationRecord {
   written: Written | undefined;
   /** By incarnation: every other replica in the registry that came with the entry. */
   readonly others: Map<string, Other>;
+  /** Everything that it covers has been reset here. */
+  isCut: boolean;
   /** Its entry has not come back, and still may: the own gate is shut for it until then. */
   held: boolean;
   /** Never `open` again once it is something else. */
@@ -54,6 +56,7 @@ export function newRecord(
     canSignInAgain: lock === undefined && (canSignInAgain ?? true),
     written: undefined,
     others: new Map(),
+    isCut: false,
     held: true,
     proof: { outcome: 'open', missing: [] },
     endedAt: undefined,
@@ -125,7 +128,7 @@ export function answerOf(record: RevocationRecord, replicaName: string, now: num
   const { id, at, written, others, proof, begunAt, endedAt, canSignInAgain } = record;
   const own: ReplicaReceipt = {
     id: replicaName,
-    state: 'applied',
+    state: record.isCut ? 'applied' : 'pending',
     ms: rounded((written?.arrivedAt ?? now) - begunAt),
     streamsClosed: record.streamsClosed,
   };

@@ -216,16 +216,18 @@ export class Revocations {
   }
 
   #prove(record: RevocationRecord): void {
-    const { monotonic, peers, footing } = this.#options;
+    const { monotonic, peers, footing, registry } = this.#options;
     const { written } = record;
     if (written === undefined) return;
+    record.isCut = !registry.isCutting;
+    const isCutting = !record.isCut;
     const now = monotonic();
     const standing = footing();
     if (standing !== undefined && isSameLife(standing, written)) {
       noteReceipts(record, peers, { now, isFresh: standing.renewedAtMs > written.arrivedAt });
     }
     const others = othersOf(record, now);
-    record.proof = judgeProof({ written, isBack: !record.held, others, footing: standing, now });
+    record.proof = judgeProof({ written, isBack: !record.held, isCutting, others, footing: standing, now });
     if (record.proof.outcome !== 'open') {
       record.endedAt = now;
       record.ended.resolve();

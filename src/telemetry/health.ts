@@ -1,4 +1,5 @@
 /** Health: named checks, and whether this process lives and is ready to serve. */
+import { timeLimit } from '../timing/timing.ts';
 
 /** What is wrong, in words for an operator and without secrets; undefined when all is well. Throwing counts as wrong. */
 export type HealthCheck = () => string | undefined | Promise<string | undefined>;
@@ -83,16 +84,14 @@ function shared(run: () => Promise<string | undefined>): () => Promise<string | 
 }
 
 async function withLimit(check: HealthCheck, timeoutMs: number): Promise<string | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<string>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs, `no answer within ${timeoutMs} ms`);
-  });
+  const late = Promise.withResolvers<string>();
+  const stop = timeLimit(timeoutMs, () => late.resolve(`no answer within ${timeoutMs} ms`));
   try {
-    return await Promise.race([Promise.resolve().then(check), limit]);
+    return await Promise.race([Promise.resolve().then(check), late.promise]);
   } catch {
     // An error's text may quote an address or a secret; the room that failed has logged it.
     return 'reason withheld';
   } finally {
-    clearTimeout(timer);
+    stop();
   }
 }

@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 
 import type { Store } from '../../src/store/store.ts';
 import { alice, newSession, openNow, replica } from './fixtures.ts';
+import { allSent, busyFor } from '../support/busy.ts';
 import { answering, workbench, type Workbench } from './redis-stores.ts';
 
 /** The 250 ms of a command and a little. A timer of the same event loop measures it: a busy machine delays both alike. */
@@ -87,6 +88,32 @@ it('answers nothing while Redis hangs, and goes on by itself when it comes back'
   bench.redis.resume();
   await expect.poll(() => store.sessions.read(id).catch(() => 'away'), { timeout: 5000 }).toMatchObject({ id });
   expect((await store.log.renew(replica(), await store.log.position())).ok).toBe(true);
+});
+
+/** Longer than a command may take, and than a socket may owe an answer. */
+const BUSY_MS = 1300;
+
+it('counts an answer that came in time although this process was too busy to read it, and none that did not come', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const id = await openNow({ store, clock: bench.clock });
+  const { position } = await store.log.join(300);
+  const ask = () => [
+    store.sessions.read(id),
+    store.log.renew(replica(), position),
+    store.log.append({ requestId: 'r', target: { kind: 'session', session: 'another' } }),
+    store.ping(),
+  ];
+  const inTime = Promise.allSettled(ask());
+  await allSent();
+  busyFor(BUSY_MS);
+  expect((await inTime).map(({ status }) => status)).toEqual(Array.from({ length: 4 }, () => 'fulfilled'));
+  bench.redis.pause();
+  const never = Promise.allSettled(ask());
+  await allSent();
+  busyFor(BUSY_MS);
+  expect((await never).map(({ status }) => status)).toEqual(Array.from({ length: 4 }, () => 'rejected'));
+  bench.redis.resume();
 });
 
 it('answers nothing while there is no Redis at all, and begins a new epoch with the one that comes', async () => {

@@ -1,6 +1,10 @@
+import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { queryObjects } from 'node:v8';
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
+import { busyFor } from '../support/busy.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { Person, PlaneOptions, TestPlane } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
@@ -120,6 +124,29 @@ describe('the age of an HTTP/2 connection', () => {
   });
 });
 
+/** A client with a watch in a thread of its own. It says when something comes to it, a PING say, and what it sends is under way for a while. */
+const FAR_CLIENT = `
+  const { connect, createServer } = require('node:net');
+  const http2 = require('node:http2');
+  const { parentPort, workerData: { port, servername, certificate, head } } = require('node:worker_threads');
+  const way = createServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    far.on('data', (bytes) => void (near.write(bytes), open && parentPort.postMessage('came')));
+    near.on('data', (bytes) => void setTimeout(() => far.write(bytes), 150));
+    for (const [socket, other] of [[near, far], [far, near]]) socket.on('error', () => other.destroy()).on('close', () => other.destroy());
+  });
+  let open = false;
+  way.listen(0, '127.0.0.1', () => {
+    const url = 'https://127.0.0.1:' + way.address().port;
+    const session = http2.connect(url, { servername, rejectUnauthorized: false, ...certificate });
+    session.on('error', () => undefined);
+    session.request(head).on('error', () => undefined).once('data', () => {
+      open = true;
+      parentPort.postMessage('open');
+    });
+  });
+`;
+
 describe('an HTTP/2 connection is ended', () => {
   it('when its peer answers no PING and sends nothing', async () => {
     await start({ timing: { pingMs: 60 } });
@@ -141,6 +168,24 @@ describe('an HTTP/2 connection is ended', () => {
     expect(watch.stream.destroyed).toBe(false);
     expect(h2.goaways).toEqual([]);
     h2.close();
+  });
+
+  it('nor while this process is too busy to read its PONG', async () => {
+    await start({ timing: { pingMs: 200 } });
+    quietWatch();
+    const head = get(alice, `${PODS}?watch=1`);
+    await using far = new Worker(FAR_CLIENT, {
+      eval: true,
+      workerData: { port: plane.port, servername: HOST, certificate: alice.certificate, head },
+    });
+    await once(far, 'message');
+    await until(() => plane.gate.inFlight === 1, 'the watch');
+    for (let ping = 0; ping < 3; ping += 1) {
+      await once(far, 'message');
+      busyFor(500);
+    }
+    await nextTurn();
+    expect(plane.gate.inFlight).toBe(1);
   });
 
   it('when no request came in time', async () => {

@@ -6,6 +6,7 @@
  */
 import { request } from 'undici';
 import type { AuditLog, AuditMetrics, SinkGap, WebhookSinkSettings } from '../audit.ts';
+import { timeoutSignal } from '../../timing/timing.ts';
 import { Connection, timeoutMs } from './webhook-connection.ts';
 import { headOf, sequenceOf } from './webhook-head.ts';
 import { codeOf, TryLater, type LineTarget } from './target.ts';
@@ -107,7 +108,7 @@ export class Delivery {
   /** @returns 413, or a status that says that the server has it */
   async #sendOnce(post: Post): Promise<number> {
     const { dispatcher, headers } = await this.#connection.ready();
-    const limit = AbortSignal.timeout(timeoutMs(this.#settings));
+    const limit = timeoutSignal(timeoutMs(this.#settings));
     const head = headOf(post.bytes.subarray(post.ends.at(-2) ?? 0));
     const {
       statusCode,

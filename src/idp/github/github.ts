@@ -9,6 +9,7 @@
  */
 import { mapClaims, type ClaimsMapping } from '../../core/claims.ts';
 import { accountOf } from '../../core/identity.ts';
+import { timeoutSignal } from '../../timing/timing.ts';
 import type { IdentityProvider, ProviderSignIn } from '../idp.ts';
 import { newestTokens } from '../newest-token.ts';
 import { createOutbound } from '../outbound.ts';
@@ -71,7 +72,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
     await newest.stored(packed, keep);
     return renewed;
   };
-  const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);
+  const deadline = (): AbortSignal => timeoutSignal(DEADLINE_MS);
 
   return {
     name,

@@ -1,5 +1,6 @@
 /** A vendor's own API beside OpenID Connect, from which groups are read: one fixed host, JSON, page after page. */
 import { AppError } from '../../core/errors.ts';
+import { timeoutSignal } from '../../timing/timing.ts';
 import type { Outbound } from '../outbound.ts';
 
 /** For all pages together: the person waits, and a session's claim to be re-checked does not last for ever (milliseconds). */
@@ -33,7 +34,7 @@ export interface PagesRequest<T> {
 export async function allPages<T>(request: PagesRequest<T>): Promise<readonly T[]> {
   const { provider, maxGroups } = request;
   const origin = new URL(request.first).origin;
-  const deadline = AbortSignal.timeout(ALL_PAGES_MS);
+  const deadline = timeoutSignal(ALL_PAGES_MS);
   const found: T[] = [];
   let next: string | undefined = request.first;
   for (let page = 0; next !== undefined; page += 1) {

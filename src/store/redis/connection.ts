@@ -1,15 +1,25 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 
 import type { AppError } from '../../core/errors.ts';
+import { timeLimit } from '../../timing/timing.ts';
 import { Batches, type Command, type Confirmed } from './batches.ts';
+import { RedisClient } from './client.ts';
 import { judgeServer, judgeUpkeep } from './server-check.ts';
-import { connectionOptions, followCredentials, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
+import { followCredentials, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
 import { TIMED_OUT, toUnavailable, unavailable } from './unavailable.ts';
 
 /** A server that was found unfit may be mended while the connection stands: after so long it is looked at again, by a fresh one. */
 const LOOK_AGAIN_MS = 5_000;
 
 export type Report = (error: AppError) => void;
+
+/** The time that a piece of work has. */
+interface WorkLimit {
+  /** It is over: the caller has been told that it failed, so no further command may be sent. */
+  readonly expired: () => boolean;
+  /** An answer has come, and a further command takes its own time. */
+  readonly beginAgain: () => void;
+}
 
 /** One connection, which reconnects for ever. Nothing waits for it to come up but `run`, and that not for long. */
 export class Connection {
@@ -28,7 +38,7 @@ export class Connection {
     this.#report = report;
     this.#limits = limits;
     this.#batches = new Batches(limits);
-    this.#redis = new Redis(connectionOptions(settings, name, limits));
+    this.#redis = new RedisClient(settings, name, limits);
     this.#redis.on('ready', () => void this.#admit());
     this.#redis.on('close', () => {
       if (this.#state !== 'closed') this.#state = 'down';
@@ -40,18 +50,26 @@ export class Connection {
 
   /**
    * Runs commands once the connection is up and its server has been found fit, or fails within `limits.timeoutMs` in all.
-   * @param work sends no further command once `expired` says true: its caller has been told that it failed
    * @throws AppError `store_unavailable`
    */
-  async run<T>(work: (redis: Redis, expired: () => boolean) => Promise<T>): Promise<T> {
+  async run<T>(work: (redis: Redis, limit: WorkLimit) => Promise<T>): Promise<T> {
     const late = Promise.withResolvers<never>();
     const up = Promise.withResolvers<void>();
     let expired = false;
-    const timer = setTimeout(() => {
-      expired = true;
-      this.#waiting.delete(up.resolve);
-      late.reject(new Error(TIMED_OUT));
-    }, this.#limits.timeoutMs);
+    const begin = (): (() => void) =>
+      timeLimit(this.#limits.timeoutMs, () => {
+        expired = true;
+        this.#waiting.delete(up.resolve);
+        late.reject(new Error(TIMED_OUT));
+      });
+    let stop = begin();
+    const limit: WorkLimit = {
+      expired: () => expired,
+      beginAgain: () => {
+        stop();
+        stop = begin();
+      },
+    };
     const answer = async (): Promise<T> => {
       if (this.#state === 'down') {
         this.#waiting.add(up.resolve);
@@ -60,14 +78,14 @@ export class Connection {
       if (this.#state === 'closed') throw unavailable('store_closed');
       if (this.#refusal !== undefined) throw this.#refusal;
       if (expired) throw new Error(TIMED_OUT);
-      return await work(this.#redis, () => expired);
+      return await work(this.#redis, limit);
     };
     try {
       return await Promise.race([answer(), late.promise]);
     } catch (cause) {
       throw toUnavailable(cause);
     } finally {
-      clearTimeout(timer);
+      stop();
     }
   }
 
@@ -81,7 +99,7 @@ export class Connection {
    * @throws AppError `store_unavailable` where the command itself brought no answer
    */
   async confirm(command: Command): Promise<Confirmed> {
-    return await this.run((redis, expired) => this.#batches.send(redis, command, expired));
+    return await this.run((redis, { expired }) => this.#batches.send(redis, command, expired));
   }
 
   /** Each time the connection has come up, the first one included. */

@@ -56,8 +56,9 @@ export interface RedisStoreOptions {
 }
 
 /**
- * Begins to connect and returns at once. While Redis is away, each method throws AppError `store_unavailable` within 250 ms (500 ms
- * where followers must confirm); a server that is unfit (Redis Cluster, older than 7) refuses until it has been changed, and `ping` says why in `cause`.
+ * Begins to connect and returns at once. While Redis is unavailable, each method throws AppError `store_unavailable` within 250 ms (500 ms
+ * where followers must confirm), or later by as long as this process was busy (timing.ts); a server that is unfit (Redis Cluster, older than 7)
+ * refuses until it has been changed, and `ping` says why in `cause`.
  *
  * @throws RangeError for a URL, prefix or sealing key that cannot work
  */

@@ -152,12 +152,13 @@ export class Runner {
 
   async #evaluate(connection: Connection, script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {
     const { base } = this.#options;
-    const reply = await connection.run(async (redis, expired) => {
+    const reply = await connection.run(async (redis, { expired, beginAgain }) => {
       try {
         return await redis.evalsha(script.sha, 1, base, ...args);
       } catch (error) {
         // A server that was restarted, or whose scripts were flushed, takes the text again.
         if (expired() || !(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+        beginAgain();
         return await redis.eval(script.lua, 1, base, ...args);
       }
     });

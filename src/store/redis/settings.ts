@@ -40,8 +40,6 @@ const COMMAND_TIMEOUT_MS = 250;
  */
 const WAIT_TIMEOUT_MS = 200;
 const WAIT_ANSWER_MS = 50;
-/** A socket that owes an answer for so long is dead or its server stopped: a fresh one recovers sooner. */
-const SOCKET_TIMEOUT_MS = 1000;
 const LONGEST_BACK_OFF_MS = 200;
 
 /** How long one piece of work on a connection may take, and what has to confirm it. */
@@ -70,14 +68,10 @@ const backOff = (times: number): number =>
   Math.min(10 * 2 ** Math.min(times, 6), LONGEST_BACK_OFF_MS) * (0.75 + Math.random() / 4);
 
 /**
- * @param limits of the connection's work
+ * Without limits for commands and for a silent socket: client.ts has those.
  * @throws RangeError for a URL that is not Redis'
  */
-export function connectionOptions(
-  settings: RedisSettings,
-  name: string,
-  limits: Limits,
-): RedisOptions & { replyMapping: 'legacy' } {
+export function connectionOptions(settings: RedisSettings, name: string): RedisOptions & { replyMapping: 'legacy' } {
   const url = new URL(settings.url);
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') {
     throw new RangeError('store.redis.url must begin with redis:// or rediss://');
@@ -90,8 +84,6 @@ export function connectionOptions(
     replyMapping: 'legacy',
     connectionName: `portcullis-${name}`,
     connectTimeout: COMMAND_TIMEOUT_MS,
-    commandTimeout: limits.timeoutMs,
-    socketTimeout: SOCKET_TIMEOUT_MS,
     // A command is sent once, now, or not at all: one that waited in a queue would act after its caller was told that it failed.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,

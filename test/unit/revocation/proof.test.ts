@@ -15,7 +15,7 @@ const written: Written = {
 const footing: Footing = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1, waitMs: W };
 const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
 const judge = (change: Partial<ProofQuestion>) =>
-  judgeProof({ written, isBack: true, others: [], footing, now: ARRIVED + 5, ...change });
+  judgeProof({ written, isBack: true, isCutting: false, others: [], footing, now: ARRIVED + 5, ...change });
 
 describe('the proof', () => {
   it('is there at once where nobody else is', () => {
@@ -25,6 +25,11 @@ describe('the proof', () => {
   it('waits until this replica has applied the entry itself', () => {
     const missing = ['this replica: it has not yet read the entry back'];
     expect(judge({ isBack: false, now: ARRIVED + W })).toEqual({ outcome: 'open', missing });
+  });
+
+  it('waits until this replica has closed the streams', () => {
+    const missing = ['this replica: it still closes streams'];
+    expect(judge({ isCutting: true, now: ARRIVED + W })).toEqual({ outcome: 'open', missing });
   });
 
   it('is there when every other has applied the entry or has no lease', () => {

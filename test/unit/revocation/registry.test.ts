@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Credential } from '../../../src/core/credential.ts';
 import { accountKey, coveringKeys, providerKey, sessionKey } from '../../../src/core/revocation.ts';
@@ -26,10 +27,12 @@ describe('the registry of what is in flight', () => {
     let now = 0;
     const emptied: TargetKey[] = [];
     const bound: [string, number][] = [];
+    let done = 0;
     const registry = new FlightRegistry({
       monotonic: () => now,
       bound: ({ session }, { expiresAt }) => void bound.push([session, expiresAt]),
       empty: (session) => void emptied.push(session),
+      allCut: () => void (done += 1),
     });
     const cuts: [string, CutReason][] = [];
     const fly = (name: string, owner?: Credential) => {
@@ -37,7 +40,7 @@ describe('the registry of what is in flight', () => {
       if (owner !== undefined) registration.bind(owner, { expiresAt: FAR, idleAt: FAR });
       return registration;
     };
-    return { registry, cuts, fly, emptied, bound, advance: (ms: number) => void (now += ms) };
+    return { registry, cuts, fly, emptied, bound, done: () => done, advance: (ms: number) => void (now += ms) };
   };
 
   it('cuts what a target covers and nothing else', () => {
@@ -81,6 +84,38 @@ describe('the registry of what is in flight', () => {
     expect(registry.cutAll('fenced')).toBe(2);
     expect(registry.cutAll('fenced')).toBe(0);
     expect(cuts).toEqual([['b', 'fenced']]);
+  });
+
+  it('marks a large revocation at once and makes its resets in some turns, but for what closes by itself', async () => {
+    const { registry, cuts, fly, done } = setUp();
+    const flights = Array.from({ length: 120 }, (_each, index) => fly(String(index), credential('a1')));
+    expect(registry.cut(accountKey('corp/a'), 'session_revoked')).toBe(120);
+    expect(flights.every(({ cutReason }) => cutReason === 'session_revoked')).toBe(true);
+    expect(cuts).toHaveLength(50);
+    expect(registry.sessions()).toEqual([]);
+    flights[119]?.close();
+    await nextTurn();
+    expect([cuts.length, registry.isCutting, done()]).toEqual([100, true, 0]);
+    await nextTurn();
+    expect([cuts.length, registry.isCutting, done()]).toEqual([119, false, 1]);
+    expect(cuts.map(([name]) => name)).not.toContain('119');
+  });
+
+  it('resets all that is left in the turn of a fence, and whatever else there is but a revocation in its own', async () => {
+    const { registry, cuts, fly, done } = setUp();
+    const open = () => Array.from({ length: 120 }, () => fly('stream', credential('a1')));
+    open();
+    registry.cut(sessionKey('a1'), 'session_revoked');
+    fly('another', credential('b1'));
+    registry.cutAll('fenced');
+    const revoked = Array.from({ length: 120 }, () => ['stream', 'session_revoked']);
+    expect(cuts).toEqual([...revoked, ['another', 'fenced']]);
+    await nextTurn();
+    await nextTurn();
+    expect([cuts.length, done()]).toEqual([121, 0]);
+    open();
+    registry.cut(sessionKey('a1'), 'session_expired');
+    expect(cuts).toHaveLength(241);
   });
 
   it('does not cut what has closed, and closing twice is harmless', () => {

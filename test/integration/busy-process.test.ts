@@ -1,0 +1,120 @@
+/**
+ * A replica that is too busy to read in time what it has been told, as one that closes a crowd of streams: its clocks go on while the answers of
+ * Redis wait to be read.
+ */
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { CutReason } from '../../src/revocation/revocation.ts';
+import type { RunningServer } from '../../src/server/serve.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import { busyFor, openCrowd } from '../support/busy.ts';
+import { signIn, startPlane, until } from '../support/data-plane.ts';
+import { startTestGate } from '../support/gate.ts';
+import { http2Connection } from '../support/http2-client.ts';
+import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startReplicaBeside } from '../support/replica-beside.ts';
+
+const ALICE = { session: 'session', account: 'demo/alice', provider: 'demo' } as const;
+
+describe('two replicas on Redis', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let other: RunningServer;
+  let root: OAuthClient;
+  let token: string;
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    other = await startReplicaBeside(gate, 'other');
+    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    root = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    token = (await root.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;
+  });
+  afterAll(async () => {
+    await root.close();
+    await other.stop();
+    await gate.stop();
+    await redis.stop();
+  });
+
+  const PATH = '/-/admin/api/v1/revocations';
+  const revokeAlice = () =>
+    root.send('POST', PATH, {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ account: ALICE.account, reason: 'INC-4711' }),
+    });
+
+  /** Asks until it is over: on a busy machine it may take longer than an admin is kept waiting. */
+  async function untilComplete({ body: { id, complete } }: Answer): Promise<void> {
+    while (complete !== true) ({ complete } = (await root.get(`${PATH}/${String(id)}`, token)).body);
+  }
+
+  it('answer that a revocation is complete, and audit its receipts, where closing one stream takes longer than Redis may take', async () => {
+    openCrowd(gate.server.gate, ALICE, { count: 1, ms: 600 });
+    expect(await revokeAlice()).toMatchObject({ status: 200, body: { complete: true, streamsClosed: 1 } });
+    const events = (await auditedBy(gate)).filter(({ verb }) => verb === 'revocation');
+    expect(events).toMatchObject([
+      {
+        responseStatus: { code: 200 },
+        annotations: {
+          'portcullis.dev/complete': 'true',
+          'portcullis.dev/receipts': expect.stringMatching(/^\S+=applied other=applied$/) as string,
+        },
+      },
+    ]);
+  });
+
+  it.each(['the asked replica', 'another replica'])(
+    'say that it is complete only when %s has closed the last stream',
+    async (where) => {
+      const server = where === 'another replica' ? other : gate.server;
+      const { closed } = openCrowd(server.gate, ALICE, { count: 1000, ms: 0.3 });
+      await untilComplete(await revokeAlice());
+      expect(closed()).toBe(1000);
+    },
+  );
+
+  it('fence one that was busy for longer than its lease, although the answer to its renewal came in time', async () => {
+    const cuts: CutReason[] = [];
+    gate.server.gate.register({ cut: (reason) => void cuts.push(reason) });
+    await gate.server.gate.refresh();
+    // A renewal is under way, whose answer will have come.
+    void gate.server.gate.refresh();
+    busyFor(2300);
+    expect(gate.server.gate.fenced).toBe(true);
+    await expect.poll(() => cuts).toEqual(['fenced']);
+    await expect.poll(() => gate.server.gate.fenced).toBe(false);
+  });
+});
+
+describe('a stream that waits for its turn to be closed', () => {
+  it('passes no byte more, and is closed at once where one comes', async () => {
+    const plane = await startPlane();
+    const alice = await signIn(plane);
+    const { account, provider, id: session } = alice.session;
+    const crowd = openCrowd(plane.gate, { session, account, provider }, { count: 1000, ms: 0.3 });
+    const event = (name: string): string => `{"type":"ADDED","object":{"name":"${name}"}}\n`;
+    let say: ((text: string) => void) | undefined;
+    plane.upstream.answer = (_req, res) => {
+      res.writeHead(200, { 'content-type': 'application/json' });
+      res.write(event('before'));
+      say = (text) => void res.write(text);
+    };
+    const h2 = await http2Connection(plane, alice.certificate);
+    const watch = h2.open(alice, '/api/v1/pods?watch=1');
+    await until(() => watch.received() === event('before'), 'the first event');
+    const revoked = plane.gate.revoke({ target: { kind: 'account', account } });
+    say?.(event('after'));
+    expect(await watch.ended).toBe('INTERNAL_ERROR');
+    // It was behind all the others in the queue.
+    expect(crowd.closed()).toBeLessThan(1000);
+    expect(watch.received()).not.toContain('after');
+    expect(await revoked).toMatchObject({ streamsClosed: 1001 });
+    await expect.poll(crowd.closed).toBe(1000);
+    h2.close();
+    await plane.close();
+  });
+});
