@@ -152,12 +152,24 @@ describe('names that are refused', () => {
     const marker = { _claim_names: { groups: 'src1' } };
     const groups = 'claims.?groups.orValue([])';
     expect(map({ ...ALICE, ...marker, groups: [] }, { groups })).toMatchObject({ ok: true });
+    expect(
+      refusal({ ...ALICE, ...marker, groups: null }, { groups: 'claims.groups == null ? [] : ["a"]' }).reason,
+    ).toBe('groups_overage');
     expect(map({ ...ALICE, ...marker }, { groups: 'claims.?roles.orValue([])' })).toMatchObject({ ok: true });
+    const both = 'claims.?groups.orValue(claims.roles)';
+    expect(map({ ...ALICE, ...marker, roles: ['a'] }, { groups: both })).toMatchObject({
+      value: { groups: ['corp:a'] },
+    });
+  });
+
+  test.each([null, 'groups', { address: 'src1' }])('does not take %j for the marker', (names) => {
+    expect(map({ ...ALICE, _claim_names: names })).toMatchObject({ ok: true, value: { groups: [] } });
   });
 
   test('refuses a uid that is missing or not text', () => {
     expect(refusal(ALICE, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
     expect(refusal({ ...ALICE, oid: 7 }, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
+    expect(refusal(ALICE, { uid: 'claims.oid + "x"' })).toMatchObject({ reason: 'expression_error', place: 'uid' });
   });
 
   test('refuses extra values that are not text', () => {
@@ -166,6 +178,9 @@ describe('names that are refused', () => {
       expect(refusal({ ...ALICE, team }, changes).reason).toBe('extra_not_strings');
     }
     expect(refusal({ ...ALICE, team: 'a\u202e' }, changes).reason).toBe('extra_characters');
+    for (const team of [undefined, '', []]) {
+      expect(map({ ...ALICE, team }, changes)).toHaveProperty('value.extra', {});
+    }
   });
 
   test('never shows the name itself in the message', () => {
@@ -219,6 +234,8 @@ describe('e-mail addresses as names', () => {
     expect(map({ sub: 's' }, { username: 'claims.?email.orValue(claims.sub)' })).toMatchObject({
       value: { username: 'corp:s' },
     });
+    const orNull = { username: 'claims.email == null ? claims.sub : claims.email' };
+    expect(map({ sub: 's', email: null }, orNull)).toMatchObject({ value: { username: 'corp:s' } });
   });
 });
 
@@ -249,6 +266,12 @@ describe('rules', () => {
     const claims = { ...ALICE, level: 1, profile: {}, yes: 'true', nothing: null };
     expect(refusal(claims, rules(expression))).toMatchObject({ reason: 'rule_error', place: 'rules[0]' });
     expect(refusal(claims, rules('true', expression, 'true'))).toMatchObject({ place: 'rules[1]' });
+  });
+
+  test('says why a rule cannot be decided', () => {
+    expect(refusal(ALICE, rules('claims.is_employee')).fault).toBe('there is no such claim');
+    expect(refusal(ALICE, rules('claims.preferred_username')).fault).toBe('neither true nor false');
+    expect(refusal(ALICE, rules('claims.a == 1')).fault).toMatch(/No such key: a/);
   });
 
   test.each([

@@ -275,6 +275,31 @@ describe('a revocation among replicas', () => {
     expect(a.gate.check(await made.now(a.gate))).toBeUndefined();
   });
 
+  it('does not take one for gone because the registry of another life of the store does not name it', async () => {
+    const [a, b] = [await started('a'), await started('b')];
+    await pass(600);
+    const credential = await made.now(b.gate);
+    b.log.away = true;
+    asked(a.gate);
+    await pass(600);
+    const position = { epoch: 'of a primary that was promoted elsewhere', number: 1 };
+    a.log.append = async () => ({ position, regime: 'other', acknowledged: false, sessions: 1, replicas: [] });
+    asked(a.gate, 'r2');
+    await pass(10);
+    expect(b.gate.check(credential)).toBeUndefined();
+    expect(a.gate.answer('r1')).toMatchObject({ complete: false, replicas: [{}, { id: 'b', state: 'pending' }] });
+  });
+
+  it('is refused and holds nothing where its id stands for another one in the store', async () => {
+    const [a, b] = [await started('a'), await started('b')];
+    asked(a.gate);
+    await pass(100);
+    const refused = b.gate.revoke({ target: { kind: 'all' }, requestId: 'r1' });
+    await expect(refused).rejects.toMatchObject({ code: 'conflict', reason: 'request_id_reused' });
+    await pass(100);
+    expect(b.gate.check(await made.now(b.gate))).toBeUndefined();
+  });
+
   it('is not complete before the replica that was asked has read its entries back, the one of the browser session too', async () => {
     const { gate, log, browser } = await openedThrough();
     const through = await made.now(gate);

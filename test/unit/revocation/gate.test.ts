@@ -185,6 +185,58 @@ describe('the gate', () => {
     expect(gate.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
   });
 
+  it('cuts nothing for an entry that revokes nobody', async () => {
+    const { gate, log } = await started();
+    const credential = await now(gate);
+    const cuts = fly(gate, credential.position);
+    log.lie = (outcome) => {
+      const change = { kind: 'identity-changed', key: sessionKey('s1') } as const;
+      log.lie = undefined;
+      return outcome.ok ? { ...outcome, entries: [{ number: 1, change, until: 1 }] } : outcome;
+    };
+    const seen: unknown[] = [];
+    gate.onChange((told) => void seen.push([told?.kind, gate.check(credential), [...cuts]]));
+    await pass(600);
+    expect(seen[0]).toEqual(['identity-changed', undefined, []]);
+  });
+
+  it('lets go of a write that failed where another replica’s entry comes with a join', async () => {
+    const [{ gate, log }, other] = [await started(), await started()];
+    const target = { kind: 'account', account: 'corp/alice' } as const;
+    log.away = true;
+    await expect(gate.revoke({ target })).rejects.toMatchObject({ reason: 'revocation_not_written' });
+    void other.gate.revoke({ target });
+    await pass(100);
+    log.away = false;
+    log.lie = () => {
+      log.lie = undefined;
+      return { ok: false, reason: 'gap' };
+    };
+    await pass(1_000);
+    const later = await shared.position();
+    expect(gate.check({ ...ALICE, position: later })).toBeUndefined();
+    expect(gate.check({ ...ALICE, position: { ...later, number: 0 } })).toBe('session_revoked');
+  });
+
+  it('has caches emptied at the fence, and once more when it has joined: what was read in between is of the old view', async () => {
+    const { gate, log } = await started();
+    const joined: boolean[] = [];
+    const join = log.join;
+    let isJoined = false;
+    log.join = async (seconds) => {
+      const answer = await join(seconds);
+      isJoined = true;
+      return answer;
+    };
+    gate.onChange((change) => void (change === undefined && joined.push(isJoined)));
+    log.lie = () => {
+      log.lie = undefined;
+      return { ok: false, reason: 'gap' };
+    };
+    await pass(600);
+    expect(joined).toEqual([false, true]);
+  });
+
   it('lets go of a write that failed once another replica has written the same target', async () => {
     const [{ gate, log }, other] = [await started(), await started()];
     const target = { kind: 'account', account: 'corp/alice' } as const;

@@ -44,10 +44,41 @@ describe('the own gate', () => {
   it('knows of an entry that was written here before it comes back', () => {
     const gate = new OwnGate();
     gate.began(at(4));
-    gate.written(at(5));
+    gate.written(at(6));
+    gate.applied(entry(5, sessionKey('another')));
     gate.hold(ACCOUNT, 'r2');
     gate.failed(ACCOUNT, 'r2');
+    gate.applied(entry(6, ACCOUNT));
+    expect(gate.shutFor(ALICE)).toBe(true);
+  });
+
+  it('knows of an entry that it has followed, also when a join brings it once more', () => {
+    const gate = new OwnGate();
+    gate.began(at(4));
     gate.applied(entry(5, ACCOUNT));
+    gate.hold(ACCOUNT, 'r1');
+    gate.failed(ACCOUNT, 'r1');
+    gate.began(at(5));
+    gate.applied(entry(5, ACCOUNT));
+    expect(gate.shutFor(ALICE)).toBe(true);
+  });
+
+  it('does not measure by what was written in another life of the store', () => {
+    const gate = new OwnGate();
+    gate.began(at(4));
+    gate.written({ epoch: 'another', number: 9 });
+    gate.hold(ACCOUNT, 'r1');
+    gate.failed(ACCOUNT, 'r1');
+    gate.applied(entry(5, ACCOUNT));
+    expect(gate.shutFor(ALICE)).toBe(false);
+  });
+
+  it('takes a change that revokes nobody for no revocation of its target', () => {
+    const gate = new OwnGate();
+    gate.began(at(4));
+    gate.hold(sessionKey('s1'), 'r1');
+    gate.failed(sessionKey('s1'), 'r1');
+    gate.applied({ number: 5, change: { kind: 'identity-changed', key: sessionKey('s1') }, until: 1 });
     expect(gate.shutFor(ALICE)).toBe(true);
   });
 

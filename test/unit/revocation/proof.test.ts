@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judgeProof } from '../../../src/revocation/proof.ts';
+import { isOver, judgeProof } from '../../../src/revocation/proof.ts';
 import type { Footing, OtherReplica, ProofQuestion, Written } from '../../../src/revocation/proof.ts';
 
 const W = 2102;
@@ -16,6 +16,17 @@ const footing: Footing = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARR
 const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
 const judge = (change: Partial<ProofQuestion>) =>
   judgeProof({ written, isBack: true, isCutting: false, others: [], footing, now: ARRIVED + 5, ...change });
+
+describe('the life of the store in which an entry was written', () => {
+  it.each([
+    ['this one', 'e', 'r', ARRIVED + 1, false],
+    ['another epoch, seen since', 'f', 'r', ARRIVED + 1, true],
+    ['another server process, seen since', 'e', 's', ARRIVED + 1, true],
+    ['another epoch, seen before and perhaps the older one', 'f', 'r', ARRIVED, false],
+  ])('is over: %s', (_which, epoch, regime, renewedAtMs, over) => {
+    expect(isOver({ ...footing, epoch, regime, renewedAtMs }, written)).toBe(over);
+  });
+});
 
 describe('the proof', () => {
   it('is there at once where nobody else is', () => {

@@ -129,6 +129,20 @@ describe('the registry of what is in flight', () => {
     expect(registry.size).toBe(0);
   });
 
+  it('binds nothing that has closed or was cut meanwhile, and nothing twice', () => {
+    const { registry, fly, bound, emptied } = setUp();
+    const [closed, cut, open] = [fly('closed'), fly('cut'), fly('open', credential('a1'))];
+    closed.close();
+    registry.cutAll('fenced');
+    for (const late of [closed, cut]) late.bind(credential('b1'), { expiresAt: FAR, idleAt: FAR });
+    expect(bound).toEqual([['a1', FAR]]);
+    cut.close();
+    open.close();
+    expect([emptied, registry.size]).toEqual([[sessionKey('a1')], 0]);
+    const twice = fly('twice', credential('a1'));
+    expect(() => twice.bind(credential('b1'), { expiresAt: FAR, idleAt: FAR })).toThrow('bound once');
+  });
+
   it('says which sessions have something in flight, since when, and forgets them with the last', () => {
     const { registry, fly, emptied, advance } = setUp();
     const first = fly('a1', credential('a1'));

@@ -51,6 +51,41 @@ describe('ends of sessions', () => {
     ]);
   });
 
+  it('does not let a later end, of this session or of another, put off an earlier one', async () => {
+    const { cuts, watch, pass } = setUp();
+    watch('s', { expiresIn: 60 });
+    watch('s', { expiresIn: 90_000 });
+    watch('late', { expiresIn: 7200 });
+    await pass(61_000);
+    expect(cuts).toEqual([sessionKey('s')]);
+  });
+
+  it('does not ask early because an older request of the session knew an earlier idle end', async () => {
+    const { store, watch, pass } = setUp();
+    let asked = 0;
+    store.read = async () => {
+      asked += 1;
+      return undefined;
+    };
+    watch('s', { idleIn: 60 });
+    watch('s', { idleIn: 10 });
+    await pass(59_000);
+    expect(asked).toBe(0);
+    await pass(2_000);
+    expect(asked).toBe(1);
+  });
+
+  it('cuts nothing any more once it has stopped', async () => {
+    const { endings, cuts, watch, pass } = setUp();
+    watch('s', { expiresIn: 60 });
+    endings.stop();
+    expect(vi.getTimerCount()).toBe(0);
+    await pass(61_000);
+    watch('later', { expiresIn: 60 });
+    await pass(61_000);
+    expect(cuts).toEqual([sessionKey('later')]);
+  });
+
   it('cuts at once what is bound to a session that is over', async () => {
     const { cuts, watch, pass } = setUp();
     watch('over', { expiresIn: -1 });
@@ -110,11 +145,33 @@ describe('ends of sessions', () => {
     expect(cuts).toEqual([sessionKey('s')]);
   });
 
-  it('does not miss the absolute end while the store has not answered', async () => {
+  it('does not miss the absolute end while the store has not answered, and does not ask again', async () => {
     const { cuts, store, watch, pass } = setUp();
-    store.read = () => new Promise(() => undefined);
+    const asked: string[] = [];
+    store.read = (id) => {
+      asked.push(id);
+      return new Promise(() => undefined);
+    };
     watch('s', { idleIn: 10, expiresIn: 20 });
-    await pass(21_000);
+    watch('another', { idleIn: 15 });
+    await pass(19_000);
+    expect([asked, cuts]).toEqual([['s', 'another'], []]);
+    await pass(2_000);
     expect(cuts).toEqual([sessionKey('s')]);
+  });
+
+  it.each([
+    ['says that it is over', (answer: PromiseWithResolvers<undefined>) => answer.resolve(undefined)],
+    ['is away', (answer: PromiseWithResolvers<undefined>) => answer.reject(new Error('away'))],
+  ])('does nothing about a session whose streams have closed when the store %s', async (_what, say) => {
+    const { endings, cuts, ended, store, watch, pass } = setUp();
+    const answer = Promise.withResolvers<undefined>();
+    store.read = () => answer.promise;
+    watch('s', { idleIn: 10 });
+    await pass(11_000);
+    endings.forget(sessionKey('s'));
+    say(answer);
+    await pass(1_000);
+    expect([cuts, ended]).toEqual([[], []]);
   });
 });

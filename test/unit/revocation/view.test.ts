@@ -46,9 +46,16 @@ describe('the view', () => {
     expect(view.covers(ALICE, 6)).toBe(true);
   });
 
-  it('forgets an entry after `until` and not before', () => {
+  it.each(ALL_KINDS)('begins afresh with what a join has read, whatever it knew of kind $kind', (target) => {
     const view = new View();
-    view.apply(revoked(5, { kind: 'session', session: 's1' }, 1000));
+    view.apply(revoked(5, target));
+    view.reset([]);
+    expect([view.covers(ALICE, 0), view.size]).toEqual([false, 0]);
+  });
+
+  it.each(ALL_KINDS)('forgets an entry of kind $kind after `until` and not before', (target) => {
+    const view = new View();
+    view.apply(revoked(5, target, 1000));
     view.prune(1000);
     expect(view.covers(ALICE, 4)).toBe(true);
     view.prune(1000.5);
