@@ -133,4 +133,5 @@ export const IDENTITY_REFUSALS: Words<IdentityRefusal['reason']> = {
   ...nameFaults('group', 'a group'),
   ...nameFaults('uid', 'the uid'),
   ...nameFaults('extra', 'a value of `extra`'),
+  ...nameFaults('subject', 'the subject at the provider (`sub`)'),
 };

@@ -75,6 +75,17 @@ export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: C
   return ok([...groups]);
 }
 
+/**
+ * Threat: an account is what admins lock and revoke, and what a logout at the provider names. One with an invisible character looks like another
+ * account, and one that is longer than an account may be could be named by nobody. Where `uid` is an expression nothing else looks at the subject.
+ */
+export function subjectRefusal(account: Account): IdentityRefusal | undefined {
+  const subject = account.slice(account.indexOf('/') + 1);
+  const room = MAX_USERNAME_BYTES - byteLength(account) + byteLength(subject);
+  const problem = textProblem(subject, room);
+  return problem && nameRefusal(problem, subject, { what: 'subject', place: 'subject', maxBytes: room });
+}
+
 export function mappedUid(mapping: ClaimsMapping, subject: unknown, account: Account): Mapped<string> {
   const outcome: Evaluation =
     mapping.uid === undefined ? { kind: 'value', value: account } : mapping.uid.evaluate(subject);
@@ -110,7 +121,7 @@ export function mappedExtra(mapping: ClaimsMapping, subject: unknown): Mapped<Id
 }
 
 interface Named {
-  readonly what: 'username' | 'group' | 'uid' | 'extra';
+  readonly what: 'username' | 'group' | 'uid' | 'extra' | 'subject';
   readonly place: string;
   readonly maxBytes: number;
 }
@@ -153,6 +164,7 @@ const SUBJECT: Record<Named['what'], string> = {
   group: 'The name of one of your groups',
   uid: 'Your user id',
   extra: 'A fact about you',
+  subject: 'Your account at the identity provider',
 };
 
 function nameRefusal(problem: NameProblem, name: unknown, { what, place, maxBytes }: Named): IdentityRefusal {

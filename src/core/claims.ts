@@ -13,7 +13,7 @@ import {
   type Expression,
   type ExpressionFault,
 } from './expressions.ts';
-import { mappedExtra, mappedGroups, mappedUid, mappedUsername } from './claims-parts.ts';
+import { mappedExtra, mappedGroups, mappedUid, mappedUsername, subjectRefusal } from './claims-parts.ts';
 import { extraKeyProblem } from './extra-keys.ts';
 import { no, ok, type Result } from './result.ts';
 import { MAX_GROUPS, type NameProblem } from './names.ts';
@@ -72,11 +72,11 @@ type IdentityRefusalReason =
   | 'groups_too_many'
   | 'groups_overage'
   | 'extra_not_strings'
-  | `${'username' | 'group' | 'uid' | 'extra'}_${NameProblem}`;
+  | `${'username' | 'group' | 'uid' | 'extra' | 'subject'}_${NameProblem}`;
 
 export interface IdentityRefusal {
   readonly reason: IdentityRefusalReason;
-  /** Place in the provider's configuration, such as `rules[0]`. */
+  /** Place in the provider's configuration, such as `rules[0]`; `subject` where no setting is at fault. */
   readonly place: string;
   /** For the person: what is wrong and what to do. Holds no value of a claim. */
   readonly message: string;
@@ -144,6 +144,8 @@ const REFUSING: Expression = {
  * @param account `PROVIDER/SUBJECT`; the uid where the provider's mapping names none
  */
 export function mapClaims(mapping: ClaimsMapping, claims: Claims, account: Account): Result<Identity, IdentityRefusal> {
+  const odd = subjectRefusal(account);
+  if (odd !== undefined) return no(odd);
   const subject = celValue(claims);
   const refused = firstRefusal(mapping.rules, subject);
   if (refused !== undefined) return no(refused);

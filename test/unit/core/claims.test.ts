@@ -166,6 +166,18 @@ describe('names that are refused', () => {
     expect(map({ ...ALICE, _claim_names: names })).toMatchObject({ ok: true, value: { groups: [] } });
   });
 
+  test.each([
+    ['an invisible character', 'corp/4711\u200b', 'subject_characters'],
+    ['a line end', 'corp/47\n11', 'subject_characters'],
+    ['white space at its edge', 'corp/ 4711', 'subject_white_space'],
+    ['nothing in it', 'corp/', 'subject_empty'],
+    ['more than an account has room for', `corp/${'4'.repeat(508)}`, 'subject_too_long'],
+  ] as const)('refuses a subject with %s, also where the uid is another claim', (_what, account, reason) => {
+    const mapping = compileMapping({ ...PROVIDER, uid: 'claims.oid' });
+    const outcome = mapping.ok ? mapClaims(mapping.value, { ...ALICE, oid: 'o-1' }, account) : mapping;
+    expect(outcome).toMatchObject({ ok: false, reason: { reason, place: 'subject' } });
+  });
+
   test('refuses a uid that is missing or not text', () => {
     expect(refusal(ALICE, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
     expect(refusal({ ...ALICE, oid: 7 }, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
