@@ -11,6 +11,10 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['fresh_sign_in_needed', 'a sign-in that had to be fresh was not: the provider did not ask again who the person is'],
   ['subject_changed', 'the provider answers for another person than before'],
   ['account_locked', 'the account is locked here: `portcullis unlock`'],
+  [
+    'sessions_too_many',
+    'the account has 1,000 live sessions, which is the most there may be: `portcullis revoke --account`',
+  ],
   ['provider_unreachable', 'the provider cannot be reached: network, DNS, certificate'],
   ['provider_error', 'the provider answers with an error'],
   ['provider_not_found', 'GitHub knows nothing at that address'],

@@ -34,6 +34,14 @@ export const FRESH_KEPT_SECONDS = 30 * 86_400;
 export const PROVIDER_SESSION_CLOSED_SECONDS = 1800;
 
 /**
+ * Live sessions of one account. A user has tens, and the jobs of one workload hundreds at once.
+ *
+ * Threat: whoever may sign in can do so in a loop. Each session is some nine kilobytes in the store, so that one account fills it for everybody;
+ * and a revocation of the account ends all of its sessions in one step of the store, which stands still meanwhile.
+ */
+export const MOST_SESSIONS_OF_AN_ACCOUNT = 1000;
+
+/**
  * `auth_time` is whole seconds of the provider's clock, the mark is of ours, and the two may differ by as much as our own clocks may. Whoever
  * proved themselves within this time before the revocation therefore passes; a silent single sign-on is older than that.
  */

@@ -180,6 +180,7 @@ export type MintRefusal =
   | 'session_revoked' // a watermark of its account, provider or of all is above the place where its sign-in started
   | 'account_locked'
   | 'fresh_sign_in_needed' // the account was revoked since the person last proved who they are (`open` only)
+  | 'sessions_too_many' // the account has as many live sessions as one may have (`open` only)
   | 'certificate_mismatch' // bound to another certificate
   | 'epoch_changed'; // the store has begun a new life since
 

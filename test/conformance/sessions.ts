@@ -27,6 +27,26 @@ function openingConforms(open: OpenStore): void {
     expect(await store.sessions.readSecret('session-1')).toEqual({ refreshToken: 'provider-token' });
   });
 
+  it('opens no more than 1,000 of one account at a time, and as many of another', { timeout: 120_000 }, async () => {
+    const { store, clock } = await open();
+    const position = await store.log.position();
+    const openOne = async (id: string, change: { account?: 'corp/2'; idleSeconds?: number } = {}) => {
+      const outcome = await store.sessions.open(newSession(clock, position, { id, ...change }), {});
+      return outcome.ok ? 'opened' : outcome.reason;
+    };
+    expect(await openOne('brief', { idleSeconds: 60 })).toBe('opened');
+    for (let count = 1; count < 1000; count += 9) {
+      await parallel(9, (index) => openOne(`session-${count + index}`));
+    }
+    expect(await openOne('one-more')).toBe('sessions_too_many');
+    expect(await store.sessions.read('one-more')).toBeUndefined();
+    expect(await openOne('of-another', { account: 'corp/2' })).toBe('opened');
+    // What has ended does not count, whether or not somebody has cleared it away.
+    clock.advance(61);
+    expect(await openOne('one-more')).toBe('opened');
+    expect(await openOne('yet-one-more')).toBe('sessions_too_many');
+  });
+
   it('shares no object with its callers', async () => {
     const { store, clock } = await open();
     const groups = ['corp:developers'];

@@ -10,6 +10,8 @@ export function sessionOverWords(reason: MintRefusal | GateRefusal | 'subject_to
       return 'This subject token was used with another client certificate before. Get a new one from its issuer.';
     case 'fresh_sign_in_needed':
       return 'This workload was revoked after the subject token was issued. Get a new one from its issuer.';
+    case 'sessions_too_many':
+      return 'This workload has more sessions than one may have. Wait until some have ended, or ask your platform team.';
     case 'session_unknown':
     case 'session_expired':
     case 'session_revoked':

@@ -1,7 +1,8 @@
-import { sameIdentity, type Identity } from '../../core/identity.ts';
+import { sameIdentity, type Account, type Identity } from '../../core/identity.ts';
 import { sessionKey, targets, type RevocationTarget } from '../../core/revocation.ts';
 import type { Clock } from '../clock.ts';
 import { sessionExists } from '../faults.ts';
+import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
 import { goesUp, Page, placeOfUse } from '../pages.ts';
 import type {
   MintOutcome,
@@ -198,7 +199,16 @@ export class MemorySessions implements SessionStore {
     const reason = this.#refusal(record);
     if (reason !== undefined) return reason;
     if (this.#closed.has(record)) return 'session_revoked';
-    return fresh.refuses(record.account, record.authTime) ? 'fresh_sign_in_needed' : undefined;
+    if (fresh.refuses(record.account, record.authTime)) return 'fresh_sign_in_needed';
+    return this.#liveOf(record.account) >= MOST_SESSIONS_OF_AN_ACCOUNT ? 'sessions_too_many' : undefined;
+  }
+
+  #liveOf(account: Account): number {
+    let count = 0;
+    for (const { record } of this.#sessions.values()) {
+      if (record.account === account && this.#refusal(record) === undefined) count += 1;
+    }
+    return count;
   }
 
   #refusal(record: SessionRecord): MintRefusal | undefined {

@@ -99,6 +99,11 @@ function refusedOpening(reason: MintRefusal, provider: string): AppError {
         'Sign out there, wait a minute, then start again.';
       return new AppError('sign_in_refused', words, { reason });
     }
+    case 'sessions_too_many': {
+      const words =
+        'You are signed in more often than anybody may be. End sessions of yours at /me, or ask your platform team to.';
+      return new AppError('sign_in_refused', words, { reason });
+    }
     case 'session_revoked': {
       const words = 'Your sessions were ended while you were signing in, by an administrator or at your provider.';
       return new AppError('sign_in_expired', words, { reason });

@@ -1,4 +1,4 @@
-import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS } from '../../lifetimes.ts';
+import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS, MOST_SESSIONS_OF_AN_ACCOUNT } from '../../lifetimes.ts';
 import { script } from './head.ts';
 import { ARTEFACTS, LOG, SESSIONS } from './parts.ts';
 
@@ -31,6 +31,13 @@ local proven = proof and proof >= mark - ${FRESH_TOLERANCE_SECONDS}
 if seconds < mark + ${FRESH_KEPT_SECONDS} and not proven then return {'NO', 'fresh_sign_in_needed'} end
 if redis.call('HGET', key, 'ep') == id then return {'EXISTS'} end
 if not settled then return {'UNSETTLED'} end
+-- What has ended and not been cleared yet does not count.
+if redis.call('ZCARD', P .. 'account:' .. acc) >= ${MOST_SESSIONS_OF_AN_ACCOUNT} then
+  for _, old in ipairs(redis.call('ZRANGE', P .. 'account:' .. acc, 0, 99)) do
+    if not session(old) then end_session(old) end
+  end
+  if redis.call('ZCARD', P .. 'account:' .. acc) >= ${MOST_SESSIONS_OF_AN_ACCOUNT} then return {'NO', 'sessions_too_many'} end
+end
 redis.call('DEL', key, P .. 'recent:' .. hash)
 
 local seq = redis.call('INCR', P .. 'seq')
