@@ -127,6 +127,18 @@ describe('the way in', () => {
     expect(other.seen).toEqual([]);
   });
 
+  it('is shown so many times a minute, and refused beyond that on the record', async () => {
+    expect((await signInAt(alice, 'alice', `${HEADLAMP}/`)).status).toBe(200);
+    const enter = `${MAIN}/consoles/headlamp/enter?state=${'s'.repeat(43)}`;
+    const statuses: number[] = [];
+    for (let count = 0; count < 60; count += 1) statuses.push((await alice.send(enter)).status);
+    expect(new Set(statuses.slice(0, 59))).toEqual(new Set([303]));
+    expect(statuses.at(-1)).toBe(409);
+    const [event] = house.named('console-refused');
+    expect(annotation(event, 'reason')).toBe('too_many_console_entries');
+    expect(event?.user.username).toBe('corp:alice@example.com');
+  });
+
   it('sends pages to sign in, and tells scripts that nobody is', async () => {
     expect((await alice.send(`${HEADLAMP}/api`, OWN_FETCH)).status).toBe(401);
     const post = await alice.send(`${HEADLAMP}/api`, { ...OWN_FETCH, origin: HEADLAMP }, { method: 'POST' });

@@ -6,15 +6,24 @@ import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther } from '../page/answer.ts';
 import type { BrowserSessions } from '../browser/browser-session.ts';
 import { faultOf } from '../page/error-status.ts';
+import { createRateLimit, type RateLimit } from '../sign-in/rate-limit.ts';
 import { record } from '../record.ts';
 import { visitOf } from '../visit.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 
+/** Ways into consoles that one session is shown within a minute: twenty tabs that are restored at once are fewer. */
+const CODES_PER_MINUTE = 60;
+
 export interface EntranceParts {
   readonly deps: ConsoleDeps;
   readonly browsers: BrowserSessions;
   readonly sessions: ConsoleSessions;
+}
+
+interface Entrance extends EntranceParts {
+  /** By session. Threat: each code stands in the store, and a user in a loop would fill it for everybody. */
+  readonly limit: RateLimit;
 }
 
 function consoleOf({ deps }: EntranceParts, req: Request): Console {
@@ -23,19 +32,24 @@ function consoleOf({ deps }: EntranceParts, req: Request): Console {
   return console;
 }
 
-async function codeFor(parts: EntranceParts, req: Request, state: string): Promise<string | undefined> {
+async function codeFor(parts: Entrance, req: Request, state: string): Promise<string | undefined> {
   const { deps, browsers, sessions } = parts;
   const console = consoleOf(parts, req);
   const person = await browsers.current(req);
   if (person === undefined) return undefined;
   visitOf(req).actor = person;
   if (!deps.mayUse(console.cluster, person.identity)) throw notAllowed(console);
+  const wait = parts.limit.take(person.session);
+  if (wait > 0) {
+    const words = `You have opened consoles too often within a minute. Try again in ${wait} seconds.`;
+    throw new AppError('conflict', words, { reason: 'too_many_console_entries' });
+  }
   const code = await sessions.issueCode(console, person.session, state);
   person.assertGood();
   return code;
 }
 
-function enter(parts: EntranceParts): RequestHandler {
+function enter(parts: Entrance): RequestHandler {
   return async (req, res) => {
     const { deps } = parts;
     const console = consoleOf(parts, req);
@@ -62,6 +76,7 @@ export function entrance(parts: EntranceParts): Router {
   router.get('/consoles/:name', (req, res) => {
     seeOther(res, `${originOf(parts.deps.publicUrl, consoleOf(parts, req))}${OWN_PATH}/begin`);
   });
-  router.get('/consoles/:name/enter', enter(parts));
+  const limit = createRateLimit(CODES_PER_MINUTE, parts.deps.clock);
+  router.get('/consoles/:name/enter', enter({ ...parts, limit }));
   return router;
 }
