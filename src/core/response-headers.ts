@@ -19,8 +19,20 @@ export interface ResponseHeadersOptions {
   readonly proxySubresource: boolean;
 }
 
-/** Would speak for the gate's origin: cookies, other places to find it, and the caller's own `Audit-ID` is ours to give. */
-const DENIED = new Set(['set-cookie', 'set-cookie2', 'alt-svc', 'strict-transport-security', 'public-key-pins']);
+/**
+ * Would speak for the server's origin: cookies, other places to find it, and where a browser reports to about every request there (Network Error
+ * Logging, Reporting API): an attacker's pod would learn of them for as long as it says.
+ */
+const DENIED = new Set([
+  'set-cookie',
+  'set-cookie2',
+  'alt-svc',
+  'strict-transport-security',
+  'public-key-pins',
+  'nel',
+  'report-to',
+  'reporting-endpoints',
+]);
 const DENIED_BELOW_PROXY = new Set([
   'content-security-policy',
   'content-security-policy-report-only',

@@ -91,12 +91,16 @@ describe('what the browser receives', () => {
       res.setHeader('content-security-policy', "script-src 'self'");
       res.setHeader('x-frame-options', 'ALLOWALL');
       res.setHeader('refresh', '0; url=https://evil.test');
+      res.setHeader('nel', '{"report_to":"x","max_age":31536000,"include_subdomains":true}');
+      res.setHeader('report-to', '{"group":"x","max_age":1,"endpoints":[{"url":"https://evil.test"}]}');
       res.end('ok');
     };
     const { headers } = await alice.send(`${HEADLAMP}/x`);
     expect(headers['set-cookie']).toEqual(['theme=dark; Path=/; HttpOnly']);
     expect(headers['clear-site-data']).toBeUndefined();
     expect(headers['refresh']).toBeUndefined();
+    expect(headers).not.toHaveProperty('nel');
+    expect(headers).not.toHaveProperty('report-to');
     expect(headers['access-control-allow-origin']).toBeUndefined();
     expect(headers['strict-transport-security']).toBe('max-age=31536000');
     expect(headers['x-frame-options']).toBe('SAMEORIGIN');

@@ -149,6 +149,18 @@ describe('a request through the gate', () => {
     expect(proxied.headers).not.toHaveProperty('set-cookie');
   });
 
+  it('lets no pod have a browser report on everything else under this host', async () => {
+    const reports = { nel: '{"report_to":"x","max_age":31536000}', 'report-to': '{"group":"x"}' };
+    plane.upstream.answer = answerJson(LIST, {
+      ...reports,
+      'reporting-endpoints': 'x="https://evil.test"',
+      'x-app': 'yes',
+    });
+    const { headers } = await call(plane, alice, `${PODS}/web-1/proxy/index.html`);
+    expect(headers['x-app']).toBe('yes');
+    for (const name of ['nel', 'report-to', 'reporting-endpoints']) expect(headers).not.toHaveProperty(name);
+  });
+
   it.each([
     ['/api/v1/pods?continue=2', '/api/v1/pods?continue=2'],
     ['pods/', '/api/v1/namespaces/default/pods/'],

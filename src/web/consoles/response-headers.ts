@@ -26,8 +26,12 @@ const DENIED: ReadonlySet<string> = new Set([
   'cross-origin-opener-policy',
   'cross-origin-resource-policy',
   'location',
+  // Of requests that are none of the console's, the way in with its code among them.
+  'nel',
   'public-key-pins',
   'refresh',
+  'report-to',
+  'reporting-endpoints',
   'set-cookie',
   'set-cookie2',
   'strict-transport-security',
