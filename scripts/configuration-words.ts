@@ -272,7 +272,10 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
     'Connections to the api listener at once, and as many to the web listener. Requests at one cluster may be four fifths of it, so that one that hangs leaves room for the others.',
   ],
   ['limits.inFlightPerPerson', 'Requests and watches of one person at once, over all their sessions; beyond it 429.'],
-  ['limits.groups', 'Who has more groups is refused at sign-in.'],
+  [
+    'limits.groups',
+    'Who has more groups is refused at sign-in. What the provider sends counts, before `groups` filters it and before any expression is evaluated.',
+  ],
   [
     'limits.idle',
     'How long a connection to the api listener may stay without a request; a quiet watch or exec is none.',

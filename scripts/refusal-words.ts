@@ -122,11 +122,13 @@ const nameFaults = <P extends string>(place: P, what: string): Words<`${P}_${Nam
 export const IDENTITY_REFUSALS: Words<IdentityRefusal['reason']> = {
   rule_refused: 'a rule of `rules` or `userRules` is false; its message is what the person sees',
   rule_error: 'a rule could not be evaluated: try `portcullis config check --claims`',
+  expression_too_costly:
+    'a rule, `username`, `groups`, `uid` or `extra` would have taken too many steps over so many groups, or such long texts: see [claims](../claims.md#what-an-expression-may-cost)',
   expression_error:
     '`username`, `groups`, `uid` or `extra` could not be evaluated: try `portcullis config check --claims`',
   email_unverified: 'the name is an e-mail address and `email_verified` is not true: see `emailVerified`',
   groups_not_strings: '`groups` yields something other than a list of text',
-  groups_too_many: 'more than `limits.groups`: let the provider send fewer, or filter in `groups`',
+  groups_too_many: 'more than `limits.groups` in what the provider sends: let it send fewer, or raise the limit',
   groups_overage: 'Entra ID left the groups out because there are too many: see [Entra ID](../providers/entra.md)',
   extra_not_strings: 'a value of `extra` is neither text nor a list of it',
   ...nameFaults('username', 'the username'),

@@ -11,6 +11,7 @@
  * @see https://github.com/google/cel-go/blob/master/ext/README.md
  */
 import type { ASTNode, Environment } from '@marcbachmann/cel-js';
+import type { Meter } from './cel-cost.ts';
 import { lists, sets } from './cel-lists.ts';
 import { OWN, REPLACED } from './cel-names.ts';
 import { searches, strings } from './cel-strings.ts';
@@ -31,6 +32,9 @@ export const inOurWords = (message: string): string => message.replaceAll(OWN_NA
 export function useOwnFunctions(node: unknown): void {
   if (Array.isArray(node)) return node.forEach(useOwnFunctions);
   if (!isNode(node)) return;
+  if ((node.op === 'rcall' || node.op === 'call') && node.args[0].startsWith(OWN)) {
+    throw new Error(`there is no function ${node.args[0]}`);
+  }
   if (node.op === 'rcall') {
     const [name, , [first]] = node.args;
     if (SEARCHES.has(name) && first?.op === 'value' && typeof first.args === 'string') compileRegExp(first.args);
@@ -42,9 +46,9 @@ export function useOwnFunctions(node: unknown): void {
 const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
 
 /** @returns the same environment */
-export function withFunctions(environment: Environment): Environment {
+export function withFunctions(environment: Environment, meter: Meter): Environment {
   strings(environment);
-  searches(environment);
+  searches(environment, meter);
   lists(environment);
   sets(environment);
   return environment;
@@ -61,6 +65,8 @@ const NAMESPACES: ReadonlyMap<string, string> = new Map([
 export function functionNames(environment: Environment): ReadonlySet<string> {
   const { functions } = environment.getDefinitions();
   return new Set(
-    functions.map(({ name, receiverType }) => `${NAMESPACES.get(receiverType ?? '') ?? ''}${inOurWords(name)}`),
+    functions
+      .map(({ name, receiverType }) => `${NAMESPACES.get(receiverType ?? '') ?? ''}${inOurWords(name)}`)
+      .filter((name) => !name.startsWith(OWN)),
   );
 }

@@ -34,8 +34,21 @@ function comparable(value: unknown): Comparable {
 function compare(a: unknown, b: unknown): number {
   const [left, right] = [comparable(a), comparable(b)];
   if (typeof left !== typeof right) throw new Error('a list of several types has no order');
-  if (typeof left === 'string') return Buffer.compare(Buffer.from(left), Buffer.from(String(right)));
+  if (typeof left === 'string') return compareTexts(left, String(right));
   return left < right ? -1 : Number(left > right);
+}
+
+const isSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdfff;
+
+/** Looks no further than to the first difference: a long text is compared with each of many. */
+function compareTexts(left: string, right: string): number {
+  const most = Math.min(left.length, right.length);
+  let at = 0;
+  while (at < most && left.charCodeAt(at) === right.charCodeAt(at)) at += 1;
+  if (at === most) return left.length - right.length;
+  const [a, b] = [left.charCodeAt(at), right.charCodeAt(at)];
+  // What takes two units is beyond what takes one, although the units themselves are not beyond U+E000 to U+FFFF.
+  return isSurrogate(a) === isSurrogate(b) ? a - b : Number(isSurrogate(a)) - Number(isSurrogate(b));
 }
 
 function most(list: readonly unknown[], sign: 1 | -1): unknown {

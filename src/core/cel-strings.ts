@@ -1,5 +1,6 @@
 /** CEL's functions over texts: cel-go's extended strings, and Kubernetes' searches by a pattern. */
 import type { Environment } from '@marcbachmann/cel-js';
+import type { Meter } from './cel-cost.ts';
 import { isComparable } from './cel-lists.ts';
 import { OWN } from './cel-names.ts';
 import { compileRegExp, type LinearRegExp } from './linear-regexp.ts';
@@ -116,16 +117,20 @@ function format(pattern: string, values: readonly unknown[]): string {
   return made;
 }
 
-export function searches(environment: Environment): void {
+/** Steps of a search by a pattern to one step of an expression. */
+const PATTERN_STEPS = 4;
+
+export function searches(environment: Environment, meter: Meter): void {
   // A pattern is nearly always written out, and asked of each of a person's groups.
   let last: { readonly pattern: string; readonly compiled: LinearRegExp } | undefined;
   const compiled = (pattern: string): LinearRegExp => {
     if (last?.pattern !== pattern) last = { pattern, compiled: compileRegExp(pattern) };
     return last.compiled;
   };
-  const matches = (text: string, pattern: string): boolean => compiled(pattern).test(text);
+  const took = (steps: number): void => meter.spend(Math.ceil(steps / PATTERN_STEPS));
+  const matches = (text: string, pattern: string): boolean => compiled(pattern).test(text, took);
   const all = (text: string, pattern: string, limit: bigint): readonly string[] =>
-    compiled(pattern).find(text, Number(limit));
+    compiled(pattern).find(text, Number(limit), took);
   environment
     .registerFunction(`string.${OWN}matches(string): bool`, matches)
     .registerFunction('matches(string, string): bool', matches)

@@ -2,7 +2,7 @@
  * The parts of an identity, each from its expression: value, or the refusal that names the rule it broke.
  */
 import type { Claims, ClaimsMapping, IdentityRefusal } from './claims.ts';
-import type { Evaluation } from './expressions.ts';
+import type { Evaluation, Expression } from './expressions.ts';
 import type { Account, Identity } from './identity.ts';
 import {
   MAX_EXTRA_VALUE_BYTES,
@@ -18,10 +18,13 @@ import { no, ok, type Result } from './result.ts';
 
 type Mapped<T> = Result<T, IdentityRefusal>;
 
+/** Evaluates an expression of a mapping over what it is about, within the budget of the whole sign-in. */
+export type Evaluate = (expression: Expression) => Evaluation;
+
 const ASK = 'Ask your platform team to correct it at the identity provider.';
 
-export function mappedUsername(mapping: ClaimsMapping, subject: unknown, claims: Claims): Mapped<string> {
-  const outcome = mapping.username.evaluate(subject);
+export function mappedUsername(mapping: ClaimsMapping, evaluate: Evaluate, claims: Claims): Mapped<string> {
+  const outcome = evaluate(mapping.username);
   if (outcome.kind === 'error') return no(expressionError('username', outcome));
   const bare = outcome.kind === 'absent' ? undefined : outcome.value;
   // Threat: at many providers anybody may enter any address; only the provider's own proof makes it a name.
@@ -36,13 +39,38 @@ export function mappedUsername(mapping: ClaimsMapping, subject: unknown, claims:
   return prefixed(mapping.usernamePrefix, bare, { what: 'username', place: 'username', maxBytes: MAX_USERNAME_BYTES });
 }
 
-export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: Claims): Mapped<readonly string[]> {
+/**
+ * Counts before anything is evaluated: an attacker has a user put into thousands of groups, over which a rule or the mapping would take long. What
+ * the groups are taken from has at most as many entries as there may be groups, whatever the expression would make of it.
+ */
+export function tooManyGroups(
+  { groups, maxGroups, provider }: ClaimsMapping,
+  claims: Claims,
+): IdentityRefusal | undefined {
+  const counts = Object.entries(claims).map(([name, value]) => (groups?.reads(name) === true ? longestList(value) : 0));
+  const most = counts.reduce((left, right) => Math.max(left, right), 0);
+  return most > maxGroups ? groupsTooMany(most, maxGroups, provider) : undefined;
+}
+
+function longestList(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const own = Array.isArray(value) ? value.length : 0;
+  return Object.values(value).reduce((most: number, part) => Math.max(most, longestList(part)), own);
+}
+
+const groupsTooMany = (count: number, most: number, provider: string): IdentityRefusal => ({
+  reason: 'groups_too_many',
+  place: 'groups',
+  message: `You have ${count} groups; at most ${most} can be used. Ask your platform team to limit the groups that ${provider} sends.`,
+});
+
+export function mappedGroups(mapping: ClaimsMapping, evaluate: Evaluate, claims: Claims): Mapped<readonly string[]> {
   if (mapping.groups === undefined) return ok([]);
-  const outcome = mapping.groups.evaluate(subject);
+  const outcome = evaluate(mapping.groups);
   if (outcome.kind === 'error') return no(expressionError('groups', outcome));
   // Threat: Entra leaves the claim out where somebody has too many groups. That is not the same as none, whatever the expression makes of it.
   const none =
-    outcome.kind === 'absent' || (mapping.groups.readsGroups && isUnlisted(claims) && isEmpty(outcome.value));
+    outcome.kind === 'absent' || (mapping.groups.reads('groups') && isUnlisted(claims) && isEmpty(outcome.value));
   if (none && hasGroupsOverage(claims)) {
     return no({
       reason: 'groups_overage',
@@ -65,13 +93,7 @@ export function mappedGroups(mapping: ClaimsMapping, subject: unknown, claims: C
     if (!group.ok) return group;
     groups.add(group.value);
   }
-  if (groups.size > mapping.maxGroups) {
-    return no({
-      reason: 'groups_too_many',
-      place: 'groups',
-      message: `You have ${groups.size} groups; at most ${mapping.maxGroups} can be used. Ask your platform team to limit the groups that ${mapping.provider} sends.`,
-    });
-  }
+  if (groups.size > mapping.maxGroups) return no(groupsTooMany(groups.size, mapping.maxGroups, mapping.provider));
   return ok([...groups]);
 }
 
@@ -86,9 +108,8 @@ export function subjectRefusal(account: Account): IdentityRefusal | undefined {
   return problem && nameRefusal(problem, subject, { what: 'subject', place: 'subject', maxBytes: room });
 }
 
-export function mappedUid(mapping: ClaimsMapping, subject: unknown, account: Account): Mapped<string> {
-  const outcome: Evaluation =
-    mapping.uid === undefined ? { kind: 'value', value: account } : mapping.uid.evaluate(subject);
+export function mappedUid(mapping: ClaimsMapping, evaluate: Evaluate, account: Account): Mapped<string> {
+  const outcome: Evaluation = mapping.uid === undefined ? { kind: 'value', value: account } : evaluate(mapping.uid);
   if (outcome.kind === 'error') return no(expressionError('uid', outcome));
   const uid = outcome.kind === 'absent' ? undefined : outcome.value;
   const problem = textProblem(uid, MAX_USERNAME_BYTES);
@@ -98,11 +119,11 @@ export function mappedUid(mapping: ClaimsMapping, subject: unknown, account: Acc
 }
 
 /** A claim that is absent, an empty string or an empty list sets no key, as in Kubernetes' own claim mappings. */
-export function mappedExtra(mapping: ClaimsMapping, subject: unknown): Mapped<Identity['extra']> {
+export function mappedExtra(mapping: ClaimsMapping, evaluate: Evaluate): Mapped<Identity['extra']> {
   const extra: [string, readonly string[]][] = [];
   for (const [key, expression] of mapping.extra) {
     const place = `extra.${key}`;
-    const outcome = expression.evaluate(subject);
+    const outcome = evaluate(expression);
     if (outcome.kind === 'error') return no(expressionError(place, outcome));
     if (outcome.kind === 'absent' || outcome.value === '') continue;
     const values = strings(outcome);
@@ -152,11 +173,13 @@ function hasGroupsOverage(claims: Claims): boolean {
   return (typeof names === 'object' && names !== null && 'groups' in names) || claims['hasgroups'] === true;
 }
 
-const expressionError = (place: string, { message }: Evaluation & { readonly kind: 'error' }): IdentityRefusal => ({
-  reason: 'expression_error',
+export const isTooCostly = (outcome: Evaluation): boolean => outcome.kind === 'error' && outcome.tooCostly === true;
+
+const expressionError = (place: string, outcome: Evaluation & { readonly kind: 'error' }): IdentityRefusal => ({
+  reason: isTooCostly(outcome) ? 'expression_too_costly' : 'expression_error',
   place,
   message: `Who you are could not be worked out from what the identity provider sent. Ask your platform team to check ${place} of the provider.`,
-  fault: message,
+  fault: outcome.message,
 });
 
 const SUBJECT: Record<Named['what'], string> = {

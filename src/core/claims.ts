@@ -13,7 +13,16 @@ import {
   type Expression,
   type ExpressionFault,
 } from './expressions.ts';
-import { mappedExtra, mappedGroups, mappedUid, mappedUsername, subjectRefusal } from './claims-parts.ts';
+import {
+  isTooCostly,
+  mappedExtra,
+  mappedGroups,
+  mappedUid,
+  mappedUsername,
+  subjectRefusal,
+  tooManyGroups,
+  type Evaluate,
+} from './claims-parts.ts';
 import { extraKeyProblem } from './extra-keys.ts';
 import { no, ok, type Result } from './result.ts';
 import { MAX_GROUPS, type NameProblem } from './names.ts';
@@ -62,11 +71,15 @@ export interface ClaimsMapping {
   readonly userRules: readonly CompiledRule[];
 }
 
-/** Why somebody is refused, for the audit record. `rule_error`: a rule could not be evaluated, which never passes. */
+/**
+ * Why somebody is refused, for the audit record. `rule_error`: a rule could not be evaluated, which never passes. `expression_too_costly`: a
+ * rule or a part of the mapping would have taken more steps than all expressions of one sign-in may take together.
+ */
 type IdentityRefusalReason =
   | 'rule_refused'
   | 'rule_error'
   | 'expression_error'
+  | 'expression_too_costly'
   | 'email_unverified'
   | 'groups_not_strings'
   | 'groups_too_many'
@@ -124,17 +137,22 @@ export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, 
       Object.entries(provider.extra).map(([key, source]) => [key, compile(`extra.${key}`, source, 'strings')]),
     ),
     maxGroups: provider.maxGroups ?? MAX_GROUPS,
-    needsVerifiedEmail: username.readsEmail && provider.emailVerified === 'claim',
+    needsVerifiedEmail: username.reads('email') && provider.emailVerified === 'claim',
     rules: rules(provider.rules, 'rules', 'claims'),
     userRules: rules(provider.userRules, 'userRules', 'user'),
   };
   return faults.length === 0 ? ok(mapping) : no(faults);
 }
 
+/**
+ * What all expressions of one sign-in or re-check may take together: enough to filter, search and map ten thousand groups. Where it is used up,
+ * that took one to two tenths of a second; Kubernetes gives each of its expressions as much.
+ */
+const MOST_STEPS = 1_000_000;
+
 /** Stands in for an expression that did not compile, until the faults are returned. */
 const REFUSING: Expression = {
-  readsEmail: true,
-  readsGroups: true,
+  reads: () => true,
   evaluate: () => ({ kind: 'error', message: 'did not compile' }),
 };
 
@@ -146,32 +164,37 @@ const REFUSING: Expression = {
 export function mapClaims(mapping: ClaimsMapping, claims: Claims, account: Account): Result<Identity, IdentityRefusal> {
   const odd = subjectRefusal(account);
   if (odd !== undefined) return no(odd);
+  const tooMany = tooManyGroups(mapping, claims);
+  if (tooMany !== undefined) return no(tooMany);
+  const budget = { left: MOST_STEPS };
   const subject = celValue(claims);
-  const refused = firstRefusal(mapping.rules, subject);
+  const evaluate: Evaluate = (expression) => expression.evaluate(subject, budget);
+  const refused = firstRefusal(mapping.rules, evaluate);
   if (refused !== undefined) return no(refused);
 
-  const username = mappedUsername(mapping, subject, claims);
+  const username = mappedUsername(mapping, evaluate, claims);
   if (!username.ok) return username;
-  const groups = mappedGroups(mapping, subject, claims);
+  const groups = mappedGroups(mapping, evaluate, claims);
   if (!groups.ok) return groups;
-  const uid = mappedUid(mapping, subject, account);
+  const uid = mappedUid(mapping, evaluate, account);
   if (!uid.ok) return uid;
-  const extra = mappedExtra(mapping, subject);
+  const extra = mappedExtra(mapping, evaluate);
   if (!extra.ok) return extra;
 
   const identity: Identity = { username: username.value, uid: uid.value, groups: groups.value, extra: extra.value };
-  const refusedUser = firstRefusal(mapping.userRules, celUser(identity));
+  const user = celUser(identity);
+  const refusedUser = firstRefusal(mapping.userRules, (expression) => expression.evaluate(user, budget));
   return refusedUser === undefined ? ok(identity) : no(refusedUser);
 }
 
 /** A rule passes by the boolean `true` and by nothing else. */
-function firstRefusal(rules: readonly CompiledRule[], subject: unknown): IdentityRefusal | undefined {
+function firstRefusal(rules: readonly CompiledRule[], evaluate: Evaluate): IdentityRefusal | undefined {
   for (const { place, expression, message } of rules) {
-    const outcome = expression.evaluate(subject);
+    const outcome = evaluate(expression);
     if (outcome.kind === 'value' && outcome.value === true) continue;
     if (outcome.kind === 'value' && outcome.value === false) return { reason: 'rule_refused', place, message };
     return {
-      reason: 'rule_error',
+      reason: isTooCostly(outcome) ? 'expression_too_costly' : 'rule_error',
       place,
       message: `A sign-in rule could not be decided for you, so you were not let in. Ask your platform team to check ${place}. (${message})`,
       fault: undecided(outcome),

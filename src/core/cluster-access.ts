@@ -17,8 +17,18 @@ export function compileAllow(source: string): Result<Allow, string> {
   return compiled.ok ? ok({ expression: compiled.value }) : no(compiled.reason);
 }
 
-/** True by the boolean `true` and by nothing else: a rule that cannot be evaluated means no. */
-export function mayUse(allow: Allow, identity: Identity): boolean {
-  const outcome = allow.expression.evaluate(celUser(identity));
+/**
+ * Some hundredths of a second, and enough to go through the groups of a user a few times: the rules of a hundred clusters are evaluated for one
+ * page.
+ */
+const MOST_STEPS = 250_000;
+
+/**
+ * True by the boolean `true` and by nothing else: a rule that cannot be evaluated means no.
+ * @param tooCostly is called where that is because it would take too many steps
+ */
+export function mayUse(allow: Allow, identity: Identity, tooCostly?: () => void): boolean {
+  const outcome = allow.expression.evaluate(celUser(identity), { left: MOST_STEPS });
+  if (outcome.kind === 'error' && outcome.tooCostly === true) tooCostly?.();
   return outcome.kind === 'value' && outcome.value === true;
 }

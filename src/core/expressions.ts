@@ -13,6 +13,7 @@ import {
   TypeError as CelTypeError,
   type ASTNode,
 } from '@marcbachmann/cel-js';
+import { CostError, Meter, type Budget } from './cel-cost.ts';
 import { functionNames, inOurWords, useOwnFunctions, withFunctions } from './cel-functions.ts';
 import type { Identity } from './identity.ts';
 import { no, ok, type Result } from './result.ts';
@@ -31,15 +32,18 @@ export type Evaluation =
   | { readonly kind: 'value'; readonly value: unknown }
   /** The expression is a plain path such as `claims.groups`, and there is no such claim. */
   | { readonly kind: 'absent' }
-  | { readonly kind: 'error'; readonly message: string };
+  | {
+      readonly kind: 'error';
+      readonly message: string;
+      /** It would have cost more than an evaluation may. */
+      readonly tooCostly?: true;
+    };
 
 export interface Expression {
-  /** True where the value can come from `claims.email`, by name or in a way that cannot be told. */
-  readonly readsEmail: boolean;
-  /** The same of `claims.groups`. */
-  readonly readsGroups: boolean;
-  /** Never throws. */
-  evaluate(subject: unknown): Evaluation;
+  /** Whether the value can come from this claim, by name or in a way that cannot be told. */
+  reads(claim: string): boolean;
+  /** Never throws. @param budget what it may cost, which it takes from there */
+  evaluate(subject: unknown, budget: Budget): Evaluation;
 }
 
 /** Far above any sensible mapping; a bound on what a configuration can make each sign-in cost. */
@@ -54,12 +58,27 @@ const options = {
   limits: LIMITS,
 };
 
-const CLAIMS = withFunctions(new Environment(options)).registerVariable('claims', 'map<string, dyn>');
+interface Metered {
+  readonly environment: Environment;
+  readonly meter: Meter;
+}
 
-const USER = withFunctions(new Environment(options)).registerVariable({
-  name: 'user',
-  schema: { username: 'string', uid: 'string', groups: 'list<string>', extra: 'map<string, list<string>>' },
-});
+function metered(declare: (environment: Environment) => Environment): Metered {
+  const meter = new Meter();
+  const environment = declare(withFunctions(new Environment(options), meter));
+  meter.watch(environment);
+  return { environment, meter };
+}
+
+const ENVIRONMENTS = {
+  claims: metered((environment) => environment.registerVariable('claims', 'map<string, dyn>')),
+  user: metered((environment) =>
+    environment.registerVariable({
+      name: 'user',
+      schema: { username: 'string', uid: 'string', groups: 'list<string>', extra: 'map<string, list<string>>' },
+    }),
+  ),
+};
 
 /**
  * Stands for a claim that cannot be read without loss. CEL knows no such type, so an expression that touches it fails, and only
@@ -104,11 +123,12 @@ export function compileExpression(
   source: string,
   produces: Produces,
 ): Result<Expression, string> {
-  const environment = variable === 'claims' ? CLAIMS : USER;
+  const { environment, meter } = ENVIRONMENTS[variable];
   let program: ReturnType<Environment['parse']>;
   try {
     program = environment.parse(source);
     useOwnFunctions(program.ast);
+    meter.learn(program.ast);
   } catch (error) {
     return no(wordsOf(error));
   }
@@ -119,14 +139,13 @@ export function compileExpression(
   }
   const plain = isPlainPath(program.ast);
   return ok({
-    readsEmail: variable === 'claims' && canRead('email', program.ast),
-    readsGroups: variable === 'claims' && canRead('groups', program.ast),
-    evaluate: (subject) => {
+    reads: (claim) => variable === 'claims' && canRead(claim, program.ast),
+    evaluate: (subject, budget) => {
       try {
-        return { kind: 'value', value: program({ [variable]: subject }) as unknown };
+        return { kind: 'value', value: meter.limit(budget, () => program({ [variable]: subject }) as unknown) };
       } catch (error) {
         if (plain && error instanceof EvaluationError && error.code === 'no_such_key') return { kind: 'absent' };
-        return { kind: 'error', message: wordsOf(error) };
+        return { kind: 'error', message: wordsOf(error), ...(error instanceof CostError ? { tooCostly: true } : {}) };
       }
     },
   });
@@ -147,7 +166,7 @@ const WANTED: Record<Produces, string> = {
 };
 
 /** The functions that an expression may call, by name. */
-export const availableFunctions = (): ReadonlySet<string> => functionNames(CLAIMS);
+export const availableFunctions = (): ReadonlySet<string> => functionNames(ENVIRONMENTS.claims.environment);
 
 function wordsOf(error: unknown): string {
   return inOurWords(plainWordsOf(error));

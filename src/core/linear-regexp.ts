@@ -28,15 +28,18 @@ type Instruction =
   | { readonly op: 'match' };
 
 export interface LinearRegExp {
-  /** @throws Error where the text is too long for it */
-  test(text: string): boolean;
+  /** @param took is told how many steps it took @throws Error where the text is too long for it */
+  test(text: string, took?: Took): boolean;
   /**
    * Matches that do not overlap, from the left; an empty one right behind another is none, as in Go.
    * @param limit how many at most; negative: all
+   * @param took as above
    * @throws Error where the text is too long for it
    */
-  find(text: string, limit: number): readonly string[];
+  find(text: string, limit: number, took?: Took): readonly string[];
 }
+
+type Took = (steps: number) => void;
 
 /** @throws Error in words where the pattern is none, or has what RE2 does not have */
 export function compileRegExp(pattern: string): LinearRegExp {
@@ -44,8 +47,18 @@ export function compileRegExp(pattern: string): LinearRegExp {
   emit(program, parsePattern(pattern));
   program.push({ op: 'match' });
   return {
-    test: (text) => new Search(program, charactersOf(text)).from(0) !== undefined,
-    find: (text, limit) => findAll(new Search(program, charactersOf(text)), limit),
+    test: (text, took) => {
+      const search = new Search(program, charactersOf(text));
+      const found = search.from(0) !== undefined;
+      took?.(search.steps);
+      return found;
+    },
+    find: (text, limit, took) => {
+      const search = new Search(program, charactersOf(text));
+      const found = findAll(search, limit);
+      took?.(search.steps);
+      return found;
+    },
   };
 }
 
@@ -134,6 +147,10 @@ class Search {
   readonly text: readonly string[];
   readonly #program: readonly Instruction[];
   #steps = 0;
+
+  get steps(): number {
+    return this.#steps;
+  }
 
   constructor(program: readonly Instruction[], text: readonly string[]) {
     this.#program = program;

@@ -105,8 +105,11 @@ export async function auditKeysOf({ keys }: Config, logger: Logger): Promise<Aud
   return undefined;
 }
 
-/** `clusters[].allow` by cluster name. The configuration has compiled each before, so a fault here is a fault of ours. */
-export function allowed(config: Config): (cluster: string, identity: Identity) => boolean {
+/** `clusters[].allow` by cluster name; `tooCostly` is told of one that says no because it would take too many steps. The configuration has compiled each before, so a fault here is a fault of ours. */
+export function allowed(
+  config: Config,
+  tooCostly: (cluster: string) => void = () => {},
+): (cluster: string, identity: Identity) => boolean {
   const rules = new Map(
     config.clusters.map(({ name, allow }) => {
       const rule = compileAllow(allow);
@@ -116,7 +119,7 @@ export function allowed(config: Config): (cluster: string, identity: Identity) =
   );
   return (cluster, identity) => {
     const rule = rules.get(cluster);
-    return rule !== undefined && mayUse(rule, identity);
+    return rule !== undefined && mayUse(rule, identity, () => tooCostly(cluster));
   };
 }
 

@@ -52,6 +52,7 @@ import { createReloading, type Reloading } from './reload.ts';
 import { startResealing } from './resealing.ts';
 import { createGate, type Gate } from '../revocation/revocation.ts';
 import {
+  costlyRules,
   displacedSignIns,
   observeAuthorities,
   observedProviders,
@@ -238,7 +239,7 @@ async function signInRooms(
 ): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
   const { clock, logger, metrics, keys, reloading, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
-  const allows = allowed(config);
+  const allows = allowed(config, costlyRules(logger, clock));
   const providers = observedProviders(identityProviders(config, reloading, logger), metrics);
   const workloads = new Set(config.workload.map(({ name }) => name));
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });

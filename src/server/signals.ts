@@ -9,7 +9,7 @@ import { createTally } from '../core/rate-limit.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
 import type { Displaced } from '../store/pending.ts';
 import type { Store } from '../store/store.ts';
-import { createMetrics, type Metrics } from '../telemetry/telemetry.ts';
+import { createMetrics, type Logger, type Metrics } from '../telemetry/telemetry.ts';
 
 export function serverMetrics({ clusters, providers, workload, audit }: Config): Metrics {
   return createMetrics({
@@ -87,5 +87,15 @@ export function displacedSignIns(
     metrics.signInsDisplaced(kind, count);
     const displaced = tally.add(kind, count);
     if (displaced !== undefined) audit({ artefact: kind, count: String(displaced) });
+  };
+}
+
+/** Logs clusters whose rule would have cost too much for a user: each once a minute, with how often. */
+export function costlyRules(logger: Pick<Logger, 'warn'>, clock: { now(): number }): (cluster: string) => void {
+  const tally = createTally(clock);
+  return (cluster) => {
+    const times = tally.add(cluster);
+    if (times !== undefined)
+      logger.warn({ cluster, times }, 'clusters[].allow takes too many steps for a user, who is refused');
   };
 }

@@ -233,6 +233,9 @@ describe('an answer that is not to be believed', () => {
 
 describe('claims that nobody is made of', () => {
   const bare = { usernamePrefix: '', groupsPrefix: '' };
+  const groups = (count: number) => ({ groups: Array.from({ length: count }, (_, index) => `group-${index}`) });
+  const costly = 'claims.groups.exists(g, claims.groups.exists(h, g == h + "x")) || true';
+  const nested = { rules: [{ expression: costly, message: 'no' }] };
   const rows: readonly [string, Record<string, unknown>, string, Partial<ClaimsProvider>?][] = [
     ['a name that is null', { preferred_username: null }, 'username_not_string'],
     ['a name that is a number', { preferred_username: 7 }, 'username_not_string'],
@@ -251,8 +254,10 @@ describe('claims that nobody is made of', () => {
     ['a group with white space before it', { groups: [' dev'] }, 'group_white_space'],
     ['a group with a control character', { groups: ['dev\u0007'] }, 'group_characters'],
     ['a group that is read from right to left', { groups: ['dev\u2066x'] }, 'group_characters'],
-    ['300 kB of groups', { groups: Array.from({ length: 20_000 }, (_, index) => `group-${index}`) }, 'groups_too_many'],
+    ['300 kB of groups', groups(20_000), 'groups_too_many'],
     ['a group of 300 kB', { groups: ['g'.repeat(300_000)] }, 'group_too_long'],
+    ['groups over which a rule would take many seconds', groups(900), 'expression_too_costly', nested],
+    ['more groups than there may be, before a rule goes through them', groups(4000), 'groups_too_many', nested],
     ['an address that nobody verified', { email: 'a@example.com' }, 'email_unverified', { username: 'claims.email' }],
     [
       'an address that is verified by a text',

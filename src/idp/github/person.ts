@@ -42,7 +42,7 @@ export function createPersonReader(options: PersonReaderOptions): PersonReader {
   const { provider, api, mapping } = options;
   const { username, groups, uid, extra, rules } = mapping;
   const expressions = [username, groups, uid, ...extra.values(), ...rules.map(({ expression }) => expression)];
-  const readsEmail = expressions.some((expression) => expression?.readsEmail === true);
+  const readsEmail = expressions.some((expression) => expression?.reads('email') === true);
   const scopes = readsEmail ? [READ_ORGANIZATIONS, READ_EMAIL] : [READ_ORGANIZATIONS];
   return {
     scopes,
@@ -75,7 +75,7 @@ export function createPersonReader(options: PersonReaderOptions): PersonReader {
 async function verifiedEmail({ provider, mapping, api }: PersonReaderOptions, asking: Asking) {
   const { value } = await api.list('/user/emails', address, asking);
   const email = value.find(({ primary, verified }) => primary && verified)?.email;
-  if (email === undefined && mapping.username.readsEmail) {
+  if (email === undefined && mapping.username.reads('email')) {
     const words = `${provider} has not verified your primary e-mail address. Verify it there, then sign in again.`;
     throw refused('email_unverified', words);
   }

@@ -80,8 +80,9 @@ export async function identifyWorkload(
     const identity = mapClaims(mapping, token.value.claims, account);
     if (identity.ok) return ok({ rule: config, token: token.value, account, identity: identity.value });
     const { reason, place, message } = identity.reason;
-    // A rule that does not match, or cannot tell, leaves the token to the next one. A name that it makes and may not be is a refusal.
-    const unmatched = place === 'rules[0]';
+    // A rule that does not match, or cannot tell, leaves the token to the next one. A name that it makes and may not be is a refusal, and so is one
+    // that would cost too much, or each rule would be tried at that cost.
+    const unmatched = place === 'rules[0]' && reason !== 'expression_too_costly';
     refusal = {
       reason: unmatched ? 'no_rule_matches' : reason,
       words: unmatched ? NO_RULE : message,

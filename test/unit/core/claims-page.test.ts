@@ -37,7 +37,7 @@ describe('docs/claims.md', () => {
     const expected: unknown = JSON.parse(gives);
     const produces = typeof expected === 'boolean' ? 'bool' : typeof expected === 'string' ? 'string' : 'strings';
     const compiled = compileExpression('claims', expression, produces);
-    const outcome = compiled.ok ? compiled.value.evaluate(celValue(JSON.parse(claims))) : compiled;
+    const outcome = compiled.ok ? compiled.value.evaluate(celValue(JSON.parse(claims)), { left: 10_000 }) : compiled;
     expect(outcome).toEqual({ kind: 'value', value: expected });
   });
 
