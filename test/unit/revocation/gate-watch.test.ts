@@ -56,6 +56,52 @@ describe('what the gate watches', () => {
     expect(fences).toHaveLength(1);
   });
 
+  it.each([
+    ['epoch', { epoch: 'another' }],
+    ['server process', { regime: 'another' }],
+  ])('whose word a renewal is: another %s alone is another life of the store', async (_what, change) => {
+    const { gate, log } = await made.started();
+    const cuts = fly(gate, (await made.now(gate)).position);
+    log.lie = (outcome) => {
+      log.lie = undefined;
+      return outcome.ok ? { ...outcome, ...change } : outcome;
+    };
+    await pass(600);
+    expect(cuts).toEqual(['epoch_changed']);
+  });
+
+  it('that its view can be trusted: it is fenced from the moment at which it cannot, also where it cannot join afresh', async () => {
+    const { gate, log } = await made.started();
+    log.lie = () => ({ ok: false, reason: 'gap' });
+    log.join = () => Promise.reject(new Error('away'));
+    await pass(600);
+    // What passes with a token of its own asks for nothing else.
+    expect(gate.fenced).toBe(true);
+  });
+
+  it('that it has stopped: an answer that was under way then grants nothing, and nobody waits for it', async () => {
+    const { gate, log } = await made.started();
+    log.slow = 300;
+    const refreshed = [gate.refresh(), gate.refresh()];
+    await pass(10);
+    refreshed.push(gate.refresh());
+    const stopped = gate.stop();
+    refreshed.push(gate.refresh());
+    await pass(1_000);
+    await Promise.all([stopped, ...refreshed]);
+    await gate.refresh();
+    expect(gate.fenced).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('its deadline, by one timer however often it renews', async () => {
+    await made.started();
+    await pass(1_100);
+    const before = vi.getTimerCount();
+    await pass(60_000);
+    expect(vi.getTimerCount()).toBe(before);
+  });
+
   it('its fences: each is told once, when it serves again, and renewals are not', async () => {
     const { gate, log, fences } = await made.started();
     await pass(5_000);

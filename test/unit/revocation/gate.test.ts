@@ -367,6 +367,9 @@ describe('the gate', () => {
     log.renew = renew;
     await pass(600);
     expect(said).toEqual(['redis_timeout', 'log_entry_unreadable', 'again']);
+    log.renew = () => Promise.reject(new AppError('store_unavailable', 'away', { reason: 'redis_timeout' }));
+    await pass(1_000);
+    expect(said.slice(3)).toEqual(['redis_timeout']);
   });
 
   it('does not turn hints without entries into a busy loop', async () => {
