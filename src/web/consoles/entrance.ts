@@ -6,7 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther } from '../page/answer.ts';
 import type { BrowserSessions } from '../browser/browser-session.ts';
 import { faultOf } from '../page/error-status.ts';
-import { createRateLimit, type RateLimit } from '../sign-in/rate-limit.ts';
+import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
 import { record } from '../record.ts';
 import { visitOf } from '../visit.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';
