@@ -32,6 +32,8 @@ export interface Caller {
   readonly sessionExpiresAt: number;
   /** Epoch seconds at which it ends where nothing is minted for it any more; moves with each mint. */
   readonly sessionIdleAt: number;
+  /** `auth_time` of the sign-in that opened the session, epoch seconds, where its provider said one. It never changes. */
+  readonly authTime?: number;
 }
 
 /** Why a credential is refused. Precise for the audit record; the wire sees vaguer words. */

@@ -70,5 +70,7 @@ function judgeSession(
   if (unbound !== undefined) return no(unbound);
   if (record.expiresAt <= now) return no('session_expired');
   const sessionIdleAt = record.lastUsedAt + record.idleSeconds;
-  return ok({ credential, identity: record.identity, sessionExpiresAt: record.expiresAt, sessionIdleAt });
+  const { identity, authTime } = record;
+  const caller = { credential, identity, sessionExpiresAt: record.expiresAt, sessionIdleAt };
+  return ok(authTime === undefined ? caller : { ...caller, authTime });
 }

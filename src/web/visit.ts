@@ -14,8 +14,8 @@ export interface Actor {
   readonly session: string;
   /** Epoch seconds after which the credential is nothing any more, whatever the gate says. */
   readonly expiresAt?: number;
-  /** Of a browser: its session as it was read for this request. */
-  readonly record?: SessionRecord;
+  /** What the provider said when the session was opened; it never changes. */
+  readonly proof: Pick<SessionRecord, 'provider' | 'authTime'>;
   /** Throws when the credential has stopped being good since; to be called after each await, before acting or answering. */
   assertGood(): void;
 }

@@ -135,6 +135,37 @@ describe('two replicas on one real Redis', () => {
     await client.close();
   });
 
+  it('shut the guard of the one that an admin asks for the first time while Redis hangs', async () => {
+    const adminKey = await newClientKey();
+    const signingIn = new OAuthClient(here, adminKey);
+    const { accessToken: admins } = await signingIn.signIn('root', { resource: ADMIN });
+    const admin = new OAuthClient(there, adminKey);
+    const headers = { authorization: `Bearer ${admins}`, 'content-type': 'application/json' };
+    const { accessToken, session } = await signInHere();
+    const alice = new OAuthClient(there, key);
+    const request = JSON.stringify({ session, reason: 'INC-4711' });
+    const ask = async (): Promise<unknown> => {
+      // A look first, by which the replica knows the admin; again where it had lost its lease and forgot.
+      const known = async (): Promise<number> =>
+        (await admin.send('GET', '/-/admin/api/v1/sessions', { headers })).status;
+      await expect.poll(known, { timeout: 20_000 }).toBe(200);
+      redis.pause();
+      try {
+        return (await admin.send('POST', '/-/admin/api/v1/revocations', { headers, body: request })).body['code'];
+      } finally {
+        redis.resume();
+      }
+    };
+    // A busy machine may lose the lease before it is asked, and then refuses everybody.
+    let code: unknown = 'fenced';
+    for (let tries = 0; tries < 5 && code === 'fenced'; tries += 1) code = await ask();
+    expect(code).toBe('revocation_not_written');
+    const refused = async (): Promise<number> => (await alice.get(PODS, accessToken)).status;
+    await expect.poll(refused, { timeout: 20_000 }).not.toBe(503);
+    expect(await refused()).toBe(401);
+    await Promise.all([signingIn, admin, alice].map((client) => client.close()));
+  });
+
   it('refuse everything with 503 while Redis is away, cut what is open, and serve again when it is back', async () => {
     const { accessToken } = await signInHere();
     const watch = await openWatch(other.ports.api, here.ca, key, accessToken);

@@ -131,6 +131,7 @@ async function callerOf(house: House, who: string, change: Partial<Caller['crede
     identity: person.identity,
     sessionExpiresAt: 0,
     sessionIdleAt: 0,
+    authTime: Math.floor(house.clock.now() / 1000),
     credential: {
       ...owner,
       keys: coveringKeys(owner),

@@ -66,6 +66,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
     session: session.id,
     expiresAt: session.expiresAt,
     record: session,
+    proof: session,
     csrf,
     idToken,
     assertGood() {

@@ -97,8 +97,8 @@ export function liveWhereAsked(live: RequestHandler, json: RequestHandler): Requ
 
 /** What stands before a change: a sign-in that is not too old, then what is said. The handler puts it on the record itself. */
 export function change(deps: WebDeps, handler: RequestHandler): RequestHandler[] {
-  const fresh: RequestHandler = async (req, _res, next) => {
-    await assertFresh(deps, actorOf(req));
+  const fresh: RequestHandler = (req, _res, next) => {
+    assertFresh(deps, actorOf(req));
     next();
   };
   return [fresh, jsonParser, handler];

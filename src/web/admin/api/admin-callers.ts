@@ -67,9 +67,12 @@ function thumbprintOf(req: Pick<Request, 'socket'>): string | undefined {
 }
 
 function actorFrom(deps: WebDeps, caller: Caller): Actor {
-  const { credential, identity } = caller;
+  const { credential, identity, authTime } = caller;
+  const { provider } = credential;
   return {
     identity,
+    // With the identity, so that an admin who is known here can shut this replica's guard when the store does not answer.
+    proof: authTime === undefined ? { provider } : { provider, authTime },
     account: credential.account,
     session: credential.session,
     expiresAt: credential.expiresAt,

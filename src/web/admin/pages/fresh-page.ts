@@ -17,7 +17,7 @@ import { freshHref } from './links.ts';
  */
 export async function ifFresh(visit: AdminVisit, back: string, change: () => Promise<void>): Promise<void> {
   try {
-    await assertFresh(visit.deps, visit.person);
+    assertFresh(visit.deps, visit.person);
   } catch (thrown) {
     if (!(thrown instanceof AdminError && thrown.problem === 'fresh_sign_in_needed')) throw thrown;
     const { error, status } = faultOf(thrown);

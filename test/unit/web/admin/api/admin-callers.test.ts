@@ -120,6 +120,7 @@ describe('the admin API for programs', () => {
       identity: person.identity,
       sessionExpiresAt: 0,
       sessionIdleAt: 0,
+      authTime: Math.floor(house.clock.now() / 1000),
     });
   }
 

@@ -14,6 +14,7 @@ const actor = {
   identity: { username: 'root', uid: 'root', groups: [], extra: {} },
   account: 'corp/root',
   session: 'root-1',
+  proof: { provider: 'corp' },
   assertGood: () => {},
 } as const;
 
