@@ -206,8 +206,8 @@ describe('for people', () => {
   test('no character of a claim is obeyed by the terminal', async () => {
     const sub = '47\u001b[2J\u202e\u009b1';
     const verdict = await judged('corp', { ...ALICE, sub }, { providers: [{ ...PROVIDERS[0], uid: 'claims.hd' }] });
-    expect(verdict).toMatchObject({ allowed: true, account: `corp/${sub}` });
-    expect(formatVerdict(verdict)).toContain('corp/47\\u001b[2J\\u202e\\u009b1');
+    expect(verdict).toMatchObject({ allowed: false });
+    expect(formatVerdict(verdict)).toContain('47\\u001b[2J\\u202e\\u009b1');
     // The line ends are ours.
     expect(formatVerdict(verdict).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
   });
