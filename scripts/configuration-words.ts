@@ -3,6 +3,8 @@
 /** The schema leaves these out, because they are filled in where they are used. */
 export const MORE_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].keep', '`10`'],
+  ['audit.sinks[].rejectedPath', '`path` with `.rejected` behind it'],
+  ['audit.sinks[].rejectedMaxMb', '`64`'],
   ['audit.sinks[].gzip', '`true`'],
   ['audit.sinks[].fsync', '`interval`'],
   ['audit.sinks[].spoolMaxMb', '`256`'],
@@ -199,7 +201,7 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks', 'Where the record goes. [The record](../audit.md) has more.'],
   [
     'audit.sinks[].type',
-    '`stdout`, `file` or `webhook`. The settings below are for `file` down to `fsync`, then for `webhook`.',
+    '`stdout`, `file` or `webhook`. The settings below are for `file` down to `rejectedMaxMb`, then for `webhook`.',
   ],
   ['audit.sinks[].path', 'The file that is written.'],
   [
@@ -207,7 +209,15 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
     'A new file begins at this size. Neither this nor `rotateEvery`: it is not rotated here (logrotate may do it).',
   ],
   ['audit.sinks[].rotateEvery', 'A new file begins at this age.'],
-  ['audit.sinks[].keep', 'Old files besides the one that is written; what is older is removed.'],
+  [
+    'audit.sinks[].keep',
+    'How many old files are kept besides the one that is written, or for how long each is kept (`30d`), however much room they take. Older ones are removed.',
+  ],
+  [
+    'audit.sinks[].rejectedPath',
+    'Where events of requests without a good credential go instead, in a chain of their own. [Requests without a good credential](../audit.md#requests-without-a-good-credential).',
+  ],
+  ['audit.sinks[].rejectedMaxMb', 'How much room that file may take with its old ones, in MiB.'],
   ['audit.sinks[].gzip', 'Whether old files are compressed.'],
   ['audit.sinks[].fsync', 'When the disk itself is asked to have it.'],
   [
@@ -264,6 +274,10 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   [
     'audit.writeAhead',
     'What must be true before a request that may change something (or opens an exec, attach, port-forward or proxy) goes to the API server. `changes`: the kernel has a `RequestReceived` event of it. `sync`: the disk has it. `off`: nothing. [Before a change is made](../audit.md#before-a-change-is-made).',
+  ],
+  [
+    'audit.rejectionsPerMinute',
+    'How many requests without a good credential have an event of their own: from one address; ten times as many from all addresses together. The rest is counted, in events too.',
   ],
   ['audit.execCommands', 'Whether `exec`’s command values stand in the record. They hold passwords now and then.'],
   ['limits.headerBytes', 'How large the headers of a request may be.'],

@@ -10,6 +10,7 @@ import type { ChainHead } from './chain/chain-facts.ts';
 export { startAnchors } from './chain/anchors.ts';
 export { createLiveRecord } from './live/live.ts';
 export { createLiveTails } from './live/live-tails.ts';
+export { limitRejections } from './rejections/rejections.ts';
 export { createRecentRequests } from './recent/recent.ts';
 export { createAuditTrail } from './trail.ts';
 
@@ -46,8 +47,8 @@ export interface FileSinkSettings {
   readonly maxSizeMb?: number | undefined;
   /** Seconds after which a new file is begun. Absent: age does not count. */
   readonly rotateEvery?: number | undefined;
-  /** Files kept besides the one that is written. Older ones are removed. Default: 10. */
-  readonly keep?: number | undefined;
+  /** Files kept besides the one that is written, or for how many seconds each is kept. Older ones are removed. Default: 10. */
+  readonly keep?: number | { readonly seconds: number } | undefined;
   /** Whether those are compressed. Default: yes. */
   readonly gzip?: boolean | undefined;
   /**
@@ -55,6 +56,10 @@ export interface FileSinkSettings {
    * requests wait for `audit.writeAhead` only.
    */
   readonly fsync?: 'never' | 'interval' | 'always' | undefined;
+  /** Where rejections go instead, in a chain of their own (core/rejected-event.ts). Absent: with all other events. */
+  readonly rejectedPath?: string | undefined;
+  /** Mebibytes that they may take, old files included. Default: 64. */
+  readonly rejectedMaxMb?: number | undefined;
 }
 
 export interface WebhookSinkSettings {
@@ -101,10 +106,17 @@ export interface RecordingTrail extends AuditTrail {
   readonly head: ChainHead | undefined;
 }
 
+/** Where a line stands: in which chain, and as which of it. */
+export interface LinePlace {
+  readonly chain: string;
+  readonly seq: number;
+}
+
 /** Events that a sink will never have. */
 export interface SinkGap {
   /** The sink's place: a path, the origin of a URL, `stdout`. */
   readonly sink: string;
+  readonly chain: string;
   /** Sequence numbers of the first and the last of them; others between may be there. */
   readonly first: number;
   readonly last: number;

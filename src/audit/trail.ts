@@ -1,11 +1,10 @@
 /** The trail: every event to every sink. */
 import type { Writable } from 'node:stream';
-import type { AuditEvent } from '../core/audit-event.ts';
 import { AppError } from '../core/errors.ts';
-import type { AuditLog, AuditMetrics, AuditSinkSettings, RecordingTrail } from './audit.ts';
-import { chainBefore } from './chain/chain-before.ts';
-import { ChainKeeper, type ChainSettings } from './chain/chain-keeper.ts';
-import { encodeLine } from './line.ts';
+import { isRejection } from '../core/rejected-event.ts';
+import type { AuditLog, AuditMetrics, AuditSinkSettings, FileSinkSettings, RecordingTrail, SinkGap } from './audit.ts';
+import type { ChainSettings } from './chain/chain-keeper.ts';
+import { ChainedSinks } from './chained-sinks.ts';
 import type { SinkLimits } from './sinks/sink.ts';
 import { openSinks } from './sinks/sinks.ts';
 
@@ -39,63 +38,69 @@ const LIMITS: SinkLimits = {
  * Every event ends, per sink, as `written` or `dropped`, and each is counted. Dropped is what no longer fits the queue of a
  * failing sink (both modes; under `block` traffic has stopped well before), what comes after `close`, and what `close`
  * could not write in time.
+ *
+ * Rejections (core/rejected-event.ts) go to a file of their own beside each file that names one, and are then a chain of their own: they fill
+ * and rotate nothing but that file, and the chain of all other events has no holes where they are gone.
  * @throws AppError `internal` when there is no sink: a record that goes nowhere must be a fault, not a silence
  */
 export function createAuditTrail(options: AuditTrailOptions): RecordingTrail {
   if (options.sinks.length === 0) {
     throw new AppError('internal', 'The audit record has no sink. Configure at least one under audit.sinks.');
   }
-  const { metrics, logger: log, stdout } = options;
-  const limits = { ...LIMITS, ...options.limits };
-  const sinks = openSinks(options.sinks, { limits, metrics, log, stdout, onGap: (gap) => keeper?.declare(gap) });
-  const push = (line: Buffer, seq?: number): void => {
-    for (const sink of sinks) sink.push(line, seq);
+  const { metrics, logger: log, stdout, chain } = options;
+  const parts = {
+    limits: { ...LIMITS, ...options.limits },
+    metrics,
+    log,
+    stdout,
+    onGap: (gap: SinkGap): void => {
+      for (const one of new Set([events, rejections])) one.declare(gap);
+    },
   };
-  const keeper = options.chain && keeperOf(options.chain, options.sinks, push);
-
-  const record = (event: AuditEvent): boolean => {
-    try {
-      if (keeper === undefined) push(encodeLine(event));
-      else keeper.append(event);
-      return true;
-    } catch {
-      // The error could quote the event, so only its id is said.
-      options.logger?.error({ auditID: event.auditID }, 'an audit event could not be encoded');
-      for (const sink of sinks) sink.drop(1);
-      return false;
-    }
-  };
+  const sinks = openSinks(options.sinks, parts);
+  const apart = options.sinks.flatMap((sink) => rejectedFile(sink));
+  const filesApart = openSinks(apart, parts);
+  const shared = sinks.filter((_sink, index) => rejectedFile(options.sinks[index]).length === 0);
+  const all = [...sinks, ...filesApart];
+  const events = new ChainedSinks({ sinks, settings: options.sinks, chain, log });
+  const rejections =
+    apart.length === 0 ? events : new ChainedSinks({ sinks: [...shared, ...filesApart], settings: apart, chain, log });
+  events.open();
 
   return {
-    record: (event) => void record(event),
+    record: (event) => void (isRejection(event) ? rejections : events).append(event),
     async recordAhead(event) {
-      const isQueued = record(event);
+      const isQueued = events.append(event);
       // In the tick in which the line was queued: each sink waits for what it has by now.
       const kept = await Promise.all(sinks.map((sink) => sink.written({ sync: options.syncAhead === true })));
       return options.onFailure === 'count' || (isQueued && kept.every(Boolean));
     },
     get head() {
-      return keeper?.head;
+      return events.head;
     },
     get blocked() {
-      return options.onFailure === 'block' && sinks.some((sink) => sink.failing);
+      return options.onFailure === 'block' && all.some((sink) => sink.failing);
     },
-    status: () => sinks.map((sink) => sink.status),
+    status: () => all.map((sink) => sink.status),
     async flush() {
-      await Promise.all(sinks.map((sink) => sink.flush()));
+      await Promise.all(all.map((sink) => sink.flush()));
     },
     async close() {
-      keeper?.close();
-      await Promise.all(sinks.map((sink) => sink.close()));
+      events.close();
+      rejections.close();
+      await Promise.all(all.map((sink) => sink.close()));
     },
   };
 }
 
-function keeperOf(
-  chain: ChainSettings,
-  sinks: readonly AuditSinkSettings[],
-  push: (line: Buffer, seq: number) => void,
-): ChainKeeper {
-  const file = sinks.find((sink) => sink.type === 'file');
-  return new ChainKeeper(chain, ({ line, seq }) => push(line, seq), file && chainBefore(file.path));
+const REJECTED_MB = 64;
+/** Old ones besides the one that is written, so that a quarter of the room is given up at a time. */
+const REJECTED_FILES = 3;
+
+/** @returns the file beside this one, of a bounded size */
+function rejectedFile(sink: AuditSinkSettings | undefined): readonly FileSinkSettings[] {
+  if (sink?.type !== 'file' || sink.rejectedPath === undefined) return [];
+  const { rejectedPath: path, rejectedMaxMb = REJECTED_MB, gzip, fsync } = sink;
+  const maxSizeMb = rejectedMaxMb / (REJECTED_FILES + 1);
+  return [{ type: 'file', path, maxSizeMb, keep: REJECTED_FILES, gzip, fsync }];
 }

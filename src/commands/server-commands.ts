@@ -135,8 +135,10 @@ async function unlockIn(config: Config, { account, all, reason }: UnlockHere): P
   const key = (await auditKeysOf(config, logger))?.current;
   const audit = createAuditTrail({
     chain: { replica: shellUser(), key },
-    // A spool is the running gate's own: this short life delivers at once, or says what is lost.
-    sinks: config.audit.sinks.map((sink) => (sink.type === 'webhook' ? { ...sink, spoolDir: undefined } : sink)),
+    // A spool is the running gate's own: this short life delivers at once, or says what is lost. And it rejects nobody.
+    sinks: config.audit.sinks.map((sink) =>
+      sink.type === 'stdout' ? sink : { ...sink, spoolDir: undefined, rejectedPath: undefined },
+    ),
     onFailure: config.audit.onFailure,
     logger,
     metrics: { auditEvent: (_sink, outcome, events) => (lost += outcome === 'dropped' ? events : 0) },

@@ -12,6 +12,7 @@ import type {
   TlsFiles,
   WorkloadRule,
 } from './config.ts';
+import { rejectedPathOf } from './audit.ts';
 import { defaultGroups, defaultLogout, defaultUsername, issuerOf } from './provider-types.ts';
 import type { ParsedCluster, ParsedConsole, ParsedProvider, ParsedStore, ParsedWorkload } from './schema.ts';
 import type { Sections } from './sections.ts';
@@ -161,7 +162,10 @@ const sentinelConfig = (redis: NonNullable<ParsedStore['redis']>, master: string
 
 function sinkConfig(sink: AuditSinkConfig, locate: Locate): AuditSinkConfig {
   if (sink.type === 'stdout') return sink;
-  if (sink.type === 'file') return { ...sink, path: locate(sink.path) };
+  if (sink.type === 'file') {
+    const { path, rejectedPath = rejectedPathOf(path) } = sink;
+    return { ...sink, path: locate(path), ...optionalFile('rejectedPath', rejectedPath, locate) };
+  }
   const { caFile, certFile, keyFile, tokenFile, spoolDir, ...rest } = sink;
   return {
     ...rest,

@@ -23,15 +23,34 @@ export function checkAudit(root: unknown, faults: FaultList): void {
     }
   });
   // Two that wrote one file would each take the other's rotation for a stranger's, and every line would be there twice.
-  for (const setting of ['path', 'spoolDir']) {
-    const places = sinks.map((sink) => textAt(sink, setting));
-    places.forEach((place, index) => {
-      const first = places.indexOf(place);
-      if (place === undefined || first === index) return;
-      faults.add(['audit', 'sinks', index, setting], `a place of its own: audit.sinks[${first}] has this one`);
+  const files = sinks.flatMap((sink, index) => filesOf(sink).map((place) => ({ index, ...place })));
+  const spools = sinks.flatMap((sink, index) => {
+    const path = textAt(sink, 'spoolDir');
+    return path === undefined ? [] : [{ index, setting: 'spoolDir', path }];
+  });
+  for (const places of [files, spools]) {
+    places.forEach(({ index, setting, path }, at) => {
+      const first = places.findIndex((place) => place.path === path);
+      if (first === at) return;
+      const taken = `a place of its own: audit.sinks[${places[first]?.index}] has this one`;
+      faults.add(['audit', 'sinks', index, setting], taken);
     });
   }
 }
+
+/** The files that a sink writes, by the setting to change where two are one. */
+function filesOf(sink: unknown): readonly { readonly setting: string; readonly path: string }[] {
+  const path = textAt(sink, 'path');
+  if (path === undefined) return [];
+  const given = textAt(sink, 'rejectedPath');
+  const rejected = given ?? rejectedPathOf(path);
+  const apart = given === undefined ? 'path' : 'rejectedPath';
+  return [{ setting: 'path', path }, ...(rejected === undefined ? [] : [{ setting: apart, path: rejected }])];
+}
+
+/** @returns the file beside `path` for rejections, where nobody names one; undefined for a device, beside which there can be none */
+export const rejectedPathOf = (path: string): string | undefined =>
+  path.startsWith('/dev/') ? undefined : `${path}.rejected`;
 
 /** As much of a rule as decides what it leaves out. */
 function ruleOf(rule: Readonly<Record<string, unknown>>): AuditRule {

@@ -156,10 +156,13 @@ export type AuditSinkConfig =
       /** A new file is begun when it has this size or, whichever is first, this age. Neither: it is not rotated here. */
       readonly maxSizeMb?: number | undefined;
       readonly rotateEvery?: Seconds | undefined;
-      /** Files kept besides the one that is written. */
-      readonly keep?: number | undefined;
+      /** Files kept besides the one that is written, or for how long each is kept. */
+      readonly keep?: number | { readonly seconds: Seconds } | undefined;
       readonly gzip?: boolean | undefined;
       readonly fsync?: 'never' | 'interval' | 'always' | undefined;
+      /** Where requests without a good credential go. Absent for a device: with all others. */
+      readonly rejectedPath?: string | undefined;
+      readonly rejectedMaxMb?: number | undefined;
     }
   | {
       readonly type: 'webhook';
@@ -239,6 +242,8 @@ export interface Config {
      * or by the disk (`sync`).
      */
     readonly writeAhead: 'changes' | 'off' | 'sync';
+    /** Audit events of requests without a good credential, from one address; ten times as many from all together. The rest is counted. */
+    readonly rejectionsPerMinute: number;
     /** Whether the values of exec's `command` stand in the record. */
     readonly execCommands: boolean;
   };

@@ -32,6 +32,7 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['file', ['consoles', '*', 'caFile']],
   ['file', ['workload', '*', 'caFile']],
   ['written', ['audit', 'sinks', '*', 'path']],
+  ['written', ['audit', 'sinks', '*', 'rejectedPath']],
   ['file', ['audit', 'sinks', '*', 'caFile']],
   ['file', ['audit', 'sinks', '*', 'certFile']],
   ['file', ['audit', 'sinks', '*', 'keyFile']],

@@ -11,6 +11,7 @@ import {
   address,
   cidr,
   duration,
+  longDuration,
   host,
   httpsOrigin,
   integer,
@@ -232,13 +233,19 @@ const fileSink = section({
   path: file,
   maxSizeMb: integer(1, 100_000).optional(),
   rotateEvery: duration('1m', '8760h').optional(),
-  keep: integer(1, 10_000).optional(),
+  keep: z
+    .union([integer(1, 10_000), longDuration('1h', '36500d').transform((seconds) => ({ seconds }))], {
+      error: 'how many files, from 1 to 10000, or for how long, such as 30d',
+    })
+    .optional(),
   gzip: z.boolean({ error: 'true or false' }).optional(),
   fsync: z
     .enum(['never', 'interval', 'always'], {
       error: 'never, interval (once a second) or always (before an event counts as written)',
     })
     .optional(),
+  rejectedPath: file.optional(),
+  rejectedMaxMb: integer(4, 100_000).optional(),
 });
 
 const webhookSink = section({
@@ -299,6 +306,7 @@ export const audit = section({
         'changes (an event of each change is written before the API server gets it), sync (and is on the disk) or off',
     })
     .default('changes'),
+  rejectionsPerMinute: integer(1, 100_000).default(60),
   execCommands: z
     .boolean({ error: 'true (exec’s commands stand in the record) or false (they are counted)' })
     .default(false),

@@ -47,6 +47,19 @@ export const duration = (min: string, max: string) =>
     `a duration from ${min} to ${max}, such as 90s, 5m or 12h`,
   );
 
+/** @returns seconds of `30d` too */
+function parseLongDuration(text: string): Seconds | undefined {
+  const days = /^(\d{1,5})d$/.exec(text)?.[1];
+  return days === undefined ? parseDuration(text) : Number(days) * 86_400;
+}
+
+/** As `duration`, for what lasts days. */
+export const longDuration = (min: string, max: string) =>
+  parsed(
+    (text) => within(parseLongDuration(text), parseLongDuration(min) ?? 0, parseLongDuration(max) ?? 0),
+    `a duration from ${min} to ${max}, such as 12h or 30d`,
+  );
+
 export const size = (min: string, max: string) =>
   parsed(
     (text) => within(parseSize(text), parseSize(min) ?? 0, parseSize(max) ?? 0),

@@ -86,6 +86,9 @@ export const AUDIT_FACTS = {
     'of a gap: how many lines the sink lost; of what is audited once a minute: how many there were since the last one',
   artefact:
     'what the store keeps of a sign-in under way: `Interaction`, `SignIn`, `DeviceCode` or `DeviceConfirmation`',
+  omitted: 'how many rejected requests have no event of their own',
+  addresses: 'from how many addresses they came, as far as those were counted',
+  cut: 'what was shortened or left out because the request was rejected for its credential, with the length that it had',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type AuditFact = keyof typeof AUDIT_FACTS;
@@ -104,8 +107,8 @@ export const REQUEST_FACTS: readonly AuditFact[] = [
   'duration-ms',
 ];
 
-/** On every line that a replica writes. */
-export const CHAIN_FACTS: readonly AuditFact[] = ['chain', 'seq', 'prev'];
+/** On every line that a replica writes; `cut` only where something was. */
+export const CHAIN_FACTS: readonly AuditFact[] = ['chain', 'seq', 'prev', 'cut'];
 
 const seen = 'HTTP status that the caller saw';
 const always = '200';
@@ -282,6 +285,12 @@ export const GATE_EVENTS = {
     when: 'what came on the api listener is not HTTP as the gate reads it',
     code: seen,
     facts: ['reason'],
+  },
+  'rejections-omitted': {
+    chapter: 'The gate itself',
+    when: 'requests without a good credential came from one address faster than they are audited (`audit.rejectionsPerMinute`), within the last minute; or, without an address, from many',
+    code: always,
+    facts: ['account', 'session', 'omitted', 'addresses'],
   },
   'server-started': {
     chapter: 'The gate itself',

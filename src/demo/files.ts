@@ -35,6 +35,8 @@ export interface DemoFiles {
   readonly config: string;
   readonly kubeconfig: string;
   readonly auditLog: string;
+  /** What came without a good credential. */
+  readonly rejectedLog: string;
   /** The command, ready to run: it knows the demo's server and keeps its cache in the demo's folder. */
   readonly command: string;
   readonly clientSecret: string;
@@ -55,6 +57,7 @@ function demoFiles(directory: string): Omit<DemoFiles, 'clientSecret'> {
     config: join(root, 'portcullis.yaml'),
     kubeconfig: join(root, 'kubeconfig'),
     auditLog: join(root, 'audit.log'),
+    rejectedLog: join(root, 'audit.log.rejected'),
     command: join(root, 'bin', 'portcullis'),
   };
 }
@@ -82,6 +85,7 @@ export async function writeDemoFiles(options: {
     writeFile(at('client-secret'), clientSecret, secret),
     writeFile(at('people.txt'), peopleTable()),
     writeFile(files.auditLog, '', secret),
+    writeFile(files.rejectedLog, '', secret),
     writeFile(files.config, stringify(configuration(files.directory, options), { lineWidth: 0 })),
     writeFile(files.kubeconfig, stringify(kubeconfig(files.command, options), { lineWidth: 0 }), secret),
     writeFile(files.command, commandScript(files.directory, demoUrls(options.ports).web), { mode: 0o755 }),

@@ -13,6 +13,7 @@ import {
   createLiveRecord,
   createLiveTails,
   createRecentRequests,
+  limitRejections,
   startAnchors,
   type AuditTrail,
 } from '../audit/audit.ts';
@@ -177,13 +178,18 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   });
   opening.defer(() => store.close());
   const live = createLiveRecord({ metrics, logger });
-  const { sinks, onFailure, writeAhead } = config.audit;
+  const { sinks, onFailure, writeAhead, rejectionsPerMinute } = config.audit;
   const chain = keys.signingRecord({ replica });
   const syncAhead = writeAhead === 'sync';
   const trail = createAuditTrail({ sinks, onFailure, syncAhead, metrics, logger, chain });
   observeRecord(metrics, trail);
   const recent = createRecentRequests({ logger });
-  const audit = recent.over(live.over(trail));
+  // Outermost, so that live views are no more flooded than files are.
+  const audit = limitRejections(recent.over(live.over(trail)), {
+    perMinute: rejectionsPerMinute,
+    metrics,
+    now: clock.now,
+  });
   // Behind the end of the record, so that the last anchor holds the whole of it.
   opening.defer(startAnchors(keys.signingRecord({ trail, replica, store: store.anchors, logger })));
   opening.defer(() => audit.close());

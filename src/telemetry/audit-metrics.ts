@@ -18,13 +18,18 @@ const OUTCOMES = ['written', 'dropped'] as const;
 export function auditMetrics(
   registry: MetricsRegistry,
   sinks: readonly string[] = [],
-): Pick<Metrics, 'auditEvent' | 'observeAudit'> {
+): Pick<Metrics, 'auditEvent' | 'rejectionOmitted' | 'observeAudit'> {
   const events = counter(registry, 'audit_events_total', 'Audit events by what became of them.', ['sink', 'outcome']);
   for (const sink of sinks) for (const outcome of OUTCOMES) events.inc({ sink, outcome }, 0);
+  const help =
+    'Requests without a good credential that came too fast to have an audit event each; they are counted in events.';
+  const omitted = counter(registry, 'audit_rejections_omitted_total', help, []);
+  omitted.inc(0);
   const sink = boundedLabel();
   const outcome = boundedLabel();
   return {
     auditEvent: (name, what, count = 1) => events.inc({ sink: sink(name), outcome: outcome(what) }, count),
+    rejectionOmitted: () => omitted.inc(),
     observeAudit(read) {
       observed(registry, 'audit_blocked', '1 while nothing is served because the record cannot be written.', () =>
         read().blocked ? 1 : 0,

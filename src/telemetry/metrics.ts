@@ -39,6 +39,8 @@ export interface Metrics {
   /** A revocation was answered. `target` is its kind: `session`, `account`, `provider`, `all`. */
   revocation(target: string, seconds: number): void;
   auditEvent(sink: string, outcome: string, events?: number): void;
+  /** A request without a good credential has no audit event of its own, because too many came. */
+  rejectionOmitted(): void;
   /** Asked at each scrape; when it throws, the gauge is left out of that scrape. */
   observeSessions(read: () => number | Promise<number>): void;
   /** As above, for how much of the store's memory is used, from 0 to 1. */

@@ -89,7 +89,10 @@ async function openStage(): Promise<Stage> {
     at,
     ca: certificates.ca,
     upstreamToken: cluster.upstream.token,
-    recorded: () => readFile(join(directory, 'audit.log'), 'utf8'),
+    recorded: async () => {
+      const files = ['audit.log', 'audit.log.rejected'].map((file) => readFile(join(directory, file), 'utf8'));
+      return (await Promise.all(files)).join('');
+    },
     close: async () => {
       await server.stop();
       await Promise.all([headlamp.close(), hostile.close(), identityProvider.close(), cluster.close()]);

@@ -53,7 +53,7 @@ const eventsIn = (stdout: string): readonly AuditEvent[] =>
 
 describe('a question to the record of a gate', () => {
   it('answers who was refused, in a table', async () => {
-    const { code, stdout } = await query([gate.files.auditLog, '--refused', '--since', '1h']);
+    const { code, stdout } = await query([gate.files.auditLog, gate.files.rejectedLog, '--refused', '--since', '1h']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^TIME +WHO +DID WHAT +OUTCOME +FROM\n/);
     expect(stdout).toMatch(/demo:alice +list secrets -n default @demo +403 /);

@@ -93,7 +93,8 @@ describe('a full disk', () => {
     let disk: Awaited<ReturnType<typeof aFullDisk>> | undefined;
     const gate = await aGate(async (folder) => {
       disk = await aFullDisk(folder);
-      return { sinks: [{ type: 'file', path: disk.path }], onFailure: 'block' };
+      // Strangers are all that comes here, and their file stops traffic as any other does.
+      return { sinks: [{ type: 'file', path: join(folder, 'main.log'), rejectedPath: disk.path }], onFailure: 'block' };
     });
     const caller = await Caller.of(gate);
     await vi.waitFor(async () => expect(await caller.code()).toBe(503), PATIENT);
@@ -113,7 +114,7 @@ describe('a full disk', () => {
 
   it('stops nothing under count, and is visible all the same', { timeout: LIMIT }, async () => {
     const gate = await aGate(async (folder) => ({
-      sinks: [{ type: 'file', path: (await aFullDisk(folder)).path }],
+      sinks: [{ type: 'file', path: (await aFullDisk(folder)).path, rejectedPath: join(folder, 'rejected.log') }],
       onFailure: 'count',
     }));
     const caller = await Caller.of(gate);

@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { get } from 'node:https';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
@@ -10,6 +9,7 @@ import type { RunningDemo } from '../../src/demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { startTestGate } from '../support/gate.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
+import { numbered, range } from '../unit/audit/fixtures.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
 
@@ -41,17 +41,15 @@ describe('portcullis audit verify', () => {
     return file(name);
   };
 
-  /** Nobody's request, which the record has all the same. */
-  const ask = (port: number): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const options = { port, ca: readFileSync(file('ca.crt')), path: '/api/v1/pods', agent: false };
-      get(options, (answer) => answer.resume().on('end', resolve)).on('error', reject);
-    });
+  /** What users did. */
+  const record = ({ audit }: Pick<RunningServer, 'audit'>): void => {
+    for (const n of range(20)) audit.record(numbered(n));
+  };
 
   beforeAll(async () => {
     redis = await startRedis();
     gate = await startTestGate({ redis: redis.url });
-    for (let n = 0; n < 20; n += 1) await ask(gate.server.ports.api);
+    record(gate.server);
     await gate.server.stop();
     // What a crash within a write leaves.
     appendFileSync(gate.files.auditLog, '{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev');
@@ -59,7 +57,7 @@ describe('portcullis audit verify', () => {
     if (!loaded.ok) throw new Error('the configuration is no good');
     again = await startServer(loaded.value.config, 'gate-again');
     await again.ready;
-    for (let n = 0; n < 20; n += 1) await ask(again.ports.api);
+    record(again);
     await again.stop();
     lines = readFileSync(gate.files.auditLog, 'utf8').trimEnd().split('\n');
   });

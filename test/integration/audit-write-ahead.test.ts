@@ -275,7 +275,7 @@ describe('a change', () => {
     await turnTo(join(folder, `room-${onFailure}`));
     const { server, token } = await ground.serve({
       onFailure,
-      sinks: [{ type: 'file', path: join(folder, 'disk/full') }],
+      sinks: [{ type: 'file', path: join(folder, 'disk/full'), rejectedPath: join(folder, 'rejected.log') }],
     });
     const agent = agentOf(ground);
     const [change] = CHANGES;

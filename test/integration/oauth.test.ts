@@ -6,6 +6,7 @@ import type { AuditEvent } from '../../src/core/audit-event.ts';
 import { AppError } from '../../src/core/errors.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import { Visitor } from '../../src/demo/visitor.ts';
+import { auditedBy } from '../support/audit-log.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startTestGate } from '../support/gate.ts';
@@ -42,11 +43,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   });
 
   async function events(name: string): Promise<readonly AuditEvent[]> {
-    await gate.server.audit.flush();
-    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
-    return lines
-      .map((line) => JSON.parse(line) as AuditEvent)
-      .filter((event) => event.annotations['portcullis.dev/event'] === name);
+    return (await auditedBy(gate)).filter((event) => event.annotations['portcullis.dev/event'] === name);
   }
 
   it('gives an RFC 9068 access token of five minutes for one cluster, bound to the key, without groups inside', async () => {

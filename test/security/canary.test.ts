@@ -264,8 +264,9 @@ describe('every secret that is in play while people work, fail and are thrown ou
   });
 
   it('left a line in the record for each thing that happened, each with the annotations of the catalogue and no other', async () => {
-    const lines = (await readFile(stage.gate.files.auditLog, 'utf8')).trimEnd().split('\n');
-    const events = lines.map((line) => JSON.parse(line) as AuditEvent);
+    const { auditLog, rejectedLog } = stage.gate.files;
+    const texts = await Promise.all([auditLog, rejectedLog].map((file) => readFile(file, 'utf8')));
+    const events = texts.flatMap((text) => text.trimEnd().split('\n')).map((line) => JSON.parse(line) as AuditEvent);
     expect([...new Set(events.map(({ verb }) => verb))]).toEqual(expect.arrayContaining(HAPPENED));
     const strange = events.flatMap(({ verb, annotations }) => {
       const { facts } = isGateEventName(annotations[`${EXTRA_DOMAIN}/event`] ?? '')

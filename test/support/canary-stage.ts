@@ -81,6 +81,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
     async surfaces() {
       return {
         'the record': await readFile(gate.files.auditLog),
+        'what strangers left in the audit log': await readFile(gate.files.rejectedLog),
         'the log': stdout + stderr,
         metrics: await (await fetch(`${gate.urls.ops}/metrics`)).text(),
         Redis: (await dumpRedis(bare)).bytes,

@@ -3,12 +3,13 @@
  * a console's own host, and a pod behind the api listener.
  */
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { loadConfig } from '../../src/config/load.ts';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { auditEvents } from '../../src/demo/audit-events.ts';
 import { makeCertificates } from '../../src/demo/certificates.ts';
 import { demoPorts, PEOPLE } from '../../src/demo/demo.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles } from '../../src/demo/files.ts';
@@ -105,6 +106,8 @@ async function startGate(ports: ReturnType<typeof demoPorts>, hostile: string, p
     clusters: config.clusters.map((cluster) => ({ ...cluster, hosts: ['localhost', `pods.${DOMAIN}`] })),
     consoles: [{ name: 'hostile', host: `hostile.${DOMAIN}`, cluster: 'demo', server: hostile }],
     limits: { ...config.limits, signInsPerMinute: 1000 },
+    // Each try is looked for, and they are many.
+    audit: { ...config.audit, rejectionsPerMinute: 10_000 },
   });
   await server.ready;
   const close = async (): Promise<void> => {
@@ -112,7 +115,7 @@ async function startGate(ports: ReturnType<typeof demoPorts>, hostile: string, p
     await identityProvider.close();
     await rm(directory, { recursive: true, force: true });
   };
-  return { server, main, certificates, auditLog: files.auditLog, close };
+  return { server, main, certificates, files, close };
 }
 
 export async function openHostileStage(): Promise<HostileStage> {
@@ -144,9 +147,7 @@ export async function openHostileStage(): Promise<HostileStage> {
     context: () => signInAsRoot(browser, main, origins['the host of a console']),
     state: () => stateOf(server),
     async recorded() {
-      await server.audit.flush();
-      const lines = (await readFile(gate.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
-      return lines.map((line) => JSON.parse(line) as AuditEvent);
+      return auditEvents({ server, files: gate.files });
     },
     async close() {
       await browser.close();

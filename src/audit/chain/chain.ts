@@ -7,6 +7,7 @@
 import { createPrivateKey, randomBytes, sign, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { AuditEvent } from '../../core/audit-event.ts';
+import type { LinePlace } from '../audit.ts';
 import { CHAIN_SEED, hashOf, linked, withSignature, type ChainHead } from './chain-facts.ts';
 import { encodeLine } from '../line.ts';
 
@@ -17,10 +18,9 @@ export interface AuditKey {
   readonly privateJwk: JWK;
 }
 
-export interface ChainedLine {
+export interface ChainedLine extends LinePlace {
   /** Ends in a newline. */
   readonly line: Buffer;
-  readonly seq: number;
 }
 
 const NEWLINE = Buffer.from('\n');
@@ -74,6 +74,6 @@ export class Chain {
   #take(line: Buffer): ChainedLine {
     const { chain, seq } = this.#head;
     this.#head = { chain, seq: seq + 1, hash: hashOf(line.subarray(0, -1)) };
-    return { line, seq: seq + 1 };
+    return { line, chain, seq: seq + 1 };
   }
 }

@@ -85,6 +85,7 @@ export class FileTarget implements LineTarget {
     }
     const size = file && (await sizeIfStillAt(this.place, file.identity));
     if (file && size !== undefined) {
+      this.#rotation.tidyNowAndThen();
       if (!this.#atLineStart || !this.#rotation.isDue({ size, begunAt: file.begunAt })) return 'same';
       if (!(await this.#moveAway())) return 'same';
     }

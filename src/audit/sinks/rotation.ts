@@ -15,6 +15,8 @@ const KEEP = 10;
 /** Behind the file's own name, so that a folder's listing has them in order: `audit.log.2026-01-31T23-59-59.999Z`, perhaps `-1`. */
 const STAMP = /^\.\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z(?:-\d{1,3})?$/;
 const MOST_IN_ONE_MOMENT = 999;
+/** Where files are kept for a time, some are too old also while none has ended. */
+const TIDY_EVERY_MS = 3_600_000;
 
 export class Rotation {
   readonly #settings: FileSinkSettings;
@@ -23,6 +25,8 @@ export class Rotation {
   readonly #closing = new AbortController();
   #tidying: Promise<void> | undefined;
   #again = false;
+  /** Milliseconds since the epoch. */
+  #tidiedAt = -Infinity;
 
   constructor(settings: FileSinkSettings, { log, now = Date.now }: RotationParts) {
     this.#settings = settings;
@@ -53,10 +57,18 @@ export class Rotation {
   /** Compresses and removes in the background, one thing at a time; also heals what a crash left half done. */
   tidy(): void {
     if (!this.wanted || this.#closing.signal.aborted) return;
+    this.#tidiedAt = this.#now();
     this.#again = true;
     this.#tidying ??= this.#tidyAll().finally(() => {
       this.#tidying = undefined;
     });
+  }
+
+  /** As `tidy`, where an hour of keeping for a time has passed since the last. */
+  tidyNowAndThen(): void {
+    if (typeof this.#settings.keep !== 'object') return;
+    // Also where the clock was set back.
+    if (Math.abs(this.#now() - this.#tidiedAt) >= TIDY_EVERY_MS) this.tidy();
   }
 
   /** Resolves when nothing is at work any more; what was half done is begun anew at the next start. */
@@ -86,6 +98,13 @@ export class Rotation {
     }
   }
 
+  /** @returns how many from the front are not to be kept */
+  #tooMany(ended: readonly string[], keep: number | { readonly seconds: number }): number {
+    if (typeof keep === 'number') return Math.max(0, ended.length - keep);
+    const from = this.#now() - keep.seconds * 1000;
+    return ended.filter((name) => endedAt(name) < from).length;
+  }
+
   async #tidyOnce(): Promise<void> {
     const { path, keep = KEEP, gzip = true } = this.#settings;
     const folder = dirname(path);
@@ -99,7 +118,7 @@ export class Rotation {
     const plain = names.filter((name) => STAMP.test(stampOf(name, '')));
     const packed = names.filter((name) => name.endsWith('.gz') && STAMP.test(stampOf(name, '.gz')));
     const ended = [...new Set([...plain, ...packed.map((name) => name.slice(0, -'.gz'.length))])].toSorted(inOrder);
-    for (const name of ended.splice(0, Math.max(0, ended.length - keep))) {
+    for (const name of ended.splice(0, this.#tooMany(ended, keep))) {
       for (const old of [name, `${name}.gz`]) await rm(join(folder, old), { force: true });
       this.#log?.info(
         { sink: path, file: name, keep },
@@ -120,6 +139,13 @@ function inOrder(a: string, b: string): number {
   }));
   if (one === undefined || other === undefined || one.stamp === other.stamp) return (one?.n ?? 0) - (other?.n ?? 0);
   return one.stamp < other.stamp ? -1 : 1;
+}
+
+/** @returns milliseconds since the epoch */
+function endedAt(name: string): number {
+  const [, day, hours, minutes, rest] =
+    /\.(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2}\.\d{3}Z)(?:-\d+)?$/.exec(name) ?? [];
+  return Date.parse(`${day}T${hours}:${minutes}:${rest}`);
 }
 
 async function isFree(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** One sink: a bounded queue in front of a target, which keeps order, survives failure and says when it cannot keep the record. */
 import { performance } from 'node:perf_hooks';
-import type { AuditLog, AuditMetrics, SinkGap, SinkStatus } from '../audit.ts';
+import type { AuditLog, AuditMetrics, LinePlace, SinkGap, SinkStatus } from '../audit.ts';
 import { Batch } from './batch.ts';
 import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
 
@@ -57,8 +57,8 @@ export class LineSink {
   #failures = 0;
   /** Dropped since it was last said in the log. */
   #dropped = 0;
-  /** Those of them whose numbers are known. */
-  #gap: { readonly first: number; last: number; count: number } | undefined;
+  /** Those of them whose numbers are known, by their chain. */
+  readonly #gaps = new Map<string, { readonly first: number; last: number; count: number }>();
   #retry: NodeJS.Timeout | undefined;
   #gathering: NodeJS.Timeout | undefined;
   #scheduled = false;
@@ -87,10 +87,10 @@ export class LineSink {
     return { sink: type, failing: behind || this.failing, queuedBytes: this.#queuedBytes + heldBytes };
   }
 
-  /** @param seq the line's number in its chain, where it has one */
-  push(line: Buffer, seq?: number): void {
+  /** @param place where the line stands, where it is of a chain */
+  push(line: Buffer, place?: LinePlace): void {
     if (this.#closing || this.#queuedBytes + line.length > this.#parts.limits.queueBytes) {
-      this.drop(1, seq);
+      this.drop(1, place);
       return;
     }
     this.#waiting.push(line);
@@ -101,13 +101,15 @@ export class LineSink {
 
   /**
    * Counts events that this sink will never have, and says so: once per outage, with the total at its end.
-   * @param seq number of the last of them, where they have numbers
+   * @param place of the last of them, where they are of a chain
    */
-  drop(events: number, seq?: number): void {
-    if (seq !== undefined) {
-      this.#gap ??= { first: seq - events + 1, last: seq, count: 0 };
-      this.#gap.last = seq;
-      this.#gap.count += events;
+  drop(events: number, place?: LinePlace): void {
+    if (place !== undefined) {
+      const { chain, seq } = place;
+      const gap = this.#gaps.get(chain) ?? { first: seq - events + 1, last: seq, count: 0 };
+      gap.last = seq;
+      gap.count += events;
+      this.#gaps.set(chain, gap);
     }
     this.#parts.metrics?.auditEvent(this.#target.type, 'dropped', events);
     if (this.#dropped === 0) {
@@ -240,9 +242,9 @@ export class LineSink {
     this.#parts.log?.info({ sink: this.#target.place, droppedEvents: this.#dropped }, 'the audit sink works again');
     this.#failure = undefined;
     this.#dropped = 0;
-    const gap = this.#gap;
-    this.#gap = undefined;
-    if (gap !== undefined) this.#parts.onGap?.({ sink: this.#target.place, ...gap });
+    const gaps = [...this.#gaps];
+    this.#gaps.clear();
+    for (const [chain, gap] of gaps) this.#parts.onGap?.({ sink: this.#target.place, chain, ...gap });
   }
 
   #fail(error: Error): void {

@@ -1,6 +1,7 @@
 /** Where a chain stands, as a line of it says: what a webhook's server can keep, and a verifier holds against the file. */
 import { hash } from 'node:crypto';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
+import type { LinePlace } from '../audit.ts';
 
 /**
  * @param line with or without its newline
@@ -15,10 +16,12 @@ export function headOf(line: Buffer): string | undefined {
   return `chain=${chain}; seq=${seq}; hash=${hash('sha256', withoutNewline(line), 'hex')}`;
 }
 
-/** @returns the line's number in its chain */
-export function sequenceOf(line: Buffer): number | undefined {
-  const seq = annotationsOf(line)[`${EXTRA_DOMAIN}/seq`];
-  return typeof seq === 'string' && /^\d{1,15}$/.test(seq) ? Number(seq) : undefined;
+/** @returns where the line stands; undefined where that is in no chain */
+export function placeOf(line: Buffer): LinePlace | undefined {
+  const annotations = annotationsOf(line);
+  const chain = annotations[`${EXTRA_DOMAIN}/chain`];
+  const seq = annotations[`${EXTRA_DOMAIN}/seq`];
+  return isWord(chain) && typeof seq === 'string' && /^\d{1,15}$/.test(seq) ? { chain, seq: Number(seq) } : undefined;
 }
 
 const isWord = (value: unknown): value is string => typeof value === 'string' && /^[\w-]{1,100}$/.test(value);

@@ -8,7 +8,7 @@ import { request } from 'undici';
 import type { AuditLog, AuditMetrics, SinkGap, WebhookSinkSettings } from '../audit.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import { Connection, timeoutMs } from './webhook-connection.ts';
-import { headOf, sequenceOf } from './webhook-head.ts';
+import { headOf, placeOf } from './webhook-head.ts';
 import { codeOf, TryLater, type LineTarget } from './target.ts';
 
 export interface DeliveryParts {
@@ -101,8 +101,10 @@ export class Delivery {
     this.#parts.metrics?.auditEvent('webhook', 'dropped', 1);
     const message = 'the webhook takes no event of this size: it was dropped; let the server accept larger bodies';
     this.#parts.log?.error({ sink, bytes: line.length }, message);
-    const seq = sequenceOf(line);
-    if (seq !== undefined) this.#parts.onGap?.({ sink, first: seq, last: seq, count: 1 });
+    const place = placeOf(line);
+    if (place === undefined) return;
+    const { chain, seq } = place;
+    this.#parts.onGap?.({ sink, chain, first: seq, last: seq, count: 1 });
   }
 
   /** @returns 413, or a status that says that the server has it */

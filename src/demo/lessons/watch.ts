@@ -1,9 +1,9 @@
 /** A lesson while it runs: looks at the record now and then, says what was done, and ends with Ctrl-C. */
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AuditEvent } from '../../core/audit-event.ts';
+import { auditEvents } from '../audit-events.ts';
 import type { RunningDemo } from '../launch.ts';
 import { accessOf } from './access.ts';
 import type { Evidence, Lesson, Task } from './lesson.ts';
@@ -31,7 +31,7 @@ export async function watchLesson(watching: Watching): Promise<number> {
   await writeTerminals(demo, lesson.terminals);
   await lesson.scene?.(demo);
   const begun = performance.now();
-  const before = (await record(demo)).length;
+  const before = (await auditEvents(demo)).length;
   say(opening(demo, lesson));
   const done = new Set<Task>();
   for (;;) {
@@ -54,7 +54,7 @@ export async function watchLesson(watching: Watching): Promise<number> {
 
 async function look({ demo, lesson, say }: Watching, before: number, done: Set<Task>): Promise<void> {
   const evidence: Evidence = {
-    events: (await record(demo)).slice(before),
+    events: (await auditEvents(demo)).slice(before),
     answered: await readAnswered(demo.files.directory, lesson),
     may: accessOf(demo.cluster.upstream),
   };
@@ -87,15 +87,4 @@ ${tasks}
 function taken(begun: number): string {
   const seconds = Math.round((performance.now() - begun) / 1000);
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-}
-
-/** The record so far; its last line may still be being written. */
-async function record({ files, server }: RunningDemo): Promise<readonly AuditEvent[]> {
-  await server.audit.flush();
-  const text = await readFile(files.auditLog, 'utf8');
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  return whole
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as AuditEvent);
 }

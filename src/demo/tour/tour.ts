@@ -1,10 +1,10 @@
 /**
  * The tour: the whole story of the gate, told and checked. Each claim is tested against what really happened before it is printed.
  */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent } from '../../core/audit-event.ts';
 import type { RevocationAnswer } from '../../revocation/revocation.ts';
+import { auditEvents } from '../audit-events.ts';
 import { DEMO_PROVIDER } from '../files.ts';
 import type { RunningDemo } from '../launch.ts';
 import type { Story } from './story.ts';
@@ -127,7 +127,7 @@ async function openStreams({ story, alice, demo }: Cast): Promise<readonly OpenS
 async function readTheRecord({ story, demo }: Cast): Promise<void> {
   story.chapter('Every request is on the record');
   const began = (event: AuditEvent): boolean => event.stage === 'ResponseStarted' && event.verb === 'watch';
-  const events = (await auditEvents(demo, began)).filter((event) => event.user.username === 'demo:alice');
+  const events = (await recorded(demo, began)).filter((event) => event.user.username === 'demo:alice');
   for (const event of events.slice(-4)) {
     story.output(
       `${event.stageTimestamp.slice(11, 19)} ${event.stage.padEnd(16)} ${event.verb.padEnd(7)} ${event.requestURI}`,
@@ -249,17 +249,11 @@ async function knockAgain({ story, aliceAlone, demo }: Cast): Promise<void> {
   );
 }
 
-/** The record so far; given a predicate, once it has such an event or a little later without it. */
-async function auditEvents(
-  demo: RunningDemo,
-  wanted: (event: AuditEvent) => boolean = () => true,
-): Promise<readonly AuditEvent[]> {
+/** The audit log once it has such an event, or a little later without it. */
+async function recorded(demo: RunningDemo, wanted: (event: AuditEvent) => boolean): Promise<readonly AuditEvent[]> {
   const deadline = Date.now() + INSTANT_MS;
   for (;;) {
-    await demo.server.audit.flush();
-    const text = await readFile(demo.files.auditLog, 'utf8');
-    const lines = text.split('\n').filter((line) => line !== '');
-    const events = lines.map((line) => JSON.parse(line) as AuditEvent);
+    const events = await auditEvents(demo);
     if (events.some(wanted) || Date.now() > deadline) return events;
     await pause(POLL_MS);
   }

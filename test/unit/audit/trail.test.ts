@@ -1,10 +1,14 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
+import { verifyRecord } from '../../../src/audit/verify/verify.ts';
 import type { AuditEvent } from '../../../src/core/audit-event.ts';
 import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
+import { aKey, publicKeys } from './verify/verify-record.ts';
+
+const key = aKey();
 
 /** A stdout whose reader can be told to stop. */
 class Output extends Writable {
@@ -151,5 +155,58 @@ describe('createAuditTrail', () => {
     }
     // A new file has a name that could be lost as well: the folder is asked once.
     expect(asked.toSorted()).toEqual(expected);
+  });
+
+  it('has rejections in a file of their own, in a chain of their own, and both chains where there is no file', async () => {
+    const folder = await aFolder();
+    const [path, rejectedPath] = [join(folder, 'audit.log'), join(folder, 'strangers.log')];
+    const stdout = new Output();
+    const sinks = [{ type: 'stdout' }, { type: 'file', path, rejectedPath }] as const;
+    const trail = createAuditTrail({ sinks, onFailure: 'block', stdout, chain: { replica: 'a', key } });
+    const stranger = (n: number): AuditEvent => ({ ...numbered(n), user: {}, responseStatus: { code: 401 } });
+    trail.record(numbered(1));
+    await trail.flush();
+    // Nobody was rejected yet, so nothing was begun.
+    expect(await readFile(rejectedPath, 'utf8')).toBe('');
+    for (const n of [3, 5]) trail.record(stranger(n));
+    trail.record(numbered(2));
+    expect(trail.head).toMatchObject({ seq: 3 });
+    await trail.close();
+    const files = await Promise.all([path, rejectedPath].map((file) => readFile(file, 'utf8')));
+    const ids = files.map((text) => auditIds(text).filter((id) => id.startsWith('event-')));
+    expect(ids).toEqual([
+      ['event-1', 'event-2'],
+      ['event-3', 'event-5'],
+    ]);
+    expect(stdout.text.split('\n').toSorted()).toEqual(files.join('').split('\n').concat('').toSorted().slice(1));
+    const keys = publicKeys(key);
+    for (const file of [path, rejectedPath])
+      expect(await verifyRecord({ files: [file], keys })).toMatchObject({ proven: true, chains: [{ first: 1 }] });
+  });
+
+  it('declares what a sink of two chains lost in the chain that it belongs to', async () => {
+    const folder = await aFolder();
+    const stdout = new Output();
+    stdout.stalled = true;
+    const sinks = [
+      { type: 'stdout' },
+      { type: 'file', path: join(folder, 'a'), rejectedPath: join(folder, 'b') },
+    ] as const;
+    const limits = { queueBytes: 4000 };
+    const chain = { replica: 'a', key };
+    const trail = createAuditTrail({ sinks, onFailure: 'count', stdout, limits, chain });
+    await vi.waitFor(async () => expect(await readFile(join(folder, 'a'), 'utf8')).toContain('audit-opened'));
+    for (const n of range(20))
+      trail.record(n % 2 === 0 ? numbered(n) : { ...numbered(n), user: {}, responseStatus: { code: 401 } });
+    stdout.stalled = false;
+    stdout.resume();
+    await trail.flush();
+    await vi.waitFor(() => expect(stdout.text.match(/"portcullis.dev\/sink":"stdout"/g)).toHaveLength(2));
+    await trail.close();
+    const file = join(folder, 'stdout.log');
+    await writeFile(file, stdout.text);
+    const verdict = await verifyRecord({ files: [file], keys: publicKeys(key), sink: 'stdout' });
+    expect(verdict).toMatchObject({ proven: true, findings: [], chains: [{}, {}] });
+    expect(verdict.notes.filter(({ kind }) => kind === 'gap').length).toBeGreaterThanOrEqual(2);
   });
 });

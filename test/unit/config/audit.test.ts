@@ -36,6 +36,7 @@ describe('sinks', () => {
         keep: 30,
         gzip: false,
         fsync: 'always',
+        rejectedPath: at('audit.log.rejected'),
       },
       {
         ...webhook,
@@ -75,14 +76,39 @@ describe('sinks', () => {
     ['a bound on no spool', { ...webhook, spoolMaxMb: 5 }, 'spoolDir'],
     ['no file of less than a mebibyte', { ...file, maxSizeMb: 0 }, 'maxSizeMb'],
     ['no file kept', { ...file, keep: 0 }, 'keep'],
+    ['files kept for a moment', { ...file, keep: '30m' }, 'keep'],
+    ['rejections where no file can be made', { ...file, rejectedPath: 'nowhere/strangers.log' }, 'rejectedPath'],
+    ['no room for rejections', { ...file, rejectedMaxMb: 1 }, 'rejectedMaxMb'],
     ['another fsync', { ...file, fsync: true }, 'fsync'],
     ['settings of the other kind', { ...file, url: 'https://siem.example.com' }, 'url'],
   ])('refuse %s', async (_, sink, place) => {
     expect(await placesOf(withAudit({ sinks: [sink] }))).toEqual([`audit.sinks[0].${place}`]);
   });
 
+  test('keep files by their number or for a time, and rejections beside them but for a device', async () => {
+    const sinks = [
+      { ...file, keep: '30d', rejectedPath: 'strangers.log', rejectedMaxMb: 8 },
+      { ...file, path: '/dev/null', keep: '12h' },
+    ];
+    const { config, directory } = await loaded(withAudit({ sinks }));
+    const [path, rejectedPath] = ['audit.log', 'strangers.log'].map((name) => join(directory, name));
+    expect(config.audit.sinks).toEqual([
+      { type: 'file', path, keep: { seconds: 30 * 86_400 }, rejectedPath, rejectedMaxMb: 8 },
+      { type: 'file', path: '/dev/null', keep: { seconds: 43_200 } },
+    ]);
+  });
+
   test('have a place each of their own', async () => {
     expect(await placesOf(withAudit({ sinks: [file, { type: 'stdout' }, file] }))).toEqual(['audit.sinks[2].path']);
+    const others = { ...file, path: 'other.log' };
+    for (const rejectedPath of ['audit.log', 'audit.log.rejected']) {
+      expect(await placesOf(withAudit({ sinks: [file, { ...others, rejectedPath }] }))).toEqual([
+        'audit.sinks[1].rejectedPath',
+      ]);
+    }
+    expect(await placesOf(withAudit({ sinks: [file, { ...file, path: 'audit.log.rejected' }] }))).toEqual([
+      'audit.sinks[1].path',
+    ]);
     const spooled = { ...webhook, spoolDir: 'spool' };
     expect(await placesOf(withAudit({ sinks: [spooled, spooled] }))).toEqual(['audit.sinks[1].spoolDir']);
   });

@@ -26,6 +26,7 @@ describe('createMetrics', () => {
       'portcullis_audit_blocked gauge',
       'portcullis_audit_events_total counter',
       'portcullis_audit_queued_bytes gauge',
+      'portcullis_audit_rejections_omitted_total counter',
       'portcullis_audit_sink_failing gauge',
       'portcullis_build_info gauge',
       'portcullis_certificate_expiry_seconds gauge',

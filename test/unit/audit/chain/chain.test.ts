@@ -61,11 +61,12 @@ describe('a chain', () => {
 
   it('declares what a sink lost, and once more where the sink lost that line too', () => {
     const { kept, texts } = keeper();
-    kept.declare({ sink: '/log', first: 2, last: 9, count: 8 });
+    const lost = { sink: '/log', chain: kept.head.chain };
+    kept.declare({ ...lost, first: 2, last: 9, count: 8 });
     const declared = kept.head.seq;
     kept.append(numbered(1));
-    kept.declare({ sink: '/log', first: declared, last: declared + 1, count: 2 });
-    kept.declare({ sink: '/log', first: 40, last: 41, count: 2 });
+    kept.declare({ ...lost, first: declared, last: declared + 1, count: 2 });
+    kept.declare({ ...lost, first: 40, last: 41, count: 2 });
     const gaps = texts().flatMap((text) => {
       const { annotations } = JSON.parse(text) as { annotations: Record<string, string> };
       const fact = (name: string): string => annotations[`portcullis.dev/${name}`] ?? '';

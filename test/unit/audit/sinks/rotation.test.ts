@@ -133,6 +133,23 @@ describe('a file that is rotated', () => {
     expect(removed.map(({ fields }) => fields['keep'])).toEqual([2, 2, 2]);
   });
 
+  it('keeps old files for as long as it is told, however many they are, and looks at them every hour', async () => {
+    const stage = await aStage();
+    const sink = stage.open({ keep: { seconds: 86_400 } });
+    await stage.write(sink, texts(41));
+    await stage.settled((names) => expect(packed(names)).toHaveLength(20));
+    stage.time += 86_000_000;
+    sink.push(Buffer.from('young\n'));
+    await sink.flush();
+    await stage.settled((names) => expect(packed(names)).toHaveLength(20));
+    stage.time += 3_600_000;
+    // No file ends with this line either.
+    sink.push(Buffer.from('late\n'));
+    await sink.flush();
+    await stage.settled((names) => expect(packed(names)).toHaveLength(0));
+    expect(await stage.lines()).toEqual([...texts(41).slice(40), 'young', 'late']);
+  });
+
   it('leaves strangers in its folder alone', async () => {
     const stage = await aStage();
     const strangers = [

@@ -44,7 +44,7 @@ class Stage {
   }
 
   push(numbers: readonly number[]): void {
-    for (const n of numbers) this.sink.push(encodeLine(chained(n)), n);
+    for (const n of numbers) this.sink.push(encodeLine(chained(n)), { chain: CHAIN, seq: n });
   }
 
   said(): string {
@@ -54,8 +54,9 @@ class Stage {
   }
 }
 
+const CHAIN = 'c-1';
 const chained = (n: number) =>
-  anEvent({ auditID: `event-${n}`, annotations: { 'portcullis.dev/chain': 'c-1', 'portcullis.dev/seq': String(n) } });
+  anEvent({ auditID: `event-${n}`, annotations: { 'portcullis.dev/chain': CHAIN, 'portcullis.dev/seq': String(n) } });
 const ids = (numbers: readonly number[]): string[] => numbers.map((n) => `event-${n}`);
 
 /** Both ways of a webhook: what is true of one is true of the other. */
@@ -145,7 +146,7 @@ describe.each([
         ),
       PATIENT,
     );
-    expect(stage.gaps).toEqual([{ sink: new URL(collector.url).origin, first: 5, last: 5, count: 1 }]);
+    expect(stage.gaps).toEqual([{ sink: new URL(collector.url).origin, chain: CHAIN, first: 5, last: 5, count: 1 }]);
     expect(stage.said()).toContain('larger bodies');
   });
 
@@ -225,7 +226,7 @@ describe('a webhook in memory', () => {
     expect(stage.metrics.of('webhook dropped')).toBe(8);
     collector.otherwise = 200;
     await vi.waitFor(() => expect(stage.gaps).toHaveLength(1), PATIENT);
-    expect(stage.gaps).toEqual([{ sink: new URL(collector.url).origin, first: 22, last: 29, count: 8 }]);
+    expect(stage.gaps).toEqual([{ sink: new URL(collector.url).origin, chain: CHAIN, first: 22, last: 29, count: 8 }]);
     expect(collector.taken).toEqual(ids(range(12).map((n) => n + 10)));
   });
 
@@ -326,7 +327,8 @@ describe('a spool', () => {
     collector.otherwise = 500;
     const stage = new Stage(collector, { spoolDir, spoolMaxMb: 1 });
     const rest = 'x'.repeat(100_000);
-    for (const n of range(20)) stage.sink.push(encodeLine(anEvent({ auditID: `event-${n}`, userAgent: rest })), n);
+    for (const n of range(20))
+      stage.sink.push(encodeLine(anEvent({ auditID: `event-${n}`, userAgent: rest })), { chain: CHAIN, seq: n });
     await vi.waitFor(() => expect(stage.said()).toContain('spool is full'), PATIENT);
     expect(stage.sink.failing).toBe(true);
     collector.otherwise = 200;

@@ -19,6 +19,7 @@ async function terminalWith(script: string): Promise<Terminal> {
       config: at('portcullis.yaml'),
       kubeconfig: at('kubeconfig'),
       auditLog: at('audit.log'),
+      rejectedLog: at('audit.log.rejected'),
       command: at('portcullis'),
       clientSecret: 'unused',
     },

@@ -1,0 +1,140 @@
+/**
+ * How many events strangers can cause: so many a minute from one address, ten times as many from all addresses together. The rest is counted,
+ * and the counts are events too.
+ *
+ * An attacker without a credential sends requests as fast as they are answered, so that the audit log is full of them, or the disk is. So they
+ * get short events, and only some of them. An attacker with many addresses (an IPv6 /64 is one) meets the bound on all of them. What they
+ * could still do is to use up the minute's events of everybody: who tried what else in that minute is then a number and not an event.
+ *
+ * Of each replica by itself, in memory, by windows of a minute and not by a clock, which can be set.
+ */
+import { randomUUID } from 'node:crypto';
+import { bucketOf } from '../../core/address.ts';
+import { gateEvent, type AuditEvent, type AuditFacts } from '../../core/audit-event.ts';
+import { EXTRA_DOMAIN } from '../../core/core.ts';
+import { isRejection, shortened } from '../../core/rejected-event.ts';
+import type { AuditTrail } from '../audit.ts';
+
+export interface RejectionsOptions {
+  /** Events from one address. */
+  readonly perMinute: number;
+  readonly metrics: { rejectionOmitted(): void };
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Of a window. Default: a minute. */
+  readonly windowMs?: number;
+}
+
+const WINDOW_MS = 60_000;
+/** All addresses together may cause as many events as so many of them. */
+const ALL_OVER_ONE = 10;
+/** Beyond it an address only counts with all the others: this is what an attacker can make a replica remember. */
+const MOST_SOURCES = 10_000;
+/** Sources whose counts get an event of their own at the end of a window. */
+const MOST_NAMED = 50;
+
+/** Whoever rejections come from: an address, or a session of ours that is not good any more, so that neither hides behind the other. */
+interface Source {
+  readonly address: string;
+  readonly session: string | undefined;
+  readonly account: string | undefined;
+  written: number;
+  omitted: number;
+}
+
+/** @returns the same trail, for which rejections are shortened and limited; its `close` writes the counts that are left */
+export function limitRejections(trail: AuditTrail, options: RejectionsOptions): AuditTrail {
+  const limiter = new Limiter(trail, options);
+  return {
+    record: (event) => (isRejection(event) ? limiter.take(event) : trail.record(event)),
+    recordAhead: (event) => trail.recordAhead(event),
+    get blocked() {
+      return trail.blocked;
+    },
+    flush: () => trail.flush(),
+    close: () => {
+      limiter.close();
+      return trail.close();
+    },
+  };
+}
+
+class Limiter {
+  readonly #trail: AuditTrail;
+  readonly #options: RejectionsOptions;
+  readonly #sources = new Map<string, Source>();
+  #written = 0;
+  /** From addresses that are not remembered. */
+  #unnamed = 0;
+  #window: NodeJS.Timeout | undefined;
+
+  constructor(trail: AuditTrail, options: RejectionsOptions) {
+    this.#trail = trail;
+    this.#options = options;
+  }
+
+  take(event: AuditEvent): void {
+    const { perMinute, metrics, windowMs = WINDOW_MS } = this.#options;
+    this.#window ??= setTimeout(() => this.#endWindow(), windowMs).unref();
+    const source = this.#sourceOf(event);
+    const isTooMuch = (source?.written ?? Infinity) >= perMinute || this.#written >= perMinute * ALL_OVER_ONE;
+    if (isTooMuch) {
+      metrics.rejectionOmitted();
+      if (source === undefined) this.#unnamed += 1;
+      else source.omitted += 1;
+      return;
+    }
+    this.#written += 1;
+    if (source !== undefined) source.written += 1;
+    this.#trail.record(shortened(event));
+  }
+
+  close(): void {
+    clearTimeout(this.#window);
+    this.#endWindow();
+  }
+
+  #sourceOf({ sourceIPs: [address = ''], annotations }: AuditEvent): Source | undefined {
+    const session = annotations[`${EXTRA_DOMAIN}/session`];
+    const account = annotations[`${EXTRA_DOMAIN}/account`];
+    const key = session ?? bucketOf(address);
+    const known = this.#sources.get(key);
+    if (known !== undefined || this.#sources.size >= MOST_SOURCES) return known;
+    const source = { address, session, account, written: 0, omitted: 0 };
+    this.#sources.set(key, source);
+    return source;
+  }
+
+  /** The sources with most of them by name, all others in one number. */
+  #endWindow(): void {
+    const over = [...this.#sources.values()]
+      .filter(({ omitted }) => omitted > 0)
+      .toSorted((one, other) => other.omitted - one.omitted);
+    for (const source of over.slice(0, MOST_NAMED)) {
+      this.#tell(source, { omitted: String(source.omitted) });
+    }
+    const others = over.slice(MOST_NAMED);
+    const omitted = others.reduce((sum, source) => sum + source.omitted, this.#unnamed);
+    if (omitted > 0) this.#tell({}, { omitted: String(omitted), addresses: String(others.length) });
+    this.#window = undefined;
+    this.#sources.clear();
+    this.#written = 0;
+    this.#unnamed = 0;
+  }
+
+  #tell({ address, session, account }: Partial<Source>, details: AuditFacts): void {
+    this.#trail.record(
+      gateEvent({
+        event: 'rejections-omitted',
+        auditId: randomUUID(),
+        at: this.#options.now(),
+        requestUri: '',
+        sourceIps: address === undefined || address === '' ? [] : [address],
+        code: 200,
+        ...(session === undefined ? {} : { session }),
+        ...(account === undefined ? {} : { account }),
+        details,
+      }),
+    );
+  }
+}

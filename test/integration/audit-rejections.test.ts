@@ -1,0 +1,167 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { Agent, request } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { basename, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { verifyRecord } from '../../src/audit/verify/verify.ts';
+import { loadAuditPublicKeys } from '../../src/config/keys.ts';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { clusterAudience } from '../../src/core/core.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startChangedGate } from '../support/changed-gate.ts';
+import { metric } from '../support/metric.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+
+const LIMIT = { timeout: 180_000 };
+const CONFIGMAP = '/api/v1/namespaces/default/configmaps/none';
+
+/** Rotates after a megabyte, and keeps two files besides. */
+async function aGate(audit: object = {}): Promise<{ readonly gate: RunningDemo; readonly ca: string }> {
+  const gate = await startChangedGate({
+    file: (settings, { files }) => ({
+      ...settings,
+      audit: { sinks: [{ type: 'file', path: files.auditLog, maxSizeMb: 1, keep: 2 }], ...audit },
+    }),
+  });
+  onTestFinished(() => gate.stop());
+  return { gate, ca: await readFile(join(gate.files.directory, 'ca.crt'), 'utf8') };
+}
+
+/** Every line of the files whose names begin so, oldest first. */
+async function linesOf(gate: RunningDemo, begin: string): Promise<readonly string[]> {
+  const { directory } = gate.files;
+  const names = (await readdir(directory)).filter((name) => name.startsWith(begin) && !name.endsWith('.tmp'));
+  const texts = await Promise.all(
+    names.toSorted().map(async (name) => {
+      const bytes = await readFile(join(directory, name));
+      return (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
+    }),
+  );
+  return texts.flatMap((text) => text.split('\n').filter((line) => line !== ''));
+}
+
+const isStrangers = ({ verb, responseStatus }: AuditEvent): boolean =>
+  responseStatus?.code === 401 || verb === 'rejections-omitted';
+
+const eventsOf = (lines: readonly string[]): readonly AuditEvent[] =>
+  lines.map((line) => JSON.parse(line) as AuditEvent);
+
+interface Flood {
+  readonly requests: number;
+  /** From how many addresses. */
+  readonly addresses: number;
+}
+
+/** A stranger's requests, each with a target and a user agent as long as they may be. */
+async function flood(gate: RunningDemo, ca: string, { requests, addresses }: Flood): Promise<void> {
+  const url = new URL(`${gate.urls.api}${CONFIGMAP}?${'x'.repeat(9000)}`);
+  const from = async (index: number): Promise<void> => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca, localAddress: `127.0.1.${index + 1}`, family: 4 });
+    for (let n = 0; n < requests / addresses; n += 1) {
+      const asked = request(url, { agent, method: 'DELETE', headers: { 'user-agent': 'y'.repeat(5000) } });
+      const answered = Promise.withResolvers<IncomingMessage>();
+      asked.on('response', answered.resolve).on('error', answered.reject).end();
+      const answer = await answered.promise;
+      expect(answer.statusCode).toBe(401);
+      answer.resume();
+      await new Promise((resolve) => answer.once('close', resolve));
+    }
+    agent.destroy();
+  };
+  await Promise.all(Array.from({ length: addresses }, (_, index) => from(index)));
+}
+
+/** A user deletes something, and the audit log has it. @returns its audit id */
+async function deleted(gate: RunningDemo, ca: string): Promise<string> {
+  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  const { accessToken } = await client.signIn('alice', { resource: clusterAudience('demo') });
+  const answer = await client.send('DELETE', CONFIGMAP, { headers: { authorization: `Bearer ${accessToken}` } });
+  await client.close();
+  return String(answer.headers['audit-id']);
+}
+
+describe('requests without a good credential', () => {
+  it('do not rotate a logged change out of the audit files, however many come', LIMIT, async () => {
+    const { gate, ca } = await aGate();
+    const id = await deleted(gate, ca);
+    await flood(gate, ca, { requests: 1000, addresses: 4 });
+    const { auditLog, rejectedLog, directory } = gate.files;
+    const omitted = Number(await metric(gate.server, 'portcullis_audit_rejections_omitted_total'));
+    await gate.server.stop();
+    const events = eventsOf(await linesOf(gate, basename(auditLog)));
+    const kept = events.filter((event) => !isStrangers(event));
+    expect(kept.filter(({ auditID }) => auditID === id).map(({ stage }) => stage)).toEqual([
+      'RequestReceived',
+      'ResponseComplete',
+    ]);
+
+    // In a file of their own, short, and no more of them from each address than the limit says; the rest is a number.
+    const lines = await linesOf(gate, basename(rejectedLog));
+    const rejected = eventsOf(lines).filter(isStrangers);
+    expect(rejected).toEqual(events.filter(isStrangers));
+    const written = rejected.filter(({ verb }) => verb === 'delete');
+    const counts = rejected.filter(({ verb }) => verb === 'rejections-omitted');
+    const left = counts.reduce((sum, { annotations }) => sum + Number(annotations['portcullis.dev/omitted']), 0);
+    expect(written.length + left).toBe(1000);
+    expect(left).toBe(omitted);
+    // A minute may have ended in between.
+    expect(written.length).toBeLessThanOrEqual(2 * 4 * 60);
+    expect(new Set(counts.flatMap(({ sourceIPs }) => sourceIPs))).toEqual(
+      new Set([1, 2, 3, 4].map((index) => `127.0.1.${index}`)),
+    );
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(2500);
+    expect(written[0]).toMatchObject({
+      requestURI: expect.stringMatching(/^\/api\/.{251}\.\.\.TRUNCATED$/),
+      userAgent: `${'y'.repeat(128)}...TRUNCATED`,
+      responseStatus: { code: 401 },
+      // As the event would have had them.
+      annotations: { 'portcullis.dev/cut': 'requestURI=8204 userAgent=1036', 'portcullis.dev/reason': 'no_token' },
+    });
+
+    // Both are proven, together and each by itself.
+    const keys = await loadAuditPublicKeys(join(directory, 'keys/audit'));
+    const files = (await readdir(directory))
+      .filter((name) => name.startsWith('audit.log'))
+      .map((name) => join(directory, name));
+    const verified = async (part: readonly string[]) => {
+      const { proven, findings, chains } = await verifyRecord({ files: part, keys });
+      return { proven, findings, chains: chains.length };
+    };
+    // The files have two lives of the server, of which the first met no stranger.
+    expect(await verified(files)).toEqual({ proven: true, findings: [], chains: 3 });
+    const others = files.filter((file) => !file.startsWith(rejectedLog));
+    expect(await verified(others)).toEqual({ proven: true, findings: [], chains: 2 });
+    expect(await verified([rejectedLog])).toEqual({ proven: true, findings: [], chains: 1 });
+  });
+
+  it('from very many addresses are limited all together, and every one of them is counted', LIMIT, async () => {
+    const { gate, ca } = await aGate({ rejectionsPerMinute: 3 });
+    await flood(gate, ca, { requests: 240, addresses: 120 });
+    await gate.server.stop();
+    const rejected = eventsOf(await linesOf(gate, basename(gate.files.rejectedLog))).filter(isStrangers);
+    const written = rejected.filter(({ verb }) => verb === 'delete').length;
+    const counts = rejected.filter(({ verb }) => verb === 'rejections-omitted');
+    const left = counts.reduce((sum, { annotations }) => sum + Number(annotations['portcullis.dev/omitted']), 0);
+    expect(written + left).toBe(240);
+    expect(written).toBeLessThanOrEqual(2 * 30);
+    // Fifty by name, the others in one number.
+    expect(counts.length).toBeLessThanOrEqual(2 * 51);
+    expect(counts.filter(({ sourceIPs }) => sourceIPs.length === 0).length).toBeGreaterThan(0);
+  });
+
+  it('fill no more of the disk than their file may have', LIMIT, async () => {
+    const { gate, ca } = await aGate({
+      rejectionsPerMinute: 100_000,
+      sinks: [{ type: 'file', path: 'audit.log', rejectedPath: 'strangers.log', rejectedMaxMb: 4 }],
+    });
+    const folder = gate.files.directory;
+    await flood(gate, ca, { requests: 6000, addresses: 8 });
+    await gate.server.stop();
+    const names = (await readdir(folder)).filter((name) => name.startsWith('strangers.log'));
+    const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+    expect(names.length).toBeGreaterThan(1);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(5 * 1024 * 1024);
+    expect(eventsOf(await linesOf(gate, 'audit.log')).filter(isStrangers)).toEqual([]);
+  });
+});
