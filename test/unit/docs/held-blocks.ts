@@ -40,6 +40,9 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'docs/posture.md': ['portcullis posture --cluster prod\n', 'portcullis posture --cluster prod --fail-on'],
     'docs/troubleshooting.md': ['kubectl get pods'],
   }),
+  ...runBy('test/cluster/outlives.test.ts', {
+    'docs/revocation.md': ['portcullis audit query audit.log*', 'portcullis audit query kube-audit.log'],
+  }),
   ...runBy('test/cluster/guides.test.ts', {
     'README.md': ['kubectl apply -f deploy/examples/service-account.yaml', 'kubectl create rolebinding'],
   }),
