@@ -5,7 +5,12 @@ import { defineConfig } from 'vitest/config';
 process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url));
 
 /** What is waited for comes at once on an idle machine, and late on a busy one. */
-const patient = { expect: { poll: { timeout: 20_000 } } };
+const patient = {
+  expect: { poll: { timeout: 20_000 } },
+  setupFiles: [fileURLToPath(new URL('test/support/patience.ts', import.meta.url))],
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+};
 
 /**
  * One project a kind of proof (DESIGN 14): first what is pure, then everything that starts servers, processes and browsers. Of that, three files
@@ -14,8 +19,6 @@ const patient = { expect: { poll: { timeout: 20_000 } } };
 const beside = {
   ...patient,
   maxWorkers: 3,
-  testTimeout: 60_000,
-  hookTimeout: 120_000,
   sequence: { groupOrder: 2 },
 };
 

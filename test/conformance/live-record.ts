@@ -74,7 +74,7 @@ export function liveRecordConforms(open: OpenStore): void {
     const { store, clock } = await open();
     await store.live.want('a', {}, { ttlMs: 50, most: 50 });
     clock.advance(1);
-    await vi.waitFor(async () => expect(await wantedOf(store.live)).toEqual([]), { timeout: 5000, interval: 20 });
+    await vi.waitFor(async () => expect(await wantedOf(store.live)).toEqual([]), { interval: 20 });
     expect(await store.live.want('a', {}, LONG)).toMatchObject({ kind: 'new' });
   });
 
@@ -141,8 +141,8 @@ export function liveRecordConforms(open: OpenStore): void {
       expect(first).toBe('told');
     };
     // Twice: a listener wakes everybody when it begins to listen.
-    await vi.waitFor(heard, { timeout: 5000 });
-    await vi.waitFor(heard, { timeout: 5000 });
+    await vi.waitFor(heard);
+    await vi.waitFor(heard);
   });
 
   it('stops waiting for a wish when told to', async () => {

@@ -371,7 +371,7 @@ export async function rawConnection(plane: TestPlane, certificate: TestCertifica
 }
 
 /** Waits until `condition` is true; looks at each turn of the event loop. */
-export async function until(condition: () => boolean, what: string, ms = 5_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, ms = 20_000): Promise<void> {
   const deadline = performance.now() + ms;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`never came: ${what}`);

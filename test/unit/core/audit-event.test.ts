@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { auditUri, gateEvent, requestEvent } from '../../../src/core/audit-event.ts';
 import { requestInfo } from '../../../src/core/request-info.ts';
+import { cpuClock } from '../../support/cpu-time.ts';
 
 const ALICE = { username: 'corp:alice', uid: 'corp/1', groups: ['corp:dev'], extra: {} };
 const AT = Date.UTC(2026, 10, 25, 10, 0, 0, 123);
@@ -169,9 +170,9 @@ describe('the request target in the record', () => {
   });
 
   test('is bounded, also in time', () => {
-    const started = performance.now();
+    const spent = cpuClock();
     expect(auditUri('/?'.repeat(20_000)).length).toBeLessThan(9000);
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(spent()).toBeLessThan(1000);
   });
 
   test('is printable ASCII and shows no secret, whatever comes', () => {

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { auditUri } from '../../../src/core/audit-uri.ts';
+import { cpuClock } from '../../support/cpu-time.ts';
 
 const RUNS = { numRuns: 2000 };
 const base64url = fc.stringMatching(/^[A-Za-z0-9_-]{12,60}$/);
@@ -77,10 +78,10 @@ test('takes the short way only where the long one leads to the same', () => {
 });
 
 test('takes no longer for a hostile query', () => {
-  const before = performance.now();
+  const spent = cpuClock();
   for (const text of ['limit=1&'.repeat(900), `${'limit='.repeat(1300)}?`, `limit=${'a'.repeat(8000)}?`])
     auditUri(`/x?${text}`);
-  expect(performance.now() - before).toBeLessThan(200);
+  expect(spent()).toBeLessThan(200);
 });
 
 /** Milliseconds of the quickest of many: the others had to wait for something else. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { requestInfo } from '../../../src/core/request-info.ts';
+import { cpuMs } from '../../support/cpu-time.ts';
 
 /** method, target, verb, group, version, namespace, resource, subresource, name */
 type Row = readonly [string, string, string, string, string, string, string, string, string];
@@ -165,9 +166,7 @@ test.each([
   ['at its front', `${'/'.repeat(32_000)}a`],
   ['at its end', `/a${'/'.repeat(32_000)}`],
 ])('a path with tens of thousands of slashes %s costs no more than another one', (_where, target) => {
-  const began = performance.now();
-  requestInfo('GET', target);
-  expect(performance.now() - began).toBeLessThan(100);
+  expect(cpuMs(() => requestInfo('GET', target))).toBeLessThan(100);
 });
 
 test.each([

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { traceId } from '../../../src/core/trace-parent.ts';
+import { cpuClock } from '../../support/cpu-time.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const PARENT = '00f067aa0ba902b7';
@@ -34,7 +35,7 @@ test('is none where there is no header, or two', () => {
 });
 
 test('takes no longer for a hostile header of 64 KiB', () => {
-  const before = performance.now();
+  const spent = cpuClock();
   expect(traceId(['traceparent', `cc-${TRACE}-${PARENT}-01${'-'.repeat(65_536)}\nx`])).toBeUndefined();
-  expect(performance.now() - before).toBeLessThan(200);
+  expect(spent()).toBeLessThan(200);
 });

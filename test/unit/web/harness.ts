@@ -244,7 +244,7 @@ async function startGate(
   const gate = createGate({
     log: store.log,
     sessions: store.sessions,
-    stalenessSeconds: 2,
+    stalenessSeconds: 20,
     replicaName: name,
     monotonic: () => performance.now() + stall.ms,
     clock,

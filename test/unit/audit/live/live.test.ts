@@ -82,7 +82,7 @@ async function stageThatLooks(lookMs: number, looks: number, ...filters: readonl
 }
 
 const publishedBy = ({ channel }: Stage, count: number): Promise<void> =>
-  vi.waitFor(() => expect(channel.published).toHaveLength(count), 5000);
+  vi.waitFor(() => expect(channel.published).toHaveLength(count));
 
 describe('a replica', () => {
   test('publishes nothing while nobody tails, and records all the same', async () => {
@@ -148,7 +148,7 @@ describe('a replica', () => {
     const at = await stage({});
     at.channel.away = true;
     for (let index = 0; index < 60; index += 1) at.trail.record(numbered(index));
-    await vi.waitFor(() => expect(at.counts.of('live dropped')).toBe(60), 5000);
+    await vi.waitFor(() => expect(at.counts.of('live dropped')).toBe(60));
     expect(at.log.lines).toHaveLength(1);
     at.channel.away = false;
     at.trail.record(numbered(61));

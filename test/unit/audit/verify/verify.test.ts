@@ -8,6 +8,7 @@ import { formatVerdict } from '../../../../src/audit/verify/report.ts';
 import { verifyRecord, type VerifyOptions } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, LogLines, range } from '../fixtures.ts';
 import { aKey, Gate, publicKeys, type RecordLine } from './verify-record.ts';
+import { cpuClock } from '../../../support/cpu-time.ts';
 
 const key = aKey();
 
@@ -258,7 +259,7 @@ describe('verifyRecord', () => {
   it('is done in moments with a file in which every line was tampered with, and leaves out one that is being compressed', async () => {
     const gate = new Gate(key, 'gate-0');
     const lines = [gate.open(), ...range(20_000).map((n) => gate.request(n))];
-    const before = performance.now();
+    const spent = cpuClock();
     const halved = await verified({
       'audit.log': lines.filter(({ seq }) => seq % 2 === 1),
       'audit.log.1.gz.tmp': ['x'],
@@ -270,7 +271,7 @@ describe('verifyRecord', () => {
     const doubled = await verified({ 'audit.log': lines.flatMap((line) => [line, line]) });
     expect(doubled.notes.filter(({ kind }) => kind === 'repeated')).toHaveLength(20_001);
     expect(formatVerdict(doubled).split('\n').length).toBeLessThan(250);
-    expect(performance.now() - before).toBeLessThan(15_000);
+    expect(spent()).toBeLessThan(15_000);
   });
 
   it('is done in moments with a week of heads that a webhook’s server has kept', async () => {
@@ -279,9 +280,9 @@ describe('verifyRecord', () => {
     const head = (): string => `chain=${gate.head.chain}; seq=${gate.head.seq}; hash=${gate.head.hash}`;
     const anchors = range(200_000).map(head);
     lines.push(gate.signed('audit-closed'));
-    const before = performance.now();
+    const spent = cpuClock();
     expect(await verified({ 'audit.log': lines }, { anchors })).toMatchObject({ proven: true });
-    expect(performance.now() - before).toBeLessThan(5000);
+    expect(spent()).toBeLessThan(5000);
   });
 
   it('says what a file says as plain characters', async () => {
