@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
+import { handshakesInTurns, takeOver } from './handshakes.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
 import type { ProxyHeaderFault } from './proxy-protocol.ts';
 
@@ -13,6 +14,8 @@ export interface AcceptOptions {
   /** CIDRs whose PROXY header is required; undefined: none is read. */
   readonly proxiesFrom: readonly string[] | undefined;
   readonly proxyHeaderMs: number;
+  /** How long a client may be silent before its handshake. */
+  readonly handshakeMs: number;
   /** @param peer its own address, not what it says */
   readonly onDropped: (fault: ProxyHeaderFault, peer: string) => void;
 }
@@ -23,7 +26,7 @@ export interface AcceptOptions {
  */
 export function acceptOn(server: Server, options: AcceptOptions): void {
   const { connections, serveHttp2, proxiesFrom, onDropped } = options;
-  const startTls = takeOver(server, 'connection');
+  const startTls = handshakesInTurns(takeOver(server, 'connection'), options.handshakeMs);
   const serveHttp1 = takeOver(server, 'secureConnection');
   const proxied = proxiesFrom && { isTrusted: addressSet(proxiesFrom), timeoutMs: options.proxyHeaderMs };
   server.on('connection', (socket: Socket) => {
@@ -50,12 +53,4 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     else if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
     else serveHttp1(socket);
   });
-}
-
-/** Takes the one listener that Node itself has put there. */
-function takeOver(server: Server, event: 'connection' | 'secureConnection'): (socket: Socket) => void {
-  const [own, ...others] = server.listeners(event);
-  if (own === undefined || others.length > 0) throw new Error(`Node's server has no single listener for ${event}`);
-  server.removeAllListeners(event);
-  return (socket) => void own.call(server, socket);
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { RequestInfo } from '../core/request-info.ts';
 import { traceId } from '../core/trace-parent.ts';
+import { createTurns } from '../timing/timing.ts';
 import { Admission } from './admission.ts';
 import type { Client } from './client-answer.ts';
 import type { ClientConnection } from './connection.ts';
@@ -35,6 +36,12 @@ const UNTAKEN_WHILE_DRAINING_MS = 3_000;
  */
 type Phase = 'open' | 'leaving' | 'draining' | 'closed';
 
+/**
+ * Attack: thousands of requests in one instant, with a credential or without, keep the process in one turn for longer than a lease, and the fence
+ * that follows cuts the streams of every user. So some are begun, and then timers and sockets have their turn.
+ */
+const REQUESTS_A_TURN = 64;
+
 export class DataPlane {
   readonly #deps: ApiListenerDeps;
   readonly #timing: ProxyTiming;
@@ -44,6 +51,7 @@ export class DataPlane {
   /** Refusals, and answers of our own endpoints. */
   readonly #untaken = new UntakenAnswers();
   readonly #looking: NodeJS.Timeout;
+  readonly #turns = createTurns(REQUESTS_A_TURN);
   #phase: Phase = 'open';
   #emptied: (() => void) | undefined;
 
@@ -74,6 +82,10 @@ export class DataPlane {
       untaken: this.#untaken,
       untakenMs: this.#timing.untakenOwnMs,
     });
+    const turn = this.#turns.mine();
+    // Where it need not wait it goes on in this very tick: what follows on the connection is read in it.
+    if (turn !== undefined) await turn;
+    if (!exchange.clientOpen) return;
     if (fault !== undefined) return side.refuse(fault);
     const admitted = await this.#admission.admit(exchange, { upgrade: false });
     if (!admitted.ok) return side.refuse(admitted.reason);
@@ -113,8 +125,8 @@ export class DataPlane {
     else client.refuse(connectRefusal());
   }
 
-  /** A request to our own endpoints, which answer it themselves. */
-  machineRequest({ request, answer }: Client, connection: ClientConnection): void {
+  /** A request to our own endpoints, which answer it themselves once `serve` is called. */
+  machineRequest({ request, answer }: Client, connection: ClientConnection, serve: () => void): void {
     const taken = this.#untaken.add(answer, connection, this.#timing.untakenOwnMs);
     // Threat: a body that is announced and never sent would hold its connection for good, and no credential has been asked for yet.
     const late = setTimeout(() => {
@@ -125,6 +137,10 @@ export class DataPlane {
       taken();
     });
     answer.onClose(close);
+    this.#turns.do(() => {
+      // Its end has been told already, and those who are given it now would wait for that.
+      if (!answer.gone) serve();
+    });
   }
 
   /** From now on each answer is the last of its connection; nothing is refused. */

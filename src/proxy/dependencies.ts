@@ -22,7 +22,7 @@ export interface UpstreamCluster extends Pick<ClusterConfig, 'name' | 'hosts' | 
 
 /** Every wait of the data plane, in milliseconds. */
 export interface ProxyTiming {
-  /** TCP and TLS towards the API server. */
+  /** TCP towards the API server; and for TLS, which follows, as much again. */
   readonly connectMs: number;
   /** From the request to the API server's first header, where the request is not long-running. */
   readonly answerMs: number;

@@ -119,6 +119,8 @@ export class Exchange implements Flight {
   }
 
   register(gate: Pick<Gate, 'register'>): void {
+    // What has ended already would be registered for good.
+    if (this.#ended) return;
     this.#registration = gate.register(this);
   }
 

@@ -31,10 +31,11 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
     }
     const client = http1Client(req, res, connection);
     if (fault === undefined && isMachinePath(req.url)) {
-      plane.machineRequest(client, connection);
-      if (plane.leaving) res.shouldKeepAlive = false;
-      if (client.request.expectsContinue) res.writeContinue();
-      deps.machineHandler(req, res);
+      plane.machineRequest(client, connection, () => {
+        if (plane.leaving) res.shouldKeepAlive = false;
+        if (client.request.expectsContinue) res.writeContinue();
+        deps.machineHandler(req, res);
+      });
     } else guard(plane.request(client, connection, fault), () => connection.reset());
   };
   server.on('request', (req: IncomingMessage, res: ServerResponse) => onRequest(req, res));

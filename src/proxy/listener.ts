@@ -77,6 +77,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
     serveHttp2: (socket, connection) => sessions.serve(socket, connection),
     proxiesFrom: deps.proxiesFrom,
     proxyHeaderMs: timing.proxyHeaderMs,
+    handshakeMs: HANDSHAKE_MS,
     onDropped: dropReporter(deps),
   });
   routeHttp1(server, { deps, plane, connections, guard });
@@ -138,9 +139,10 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
     const machine = isMachinePath(client.request.target);
     const fault = http2Fault(client.request, raw, headerBytes) ?? (machine ? hostFault(client.request.raw) : undefined);
     if (fault === undefined && machine) {
-      plane.machineRequest(client, connection);
-      toMachine({ stream, client, socket, address: connection.address });
-      if (plane.leaving) retire();
+      plane.machineRequest(client, connection, () => {
+        toMachine({ stream, client, socket, address: connection.address });
+        if (plane.leaving) retire();
+      });
     } else guard(plane.request(client, connection, fault), () => client.answer.reset());
   };
 }

@@ -11,5 +11,6 @@ export type { Authenticate } from './authenticate.ts';
 export { clusterLook } from './cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
+export { shareHandshakes } from './handshakes.ts';
 export { createApiListener } from './listener.ts';
 export type { ApiListener } from './listener.ts';

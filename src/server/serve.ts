@@ -4,9 +4,7 @@
  * Owns: which real dependency each room is given, the order of start and stop, readiness, and what is read again when its file changes.
  * Must not know: how any room does its work; no decision about a person or a request is made here.
  */
-import { once } from 'node:events';
-import type { RequestListener, Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
 import { hostname, uptime } from 'node:os';
 import {
   createAuditTrail,
@@ -17,7 +15,7 @@ import {
   startAnchors,
   type AuditTrail,
 } from '../audit/audit.ts';
-import type { Address, Config } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
 import { consoleClient, DRILL_CLIENT_ID } from '../core/core.ts';
 import { componentHealth } from './component-health.ts';
@@ -66,7 +64,7 @@ import type { Store } from '../store/store.ts';
 import { createLogger, createOpsListener } from '../telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
 import { limitUntakenAnswers } from './untaken-answers.ts';
-import { webListener } from './web-listener.ts';
+import { close, listen, webListener } from './web-listener.ts';
 
 const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
 
@@ -389,19 +387,4 @@ function drills(
 function ownAddress(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
-}
-
-async function listen(server: Server, { host, port }: Address): Promise<number> {
-  server.listen(port, host);
-  await once(server, 'listening');
-  return (server.address() as AddressInfo).port;
-}
-
-async function close(server: Server): Promise<void> {
-  server.close();
-  server.closeIdleConnections();
-  // Pages are answered in milliseconds; what still hangs here hangs on a client.
-  const timer = setTimeout(() => server.closeAllConnections(), 1_000);
-  await once(server, 'close');
-  clearTimeout(timer);
 }

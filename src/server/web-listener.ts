@@ -1,7 +1,10 @@
 /** The web listener: plain or with TLS, and what it bears from who connects. */
+import { once } from 'node:events';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { Config } from '../config/config.ts';
+import type { AddressInfo } from 'node:net';
+import type { Address, Config } from '../config/config.ts';
+import { shareHandshakes } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
 import { renewContext, type CertificatePair, type Reloading } from './reload.ts';
 
@@ -28,6 +31,24 @@ function webServerOf(config: Config, reloading: Reloading, metrics: Metrics): Se
   metrics.observeCertificate('web', () => certificate.current().cert);
   const context = (pair: CertificatePair) => ({ ...pair, minVersion: 'TLSv1.2' }) as const;
   const server = createHttpsServer({ ...WEB_TIMES, ...context(certificate.current()) });
+  shareHandshakes(server, WEB_HEAD_MS);
   certificate.onChange((pair) => renewContext(server, context(pair)));
   return server;
+}
+
+/** @returns the port, which the system has chosen where it was 0 */
+export async function listen(server: Server, { host, port }: Address): Promise<number> {
+  server.listen(port, host);
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+/** Of the web listener and of the ops listener. */
+export async function close(server: Server): Promise<void> {
+  server.close();
+  server.closeIdleConnections();
+  // Pages are answered in milliseconds; what still hangs here hangs on a client.
+  const timer = setTimeout(() => server.closeAllConnections(), 1_000);
+  await once(server, 'close');
+  clearTimeout(timer);
 }

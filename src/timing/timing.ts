@@ -45,6 +45,8 @@ export interface Turns {
    * @returns gives it up where it has not been done yet
    */
   do(step: () => void): () => void;
+  /** As `do` for what comes behind it. @returns undefined where that may be done now, without waiting for anything */
+  mine(): Promise<void> | undefined;
 }
 
 /** @param most steps in one turn; between two turns timers run and sockets are read */
@@ -68,9 +70,10 @@ export function createTurns(most: number): Turns {
     counting = true;
     setImmediate(nextTurn);
   };
+  const hasRoom = (): boolean => left > 0 && waiting.size === 0;
   return {
     do(step) {
-      if (left > 0 && waiting.size === 0) {
+      if (hasRoom()) {
         count();
         step();
         return () => undefined;
@@ -79,6 +82,11 @@ export function createTurns(most: number): Turns {
       const own = (): void => step();
       waiting.add(own);
       return () => void waiting.delete(own);
+    },
+    mine() {
+      if (!hasRoom()) return new Promise((resolve) => void waiting.add(resolve));
+      count();
+      return undefined;
     },
   };
 }

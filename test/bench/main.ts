@@ -7,6 +7,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { audit } from './benchmarks/audit.ts';
+import { burst, cutRedis } from './benchmarks/crowd.ts';
 import { exec } from './benchmarks/exec.ts';
 import { get, getHttp2 } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
@@ -46,6 +47,8 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 /** On stages of their own. */
 const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = {
   revoke,
+  'cut-redis': cutRedis,
+  burst,
   view,
   plugin,
   audit,

@@ -9,6 +9,8 @@ import { Http2Connection } from './http2.ts';
 const EVENT_END = '}}\n';
 const OPENING_AT_ONCE = 48;
 const STREAMS_PER_SESSION = 100;
+/** As many as one connection may have at once. */
+const MOST_STREAMS = 250;
 
 /** Nanoseconds of the one monotonic clock that all processes of the machine share. */
 const now = (): number => Number(process.hrtime.bigint());
@@ -25,10 +27,11 @@ export class WatchSet {
     return this.#streams.length;
   }
 
-  /** Opens them, some at once; resolves when each has had its first event. */
+  /** Opens them, some at once; resolves when each has had its first event, and throws where one is over before that. */
   async open(target: LoadTarget, path: string, { count, http2 }: { readonly count: number; readonly http2: boolean }) {
     const before = this.#events;
-    const all = this.#reached(() => this.#events >= before + count);
+    const closed = this.#closed;
+    const all = this.#reached(() => this.#events >= before + count || this.#closed > closed);
     let left = count;
     const opener = async (): Promise<void> => {
       while (left > 0) {
@@ -40,6 +43,26 @@ export class WatchSet {
     };
     await Promise.all(Array.from({ length: http2 ? 4 : OPENING_AT_ONCE }, opener));
     await all;
+    if (this.#closed > closed) throw new Error(`${this.#closed - closed} watches were over before all were open`);
+  }
+
+  /**
+   * Opens connections first and asks for all watches in one tick then. Resolves when each has had its first event or is over.
+   * @returns milliseconds from the asking, and how many have had an event
+   */
+  async burst(
+    target: LoadTarget,
+    path: string,
+    count: number,
+  ): Promise<{ readonly ms: number; readonly opened: number }> {
+    const sessions = await Promise.all(
+      Array.from({ length: Math.ceil(count / MOST_STREAMS) }, () => Http2Connection.open(target)),
+    );
+    this.#sessions.push(...sessions);
+    const begun = performance.now();
+    for (let stream = 0; stream < count; stream += 1) this.#hold(sessions[stream % sessions.length]!.request(path));
+    await this.#reached(() => this.#events + this.#closed >= count);
+    return { ms: performance.now() - begun, opened: this.#events };
   }
 
   /** @returns when the last watch has had one more event */

@@ -56,6 +56,8 @@ const handlers = {
 
   openWatches: ({ target, path, ...how }: { target: LoadTarget; path: string; count: number; http2: boolean }) =>
     watches.open(target, path, how),
+  burstWatches: ({ target, path, count }: { target: LoadTarget; path: string; count: number }) =>
+    watches.burst(target, path, count),
   nextEvent: () => watches.nextEvent(),
   allClosed: () => watches.allClosed(),
   async closeWatches() {

@@ -3,12 +3,17 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { clusterAudience } from '../../../src/core/core.ts';
 import { generateKeys } from '../../../src/config/keys.ts';
 import { PEOPLE } from '../../../src/demo/demo.ts';
 import { makeCertificates } from '../../../src/demo/certificates.ts';
 import { startIdentityProvider } from '../../../src/demo/idp/provider.ts';
+import { metric } from '../../support/metric.ts';
+import { OAuthClient } from '../../support/oauth-client.ts';
+import type { ClientKey, SignedIn } from '../../support/oauth-client.ts';
 import { startRedis } from '../../support/redis.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
@@ -26,6 +31,8 @@ export interface ReplicaStage {
   readonly endpoints: { readonly web: string; readonly api: string; readonly ca: string };
   /** Of the api listeners. */
   readonly ports: readonly number[];
+  /** Requests and streams that a fence has ended so far, at all replicas. */
+  readonly cutByFences: () => Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -72,12 +79,14 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
   stops.push(() => identityProvider.close());
 
   const ports: number[] = [];
+  const opsPorts: number[] = [];
   for (let replica = 0; replica < count; replica += 1) {
     const api = await freePort();
     ports.push(api);
     const own = { api, web: replica === 0 ? web : await freePort(), ops: await freePort() };
     const shared = { api: ports[0] ?? api, web };
     const upstreams = { directory, upstreams: { files: live, live } };
+    opsPorts.push(own.ops);
     const config = {
       ...configuration(upstreams, { ...own, issuer: identityProvider.issuer }),
       publicUrl: `http://localhost:${shared.web}`,
@@ -92,7 +101,38 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
   const load = new Remote<LoadWorker>(entry('../load/worker.ts'));
   stops.push(() => load.stop());
   const endpoints = { web: `http://localhost:${web}`, api: `https://localhost:${ports[0]}`, ca };
-  return { load, upstream, ca, endpoints, ports };
+  return { load, upstream, ca, endpoints, ports, cutByFences: () => cutByFences(opsPorts) };
+}
+
+async function cutByFences(opsPorts: readonly number[]): Promise<number> {
+  const series = 'portcullis_cuts_total{reason="fenced"}';
+  const counts = opsPorts.map(async (ops) => Number(await metric({ ports: { ops } }, series)));
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+}
+
+/** Until the store's epoch is old enough for users to sign in. */
+const SETTLE_MS = 10_000;
+
+/** The first sign-in of a stage, which waits until there can be one. */
+export async function signInOnce(
+  stage: Pick<ReplicaStage, 'endpoints'>,
+  key: ClientKey,
+  user = 'alice',
+): Promise<SignedIn> {
+  const client = new OAuthClient(stage.endpoints, key);
+  const deadline = performance.now() + SETTLE_MS;
+  try {
+    for (;;) {
+      try {
+        return await client.signIn(user, { resource: clusterAudience('live') });
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
+        await pause(250);
+      }
+    }
+  } finally {
+    await client.close();
+  }
 }
 
 const random = (bytes: number): string => randomBytes(bytes).toString('base64url');

@@ -1,0 +1,148 @@
+/**
+ * Thousands of requests or connections in one instant are shared out over turns of the event loop, between which leases are renewed. That a burst
+ * costs no lease is measured by `npm run bench -- --only burst`; here it is counted how much is begun in one turn.
+ */
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { shareHandshakes } from '../../src/proxy/proxy.ts';
+import { connectUpstream } from '../../src/proxy/upstream-connect.ts';
+import type { UpstreamConnectError } from '../../src/proxy/upstream-connect.ts';
+import { HOST, startPlane, until } from '../support/data-plane.ts';
+import type { TestPlane } from '../support/data-plane.ts';
+import { http2Connection } from '../support/http2-client.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const CROWD = 200;
+
+/** Behind those that come with a poll of the sockets, as many again have their turn before the next poll. */
+const atMost = (aTurn: number): number => 2 * aTurn;
+
+/** Counts what happens, and how much of it at most in one turn. */
+function turnCounter() {
+  let [total, most, now] = [0, 0, 0];
+  return {
+    note(): void {
+      if (now === 0) setImmediate(() => (now = 0));
+      now += 1;
+      total += 1;
+      most = Math.max(most, now);
+    },
+    get total() {
+      return total;
+    },
+    get most() {
+      return most;
+    },
+  };
+}
+
+describe('of a crowd that comes in one instant', () => {
+  const ends: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const end of ends.splice(0).toReversed()) await end();
+  });
+  const opened = (plane: TestPlane): TestPlane => {
+    ends.push(() => plane.close());
+    return plane;
+  };
+
+  it('64 requests are judged in one turn, and all are answered', async () => {
+    const judged = turnCounter();
+    const plane = opened(await startPlane({ auditBlocked: () => (judged.note(), false) }));
+    const h2 = await http2Connection(plane, null);
+    ends.push(() => h2.close());
+    const answers = Array.from({ length: CROWD }, () => h2.call({ token: 'none' }, PODS));
+    expect((await Promise.all(answers)).every(({ status }) => status === 401)).toBe(true);
+    expect(judged.total).toBe(CROWD);
+    expect(judged.most).toBeLessThanOrEqual(atMost(64));
+  });
+
+  it('16 handshakes with an API server are begun in one turn', async () => {
+    const begun = turnCounter();
+    // It takes connections and answers nothing.
+    const silent = createServer((socket) => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    ends.push(() => silent.close());
+    const address = {
+      host: '127.0.0.1',
+      port: (silent.address() as AddressInfo).port,
+      connectMs: 60_000,
+      /** Asked for at each handshake. */
+      get ca() {
+        begun.note();
+        return undefined;
+      },
+    };
+    const outcomes = Array.from({ length: CROWD }, () => {
+      const { promise, resolve } = Promise.withResolvers<UpstreamConnectError | null>();
+      return { giveUp: connectUpstream(address, resolve), promise };
+    });
+    await until(() => begun.total === CROWD, 'every handshake', 20_000);
+    expect(begun.most).toBeLessThanOrEqual(atMost(16));
+    for (const { giveUp } of outcomes) giveUp();
+    expect(await Promise.all(outcomes.map(({ promise }) => promise))).not.toContain(null);
+  });
+
+  it('16 handshakes of clients are answered in one turn, those of silent ones not before their first byte', async () => {
+    const answered = turnCounter();
+    const plane = opened(await startPlane());
+    let accepted = 0;
+    plane.listener.server.on('connection', () => (accepted += 1));
+    const hello = await clientHello();
+    const clients = Array.from({ length: CROWD }, () => connect(plane.port, '127.0.0.1'));
+    ends.push(() => clients.forEach((client) => client.destroy()));
+    for (const client of clients) {
+      client.on('error', () => undefined);
+      client.once('data', () => answered.note());
+    }
+    await until(() => accepted === CROWD, 'every connection', 20_000);
+    for (const client of clients) client.write(hello);
+    await until(() => answered.total === CROWD, 'every ServerHello', 20_000);
+    expect(answered.most).toBeLessThanOrEqual(atMost(16));
+  });
+
+  it('a connection that ends without a byte is let go', async () => {
+    const plane = opened(await startPlane());
+    const client = connect(plane.port, '127.0.0.1');
+    await once(client, 'connect');
+    client.resume().end();
+    await expect(once(client, 'close')).resolves.toEqual([false]);
+  });
+
+  it('a connection that is silent for too long is let go, and one that is reset meanwhile ends nothing else', async () => {
+    const server = createServer();
+    // Stands for Node's own, which is never called.
+    server.on('connection', () => expect.unreachable());
+    shareHandshakes(server, 50);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const [silent, reset] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+    await Promise.all([once(silent, 'connect'), once(reset, 'connect')]);
+    reset.resetAndDestroy();
+    await once(silent.resume(), 'close');
+    await expect.poll(() => new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))).toBe(0);
+  });
+});
+
+/** Bytes that any client may send again: what is answered to them costs a signature. */
+async function clientHello(): Promise<Buffer> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connectTls({
+    port: (server.address() as AddressInfo).port,
+    servername: HOST,
+    ALPNProtocols: ['h2'],
+    host: '127.0.0.1',
+  });
+  client.on('error', () => undefined);
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  const [hello] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  server.close();
+  return hello;
+}
