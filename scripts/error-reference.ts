@@ -114,7 +114,7 @@ const OTHERS: readonly (readonly [refusal: Refusal, because: string])[] = [
   ],
   [
     ownAccountRefusal('serviceaccounts'),
-    'it lets it impersonate users, but not what this request needs: service accounts (`--as`), a group, a uid or an extra key',
+    'the account may impersonate users, but not what this request needs: a service account (`--as`), a group, a uid or an extra key',
   ],
   [upstreamUnavailable(), 'nothing was sent, or what was sent changes nothing: client-go tries again'],
   [upstreamUntrusted(), 'the certificate is not signed by `clusters[].caFile`, or names another host'],

@@ -4,11 +4,17 @@ import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
 import { openNow, testClock } from './fixtures.ts';
 
+/** No account may have as many by itself. */
+const of = (index: number) => {
+  const subject = `user-${index % 10}`;
+  return { id: `s${index}`, account: `corp/${subject}` as const, subject };
+};
+
 it('looks at no more than 2,000 sessions for one page, and goes on from there for the next', async () => {
   const clock = testClock();
   const subject = { store: createMemoryStore({ clock }), clock };
   const { sessions } = subject.store;
-  for (let index = 0; index < 2003; index += 1) await openNow(subject, { id: `s${index}` });
+  for (let index = 0; index < 2003; index += 1) await openNow(subject, of(index));
   let looked = 0;
   const where = ({ id }: SessionRecord): boolean => {
     looked += 1;
