@@ -75,14 +75,14 @@ describe('the tour', () => {
       file: 'src/proxy/request-record.ts',
       edit: (source: string) =>
         source.replace(
-          "this.#write('ResponseStarted');",
-          "this.#write('ResponseStarted');\n    this.#write('ResponseComplete');",
+          "this.#deps.audit.record(this.#event('ResponseStarted'));",
+          "for (const stage of ['ResponseStarted', 'ResponseComplete'] as const) this.#deps.audit.record(this.#event(stage));",
         ),
       fails: /begun and not ended/,
     },
     {
       name: 'a silent replica is waited for five seconds longer',
-      file: 'src/revocation/gate.ts',
+      file: 'src/core/lease.ts',
       edit: (source: string) => source.replace('leaseMs * 1.001 + 100', 'leaseMs * 1.001 + 5100'),
       fails: /for which a silent replica can hold it up/,
     },
