@@ -193,6 +193,23 @@ it.each([
   expect(forwarded(plane.upstream.requests)).toEqual([]);
 });
 
+it.each([
+  ['a request', () => send(`GET ${PODS} HTTP/1.1`, AS)],
+  ['an upgrade', () => upgrade(AS)],
+])('%s whose client has left meanwhile is not made', async (_what, begin) => {
+  const { asked, say } = reviewed();
+  const mine = await begin();
+  await until(() => asked.length === 1, 'the review');
+  mine.socket.destroy();
+  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  say();
+  // One more, which waits for the same answer and comes after it.
+  const next = await send(`GET ${PODS}?limit=1 HTTP/1.1`, AS);
+  await until(() => next.received().includes('PodList'), 'its answer', 20_000);
+  expect(forwarded(plane.upstream.requests).map(({ url }) => url)).toEqual([`${PODS}?limit=1`]);
+  next.socket.destroy();
+});
+
 it('a request whose connection was lost is not made again', async () => {
   plane.upstream.answer = () => undefined;
   const mine = await unanswered(() => send(`GET ${PODS} HTTP/1.1`));

@@ -115,6 +115,12 @@ describe('authentication', () => {
     expect(reads).toBe(0);
   });
 
+  it('asks nothing about a session that the gate refuses already', async () => {
+    await gate.revoke({ target: SESSION });
+    expect(await ask()).toEqual({ ok: false, reason: 'session_revoked' });
+    expect(reads).toBe(0);
+  });
+
   it('refuses a session that has reached its end although it is remembered', async () => {
     expect(await ask()).toMatchObject({ ok: true });
     skew = 61_000;

@@ -7,15 +7,15 @@ const NOW = 1_800_000_000;
 
 interface TestKey {
   readonly jwk: JWK;
-  token(life: number): Promise<string>;
+  token(life: number, claims?: Record<string, unknown>): Promise<string>;
 }
 
 async function makeKey(kid: string): Promise<TestKey> {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   return {
     jwk: { ...(await exportJWK(publicKey)), kid, alg: 'ES256' },
-    token: (life) =>
-      new SignJWT({ sid: 's', client_id: 'c', jti: `${kid} ${life}`, ep: 'e', ln: 0 })
+    token: (life, claims = {}) =>
+      new SignJWT({ sid: 's', client_id: 'c', jti: `${kid} ${life}`, ep: 'e', ln: 0, ...claims })
         .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid })
         .setIssuer(ISSUER)
         .setSubject('corp/alice')
@@ -68,4 +68,13 @@ it('forgets nothing for a key that comes', async () => {
   const after = await verify(token);
   // The very object that was remembered.
   expect(before.ok && after.ok && before.value === after.value).toBe(true);
+});
+
+it('verifies nothing that is longer than a token of ours', async () => {
+  const { verify } = rotating();
+  expect((await verify(await one.token(300, { pad: 'x'.repeat(2_000) }))).ok).toBe(true);
+  expect(await verify(await one.token(300, { pad: 'x'.repeat(4_096) }))).toEqual({
+    ok: false,
+    reason: 'malformed_token',
+  });
 });
