@@ -99,7 +99,7 @@ export async function openStage(): Promise<Stage> {
     stops.defer(() => redis.stop());
     const replicas = stops.use(await startReplicas(demo.files, demoPorts(base), redis.url));
     const browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
+      executablePath: '/usr/bin/chromium-headless-shell',
       args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
     });
     stops.defer(() => browser.close());

@@ -7,7 +7,7 @@ import { startTestGate } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';
 
 const CHROMIUM = {
-  executablePath: '/usr/bin/chromium',
+  executablePath: '/usr/bin/chromium-headless-shell',
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
 };
 

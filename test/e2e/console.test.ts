@@ -22,7 +22,7 @@ import { freePortBase, temporaryFolder } from '../support/gate.ts';
 
 const DOMAIN = 'portcullis.test';
 const CHROMIUM = {
-  executablePath: '/usr/bin/chromium',
+  executablePath: '/usr/bin/chromium-headless-shell',
   args: [
     '--no-sandbox',
     '--disable-gpu',

@@ -81,9 +81,9 @@ describe('the tour', () => {
       fails: /begun and not ended/,
     },
     {
-      name: 'a silent replica is waited for five seconds longer',
+      name: 'a silent replica is waited for three seconds longer',
       file: 'src/core/lease.ts',
-      edit: (source: string) => source.replace('leaseMs * 1.001 + 100', 'leaseMs * 1.001 + 5100'),
+      edit: (source: string) => source.replace('leaseMs * 1.001 + 100', 'leaseMs * 1.001 + 3100'),
       fails: /for which a silent replica can hold it up/,
     },
   ])('exits 1 when $name, and names the claim that did not hold', async ({ name, file, edit, fails }) => {

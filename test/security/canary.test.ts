@@ -187,7 +187,10 @@ async function useCommands(aliceToken: string): Promise<void> {
   const server = ['--server', gate.urls.web];
   const [root, alice] = [new Laptop(gate, 'root'), new Laptop(gate, 'alice')];
   const done = async (laptop: Laptop, ...args: string[]): Promise<void> => {
-    const { code, all } = printed(await laptop.portcullis(...args, ...server));
+    let { code, all } = printed(await laptop.portcullis(...args, ...server));
+    // On a busy machine the store may miss its time; the answer says to send it again.
+    while (all.includes('revocation_not_written'))
+      ({ code, all } = printed(await laptop.portcullis(...args, ...server)));
     expect([args, code, all]).toEqual([args, 0, all]);
   };
   await done(alice, 'login', '--verbose');

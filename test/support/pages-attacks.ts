@@ -8,7 +8,7 @@ export interface SeenForm {
 }
 
 export interface Seen {
-  /** Paths, with their queries, of every page that links lead to. */
+  /** Paths, with their queries, of the pages that links lead to: one of each kind, such as one session's. */
   readonly pages: readonly string[];
   readonly forms: readonly SeenForm[];
 }
@@ -16,10 +16,11 @@ export interface Seen {
 /**
  * Follows every link of the gate's pages. The page's context must bypass the content security policy.
  * @param from paths to begin at
- * @returns what can be got by GET, and every form that stands there
+ * @returns what can be got by GET, and the forms that stand there; one of each kind
  */
 export const crawl = (page: Page, from: readonly string[]): Promise<Seen> =>
-  page.evaluate<Seen>(`(async () => {
+  page
+    .evaluate<Seen>(`(async () => {
     const [pages, waiting, forms] = [new Set(), ${JSON.stringify(from)}, new Map()];
     for (let path = waiting.shift(); path !== undefined && pages.size < 100; path = waiting.shift()) {
       if (pages.has(path)) continue;
@@ -36,7 +37,18 @@ export const crawl = (page: Page, from: readonly string[]): Promise<Seen> =>
       }
     }
     return { pages: [...pages], forms: [...forms.values()] };
-  })()`);
+  })()`)
+    .then(({ pages, forms }) => ({
+      pages: oneOfEach(pages, (path) => path),
+      forms: oneOfEach(forms, ({ action }) => action),
+    }));
+
+/** What differs only in whose it is, or what it asks for, is of one kind. */
+function oneOfEach<T>(all: readonly T[], pathOf: (one: T) => string): readonly T[] {
+  const kindOf = (path: string): string =>
+    path.replaceAll(/=[^&]*/g, '').replace(/^(\/(?:me|admin)\/(?:sessions|accounts)\/)[^/?]+/, '$1');
+  return [...new Map(all.map((one) => [kindOf(pathOf(one)), one])).values()];
+}
 
 const submitting = (target: string, url: string, fields: object): string => `(() => {
   const form = Object.assign(document.createElement('form'), { method: 'post', action: ${JSON.stringify(url)}, target: '${target}' });
@@ -151,9 +163,10 @@ export async function ledTo(page: Page, url: string): Promise<void> {
 /** The same, in a window of its own. */
 export async function ledToBeside(page: Page, url: string): Promise<void> {
   const opening = page.waitForEvent('popup');
+  // A window in which only a download began shows nothing; its opener is told.
+  const saved = page.waitForEvent('download', { timeout: 0 });
   await page.evaluate(`void window.open(${JSON.stringify(url)})`);
   const popup = await opening;
-  // A window in which only a download began closes itself.
-  await Promise.any([landedAt(popup, url), popup.waitForEvent('close')]);
+  await Promise.any([landedAt(popup, url), saved]);
   await popup.close();
 }
