@@ -60,6 +60,6 @@ export interface ArtefactStore {
   /** Atomically reads and deletes: exactly one of any number of racing callers gets the payload. */
   take(kind: ArtefactKind, id: string): Promise<ArtefactPayload | undefined>;
   destroy(kind: ArtefactKind, id: string): Promise<void>;
-  /** Removes every artefact saved with this session id. */
+  /** From now on no artefact is found that was saved with this session id before. What is left of them goes by its own time to live. */
   destroyOfSession(session: string): Promise<void>;
 }
