@@ -26,6 +26,7 @@ import { createDrills, type RunDrill } from './admin/drills.ts';
 import { sendErrorPage } from './page/error-page.ts';
 import { faultOf } from './page/error-status.ts';
 import { createGuards } from './browser/guards.ts';
+import { createCallLimits, type CallLimits } from './admin/api/call-limits.ts';
 import { ownPage } from './me/own-page.ts';
 import { recordable } from './record.ts';
 import { sendProblem } from './admin/problem.ts';
@@ -97,14 +98,15 @@ function errorProblems(deps: WebDeps): ErrorRequestHandler {
 interface AdminParts {
   readonly room: AdminRoom;
   readonly runDrill: RunDrill;
+  readonly limits: CallLimits;
   readonly adminApi: ReturnType<typeof createAdminApi>;
 }
 
-function webApp({ room, runDrill, adminApi }: AdminParts, consoles: Consoles | undefined): Express {
+function webApp({ room, runDrill, limits: callLimits, adminApi }: AdminParts, consoles: Consoles | undefined): Express {
   const { deps } = room;
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
-  const guards = createGuards(browsers, publicUrl);
+  const guards = createGuards(browsers, deps.config, callLimits);
   const limit = createRateLimit(limits.signInsPerMinute, deps.clock);
   const app = plainExpress(clientAddresses({ ...deps, publicUrl }));
   app.use(securityHeaders(publicUrl));
@@ -156,7 +158,8 @@ function machineApp({ room, adminApi }: AdminParts): Express {
 export function createWeb(deps: WebDeps): Web {
   const room = { deps, answers: createAnswers(deps) };
   const runDrill = createDrills(room);
-  const admin = { room, runDrill, adminApi: createAdminApi(room, runDrill) };
+  const limits = createCallLimits(deps.clock);
+  const admin = { room, runDrill, limits, adminApi: createAdminApi(room, runDrill, limits) };
   const machine = machineApp(admin);
   const { publicUrl } = deps.config;
   const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });

@@ -9,6 +9,7 @@ import {
   openHouse,
   openSession,
   signedInAs,
+  signIn,
   type House,
 } from '../unit/web/harness.ts';
 
@@ -80,6 +81,8 @@ describe('too many calls', () => {
     const { web, api } = await doors(at.house);
     const [byWeb, byApi] = [await web.as('root'), await api.as('root')];
     const call = { method: 'get', path: '/replicas' } as const;
+    // The pages of the sign-in were calls too.
+    at.house.clock.advance(1);
     for (let index = 0; index < 300; index += 1) {
       await byWeb(call).expect(200);
       await byApi(call).expect(200);
@@ -96,6 +99,22 @@ describe('too many calls', () => {
     await post(at, 'locks', { account: 'corp/x', reason: 'x' }).expect(200);
     at.house.clock.advance(1);
     await byWeb(call).expect(200);
+  });
+
+  test('pages are calls: too many are told so, and another account’s are not', async () => {
+    const at = await signedInAs('root');
+    for (let index = 0; index < 600; index += 1) await at.browser.get('/me/kubeconfig');
+    for (const page of ['/me', '/admin']) {
+      const { text, headers } = await at.browser.get(page).expect(429);
+      expect(text).toContain('Too many requests');
+      expect(headers['retry-after'], page).toBe('1');
+    }
+    await at.browser.get(`${API}/replicas`).expect(429);
+    const ann = browserAt(at.house);
+    await signIn(ann, 'ann');
+    await ann.get('/me').expect(200);
+    at.house.clock.advance(1);
+    await at.browser.get('/me').expect(200);
   });
 
   test('five hundred sessions can be revoked one by one in less than a minute of waiting', async () => {

@@ -263,13 +263,13 @@ describe('the live record of two replicas', () => {
     await admin.close();
   });
 
-  it('take ten tails each and answer 429 to the next, and take another one when one has gone', async () => {
-    const ten = await Promise.all(Array.from({ length: 10 }, () => tail()));
-    expect(ten.map(({ status }) => status)).toEqual(Array(10).fill(200));
-    const eleventh = await root.get('/-/admin/api/v1/audit', rootToken);
-    expect(eleventh).toMatchObject({ status: 429, body: { code: 'too_many_tails' } });
-    expect(eleventh.headers['retry-after']).toBe('5');
-    ten[0]?.close();
+  it('take eight tails of one account each and answer 429 to the next, and take another one when one has gone', async () => {
+    const eight = await Promise.all(Array.from({ length: 8 }, () => tail()));
+    expect(eight.map(({ status }) => status)).toEqual(Array(8).fill(200));
+    const ninth = await root.get('/-/admin/api/v1/audit', rootToken);
+    expect(ninth).toMatchObject({ status: 429, body: { code: 'too_many_tails' } });
+    expect(ninth.headers['retry-after']).toBe('5');
+    eight[0]?.close();
     await expect.poll(async () => (await tail()).status, SOON).toBe(200);
   });
 
@@ -281,7 +281,7 @@ describe('the live record of two replicas', () => {
     for (let batch = 0; batch < 45; batch += 1) {
       await gate.server.store.live.publish(Array.from({ length: 20 }, (_, index) => line(batch * 20 + index)));
     }
-    const others = await Promise.all(Array.from({ length: 9 }, () => tail('event=drill')));
+    const others = await Promise.all(Array.from({ length: 7 }, () => tail('event=drill')));
     expect(new Set(others.map(({ status }) => status))).toEqual(new Set([200]));
     // A place becomes free: theirs.
     const another = async (): Promise<number> => (await tail('event=drill')).status;

@@ -55,6 +55,9 @@ export interface LiveTails {
   stop(): void;
 }
 
+/** Of one replica. */
+export const MOST_TAILS_HERE = 10;
+
 const LIMITS = {
   /** A wish stands so long without its replica: time enough to come back after a lost connection without missing anything. */
   ttlMs: 15_000,
@@ -67,7 +70,7 @@ const LIMITS = {
   takeUpPollMs: 20,
   /** Few, because each may be as long as a request's head, and requests stand behind them in the store. */
   batch: 25,
-  mostHere: 10,
+  mostHere: MOST_TAILS_HERE,
   most: 50,
 };
 
@@ -80,7 +83,7 @@ export function createLiveTails(source: LiveSource, limits: Partial<typeof LIMIT
     async open({ filter, after, signal }) {
       if (stopping.signal.aborted)
         throw new AppError('fenced', 'This replica is about to stop. Try again in a moment.');
-      if (open >= chosen.mostHere) throw tooMany();
+      if (open >= chosen.mostHere) throw tooManyTails();
       open += 1;
       const ended = AbortSignal.any([signal, stopping.signal]);
       const release = (): void => {
@@ -101,7 +104,7 @@ export function createLiveTails(source: LiveSource, limits: Partial<typeof LIMIT
   };
 }
 
-const tooMany = (): AppError =>
+export const tooManyTails = (): AppError =>
   new AppError('conflict', 'Enough people tail the record already. End another tail, or try again in a moment.', {
     reason: 'too_many_tails',
   });
@@ -213,7 +216,7 @@ class Tail {
   async #want(): Promise<string | undefined> {
     const { filter, ttlMs, most } = this.#options;
     const wish = await this.#source.want(this.#name, filter, { ttlMs, most });
-    if (wish.kind === 'full') throw tooMany();
+    if (wish.kind === 'full') throw tooManyTails();
     this.#wantedAt = performance.now();
     return wish.kind === 'new' ? wish.place : undefined;
   }

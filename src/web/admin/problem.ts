@@ -100,7 +100,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemRow>> = {
   },
   too_many_tails: {
     status: 429,
-    when: 'as many live streams are open as this replica serves; `Retry-After` says when to try again',
+    when: 'as many live streams are open as this replica serves, or as it serves to one account; `Retry-After` says when to try again',
   },
   internal: { status: 500, when: 'something went wrong on our side; the `requestId` finds it in the log' },
   store_unavailable: { status: 503, when: 'the store does not answer; `Retry-After` says when to try again' },

@@ -3,8 +3,11 @@
  * page (CSRF token and our own Origin).
  */
 import express, { type Request, type RequestHandler, type Response } from 'express';
+import type { Config } from '../../config/config.ts';
 import { AppError } from '../../core/errors.ts';
+import { takeCall, type CallLimits } from '../admin/api/call-limits.ts';
 import { seeOther } from '../page/answer.ts';
+import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
 import { visitOf } from '../visit.ts';
 
@@ -59,11 +62,22 @@ export function field(req: Request, name: string): string {
   return typeof value === 'string' ? value.trim() : '';
 }
 
-export function createGuards(browsers: BrowserSessions, publicUrl: string): Guards {
+export function createGuards(
+  browsers: BrowserSessions,
+  { publicUrl, contact }: Pick<Config, 'publicUrl' | 'contact'>,
+  limits: CallLimits,
+): Guards {
   async function identify(req: Request): Promise<SignedIn | undefined> {
     const person = await browsers.current(req);
     if (person !== undefined) visitOf(req).actor = person;
     return person;
+  }
+
+  /** A script with one stolen cookie asks for page after page, each of which has the store list sessions. @returns true where it is answered */
+  function isTooMany(req: Request, res: Response, { account }: SignedIn): boolean {
+    const retrySeconds = takeCall(limits, req, account);
+    if (retrySeconds > 0) sendTooMany(res, visitOf(req), { of: 'pages', retrySeconds, contact });
+    return retrySeconds > 0;
   }
 
   return {
@@ -71,6 +85,7 @@ export function createGuards(browsers: BrowserSessions, publicUrl: string): Guar
       return async (req, res) => {
         const person = await identify(req);
         if (person === undefined) return seeOther(res, `/login?to=${to}`);
+        if (isTooMany(req, res, person)) return;
         await handler(req, res, person);
       };
     },
@@ -83,6 +98,7 @@ export function createGuards(browsers: BrowserSessions, publicUrl: string): Guar
             reason: 'no_session',
           });
         }
+        if (isTooMany(req, res, person)) return;
         // Who it is comes before the body: nobody unknown makes us read one.
         await readForm(req, res);
         person.assertGood();

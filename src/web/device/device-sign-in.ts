@@ -104,7 +104,7 @@ function enter(room: DeviceRoom): RequestHandler {
     const wait = limit.take(limitedBy(visit));
     if (wait > 0) {
       recordTooMany(deps, visit, '/device');
-      return sendTooMany(res, visit, { retrySeconds: wait, contact: deps.config.contact });
+      return sendTooMany(res, visit, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
     }
     const userCode = field(req, 'user_code');
     try {

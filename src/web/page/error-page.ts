@@ -124,16 +124,20 @@ export function errorDocument({ cause, requestId, again }: AuthorizationFault, c
   return renderPage({ title, narrow: true, body });
 }
 
-/** Too many sign-ins from one address. Not an error of any room: only this listener counts. */
+const TOO_MANY = {
+  'sign-ins': { title: 'Too many sign-ins', message: 'Too many sign-ins were started from your address.' },
+  pages: { title: 'Too many requests', message: 'You, or a program with your sign-in, asked for too many pages.' },
+} as const;
+
+/** 429 (RFC 6585 §4): too many sign-ins from one address, or too many pages for one account. Only this listener counts. */
 export function sendTooMany(
   res: Response,
   visit: Visit,
-  given: { readonly retrySeconds: number; readonly contact: string },
+  given: { readonly of: keyof typeof TOO_MANY; readonly retrySeconds: number; readonly contact: string },
 ): void {
-  const { retrySeconds, contact } = given;
+  const { of, retrySeconds, contact } = given;
   res.setHeader('Retry-After', String(retrySeconds));
-  const title = 'Too many sign-ins';
-  const message = 'Too many sign-ins were started from your address.';
+  const { title, message } = TOO_MANY[of];
   const next = `Try again in ${retrySeconds} seconds.`;
   const links = waysOn('conflict', visit);
   const body = errorCard({ title, message, next, contact, requestId: visit.requestId, links });

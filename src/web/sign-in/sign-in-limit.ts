@@ -18,6 +18,6 @@ export function limitSignIns<P>(deps: WebDeps, limit: RateLimit, path = '/login/
     const wait = visit.shared === true ? 0 : limit.take(visit.address);
     if (wait <= 0) return next();
     recordTooMany(deps, visit, path);
-    sendTooMany(res, visit, { retrySeconds: wait, contact: deps.config.contact });
+    sendTooMany(res, visit, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
   };
 }

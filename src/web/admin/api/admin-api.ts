@@ -33,7 +33,7 @@ import {
   oneSession,
   sessionRequests,
 } from './admin-reads.ts';
-import { createCallLimits, limitCalls } from './call-limits.ts';
+import { limitCalls, type CallLimits } from './call-limits.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
 import { openApiDocument } from './openapi.ts';
 import { ROUTES, routes, type Route, type RouteName } from './routes.ts';
@@ -116,10 +116,13 @@ interface Door {
  * What both doors share: a call at one of them counts at the other, and so does a live view.
  * @returns makes the resources below one prefix. Before each call: can it be recorded, who calls, how often
  */
-export function createAdminApi(room: AdminRoom, runDrill: RunDrill): (door: Door) => express.Router {
+export function createAdminApi(
+  room: AdminRoom,
+  runDrill: RunDrill,
+  limits: CallLimits,
+): (door: Door) => express.Router {
   const { deps } = room;
   const handlers = handlersOf(room, runDrill);
-  const limits = createCallLimits(deps.clock);
   return ({ prefix, bearer, identify }) => {
     const api = express.Router({ caseSensitive: true, strict: true });
     api.use(recordable(deps), identified(identify, limits), limitCalls(limits));

@@ -4,7 +4,13 @@
  */
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import type { LiveTails, TailItem, TailRequest } from '../../../audit/live/live-tails.ts';
+import {
+  MOST_TAILS_HERE,
+  tooManyTails,
+  type LiveTails,
+  type TailItem,
+  type TailRequest,
+} from '../../../audit/live/live-tails.ts';
 import { isGateEventName } from '../../../core/audit-catalogue.ts';
 import { AppError } from '../../../core/errors.ts';
 import type { WebDeps } from '../../deps.ts';
@@ -51,13 +57,16 @@ function filterOf({ config }: WebDeps, query: object): TailRequest['filter'] {
   return filter;
 }
 
+function tooMany(res: Response, cause: AppError): AdminError {
+  res.setHeader('Retry-After', String(RETRY_AFTER_SECONDS));
+  return new AdminError('too_many_tails', 'conflict', cause.message, { cause });
+}
+
 async function opened(tails: LiveTails, request: TailRequest, res: Response): Promise<AsyncIterable<TailItem>> {
   try {
     return await tails.open(request);
   } catch (error) {
-    if (!(error instanceof AppError && error.code === 'conflict')) throw error;
-    res.setHeader('Retry-After', String(RETRY_AFTER_SECONDS));
-    throw new AdminError('too_many_tails', 'conflict', error.message, { cause: error });
+    throw error instanceof AppError && error.code === 'conflict' ? tooMany(res, error) : error;
   }
 }
 
@@ -68,6 +77,7 @@ export function tailAudit(deps: WebDeps, tails: LiveTails, limits: Partial<typeo
     const { actor } = visitOf(req);
     if (actor === undefined) throw new Error('the caller must be identified first');
     const filter = filterOf(deps, req.query);
+    if (!streams.hasPlaceFor(actor.account, MOST_TAILS_HERE)) throw tooMany(res, tooManyTails());
     const stream = streams.open(res, actor, { limits, tooSlow: frame('gap', { reason: 'too_slow' }) });
     try {
       const after = req.get('Last-Event-ID');

@@ -1,5 +1,5 @@
 /**
- * How many calls one account may make, over both doors of this replica: a bucket each for reads and for changes.
+ * How many calls one account may make, pages and both doors of the admin API of this replica together: a bucket each for reads and for changes.
  *
  * Threat: one script, or one stolen credential, keeps store and record so busy that nobody else gets through. Changes have enough room
  * for an incident: who revokes five hundred sessions one by one must not have to wait for long.
@@ -36,12 +36,15 @@ const tooMany = (seconds: number): AdminError =>
 /** The limit takes addresses, and shortens those with colons; an account must count as itself. */
 const keyOf = (account: string): string => createHash('sha256').update(account).digest('hex');
 
+/** Counts one call of a caller that is known. @returns 0 where it may be made, else whole seconds until the next one may */
+export function takeCall({ reads, changes }: CallLimits, req: Request, account: string): number {
+  return (isRead(req) ? reads : changes).take(keyOf(account));
+}
+
 /** To be called once the caller is known. @throws AdminError `too_many_requests` */
-export function limitCalls({ reads, changes }: CallLimits): RequestHandler {
+export function limitCalls(limits: CallLimits): RequestHandler {
   return (req, _res, next) => {
-    const account = visitOf(req).actor?.account ?? '';
-    const limit = isRead(req) ? reads : changes;
-    const seconds = limit.take(keyOf(account));
+    const seconds = takeCall(limits, req, visitOf(req).actor?.account ?? '');
     if (seconds > 0) throw tooMany(seconds);
     next();
   };

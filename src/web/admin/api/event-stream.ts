@@ -6,6 +6,7 @@
  * everything for it in memory, so one that takes nothing for a while is disconnected.
  */
 import type { Response } from 'express';
+import type { Account } from '../../../core/identity.ts';
 import { sessionKey, type LogChange } from '../../../core/revocation.ts';
 import { nowSeconds, type WebDeps } from '../../deps.ts';
 import type { Actor } from '../../visit.ts';
@@ -48,8 +49,13 @@ export class EventStreams {
     });
   }
 
-  get size(): number {
-    return this.#open.size;
+  /**
+   * Whether one more may be opened, of so many. An auditor opens view after view, so that in an incident no admin gets one: the last fifth is for
+   * accounts that have none open.
+   */
+  hasPlaceFor(account: Account, most: number): boolean {
+    const open = this.#open.size;
+    return open < most * 0.8 || (open < most && ![...this.#open].some((stream) => stream.account === account));
   }
 
   /** Judged from here on; nothing is sent before `begin`. To be closed in any case. */
@@ -88,6 +94,10 @@ export class EventStream {
     this.#tooSlow = options.tooSlow ?? frame('end', { reason: 'too_slow' });
     this.#lifeMs = options.lifeMs;
     res.on('close', () => this.#ending.abort());
+  }
+
+  get account(): Account {
+    return this.#actor.account;
   }
 
   /** Aborts when it is over, for whatever reason. */

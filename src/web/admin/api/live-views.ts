@@ -92,8 +92,8 @@ function noted(deps: WebDeps, req: Request, { reason, details }: Asked, code: nu
 /** To be called in the tick in which the reader was judged. */
 async function streamed(deps: WebDeps, req: Request, res: Response, asked: Asked, opened: Opened): Promise<void> {
   const streams = streamsOf(deps);
-  if (streams.size >= MOST_STREAMS) {
-    const words = `This replica already shows ${MOST_STREAMS} live views. Close one, or try again in a few seconds.`;
+  if (!streams.hasPlaceFor(readerOf(req).account, MOST_STREAMS)) {
+    const words = 'This replica shows no more live views to you. Close one, or try again in a few seconds.';
     throw new AdminError('too_many_tails', 'conflict', words, { retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
   noted(deps, req, asked, 200);
