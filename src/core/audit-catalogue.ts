@@ -55,6 +55,7 @@ export const AUDIT_FACTS = {
   lock: '`true`: the account was to be locked as well',
   approval: 'id by which a second admin approves',
   outcome: 'what became of it, where it failed',
+  'held-until': 'until when this replica refuses the target of a revocation that could not be tried (RFC 3339)',
   drill: 'id of the drill',
   verdict: 'of a drill: `passed` or `failed`',
   replicas: 'how many replicas took part',
@@ -200,6 +201,7 @@ export const GATE_EVENTS = {
       'asked-by',
       'asked-by-account',
       'outcome',
+      'held-until',
     ],
   },
   'revocation-proven': {

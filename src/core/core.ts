@@ -14,6 +14,9 @@ export const clusterAudience = (cluster: string): string => `urn:portcullis:clus
 /** Audience of an access token for the admin API. */
 export const ADMIN_AUDIENCE = 'urn:portcullis:admin';
 
+/** In `roles` (RFC 9068 §2.2.3.1) of an admin's token for the admin API. */
+export const ADMIN_ROLE = 'admin';
+
 /** `client_id` of the exec credential plugin: a public client whose tokens are bound to its certificate (RFC 8705). */
 export const PLUGIN_CLIENT_ID = 'portcullis-cli';
 

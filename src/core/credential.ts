@@ -1,6 +1,8 @@
 /**
  * The access token as a credential: its claims (RFC 9068), and whether it is still good.
  */
+import { ADMIN_ROLE } from './core.ts';
+import { AppError } from './errors.ts';
 import type { Account, Identity } from './identity.ts';
 import { no, ok, type Result } from './result.ts';
 import { coveringKeys, type Coverable, type CoveringKeys, type LogPosition } from './revocation.ts';
@@ -22,6 +24,23 @@ export interface Credential extends Coverable {
   readonly position: LogPosition;
   /** `cnf.x5t#S256` (RFC 8705 §3.1): SHA-256 of the client certificate, base64url. Absent in an unbound token. */
   readonly thumbprint?: string;
+  /**
+   * `roles` of a token for the admin API: its user was an admin when it was minted. Groups change meanwhile, so this gives one right
+   * only: to have a target held (`Gate.hold`) while the session cannot be read.
+   */
+  readonly wasAdmin?: true;
+  /** `auth_time` (RFC 9068 §2.2.1) beside it, as in the session. */
+  readonly authTime?: number;
+}
+
+/** The credential is good, and its session cannot be read, so nobody is let in. */
+export class SessionUnread extends AppError {
+  readonly credential: Credential;
+
+  constructor(credential: Credential, cause: AppError) {
+    super(cause.code, cause.message, { reason: cause.reason, cause });
+    this.credential = credential;
+  }
 }
 
 /** Who is calling, once everything about the credential has been found good. */
@@ -95,6 +114,7 @@ export function readCredential(
     expiresAt,
     position: { epoch, number },
     ...(confirmation.value === undefined ? {} : { thumbprint: confirmation.value }),
+    ...readAdmin(payload),
   });
 }
 
@@ -137,6 +157,12 @@ function readAccount(sub: unknown): { readonly account: Account; readonly provid
   if (account === undefined || slash < 1 || slash === account.length - 1) return undefined;
   const provider = account.slice(0, slash);
   return { account: `${provider}/${account.slice(slash + 1)}`, provider };
+}
+
+function readAdmin({ roles, auth_time }: Readonly<Record<string, unknown>>): Pick<Credential, 'wasAdmin' | 'authTime'> {
+  if (!Array.isArray(roles) || !roles.includes(ADMIN_ROLE)) return {};
+  const authTime = count(auth_time);
+  return { wasAdmin: true, ...(authTime === undefined ? {} : { authTime }) };
 }
 
 /** A confirmation of another kind (a DPoP key, say) cannot be checked here, and must not pass for none. */

@@ -15,6 +15,8 @@ export interface Audiences {
   readonly all: readonly string[];
   /** Whether this person or workload may have a token for this audience now; judged at each mint. */
   allows(audience: string, holder: Holder): boolean;
+  /** Whether this is an admin now: no auditor, and no workload whatever its groups. */
+  isAdmin(holder: Holder): boolean;
   /** The clusters that this person or workload may use. */
   clustersOf(holder: Holder): readonly ClusterConfig[];
   clusterOf(audience: string): ClusterConfig | undefined;
@@ -44,6 +46,8 @@ export function audiences(
       const cluster = byAudience.get(audience);
       return cluster !== undefined && reaches(cluster.name, holder);
     },
+    isAdmin: ({ provider, identity }) =>
+      !rules.has(provider) && config.admin.groups.some((group) => identity.groups.includes(group)),
     clustersOf: (holder) => config.clusters.filter(({ name }) => reaches(name, holder)),
     clusterOf: (audience) => byAudience.get(audience),
   };

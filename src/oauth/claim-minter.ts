@@ -3,8 +3,9 @@
  * the library may let one through.
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { ADMIN_AUDIENCE, ADMIN_ROLE } from '../core/core.ts';
 import type { Gate } from '../revocation/revocation.ts';
-import type { ArtefactStore, SessionStore } from '../store/store.ts';
+import type { ArtefactStore, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';
 import { mint, type MintDecision } from './mint.ts';
 import type { PublicClients } from './public-clients.ts';
@@ -16,7 +17,7 @@ import { sessionOverWords } from './workload/words.ts';
 export interface ClaimMinterDeps {
   readonly sessions: Pick<SessionStore, 'mint'>;
   readonly gate: Pick<Gate, 'check'>;
-  readonly audiences: Pick<Audiences, 'allows'>;
+  readonly audiences: Pick<Audiences, 'allows' | 'isAdmin'>;
   readonly publicClients: Pick<PublicClients, 'soleAudience'>;
   /** `client_id`s whose tokens carry no binding. */
   readonly unboundClients: ReadonlySet<string>;
@@ -59,8 +60,14 @@ export function claimMinter(deps: ClaimMinterDeps) {
     await spendTurn(deps, ctx, grantId);
     facts.record = decision.record;
     facts.audience = audience;
-    return { ...decision.claims };
+    return { ...decision.claims, ...adminClaims(deps, audience, decision.record) };
   };
+}
+
+/** What an admin's token for the admin API says besides, for the moment in which no replica can read the session (decision 0028). */
+function adminClaims({ audiences }: ClaimMinterDeps, audience: string, record: SessionRecord): object {
+  if (audience !== ADMIN_AUDIENCE || !audiences.isAdmin(record)) return {};
+  return { roles: [ADMIN_ROLE], ...(record.authTime === undefined ? {} : { auth_time: record.authTime }) };
 }
 
 /**

@@ -4,8 +4,9 @@
  * Everything that can change is judged on every call, whatever is remembered: expiry, audience, binding, and the gate. The gate is asked
  * again after each await, because a revocation may have been applied meanwhile.
  */
-import { judgeBinding } from '../core/credential.ts';
+import { judgeBinding, SessionUnread } from '../core/credential.ts';
 import type { Caller, Credential, CredentialRefusal } from '../core/credential.ts';
+import { AppError } from '../core/errors.ts';
 import { no, ok } from '../core/result.ts';
 import type { Result } from '../core/result.ts';
 import type { SessionRecord } from '../store/store.ts';
@@ -26,7 +27,7 @@ export interface AuthenticationQuestion {
 
 /**
  * @returns the caller, or a reason for the record; the wire sees vaguer words
- * @throws AppError `store_unavailable` where the session could not be read
+ * @throws SessionUnread `store_unavailable` where the session could not be read
  */
 export type Authenticate = (question: AuthenticationQuestion) => Promise<Result<Caller, AuthenticationRefusal>>;
 
@@ -48,7 +49,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const shut = gate.check(credential);
     if (shut !== undefined) return no(shut);
 
-    const record = await identities.get(credential);
+    const record = await identities.get(credential).catch((error: unknown) => {
+      throw error instanceof AppError && error.code === 'store_unavailable'
+        ? new SessionUnread(credential, error)
+        : error;
+    });
     const shutMeanwhile = gate.check(credential);
     if (shutMeanwhile !== undefined) return no(shutMeanwhile);
     return judgeSession(credential, record, { thumbprint, mayBeUnbound, now: clock.now() / 1000 });

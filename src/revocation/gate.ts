@@ -138,6 +138,10 @@ class LeasedGate implements Gate {
     return this.#revocations.revoke(order);
   }
 
+  hold(...[target, seconds]: Parameters<Gate['hold']>): number {
+    return this.#revocations.hold(target, seconds);
+  }
+
   answer(id: string): ReturnType<Gate['answer']> {
     return this.#revocations.answer(id);
   }

@@ -127,6 +127,12 @@ export interface Gate {
    * @throws AppError `store_unavailable` when nothing could be written, `conflict` (`request_id_reused`, `approval_spent`)
    */
   revoke(request: RevocationOrder): Promise<RevocationAnswer>;
+  /**
+   * Shuts and cuts here, and writes nothing. It ends after `seconds`, with an entry of the same target, or with a new life of the store.
+   * The same target again begins its time anew.
+   * @returns how many flights were cut
+   */
+  hold(target: RevocationTarget, seconds: number): number;
   /** An earlier answer of this replica, brought up to date; undefined when unknown or older than 10 minutes. */
   answer(id: string): RevocationAnswer | undefined;
   /** Each time an answer that was given as incomplete has become more complete. */

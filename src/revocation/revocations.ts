@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
-import { targetKey, type LogPosition } from '../core/revocation.ts';
+import { targetKey, type LogPosition, type RevocationTarget, type TargetKey } from '../core/revocation.ts';
 import type { Appended, RevocationLog } from '../store/store.ts';
 import { delay } from './delay.ts';
 import type { GateMetrics } from './dependencies.ts';
@@ -64,6 +64,8 @@ export class Revocations {
   readonly #open = new Set<RevocationRecord>();
   /** Answered as incomplete: how many things were missing when that was last told. */
   readonly #told = new Map<RevocationRecord, number>();
+  /** What ends each hold, by target. */
+  readonly #holds = new Map<TargetKey, NodeJS.Timeout>();
   readonly #listeners: ((answer: RevocationAnswer) => void)[] = [];
   #lookFrom = 0;
   #lookUntil = 0;
@@ -86,6 +88,23 @@ export class Revocations {
     const answer = this.#carryOut(record, writing);
     this.#known.set(id, { record, locks: order.lock !== undefined, answer });
     return answer;
+  }
+
+  /** As `Gate.hold` has it. What replaces a hold whose write has failed replaces this one, of which nothing is written. */
+  hold(target: RevocationTarget, seconds: number): number {
+    const key = targetKey(target);
+    // No request has it as its id, which is a UUID.
+    const id = 'hold';
+    clearTimeout(this.#holds.get(key));
+    this.ownGate.hold(key, id);
+    this.ownGate.failed(key, id);
+    const timer = setTimeout(() => {
+      this.#holds.delete(key);
+      this.ownGate.release(key, id);
+    }, seconds * 1000);
+    timer.unref();
+    this.#holds.set(key, timer);
+    return this.#options.registry.cut(key, 'session_revoked');
   }
 
   answer(id: string): RevocationAnswer | undefined {

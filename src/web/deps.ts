@@ -78,7 +78,7 @@ interface WebMetrics {
   signIn(provider: string, outcome: SignInOutcome): void;
 }
 
-/** Checks an access token as the data plane does. `reason` is for the record only. */
+/** Checks an access token as the data plane does. `reason` is for the record only. @throws SessionUnread where the store is unavailable */
 type Authenticate = (request: {
   readonly token: string;
   readonly audience: string;
@@ -101,6 +101,7 @@ export interface WebDeps {
     | 'fenced'
     | 'check'
     | 'revoke'
+    | 'hold'
     | 'answer'
     | 'onAnswer'
     | 'onChange'

@@ -3,6 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { socketAddress, type ClientAddress, type ClientAddressOf } from './client-address.ts';
@@ -16,6 +17,8 @@ export interface Actor {
   readonly expiresAt?: number;
   /** What the provider said when the session was opened; it never changes. */
   readonly proof: Pick<SessionRecord, 'provider' | 'authTime'>;
+  /** Why the session cannot be read, where a program's token says that it is an admin's: it may have a target held (holds.ts), and no more. */
+  readonly unread?: AppError;
   /** Throws when the credential has stopped being good since; to be called after each await, before acting or answering. */
   assertGood(): void;
 }

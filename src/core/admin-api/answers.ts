@@ -133,4 +133,9 @@ export const problemSchema = z.object({
   maxAge: z.string().describe('with `fresh_sign_in_needed`: seconds for which a sign-in is fresh').exactOptional(),
   approval: z.string().describe('with `second_admin_needed`').exactOptional(),
   expiresAt: momentSchema.describe('with `second_admin_needed`: how long the approval serves').exactOptional(),
+  heldUntil: momentSchema
+    .describe(
+      'with `revocation_not_written`, where it is held for a time only: until when this replica refuses the target',
+    )
+    .exactOptional(),
 });

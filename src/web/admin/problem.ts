@@ -106,7 +106,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemRow>> = {
   store_unavailable: { status: 503, when: 'the store does not answer; `Retry-After` says when to try again' },
   revocation_not_written: {
     status: 503,
-    when: 'the revocation could not be written and nothing is promised; the replica that was asked refuses the target all the same. Send it again, with the same request id',
+    when: 'the revocation could not be written and nothing is promised; the replica that was asked refuses the target all the same, until `heldUntil` where the answer has one. Send it again, with the same request id',
   },
   fenced: { status: 503, when: 'this replica cannot vouch for anybody right now; try another, or again in a moment' },
   audit_unavailable: { status: 503, when: 'the audit record cannot be written, so nothing is done' },

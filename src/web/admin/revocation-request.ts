@@ -97,6 +97,20 @@ async function meantBy(deps: WebDeps, request: RevocationRequest): Promise<Meant
   return { target: { kind: 'all' } };
 }
 
+/**
+ * Whom a request means, as far as that can be said without the store.
+ * @returns undefined for a username, which only the store can resolve
+ * @throws AdminError `provider_not_found`, `workload_not_found`
+ */
+export async function targetWithoutStore(
+  deps: WebDeps,
+  request: RevocationRequest,
+): Promise<RevocationTarget | undefined> {
+  const { session, username } = request;
+  if (username !== undefined) return undefined;
+  return session === undefined ? (await meantBy(deps, request)).target : { kind: 'session', session };
+}
+
 /** Whether a lock is known to stand. It only changes the answer's words, so a store that cannot say stops nothing. */
 async function isLocked(deps: WebDeps, account: Account): Promise<boolean> {
   try {

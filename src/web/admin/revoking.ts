@@ -9,9 +9,16 @@ import { receiptsOf, reusedError, type Answers } from './answers.ts';
 import { approvalNotGood, secondAdmin, type Consent } from './approvals.ts';
 import { nowSeconds, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
+import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
-import { planOf, targetName, type RevocationPlan, type RevocationRequest } from './revocation-request.ts';
+import {
+  planOf,
+  targetName,
+  targetWithoutStore,
+  type RevocationPlan,
+  type RevocationRequest,
+} from './revocation-request.ts';
 import type { Actor, Visit } from '../visit.ts';
 
 /** What the admin page and the admin API share. */
@@ -126,6 +133,9 @@ export async function carryOut(room: AdminRoom, asker: Asker, request: Revocatio
   const { deps, answers } = room;
   const { reason, requestId, approval } = request;
   const { actor } = asker;
+  if (actor.unread !== undefined) {
+    return holdInstead(deps, asker, { target: await targetWithoutStore(deps, request), reason, cause: actor.unread });
+  }
   const fingerprint = fingerprintOf(asker, request);
   const before = requestId === undefined ? undefined : await answers.repeated(requestId, fingerprint);
   if (before !== undefined) {
@@ -135,7 +145,12 @@ export async function carryOut(room: AdminRoom, asker: Asker, request: Revocatio
     return before;
   }
   const plan = await planOf(deps, request);
-  const consent = await secondAdmin(deps, asker.visit, { actor, plan, reason, path: asker.path, approval, requestId });
+  const ask = { actor, plan, reason, path: asker.path, approval, requestId };
+  const consent = await secondAdmin(deps, asker.visit, ask).catch((cause: unknown) => {
+    // Nobody can say whether it takes two, so what one may do is done.
+    if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
+    return holdInstead(deps, asker, { target: plan.target, reason, cause });
+  });
   // The caller's own rights, once more after everything was looked up.
   actor.assertGood();
   return revoke(room, asker, { plan, reason, fingerprint, consent, ...(requestId === undefined ? {} : { requestId }) });

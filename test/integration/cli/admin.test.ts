@@ -184,6 +184,16 @@ describe('what a revocation names', () => {
     expect((await at.machine.run('lock', 'corp/bob', '--reason', 'x')).stderr).not.toContain('your own');
   });
 
+  test('until when a target is held that could not be revoked is said', async () => {
+    await at.login();
+    const detail = 'This replica refuses the target until 2026-11-25T12:15:00Z, and no other does.';
+    at.broker.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written', detail } });
+    const held = await at.machine.run('revoke', '--account', 'corp/bob', '--reason', 'x');
+    expect(held.code).not.toBe(0);
+    expect(held.stderr).toContain(detail);
+    expect(held.stderr).toContain('run the same command again');
+  });
+
   test('a name that nobody was signed in under is pointed out', async () => {
     await at.login();
     at.broker.adminAnswer = () => ({ status: 200, body: { ...done, sessions: 0 } });

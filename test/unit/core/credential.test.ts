@@ -47,6 +47,22 @@ test('reads one without a binding, and an audience that is a list of one', () =>
   expect(outcome.ok && 'thumbprint' in outcome.value).toBe(false);
 });
 
+test.each([
+  [
+    { roles: ['admin'], auth_time: 1_699_999_000 },
+    { wasAdmin: true, authTime: 1_699_999_000 },
+  ],
+  [{ roles: ['admin'] }, { wasAdmin: true }],
+  [{ roles: ['admin'], auth_time: '1699999000' }, { wasAdmin: true }],
+  [{ roles: ['auditor'], auth_time: 1_699_999_000 }, {}],
+  [{ roles: 'admin' }, {}],
+  [{ roles: [['admin']] }, {}],
+])('reads of an admin %j: %j', (claims, expected) => {
+  const outcome = readCredential({ ...PAYLOAD, ...claims }, AUDIENCE);
+  const { wasAdmin, authTime } = outcome.ok ? outcome.value : {};
+  expect(JSON.parse(JSON.stringify({ wasAdmin, authTime }))).toEqual(expected);
+});
+
 test.each(['sub', 'iat', 'exp', 'jti', 'client_id', 'sid', 'ep', 'ln', 'aud'] as const)(
   'takes a token without %s for a foreign one',
   (claim) => {

@@ -64,6 +64,17 @@ describe('audiences', () => {
     expect(all.allows(audience, who)).toBe(allowed);
   });
 
+  it.each([
+    [person('corp:platform'), true],
+    [person('corp:security', 'corp:platform'), true],
+    [person('corp:security'), false],
+    [person(), false],
+    [holder('ci', ['corp:platform']), false],
+    [holder('probe', ['corp:platform']), false],
+  ])('%o is an admin: %s', (who, admin) => {
+    expect(all.isAdmin(who)).toBe(admin);
+  });
+
   it('names the clusters of a person', () => {
     expect(all.clustersOf(person()).map(({ name }) => name)).toEqual(['lab']);
     expect(all.clustersOf(holder('ci', ['corp:prod'])).map(({ name }) => name)).toEqual(['prod']);

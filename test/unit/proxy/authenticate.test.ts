@@ -1,6 +1,8 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { clusterAudience } from '../../../src/core/core.ts';
+import { SessionUnread } from '../../../src/core/credential.ts';
+import { AppError } from '../../../src/core/errors.ts';
 import { createAuthenticator } from '../../../src/proxy/proxy.ts';
 import type { Authenticate } from '../../../src/proxy/proxy.ts';
 import { createGate } from '../../../src/revocation/gate.ts';
@@ -125,6 +127,16 @@ describe('authentication', () => {
     expect(await ask()).toMatchObject({ ok: true });
     skew = 61_000;
     expect(await ask()).toEqual({ ok: false, reason: 'session_expired' });
+  });
+
+  it('says whose session the store could not be asked for, and of no other failure', async () => {
+    meanwhile = () => Promise.reject(new AppError('store_unavailable', 'The store does not answer.'));
+    const unread = await ask().catch((thrown: unknown) => thrown);
+    expect(unread).toBeInstanceOf(SessionUnread);
+    expect(unread).toMatchObject({ code: 'store_unavailable', credential: { session: 's', account: 'corp/alice' } });
+    meanwhile = () => Promise.reject(new Error('sealed by another key'));
+    await expect(ask()).rejects.not.toBeInstanceOf(SessionUnread);
+    await expect(ask('B'.repeat(43))).resolves.toEqual({ ok: false, reason: 'certificate_mismatch' });
   });
 
   it('checks the audience of a remembered token as well', async () => {

@@ -39,6 +39,7 @@ export class LateProof {
       check: (credential) => gate.check(credential),
       onChange: (listener) => gate.onChange(listener),
       refresh: () => gate.refresh(),
+      hold: (target, seconds) => gate.hold(target, seconds),
       sessionsInFlight: () => gate.sessionsInFlight(),
       // As where another replica was asked.
       answer: () => undefined,

@@ -91,7 +91,7 @@ function addRoutes(deps: WebDeps, api: express.Router, handlers: Handlers): void
 
 /** Order for each call: may they, is that a question at all, what do they say. */
 function addRoute(deps: WebDeps, resource: express.IRoute, route: Route, handlers: readonly RequestHandler[]): void {
-  const chain = [mayDo(deps, route.need), knownQuery(route), ...handlers];
+  const chain = [mayDo(deps, route), knownQuery(route), ...handlers];
   switch (route.method) {
     case 'GET':
       resource.get(...chain);

@@ -4,9 +4,10 @@
 import { createHash } from 'node:crypto';
 import type { Request } from 'express';
 import { ADMIN_AUDIENCE } from '../../../core/core.ts';
-import type { Caller } from '../../../core/credential.ts';
+import { SessionUnread, type Caller } from '../../../core/credential.ts';
 import { AppError } from '../../../core/errors.ts';
 import { peerCertificate, type TlsPeer } from '../../../core/peer-certificate.ts';
+import { ok } from '../../../core/result.ts';
 import type { IdentifyCaller } from './admin-call.ts';
 import { fencedError, type BrowserSessions, type SignedIn } from '../../browser/browser-session.ts';
 import type { WebDeps } from '../../deps.ts';
@@ -66,13 +67,25 @@ function thumbprintOf(req: Pick<Request, 'socket'>): string | undefined {
   return certificate === undefined ? undefined : createHash('sha256').update(certificate).digest('base64url');
 }
 
-function actorFrom(deps: WebDeps, caller: Caller): Actor {
-  const { credential, identity, authTime } = caller;
+type Program = Pick<Caller, 'credential' | 'identity' | 'authTime'> & Pick<Actor, 'unread'>;
+
+/** An admin whose session cannot be read, as their token has them: without a name but the account. @throws anything else as it came */
+function unreadAdmin(thrown: unknown): Program {
+  if (!(thrown instanceof SessionUnread) || thrown.credential.wasAdmin !== true) throw thrown;
+  const { credential } = thrown;
+  const { account, authTime } = credential;
+  const identity = { username: account, uid: account, groups: [], extra: {} };
+  return { credential, identity, unread: thrown, ...(authTime === undefined ? {} : { authTime }) };
+}
+
+function actorFrom(deps: WebDeps, caller: Program): Actor {
+  const { credential, identity, authTime, unread } = caller;
   const { provider } = credential;
   return {
     identity,
     // With the identity, so that an admin who is known here can shut this replica's guard when the store does not answer.
     proof: authTime === undefined ? { provider } : { provider, authTime },
+    ...(unread === undefined ? {} : { unread }),
     account: credential.account,
     session: credential.session,
     expiresAt: credential.expiresAt,
@@ -92,7 +105,9 @@ export function bearerCaller(deps: WebDeps): IdentifyCaller {
     const words = 'The token is not good for the admin API on this connection. Run “portcullis login”, then try again.';
     const { binding } = deps.config.sessions;
     if (thumbprint === undefined && binding === 'required') throw unauthenticated(words, 'certificate_missing');
-    const outcome = await deps.authenticate({ token, audience: ADMIN_AUDIENCE, thumbprint });
+    const outcome = await deps
+      .authenticate({ token, audience: ADMIN_AUDIENCE, thumbprint })
+      .catch((thrown: unknown) => ok(unreadAdmin(thrown)));
     if (!outcome.ok) {
       if (outcome.reason === 'fenced') throw fencedError();
       throw unauthenticated(words, outcome.reason);

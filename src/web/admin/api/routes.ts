@@ -34,6 +34,8 @@ export interface Route {
   /** Absent: the query must be empty. */
   readonly query?: z.ZodObject;
   readonly body?: SchemaName;
+  /** True: an admin whose session cannot be read may have the target held (holds.ts). */
+  readonly holds?: true;
   /** True: a repeated `Idempotency-Key` is the same request. */
   readonly idempotent?: true;
   /** True: answers carry an `ETag`, and `If-None-Match` is heard. */
@@ -85,6 +87,7 @@ export const ROUTES = {
     method: 'DELETE',
     path: '/sessions/{id}',
     need: 'act',
+    holds: true,
     summary: 'Revoke one session.',
     notes: 'The same as `POST /revocations` with `session`.',
     query: endQuerySchema,
@@ -105,6 +108,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/revocations',
     need: 'act',
+    holds: true,
     summary: 'Revoke a session, an account, a username, a provider, a workload or everything.',
     notes:
       'Exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`; `lock` goes with what is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same thing: a UUID that makes two tries one revocation.',
@@ -145,6 +149,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/locks',
     need: 'act',
+    holds: true,
     summary: 'Revoke an account and lock it.',
     notes: 'The same as `POST /revocations` with `account` and `"lock": true`.',
     body: 'LockRequest',

@@ -5,9 +5,11 @@ import { X509Certificate, createHash, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE } from '../../../../../src/core/core.ts';
-import type { Caller } from '../../../../../src/core/credential.ts';
+import { SessionUnread, type Caller } from '../../../../../src/core/credential.ts';
+import { AppError } from '../../../../../src/core/errors.ts';
 import type { Account } from '../../../../../src/core/identity.ts';
 import { coveringKeys } from '../../../../../src/core/revocation.ts';
+import { ROUTES, type Route } from '../../../../../src/web/admin/api/routes.ts';
 import {
   annotation,
   browserAt,
@@ -67,7 +69,7 @@ describe('the admin API for programs', () => {
     readonly headers?: Record<string, string | string[]>;
     readonly client?: Client | undefined;
     readonly body?: object;
-  }): Promise<{ status: number; headers: Record<string, unknown>; body: { code?: string } }> {
+  }): Promise<{ status: number; headers: Record<string, unknown>; body: { code?: string; heldUntil?: string } }> {
     const { port } = server.address() as AddressInfo;
     const { key, cert } = options.client ?? {};
     return new Promise((resolve, reject) => {
@@ -212,6 +214,88 @@ describe('the admin API for programs', () => {
     const change = { method: 'POST', headers: bearer('root'), client: mine, body: { all: true, reason: 'revenge' } };
     expect((await call({ ...change, path: '/-/admin/api/v1/revocations' })).status).toBe(401);
     expect(house.named('revocation')).toHaveLength(0);
+  });
+
+  describe('while no session can be read', () => {
+    /** By the clock of the house. */
+    const NOW = Date.parse('2026-11-25T12:00:00Z') / 1000;
+
+    /** A house whose authenticator finds each token good, and its session nowhere. */
+    async function unreadHouse(): Promise<void> {
+      const unavailable = new AppError('store_unavailable', 'The store does not answer.');
+      house = await openHouse({
+        change: (deps) => ({
+          ...deps,
+          async authenticate(question) {
+            const outcome = await deps.authenticate(question);
+            if (outcome.ok) throw new SessionUnread(outcome.value.credential, unavailable);
+            return outcome;
+          },
+        }),
+      });
+    }
+
+    const revoke = (client: Client | undefined = mine) =>
+      call({
+        path: '/-/admin/api/v1/revocations',
+        method: 'POST',
+        headers: bearer('root'),
+        client,
+        body: { session: 'alice-1', reason: 'INC-4711' },
+      });
+
+    const isHeld = (): boolean => {
+      const owner = { session: 'alice-1', account: 'corp/sub-alice', provider: 'corp' } as const;
+      const { position } = house.gate;
+      if (position === undefined) throw new Error('not ready');
+      return house.gate.check({ keys: coveringKeys(owner), position }) !== undefined;
+    };
+
+    test('an admin may have a target held, and is audited as what the token says', async () => {
+      await unreadHouse();
+      await callerFor('root', { wasAdmin: true, authTime: NOW });
+      expect(await revoke()).toMatchObject({
+        status: 503,
+        body: { code: 'revocation_not_written', heldUntil: '2026-11-25T12:15:00Z' },
+      });
+      expect(isHeld()).toBe(true);
+      const [event] = house.named('revocation');
+      expect(event).toMatchObject({ user: { username: 'corp/sub-root', uid: 'corp/sub-root' } });
+      expect(annotation(event, 'held-until')).toBe('2026-11-25T12:15:00Z');
+    });
+
+    const others = Object.entries<Route>(ROUTES).filter(([, { holds }]) => holds !== true);
+    test.each(others)('an admin may not %s', async (_name, { method, path }) => {
+      await unreadHouse();
+      await callerFor('root', { wasAdmin: true, authTime: NOW });
+      const body = method === 'POST' ? { body: {} } : {};
+      const there = { path: `/-/admin/api/v1${path.replace(/[{}]/g, '')}`, method, ...body };
+      expect(await call({ ...there, headers: bearer('root'), client: mine })).toMatchObject({
+        status: 503,
+        body: { code: 'store_unavailable' },
+      });
+    });
+
+    test.each([
+      ['whose sign-in is too old', { wasAdmin: true, authTime: 0 }, 'fresh_sign_in_needed'],
+      ['whose token does not say when they signed in', { wasAdmin: true }, 'fresh_sign_in_needed'],
+      ['whose token does not say that they are one', { authTime: NOW }, 'store_unavailable'],
+      [
+        'with a token for a cluster',
+        { wasAdmin: true, authTime: NOW, audience: 'urn:portcullis:cluster:prod' },
+        'unauthenticated',
+      ],
+      [
+        'with a token for another key',
+        { wasAdmin: true, authTime: NOW, thumbprint: 'A'.repeat(43) },
+        'unauthenticated',
+      ],
+    ] as const)('an admin %s holds nothing', async (_who, change, code) => {
+      await unreadHouse();
+      await callerFor('root', change);
+      expect((await revoke()).body.code).toBe(code);
+      expect(isHeld()).toBe(false);
+    });
   });
 
   test('a cookie counts for nothing here', async () => {

@@ -1,0 +1,209 @@
+/**
+ * Redis hangs, and an admin revokes at a replica that has not met them yet: nothing can be written, and their session cannot be read. The
+ * replica that was asked shuts its own guard all the same.
+ */
+import { readFile } from 'node:fs/promises';
+import { decodeJwt } from 'jose';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startServer, type RunningServer } from '../../src/server/serve.ts';
+import { startTestGate } from '../support/gate.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+
+describe('a revocation while Redis hangs', () => {
+  let redis: RedisServer;
+  let gate: RunningDemo;
+  let asked: RunningServer;
+  /** Beside it: one for which every sign-in is too old. */
+  let strict: RunningServer;
+  let ca: string;
+  let auditLog: string;
+  const clients: OAuthClient[] = [];
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    gate = await startTestGate({ redis: redis.url });
+    ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    auditLog = `${gate.files.directory}/asked.log`;
+    asked = await startAsked('asked', auditLog);
+    strict = await startAsked('strict', `${gate.files.directory}/strict.log`, -100);
+  });
+  afterEach(() => redis.resume());
+  afterAll(async () => {
+    redis.resume();
+    await Promise.all(clients.map((client) => client.close()));
+    await Promise.all([asked.stop(), strict.stop()]);
+    await gate.stop();
+    await redis.stop();
+  });
+
+  /** A replica of its own log, whose lease outlasts the test: what it refuses meanwhile it refuses by its guard. */
+  async function startAsked(name: string, path: string, freshness?: number): Promise<RunningServer> {
+    const loaded = await loadConfig({ file: gate.files.config, env: {} });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+    const { config } = loaded.value;
+    const { api, web, ops } = config.listen;
+    const anyPort = { address: { host: '127.0.0.1', port: 0 } };
+    const server = await startServer(
+      {
+        ...config,
+        listen: {
+          ...config.listen,
+          api: { ...api, ...anyPort },
+          web: { ...web, ...anyPort },
+          ops: { ...ops, ...anyPort },
+        },
+        revocation: { ...config.revocation, staleness: 60 },
+        audit: { ...config.audit, sinks: [{ type: 'file', path }] },
+        admin: { ...config.admin, ...(freshness === undefined ? {} : { freshness }) },
+      },
+      name,
+    );
+    await server.ready;
+    return server;
+  }
+
+  async function at(replica: RunningServer): Promise<OAuthClient> {
+    const client = new OAuthClient(
+      { web: gate.urls.web, api: `https://localhost:${replica.ports.api}`, ca },
+      await newClientKey(),
+    );
+    clients.push(client);
+    return client;
+  }
+
+  /** Signs in at the other replica: this one has never met them. */
+  async function strangerAt(replica: RunningServer, who: string, resource: string) {
+    const there = await at(gate.server);
+    const { accessToken, session } = await there.signIn(who, { resource });
+    const client = new OAuthClient({ ...there.endpoints, api: `https://localhost:${replica.ports.api}` }, there.key);
+    clients.push(client);
+    return { client, token: accessToken, session, elsewhere: there.endpoints };
+  }
+
+  const revoke = ({ client, token }: { readonly client: OAuthClient; readonly token: string }, body: object) =>
+    client.send('POST', '/-/admin/api/v1/revocations', {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ reason: 'INC-4711', ...body }),
+    });
+
+  async function audited(event: string): Promise<readonly AuditEvent[]> {
+    await asked.audit.flush();
+    const lines = (await readFile(auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+    return lines
+      .map((line) => JSON.parse(line) as AuditEvent)
+      .filter(({ annotations }) => annotations['portcullis.dev/event'] === event);
+  }
+
+  it('has tokens to go by: an admin’s for the admin API says so, and when they signed in, and no other does', async () => {
+    const root = await strangerAt(asked, 'root', ADMIN_AUDIENCE);
+    expect(decodeJwt(root.token)).toMatchObject({ roles: ['admin'], auth_time: expect.any(Number) });
+    const others = [
+      await strangerAt(asked, 'root', clusterAudience('demo')),
+      await strangerAt(asked, 'vera', ADMIN_AUDIENCE),
+    ];
+    for (const other of others) {
+      const claims = decodeJwt(other.token);
+      expect('roles' in claims || 'auth_time' in claims).toBe(false);
+    }
+  });
+
+  it('shuts the target at the asked replica for an admin whom it has never met, and audits until when', async () => {
+    const [alice, bob, root] = await Promise.all([
+      strangerAt(asked, 'alice', clusterAudience('demo')),
+      strangerAt(asked, 'bob', clusterAudience('demo')),
+      strangerAt(asked, 'root', ADMIN_AUDIENCE),
+    ]);
+    expect(await alice.client.get(PODS, alice.token)).toMatchObject({ status: 200 });
+    expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
+    redis.pause();
+    const answer = await revoke(root, { account: 'demo/alice' });
+    expect(answer).toMatchObject({ status: 503, body: { code: 'revocation_not_written' } });
+    const heldUntil = String(answer.body['heldUntil']);
+    // What the command line and the pages show.
+    expect(answer.body['detail']).toContain(`until ${heldUntil}`);
+    expect(Date.parse(heldUntil) - Date.now()).toBeGreaterThan(800_000);
+    expect(Date.parse(heldUntil) - Date.now()).toBeLessThanOrEqual(900_000);
+    expect(await alice.client.get(PODS, alice.token)).toMatchObject({ status: 401 });
+    expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
+    expect(await audited('revocation')).toMatchObject([
+      {
+        user: { uid: 'demo/root' },
+        responseStatus: { code: 503 },
+        annotations: {
+          'portcullis.dev/account': 'demo/root',
+          'portcullis.dev/target': 'account:demo/alice',
+          'portcullis.dev/reason': 'INC-4711',
+          'portcullis.dev/outcome': 'revocation_not_written',
+          'portcullis.dev/held-until': heldUntil,
+        },
+      },
+    ]);
+
+    redis.resume();
+    await expect
+      .poll(() =>
+        asked.store.ping().then(
+          () => true,
+          () => false,
+        ),
+      )
+      .toBe(true);
+    // Nothing was written: other replicas let her in, and this one does when the revocation comes and she has signed in again.
+    expect(await alice.client.get(PODS, alice.token)).toMatchObject({ status: 401 });
+    const elsewhere = new OAuthClient(alice.elsewhere, alice.client.key);
+    clients.push(elsewhere);
+    await expect.poll(async () => (await elsewhere.get(PODS, alice.token)).status).toBe(200);
+    const root2 = { ...root, client: new OAuthClient(root.elsewhere, root.client.key) };
+    clients.push(root2.client);
+    expect([200, 202]).toContain((await revoke(root2, { account: 'demo/alice' })).status);
+    const again = await strangerAt(asked, 'alice', clusterAudience('demo'));
+    await expect.poll(async () => (await again.client.get(PODS, again.token)).status).toBe(200);
+  });
+
+  it('does nothing else for them', async () => {
+    const [bob, root] = await Promise.all([
+      strangerAt(asked, 'bob', clusterAudience('demo')),
+      strangerAt(asked, 'root', ADMIN_AUDIENCE),
+    ]);
+    expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
+    redis.pause();
+    const headers = { authorization: `Bearer ${root.token}` };
+    for (const [method, path] of [
+      ['DELETE', 'locks/demo%2Fbob?reason=x'],
+      ['GET', 'replicas'],
+    ] as const) {
+      const refused = await root.client.send(method, `/-/admin/api/v1/${path}`, { headers });
+      expect(refused).toMatchObject({ status: 503, body: { code: 'store_unavailable' } });
+    }
+    expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
+  });
+
+  it('does it for nobody else: no auditor, no token without its key, no admin whose sign-in is too old', async () => {
+    const [bob, vera, root] = await Promise.all([
+      strangerAt(asked, 'bob', clusterAudience('demo')),
+      strangerAt(asked, 'vera', ADMIN_AUDIENCE),
+      strangerAt(asked, 'root', ADMIN_AUDIENCE),
+    ]);
+    expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
+    const atStrict = new OAuthClient(
+      { ...root.elsewhere, api: `https://localhost:${strict.ports.api}` },
+      root.client.key,
+    );
+    clients.push(atStrict);
+    redis.pause();
+    const stale = await revoke({ client: atStrict, token: root.token }, { account: 'demo/bob' });
+    expect(stale).toMatchObject({ status: 401, body: { code: 'fresh_sign_in_needed' } });
+    const refused = await revoke(vera, { account: 'demo/bob' });
+    expect(refused).toMatchObject({ status: 503, body: { code: 'store_unavailable' } });
+    const thief = { client: await at(asked), token: root.token };
+    expect(await revoke(thief, { account: 'demo/bob' })).toMatchObject({ status: 401 });
+    expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
+  });
+});
