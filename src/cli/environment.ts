@@ -4,6 +4,9 @@
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 
+/** Of `client.authentication.k8s.io`. Older clients, Python's and Ruby's among them, know the second one only. */
+export type ExecVersion = 'v1' | 'v1beta1';
+
 export interface Environment {
   /** Where sessions are kept; may not exist yet. */
   readonly cacheDir: string;
@@ -19,6 +22,8 @@ export interface Environment {
   readonly remote: boolean;
   /** The files of `$KUBECONFIG`, or kubectl's default; at least one. */
   readonly kubeconfigs: readonly [string, ...string[]];
+  /** What the program that asks understands, by `KUBERNETES_EXEC_INFO`. */
+  readonly execVersion: ExecVersion;
   readonly platform: NodeJS.Platform;
   /** Linux inside Windows, whose browser is the person's. */
   readonly wsl: boolean;
@@ -42,6 +47,7 @@ export function readEnvironment(
     ...(browser === undefined ? {} : { browser }),
     remote: Boolean(env['SSH_CONNECTION']) && !env['DISPLAY'] && !env['WAYLAND_DISPLAY'] && browser === undefined,
     kubeconfigs: kubeconfigsOf(env, platform) ?? [join(home, '.kube', 'config')],
+    execVersion: execVersionOf(env['KUBERNETES_EXEC_INFO']),
     platform,
     wsl: platform === 'linux' && Boolean(env['WSL_DISTRO_NAME']),
   };
@@ -72,6 +78,20 @@ export function readNetwork(
     ...(certFile === undefined ? {} : { certFile }),
     certDirs: (env['SSL_CERT_DIR'] ?? '').split(platform === 'win32' ? ';' : ':').filter((dir) => dir !== ''),
   };
+}
+
+/**
+ * A client takes no other version than the one that its kubeconfig names, which it says here.
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#input-and-output-formats
+ */
+function execVersionOf(info: string | undefined): ExecVersion {
+  try {
+    const said: unknown = JSON.parse(info ?? 'null');
+    const isObject = typeof said === 'object' && said !== null && 'apiVersion' in said;
+    return isObject && said.apiVersion === 'client.authentication.k8s.io/v1beta1' ? 'v1beta1' : 'v1';
+  } catch {
+    return 'v1';
+  }
 }
 
 function cacheDirectory(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platform, home: string): string {

@@ -46,7 +46,7 @@ export function fromCache(
   }
   if (!handOut(entry, token, laptop.parent, laptop.startedAt)) return { refused: tokenId(token) };
   if (!isFresh(token, now)) renewInBackground(laptop, entry, cluster, token);
-  return { credential: execCredential(token, session.binding) };
+  return { credential: execCredential(token, session.binding, laptop.environment.execVersion) };
 }
 
 /** A server that lets one wait this long is not waited for again by the same program for a while: client-go would ask five times. */
@@ -81,7 +81,7 @@ async function renewed(laptop: Laptop, entry: CacheEntry, wanted: Wanted): Promi
   const accept = (token: CachedToken): boolean => isFresh(token, laptop.now()) && tokenId(token) !== wanted.refused;
   const { session, token } = await renew(laptop, entry, { audience: clusterAudience(wanted.cluster), accept });
   handOut(entry, token, laptop.parent, laptop.startedAt);
-  return execCredential(token, session.binding);
+  return execCredential(token, session.binding, laptop.environment.execVersion);
 }
 
 /**
@@ -94,7 +94,9 @@ function stillGood(laptop: Laptop, entry: CacheEntry, wanted: Wanted): string | 
   const now = laptop.now();
   if (session === undefined || token === undefined || !isAlive(token, now)) return undefined;
   const first = handOut(entry, token, laptop.parent, laptop.startedAt);
-  return first || now >= toldExpiry(token) ? execCredential(token, session.binding) : undefined;
+  return first || now >= toldExpiry(token)
+    ? execCredential(token, session.binding, laptop.environment.execVersion)
+    : undefined;
 }
 
 /** @param why what ended the session, or that there is none */

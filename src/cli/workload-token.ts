@@ -131,7 +131,8 @@ function kept({ entry, subjectToken, audience }: Wanted): Credential | undefined
   return found === undefined || token === undefined ? undefined : { token, binding: found.binding };
 }
 
-const print = (laptop: Laptop, { token, binding }: Credential): void => laptop.print(execCredential(token, binding));
+const print = (laptop: Laptop, { token, binding }: Credential): void =>
+  laptop.print(execCredential(token, binding, laptop.environment.execVersion));
 
 /** In its last minute, and not for a parent that has had it and asks before it was told to: there it was refused. */
 function stillGood(laptop: Laptop, entry: CacheEntry, token: CachedToken): boolean {

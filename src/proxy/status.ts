@@ -120,12 +120,16 @@ export function credentialRefusal(reason: CredentialRefusal | BearerRefusal | Cu
     case 'session_unknown':
     case 'epoch_changed':
       return unauthorized(`your session has ended: ${login(words)}`);
+    case 'certificate_missing':
+      // Not to sign in again, which would help nobody: clients in other languages drop the certificate.
+      return unauthorized(
+        'this client did not present the certificate of its exec plugin, and the token is good for nothing without: use one that does, such as kubectl, or go through `kubectl proxy`',
+      );
     case 'no_token':
     case 'malformed_token':
     case 'foreign_token':
     case 'token_expired':
     case 'wrong_audience':
-    case 'certificate_missing':
     case 'certificate_mismatch':
     case 'token_unbound':
     case 'authorization_repeated':

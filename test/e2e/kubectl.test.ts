@@ -1,3 +1,4 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
@@ -51,6 +52,19 @@ describe('kubectl through the gate', () => {
     );
     expect((await alice.kubectl('auth', 'can-i', 'impersonate', 'users')).stdout.trim()).toBe('no');
     expect((await bob.kubectl('auth', 'can-i', 'get', 'pods')).stdout.trim()).toBe('no');
+  });
+
+  it('is answered in v1beta1 where its kubeconfig asks for that, as those of older clients do', async () => {
+    const kubeconfig = `${gate.files.directory}/v1beta1.kubeconfig`;
+    const usual = await readFile(gate.files.kubeconfig, 'utf8');
+    const older = usual.replaceAll('client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1');
+    expect(older).not.toBe(usual);
+    await writeFile(kubeconfig, older);
+    const client = new Laptop(gate, 'alice', { KUBECONFIG: kubeconfig });
+    const got = await client.kubectl('get', 'pods');
+    client.close();
+    expect(got.code, got.all).toBe(0);
+    expect(got.stdout).toMatch(/^web-1 +1\/1 +Running/m);
   });
 
   it("passes on the cluster's own refusal, by the person's name", async () => {

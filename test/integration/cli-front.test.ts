@@ -235,6 +235,11 @@ const UNUSUAL: readonly Case[] = [
     cache: signIn,
     options: () => ({ env: { PORTCULLIS_CACHE_DIR: `${stage.home}/bin/../cache` } }),
   },
+  {
+    name: 'a client that knows v1beta1 only',
+    cache: signIn,
+    env: { KUBERNETES_EXEC_INFO: '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1"}' },
+  },
   { name: 'a workload’s token file', cache: signIn, env: { PORTCULLIS_TOKEN_FILE: '/nonexistent' } },
 ];
 

@@ -24,6 +24,8 @@ answer() {
   esac
   [ "$1" = get-token ] && [ "$2" = --server ] && [ "$4" = --cluster ] || return 1
   [ -z "${PORTCULLIS_TOKEN_FILE-}" ] || return 1
+  # A ready file holds the answer for v1. A client that knows v1beta1 only says so here.
+  case ${KUBERNETES_EXEC_INFO-} in *v1beta1*) return 1 ;; esac
   server=$3 cluster=$5 ca=''
   if [ $kind = ready-ca ]; then
     [ "$6" = --ca-file ] || return 1

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { readEnvironment } from '../../../src/cli/environment.ts';
 import { execCredential } from '../../../src/cli/exec-credential.ts';
 import {
   formatSession,
@@ -86,6 +87,24 @@ test('ExecCredential is one line of client.authentication.k8s.io/v1 with token, 
       clientKeyData: 'KEY',
       expirationTimestamp: '2026-01-01T00:04:24Z',
     },
+  });
+});
+
+test.each([
+  [
+    '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","spec":{"interactive":true}}',
+    'v1beta1',
+  ],
+  ['{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1"}', 'v1'],
+  ['{"apiVersion":["client.authentication.k8s.io/v1beta1"]}', 'v1'],
+  ['null', 'v1'],
+  ['{', 'v1'],
+  [undefined, 'v1'],
+])('ExecCredential has the version that the program asks for: %s', (info, version) => {
+  const { execVersion } = readEnvironment({ ...(info !== undefined && { KUBERNETES_EXEC_INFO: info }) }, 'linux', '/');
+  expect(JSON.parse(execCredential(token, session.binding, execVersion))).toMatchObject({
+    apiVersion: `client.authentication.k8s.io/${version}`,
+    status: { token: 'abc', clientKeyData: 'KEY' },
   });
 });
 
