@@ -130,6 +130,10 @@ end
 
 -- The index of a person, or of a session at a provider, lives as long as its longest session.
 local function index_session(name, seq, hash, ttl)
+  -- Redis drops a record by its own time, and nobody knows any more in which indexes it was: for each one that comes two may go.
+  for _, old in ipairs(redis.call('ZRANGE', P .. name, 0, 1)) do
+    if redis.call('EXISTS', P .. 'session:' .. old) == 0 then redis.call('ZREM', P .. name, old) end
+  end
   redis.call('ZADD', P .. name, seq, hash)
   if redis.call('TTL', P .. name) < tonumber(ttl) then redis.call('EXPIRE', P .. name, ttl) end
 end

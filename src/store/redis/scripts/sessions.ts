@@ -34,7 +34,11 @@ if not settled then return {'UNSETTLED'} end
 -- What has ended and not been cleared yet does not count.
 if redis.call('ZCARD', P .. 'account:' .. acc) >= ${MOST_SESSIONS_OF_AN_ACCOUNT} then
   for _, old in ipairs(redis.call('ZRANGE', P .. 'account:' .. acc, 0, 99)) do
-    if not session(old) then end_session(old) end
+    if not session(old) then
+      end_session(old)
+      -- Redis may have dropped its record by its own time, and with it what says in which indexes it is.
+      redis.call('ZREM', P .. 'account:' .. acc, old)
+    end
   end
   if redis.call('ZCARD', P .. 'account:' .. acc) >= ${MOST_SESSIONS_OF_AN_ACCOUNT} then return {'NO', 'sessions_too_many'} end
 end
