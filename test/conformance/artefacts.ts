@@ -71,6 +71,14 @@ function savingConforms(open: OpenStore): void {
     expect(await store.artefacts.findByUserCode('DeviceCode', 'user-code')).toBeUndefined();
   });
 
+  it('leaves a name to whoever had it last', async () => {
+    const { store } = await open();
+    await store.artefacts.save('DeviceCode', 'first', { is: 1 }, { ttlSeconds: 60, userCode: 'BCDF-GHJK' });
+    await store.artefacts.save('DeviceCode', 'second', { is: 2 }, { ttlSeconds: 60, userCode: 'BCDF-GHJK' });
+    await store.artefacts.destroy('DeviceCode', 'first');
+    expect(await store.artefacts.findByUserCode('DeviceCode', 'BCDF-GHJK')).toEqual({ is: 2 });
+  });
+
   it('refuses a time to live that is no number', async () => {
     const { store } = await open();
     await expect(store.artefacts.save('Session', 'x', {}, { ttlSeconds: Number.NaN })).rejects.toThrow(RangeError);
@@ -103,6 +111,7 @@ function usingOnceConforms(open: OpenStore): void {
     await store.artefacts.save('RefreshToken', 'token', { a: 2 }, { ttlSeconds: 60 });
     expect(await store.artefacts.find('RefreshToken', 'token')).toEqual({ a: 2, consumed });
     expect(await store.artefacts.consume('RefreshToken', 'token')).toBe(false);
+    expect(await store.artefacts.find('RefreshToken', 'token')).toEqual({ a: 2, consumed });
   });
 }
 

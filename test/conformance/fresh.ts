@@ -46,6 +46,19 @@ export function freshSignInsConform(open: OpenStore): void {
     expect(await signIn(subject, revokedAt - 60)).toBe('opened');
   });
 
+  it('asks for none after a session that came to its end in good order, and leaves the browser session behind it', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject, { id: 'browser' });
+    await openNow(subject, { via: 'browser' });
+    const target = { kind: 'session', session: 'session-1' } as const;
+    const answer = await store.log.append({ requestId: 'r', target, ended: true });
+    expect(answer).toMatchObject({ position: { number: 1 }, sessions: 1 });
+    expect(await store.sessions.read('session-1')).toBeUndefined();
+    expect(await store.sessions.mint('browser', {})).toMatchObject({ ok: true });
+    expect(await signIn(subject, clock.seconds() - 3600)).toBe('opened');
+  });
+
   it('counts from the last revocation', async () => {
     const subject = await open();
     await openNow(subject);

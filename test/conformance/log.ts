@@ -222,6 +222,16 @@ function noticesConform(open: OpenStore): void {
     expect((await store.log.join(TOKEN_SECONDS)).live).toEqual([]);
   });
 
+  it('keeps one notice after another for whoever is a moment behind', async () => {
+    const { store } = await open();
+    const { position } = await store.log.join(TOKEN_SECONDS);
+    for (const id of ['one', 'two', 'three']) await store.log.announceDrill(id);
+    expect(await store.log.renew(replica(), position)).toMatchObject({
+      ok: true,
+      entries: [{ change: { id: 'one' } }, { change: { id: 'two' } }, { change: { id: 'three' } }],
+    });
+  });
+
   it('refuses a drill whose id would not fit a row', async () => {
     const { store } = await open();
     for (const id of ['', 'two words', 'x'.repeat(65), 'a\nb']) {

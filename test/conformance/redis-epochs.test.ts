@@ -4,6 +4,8 @@ import { expect, it, vi } from 'vitest';
 import type { LogPosition } from '../../src/core/revocation.ts';
 import { Connection } from '../../src/store/redis/connection.ts';
 import { Runner } from '../../src/store/redis/runner.ts';
+import { settle } from '../../src/store/redis/scripts/epoch.ts';
+import { restoreLocks } from '../../src/store/redis/scripts/locks.ts';
 import type { Store } from '../../src/store/store.ts';
 import { openNow, parallel, replica } from './fixtures.ts';
 import { startFollowers } from '../support/redis.ts';
@@ -68,6 +70,8 @@ it('lets a replica that is late to see the end of an epoch change nothing about 
   // What it saw when Redis was still empty, and what it sees on a server that is no longer the one it asks.
   await vi.waitFor(() => late.beginEpoch(['REGIME', '', '', regime]), 10_000);
   await late.beginEpoch(['REGIME', before.epoch, regime, 'the regime of another server']);
+  // And a log that was set back, as others saw it who have begun this epoch since.
+  await late.beginEpoch(['ROLLBACK', 'the epoch before', regime, regime]);
   writes.close();
   expect(onEpoch).not.toHaveBeenCalled();
   expect(await store.log.position()).toEqual(before);
@@ -102,6 +106,43 @@ it('begins a new epoch when Redis came back with all its data, because it may ha
   expect(await bench.bare.hget('{gate}:epoch', 'id')).toBe(before.epoch);
   expect(await store.sessions.mint('session-1', {})).toEqual({ ok: false, reason: 'epoch_changed' });
   await expectNewEpoch(store, before, 'epoch');
+});
+
+it('revokes in the new epoch from the first number on, and counts nobody of the one before', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const before = await fill(store, bench);
+  await revoke(store, 'of the epoch before');
+  // As a server that was restarted on its own data: another regime wrote the epoch.
+  await bench.bare.hset('{gate}:epoch', 'rid', 'another');
+  const { position } = await store.log.join(300);
+  expect(position.epoch).not.toBe(before.epoch);
+  const target = { kind: 'provider', provider: 'corp' } as const;
+  expect(await store.log.append({ requestId: 'all', target })).toMatchObject({ position: { number: 1 }, sessions: 0 });
+  const only = [{ number: 1, change: { kind: 'revoked', key: 'provider:corp' } }];
+  expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true, entries: only });
+  expect((await store.log.join(300)).live).toMatchObject(only);
+});
+
+it('lets a replica that has another epoch in mind neither settle this one nor write locks into it', async () => {
+  await using bench = await workbench();
+  const store = await bench.fresh();
+  const { number } = await store.log.position();
+  const main = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'late', () => {});
+  const late = new Runner({
+    base: '{gate}:',
+    clock: bench.clock,
+    clockSkewMs: ANY_SKEW * 1000,
+    writes: main,
+    emptyStore: 'init',
+    onEpoch: () => {},
+  });
+  const elsewhere = { epoch: 'the epoch before', number, hash: '' };
+  await vi.waitFor(() => late.runOnce(main, settle, [], elsewhere), 10_000);
+  expect(await bench.bare.hget('{gate}:epoch', 'settled')).toBeNull();
+  expect(await late.runOnce(main, restoreLocks, [300, 0, 'account', 'a lock'], elsewhere)).toEqual(['EPOCH']);
+  main.close();
+  expect(await bench.bare.exists('{gate}:lock')).toBe(0);
 });
 
 it('begins a new epoch when a primary was demoted and promoted again before anybody looked', async () => {
@@ -141,6 +182,8 @@ it('serves no replica whose clock is off the store’s, and writes nothing for i
   await expect(off.log.join(300)).rejects.toMatchObject(refused);
   await expect(revoke(off, 'r')).rejects.toMatchObject(refused);
   expect(await bench.bare.dbsize()).toBe(0);
+  const right = await bench.fresh({ clockSkewSeconds: 60, clock: { now: () => Date.now() } });
+  expect(await right.log.position()).toMatchObject({ number: 0 });
 });
 
 it('begins a new epoch when the log was set back under the same run id', async () => {
@@ -170,6 +213,50 @@ it('notices by the chain that the log tells another story with the same numbers'
   await expectNewEpoch(store, after, 'rollback');
 });
 
+it.each([0, 1])(
+  'notices another story also at the last number of both, after %i entries that are the same',
+  async (same) => {
+    await using bench = await workbench();
+    const [store, other] = [await bench.store(), await bench.store()];
+    for (let index = 0; index < same; index += 1) await revoke(store, `r-${index}`);
+    const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
+    const after = await revoke(store, 'forgotten');
+    await store.log.join(300);
+    await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
+    await bench.bare.del('{gate}:log');
+    if (same > 0) await bench.bare.restore('{gate}:log', 0, saved[1] ?? '');
+    expect(await revoke(other, 'another')).toEqual(after);
+    await expectNewEpoch(store, after, 'rollback');
+  },
+);
+
+it('notices another story from the first entry on', async () => {
+  await using bench = await workbench();
+  const [store, other] = [await bench.store(), await bench.store()];
+  const saved = await bench.bare.dumpBuffer('{gate}:epoch');
+  const after = await revoke(store, 'forgotten');
+  await store.log.join(300);
+  await bench.bare.restore('{gate}:epoch', 0, saved, 'REPLACE');
+  await bench.bare.del('{gate}:log');
+  expect(await revoke(other, 'another')).toEqual(after);
+  await revoke(other, 'and-one-more');
+  await expectNewEpoch(store, after, 'rollback');
+});
+
+it.each([
+  ['all of its entries', (bare: Redis) => bare.del('{gate}:log')],
+  ['the one where a replica stands', (bare: Redis) => bare.xdel('{gate}:log', '2-0')],
+] as const)('begins a new epoch when the log has lost %s', async (_name, lose) => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  await revoke(store, 'first');
+  const second = await revoke(store, 'second');
+  await store.log.join(300);
+  await revoke(store, 'third');
+  expect(await lose(bench.bare)).toBe(1);
+  await expectNewEpoch(store, second, 'rollback');
+});
+
 it('a mint notices a log that was set back, without waiting for the renewal', async () => {
   await using bench = await workbench();
   const store = await bench.store();
@@ -188,7 +275,9 @@ it('revokes in the new epoch when the old one ended just before', async () => {
   await bench.bare.flushall();
   const position = await revoke(store, 'late');
   expect(position.epoch).not.toBe(before.epoch);
-  expect((await store.log.join(300)).live).toMatchObject([{ number: 1 }]);
+  // It stands for as long as this replica said that tokens live, although the store has forgotten that.
+  const until = bench.clock.seconds() + 420;
+  expect((await store.log.join(300)).live).toMatchObject([{ number: 1, until }]);
 });
 
 it('lets two replicas see each other’s sessions, entries and states', async () => {

@@ -32,6 +32,19 @@ it('treats an artefact as absent whose name was led to one of another kind', asy
   expect(await store.artefacts.findByUid('Interaction', 'uid')).toBeUndefined();
 });
 
+it('treats an artefact as absent whose name was led to another one of its kind', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  await store.artefacts.save('DeviceCode', 'mine', {}, { ttlSeconds: 60, userCode: 'BCDF-GHJK' });
+  const [name = ''] = await bench.bare.keys('{gate}:code:DeviceCode:*');
+  const [mine = ''] = await bench.bare.keys('{gate}:artefact:DeviceCode:*');
+  await store.artefacts.save('DeviceCode', 'theirs', {}, { ttlSeconds: 60, userCode: 'LMNP-QRST' });
+  const theirs = (await bench.bare.keys('{gate}:artefact:DeviceCode:*')).find((key) => key !== mine) ?? '';
+  await bench.bare.set(name, theirs);
+  expect(await store.artefacts.findByUserCode('DeviceCode', 'BCDF-GHJK')).toBeUndefined();
+  expect(await store.artefacts.findByUserCode('DeviceCode', 'LMNP-QRST')).toEqual({});
+});
+
 it.each(['', 'rubbish', 'a.b.c.d.e'])('survives a payload that is %o', async (payload) => {
   await using bench = await workbench();
   const store = await bench.store();

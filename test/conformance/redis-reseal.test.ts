@@ -131,6 +131,24 @@ it('never undoes what was written between its look and its own write', async () 
   expect(await (await bench.fresh({ keys: keysOf(NEW) })).sessions.read(session)).toMatchObject({ id: session });
 });
 
+it('brings back no recent request in whose place a newer one has come between its look and its own write', async () => {
+  await using bench = await workbench();
+  const old = await bench.store({ keys: keysOf(OLD, NEW) });
+  const session = await openNow({ store: old, clock: bench.clock });
+  await old.recent.add(session, [aRequest()]);
+  const [stream = ''] = await bench.bare.keys('{gate}:recent:*');
+  const [[id, entry] = ['', []]] = await bench.bare.xrange(stream, '-', '+');
+  const all = new ToldKeys([OLD, NEW].map((one) => [one.kid, one.key]));
+  const store = await bench.fresh({ keys: { current: NEW, all } });
+  all.told = () => {
+    all.told = () => {};
+    void bench.bare.xadd(stream, '9-0', ...entry);
+    void bench.bare.xdel(stream, id);
+  };
+  await store.sealed.reseal('a', nothing);
+  expect((await bench.bare.xrange(stream, '-', '+')).map(([kept]) => kept)).toEqual(['9-0']);
+});
+
 it('brings nothing back that ended between its look and its own write', async () => {
   await using bench = await workbench();
   const old = await bench.store({ keys: keysOf(OLD, NEW) });

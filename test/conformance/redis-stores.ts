@@ -60,7 +60,7 @@ export async function settle(store: Store, monotonic: Monotonic): Promise<Store>
   return store;
 }
 
-export type StoreChange = Partial<Omit<RedisStoreOptions, 'config' | 'clock'>> & {
+export type StoreChange = Partial<Omit<RedisStoreOptions, 'config'>> & {
   readonly settings?: Partial<RedisSettings>;
   readonly keys?: SealingKeys;
 };

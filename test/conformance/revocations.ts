@@ -63,12 +63,48 @@ function targetsConform(open: OpenStore): void {
     expect(await subject.store.artefacts.find('Grant', 'early')).toBeUndefined();
   });
 
-  it('does not count sessions that had ended by themselves', async () => {
+  const whole: readonly RevocationTarget[] = [
+    { kind: 'account', account: 'corp/1' },
+    { kind: 'provider', provider: 'corp' },
+    { kind: 'all' },
+  ];
+  it.each(whole)('does not count sessions that had ended by themselves when %o is revoked', async (target) => {
     const subject = await open();
+    const end = subject.clock.seconds() + 10;
     await openNow(subject, { id: 'idle', idleSeconds: 10 });
+    await openNow(subject, { id: 'over', expiresAt: end });
     await openNow(subject, { id: 'alive' });
     subject.clock.advance(10);
-    expect(await revoke(subject, { kind: 'all' })).toBe(1);
+    expect(await revoke(subject, target)).toBe(1);
+  });
+
+  it.each(whole)('counts a session that lives on by being used when %o is revoked', async (target) => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject, { idleSeconds: 100 });
+    clock.advance(60);
+    await store.sessions.mint('session-1', {});
+    clock.advance(60);
+    // Each sign-in clears away what has ended.
+    await openNow(subject, { id: 'session-2' });
+    expect(await revoke(subject, target)).toBe(2);
+  });
+
+  it('does not count a session that had ended by itself when it is revoked', async () => {
+    const subject = await open();
+    await openNow(subject, { id: 'idle', idleSeconds: 10 });
+    await openNow(subject, { id: 'over', expiresAt: subject.clock.seconds() + 10 });
+    subject.clock.advance(10);
+    expect(await revoke(subject, { kind: 'session', session: 'idle' })).toBe(0);
+    expect(await revoke(subject, { kind: 'session', session: 'over' })).toBe(0);
+  });
+
+  it.each(whole)('counts no session that was revoked before when %o is', async (target) => {
+    const subject = await open();
+    await openNow(subject, { id: 'before' });
+    await openNow(subject, { id: 'alive' });
+    await revoke(subject, { kind: 'session', session: 'before' });
+    expect(await revoke(subject, target)).toBe(1);
   });
 
   it('ends more sessions than fit one batch', async () => {

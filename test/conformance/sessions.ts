@@ -78,6 +78,16 @@ function openingConforms(open: OpenStore): void {
     expect(await store.sessions.count()).toBe(0);
   });
 
+  it('opens none that would be over at once', async () => {
+    const { store, clock } = await open();
+    const position = await store.log.position();
+    for (const change of [{ expiresAt: clock.seconds() }, { createdAt: clock.seconds() - 60, idleSeconds: 60 }]) {
+      const outcome = await store.sessions.open(newSession(clock, position, change), {});
+      expect(outcome).toEqual({ ok: false, reason: 'session_expired' });
+    }
+    expect(await store.sessions.count()).toBe(0);
+  });
+
   it('refuses a second session under the same id', async () => {
     const subject = await open();
     await openNow(subject);
@@ -310,6 +320,7 @@ function recheckConforms(open: OpenStore): void {
     const winner = `holder-${claims.indexOf(true)}`;
     await store.sessions.releaseRecheck('session-1', 'somebody-else');
     expect(await store.sessions.claimRecheck('session-1', 'late', 30)).toBe(false);
+    expect(await store.sessions.claimRecheck('session-1', winner, 30)).toBe(true);
     await store.sessions.releaseRecheck('session-1', winner);
     expect(await store.sessions.claimRecheck('session-1', 'late', 30)).toBe(true);
     clock.advance(30);
