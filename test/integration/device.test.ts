@@ -319,6 +319,23 @@ describe('a guesser', () => {
     expect(asked.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(30);
     expect(asked.some(({ status }) => status === 429)).toBe(true);
   });
+
+  it('is on the record where too many codes are begun from one address', async () => {
+    const own = await startDeviceStage({ signInsPerMinute: 3 });
+    try {
+      let answer = await own.device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+      for (let left = 20; left > 0 && answer.status === 200; left -= 1) {
+        answer = await own.device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+      }
+      expect(answer).toMatchObject({ status: 429, body: { error: 'temporarily_unavailable' } });
+      expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+      const [event] = await own.events('sign-in-refused');
+      expect(event?.annotations['portcullis.dev/reason']).toBe('too_many_sign_ins');
+      expect(event?.responseStatus).toMatchObject({ code: 429 });
+    } finally {
+      await own.stop();
+    }
+  });
 });
 
 describe('where device codes are off', () => {

@@ -199,6 +199,11 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
       'subject_token_algorithm',
     ],
     ['is no token', async () => 'canary', 'subject_token_malformed'],
+    [
+      'has a header that is none',
+      async () => ['x', ...(await issuer.token()).split('.').slice(1)].join('.'),
+      'subject_token_malformed',
+    ],
     ['is enormous', async () => issuer.token({ padding: 'x'.repeat(17_000) }), 'subject_token_too_large'],
   ];
   it.each(spoilt)(
@@ -224,6 +229,11 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
   ])('is refused with %s', async (_name, extra) => {
     const answer = await exchange(job, await issuer.token(), extra);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
+  });
+
+  it('may name the kind of token that it is given', async () => {
+    const answer = await exchange(job, await issuer.token(), { requested_token_type: ACCESS_TOKEN });
+    expect(answer).toMatchObject({ status: 200, body: { issued_token_type: ACCESS_TOKEN } });
   });
 
   it('is refused without a client certificate', async () => {

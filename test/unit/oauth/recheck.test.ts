@@ -102,6 +102,24 @@ describe('the re-check', () => {
     expect(provider.asked).toEqual(['rt-0']);
   });
 
+  it('asks nobody about somebody whose provider gave no refresh token', async () => {
+    await store.sessions.update('s1', { identity: ALICE, secret: {} });
+    now += 60_000;
+    expect(await replica()('s1')).toMatchObject({ kind: 'same', record: { id: 's1' } });
+    expect(provider.asked).toEqual([]);
+  });
+
+  it('says that a session is gone that was ended while its provider was asked', async () => {
+    const hold = Promise.withResolvers<void>();
+    provider.hold = hold.promise;
+    const asking = replica()('s1');
+    await expect.poll(() => provider.asked).toHaveLength(1);
+    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 's1' } });
+    hold.resolve();
+    expect(await asking).toEqual({ kind: 'gone' });
+    expect(await replica()('s1')).toEqual({ kind: 'gone' });
+  });
+
   it('does not ask again within ten seconds, and does after', async () => {
     const recheck = replica();
     await recheck('s1');

@@ -239,6 +239,23 @@ describe('people with open streams', () => {
     expect(named('session-ended')).toEqual([]);
   });
 
+  it('lose them at the end of the grace also where the next try would come after it', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    corp.answer = away;
+    await pass(GRACE - 40);
+    await pass(39);
+    expect(cut()).toBeUndefined();
+    await pass(1);
+    expect(cut()).toBe('recheck_overdue');
+  });
+
+  it('keep their streams where the provider answers, although nobody has asked it for longer than the grace', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    await pass(GRACE + EVERY);
+    expect(corp.asked).toEqual(['alice']);
+    expect(cut()).toBeUndefined();
+  });
+
   it('lose a stream that they open anew while the provider is still away', async () => {
     const cut = await stream('alice', 'corp', 'rt');
     corp.answer = away;
