@@ -4,12 +4,12 @@ import { expect, it, vi } from 'vitest';
 import type { LogPosition } from '../../src/core/revocation.ts';
 import { Connection } from '../../src/store/redis/connection.ts';
 import { Runner } from '../../src/store/redis/runner.ts';
-import { settle } from '../../src/store/redis/scripts/epoch.ts';
+import { settle as settleScript } from '../../src/store/redis/scripts/epoch.ts';
 import { restoreLocks } from '../../src/store/redis/scripts/locks.ts';
 import type { Store } from '../../src/store/store.ts';
 import { openNow, parallel, replica } from './fixtures.ts';
 import { startFollowers } from '../support/redis.ts';
-import { answering, ANY_SKEW, workbench, type Workbench } from './redis-stores.ts';
+import { answering, ANY_SKEW, settle, workbench, type Workbench } from './redis-stores.ts';
 
 async function revoke(store: Store, requestId: string): Promise<LogPosition> {
   const target = { kind: 'session', session: requestId } as const;
@@ -138,7 +138,7 @@ it('lets a replica that has another epoch in mind neither settle this one nor wr
     onEpoch: () => {},
   });
   const elsewhere = { epoch: 'the epoch before', number, hash: '' };
-  await vi.waitFor(() => late.runOnce(main, settle, [], elsewhere), 10_000);
+  await vi.waitFor(() => late.runOnce(main, settleScript, [], elsewhere), 10_000);
   expect(await bench.bare.hget('{gate}:epoch', 'settled')).toBeNull();
   expect(await late.runOnce(main, restoreLocks, [300, 0, 'account', 'a lock'], elsewhere)).toEqual(['EPOCH']);
   main.close();
@@ -266,6 +266,27 @@ it('a mint notices a log that was set back, without waiting for the renewal', as
   await store.log.join(300);
   await bench.bare.restore('{gate}:epoch', 0, saved, 'REPLACE');
   expect((await store.sessions.mint('session-1', {})).ok).toBe(false);
+});
+
+it('notices by a mint, and by the chain, that entries were forgotten which it had learned of by renewing', async () => {
+  await using bench = await workbench();
+  const [store, other] = [await bench.store(), await bench.store()];
+  const names = ['{gate}:epoch', '{gate}:log'];
+  for (const replaced of [false, true]) {
+    const id = `session-${String(replaced)}`;
+    await settle(store, bench.monotonic);
+    await openNow({ store, clock: bench.clock }, { id });
+    await revoke(other, 'kept');
+    const { position } = await store.log.join(300);
+    const saved = await Promise.all(names.map((name) => bench.bare.dumpBuffer(name)));
+    const after = await revoke(other, 'forgotten');
+    expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true, entries: [{ number: after.number }] });
+    await Promise.all(names.map((name, index) => bench.bare.restore(name, 0, saved[index] ?? '', 'REPLACE')));
+    const last = replaced ? await revoke(await bench.fresh(), 'another') : after;
+    expect(last).toEqual(after);
+    expect((await store.sessions.mint(id, {})).ok).toBe(false);
+    expect((await store.log.position()).epoch).not.toBe(after.epoch);
+  }
 });
 
 it('revokes in the new epoch when the old one ended just before', async () => {

@@ -88,8 +88,9 @@ it('locks nobody again who was unlocked in the new epoch before a late survivor 
 
 it('forgets a lock that was removed while it could not follow', async () => {
   await using bench = await workbench();
-  const [store, admin] = [await bench.store(), await bench.store()];
+  const admin = await bench.store();
   await lock(admin, bench, 'corp/1');
+  const store = await bench.fresh();
   await round(store);
   await admin.locks.remove('corp/1');
   // It comes back by a join: it is given no entry of what happened meanwhile.
@@ -97,6 +98,27 @@ it('forgets a lock that was removed while it could not follow', async () => {
   await bench.bare.flushall();
   await round(store);
   expect(await lockedAccounts(store)).toEqual([]);
+});
+
+it('writes back a lock that came while it could not follow', async () => {
+  await using bench = await workbench();
+  const [store, admin] = [await bench.fresh(), await bench.store()];
+  await round(store);
+  await lock(admin, bench, 'corp/1');
+  await round(store);
+  await bench.bare.flushall();
+  await round(store);
+  expect(await lockedAccounts(store)).toEqual(['corp/1']);
+});
+
+it('writes back a lock that it wrote itself a moment before the store was emptied', async () => {
+  await using bench = await workbench();
+  const store = await bench.fresh();
+  await round(store);
+  await lock(store, bench, 'corp/1');
+  await bench.bare.flushall();
+  await round(store);
+  expect(await lockedAccounts(store)).toEqual(['corp/1']);
 });
 
 it('puts out who got in before a late survivor wrote the lock back, and lets the other replicas know', async () => {
