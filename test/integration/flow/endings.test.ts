@@ -14,7 +14,7 @@ describe('how it ends', () => {
   let plane: TestPlane;
   let alice: Person;
   beforeAll(async () => {
-    plane = await startPlane({ timing: { connectMs: 2_000, answerMs: 60, bodyMs: 60, upgradeMs: 60 } });
+    plane = await startPlane({ timing: { connectMs: 2_000, answerMs: 60, bodyMs: 60, upgradeMs: 1_000 } });
     alice = await signIn(plane);
   });
   afterEach(async () => {
@@ -29,6 +29,23 @@ describe('how it ends', () => {
     const connection = await rawConnection(plane, person.certificate);
     const head = `GET ${target} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${person.token}\r\n${more}\r\n`;
     connection.socket.write(head);
+    return connection;
+  };
+
+  /** An exec, and what the API server says to it. */
+  const exec = (answer: string, serve: (socket: Duplex) => void = () => undefined): Promise<RawConnection> => {
+    plane.upstream.answerUpgrade = (_req, socket) => {
+      socket.write(`${answer}\r\n\r\n`);
+      serve(socket);
+    };
+    return asked(alice, `${PODS}/web/exec`, 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
+  };
+  const tunnel = async (serve?: (socket: Duplex) => void): Promise<RawConnection> => {
+    const connection = await exec(
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket',
+      serve,
+    );
+    await until(() => connection.received().includes(' 101 '), 'the tunnel');
     return connection;
   };
 
@@ -78,7 +95,7 @@ describe('how it ends', () => {
     },
   );
 
-  it('a watch that is quiet for much longer than every limit is not cut, nor when its token is no longer good', async () => {
+  it('a watch or an exec that is quiet for much longer than every limit is not cut, nor when its token is no longer good', async () => {
     let watching: ServerResponse | undefined;
     plane.upstream.answer = (req, res) => {
       if (req.url?.includes('watch') !== true) return;
@@ -88,15 +105,26 @@ describe('how it ends', () => {
     const req = open(plane, alice, `${PODS}?watch=1`);
     req.end();
     const [res] = (await once(req, 'response')) as [IncomingMessage];
+    const echo = await tunnel((socket) => void socket.pipe(socket));
+    let finish = (): void => undefined;
+    const instead = await exec('HTTP/1.1 200 OK\r\nContent-Length: 5', (socket) => {
+      socket.write('in');
+      finish = () => void socket.write('sum');
+    });
     // Each of these lasts as long as the limits are, so that four of them are a quiet time four times as long.
     for (let times = 0; times < 4; times += 1) expect((await call(plane, alice, PODS)).status).toBe(504);
     plane.advance(3_600);
     watching?.write('{"type":"BOOKMARK"}\n');
     const [event] = (await once(res, 'data')) as [Buffer];
     expect(event.toString()).toBe('{"type":"BOOKMARK"}\n');
+    echo.socket.write('echo');
+    await until(() => echo.received().endsWith('echo'), 'the echo');
+    finish();
+    await until(() => instead.received().endsWith('insum'), 'the rest of an answer in place of a tunnel');
     expect((await call(plane, alice, PODS)).status).toBe(401);
     plane.advance(-3_600);
     req.destroy();
+    echo.socket.destroy();
   });
 
   it('a client never sees that the API server closed a kept connection, and no POST is sent twice', async () => {
@@ -144,6 +172,25 @@ describe('how it ends', () => {
     expect(plane.upstream.requests).toHaveLength(1);
   });
 
+  it('an upgrade to another protocol than was asked for is none', async () => {
+    const connection = await exec('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c');
+    await connection.ended;
+    expect(connection.received()).toMatch(/^HTTP\/1\.1 502 [^]*"kind":"Status"/);
+  });
+
+  it('half an answer to an upgrade does not look whole', async () => {
+    const connection = await exec('HTTP/1.1 200 OK\r\nContent-Length: 5', (socket) => {
+      socket.write('in', () => socket.destroy());
+    });
+    expect(await connection.ended).toBe('ECONNRESET');
+  });
+
+  it('an exec whose API server breaks off in the middle of its input is reset', async () => {
+    const connection = await tunnel((socket) => void socket.once('data', () => socket.destroy()));
+    connection.socket.write(Buffer.alloc(4_194_304));
+    expect(await connection.ended).toMatch(/ECONNRESET|EPIPE/);
+  });
+
   describe('a client that vanishes', () => {
     /** How its connection at the API server ended. */
     const endingAfter = async (vanish: () => void): Promise<string | undefined> => {
@@ -183,12 +230,15 @@ describe('how it ends', () => {
     });
 
     it('in the middle of an exec', async () => {
-      plane.upstream.answerUpgrade = (_req, socket) =>
-        void socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-      const connection = await asked(alice, `${PODS}/web/exec`, 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
-      await until(() => connection.received().includes(' 101 '), 'the tunnel');
+      const connection = await tunnel((socket) => void socket.resume());
+      connection.socket.write('input');
+      await until(() => plane.upstream.requests[0]?.connection.received().endsWith('input') === true, 'the input');
       // What it had sent is handed on first, as the end of an exec's input is.
       expect(await endingAfter(() => connection.socket.destroy())).toBe('end');
+      expect(plane.audited.at(-1)?.annotations).toMatchObject({
+        'portcullis.dev/bytes-in': '5',
+        'portcullis.dev/bytes-out': '0',
+      });
     });
 
     it('while an upgrade waits for its answer', async () => {
