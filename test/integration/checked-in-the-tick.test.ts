@@ -149,6 +149,30 @@ it.each([
   expect(plane.upstream.requests).toEqual([]);
 });
 
+it.each([
+  ['a request', () => send(`POST ${PODS} HTTP/1.1`, 'Content-Length: 0')],
+  ['a watch', () => send(`GET ${PODS}?watch=1 HTTP/1.1`)],
+  ['an upgrade', () => upgrade()],
+])('%s whose client left while it waited for its connection is not made', async (_what, begin) => {
+  connecting = Promise.withResolvers();
+  const mine = await begin();
+  await until(() => dialled === 1, 'the attempt to connect');
+  mine.socket.destroy();
+  let open = 1;
+  await until(() => {
+    plane.listener.server.getConnections((_error, count) => (open = count));
+    return open === 0;
+  }, 'the end of its connection');
+  connecting.resolve();
+  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  // One more, which comes after it.
+  plane.upstream.answer = answerJson({ kind: 'PodList' });
+  const next = await send(`GET ${PODS}?limit=1 HTTP/1.1`);
+  await until(() => next.received().includes('PodList'), 'its answer');
+  expect(plane.upstream.requests.map(({ url }) => url)).toEqual([`${PODS}?limit=1`]);
+  next.socket.destroy();
+});
+
 const reviewed = () => {
   const said = Promise.withResolvers<void>();
   const reviews = answerReviews(async () => {

@@ -183,6 +183,25 @@ describe('a request through the gate', () => {
     },
   );
 
+  it('ends at the API server what it does not relay, however long that is', async () => {
+    let over = false;
+    plane.upstream.answer = (_req, res) => {
+      res.once('close', () => (over = true)).writeHead(302, { location: 'https://evil.test/' });
+      res.on('drain', () => res.write(Buffer.alloc(65_536))).write(Buffer.alloc(65_536));
+    };
+    expect((await call(plane, alice, PODS)).status).toBe(502);
+    await until(() => over, 'the end of an answer that nobody gets');
+  });
+
+  it('waits for the answer where the API server sends an interim one first', async () => {
+    plane.upstream.answer = (req, res) => {
+      res.writeEarlyHints({ link: '</a>; rel=preload' });
+      answerJson(LIST)(req, res);
+    };
+    const answered = await call(plane, alice, PODS);
+    expect([answered.status, answered.json()]).toEqual([200, LIST]);
+  });
+
   it('puts the prefix back in front of a redirect where a path chose the cluster', async () => {
     const fresh = await startPlane({ cluster: { hosts: ['other.test'] } });
     fresh.upstream.answer = answerJson({}, { location: '/version' }, 302);

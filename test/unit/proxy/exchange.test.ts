@@ -65,6 +65,24 @@ describe('a request of a service account with its own token', () => {
     expect(resets).toEqual(['client']);
     gate.fenced = false;
     expect(exchange.mayPass()).toBe(false);
+    // Once: the reason that is recorded is the first.
+    exchange.cut('shutdown');
+    expect(resets).toEqual(['client']);
+  });
+});
+
+describe('a request whose client has gone already', () => {
+  it('is not registered, since nothing would end it', () => {
+    const { exchange } = exchangeAt({ fenced: false });
+    let registered = 0;
+    exchange.clientClosed();
+    exchange.register({
+      register: () => {
+        registered += 1;
+        return { cutReason: undefined, bind: () => undefined, close: () => undefined };
+      },
+    });
+    expect(registered).toBe(0);
   });
 });
 
