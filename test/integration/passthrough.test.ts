@@ -154,13 +154,21 @@ describe('a service account with its own token', () => {
     expect(plane.upstream.requests).toEqual([]);
   });
 
-  it('is never what names us as its issuer, and such a token is sent nowhere', async () => {
+  it('is never what names us as its issuer nor longer than Kubernetes makes them, and such a token is sent nowhere', async () => {
     const ours = claimsOf(nobody.session, nobody.thumbprint, await plane.store.log.position());
     const forged = await sign((await generateKeyPair('ES256')).privateKey, ours);
-    for (const token of [forged, 'opaque-token', 'x'.repeat(9000)]) {
+    const endless = await tokenOf(BUILDER, { padding: 'x'.repeat(6200) });
+    for (const token of [forged, 'opaque-token', endless]) {
       expect((await pass(token)).status).toBe(401);
     }
     expect(plane.upstream.requests).toEqual([]);
+  });
+
+  it('is asked about once, however many of its requests come at the same time', async () => {
+    const token = await tokenOf(BUILDER);
+    // More than questions of one address are asked at a time.
+    const codes = (await Promise.all(Array.from({ length: 12 }, () => pass(token)))).map(({ status }) => status);
+    expect([new Set(codes), reviewsOf(token)]).toEqual([new Set([200]), 1]);
   });
 
   it('leaves people as they are', async () => {
@@ -210,6 +218,8 @@ describe('a service account with its own token', () => {
       until(() => fresh.counted.refusals.length === count, `${count} that are too many`, 60_000);
     await refused(32);
     expect((await call(fresh, person, PODS, { token: good, certificate: null })).status).toBe(200);
+    // Who is known already is not asked about, so that the flood does not even hurt its own address.
+    expect((await call(fresh, person, PODS, { token: good, certificate: null, from: '127.0.0.2' })).status).toBe(200);
     for (const from of ['127.0.0.3', '127.0.0.4', '127.0.0.5']) {
       flood.push(...Array.from({ length: 8 }, () => bad(from)));
     }
@@ -220,6 +230,8 @@ describe('a service account with its own token', () => {
     const codes = (await Promise.all(flood)).map(({ status }) => status);
     expect([429, 401].map((code) => codes.filter((each) => each === code).length)).toEqual([33, 32]);
     expect(fresh.counted.refusals.filter((each) => each === 'passthrough_busy')).toHaveLength(33);
+    // Their places are free again.
+    expect((await bad('127.0.0.2')).status).toBe(401);
     await fresh.close();
   });
 

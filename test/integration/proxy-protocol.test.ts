@@ -20,6 +20,9 @@ const PORTS = Buffer.from([0x30, 0x39, 0x19, 0x2b]);
 const V4 = Buffer.concat([Buffer.from([203, 0, 113, 7, 10, 0, 0, 1]), PORTS]);
 const V6 = Buffer.concat([Buffer.from('20010db8000000000000000000000007', 'hex'), Buffer.alloc(16), PORTS]);
 const MAPPED = Buffer.concat([Buffer.from('00000000000000000000ffffcb007109', 'hex'), Buffer.alloc(16), PORTS]);
+/** Not in IPv4's dress, however much it looks so: a client chooses the second half of its address. */
+const ALIKE = Buffer.concat([Buffer.from('20010db8000000000000ffffcb007109', 'hex'), Buffer.alloc(16), PORTS]);
+const LOOPBACK = Buffer.concat([Buffer.alloc(15), Buffer.from([1]), Buffer.alloc(16), PORTS]);
 const EXTENSION = Buffer.concat([V4, Buffer.from([0x04, 0x00, 0x03, 1, 2, 3])]);
 
 describe('behind a load balancer that speaks the PROXY protocol', () => {
@@ -66,6 +69,8 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     ['IPv4', header(0x21, 0x11, V4), '203.0.113.7'],
     ['IPv6', header(0x21, 0x21, V6), '2001:db8::7'],
     ['IPv4 in IPv6 dress', header(0x21, 0x21, MAPPED), '203.0.113.9'],
+    ['IPv6 that only looks like that', header(0x21, 0x21, ALIKE), '2001:db8::ffff:cb00:7109'],
+    ['the loopback of IPv6', header(0x21, 0x21, LOOPBACK), '::1'],
     ['IPv4 and an extension', header(0x21, 0x11, EXTENSION), '203.0.113.7'],
     ['a health check of its own', header(0x20, 0x00, Buffer.alloc(0)), '127.0.0.1'],
   ])('the record has the address of the header: %s', async (_kind, bytes, address) => {
@@ -109,6 +114,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
   it.each([
     ['TLS without a header', Buffer.from('16030100f1010000ed0303000000000000000000', 'hex')],
     ['HTTP without TLS', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+    ['almost the signature', header(0x21, 0x11, V4).fill(0x0b, 11, 12)],
     ['version 1', Buffer.from('PROXY TCP4 203.0.113.7 10.0.0.1 1 2\r\n')],
     ['another version in the binary form', header(0x11, 0x11, V4)],
     ['an unknown command', header(0x22, 0x11, V4)],
@@ -130,11 +136,14 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     expect(plane.counted.refusals[0]).toMatch(/^proxy_header_(malformed|too_long)$/);
   });
 
-  it('drops a connection that ends within the header', async () => {
+  it.each([
+    [14, 'malformed'],
+    [20, 'closed'],
+  ])('drops a connection that ends within the header, after %i bytes', async (bytes, fault) => {
     const socket = await tcp();
-    socket.end(header(0x21, 0x11, V4).subarray(0, 20));
+    socket.end(header(0x21, 0x11, V4).subarray(0, bytes));
     await until(() => plane.counted.refusals.length === 1, 'the drop');
-    expect(plane.counted.refusals).toEqual(['proxy_header_closed']);
+    expect(plane.counted.refusals).toEqual([`proxy_header_${fault}`]);
   });
 
   it('takes it from the configured addresses only', async () => {

@@ -24,8 +24,9 @@ function slowCluster() {
   return {
     delegation,
     asked: () => waiting.length,
-    answer: (allowed: boolean) => {
-      for (const resolve of waiting) resolve({ allowed });
+    /** @param first how many of those that were asked first; absent: all */
+    answer: (allowed: boolean, first?: number) => {
+      for (const resolve of waiting.slice(0, first)) resolve({ allowed });
     },
     advance: (seconds: number) => void (now += seconds * 1000),
   };
@@ -81,9 +82,10 @@ describe('what is remembered of reviews', () => {
 });
 
 describe('reviews of one account', () => {
+  const groups = Array.from({ length: 31 }, (_each, index) => `g${index}`);
+
   it('are at most 128 at a time: beyond that 429, until some have been answered', async () => {
     const { delegation, answer, asked } = slowCluster();
-    const groups = Array.from({ length: 31 }, (_each, index) => `g${index}`);
     const first = Array.from({ length: 4 }, (_each, index) => delegation.judge(question(`s${index}`, groups)));
     expect(asked()).toBe(128);
     expect(await delegation.judge(question('s4'))).toMatchObject({ code: 429, auditReason: 'reviews_in_flight' });
@@ -93,5 +95,15 @@ describe('reviews of one account', () => {
     const next = delegation.judge(question('s4'));
     answer(false);
     expect(await next).toMatchObject({ code: 403, auditReason: 'impersonation_denied' });
+  });
+
+  it('give back no more places than have been answered', async () => {
+    const { delegation, answer, asked } = slowCluster();
+    const [first] = Array.from({ length: 4 }, (_each, index) => delegation.judge(question(`s${index}`, groups)));
+    answer(true, 32);
+    expect(await first).toBeUndefined();
+    void delegation.judge(question('s4', groups));
+    expect(asked()).toBe(160);
+    expect(await delegation.judge(question('s5'))).toMatchObject({ code: 429 });
   });
 });
