@@ -16,6 +16,10 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['PORTCULLIS_SERVER', 'default of `--server`'],
   ['PORTCULLIS_NO_BROWSER', 'as `--no-browser`, unless it is empty, `0` or `false`'],
   ['PORTCULLIS_TOKEN_FILE', 'default of `get-token --token-file`'],
+  [
+    'KUBERNETES_EXEC_INFO',
+    'set by the client: the version of ExecCredential that `get-token` answers in, `v1` or `v1beta1`',
+  ],
   ['PORTCULLIS_CACHE_DIR', 'where sessions are kept; default: `portcullis` in `XDG_CACHE_HOME`'],
   ['PORTCULLIS_CONFIG', 'default of `--config`'],
   ['XDG_CACHE_HOME', 'where caches are kept; default: `~/.cache`'],
