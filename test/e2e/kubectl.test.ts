@@ -67,6 +67,30 @@ describe('kubectl through the gate', () => {
     expect(got.stdout).toMatch(/^web-1 +1\/1 +Running/m);
   });
 
+  it('reaches a cluster under its prefix, behind kubectl proxy too where that is told to keep the path', async () => {
+    const kubeconfig = `${gate.files.directory}/prefix.kubeconfig`;
+    const usual = await readFile(gate.files.kubeconfig, 'utf8');
+    const { port } = new URL(gate.urls.api);
+    // The host name would choose the cluster by itself.
+    const prefixed = usual.replaceAll(`https://localhost:${port}`, `https://127.0.0.1:${port}/clusters/demo`);
+    expect(prefixed).not.toBe(usual);
+    await writeFile(kubeconfig, prefixed);
+    const client = new Laptop(gate, 'alice', { KUBECONFIG: kubeconfig });
+    const got = await client.kubectl('get', 'pods');
+    expect(got.code, got.all).toBe(0);
+    const statuses: number[] = [];
+    for (const options of [['--append-server-path'], []]) {
+      const proxy = client.openKubectl('proxy', '--port', '0', ...options);
+      await proxy.until(/Starting to serve on 127\.0\.0\.1:\d+/);
+      const [, at] = /127\.0\.0\.1:(\d+)/.exec(proxy.output()) ?? [];
+      const { statusCode, body } = await request(`http://127.0.0.1:${at}/api/v1/namespaces/default/pods`);
+      await body.dump();
+      statuses.push(statusCode);
+    }
+    client.close();
+    expect(statuses).toEqual([200, 404]);
+  });
+
   it("passes on the cluster's own refusal, by the person's name", async () => {
     const refused = await bob.kubectl('get', 'pods');
     expect(refused.code).toBe(1);
