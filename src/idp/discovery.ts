@@ -1,6 +1,11 @@
 /** What a provider says of itself (OpenID Connect Discovery), read again every hour, and the client that follows it. */
 import * as oidc from 'openid-client';
 import { isYoung } from './age.ts';
+import {
+  createClientAuthentication,
+  type ClientAuthentication,
+  type ClientAuthenticationOptions,
+} from './client-authentication.ts';
 import { assertProviderUrl, createOutbound, isLoopbackHost, type Outbound, type OutboundOptions } from './outbound.ts';
 import { tokenFault } from './faults.ts';
 
@@ -14,12 +19,8 @@ const DISCOVERY_TTL_MS = 60 * 60 * 1000;
  */
 const KEYS_TTL_MS = 30_000;
 
-export interface DiscoveryOptions {
-  readonly name: string;
+export interface DiscoveryOptions extends ClientAuthenticationOptions {
   readonly issuer: string;
-  readonly clientId: string;
-  /** Called at each use, so that a rotated secret needs no restart; undefined: a public client. */
-  readonly clientSecret?: () => string;
   readonly ca?: () => string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
@@ -41,9 +42,19 @@ export function cachedDiscovery(
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   };
   const outbound = createOutbound(place);
-  const metadata = remembered(DISCOVERY_TTL_MS, options.now, () => discover(options, place, outbound));
+  // One for as long as the provider is ours: it remembers how the provider takes the secret.
+  const client = createClientAuthentication(options, place);
+  const metadata = remembered(DISCOVERY_TTL_MS, options.now, () => discover(options, place, { outbound, client }));
   // openid-client keeps keys for five minutes with the client that read them, so the client is what is made anew.
-  return remembered(KEYS_TTL_MS, options.now, async () => clientOf(options, await metadata(), overheard(outbound)));
+  return remembered(KEYS_TTL_MS, options.now, async () => {
+    const known = await metadata();
+    return clientOf(options, known, { outbound: overheard(client.proving(outbound, known)), client });
+  });
+}
+
+interface Asking {
+  readonly outbound: Outbound;
+  readonly client: ClientAuthentication;
 }
 
 /** @returns what `make` made, for `ttlMs`. A failure is not remembered: the next person tries again. */
@@ -64,14 +75,14 @@ function remembered<T>(ttlMs: number, now: () => number, make: () => Promise<T>)
 async function discover(
   options: DiscoveryOptions,
   place: OutboundOptions,
-  outbound: Outbound,
+  { outbound, client }: Asking,
 ): Promise<oidc.ServerMetadata> {
   try {
     const config = await oidc.discovery(place.issuer, options.clientId, undefined, oidc.None(), {
       [oidc.customFetch]: outbound,
       execute: isPlain(place.issuer) ? [oidc.allowInsecureRequests] : [],
     });
-    const metadata = config.serverMetadata();
+    const metadata = client.at(config.serverMetadata());
     // Threat: openid-client lets Microsoft's hosts name another issuer, which would be another tenant (Discovery §4.3 has them the same).
     if (URL.parse(metadata.issuer)?.href !== place.issuer.href) throw new Error('discovery names another issuer');
     const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = metadata;
@@ -88,12 +99,12 @@ async function discover(
 }
 
 function clientOf(
-  { clientId, clientSecret, issuer }: DiscoveryOptions,
+  { clientId, issuer }: DiscoveryOptions,
   metadata: oidc.ServerMetadata,
-  outbound: Outbound,
+  { outbound, client }: Asking,
 ): oidc.Configuration {
   const tolerance = { [oidc.clockTolerance]: CLOCK_TOLERANCE_SECONDS };
-  const config = new oidc.Configuration(metadata, clientId, tolerance, clientAuthentication(clientSecret));
+  const config = new oidc.Configuration(metadata, clientId, tolerance, client.method);
   config[oidc.customFetch] = outbound;
   oidc.enableNonRepudiationChecks(config);
   if (isPlain(new URL(issuer))) oidc.allowInsecureRequests(config);
@@ -101,15 +112,3 @@ function clientOf(
 }
 
 const isPlain = ({ protocol, hostname }: URL): boolean => protocol === 'http:' && isLoopbackHost(hostname);
-
-/** `client_secret_basic` is the default of RFC 8414 §2 where a provider does not say; `client_secret_post` where it lacks basic. */
-function clientAuthentication(secret: (() => string) | undefined): oidc.ClientAuth {
-  if (secret === undefined) return oidc.None();
-  return (as, client, body, headers) => {
-    const methods = as.token_endpoint_auth_methods_supported;
-    const post =
-      methods !== undefined && !methods.includes('client_secret_basic') && methods.includes('client_secret_post');
-    const method = post ? oidc.ClientSecretPost(secret()) : oidc.ClientSecretBasic(secret());
-    method(as, client, body, headers);
-  };
-}

@@ -1,10 +1,10 @@
 /**
  * Identity providers: outward, to where people sign in.
  *
- * Owns: the OpenID Connect client (discovery, PKCE, state, nonce, RFC 9207 `iss`) and what each vendor does differently, GitHub's OAuth and
- * API, the directories that know groups (Microsoft Graph, Google's), the end of sessions there in both directions, the public keys of
- * workloads' issuers, where a request of ours may go at all, and from a provider's claims to an identity by core's mapping. Must not know: our
- * own tokens and OAuth endpoints, pages, sessions or Kubernetes.
+ * Owns: the OpenID Connect client (discovery, PKCE, state, nonce, RFC 9207 `iss`), how its token endpoint knows us, what each vendor does
+ * differently, GitHub's OAuth and API, the directories that know groups (Microsoft Graph, Google's), the end of sessions there in both
+ * directions, the public keys of workloads' issuers, where a request of ours may go at all, and from a provider's claims to an identity by
+ * core's mapping. Must not know: our own tokens and OAuth endpoints, pages, sessions or Kubernetes.
  *
  * Everything a provider sends is hostile until verified. Two outcomes only: `AppError` `sign_in_refused` (the provider or a rule
  * said no; `reason` names the rule) and `provider_unavailable` (down, nonsense, unknown key). Nothing is half-created by either.

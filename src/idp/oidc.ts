@@ -32,7 +32,8 @@ export interface OidcProviderOptions extends DiscoveryOptions {
 
 export function createOidcProvider(options: OidcProviderOptions): IdentityProvider {
   const { name, vendor = OIDC } = options;
-  const place = { ...options, hosts: [...options.hosts, ...vendor.hosts] };
+  const { assertionAudience = 'issuer' as const } = vendor;
+  const place = { ...options, hosts: [...options.hosts, ...vendor.hosts], assertionAudience };
   const newest = newestTokens();
   const answers = refreshAnswers();
   const configuration = cachedDiscovery(place, (outbound) => answers.overheard(outbound));

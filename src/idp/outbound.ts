@@ -33,6 +33,14 @@ export interface OutboundOptions {
   readonly hosts: readonly string[];
   /** PEM; called at each request, so that other authorities need no restart. The system's roots when absent. */
   readonly ca?: () => string;
+  /** Who we are, for a server that asks in the handshake; called as `ca` is. Absent: nobody is told. */
+  readonly certificate?: () => CertificatePair;
+}
+
+/** PEM. */
+export interface CertificatePair {
+  readonly cert: string;
+  readonly key: string;
 }
 
 export interface OutboundRequest {
@@ -136,10 +144,11 @@ export function assertProviderUrl(value: string, options: OutboundOptions): URL 
  */
 export function createOutbound(options: OutboundOptions): Outbound {
   const issuerIsLoopback = isLoopbackHost(options.issuer.hostname);
-  const connections = connectionsUnder((ca) => ({
+  const connections = connectionsUnder(({ ca, cert, key }) => ({
     timeout: 5_000,
     lookup: guardedLookup(issuerIsLoopback),
     ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
   }));
   return async (value, request) => {
     const url = assertProviderUrl(value, options);
@@ -153,7 +162,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       body: (request.body ?? null) as string | null,
       redirect: 'manual',
       signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
-      dispatcher: connections(options.ca?.()),
+      dispatcher: connections({ ca: options.ca?.(), ...options.certificate?.() }),
     });
     const body = await boundedBody(response.body as ReadableStream<Uint8Array> | null);
     return new Response(NO_BODY_STATUS.has(response.status) ? null : body, {
@@ -164,22 +173,28 @@ export function createOutbound(options: OutboundOptions): Outbound {
   };
 }
 
+/** In PEM: who may vouch for the provider, and who we are to it. */
+type Identities = { readonly ca: string | undefined } & Partial<CertificatePair>;
+
 /**
- * Connections that were verified by the authorities as they stand. Under others everything is made anew, what TLS remembers of the server
- * included: a resumed handshake verifies no certificate. What is being asked over the old connections is still answered there.
+ * Connections that were verified by the authorities, and made under our certificate, as they stand. Under others everything is made anew,
+ * what TLS remembers of the server included: a resumed handshake verifies no certificate. What is being asked over the old connections is
+ * still answered there.
  */
 function connectionsUnder(
-  connect: (ca: string | undefined) => buildConnector.BuildOptions,
-): (ca: string | undefined) => Agent {
-  let held: { readonly ca: string | undefined; readonly agent: Agent } | undefined;
-  return (ca) => {
-    if (held !== undefined && held.ca === ca) return held.agent;
+  connect: (identities: Identities) => buildConnector.BuildOptions,
+): (identities: Identities) => Agent {
+  let held: { readonly identities: Identities; readonly agent: Agent } | undefined;
+  return (identities) => {
+    if (held !== undefined && isSame(held.identities, identities)) return held.agent;
     void held?.agent.close();
-    const agent = new Agent({ connect: connect(ca) });
-    held = { ca, agent };
+    const agent = new Agent({ connect: connect(identities) });
+    held = { identities, agent };
     return agent;
   };
 }
+
+const isSame = (a: Identities, b: Identities): boolean => a.ca === b.ca && a.cert === b.cert && a.key === b.key;
 
 const NO_BODY_STATUS = new Set([204, 205, 304]);
 

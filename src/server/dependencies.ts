@@ -147,7 +147,7 @@ export function identityProviders(config: Config, following: Following, logger: 
     if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;
     const more = vendorOptions({ ...provider, type }, config.limits.groups, following);
     const { backchannelLogout } = provider;
-    return [provider.name, createVendorProvider({ ...common, backchannelLogout, ...more })] as const;
+    return [provider.name, createVendorProvider({ ...common, log: logger, backchannelLogout, ...more })] as const;
   });
   return new Map(entries);
 }

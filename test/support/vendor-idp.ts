@@ -3,12 +3,23 @@
  * thinks of one that is used twice. Nobody is asked anything: whoever comes is signed in.
  */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair } from 'jose';
 import { Provider, type Adapter, type AdapterFactory, type Configuration } from 'oidc-provider';
 import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
+import { Agent, fetch } from 'undici';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
+import {
+  askingForCertificates,
+  clientSettings,
+  showsCertificate,
+  throughSwitches,
+  type ClientSwitches,
+  type ClientTraits,
+  type TokenRequest,
+} from './client-switches.ts';
 
 export const CLIENT = { id: 'gate', secret: 's3cret-of-the-gate' } as const;
 export const CALLBACK = 'http://127.0.0.1:1/callback/corp';
@@ -25,6 +36,8 @@ export interface VendorTraits {
   readonly callback?: string;
   /** Only there, and not in the ID token. */
   readonly userInfoOnly?: readonly string[];
+  /** How its client proves who it is. Absent: by `CLIENT.secret`, as the standard has it. */
+  readonly client?: ClientTraits;
 }
 
 export interface VendorIdp {
@@ -40,6 +53,15 @@ export interface VendorIdp {
   keys: 'there' | 'down' | 'lost';
   /** Connections are closed without an answer, and nothing is done. */
   down: boolean;
+  /** How it takes its client's secret. */
+  client: ClientSwitches;
+  readonly tokenRequests: TokenRequest[];
+  /** In its discovery document, over what is there. */
+  discovery: Readonly<Record<string, unknown>>;
+  /** Paths that a client certificate was shown for. */
+  readonly shownAt: string[];
+  /** Paths that were asked for with `Authorization: Basic`. */
+  readonly basicAt: string[];
   /** Paths that were asked for, in order. */
   readonly asked: string[];
   /** A browser's trip from our URL to the redirect back to us. */
@@ -48,10 +70,7 @@ export interface VendorIdp {
 }
 
 export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
+  const { issuer, alias, servers } = await listeners(traits.client?.tls);
   const idp: VendorIdp = {
     issuer,
     claims: traits.claims,
@@ -61,36 +80,87 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
     keys: 'there',
     down: false,
     asked: [],
-    visit: (url) => visit(issuer, url, traits.callback ?? CALLBACK),
+    client: {},
+    tokenRequests: [],
+    discovery: {},
+    shownAt: [],
+    basicAt: [],
+    visit: (url) =>
+      visit({ issuer, from: url, callback: traits.callback ?? CALLBACK, ca: traits.client?.tls?.server.ca }),
     async close() {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
+      await Promise.all(servers.map(closed));
     },
   };
-  const provider = new Provider(issuer, await settings(traits, idp));
+  const provider = new Provider(issuer, await settings(traits, idp, alias));
   const handle = provider.callback();
-  server.on('request', (req, res) => {
+  const secret = traits.client?.secret ?? CLIENT.secret;
+  const answer: RequestListener = (req, res) => {
     if (idp.down) return void req.socket.destroy();
     const path = (req.url ?? '').split('?', 1)[0] ?? '';
     idp.asked.push(path);
+    if (req.headers.authorization?.startsWith('Basic ') === true) idp.basicAt.push(path);
+    if (showsCertificate(req)) idp.shownAt.push(path);
     if (path === '/me' && idp.userInfoDown) return void res.writeHead(502).end('<html>');
     if (path === '/jwks' && idp.keys === 'lost') return void req.socket.destroy();
     if (path === '/jwks' && idp.keys === 'down') return void res.writeHead(503).end();
-    if (path === '/token' && idp.losing > 0) {
-      idp.losing -= 1;
-      res.end = () => {
-        req.socket.destroy();
-        return res;
-      };
-    }
     if (path.startsWith('/interaction/')) return void finish(provider, req, res);
-    void handle(req, res);
-  });
+    if (path === '/.well-known/openid-configuration') mayLie(res, idp.discovery);
+    if (path !== '/token') return void handle(req, res);
+    void throughSwitches(req, res, { ...idp.client, secret, id: CLIENT.id }).then(({ goesOn, ...request }) => {
+      idp.tokenRequests.push(request);
+      if (!goesOn) return undefined;
+      if (idp.losing > 0) lose(req, res, idp);
+      return handle(req, res);
+    });
+  };
+  for (const server of servers) server.on('request', answer);
   return idp;
 }
 
-async function settings(traits: VendorTraits, idp: VendorIdp): Promise<Configuration> {
+function mayLie(res: ServerResponse, lies: VendorIdp['discovery']): void {
+  if (Object.keys(lies).length === 0) return;
+  const end = res.end.bind(res);
+  res.end = (honest: unknown) => {
+    const document: unknown = JSON.parse(String(honest));
+    const said = JSON.stringify({ ...(document as object), ...lies });
+    res.setHeader('content-length', Buffer.byteLength(said));
+    return end(said);
+  };
+}
+
+function lose(req: IncomingMessage, res: ServerResponse, idp: VendorIdp): void {
+  idp.losing -= 1;
+  res.end = () => {
+    req.socket.destroy();
+    return res;
+  };
+}
+
+async function listeners(tls: ClientTraits['tls']) {
+  const listening = async (server: Server): Promise<number> => {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  };
+  if (tls === undefined) {
+    const server = createServer();
+    return { issuer: `http://localhost:${await listening(server)}`, servers: [server] };
+  }
+  const asking = createHttpsServer(askingForCertificates(tls));
+  const alias = `https://localhost:${await listening(asking)}`;
+  if (tls.alias === undefined) return { issuer: alias, servers: [asking] };
+  const server = createHttpsServer(tls.server);
+  return { issuer: `https://localhost:${await listening(server)}`, alias, servers: [server, asking] };
+}
+
+async function closed(server: Server): Promise<void> {
+  server.close();
+  server.closeAllConnections();
+  await once(server, 'close');
+}
+
+async function settings(traits: VendorTraits, idp: VendorIdp, alias: string | undefined): Promise<Configuration> {
+  const known = traits.client === undefined ? undefined : clientSettings(traits.client);
   const store = createMemoryStore({ clock: { now: Date.now } });
   const endSession = (session: string): Promise<void> => store.artefacts.destroyOfSession(session);
   const { privateKey } = await generateKeyPair('RS256', { extractable: true });
@@ -104,18 +174,25 @@ async function settings(traits: VendorTraits, idp: VendorIdp): Promise<Configura
     clients: [
       {
         client_id: CLIENT.id,
-        client_secret: CLIENT.secret,
+        client_secret: traits.client?.secret ?? CLIENT.secret,
         redirect_uris: [traits.callback ?? CALLBACK],
         grant_types: ['authorization_code', 'refresh_token'],
         response_types: ['code'],
         require_auth_time: true,
+        ...known?.client,
       },
     ],
+    ...(alias === undefined ? {} : { discovery: { mtls_endpoint_aliases: { token_endpoint: `${alias}/token` } } }),
+    ...known?.configuration,
     claims: { openid: ['sub', ...Object.keys(traits.claims), 'groups'] },
     scopes: [...traits.scopes],
     extraParams: ['access_type'],
     conformIdTokenClaims: false,
-    features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: false } },
+    features: {
+      devInteractions: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      ...known?.configuration.features,
+    },
     cookies: { keys: [crypto.randomUUID()] },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     rotateRefreshToken: true,
@@ -182,12 +259,29 @@ async function finish(provider: Provider, req: IncomingMessage, res: ServerRespo
   return provider.interactionFinished(req, res, consent, { mergeWithLastSubmission: true });
 }
 
-async function visit(issuer: string, from: URL, callback: string): Promise<URL> {
+interface Trip {
+  readonly issuer: string;
+  readonly from: URL;
+  readonly callback: string;
+  /** Who vouches for the provider; absent: it is asked in the clear. */
+  readonly ca: string | undefined;
+}
+
+async function visit({ ca, ...trip }: Trip): Promise<URL> {
+  const agent = new Agent(ca === undefined ? {} : { connect: { ca } });
+  try {
+    return await follow(trip, agent);
+  } finally {
+    await agent.destroy();
+  }
+}
+
+async function follow({ issuer, from, callback }: Omit<Trip, 'ca'>, dispatcher: Agent): Promise<URL> {
   const cookies = new Map<string, string>();
   let next = from;
   for (let step = 0; step < 12; step += 1) {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const answer = await fetch(next, { redirect: 'manual', headers: { cookie } });
+    const answer = await fetch(next, { redirect: 'manual', headers: { cookie }, dispatcher });
     const location = answer.headers.get('location');
     if (location === null) throw new Error(`${next.pathname} answered ${answer.status}: ${await answer.text()}`);
     for (const line of answer.headers.getSetCookie()) {

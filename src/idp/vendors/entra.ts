@@ -40,6 +40,8 @@ export function createEntra(options: EntraOptions): Vendor {
   return {
     ...WITHOUT_CONSENT,
     hosts: VENDOR_HOSTS.entra,
+    // https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials
+    assertionAudience: 'token_endpoint',
     scopes: () => ['openid', 'profile', 'email', 'offline_access', ...(wantsGroups ? [scope] : [])],
     // Its UserInfo endpoint has less than the ID token.
     userInfo: false,

@@ -13,6 +13,8 @@ export interface Vendor {
   readonly provesFreshness: boolean;
   /** False where the ID token has all there is, so that a request is saved. */
   readonly userInfo: boolean;
+  /** Whom a client assertion is for, where it is not the issuer. */
+  readonly assertionAudience?: 'token_endpoint';
   /** Authorization parameters beside those of every sign-in. */
   parameters(request: {
     readonly fresh: boolean;
@@ -72,6 +74,8 @@ export const WITHOUT_CONSENT: Vendor = { ...OIDC, parameters: ({ fresh }) => fre
 /** Its own authorization server has a scope for groups; one that a company made has only what the company put there. */
 export const OKTA: Vendor = {
   ...WITHOUT_CONSENT,
+  // "The audience claim for client_assertion must be the endpoint invoked for the request."
+  assertionAudience: 'token_endpoint',
   scopes: (offered) => [...BASIC, 'offline_access', ...listed(offered, 'groups')],
 };
 

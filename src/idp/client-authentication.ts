@@ -1,0 +1,229 @@
+/**
+ * How the token endpoint knows that it is us (RFC 6749 §2.3): by a secret, a signed assertion (RFC 7523), a client certificate (RFC
+ * 8705), or not at all, since PKCE holds for every client.
+ *
+ * Owns: what proves the client, on requests to the token endpoint and to no other place. Must not know where secrets and keys are kept.
+ */
+import * as oidc from 'openid-client';
+import type { AssertionAlg, ClientKey } from '../config/config.ts';
+import { createOutbound, type CertificatePair, type Outbound, type OutboundOptions } from './outbound.ts';
+
+/** A method that the configuration names. It is kept to: what is weaker is never tried in its place. */
+export type ChosenMethod =
+  | { readonly method: 'basic' | 'post' | 'none' }
+  | { readonly method: 'private_key_jwt'; readonly key: () => ClientKey }
+  | { readonly method: 'tls_client_auth'; readonly certificate: () => CertificatePair };
+
+export interface ClientAuthenticationOptions {
+  readonly name: string;
+  readonly clientId: string;
+  /** Called at each use, so that a rotated secret needs no restart; undefined: none is there. */
+  readonly clientSecret?: () => string;
+  /** Absent: by the secret, in the way in which the provider takes it; a public client where there is none. */
+  readonly clientAuth?: ChosenMethod;
+  /** Whom client assertions are for. Absent: the issuer. */
+  readonly assertionAudience?: 'issuer' | 'token_endpoint';
+  readonly log?: { info(fields: object, message: string): void };
+}
+
+export interface ClientAuthentication {
+  /** What openid-client puts into the form. A secret is not in it: that is added at the token endpoint alone. */
+  readonly method: oidc.ClientAuth;
+  /** The metadata with the token endpoint at which this client is known (RFC 8705 §5). */
+  at(metadata: oidc.ServerMetadata): oidc.ServerMetadata;
+  /** Requests to this provider, of which those to its token endpoint prove who we are. */
+  proving(outbound: Outbound, metadata: oidc.ServerMetadata): Outbound;
+}
+
+/** @param place where requests may go; those with a client certificate are bound to the same */
+export function createClientAuthentication(
+  options: ClientAuthenticationOptions,
+  place: OutboundOptions,
+): ClientAuthentication {
+  const { clientSecret, clientAuth = { method: 'secret' as const } } = options;
+  const unproven: ClientAuthentication = { method: oidc.None(), at: same, proving: onlyRejections };
+  switch (clientAuth.method) {
+    case 'secret':
+      return clientSecret === undefined
+        ? unproven
+        : { ...unproven, proving: bySecret(options, clientSecret, listedBy) };
+    case 'basic':
+    case 'post': {
+      if (clientSecret === undefined) throw new Error(`${options.name}: ${clientAuth.method} needs a client secret`);
+      const only = [clientAuth.method];
+      return { ...unproven, proving: bySecret(options, clientSecret, () => only) };
+    }
+    case 'none':
+      return unproven;
+    case 'private_key_jwt':
+      return { ...unproven, method: byAssertion(clientAuth.key, options.assertionAudience) };
+    case 'tls_client_auth': {
+      const presenting = createOutbound({ ...place, certificate: clientAuth.certificate });
+      return {
+        method: oidc.TlsClientAuth(),
+        at: (metadata) => {
+          const token_endpoint = metadata.mtls_endpoint_aliases?.token_endpoint ?? metadata.token_endpoint;
+          return { ...metadata, ...(token_endpoint === undefined ? {} : { token_endpoint }) };
+        },
+        // The certificate says who is asking. UserInfo and the keys do not need to know that, and are asked without it.
+        proving: (outbound, metadata) => atTokenEndpoint(metadata, outbound, toldApart(presenting)),
+      };
+    }
+  }
+}
+
+const same = (metadata: oidc.ServerMetadata): oidc.ServerMetadata => metadata;
+
+const onlyRejections: ClientAuthentication['proving'] = (outbound, metadata) =>
+  atTokenEndpoint(metadata, outbound, toldApart(outbound));
+
+const toldApart =
+  (outbound: Outbound): Outbound =>
+  async (url, request) =>
+    (await judged(await outbound(url, request))).response;
+
+/** A provider that names UserInfo's or its keys' address like the token endpoint's gets no proof by that: those are not posted to. */
+function atTokenEndpoint(metadata: oidc.ServerMetadata, elsewhere: Outbound, there: Outbound): Outbound {
+  const endpoint = URL.parse(metadata.token_endpoint ?? '')?.href;
+  return (url, request) => (request.method === 'POST' && url === endpoint ? there : elsewhere)(url, request);
+}
+
+type SecretMethod = 'basic' | 'post';
+
+/** `client_secret_basic` is the default of RFC 8414 §2 where a provider does not say. */
+function listedBy(metadata: oidc.ServerMetadata): readonly SecretMethod[] {
+  const listed = metadata.token_endpoint_auth_methods_supported ?? ['client_secret_basic'];
+  if (!listed.includes('client_secret_post')) return ['basic'];
+  return listed.includes('client_secret_basic') ? ['basic', 'post'] : ['post'];
+}
+
+/**
+ * By the secret, in one way and, where the provider does not know us by it, in the other that it lists.
+ *
+ * Many list `client_secret_basic` and compare its text as it came, without the decoding of RFC 6749 §2.3.1; others list it for the
+ * server, and take only the one that the client is registered with. Neither can be seen before. Both show the secret itself to the same
+ * address, so that neither is weaker. The second try is within the same call, since a code and a refresh token are good once: a provider
+ * that does not know the client has not looked at them. There is never a third, which some would count as theft.
+ */
+function bySecret(
+  { name, clientId, log }: ClientAuthenticationOptions,
+  secret: () => string,
+  offered: (metadata: oidc.ServerMetadata) => readonly SecretMethod[],
+): ClientAuthentication['proving'] {
+  let worked: SecretMethod | undefined;
+  let logged = false;
+  return (outbound, metadata) =>
+    atTokenEndpoint(metadata, outbound, async (url, request) => {
+      const methods = offered(metadata);
+      const [first = 'basic', second] = worked === 'post' ? methods.toReversed() : methods;
+      const ask = async (method: SecretMethod): Promise<Judged> =>
+        judged(await outbound(url, { ...request, ...proofOf(method, { clientId, secret: secret() }, request) }));
+      const { response, rejected } = await ask(first);
+      if (!rejected || second === undefined) return response;
+      // Before it is asked: where its response is lost on the way, the next request must not begin with the one that was rejected.
+      worked = second;
+      const again = await ask(second);
+      if (again.rejected) worked = undefined;
+      else if (second === 'post' && !logged) {
+        logged = true;
+        log?.info({ provider: name }, 'identity provider rejects client_secret_basic, using client_secret_post');
+      }
+      return again.response;
+    });
+}
+
+type Request = Parameters<Outbound>[1];
+
+/** The form and the headers of a request with the secret in one place. */
+function proofOf(
+  method: SecretMethod,
+  { clientId, secret }: { readonly clientId: string; readonly secret: string },
+  { body, headers }: Request,
+): Pick<Request, 'body' | 'headers'> {
+  const form = new URLSearchParams(body instanceof URLSearchParams ? body : undefined);
+  if (method === 'post') {
+    form.set('client_id', clientId);
+    form.set('client_secret', secret);
+    return { body: form, headers };
+  }
+  // RFC 6749 §2.3: one method in a request. Some take a client_id in the form for a second one.
+  form.delete('client_id');
+  const credentials = btoa(`${formEncoded(clientId)}:${formEncoded(secret)}`);
+  return { body: form, headers: { ...headers, authorization: `Basic ${credentials}` } };
+}
+
+/**
+ * RFC 6749 §2.3.1 has id and secret encoded as a form is. By the algorithm that browsers have for that, letters, digits and `*-._` stay as
+ * they are. openid-client encodes those four as well, and a provider that compares the text without decoding it then rejects most secrets.
+ * @see https://url.spec.whatwg.org/#concept-urlencoded-serializer
+ */
+const formEncoded = (value: string): string => new URLSearchParams({ '': value }).toString().slice(1);
+
+/**
+ * `private_key_jwt` (OpenID Connect Core §9): signed anew for each request, with an id of its own (`jti`), and good for a minute.
+ *
+ * An attacker who runs one of our providers names another's token endpoint as its own, and uses there what we sign. So an assertion is
+ * for the issuer, which discovery must say exactly as it is configured (draft-ietf-oauth-rfc7523bis). Okta and Entra still ask for the
+ * token endpoint, which is on a host of that provider, or nothing is sent at all.
+ */
+function byAssertion(key: () => ClientKey, audience: 'issuer' | 'token_endpoint' = 'issuer'): oidc.ClientAuth {
+  return (as, client, body, headers) => {
+    const { algs, kid, thumbprint, ...own } = key();
+    const takes = as.token_endpoint_auth_signing_alg_values_supported;
+    const alg = algs.find((each) => takes?.includes(each)) ?? algs[0];
+    const signs = {
+      key: own.key.toCryptoKey(ALGORITHMS[alg], false, ['sign']),
+      ...(kid === undefined ? {} : { kid }),
+    };
+    const proof = oidc.PrivateKeyJwt(signs, {
+      [oidc.modifyAssertion]: (header, payload) => {
+        // openid-client has the name of RFC 9864 for EdDSA, which fewer providers know.
+        header['alg'] = alg;
+        if (thumbprint !== undefined) header['x5t#S256'] = thumbprint;
+        if (audience === 'token_endpoint' && as.token_endpoint !== undefined) payload['aud'] = as.token_endpoint;
+      },
+    });
+    return proof(as, client, body, headers);
+  };
+}
+
+const ALGORITHMS = {
+  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
+  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+  PS256: { name: 'RSA-PSS', hash: 'SHA-256' },
+  EdDSA: { name: 'Ed25519' },
+} as const satisfies Record<AssertionAlg, object>;
+
+interface Judged {
+  readonly response: Response;
+  /** The provider does not know us by what we have shown. */
+  readonly rejected: boolean;
+}
+
+/** What Keycloak and Auth0 say for `invalid_client` (RFC 6749 §5.2) is among them. With another status these are about something else. */
+const REJECTED_AT_401: readonly unknown[] = ['invalid_client', 'unauthorized_client', 'access_denied', undefined];
+
+/**
+ * Whether a response says that the client is not known: 400 or 401, with a challenge or without, with words or without. Then it is put in
+ * one form, since openid-client looks at nothing but the challenge where there is one, and would report a provider that cannot be
+ * reached.
+ */
+async function judged(response: Response): Promise<Judged> {
+  const { status } = response;
+  if (status !== 400 && status !== 401) return { response, rejected: false };
+  const said: unknown = await response
+    .clone()
+    .json()
+    .catch(() => undefined);
+  const { error, error_description: description } = fieldsOf(said);
+  const rejected = status === 401 ? REJECTED_AT_401.includes(error) : error === 'invalid_client';
+  if (!rejected) return { response, rejected };
+  const words = [error === 'invalid_client' ? undefined : error, description].filter(
+    (each) => typeof each === 'string',
+  );
+  const body = { error: 'invalid_client', ...(words.length === 0 ? {} : { error_description: words.join(': ') }) };
+  return { response: Response.json(body, { status }), rejected };
+}
+
+const fieldsOf = (said: unknown): { readonly error?: unknown; readonly error_description?: unknown } =>
+  typeof said === 'object' && said !== null ? said : {};

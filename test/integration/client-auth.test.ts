@@ -1,0 +1,148 @@
+/** The client's secret at providers that take it in one way and list another, at a sign-in and at a refresh. */
+import { describe, expect, it } from 'vitest';
+import { REFUSALS, type ClientSwitches } from '../support/client-switches.ts';
+import {
+  SECRET_SETTINGS,
+  signInAndRefresh,
+  startClientAuthStage,
+  type ClientAuthStage,
+} from '../support/client-auth-stage.ts';
+import { refusal, signIn } from '../support/vendors.ts';
+
+const BOTH = ['client_secret_basic', 'client_secret_post'] as const;
+const BASIC = ['client_secret_basic'] as const;
+/** As password generators make them. */
+const PLAIN = 's3cret-of_the.gate*';
+/** What a form has to encode. */
+const ENCODED = 'a~b+c/d=e%2Df:g h';
+
+interface Case {
+  readonly lists: readonly ('client_secret_basic' | 'client_secret_post')[];
+  readonly secret: string;
+  readonly switches?: ClientSwitches;
+}
+
+const start = ({ lists, secret, switches = {} }: Case): Promise<ClientAuthStage> =>
+  startClientAuthStage({
+    client: { lists, secret },
+    switches,
+    settings: SECRET_SETTINGS,
+    files: { 'client-secret': `${secret}\n` },
+  });
+
+/** How each request to the token endpoint showed who asks. */
+const ways = ({ idp }: ClientAuthStage): readonly string[] =>
+  idp.tokenRequests.map(({ authorization, form }) =>
+    [authorization === undefined ? [] : ['basic'], form.has('client_secret') ? ['post'] : []].flat().join('+'),
+  );
+
+describe('a person is let in, and asked about again, where the provider', () => {
+  const rows: readonly [string, Case, readonly string[]][] = [
+    ['decodes Basic, and the secret needs it', { lists: BOTH, secret: ENCODED }, ['basic', 'basic']],
+    ['lists Basic alone and decodes it', { lists: BASIC, secret: ENCODED }, ['basic', 'basic']],
+    ['lists the form alone', { lists: ['client_secret_post'], secret: ENCODED }, ['post', 'post']],
+    [
+      'compares Basic as it came: - _ . and * stay',
+      { lists: BASIC, secret: PLAIN, switches: { rawBasic: true } },
+      ['basic', 'basic'],
+    ],
+    [
+      'compares Basic as it came, and the secret has others than those',
+      { lists: BOTH, secret: ENCODED, switches: { rawBasic: true } },
+      ['basic', 'post', 'post'],
+    ],
+    ...Object.entries(REFUSALS).map(([name, refusesBasic]): [string, Case, readonly string[]] => [
+      `refuses Basic by ${name}, and lists the form`,
+      { lists: BOTH, secret: PLAIN, switches: { refusesBasic } },
+      ['basic', 'post', 'post'],
+    ]),
+  ];
+  it.each(rows)('%s', async (_name, setting, expected) => {
+    const stage = await start(setting);
+    expect(await signInAndRefresh(stage)).toMatchObject({ identity: { username: 'corp:alice' } });
+    expect(ways(stage)).toEqual(expected);
+  });
+});
+
+describe('a secret that is refused in both ways', () => {
+  it.each(Object.entries(REFUSALS))('is the client’s fault and nobody else’s: %s', async (_name, each) => {
+    const stage = await start({ lists: BOTH, secret: PLAIN });
+    const person = await signIn(stage.idp, stage.provider);
+    stage.idp.tokenRequests.length = 0;
+    stage.idp.client = { refusesBasic: each, refusesPost: each };
+    const unknown = { code: 'provider_unavailable', reason: 'provider_client_refused' };
+    expect(await refusal(signIn(stage.idp, stage.provider))).toMatchObject(unknown);
+    expect(await refusal(stage.provider.recheck(person.subject, person.refreshToken ?? ''))).toMatchObject(unknown);
+    // Each code and each refresh token twice, never a third time.
+    expect(ways(stage)).toEqual(['basic', 'post', 'basic', 'post']);
+    // Nothing was lost by that: the same refresh token is good for the next question.
+    stage.idp.client = {};
+    await expect(stage.provider.recheck(person.subject, person.refreshToken ?? '')).resolves.toBeDefined();
+  });
+});
+
+describe('the way that worked', () => {
+  it('is told once, and kept for as long as it works', async () => {
+    const stage = await start({
+      lists: BOTH,
+      secret: PLAIN,
+      switches: { refusesBasic: REFUSALS['401 with a challenge'] },
+    });
+    await signInAndRefresh(stage);
+    await signInAndRefresh(stage);
+    expect(ways(stage)).toEqual(['basic', 'post', 'post', 'post', 'post']);
+    stage.idp.client = { refusesPost: REFUSALS['400 without a challenge'] };
+    await signInAndRefresh(stage);
+    expect(ways(stage).slice(5)).toEqual(['post', 'basic', 'basic']);
+    stage.idp.client = { refusesBasic: REFUSALS['400 without a challenge'] };
+    await signInAndRefresh(stage);
+    expect(ways(stage).slice(8)).toEqual(['basic', 'post', 'post']);
+    expect(stage.log.filter(({ msg }) => String(msg).includes('client_secret_post'))).toMatchObject([
+      { provider: 'corp' },
+    ]);
+  });
+
+  it('is the one to begin with where its first answer was lost', async () => {
+    const stage = await start({ lists: BOTH, secret: PLAIN });
+    const person = await signIn(stage.idp, stage.provider);
+    stage.idp.tokenRequests.length = 0;
+    stage.idp.client = { refusesBasic: REFUSALS['401 with a challenge'] };
+    stage.idp.losing = 1;
+    await expect(stage.provider.recheck(person.subject, person.refreshToken ?? '')).resolves.toBeDefined();
+    expect(ways(stage)).toEqual(['basic', 'post', 'post']);
+  });
+});
+
+describe('no other way is tried', () => {
+  const refused = REFUSALS['401 with a challenge'];
+  const rows: readonly [string, Case, readonly string[]][] = [
+    ['where the form is not listed', { lists: BASIC, secret: PLAIN, switches: { refusesBasic: refused } }, ['basic']],
+    [
+      'where the provider is only busy',
+      { lists: BOTH, secret: PLAIN, switches: { refusesBasic: { status: 400, error: 'temporarily_unavailable' } } },
+      ['basic'],
+    ],
+    [
+      'where the client may not do this',
+      { lists: BOTH, secret: PLAIN, switches: { refusesBasic: { status: 400, error: 'unauthorized_client' } } },
+      ['basic'],
+    ],
+    [
+      'where the code is not good',
+      { lists: BOTH, secret: PLAIN, switches: { refusesBasic: { status: 401, error: 'invalid_grant' } } },
+      ['basic'],
+    ],
+  ];
+  it.each(rows)('%s', async (_name, setting, expected) => {
+    const stage = await start(setting);
+    await refusal(signIn(stage.idp, stage.provider));
+    expect(ways(stage)).toEqual(expected);
+  });
+});
+
+it('the secret is shown at the token endpoint, and at no other place', async () => {
+  const stage = await start({ lists: BOTH, secret: PLAIN });
+  await signInAndRefresh(stage);
+  expect(stage.idp.asked).toEqual(expect.arrayContaining(['/jwks', '/me', '/.well-known/openid-configuration']));
+  expect(stage.idp.basicAt).toEqual(['/token', '/token']);
+});
