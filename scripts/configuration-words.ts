@@ -13,6 +13,7 @@ export const MORE_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].batchWait', '`1s`'],
   ['audit.sinks[].timeout', '`10s`'],
   ['providers[].groupsAs', '`id`'],
+  ['providers[].clientAuth', 'by the secret, as the provider takes it; without one as `none`'],
   ['providers[].host', '`github.com`'],
   ['providers[].issuer', 'by type'],
   ['providers[].scopes', 'by the provider’s discovery'],
@@ -98,6 +99,18 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   ['providers[].host', 'Of type github alone: an Enterprise server, or a tenant of ghe.com.'],
   ['providers[].clientId', 'The application’s client id at the provider.'],
+  [
+    'providers[].clientAuth',
+    'How the provider knows that it is Portcullis. `basic` and `post`: by the secret, in the header or in the form. `private_key_jwt`: by an assertion that `clientKeyFile` signs. `tls_client_auth`: by a client certificate. `none`: a public client, with PKCE. A method that is set is kept to. Without it the secret is sent in the header and, where the provider refuses that and lists `client_secret_post`, in the form. [More](../providers/oidc.md#how-the-provider-knows-portcullis).',
+  ],
+  [
+    'providers[].clientKeyFile',
+    'The private key for `private_key_jwt` (PEM or a JWK: EC on P-256, Ed25519, or RSA of 2048 bits or more) and `tls_client_auth` (PEM). Read again when it changes.',
+  ],
+  [
+    'providers[].clientCertFile',
+    'The client certificate for `tls_client_auth`, with its chain, in PEM. With `private_key_jwt` optional: the assertion then names it (`x5t#S256`), which Entra wants. Read again when it changes.',
+  ],
   [
     'providers[].caFile',
     'The authorities that may vouch for the provider, in PEM; without it the system’s. Read again when it changes.',

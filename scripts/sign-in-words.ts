@@ -18,7 +18,10 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['provider_unreachable', 'the provider cannot be reached: network, DNS, certificate'],
   ['provider_error', 'the provider answers with an error'],
   ['provider_not_found', 'GitHub knows nothing at that address'],
-  ['provider_client_refused', 'the provider does not take the client: check `clientId` and the secret'],
+  [
+    'provider_client_refused',
+    'the provider does not take the client: check `clientId`, the secret or key, and `clientAuth`',
+  ],
   ['provider_answer_invalid', 'the provider’s answer fails a check: signature, issuer, audience, nonce or form'],
   ['provider_answer_incomplete', 'the provider did not say who signed in'],
   ['provider_rate_limited', 'GitHub limits how often it may be asked'],

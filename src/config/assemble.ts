@@ -83,8 +83,9 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
 
 /** The prefix is there even where nobody wrote it; an empty one must be written out. */
 function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
-  const { clientSecretFile, caFile, serviceAccountFile, groups = defaultGroups(provider), ...rest } = provider;
-  const { scopes, uid, tenant, groupsAs, impersonatedAdmin, organizations, host, ...always } = rest;
+  const { clientSecretFile, clientKeyFile, clientCertFile, caFile, serviceAccountFile, ...more } = provider;
+  const { groups = defaultGroups(provider), ...rest } = more;
+  const { clientAuth, scopes, uid, tenant, groupsAs, impersonatedAdmin, organizations, host, ...always } = rest;
   return {
     ...always,
     issuer: issuerOf(provider),
@@ -92,7 +93,10 @@ function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfi
     backchannelLogout: provider.backchannelLogout ?? defaultLogout(provider.type),
     usernamePrefix: provider.usernamePrefix ?? `${provider.name}:`,
     groupsPrefix: provider.groupsPrefix ?? `${provider.name}:`,
+    ...(clientAuth === undefined ? {} : { clientAuth }),
     ...optionalFile('clientSecretFile', clientSecretFile, locate),
+    ...optionalFile('clientKeyFile', clientKeyFile, locate),
+    ...optionalFile('clientCertFile', clientCertFile, locate),
     ...optionalFile('caFile', caFile, locate),
     ...optionalFile('serviceAccountFile', serviceAccountFile, locate),
     ...(scopes === undefined ? {} : { scopes }),

@@ -8,6 +8,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { AuditRule } from '../core/audit-policy.ts';
+import type { ClientAuthMethod } from './client-auth.ts';
 import type { ProviderType } from './provider-types.ts';
 
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
@@ -39,7 +40,13 @@ export interface ProviderConfig {
   /** GitHub: absent for github.com. */
   readonly host?: string;
   readonly clientId: string;
+  /** How the provider knows that it is us. Absent: by the secret, in the way in which it takes it; without one a public client. */
+  readonly clientAuth?: ClientAuthMethod;
   readonly clientSecretFile?: string;
+  /** A private key: for `private_key_jwt` and `tls_client_auth`. */
+  readonly clientKeyFile?: string;
+  /** Its certificate, in PEM. */
+  readonly clientCertFile?: string;
   readonly caFile?: string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
@@ -265,7 +272,7 @@ export interface Config {
   readonly contact: string;
 }
 
-/** What signs client assertions at a provider (`private_key_jwt`). */
+/** What signs client assertions at a provider (`private_key_jwt`), read from `providers[].clientKeyFile`. */
 export interface ClientKey {
   readonly key: KeyObject;
   /** What it can sign by, the preferred one first. */

@@ -28,7 +28,7 @@ export const githubHost = z
   });
 
 /** Settings that other types have, and that would do nothing here. */
-const FOREIGN = ['scopes', 'hosts', 'emailVerified'];
+const FOREIGN = ['scopes', 'hosts', 'emailVerified', 'clientKeyFile', 'clientCertFile'];
 
 /** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
 export function checkGithub(provider: Readonly<Record<string, unknown>>, base: Path, faults: FaultList): void {

@@ -4,6 +4,7 @@
 import { resolve } from 'node:path';
 import { no, ok, type Result } from '../core/result.ts';
 import { assemble, completeSections } from './assemble.ts';
+import { checkClientKeys } from './client-auth.ts';
 import type { Config } from './config.ts';
 import { FaultList, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
@@ -41,6 +42,7 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   const sections = parseSections(document, faults);
   checkSemantics(document.root, sections, faults);
   await checkNamedFiles(document.root, locate, faults);
+  await checkClientKeys(document.root, locate, faults);
 
   const complete = completeSections(sections);
   if (faults.all.length > 0 || complete === undefined) return no(faults.all);

@@ -25,6 +25,8 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['directory', ['keys', 'sealingDir']],
   ['directory', ['keys', 'auditDir']],
   ['secret', ['providers', '*', 'clientSecretFile']],
+  ['secret', ['providers', '*', 'clientKeyFile']],
+  ['file', ['providers', '*', 'clientCertFile']],
   ['file', ['providers', '*', 'caFile']],
   ['secret', ['providers', '*', 'serviceAccountFile']],
   ['secret', ['clusters', '*', 'tokenFile']],

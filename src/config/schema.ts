@@ -3,6 +3,7 @@
  * none in another.
  */
 import * as z from 'zod';
+import { CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { nearest } from './faults.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { PROVIDER_TYPES } from './provider-types.ts';
@@ -126,7 +127,10 @@ export const provider = section({
   organizations: githubOrganizations.optional(),
   host: githubHost.optional(),
   clientId: text('the client id that the provider gave out'),
+  clientAuth: z.enum(CLIENT_AUTH_METHODS, { error: `one of ${CLIENT_AUTH_METHODS.join(', ')}` }).optional(),
   clientSecretFile: file.optional(),
+  clientKeyFile: file.optional(),
+  clientCertFile: file.optional(),
   caFile: file.optional(),
   hosts: list(host, 'host names').default([]),
   scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')

@@ -6,6 +6,7 @@
  */
 import { compileAllow, compileMapping, type ClaimsProvider } from '../core/claims.ts';
 import { checkAudit } from './audit.ts';
+import { checkClientAuth } from './client-auth.ts';
 import { checkFreshness } from './freshness.ts';
 import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
 import { checkProviderType } from './provider-types.ts';
@@ -29,6 +30,7 @@ export function checkSemantics(root: Readonly<Record<string, unknown>>, sections
   checkWorkload(root, faults);
   items(root, 'providers').forEach((provider, index) => {
     checkProviderType(provider, ['providers', index], faults);
+    checkClientAuth(provider, ['providers', index], faults);
     checkExpressions(provider, ['providers', index], faults);
   });
   checkFreshness(root, faults);

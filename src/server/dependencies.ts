@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config, ProviderConfig, StoreConfig } from '../config/config.ts';
 import { readSecretFile } from '../config/files.ts';
+import { assertTlsPair, certifiedSigningKey, clientSigningKey } from '../config/client-key.ts';
 import { loadAuditKeys, type AuditKeys, type SealingKeys } from '../config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from '../core/claims.ts';
 import type { Identity } from '../core/identity.ts';
+import type { ChosenMethod } from '../idp/client-authentication.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../idp/github/github.ts';
 import type { IdentityProvider, IdentityProviders } from '../idp/idp.ts';
 import { createIssuerKeys } from '../idp/issuer-keys.ts';
@@ -13,7 +15,7 @@ import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
 import { readyRules, type ReadyRule } from '../oauth/workload/rules.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
-import type { Reloading } from './reload.ts';
+import type { CertificatePair, Reloading } from './reload.ts';
 import { createMemoryStore } from '../store/memory/memory.ts';
 import type { Displaced } from '../store/pending.ts';
 import { createRedisStore, type EpochEvent, type RedisSettings } from '../store/redis/redis.ts';
@@ -22,6 +24,7 @@ import type { Logger } from '../telemetry/telemetry.ts';
 import type { Console } from '../web/consoles/deps.ts';
 
 type Following = Pick<Reloading, 'authorities' | 'secret'>;
+type ProvidersFollowing = Pick<Reloading, 'authorities' | 'certificate' | 'secret'>;
 
 /** For a command that is over before anybody replaces a file. */
 const ONCE: Following = {
@@ -123,7 +126,7 @@ export function allowed(
   };
 }
 
-export function identityProviders(config: Config, following: Following, logger: Logger): IdentityProviders {
+export function identityProviders(config: Config, following: ProvidersFollowing, logger: Logger): IdentityProviders {
   const { authorities, secret } = following;
   const entries = config.providers.map((provider) => {
     const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
@@ -147,9 +150,46 @@ export function identityProviders(config: Config, following: Following, logger: 
     if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;
     const more = vendorOptions({ ...provider, type }, config.limits.groups, following);
     const { backchannelLogout } = provider;
-    return [provider.name, createVendorProvider({ ...common, log: logger, backchannelLogout, ...more })] as const;
+    const proof = { ...chosenMethod(provider, following), log: logger };
+    return [provider.name, createVendorProvider({ ...common, ...proof, backchannelLogout, ...more })] as const;
   });
   return new Map(entries);
+}
+
+/** How the provider knows that it is us, where the configuration says so. @throws Error where a key cannot be used now */
+function chosenMethod(
+  { name, clientAuth: method, clientKeyFile: keyFile, clientCertFile: certFile }: ProviderConfig,
+  following: ProvidersFollowing,
+): { readonly clientAuth?: ChosenMethod } {
+  if (method === undefined) return {};
+  if (method !== 'private_key_jwt' && method !== 'tls_client_auth') return { clientAuth: { method } };
+  // The configuration has seen to it.
+  if (keyFile === undefined) throw new Error(`providers ${name}: ${method} needs a key`);
+  if (certFile === undefined) {
+    if (method === 'tls_client_auth') throw new Error(`providers ${name}: ${method} needs a certificate`);
+    // Judged before it is taken into use, so that a key that is half written signs nobody out.
+    const text = following.secret(keyFile, clientSigningKey);
+    return { clientAuth: { method, key: readAnew(text, clientSigningKey) } };
+  }
+  const pair = following.certificate({ certFile, keyFile });
+  const current = (): CertificatePair => pair.current();
+  const judge = method === 'tls_client_auth' ? assertTlsPair : certifiedSigningKey;
+  judge(current());
+  // A new pair is taken into use only where both belong together: they are never replaced at one moment.
+  pair.onChange(judge);
+  return method === 'tls_client_auth'
+    ? { clientAuth: { method, certificate: current } }
+    : { clientAuth: { method, key: readAnew(current, certifiedSigningKey) } };
+}
+
+/** What is read from a source that changes now and then, read again only when it has changed. */
+function readAnew<S, T>(source: () => S, read: (from: S) => T): () => T {
+  let held: { readonly from: S; readonly value: T } | undefined;
+  return () => {
+    const from = source();
+    if (held === undefined || held.from !== from) held = { from, value: read(from) };
+    return held.value;
+  };
 }
 
 /** What only some types of provider have. */

@@ -35,10 +35,11 @@ export interface Reloading {
   /**
    * A password, a client's secret, a token. While the file is away or empty, as it is halfway through a rotation, the last good one stays in
    * use, and that is told as it is told of a certificate.
+   * @param judge throws where what the file holds is no good: then the last good one stays in use as well
    * @returns gives the secret as it stands
-   * @throws as `readSecretFile`, where it cannot be read now
+   * @throws as `readSecretFile`, where it cannot be read now, and as `judge`
    */
-  secret(file: string): () => string;
+  secret(file: string, judge?: (secret: string) => void): () => string;
   stop(): void;
 }
 
@@ -82,13 +83,16 @@ export function createReloading({ logger, metrics, reloaded = () => undefined }:
     const first = certificatesIn(caFile, readFileSync(caFile, 'utf8'));
     return () => current ?? first;
   };
-  const followSecret = (file: string): (() => string) => {
+  const followSecret = (file: string, judge: (secret: string) => void = () => undefined): (() => string) => {
     let current: string | undefined;
     // Followed before it is read for the first time, so that no change falls between the two.
     follow('secret', [file], ([text = '']) => {
-      current = secretIn(file, text);
+      const next = secretIn(file, text);
+      judge(next);
+      current = next;
     });
     const first = readSecretFile(file);
+    judge(first);
     return () => current ?? first;
   };
   return {

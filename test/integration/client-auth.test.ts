@@ -20,13 +20,14 @@ interface Case {
   readonly lists: readonly ('client_secret_basic' | 'client_secret_post')[];
   readonly secret: string;
   readonly switches?: ClientSwitches;
+  readonly clientAuth?: string;
 }
 
-const start = ({ lists, secret, switches = {} }: Case): Promise<ClientAuthStage> =>
+const start = ({ lists, secret, switches = {}, clientAuth }: Case): Promise<ClientAuthStage> =>
   startClientAuthStage({
     client: { lists, secret },
     switches,
-    settings: SECRET_SETTINGS,
+    settings: { ...SECRET_SETTINGS, ...(clientAuth === undefined ? {} : { clientAuth }) },
     files: { 'client-secret': `${secret}\n` },
   });
 
@@ -56,6 +57,26 @@ describe('a person is let in, and asked about again, where the provider', () => 
       { lists: BOTH, secret: PLAIN, switches: { refusesBasic } },
       ['basic', 'post', 'post'],
     ]),
+    [
+      'takes the form, which is chosen',
+      {
+        lists: BOTH,
+        secret: ENCODED,
+        switches: { refusesBasic: REFUSALS['401 with a challenge'] },
+        clientAuth: 'post',
+      },
+      ['post', 'post'],
+    ],
+    [
+      'takes Basic, which is chosen',
+      {
+        lists: BOTH,
+        secret: ENCODED,
+        switches: { refusesPost: REFUSALS['401 without a challenge'] },
+        clientAuth: 'basic',
+      },
+      ['basic', 'basic'],
+    ],
   ];
   it.each(rows)('%s', async (_name, setting, expected) => {
     const stage = await start(setting);
@@ -117,6 +138,16 @@ describe('no other way is tried', () => {
   const refused = REFUSALS['401 with a challenge'];
   const rows: readonly [string, Case, readonly string[]][] = [
     ['where the form is not listed', { lists: BASIC, secret: PLAIN, switches: { refusesBasic: refused } }, ['basic']],
+    [
+      'where Basic is chosen',
+      { lists: BOTH, secret: PLAIN, switches: { refusesBasic: refused }, clientAuth: 'basic' },
+      ['basic'],
+    ],
+    [
+      'where the form is chosen',
+      { lists: BOTH, secret: PLAIN, switches: { refusesPost: refused }, clientAuth: 'post' },
+      ['post'],
+    ],
     [
       'where the provider is only busy',
       { lists: BOTH, secret: PLAIN, switches: { refusesBasic: { status: 400, error: 'temporarily_unavailable' } } },

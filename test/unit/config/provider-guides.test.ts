@@ -3,17 +3,23 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { compileMapping, mapClaims } from '../../../src/core/claims.ts';
+import { newCertificate } from '../../support/client-keys.ts';
 import { loaded, settings, temporaryDirectory, writeFiles } from './sandbox.ts';
 
 const guides = join(import.meta.dirname, '../../../docs/providers');
 const names = readdirSync(guides).filter((name) => name.endsWith('.md'));
+
+/** What a guide's client is known by, where it is not a secret. */
+const { cert, key } = await newCertificate('CN=portcullis', 'rsa');
+const contentOf = (file: string): string =>
+  file.endsWith('client.key') ? key : file.endsWith('client.crt') ? cert : 'content\n';
 
 /** Each YAML of a guide as a whole configuration, with the files that it names. */
 function blocksOf(name: string): readonly object[] {
   const directory = temporaryDirectory();
   const text = readFileSync(join(guides, name), 'utf8').replaceAll('/etc/portcullis', directory);
   for (const [file] of text.matchAll(new RegExp(`${directory}/[\\w./-]+`, 'g'))) {
-    writeFiles('/', { [file]: 'content\n' });
+    writeFiles('/', { [file]: contentOf(file) });
   }
   return [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, yaml = '']) => ({ ...settings(), ...parse(yaml) }));
 }

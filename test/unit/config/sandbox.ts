@@ -53,16 +53,19 @@ export const settings = () => ({
   admin: { groups: ['corp:platform'] } as Settings,
 });
 
-/** Loads `content` (text, or settings to be written as YAML) as a file beside `FILES`. */
-async function load(content: string | object, env: Record<string, string> = {}) {
+/** Loads `content` (text, or settings to be written as YAML) as a file beside `FILES` and others. */
+async function load(content: string | object, env: Record<string, string> = {}, files: Record<string, string> = {}) {
   const directory = temporaryDirectory();
   const text = typeof content === 'string' ? content : stringify(content);
-  writeFiles(directory, { ...FILES, 'portcullis.yaml': text });
+  writeFiles(directory, { ...FILES, ...files, 'portcullis.yaml': text });
   return { directory, outcome: await loadConfig({ file: join(directory, 'portcullis.yaml'), env }) };
 }
 
-export async function loaded(content: string | object): Promise<LoadedConfig & { readonly directory: string }> {
-  const { directory, outcome } = await load(content);
+export async function loaded(
+  content: string | object,
+  files: Record<string, string> = {},
+): Promise<LoadedConfig & { readonly directory: string }> {
+  const { directory, outcome } = await load(content, {}, files);
   if (!outcome.ok) throw new Error(JSON.stringify(outcome.reason, undefined, 1));
   return { ...outcome.value, directory };
 }
@@ -70,12 +73,15 @@ export async function loaded(content: string | object): Promise<LoadedConfig & {
 export async function faultsOf(
   content: string | object,
   env: Record<string, string> = {},
+  files: Record<string, string> = {},
 ): Promise<readonly ConfigFault[]> {
-  const { outcome } = await load(content, env);
+  const { outcome } = await load(content, env, files);
   if (outcome.ok) throw new Error('was accepted');
   return outcome.reason;
 }
 
 /** The places of the faults alone, sorted. */
-export const placesOf = async (content: string | object): Promise<readonly string[]> =>
-  (await faultsOf(content)).map(({ path }) => path).toSorted();
+export const placesOf = async (
+  content: string | object,
+  files: Record<string, string> = {},
+): Promise<readonly string[]> => (await faultsOf(content, {}, files)).map(({ path }) => path).toSorted();

@@ -1,0 +1,85 @@
+/** The private key by which a provider knows us: what a file of it may hold, and what it can sign by. */
+import { createPrivateKey, X509Certificate, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import type { ClientKey } from './config.ts';
+
+export const WANTED_KEY =
+  'a private key in PEM without a passphrase, or as a JWK: EC on P-256, Ed25519, or RSA of 2048 bits or more';
+export const WANTED_PAIR = 'a certificate in PEM, and in clientKeyFile the private key that belongs to it';
+
+/** RFC 7518 §3.3. */
+const LEAST_RSA_BITS = 2048;
+
+/**
+ * @param text PEM, or one private JWK (RFC 7517)
+ * @throws Error that says what was expected; it never quotes the text
+ */
+export function clientSigningKey(text: string): ClientKey {
+  const jwk = jwkIn(text);
+  const key = privateKeyIn(jwk ?? text);
+  const algs = algsOf(key);
+  const said = algs?.find((alg) => alg === jwk?.['alg']);
+  if (algs === undefined || (jwk?.['alg'] !== undefined && said === undefined)) throw new Error(WANTED_KEY);
+  const kid = jwk?.['kid'];
+  return { key, algs: said === undefined ? algs : [said], ...(typeof kid === 'string' ? { kid } : {}) };
+}
+
+/**
+ * A key whose certificate the provider has.
+ * @throws Error that says what was expected; it never quotes the texts
+ */
+export function certifiedSigningKey({ cert, key: text }: { readonly cert: string; readonly key: string }): ClientKey {
+  const signs = clientSigningKey(text);
+  const certificate = certificateIn(cert);
+  if (!certificate.checkPrivateKey(signs.key)) throw new Error(WANTED_PAIR);
+  const thumbprint = Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
+  // Entra, who finds the key by its certificate, wants PS256 where it is an RSA one.
+  const algs: ClientKey['algs'] =
+    signs.algs.includes('PS256') && signs.algs.length > 1 ? ['PS256', 'RS256'] : signs.algs;
+  return { ...signs, algs, thumbprint };
+}
+
+/**
+ * Tries whether a certificate and its key can be shown in a TLS handshake.
+ * @throws Error that says what was expected; it never quotes the texts
+ */
+export function assertTlsPair({ cert, key }: { readonly cert: string; readonly key: string }): void {
+  try {
+    createSecureContext({ cert, key });
+  } catch {
+    throw new Error(WANTED_PAIR);
+  }
+}
+
+function certificateIn(pem: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    throw new Error(WANTED_PAIR);
+  }
+}
+
+function privateKeyIn(source: string | JsonWebKey): KeyObject {
+  try {
+    return typeof source === 'string' ? createPrivateKey(source) : createPrivateKey({ key: source, format: 'jwk' });
+  } catch {
+    // Without the cause: it may quote what it could not read.
+    throw new Error(WANTED_KEY);
+  }
+}
+
+function jwkIn(text: string): JsonWebKey | undefined {
+  if (!text.trimStart().startsWith('{')) return undefined;
+  try {
+    return JSON.parse(text) as JsonWebKey;
+  } catch {
+    throw new Error(WANTED_KEY);
+  }
+}
+
+function algsOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): ClientKey['algs'] | undefined {
+  if (type === 'ec') return details?.namedCurve === 'prime256v1' ? ['ES256'] : undefined;
+  if (type === 'ed25519') return ['EdDSA'];
+  // RS256 first: OpenID Connect has every provider know it.
+  return type === 'rsa' && (details?.modulusLength ?? 0) >= LEAST_RSA_BITS ? ['RS256', 'PS256'] : undefined;
+}
