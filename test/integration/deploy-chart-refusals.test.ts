@@ -19,6 +19,13 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
     [{ ...PROVIDER, clientSecretFile: '/x' }],
     /at '\/providers\/0'/,
   ],
+  ['a key’s file where a Secret is named', 'providers', [{ ...PROVIDER, clientKeyFile: '/x' }], /at '\/providers\/0'/],
+  [
+    'a way of knowing the client that there is not',
+    'providers',
+    [{ ...PROVIDER, clientAuth: 'client_secret_jwt' }],
+    /at '\/providers\/0\/clientAuth'/,
+  ],
   [
     'a secret in the values',
     'providers',

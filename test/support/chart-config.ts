@@ -1,10 +1,11 @@
 /** The configuration that a rendered chart gives the gate, loaded as in its pod: with the files that are mounted there, and no others. */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
 import { temporaryDirectory } from '../unit/config/sandbox.ts';
 import { mountedFiles, podTemplateOf } from './chart-pods.ts';
 import { only, type KubernetesObject } from './chart.ts';
+import { newCertificate } from './client-keys.ts';
 
 const CONFIG = '/etc/portcullis/portcullis.yaml';
 
@@ -22,13 +23,20 @@ export async function loadAsDeployed(
   const mounted = mountedFiles(spec, container);
   if (!mounted.includes(CONFIG)) throw new Error(`${CONFIG} is not mounted`);
   const root = temporaryDirectory();
-  for (const file of [...mounted, ...extra]) put(join(root, file), file.endsWith('/'));
+  const { cert, key } = await newCertificate('CN=portcullis');
+  const held = new Map([
+    ['client.key', key],
+    ['client.crt', cert],
+  ]);
+  for (const file of [...mounted, ...extra]) put(join(root, file), held.get(basename(file)));
   const { 'portcullis.yaml': text = '' } = only(objects, 'ConfigMap', 'portcullis')['data'] as Record<string, string>;
   writeFileSync(join(root, CONFIG), text.replaceAll(/(?<=: )\/(?=etc\/|var\/)/g, `${root}/`));
   return loadConfig({ file: join(root, CONFIG), env: {} });
 }
 
-function put(path: string, folder: boolean): void {
+/** @param path of a file, or with a slash at its end of a folder */
+function put(path: string, content = 'content\n'): void {
+  const folder = path.endsWith('/');
   mkdirSync(folder ? path : dirname(path), { recursive: true });
-  if (!folder) writeFileSync(path, 'content\n');
+  if (!folder) writeFileSync(path, content);
 }

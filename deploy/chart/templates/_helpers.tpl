@@ -69,8 +69,10 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- if $v.keys.auditSecret }}{{ $_ := set $keys "auditDir" "/etc/portcullis/keys/audit" }}{{ end }}
 {{- $providers := list }}
 {{- range $v.providers }}
-{{- $one := omit . "clientSecret" "ca" "serviceAccount" }}
+{{- $one := omit . "clientSecret" "clientKey" "clientCert" "ca" "serviceAccount" }}
 {{- if .clientSecret }}{{ $_ := set $one "clientSecretFile" (printf "/etc/portcullis/providers/%s/client-secret" .name) }}{{ end }}
+{{- if .clientKey }}{{ $_ := set $one "clientKeyFile" (printf "/etc/portcullis/providers/%s/client.key" .name) }}{{ end }}
+{{- if .clientCert }}{{ $_ := set $one "clientCertFile" (printf "/etc/portcullis/providers/%s/client.crt" .name) }}{{ end }}
 {{- if .ca }}{{ $_ := set $one "caFile" (printf "/etc/portcullis/providers/%s/ca.crt" .name) }}{{ end }}
 {{- if .serviceAccount }}{{ $_ := set $one "serviceAccountFile" (printf "/etc/portcullis/providers/%s/service-account.json" .name) }}{{ end }}
 {{- $providers = append $providers $one }}
