@@ -57,6 +57,7 @@ interface Case extends AskOptions {
   readonly options?: () => AskOptions;
 }
 
+const V1BETA1 = '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1"}';
 const signIn = (): CacheEntry => stage.signIn();
 const ready = (change: (file: string, entry: CacheEntry) => void) => (): void => {
   const entry = stage.signIn();
@@ -235,11 +236,7 @@ const UNUSUAL: readonly Case[] = [
     cache: signIn,
     options: () => ({ env: { PORTCULLIS_CACHE_DIR: `${stage.home}/bin/../cache` } }),
   },
-  {
-    name: 'a client that knows v1beta1 only',
-    cache: signIn,
-    env: { KUBERNETES_EXEC_INFO: '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1"}' },
-  },
+  { name: 'a client that knows v1beta1 only', cache: signIn, env: { KUBERNETES_EXEC_INFO: V1BETA1 } },
   { name: 'a workload’s token file', cache: signIn, env: { PORTCULLIS_TOKEN_FILE: '/nonexistent' } },
 ];
 
