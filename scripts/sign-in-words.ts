@@ -3,7 +3,7 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['provider_refused', 'the provider says no to the person, or the person said no there'],
   [
     'provider_refresh_refused',
-    'the provider no longer vouches for the person: disabled, signed out there, wanted at its page again (a second factor, consent), or the refresh token has expired',
+    'the provider no longer vouches for the person: disabled, signed out there, wanted at its page again (a second factor, consent), or the refresh token has expired. Beside `invalid_grant` any other 4xx counts, where the provider says it twice and its discovery and keys answer: see [how a refusal is told from an outage](../providers/oidc.md#how-a-refusal-is-told-from-an-outage)',
   ],
   ['provider_account_suspended', 'the account at GitHub is suspended'],
   ['organization_missing', 'the person is in none of `organizations`'],
@@ -15,12 +15,15 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
     'sessions_too_many',
     'the account has 1,000 live sessions, which is the most there may be: `portcullis revoke --account`',
   ],
-  ['provider_unreachable', 'the provider cannot be reached: network, DNS, certificate'],
-  ['provider_error', 'the provider answers with an error'],
+  [
+    'provider_unreachable',
+    'the provider cannot be reached, or gave no answer within five seconds: network, DNS, certificate',
+  ],
+  ['provider_error', 'the provider answers with an OAuth error, which the log has with its description'],
   ['provider_not_found', 'GitHub knows nothing at that address'],
   [
     'provider_client_refused',
-    'the provider does not take the client: check `clientId`, the secret or key, and `clientAuth`',
+    'the provider does not take the client (401, `invalid_client` or `unauthorized_client` at its token endpoint): check `clientId`, the secret or key, and `clientAuth`',
   ],
   ['provider_answer_invalid', 'the provider’s answer fails a check: signature, issuer, audience, nonce or form'],
   ['provider_answer_incomplete', 'the provider did not say who signed in'],

@@ -7,6 +7,7 @@
 import * as oidc from 'openid-client';
 import type { AssertionAlg, ClientKey } from '../config/config.ts';
 import { createOutbound, type CertificatePair, type Outbound, type OutboundOptions } from './outbound.ts';
+import { limitedToStep } from './step-limit.ts';
 
 /** A method that the configuration names. It is kept to: what is weaker is never tried in its place. */
 export type ChosenMethod =
@@ -58,7 +59,7 @@ export function createClientAuthentication(
     case 'private_key_jwt':
       return { ...unproven, method: byAssertion(clientAuth.key, options.assertionAudience) };
     case 'tls_client_auth': {
-      const presenting = createOutbound({ ...place, certificate: clientAuth.certificate });
+      const presenting = limitedToStep(createOutbound({ ...place, certificate: clientAuth.certificate }));
       return {
         method: oidc.TlsClientAuth(),
         at: (metadata) => {

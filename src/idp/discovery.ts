@@ -7,7 +7,9 @@ import {
   type ClientAuthenticationOptions,
 } from './client-authentication.ts';
 import { assertProviderUrl, createOutbound, isLoopbackHost, type Outbound, type OutboundOptions } from './outbound.ts';
-import { tokenFault } from './faults.ts';
+import { AnswerInvalid, requestFault } from './faults.ts';
+import { readAnswer } from './provider-answer.ts';
+import { limitedToStep } from './step-limit.ts';
 
 /** Clocks of providers differ; a minute is what the field allows for (seconds). */
 const CLOCK_TOLERANCE_SECONDS = 60;
@@ -28,33 +30,63 @@ export interface DiscoveryOptions extends ClientAuthenticationOptions {
   readonly now: () => number;
 }
 
-/**
- * @param overheard what the client asks goes through this
- * @returns a function that throws `AppError` `provider_unavailable` where there is no metadata that can be trusted
- */
-export function cachedDiscovery(
-  options: DiscoveryOptions,
-  overheard: (outbound: Outbound) => Outbound,
-): () => Promise<oidc.Configuration> {
+export interface Discovery {
+  /**
+   * The client that follows the provider's metadata.
+   * @throws AppError `provider_unavailable` where there is no metadata that can be trusted
+   */
+  readonly configuration: () => Promise<oidc.Configuration>;
+  /**
+   * Reads discovery and the keys anew, whatever is remembered of them.
+   * @throws AppError `provider_unavailable` where either is not there, or the token endpoint is not where we ask
+   */
+  readonly assertItself: () => Promise<void>;
+}
+
+/** @param overheard what the client asks goes through this */
+export function cachedDiscovery(options: DiscoveryOptions, overheard: (outbound: Outbound) => Outbound): Discovery {
   const place: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: options.hosts,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   };
-  const outbound = createOutbound(place);
+  const outbound = limitedToStep(createOutbound(place));
   // One for as long as the provider is ours: it remembers how the provider takes the secret.
   const client = createClientAuthentication(options, place);
-  const metadata = remembered(DISCOVERY_TTL_MS, options.now, () => discover(options, place, { outbound, client }));
-  // openid-client keeps keys for five minutes with the client that read them, so the client is what is made anew.
-  return remembered(KEYS_TTL_MS, options.now, async () => {
-    const known = await metadata();
-    return clientOf(options, known, { outbound: overheard(client.proving(outbound, known)), client });
-  });
+  const read = (): Promise<oidc.ServerMetadata> => discover(options, place, { outbound, client });
+  const metadata = remembered(DISCOVERY_TTL_MS, options.now, read);
+  return {
+    // openid-client keeps keys for five minutes with the client that read them, so the client is what is made anew.
+    configuration: remembered(KEYS_TTL_MS, options.now, async () => {
+      const known = await metadata();
+      return clientOf(options, known, { outbound: overheard(client.proving(outbound, known)), client });
+    }),
+    async assertItself() {
+      const [asked, current] = [await metadata(), await read()];
+      try {
+        // Discovery is remembered for an hour: what answered may be the address at which the endpoint was before.
+        if (current.token_endpoint !== asked.token_endpoint)
+          throw new AnswerInvalid('discovery names another token endpoint');
+        await assertKeys(current.jwks_uri ?? '', outbound);
+      } catch (error) {
+        throw requestFault(options.name, error);
+      }
+    },
+  };
 }
 
 interface Asking {
   readonly outbound: Outbound;
   readonly client: ClientAuthentication;
+}
+
+/** RFC 7517 §5. @throws where the answer is no key set */
+async function assertKeys(jwksUri: string, outbound: Outbound): Promise<void> {
+  const answer = await outbound(jwksUri, { method: 'GET', headers: { accept: 'application/json' } });
+  if (answer.status !== 200) throw new AnswerInvalid(`the keys were answered with ${answer.status}`);
+  const set: unknown = await answer.json();
+  if (typeof set !== 'object' || set === null || !('keys' in set) || !Array.isArray(set.keys) || set.keys.length === 0)
+    throw new AnswerInvalid('the keys are no key set');
 }
 
 /** @returns what `make` made, for `ttlMs`. A failure is not remembered: the next person tries again. */
@@ -84,17 +116,18 @@ async function discover(
     });
     const metadata = client.at(config.serverMetadata());
     // Threat: openid-client lets Microsoft's hosts name another issuer, which would be another tenant (Discovery §4.3 has them the same).
-    if (URL.parse(metadata.issuer)?.href !== place.issuer.href) throw new Error('discovery names another issuer');
+    if (URL.parse(metadata.issuer)?.href !== place.issuer.href)
+      throw new AnswerInvalid('discovery names another issuer');
     const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = metadata;
     if (authorization_endpoint === undefined || token_endpoint === undefined || jwks_uri === undefined) {
-      throw new Error('discovery lacks authorization_endpoint, token_endpoint or jwks_uri');
+      throw new AnswerInvalid('discovery lacks authorization_endpoint, token_endpoint or jwks_uri');
     }
     for (const endpoint of [authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint]) {
       if (endpoint !== undefined) assertProviderUrl(endpoint, place);
     }
     return metadata;
   } catch (error) {
-    throw tokenFault(options.name, error);
+    throw requestFault(options.name, await readAnswer(error, []));
   }
 }
 

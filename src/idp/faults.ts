@@ -4,6 +4,7 @@
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
+import { ProviderAnswer } from './provider-answer.ts';
 
 /** RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6: answers that mean "not this person, not now". */
 const PERSON_REFUSED = new Set([
@@ -24,8 +25,58 @@ const PERSON_REFUSED = new Set([
 const PERSON_WANTED = new Set(['interaction_required', 'consent_required', 'login_required', 'mfa_required']);
 
 /** Neither waiting nor asking again helps: the provider wants the person at its page. */
-const wantsPerson = (error: unknown): boolean =>
-  error instanceof oidc.ResponseBodyError && PERSON_WANTED.has(error.error);
+const wantsPerson = ({ status, error = '' }: ProviderAnswer): boolean =>
+  status !== undefined && PERSON_WANTED.has(error);
+
+/** RFC 6749 §5.2: the client is at fault, for every user alike. */
+const CLIENT_REFUSED = new Set(['invalid_client', 'unauthorized_client']);
+
+/** 401 at the token endpoint is for a client that has not proven who it is, with or without a challenge, and for nothing else. */
+const refusesClient = ({ status, error = '' }: ProviderAnswer): boolean => status === 401 || CLIENT_REFUSED.has(error);
+
+/**
+ * Codes that say nothing of the token that was presented. `access_denied` is said of a client too (Auth0), and a wrong secret
+ * of ours must not sign everybody out; the others are about the provider, and each user would get them.
+ */
+const NOT_OF_TOKEN = new Set([
+  ...CLIENT_REFUSED,
+  'access_denied',
+  'unsupported_grant_type',
+  'server_error',
+  'temporarily_unavailable',
+  'slow_down',
+]);
+
+/** The client (401), a proxy in between (407), the connection (421) or the moment (408, 425, 429) is at fault. */
+const STATUS_NOT_OF_TOKEN = new Set([401, 407, 408, 421, 425, 429]);
+/** There is no such endpoint, unless an OAuth error code shows that there is. */
+const STATUS_OF_ADDRESS = new Set([404, 405]);
+
+/** The provider says, in the standard's words or in those of the large providers, that the token is over or that it wants the user. */
+export const saysRefused = (error: unknown): boolean =>
+  error instanceof ProviderAnswer && (error.error === 'invalid_grant' || wantsPerson(error));
+
+/**
+ * Whether an answer to a refresh may be a provider's own way to say that the token is no longer good: some answer
+ * `invalid_request`, or a bare 400. It is not yet a refusal. The caller has to make sure that the provider is itself at that
+ * moment, and to ask a second time.
+ *
+ * A page for people is never one: a firewall or a captive portal that answers everybody with 403 would sign everybody out.
+ */
+export function mayBeRefusal(error: unknown): boolean {
+  if (!(error instanceof ProviderAnswer) || error.isPage) return false;
+  if (saysRefused(error)) return true;
+  const { status = 0, error: code } = error;
+  if (status < 400 || status >= 500 || STATUS_NOT_OF_TOKEN.has(status)) return false;
+  return code === undefined ? !STATUS_OF_ADDRESS.has(status) : !NOT_OF_TOKEN.has(code);
+}
+
+/** The provider said no to the refresh token. */
+export const noLongerVouches = (provider: string, cause: unknown): AppError =>
+  new AppError('sign_in_refused', `Your identity provider no longer vouches for you (${provider}). Sign in again.`, {
+    reason: 'provider_refresh_refused',
+    cause,
+  });
 
 const unavailable = (provider: string, reason: string, cause: unknown): AppError =>
   new AppError(
@@ -33,6 +84,9 @@ const unavailable = (provider: string, reason: string, cause: unknown): AppError
     `${provider} cannot be reached or gave an answer that cannot be trusted. Try again in a minute; if it stays, tell your platform team.`,
     { reason, cause },
   );
+
+/** What a provider publishes is not what it has to be. */
+export class AnswerInvalid extends Error {}
 
 /**
  * The ID token does not show that the person proved who they are on this trip: `auth_time` is older, or absent although it was asked for
@@ -49,27 +103,30 @@ function isStaleProof(error: unknown): boolean {
 
 /**
  * A fault of the redirect back to us, or of redeeming its code.
+ * @param error as `readAnswer` returns it
  * @param fresh the person was to prove anew who they are
  */
 export function callbackFault(provider: string, error: unknown, fresh: boolean): AppError {
   if (error instanceof AppError) return error;
-  const atPage = error instanceof oidc.AuthorizationResponseError ? error.error : undefined;
-  if (wantsPerson(error) || PERSON_REFUSED.has(atPage ?? '')) {
-    return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
-      reason: 'provider_refused',
-      cause: error,
-    });
+  if (error instanceof ProviderAnswer) {
+    const atPage = error.status === undefined ? (error.error ?? '') : undefined;
+    if (wantsPerson(error) || PERSON_REFUSED.has(atPage ?? '')) {
+      return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
+        reason: 'provider_refused',
+        cause: error,
+      });
+    }
+    if (atPage !== undefined) return unavailable(provider, 'provider_error', error);
+    if (error.error === 'invalid_grant') {
+      return new AppError('sign_in_expired', 'This sign-in is too old or was already used. Start again.', {
+        reason: 'provider_code_refused',
+        cause: error,
+      });
+    }
   }
-  if (atPage !== undefined) return unavailable(provider, 'provider_error', error);
   if (fresh && isStaleProof(error)) {
     const words = `${provider} let you in without asking again who you are. Sign out there, then start again.`;
     return new AppError('sign_in_refused', words, { reason: 'fresh_sign_in_needed', cause: error });
-  }
-  if (error instanceof oidc.ResponseBodyError && error.error === 'invalid_grant') {
-    return new AppError('sign_in_expired', 'This sign-in is too old or was already used. Start again.', {
-      reason: 'provider_code_refused',
-      cause: error,
-    });
   }
   return tokenFault(provider, error);
 }
@@ -85,22 +142,33 @@ export function isLostAnswer(error: unknown): boolean {
 /** Not a timeout: to wait as long again would outlast the claim under which a session is re-checked. */
 const LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-/** A fault of a request from us to the provider. */
+/**
+ * A fault of a request to the token endpoint.
+ * @param error as `readAnswer` returns it
+ */
 export function tokenFault(provider: string, error: unknown): AppError {
-  if (error instanceof AppError) return error;
-  if (error instanceof oidc.ResponseBodyError) {
-    if (error.error === 'invalid_grant' || wantsPerson(error)) {
-      return new AppError('sign_in_refused', `${provider} no longer vouches for you. Sign in again.`, {
-        reason: 'provider_refresh_refused',
-        cause: error,
-      });
-    }
-    return unavailable(
-      provider,
-      error.error === 'invalid_client' ? 'provider_client_refused' : 'provider_error',
-      error,
-    );
+  if (error instanceof ProviderAnswer) {
+    if (saysRefused(error)) return noLongerVouches(provider, error);
+    if (refusesClient(error)) return unavailable(provider, 'provider_client_refused', error);
   }
-  if (error instanceof oidc.ClientError) return unavailable(provider, 'provider_answer_invalid', error);
-  return unavailable(provider, 'provider_unreachable', error);
+  return requestFault(provider, error);
 }
+
+/**
+ * A fault of any other request to the provider: discovery, or UserInfo, where 401 is about the access token (RFC 6750 §3.1)
+ * and not the client.
+ * @param error as `readAnswer` returns it
+ */
+export function requestFault(provider: string, error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof ProviderAnswer && error.error !== undefined)
+    return unavailable(provider, 'provider_error', error);
+  const isAnswer =
+    error instanceof ProviderAnswer ||
+    error instanceof AnswerInvalid ||
+    (error instanceof oidc.ClientError && !TIMED_OUT.has(error.code ?? ''));
+  return unavailable(provider, isAnswer ? 'provider_answer_invalid' : 'provider_unreachable', error);
+}
+
+/** openid-client's own codes for a request that took too long. */
+const TIMED_OUT = new Set(['OAUTH_TIMEOUT', 'OAUTH_ABORT']);

@@ -11,11 +11,14 @@ import { mapClaims, type Claims, type ClaimsMapping } from '../core/claims.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf } from '../core/identity.ts';
 import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
-import { callbackFault, isLostAnswer, tokenFault } from './faults.ts';
+import { callbackFault, requestFault } from './faults.ts';
 import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './idp.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { newestTokens } from './newest-token.ts';
+import { readAnswer } from './provider-answer.ts';
 import { refreshAnswers } from './refresh-answers.ts';
+import { refreshed, refusalStreak } from './refresh.ts';
+import { inOneStep } from './step-limit.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
 
 export interface OidcProviderOptions extends DiscoveryOptions {
@@ -36,90 +39,88 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const place = { ...options, hosts: [...options.hosts, ...vendor.hosts], assertionAudience };
   const newest = newestTokens();
   const answers = refreshAnswers();
-  const configuration = cachedDiscovery(place, (outbound) => answers.overheard(outbound));
+  const streak = refusalStreak();
+  const { configuration, assertItself } = cachedDiscovery(place, (outbound) => answers.overheard(outbound));
+
+  const begin: IdentityProvider['begin'] = async ({ fresh = false } = {}) => {
+    const config = await configuration();
+    const challenge: SignInChallenge = {
+      state: oidc.randomState(),
+      nonce: oidc.randomNonce(),
+      codeVerifier: oidc.randomPKCECodeVerifier(),
+      ...(fresh && vendor.provesFreshness ? { freshSince: Math.floor(options.now() / 1000) } : {}),
+    };
+    const scopes = options.scopes ?? vendor.scopes(config.serverMetadata().scopes_supported ?? []);
+    // Threat: all of this passes through the person's browser, which may strip it; what counts is what the ID token says.
+    const url = oidc.buildAuthorizationUrl(config, {
+      ...vendor.parameters({ fresh, scopes }),
+      redirect_uri: options.redirectUri,
+      scope: scopes.join(' '),
+      state: challenge.state,
+      nonce: challenge.nonce,
+      code_challenge: await oidc.calculatePKCECodeChallenge(challenge.codeVerifier),
+      code_challenge_method: 'S256',
+    });
+    return { challenge, url };
+  };
+
+  const finish: IdentityProvider['finish'] = async (callback, challenge) => {
+    const config = await configuration();
+    const tokens = await oidc
+      .authorizationCodeGrant(config, callback, {
+        expectedState: challenge.state,
+        expectedNonce: challenge.nonce,
+        pkceCodeVerifier: challenge.codeVerifier,
+        idTokenExpected: true,
+        ...oldestProof(challenge, options.now()),
+      })
+      .catch(async (thrown: unknown) => {
+        const { state, nonce, codeVerifier, freshSince } = challenge;
+        const sent = ['code', 'state'].flatMap((parameter) => callback.searchParams.getAll(parameter));
+        const error = await readAnswer(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
+        throw callbackFault(name, error, freshSince !== undefined);
+      });
+    streak.tokenGiven();
+    const idToken = tokens.claims();
+    if (idToken === undefined) throw incomplete(name);
+    const signIn = await signInOf(options, config, { tokens, idToken, subject: vendor.subjectOf(idToken) });
+    return { ...signIn, ...sessionThere(idToken, tokens.id_token) };
+  };
+
+  const recheck: IdentityProvider['recheck'] = async (subject, refreshToken, keep) => {
+    const config = await configuration();
+    const ask = async (): Promise<Tokens> => {
+      const token = newest.of(refreshToken);
+      const hears = (came: string): void => newest.remember(refreshToken, came);
+      return answers
+        .during(token, hears, () => oidc.refreshTokenGrant(config, token))
+        .catch(async (thrown: unknown) => {
+          throw await readAnswer(thrown, [token, options.clientSecret?.()]);
+        });
+    };
+    const tokens = await refreshed({ provider: name, ask, assertItself, streak }).catch(async (error: AppError) => {
+      // A new one may have come all the same, with an ID token that cannot be verified now.
+      if (error.code !== 'sign_in_refused') await newest.stored(refreshToken, keep);
+      throw error;
+    });
+    const idToken = tokens.claims();
+    // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
+    if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw otherPerson(name);
+    const stored = await newest.stored(refreshToken, keep);
+    return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
+  };
+
   return {
     name,
     provesFreshness: vendor.provesFreshness,
     logout: createProviderLogout({ ...place, reach: options.backchannelLogout ?? 'off', configuration }),
-
-    async begin({ fresh = false } = {}) {
-      const config = await configuration();
-      const challenge: SignInChallenge = {
-        state: oidc.randomState(),
-        nonce: oidc.randomNonce(),
-        codeVerifier: oidc.randomPKCECodeVerifier(),
-        ...(fresh && vendor.provesFreshness ? { freshSince: Math.floor(options.now() / 1000) } : {}),
-      };
-      const scopes = options.scopes ?? vendor.scopes(config.serverMetadata().scopes_supported ?? []);
-      // Threat: all of this passes through the person's browser, which may strip it; what counts is what the ID token says.
-      const url = oidc.buildAuthorizationUrl(config, {
-        ...vendor.parameters({ fresh, scopes }),
-        redirect_uri: options.redirectUri,
-        scope: scopes.join(' '),
-        state: challenge.state,
-        nonce: challenge.nonce,
-        code_challenge: await oidc.calculatePKCECodeChallenge(challenge.codeVerifier),
-        code_challenge_method: 'S256',
-      });
-      return { challenge, url };
-    },
-
-    async finish(callback, challenge) {
-      const config = await configuration();
-      const tokens = await oidc
-        .authorizationCodeGrant(config, callback, {
-          expectedState: challenge.state,
-          expectedNonce: challenge.nonce,
-          pkceCodeVerifier: challenge.codeVerifier,
-          idTokenExpected: true,
-          ...oldestProof(challenge, options.now()),
-        })
-        .catch((error: unknown) => {
-          throw callbackFault(name, error, challenge.freshSince !== undefined);
-        });
-      const idToken = tokens.claims();
-      if (idToken === undefined) throw incomplete(name);
-      const signIn = await signInOf(options, config, { tokens, idToken, subject: vendor.subjectOf(idToken) });
-      return { ...signIn, ...sessionThere(idToken, tokens.id_token) };
-    },
-
-    async recheck(subject, refreshToken, keep) {
-      const config = await configuration();
-      const ask = (): Promise<Tokens> => {
-        const token = newest.of(refreshToken);
-        const hears = (came: string): void => newest.remember(refreshToken, came);
-        return answers.during(token, hears, () => oidc.refreshTokenGrant(config, token));
-      };
-      const tokens = await refreshed(name, ask).catch(async (error: AppError) => {
-        // A new one may have come all the same, with an ID token that cannot be verified now.
-        if (error.code !== 'sign_in_refused') await newest.stored(refreshToken, keep);
-        throw error;
-      });
-      const idToken = tokens.claims();
-      // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
-      if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw otherPerson(name);
-      const stored = await newest.stored(refreshToken, keep);
-      return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
-    },
+    begin: (wanted) => inOneStep(() => begin(wanted)),
+    finish: (callback, challenge) => inOneStep(() => finish(callback, challenge)),
+    recheck: (subject, refreshToken, keep) => inOneStep(() => recheck(subject, refreshToken, keep)),
   };
 }
 
 type Tokens = oidc.TokenEndpointResponse & oidc.TokenEndpointResponseHelpers;
-
-/**
- * Where the answer was lost on the way, the provider may have rotated the token, and what we hold is the old one. Those that rotate take it
- * again for a short while (Okta's grace period, Keycloak's reuse count), so it is tried once more at once; later would be too late.
- */
-async function refreshed(name: string, ask: () => Promise<Tokens>): Promise<Tokens> {
-  return ask()
-    .catch((error: unknown) => {
-      if (isLostAnswer(error)) return ask();
-      throw error;
-    })
-    .catch((error: unknown) => {
-      throw tokenFault(name, error);
-    });
-}
 
 interface Answered {
   readonly tokens: Tokens;
@@ -167,8 +168,8 @@ async function userInfo(
   subject: string,
 ): Promise<Claims> {
   if (config.serverMetadata().userinfo_endpoint === undefined) return {};
-  return oidc.fetchUserInfo(config, accessToken, subject).catch((error: unknown) => {
-    throw tokenFault(name, error);
+  return oidc.fetchUserInfo(config, accessToken, subject).catch(async (thrown: unknown) => {
+    throw requestFault(name, await readAnswer(thrown, [accessToken]));
   });
 }
 

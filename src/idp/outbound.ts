@@ -23,7 +23,8 @@ export const VENDOR_HOSTS = {
   graph: 'graph.microsoft.com',
 } as const;
 
-const TIMEOUT_MS = 10_000;
+/** Of one request. A provider that has said nothing for so long hangs. */
+const TIMEOUT_MS = 5_000;
 /** Discovery, JWKS and token answers are a few kB; a page of this size is not one of them. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
@@ -140,7 +141,7 @@ export function assertProviderUrl(value: string, options: OutboundOptions): URL 
 
 /**
  * A fetch that can reach one provider only.
- * @returns a function that rejects on a foreign URL, a redirect, an oversized body, or after 10 seconds
+ * @returns a function that rejects on a foreign URL, a redirect, an oversized body, or after 5 seconds
  */
 export function createOutbound(options: OutboundOptions): Outbound {
   const issuerIsLoopback = isLoopbackHost(options.issuer.hostname);

@@ -11,10 +11,11 @@ import { LRUCache } from 'lru-cache';
 import { AppError } from '../core/errors.ts';
 import { sameIdentity } from '../core/identity.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
-import type { SessionRecord, SessionStore } from '../store/store.ts';
+import type { EndingReasons, SessionRecord, SessionStore } from '../store/store.ts';
 import { isRecent } from './recent.ts';
 
 const FRESH_MS = 10_000;
+const REMOVED = 'The identity provider that you signed in with is no longer used here. Sign in again.';
 /** A holder that died gives its claim back after this long. */
 const CLAIM_SECONDS = 30;
 /** One that lives renews it: several requests to a provider, each with a limit of its own, may take longer. */
@@ -29,7 +30,13 @@ export type RecheckOutcome =
   /** The session ended meanwhile. */
   | { readonly kind: 'gone' }
   /** The provider or a rule says no: the session must end. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly record: SessionRecord };
+  | {
+      readonly kind: 'refused';
+      readonly reason: string;
+      /** For the user. */
+      readonly message: string;
+      readonly record: SessionRecord;
+    };
 
 export interface RecheckDeps {
   readonly sessions: SessionStore;
@@ -37,6 +44,8 @@ export interface RecheckDeps {
   /** Names of the workload rules: nobody stands behind such a session who could be asked about. */
   readonly workloads: ReadonlySet<string>;
   readonly now: () => number;
+  /** Keeps what a refused user is told who comes back after the session has ended. Absent: nothing is kept. */
+  readonly endings?: Pick<EndingReasons, 'keep'>;
 }
 
 /**
@@ -72,6 +81,8 @@ async function recheckOnce(
   const last = checkedAt.get(session);
   if (last !== undefined && isRecent(last, deps.now(), FRESH_MS)) return { kind: 'same', record: before };
   const outcome = await inTurn(deps.sessions, session, () => ask(deps, before));
+  // Before the caller ends the session: whoever comes back in between is told already.
+  if (outcome.kind === 'refused') await deps.endings?.keep(outcome.record, outcome.message);
   if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.now());
   return outcome;
 }
@@ -121,7 +132,7 @@ async function ask(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOut
   if (record.checkedAt > before.checkedAt) return { kind: 'same', record };
   if (deps.workloads.has(record.provider)) return { kind: 'same', record };
   const provider = deps.providers.get(record.provider);
-  if (provider === undefined) return { kind: 'refused', reason: 'provider_removed', record };
+  if (provider === undefined) return { kind: 'refused', reason: 'provider_removed', message: REMOVED, record };
   // A provider that gave no refresh token cannot be asked; such a session was opened with a short absolute life.
   if (secret.refreshToken === undefined) return { kind: 'same', record };
   try {
@@ -136,7 +147,7 @@ async function ask(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOut
     return { kind: sameIdentity(record.identity, updated.identity) ? 'same' : 'changed', record: updated };
   } catch (error) {
     if (error instanceof AppError && error.code === 'sign_in_refused') {
-      return { kind: 'refused', reason: error.reason, record };
+      return { kind: 'refused', reason: error.reason, message: error.message, record };
     }
     throw error;
   }

@@ -11,7 +11,7 @@ import { siteOf } from '../core/address.ts';
 import { AppError } from '../core/errors.ts';
 import type { Identity } from '../core/identity.ts';
 import type { Gate } from '../revocation/revocation.ts';
-import type { Store } from '../store/store.ts';
+import type { EndingReasons, Store } from '../store/store.ts';
 import { artefactAdapter } from './artefact-adapter.ts';
 import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
@@ -26,7 +26,13 @@ import type { Recheck } from './recheck.ts';
 import { tokenRecorder, type SessionEnding } from './record.ts';
 import { createRefreshRotation, createRotationPace } from './refresh-rotation.ts';
 import { perKeys, publicKeysAnswer, type RotatingKeys } from './rotating-keys.ts';
-import { providerSettings, resourceServer, type SettingsDeps } from './settings.ts';
+import {
+  certificateOf,
+  certificateThumbprint,
+  providerSettings,
+  resourceServer,
+  type SettingsDeps,
+} from './settings.ts';
 import { tokenAnswer } from './token-answer.ts';
 import type { TokenFacts } from './token-facts.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
@@ -38,6 +44,8 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   readonly store: Store;
   /** One for the process: it is what keeps two re-checks of one session apart. */
   readonly recheck: Recheck;
+  /** Absent: a user whose session a refusal has ended is told no more than that it is over. */
+  readonly endings?: Pick<EndingReasons, 'ofKey'>;
   /** Asked only where the configuration has workload rules. */
   readonly exchange: ExchangeWorkloadToken;
   readonly gate: Gate;
@@ -125,6 +133,11 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     device: createDevicePace({ beginsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
   };
   const issuer = new URL(deps.config.publicUrl);
+  // Of this very connection's key: a refresh token says nothing of its session once that is gone.
+  const whyEnded = async (ctx: KoaContextWithOIDC): Promise<string | undefined> => {
+    const thumbprint = certificateThumbprint(certificateOf(ctx));
+    return thumbprint === undefined ? undefined : deps.endings?.ofKey(thumbprint);
+  };
   const current = perKeys(deps, (keys) => {
     const provider = new Provider(deps.config.publicUrl, providerSettings({ ...settings, ...keys }));
     if (deps.config.workload.length > 0) {
@@ -150,7 +163,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     provider.on('device_authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
     provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
     const { apiCa } = deps;
-    provider.use(tokenAnswer({ audiences: allowed, factsOf, record, ...(apiCa === undefined ? {} : { apiCa }) }));
+    const answer = { audiences: allowed, factsOf, record, whyEnded };
+    provider.use(tokenAnswer({ ...answer, ...(apiCa === undefined ? {} : { apiCa }) }));
     provider.use(deviceAnswer(deps.config, { pace: paces.device, record }));
     provider.use(publicKeysAnswer(deps));
     const shared = { provider, store: deps.store, audiences: allowed, publicClients: thirdParties };
@@ -277,6 +291,7 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
         return undefined;
       case 'refused':
         factsOf(ctx).refusal = outcome.reason;
+        factsOf(ctx).words = outcome.message;
         factsOf(ctx).record = outcome.record;
         await deps.gate.revoke({ target: { kind: 'session', session } });
         return undefined;

@@ -215,7 +215,8 @@ const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>[
   return bound === undefined || bound === certificateThumbprint(certificateOf(ctx));
 };
 
-function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {
+/** SHA-256, base64url (RFC 8705 §3.1). */
+export function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {
   return certificate === undefined
     ? undefined
     : Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');

@@ -14,6 +14,8 @@ export interface TokenAnswerDeps {
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
   readonly record: TokenRecorder;
   readonly apiCa?: string;
+  /** What the user is told whose session a refusal of their provider has ended, by the key that it was bound to. */
+  readonly whyEnded: (ctx: KoaContextWithOIDC) => Promise<string | undefined>;
 }
 
 /** Our member of a token answer (RFC 6749 §5.1 lets a server add members). */
@@ -39,7 +41,8 @@ export function tokenAnswer(
     if (ctx.oidc?.route !== 'token' || typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
     if (isWaiting(body.error)) return;
-    const words = facts.words ?? refusalWords(body.error, facts);
+    const ended = body.error === 'invalid_grant' && facts.words === undefined ? await deps.whyEnded(ctx) : undefined;
+    const words = facts.words ?? ended ?? refusalWords(body.error, facts);
     if (words !== undefined) body.error_description = words;
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);

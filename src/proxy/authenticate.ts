@@ -12,6 +12,7 @@ import type { Result } from '../core/result.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { AuthenticatorDeps } from './dependencies.ts';
 import { IdentityCache } from './identity-cache.ts';
+import { endedWords } from './status.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
 export type AuthenticationRefusal = CredentialRefusal | 'fenced';
@@ -27,7 +28,8 @@ export interface AuthenticationQuestion {
 
 /**
  * @returns the caller, or a reason for the record; the wire sees vaguer words
- * @throws SessionUnread `store_unavailable` where the session could not be read
+ * @throws SessionUnread `store_unavailable` where the session could not be read; AppError `unauthenticated` with a message for
+ *   the user where the session was ended because their provider or a rule refused them
  */
 export type Authenticate = (question: AuthenticationQuestion) => Promise<Result<Caller, AuthenticationRefusal>>;
 
@@ -47,7 +49,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const unbound = judgeBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
     if (unbound !== undefined) return no(unbound);
     const shut = gate.check(credential);
-    if (shut !== undefined) return no(shut);
+    if (shut !== undefined) return refused(deps, credential, shut);
 
     const record = await identities.get(credential).catch((error: unknown) => {
       throw error instanceof AppError && error.code === 'store_unavailable'
@@ -55,9 +57,23 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
         : error;
     });
     const shutMeanwhile = gate.check(credential);
-    if (shutMeanwhile !== undefined) return no(shutMeanwhile);
+    if (shutMeanwhile !== undefined) return refused(deps, credential, shutMeanwhile);
+    // Its end may be older than what this replica's view still holds.
+    if (record === undefined) return refused(deps, credential, 'session_unknown');
     return judgeSession(credential, record, { thumbprint, mayBeUnbound, now: clock.now() / 1000 });
   };
+}
+
+/** The token is ours, and its key is there: this user may hear what became of the session. */
+async function refused(
+  { whyEnded, issuer }: AuthenticatorDeps,
+  { session }: Credential,
+  reason: AuthenticationRefusal,
+): Promise<Result<Caller, AuthenticationRefusal>> {
+  const isOver = reason === 'session_revoked' || reason === 'session_unknown';
+  const why = isOver ? await whyEnded?.(session) : undefined;
+  if (why === undefined) return no(reason);
+  throw new AppError('unauthenticated', endedWords(why, { publicUrl: issuer }), { reason });
 }
 
 function judgeSession(

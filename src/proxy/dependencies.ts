@@ -92,6 +92,8 @@ export interface ServerCertificate {
 export interface ApiListenerDeps {
   /** The web listener's public URL: what `portcullis login --server` takes. */
   readonly publicUrl: Config['publicUrl'];
+  /** Why a session has ended that its provider or a rule refused, where this process knows it; without I/O. Absent: it knows of none. */
+  readonly whyEnded?: (session: string) => string | undefined;
   readonly limits: Pick<Config['limits'], 'headerBytes' | 'connections'> & {
     /** Absent: 400. */
     readonly inFlightPerPerson?: number;
@@ -126,4 +128,6 @@ export interface AuthenticatorDeps {
   readonly clock: Clock;
   /** `client_id`s whose tokens are let in without a binding; nobody else's is. Absent: none. */
   readonly unboundClients?: ReadonlySet<string>;
+  /** Why a session has ended that its provider or a rule refused; for who has proven to hold it. Absent: nobody knows. */
+  readonly whyEnded?: (session: string) => Promise<string | undefined>;
 }

@@ -25,7 +25,7 @@ const NEWLINE = 0x0a;
 const ABORTED = new Error('aborted');
 
 export interface ForwardOptions {
-  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'clock' | 'metrics' | 'logger'>;
+  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'clock' | 'metrics' | 'logger'>;
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly pools: ClusterPools;
@@ -78,9 +78,9 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   }
 
   farewell(reason: CutReason): void {
-    const { client, deps, admitted } = this.#options;
+    const { client, deps, admitted, exchange } = this.#options;
     if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.answer.idle) return;
-    const object = statusBody(credentialRefusal(reason, deps));
+    const object = statusBody(credentialRefusal(reason, deps, exchange.caller?.credential.session));
     client.answer.writeNow(Buffer.from(`${JSON.stringify({ type: 'ERROR', object })}\n`));
   }
 

@@ -94,6 +94,8 @@ export function refusalHeaders(refusal: Refusal): string[] {
 export interface Words {
   /** What `portcullis login --server` takes. */
   readonly publicUrl: string;
+  /** What the user of a session is told that was ended because their provider or a rule refused them, where this process knows it. */
+  readonly whyEnded?: ((session: string) => string | undefined) | undefined;
 }
 
 const login = (words: Words): string => `run \`portcullis login --server ${words.publicUrl}\``;
@@ -101,16 +103,35 @@ const login = (words: Words): string => `run \`portcullis login --server ${words
 const noValidCredential = (auditReason: string, words: Words): Refusal =>
   refuse(401, 'Unauthorized', `no valid credential for this cluster: ${login(words)}`, auditReason);
 
-/** For a credential that is not good, or a gate that is shut for it. */
-export function credentialRefusal(reason: CredentialRefusal | BearerRefusal | CutReason, words: Words): Refusal {
+/**
+ * For a session that was ended because the provider or a rule refused its user.
+ * @param why as it was kept: whole sentences, or a rule's message
+ */
+export function endedWords(why: string, words: Words): string {
+  const said = why.replace(/\s*Sign in again\.$/, '');
+  return `${said}${/[.!?]$/.test(said) ? '' : '.'} To sign in again, ${login(words)}`;
+}
+
+/**
+ * For a credential that is not good, or a gate that is shut for it.
+ * @param session of a user who has proven to hold it
+ */
+export function credentialRefusal(
+  reason: CredentialRefusal | BearerRefusal | CutReason,
+  words: Words,
+  session?: string,
+): Refusal {
   const unauthorized = (message: string): Refusal => refuse(401, 'Unauthorized', message, reason);
   switch (reason) {
     case 'fenced':
       return fenced();
     case 'shutdown':
       return draining();
-    case 'session_revoked':
+    case 'session_revoked': {
+      const why = session === undefined ? undefined : words.whyEnded?.(session);
+      if (why !== undefined) return unauthorized(endedWords(why, words));
       return unauthorized(`your session was ended by an administrator or by signing out: ${login(words)}`);
+    }
     case 'session_expired':
       return unauthorized(`your session is over: ${login(words)}`);
     case 'recheck_overdue':

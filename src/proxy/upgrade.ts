@@ -93,7 +93,7 @@ export class UpgradeSide implements ClientSide {
 }
 
 export interface UpgradeOptions {
-  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'clock' | 'metrics' | 'logger'>;
+  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'clock' | 'metrics' | 'logger'>;
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly protocol: string;
@@ -148,9 +148,9 @@ export class UpgradeForwarding implements UpstreamSide {
   }
 
   farewell(reason: CutReason): void {
-    const { socket, deps } = this.#options;
+    const { socket, deps, exchange } = this.#options;
     if (!this.#tunnelled || this.#frames?.open !== true || socket.writableLength > 0 || socket.writableEnded) return;
-    socket.write(policyClose(credentialRefusal(reason, deps).message));
+    socket.write(policyClose(credentialRefusal(reason, deps, exchange.caller?.credential.session).message));
   }
 
   #ask(link: UpstreamLink): void {

@@ -60,6 +60,7 @@ import {
   refusedSignIns,
   serverMetrics,
 } from './signals.ts';
+import { createEndingReasons } from '../store/ending-reasons.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger, createOpsListener } from '../telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
@@ -94,6 +95,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     gate,
     sessions: store.sessions,
     issuer: config.publicUrl,
+    whyEnded: (session) => ground.endings.ofSession(session),
     keys: ground.keys.verifying,
     clock: ground.clock,
     unboundClients: new Set([
@@ -215,7 +217,8 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
   const tails = createLiveTails(store.live);
   opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
-  return { replica, clock, logger, metrics, keys, reloading, audit, tails, store, gate, fences };
+  const endings = createEndingReasons(store.artefacts, clock.now);
+  return { replica, clock, logger, metrics, keys, reloading, audit, tails, store, gate, fences, endings };
 }
 
 /**
@@ -244,9 +247,10 @@ async function signInRooms(
   const { clock, logger, metrics, keys, reloading, store, gate, audit } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config, costlyRules(logger, clock));
-  const providers = observedProviders(identityProviders(config, reloading, logger), metrics);
+  const providers = observedProviders(identityProviders(config, reloading, logger), { metrics, logger, clock });
   const workloads = new Set(config.workload.map(({ name }) => name));
-  const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now });
+  const { endings } = ground;
+  const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now, endings });
   const rules = workloadRules(config, reloading);
   const tooManySignIns = refusedSignIns(metrics, clock);
   const exchange = createWorkloadExchange({ rules, publicUrl: config.publicUrl, store, gate, now: clock.now });
@@ -254,6 +258,7 @@ async function signInRooms(
     config,
     store,
     recheck,
+    endings,
     exchange,
     gate,
     audit,
@@ -293,6 +298,7 @@ async function signInRooms(
     apiCa: () => apiCa,
     consoles: { consoles: consolesOf(config, reloading), gate, mayUse: allows, mintToken },
     tails: ground.tails,
+    endings,
     health: componentHealth(config, clusters, ground),
     isTrustedProxy: addressSet(config.listen.trustedProxies),
     leaving,
@@ -326,7 +332,7 @@ const streamRecheck = (
 
 function apiListener(
   config: Config,
-  { gate, audit, metrics, logger, clock }: Ground,
+  { gate, audit, metrics, logger, clock, endings }: Ground,
   given: {
     readonly clusters: readonly UpstreamCluster[];
     readonly certificate: ReturnType<Reloading['certificate']>;
@@ -339,6 +345,7 @@ function apiListener(
   metrics.observeCertificate('api', () => certificate.current().cert);
   const api = createApiListener({
     publicUrl: config.publicUrl,
+    whyEnded: (session) => endings.here(session),
     limits: config.limits,
     tls: certificate.current(),
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),

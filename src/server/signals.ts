@@ -21,14 +21,29 @@ export function serverMetrics({ clusters, providers, workload, audit }: Config):
   });
 }
 
-/** The same providers; the metrics learn whether each answers. */
-export const observedProviders = (providers: IdentityProviders, metrics: Metrics): IdentityProviders =>
-  new Map(
+/**
+ * The same providers; the metrics learn whether each answers, and the log why it does not, or why it refused somebody: each reason of each
+ * provider once a minute, since in an outage every renewal of everybody meets it.
+ */
+export function observedProviders(
+  providers: IdentityProviders,
+  { metrics, logger, clock }: { metrics: Metrics; logger: Pick<Logger, 'error' | 'info'>; clock: { now(): number } },
+): IdentityProviders {
+  const tally = createTally(clock);
+  return new Map(
     [...providers].map(([name, provider]) => [
       name,
-      withContact(provider, (answered) => metrics.providerAnswered(name, answered)),
+      withContact(provider, (answered, err) => {
+        metrics.providerAnswered(name, answered);
+        const times = err === undefined ? undefined : tally.add(`${name} ${err.reason}`);
+        if (err === undefined || times === undefined) return;
+        const facts = { provider: name, reason: err.reason, times, err };
+        if (answered) logger.info(facts, 'the identity provider refused a user at a re-check');
+        else logger.error(facts, 'the identity provider gave no usable answer');
+      }),
     ]),
   );
+}
 
 /** Whose certificates the API servers are verified by; without a file the system's authorities are, which are not ours to watch. */
 export function observeAuthorities(metrics: Metrics, clusters: readonly UpstreamCluster[]): void {

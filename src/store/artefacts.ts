@@ -1,11 +1,12 @@
 /** What is kept for a while on the way to a session, and beside one: codes, cookies, sign-ins under way. */
 
 /**
- * Kinds of short-lived artefacts. All but the last nine are oidc-provider's own model names; `SignIn` is what must survive a person's
+ * Kinds of short-lived artefacts. All but the last eleven are oidc-provider's own model names; `SignIn` is what must survive a person's
  * trip to the identity provider (state, nonce, PKCE verifier), `BrowserCookie` leads from a cookie to its session; `ConsoleCode` takes
  * a signed-in browser to a console's host once, and `ConsoleCookie` leads from the cookie there to the session. `RevocationAnswer` is what
  * the replica that was asked knows of a revocation, `Approval` a revocation that waits for a second admin, `Drill` what a drill asks for.
- * `DeviceConfirmation` is a browser's page about a device code, `DeviceDecision` that a device code has been decided, once.
+ * `DeviceConfirmation` is a browser's page about a device code, `DeviceDecision` that a device code has been decided, once. `EndingReason` is what
+ * the user of an ended session is told, `PastCookie` leads from a browser's cookie to the session that it had.
  */
 export type ArtefactKind =
   | 'AccessToken'
@@ -30,7 +31,9 @@ export type ArtefactKind =
   | 'Approval'
   | 'Drill'
   | 'DeviceConfirmation'
-  | 'DeviceDecision';
+  | 'DeviceDecision'
+  | 'EndingReason'
+  | 'PastCookie';
 
 export type ArtefactPayload = Record<string, unknown>;
 

@@ -109,6 +109,18 @@ export interface SessionSecret {
 
 export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'checkedAt' | 'thumbprint'>;
 
+/** What the user of a session is told that was ended because their provider or a rule refused them (`ending-reasons.ts`). */
+export interface EndingReasons {
+  /** Keeps the message for as long as the session would have lasted. Never rejects: a session must end without its reason, too. */
+  keep(record: SessionRecord, message: string): Promise<void>;
+  /** What this process has kept itself, without I/O. */
+  here(session: string): string | undefined;
+  /** Undefined where there is none, or the store does not say so at once. */
+  ofSession(session: string): Promise<string | undefined>;
+  /** @param thumbprint SHA-256 of the client certificate, base64url, of a connection that was made with it */
+  ofKey(thumbprint: string): Promise<string | undefined>;
+}
+
 /** Why nothing was minted or opened. */
 export type MintRefusal =
   | 'session_unknown' // absent: ended, revoked or never there

@@ -65,24 +65,43 @@ function stderrDestination(): DestinationStream {
   };
 }
 
+/** What an identity provider says of an error (RFC 6749 §5.2) is outside input: it is bounded, and keeps to one line. */
+const MOST_SAID = 256;
+const CONTROLS = /\p{C}+/gu;
+
 /**
  * What is told about an error: its name, text, codes, stack and causes. Never its other properties: libraries hang requests, responses and
  * bodies there, with tokens in them.
  */
 function describeError(error: unknown, depth = 0): unknown {
-  if (!(error instanceof Error)) return error;
-  const { code, reason } = error as { code?: unknown; reason?: unknown };
+  if (!(error instanceof Error)) return depth === 0 ? error : describeCause(error);
+  const { code, reason, status } = error as { code?: unknown; reason?: unknown; status?: unknown };
+  const said = error as { error?: unknown; error_description?: unknown };
   return {
     type: error.name,
     message: error.message,
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(typeof reason === 'string' ? { reason } : {}),
+    ...(typeof status === 'number' ? { status } : {}),
+    ...(typeof said.error === 'string' ? { error: bounded(said.error) } : {}),
+    ...(typeof said.error_description === 'string' ? { error_description: bounded(said.error_description) } : {}),
     stack: error.stack,
     ...(error.cause === undefined || depth >= MOST_CAUSES ? {} : { cause: describeError(error.cause, depth + 1) }),
     ...(error instanceof AggregateError && depth < MOST_CAUSES
       ? { errors: error.errors.slice(0, MOST_CAUSES).map((inner) => describeError(inner, depth + 1)) }
       : {}),
   };
+}
+
+const bounded = (text: string): string => text.replaceAll(CONTROLS, ' ').slice(0, MOST_SAID);
+
+/**
+ * A cause that is no error: a body, a response, the parameters of a callback. Written out it would be either `{}` or
+ * everything that came from outside, so its kind is all that is told.
+ */
+function describeCause(cause: unknown): unknown {
+  if (typeof cause === 'string') return bounded(cause);
+  return typeof cause === 'object' && cause !== null ? `[${cause.constructor?.name ?? 'object'}]` : typeof cause;
 }
 
 /** C1 controls drive terminals and U+2028/9 end lines for some readers; JSON leaves both as they are. */

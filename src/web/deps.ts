@@ -10,7 +10,7 @@ import type { Caller } from '../core/credential.ts';
 import type { Result } from '../core/result.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { Gate } from '../revocation/revocation.ts';
-import type { Store } from '../store/store.ts';
+import type { EndingReasons, Store } from '../store/store.ts';
 import type { ConsoleParts } from './consoles/deps.ts';
 
 /** The parts of the configuration that pages and the admin API need. */
@@ -127,6 +127,8 @@ export interface WebDeps {
   readonly tooManySignIns: (address: string) => number | undefined;
   /** PEM of the CA that a kubeconfig should trust for the api listener; undefined: the system's. */
   readonly apiCa?: () => string | undefined;
+  /** Why a session has ended that its provider or a rule refused; absent: nobody is told. */
+  readonly endings?: Pick<EndingReasons, 'ofSession'>;
   /** In-cluster web consoles, each on a host name of its own; absent: none. */
   readonly consoles?: ConsoleParts;
   /** Tails of the live record; absent: there are none. */

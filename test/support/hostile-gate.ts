@@ -18,6 +18,8 @@ export interface HostileGate {
   readonly provider: HostileProvider;
   readonly server: RunningServer;
   readonly client: OAuthClient;
+  /** Its files and addresses, as a laptop needs them. */
+  readonly demo: RunningDemo;
   /** PEM of the api listener's authority. */
   readonly ca: string;
   /** Every line of the record so far. */
@@ -27,13 +29,17 @@ export interface HostileGate {
   stop(): Promise<void>;
 }
 
-export async function startHostileGate(sessions: Partial<Config['sessions']> = {}): Promise<HostileGate> {
+/** @param settings of the provider that another test does not want */
+export async function startHostileGate(
+  sessions: Partial<Config['sessions']> = {},
+  settings: Partial<Config['providers'][number]> = {},
+): Promise<HostileGate> {
   const redis: RedisServer = await startRedis();
   const gate: RunningDemo = await startTestGate({ redis: redis.url });
   const provider = await startHostileProvider();
   // The same addresses, another provider behind the same name.
   await gate.server.stop();
-  const server = await startServer(await configuration(gate, provider, sessions));
+  const server = await startServer(await configuration(gate, provider, { sessions, settings }));
   await server.ready;
   const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
   const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
@@ -45,6 +51,7 @@ export async function startHostileGate(sessions: Partial<Config['sessions']> = {
     provider,
     server,
     client,
+    demo: gate,
     ca,
     recorded,
     events: async (name) =>
@@ -62,11 +69,14 @@ export async function startHostileGate(sessions: Partial<Config['sessions']> = {
 async function configuration(
   gate: RunningDemo,
   { issuer }: HostileProvider,
-  sessions: Partial<Config['sessions']>,
+  {
+    sessions,
+    settings,
+  }: { readonly sessions: Partial<Config['sessions']>; readonly settings: Partial<Config['providers'][number]> },
 ): Promise<Config> {
   const loaded = await loadConfig({ file: gate.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
-  const providers = config.providers.map((provider) => ({ ...provider, issuer, clientId: CLIENT_ID }));
+  const providers = config.providers.map((provider) => ({ ...provider, ...settings, issuer, clientId: CLIENT_ID }));
   return { ...config, providers, sessions: { ...config.sessions, ...sessions } };
 }

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
 
 export interface Lies {
@@ -16,11 +17,18 @@ export interface Lies {
   readonly unknownKey?: boolean;
   /** Its keys have changed: `jwks_uri` has the other one alone. */
   readonly rotated?: boolean;
-  readonly token?: (honest: Record<string, unknown>) => {
-    readonly status: number;
-    readonly body: string;
-    readonly type?: string;
-  };
+  /** Called for each token request. */
+  readonly token?: (honest: Record<string, unknown>) => Reply;
+  /** By path, in place of what it says there. */
+  readonly replies?: Readonly<Record<string, Reply>>;
+  /** Each path is answered by this page, as a captive portal or a reverse proxy does. */
+  readonly portal?: Reply;
+  /** Paths whose requests are taken and never answered. */
+  readonly hangs?: (path: string) => boolean;
+  /** Each answer comes after so many milliseconds. */
+  readonly slow?: number;
+  /** Paths whose connection is reset in place of an answer. */
+  readonly resets?: (path: string) => boolean;
   /** Whether a client that proves so who it is (`client_id:client_secret`) gets a token. Absent: everybody does. */
   readonly client?: (proof: string) => boolean;
   readonly userinfo?: (honest: Record<string, unknown>) => unknown;
@@ -30,10 +38,20 @@ export interface Lies {
   readonly redirectTo?: string;
 }
 
+/** An answer as it stands; JSON where it names no type. */
+export interface Reply {
+  readonly status: number;
+  readonly body: string;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 export interface HostileProvider {
   readonly issuer: string;
   /** Paths that were asked for, in order. */
   readonly asked: string[];
+  /** Refresh tokens that were presented, in order. */
+  readonly presented: string[];
   lie(lies: Lies): void;
   /** Shows this one from the next handshake on; each request has one of its own. */
   useCertificate(pair: Certificate): void;
@@ -58,6 +76,7 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
   };
   let lies: Lies = {};
   const asked: string[] = [];
+  const presented: string[] = [];
   const secure = tls === undefined ? undefined : createHttpsServer(tls);
   const server = secure ?? createServer();
   server.listen(0, '127.0.0.1');
@@ -99,6 +118,15 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
     const json = (value: unknown, status = 200): void => {
       res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     };
+    const send = ({ status, body, type = 'application/json', headers }: Reply): void => {
+      res.writeHead(status, { 'content-type': type, ...headers }).end(body);
+    };
+    if (lies.hangs?.(path) === true) return;
+    if (lies.resets?.(path) === true) return void req.socket.destroy();
+    if (lies.slow !== undefined) await pause(lies.slow);
+    if (lies.portal !== undefined) return send(lies.portal);
+    const reply = lies.replies?.[path];
+    if (reply !== undefined) return send(reply);
     if (lies.redirectTo !== undefined) return void res.writeHead(302, { location: lies.redirectTo }).end();
     if (path === '/.well-known/openid-configuration') return json(lies.discovery?.(honest) ?? honest);
     if (path === '/jwks') return json(await jwks());
@@ -110,15 +138,18 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
     await lies.hold;
     let form = '';
     for await (const chunk of req) form += String(chunk);
-    const good = await token(new URLSearchParams(form).get('code'));
+    const parameters = new URLSearchParams(form);
+    presented.push(...parameters.getAll('refresh_token'));
+    const good = await token(parameters.get('code'));
     const lie = lies.token?.(good);
     if (lie === undefined) return json(good);
-    res.writeHead(lie.status, { 'content-type': lie.type ?? 'application/json' }).end(lie.body);
+    send(lie);
   };
   server.on('request', (req, res) => void answer(req, res));
   return {
     issuer,
     asked,
+    presented,
     lie: (next) => (lies = next),
     useCertificate: (pair) => secure?.setSecureContext(pair),
     async close() {

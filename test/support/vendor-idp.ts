@@ -48,6 +48,8 @@ export interface VendorIdp {
   gone: boolean;
   /** How many answers to token requests are lost on the way, after they were made. */
   losing: number;
+  /** How it refuses a refresh token: by the standard, or as some do, by `invalid_request` or by a 400 without a body. */
+  refusesBy: 'invalid_grant' | 'invalid_request' | 'bare';
   userInfoDown: boolean;
   /** `lost`: the connection breaks instead of an answer. */
   keys: 'there' | 'down' | 'lost';
@@ -76,6 +78,7 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
     claims: traits.claims,
     gone: false,
     losing: 0,
+    refusesBy: 'invalid_grant',
     userInfoDown: false,
     keys: 'there',
     down: false,
@@ -110,6 +113,7 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
       idp.tokenRequests.push(request);
       if (!goesOn) return undefined;
       if (idp.losing > 0) lose(req, res, idp);
+      if (idp.refusesBy !== 'invalid_grant') refuseInOtherWords(res, idp.refusesBy);
       return handle(req, res);
     });
   };
@@ -157,6 +161,19 @@ async function closed(server: Server): Promise<void> {
   server.close();
   server.closeAllConnections();
   await once(server, 'close');
+}
+
+/** What the library is about to say of a refresh token, in another provider's words. */
+function refuseInOtherWords(res: ServerResponse, by: 'invalid_request' | 'bare'): void {
+  const end = res.end.bind(res) as (body: string) => ServerResponse;
+  res.end = ((body: unknown) => {
+    const text = typeof body === 'string' || Buffer.isBuffer(body) ? body.toString() : '';
+    if (res.statusCode !== 400 || !text.includes('"invalid_grant"')) return end(text);
+    const said = by === 'bare' ? '' : JSON.stringify({ error: by, error_description: 'unknown refresh token' });
+    if (by === 'bare') res.removeHeader('content-type');
+    res.setHeader('content-length', said.length);
+    return end(said);
+  }) as ServerResponse['end'];
 }
 
 async function settings(traits: VendorTraits, idp: VendorIdp, alias: string | undefined): Promise<Configuration> {

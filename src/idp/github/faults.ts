@@ -28,7 +28,11 @@ export const refused = (reason: string, message: string, cause?: unknown): AppEr
   new AppError('sign_in_refused', message, { reason, cause });
 
 export const noLongerVouches = (provider: string, cause?: unknown): AppError =>
-  refused('provider_refresh_refused', `${provider} no longer vouches for you. Sign in again.`, cause);
+  refused(
+    'provider_refresh_refused',
+    `Your identity provider no longer vouches for you (${provider}). Sign in again.`,
+    cause,
+  );
 
 /** @param until epoch milliseconds */
 export function rateLimited(provider: string, until: number, cause?: unknown): AppError {

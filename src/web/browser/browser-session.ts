@@ -29,6 +29,8 @@ export interface BrowserSessions {
   begin(res: Response, session: OpenedSession): Promise<void>;
   /** Undefined: nobody is signed in. @throws AppError `fenced` or `store_unavailable` */
   current(req: IncomingMessage): Promise<SignedIn | undefined>;
+  /** What a browser is told whose session was ended because its provider or a rule refused the user. Undefined: it was not. */
+  whyEnded(req: IncomingMessage): Promise<string | undefined>;
   /** Forgets the cookie, here and in the browser. The session itself is ended by a revocation. */
   forget(req: IncomingMessage, res: Response): Promise<void>;
 }
@@ -107,6 +109,8 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       const payload = { session: id, csrf, position: { ...position }, ...(idToken === undefined ? {} : { idToken }) };
       const ttlSeconds = Math.max(1, session.expiresAt - nowSeconds(deps));
       await artefacts.save('BrowserCookie', value, payload, { ttlSeconds, session: session.id });
+      // Goes by its own time: the other one is over with the session, and this browser could not be told why.
+      await artefacts.save('PastCookie', value, { session: id }, { ttlSeconds });
       cookie.set(res, value, ttlSeconds);
     },
     async current(req) {
@@ -118,10 +122,18 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       if (session === undefined || !(await touch(session))) return undefined;
       return ifGood(signedIn(deps, session, payload.data));
     },
+    async whyEnded(req) {
+      const value = cookie.read(req);
+      if (value === undefined) return undefined;
+      // The page where people sign in stands without it.
+      const past = await artefacts.find('PastCookie', value).catch(() => undefined);
+      return typeof past?.['session'] === 'string' ? deps.endings?.ofSession(past['session']) : undefined;
+    },
     async forget(req, res) {
       const value = cookie.read(req);
       cookie.clear(res);
-      if (value !== undefined) await artefacts.destroy('BrowserCookie', value);
+      if (value === undefined) return;
+      await Promise.all([artefacts.destroy('BrowserCookie', value), artefacts.destroy('PastCookie', value)]);
     },
   };
 }

@@ -38,15 +38,15 @@ const isSignedOut = (req: Request): boolean =>
   req.query['signed-out'] !== undefined || req.query['state'] === SIGNED_OUT;
 
 /** `/` for somebody who is signed out, and `/login`. */
-function welcome(deps: WebDeps): RequestHandler {
-  return (req, res) => {
-    const signedOut = isSignedOut(req);
+function welcome(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
+  return async (req, res) => {
+    const notice = isSignedOut(req) ? 'You are signed out here.' : await browsers.whyEnded(req);
     const body = choosePage({
       heading: 'Portcullis',
       lead: html`The gate in front of your Kubernetes clusters. Sign in to see your sessions and to get a kubeconfig.`,
       providers: providerChoices(deps, req),
       start: `/login/start?to=${landingOf(req.query['to'])}&`,
-      notice: signedOut ? 'You are signed out here.' : undefined,
+      notice,
       devices: deps.devices !== undefined && deps.config.sessions.deviceCode !== 'off',
     });
     sendPage(res, 200, { title: 'Sign in', narrow: true, body });
@@ -54,13 +54,15 @@ function welcome(deps: WebDeps): RequestHandler {
 }
 
 /**
- * Where there is no choice, none is asked for: the page that somebody wanted to see is one trip to the provider away. Never from the front
- * page, and never right after signing out: that click would undo itself.
+ * Where there is no choice, none is asked for: the page that somebody wanted to see is one trip to the provider away. Never
+ * from the front page, and never right after signing out: that click would undo itself. Nor where the provider or a rule has
+ * refused this user: they would never read it.
  */
-function straight(deps: WebDeps, choose: RequestHandler): RequestHandler {
-  return (req, res, next) => {
+function straight(deps: WebDeps, browsers: BrowserSessions, choose: RequestHandler): RequestHandler {
+  return async (req, res, next) => {
     const provider = onlyProvider(deps);
-    if (provider === undefined || isSignedOut(req)) return choose(req, res, next);
+    const stays = provider === undefined || isSignedOut(req) || (await browsers.whyEnded(req)) !== undefined;
+    if (stays) return choose(req, res, next);
     const start = new URLSearchParams({ provider, to: landingOf(req.query['to']) });
     seeOther(res, `/login/start?${start.toString()}`);
   };
@@ -169,9 +171,9 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
 export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: RateLimit): Router {
   const cookie = browserCookie(deps.config.publicUrl, 'portcullis-sign-in');
   const router = Router({ caseSensitive: true, strict: true });
-  const page = welcome(deps);
+  const page = welcome(deps, browsers);
   router.get('/', front(browsers, page));
-  router.get('/login', straight(deps, page));
+  router.get('/login', straight(deps, browsers, page));
   router.get('/login/start', limitSignIns(deps, limit), start(deps, cookie));
   router.get('/login/fresh', limitSignIns(deps, limit), startFresh(deps, cookie, browsers));
   router.get('/login/finish', finish(deps, cookie, browsers));

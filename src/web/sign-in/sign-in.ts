@@ -189,6 +189,11 @@ function recordRefusedSignIn(
   const { error, status } = faultOf(refusal.thrown);
   const known = refusal.provider !== undefined && deps.providers.has(refusal.provider) ? refusal.provider : undefined;
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
+  // What the provider said. A fault of 500 and above is logged where it is answered; a refusal without a cause has said all in its reason.
+  if (status < 500 && error.cause !== undefined) {
+    const facts = { requestId: visit.requestId, provider: known, reason: error.reason, err: error };
+    deps.logger.info(facts, 'a sign-in was refused');
+  }
   record(deps, visit, {
     event: 'sign-in-refused',
     path: refusal.path,

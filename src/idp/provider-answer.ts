@@ -1,0 +1,108 @@
+/**
+ * What a provider answered in place of what it was asked for, taken out of openid-client's errors: the status, the OAuth error code and the
+ * description, and nothing else of the response.
+ *
+ * The library keeps the facts in different places for each kind of error. It throws before it reads the body where there is a
+ * `WWW-Authenticate` header or where the body is not called JSON, and keeps a callback's parameters in a `URLSearchParams`,
+ * which a log shows as `{}`.
+ */
+import * as oidc from 'openid-client';
+
+/** A reader of the log needs a sentence, not a page. */
+const MOST_DESCRIPTION = 200;
+const MOST_CODE = 64;
+
+/** Values of the request that no log may show: the provider may repeat them in its description. */
+export type Secrets = readonly (string | undefined)[];
+
+interface AnswerFacts {
+  /** HTTP status; undefined for an error that came with the browser. */
+  readonly status?: number;
+  /** OAuth error code (RFC 6749 §4.1.2.1, §5.2). */
+  readonly error?: string | undefined;
+  readonly error_description?: string | undefined;
+  /** The body is a page for people: of a reverse proxy, a firewall or a captive portal, and not of a token endpoint. */
+  readonly isPage?: boolean;
+}
+
+/** An error that the provider answered with, in text that may be logged. */
+export class ProviderAnswer extends Error {
+  readonly status: number | undefined;
+  readonly error: string | undefined;
+  /** Bounded, on one line, without values of the request. Named as on the wire, because operators search for that name. */
+  readonly error_description: string | undefined;
+  readonly isPage: boolean;
+
+  constructor({ status, error, error_description, isPage = false }: AnswerFacts) {
+    const from = status === undefined ? 'the browser came back' : `the provider answered ${status}`;
+    const code = error ?? (isPage ? 'a page in place of an OAuth error' : 'no OAuth error code');
+    super(`${from} with ${code}${error_description === undefined ? '' : `: ${error_description}`}`);
+    this.name = 'ProviderAnswer';
+    this.status = status;
+    this.error = error;
+    this.error_description = error_description;
+    this.isPage = isPage;
+  }
+}
+
+/**
+ * Reads the provider's answer out of what openid-client threw.
+ * @param secrets of the request: token, code, state, client secret
+ * @returns a `ProviderAnswer` for an HTTP error and for an error at the callback; anything else as it came
+ */
+export async function readAnswer(thrown: unknown, secrets: Secrets): Promise<Error> {
+  if (thrown instanceof oidc.AuthorizationResponseError) return answerOf({}, thrown, secrets);
+  // Its body has been read: it was JSON with an error code.
+  if (thrown instanceof oidc.ResponseBodyError) return answerOf({ status: thrown.status }, thrown, secrets);
+  const response = responseIn(thrown);
+  if (response === undefined || response.status < 400)
+    return thrown instanceof Error ? thrown : new Error('not an error', { cause: thrown });
+  // openid-client does not read the body where there is a challenge (RFC 6749 §5.2), and the error code is in the body.
+  const text = response.bodyUsed ? '' : await response.text().catch(() => '');
+  const body = jsonObject(text);
+  const isPage = body === undefined && isHtml(text, response.headers.get('content-type') ?? '');
+  return answerOf({ status: response.status, isPage }, body ?? {}, secrets);
+}
+
+function responseIn(thrown: unknown): Response | undefined {
+  if (thrown instanceof oidc.WWWAuthenticateChallengeError) return thrown.response;
+  return thrown instanceof oidc.ClientError && thrown.cause instanceof Response ? thrown.cause : undefined;
+}
+
+function answerOf(
+  facts: Pick<AnswerFacts, 'status' | 'isPage'>,
+  said: { readonly error?: unknown; readonly error_description?: unknown },
+  secrets: Secrets,
+): ProviderAnswer {
+  const error = cleaned(said.error, MOST_CODE, secrets);
+  const error_description = cleaned(said.error_description, MOST_DESCRIPTION, secrets);
+  return new ProviderAnswer({ ...facts, error, error_description });
+}
+
+function jsonObject(text: string): object | undefined {
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === 'object' && body !== null ? body : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** By the type or by the first character: a captive portal calls its page what it likes. */
+const isHtml = (text: string, type: string): boolean =>
+  /^(?:text\/html|application\/xhtml\+xml)\b/i.test(type) || text.trimStart().startsWith('<');
+
+/** Control characters, line ends and what turns the direction of text. */
+const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]+/gu;
+
+/** A provider can repeat the token, code or state that it was sent, so these are taken out before the text is cut to its length. */
+function cleaned(value: unknown, most: number, secrets: Secrets): string | undefined {
+  if (typeof value !== 'string') return undefined;
+  const text = secrets
+    .flatMap((secret) => (secret === undefined || secret === '' ? [] : [secret, encodeURIComponent(secret)]))
+    .reduce((rest, secret) => rest.replaceAll(secret, '…'), value)
+    .replace(UNSAFE, ' ')
+    .trim();
+  if (text === '') return undefined;
+  return text.length > most ? `${text.slice(0, most)}…` : text;
+}

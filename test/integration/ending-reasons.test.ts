@@ -1,0 +1,138 @@
+import { once } from 'node:events';
+import { connect } from 'node:tls';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { PEOPLE } from '../../src/demo/demo.ts';
+import { Visitor } from '../../src/demo/visitor.ts';
+import { startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
+import type { Lies } from '../support/hostile-provider.ts';
+import { Laptop } from '../support/kubectl.ts';
+import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
+
+const LEFT = 'People who have left may not use the clusters.';
+const VOUCHES = 'Your identity provider no longer vouches for you (demo).';
+const OLD_WORDS = /ended by an administrator/;
+
+const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups: ['developers'] });
+/** How the provider or a rule refuses somebody, and what they are to read. */
+const WAYS: readonly (readonly [string, Lies, string])[] = [
+  ['the provider', { token: () => ({ status: 400, body: '{"error":"invalid_grant"}' }) }, VOUCHES],
+  ['the provider in its own words', { token: () => ({ status: 400, body: '' }) }, VOUCHES],
+  ['a rule', { idToken: (honest) => ({ ...honest, groups: ['left'] }) }, LEFT],
+];
+
+let gate: HostileGate;
+beforeAll(async () => {
+  const rules = [{ expression: '!("left" in claims.groups)', message: LEFT }];
+  gate = await startHostileGate({ recheck: 1, recheckGrace: 60 }, { rules });
+});
+beforeEach(() => lie({}));
+afterAll(() => gate.stop());
+
+const lie = (lies: Lies): void => gate.provider.lie({ idToken: developer, ...lies });
+const messageOf = (body: Record<string, unknown>): string => String(body['message'] ?? body['error_description']);
+
+/** A watch is open meanwhile, so that the gate asks about its user. @returns what the watch was told at last */
+async function refusedWhileWatching({ accessToken, session }: SignedIn, lies: Lies): Promise<string> {
+  const { cert, key } = gate.client.key as ClientKey;
+  const port = Number(new URL(gate.client.endpoints.api).port);
+  const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: gate.ca, cert, key });
+  let heard = '';
+  socket.setEncoding('utf8').on('data', (text: string) => (heard += text));
+  socket.on('error', () => undefined);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  await once(socket, 'secureConnect');
+  const head = 'GET /api/v1/namespaces/default/pods?watch=1 HTTP/1.1\r\nHost: localhost\r\n';
+  socket.write(`${head}Authorization: Bearer ${accessToken}\r\n\r\n`);
+  await expect.poll(() => heard).toContain('200 OK');
+  lie(lies);
+  await closed;
+  await expect.poll(() => gate.server.store.sessions.read(session)).toBeUndefined();
+  return heard;
+}
+
+describe.each(WAYS)('a user whom %s refuses', (_name, lies, words) => {
+  it('at a refresh reads why, at the token endpoint and at the cluster', async () => {
+    const { refreshToken, accessToken } = await gate.client.signIn('alice');
+    lie(lies);
+    const first = await gate.client.refresh(refreshToken);
+    expect(first).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    // A second command of the same laptop comes with a refresh token that is gone.
+    const second = await gate.client.refresh(refreshToken);
+    const request = await gate.client.get('/version', accessToken);
+    expect([second.status, request.status]).toEqual([400, 401]);
+    for (const { body } of [first, second, request]) {
+      expect(messageOf(body)).toContain(words);
+      expect(messageOf(body)).not.toMatch(OLD_WORDS);
+    }
+    expect(messageOf(request.body)).toContain('portcullis login --server');
+  });
+
+  it('while a watch is open reads why in it, at the next request and at the next refresh', async () => {
+    const signedIn = await gate.client.signIn('alice');
+    const heard = await refusedWhileWatching(signedIn, lies);
+    expect(heard).toContain('"type":"ERROR"');
+    const request = await gate.client.get('/version', signedIn.accessToken);
+    const refresh = await gate.client.refresh(signedIn.refreshToken);
+    for (const said of [heard, messageOf(request.body), messageOf(refresh.body)]) {
+      expect(said).toContain(words);
+      expect(said).not.toMatch(OLD_WORDS);
+    }
+  });
+
+  it('reads why at /me, in the browser through which the laptop was signed in', async () => {
+    const alice = PEOPLE.find(({ name }) => name === 'alice');
+    if (alice === undefined) throw new Error('alice is nobody');
+    const visitor = new Visitor(alice, { stopAt: 'http://127.0.0.1:9/callback' });
+    const { web } = gate.client.endpoints;
+    expect((await visitor.visit(`${web}/login?to=me`)).url).toBe(`${web}/me`);
+    const { callback, verifier } = await gate.client.authorize('alice', { visitor });
+    const { body } = await gate.client.redeem(callback.searchParams.get('code') ?? '', verifier);
+    lie(lies);
+    await gate.client.refresh(String(body['refresh_token']));
+    const page = await visitor.visit(`${web}/me`);
+    expect(page.url).toBe(`${web}/login?to=me`);
+    expect(page.html).toContain(words);
+    // Nobody else reads it.
+    expect((await (await fetch(`${web}/login?to=me`)).text()).includes(words)).toBe(false);
+    lie({});
+    expect((await visitor.visit(`${web}/login/start?provider=demo&to=me`)).url).toBe(`${web}/me`);
+  });
+});
+
+describe('a user whose session an administrator has ended', () => {
+  it('reads that, as before', async () => {
+    const { session, accessToken } = await gate.client.signIn('alice');
+    await gate.server.gate.revoke({ target: { kind: 'session', session } });
+    const { status, body } = await gate.client.get('/version', accessToken);
+    expect(status).toBe(401);
+    expect(messageOf(body)).toMatch(OLD_WORDS);
+  });
+});
+
+describe('kubectl and the command line', () => {
+  let laptop: Laptop;
+  beforeEach(() => {
+    laptop = new Laptop(gate.demo, 'alice', { PORTCULLIS_NO_BROWSER: '' });
+  });
+  afterEach(() => laptop.close());
+
+  it.each(WAYS)('say why %s refuses the user, and offer a sign-in', async (_name, lies, words) => {
+    const signedIn = await laptop.portcullis('login');
+    expect(signedIn.code, signedIn.all).toBe(0);
+    lie(lies);
+    const unattended = new Laptop(gate.demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
+    try {
+      const whoami = await unattended.portcullis('whoami', '--verbose');
+      expect(whoami.stderr).toContain(words);
+      expect(whoami.stderr).toMatch(/Next: portcullis login --server/);
+      expect(whoami.stderr).not.toMatch(/try again|you stay signed in/);
+      // Every later command says it too.
+      const pods = await unattended.kubectl('get', 'pods');
+      expect(pods.code).not.toBe(0);
+      expect(pods.stderr).toContain(words);
+      expect(pods.stderr).not.toMatch(OLD_WORDS);
+    } finally {
+      unattended.close();
+    }
+  });
+});
