@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
 import { withContact } from '../../../src/idp/contact.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
+import { ProviderAnswer } from '../../../src/idp/provider-answer.ts';
 
 const PERSON: ProviderSignIn = {
   subject: 's',
@@ -46,4 +47,16 @@ it.each<[string, ErrorCode | undefined, boolean[], boolean[], boolean[]]>([
   expect(await noted(code, (of) => of.begin())).toEqual(begin);
   expect(await noted(code, (of) => of.finish(callback, CHALLENGE))).toEqual(finish);
   expect(await noted(code, (of) => of.recheck('s', 'refresh'))).toEqual(recheck);
+});
+
+it('notes nothing of an error that a browser brings to the callback, which the provider need not have sent', async () => {
+  const cause = new ProviderAnswer({ error: 'server_error' });
+  const forged: IdentityProvider = {
+    ...provider(),
+    finish: () => Promise.reject(new AppError('provider_unavailable', 'no', { reason: 'provider_error', cause })),
+  };
+  const notes: boolean[] = [];
+  const asked = withContact(forged, (answered) => notes.push(answered)).finish(callback, CHALLENGE);
+  await expect(asked).rejects.toMatchObject({ reason: 'provider_error' });
+  expect(notes).toEqual([]);
 });
