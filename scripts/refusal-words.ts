@@ -39,7 +39,8 @@ export const CREDENTIAL_REFUSALS: Words<CredentialRefusal | BearerRefusal | CutR
   foreign_token: 'not signed by this gate, or not an access token of it',
   token_expired: 'older than `sessions.accessToken`; clients renew it by themselves',
   wrong_audience: 'made for another cluster, or for the admin API',
-  certificate_missing: 'bound to a key, and the connection shows no certificate: a load balancer in between ends TLS?',
+  certificate_missing:
+    'bound to a key, and the connection shows no certificate: a client that drops it, or a load balancer that ends TLS',
   certificate_mismatch: 'bound to another key than the connection’s: a copied token',
   token_unbound: 'without a key, where `sessions.binding` asks for one',
   session_unknown: 'its session is gone from the store',

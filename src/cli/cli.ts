@@ -12,6 +12,7 @@ import type { Command, Option } from 'commander';
 import { RENEW_COMMAND, renewNow } from './background-renewal.ts';
 import { locateEntry } from './cache.ts';
 import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
+import type { ProxyOptions } from './commands/proxy-command.ts';
 import { exitCodeOf, faultCode, faultWords } from './fault.ts';
 import { fromCache, getToken } from './get-token.ts';
 import { thisLaptop, type Laptop } from './laptop.ts';
@@ -24,7 +25,7 @@ export interface CommonOptions extends ServerOptions {
 }
 
 /**
- * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig` and `version`. Their actions set `process.exitCode` (0 done, 1 failed,
+ * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig`, `proxy` and `version`. Their actions set `process.exitCode` (0 done, 1 failed,
  * 2 wrong use or configuration, 3 refused) and never throw; wrong use of them exits 2. The admins' commands are in `admin-line.ts`.
  */
 export function addLaptopCommands(program: Command): void {
@@ -32,6 +33,7 @@ export function addLaptopCommands(program: Command): void {
   addRenewToken(program);
   addSignInCommands(program);
   addKubeconfig(program);
+  addProxy(program);
   addCommand(program, 'version', 'show the version of this program')
     .addOption(outputOption(program))
     .action((options: OutputOptions) =>
@@ -142,6 +144,21 @@ function addKubeconfig(program: Command): void {
     .addOption(outputOption(program))
     .action((options: CommonOptions & KubeconfigOptions) =>
       run(options, async (laptop) => (await import('./commands/kubeconfig-command.ts')).kubeconfig(laptop, options)),
+    );
+}
+
+function addProxy(program: Command): void {
+  addServerCommand(program, 'proxy', 'serve a cluster on this machine, for clients that cannot present a certificate')
+    .requiredOption('--cluster <name>', 'cluster that is served')
+    .option('--port <number>', 'port of 127.0.0.1 (default: a free one)')
+    .option('--socket <file>', 'a Unix socket instead, in a folder of yours with mode 700; there is no kubeconfig then')
+    .option(
+      '--kubeconfig <file>',
+      'where to write the kubeconfig, a new file that is removed at the end (default: in the cache)',
+    )
+    .option('--no-browser', 'never open a browser: fail and say what to type (also PORTCULLIS_NO_BROWSER)')
+    .action((options: CommonOptions & ProxyOptions) =>
+      run(options, async (laptop) => (await import('./commands/proxy-command.ts')).proxy(laptop, options)),
     );
 }
 

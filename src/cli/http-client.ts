@@ -4,9 +4,7 @@
  */
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { isIP } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions } from 'node:tls';
 import { AppError } from '../core/errors.ts';
 import { reportAsk, type AskTrace } from './ask-trace.ts';
 import { authorities } from './authorities.ts';
@@ -18,7 +16,7 @@ import { unreachable, type Situation } from './network-fault.ts';
 import { proxyFor } from './proxy.ts';
 import { isOpenable } from './server-url.ts';
 import type { Binding } from './session.ts';
-import { openTunnel } from './tunnel.ts';
+import { insideTunnel, openTunnel } from './tunnel.ts';
 import { USER_AGENT } from './version.ts';
 
 /** Longest wait for a whole answer, and its longest body. Threat: an answer that never ends, a byte at a time or all too fast. */
@@ -150,7 +148,7 @@ async function send(way: Way, ask: Ask): Promise<IncomingMessage> {
       ...(ask.bearer === undefined ? {} : { authorization: `Bearer ${ask.bearer}` }),
       ...(body === undefined ? {} : { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),
     },
-    ...(tunnel === undefined ? { agent: false } : { createConnection: () => inside(tunnel, url, tls) }),
+    ...(tunnel === undefined ? { agent: false } : { createConnection: () => insideTunnel(tunnel, url, tls) }),
   };
   return new Promise((resolve, reject) => {
     const request =
@@ -162,14 +160,6 @@ async function send(way: Way, ask: Ask): Promise<IncomingMessage> {
     request.on('close', () => reject(new Error('closed without an answer')));
     request.end(body?.text);
   });
-}
-
-/** TLS with the server itself, through the proxy's tunnel. */
-function inside(socket: Duplex, url: URL, tls: ConnectionOptions): Duplex {
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  // An address is no server name (RFC 6066 §3); what the certificate must say is checked against `host` then.
-  const servername = isIP(host) === 0 ? { servername: host } : {};
-  return connectTls({ ...tls, socket, host, ...servername, ALPNProtocols: ['http/1.1'] });
 }
 
 function tlsOptions(ask: Ask, network: NetworkEnvironment): ConnectionOptions {

@@ -6,6 +6,7 @@ import { request as requestHttp, type ClientRequest } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { AppError } from '../core/errors.ts';
 import { fault } from './fault.ts';
 import { codeOf } from './private-files.ts';
@@ -44,6 +45,14 @@ export async function openTunnel(proxy: URL, target: URL, options: TunnelOptions
       { reason: 'proxy_unreachable', cause },
     );
   }
+}
+
+/** TLS with the server itself, through the proxy's tunnel. */
+export function insideTunnel(socket: Duplex, url: URL, tls: ConnectionOptions): TLSSocket {
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  // An address is no server name (RFC 6066 §3); what the certificate must say is checked against `host` then.
+  const servername = isIP(host) === 0 ? { servername: host } : {};
+  return connectTls({ ...tls, socket, host, ...servername, ALPNProtocols: ['http/1.1'] });
 }
 
 function connect(proxy: URL, authority: string, { signal, authorities }: TunnelOptions): ClientRequest {

@@ -144,7 +144,7 @@ export function credentialRefusal(
     case 'certificate_missing':
       // Not to sign in again, which would help nobody: clients in other languages drop the certificate.
       return unauthorized(
-        'this client did not present the certificate of its exec plugin, and the token is good for nothing without: use one that does, such as kubectl, or go through `kubectl proxy`',
+        'this client did not present the certificate of its exec plugin; use `portcullis proxy`, or a client that presents it, such as kubectl',
       );
     case 'no_token':
     case 'malformed_token':

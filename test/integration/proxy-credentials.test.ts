@@ -9,7 +9,7 @@ import type { CallOptions, Person, TestPlane } from '../support/data-plane.ts';
 const PODS = '/api/v1/namespaces/default/pods';
 const LOGIN = 'run `portcullis login --server https://portcullis.test`';
 const KEYLESS =
-  'this client did not present the certificate of its exec plugin, and the token is good for nothing without: use one that does, such as kubectl, or go through `kubectl proxy`';
+  'this client did not present the certificate of its exec plugin; use `portcullis proxy`, or a client that presents it, such as kubectl';
 const GENERIC = `no valid credential for this cluster: ${LOGIN}`;
 
 describe('a credential that is not good', () => {

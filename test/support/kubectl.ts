@@ -70,7 +70,12 @@ export class Laptop {
   }
 
   portcullis(...args: string[]): Promise<Finished> {
-    return this.open(this.#command, args).finished;
+    return this.openPortcullis(...args).finished;
+  }
+
+  /** One that goes on until it is ended. */
+  openPortcullis(...args: string[]): Open {
+    return this.open(this.#command, args);
   }
 
   /** A program with this person's environment; its standard input ends after `input`. */

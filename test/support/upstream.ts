@@ -77,10 +77,17 @@ export const answerJson =
     res.end(JSON.stringify(body));
   };
 
-export async function startUpstream(): Promise<RecordingUpstream> {
+/** @param tls what else the listener is to ask of a client, such as a certificate */
+export async function startUpstream(tls: { readonly requestCert?: boolean } = {}): Promise<RecordingUpstream> {
   const certificate = await makeCertificate('api.cluster.test');
   // As much as an API server takes: hundreds of groups are a line each, and none must be dropped unseen.
-  const server = createServer({ ...certificate, ALPNProtocols: ['h2', 'http/1.1'], maxHeaderSize: 1_048_576 });
+  const server = createServer({
+    ...certificate,
+    ...tls,
+    rejectUnauthorized: false,
+    ALPNProtocols: ['h2', 'http/1.1'],
+    maxHeaderSize: 1_048_576,
+  });
   server.maxHeadersCount = 0;
   const requests: RecordedRequest[] = [];
   const connections: RecordedConnection[] = [];

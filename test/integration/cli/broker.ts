@@ -63,6 +63,9 @@ export class Broker {
   clusters = ['prod', 'staging'];
   /** Address of every cluster. */
   clusterServer = 'https://cluster.example.com:6443';
+  /** PEM of every cluster's authority; absent: of `api`. */
+  clusterCa: string | undefined;
+  account = 'corp/alice';
   web = '';
   api = '';
   apiCa = '';
@@ -230,14 +233,14 @@ export class Broker {
       ...(first ? { refresh_token: session.refreshToken } : {}),
       portcullis: {
         session: { id: session.id, expiresAt: '2030-01-01T00:00:00Z' },
-        account: 'corp/alice',
+        account: this.account,
         username: 'corp:alice\u001b[31m',
         groups: ['corp:developers'],
         ...(cluster === undefined ? {} : { cluster }),
         clusters: this.clusters.map((name) => ({
           name,
           server: this.clusterServer,
-          caData: this.apiCa,
+          caData: this.clusterCa ?? this.apiCa,
         })),
       },
     });

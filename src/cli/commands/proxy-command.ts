@@ -1,0 +1,117 @@
+/**
+ * `proxy`: a way to one cluster for clients that cannot present the certificate of an exec plugin.
+ */
+import { randomBytes } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import { AppError } from '../../core/errors.ts';
+import { clusterAudience } from '../../core/core.ts';
+import { ensureEntry, locateEntry, type CacheEntry } from '../cache.ts';
+import { fault } from '../fault.ts';
+import type { Laptop } from '../laptop.ts';
+import { CredentialKeeper } from '../local-proxy/credential-keeper.ts';
+import { listenLocally, type LocalListener, type Place } from '../local-proxy/listener.ts';
+import { createLoopbackCertificate } from '../local-proxy/loopback-certificate.ts';
+import { checkSocketPlace, kubeconfigText, writeKubeconfig } from '../local-proxy/places.ts';
+import { renew, type Credential } from '../renewal.ts';
+import { parseClusterName } from '../server-url.ts';
+import { isFresh } from '../session.ts';
+import { whichServer, type ServerOptions } from '../which-server.ts';
+
+export interface ProxyOptions extends ServerOptions {
+  readonly cluster: string;
+  readonly port?: string;
+  readonly socket?: string;
+  readonly kubeconfig?: string;
+  readonly browser: boolean;
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Serves until it is told to end.
+ * @throws AppError with why the session is over; all is cut and removed by then
+ */
+export async function proxy(laptop: Laptop, options: ProxyOptions): Promise<void> {
+  const port = checkUse(options);
+  const server = whichServer(laptop.environment, options);
+  const cluster = parseClusterName(options.cluster);
+  const socket = options.socket === undefined ? undefined : resolve(options.socket);
+  if (socket !== undefined) checkSocketPlace(socket);
+  const entry = locateEntry(laptop.environment.cacheDir, server);
+  const browser = options.browser && !laptop.environment.noBrowser;
+  const first = await credentialOf(laptop, entry, { cluster, browser });
+  const ended = Promise.withResolvers<void>();
+  ended.promise.catch(() => undefined); // Whoever waits for it comes later.
+  const end = (): void => ended.resolve();
+  for (const signal of SIGNALS) process.once(signal, end);
+  const keeper = new CredentialKeeper({ laptop, entry, cluster, first, onOver: ended.reject });
+  let listener: LocalListener | undefined;
+  let remove = (): void => undefined;
+  // Also where this program ends by a fault that nobody foresaw.
+  process.once('exit', () => remove());
+  try {
+    const place = socket === undefined ? await placeOnPort(laptop, port) : { socket };
+    listener = await listenLocally(place, keeper);
+    if ('secret' in place) {
+      const path = kubeconfigPath(entry, options, cluster);
+      const facts = { server: server.url, cluster, port: listener.port, secret: place.secret };
+      remove = writeKubeconfig(path, kubeconfigText({ ...facts, ca: place.certificate.ca }));
+      laptop.print(`${path}\n`);
+      laptop.say(`serving ${cluster} on 127.0.0.1:${listener.port} for whoever has this kubeconfig: ${path}`);
+    } else {
+      laptop.print(`${place.socket}\n`);
+      laptop.say(`serving ${cluster} on the socket ${place.socket}, for programs of yours alone`);
+    }
+    laptop.say('it acts as you until your session is over, or until it is ended with Ctrl-C');
+    await ended.promise;
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, end);
+    remove();
+    // In this order: what is cut must not be taken for a cut of the gate's, which would be asked about.
+    keeper.close();
+    await listener?.close();
+  }
+}
+
+/** @returns the port */
+function checkUse({ port: given, socket, kubeconfig }: ProxyOptions): number {
+  const port = given ?? '0';
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
+    throw fault('bad_request', '--port is no port.', 'give a number up to 65535, or leave it out: a free one is taken');
+  }
+  if (socket !== undefined && (given !== undefined || kubeconfig !== undefined)) {
+    throw fault('bad_request', '--socket excludes --port and --kubeconfig.', 'no kubeconfig can name a socket');
+  }
+  return Number(port);
+}
+
+async function placeOnPort(laptop: Laptop, port: number): Promise<Extract<Place, { readonly secret: string }>> {
+  const certificate = await createLoopbackCertificate(laptop.now());
+  return { port, secret: randomBytes(32).toString('base64url'), certificate };
+}
+
+/** In the cache's own folder, which nobody else can enter; of a name of its own, because several may run. */
+function kubeconfigPath(entry: CacheEntry, { kubeconfig }: ProxyOptions, cluster: string): string {
+  if (kubeconfig !== undefined) return resolve(kubeconfig);
+  ensureEntry(entry);
+  return join(entry.dir, `proxy-${cluster}-${randomBytes(4).toString('hex')}.kubeconfig`);
+}
+
+/** As `get-token` has it: from the cache, from the broker, or by a sign-in where one is allowed. */
+async function credentialOf(
+  laptop: Laptop,
+  entry: CacheEntry,
+  { cluster, browser }: { readonly cluster: string; readonly browser: boolean },
+): Promise<Credential> {
+  const renewed = (): Promise<Credential> =>
+    renew(laptop, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, laptop.now()) });
+  try {
+    return await renewed();
+  } catch (error) {
+    if (!browser || !(error instanceof AppError) || error.code !== 'unauthenticated') throw error;
+    laptop.say(error.message.split('\n')[0] ?? error.message);
+    const { signIn } = await import('../sign-in.ts');
+    await signIn(laptop, { entry, attended: false });
+    return renewed();
+  }
+}

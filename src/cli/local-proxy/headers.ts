@@ -1,0 +1,76 @@
+/**
+ * Headers on their way through: flat lists, one character a byte, each line as it came and in its order.
+ */
+import {
+  canonicalName,
+  connectionNominated,
+  isHopByHop,
+  pairs,
+  valuesOf,
+  type RawHeaders,
+} from '../../core/header-names.ts';
+
+/** Replaced, judged here already (`origin`), or somebody else's credential. */
+const NOT_SENT_ON: ReadonlySet<string> = new Set([
+  'authorization',
+  'cookie',
+  'cookie2',
+  'host',
+  'origin',
+  'expect',
+  'content-length',
+]);
+
+/** Methods of which Node announces no body by itself. */
+const WITHOUT_BODY: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS']);
+
+/** How long the request's body is. */
+export type Body = { readonly length: string } | 'chunked' | 'none';
+
+/** RFC 9112 §6.3; Node's parser refuses a request that says both. */
+export function bodyOf(headers: RawHeaders): Body {
+  if (valuesOf(headers, 'transfer-encoding').length > 0) return 'chunked';
+  const [length] = valuesOf(headers, 'content-length');
+  return length === undefined || /^0+$/.test(length) ? 'none' : { length };
+}
+
+/**
+ * Towards the gate. `Impersonate-*` goes on as kubectl's own would: the gate judges it. Nothing is added about where the request came from.
+ * @param way the host for `Host`, the user's token, and `Upgrade` where the request is one
+ */
+export function towardsGate(
+  headers: RawHeaders,
+  way: {
+    readonly method: string;
+    readonly host: string;
+    readonly token: string;
+    readonly body: Body;
+    readonly upgrade?: string;
+  },
+): string[] {
+  const sent = ['Host', way.host, ...endToEnd(headers, NOT_SENT_ON), 'Authorization', `Bearer ${way.token}`];
+  if (way.body === 'chunked') sent.push('Transfer-Encoding', 'chunked');
+  else if (way.body !== 'none') sent.push('Content-Length', way.body.length);
+  // Node would announce a body in chunks, whose end would be the first bytes of an upgraded connection.
+  else if (!WITHOUT_BODY.has(way.method)) sent.push('Content-Length', '0');
+  if (way.upgrade !== undefined) sent.push('Connection', 'Upgrade', 'Upgrade', way.upgrade);
+  return sent;
+}
+
+/** Towards the client. */
+export const towardsClient = (headers: RawHeaders): string[] => endToEnd(headers, new Set());
+
+/** What is not of one hop only (RFC 9110 §7.6.1). */
+function endToEnd(headers: RawHeaders, left: ReadonlySet<string>): string[] {
+  const nominated = connectionNominated(headers);
+  return pairs(headers).flatMap(([name, value]) => {
+    const canonical = canonicalName(name);
+    return isHopByHop(canonical) || nominated.has(canonical) || left.has(canonical) ? [] : [name, value];
+  });
+}
+
+/** A head written out, for a connection that is no longer Node's. */
+export function rawHead(code: number, reason: string, headers: readonly string[]): Buffer {
+  const lines = pairs(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`HTTP/1.1 ${code} ${reason}\r\n${lines.join('')}\r\n`, 'latin1');
+}

@@ -1,0 +1,231 @@
+/**
+ * What listens on this machine: on a port of 127.0.0.1 with TLS and a secret, or on a Unix socket. Never on any other address.
+ */
+import { chmodSync } from 'node:fs';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { fault } from '../fault.ts';
+import { codeOf } from '../private-files.ts';
+import type { CredentialKeeper } from './credential-keeper.ts';
+import { Exchange, failureAnswer, type GateAnswer } from './exchange.ts';
+import { refusalOf, type Ground } from './guard.ts';
+import type { LoopbackCertificate } from './loopback-certificate.ts';
+import { answerLocally, answerOnSocket, joinTunnel, relayAnswer, relayOnSocket } from './relay.ts';
+import { localAnswer, type LocalAnswer } from './status.ts';
+
+export type Place =
+  | { readonly port: number; readonly secret: string; readonly certificate: LoopbackCertificate }
+  | { readonly socket: string };
+
+export interface LocalListener {
+  /** 0 on a socket. */
+  readonly port: number;
+  /** Takes nothing more and cuts what is open, streams and tunnels included. */
+  close(): Promise<void>;
+}
+
+/**
+ * A head is no longer than the gate would take. A connection must say what it wants within ten seconds: anyone on this machine can open
+ * one. There is no limit for a whole request, because an upload or a watch may last for hours.
+ */
+const LIMITS = { headerBytes: 16_384, headMs: 10_000, idleMs: 60_000, connections: 512, requests: 256 };
+
+/** What the API server speaks besides HTTP. Any other is not upgraded to, and the request is an ordinary one (RFC 9110 §7.8). */
+const PROTOCOLS: ReadonlySet<string> = new Set(['websocket', 'spdy/3.1']);
+
+/** @throws AppError `conflict` when the port or the socket is taken, `bad_request` when it cannot be had */
+export async function listenLocally(
+  place: Place,
+  keeper: CredentialKeeper,
+  limits: Partial<typeof LIMITS> = {},
+): Promise<LocalListener> {
+  const { headerBytes, headMs, idleMs, connections, requests } = { ...LIMITS, ...limits };
+  const options: ServerOptions = {
+    maxHeaderSize: headerBytes,
+    headersTimeout: headMs,
+    connectionsCheckingInterval: headMs / 2,
+    requestTimeout: 0,
+    keepAliveTimeout: idleMs,
+    shouldUpgradeCallback: (req) => PROTOCOLS.has(protocolOf(req)),
+  };
+  const server =
+    'socket' in place
+      ? createHttpServer(options)
+      : createHttpsServer({
+          ...options,
+          cert: place.certificate.cert,
+          key: place.certificate.key,
+          minVersion: 'TLSv1.2',
+          handshakeTimeout: headMs,
+        });
+  server.maxConnections = connections;
+  const door = new Door(keeper, requests);
+  server.on('connection', (socket: Socket) => door.connected(socket));
+  server.on('request', (req, res) => door.request(req, res));
+  // Where the client waits for a word before it sends a body, it gets it once the request is let through.
+  server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => door.request(req, res, true));
+  server.on('upgrade', (req, socket, head) => door.upgrade(req, socket, head));
+  server.on('connect', (req: IncomingMessage, socket: Duplex) => door.connect(req, socket));
+  const port = await listen(server, place);
+  door.ground = groundOf(place, port);
+  return {
+    port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        door.cut();
+      }),
+  };
+}
+
+function groundOf(place: Place, port: number): Ground {
+  if ('socket' in place) {
+    const hosts = new Set(['localhost', '127.0.0.1']);
+    return { hosts, origins: new Set() };
+  }
+  const hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`]);
+  return { hosts, origins: new Set([...hosts].map((host) => `https://${host}`)), secret: place.secret };
+}
+
+class Door {
+  ground: Ground = { hosts: new Set(), origins: new Set(), secret: '' };
+  readonly #keeper: CredentialKeeper;
+  readonly #most: number;
+  readonly #sockets = new Set<Socket>();
+  readonly #open = new Set<Exchange>();
+  readonly #tunnels = new Set<() => void>();
+
+  constructor(keeper: CredentialKeeper, most: number) {
+    this.#keeper = keeper;
+    this.#most = most;
+  }
+
+  connected(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  request(req: IncomingMessage, res: ServerResponse, waits = false): void {
+    res.on('error', () => undefined); // Writing to a client that has gone is no fault; `close` follows.
+    const refusal = this.#refusal(req);
+    if (refusal !== undefined) return answerLocally(refusal, res);
+    if (waits) res.writeContinue();
+    const exchange = new Exchange(req, this.#keeper);
+    const over = this.#opened(exchange, req.socket, res);
+    const ends = { onCut: () => this.#keeper.verify(), givenUp: () => exchange.givenUp };
+    const relay = ({ answer, upgraded }: GateAnswer): void => {
+      if (!exchange.clientGone && upgraded === undefined) return relayAnswer(answer, res, ends);
+      // Nobody asked for another protocol: what would follow is none of HTTP.
+      answer.destroy();
+      upgraded?.socket.destroy();
+      res.destroy();
+    };
+    exchange
+      .ask()
+      .then(relay)
+      .catch((error: unknown) => {
+        if (exchange.clientGone) over();
+        else answerLocally(failureAnswer(error), res);
+      });
+  }
+
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => undefined);
+    const refusal = this.#refusal(req);
+    if (refusal !== undefined) return answerOnSocket(refusal, socket);
+    const protocol = protocolOf(req);
+    const exchange = new Exchange(req, this.#keeper, req.headers.upgrade);
+    this.#opened(exchange, socket);
+    const ends = { onCut: () => this.#keeper.verify(), givenUp: () => exchange.givenUp };
+    const relay = ({ answer, upgraded }: GateAnswer): void => {
+      if (exchange.clientGone || (upgraded !== undefined && protocolOf(answer) !== protocol)) {
+        answer.destroy();
+        upgraded?.socket.destroy();
+        return void socket.destroy();
+      }
+      if (upgraded === undefined) return relayOnSocket(answer, socket, ends);
+      const { socket: gate, head: gateHead } = upgraded;
+      const cut = joinTunnel({ client: socket, clientHead: head, gate, gateHead, answer }, ends);
+      this.#tunnels.add(cut);
+      gate.once('close', () => this.#tunnels.delete(cut));
+    };
+    exchange
+      .ask()
+      .then(relay)
+      .catch((error: unknown) => {
+        if (!exchange.clientGone) answerOnSocket(failureAnswer(error), socket);
+      });
+  }
+
+  connect(req: IncomingMessage, socket: Duplex): void {
+    socket.on('error', () => undefined);
+    answerOnSocket(this.#refusal(req) ?? localAnswer('MethodNotAllowed', 'CONNECT is not served here'), socket);
+  }
+
+  cut(): void {
+    for (const exchange of this.#open) exchange.giveUp();
+    for (const cut of this.#tunnels) cut();
+    for (const socket of this.#sockets) {
+      // An orderly end could pass for the end of an answer. Node can reset connections of TCP only.
+      if (this.ground.secret === undefined) socket.destroy();
+      else socket.resetAndDestroy();
+    }
+  }
+
+  #refusal({ method = '', url = '', rawHeaders }: IncomingMessage): LocalAnswer | undefined {
+    const refusal = refusalOf({ method, target: url, headers: rawHeaders }, this.ground);
+    if (refusal !== undefined || this.#open.size < this.#most) return refusal;
+    return localAnswer('TooManyRequests', `more than ${this.#most} requests at once`);
+  }
+
+  /**
+   * Counts the exchange until it is over. Node does not always tell of the end of an answer: of one whose connection was handed over
+   * behind it nothing more comes. So the connection's own end counts too.
+   */
+  #opened(exchange: Exchange, socket: Duplex, res?: ServerResponse): () => void {
+    this.#open.add(exchange);
+    const over = (): void => {
+      socket.off('close', over);
+      if (this.#open.delete(exchange)) exchange.clientClosed();
+    };
+    socket.setMaxListeners(0); // A client may send many requests before it reads the first answer.
+    socket.once('close', over);
+    res?.once('close', over);
+    return over;
+  }
+}
+
+const protocolOf = ({ headers }: Pick<IncomingMessage, 'headers'>): string => headers.upgrade?.toLowerCase() ?? '';
+
+function listen(server: Server, place: Place): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) => reject(unavailable(place, cause)));
+    const listening = (): void => {
+      const address = server.address();
+      if ('socket' in place) chmodSync(place.socket, 0o600);
+      resolve(typeof address === 'object' && address !== null ? address.port : 0);
+    };
+    // Not `localhost`, which a hosts file can make another address, nor one that other machines reach.
+    if ('socket' in place) server.listen(place.socket, listening);
+    else server.listen(place.port, '127.0.0.1', listening);
+  });
+}
+
+function unavailable(place: Place, cause: unknown): Error {
+  const code = codeOf(cause) ?? 'unknown fault';
+  const isSocket = 'socket' in place;
+  const what = isSocket ? `The socket ${place.socket}` : `The port ${place.port} of 127.0.0.1`;
+  if (code === 'EADDRINUSE') {
+    const next = isSocket ? `if no other run listens there: rm ${place.socket}` : 'give another with --port, or none';
+    return fault('conflict', `${what} is taken.`, next, { reason: 'address_taken', cause });
+  }
+  const next = isSocket ? 'give another with --socket' : 'give another with --port, or none';
+  return fault('bad_request', `${what} cannot be listened on (${code}).`, next, { reason: 'address_unusable', cause });
+}

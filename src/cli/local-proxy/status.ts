@@ -1,0 +1,33 @@
+/**
+ * What this program itself answers a client with, as Kubernetes words it: clients in every language show the message of a `Status`.
+ */
+
+/** `reason` of a Status, with the HTTP code that belongs to it. */
+const CODES = {
+  BadRequest: 400,
+  Unauthorized: 401,
+  Forbidden: 403,
+  MethodNotAllowed: 405,
+  TooManyRequests: 429,
+  BadGateway: 502,
+  ServiceUnavailable: 503,
+} as const;
+
+export type StatusReason = keyof typeof CODES;
+
+export interface LocalAnswer {
+  readonly code: number;
+  /** A flat list. It ends the connection: what else of the request is under way is not wanted. */
+  readonly headers: readonly string[];
+  readonly body: Buffer;
+}
+
+/** @param message for people; must hold no token */
+export function localAnswer(reason: StatusReason, message: string): LocalAnswer {
+  const code = CODES[reason];
+  const words = `portcullis proxy: ${message}`;
+  const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: words, reason, code };
+  const body = Buffer.from(`${JSON.stringify(status)}\n`);
+  const type = ['Content-Type', 'application/json', 'Cache-Control', 'no-store'];
+  return { code, headers: [...type, 'Content-Length', String(body.length), 'Connection', 'close'], body };
+}

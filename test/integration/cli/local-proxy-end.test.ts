@@ -1,0 +1,159 @@
+/** How a run of `portcullis proxy` begins, and how it ends. */
+import { existsSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:https';
+import { describe, expect, test } from 'vitest';
+import { answerOf, callLocal, openLocal } from '../../support/local-proxy.ts';
+import { answerJson, makeCertificate } from '../../support/upstream.ts';
+import { openWatch, proxyStage } from './local-proxy-stage.ts';
+
+const stage = proxyStage();
+const PODS = '/api/v1/namespaces/default/pods';
+const WATCH = `${PODS}?watch=true`;
+
+describe('the end', () => {
+  test('of the session: says why, cuts what is open, removes the kubeconfig, exits 1', async () => {
+    const { local, ended } = await stage.onPort();
+    stage.gate.answer = openWatch;
+    const answer = await answerOf(openLocal(local, WATCH).end());
+    answer.resume();
+    const cut = once(answer, 'error');
+    const [session] = stage.at.broker.sessions;
+    if (session !== undefined) session.over = 'an admin ended it';
+    // As a revocation does.
+    stage.gate.connections[0]?.socket.destroy();
+    await cut;
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain('The server says: an admin ended it\n  Next: portcullis login --server');
+    expect(existsSync(local.path)).toBe(false);
+  });
+
+  test('of the session is found out also where the client has left by its last word', async () => {
+    const { local, ended } = await stage.onPort();
+    stage.gate.answer = openWatch;
+    const request = openLocal(local, WATCH).end();
+    const answer = await answerOf(request);
+    await once(answer, 'data');
+    const [session] = stage.at.broker.sessions;
+    if (session !== undefined) session.over = 'an admin ended it';
+    const gone = once(request, 'close');
+    request.destroy();
+    await gone;
+    stage.gate.connections[0]?.socket.destroy();
+    expect((await ended).code).toBe(1);
+  });
+
+  test('of the session cuts what the gate has left open', async () => {
+    const { local, ended } = await stage.onPort();
+    stage.gate.answer = openWatch;
+    const answer = await answerOf(openLocal(local, WATCH).end());
+    answer.resume();
+    const cut = once(answer, 'error');
+    const [session] = stage.at.broker.sessions;
+    if (session !== undefined) session.over = 'an admin ended it';
+    stage.gate.answer = answerJson({}, {}, 401);
+    await callLocal(local, PODS).catch(() => undefined);
+    await cut;
+    expect((await ended).code).toBe(1);
+    await stage.gate.connections[0]?.ended;
+  });
+
+  test('by a sign-out on this machine', async () => {
+    const { local, ended } = await stage.onPort();
+    await stage.at.machine.run('logout');
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain('You are not signed in to ');
+    expect(existsSync(local.path)).toBe(false);
+  });
+
+  test('by another account’s sign-in on this machine', async () => {
+    const { local, ended } = await stage.onPort();
+    stage.at.broker.account = 'corp/root';
+    await stage.at.login();
+    const before = stage.gate.requests.length;
+    stage.gate.answer = answerJson({}, {}, 401);
+    await callLocal(local, PODS).catch(() => undefined);
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain('Another account has signed in to ');
+    // It was the first one's to the end.
+    expect(stage.gate.requests).toHaveLength(before + 1);
+  });
+
+  test('by the same account’s next sign-in it is not: what follows has the new certificate', async () => {
+    const { local, child } = await stage.onPort();
+    await callLocal(local, PODS);
+    await stage.at.login();
+    let first = true;
+    stage.gate.answer = (req, res) => {
+      answerJson({}, {}, first ? 401 : 200)(req, res);
+      first = false;
+    };
+    expect((await callLocal(local, PODS)).status).toBe(200);
+    expect(stage.presented()).toBe(stage.at.broker.sessions[1]?.thumbprint);
+    expect(child.exitCode).toBeNull();
+  });
+
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('by %s: exits 0, with nothing left', async (signal) => {
+    const { local, child, ended } = await stage.onPort();
+    stage.gate.answer = openWatch;
+    const answer = await answerOf(openLocal(local, WATCH).end());
+    answer.resume();
+    const cut = once(answer, 'error');
+    child.kill(signal);
+    expect((await ended).code).toBe(0);
+    await cut;
+    expect(existsSync(local.path)).toBe(false);
+    await stage.gate.connections[0]?.ended;
+  });
+});
+
+test('a run whose port another program has taken since is trusted with nothing', async () => {
+  const { local, child, ended } = await stage.onPort();
+  child.kill('SIGTERM');
+  await ended;
+  const other = createServer({ ...(await makeCertificate('127.0.0.1')) });
+  const asked: unknown[] = [];
+  other.on('request', (req: unknown) => void asked.push(req));
+  other.listen(local.port, '127.0.0.1');
+  await once(other, 'listening');
+  await expect(callLocal(local, PODS)).rejects.toThrow('self-signed certificate');
+  expect(asked).toEqual([]);
+  other.close();
+});
+
+describe('the start', () => {
+  test('opens a browser where nobody is signed in, and none where that is forbidden', async () => {
+    await stage.at.machine.run('logout');
+    const tabs = stage.at.machine.tabs.length;
+    const refused = await stage.refused('--no-browser');
+    expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 1, stdout: '' });
+    expect(refused.stderr).toContain('Next: portcullis login --server');
+    expect(stage.at.machine.tabs).toHaveLength(tabs);
+    const { local } = await stage.onPort();
+    expect((await callLocal(local, PODS)).status).toBe(200);
+    expect(stage.at.broker.counts.authorizations).toBe(2);
+  });
+
+  test('is refused for a cluster that is not the user’s', async () => {
+    const { code, stdout, stderr } = await stage.at.machine.run(
+      'proxy',
+      '--server',
+      stage.at.broker.web,
+      '--cluster',
+      'theirs',
+    );
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+    expect(stderr).toContain('no access to theirs');
+  });
+
+  test('is refused where the port is taken', async () => {
+    const { local } = await stage.onPort();
+    const { code, stderr } = await stage.refused('--port', String(local.port));
+    expect(code).toBe(1);
+    expect(stderr).toContain(`The port ${local.port} of 127.0.0.1 is taken.`);
+    expect(readFileSync(local.path, 'utf8')).toContain(local.secret);
+  });
+});

@@ -1,0 +1,100 @@
+/** A broker, a gate that keeps every byte, and a laptop on which `portcullis proxy` runs. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import type { TLSSocket } from 'node:tls';
+import { afterEach, beforeEach } from 'vitest';
+import { readLocalKubeconfig, type LocalKubeconfig } from '../../support/local-proxy.ts';
+import { startUpstream, type Answer, type RecordingUpstream } from '../../support/upstream.ts';
+import { thumbprintOfPem } from './broker.ts';
+import type { Ended } from './machine.ts';
+import { stage, type Stage } from './stage.ts';
+
+export interface ProxyRun {
+  readonly child: ChildProcess;
+  /** The line on stdout. */
+  readonly line: string;
+  readonly ended: Promise<Ended>;
+}
+
+export interface ProxyStage {
+  readonly at: Stage;
+  readonly gate: RecordingUpstream;
+  /** Runs it, signed in, until its line has come. */
+  start(...more: readonly string[]): Promise<ProxyRun>;
+  /** The same on a port, with what the kubeconfig says. */
+  onPort(...more: readonly string[]): Promise<ProxyRun & { readonly local: LocalKubeconfig }>;
+  /** To its end, for where it does not start. */
+  refused(...more: readonly string[]): Promise<Ended>;
+  /** Thumbprint of the certificate that the gate was shown last. */
+  presented(): string;
+}
+
+/** A watch: a head, one event, and no end. */
+export const openWatch: Answer = (_req, res) => {
+  res.writeHead(200, { 'content-type': 'application/json' });
+  res.write('{"type":"ADDED"}\n');
+};
+
+/** Sets up anew before each test of the file. */
+export function proxyStage(): ProxyStage {
+  const at = stage();
+  let gate: RecordingUpstream | undefined;
+  const running: ChildProcess[] = [];
+  const secrets: string[] = [];
+  const words = (): readonly string[] => ['proxy', '--server', at.broker.web, '--cluster', 'prod'];
+  beforeEach(async () => {
+    gate = await startUpstream({ requestCert: true });
+    at.broker.clusterServer = gate.server;
+    at.broker.clusterCa = gate.ca;
+    await at.login();
+  });
+  afterEach(async () => {
+    for (const child of running.splice(0)) {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill();
+        await once(child, 'exit');
+      }
+    }
+    at.machine.checkWords(secrets.splice(0));
+    await gate?.close();
+  });
+  const start = async (...more: readonly string[]): Promise<ProxyRun> => {
+    const child = at.machine.startPlugin(...words(), ...more);
+    running.push(child);
+    const ended = at.machine.ended(child);
+    const line = new Promise<string>((resolve) => {
+      let heard = '';
+      child.stdout?.on('data', (chunk: string) => {
+        heard += chunk;
+        if (heard.endsWith('\n')) resolve(heard.trimEnd());
+      });
+    });
+    const first = await Promise.race([line, ended]);
+    if (typeof first !== 'string') throw new Error(`it ended: ${first.stderr}`);
+    return { child, line: first, ended };
+  };
+  return {
+    at,
+    get gate() {
+      if (gate === undefined) throw new Error('no test runs');
+      return gate;
+    },
+    start,
+    onPort: async (...more) => {
+      const run = await start(...more);
+      const local = await readLocalKubeconfig(run.line);
+      secrets.push(local.secret);
+      return { ...run, local };
+    },
+    refused: (...more) => at.machine.run(...words(), ...more),
+    presented: () => {
+      const socket = gate?.connections.at(-1)?.socket as TLSSocket | undefined;
+      const lines =
+        socket
+          ?.getPeerCertificate()
+          .raw.toString('base64')
+          .match(/.{1,64}/g) ?? [];
+      return thumbprintOfPem(`-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`);
+    },
+  };
+}
