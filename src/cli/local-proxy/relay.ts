@@ -124,7 +124,10 @@ export function joinTunnel(
 /** Milliseconds in which the other side may still take what was sent before an end. */
 const FLUSH_MS = 10_000;
 
-/** Waits for the client's own end: closed with something of its still unread, the connection would be reset, and what it has not read lost. */
+/**
+ * Waits for the client's own end. A connection that is closed with something of the client's unread is reset, and the client loses what it
+ * has not read yet.
+ */
 function partFrom(client: Duplex): void {
   client.resume();
   const late = setTimeout(() => client.destroy(), FLUSH_MS).unref();
