@@ -51,11 +51,14 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const shut = gate.check(credential);
     if (shut !== undefined) return refused(deps, credential, shut);
 
-    const record = await identities.get(credential).catch((error: unknown) => {
+    let record: SessionRecord | undefined;
+    try {
+      record = await identities.get(credential);
+    } catch (error) {
       throw error instanceof AppError && error.code === 'store_unavailable'
         ? new SessionUnread(credential, error)
         : error;
-    });
+    }
     const shutMeanwhile = gate.check(credential);
     if (shutMeanwhile !== undefined) return refused(deps, credential, shutMeanwhile);
     // Its end may be older than what this replica's view still holds.

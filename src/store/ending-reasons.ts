@@ -18,6 +18,9 @@ const SECONDS_AT_LEAST = 60;
 /** A refusal is not kept waiting for its words: a store that hangs has nothing to say. */
 const READ_MS = 250;
 
+/** For so long (ms) what the store said of a session is believed. */
+const BELIEVED_MS = 10_000;
+
 /** @param now epoch milliseconds */
 export function createEndingReasons(artefacts: Pick<ArtefactStore, 'save' | 'find'>, now: () => number): EndingReasons {
   const kept = new LRUCache<string, string>({ max: MOST_REMEMBERED });
@@ -25,14 +28,22 @@ export function createEndingReasons(artefacts: Pick<ArtefactStore, 'save' | 'fin
     const late = Promise.withResolvers<undefined>();
     const stop = timeLimit(READ_MS, () => late.resolve(undefined));
     try {
-      const found = await Promise.race([artefacts.find(KIND, id), late.promise]);
-      return typeof found?.['message'] === 'string' ? found['message'] : undefined;
+      const payload = await Promise.race([artefacts.find(KIND, id), late.promise]);
+      return typeof payload?.['message'] === 'string' ? payload['message'] : undefined;
     } catch {
       return undefined;
     } finally {
       stop();
     }
   };
+  // Attack: whoever holds a token of a revoked session sends request after request, each of which would have the store asked.
+  const found = new LRUCache<string, { readonly message: string | undefined }>({
+    max: MOST_REMEMBERED,
+    ttl: BELIEVED_MS,
+    ttlResolution: 0,
+    perf: { now },
+    fetchMethod: async (session) => ({ message: await read(sessionId(session)) }),
+  });
   return {
     async keep({ id, via, thumbprint, expiresAt }, text) {
       const message = text.slice(0, MOST_CHARACTERS);
@@ -48,7 +59,7 @@ export function createEndingReasons(artefacts: Pick<ArtefactStore, 'save' | 'fin
       await Promise.allSettled(ids.map((one) => artefacts.save(KIND, one, { message }, { ttlSeconds })));
     },
     here: (session) => kept.get(session),
-    ofSession: async (session) => kept.get(session) ?? (await read(sessionId(session))),
+    ofSession: async (session) => kept.get(session) ?? (await found.fetch(session))?.message,
     ofKey: (thumbprint) => read(keyId(thumbprint)),
   };
 }

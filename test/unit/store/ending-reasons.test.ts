@@ -20,6 +20,19 @@ describe('why a session has ended', () => {
     expect(await asked()).toEqual([undefined, undefined, undefined]);
   });
 
+  it('is asked of the store once in ten seconds, however often a revoked token comes', async () => {
+    let now = 1_000_000;
+    let finds = 0;
+    const find = async (): Promise<undefined> => void (finds += 1);
+    const reasons = createEndingReasons({ save: () => Promise.resolve(), find }, () => now);
+    const flood = () => Promise.all(Array.from({ length: 100 }, () => reasons.ofSession('s1')));
+    expect(new Set([...(await flood()), ...(await flood())])).toEqual(new Set([undefined]));
+    expect(finds).toBe(1);
+    now += 10_001;
+    await flood();
+    expect(finds).toBe(2);
+  });
+
   it('keeps no session alive where it cannot be kept, and refuses nobody where it cannot be read', async () => {
     const away = () => Promise.reject(new Error('away'));
     const reasons = createEndingReasons({ save: away, find: away }, () => 0);
