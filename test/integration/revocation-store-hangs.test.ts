@@ -5,14 +5,14 @@
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
+import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startReplicaBeside } from '../support/replica-beside.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
@@ -44,30 +44,13 @@ describe('a revocation while Redis hangs', () => {
   });
 
   /** A replica of its own log, whose lease outlasts the test: what it refuses meanwhile it refuses by its guard. */
-  async function startAsked(name: string, path: string, freshness?: number): Promise<RunningServer> {
-    const loaded = await loadConfig({ file: gate.files.config, env: {} });
-    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-    const { config } = loaded.value;
-    const { api, web, ops } = config.listen;
-    const anyPort = { address: { host: '127.0.0.1', port: 0 } };
-    const server = await startServer(
-      {
-        ...config,
-        listen: {
-          ...config.listen,
-          api: { ...api, ...anyPort },
-          web: { ...web, ...anyPort },
-          ops: { ...ops, ...anyPort },
-        },
-        revocation: { ...config.revocation, staleness: 60 },
-        audit: { ...config.audit, sinks: [{ type: 'file', path }] },
-        admin: { ...config.admin, ...(freshness === undefined ? {} : { freshness }) },
-      },
-      name,
-    );
-    await server.ready;
-    return server;
-  }
+  /** A replica of its own log, whose lease outlasts the test: what it refuses meanwhile it refuses by its guard. */
+  const startAsked = (name: string, path: string, freshness?: number): Promise<RunningServer> =>
+    startReplicaBeside(gate, name, undefined, ({ revocation, audit, admin }) => ({
+      revocation: { ...revocation, staleness: 60 },
+      audit: { ...audit, sinks: [{ type: 'file', path }] },
+      admin: { ...admin, ...(freshness === undefined ? {} : { freshness }) },
+    }));
 
   async function at(replica: RunningServer): Promise<OAuthClient> {
     const client = new OAuthClient(

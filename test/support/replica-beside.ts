@@ -1,10 +1,19 @@
 /** A further replica of a gate under a name of its own, and with a way of its own to the store. */
+import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 
-/** @param redis where it finds the gate's Redis; absent: where the gate does */
-export async function startReplicaBeside(gate: RunningDemo, name: string, redis?: string): Promise<RunningServer> {
+/**
+ * @param redis where it finds the gate's Redis; absent: where the gate does
+ * @param change what else is different at this one
+ */
+export async function startReplicaBeside(
+  gate: RunningDemo,
+  name: string,
+  redis?: string,
+  change: (config: Config) => Partial<Config> = () => ({}),
+): Promise<RunningServer> {
   const loaded = await loadConfig({ file: gate.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
@@ -23,6 +32,7 @@ export async function startReplicaBeside(gate: RunningDemo, name: string, redis?
       // What is cut off on purpose need not say so.
       telemetry: { ...config.telemetry, logLevel: 'error' },
       store: redis === undefined || store.kind === 'memory' ? store : { ...store, url: redis },
+      ...change(config),
     },
     name,
   );
