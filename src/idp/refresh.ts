@@ -6,7 +6,7 @@
  * unknown refresh token with `invalid_request`, or with a bare 400. Taken for an outage, that would leave the session of a
  * disabled user alive for the rest of the day. Taken for a refusal whatever the reason, a wrong client secret or a portal in
  * the network would sign everybody out. So it counts only where the provider is itself at that moment as well: discovery and
- * keys are read anew.
+ * keys are read again.
  */
 import { AppError } from '../core/errors.ts';
 import { isLostAnswer, mayBeRefusal, noLongerVouches, saysRefused, tokenFault } from './faults.ts';

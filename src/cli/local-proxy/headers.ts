@@ -35,7 +35,7 @@ export function bodyOf(headers: RawHeaders): Body {
 }
 
 /**
- * Towards the gate. `Impersonate-*` goes on as kubectl's own would: the gate judges it. Nothing is added about where the request came from.
+ * Towards the gate. `Impersonate-*` is passed on as kubectl's own would be: the server checks it. Nothing is added about where the request came from.
  * @param way the host for `Host`, the user's token, and `Upgrade` where the request is one
  */
 export function towardsGate(
