@@ -76,12 +76,17 @@ describe('kubeconfig', () => {
     const file = inHome('.kube', 'config');
     mkdirSync(inHome('.kube'), { mode: 0o700 });
     writeFileSync(file, 'apiVersion: v1\nkind: Config\n', { mode: 0o600 });
-    const kubectls = Array.from({ length: 8 }, (_, index) =>
-      // kubectl gives up at once where the lock is taken; a person would type it again.
-      untilDone(['--kubeconfig', file, 'config', 'set-context', `other-${index}`, '--namespace', 'x']),
-    );
-    const [ended] = await Promise.all([at.machine.run('kubeconfig'), ...kubectls]);
+    // One after the other: kubectl reads the file, takes the lock, and removes what it had not read, of another kubectl's too.
+    const kubectls = async (): Promise<void> => {
+      for (let index = 0; index < 8; index += 1) {
+        // kubectl gives up at once where the lock is taken; a person would type it again.
+        await untilDone(['--kubeconfig', file, 'config', 'set-context', `other-${index}`, '--namespace', 'x']);
+      }
+    };
+    const [ended] = await Promise.all([at.machine.run('kubeconfig'), kubectls()]);
     expect(ended).toMatchObject({ code: 0 });
+    // The last word is ours, since a kubectl may have removed what we had just added.
+    expect(await at.machine.run('kubeconfig')).toMatchObject({ code: 0 });
     expect(namesIn(file)).toHaveLength(2 + 8);
     expect(namesIn(file)).toEqual(expect.arrayContaining([`prod@${host()}`, 'other-0', 'other-7']));
     expect(readdirSync(inHome('.kube'))).toEqual(['config']);
