@@ -22,6 +22,7 @@ export const MORE_DEFAULTS: ReadonlyMap<string, string> = new Map([
     '`claims.email`; entra, okta and keycloak: `claims.preferred_username`; github: `claims.login`',
   ],
   ['providers[].groups', 'oidc: none; google: the Directory API’s, where it is set; others: `claims.groups`'],
+  ['providers[].freshness', '`auto`; google and github: `none`'],
   ['providers[].backchannelLogout', '`session`; google, entra and github: `off`'],
   [
     'clusters[].publicUrl',
@@ -134,6 +135,10 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   [
     'providers[].emailVerified',
     '`claim`: a name that is an e-mail address needs `email_verified: true`. `trusted`: the provider verifies each and does not say so.',
+  ],
+  [
+    'providers[].freshness',
+    'How the provider is asked to have a user authenticate again, which is judged by `auth_time` in the ID token. `auto`: with `prompt=login` and `max_age`, then `prompt=login` alone, then `max_age` alone. `login` and `max_age`: in that way only. `none`: it proves nothing, as types google and github. [More](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for).',
   ],
   [
     'providers[].backchannelLogout',

@@ -9,6 +9,14 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['organization_missing', 'the person is in none of `organizations`'],
   ['organization_sso_required', 'an organisation at GitHub asks for its single sign-on first'],
   ['fresh_sign_in_needed', 'a sign-in that had to be fresh was not: the provider did not ask again who the person is'],
+  [
+    'auth_time_missing',
+    'a sign-in had to be fresh, and the ID token has no `auth_time`: switch it on at the provider, or see [how a fresh sign-in is asked for](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for)',
+  ],
+  [
+    'provider_request_refused',
+    'the provider refuses the authorization request itself (`invalid_request`, `invalid_scope`, `unauthorized_client`, `unsupported_response_type`): the log has its description; check the client there, `scopes` and `freshness`',
+  ],
   ['subject_changed', 'the provider answers for another person than before'],
   ['account_locked', 'the account is locked here: `portcullis unlock`'],
   [

@@ -16,6 +16,8 @@ export interface UnlockHere {
   readonly config: string;
   readonly account?: string;
   readonly all?: true;
+  /** The fresh sign-in that a revocation asks for, and not a lock. */
+  readonly fresh?: true;
   readonly reason?: string;
 }
 
@@ -91,13 +93,22 @@ function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise
     .option(...REASON)
     .option('--config <file>', 'on the server: take the lock off in the store of this configuration, past every admin')
     .option('--all', 'with --config: every lock')
+    .option(
+      '--fresh',
+      'lift the fresh sign-in that a revocation asks for, where the identity provider cannot prove one',
+    )
     .action((account: string | undefined, options: UnlockLine) =>
       run(options, async (laptop) => {
-        const { config, all, reason } = options;
+        const { config, all, fresh, reason } = options;
         if (config === undefined) {
           return (await import('./commands/lock-commands.ts')).unlock(laptop, account, options);
         }
-        const given = { ...(account && { account }), ...(all && { all }), ...(reason && { reason }) };
+        const given = {
+          ...(account && { account }),
+          ...(all && { all }),
+          ...(fresh && { fresh }),
+          ...(reason && { reason }),
+        };
         process.exitCode = await unlockHere({ config, ...given });
       }),
     );

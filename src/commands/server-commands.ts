@@ -109,7 +109,11 @@ async function checkClaims(
  * @returns exit status: 0, 1 where it failed or there was no lock, 2 for wrong use
  */
 export async function unlockHere(options: UnlockHere, env: Environment): Promise<number> {
-  const { account, all } = options;
+  const { account, all, fresh } = options;
+  if (all === true && fresh === true) {
+    console.error('--fresh is for one account: name it, as PROVIDER/SUBJECT');
+    return MISCONFIGURED;
+  }
   if ((account === undefined) === (all === undefined) || account?.includes('/') === false) {
     console.error('say which account to unlock, as PROVIDER/SUBJECT, or --all');
     return MISCONFIGURED;
@@ -129,7 +133,7 @@ export async function unlockHere(options: UnlockHere, env: Environment): Promise
   }
 }
 
-async function unlockIn(config: Config, { account, all, reason }: UnlockHere): Promise<number> {
+async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockHere): Promise<number> {
   const logger = createLogger({ level: config.telemetry.logLevel });
   let lost = 0;
   const key = (await auditKeysOf(config, logger))?.current;
@@ -147,7 +151,8 @@ async function unlockIn(config: Config, { account, all, reason }: UnlockHere): P
   let removed = 0;
   try {
     const accounts = all === true ? (await store.locks.list()).map((lock) => lock.account) : [account as Account];
-    for (const one of accounts) removed += (await unlockOne({ store, audit }, one, reason)) ? 1 : 0;
+    const what = fresh === true ? FRESH_SIGN_IN : LOCK;
+    for (const one of accounts) removed += (await takeOff({ store, audit }, { account: one, reason, what })) ? 1 : 0;
     if (accounts.length === 0) console.error('no account is locked');
   } finally {
     await audit.close();
@@ -160,17 +165,39 @@ async function unlockIn(config: Config, { account, all, reason }: UnlockHere): P
   return lost === 0 && (removed > 0 || all === true) ? 0 : FAILED;
 }
 
-/** Unlocks first: a record that cannot be written must not keep anybody locked out. */
-async function unlockOne(
+/** What keeps an account from signing in, and how that is said. */
+interface Obstacle {
+  readonly event: 'unlock' | 'fresh-sign-in-lifted';
+  readonly take: (store: Store, account: Account) => Promise<boolean>;
+  readonly missing: string;
+  readonly messages: { readonly taken: string; readonly missing: string };
+}
+
+const LOCK: Obstacle = {
+  event: 'unlock',
+  take: ({ locks }, account) => locks.remove(account),
+  missing: 'lock_not_found',
+  messages: { taken: 'is unlocked', missing: 'was not locked' },
+};
+
+const FRESH_SIGN_IN: Obstacle = {
+  event: 'fresh-sign-in-lifted',
+  take: ({ freshSignIns }, account) => freshSignIns.lift(account),
+  missing: 'fresh_sign_in_not_needed',
+  messages: { taken: 'can sign in without authenticating again', missing: 'needed no fresh sign-in' },
+};
+
+/** Taken off first: an audit log that cannot be written must not keep anybody out. */
+async function takeOff(
   { store, audit }: { readonly store: Store; readonly audit: AuditTrail },
-  account: Account,
-  reason = 'no reason given',
+  asked: { readonly account: Account; readonly reason: string | undefined; readonly what: Obstacle },
 ): Promise<boolean> {
-  const removed = await store.locks.remove(account);
-  const details = { target: `account:${account}`, by: shellUser(), ...(removed ? {} : { outcome: 'lock_not_found' }) };
+  const { account, reason = 'no reason given', what } = asked;
+  const removed = await what.take(store, account);
+  const details = { target: `account:${account}`, by: shellUser(), ...(removed ? {} : { outcome: what.missing }) };
   audit.record(
     gateEvent({
-      event: 'unlock',
+      event: what.event,
       auditId: randomUUID(),
       at: Date.now(),
       requestUri: '',
@@ -180,7 +207,7 @@ async function unlockOne(
       details,
     }),
   );
-  console.error(removed ? `${account} is unlocked` : `${account} was not locked`);
+  console.error(`${account} ${removed ? what.messages.taken : what.messages.missing}`);
   return removed;
 }
 

@@ -13,7 +13,7 @@ import type {
   WorkloadRule,
 } from './config.ts';
 import { rejectedPathOf } from './audit.ts';
-import { defaultGroups, defaultLogout, defaultUsername, issuerOf } from './provider-types.ts';
+import { defaultGroups, defaultLogout, defaultUsername, issuerOf, provesFreshness } from './provider-types.ts';
 import type { ParsedCluster, ParsedConsole, ParsedProvider, ParsedStore, ParsedWorkload } from './schema.ts';
 import type { Sections } from './sections.ts';
 
@@ -90,6 +90,7 @@ function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfi
     ...always,
     issuer: issuerOf(provider),
     username: provider.username ?? defaultUsername(provider.type),
+    freshness: provesFreshness(provider.type) ? (provider.freshness ?? 'auto') : 'none',
     backchannelLogout: provider.backchannelLogout ?? defaultLogout(provider.type),
     usernamePrefix: provider.usernamePrefix ?? `${provider.name}:`,
     groupsPrefix: provider.groupsPrefix ?? `${provider.name}:`,

@@ -9,7 +9,7 @@ import type { KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { AuditRule } from '../core/audit-policy.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
-import type { ProviderType } from './provider-types.ts';
+import type { FreshnessSetting, ProviderType } from './provider-types.ts';
 
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
 export type Seconds = number;
@@ -60,6 +60,8 @@ export interface ProviderConfig {
   readonly uid?: string;
   readonly extra: Readonly<Record<string, string>>;
   readonly emailVerified: 'claim' | 'trusted';
+  /** How the provider is asked to have a user authenticate again, and whether it can show that it has. */
+  readonly freshness: FreshnessSetting;
   /** What ends here when somebody signs out there: what was opened in that session, everything of the account, or nothing. */
   readonly backchannelLogout: 'session' | 'account' | 'off';
   /** CEL over `claims`. */

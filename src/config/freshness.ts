@@ -13,21 +13,22 @@ export function checkFreshness(root: unknown, faults: FaultList): void {
   const silent = items(root, 'providers').flatMap((provider) => {
     const named = textAt(provider, 'type') ?? 'oidc';
     const type = PROVIDER_TYPES.find((known) => known === named);
-    if (type === undefined || provesFreshness(type)) return [];
+    if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return [];
     const name = textAt(provider, 'name') ?? '';
     const serviceAccountFile = textAt(provider, 'serviceAccountFile');
     // Who is in no group at all is nobody's admin.
     const groups = textAt(provider, 'groups') ?? defaultGroups({ type, serviceAccountFile });
-    return groups === undefined ? [] : [{ name, type, prefix: textAt(provider, 'groupsPrefix') ?? `${name}:` }];
+    const because = provesFreshness(type) ? 'its freshness is none' : `${type} does not say when they signed in`;
+    return groups === undefined ? [] : [{ name, because, prefix: textAt(provider, 'groupsPrefix') ?? `${name}:` }];
   });
   texts(valueAt(root, ['admin', 'groups'])).forEach((group, index) => {
     const provider = silent.find(({ prefix }) => group.startsWith(prefix));
     if (provider === undefined) return;
-    const { name, type, prefix } = provider;
+    const { name, because, prefix } = provider;
     const by = prefix === '' ? `${JSON.stringify(group)}, since its groupsPrefix is empty` : JSON.stringify(group);
     faults.add(
       ['admin', 'groups', index],
-      `a group of another provider, or admin.freshness: off, because ${name} can make somebody an admin by ${by}, and ${type} does not say when they signed in`,
+      `a group of another provider, or admin.freshness: off, because ${name} can make somebody an admin by ${by}, and ${because}`,
     );
   });
 }

@@ -63,7 +63,13 @@ const TELLING: ReadonlySet<ProviderType> = new Set(['oidc', 'okta', 'keycloak'])
 
 export const defaultLogout = (type: ProviderType): 'session' | 'off' => (TELLING.has(type) ? 'session' : 'off');
 
-export const provesFreshness = (type: ProviderType): boolean => TYPES[type].provesFreshness;
+export const FRESHNESS_SETTINGS = ['auto', 'login', 'max_age', 'none'] as const;
+
+export type FreshnessSetting = (typeof FRESHNESS_SETTINGS)[number];
+
+/** @param freshness as set; a type that proves nothing proves nothing whatever is set */
+export const provesFreshness = (type: ProviderType, freshness?: string): boolean =>
+  TYPES[type].provesFreshness && freshness !== 'none';
 
 export const defaultUsername = (type: ProviderType): string => TYPES[type].username;
 
@@ -109,6 +115,9 @@ export function checkProviderType(provider: unknown, base: Path, faults: FaultLi
   }
   if (!TELLING.has(type) && (provider['backchannelLogout'] ?? 'off') !== 'off') {
     faults.add([...base, 'backchannelLogout'], `off, because type ${type} does not say when somebody signs out there`);
+  }
+  if (!traits.provesFreshness && (provider['freshness'] ?? 'none') !== 'none') {
+    faults.add([...base, 'freshness'], `none, or nothing: type ${type} does not say when a user signed in`);
   }
   if (type === 'github') checkGithub(provider, base, faults);
   for (const [key, partner] of PAIRS) {

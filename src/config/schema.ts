@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { nearest } from './faults.ts';
 import { githubHost, githubOrganizations } from './github.ts';
-import { PROVIDER_TYPES } from './provider-types.ts';
+import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
 import { publicClientShape } from './public-clients.ts';
 import {
   address,
@@ -143,6 +143,7 @@ export const provider = section({
   uid: expression.optional(),
   extra: z.record(z.string(), expression, { error: 'a mapping from keys to CEL expressions' }).default({}),
   emailVerified: z.enum(['claim', 'trusted'], { error: 'claim or trusted' }).default('claim'),
+  freshness: z.enum(FRESHNESS_SETTINGS, { error: `one of ${FRESHNESS_SETTINGS.join(', ')}` }).optional(),
   backchannelLogout: z
     .enum(['session', 'account', 'off'], {
       error: 'session (what was opened in the session that ended there), account (everything of the person) or off',

@@ -241,6 +241,12 @@ export const GATE_EVENTS = {
     code: '200, 404 where there was none; else what the caller saw',
     facts: ['account', 'session', 'reason', 'target', 'outcome', 'by'],
   },
+  'fresh-sign-in-lifted': {
+    chapter: 'Revocation',
+    when: 'an account that was revoked need not authenticate at its provider before it signs in again, or needed not to; from the server’s own shell too',
+    code: '200, 404 where it needed not to; else what the caller saw',
+    facts: ['account', 'session', 'reason', 'target', 'outcome', 'by'],
+  },
   'admin-read': {
     chapter: 'Administration',
     when: 'an admin or auditor has read sessions, revocations, locks, replicas, settings or the record',

@@ -4,6 +4,7 @@
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
+import type { FreshAsk } from './fresh-proof.ts';
 import { ProviderAnswer } from './provider-answer.ts';
 
 /** RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6: answers that mean "not this person, not now". */
@@ -89,32 +90,81 @@ const unavailable = (provider: string, reason: string, cause: unknown): AppError
 export class AnswerInvalid extends Error {}
 
 /**
- * The ID token does not show that the person proved who they are on this trip: `auth_time` is older, or absent although it was asked for
- * (OpenID Connect Core §3.1.2.1). Both faults carry the claims that they are about.
+ * What is wrong with the proof in an ID token that was to show when the user authenticated: `auth_time` is `stale`, or `missing` although it
+ * was asked for (OpenID Connect Core §3.1.2.1). Both errors of openid-client carry the claims that they are about.
  */
-function isStaleProof(error: unknown): boolean {
-  if (!(error instanceof oidc.ClientError) || !(error.cause instanceof Error)) return false;
+function proofFault(error: unknown): 'stale' | 'missing' | undefined {
+  if (!(error instanceof oidc.ClientError) || !(error.cause instanceof Error)) return undefined;
   const facts: unknown = error.cause.cause;
-  if (typeof facts !== 'object' || facts === null || !('claims' in facts)) return false;
-  if ('claim' in facts) return facts.claim === 'auth_time';
+  if (typeof facts !== 'object' || facts === null || !('claims' in facts)) return undefined;
+  if ('claim' in facts) return facts.claim === 'auth_time' ? 'stale' : undefined;
   const { claims } = facts;
-  return typeof claims === 'object' && claims !== null && !('auth_time' in claims) && 'sub' in claims;
+  const isMissing = typeof claims === 'object' && claims !== null && !('auth_time' in claims) && 'sub' in claims;
+  return isMissing ? 'missing' : undefined;
 }
+
+/** RFC 6749 §4.1.2.1: the authorization request is not to the provider's liking, whoever the user is. */
+const REQUEST_REFUSED = new Set([
+  'invalid_request',
+  'invalid_scope',
+  'unauthorized_client',
+  'unsupported_response_type',
+]);
+
+const codeAtPage = (error: unknown): string | undefined =>
+  error instanceof ProviderAnswer && error.status === undefined ? (error.error ?? '') : undefined;
+
+/**
+ * Whether another way to ask for a fresh sign-in may bring what this one did not.
+ *
+ * Not where the ID token has no `auth_time` although `max_age` asked for it: the user has typed their password for nothing already, and would
+ * again at each further step.
+ * @param error as `readAnswer` returns it
+ */
+export function canBeAskedOtherwise(error: unknown, ask: FreshAsk | undefined): boolean {
+  if (codeAtPage(error) === 'invalid_request') return true;
+  const proof = proofFault(error);
+  return proof === 'stale' || (proof === 'missing' && ask === 'login');
+}
+
+/** What the user reads whose provider shows no proof, and what they can do about it. */
+function unproven(provider: string, proof: 'stale' | 'missing', cause: unknown): AppError {
+  const message =
+    proof === 'stale'
+      ? `${provider} let you in without asking again who you are. Sign out there, wait a minute, then start again. ` +
+        'If that does not help, an admin here can lift it (portcullis unlock --fresh).'
+      : `You have to sign in freshly, and ${provider} does not say when you signed in. Tell your platform team: ` +
+        'an admin here can lift it (portcullis unlock --fresh), and providers[].freshness ends it for all.';
+  const reason = proof === 'stale' ? 'fresh_sign_in_needed' : 'auth_time_missing';
+  return new AppError('sign_in_refused', message, { reason, cause });
+}
+
+/** How the log's reader finds the setting that ends it. */
+const ASKED: Record<FreshAsk, string> = {
+  login_and_max_age: ' It was asked for prompt=login and max_age.',
+  login: ' It was asked for prompt=login.',
+  max_age: ' It was asked for max_age.',
+};
 
 /**
  * A fault of the redirect back to us, or of redeeming its code.
  * @param error as `readAnswer` returns it
- * @param fresh the person was to prove anew who they are
+ * @param ask the user was to authenticate again, and the provider was asked for it so
  */
-export function callbackFault(provider: string, error: unknown, fresh: boolean): AppError {
+export function callbackFault(provider: string, error: unknown, ask: FreshAsk | undefined): AppError {
   if (error instanceof AppError) return error;
   if (error instanceof ProviderAnswer) {
-    const atPage = error.status === undefined ? (error.error ?? '') : undefined;
+    const atPage = codeAtPage(error);
     if (wantsPerson(error) || PERSON_REFUSED.has(atPage ?? '')) {
       return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
         reason: 'provider_refused',
         cause: error,
       });
+    }
+    if (atPage !== undefined && REQUEST_REFUSED.has(atPage)) {
+      // The code is one of four; the provider's description is input from outside, and stands in the log alone.
+      const message = `${provider} refused the request for this sign-in, and not you (${atPage}).${ask === undefined ? '' : ASKED[ask]} Tell your platform team: the log has what the provider said.`;
+      return new AppError('provider_unavailable', message, { reason: 'provider_request_refused', cause: error });
     }
     if (atPage !== undefined) return unavailable(provider, 'provider_error', error);
     if (error.error === 'invalid_grant') {
@@ -124,11 +174,8 @@ export function callbackFault(provider: string, error: unknown, fresh: boolean):
       });
     }
   }
-  if (fresh && isStaleProof(error)) {
-    const words = `${provider} let you in without asking again who you are. Sign out there, then start again.`;
-    return new AppError('sign_in_refused', words, { reason: 'fresh_sign_in_needed', cause: error });
-  }
-  return tokenFault(provider, error);
+  const proof = ask === undefined ? undefined : proofFault(error);
+  return proof === undefined ? tokenFault(provider, error) : unproven(provider, proof, error);
 }
 
 /** The connection broke while an answer was awaited: what was asked for may have been done. */

@@ -11,6 +11,7 @@
  */
 import type { Identity } from '../core/identity.ts';
 import type { Result } from '../core/result.ts';
+import type { FreshAsk } from './fresh-proof.ts';
 import type { LogoutNotice, LogoutTokenRefusal } from './logout-token.ts';
 
 /** What must survive the person's trip to the provider; each value is used once. */
@@ -20,6 +21,8 @@ export interface SignInChallenge {
   readonly codeVerifier: string;
   /** Epoch seconds before which the person's proof does not count: the provider was asked to have them prove who they are anew. */
   readonly freshSince?: number | undefined;
+  /** The ways in which the provider was asked for that proof, the last one on this trip. */
+  readonly asked?: readonly FreshAsk[] | undefined;
 }
 
 export interface ProviderSignIn {
@@ -62,13 +65,24 @@ export interface IdentityProvider {
   /** True where the provider says when the person proved who they are (`auth_time`), so that silent single sign-on can be told from a fresh one. */
   readonly provesFreshness: boolean;
   /**
-   * Makes fresh random values and the provider's URL to send the browser to.
-   * @param options.fresh the person has to prove anew who they are (`prompt=login`, `max_age=0`)
+   * Reads what the provider publishes, so that the first user need not wait for it and the log says early what may not work. Absent where
+   * the provider publishes nothing of the kind.
+   * @throws AppError `provider_unavailable`
    */
-  begin(options?: { readonly fresh?: boolean }): Promise<{ readonly challenge: SignInChallenge; readonly url: URL }>;
+  prepare?(): Promise<void>;
+  /**
+   * Makes random values and the provider's URL to send the browser to.
+   * @param options.fresh the user has to authenticate again at the provider
+   * @param options.after the trip before, on which the provider showed no proof: it is asked in another way
+   */
+  begin(options?: {
+    readonly fresh?: boolean;
+    readonly after?: SignInChallenge | undefined;
+  }): Promise<{ readonly challenge: SignInChallenge; readonly url: URL }>;
   /**
    * Redeems the callback. `callback` is our public callback URL with the query as it came.
    * @throws AppError `sign_in_refused` (`fresh_sign_in_needed`) where a fresh sign-in was asked for and the provider shows none
+   * @throws FreshProofMissing the same, where the provider can be asked in another way
    */
   finish(callback: URL, challenge: SignInChallenge): Promise<ProviderSignIn>;
   /**

@@ -11,7 +11,8 @@ import { mapClaims, type Claims, type ClaimsMapping } from '../core/claims.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf } from '../core/identity.ts';
 import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
-import { callbackFault, requestFault } from './faults.ts';
+import { callbackFault, canBeAskedOtherwise, requestFault } from './faults.ts';
+import { createFreshAsking, doubtOfProof, FreshProofMissing, type FreshnessSetting } from './fresh-proof.ts';
 import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './idp.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { newestTokens } from './newest-token.ts';
@@ -29,6 +30,9 @@ export interface OidcProviderOptions extends DiscoveryOptions {
   readonly mapping: ClaimsMapping;
   /** Absent: one that keeps to the standard. */
   readonly vendor?: Vendor;
+  /** How it is asked to have a user authenticate again. Absent: in every way, one after the other. */
+  readonly freshness?: FreshnessSetting;
+  readonly log?: { info(facts: object, message: string): void; warn(facts: object, message: string): void };
   /** What ends here when somebody signs out there. Absent: nothing. */
   readonly backchannelLogout?: ProviderLogout['reach'];
 }
@@ -42,18 +46,27 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const streak = refusalStreak();
   const { configuration, assertItself } = cachedDiscovery(place, (outbound) => answers.overheard(outbound));
 
-  const begin: IdentityProvider['begin'] = async ({ fresh = false } = {}) => {
+  const asking = createFreshAsking(vendor.provesFreshness ? (options.freshness ?? 'auto') : 'none');
+
+  const begin: IdentityProvider['begin'] = async ({ fresh = false, after } = {}) => {
     const config = await configuration();
+    const way = fresh ? asking.next(after?.asked ?? []) : undefined;
     const challenge: SignInChallenge = {
       state: oidc.randomState(),
       nonce: oidc.randomNonce(),
       codeVerifier: oidc.randomPKCECodeVerifier(),
-      ...(fresh && vendor.provesFreshness ? { freshSince: Math.floor(options.now() / 1000) } : {}),
+      // A user who authenticated on the trip before has proved it, whatever the provider showed then.
+      ...(way === undefined
+        ? {}
+        : {
+            freshSince: after?.freshSince ?? Math.floor(options.now() / 1000),
+            asked: [...(after?.asked ?? []), way],
+          }),
     };
     const scopes = options.scopes ?? vendor.scopes(config.serverMetadata().scopes_supported ?? []);
     // Threat: all of this passes through the person's browser, which may strip it; what counts is what the ID token says.
     const url = oidc.buildAuthorizationUrl(config, {
-      ...vendor.parameters({ fresh, scopes }),
+      ...vendor.parameters({ fresh, ask: way ?? asking.ordinary, scopes }),
       redirect_uri: options.redirectUri,
       scope: scopes.join(' '),
       state: challenge.state,
@@ -62,6 +75,13 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
       code_challenge_method: 'S256',
     });
     return { challenge, url };
+  };
+
+  const prepare = async (): Promise<void> => {
+    const doubt = doubtOfProof((await configuration()).serverMetadata());
+    if (!asking.proves || doubt === undefined) return;
+    const facts = { provider: name, doubt, setting: 'providers[].freshness' };
+    options.log?.warn(facts, 'the identity provider may not prove a fresh sign-in, which is needed after a revocation');
   };
 
   const finish: IdentityProvider['finish'] = async (callback, challenge) => {
@@ -75,12 +95,15 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         ...oldestProof(challenge, options.now()),
       })
       .catch(async (thrown: unknown) => {
-        const { state, nonce, codeVerifier, freshSince } = challenge;
+        const { state, nonce, codeVerifier, asked } = challenge;
         const sent = ['code', 'state'].flatMap((parameter) => callback.searchParams.getAll(parameter));
         const error = await readAnswer(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
-        throw callbackFault(name, error, freshSince !== undefined);
+        const fault = callbackFault(name, error, asked?.at(-1));
+        const isLast = asked === undefined || asking.next(asked) === undefined;
+        throw isLast || !canBeAskedOtherwise(error, asked.at(-1)) ? fault : new FreshProofMissing(fault, challenge);
       });
     streak.tokenGiven();
+    if (challenge.asked !== undefined) asking.worked(challenge.asked);
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
     const signIn = await signInOf(options, config, { tokens, idToken, subject: vendor.subjectOf(idToken) });
@@ -112,8 +135,9 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 
   return {
     name,
-    provesFreshness: vendor.provesFreshness,
+    provesFreshness: asking.proves,
     logout: createProviderLogout({ ...place, reach: options.backchannelLogout ?? 'off', configuration }),
+    prepare: () => inOneStep(prepare),
     begin: (wanted) => inOneStep(() => begin(wanted)),
     finish: (callback, challenge) => inOneStep(() => finish(callback, challenge)),
     recheck: (subject, refreshToken, keep) => inOneStep(() => recheck(subject, refreshToken, keep)),

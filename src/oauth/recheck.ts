@@ -15,6 +15,11 @@ import type { EndingReasons, SessionRecord, SessionStore } from '../store/store.
 import { isRecent } from './recent.ts';
 
 const FRESH_MS = 10_000;
+/**
+ * The provider no longer stands for who the user is. A rule's no is about what they may do: it needs no other proof, and where the provider
+ * shows none it would keep somebody out for thirty days who had lost a group for an hour.
+ */
+const NO_LONGER_CERTAIN = new Set(['provider_refresh_refused', 'subject_changed']);
 const REMOVED = 'The identity provider that you signed in with is no longer used here. Sign in again.';
 /** A holder that died gives its claim back after this long. */
 const CLAIM_SECONDS = 30;
@@ -35,6 +40,8 @@ export type RecheckOutcome =
       readonly reason: string;
       /** For the user. */
       readonly message: string;
+      /** Whether the user has to authenticate at the provider before the next session. */
+      readonly asksFreshSignIn: boolean;
       readonly record: SessionRecord;
     };
 
@@ -132,7 +139,9 @@ async function ask(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOut
   if (record.checkedAt > before.checkedAt) return { kind: 'same', record };
   if (deps.workloads.has(record.provider)) return { kind: 'same', record };
   const provider = deps.providers.get(record.provider);
-  if (provider === undefined) return { kind: 'refused', reason: 'provider_removed', message: REMOVED, record };
+  if (provider === undefined) {
+    return { kind: 'refused', reason: 'provider_removed', message: REMOVED, asksFreshSignIn: true, record };
+  }
   // A provider that gave no refresh token cannot be asked; such a session was opened with a short absolute life.
   if (secret.refreshToken === undefined) return { kind: 'same', record };
   try {
@@ -147,7 +156,8 @@ async function ask(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOut
     return { kind: sameIdentity(record.identity, updated.identity) ? 'same' : 'changed', record: updated };
   } catch (error) {
     if (error instanceof AppError && error.code === 'sign_in_refused') {
-      return { kind: 'refused', reason: error.reason, message: error.message, record };
+      const { reason, message } = error;
+      return { kind: 'refused', reason, message, asksFreshSignIn: NO_LONGER_CERTAIN.has(reason), record };
     }
     throw error;
   }

@@ -293,7 +293,7 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
         factsOf(ctx).refusal = outcome.reason;
         factsOf(ctx).words = outcome.message;
         factsOf(ctx).record = outcome.record;
-        await deps.gate.revoke({ target: { kind: 'session', session } });
+        await deps.gate.revoke({ target: { kind: 'session', session }, asksFreshSignIn: outcome.asksFreshSignIn });
         return undefined;
     }
   };

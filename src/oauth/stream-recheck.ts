@@ -189,7 +189,10 @@ class Rechecking implements StreamRecheck {
         });
         return;
       case 'refused':
-        await this.#deps.gate.revoke({ target: { kind: 'session', session: record.id } });
+        await this.#deps.gate.revoke({
+          target: { kind: 'session', session: record.id },
+          asksFreshSignIn: outcome.asksFreshSignIn,
+        });
         this.#record(outcome.record, { event: 'session-ended', reason: outcome.reason });
     }
   }

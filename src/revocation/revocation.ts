@@ -99,6 +99,8 @@ export interface RevocationOrder {
   readonly lock?: Omit<Lock, 'account'>;
   /** With a session: it came to its end in good order, as `AppendRequest` has it. */
   readonly ended?: boolean;
+  /** With a session: false where nothing about it casts a doubt on who the user is, as `AppendRequest` has it. */
+  readonly asksFreshSignIn?: boolean;
   /** What the answer says: whether nothing but the person's own wish stands between them and the next sign-in. */
   readonly canSignInAgain?: boolean;
   /** The approval that is spent with it, as `AppendRequest` has it. To be judged before: the gate here is shut first. */

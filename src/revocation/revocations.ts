@@ -137,9 +137,12 @@ export class Revocations {
   }
 
   /** Rejects and never throws, so that the cut is made in any case. */
-  async #write(requestId: string, { target, lock, ended = false, approval }: RevocationOrder): Promise<Appended> {
+  async #write(
+    requestId: string,
+    { target, lock, ended = false, asksFreshSignIn = true, approval }: RevocationOrder,
+  ): Promise<Appended> {
     const given = { ...(lock === undefined ? {} : { lock }), ...(approval === undefined ? {} : { approval }) };
-    return this.#options.log.append({ requestId, target, ended, ...given });
+    return this.#options.log.append({ requestId, target, ended, asksFreshSignIn, ...given });
   }
 
   async #carryOut(record: RevocationRecord, writing: Promise<Appended>): Promise<RevocationAnswer> {

@@ -149,9 +149,12 @@ export function identityProviders(config: Config, following: ProvidersFollowing,
     const { type } = provider;
     if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;
     const more = vendorOptions({ ...provider, type }, config.limits.groups, following);
-    const { backchannelLogout } = provider;
+    const { backchannelLogout, freshness } = provider;
     const proof = { ...chosenMethod(provider, following), log: logger };
-    return [provider.name, createVendorProvider({ ...common, ...proof, backchannelLogout, ...more })] as const;
+    return [
+      provider.name,
+      createVendorProvider({ ...common, ...proof, freshness, backchannelLogout, ...more }),
+    ] as const;
   });
   return new Map(entries);
 }

@@ -248,6 +248,8 @@ async function signInRooms(
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config, costlyRules(logger, clock));
   const providers = observedProviders(identityProviders(config, reloading, logger), { metrics, logger, clock });
+  // Nothing waits for it: a provider that is unavailable keeps no replica from starting.
+  for (const provider of providers.values()) void provider.prepare?.().catch(() => undefined);
   const workloads = new Set(config.workload.map(({ name }) => name));
   const { endings } = ground;
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now, endings });

@@ -33,6 +33,7 @@ export interface Store {
   readonly sessions: SessionStore;
   readonly log: RevocationLog;
   readonly locks: LockStore;
+  readonly freshSignIns: FreshSignIns;
   readonly live: LiveRecord;
   readonly anchors: AnchorStore;
   readonly recent: RecentStore;
@@ -235,6 +236,14 @@ export interface LockStore {
   remove(account: Account): Promise<boolean>;
 }
 
+/** Accounts of which something was revoked: their next sign-in has to show that the user has authenticated since. */
+export interface FreshSignIns {
+  /** Since when, epoch seconds; undefined where none is needed. */
+  find(account: Account): Promise<number | undefined>;
+  /** From now on any sign-in will do, until the next revocation. @returns false where none was needed */
+  lift(account: Account): Promise<boolean>;
+}
+
 // --- Revocation log ------------------------------------------------------------------------------------------------
 
 /** One running process as the others see it. */
@@ -299,6 +308,8 @@ export interface AppendRequest {
    * session through which it was opened stays.
    */
   readonly ended?: boolean;
+  /** False: what was revoked casts no doubt on who the user is, so no fresh sign-in is asked for. The browser session goes all the same. */
+  readonly asksFreshSignIn?: boolean;
   /** Id of an `Approval` that this takes: where it is not there (any more) nothing is written. */
   readonly approval?: string;
 }

@@ -88,7 +88,7 @@ type Authenticate = (request: {
 
 export interface WebDeps {
   readonly config: WebConfig;
-  readonly store: Pick<Store, 'artefacts' | 'sessions' | 'locks' | 'recent'> & {
+  readonly store: Pick<Store, 'artefacts' | 'sessions' | 'locks' | 'freshSignIns' | 'recent'> & {
     readonly log: Pick<Store['log'], 'position' | 'announceDrill' | 'hasWritten'>;
   };
   readonly providers: IdentityProviders;

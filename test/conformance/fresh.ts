@@ -70,12 +70,45 @@ export function freshSignInsConform(open: OpenStore): void {
     expect(await signIn(subject, between)).toBe('fresh_sign_in_needed');
   });
 
+  it('says since when one is needed, until it is lifted, and asks again after the next revocation', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    const { freshSignIns } = store;
+    await openNow(subject);
+    expect(await freshSignIns.find('corp/1')).toBeUndefined();
+    expect(await freshSignIns.lift('corp/1')).toBe(false);
+    await revoke(subject, { kind: 'session', session: 'session-1' });
+    expect(await freshSignIns.find('corp/1')).toBe(clock.seconds());
+    expect(await freshSignIns.find('corp/2')).toBeUndefined();
+    expect(await freshSignIns.lift('corp/2')).toBe(false);
+    expect(await freshSignIns.lift('corp/1')).toBe(true);
+    expect(await freshSignIns.find('corp/1')).toBeUndefined();
+    expect(await freshSignIns.lift('corp/1')).toBe(false);
+    expect(await signIn(subject, clock.seconds() - 3600)).toBe('opened');
+    await store.log.append({ requestId: 's', target: { kind: 'session', session: 'next' } });
+    expect(await signIn(subject, clock.seconds() - 3600)).toBe('fresh_sign_in_needed');
+  });
+
+  it('asks for none where a session was revoked of a user who is certain, and takes the browser session along', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject, { id: 'browser' });
+    await openNow(subject, { via: 'browser' });
+    const target = { kind: 'session', session: 'session-1' } as const;
+    await store.log.append({ requestId: 'r', target, asksFreshSignIn: false });
+    expect(await store.sessions.count()).toBe(0);
+    expect(await store.freshSignIns.find('corp/1')).toBeUndefined();
+    expect(await signIn(subject, clock.seconds() - 3600)).toBe('opened');
+  });
+
   it('asks no more after thirty days', async () => {
     const subject = await open();
     await revoke(subject, { kind: 'account', account: 'corp/1' });
     subject.clock.advance(30 * DAY - 1);
     expect(await signIn(subject, undefined)).toBe('fresh_sign_in_needed');
+    expect(await subject.store.freshSignIns.find('corp/1')).toBeDefined();
     subject.clock.advance(1);
+    expect(await subject.store.freshSignIns.find('corp/1')).toBeUndefined();
     expect(await signIn(subject, undefined)).toBe('opened');
   });
 

@@ -66,6 +66,19 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
     event: 'unlock',
     reason: 'INC-3 closed',
   },
+  getFreshSignIn: {
+    path: '/fresh-sign-ins/corp%2Fsub-brief',
+    status: 200,
+    event: 'admin-read',
+    reason: 'fresh_sign_in',
+  },
+  // The lock above has revoked the account.
+  liftFreshSignIn: {
+    path: '/fresh-sign-ins/corp%2Fsub-brief?reason=INC-3%20over',
+    status: 200,
+    event: 'fresh-sign-in-lifted',
+    reason: 'INC-3 over',
+  },
   listReplicas: { path: '/replicas', status: 200, event: 'admin-read', reason: 'replicas' },
   listClusters: { path: '/clusters', status: 200, event: 'admin-read', reason: 'clusters' },
   listProviders: { path: '/providers', status: 200, event: 'admin-read', reason: 'providers' },

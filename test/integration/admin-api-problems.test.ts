@@ -118,6 +118,13 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
       return { house: at.house, answer: await read(at, 'revocations/none') };
     },
   },
+  fresh_sign_in_not_needed: {
+    reason: 'x',
+    come: async () => {
+      const at = await signedInAs('root');
+      return { house: at.house, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?reason=x`) };
+    },
+  },
   lock_not_found: {
     reason: 'x',
     come: async () => {

@@ -132,5 +132,10 @@ describe('the admin pages of two replicas', () => {
     const back = await send(root, '/admin/unlock', { csrf, account: 'demo/bob', reason: 'closed', from: 'person' });
     expect(new URL(back.url).pathname).toBe('/admin/accounts/demo%2Fbob');
     expect(back.html).toContain('Not locked');
+    // The revocation that went with the lock.
+    expect(back.html).toContain('Lift it only where');
+    const lifted = await send(root, '/admin/lift-fresh-sign-in', { csrf, account: 'demo/bob', reason: 'closed' });
+    expect(new URL(lifted.url).pathname).toBe('/admin/accounts/demo%2Fbob');
+    expect(lifted.html).not.toContain('Lift it only where');
   });
 });

@@ -13,11 +13,11 @@ const VOUCHES = 'Your identity provider no longer vouches for you (demo).';
 const OLD_WORDS = /ended by an administrator/;
 
 const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups: ['developers'] });
-/** How the provider or a rule refuses somebody, and what they are to read. */
-const WAYS: readonly (readonly [string, Lies, string])[] = [
-  ['the provider', { token: () => ({ status: 400, body: '{"error":"invalid_grant"}' }) }, VOUCHES],
-  ['the provider in its own words', { token: () => ({ status: 400, body: '' }) }, VOUCHES],
-  ['a rule', { idToken: (honest) => ({ ...honest, groups: ['left'] }) }, LEFT],
+/** How the provider or a rule refuses somebody, what they are to read, and whether they have to authenticate again. */
+const WAYS: readonly (readonly [string, Lies, string, boolean])[] = [
+  ['the provider', { token: () => ({ status: 400, body: '{"error":"invalid_grant"}' }) }, VOUCHES, true],
+  ['the provider in its own words', { token: () => ({ status: 400, body: '' }) }, VOUCHES, true],
+  ['a rule', { idToken: (honest) => ({ ...honest, groups: ['left'] }) }, LEFT, false],
 ];
 
 let gate: HostileGate;
@@ -50,9 +50,10 @@ async function refusedWhileWatching({ accessToken, session }: SignedIn, lies: Li
   return heard;
 }
 
-describe.each(WAYS)('a user whom %s refuses', (_name, lies, words) => {
+describe.each(WAYS)('a user whom %s refuses', (_name, lies, words, isAsked) => {
   it('at a refresh reads why, at the token endpoint and at the cluster', async () => {
     const { refreshToken, accessToken } = await gate.client.signIn('alice');
+    await gate.server.store.freshSignIns.lift('demo/42');
     lie(lies);
     const first = await gate.client.refresh(refreshToken);
     expect(first).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
@@ -65,10 +66,12 @@ describe.each(WAYS)('a user whom %s refuses', (_name, lies, words) => {
       expect(messageOf(body)).not.toMatch(OLD_WORDS);
     }
     expect(messageOf(request.body)).toContain('portcullis login --server');
+    expect((await gate.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
   });
 
   it('while a watch is open reads why in it, at the next request and at the next refresh', async () => {
     const signedIn = await gate.client.signIn('alice');
+    await gate.server.store.freshSignIns.lift('demo/42');
     const heard = await refusedWhileWatching(signedIn, lies);
     expect(heard).toContain('"type":"ERROR"');
     const request = await gate.client.get('/version', signedIn.accessToken);
@@ -77,6 +80,7 @@ describe.each(WAYS)('a user whom %s refuses', (_name, lies, words) => {
       expect(said).toContain(words);
       expect(said).not.toMatch(OLD_WORDS);
     }
+    expect((await gate.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
   });
 
   it('reads why at /me, in the browser through which the laptop was signed in', async () => {

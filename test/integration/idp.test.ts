@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compileMapping } from '../../src/core/claims.ts';
 import type { AppError } from '../../src/core/errors.ts';
-import { createOidcProvider } from '../../src/idp/oidc.ts';
+import { createOidcProvider, type OidcProviderOptions } from '../../src/idp/oidc.ts';
 import type { IdentityProvider, SignInChallenge } from '../../src/idp/idp.ts';
 import { PEOPLE } from '../../src/demo/demo.ts';
 import { startIdentityProvider, type DemoIdentityProvider } from '../../src/demo/idp/provider.ts';
@@ -13,7 +13,7 @@ const HOUR_AGO = (): number => Math.floor(Date.now() / 1000) - 3600;
 
 function provider(
   issuer: string,
-  options: { secret?: string; scopes?: readonly string[] | undefined } = {
+  options: { secret?: string; scopes?: readonly string[] } & Pick<OidcProviderOptions, 'log' | 'freshness'> = {
     scopes: ['openid', 'profile', 'groups', 'offline_access'],
   },
 ): IdentityProvider {
@@ -29,14 +29,14 @@ function provider(
     userRules: [{ expression: '!user.username.endsWith(":root")', message: 'root may not sign in here' }],
   });
   if (!mapping.ok) throw new Error(JSON.stringify(mapping.reason));
-  const { secret } = options;
+  const { secret, ...rest } = options;
   return createOidcProvider({
     name: 'corp',
     issuer,
     clientId: CLIENT_ID,
     ...(secret === undefined ? {} : { clientSecret: () => secret }),
     hosts: [],
-    ...(options.scopes === undefined ? {} : { scopes: options.scopes }),
+    ...rest,
     redirectUri: CALLBACK,
     mapping: mapping.value,
     now: Date.now,
@@ -142,7 +142,7 @@ describe('a real provider', () => {
     alice.password = password;
     const fresh = await corp.begin({ fresh: true });
     expect(fresh.url.searchParams.get('prompt')).toBe('login consent');
-    expect(fresh.url.searchParams.get('max_age')).toBe('0');
+    expect(fresh.url.searchParams.get('max_age')).toBe('10');
     expect(fresh.challenge).toMatchObject({ freshSince: expect.any(Number) });
     const proven = await corp.finish(new URL((await visitor.visit(fresh.url.href)).url), fresh.challenge);
     expect(proven.authTime).toBeGreaterThanOrEqual(fresh.challenge.freshSince ?? Number.POSITIVE_INFINITY);
@@ -210,9 +210,13 @@ describe('a provider that cannot be trusted', () => {
   });
 
   it.each([
-    ['says nothing of it', ({ auth_time: _left, ...rest }: Record<string, unknown>) => rest],
-    ['says that it was an hour ago', (honest: Record<string, unknown>) => ({ ...honest, auth_time: HOUR_AGO() })],
-  ])('does not pass for a fresh sign-in where it %s, and does for any other', async (_name, idToken) => {
+    ['says nothing of it', 'auth_time_missing', ({ auth_time: _left, ...rest }: Record<string, unknown>) => rest],
+    [
+      'says that it was an hour ago',
+      'fresh_sign_in_needed',
+      (honest: Record<string, unknown>) => ({ ...honest, auth_time: HOUR_AGO() }),
+    ],
+  ])('does not pass for a fresh sign-in where it %s, and does for any other', async (_name, reason, idToken) => {
     const corp = provider(hostile.issuer);
     const finish = async (fresh: boolean): Promise<unknown> => {
       const { challenge } = await corp.begin({ fresh });
@@ -223,7 +227,34 @@ describe('a provider that cannot be trusted', () => {
       return corp.finish(callback, challenge);
     };
     await expect(finish(false)).resolves.toMatchObject({ subject: '42' });
-    expect(await refusal(finish(true))).toMatchObject({ code: 'sign_in_refused', reason: 'fresh_sign_in_needed' });
+    expect(await refusal(finish(true))).toMatchObject({ code: 'sign_in_refused', reason });
+  });
+
+  it.each<[string, NonNullable<Lies['discovery']>, readonly string[]]>([
+    [
+      'lists claims without auth_time',
+      (honest) => ({ ...honest, claims_supported: ['sub'] }),
+      ['claims_supported lacks auth_time'],
+    ],
+    [
+      'lists prompts without login',
+      (honest) => ({ ...honest, prompt_values_supported: ['none'] }),
+      ['prompt_values_supported lacks login'],
+    ],
+    [
+      'lists both',
+      (honest) => ({ ...honest, claims_supported: ['auth_time'], prompt_values_supported: ['login'] }),
+      [],
+    ],
+    ['lists neither', ({ claims_supported: _left, ...rest }) => rest, []],
+  ])('is named in the log at the start where its discovery %s', async (_name, discovery, doubts) => {
+    const said: object[] = [];
+    hostile.lie({ discovery });
+    const log = { info: () => undefined, warn: (facts: object) => said.push(facts) };
+    await provider(hostile.issuer, { log }).prepare?.();
+    expect(said).toMatchObject(doubts.map((doubt) => ({ provider: 'corp', doubt, setting: 'providers[].freshness' })));
+    await provider(hostile.issuer, { log, freshness: 'none' }).prepare?.();
+    expect(said).toHaveLength(doubts.length);
   });
 
   it('does not pass for a fresh sign-in where auth_time is no number', async () => {
@@ -267,7 +298,7 @@ describe('a provider that cannot be trusted', () => {
     'is asked for groups and offline_access only where it lists them: %s',
     async (_name, scopes_supported, expected) => {
       hostile.lie({ discovery: (honest) => ({ ...honest, scopes_supported }) });
-      const { url } = await provider(hostile.issuer, { scopes: undefined }).begin();
+      const { url } = await provider(hostile.issuer, {}).begin();
       expect(url.searchParams.get('scope')).toBe(expected);
       expect(url.searchParams.get('prompt')).toBe(expected.includes('offline_access') ? 'consent' : null);
     },

@@ -21,8 +21,28 @@ export interface SsoProvider {
   provenIn: number;
   /** One for each sign-in: the `prompt` that it came with. */
   readonly prompts: (string | undefined)[];
+  /** One for each authorization request: how it asked for a fresh sign-in, as `prompt/max_age`. */
+  readonly asked: string[];
+  /** What it makes of a request for a fresh sign-in that others take differently. */
+  manners: Manners;
   close(): Promise<void>;
 }
+
+export interface Manners {
+  /** Answers `invalid_request`, as RFC 6749 §4.1.2.1 has it, with a description. */
+  readonly refuses?: (asked: FreshnessAsked) => boolean;
+  /** Does as if these had not been in the request. */
+  readonly ignores?: (asked: FreshnessAsked) => readonly (keyof FreshnessAsked)[];
+  /** Its ID tokens have `auth_time` whether it is asked for or not. */
+  readonly alwaysSaysWhen?: boolean;
+}
+
+interface FreshnessAsked {
+  readonly prompt: string;
+  readonly max_age: string;
+}
+
+export const DESCRIPTION = 'this provider knows no such parameter';
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
@@ -40,6 +60,8 @@ export async function startSsoProvider(gate: { readonly web: string; readonly na
     person: 'root',
     provenIn: 0,
     prompts: [],
+    asked: [],
+    manners: {},
     async close() {
       server.close();
       server.closeAllConnections();
@@ -48,10 +70,30 @@ export async function startSsoProvider(gate: { readonly web: string; readonly na
   };
   const fallback = provider.callback();
   server.on('request', (req, res) => {
-    if (req.url?.startsWith('/interaction/') === true) void letIn(provider, sso, req, res);
-    else void fallback(req, res);
+    if (req.url?.startsWith('/interaction/') === true) return void letIn(provider, sso, req, res);
+    if (req.url?.startsWith('/auth?') === true && mannered(sso, req, res)) return;
+    void fallback(req, res);
   });
   return sso;
+}
+
+/** @returns whether the request has been answered; else it goes on as the manners leave it */
+function mannered({ issuer, asked, manners }: SsoProvider, req: IncomingMessage, res: ServerResponse): boolean {
+  const url = new URL(req.url ?? '', issuer);
+  const { searchParams: query } = url;
+  const freshness = { prompt: query.get('prompt') ?? '', max_age: query.get('max_age') ?? '' };
+  asked.push(`${freshness.prompt}/${freshness.max_age}`);
+  if (manners.refuses?.(freshness) === true) {
+    const back = new URL(query.get('redirect_uri') ?? '');
+    const answer = { error: 'invalid_request', error_description: DESCRIPTION, iss: issuer };
+    back.search = new URLSearchParams({ ...answer, state: query.get('state') ?? '' }).toString();
+    res.writeHead(303, { location: back.href }).end();
+    return true;
+  }
+  for (const parameter of manners.ignores?.(freshness) ?? []) query.delete(parameter);
+  if (manners.alwaysSaysWhen === true) query.set('claims', '{"id_token":{"auth_time":{"essential":true}}}');
+  req.url = `${url.pathname}${url.search}`;
+  return false;
 }
 
 type Key = NonNullable<Configuration['jwks']>['keys'][number];
@@ -73,6 +115,7 @@ function settings(redirectUri: string, key: Key): Configuration {
     ],
     enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
     claims: {
+      auth_time: null,
       openid: ['sub'],
       profile: ['preferred_username'],
       email: ['email', 'email_verified'],
@@ -80,7 +123,7 @@ function settings(redirectUri: string, key: Key): Configuration {
     },
     scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
     conformIdTokenClaims: false,
-    features: { devInteractions: { enabled: false } },
+    features: { devInteractions: { enabled: false }, claimsParameter: { enabled: true } },
     cookies: {
       keys: [randomUUID()],
       names: { session: 'idp_session', interaction: 'idp_interaction', resume: 'idp_resume' },
@@ -106,7 +149,9 @@ async function letIn(provider: Provider, sso: SsoProvider, req: IncomingMessage,
   if (prompt.name === 'login') {
     const asked = typeof params['prompt'] === 'string' ? params['prompt'] : undefined;
     sso.prompts.push(asked);
-    const ts = asked?.split(' ').includes('login') === true ? now() + sso.provenIn : now() - 3600;
+    // By then what the manners ignore is gone.
+    const isAsked = asked?.split(' ').includes('login') === true || Number(params['max_age'] ?? 3600) < 3600;
+    const ts = isAsked ? now() + sso.provenIn : now() - 3600;
     return provider.interactionFinished(req, res, { login: { accountId: sso.person, ts } });
   }
   const grant = new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });

@@ -1,7 +1,7 @@
 /**
  * `locks` and `unlock`, for admins.
  */
-import { locksSchema, unlockedSchema } from '../../core/admin-api/answers.ts';
+import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/admin-api/answers.ts';
 import { askAdmin } from '../admin-api.ts';
 import { locateEntry } from '../cache.ts';
 import { fault } from '../fault.ts';
@@ -25,6 +25,8 @@ export async function locks(laptop: Laptop, options: ServerOptions & OutputOptio
 
 export interface UnlockOptions extends ServerOptions {
   readonly all?: true;
+  /** Not a lock is taken off, but the fresh sign-in that a revocation asks for. */
+  readonly fresh?: true;
   readonly reason?: string;
 }
 
@@ -43,8 +45,14 @@ export async function unlock(laptop: Laptop, account: string | undefined, option
   }
   const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
   const query = new URLSearchParams({ reason });
-  const path = `locks/${encodeURIComponent(account)}?${query.toString()}`;
+  const resource = options.fresh === true ? 'fresh-sign-ins' : 'locks';
+  const path = `${resource}/${encodeURIComponent(account)}?${query.toString()}`;
   const { body } = await askAdmin(laptop, entry, { method: 'DELETE', path });
+  if (options.fresh === true) {
+    answerOf(freshSignInSchema, body);
+    laptop.say(`${plainText(account, 512)} can sign in without authenticating again, until something of it is revoked`);
+    return;
+  }
   answerOf(unlockedSchema, body);
   laptop.say(`${plainText(account, 512)} is unlocked and can sign in again`);
 }

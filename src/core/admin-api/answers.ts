@@ -76,6 +76,12 @@ export const locksSchema = z.object({ locks: z.array(lockViewSchema).readonly().
 
 export const unlockedSchema = z.object({ account: z.string(), locked: z.literal(false) });
 
+export const freshSignInSchema = z.object({
+  account: z.string(),
+  needed: z.boolean().describe('whether the next sign-in has to show that the user has authenticated since'),
+  since: momentSchema.exactOptional(),
+});
+
 const drillPartSchema = z.object({
   id: z.string(),
   state: z.enum(['open', 'cut', 'failed']),

@@ -103,7 +103,7 @@ export const sessionsQuerySchema = z
     message: 'sort: the sessions of one account or username are listed newest first',
   });
 
-/** `DELETE locks/ACCOUNT`. */
+/** `DELETE locks/ACCOUNT` and `DELETE fresh-sign-ins/ACCOUNT`. */
 export const unlockQuerySchema = z.strictObject({ reason: reasonSchema.describe('why, for the record') });
 
 /** `DELETE sessions/ID`. */

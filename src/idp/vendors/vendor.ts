@@ -3,6 +3,7 @@
  * here: for what, from whom, and who it is that came back.
  */
 import type { Claims } from '../../core/claims.ts';
+import { authTimeParameters, type AuthTimeAsk } from '../fresh-proof.ts';
 
 export interface Vendor {
   /** Hosts beside the issuer's that its discovery may name. */
@@ -17,7 +18,10 @@ export interface Vendor {
   readonly assertionAudience?: 'token_endpoint';
   /** Authorization parameters beside those of every sign-in. */
   parameters(request: {
+    /** The user has to authenticate again. */
     readonly fresh: boolean;
+    /** How the provider is to show it; of no use to one that proves nothing. */
+    readonly ask: AuthTimeAsk;
     readonly scopes: readonly string[];
   }): Readonly<Record<string, string>>;
   /**
@@ -36,18 +40,6 @@ export interface Vendor {
 /** `sub`, which openid-client has checked to be there (OpenID Connect Core §2). */
 const subjectOf = ({ sub }: Claims): string => String(sub);
 
-/** A year in seconds: longer than anybody stays signed in at a provider. */
-const ANY_AGE = '31536000';
-
-/**
- * OpenID Connect Core §3.1.2.1: `login` asks who it is although single sign-on knows, and with `max_age` the ID token must say when that was.
- * So every sign-in has one, and only a fresh one a small one: an admin who has just signed in is not sent away again to prove it.
- */
-const freshness = (fresh: boolean, ...prompts: readonly string[]): Readonly<Record<string, string>> => {
-  const prompt = [...(fresh ? ['login'] : []), ...prompts].join(' ');
-  return { ...(prompt === '' ? {} : { prompt }), max_age: fresh ? '0' : ANY_AGE };
-};
-
 const BASIC = ['openid', 'profile', 'email'] as const;
 
 /** Some refuse a sign-in for a scope that they do not know, so what not everybody has is asked for where it is listed. */
@@ -61,7 +53,7 @@ export const OIDC: Vendor = {
   provesFreshness: true,
   userInfo: true,
   // OpenID Connect Core §11: a refresh token is given for offline_access only together with consent.
-  parameters: ({ fresh, scopes }) => freshness(fresh, ...(scopes.includes('offline_access') ? ['consent'] : [])),
+  parameters: ({ ask, scopes }) => authTimeParameters(ask, scopes.includes('offline_access') ? ['consent'] : []),
   subjectOf,
 };
 
@@ -69,7 +61,7 @@ export const OIDC: Vendor = {
  * Entra ID, Okta and Keycloak: a refresh token comes with the scope alone. A prompt for consent would show a page that these people have never seen,
  * or, where the client is a trusted one, an error.
  */
-export const WITHOUT_CONSENT: Vendor = { ...OIDC, parameters: ({ fresh }) => freshness(fresh) };
+export const WITHOUT_CONSENT: Vendor = { ...OIDC, parameters: ({ ask }) => authTimeParameters(ask, []) };
 
 /** Its own authorization server has a scope for groups; one that a company made has only what the company put there. */
 export const OKTA: Vendor = {

@@ -1,10 +1,11 @@
 import type { Account } from '../../core/identity.ts';
 import type { Clock } from '../clock.ts';
 import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
+import type { FreshSignIns } from '../store.ts';
 import { createJanitor } from './janitor.ts';
 
 /** Accounts whose next sign-in must be a fresh one, since when (epoch seconds). */
-export class FreshMarks {
+export class FreshMarks implements FreshSignIns {
   readonly #clock: Clock;
   readonly #marks = new Map<Account, number>();
   readonly #tidy: () => void;
@@ -25,9 +26,23 @@ export class FreshMarks {
 
   /** @param authTime when the person last proved who they are, epoch seconds */
   refuses(account: Account, authTime: number | undefined): boolean {
+    const mark = this.#standing(account);
+    return mark !== undefined && !(authTime !== undefined && authTime >= mark - FRESH_TOLERANCE_SECONDS);
+  }
+
+  async find(account: Account): Promise<number | undefined> {
+    return this.#standing(account);
+  }
+
+  async lift(account: Account): Promise<boolean> {
+    const stood = this.#standing(account) !== undefined;
+    this.#marks.delete(account);
+    return stood;
+  }
+
+  #standing(account: Account): number | undefined {
     const mark = this.#marks.get(account);
-    if (mark === undefined || this.#over(mark)) return false;
-    return !(authTime !== undefined && authTime >= mark - FRESH_TOLERANCE_SECONDS);
+    return mark === undefined || this.#over(mark) ? undefined : mark;
   }
 
   #over(mark: number): boolean {

@@ -142,7 +142,7 @@ export class MemoryLog implements RevocationLog {
     if (request.approval !== undefined && !this.#parts.takeApproval(request.approval)) throw approvalSpent();
     const record = target.kind === 'session' && request.ended !== true ? sessions.recordOf(target.session) : undefined;
     const account = target.kind === 'account' ? target.account : record?.account;
-    if (account !== undefined) fresh.set(account);
+    if (account !== undefined && request.asksFreshSignIn !== false) fresh.set(account);
     if (target.kind === 'account' && lock !== undefined) locks.set({ ...lock, account: target.account });
     const through = this.#endThrough(record?.via);
     this.#write({ kind: 'revoked', key }, this.#standsUntil());

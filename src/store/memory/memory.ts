@@ -42,6 +42,7 @@ export function createMemoryStore({ clock, ...budget }: { readonly clock: Clock 
     sessions,
     log,
     locks,
+    freshSignIns: fresh,
     live: new MemoryLive(clock, () => log.replicas),
     anchors: new MemoryAnchors(),
     recent,

@@ -117,7 +117,7 @@ export class RedisLog implements RevocationLog {
       target.kind,
       nameOf(target),
       lock,
-      request.ended === true ? 1 : 0,
+      request.ended === true ? 'ended' : request.asksFreshSignIn === false ? 'certain' : '',
       this.#longestTokenSeconds ?? LONGEST_TOKEN_SECONDS,
       clock.now() + REQUEST_KEPT_SECONDS * 1000,
       cleanUpAfter(REQUEST_KEPT_SECONDS),

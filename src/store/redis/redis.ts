@@ -14,6 +14,7 @@ import type { Store } from '../store.ts';
 import { RedisAnchors } from './anchors.ts';
 import { RedisArtefacts } from './artefacts.ts';
 import { connect } from './connections.ts';
+import { RedisFreshSignIns } from './fresh-sign-ins.ts';
 import { createKeys } from './keys.ts';
 import { RedisLive } from './live.ts';
 import { RedisLocks } from './locks.ts';
@@ -88,6 +89,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     sessions: new RedisSessions(parts),
     log: new RedisLog({ ...parts, connections, news, survivor, settling }),
     locks: new RedisLocks(parts),
+    freshSignIns: new RedisFreshSignIns(parts),
     live: new RedisLive({ ...parts, news }),
     anchors: new RedisAnchors(parts),
     recent: new RedisRecent(parts),

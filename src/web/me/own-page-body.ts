@@ -4,10 +4,13 @@
 import type { SignedIn } from '../browser/browser-session.ts';
 import { html, type Html } from '../page/html.ts';
 import type { UsableCluster } from './kubeconfig.ts';
+import { moment } from '../page/layout.ts';
 import { sessionsCard, type SessionsContent } from './session-table.ts';
 
 interface OwnPageContent extends SessionsContent {
   readonly clusters: readonly UsableCluster[];
+  /** Since when the next sign-in has to be a fresh one, epoch seconds. */
+  readonly freshSince: number | undefined;
   /** What clusters are told. */
   readonly told: Html;
   /** The latest requests. */
@@ -60,11 +63,18 @@ function clustersCard(clusters: readonly UsableCluster[]): Html {
   </section>`;
 }
 
+const freshSignInNotice = ({ record }: SignedIn, since: number): Html =>
+  html`<p class="notice">
+    A session of yours was ended at ${moment(since)}. The next time you sign in, ${record.provider} asks again who you
+    are. If it cannot, an admin can lift that.
+  </p>`;
+
 export function ownPageBody(content: OwnPageContent): Html {
   return html`<div class="page-head">
       <h1>My sessions</h1>
       <p class="lead">Ending a session cuts whatever it has open, at once, on every replica.</p>
     </div>
+    ${content.freshSince !== undefined && freshSignInNotice(content.person, content.freshSince)}
     ${sessionsCard(content)}
     <div class="grid">${identityCard(content.person)} ${clustersCard(content.clusters)}</div>
     <section class="card" aria-labelledby="requests">

@@ -9,6 +9,7 @@ import { nowSeconds, type WebDeps } from '../deps.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
 import { confirmEndOthers, endOne, endOthers } from './ending.ts';
 import { createClusters, kubeconfigFor, type Clusters } from './kubeconfig.ts';
+import { freshSignInNeeded } from '../fresh-sign-in.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { latestRequests, requestsTable } from '../page/recent-requests.ts';
 import { KUBECONFIG_FILE, ownPageBody } from './own-page-body.ts';
@@ -27,6 +28,9 @@ const LISTED = 30;
 
 async function show({ deps, clusters }: OwnPage, res: Response, person: SignedIn): Promise<void> {
   const { sessions, cursor } = await deps.store.sessions.list({ account: person.account, limit: LISTED });
+  const since = await freshSignInNeeded(deps, person.account);
+  // Who has authenticated since will not be asked again by it.
+  const freshSince = since !== undefined && (person.record.authTime ?? 0) >= since ? undefined : since;
   const requests = requestsTable(deps, await latestRequests(deps, sessions));
   person.assertGood();
   const usable = clusters.usableBy(person.identity);
@@ -36,7 +40,8 @@ async function show({ deps, clusters }: OwnPage, res: Response, person: SignedIn
     usable.map(({ name }) => name),
   );
   const now = nowSeconds(deps);
-  const body = ownPageBody({ person, sessions, more: cursor !== undefined, now, clusters: usable, requests, told });
+  const more = cursor !== undefined;
+  const body = ownPageBody({ person, sessions, more, now, clusters: usable, requests, told, freshSince });
   sendPage(res, 200, { title: 'My sessions', body, navigation: navigationFor(deps, person, 'me') });
 }
 

@@ -8,7 +8,8 @@ import { z } from 'zod';
 import { siteOf } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
 import type { LogPosition } from '../../core/revocation.ts';
-import type { IdentityProvider } from '../../idp/idp.ts';
+import { FRESH_ASKS } from '../../idp/fresh-proof.ts';
+import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../deps.ts';
 import type { Visit } from '../visit.ts';
 
@@ -20,6 +21,7 @@ const challengeSchema = z.object({
   nonce: z.string(),
   codeVerifier: z.string(),
   freshSince: z.number().optional(),
+  asked: z.array(z.enum(FRESH_ASKS)).readonly().optional(),
 });
 
 /** Where a browser goes after its sign-in. Only these: a return address as a URL would be an open redirect. */
@@ -96,13 +98,19 @@ export function providerNamed(deps: Pick<WebDeps, 'providers'>, name: string | u
 export async function beginJourney(
   deps: Pick<WebDeps, 'gate' | 'store' | 'providers'>,
   visit: Visit,
-  start: { readonly provider: string | undefined; readonly way: Way; readonly fresh?: boolean },
+  start: {
+    readonly provider: string | undefined;
+    readonly way: Way;
+    readonly fresh?: boolean;
+    /** The trip before, on which the provider showed no proof. */
+    readonly after?: SignInChallenge;
+  },
 ): Promise<URL> {
-  const { way, fresh = false } = start;
+  const { way, fresh = false, after } = start;
   const provider = providerNamed(deps, start.provider);
   // Taken before anything is awaited: an account that is revoked from here on cannot finish this sign-in.
   const startedAt = startingPlace(deps);
-  const { challenge, url } = await provider.begin({ fresh });
+  const { challenge, url } = await provider.begin({ fresh, after });
   const { address, userAgent } = visit;
   const journey: Journey = {
     way,

@@ -8,7 +8,8 @@ import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity.ts';
 import { isPlausible } from '../../core/freshness.ts';
 import type { LogPosition } from '../../core/revocation.ts';
-import type { IdentityProvider, ProviderSignIn } from '../../idp/idp.ts';
+import { FreshProofMissing } from '../../idp/fresh-proof.ts';
+import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
 import type { MintRefusal, NewSession } from '../../store/store.ts';
 import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
@@ -96,7 +97,7 @@ function refusedOpening(reason: MintRefusal, provider: string): AppError {
     case 'fresh_sign_in_needed': {
       const words =
         `You have to prove anew who you are, because your sessions were ended or an admin’s change needs it, and ${provider} did not say that you have. ` +
-        'Sign out there, wait a minute, then start again.';
+        'Sign out there, wait a minute, then start again. If that does not help, an admin can lift it (portcullis unlock --fresh).';
       return new AppError('sign_in_refused', words, { reason });
     }
     case 'sessions_too_many': {
@@ -127,7 +128,17 @@ export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival)
   // Rebuilt from our own public URL: what the Host header says must not decide which redirect_uri is redeemed.
   const callback = new URL(`${deps.config.publicUrl}/callback/${encodeURIComponent(provider.name)}`);
   callback.search = query;
-  const person = await provider.finish(callback, journey.challenge);
+  const again = async (after?: SignInChallenge): Promise<Opening> => {
+    const trip = { provider: provider.name, way: journey.way, fresh: true, ...(after === undefined ? {} : { after }) };
+    return { again: await beginJourney(deps, visit, trip) };
+  };
+  const person = await provider.finish(callback, journey.challenge).catch((error: unknown) => {
+    if (!(error instanceof FreshProofMissing)) throw error;
+    const facts = { requestId: visit.requestId, provider: provider.name, asked: error.after.asked?.at(-1), err: error };
+    deps.logger.warn(facts, 'no proof of a fresh sign-in: the provider is asked in another way');
+    return error;
+  });
+  if (person instanceof FreshProofMissing) return again(person.after);
   const session = newSession(deps, arrival, person);
   visit.person = { identity: session.identity, account: session.account };
   // Whoever was sent to prove who they are must have; a session without it would be sent off again by the page that asked for it.
@@ -137,7 +148,7 @@ export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival)
   if (!opened.ok) {
     // Once: a provider that does not do as it is asked must not send somebody round and round.
     if (opened.reason !== 'fresh_sign_in_needed' || journey.fresh) throw refusedOpening(opened.reason, provider.name);
-    return { again: await beginJourney(deps, visit, { provider: provider.name, way: journey.way, fresh: true }) };
+    return again();
   }
   const { id, account, identity, expiresAt } = session;
   const { idToken } = person;

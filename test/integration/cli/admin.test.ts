@@ -236,6 +236,16 @@ describe('locks', () => {
     });
   });
 
+  test('unlock --fresh lifts the fresh sign-in of an account, and leaves its lock', async () => {
+    await at.login();
+    at.broker.adminAnswer = () => ({ status: 200, body: { account: 'corp/bob', needed: false } });
+    const ended = await at.machine.run('unlock', '--fresh', 'corp/bob', '--reason', 'INC-1');
+    expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('without authenticating again') });
+    expect(at.broker.adminRequests).toMatchObject([
+      { method: 'DELETE', path: 'fresh-sign-ins/corp%2Fbob?reason=INC-1' },
+    ]);
+  });
+
   test('locks lists them, and says so when there are none', async () => {
     await at.login();
     at.broker.adminAnswer = () => ({ status: 200, body: { locks: [lock] } });

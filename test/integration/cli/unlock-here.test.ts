@@ -74,6 +74,26 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await unlock('demo/one')).toMatchObject({ code: 1, stderr: expect.stringContaining('was not locked') });
   });
 
+  test('--fresh lets an account sign in that cannot prove who it is, and leaves its lock', async () => {
+    await lock('demo/seven');
+    const { locks, freshSignIns } = gate.server.store;
+    const ended = await unlock('demo/seven', '--fresh', '--reason', 'INC-4712');
+    expect(ended).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('can sign in without authenticating again'),
+    });
+    expect(await freshSignIns.find('demo/seven')).toBeUndefined();
+    expect(await locks.find('demo/seven')).toBeDefined();
+    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+    const events = lines.map((line) => JSON.parse(line) as AuditEvent);
+    expect(events.find(({ verb }) => verb === 'fresh-sign-in-lifted')?.annotations).toMatchObject({
+      'portcullis.dev/target': 'account:demo/seven',
+      'portcullis.dev/reason': 'INC-4712',
+    });
+    expect(await unlock('demo/seven', '--fresh')).toMatchObject({ code: 1 });
+    expect(await unlock('--all', '--fresh')).toMatchObject({ code: 2 });
+  });
+
   test('--all takes every lock off', async () => {
     await lock('demo/three');
     await lock('demo/four');

@@ -51,6 +51,26 @@ describe('admin.freshness', () => {
   });
 });
 
+describe('providers[].freshness', () => {
+  test.each([
+    [{ ...corp, name: 'idp' }, 'auto'],
+    [{ ...corp, name: 'idp', freshness: 'login' }, 'login'],
+    [{ ...corp, name: 'idp', freshness: 'none' }, 'none'],
+    [{ ...hub, freshness: 'none' }, 'none'],
+    [hub, 'none'],
+  ])('of %j is %j', async (provider, expected) => {
+    const { config } = await loaded(withAdmins({}, provider));
+    expect(config.providers[1]?.freshness).toBe(expected);
+  });
+
+  test.each([
+    ['a word of its own', { ...corp, name: 'idp', freshness: 'off' }],
+    ['a proof of a type that has none', { ...hub, freshness: 'auto' }],
+  ])('is a fault as %s', async (_name, provider) => {
+    expect(await placesOf(withAdmins({}, provider))).toEqual(['providers[1].freshness']);
+  });
+});
+
 describe('an admin group of a provider that does not say when somebody signed in', () => {
   test.each<[string, object, object, readonly string[]]>([
     ['GitHub', hub, { groups: ['corp:platform', 'hub:example/platform'] }, ['admin.groups[1]']],
@@ -71,6 +91,12 @@ describe('an admin group of a provider that does not say when somebody signed in
       'a prefix that begins another’s',
       { ...hub, groupsPrefix: 'co' },
       { groups: ['corp:platform'] },
+      ['admin.groups[0]'],
+    ],
+    [
+      'a provider of the standard that is said to prove nothing',
+      { ...corp, name: 'idp', groups: 'claims.groups', freshness: 'none' },
+      { groups: ['idp:platform'] },
       ['admin.groups[0]'],
     ],
     ['every such group', hub, { groups: ['hub:a', 'hub:b'] }, ['admin.groups[0]', 'admin.groups[1]']],

@@ -98,15 +98,14 @@ export const announceDrill = script('announce-drill', `append_notice('drill', AR
  * Revoke, rule 2: idempotent by request id; n+1; log, idx, watermark, lock; what the target covers is deleted here when it is a session
  * or an account, and handed to the sweep (below) when it may be many.
  *
- * ARGV from 6: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '', 1 where a session
- * came to its end in good order,
- * longest life of a token that the caller knows (s), until when the answer is kept (ms), its TTL (s), until when an account's watermark
+ * ARGV from 6: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '', how a session is
+ * revoked (`revoke_session`), longest life of a token that the caller knows (s), until when the answer is kept (ms), its TTL (s), until when an account's watermark
  * is kept (ms), batch of the sweep, key of an approval that must be there and goes with the write, or ''.
  */
 export const append = script(
   'append',
   `
-local request, asked, kind, name, lock, in_order, longest, kept, ttl, mark_kept, batch, approval = unpack(ARGV, 6)
+local request, asked, kind, name, lock, how, longest, kept, ttl, mark_kept, batch, approval = unpack(ARGV, 6)
 local answer = P .. 'request:' .. request
 local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions')
 if known[1] == id and tonumber(known[2]) > now then
@@ -128,7 +127,7 @@ end
 local till = stands_until(longest)
 local ended
 if kind == 'session' then
-  ended = revoke_session(name, till, in_order == '1')
+  ended = revoke_session(name, till, how)
 elseif kind == 'account' then
   ended = revoke_account(name, till, mark_kept)
 elseif kind == 'provider' then

@@ -246,9 +246,10 @@ local function raise_watermark(key, kept)
   end
 end
 
-local function revoke_session(hash, till, in_order)
-  local f = in_order and {} or redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via')
-  if f[1] then demand_fresh(f[1]) end
+-- How: 'ended' in good order; 'certain' who the user is; or ''.
+local function revoke_session(hash, till, how)
+  local f = how == 'ended' and {} or redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via')
+  if f[1] and how ~= 'certain' then demand_fresh(f[1]) end
   local ended = 0
   -- The browser session through which it was opened would open the next one in silence: it goes too, by an entry of its own.
   if f[2] and f[2] ~= '' and redis.call('HGET', P .. 'session:' .. f[2], 'ep') == id then

@@ -22,8 +22,9 @@ import {
   type IdentifyCaller,
   type Reply,
 } from './admin-call.ts';
-import { deleteLock, deleteSession, postDrill, postLock, postRevocation } from './admin-changes.ts';
+import { deleteFreshSignIn, deleteLock, deleteSession, postDrill, postLock, postRevocation } from './admin-changes.ts';
 import {
+  freshSignIn,
   listClusters,
   listLocks,
   listProviders,
@@ -64,6 +65,8 @@ function handlersOf(room: AdminRoom, runDrill: RunDrill): Handlers {
     listLocks: reading('listLocks', () => listLocks(deps)),
     createLock: change(deps, postLock(room)),
     deleteLock: change(deps, deleteLock(room)),
+    getFreshSignIn: reading('getFreshSignIn', (req) => freshSignIn(deps, req)),
+    liftFreshSignIn: change(deps, deleteFreshSignIn(room)),
     listReplicas: liveWhereAsked(
       liveReplicas(deps),
       reading('listReplicas', () => listReplicas(deps)),

@@ -133,6 +133,7 @@ function triedAt(req: Request): GateEventName {
   const [, resource] = req.path.split('/', 2);
   if (resource === 'drills') return 'drill';
   if (resource === 'locks') return req.method === 'DELETE' ? 'unlock' : 'lock';
+  if (resource === 'fresh-sign-ins') return 'fresh-sign-in-lifted';
   return 'revocation';
 }
 

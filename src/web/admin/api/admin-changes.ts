@@ -5,9 +5,11 @@ import type { Request, RequestHandler } from 'express';
 import type { z } from 'zod';
 import { accountSchema, reasonSchema, requestIdSchema, sessionIdSchema } from '../../../core/admin-api/fields.ts';
 import { drillSchema, lockSchema, revocationSchema } from '../../../core/admin-api/requests.ts';
+import type { Account } from '../../../core/identity.ts';
 import { AppError } from '../../../core/errors.ts';
 import { askerOf } from './admin-call.ts';
 import type { RunDrill } from '../drills.ts';
+import { liftFreshSignIn } from '../fresh-sign-ins.ts';
 import { unlock } from '../locks.ts';
 import { sessionGone, type RevocationRequest } from '../revocation-request.ts';
 import { carryOut, revocationStatus, type AdminRoom } from '../revoking.ts';
@@ -65,12 +67,24 @@ export const deleteSession = (room: AdminRoom): RequestHandler =>
     reason: parsed(reasonSchema, req.query['reason'] ?? 'no reason given', 'reason'),
   }));
 
+/** @throws AppError `bad_request` */
+export const accountOfPath = (req: Request): Account => parsed(accountSchema, req.params['account'], 'account');
+
 export function deleteLock({ deps }: AdminRoom): RequestHandler {
   return async (req, res) => {
-    const account = parsed(accountSchema, req.params['account'], 'account');
+    const account = accountOfPath(req);
     const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
     await unlock(deps, askerOf(req), { account, reason });
     res.status(200).json({ account, locked: false });
+  };
+}
+
+export function deleteFreshSignIn({ deps }: AdminRoom): RequestHandler {
+  return async (req, res) => {
+    const account = accountOfPath(req);
+    const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
+    await liftFreshSignIn(deps, askerOf(req), { account, reason });
+    res.status(200).json({ account, needed: false });
   };
 }
 

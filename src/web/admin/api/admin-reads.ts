@@ -13,7 +13,7 @@ import type { AdminRoom } from '../revoking.ts';
 import { listQuery, type ListSessions } from '../session-query.ts';
 import { requestView, sessionView } from '../session-view.ts';
 import type { Reply } from './admin-call.ts';
-import { sessionIdOf } from './admin-changes.ts';
+import { accountOfPath, sessionIdOf } from './admin-changes.ts';
 
 /** What of a query the record should say: which sessions were looked for, in the caller's words. Pages of one search are one search. */
 function asked({ cursor: _cursor, limit: _limit, ...query }: Request['query']): { readonly filter?: string } {
@@ -60,6 +60,13 @@ export async function oneRevocation({ answers }: AdminRoom, req: Request): Promi
 
 export async function listLocks(deps: WebDeps): Promise<Reply> {
   return { body: { locks: await lockViews(deps) }, reason: 'locks' };
+}
+
+export async function freshSignIn(deps: WebDeps, req: Request): Promise<Reply> {
+  const account = accountOfPath(req);
+  const since = await deps.store.freshSignIns.find(account);
+  const body = { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) };
+  return { body, reason: 'fresh_sign_in', details: { target: `account:${account}` } };
 }
 
 export function listReplicas(deps: WebDeps): Reply {

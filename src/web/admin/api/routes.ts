@@ -167,6 +167,26 @@ export const ROUTES = {
     answers: { 200: { what: 'It can sign in again.', schema: 'Unlocked' } },
     problems: ['lock_not_found'],
   },
+  getFreshSignIn: {
+    method: 'GET',
+    path: '/fresh-sign-ins/{account}',
+    need: 'read',
+    summary: 'Whether the next sign-in of an account has to be a fresh one.',
+    notes:
+      'It has to for thirty days after the account or a session of it was revoked. The account’s `/` is written `%2F`.',
+    answers: { 200: { what: 'Whether, and since when.', schema: 'FreshSignIn' } },
+  },
+  liftFreshSignIn: {
+    method: 'DELETE',
+    path: '/fresh-sign-ins/{account}',
+    need: 'act',
+    summary: 'Let an account sign in without authenticating again.',
+    notes:
+      'For a user whose identity provider shows no proof of a fresh sign-in. The next revocation asks for one again.',
+    query: unlockQuerySchema,
+    answers: { 200: { what: 'Any sign-in will do.', schema: 'FreshSignIn' } },
+    problems: ['fresh_sign_in_not_needed'],
+  },
   listReplicas: {
     method: 'GET',
     path: '/replicas',

@@ -53,6 +53,7 @@ export const askerAt = ({ req, person }: AdminVisit): Asker => ({
 
 function triedAt(path: string): GateEventName {
   if (path === '/admin/unlock') return 'unlock';
+  if (path === '/admin/lift-fresh-sign-in') return 'fresh-sign-in-lifted';
   return path === '/admin/drill' ? 'drill' : 'revocation';
 }
 

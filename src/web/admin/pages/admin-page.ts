@@ -14,7 +14,7 @@ import { showAudit } from './audit-page.ts';
 import { createBeginnings } from './begin-revocation.ts';
 import { runDrillHere, showDrill } from './drill-page.ts';
 import { showHealth } from './health-page.ts';
-import { showLocks, takeLockOff } from './locks-page.ts';
+import { showLocks, takeFreshSignInOff, takeLockOff } from './locks-page.ts';
 import { showPerson } from './person-page.ts';
 import { showReceipt } from './receipt-page.ts';
 import { showReplicas } from './replicas-page.ts';
@@ -45,6 +45,7 @@ export function adminPage(room: AdminRoom & { readonly runDrill: RunDrill }, gua
   look('/admin/revocations/:id', showReceipt);
   look('/admin/locks', showLocks);
   act('/admin/unlock', takeLockOff);
+  act('/admin/lift-fresh-sign-in', takeFreshSignInOff);
   look('/admin/replicas', showReplicas);
   look('/admin/audit', showAudit);
   look('/admin/health', showHealth);

@@ -12,7 +12,14 @@ export type UnlockFrom = 'locks' | 'person';
 
 /** Asks for the reason and takes the lock off. */
 export const unlockForm = (account: string, csrf: string, from: UnlockFrom): Html =>
-  html`<form class="inline" method="post" action="/admin/unlock">
+  reasonForm('/admin/unlock', { account, csrf, from, button: 'Unlock', label: 'Reason for unlocking' });
+
+/** A button that does something about an account, and asks why. */
+export const reasonForm = (
+  action: string,
+  { account, csrf, from, button, label }: Readonly<Record<'account' | 'csrf' | 'from' | 'button' | 'label', string>>,
+): Html =>
+  html`<form class="inline" method="post" action="${action}">
     ${csrfField(csrf)}
     <input type="hidden" name="account" value="${account}" />
     <input type="hidden" name="from" value="${from}" />
@@ -23,9 +30,9 @@ export const unlockForm = (account: string, csrf: string, from: UnlockFrom): Htm
       maxlength="500"
       autocomplete="off"
       placeholder="Reason"
-      aria-label="Reason for unlocking ${account}"
+      aria-label="${label} ${account}"
     />
-    <button class="button quiet compact" aria-label="Unlock ${account}">Unlock</button>
+    <button class="button quiet compact" aria-label="${button} ${account}">${button}</button>
   </form>`;
 
 export const secondsOf = (rfc3339: string): number => Math.floor(Date.parse(rfc3339) / 1000);

@@ -1,10 +1,12 @@
 /**
- * `/admin/locks` and `POST /admin/unlock`: who may not sign in, and letting them again.
+ * `/admin/locks`, `POST /admin/unlock` and `POST /admin/lift-fresh-sign-in`: what keeps accounts from signing in, and taking it off.
  */
 import { accountSchema, reasonSchema } from '../../../core/admin-api/fields.ts';
+import type { Account } from '../../../core/identity.ts';
 import { AppError } from '../../../core/errors.ts';
 import { field } from '../../browser/guards.ts';
 import { parameter, seeOther } from '../../page/answer.ts';
+import { liftFreshSignIn } from '../fresh-sign-ins.ts';
 import { lockViews, unlock } from '../locks.ts';
 
 import { askerAt, recordRead, sendAdminPage, type AdminVisit } from './admin-frame.ts';
@@ -29,14 +31,35 @@ export async function showLocks(visit: AdminVisit): Promise<void> {
 /** Takes the lock off and leads back to where it stood. @throws AppError `bad_request`, AdminError `lock_not_found` */
 export async function takeLockOff(visit: AdminVisit): Promise<void> {
   const { deps, req, res } = visit;
-  const account = accountSchema.safeParse(field(req, 'account'));
-  const reason = reasonSchema.safeParse(field(req, 'reason'));
-  if (!account.success || !reason.success) {
-    throw new AppError('bad_request', 'To unlock an account, say which and why.', { reason: 'unlock_malformed' });
-  }
-  const back = field(req, 'from') === 'person' ? accountHref(account.data) : '/admin/locks';
+  const asked = askedOf(
+    visit,
+    new AppError('bad_request', 'To unlock an account, say which and why.', { reason: 'unlock_malformed' }),
+  );
+  const back = field(req, 'from') === 'person' ? accountHref(asked.account) : '/admin/locks';
   await ifFresh(visit, back, async () => {
-    await unlock(deps, askerAt(visit), { account: account.data, reason: reason.data });
+    await unlock(deps, askerAt(visit), asked);
     seeOther(res, back);
   });
+}
+
+/** Any sign-in of the account will do again. @throws AppError `bad_request`, AdminError `fresh_sign_in_not_needed` */
+export async function takeFreshSignInOff(visit: AdminVisit): Promise<void> {
+  const { deps, res } = visit;
+  const malformed = new AppError('bad_request', 'To lift a fresh sign-in, say of which account and why.', {
+    reason: 'fresh_sign_in_malformed',
+  });
+  const asked = askedOf(visit, malformed);
+  const back = accountHref(asked.account);
+  await ifFresh(visit, back, async () => {
+    await liftFreshSignIn(deps, askerAt(visit), asked);
+    seeOther(res, back);
+  });
+}
+
+/** The form's account and reason. @throws `malformed` */
+function askedOf({ req }: AdminVisit, malformed: AppError): { readonly account: Account; readonly reason: string } {
+  const account = accountSchema.safeParse(field(req, 'account'));
+  const reason = reasonSchema.safeParse(field(req, 'reason'));
+  if (!account.success || !reason.success) throw malformed;
+  return { account: account.data, reason: reason.data };
 }

@@ -8,7 +8,7 @@ import { html, type Html } from '../../page/html.ts';
 import { moment } from '../../page/layout.ts';
 import { identityFacts } from './identity-facts.ts';
 import { accountHref, queryString, revokeHref } from './links.ts';
-import { unlockForm } from './locks-body.ts';
+import { reasonForm, unlockForm } from './locks-body.ts';
 import { cursorPager } from './pager.ts';
 import { requestsCard } from './recent-requests.ts';
 import { sessionTable } from './session-table.ts';
@@ -21,6 +21,8 @@ interface PersonPage {
   /** This is not the first page of their sessions. */
   readonly later: boolean;
   readonly lock: Lock | undefined;
+  /** Since when the next sign-in has to be a fresh one, epoch seconds. */
+  readonly freshSince: number | undefined;
   readonly requests: readonly RecentRequest[] | undefined;
   readonly mayAct: boolean;
   readonly csrf: string;
@@ -62,6 +64,24 @@ function lockCard({ account, lock, mayAct, csrf }: PersonPage): Html {
   </section>`;
 }
 
+/** What a revocation leaves behind, and the way back for whom the provider can give no proof. */
+function freshSignInCard({ account, freshSince, mayAct, csrf }: PersonPage): Html | false {
+  if (freshSince === undefined) return false;
+  const lift = { account, csrf, from: 'person', button: 'Lift', label: 'Reason for lifting the fresh sign-in of' };
+  return html`<section class="card" aria-labelledby="fresh">
+    <h2 id="fresh">Next sign-in</h2>
+    <p>
+      <span class="state warn">Fresh</span> It has to show that they authenticated at their provider after
+      ${moment(freshSince)}, when something of theirs was revoked.
+    </p>
+    ${
+      mayAct &&
+      html`<p class="muted">Lift it only where their provider cannot show that, and the device is theirs.</p>
+        ${reasonForm('/admin/lift-fresh-sign-in', lift)}`
+    }
+  </section>`;
+}
+
 function sessionsCard({ deps, account, page, later, mayAct }: PersonPage): Html {
   const { sessions, cursor } = page;
   const at = accountHref(account);
@@ -88,6 +108,6 @@ export function personBody(content: PersonPage): Html {
   const { deps, account, page, requests } = content;
   return html`<h1 class="clip"><bdi>${page.sessions[0]?.identity.username ?? account}</bdi></h1>
     <p class="lead">Account <code>${account}</code></p>
-    <div class="grid">${identityCard(content)} ${lockCard(content)}</div>
+    <div class="grid">${identityCard(content)} ${lockCard(content)} ${freshSignInCard(content)}</div>
     ${sessionsCard(content)} ${requestsCard(deps, requests, `/admin/audit${queryString({ account })}`)}`;
 }

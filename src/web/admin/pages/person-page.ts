@@ -5,6 +5,7 @@ import { accountSchema } from '../../../core/admin-api/fields.ts';
 import { AppError } from '../../../core/errors.ts';
 import { parameter } from '../../page/answer.ts';
 import { latestRequests } from '../../page/recent-requests.ts';
+import { freshSignInNeeded } from '../../fresh-sign-in.ts';
 import type { ListSessions } from '../session-query.ts';
 import { listQuery } from '../session-query.ts';
 import { recordRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
@@ -22,11 +23,16 @@ export function showPerson(list: ListSessions): AdminHandler {
     if (!account.success) throw new AppError('not_found', 'There is no such account. An account is PROVIDER/SUBJECT.');
     const cursor = parameter(req.query['cursor']);
     const query = listQuery({ account: account.data, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) });
-    const [page, lock] = await Promise.all([list(query), deps.store.locks.find(account.data)]);
+    const [page, lock, freshSince] = await Promise.all([
+      list(query),
+      deps.store.locks.find(account.data),
+      freshSignInNeeded(deps, account.data),
+    ]);
     const requests = (await latestRequests(deps, page.sessions))?.slice(0, MOST_REQUESTS);
     recordRead(visit, 'account', { target: `account:${account.data}` });
     const later = cursor !== undefined;
-    const body = personBody({ deps, account: account.data, page, later, lock, requests, mayAct, csrf: person.csrf });
+    const known = { account: account.data, page, later, lock, freshSince, requests };
+    const body = personBody({ deps, ...known, mayAct, csrf: person.csrf });
     sendAdminPage(visit, { title: 'Person', section: 'sessions', body });
   };
 }

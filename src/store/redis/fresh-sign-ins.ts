@@ -1,0 +1,26 @@
+import type { Account } from '../../core/identity.ts';
+import type { FreshSignIns } from '../store.ts';
+import { accountDigest } from './keys.ts';
+import type { RedisParts } from './parts.ts';
+import { number, text } from './reply.ts';
+import { findFreshSignIn, liftFreshSignIn } from './scripts/fresh-sign-ins.ts';
+
+/** The sorted set `fresh`; a revocation writes it, and the script that opens a session reads it. */
+export class RedisFreshSignIns implements FreshSignIns {
+  readonly #parts: RedisParts;
+
+  constructor(parts: RedisParts) {
+    this.#parts = parts;
+  }
+
+  async find(account: Account): Promise<number | undefined> {
+    const { runner, main } = this.#parts;
+    const mark = text((await runner.run(main, findFreshSignIn, [accountDigest(account)]))[1]);
+    return mark === '' ? undefined : Number(mark);
+  }
+
+  async lift(account: Account): Promise<boolean> {
+    const { runner, main } = this.#parts;
+    return number((await runner.run(main, liftFreshSignIn, [accountDigest(account)]))[1]) === 1;
+  }
+}

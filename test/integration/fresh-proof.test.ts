@@ -1,0 +1,169 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Visitor, type Visit } from '../../src/demo/visitor.ts';
+import { allowLinkIn, fieldIn } from '../support/device-stage.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { DESCRIPTION, type Manners } from '../support/sso-provider.ts';
+import { startSsoStage, type SsoStage } from '../support/sso-stage.ts';
+
+const ALICE = { kind: 'account', account: 'demo/alice' } as const;
+const CONFIRM = '/admin/revoke?kind=account&value=demo%2Fcarol';
+
+let stage: SsoStage;
+let device: OAuthClient;
+beforeAll(async () => {
+  stage = await startSsoStage();
+  device = new OAuthClient(stage, await newClientKey());
+});
+afterAll(async () => {
+  await device.close();
+  await stage.stop();
+});
+
+/** A browser at which somebody is signed in at the provider, by a password of an hour ago. */
+async function signedIn(person: string): Promise<Visitor> {
+  stage.sso.person = person;
+  const visitor = new Visitor({ name: person, password: '' });
+  expect(await visitor.visit(`${stage.web}/login/start?provider=demo`)).toMatchObject({ url: `${stage.web}/me` });
+  stage.sso.asked.length = 0;
+  return visitor;
+}
+
+const again = (visitor: Visitor): Promise<Visit> => visitor.visit(`${stage.web}/login/start?provider=demo`);
+
+/** Their session was revoked; they come back in the same browser. */
+async function afterRevocation(): Promise<Visit> {
+  const visitor = await signedIn('alice');
+  await stage.server.gate.revoke({ target: ALICE });
+  return again(visitor);
+}
+
+async function afterDeviceCode(): Promise<Visit> {
+  stage.sso.person = 'alice';
+  const { body } = await device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
+  const visitor = new Visitor({ name: 'alice', password: '' });
+  const csrf = fieldIn(await visitor.visit(`${stage.web}/device`), 'csrf');
+  const form = new URLSearchParams({ csrf, user_code: String(body['user_code']) });
+  const page = await visitor.visit(`${stage.web}/device`, form);
+  return visitor.visit(`${stage.web}${allowLinkIn(page) ?? ''}`);
+}
+
+const hasLogin = (prompt: string): boolean => prompt.split(' ').includes('login');
+const ALL = ['consent/31536000', 'login consent/10'];
+
+/** What a provider does with a request for a fresh sign-in, and how it is asked until it shows a proof. */
+const PROVIDERS: readonly (readonly [string, Manners, readonly string[]])[] = [
+  ['keeps to the standard', {}, ALL],
+  ['refuses max_age=0', { refuses: ({ max_age }) => max_age === '0' }, ALL],
+  ['ignores max_age=0', { ignores: ({ max_age }) => (max_age === '0' ? ['max_age', 'prompt'] : []) }, ALL],
+  [
+    'refuses prompt=login beside another prompt',
+    { refuses: ({ prompt }) => hasLogin(prompt) && prompt !== 'login', alwaysSaysWhen: true },
+    [...ALL, 'login/'],
+  ],
+  [
+    'refuses a small max_age',
+    { refuses: ({ max_age }) => max_age !== '' && Number(max_age) < 60, alwaysSaysWhen: true },
+    [...ALL, 'login/'],
+  ],
+  ['refuses prompt=login', { refuses: ({ prompt }) => hasLogin(prompt) }, [...ALL, 'login/', 'consent/10']],
+  ['ignores prompt=login', { ignores: () => ['prompt'] }, ALL],
+  [
+    'ignores max_age and prompt=login beside it',
+    { ignores: ({ max_age }) => (max_age === '' ? [] : ['max_age', 'prompt']), alwaysSaysWhen: true },
+    [...ALL, 'login/'],
+  ],
+];
+
+describe.each(PROVIDERS)('a provider that %s', (_name, manners, asked) => {
+  beforeAll(async () => {
+    await stage.restart();
+    stage.sso.manners = manners;
+  });
+
+  test('lets a user in again who was revoked, once they have authenticated', async () => {
+    expect(await afterRevocation()).toMatchObject({ status: 200, url: `${stage.web}/me` });
+    expect(stage.sso.asked).toEqual(asked);
+    expect((await stage.events('sign-in')).at(-1)?.annotations).toMatchObject({
+      'portcullis.dev/account': ALICE.account,
+      'portcullis.dev/fresh': 'true',
+    });
+  });
+
+  test('is asked at once in the way that worked, for an admin who is to change something', async () => {
+    const visitor = await signedIn('root');
+    expect(await visitor.visit(`${stage.web}${CONFIRM}`)).toMatchObject({ status: 200, url: `${stage.web}${CONFIRM}` });
+    expect(stage.sso.asked).toEqual(asked.slice(-1));
+  });
+
+  test('finishes a device code', async () => {
+    expect(await afterDeviceCode()).toMatchObject({ status: 200, url: `${stage.web}/device/done` });
+  });
+});
+
+const reasonOf = async (): Promise<string | undefined> =>
+  (await stage.events('sign-in-refused')).at(-1)?.annotations['portcullis.dev/reason'];
+
+describe('a provider that shows no proof', () => {
+  const SILENT: readonly (readonly [string, string, Manners, readonly string[]])[] = [
+    [
+      'and says when the user signed in',
+      'fresh_sign_in_needed',
+      { ignores: () => ['prompt', 'max_age'], alwaysSaysWhen: true },
+      [...ALL, 'login/', 'consent/10'],
+    ],
+    // The user would type their password once more at each step.
+    ['and never says when', 'auth_time_missing', { ignores: () => ['prompt', 'max_age'] }, ALL],
+    [
+      'and refuses to be asked',
+      'provider_request_refused',
+      { refuses: ({ prompt, max_age }) => hasLogin(prompt) || max_age === '10' },
+      [...ALL, 'login/', 'consent/10'],
+    ],
+  ];
+  test.each(SILENT)('keeps a revoked user out until an admin lifts it, %s', async (_name, reason, manners, asked) => {
+    await stage.restart();
+    stage.sso.manners = manners;
+    const visitor = await signedIn('alice');
+    await stage.server.gate.revoke({ target: ALICE });
+    const refused = await again(visitor);
+    expect(refused.status).toBe(reason === 'provider_request_refused' ? 502 : 403);
+    expect(stage.sso.asked).toEqual(asked);
+    expect(await reasonOf()).toBe(reason);
+    expect(await stage.server.store.freshSignIns.lift(ALICE.account)).toBe(true);
+    expect(await again(visitor)).toMatchObject({ status: 200, url: `${stage.web}/me` });
+  });
+
+  test('and is said to, is asked for nothing and lets a revoked user in again', async () => {
+    await stage.restart('none');
+    stage.sso.manners = { refuses: ({ prompt, max_age }) => hasLogin(prompt) || max_age !== '' };
+    expect(await afterRevocation()).toMatchObject({ status: 200, url: `${stage.web}/me` });
+    expect(stage.sso.asked).toEqual(['consent/']);
+    expect(await afterDeviceCode()).toMatchObject({ url: `${stage.web}/device/done` });
+    // Nobody can change anything by such a sign-in: type google, by another name.
+    const root = await signedIn('root');
+    expect((await root.visit(`${stage.web}${CONFIRM}`)).html).toContain('does not say when you signed in');
+  });
+});
+
+test('a request that the provider refuses is named as such, to the user and in the audit log, without its own text', async () => {
+  await stage.restart();
+  stage.sso.manners = { refuses: () => true };
+  const page = await again(new Visitor({ name: 'alice', password: '' }));
+  expect(page.status).toBe(502);
+  expect(page.html).toContain('refused the request for this sign-in, and not you (invalid_request)');
+  expect(page.html).not.toContain(DESCRIPTION);
+  expect(await reasonOf()).toBe('provider_request_refused');
+});
+
+test('the user sees at their own page that the next sign-in will ask again, and no more once they have authenticated', async () => {
+  await stage.restart();
+  const here = await signedIn('alice');
+  await signedIn('alice');
+  const [newest] = (await stage.server.store.sessions.list({ account: ALICE.account, limit: 9 })).sessions;
+  await stage.server.gate.revoke({ target: { kind: 'session', session: newest?.id ?? '' } });
+  expect((await here.visit(`${stage.web}/me`)).html).toContain('demo asks again who you');
+  const back = await again(here);
+  expect(back.url).toBe(`${stage.web}/me`);
+  expect(stage.sso.asked.at(-1)).toBe('login consent/10');
+  expect(back.html).not.toContain('demo asks again who you');
+});
