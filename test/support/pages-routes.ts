@@ -21,4 +21,4 @@ function pathsOf(stack: readonly Layer[]): readonly string[] {
 export const changingPaths = (app: Express): readonly string[] =>
   pathsOf(app.router.stack as unknown as readonly Layer[]).filter((path) => !API.test(path));
 
-const API = /^\/(?:sessions|revocations|locks|drills)(?:\/|$)/;
+const API = /^\/(?:sessions|revocations|locks|fresh-sign-ins|drills)(?:\/|$)/;
