@@ -44,7 +44,23 @@ function identityCard({ account, page }: PersonPage): Html {
   </section>`;
 }
 
-function lockCard({ account, lock, mayAct, csrf }: PersonPage): Html {
+/** What a revocation leaves behind, and the way back for a user whose provider can give no proof. */
+function freshSignIn({ account, freshSince, mayAct, csrf }: PersonPage): Html | false {
+  if (freshSince === undefined) return false;
+  const lift = { account, csrf, from: 'person', button: 'Lift', label: 'Reason for lifting the fresh sign-in of' };
+  return html`<p>
+      <span class="state warn">Fresh sign-in needed</span> since ${moment(freshSince)}, when something of theirs was
+      revoked: the next one must show that they authenticated after that.
+    </p>
+    ${
+      mayAct &&
+      html`<p class="muted">Lift it only where their provider cannot show that, and the device is theirs.</p>
+        ${reasonForm('/admin/lift-fresh-sign-in', lift)}`
+    }`;
+}
+
+function lockCard(content: PersonPage): Html {
+  const { account, lock, mayAct, csrf } = content;
   const locked = (stands: Lock): Html =>
     html`<p><span class="state bad">Locked</span> since ${moment(stands.at)}, by ${stands.by}: ${stands.reason}</p>
       ${mayAct && unlockForm(account, csrf, 'person')}`;
@@ -54,31 +70,15 @@ function lockCard({ account, lock, mayAct, csrf }: PersonPage): Html {
       html`<p class="muted">
           A lock ends every session and refuses the next sign-in, until an admin unlocks the account.
         </p>
-        <a class="button danger" href="${revokeHref({ kind: 'account', value: account, lock: true })}"
-          >Lock this account</a
-        >`
+        <p>
+          <a class="button danger" href="${revokeHref({ kind: 'account', value: account, lock: true })}"
+            >Lock this account</a
+          >
+        </p>`
     }`;
   return html`<section class="card" aria-labelledby="lock">
     <h2 id="lock">Lock</h2>
-    ${lock === undefined ? open : locked(lock)}
-  </section>`;
-}
-
-/** What a revocation leaves behind, and the way back for whom the provider can give no proof. */
-function freshSignInCard({ account, freshSince, mayAct, csrf }: PersonPage): Html | false {
-  if (freshSince === undefined) return false;
-  const lift = { account, csrf, from: 'person', button: 'Lift', label: 'Reason for lifting the fresh sign-in of' };
-  return html`<section class="card" aria-labelledby="fresh">
-    <h2 id="fresh">Next sign-in</h2>
-    <p>
-      <span class="state warn">Fresh</span> It has to show that they authenticated at their provider after
-      ${moment(freshSince)}, when something of theirs was revoked.
-    </p>
-    ${
-      mayAct &&
-      html`<p class="muted">Lift it only where their provider cannot show that, and the device is theirs.</p>
-        ${reasonForm('/admin/lift-fresh-sign-in', lift)}`
-    }
+    ${lock === undefined ? open : locked(lock)} ${freshSignIn(content)}
   </section>`;
 }
 
@@ -108,6 +108,6 @@ export function personBody(content: PersonPage): Html {
   const { deps, account, page, requests } = content;
   return html`<h1 class="clip"><bdi>${page.sessions[0]?.identity.username ?? account}</bdi></h1>
     <p class="lead">Account <code>${account}</code></p>
-    <div class="grid">${identityCard(content)} ${lockCard(content)} ${freshSignInCard(content)}</div>
+    <div class="grid">${identityCard(content)} ${lockCard(content)}</div>
     ${sessionsCard(content)} ${requestsCard(deps, requests, `/admin/audit${queryString({ account })}`)}`;
 }
