@@ -127,7 +127,10 @@ export const IDENTITY_REFUSALS: Words<IdentityRefusal['reason']> = {
     'a rule, `username`, `groups`, `uid` or `extra` would have taken too many steps over so many groups, or such long texts: see [claims](../claims.md#what-an-expression-may-cost)',
   expression_error:
     '`username`, `groups`, `uid` or `extra` could not be evaluated: try `portcullis config check --claims`',
-  email_unverified: 'the name is an e-mail address and `email_verified` is not true: see `emailVerified`',
+  email_unverified:
+    'the name is an e-mail address, and the provider says `email_verified: false`: the user verifies it at the provider',
+  email_verification_unknown:
+    'the name is an e-mail address, and the provider sends no `email_verified`, or one that is neither true nor false: choose another `username`, or `emailVerified: trusted`',
   groups_not_strings: '`groups` yields something other than a list of text',
   groups_too_many: 'more than `limits.groups` in what the provider sends: let it send fewer, or raise the limit',
   groups_overage: 'Entra ID left the groups out because there are too many: see [Entra ID](../providers/entra.md)',

@@ -27,16 +27,28 @@ export function mappedUsername(mapping: ClaimsMapping, evaluate: Evaluate, claim
   const outcome = evaluate(mapping.username);
   if (outcome.kind === 'error') return no(expressionError('username', outcome));
   const bare = outcome.kind === 'absent' ? undefined : outcome.value;
-  // Threat: at many providers anybody may enter any address; only the provider's own proof makes it a name.
   const hasEmail = claims['email'] !== undefined && claims['email'] !== null;
-  if (mapping.needsVerifiedEmail && hasEmail && claims['email_verified'] !== true) {
-    return no({
-      reason: 'email_unverified',
-      place: 'emailVerified',
-      message: `${mapping.provider} has not verified your e-mail address. Verify it there, then sign in again.`,
-    });
-  }
+  const unproven =
+    mapping.needsVerifiedEmail && hasEmail ? unprovenEmail(mapping.provider, claims['email_verified']) : undefined;
+  if (unproven !== undefined) return no(unproven);
   return prefixed(mapping.usernamePrefix, bare, { what: 'username', place: 'username', maxBytes: MAX_USERNAME_BYTES });
+}
+
+/**
+ * Threat: at many providers anyone may enter any address, so only the provider's own statement makes it a name.
+ *
+ * `email_verified` is a boolean (OpenID Connect Core §5.1), and some providers send it as text (Amazon Cognito at UserInfo). Exactly "true" counts,
+ * because an operator who could not use it would set `emailVerified: trusted`, which lets every address in. Any other value says nothing.
+ */
+function unprovenEmail(provider: string, verified: unknown): IdentityRefusal | undefined {
+  if (verified === true || verified === 'true') return undefined;
+  const place = 'emailVerified';
+  if (verified === false || verified === 'false') {
+    const message = `${provider} says that your e-mail address is not verified. Verify it there, then sign in again.`;
+    return { reason: 'email_unverified', place, message };
+  }
+  const message = `${provider} does not say whether your e-mail address is verified, so you cannot change this yourself: your platform team has to choose another username for ${provider}, or emailVerified: trusted.`;
+  return { reason: 'email_verification_unknown', place, message };
 }
 
 /**

@@ -80,7 +80,8 @@ type IdentityRefusalReason =
   | 'rule_error'
   | 'expression_error'
   | 'expression_too_costly'
-  | 'email_unverified'
+  | 'email_unverified' // the provider says that the address is not verified
+  | 'email_verification_unknown' // it does not say, or says something else than true and false
   | 'groups_not_strings'
   | 'groups_too_many'
   | 'groups_overage'

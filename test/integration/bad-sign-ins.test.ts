@@ -258,13 +258,6 @@ describe('claims that nobody is made of', () => {
     ['a group of 300 kB', { groups: ['g'.repeat(300_000)] }, 'group_too_long'],
     ['groups over which a rule would take many seconds', groups(900), 'expression_too_costly', nested],
     ['more groups than there may be, before a rule goes through them', groups(4000), 'groups_too_many', nested],
-    ['an address that nobody verified', { email: 'a@example.com' }, 'email_unverified', { username: 'claims.email' }],
-    [
-      'an address that is verified by a text',
-      { email: 'a@example.com', email_verified: 'true' },
-      'email_unverified',
-      { username: 'claims.email' },
-    ],
     [
       'a claim that a rule cannot be decided by',
       { level: 'high' },

@@ -259,7 +259,9 @@ describe('a server that is not like the others', () => {
   it('may say nothing of whether an address is verified, and is trusted in that only where it is said', async () => {
     const lies = { idToken: claims({ email: 'alice@example.com' }) };
     const mapping = { username: 'claims.email' };
-    expect(await refusal(finish(lies, undefined, mapping))).toMatchObject({ reason: 'email_unverified' });
+    expect(await refusal(finish(lies, undefined, mapping))).toMatchObject({
+      reason: 'email_verification_unknown',
+    });
     const trusted = await finish(lies, undefined, { ...mapping, emailVerified: 'trusted' });
     expect(trusted.identity.username).toBe('corp:alice@example.com');
   });

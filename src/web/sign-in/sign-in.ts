@@ -200,8 +200,8 @@ function recordRefusedSignIn(
   const { error, status } = faultOf(refusal.thrown);
   const known = refusal.provider !== undefined && deps.providers.has(refusal.provider) ? refusal.provider : undefined;
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
-  // What the provider said. A fault of 500 and above is logged where it is answered; a refusal without a cause has said all in its reason.
-  if (status < 500 && error.cause !== undefined) {
+  // What the provider said, or which setting turns its users away. A fault of 500 and above is logged where it is answered.
+  if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {
     const facts = { requestId: visit.requestId, provider: known, reason: error.reason, err: error };
     deps.logger.info(facts, 'a sign-in was refused');
   }

@@ -202,16 +202,25 @@ describe('names that are refused', () => {
 
 describe('e-mail addresses as names', () => {
   const byEmail = { username: 'claims.email' };
-  test.each([undefined, null, false, 'true', 1, 'yes', {}])(
-    'refuses an address that is not verified (%j)',
-    (verified) => {
-      const claims = { email: 'alice@example.com', ...(verified === undefined ? {} : { email_verified: verified }) };
-      expect(refusal(claims, byEmail).reason).toBe('email_unverified');
+  test.each([false, 'false'])('refuses an address of which the provider says that it is not verified (%j)', (said) => {
+    const { reason, message } = refusal({ email: 'alice@example.com', email_verified: said }, byEmail);
+    expect(reason).toBe('email_unverified');
+    expect(message).toMatch(/^corp says that your e-mail address is not verified\. Verify it there/);
+  });
+
+  test.each([undefined, null, 0, 1, '', 'True', 'true ', 'yes', {}, [true], ['true']])(
+    'refuses an address of which the provider does not say whether it is verified, and sends no user there (%j)',
+    (said) => {
+      const claims = { email: 'alice@example.com', ...(said === undefined ? {} : { email_verified: said }) };
+      const { reason, message } = refusal(claims, byEmail);
+      expect(reason).toBe('email_verification_unknown');
+      expect(message).toMatch(/does not say whether .* your platform team has to choose .* emailVerified: trusted/);
+      expect(message).not.toContain('Verify it');
     },
   );
 
-  test('accepts a verified address', () => {
-    expect(map({ email: 'a@example.com', email_verified: true }, byEmail)).toMatchObject({
+  test.each([true, 'true'])('accepts a verified address (%j)', (said) => {
+    expect(map({ email: 'a@example.com', email_verified: said }, byEmail)).toMatchObject({
       value: { username: 'corp:a@example.com' },
     });
   });
@@ -230,7 +239,7 @@ describe('e-mail addresses as names', () => {
     'cel.bind(c, claims, string(c.email))',
     '[claims].map(c, string(c.email))[0]',
   ])('sees that %s can read the address', (username) => {
-    expect(refusal({ email: 'a@b', sub: 's' }, { username }).reason).toBe('email_unverified');
+    expect(refusal({ email: 'a@b', sub: 's' }, { username }).reason).toBe('email_verification_unknown');
   });
 
   test.each(['claims.sub', 'claims.preferred_username', 'claims.profile.email'])(
