@@ -41,6 +41,10 @@ export function publicClients(sessions: Sessions): PublicClients {
   };
 }
 
+/** Names of third-party clients by `client_id`, as their users know them. */
+export const thirdPartyNames = ({ publicClients: clients }: Pick<Sessions, 'publicClients'>): Map<string, string> =>
+  new Map(clients.map(({ id, name }) => [id, name]));
+
 /** `client_id`s whose access tokens carry no binding; every other client's must. */
 export function unboundClientIds(sessions: Pick<Sessions, 'binding' | 'publicClients'>): readonly string[] {
   const thirdParties = sessions.publicClients.map(({ id }) => id);

@@ -91,7 +91,7 @@ export class Admission {
     this.#directory = clusterDirectory(deps.clusters);
     this.#clusters = new Map(deps.clusters.map((cluster) => [cluster.name, cluster]));
     this.#isShutFor = isShutFor;
-    this.#words = { publicUrl: deps.publicUrl, whyEnded: deps.whyEnded };
+    this.#words = { publicUrl: deps.publicUrl, whyEnded: deps.whyEnded, thirdParties: deps.thirdParties };
     const { metrics, logger, clock } = deps;
     const timing = { ...DEFAULT_TIMING, ...deps.timing };
     this.#reviews = new Map(
@@ -176,11 +176,11 @@ export class Admission {
     const { raw, connection } = exchange.facts;
     const audience = clusterAudience(cluster.name);
     const caller = await authenticate({ token, audience, thumbprint: connection.thumbprint });
-    if (!caller.ok) return no(credentialRefusal(caller.reason, this.#words));
+    if (!caller.ok) return no(credentialRefusal(caller.reason, this.#words, caller));
     const { credential } = caller.value;
     exchange.bind(caller.value);
     const shut = gate.check(credential);
-    if (shut !== undefined) return no(credentialRefusal(shut, this.#words, credential.session));
+    if (shut !== undefined) return no(credentialRefusal(shut, this.#words, credential));
     this.#noteAddress(credential.session, connection.address);
     const full = this.#takePlace(exchange, credential.account, cluster.name);
     if (full !== undefined) return no(full);
@@ -199,7 +199,7 @@ export class Admission {
     const upstreamToken = await cluster.token();
     // The reviews and the token took their time.
     const shutMeanwhile = gate.check(credential);
-    if (shutMeanwhile !== undefined) return no(credentialRefusal(shutMeanwhile, this.#words, credential.session));
+    if (shutMeanwhile !== undefined) return no(credentialRefusal(shutMeanwhile, this.#words, credential));
     const headers = buildUpstreamHeaders({
       ...this.#passing(exchange, place, upgrade),
       upstreamToken,

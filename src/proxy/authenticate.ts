@@ -31,7 +31,10 @@ export interface AuthenticationQuestion {
  * @throws SessionUnread `store_unavailable` where the session could not be read; AppError `unauthenticated` with a message for
  *   the user where the session was ended because their provider or a rule refused them
  */
-export type Authenticate = (question: AuthenticationQuestion) => Promise<Result<Caller, AuthenticationRefusal>>;
+export type Authenticate = (question: AuthenticationQuestion) => Promise<Authentication>;
+
+/** A refusal with the client that the token was issued to, where it is one of ours and there are third-party clients. */
+export type Authentication = Result<Caller, AuthenticationRefusal> & { readonly client?: string };
 
 /** One for the whole process, so that the api listener and the admin API share what is remembered. */
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
@@ -40,10 +43,10 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
   const identities = new IdentityCache(deps.sessions);
   gate.onChange((change) => identities.drop(change));
 
-  return async ({ token, audience, thumbprint }) => {
-    const verified = await tokens.verify(token, audience);
-    if (!verified.ok) return verified;
-    const credential = verified.value;
+  const judge = async (
+    credential: Credential,
+    thumbprint: string | undefined,
+  ): Promise<Result<Caller, AuthenticationRefusal>> => {
     // Before the session is asked for: who holds a stolen token without its key learns nothing about the session behind it.
     const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
     const unbound = judgeBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
@@ -65,18 +68,25 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     if (record === undefined) return refused(deps, credential, 'session_unknown');
     return judgeSession(credential, record, { thumbprint, mayBeUnbound, now: clock.now() / 1000 });
   };
+  return async ({ token, audience, thumbprint }) => {
+    const verified = await tokens.verify(token, audience);
+    const outcome = verified.ok ? await judge(verified.value, thumbprint) : verified;
+    const client = verified.ok ? verified.value.client : verified.client;
+    const tells = client !== undefined && deps.thirdParties !== undefined && deps.thirdParties.size > 0;
+    return outcome.ok || !tells ? outcome : { ...outcome, client };
+  };
 }
 
 /** The token is ours, and its key is there: this user may hear what became of the session. */
 async function refused(
-  { whyEnded, issuer }: AuthenticatorDeps,
-  { session }: Credential,
+  { whyEnded, issuer, thirdParties }: AuthenticatorDeps,
+  { session, client }: Credential,
   reason: AuthenticationRefusal,
 ): Promise<Result<Caller, AuthenticationRefusal>> {
   const isOver = reason === 'session_revoked' || reason === 'session_unknown';
   const why = isOver ? await whyEnded?.(session) : undefined;
   if (why === undefined) return no(reason);
-  throw new AppError('unauthenticated', endedWords(why, { publicUrl: issuer }), { reason });
+  throw new AppError('unauthenticated', endedWords(why, { publicUrl: issuer, thirdParties }, client), { reason });
 }
 
 function judgeSession(

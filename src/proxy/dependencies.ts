@@ -94,6 +94,8 @@ export interface ApiListenerDeps {
   readonly publicUrl: Config['publicUrl'];
   /** Why a session has ended that its provider or a rule refused, where this process knows it; without I/O. Absent: it knows of none. */
   readonly whyEnded?: (session: string) => string | undefined;
+  /** Names of third-party clients by `client_id`, for what their users are told. Absent: there are none. */
+  readonly thirdParties?: ReadonlyMap<string, string>;
   readonly limits: Pick<Config['limits'], 'headerBytes' | 'connections'> & {
     /** Absent: 400. */
     readonly inFlightPerPerson?: number;
@@ -130,4 +132,6 @@ export interface AuthenticatorDeps {
   readonly unboundClients?: ReadonlySet<string>;
   /** Why a session has ended that its provider or a rule refused; for who has proven to hold it. Absent: nobody knows. */
   readonly whyEnded?: (session: string) => Promise<string | undefined>;
+  /** Names of third-party clients by `client_id`, for what their users are told. Absent: there are none. */
+  readonly thirdParties?: ReadonlyMap<string, string>;
 }

@@ -16,7 +16,7 @@ import { checkedBody } from './request-body.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
 import { withoutStacks } from './stackless.ts';
-import { credentialRefusal, statusBody } from './status.ts';
+import { credentialRefusal, loginAddress, statusBody } from './status.ts';
 import { isConnectionLoss, upstreamFault } from './upstream-fault.ts';
 import type { ClusterPools } from './upstream-pool.ts';
 
@@ -25,7 +25,7 @@ const NEWLINE = 0x0a;
 const ABORTED = new Error('aborted');
 
 export interface ForwardOptions {
-  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'clock' | 'metrics' | 'logger'>;
+  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'thirdParties' | 'clock' | 'metrics' | 'logger'>;
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly pools: ClusterPools;
@@ -80,7 +80,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   farewell(reason: CutReason): void {
     const { client, deps, admitted, exchange } = this.#options;
     if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.answer.idle) return;
-    const object = statusBody(credentialRefusal(reason, deps, exchange.caller?.credential.session));
+    const object = statusBody(credentialRefusal(reason, deps, exchange.caller?.credential));
     client.answer.writeNow(Buffer.from(`${JSON.stringify({ type: 'ERROR', object })}\n`));
   }
 
@@ -102,12 +102,11 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     const { deps, exchange, admitted, pools, client } = this.#options;
     const raw = flatHeaders(controller.rawHeaders);
     const now = deps.clock.now() / 1000;
-    const { publicUrl } = deps;
     const head = responseHead(status, raw, {
       admitted,
       origin: pools.origin,
       auditId: exchange.auditId,
-      publicUrl,
+      publicUrl: loginAddress(deps, exchange.caller?.credential.client),
       now,
     });
     this.#started = true;

@@ -16,7 +16,8 @@ export interface HeadContext {
   /** `https://host:port` of the API server. */
   readonly origin: string;
   readonly auditId: string;
-  readonly publicUrl: string;
+  /** Absent for a third-party client, whose user may not have the command that needs it. */
+  readonly publicUrl: string | undefined;
   /** Epoch seconds. */
   readonly now: number;
 }
@@ -81,7 +82,9 @@ function sessionWarning({ admitted, now, publicUrl }: HeadContext): string | und
   const left = admitted.sessionExpiresAt - now;
   if (left > WARN_SECONDS || left <= 0) return undefined;
   const minutes = Math.max(1, Math.floor(left / 60));
-  return `299 - "your session ends in ${minutes} min; run \`portcullis login --server ${publicUrl}\`"`;
+  // Not the client's name: it comes from the configuration, and may have what no header may (RFC 9110 §5.5).
+  const next = publicUrl === undefined ? 'sign in again then' : `run \`portcullis login --server ${publicUrl}\``;
+  return `299 - "your session ends in ${minutes} min; ${next}"`;
 }
 
 /** True where the answer is a stream of JSON documents, one a line: an event of ours may be put between two. */

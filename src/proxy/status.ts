@@ -96,31 +96,57 @@ export interface Words {
   readonly publicUrl: string;
   /** What the user of a session is told that was ended because their provider or a rule refused them, where this process knows it. */
   readonly whyEnded?: ((session: string) => string | undefined) | undefined;
+  /** Names of third-party clients by `client_id`, as the configuration has them. Their users may not have the command at all. */
+  readonly thirdParties?: ReadonlyMap<string, string> | undefined;
 }
 
-const login = (words: Words): string => `run \`portcullis login --server ${words.publicUrl}\``;
+/** What is known of whoever is refused. Each is from a token of ours whose signature was verified, and never from the request itself. */
+export interface Holder {
+  /** Of a user who has proven to hold it. */
+  readonly session?: string;
+  /** `client_id`. */
+  readonly client?: string | undefined;
+}
 
-const noValidCredential = (auditReason: string, words: Words): Refusal =>
-  refuse(401, 'Unauthorized', `no valid credential for this cluster: ${login(words)}`, auditReason);
+/** What the user does next, in the terms of the client that the token was issued to. */
+function login({ publicUrl, thirdParties }: Words, client?: string): string {
+  const command = `run \`portcullis login --server ${publicUrl}\``;
+  if (thirdParties === undefined || thirdParties.size === 0) return command;
+  if (client === undefined) return `${command}, or sign in again with the client that you use instead`;
+  const name = thirdParties.get(client);
+  if (name === undefined) return command;
+  return `sign in again with ${name}: delete the token that it keeps (kubelogin: \`kubectl oidc-login clean\`), then run the command again`;
+}
+
+/** @returns what `portcullis login --server` takes; undefined where the token was issued to a third-party client */
+export const loginAddress = ({ publicUrl, thirdParties }: Words, client: string | undefined): string | undefined =>
+  client !== undefined && thirdParties?.has(client) === true ? undefined : publicUrl;
+
+const noValidCredential = (auditReason: string, words: Words, client?: string): Refusal =>
+  refuse(401, 'Unauthorized', `no valid credential for this cluster: ${login(words, client)}`, auditReason);
+
+/** As a sentence of its own. */
+const inSentence = (next: string): string =>
+  next.startsWith('sign in again') ? `S${next.slice(1)}` : `To sign in again, ${next}`;
 
 /**
  * For a session that was ended because the provider or a rule refused its user.
  * @param why as it was kept: whole sentences, or a rule's message
  */
-export function endedWords(why: string, words: Words): string {
+export function endedWords(why: string, words: Words, client?: string): string {
   const said = why.replace(/\s*Sign in again\.$/, '');
-  return `${said}${/[.!?]$/.test(said) ? '' : '.'} To sign in again, ${login(words)}`;
+  return `${said}${/[.!?]$/.test(said) ? '' : '.'} ${inSentence(login(words, client))}`;
 }
 
 /**
  * For a credential that is not good, or a gate that is shut for it.
- * @param session of a user who has proven to hold it
  */
 export function credentialRefusal(
   reason: CredentialRefusal | BearerRefusal | CutReason,
   words: Words,
-  session?: string,
+  { session, client }: Holder = {},
 ): Refusal {
+  const next = login(words, client);
   const unauthorized = (message: string): Refusal => refuse(401, 'Unauthorized', message, reason);
   switch (reason) {
     case 'fenced':
@@ -129,18 +155,18 @@ export function credentialRefusal(
       return draining();
     case 'session_revoked': {
       const why = session === undefined ? undefined : words.whyEnded?.(session);
-      if (why !== undefined) return unauthorized(endedWords(why, words));
-      return unauthorized(`your session was ended by an administrator or by signing out: ${login(words)}`);
+      if (why !== undefined) return unauthorized(endedWords(why, words, client));
+      return unauthorized(`your session was ended by an administrator or by signing out: ${next}`);
     }
     case 'session_expired':
-      return unauthorized(`your session is over: ${login(words)}`);
+      return unauthorized(`your session is over: ${next}`);
     case 'recheck_overdue':
-      return unauthorized(`your identity provider could not confirm for too long that you may go on: ${login(words)}`);
+      return unauthorized(`your identity provider could not confirm for too long that you may go on: ${next}`);
     case 'identity_changed':
       return unauthorized('your groups or your name have changed at your identity provider: run the command again');
     case 'session_unknown':
     case 'epoch_changed':
-      return unauthorized(`your session has ended: ${login(words)}`);
+      return unauthorized(`your session has ended: ${next}`);
     case 'certificate_missing':
       // Not to sign in again, which would help nobody: clients in other languages drop the certificate.
       return unauthorized(
@@ -159,7 +185,7 @@ export function credentialRefusal(
     case 'token_in_two_places':
     case 'subprotocol_repeated':
     case 'subprotocol_alone':
-      return noValidCredential(reason, words);
+      return noValidCredential(reason, words, client);
   }
 }
 

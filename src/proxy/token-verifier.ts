@@ -17,6 +17,9 @@ const MOST_TOKENS = 20_000;
 /** RFC 9068 tokens of ours are below 1 KiB. Whatever is longer is not worth a signature check. */
 const LONGEST_TOKEN = 4096;
 
+/** A refusal with the token's client, where its signature was verified. */
+type Verdict<T> = Result<T, CredentialRefusal> & { readonly client?: string };
+
 interface Verified {
   readonly claims: JWTPayload;
   /** For the one audience that a token has: read once, with the digests in it. */
@@ -44,7 +47,7 @@ export class TokenVerifier {
    * @param audience the one place that it must be for
    * @returns what an RFC 9068 access token says that we signed and that has not expired
    */
-  async verify(token: string, audience: string): Promise<Result<Credential, CredentialRefusal>> {
+  async verify(token: string, audience: string): Promise<Verdict<Credential>> {
     const verified = await this.#claimsOf(token);
     if (!verified.ok) return verified;
     const { claims, credential } = verified.value;
@@ -64,13 +67,13 @@ export class TokenVerifier {
     this.#keys = createLocalJWKSet({ keys: [...keys] });
   }
 
-  async #claimsOf(token: string): Promise<Result<Verified, CredentialRefusal>> {
+  async #claimsOf(token: string): Promise<Verdict<Verified>> {
     this.#takeKeys();
     const known = this.#verified.get(token);
     if (known !== undefined) {
       if ((known.claims.exp ?? 0) > this.#clock.now() / 1000) return ok(known);
       this.#verified.delete(token);
-      return no('token_expired');
+      return expired(known.claims);
     }
     if (token.length > LONGEST_TOKEN) return no('malformed_token');
     const keys = this.#keys;
@@ -89,13 +92,18 @@ export class TokenVerifier {
       if (keys === this.#keys) this.#verified.set(token, verified);
       return ok(verified);
     } catch (error) {
-      return no(refusalOf(error));
+      // The signature comes before the times.
+      return error instanceof errors.JWTExpired ? expired(error.payload) : no(refusalOf(error));
     }
   }
 }
 
+function expired({ client_id }: JWTPayload): Verdict<never> {
+  const refusal = no('token_expired' as const);
+  return typeof client_id === 'string' ? { ...refusal, client: client_id } : refusal;
+}
+
 function refusalOf(error: unknown): CredentialRefusal {
-  if (error instanceof errors.JWTExpired) return 'token_expired';
   if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed_token';
   if (error instanceof errors.JOSEError) return 'foreign_token';
   // Not a judgement but a fault of ours; it must not look like one.

@@ -15,7 +15,7 @@ import { HeldForbidden } from './own-account.ts';
 import { valuesOf } from './raw-headers.ts';
 import { endHandedOver, endWithStatus, rawHead } from './raw-response.ts';
 import { responseHead } from './response-head.ts';
-import { credentialRefusal, malformed } from './status.ts';
+import { credentialRefusal, loginAddress, malformed } from './status.ts';
 import type { Refusal } from './status.ts';
 import { joinSockets } from './tunnel.ts';
 import { connectUpstream } from './upstream-connect.ts';
@@ -93,7 +93,7 @@ export class UpgradeSide implements ClientSide {
 }
 
 export interface UpgradeOptions {
-  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'clock' | 'metrics' | 'logger'>;
+  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'thirdParties' | 'clock' | 'metrics' | 'logger'>;
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly protocol: string;
@@ -150,7 +150,7 @@ export class UpgradeForwarding implements UpstreamSide {
   farewell(reason: CutReason): void {
     const { socket, deps, exchange } = this.#options;
     if (!this.#tunnelled || this.#frames?.open !== true || socket.writableLength > 0 || socket.writableEnded) return;
-    socket.write(policyClose(credentialRefusal(reason, deps, exchange.caller?.credential.session).message));
+    socket.write(policyClose(credentialRefusal(reason, deps, exchange.caller?.credential).message));
   }
 
   #ask(link: UpstreamLink): void {
@@ -263,7 +263,8 @@ export class UpgradeForwarding implements UpstreamSide {
 
   #head(code: number, answer: IncomingMessage): string[] | undefined {
     const { deps, exchange, admitted, pools } = this.#options;
-    const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl: deps.publicUrl };
+    const publicUrl = loginAddress(deps, exchange.caller?.credential.client);
+    const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl };
     const head = responseHead(code, answer.rawHeaders, { ...context, now: deps.clock.now() / 1000 });
     if (head.ok) return head.value;
     this.#refuse(head.reason);

@@ -31,7 +31,7 @@ import {
 import { audiences } from '../oauth/audiences.ts';
 import { createConsoleTokens, mintUnboundToken } from '../oauth/console-token.ts';
 import { createRecheck, type Recheck } from '../oauth/recheck.ts';
-import { unboundClientIds } from '../oauth/public-clients.ts';
+import { thirdPartyNames, unboundClientIds } from '../oauth/public-clients.ts';
 import { createAuthorizationServer } from '../oauth/server.ts';
 import { createStreamRecheck, type StreamRecheck } from '../oauth/stream-recheck.ts';
 import { createWorkloadExchange } from '../oauth/workload/exchange.ts';
@@ -96,6 +96,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     sessions: store.sessions,
     issuer: config.publicUrl,
     whyEnded: (session) => ground.endings.ofSession(session),
+    thirdParties: thirdPartyNames(config.sessions),
     keys: ground.keys.verifying,
     clock: ground.clock,
     unboundClients: new Set([
@@ -348,6 +349,7 @@ function apiListener(
   const api = createApiListener({
     publicUrl: config.publicUrl,
     whyEnded: (session) => endings.here(session),
+    thirdParties: thirdPartyNames(config.sessions),
     limits: config.limits,
     tls: certificate.current(),
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),

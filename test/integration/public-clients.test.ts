@@ -180,7 +180,9 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     const listed = await stage.plugin.get(`/-/admin/api/v1/sessions/${id}`, admin.accessToken);
     expect(listed.body).toMatchObject({ client: CLIENT.id, bound: false });
     await stage.server.gate.revoke({ target: { kind: 'session', session: id } });
-    expect((await stage.pods('demo', tokens.accessToken)).status).toBe(401);
+    const refused = await stage.pods('demo', tokens.accessToken);
+    expect(refused.status).toBe(401);
+    expect(refused.body['message']).toMatch(/: sign in again with kubelogin: .*`kubectl oidc-login clean`/);
     expect(await kubelogin.ask(tokens.refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
   });
 
@@ -203,6 +205,9 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
       expect(await kubelogin.ask(refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
       const answer = await stage.pods('demo', accessToken);
       expect(answer.status).toBe(401);
+      expect(answer.body['message']).toMatch(
+        /^Your identity provider no longer vouches.*\. Sign in again with kubelogin:/,
+      );
     } finally {
       stage.identityProvider.change('bob', { disabled: false });
     }

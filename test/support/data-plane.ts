@@ -76,6 +76,7 @@ export interface PlaneOptions {
   readonly limits?: Partial<ApiListenerDeps['limits']>;
   readonly proxiesFrom?: readonly string[];
   readonly machineHandler?: ApiListenerDeps['machineHandler'];
+  readonly thirdParties?: ReadonlyMap<string, string>;
 }
 
 export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane> {
@@ -104,6 +105,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   const audited: AuditEvent[] = [];
   const ahead: AuditEvent[] = [];
   const counted: Counted = { refusals: [], upstreamErrors: [], requests: [], streams: 0 };
+  const thirdParties = options.thirdParties ?? new Map<string, string>();
   const read: SessionStore['read'] = (id) => store.sessions.read(id);
   const authenticate = createAuthenticator({
     gate,
@@ -111,9 +113,11 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     issuer: PUBLIC_URL,
     keys: { keys: [jwk] },
     clock,
+    thirdParties,
   });
   const listener = createApiListener({
     publicUrl: PUBLIC_URL,
+    thirdParties,
     limits: { headerBytes: 16_384, connections: 1000, ...options.limits },
     tls: certificate,
     clusters: [
