@@ -30,6 +30,7 @@ const SECTIONS: Readonly<Record<(typeof schema.TOP_LEVEL)[number], z.ZodType>> =
   limits: schema.limits,
   shutdown: schema.shutdown,
   telemetry: schema.telemetry,
+  clockSkew: schema.clockSkew,
   contact: schema.contact,
 };
 

@@ -319,5 +319,9 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['shutdown.delay', 'After SIGTERM: still accepting, no longer ready.'],
   ['shutdown.grace', 'After that: for what is in flight.'],
   ['telemetry.logLevel', 'How much the log says. The record is not part of it.'],
+  [
+    'clockSkew',
+    'By how much the clocks of identity providers, and of workloads’ issuers, may differ from this server’s, in either direction. An ID token that is further in the future is refused (`provider_clock_off`), and a logout token that is further off or older than five minutes beyond it.',
+  ],
   ['contact', 'Whom people are told to ask, on pages that say no.'],
 ]);

@@ -33,6 +33,10 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
     'provider_client_refused',
     'the provider does not take the client (401, `invalid_client` or `unauthorized_client` at its token endpoint): check `clientId`, the secret or key, and `clientAuth`',
   ],
+  [
+    'provider_clock_off',
+    'the provider’s clock, or this server’s, is further off than `clockSkew`: the ID token is from the future, or a time of it fails for that reason. The audit event and the log say by how many seconds: see [clocks](../providers/oidc.md#clocks)',
+  ],
   ['provider_answer_invalid', 'the provider’s answer fails a check: signature, issuer, audience, nonce or form'],
   ['provider_answer_incomplete', 'the provider did not say who signed in'],
   ['provider_rate_limited', 'GitHub limits how often it may be asked'],
@@ -73,6 +77,25 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['signed_out_at_provider', 'not a refusal: the person signed out at the provider'],
   ['backchannel_logout_off', 'a logout came for a provider whose logouts are not taken (`backchannelLogout`)'],
   ['too_many_refused', 'too many logout tokens that were not good'],
+  [
+    'logout_token_issued_at',
+    'a logout token that the provider has signed is from the future, without a time, or more than five minutes and `clockSkew` old: `clock-skew` says by how much. See [logouts refused](../runbooks/logouts-refused.md)',
+  ],
+  ['logout_token_expired', 'a logout token that the provider has signed is past its own end, or not valid yet'],
+  ['logout_token_replayed', 'a logout token came again'],
+  ['logout_token_signature', 'a logout token that the provider has not signed'],
+  ['logout_token_key_unknown', 'a logout token with a key that the provider does not publish'],
+  ['logout_token_algorithm', 'a logout token that is signed in no way that is accepted'],
+  ['logout_token_issuer', 'a logout token of another issuer'],
+  ['logout_token_audience', 'a logout token for another client'],
+  ['logout_token_type', 'a JWT of another kind in place of a logout token'],
+  ['logout_token_nonce', 'an ID token in place of a logout token'],
+  ['logout_token_events', 'a token that does not say that it is about a logout'],
+  ['logout_token_subject', 'a logout token that names neither a user nor a session, or not as text'],
+  ['logout_token_id', 'a logout token without a `jti` that can be remembered'],
+  ['logout_token_malformed', 'no JWT'],
+  ['logout_token_too_large', 'more than 8 KiB'],
+  ['logout_token_missing', 'a request without `logout_token`'],
 ]);
 
 /** A request whose form alone decides: nothing of it is forwarded. */

@@ -76,6 +76,7 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
     limits: sections.limits,
     shutdown: sections.shutdown,
     telemetry: sections.telemetry,
+    clockSkew: sections.clockSkew,
     contact: sections.contact,
   };
   return deepFreeze(config);

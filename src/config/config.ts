@@ -270,6 +270,8 @@ export interface Config {
   };
   readonly shutdown: { readonly delay: Seconds; readonly grace: Seconds };
   readonly telemetry: { readonly logLevel: 'debug' | 'info' | 'warn' | 'error' };
+  /** By how much the clocks of identity providers and of workloads' issuers may differ from ours. */
+  readonly clockSkew: Seconds;
   /** Whom people ask who are refused or meet an error; one line of plain text. */
   readonly contact: string;
 }

@@ -335,6 +335,9 @@ export const telemetry = section({
   logLevel: z.enum(['debug', 'info', 'warn', 'error'], { error: 'debug, info, warn or error' }).default('info'),
 }).prefault({});
 
+/** More than five minutes is no clock that differs, but one that is wrong: what is believed of a time would say nothing any more. */
+export const clockSkew = duration('0s', '5m').prefault('1m');
+
 const CONTACT = 'one line of plain text, at most 200 characters, such as "#platform-help, or platform@example.com"';
 
 /** Stands on pages that tell somebody no. One line, so that it can pretend to be nothing else there. */
@@ -360,6 +363,7 @@ export const TOP_LEVEL = [
   'limits',
   'shutdown',
   'telemetry',
+  'clockSkew',
   'contact',
 ] as const;
 

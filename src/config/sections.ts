@@ -32,6 +32,7 @@ export function parseSections(document: SourceDocument, faults: FaultList) {
     limits: section('limits', schema.limits),
     shutdown: section('shutdown', schema.shutdown),
     telemetry: section('telemetry', schema.telemetry),
+    clockSkew: section('clockSkew', schema.clockSkew),
     contact: section('contact', schema.contact),
   };
 }

@@ -50,6 +50,8 @@ export const AUDIT_FACTS = {
   'streams-closed': 'how many open streams were cut, on all replicas together',
   'streams-cut': 'how many open streams were cut on this replica',
   'elapsed-ms': 'milliseconds until it was proven',
+  'clock-skew':
+    'seconds by which the provider’s clock is ahead of this server’s, negative where it is behind; of a logout token also by how much it came late. Only of a token that the provider has signed',
   'asked-by': 'username of the admin who asked first, where it took two',
   'asked-by-account': 'account of that admin',
   lock: '`true`: the account was to be locked as well',
@@ -125,7 +127,7 @@ export const GATE_EVENTS = {
     chapter: 'Signing in',
     when: 'a sign-in came to nothing: by a rule, a lock, the provider, a limit, or a request that made no sense',
     code: seen,
-    facts: ['account', 'provider', 'reason', 'client', 'device', 'count'],
+    facts: ['account', 'provider', 'reason', 'client', 'device', 'count', 'clock-skew'],
   },
   'sign-ins-displaced': {
     chapter: 'Signing in',
@@ -155,7 +157,7 @@ export const GATE_EVENTS = {
     chapter: 'Sessions and credentials',
     when: 'an access token was asked for and not made',
     code: seen,
-    facts: ['account', 'session', 'provider', 'reason', 'client'],
+    facts: ['account', 'session', 'provider', 'reason', 'client', 'clock-skew'],
   },
   'identity-changed': {
     chapter: 'Sessions and credentials',
@@ -173,7 +175,7 @@ export const GATE_EVENTS = {
     chapter: 'Sessions and credentials',
     when: 'a provider’s logout token was not accepted, or could not be acted on; or ending a session at one’s own page was: it came from another site, with a wrong token, or from nobody',
     code: seen,
-    facts: ['account', 'session', 'provider', 'reason'],
+    facts: ['account', 'session', 'provider', 'reason', 'clock-skew'],
   },
   'session-ended': {
     chapter: 'Sessions and credentials',

@@ -9,10 +9,9 @@ import {
 import { assertProviderUrl, createOutbound, isLoopbackHost, type Outbound, type OutboundOptions } from './outbound.ts';
 import { AnswerInvalid, requestFault } from './faults.ts';
 import { readAnswer } from './provider-answer.ts';
+import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 import { limitedToStep } from './step-limit.ts';
 
-/** Clocks of providers differ; a minute is what the field allows for (seconds). */
-const CLOCK_TOLERANCE_SECONDS = 60;
 /** How long a provider's metadata is believed before it is read again. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
 /**
@@ -28,6 +27,8 @@ export interface DiscoveryOptions extends ClientAuthenticationOptions {
   readonly hosts: readonly string[];
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** `clockSkew`, seconds. Absent: a minute. */
+  readonly clockSkew?: number;
 }
 
 export interface Discovery {
@@ -132,11 +133,11 @@ async function discover(
 }
 
 function clientOf(
-  { clientId, issuer }: DiscoveryOptions,
+  { clientId, issuer, clockSkew = DEFAULT_CLOCK_SKEW_SECONDS }: DiscoveryOptions,
   metadata: oidc.ServerMetadata,
   { outbound, client }: Asking,
 ): oidc.Configuration {
-  const tolerance = { [oidc.clockTolerance]: CLOCK_TOLERANCE_SECONDS };
+  const tolerance = { [oidc.clockTolerance]: clockSkew };
   const config = new oidc.Configuration(metadata, clientId, tolerance, client.method);
   config[oidc.customFetch] = outbound;
   oidc.enableNonRepudiationChecks(config);

@@ -6,6 +6,7 @@ import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
 import type { FreshAsk } from './fresh-proof.ts';
 import { ProviderAnswer } from './provider-answer.ts';
+import { clockOff, skewShownBy } from './provider-clock.ts';
 
 /** RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6: answers that mean "not this person, not now". */
 const PERSON_REFUSED = new Set([
@@ -123,6 +124,7 @@ const codeAtPage = (error: unknown): string | undefined =>
  */
 export function canBeAskedOtherwise(error: unknown, ask: FreshAsk | undefined): boolean {
   if (codeAtPage(error) === 'invalid_request') return true;
+  if (skewShownBy(error) !== undefined) return false;
   const proof = proofFault(error);
   return proof === 'stale' || (proof === 'missing' && ask === 'login');
 }
@@ -174,7 +176,8 @@ export function callbackFault(provider: string, error: unknown, ask: FreshAsk | 
       });
     }
   }
-  const proof = ask === undefined ? undefined : proofFault(error);
+  // A proof that only looks old: to sign in there again would not help.
+  const proof = ask === undefined || skewShownBy(error) !== undefined ? undefined : proofFault(error);
   return proof === undefined ? tokenFault(provider, error) : unproven(provider, proof, error);
 }
 
@@ -208,6 +211,8 @@ export function tokenFault(provider: string, error: unknown): AppError {
  */
 export function requestFault(provider: string, error: unknown): AppError {
   if (error instanceof AppError) return error;
+  const skew = skewShownBy(error);
+  if (skew !== undefined) return clockOff(provider, skew);
   if (error instanceof ProviderAnswer && error.error !== undefined)
     return unavailable(provider, 'provider_error', error);
   const isAnswer =

@@ -12,7 +12,7 @@
 import type { Identity } from '../core/identity.ts';
 import type { Result } from '../core/result.ts';
 import type { FreshAsk } from './fresh-proof.ts';
-import type { LogoutNotice, LogoutTokenRefusal } from './logout-token.ts';
+import type { LogoutNotice, LogoutRefusal } from './logout-token.ts';
 
 /** What must survive the person's trip to the provider; each value is used once. */
 export interface SignInChallenge {
@@ -47,7 +47,7 @@ export interface ProviderLogout {
    * Verifies what the provider says of an end (OpenID Connect Back-Channel Logout 1.0 §2.6), but that it has not come before.
    * @throws AppError `provider_unavailable` where its keys cannot be read
    */
-  readToken(token: string): Promise<Result<LogoutNotice, LogoutTokenRefusal>>;
+  readToken(token: string): Promise<Result<LogoutNotice, LogoutRefusal>>;
   /**
    * Where a browser goes to sign out there too (OpenID Connect RP-Initiated Logout 1.0 §2).
    * @param options.returnTo our own page that it comes back to, with `state` in its query

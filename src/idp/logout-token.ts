@@ -12,10 +12,13 @@ import { no, ok, type Result } from '../core/result.ts';
 /** They have a few hundred bytes; a provider that puts more than this in is not one. */
 const MAX_TOKEN_LENGTH = 8192;
 const MAX_CLAIM_BYTES = 512;
-/** How old one may be: for so long its `jti` is remembered, and no longer (seconds). */
-export const LOGOUT_TOKEN_SECONDS = 300;
-/** Clocks of providers differ (seconds). */
-export const LOGOUT_CLOCK_SECONDS = 60;
+/** How old one may be, beside what the clocks may differ by (seconds). */
+const LOGOUT_TOKEN_SECONDS = 300;
+/**
+ * For how long a `jti` is remembered (seconds): from the first moment in which its token may be used, by a clock of the provider that is ahead, to the
+ * last one, by a clock that is behind; and a second more, because the last moment counts.
+ */
+export const logoutTokenSeconds = (clockSkew: number): number => LOGOUT_TOKEN_SECONDS + 2 * clockSkew + 1;
 /** Signatures with a private key only: `none` proves nothing, and a secret that several know can be used by any of them. */
 const ALGORITHMS = [
   'RS256',
@@ -41,14 +44,23 @@ export type LogoutTokenRefusal =
   | 'logout_token_algorithm'
   | 'logout_token_issuer'
   | 'logout_token_audience'
-  | 'logout_token_issued_at' // older than five minutes, from the future, or without a time
-  | 'logout_token_expired' // or not valid yet (`nbf`), or with a time that is no number
+  | 'logout_token_issued_at' // older than five minutes, from the future, or without a time: said of a token that the provider has signed, and of no other
+  | 'logout_token_expired' // or not valid yet (`nbf`), or with a time that is no number: of a token that the provider has signed
   | 'logout_token_events'
   | 'logout_token_nonce' // an ID token
   | 'logout_token_subject' // neither `sub` nor `sid`, or not text
   | 'logout_token_id'
   | 'logout_token_key_unknown'
   | 'logout_token_signature';
+
+export interface LogoutRefusal {
+  readonly reason: LogoutTokenRefusal;
+  /**
+   * Seconds by which the provider's clock seems to be ahead of ours (behind: negative, or the token came late), where a token was refused for its times.
+   * Threat: a stranger posts forged tokens to make operators look for a wrong clock, so only a token that the provider has signed says it.
+   */
+  readonly clockSkew?: number;
+}
 
 /** What the provider says is over. At least one of `subject` and `sid` is there. */
 export interface LogoutNotice {
@@ -64,34 +76,44 @@ export interface ExpectedLogout {
   readonly clientId: string;
   /** Epoch milliseconds. */
   readonly now: number;
+  /** `clockSkew`, seconds. */
+  readonly clockSkew: number;
 }
 
 /**
- * §2.6, but for `jti`. What can be seen without a key is looked at first, so that rubbish costs no request to the provider.
+ * §2.6, but for `jti`. What can be seen without a key is looked at first, so that rubbish costs no request to the provider; the times come last,
+ * since nobody but the provider is to be believed when they say that its clock is wrong.
  * @throws what `keys` throws where the provider's keys cannot be read
  */
 export async function verifyLogoutToken(
   token: string,
   keys: JWTVerifyGetKey,
   expected: ExpectedLogout,
-): Promise<Result<LogoutNotice, LogoutTokenRefusal>> {
+): Promise<Result<LogoutNotice, LogoutRefusal>> {
   const unproven = unprovenClaims(token);
-  if (!unproven.ok) return unproven;
-  const looked = readClaims(unproven.value, expected);
-  if (!looked.ok) return looked;
+  const looked = unproven.ok ? readClaims(unproven.value, expected) : unproven;
+  if (!looked.ok) return no({ reason: looked.reason });
   try {
     const { payload } = await jwtVerify(token, keys, {
       issuer: expected.issuer,
       audience: expected.clientId,
       algorithms: ALGORITHMS,
-      clockTolerance: LOGOUT_CLOCK_SECONDS,
+      clockTolerance: expected.clockSkew,
       currentDate: new Date(expected.now),
     });
-    return readClaims(payload, expected);
+    const { iat } = payload;
+    // `exp` is optional: the drafts that many providers were built to had none. `iat` is what bounds a token's use.
+    if (typeof iat === 'number' && isRecent(iat, expected)) return looked;
+    return no({ reason: 'logout_token_issued_at', ...skewOf(payload, expected) });
   } catch (error) {
-    return no(refusalOf(error));
+    // jose judges the times behind the signature.
+    const timed = error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
+    return no({ reason: refusalOf(error), ...(timed ? skewOf(error.payload, expected) : {}) });
   }
 }
+
+const skewOf = ({ iat }: JWTPayload, { now }: ExpectedLogout): Pick<LogoutRefusal, 'clockSkew'> =>
+  typeof iat === 'number' && Number.isFinite(iat) ? { clockSkew: Math.round(iat - now / 1000) } : {};
 
 function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRefusal> {
   if (token.length > MAX_TOKEN_LENGTH) return no('logout_token_too_large');
@@ -106,11 +128,9 @@ function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRefusal> {
 }
 
 function readClaims(payload: JWTPayload, expected: ExpectedLogout): Result<LogoutNotice, LogoutTokenRefusal> {
-  const { iss, aud, iat, jti } = payload;
+  const { iss, aud, jti } = payload;
   if (iss !== expected.issuer) return no('logout_token_issuer');
   if (![aud].flat().includes(expected.clientId)) return no('logout_token_audience');
-  // `exp` is optional: the drafts that many providers were built to had none. `iat` is what bounds a token's use.
-  if (typeof iat !== 'number' || !isRecent(iat, expected.now / 1000)) return no('logout_token_issued_at');
   if ('nonce' in payload) return no('logout_token_nonce');
   if (!saysLogout(payload['events'])) return no('logout_token_events');
   if (typeof jti !== 'string' || textProblem(jti, MAX_CLAIM_BYTES) !== undefined) return no('logout_token_id');
@@ -118,8 +138,8 @@ function readClaims(payload: JWTPayload, expected: ExpectedLogout): Result<Logou
   return whose === undefined ? no('logout_token_subject') : ok({ tokenId: jti, ...whose });
 }
 
-const isRecent = (iat: number, now: number): boolean =>
-  iat >= now - LOGOUT_TOKEN_SECONDS && iat <= now + LOGOUT_CLOCK_SECONDS;
+const isRecent = (iat: number, { now, clockSkew }: ExpectedLogout): boolean =>
+  iat >= now / 1000 - LOGOUT_TOKEN_SECONDS - clockSkew && iat <= now / 1000 + clockSkew;
 
 function saysLogout(events: unknown): boolean {
   if (typeof events !== 'object' || events === null) return false;

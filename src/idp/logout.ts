@@ -10,6 +10,7 @@ import type { ProviderLogout, ProviderSignIn } from './idp.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
 import { verifyLogoutToken } from './logout-token.ts';
 import { assertProviderUrl } from './outbound.ts';
+import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 
 /** One with many groups makes a URL that servers refuse. Without it the provider asks the person whether they mean it. */
 const LONGEST_HINT = 4096;
@@ -35,11 +36,13 @@ export interface ProviderLogoutOptions {
   readonly ca?: () => string;
   readonly reach: ProviderLogout['reach'];
   readonly now: () => number;
+  readonly clockSkew?: number;
   readonly configuration: () => Promise<oidc.Configuration>;
 }
 
 export function createProviderLogout(options: ProviderLogoutOptions): ProviderLogout {
   const { name, issuer, clientId, hosts, ca, reach, now, configuration } = options;
+  const { clockSkew = DEFAULT_CLOCK_SKEW_SECONDS } = options;
   const authority = ca === undefined ? {} : { ca };
   const jwksUri = async (): Promise<string> => {
     const { jwks_uri } = (await configuration()).serverMetadata();
@@ -52,7 +55,7 @@ export function createProviderLogout(options: ProviderLogoutOptions): ProviderLo
     async readToken(token) {
       // The issuer as the provider spells it: a slash at the end makes another one in its tokens.
       const said = (await configuration()).serverMetadata().issuer;
-      return verifyLogoutToken(token, keys, { issuer: said, clientId, now: now() });
+      return verifyLogoutToken(token, keys, { issuer: said, clientId, now: now(), clockSkew });
     },
     async endSession({ idToken, returnTo, state }) {
       const config = await configuration();

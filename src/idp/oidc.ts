@@ -2,7 +2,7 @@
  * An OpenID Connect provider of any type, by openid-client; what one vendor does differently is in `vendors/`.
  *
  * What is checked here, with where it is asked for: PKCE S256 (RFC 7636), `state` (RFC 6749 §10.12), `nonce` and the ID token's
- * `iss`, `aud`, `exp` and signature (OpenID Connect Core §3.1.3.7), `iss` of the callback (RFC 9207), `auth_time` where a fresh sign-in
+ * `iss`, `aud`, `exp`, `iat` and signature (OpenID Connect Core §3.1.3.7), `iss` of the callback (RFC 9207), `auth_time` where a fresh sign-in
  * was asked for. The signature is verified although TLS would do for the code flow: a token signed by a key that the provider does not
  * publish is nonsense.
  */
@@ -17,6 +17,7 @@ import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge 
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { newestTokens } from './newest-token.ts';
 import { readAnswer } from './provider-answer.ts';
+import { assertNotFromFuture } from './provider-clock.ts';
 import { refreshAnswers } from './refresh-answers.ts';
 import { refreshed, refusalStreak } from './refresh.ts';
 import { inOneStep } from './step-limit.ts';
@@ -106,6 +107,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     if (challenge.asked !== undefined) asking.worked(challenge.asked);
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
+    assertNotFromFuture(name, idToken, { now: options.now(), clockSkew: options.clockSkew });
     const signIn = await signInOf(options, config, { tokens, idToken, subject: vendor.subjectOf(idToken) });
     return { ...signIn, ...sessionThere(idToken, tokens.id_token) };
   };
@@ -130,6 +132,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
     if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw otherPerson(name);
     const stored = await newest.stored(refreshToken, keep);
+    if (idToken !== undefined) assertNotFromFuture(name, idToken, { now: options.now(), clockSkew: options.clockSkew });
     return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
   };
 

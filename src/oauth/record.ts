@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
-import { gateEvent, type GateEvent } from '../core/audit-event.ts';
+import { gateEvent, type AuditFacts, type GateEvent } from '../core/audit-event.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
 import { DEVICE_CODE_GRANT } from './device-grant.ts';
@@ -10,7 +10,7 @@ import { isExchange, type TokenFacts } from './token-facts.ts';
 
 export interface TokenRecorder {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
-  refused(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string): void;
+  refused(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string, details?: AuditFacts): void;
   /** An authorization request that did not come as far as a sign-in, or a revocation request that made no sense. */
   requestRefused(ctx: KoaContextWithOIDC, error: string): void;
   /** A device may not begin a sign-in yet, as its address has begun too many. Audited where it is the first for a while. */
@@ -50,7 +50,7 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
         details: { grant: grantOf(ctx), audience: facts.audience ?? '', ...clientOf(ctx) },
       });
     },
-    refused(ctx, facts, error) {
+    refused(ctx, facts, error, details = {}) {
       if (isRefresh(ctx)) deps.countRefresh(ctx.status === 503 ? 'unavailable' : 'refused');
       write({
         event: isExchange(ctx) ? 'workload-refused' : 'refresh-refused',
@@ -60,7 +60,7 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
         ...about(facts.record),
         code: ctx.status,
         reason: facts.refusal ?? error,
-        details: clientOf(ctx),
+        details: { ...clientOf(ctx), ...details },
       });
     },
     requestRefused(ctx, error) {

@@ -4,6 +4,7 @@
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { AppError } from '../core/errors.ts';
+import { clockSkewOf } from '../idp/provider-clock.ts';
 import type { Audiences } from './audiences.ts';
 import { isWaiting } from './device-grant.ts';
 import type { TokenRecorder } from './record.ts';
@@ -99,5 +100,5 @@ function unavailable(ctx: KoaContextWithOIDC, fault: AppError, deps: TokenAnswer
   ctx.set('retry-after', '1');
   if (ctx.accepts('json', 'html') === 'html' && ctx.method === 'GET') return;
   ctx.body = { error: 'temporarily_unavailable', error_description: fault.message };
-  if (ctx.oidc?.route === 'token') deps.record.refused(ctx, facts, fault.reason);
+  if (ctx.oidc?.route === 'token') deps.record.refused(ctx, facts, fault.reason, clockSkewOf(fault));
 }

@@ -145,6 +145,7 @@ export function identityProviders(config: Config, following: ProvidersFollowing,
       redirectUri: `${config.publicUrl}/callback/${provider.name}`,
       mapping: mapping.value,
       now: Date.now,
+      clockSkew: config.clockSkew,
     };
     const { type } = provider;
     if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;

@@ -245,18 +245,18 @@ async function signInRooms(
     readonly leaving: AbortSignal;
   },
 ): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
-  const { clock, logger, metrics, keys, reloading, store, gate, audit } = ground;
+  const { clock, logger, metrics, keys, reloading, store, gate, audit, endings } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config, costlyRules(logger, clock));
   const providers = observedProviders(identityProviders(config, reloading, logger), { metrics, logger, clock });
   // Nothing waits for it: a provider that is unavailable keeps no replica from starting.
   for (const provider of providers.values()) void provider.prepare?.().catch(() => undefined);
   const workloads = new Set(config.workload.map(({ name }) => name));
-  const { endings } = ground;
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now, endings });
   const rules = workloadRules(config, reloading);
   const tooManySignIns = refusedSignIns(metrics, clock);
-  const exchange = createWorkloadExchange({ rules, publicUrl: config.publicUrl, store, gate, now: clock.now });
+  const { publicUrl, clockSkew } = config;
+  const exchange = createWorkloadExchange({ rules, publicUrl, store, gate, now: clock.now, clockSkew });
   const authorizationServer = createAuthorizationServer({
     config,
     store,

@@ -6,7 +6,7 @@ import { expose, type Exposition } from './exposition.ts';
 import { gauge, type MetricsRegistry } from './instruments.ts';
 import { requestMetrics, type EndedRequest, type SensitiveKind } from './request-metrics.ts';
 import { revocationMetrics, type ViewState } from './revocation-metrics.ts';
-import { sessionMetrics } from './session-metrics.ts';
+import { sessionMetrics, type LogoutRefused } from './session-metrics.ts';
 import { validityMetrics } from './validity-metrics.ts';
 
 export interface Metrics {
@@ -29,6 +29,8 @@ export interface Metrics {
   providerAnswered(provider: string, answered: boolean): void;
   /** An admin wanted to know how a cluster or a provider is. */
   componentLooked(kind: 'cluster' | 'provider', name: string, up: boolean): void;
+  /** A logout that a provider told of, or a stranger in its name, was not acted on. */
+  logoutRefused(provider: string, reason: LogoutRefused): void;
   refresh(outcome: string): void;
   /** A session has been used from more networks than one person's devices explain. */
   sessionAddressesExceeded(): void;

@@ -8,11 +8,37 @@ const OUTCOMES = ['ok', 'refused', 'unavailable'] as const;
 /** Of the store's artefacts those that have a budget. */
 const DISPLACED_KINDS = ['Interaction', 'SignIn', 'DeviceCode', 'DeviceConfirmation'] as const;
 
+/** The first two are said of tokens that the provider has signed, the third of those that were found good; anyone can cause the others. */
+const LOGOUT_REFUSED = [
+  'logout_token_issued_at',
+  'logout_token_expired',
+  'not_carried_out',
+  'logout_token_missing',
+  'logout_token_too_large',
+  'logout_token_malformed',
+  'logout_token_type',
+  'logout_token_algorithm',
+  'logout_token_issuer',
+  'logout_token_audience',
+  'logout_token_events',
+  'logout_token_nonce',
+  'logout_token_subject',
+  'logout_token_id',
+  'logout_token_key_unknown',
+  'logout_token_signature',
+  'logout_token_replayed',
+  'not_verified',
+] as const;
+
+/** As in the audit log; and `not_carried_out` for a good token that could not be acted on, `not_verified` where that could not be found out. */
+export type LogoutRefused = (typeof LOGOUT_REFUSED)[number];
+
 type SessionMetrics = Pick<
   Metrics,
   | 'signIn'
   | 'signInsDisplaced'
   | 'providerAnswered'
+  | 'logoutRefused'
   | 'refresh'
   | 'sessionAddressesExceeded'
   | 'observeSessions'
@@ -40,6 +66,7 @@ export function sessionMetrics(registry: MetricsRegistry, providers: readonly st
   const displacedKind = boundedLabel(DISPLACED_KINDS);
   return {
     ...signInMetrics(registry, provider, providers),
+    ...logoutMetrics(registry, provider, providers),
     signInsDisplaced: (kind, count) => displaced.inc({ kind: displacedKind(kind) }, count),
     refresh: (outcome) => refreshes.inc({ outcome: refreshOutcome(outcome) }),
     sessionAddressesExceeded: () => exceeded.inc(),
@@ -52,6 +79,19 @@ export function sessionMetrics(registry: MetricsRegistry, providers: readonly st
       observed(registry, 'store_memory_ratio', help, read);
     },
   };
+}
+
+function logoutMetrics(
+  registry: MetricsRegistry,
+  provider: (name: string) => string,
+  providers: readonly string[] = [],
+): Pick<SessionMetrics, 'logoutRefused'> {
+  const help =
+    'Logouts at a provider (OpenID Connect Back-Channel Logout) that were not acted on. `logout_token_issued_at` and `logout_token_expired` are said of tokens that the provider has signed, `not_carried_out` of those that were good; anyone can cause the others.';
+  const refused = counter(registry, 'logouts_refused_total', help, ['provider', 'reason']);
+  // From 0, so that the first one is an increase.
+  for (const name of providers) for (const reason of LOGOUT_REFUSED) refused.inc({ provider: name, reason }, 0);
+  return { logoutRefused: (name, reason) => refused.inc({ provider: provider(name), reason }) };
 }
 
 function signInMetrics(

@@ -11,10 +11,14 @@ import type { Result } from '../core/result.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { Gate } from '../revocation/revocation.ts';
 import type { EndingReasons, Store } from '../store/store.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { ConsoleParts } from './consoles/deps.ts';
 
 /** The parts of the configuration that pages and the admin API need. */
-export type WebConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits' | 'contact'> & {
+export type WebConfig = Pick<
+  Config,
+  'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'limits' | 'clockSkew' | 'contact'
+> & {
   readonly providers: readonly Pick<Config['providers'][number], 'name' | 'type'>[];
   readonly workload: readonly Pick<Config['workload'][number], 'name' | 'role' | 'clusters'>[];
 };
@@ -73,7 +77,7 @@ interface Logger {
 
 export type SignInOutcome = 'ok' | 'refused' | 'unavailable';
 
-interface WebMetrics {
+interface WebMetrics extends Pick<Metrics, 'logoutRefused'> {
   /** `provider` is a configured name, or `unknown`. */
   signIn(provider: string, outcome: SignInOutcome): void;
 }

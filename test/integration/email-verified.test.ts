@@ -2,12 +2,16 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { comeBack, goThere, landingOf, openPages, outcomeOf, refused, start } from '../support/two-providers.ts';
+import { closeHouses } from '../unit/web/harness.ts';
 
 let corp: HostileProvider;
 beforeEach(async () => {
   corp = await startHostileProvider();
 });
-afterEach(() => corp.close());
+afterEach(async () => {
+  await closeHouses();
+  await corp.close();
+});
 
 async function comesBack(said: object) {
   const visit = await openPages({ corp: corp.issuer }, { username: 'claims.email' });

@@ -13,6 +13,8 @@ export interface Lies {
   readonly discovery?: (honest: Record<string, unknown>) => unknown;
   /** `auth_time` is in what it says by itself. */
   readonly idToken?: (honest: JWTPayload) => JWTPayload;
+  /** Its clock is so many seconds ahead of ours; behind: negative. */
+  readonly clock?: number;
   /** Signs with a key that `jwks_uri` does not have. */
   readonly unknownKey?: boolean;
   /** Its keys have changed: `jwks_uri` has the other one alone. */
@@ -95,6 +97,7 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
     authorization_response_iss_parameter_supported: true,
   };
   const token = async (nonce: string | null): Promise<Record<string, unknown>> => {
+    const there = now() + (lies.clock ?? 0);
     const claims = {
       sub: '42',
       aud: CLIENT_ID,
@@ -102,12 +105,12 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
       // A refreshed ID token has none (OpenID Connect Core §12.2).
       ...(nonce === null ? {} : { nonce }),
       preferred_username: 'mallory',
-      auth_time: now(),
+      auth_time: there,
+      iat: there,
+      exp: there + 300,
     };
     const idToken = await new SignJWT(lies.idToken?.(claims) ?? claims)
       .setProtectedHeader({ alg: 'ES256', kid: lies.unknownKey === true ? 'k2' : 'k1' })
-      .setIssuedAt()
-      .setExpirationTime('5m')
       .sign(lies.unknownKey === true ? unknown.privateKey : known.privateKey);
     return { access_token: 'at', token_type: 'Bearer', expires_in: 300, refresh_token: 'rt-2', id_token: idToken };
   };

@@ -24,8 +24,11 @@ export interface LogoutGate {
   stop(): Promise<void>;
 }
 
-/** @param type what the gate takes its provider for */
-export async function startLogoutGate(type: Config['providers'][number]['type'] = 'oidc'): Promise<LogoutGate> {
+/** @param type what the gate takes its provider for @param settings of the configuration that another test does not want */
+export async function startLogoutGate(
+  type: Config['providers'][number]['type'] = 'oidc',
+  settings: Partial<Config> = {},
+): Promise<LogoutGate> {
   const gate = await startTestGate();
   const { web, api } = gate.urls;
   const provider = await startLogoutProvider({ web, name: 'demo' });
@@ -40,7 +43,7 @@ export async function startLogoutGate(type: Config['providers'][number]['type'] 
     issuer: provider.issuer,
     clientId: LOGOUT_CLIENT,
   }));
-  const server = await startServer({ ...config, providers });
+  const server = await startServer({ ...config, ...settings, providers });
   await server.ready;
   const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
   const client = new OAuthClient({ web, api, ca }, await newClientKey());

@@ -20,6 +20,8 @@ export interface TokenShape {
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly header?: Readonly<Record<string, unknown>>;
   readonly key?: CryptoKey | Uint8Array;
+  /** The provider's clock is so many seconds ahead of ours; behind: negative. */
+  readonly clock?: number;
 }
 
 export interface LogoutProvider {
@@ -54,8 +56,8 @@ export async function startLogoutProvider(gate: {
     issuer,
     endSession: `${issuer}/session/end`,
     jwks: { keys: [{ ...(await exportJWK(publicKey)), ...common }] },
-    logoutToken({ claims = {}, header = {}, key = privateKey }) {
-      const now = Math.floor(Date.now() / 1000);
+    logoutToken({ claims = {}, header = {}, key = privateKey, clock = 0 }) {
+      const now = Math.floor(Date.now() / 1000) + clock;
       const good = {
         iss: issuer,
         aud: LOGOUT_CLIENT,

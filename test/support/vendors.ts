@@ -27,6 +27,7 @@ type Shared =
   | 'redirectUri'
   | 'mapping'
   | 'now'
+  | 'clockSkew'
   | 'wantsGroups'
   | 'maxGroups';
 
@@ -38,6 +39,7 @@ export function vendor(
     readonly maxGroups?: number;
     readonly mapping?: Partial<ClaimsProvider>;
     readonly now?: () => number;
+    readonly clockSkew?: number;
   } = {},
   endpoints?: VendorEndpoints,
 ): IdentityProvider {
@@ -68,6 +70,7 @@ export function vendor(
       redirectUri: CALLBACK,
       mapping: mapping.value,
       now: options.now ?? Date.now,
+      ...(options.clockSkew === undefined ? {} : { clockSkew: options.clockSkew }),
       wantsGroups: readsGroups(claims),
       maxGroups,
     },

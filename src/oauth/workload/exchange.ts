@@ -15,8 +15,8 @@ import { WORKLOAD_CLIENT } from './grant-type.ts';
 import { identifyWorkload, type ReadyRule, type Workload, type WorkloadRefusal } from './rules.ts';
 import { sessionOverWords } from './words.ts';
 
-/** Clocks of issuers differ; a used token is remembered for this much longer than it lives (seconds). */
-const REMEMBERED_LONGER_SECONDS = 120;
+/** A used token is remembered for this much longer than it may be used (seconds). */
+const REMEMBERED_LONGER_SECONDS = 60;
 
 export interface WorkloadExchangeDeps {
   readonly rules: readonly ReadyRule[];
@@ -29,6 +29,8 @@ export interface WorkloadExchangeDeps {
   readonly gate: Pick<Gate, 'position' | 'fenced' | 'revoke'>;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** `clockSkew`, seconds. */
+  readonly clockSkew: number;
 }
 
 export interface ExchangeRequest {
@@ -60,6 +62,7 @@ export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWork
     const found = await identifyWorkload(deps.rules, request.subjectToken, {
       audience: deps.publicUrl,
       now: deps.now(),
+      clockSkew: deps.clockSkew,
     });
     if (!found.ok) return found;
     return joinOrOpen(deps, found.value, { request, startedAt });
@@ -122,7 +125,7 @@ async function open(deps: WorkloadExchangeDeps, session: NewSession): Promise<Mi
 
 /** Marks the token as used. */
 async function mark(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<void> {
-  const left = token.expiresAt - Math.floor(deps.now() / 1000);
+  const left = token.expiresAt - Math.floor(deps.now() / 1000) + deps.clockSkew;
   await deps.store.artefacts.save('ReplayDetection', use, {}, { ttlSeconds: left + REMEMBERED_LONGER_SECONDS });
 }
 

@@ -13,7 +13,6 @@ const MAX_TOKEN_LENGTH = 16_384;
 /** Of the 512 bytes that an account may have, less the longest name of a rule. */
 const MAX_SUBJECT_BYTES = 400;
 const MAX_TOKEN_ID_BYTES = 256;
-const CLOCK_TOLERANCE_SECONDS = 60;
 /** Signatures with a private key only: with a shared secret whoever can verify can also forge. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 
@@ -52,15 +51,24 @@ export function claimedIssuer(token: string): Result<string, SubjectTokenRefusal
   }
 }
 
+interface Expected {
+  /** The one that the rule pins. */
+  readonly issuer: string;
+  /** Our public URL, and nothing beside it. */
+  readonly audience: string;
+  /** Epoch milliseconds. */
+  readonly now: number;
+  /** `clockSkew`, seconds. */
+  readonly clockSkew: number;
+}
+
 /**
- * @param expected.issuer the one that the rule pins
- * @param expected.audience our public URL, and nothing beside it
  * @throws AppError `provider_unavailable` where the issuer's keys cannot be read
  */
 export async function verifySubjectToken(
   token: string,
   keys: JWTVerifyGetKey,
-  expected: { readonly issuer: string; readonly audience: string; readonly now: number },
+  expected: Expected,
 ): Promise<Result<SubjectToken, SubjectTokenRefusal>> {
   let payload: JWTPayload;
   try {
@@ -68,7 +76,7 @@ export async function verifySubjectToken(
       issuer: expected.issuer,
       audience: expected.audience,
       algorithms: ALGORITHMS,
-      clockTolerance: CLOCK_TOLERANCE_SECONDS,
+      clockTolerance: expected.clockSkew,
       currentDate: new Date(expected.now),
       requiredClaims: ['sub', 'jti', 'iat', 'exp'],
     });
@@ -81,13 +89,13 @@ export async function verifySubjectToken(
 
 function readClaims(
   payload: JWTPayload,
-  { issuer, now }: { readonly issuer: string; readonly now: number },
+  { issuer, now, clockSkew }: Expected,
 ): Result<SubjectToken, SubjectTokenRefusal> {
   const { sub, jti, iat, exp, aud } = payload;
   // Threat: a token for two places can be carried from the one to the other.
   if (Array.isArray(aud) && aud.length !== 1) return no('subject_token_audience');
   if (typeof iat !== 'number' || typeof exp !== 'number') return no('subject_token_claims');
-  if (iat > now / 1000 + CLOCK_TOLERANCE_SECONDS) return no('subject_token_not_yet_valid');
+  if (iat > now / 1000 + clockSkew) return no('subject_token_not_yet_valid');
   if (typeof sub !== 'string' || textProblem(sub, MAX_SUBJECT_BYTES) !== undefined) return no('subject_token_claims');
   if (typeof jti !== 'string' || textProblem(jti, MAX_TOKEN_ID_BYTES) !== undefined) return no('subject_token_claims');
   return ok({

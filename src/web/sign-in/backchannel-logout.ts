@@ -5,6 +5,7 @@
  * Threats: the address is open to the world. A token counts once over all replicas (`jti`), else who caught one could keep somebody signed
  * out; and it is verified before it costs anything but the signature's time. Attempts are counted behind that, and only of tokens that are no
  * good: a provider may sign out a whole company, and behind an ingress it has the address of whoever sends rubbish to keep its logouts away.
+ * And a stranger may post what it likes without an operator being called: what the alert counts is said of tokens that the provider has signed.
  */
 import { Router, type Request, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -12,11 +13,11 @@ import { accountOf, type Account } from '../../core/identity.ts';
 import { no } from '../../core/result.ts';
 import type { RevocationTarget } from '../../core/revocation.ts';
 import type { ProviderLogout } from '../../idp/idp.ts';
-import { LOGOUT_CLOCK_SECONDS, LOGOUT_TOKEN_SECONDS, type LogoutNotice } from '../../idp/logout-token.ts';
+import { logoutTokenSeconds, type LogoutNotice, type LogoutRefusal } from '../../idp/logout-token.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../deps.ts';
 import { field, readForm } from '../browser/guards.ts';
-import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
+import { createRateLimit, createTally, type RateLimit, type Tally } from '../../core/rate-limit.ts';
 import { record } from '../record.ts';
 import { targetName } from '../admin/revocation-request.ts';
 import { visitOf } from '../visit.ts';
@@ -26,8 +27,6 @@ const REFUSED_PER_MINUTE = 120;
 const PAGE = 100;
 /** How many sessions are ended at the same time. */
 const BATCH = 10;
-/** A token may be used for so long, from a clock that is behind to one that is ahead. */
-const TOKEN_ID_SECONDS = LOGOUT_TOKEN_SECONDS + 2 * LOGOUT_CLOCK_SECONDS;
 
 interface Ending {
   readonly target: RevocationTarget;
@@ -40,8 +39,8 @@ const tokenIdOf = (provider: string, { tokenId }: LogoutNotice): string =>
   `backchannel-logout ${JSON.stringify([provider, tokenId])}`;
 
 /** Exactly one of any number of replicas that are given the same token gets true. */
-async function firstTime({ store }: WebDeps, id: string): Promise<boolean> {
-  await store.artefacts.save('ReplayDetection', id, {}, { ttlSeconds: TOKEN_ID_SECONDS });
+async function firstTime({ store, config }: WebDeps, id: string): Promise<boolean> {
+  await store.artefacts.save('ReplayDetection', id, {}, { ttlSeconds: logoutTokenSeconds(config.clockSkew) });
   return store.artefacts.consume('ReplayDetection', id);
 }
 
@@ -120,14 +119,25 @@ async function endAll(deps: WebDeps, req: Request, provider: string, endings: re
   record(deps, visitOf(req), { event: 'logout', ...happening, details: { sessions: '0' } });
 }
 
+interface Refused {
+  readonly reason: LogoutRefusal['reason'] | 'logout_token_missing' | 'logout_token_replayed';
+  readonly clockSkew?: number;
+}
+
 /** §2.8: 400 where the request is no good and where the logout failed alike; the provider may send another token then. */
-function refuse(deps: WebDeps, req: Request, res: Response, refusal: { provider: string; reason: string }): void {
-  record(deps, visitOf(req), { event: 'logout-refused', path: req.path, code: 400, ...refusal });
+function refuse(deps: WebDeps, req: Request, res: Response, provider: string, { reason, clockSkew }: Refused): void {
+  const details = clockSkew === undefined ? {} : { 'clock-skew': String(clockSkew) };
+  record(deps, visitOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason, details });
   res.status(400).json({ error: 'invalid_request', error_description: 'The logout token was not accepted.' });
 }
 
-function failed(deps: WebDeps, req: Request, res: Response, failure: { provider: string; cause: unknown }): void {
-  const { provider, cause } = failure;
+function failed(
+  deps: WebDeps,
+  req: Request,
+  res: Response,
+  { provider, cause, verified }: { provider: string; cause: unknown; verified: boolean },
+): void {
+  deps.metrics.logoutRefused(provider, verified ? 'not_carried_out' : 'not_verified');
   const reason = cause instanceof AppError ? cause.reason : 'internal';
   const { requestId } = visitOf(req);
   deps.logger.error({ requestId, reason, err: cause }, 'a logout at a provider could not be carried out');
@@ -181,27 +191,39 @@ async function tokenOf(req: Request, res: Response): Promise<string> {
   return field(req, 'logout_token');
 }
 
-const missing = no('logout_token_missing' as const);
+const missing = no({ reason: 'logout_token_missing' } as const);
 
-function receive(deps: WebDeps, limit: RateLimit) {
+/** Counts each, and logs those that the provider has signed, once a minute: whoever floods the address from which it comes hides none of them. */
+function countRefused(deps: WebDeps, tally: Tally, provider: string, { reason, clockSkew }: Refused): void {
+  deps.metrics.logoutRefused(provider, reason);
+  const times = clockSkew === undefined ? undefined : tally.add(`${provider} ${reason}`);
+  if (times === undefined) return;
+  const facts = { provider, reason, times, clockSkewSeconds: clockSkew };
+  deps.logger.warn(facts, 'a logout token was refused for its time, so a user who signed out there stays signed in');
+}
+
+function receive(deps: WebDeps, limit: RateLimit, tally: Tally) {
   return async (req: Request, res: Response): Promise<void> => {
     const { name, logout } = providerOf(deps, req);
     const { address } = visitOf(req);
-    const turnDown = (reason: string): void => {
+    const turnDown = (refused: Refused): void => {
+      countRefused(deps, tally, name, refused);
       const wait = limit.take(address);
       if (wait > 0) return turnAway(deps, req, res, { provider: name, wait });
-      refuse(deps, req, res, { provider: name, reason });
+      refuse(deps, req, res, name, refused);
     };
+    let verified = false;
     try {
       if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
       const token = await tokenOf(req, res);
       const read = token === '' ? missing : await logout.readToken(token);
       if (!read.ok) return turnDown(read.reason);
+      verified = true;
       const first = await carryOut(deps, req, { name, reach: logout.reach }, read.value);
-      if (!first) return turnDown('logout_token_replayed');
+      if (!first) return turnDown({ reason: 'logout_token_replayed' });
       res.status(200).end();
     } catch (cause) {
-      failed(deps, req, res, { provider: name, cause });
+      failed(deps, req, res, { provider: name, cause, verified });
     }
   };
 }
@@ -219,6 +241,6 @@ function providerOf(deps: WebDeps, req: Request): { readonly name: string; reado
 export function backchannelLogout(deps: WebDeps): Router {
   const limit = createRateLimit(REFUSED_PER_MINUTE, deps.clock);
   const router = Router({ caseSensitive: true, strict: true });
-  router.post('/backchannel-logout/:name', receive(deps, limit));
+  router.post('/backchannel-logout/:name', receive(deps, limit, createTally(deps.clock)));
   return router;
 }

@@ -10,6 +10,7 @@ import { isPlausible } from '../../core/freshness.ts';
 import type { LogPosition } from '../../core/revocation.ts';
 import { FreshProofMissing } from '../../idp/fresh-proof.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
+import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRefusal, NewSession } from '../../store/store.ts';
 import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
@@ -211,6 +212,7 @@ function recordRefusedSignIn(
     code: status,
     reason: error.reason,
     ...(known === undefined ? {} : { provider: known }),
+    details: clockSkewOf(error),
   });
 }
 

@@ -86,6 +86,7 @@ test('fills every default and makes paths absolute from the file’s directory',
     },
     shutdown: { delay: 10, grace: 50 },
     telemetry: { logLevel: 'info' },
+    clockSkew: 60,
     contact: 'your platform team',
   });
 });

@@ -162,6 +162,7 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
   return {
     publicUrl: PUBLIC_URL,
     clusters: [cluster('prod', '"corp:platform" in user.groups'), cluster('staging', 'true')],
+    clockSkew: 60,
     contact: '#platform-help',
     providers: [
       { name: 'corp', type: 'okta' },
@@ -282,7 +283,10 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     gate,
     audit,
     logger: { info: log, warn: log, error: log },
-    metrics: { signIn: (provider, outcome) => void counted.push(`${provider} ${outcome}`) },
+    metrics: {
+      signIn: (provider, outcome) => void counted.push(`${provider} ${outcome}`),
+      logoutRefused: (provider, reason) => void counted.push(`${provider} ${reason}`),
+    },
     tooManySignIns: (address) => tally.add(address),
     clock,
     authenticate: async ({ token }) => {

@@ -50,13 +50,14 @@ describe('a workload token at the exchange', () => {
   });
   afterEach(() => gate.stop());
 
-  const exchange = (parts: Pick<Parts, 'artefacts'> = store): ExchangeWorkloadToken =>
+  const exchange = (parts: Pick<Parts, 'artefacts'> = store, clockSkew = 60): ExchangeWorkloadToken =>
     createWorkloadExchange({
       rules: readyRules([RULE], 100, () => async () => keys.publicKey),
       publicUrl: PUBLIC_URL,
       store: { sessions: store.sessions, artefacts: parts.artefacts },
       gate,
       now: () => now,
+      clockSkew,
     });
 
   async function request(claims: Record<string, unknown> = {}) {
@@ -78,6 +79,17 @@ describe('a workload token at the exchange', () => {
     }
     expect(ids.size).toBe(3);
     expect(await store.sessions.count()).toBe(3);
+  });
+
+  it.each([0, 60, 300])('is taken where its issuer’s clock is off by at most %d s', async (clockSkew) => {
+    await gate.start();
+    const ahead = async (seconds: number) => {
+      const iat = now / 1000 + seconds;
+      return exchange(store, clockSkew)(await request({ jti: `of ${seconds}`, iat, exp: iat + 300 }));
+    };
+    expect(await ahead(clockSkew)).toMatchObject({ ok: true });
+    expect(await ahead(clockSkew + 1)).toMatchObject({ reason: { reason: 'subject_token_not_yet_valid' } });
+    expect(await ahead(-300 - clockSkew)).toMatchObject({ reason: { reason: 'subject_token_expired' } });
   });
 
   it('opens nothing again once its session’s life is over, although it is good for longer', async () => {

@@ -32,7 +32,8 @@ class LoggingOut extends TestProvider {
       reach,
       readToken: async (token) => {
         if (this.keysAway) throw new AppError('provider_unavailable', 'away', { reason: 'issuer_keys_unavailable' });
-        return token.startsWith('{') ? ok(JSON.parse(token) as LogoutNotice) : no('logout_token_signature');
+        if (token === 'late') return no({ reason: 'logout_token_issued_at', clockSkew: -600 });
+        return token.startsWith('{') ? ok(JSON.parse(token) as LogoutNotice) : no({ reason: 'logout_token_signature' });
       },
       endSession: async ({ idToken, returnTo, state }) => {
         if (this.down) throw new AppError('provider_unavailable', 'away');
@@ -136,6 +137,36 @@ describe('a logout at the provider', () => {
     expect([...reasons(first), ...reasons(second)]).toEqual(Array.from({ length: 5 }, () => 'logout_token_replayed'));
     // Another token of the provider is another matter.
     await post(second, { ...notice, tokenId: 'u' }).expect(200);
+  });
+
+  test.each([0, 60, 300])(
+    'is remembered for as long as it may be used where clocks differ by %d s',
+    async (clockSkew) => {
+      const house = await openHouse({ providers: [new LoggingOut('account')], config: { clockSkew } });
+      const status = async (tokenId: string): Promise<number> =>
+        (await post(house, { tokenId, subject: 'sub-alice' })).status;
+      expect([await status('one'), await status('two')]).toEqual([200, 200]);
+      house.clock.advance(300 + 2 * clockSkew);
+      expect(await status('one')).toBe(400);
+      house.clock.advance(2);
+      expect(await status('two')).toBe(200);
+    },
+  );
+
+  test('that is refused for its time is counted and logged with the skew, whoever floods the same address', async () => {
+    const { house } = await houseWith('session');
+    await post(house, 'late').expect(400);
+    expect(annotation(house.named('logout-refused')[0], 'clock-skew')).toBe('-600');
+    for (let index = 0; index < 120; index += 1) await post(house, 'forged');
+    await post(house, 'late').expect(429);
+    house.clock.advance(60);
+    await post(house, 'late').expect(400);
+    expect(house.counted.filter((line) => line === 'corp logout_token_issued_at')).toHaveLength(3);
+    expect(house.counted.filter((line) => line === 'corp logout_token_signature')).toHaveLength(120);
+    expect(house.logged).toMatchObject([
+      { provider: 'corp', times: 1, clockSkewSeconds: -600 },
+      { provider: 'corp', times: 2, clockSkewSeconds: -600 },
+    ]);
   });
 
   test('that could not be written says so, is on the record, and may come again', async () => {

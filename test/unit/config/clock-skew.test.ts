@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest';
+import { loaded, placesOf, settings } from './sandbox.ts';
+
+test.each([
+  ['0s', 0],
+  ['90s', 90],
+  ['5m', 300],
+])('clocks may differ by %s', async (clockSkew, seconds) => {
+  const { config } = await loaded({ ...settings(), clockSkew });
+  expect(config.clockSkew).toBe(seconds);
+});
+
+test.each(['301s', '6m', '-1s', 60, '', 'off'])('clocks may not differ by %j', async (clockSkew) => {
+  expect(await placesOf({ ...settings(), clockSkew })).toEqual(['clockSkew']);
+});
