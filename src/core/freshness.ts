@@ -25,21 +25,28 @@ export type Freshness = 'fresh' | 'stale' | 'unprovable';
 /**
  * A time that is still to come proves nothing: it would make its session fresh for as long as the provider likes.
  * @param now epoch seconds
+ * @param clockSkew `clockSkew` of the configuration, seconds
  */
-export const isPlausible = (authTime: number, now: number): boolean => authTime <= now + FRESH_TOLERANCE_SECONDS;
+export const isPlausible = (authTime: number, now: number, clockSkew = FRESH_TOLERANCE_SECONDS): boolean =>
+  authTime <= now + clockSkew;
 
 /**
  * Judges a session's proof.
  * @param at.now epoch seconds
  * @param at.withinSeconds how long after the proof somebody may act
+ * @param at.clockSkew as above
  */
 export function freshnessOf(
   { provesFreshness, authTime }: SignInProof,
-  { now, withinSeconds }: { readonly now: number; readonly withinSeconds: number },
+  {
+    now,
+    withinSeconds,
+    clockSkew = FRESH_TOLERANCE_SECONDS,
+  }: { readonly now: number; readonly withinSeconds: number; readonly clockSkew?: number },
 ): Freshness {
   if (!provesFreshness) return 'unprovable';
-  if (authTime === undefined || !isPlausible(authTime, now)) return 'stale';
-  return authTime >= now - withinSeconds - FRESH_TOLERANCE_SECONDS ? 'fresh' : 'stale';
+  if (authTime === undefined || !isPlausible(authTime, now, clockSkew)) return 'stale';
+  return authTime >= now - withinSeconds - clockSkew ? 'fresh' : 'stale';
 }
 
 const UNITS = [

@@ -30,7 +30,8 @@ function unprovableError(provider: string): AdminError {
 /** @returns false where it is too old @throws AdminError `freshness_unprovable` */
 function isFresh(deps: WebDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
   const provesFreshness = deps.providers.get(provider)?.provesFreshness === true;
-  const freshness = freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds });
+  const { clockSkew } = deps.config;
+  const freshness = freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
   if (freshness === 'unprovable') throw unprovableError(provider);
   return freshness === 'fresh';
 }

@@ -56,9 +56,13 @@ const newSessionId = (): string => randomBytes(16).toString('base64url');
  * When the person proved who they are. Only what the provider says in the ID token counts; of a provider that can say nothing the sign-in
  * itself is taken for the proof, which the answer to a revocation admits (`canSignInAgain`).
  */
-function provenAt(provider: IdentityProvider, { authTime }: ProviderSignIn, now: number): number | undefined {
+function provenAt(
+  { clockSkew }: WebDeps['config'],
+  provider: IdentityProvider,
+  { person: { authTime }, now }: { readonly person: ProviderSignIn; readonly now: number },
+): number | undefined {
   if (!provider.provesFreshness) return now;
-  return authTime !== undefined && isPlausible(authTime, now) ? authTime : undefined;
+  return authTime !== undefined && isPlausible(authTime, now, clockSkew) ? authTime : undefined;
 }
 
 function newSession(deps: WebDeps, { journey, client, browser, device }: Arrival, person: ProviderSignIn): NewSession {
@@ -66,7 +70,7 @@ function newSession(deps: WebDeps, { journey, client, browser, device }: Arrival
   const createdAt = nowSeconds(deps);
   const life = person.refreshToken === undefined ? Math.min(absolute, UNCHECKED_SESSION_SECONDS) : absolute;
   const account = accountOf(journey.provider, person.subject);
-  const authTime = provenAt(providerNamed(deps, journey.provider), person, createdAt);
+  const authTime = provenAt(deps.config, providerNamed(deps, journey.provider), { person, now: createdAt });
   return {
     id: newSessionId(),
     account,

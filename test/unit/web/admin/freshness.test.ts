@@ -61,6 +61,21 @@ describe('a change by an admin', () => {
     expect(at.house.named('revocation')).toHaveLength(1);
   });
 
+  test.each([0, 300])(
+    'takes a proof of a clock that is off by at most %d s, as the configuration allows',
+    async (clockSkew) => {
+      const changed = async (ahead: number, later = 0): Promise<number> => {
+        const house = await openHouse({ config: { clockSkew } });
+        house.corp.authTime = seconds(house) + ahead;
+        const at = await alsoAt(house, 'root');
+        house.clock.advance(later);
+        return (await post(at, 'revocations', ALICE)).status;
+      };
+      expect([await changed(clockSkew), await changed(clockSkew + 1)]).toEqual([200, 401]);
+      expect([await changed(0, 900 + clockSkew), await changed(0, 901 + clockSkew)]).toEqual([200, 401]);
+    },
+  );
+
   test('is done at any age where freshness is off', async () => {
     const at = await staleAdmin({ config: { admin: { ...ADMIN, freshness: 'off' } } });
     await post(at, 'revocations', ALICE).expect(200);
