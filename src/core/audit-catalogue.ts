@@ -175,7 +175,7 @@ export const GATE_EVENTS = {
     chapter: 'Sessions and credentials',
     when: 'a provider’s logout token was not accepted, or could not be acted on; or ending a session at one’s own page was: it came from another site, with a wrong token, or from nobody',
     code: seen,
-    facts: ['account', 'session', 'provider', 'reason', 'clock-skew'],
+    facts: ['account', 'session', 'provider', 'reason', 'target', 'clock-skew'],
   },
   'session-ended': {
     chapter: 'Sessions and credentials',

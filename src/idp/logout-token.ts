@@ -60,6 +60,8 @@ export interface LogoutRefusal {
    * Threat: a stranger posts forged tokens to make operators look for a wrong clock, so only a token that the provider has signed says it.
    */
   readonly clockSkew?: number;
+  /** Who signed out there and stays signed in here, where `clockSkew` is there and the token names them. */
+  readonly subject?: string;
 }
 
 /** What the provider says is over. At least one of `subject` and `sid` is there. */
@@ -104,16 +106,22 @@ export async function verifyLogoutToken(
     const { iat } = payload;
     // `exp` is optional: the drafts that many providers were built to had none. `iat` is what bounds a token's use.
     if (typeof iat === 'number' && isRecent(iat, expected)) return looked;
-    return no({ reason: 'logout_token_issued_at', ...skewOf(payload, expected) });
+    return no({ reason: 'logout_token_issued_at', ...lateOrEarly(payload, looked.value, expected) });
   } catch (error) {
     // jose judges the times behind the signature.
     const timed = error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
-    return no({ reason: refusalOf(error), ...(timed ? skewOf(error.payload, expected) : {}) });
+    return no({ reason: refusalOf(error), ...(timed ? lateOrEarly(error.payload, looked.value, expected) : {}) });
   }
 }
 
-const skewOf = ({ iat }: JWTPayload, { now }: ExpectedLogout): Pick<LogoutRefusal, 'clockSkew'> =>
-  typeof iat === 'number' && Number.isFinite(iat) ? { clockSkew: Math.round(iat - now / 1000) } : {};
+function lateOrEarly(
+  { iat }: JWTPayload,
+  { subject }: LogoutNotice,
+  { now }: ExpectedLogout,
+): Omit<LogoutRefusal, 'reason'> {
+  if (typeof iat !== 'number') return {};
+  return { clockSkew: Math.round(iat - now / 1000), ...(subject === undefined ? {} : { subject }) };
+}
 
 function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRefusal> {
   if (token.length > MAX_TOKEN_LENGTH) return no('logout_token_too_large');

@@ -57,7 +57,11 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
       const before = await counted(ALERTING);
       expect(await tell(shape)).toBe(400);
       const { 'portcullis.dev/clock-skew': skew, ...facts } = await lastRefused();
-      expect(facts).toMatchObject({ 'portcullis.dev/reason': reason, 'portcullis.dev/provider': 'demo' });
+      expect(facts).toMatchObject({
+        'portcullis.dev/reason': reason,
+        'portcullis.dev/provider': 'demo',
+        'portcullis.dev/target': `account:demo/${PERSON}`,
+      });
       expect(Number(skew)).toBeCloseTo(shape.clock, -1);
       expect(await counted(ALERTING)).toBe(before + 1);
     },
@@ -79,7 +83,7 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
     expect(await tell(await shape())).toBe(400);
     const refused = await lastRefused();
     expect(refused).toMatchObject({ 'portcullis.dev/reason': reason });
-    expect(refused).not.toHaveProperty('portcullis.dev/clock-skew');
+    for (const fact of ['clock-skew', 'target']) expect(refused).not.toHaveProperty([`portcullis.dev/${fact}`]);
     expect([await counted(ALERTING), await counted([reason])]).toEqual([before[0], before[1] + 1]);
   });
 

@@ -119,14 +119,19 @@ async function endAll(deps: WebDeps, req: Request, provider: string, endings: re
   record(deps, visitOf(req), { event: 'logout', ...happening, details: { sessions: '0' } });
 }
 
-interface Refused {
+interface Refused extends Omit<LogoutRefusal, 'reason'> {
   readonly reason: LogoutRefusal['reason'] | 'logout_token_missing' | 'logout_token_replayed';
-  readonly clockSkew?: number;
 }
 
 /** §2.8: 400 where the request is no good and where the logout failed alike; the provider may send another token then. */
-function refuse(deps: WebDeps, req: Request, res: Response, provider: string, { reason, clockSkew }: Refused): void {
-  const details = clockSkew === undefined ? {} : { 'clock-skew': String(clockSkew) };
+function refuse(deps: WebDeps, req: Request, res: Response, provider: string, refused: Refused): void {
+  const { reason, clockSkew, subject } = refused;
+  const details = {
+    ...(clockSkew === undefined ? {} : { 'clock-skew': String(clockSkew) }),
+    ...(subject === undefined
+      ? {}
+      : { target: targetName({ kind: 'account', account: accountOf(provider, subject) }) }),
+  };
   record(deps, visitOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason, details });
   res.status(400).json({ error: 'invalid_request', error_description: 'The logout token was not accepted.' });
 }
