@@ -51,11 +51,13 @@ export interface LastingStore {
 export function openStore(config: Config, sealing: SealingKeys, logger: Logger, lasting?: LastingStore): Store {
   const clock = { now: Date.now };
   const onDisplaced = (displaced: Displaced): void => lasting?.onDisplaced(displaced);
-  if (config.store.kind === 'memory') return createMemoryStore({ clock, onDisplaced });
+  if (config.store.kind === 'memory')
+    return createMemoryStore({ clock, onDisplaced, providerClockSkew: config.clockSkew });
   return createRedisStore({
     config: redisSettings(config.store, lasting?.reloading ?? ONCE),
     sealingKeys: sealing,
     clock,
+    providerClockSkew: config.clockSkew,
     emptyStore: config.revocation.emptyStore,
     onError: (error) => logger.warn({ err: error }, 'store'),
     onEpoch: (event) => {

@@ -42,7 +42,7 @@ export const PROVIDER_SESSION_CLOSED_SECONDS = 1800;
 export const MOST_SESSIONS_OF_AN_ACCOUNT = 1000;
 
 /**
- * `auth_time` is whole seconds of the provider's clock, the mark is of ours, and the two may differ by as much as our own clocks may. Whoever
+ * `auth_time` is whole seconds of the provider's clock, the mark is of ours, and the two may differ by `clockSkew`; this is its default. Whoever
  * proved themselves within this time before the revocation therefore passes; a silent single sign-on is older than that.
  */
 export const FRESH_TOLERANCE_SECONDS = 60;

@@ -10,8 +10,12 @@ export class FreshMarks implements FreshSignIns {
   readonly #marks = new Map<Account, number>();
   readonly #tidy: () => void;
 
-  constructor(clock: Clock) {
+  readonly #skew: number;
+
+  /** @param skew by how much a provider's clock may be off, in seconds */
+  constructor(clock: Clock, skew = FRESH_TOLERANCE_SECONDS) {
     this.#clock = clock;
+    this.#skew = skew;
     this.#tidy = createJanitor(
       this.#marks,
       (mark) => this.#over(mark),
@@ -27,7 +31,7 @@ export class FreshMarks implements FreshSignIns {
   /** @param authTime when the person last proved who they are, epoch seconds */
   refuses(account: Account, authTime: number | undefined): boolean {
     const mark = this.#standing(account);
-    return mark !== undefined && !(authTime !== undefined && authTime >= mark - FRESH_TOLERANCE_SECONDS);
+    return mark !== undefined && !(authTime !== undefined && authTime >= mark - this.#skew);
   }
 
   async find(account: Account): Promise<number | undefined> {

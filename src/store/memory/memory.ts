@@ -15,9 +15,13 @@ import { MemoryRecent } from './recent.ts';
 import { MemorySessions } from './sessions.ts';
 
 /** @returns an empty store that begins a new epoch, settled at once: there is nobody who could know more than it does */
-export function createMemoryStore({ clock, ...budget }: { readonly clock: Clock } & MemoryArtefactsOptions): Store {
+export function createMemoryStore({
+  clock,
+  providerClockSkew,
+  ...budget
+}: { readonly clock: Clock; readonly providerClockSkew?: number } & MemoryArtefactsOptions): Store {
   const artefacts = new MemoryArtefacts(clock, budget);
-  const fresh = new FreshMarks(clock);
+  const fresh = new FreshMarks(clock, providerClockSkew);
   const locks = new MemoryLocks((account) => log.notify({ kind: 'unlocked', key: accountKey(account) }));
   const sessions = new MemorySessions({
     clock,

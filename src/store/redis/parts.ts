@@ -16,6 +16,8 @@ export interface RedisParts {
   readonly reportTampered: (what: string) => void;
   /** Bytes of the budget of what anyone can have written, where the server has no limit of its own or a large one. */
   readonly pendingBytes: number;
+  /** As `RedisStoreOptions` has it. */
+  readonly providerClockSkew: number;
   readonly reportDisplaced: (displaced: Displaced) => void;
 }
 

@@ -8,7 +8,7 @@ import { performance } from 'node:perf_hooks';
 
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../clock.ts';
-import { CLOCK_SKEW_SECONDS } from '../lifetimes.ts';
+import { CLOCK_SKEW_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
 import { PENDING_BYTES, type Displaced } from '../pending.ts';
 import type { Store } from '../store.ts';
 import { RedisAnchors } from './anchors.ts';
@@ -44,6 +44,8 @@ export interface RedisStoreOptions {
   readonly monotonic?: () => number;
   /** By how much the clock may be off the store's before no script serves this replica. Default: a minute. */
   readonly clockSkewSeconds?: number;
+  /** By how much a provider's clock may be off, where `auth_time` is compared with a revocation (seconds). Default: a minute. */
+  readonly providerClockSkew?: number;
   /** Whether a process that has never been in an epoch may begin one in a store that has none. Default: init. */
   readonly emptyStore?: 'init' | 'refuse';
   /** What an operator should know: a connection lost, a server that evicts, a sealed value that was tampered with. Never a secret. */
@@ -80,7 +82,9 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   });
   const reportTampered = (what: string): void => onError(tampered(what));
   const { pendingBytes = PENDING_BYTES, onDisplaced: reportDisplaced = (): void => {} } = options;
-  const parts: RedisParts = { clock, keys, sealer, runner, main, reportTampered, pendingBytes, reportDisplaced };
+  const { providerClockSkew = FRESH_TOLERANCE_SECONDS } = options;
+  const shared = { clock, keys, sealer, runner, main };
+  const parts: RedisParts = { ...shared, reportTampered, pendingBytes, reportDisplaced, providerClockSkew };
   const survivor = new Survivor({ runner, main, writes, clock });
   const settling = new Settling(options.monotonic ?? (() => performance.now()));
 

@@ -67,6 +67,7 @@ export class RedisSessions implements SessionStore {
       viaDigest(session.via),
       session.authTime ?? '',
       providerSessionDigest(session.provider, session.providerSid),
+      this.#parts.providerClockSkew,
     ]);
     if (reply[0] === 'EXISTS') throw sessionExists();
     return await this.#outcome(hash, reply);

@@ -1,4 +1,4 @@
-import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS, MOST_SESSIONS_OF_AN_ACCOUNT } from '../../lifetimes.ts';
+import { FRESH_KEPT_SECONDS, MOST_SESSIONS_OF_AN_ACCOUNT } from '../../lifetimes.ts';
 import { script } from './head.ts';
 import { ARTEFACTS, LOG, SESSIONS } from './parts.ts';
 
@@ -7,13 +7,14 @@ const JUDGE = [ARTEFACTS, SESSIONS];
 /**
  * ARGV from 6: session digest, account digest, provider, epoch and number where the sign-in started, absolute end (s), idle
  * seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret, username digest, digest of the session it was opened
- * through or '', when the person proved who they are (s) or '', digest of the provider's session or ''. UNSETTLED: locks of an earlier epoch may
+ * through or '', when the person proved who they are (s) or '', digest of the provider's session or '', by how much
+ * the provider's clock may be off (s). UNSETTLED: locks of an earlier epoch may
  * still be on their way.
  */
 export const openSession = script(
   'open-session',
   `
-local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved, ps = unpack(ARGV, 6)
+local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved, ps, skew = unpack(ARGV, 6)
 local key = P .. 'session:' .. hash
 -- A place of an earlier life, or one that this life has not reached: the sign-in began elsewhere.
 if epoch ~= id or tonumber(started) > n then return {'NO', 'epoch_changed'} end
@@ -27,7 +28,7 @@ local last = math.min(tonumber(exp), tonumber(created) + tonumber(idle))
 if seconds >= last then return {'NO', 'session_expired'} end
 local mark = tonumber(redis.call('ZSCORE', P .. 'fresh', acc) or '-inf')
 local proof = tonumber(proved)
-local proven = proof and proof >= mark - ${FRESH_TOLERANCE_SECONDS}
+local proven = proof and proof >= mark - tonumber(skew)
 if seconds < mark + ${FRESH_KEPT_SECONDS} and not proven then return {'NO', 'fresh_sign_in_needed'} end
 if redis.call('HGET', key, 'ep') == id then return {'EXISTS'} end
 if not settled then return {'UNSETTLED'} end
