@@ -9,6 +9,7 @@ const NEXT: ReadonlyMap<string, string> = new Map([
   ['workload_not_found', 'the names are those of the server’s configuration, under workload'],
   ['cluster_not_found', 'portcullis whoami lists the clusters that are yours'],
   ['fresh_sign_in_not_needed', 'the user can sign in again as it is: portcullis locks lists locked accounts'],
+  ['fresh_sign_in_newer', 'look at the account again: it was revoked meanwhile'],
   ['lock_not_found', 'portcullis locks lists them'],
   ['second_admin_needed', 'have another admin run the same command with that --approval'],
   ['same_admin', 'have another admin run the same command with the same --approval'],

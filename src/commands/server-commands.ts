@@ -182,7 +182,7 @@ const LOCK: Obstacle = {
 
 const FRESH_SIGN_IN: Obstacle = {
   event: 'fresh-sign-in-lifted',
-  take: ({ freshSignIns }, account) => freshSignIns.lift(account),
+  take: async ({ freshSignIns }, account) => (await freshSignIns.lift(account)) === 'lifted',
   missing: 'fresh_sign_in_not_needed',
   messages: { taken: 'can sign in without authenticating again', missing: 'needed no fresh sign-in' },
 };

@@ -25,11 +25,6 @@ export function withContact(
   };
   return {
     ...provider,
-    // One that publishes nothing was not asked.
-    prepare: async () => {
-      const prepared = provider.prepare?.();
-      if (prepared !== undefined) await noting(prepared, () => false);
-    },
     // Nothing is asked here but discovery, which may be remembered: only a fault says something of the provider now.
     begin: (options) =>
       provider.begin(options).catch((error: unknown) => {

@@ -130,7 +130,7 @@ export function canBeAskedOtherwise(error: unknown, ask: FreshAsk | undefined): 
 }
 
 /** What the user reads whose provider shows no proof, and what they can do about it. */
-function unproven(provider: string, proof: 'stale' | 'missing', cause: unknown): AppError {
+export function unproven(provider: string, proof: 'stale' | 'missing', cause?: unknown): AppError {
   const message =
     proof === 'stale'
       ? `${provider} let you in without asking again who you are. Sign out there, wait a minute, then start again. ` +

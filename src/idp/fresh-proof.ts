@@ -59,21 +59,18 @@ export interface FreshAsking {
   readonly proves: boolean;
   /** @returns the next way for a user who was sent in these ways already; undefined after the last */
   next(asked: readonly FreshAsk[]): FreshAsk | undefined;
-  /** The provider has shown a proof to somebody who was sent so: the next user is sent so first. */
-  worked(asked: readonly FreshAsk[]): void;
 }
 
-/** One for each provider, as long as the process lives. */
+/**
+ * Threat: a user answers in the provider's place that it refuses a way, so that all others are asked in a weaker one, without a refresh token.
+ * So nothing is remembered from one user to the next; what a provider never takes is set.
+ */
 export function createFreshAsking(setting: FreshnessSetting): FreshAsking {
   const ways = setting === 'auto' ? FRESH_ASKS : setting === 'none' ? [] : [setting];
-  let first: FreshAsk | undefined;
   return {
     ordinary: setting === 'auto' || setting === 'max_age' ? 'any_age' : 'nothing',
     proves: ways.length > 0,
-    next: (asked) => [first, ...ways].find((way): way is FreshAsk => way !== undefined && !asked.includes(way)),
-    worked: (asked) => {
-      first = asked.at(-1);
-    },
+    next: (asked) => ways.find((way) => !asked.includes(way)),
   };
 }
 

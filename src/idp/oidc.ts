@@ -11,8 +11,14 @@ import { mapClaims, type Claims, type ClaimsMapping } from '../core/claims.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf } from '../core/identity.ts';
 import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
-import { callbackFault, canBeAskedOtherwise, requestFault } from './faults.ts';
-import { createFreshAsking, doubtOfProof, FreshProofMissing, type FreshnessSetting } from './fresh-proof.ts';
+import { callbackFault, canBeAskedOtherwise, requestFault, unproven } from './faults.ts';
+import {
+  createFreshAsking,
+  doubtOfProof,
+  FRESH_ASKS,
+  FreshProofMissing,
+  type FreshnessSetting,
+} from './fresh-proof.ts';
 import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './idp.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { newestTokens } from './newest-token.ts';
@@ -52,15 +58,16 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const begin: IdentityProvider['begin'] = async ({ fresh = false, after } = {}) => {
     const config = await configuration();
     const way = fresh ? asking.next(after?.asked ?? []) : undefined;
+    // The setting differs between the replicas of the two trips.
+    if (fresh && asking.proves && way === undefined) throw unproven(name, 'stale');
     const challenge: SignInChallenge = {
       state: oidc.randomState(),
       nonce: oidc.randomNonce(),
       codeVerifier: oidc.randomPKCECodeVerifier(),
-      // A user who authenticated on the trip before has proved it, whatever the provider showed then.
       ...(way === undefined
         ? {}
         : {
-            freshSince: after?.freshSince ?? Math.floor(options.now() / 1000),
+            freshSince: Math.floor(options.now() / 1000),
             asked: [...(after?.asked ?? []), way],
           }),
     };
@@ -96,15 +103,17 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         ...oldestProof(challenge, options.now()),
       })
       .catch(async (thrown: unknown) => {
-        const { state, nonce, codeVerifier, asked } = challenge;
+        const { state, nonce, codeVerifier } = challenge;
+        const asked = askedOf(challenge);
         const sent = ['code', 'state'].flatMap((parameter) => callback.searchParams.getAll(parameter));
         const error = await readAnswer(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
         const fault = callbackFault(name, error, asked?.at(-1));
         const isLast = asked === undefined || asking.next(asked) === undefined;
-        throw isLast || !canBeAskedOtherwise(error, asked.at(-1)) ? fault : new FreshProofMissing(fault, challenge);
+        throw isLast || !canBeAskedOtherwise(error, asked.at(-1))
+          ? fault
+          : new FreshProofMissing(fault, { ...challenge, asked });
       });
     streak.tokenGiven();
-    if (challenge.asked !== undefined) asking.worked(challenge.asked);
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
     assertNotFromFuture(name, idToken, { now: options.now(), clockSkew: options.clockSkew });
@@ -199,6 +208,10 @@ async function userInfo(
     throw requestFault(name, await readAnswer(thrown, [accessToken]));
   });
 }
+
+/** A trip that was begun by a version before the steps was asked in the first way. */
+const askedOf = ({ asked, freshSince }: SignInChallenge): SignInChallenge['asked'] =>
+  asked ?? (freshSince === undefined ? undefined : FRESH_ASKS.slice(0, 1));
 
 const incomplete = (name: string): AppError =>
   new AppError('provider_unavailable', `${name} did not say who signed in. Try again, or tell your platform team.`, {

@@ -57,6 +57,7 @@ import {
   observedProviders,
   observeRecord,
   observeStore,
+  prepare,
   refusedSignIns,
   serverMetrics,
 } from './signals.ts';
@@ -249,8 +250,7 @@ async function signInRooms(
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config, costlyRules(logger, clock));
   const providers = observedProviders(identityProviders(config, reloading, logger), { metrics, logger, clock });
-  // Nothing waits for it: a provider that is unavailable keeps no replica from starting.
-  for (const provider of providers.values()) void provider.prepare?.().catch(() => undefined);
+  prepare(providers, logger);
   const workloads = new Set(config.workload.map(({ name }) => name));
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now, endings });
   const rules = workloadRules(config, reloading);
@@ -386,7 +386,7 @@ function drills(
     gate,
     artefacts: store.artefacts,
     clusters: config.clusters,
-    listener: { address: { host: ownAddress(address.host), port }, certificate },
+    listener: { address: { host: OWN_ADDRESS[address.host] ?? address.host, port }, certificate },
     behindProxies: proxyProtocol === 'required',
     mintToken: ({ session, cluster }) =>
       mintUnboundToken(tokens, { session, cluster, client: DRILL_CLIENT_ID, lifeSeconds: 60 }),
@@ -394,8 +394,5 @@ function drills(
   });
 }
 
-/** Where this process reaches a listener of its own. */
-function ownAddress(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1';
-  return host === '::' ? '::1' : host;
-}
+/** Where this process reaches a listener of its own that listens everywhere. */
+const OWN_ADDRESS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };

@@ -45,6 +45,15 @@ export function observedProviders(
   );
 }
 
+/** Reads what the providers publish. Nothing waits for it: one that is unavailable keeps no replica from starting, and counts for nothing yet. */
+export function prepare(providers: IdentityProviders, logger: Pick<Logger, 'warn'>): void {
+  for (const provider of providers.values()) {
+    provider.prepare?.().catch((err: unknown) => {
+      logger.warn({ provider: provider.name, err }, 'the identity provider could not be read at the start');
+    });
+  }
+}
+
 /** Whose certificates the API servers are verified by; without a file the system's authorities are, which are not ours to watch. */
 export function observeAuthorities(metrics: Metrics, clusters: readonly UpstreamCluster[]): void {
   for (const cluster of clusters) {

@@ -240,8 +240,11 @@ export interface LockStore {
 export interface FreshSignIns {
   /** Since when, epoch seconds; undefined where none is needed. */
   find(account: Account): Promise<number | undefined>;
-  /** From now on any sign-in will do, until the next revocation. @returns false where none was needed */
-  lift(account: Account): Promise<boolean>;
+  /**
+   * From now on any sign-in will do, until the next revocation.
+   * @param upTo as `find` said: what was revoked later stays, because whoever lifts has not seen it. Absent: whatever there is
+   */
+  lift(account: Account, upTo?: number): Promise<'lifted' | 'none' | 'newer'>;
 }
 
 // --- Revocation log ------------------------------------------------------------------------------------------------

@@ -125,6 +125,15 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
       return { house: at.house, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?reason=x`) };
     },
   },
+  fresh_sign_in_newer: {
+    reason: 'x',
+    come: async () => {
+      const at = await signedInAs('root');
+      await at.house.gate.revoke({ target: { kind: 'account', account: ALICE } });
+      const query = 'reason=x&since=2001-01-01T00%3A00%3A00Z';
+      return { house: at.house, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?${query}`) };
+    },
+  },
   lock_not_found: {
     reason: 'x',
     come: async () => {

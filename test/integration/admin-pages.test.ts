@@ -134,7 +134,12 @@ describe('the admin pages of two replicas', () => {
     expect(back.html).toContain('Not locked');
     // The revocation that went with the lock.
     expect(back.html).toContain('Lift it only where');
-    const lifted = await send(root, '/admin/lift-fresh-sign-in', { csrf, account: 'demo/bob', reason: 'closed' });
+    const since = /name="since" value="(\d+)"/.exec(back.html)?.[1] ?? '';
+    const ask = { csrf, account: 'demo/bob', reason: 'closed' };
+    // Another admin has revoked since the page was looked at.
+    const late = await send(root, '/admin/lift-fresh-sign-in', { ...ask, since: String(Number(since) - 1) });
+    expect(late.html).toContain('was revoked after you looked');
+    const lifted = await send(root, '/admin/lift-fresh-sign-in', { ...ask, since });
     expect(new URL(lifted.url).pathname).toBe('/admin/accounts/demo%2Fbob');
     expect(lifted.html).not.toContain('Lift it only where');
   });

@@ -17,6 +17,12 @@ const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups
 const WAYS: readonly (readonly [string, Lies, string, boolean])[] = [
   ['the provider', { token: () => ({ status: 400, body: '{"error":"invalid_grant"}' }) }, VOUCHES, true],
   ['the provider in its own words', { token: () => ({ status: 400, body: '' }) }, VOUCHES, true],
+  [
+    'an answer for another user',
+    { idToken: (honest) => developer({ ...honest, sub: '43' }) },
+    'now answers for another person',
+    true,
+  ],
   ['a rule', { idToken: (honest) => ({ ...honest, groups: ['left'] }) }, LEFT, false],
 ];
 

@@ -37,10 +37,14 @@ async function afterRevocation(): Promise<Visit> {
   return again(visitor);
 }
 
-async function afterDeviceCode(): Promise<Visit> {
+const afterDeviceCode = (): Promise<Visit> => {
   stage.sso.person = 'alice';
+  return deviceAt(new Visitor({ name: 'alice', password: '' }));
+};
+
+/** Allows a device at the pages. */
+async function deviceAt(visitor: Visitor): Promise<Visit> {
   const { body } = await device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
-  const visitor = new Visitor({ name: 'alice', password: '' });
   const csrf = fieldIn(await visitor.visit(`${stage.web}/device`), 'csrf');
   const form = new URLSearchParams({ csrf, user_code: String(body['user_code']) });
   const page = await visitor.visit(`${stage.web}/device`, form);
@@ -68,6 +72,14 @@ const PROVIDERS: readonly (readonly [string, Manners, readonly string[]])[] = [
   ['refuses prompt=login', { refuses: ({ prompt }) => hasLogin(prompt) }, [...ALL, 'login/', 'consent/10']],
   ['ignores prompt=login', { ignores: () => ['prompt'] }, ALL],
   [
+    'says when in answer to max_age only, and refuses it beside prompt=login',
+    {
+      refuses: ({ prompt, max_age }) => hasLogin(prompt) && max_age !== '',
+      ignores: ({ prompt }) => (prompt === 'login' ? ['prompt'] : []),
+    },
+    [...ALL, 'login/', 'consent/10'],
+  ],
+  [
     'ignores max_age and prompt=login beside it',
     { ignores: ({ max_age }) => (max_age === '' ? [] : ['max_age', 'prompt']), alwaysSaysWhen: true },
     [...ALL, 'login/'],
@@ -89,10 +101,10 @@ describe.each(PROVIDERS)('a provider that %s', (_name, manners, asked) => {
     });
   });
 
-  test('is asked at once in the way that worked, for an admin who is to change something', async () => {
+  test('shows the proof of an admin who is to change something', async () => {
     const visitor = await signedIn('root');
     expect(await visitor.visit(`${stage.web}${CONFIRM}`)).toMatchObject({ status: 200, url: `${stage.web}${CONFIRM}` });
-    expect(stage.sso.asked).toEqual(asked.slice(-1));
+    expect(stage.sso.asked).toEqual(asked.slice(1));
   });
 
   test('finishes a device code', async () => {
@@ -102,6 +114,36 @@ describe.each(PROVIDERS)('a provider that %s', (_name, manners, asked) => {
 
 const reasonOf = async (): Promise<string | undefined> =>
   (await stage.events('sign-in-refused')).at(-1)?.annotations['portcullis.dev/reason'];
+
+test('a thief who answers in the place of the provider, and strips what it is asked, wins nothing and changes nothing for others', async () => {
+  await stage.restart();
+  stage.sso.manners = { alwaysSaysWhen: true };
+  const atProvider = `${stage.sso.issuer}/auth?`;
+  const thief = new Visitor({ name: 'alice', password: '' }, { stopAt: atProvider });
+  stage.sso.person = 'alice';
+  // Signed in there by a password of an hour ago.
+  const first = await thief.visit(`${stage.web}/login/start?provider=demo`);
+  expect((await thief.visit(first.url)).url).toBe(`${stage.web}/me`);
+  const asked = await deviceAt(thief);
+  expect(asked.url).toContain('prompt=login+consent');
+  const state = new URL(asked.url).searchParams.get('state') ?? '';
+  const forged = new URLSearchParams({ error: 'invalid_request', state, iss: stage.sso.issuer });
+  const second = await thief.visit(`${stage.web}/callback/demo?${forged.toString()}`);
+  const third = await thief.visit(stripped(second.url));
+  expect([second.url, third.url].map((url) => url.startsWith(atProvider))).toEqual([true, true]);
+  expect(await thief.visit(stripped(third.url))).toMatchObject({ status: 403 });
+  expect(await reasonOf()).toBe('fresh_sign_in_needed');
+  const root = await signedIn('root');
+  await root.visit(`${stage.web}${CONFIRM}`);
+  expect(stage.sso.asked).toEqual(['login consent/10']);
+});
+
+function stripped(location: string): string {
+  const url = new URL(location);
+  url.searchParams.delete('prompt');
+  url.searchParams.delete('max_age');
+  return url.href;
+}
 
 describe('a provider that shows no proof', () => {
   const SILENT: readonly (readonly [string, string, Manners, readonly string[]])[] = [
@@ -129,7 +171,7 @@ describe('a provider that shows no proof', () => {
     expect(refused.status).toBe(reason === 'provider_request_refused' ? 502 : 403);
     expect(stage.sso.asked).toEqual(asked);
     expect(await reasonOf()).toBe(reason);
-    expect(await stage.server.store.freshSignIns.lift(ALICE.account)).toBe(true);
+    expect(await stage.server.store.freshSignIns.lift(ALICE.account)).toBe('lifted');
     expect(await again(visitor)).toMatchObject({ status: 200, url: `${stage.web}/me` });
   });
 

@@ -34,6 +34,12 @@ async function finishAt(browser: Browser, state: string): Promise<string> {
   return locationOf(await browser.get(locationOf(back)).expect(303));
 }
 
+async function adminBrowser(house: House): Promise<Browser> {
+  const browser = browserAt(house);
+  await signIn(browser, 'root');
+  return browser;
+}
+
 describe('the first sign-in after a revocation', () => {
   test('is sent to the provider once more, to prove anew who it is, and goes on from there', async () => {
     const house = await revokedHouse();
@@ -71,6 +77,20 @@ describe('the first sign-in after a revocation', () => {
     expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
     expect(event?.user.username).toBe('corp:alice@example.com');
     expect(await sessionsOf(house)).toBe(0);
+  });
+
+  test('does not pass by a trip that another replica began without asking, because its setting says that nothing is proven', async () => {
+    const house = await openHouse();
+    const browser = await adminBrowser(house);
+    house.corp.provesFreshness = false;
+    const sent = locationOf(await browser.get('/login/fresh?to=%2Fadmin').expect(303));
+    house.corp.provesFreshness = true;
+    house.corp.authTime = seconds(house) - 3600;
+    const again = await finishAt(browser, stateAt(sent));
+    expect(again).toMatch(/^https:\/\/idp\.example\.com\/corp\/authorize/);
+    expect(house.corp.finished).toHaveLength(1);
+    house.corp.authTime = seconds(house);
+    expect(await finishAt(browser, stateAt(again))).toBe('/admin');
   });
 
   test('of kubectl goes the same way, and ends at kubectl', async () => {

@@ -61,7 +61,7 @@ beforeAll(async () => {
   const answers = [
     { action: '/device/refuse', fields: { ticket: 'A'.repeat(43) } },
     { action: '/admin/unlock', fields: { account: 'demo/bob', reason: 'hostile' } },
-    { action: '/admin/lift-fresh-sign-in', fields: { account: 'demo/bob', reason: 'hostile' } },
+    { action: '/admin/lift-fresh-sign-in', fields: { account: 'demo/bob', reason: 'hostile', since: '9999999999' } },
   ];
   seen = { ...found, forms: [...found.forms, ...answers] };
   await looking.close();

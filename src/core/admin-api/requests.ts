@@ -103,8 +103,13 @@ export const sessionsQuerySchema = z
     message: 'sort: the sessions of one account or username are listed newest first',
   });
 
-/** `DELETE locks/ACCOUNT` and `DELETE fresh-sign-ins/ACCOUNT`. */
+/** `DELETE locks/ACCOUNT`. */
 export const unlockQuerySchema = z.strictObject({ reason: reasonSchema.describe('why, for the record') });
+
+/** `DELETE fresh-sign-ins/ACCOUNT`. */
+export const liftQuerySchema = unlockQuerySchema.extend({
+  since: z.iso.datetime().describe('what the caller has seen; what was revoked later stays').optional(),
+});
 
 /** `DELETE sessions/ID`. */
 export const endQuerySchema = z.strictObject({

@@ -38,10 +38,12 @@ export class FreshMarks implements FreshSignIns {
     return this.#standing(account);
   }
 
-  async lift(account: Account): Promise<boolean> {
-    const stood = this.#standing(account) !== undefined;
+  async lift(account: Account, upTo = Infinity): Promise<'lifted' | 'none' | 'newer'> {
+    const mark = this.#standing(account);
+    if (mark === undefined) return 'none';
+    if (mark > upTo) return 'newer';
     this.#marks.delete(account);
-    return stood;
+    return 'lifted';
   }
 
   #standing(account: Account): number | undefined {

@@ -2,7 +2,7 @@ import type { Account } from '../../core/identity.ts';
 import type { FreshSignIns } from '../store.ts';
 import { accountDigest } from './keys.ts';
 import type { RedisParts } from './parts.ts';
-import { number, text } from './reply.ts';
+import { text } from './reply.ts';
 import { findFreshSignIn, liftFreshSignIn } from './scripts/fresh-sign-ins.ts';
 
 /** The sorted set `fresh`; a revocation writes it, and the script that opens a session reads it. */
@@ -19,8 +19,9 @@ export class RedisFreshSignIns implements FreshSignIns {
     return mark === '' ? undefined : Number(mark);
   }
 
-  async lift(account: Account): Promise<boolean> {
+  async lift(account: Account, upTo?: number): Promise<'lifted' | 'none' | 'newer'> {
     const { runner, main } = this.#parts;
-    return number((await runner.run(main, liftFreshSignIn, [accountDigest(account)]))[1]) === 1;
+    const came = text((await runner.run(main, liftFreshSignIn, [accountDigest(account), upTo ?? '']))[1]);
+    return came === 'lifted' || came === 'newer' ? came : 'none';
   }
 }

@@ -11,21 +11,32 @@ import { record } from '../record.ts';
 import { AdminError } from './problem.ts';
 import type { Asker } from './revoking.ts';
 
+const OUTCOMES = {
+  lifted: { code: 200, outcome: undefined },
+  none: { code: 404, outcome: 'fresh_sign_in_not_needed' },
+  newer: { code: 409, outcome: 'fresh_sign_in_newer' },
+} as const;
+
 /**
- * @param reason the admin's own words
- * @throws AdminError `fresh_sign_in_not_needed`
+ * @param asked.reason the admin's own words
+ * @param asked.upTo epoch seconds, what the admin was shown. Threat: another admin has just revoked, because the device is stolen
+ * @throws AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
  */
 export async function liftFreshSignIn(
   deps: WebDeps,
   { visit, actor, path }: Asker,
-  { account, reason }: { readonly account: Account; readonly reason: string },
+  { account, reason, upTo }: { readonly account: Account; readonly reason: string; readonly upTo?: number | undefined },
 ): Promise<void> {
   actor.assertGood();
-  const lifted = await deps.store.freshSignIns.lift(account);
-  const outcome = lifted ? {} : { outcome: 'fresh_sign_in_not_needed' };
-  const details = { target: `account:${account}`, ...outcome };
-  record(deps, visit, { event: 'fresh-sign-in-lifted', path, code: lifted ? 200 : 404, reason, details });
-  if (lifted) return;
+  const came = await deps.store.freshSignIns.lift(account, upTo);
+  const { code, outcome } = OUTCOMES[came];
+  const details = { target: `account:${account}`, ...(outcome === undefined ? {} : { outcome }) };
+  record(deps, visit, { event: 'fresh-sign-in-lifted', path, code, reason, details });
+  if (came === 'lifted') return;
+  if (came === 'newer') {
+    const message = 'Something of this account was revoked after you looked. Look at it again, then decide.';
+    throw new AdminError('fresh_sign_in_newer', 'conflict', message, { recorded: true });
+  }
   const message =
     'This account needs no fresh sign-in: nothing of it was revoked in the last thirty days, or an admin has lifted it.';
   throw new AdminError('fresh_sign_in_not_needed', 'not_found', message, { recorded: true });

@@ -14,6 +14,7 @@ export type AdminProblem =
   | 'revocation_not_found'
   | 'lock_not_found'
   | 'fresh_sign_in_not_needed'
+  | 'fresh_sign_in_newer'
   | 'username_ambiguous'
   | 'revocation_not_written'
   | 'request_id_reused'
@@ -79,6 +80,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemRow>> = {
   session_not_found: { status: 404, when: 'no session of this id is live' },
   revocation_not_found: { status: 404, when: 'no revocation of this id is known from the last ten minutes' },
   fresh_sign_in_not_needed: { status: 404, when: 'the account’s next sign-in need not be a fresh one' },
+  fresh_sign_in_newer: { status: 409, when: 'something of the account was revoked after `since`: look at it again' },
   lock_not_found: { status: 404, when: 'the account is not locked' },
   provider_not_found: { status: 404, when: 'no identity provider of this name is configured' },
   workload_not_found: { status: 404, when: 'no workload rule of this name is configured' },

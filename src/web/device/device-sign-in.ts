@@ -192,7 +192,10 @@ function finish(room: DeviceRoom): RequestHandler {
         await toldRefusal(deps, visit, { thrown, tell: (description) => devices.refuse(userCode, description) });
         throw thrown;
       });
-      if ('again' in opening) return seeOther(res, opening.again.href);
+      if ('again' in opening) {
+        if (value !== undefined) cookie.set(res, value, JOURNEY_SECONDS);
+        return seeOther(res, opening.again.href);
+      }
       const { session } = opening;
       await orEnd(deps, session, () => devices.allow(userCode, session));
       rememberProvider(deps, res, session.provider);

@@ -137,10 +137,17 @@ export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival)
     const trip = { provider: provider.name, way: journey.way, fresh: true, ...(after === undefined ? {} : { after }) };
     return { again: await beginJourney(deps, visit, trip) };
   };
+  // Begun where another setting or version counts it as proven without asking: what comes back would be taken for a proof.
+  if (journey.fresh && provider.provesFreshness && journey.challenge.freshSince === undefined) return again();
   const person = await provider.finish(callback, journey.challenge).catch((error: unknown) => {
     if (!(error instanceof FreshProofMissing)) throw error;
-    const facts = { requestId: visit.requestId, provider: provider.name, asked: error.after.asked?.at(-1), err: error };
-    deps.logger.warn(facts, 'no proof of a fresh sign-in: the provider is asked in another way');
+    const { reason, cause } = error;
+    const said = cause instanceof Error ? cause.message : undefined;
+    const asked = error.after.asked?.at(-1);
+    deps.logger.info(
+      { requestId: visit.requestId, provider: provider.name, asked, reason, said },
+      'no proof of a fresh sign-in: the provider is asked in another way',
+    );
     return error;
   });
   if (person instanceof FreshProofMissing) return again(person.after);

@@ -220,7 +220,7 @@ describe('the re-check', () => {
   it('ends a session whose provider is no longer configured', async () => {
     const none = { sessions: store.sessions, providers: new Map(), now: () => now };
     const recheck = createRecheck({ ...none, workloads: new Set() });
-    expect(await recheck('s1')).toMatchObject({ kind: 'refused', reason: 'provider_removed' });
+    expect(await recheck('s1')).toMatchObject({ kind: 'refused', reason: 'provider_removed', asksFreshSignIn: true });
     // A workload's rule is no provider that could be asked.
     expect(await createRecheck({ ...none, workloads: new Set(['corp']) })('s1')).toMatchObject({ kind: 'same' });
   });

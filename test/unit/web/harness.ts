@@ -67,7 +67,7 @@ export const people: Readonly<Record<string, ProviderSignIn>> = {
 /** Answers a callback by its `code`, which is a person's name; refuses and fails as the real one does. */
 export class TestProvider implements IdentityProvider {
   readonly name: string;
-  readonly provesFreshness: boolean;
+  provesFreshness: boolean;
   /** What the provider says of when the person proved who they are. */
   authTime: number | undefined;
   down = false;
@@ -86,11 +86,18 @@ export class TestProvider implements IdentityProvider {
     this.#beforeAnswer = happening;
   }
 
-  async begin(options: { readonly fresh?: boolean } = {}): Promise<{ challenge: SignInChallenge; url: URL }> {
+  async begin(
+    options: Parameters<IdentityProvider['begin']>[0] = {},
+  ): Promise<{ challenge: SignInChallenge; url: URL }> {
     if (this.down) throw new AppError('provider_unavailable', `${this.name} cannot be reached.`);
     this.begun.push(options.fresh === true);
     const random = (): string => randomBytes(16).toString('base64url');
-    const challenge = { state: random(), nonce: random(), codeVerifier: random() };
+    const challenge: SignInChallenge = {
+      state: random(),
+      nonce: random(),
+      codeVerifier: random(),
+      ...(options.fresh === true && this.provesFreshness ? { freshSince: 1 } : {}),
+    };
     const url = new URL(`https://idp.example.com/${this.name}/authorize`);
     url.searchParams.set('state', challenge.state);
     return { challenge, url };

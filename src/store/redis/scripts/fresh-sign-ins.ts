@@ -11,12 +11,14 @@ return {'OK', mark}
 `,
 );
 
-/** 1 where one stood. ARGV 6: account digest. */
+/** What came of it. ARGV 6: account digest, 7: what was revoked later stays (s), or ''. */
 export const liftFreshSignIn = script(
   'lift-fresh-sign-in',
   `
 local mark = redis.call('ZSCORE', P .. 'fresh', ARGV[6])
+if not mark or seconds >= tonumber(mark) + ${FRESH_KEPT_SECONDS} then return {'OK', 'none'} end
+if ARGV[7] ~= '' and tonumber(mark) > tonumber(ARGV[7]) then return {'OK', 'newer'} end
 redis.call('ZREM', P .. 'fresh', ARGV[6])
-return {'OK', mark and seconds < tonumber(mark) + ${FRESH_KEPT_SECONDS} and 1 or 0}
+return {'OK', 'lifted'}
 `,
 );

@@ -4,7 +4,7 @@
 import type { Request, RequestHandler } from 'express';
 import type { z } from 'zod';
 import { accountSchema, reasonSchema, requestIdSchema, sessionIdSchema } from '../../../core/admin-api/fields.ts';
-import { drillSchema, lockSchema, revocationSchema } from '../../../core/admin-api/requests.ts';
+import { drillSchema, liftQuerySchema, lockSchema, revocationSchema } from '../../../core/admin-api/requests.ts';
 import type { Account } from '../../../core/identity.ts';
 import { AppError } from '../../../core/errors.ts';
 import { askerOf } from './admin-call.ts';
@@ -83,7 +83,9 @@ export function deleteFreshSignIn({ deps }: AdminRoom): RequestHandler {
   return async (req, res) => {
     const account = accountOfPath(req);
     const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
-    await liftFreshSignIn(deps, askerOf(req), { account, reason });
+    const { since } = parsed(liftQuerySchema.pick({ since: true }), { since: req.query['since'] }, 'since');
+    const upTo = since === undefined ? undefined : Math.floor(Date.parse(since) / 1000);
+    await liftFreshSignIn(deps, askerOf(req), { account, reason, upTo });
     res.status(200).json({ account, needed: false });
   };
 }

@@ -5,6 +5,7 @@ import type { Request } from 'express';
 import type { z } from 'zod';
 import type { componentSchema } from '../../../core/admin-api/answers.ts';
 import type { ComponentHealth, WebDeps } from '../../deps.ts';
+import { freshSignInNeeded } from '../../fresh-sign-in.ts';
 import { rfc3339 } from '../../page/layout.ts';
 import { lockViews } from '../locks.ts';
 import { AdminError } from '../problem.ts';
@@ -64,7 +65,7 @@ export async function listLocks(deps: WebDeps): Promise<Reply> {
 
 export async function freshSignIn(deps: WebDeps, req: Request): Promise<Reply> {
   const account = accountOfPath(req);
-  const since = await deps.store.freshSignIns.find(account);
+  const since = await freshSignInNeeded(deps, account);
   const body = { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) };
   return { body, reason: 'fresh_sign_in', details: { target: `account:${account}` } };
 }

@@ -3,7 +3,12 @@
  * them can forget one; a handler is found by the route's name (admin-api.ts), and a name without a handler does not compile.
  */
 import type { z } from 'zod';
-import { endQuerySchema, sessionsQuerySchema, unlockQuerySchema } from '../../../core/admin-api/requests.ts';
+import {
+  endQuerySchema,
+  liftQuerySchema,
+  sessionsQuerySchema,
+  unlockQuerySchema,
+} from '../../../core/admin-api/requests.ts';
 import type { ProblemCode } from '../problem.ts';
 import type { Need } from '../roles.ts';
 import { auditQuerySchema } from './admin-audit.ts';
@@ -182,10 +187,10 @@ export const ROUTES = {
     need: 'act',
     summary: 'Let an account sign in without authenticating again.',
     notes:
-      'For a user whose identity provider shows no proof of a fresh sign-in. The next revocation asks for one again.',
-    query: unlockQuerySchema,
+      'For a user whose identity provider shows no proof of a fresh sign-in. The next revocation asks for one again. With `since`, as `GET` said it, what was revoked later stays.',
+    query: liftQuerySchema,
     answers: { 200: { what: 'Any sign-in will do.', schema: 'FreshSignIn' } },
-    problems: ['fresh_sign_in_not_needed'],
+    problems: ['fresh_sign_in_not_needed', 'fresh_sign_in_newer'],
   },
   listReplicas: {
     method: 'GET',

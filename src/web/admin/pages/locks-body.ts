@@ -14,15 +14,20 @@ export type UnlockFrom = 'locks' | 'person';
 export const unlockForm = (account: string, csrf: string, from: UnlockFrom): Html =>
   reasonForm('/admin/unlock', { account, csrf, from, button: 'Unlock', label: 'Reason for unlocking' });
 
+interface ReasonForm {
+  readonly csrf: string;
+  readonly button: string;
+  readonly label: string;
+  readonly account: string;
+  /** Other fields of the form. */
+  readonly [name: string]: string;
+}
+
 /** A button that does something about an account, and asks why. */
-export const reasonForm = (
-  action: string,
-  { account, csrf, from, button, label }: Readonly<Record<'account' | 'csrf' | 'from' | 'button' | 'label', string>>,
-): Html =>
+export const reasonForm = (action: string, { csrf, button, label, ...fields }: ReasonForm): Html =>
   html`<form class="inline" method="post" action="${action}">
     ${csrfField(csrf)}
-    <input type="hidden" name="account" value="${account}" />
-    <input type="hidden" name="from" value="${from}" />
+    ${Object.entries(fields).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}" />`)}
     <input
       type="text"
       name="reason"
@@ -30,9 +35,9 @@ export const reasonForm = (
       maxlength="500"
       autocomplete="off"
       placeholder="Reason"
-      aria-label="${label} ${account}"
+      aria-label="${label} ${fields.account}"
     />
-    <button class="button quiet compact" aria-label="${button} ${account}">${button}</button>
+    <button class="button quiet compact" aria-label="${button} ${fields.account}">${button}</button>
   </form>`;
 
 export const secondsOf = (rfc3339: string): number => Math.floor(Date.parse(rfc3339) / 1000);

@@ -42,16 +42,18 @@ export async function takeLockOff(visit: AdminVisit): Promise<void> {
   });
 }
 
-/** Any sign-in of the account will do again. @throws AppError `bad_request`, AdminError `fresh_sign_in_not_needed` */
+/** Any sign-in of the account will do again. @throws AppError `bad_request`, AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer` */
 export async function takeFreshSignInOff(visit: AdminVisit): Promise<void> {
-  const { deps, res } = visit;
+  const { deps, req, res } = visit;
   const malformed = new AppError('bad_request', 'To lift a fresh sign-in, say of which account and why.', {
     reason: 'fresh_sign_in_malformed',
   });
   const asked = askedOf(visit, malformed);
+  const since = field(req, 'since');
+  if (!/^\d{1,12}$/.test(since)) throw malformed;
   const back = accountHref(asked.account);
   await ifFresh(visit, back, async () => {
-    await liftFreshSignIn(deps, askerAt(visit), asked);
+    await liftFreshSignIn(deps, askerAt(visit), { ...asked, upTo: Number(since) });
     seeOther(res, back);
   });
 }

@@ -47,7 +47,13 @@ function identityCard({ account, page }: PersonPage): Html {
 /** What a revocation leaves behind, and the way back for a user whose provider can give no proof. */
 function freshSignIn({ account, freshSince, mayAct, csrf }: PersonPage): Html | false {
   if (freshSince === undefined) return false;
-  const lift = { account, csrf, from: 'person', button: 'Lift', label: 'Reason for lifting the fresh sign-in of' };
+  const lift = {
+    account,
+    since: String(freshSince),
+    csrf,
+    button: 'Lift',
+    label: 'Reason for lifting the fresh sign-in of',
+  };
   return html`<p>
       <span class="state warn">Fresh sign-in needed</span> since ${moment(freshSince)}, when something of theirs was
       revoked: the next one must show that they authenticated after that.

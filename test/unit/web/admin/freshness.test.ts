@@ -38,6 +38,7 @@ describe('a change by an admin', () => {
     ['a revocation', (at) => post(at, 'revocations', ALICE)],
     ['a lock', (at) => post(at, 'locks', ALICE)],
     ['an unlock', (at) => remove(at, `locks/${encodeURIComponent(ALICE.account)}?reason=x`)],
+    ['lifting a fresh sign-in', (at) => remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE.account)}?reason=x`)],
     ['ending a session', (at) => remove(at, 'sessions/alice-1?reason=x')],
     ['a drill', (at) => post(at, 'drills', { reason: 'x' })],
   ])('needs a fresh sign-in, and without one nothing happens: %s', async (_what, change) => {
@@ -49,7 +50,8 @@ describe('a change by an admin', () => {
     const [event] = at.house.named('admin-refused');
     expect(event?.user.username).toBe('corp:root@example.com');
     expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
-    for (const name of ['revocation', 'lock', 'unlock', 'drill']) expect(at.house.named(name)).toEqual([]);
+    for (const name of ['revocation', 'lock', 'unlock', 'fresh-sign-in-lifted', 'drill'])
+      expect(at.house.named(name)).toEqual([]);
     expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
     expect(await at.house.store.locks.list()).toEqual([]);
   });

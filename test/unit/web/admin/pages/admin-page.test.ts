@@ -61,7 +61,7 @@ describe('what changes something', () => {
   const changes = [
     ['/admin/revoke', { kind: 'session', value: 'alice-1', requestId: '1b4e28ba-2fa1-41d2-883f-0016d3cca427' }],
     ['/admin/unlock', { account: 'corp/sub-alice' }],
-    ['/admin/lift-fresh-sign-in', { account: 'corp/sub-alice' }],
+    ['/admin/lift-fresh-sign-in', { account: 'corp/sub-alice', since: '9999999999' }],
     ['/admin/drill', { cluster: 'staging' }],
   ] as const;
 
