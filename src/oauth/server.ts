@@ -279,7 +279,13 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
       ctx.set('retry-after', '60');
       throw new errors.OIDCProviderError(429, 'temporarily_unavailable');
     }
-    const outcome = await deps.recheck(session);
+    const outcome = await deps.recheck(session).catch(async (error: unknown) => {
+      // The provider was asked about a session that is known, so the audit event can name it, its user and the provider.
+      const known = error instanceof AppError && error.code === 'provider_unavailable';
+      const read = known ? await deps.store.sessions.read(session).catch(() => undefined) : undefined;
+      if (read !== undefined) factsOf(ctx).record = read;
+      throw error;
+    });
     switch (outcome.kind) {
       case 'same':
         return account;

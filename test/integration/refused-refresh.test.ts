@@ -262,8 +262,13 @@ describe('a user whom the provider refuses in its own words', () => {
     const { refreshToken, session } = await gate.client.signIn('alice');
     lie({ token: () => oauth(401, 'invalid_client', { headers: CHALLENGE }) });
     expect(await gate.client.refresh(refreshToken)).toMatchObject({ status: 503 });
-    const event = (await gate.events('refresh-refused')).at(-1);
-    expect(event?.annotations['portcullis.dev/reason']).toBe('provider_client_refused');
+    const named = { 'portcullis.dev/account': ACCOUNT, 'portcullis.dev/provider': 'demo' };
+    expect(await facts('refresh-refused', session)).toMatchObject([
+      {
+        user: { username: 'demo:mallory' },
+        annotations: { ...named, 'portcullis.dev/reason': 'provider_client_refused' },
+      },
+    ]);
     expect(await reachable()).toBe('0');
     lie({});
     expect((await gate.client.refresh(refreshToken)).status).toBe(200);
