@@ -70,9 +70,9 @@ export class Visitor {
       if (page.status < 400 && next !== undefined && next.fields.has('password')) {
         if (signedIn) throw new Error(`${this.#credentials.name} was not let in at ${url.origin}`);
         signedIn = true;
-        next.fields.set('login', this.#credentials.name);
+        next.fields.set(next.fields.has('username') ? 'username' : 'login', this.#credentials.name);
         next.fields.set('password', this.#credentials.password);
-      } else if (next === undefined || !/consent|share/i.test(page.html)) {
+      } else if (next === undefined || !(next.fields.has('allow') || /consent|share/i.test(page.html))) {
         return { url: url.href, status: page.status, html: page.html };
       }
       url = new URL(next.action, url);
@@ -129,13 +129,14 @@ const tryAgainLink = (html: string): string | undefined => {
   return href === undefined ? undefined : decode(href);
 };
 
+/** An empty action is the page's own address, as for a browser. */
 function formOf(html: string): { readonly action: string; readonly fields: URLSearchParams } | undefined {
-  const match = /<form[^>]*method="post"[^>]*action="([^"]*)"[^>]*>([\s\S]*?)<\/form>/i.exec(html);
+  const match = /<form([^>]*method="post"[^>]*)>([\s\S]*?)<\/form>/i.exec(html);
   if (match === null) return undefined;
   const fields = new URLSearchParams();
   for (const [input] of (match[2] ?? '').matchAll(/<input[^>]*>/gi)) {
     const name = /name="([^"]*)"/.exec(input)?.[1];
     if (name !== undefined) fields.set(decode(name), decode(/value="([^"]*)"/.exec(input)?.[1] ?? ''));
   }
-  return { action: decode(match[1] ?? ''), fields };
+  return { action: decode(/action="([^"]*)"/i.exec(match[1] ?? '')?.[1] ?? ''), fields };
 }

@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { auditedBy } from '../support/audit-log.ts';
+import {
+  SECRET,
+  startDjangoStage,
+  type DjangoProvider,
+  type DjangoStage,
+  type SignedIn,
+} from '../support/django-stage.ts';
+import type { Finished } from '../support/kubectl.ts';
+
+/** For what comes with the end of a token. */
+const TOKEN_LIFE = { timeout: 60_000, interval: 1_000 };
+/** Keys are taken for known for 30 s, and a sign-in takes its time as well. */
+const KEYS = { timeout: 45_000, interval: 1_000 };
+
+let stage: DjangoStage;
+beforeAll(async () => {
+  stage = await startDjangoStage();
+});
+afterAll(() => stage?.stop());
+
+const getPods = ({ laptop }: SignedIn): Promise<Finished> => laptop.kubectl('get', 'pods', '--output', 'name');
+
+const isLive = async ({ session }: SignedIn): Promise<boolean> =>
+  (await stage.gate.server.store.sessions.read(session)) !== undefined;
+
+async function audited({ session }: SignedIn, event: string): Promise<readonly AuditEvent[]> {
+  const events = await auditedBy(stage.gate);
+  return events.filter(
+    ({ annotations }) =>
+      annotations['portcullis.dev/session'] === session && annotations['portcullis.dev/event'] === event,
+  );
+}
+
+/** Resolves when the provider has been asked once more, by a refresh, and has said yes. */
+async function refreshedAgain(user: SignedIn): Promise<void> {
+  const before = (await audited(user, 'refresh')).length;
+  const next = async (): Promise<number> => {
+    await getPods(user);
+    return (await audited(user, 'refresh')).length;
+  };
+  await expect.poll(next, TOKEN_LIFE).toBeGreaterThan(before);
+}
+
+describe('Django OAuth Toolkit as the provider', () => {
+  let alice: SignedIn;
+  let vera: SignedIn;
+
+  it('signs users in by its own form and its page of consent, with a client secret of letters and marks', async () => {
+    alice = await stage.signIn('alice', 'django');
+    const said = await alice.laptop.kubectl('auth', 'whoami', '--output', 'json');
+    const { status } = JSON.parse(said.stdout) as { status: { userInfo: { username: string; groups: string[] } } };
+    expect(status.userInfo.username).toBe('django:alice');
+    expect(status.userInfo.groups.toSorted()).toEqual(['demo:developers', 'system:authenticated']);
+    const got = await getPods(alice);
+    expect(got.code, got.all).toBe(0);
+  });
+
+  it('proves a sign-in to be new: after a revocation a user is out, and gets in by one', async () => {
+    const admin = await stage.root.portcullis('login', '--provider', 'demo');
+    expect(admin.code, admin.all).toBe(0);
+    const revoked = await stage.root.portcullis('revoke', '--account', 'django/1', '--reason', 'INC-1');
+    expect(revoked.code, revoked.all).toBe(0);
+    expect((await getPods(alice)).code).not.toBe(0);
+    alice = await stage.signIn('alice', 'django');
+    const got = await getPods(alice);
+    expect(got.code, got.all).toBe(0);
+  });
+
+  it('is asked at each refresh: a lost group, a disabled user with and without a rule, a client secret that has changed; also after a change of its key', async () => {
+    const [disabled, ruled, third] = await Promise.all([
+      stage.signIn('bob', 'django'),
+      stage.signIn('bob', 'ruled'),
+      stage.signIn('vera', 'secret'),
+    ]);
+    vera = third;
+    for (const got of await Promise.all([disabled, ruled, vera].map(getPods))) expect(got.code, got.all).toBe(0);
+    await stage.django.rotateKey(true);
+    await stage.django.setGroups('alice', []);
+    await stage.django.setActive('bob', false);
+    await stage.django.setSecret('secret', `${SECRET}-another`);
+    await Promise.all([losesRight(alice), goesOn(disabled), isEnded(ruled), waitsForSecret(vera)]);
+  });
+
+  async function losesRight(user: SignedIn): Promise<void> {
+    await expect
+      .poll(async () => (await getPods(user)).stderr, TOKEN_LIFE)
+      .toContain('pods is forbidden: User "django:alice" cannot list resource "pods"');
+    expect(await audited(user, 'identity-changed')).toHaveLength(1);
+    expect(await isLive(user)).toBe(true);
+  }
+
+  /** It gives tokens to disabled users, and UserInfo answers for them: without a rule nothing ends their session. */
+  async function goesOn(user: SignedIn): Promise<void> {
+    await refreshedAgain(user);
+    const got = await getPods(user);
+    expect(got.code, got.all).toBe(0);
+  }
+
+  async function isEnded(user: SignedIn): Promise<void> {
+    await expect.poll(async () => (await getPods(user)).stderr, TOKEN_LIFE).toContain('Your account is disabled.');
+    expect(await isLive(user)).toBe(false);
+    expect(await audited(user, 'refresh-refused')).toMatchObject([
+      { user: { username: 'ruled:bob' }, annotations: { 'portcullis.dev/reason': 'rule_refused' } },
+    ]);
+  }
+
+  async function waitsForSecret(user: SignedIn): Promise<void> {
+    const log = vi.spyOn(process.stderr, 'write');
+    await expect
+      .poll(async () => (await getPods(user)).stderr, TOKEN_LIFE)
+      .toMatch(/cannot answer right now \(503\)[^]*you stay signed in/);
+    const refused = await audited(user, 'refresh-refused');
+    const reason = { 'portcullis.dev/provider': 'secret', 'portcullis.dev/reason': 'provider_client_refused' };
+    expect(refused[0]).toMatchObject({ user: { username: 'secret:vera' }, annotations: reason });
+    const written = log.mock.calls.map(([text]) => String(text)).join('');
+    log.mockRestore();
+    expect(written).toMatch(
+      /"provider":"secret","reason":"provider_client_refused".*"status":401,"error":"invalid_client"/,
+    );
+    expect(written).not.toContain(SECRET);
+    await stage.django.setSecret('secret', SECRET);
+    await expect.poll(async () => (await getPods(user)).code, TOKEN_LIFE).toBe(0);
+    expect(await isLive(user)).toBe(true);
+  }
+
+  it('lets users in by its new key within 30 seconds, and when the one before is gone; users who are signed in stay so', async () => {
+    const signsIn = (provider: DjangoProvider) =>
+      expect.poll(() => stage.signIn('root', provider).then(() => 'signed in', String), KEYS).toBe('signed in');
+    await stage.django.setGroups('alice', ['developers']);
+    await signsIn('django');
+    await stage.django.rotateKey(false);
+    await Promise.all([signsIn('secret'), refreshedAgain(alice), refreshedAgain(vera)]);
+    for (const got of await Promise.all([alice, vera].map(getPods))) expect(got.code, got.all).toBe(0);
+  });
+});

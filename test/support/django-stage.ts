@@ -1,0 +1,121 @@
+/**
+ * One server with Django OAuth Toolkit as its provider, three times: as it comes, with a rule on the claim `active`, and with a
+ * client whose secret a test changes. In front of the demo's embedded cluster, where developers have rights by their group.
+ */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PEOPLE } from '../../src/demo/demo.ts';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startChangedGate } from './changed-gate.ts';
+import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
+import { Laptop } from './kubectl.ts';
+
+/** Seconds. Longer than a provider's answer is taken for fresh (10 s), so that each renewal asks. */
+const ACCESS_TOKEN = 15;
+const SIGN_IN_MS = 10_000;
+/** With what providers compare as raw text, and what is encoded in one way by some and in another by others. */
+export const SECRET = 'a-secret_with.dots-and_more.0123456789';
+const PROVIDERS = ['django', 'ruled', 'secret'] as const;
+export type DjangoProvider = (typeof PROVIDERS)[number];
+
+export interface DjangoStage {
+  readonly gate: RunningDemo;
+  readonly django: DjangoIdp;
+  /** Administers the server and the cluster; signs in at the demo's own provider. */
+  readonly root: Laptop;
+  /**
+   * Signs a user in by a browser, through Django's own pages.
+   * @throws Error where that fails
+   */
+  signIn(user: string, provider: DjangoProvider): Promise<SignedIn>;
+  stop(): Promise<void>;
+}
+
+export interface SignedIn {
+  /** No browser is opened here. */
+  readonly laptop: Laptop;
+  /** The session's id. */
+  readonly session: string;
+}
+
+export async function startDjangoStage(): Promise<DjangoStage> {
+  const django = await startDjangoIdp();
+  const open: Laptop[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const laptop of open) laptop.close();
+    await django.close();
+  };
+  try {
+    const gate = await startChangedGate({
+      async file(settings, running) {
+        await prepare(django, running);
+        const own = settings['providers'] as readonly object[];
+        return { ...settings, providers: [...own, ...(await providerSettings(django, running))] };
+      },
+      loaded: (config) => ({
+        ...config,
+        sessions: { ...config.sessions, accessToken: ACCESS_TOKEN, recheck: 1 },
+        limits: { ...config.limits, signInsPerMinute: 1000 },
+      }),
+    });
+    const newLaptop = (name: string, extra: NodeJS.ProcessEnv = {}): Laptop => {
+      const laptop = new Laptop(gate, name, extra);
+      open.push(laptop);
+      return laptop;
+    };
+    let count = 0;
+    return {
+      gate,
+      django,
+      root: newLaptop('root'),
+      async signIn(user, provider) {
+        const name = `${user}-${provider}-${(count += 1)}`;
+        const person = { PORTCULLIS_DEMO_PERSON: user, NODE_EXTRA_CA_CERTS: join(gate.files.directory, 'django.crt') };
+        const login = newLaptop(name, person).openPortcullis('login', '--provider', provider);
+        // Where the browser ends at a page that refuses, the command waits for another try.
+        const giveUp = setTimeout(() => login.child.kill(), SIGN_IN_MS);
+        const signedIn = await login.finished.finally(() => clearTimeout(giveUp));
+        if (signedIn.code !== 0) throw new Error(signedIn.all);
+        const laptop = newLaptop(name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
+        const said = await laptop.portcullis('whoami', '--output', 'json');
+        if (said.code !== 0) throw new Error(said.all);
+        return { laptop, session: (JSON.parse(said.stdout) as { session: { id: string } }).session.id };
+      },
+      async stop() {
+        await gate.stop();
+        await closeAll();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** Users who have the passwords that the demo's browser types, all of them developers; and a client for each provider. */
+async function prepare(django: DjangoIdp, { urls }: RunningDemo): Promise<void> {
+  for (const { name, password } of PEOPLE) await django.addUser({ name, password, groups: ['developers'] });
+  for (const provider of PROVIDERS) {
+    const callback = `${urls.web}/callback/${provider}`;
+    await django.addClient({ id: provider, secret: SECRET, callback, skipConsent: provider !== 'django' });
+  }
+}
+
+async function providerSettings(django: DjangoIdp, { files }: RunningDemo): Promise<readonly object[]> {
+  const at = (name: string): string => join(files.directory, name);
+  await writeFile(at('django.crt'), django.ca);
+  await writeFile(at('django-secret'), SECRET);
+  return PROVIDERS.map((name) => ({
+    name,
+    type: 'oidc',
+    issuer: django.issuer,
+    caFile: at('django.crt'),
+    clientId: name,
+    clientSecretFile: at('django-secret'),
+    // The embedded cluster knows one group of developers, so all of them have it.
+    groupsPrefix: 'demo:',
+    username: 'claims.preferred_username',
+    groups: 'claims.groups',
+    ...(name === 'ruled' ? { rules: [{ expression: 'claims.active', message: 'Your account is disabled.' }] } : {}),
+  }));
+}
