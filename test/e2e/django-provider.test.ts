@@ -58,12 +58,19 @@ describe('Django OAuth Toolkit as the provider', () => {
     expect(got.code, got.all).toBe(0);
   });
 
-  it('proves a sign-in to be new: after a revocation a user is out, and gets in by one', async () => {
+  it('asks a browser that it knows for the password, where a revocation wants a new sign-in', async () => {
+    const browser = stage.browser('alice');
+    const start = `${stage.gate.urls.web}/login/start?provider=django&to=me`;
+    expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.gate.urls.web}/me` });
     const admin = await stage.root.portcullis('login', '--provider', 'demo');
     expect(admin.code, admin.all).toBe(0);
     const revoked = await stage.root.portcullis('revoke', '--account', 'django/1', '--reason', 'INC-1');
     expect(revoked.code, revoked.all).toBe(0);
     expect((await getPods(alice)).code).not.toBe(0);
+    await stage.django.signedInBefore('alice', 3600);
+    expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.gate.urls.web}/me` });
+    // Django's session is alive, so its form was shown because it was asked to.
+    expect(await stage.django.secondsSinceLogin('alice')).toBeLessThan(60);
     alice = await stage.signIn('alice', 'django');
     const got = await getPods(alice);
     expect(got.code, got.all).toBe(0);

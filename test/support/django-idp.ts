@@ -37,12 +37,15 @@ export interface DjangoIdp {
   readonly issuer: string;
   /** PEM of the CA that its certificate is issued by. */
   readonly ca: string;
-  addClient(client: DjangoClient): Promise<void>;
-  addUser(user: DjangoUser): Promise<void>;
-  setGroups(user: string, groups: readonly string[]): Promise<void>;
+  addClient(client: DjangoClient): Promise<unknown>;
+  addUser(user: DjangoUser): Promise<unknown>;
+  setGroups(user: string, groups: readonly string[]): Promise<unknown>;
   /** Django's `is_active`. */
-  setActive(user: string, active: boolean): Promise<void>;
-  setSecret(client: string, secret: string): Promise<void>;
+  setActive(user: string, active: boolean): Promise<unknown>;
+  /** Makes the user's last sign-in one of that many seconds ago, for `auth_time`. */
+  signedInBefore(user: string, seconds: number): Promise<unknown>;
+  secondsSinceLogin(user: string): Promise<unknown>;
+  setSecret(client: string, secret: string): Promise<unknown>;
   /**
    * Signs with another key from now on. Keys are settings of Django, so it is started once more.
    * @param keep whether the key before is still published
@@ -74,6 +77,8 @@ export async function startDjangoIdp(): Promise<DjangoIdp> {
     addUser: (user) => running.command({ do: 'add_user', ...user }),
     setGroups: (name, groups) => running.command({ do: 'set_groups', name, groups }),
     setActive: (name, active) => running.command({ do: 'set_active', name, active }),
+    signedInBefore: (name, seconds) => running.command({ do: 'signed_in_before', name, seconds }),
+    secondsSinceLogin: (name) => running.command({ do: 'seconds_since_login', name }),
     setSecret: (id, secret) => running.command({ do: 'set_secret', id, secret }),
     async rotateKey(keep) {
       keys = [await newKey(), ...(keep ? keys : [])];
@@ -93,7 +98,8 @@ async function newKey(): Promise<string> {
 }
 
 interface Running {
-  command(command: object): Promise<void>;
+  /** @returns the command's result */
+  command(command: object): Promise<unknown>;
   stop(): Promise<void>;
 }
 
@@ -104,13 +110,13 @@ async function startProject(file: string, settings: object): Promise<Running> {
   // Whoever waits for a line hears of it.
   ended.catch(() => {});
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const nextLine = async (): Promise<void> => {
-    const { done } = await lines.next();
-    if (done === true) await ended;
+  const nextLine = async (): Promise<unknown> => {
+    const { done, value } = await lines.next();
+    return done === true ? ended : (JSON.parse(value) as { result?: unknown }).result;
   };
   await nextLine();
   // One at a time, so that each line is the answer to the command before it.
-  let last = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
   return {
     command(command) {
       last = last.then(() => {

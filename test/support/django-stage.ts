@@ -4,15 +4,17 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { PEOPLE } from '../../src/demo/demo.ts';
 import type { RunningDemo } from '../../src/demo/launch.ts';
+import { Visitor } from '../../src/demo/visitor.ts';
 import { startChangedGate } from './changed-gate.ts';
 import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
 import { Laptop } from './kubectl.ts';
 
 /** Seconds. Longer than a provider's answer is taken for fresh (10 s), so that each renewal asks. */
 const ACCESS_TOKEN = 15;
-const SIGN_IN_MS = 10_000;
+const SIGN_IN_MS = 15_000;
 /** With what providers compare as raw text, and what is encoded in one way by some and in another by others. */
 export const SECRET = 'a-secret_with.dots-and_more.0123456789';
 const PROVIDERS = ['django', 'ruled', 'secret'] as const;
@@ -23,6 +25,8 @@ export interface DjangoStage {
   readonly django: DjangoIdp;
   /** Administers the server and the cluster; signs in at the demo's own provider. */
   readonly root: Laptop;
+  /** A browser of its own that a user sits at. */
+  browser(user: string): Visitor;
   /**
    * Signs a user in by a browser, through Django's own pages.
    * @throws Error where that fails
@@ -40,6 +44,7 @@ export interface SignedIn {
 
 export async function startDjangoStage(): Promise<DjangoStage> {
   const django = await startDjangoIdp();
+  setDefaultCACertificates([...getCACertificates(), django.ca]);
   const open: Laptop[] = [];
   const closeAll = async (): Promise<void> => {
     for (const laptop of open) laptop.close();
@@ -68,6 +73,11 @@ export async function startDjangoStage(): Promise<DjangoStage> {
       gate,
       django,
       root: newLaptop('root'),
+      browser(user) {
+        const person = PEOPLE.find(({ name }) => name === user);
+        if (person === undefined) throw new Error(`nobody is called ${user}`);
+        return new Visitor(person);
+      },
       async signIn(user, provider) {
         const name = `${user}-${provider}-${(count += 1)}`;
         const person = { PORTCULLIS_DEMO_PERSON: user, NODE_EXTRA_CA_CERTS: join(gate.files.directory, 'django.crt') };
