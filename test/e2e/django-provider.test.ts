@@ -69,7 +69,8 @@ describe('Django OAuth Toolkit as the provider', () => {
     expect((await getPods(alice)).code).not.toBe(0);
     await stage.django.signedInBefore('alice', 3600);
     expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.gate.urls.web}/me` });
-    // Django's session is alive, so its form was shown because it was asked to.
+    // Django's session is alive, so its form was shown because it was asked to: by `prompt=login` alone, the second way, since it ignores
+    // `login` beside `consent`, and `max_age`.
     expect(await stage.django.secondsSinceLogin('alice')).toBeLessThan(60);
     alice = await stage.signIn('alice', 'django');
     const got = await getPods(alice);
