@@ -7,7 +7,7 @@ import { addCompletionCommands } from './cli/completion-line.ts';
 import { addPostureCommand } from './cli/posture-line.ts';
 import { VERSION } from './cli/version.ts';
 import type { DemoArguments } from './demo/run.ts';
-import type { CheckOptions, Environment } from './commands/server-commands.ts';
+import type { CheckOptions, Environment, ProbeOptions } from './commands/server-commands.ts';
 import { addKeyCommands, addRecordProof } from './commands/server-line.ts';
 
 const CONFIG_OPTION = [
@@ -48,9 +48,8 @@ function addServerCommands(program: Command, environment: Environment): void {
       const { serve } = await import('./commands/server-commands.ts');
       process.exitCode = await serve(config, environment);
     });
-  program
-    .command('config')
-    .description('work with the configuration')
+  const config = program.command('config').description('work with the configuration');
+  config
     .command('check')
     .description('check a configuration: every fault at once, exit 2 where there is one')
     .option(...CONFIG_OPTION)
@@ -60,6 +59,18 @@ function addServerCommands(program: Command, environment: Environment): void {
     .action(async (options: CheckOptions) => {
       const { checkConfig } = await import('./commands/server-commands.ts');
       process.exitCode = await checkConfig(options, environment);
+    });
+  config
+    .command('probe')
+    .description(
+      'ask a live identity provider what will work and what will not, before anybody signs in: exit 1 where a sign-in will not',
+    )
+    .option(...CONFIG_OPTION)
+    .option('--provider <name>', 'which provider, where there are several')
+    .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
+    .action(async (options: ProbeOptions) => {
+      const { probeConfig } = await import('./commands/server-commands.ts');
+      process.exitCode = await probeConfig(options, environment);
     });
   addKeyCommands(program, environment);
 }

@@ -1,5 +1,5 @@
 /**
- * Commands: what is typed on a server's own shell: `serve`, `config check`, `keys`, `audit verify|query|anchors`, `unlock --config`.
+ * Commands: what is typed on a server's own shell: `serve`, `config check|probe`, `keys`, `audit verify|query|anchors`, `unlock --config`.
  *
  * Owns: their words and exit statuses. Must not know: how the gate serves (room `server` does), or anything of a laptop.
  */
@@ -8,6 +8,7 @@ import { createReadStream } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
 import { formatVerdict, judgeClaims, readClaims } from './claims-check.ts';
+import { formatReport, isHopeless, probe, probeJson } from './provider-probe.ts';
 import type { UnlockHere } from '../cli/admin-line.ts';
 import { plainJson } from '../cli/plain-text.ts';
 import type { Config } from '../config/config.ts';
@@ -72,7 +73,9 @@ export async function checkConfig(options: CheckOptions, env: Environment): Prom
   const { config } = loaded;
   if (options.claims !== undefined) return checkClaims(config, { ...options, claims: options.claims });
   if (options.provider !== undefined) {
-    console.error('--provider says whose claims they are: it goes with --claims FILE');
+    console.error(
+      '--provider says whose claims they are: it goes with --claims FILE. To ask the provider itself: portcullis config probe',
+    );
     return MISCONFIGURED;
   }
   const facts = { providers: config.providers.length, clusters: config.clusters.length, store: config.store.kind };
@@ -101,6 +104,25 @@ async function checkClaims(
   }
   console.log(output === 'json' ? plainJson(verdict.value) : formatVerdict(verdict.value));
   return verdict.value.allowed ? 0 : REFUSED;
+}
+
+/** `config probe`, as it was typed. */
+export type ProbeOptions = Pick<CheckOptions, 'config' | 'provider' | 'output'>;
+
+/** @returns exit status: 0, 1 where something that a sign-in needs will not work, or 2 for wrong use or configuration */
+export async function probeConfig(options: ProbeOptions, env: Environment): Promise<number> {
+  const loaded = await load(options.config, env);
+  if (loaded === undefined) return MISCONFIGURED;
+  const report = await probe(loaded.config, options.provider).catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : String(error));
+  });
+  if (report === undefined) return MISCONFIGURED;
+  if (!report.ok) {
+    console.error(report.reason);
+    return MISCONFIGURED;
+  }
+  console.log(options.output === 'json' ? probeJson(report.value) : formatReport(report.value));
+  return isHopeless(report.value) ? FAILED : 0;
 }
 
 /**

@@ -29,6 +29,8 @@ export interface DiscoveryOptions extends ClientAuthenticationOptions {
   readonly now: () => number;
   /** `clockSkew`, seconds. Absent: a minute. */
   readonly clockSkew?: number;
+  /** Is told of each response, those of the token endpoint included. */
+  readonly heard?: OutboundOptions['heard'];
 }
 
 export interface Discovery {
@@ -50,6 +52,7 @@ export function cachedDiscovery(options: DiscoveryOptions, overheard: (outbound:
     issuer: new URL(options.issuer),
     hosts: options.hosts,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...(options.heard === undefined ? {} : { heard: options.heard }),
   };
   const outbound = limitedToStep(createOutbound(place));
   // One for as long as the provider is ours: it remembers how the provider takes the secret.

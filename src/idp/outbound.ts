@@ -36,6 +36,8 @@ export interface OutboundOptions {
   readonly ca?: () => string;
   /** Who we are, for a server that asks in the handshake; called as `ca` is. Absent: nobody is told. */
   readonly certificate?: () => CertificatePair;
+  /** Is told of each response. `config probe` alone listens: a request holds what proves who we are. */
+  readonly heard?: (url: string, request: OutboundRequest, response: Response) => void;
 }
 
 /** PEM. */
@@ -166,11 +168,13 @@ export function createOutbound(options: OutboundOptions): Outbound {
       dispatcher: connections({ ca: options.ca?.(), ...options.certificate?.() }),
     });
     const body = await boundedBody(response.body as ReadableStream<Uint8Array> | null);
-    return new Response(NO_BODY_STATUS.has(response.status) ? null : body, {
+    const whole = new Response(NO_BODY_STATUS.has(response.status) ? null : body, {
       status: response.status,
       statusText: response.statusText,
       headers: Object.fromEntries(response.headers),
     });
+    options.heard?.(value, request, whole.clone());
+    return whole;
   };
 }
 

@@ -9,7 +9,7 @@ import { compileAllow, compileMapping, mayUse } from '../core/claims.ts';
 import type { Identity } from '../core/identity.ts';
 import type { ChosenMethod } from '../idp/client-authentication.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../idp/github/github.ts';
-import type { IdentityProvider, IdentityProviders } from '../idp/idp.ts';
+import type { IdentityProviders } from '../idp/idp.ts';
 import { createIssuerKeys } from '../idp/issuer-keys.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
@@ -27,7 +27,7 @@ type Following = Pick<Reloading, 'authorities' | 'secret'>;
 type ProvidersFollowing = Pick<Reloading, 'authorities' | 'certificate' | 'secret'>;
 
 /** For a command that is over before anybody replaces a file. */
-const ONCE: Following = {
+const ONCE: ProvidersFollowing = {
   secret: (file) => {
     const secret = readSecretFile(file);
     return () => secret;
@@ -35,6 +35,10 @@ const ONCE: Following = {
   authorities: (caFile) => {
     const pem = readFileSync(caFile, 'utf8');
     return () => pem;
+  },
+  certificate: ({ certFile, keyFile }) => {
+    const pair = { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
+    return { current: () => pair, onChange: () => undefined };
   },
 };
 
@@ -128,38 +132,54 @@ export function allowed(
   };
 }
 
+/** What a provider is made of, before it is made. */
+export type ProviderParts =
+  | { readonly kind: 'github'; readonly options: GithubProviderOptions }
+  | { readonly kind: 'oidc'; readonly options: VendorProviderOptions };
+
 export function identityProviders(config: Config, following: ProvidersFollowing, logger: Logger): IdentityProviders {
+  return new Map(
+    config.providers.map((provider) => {
+      const { kind, options } = providerParts(config, provider, { following, logger });
+      return [provider.name, kind === 'github' ? createGithubProvider(options) : createVendorProvider(options)];
+    }),
+  );
+}
+
+/**
+ * @param using.following absent: of a command that is over before anybody replaces a file
+ * @throws Error where a key or a certificate cannot be used now
+ */
+export function providerParts(
+  config: Config,
+  provider: ProviderConfig,
+  { following = ONCE, logger }: { readonly following?: ProvidersFollowing; readonly logger: Logger },
+): ProviderParts {
   const { authorities, secret } = following;
-  const entries = config.providers.map((provider) => {
-    const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
-    if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
-    const { clientSecretFile } = provider;
-    const clientSecret = clientSecretFile === undefined ? undefined : secret(clientSecretFile);
-    const { caFile } = provider;
-    const common = {
-      name: provider.name,
-      issuer: provider.issuer,
-      clientId: provider.clientId,
-      ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
-      ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
-      hosts: provider.hosts,
-      ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
-      redirectUri: `${config.publicUrl}/callback/${provider.name}`,
-      mapping: mapping.value,
-      now: Date.now,
-      clockSkew: config.clockSkew,
-    };
-    const { type } = provider;
-    if (type === 'github') return [provider.name, githubProvider(provider, common, logger)] as const;
-    const more = vendorOptions({ ...provider, type }, config.limits.groups, following);
-    const { backchannelLogout, freshness } = provider;
-    const proof = { ...chosenMethod(provider, following), log: logger };
-    return [
-      provider.name,
-      createVendorProvider({ ...common, ...proof, freshness, backchannelLogout, ...more }),
-    ] as const;
-  });
-  return new Map(entries);
+  const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
+  if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
+  const { clientSecretFile } = provider;
+  const clientSecret = clientSecretFile === undefined ? undefined : secret(clientSecretFile);
+  const { caFile } = provider;
+  const common = {
+    name: provider.name,
+    issuer: provider.issuer,
+    clientId: provider.clientId,
+    ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
+    ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
+    hosts: provider.hosts,
+    ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
+    redirectUri: `${config.publicUrl}/callback/${provider.name}`,
+    mapping: mapping.value,
+    now: Date.now,
+    clockSkew: config.clockSkew,
+  };
+  const { type } = provider;
+  if (type === 'github') return { kind: 'github', options: githubOptions(provider, common, logger) };
+  const more = vendorOptions({ ...provider, type }, config.limits.groups, following);
+  const { backchannelLogout, freshness } = provider;
+  const proof = { ...chosenMethod(provider, following), log: logger };
+  return { kind: 'oidc', options: { ...common, ...proof, freshness, backchannelLogout, ...more } };
 }
 
 /** How the provider knows that it is us, where the configuration says so. @throws Error where a key cannot be used now */
@@ -212,16 +232,16 @@ function vendorOptions(
   return { ...shared, type, directory: { serviceAccount: secret(serviceAccountFile), admin } };
 }
 
-function githubProvider(
+function githubOptions(
   { name, host = 'github.com', organizations = '*' }: ProviderConfig,
   common: Omit<GithubProviderOptions, 'host' | 'clientSecret'> & Partial<Pick<GithubProviderOptions, 'clientSecret'>>,
   log: Logger,
-): IdentityProvider {
+): GithubProviderOptions {
   const { clientSecret } = common;
   // The configuration has seen to it.
   if (clientSecret === undefined) throw new Error(`providers ${name}: GitHub needs a client secret`);
   const members = organizations === '*' ? {} : { organizations };
-  return createGithubProvider({ ...common, ...members, host, clientSecret, log });
+  return { ...common, ...members, host, clientSecret, log };
 }
 
 /** Each workload rule with the keys of its issuer. */

@@ -6,6 +6,8 @@ import { parse, stringify } from 'yaml';
 import { temporaryFolder } from '../support/gate.ts';
 import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
+import { probedIdp } from '../support/probe-stage.ts';
+import { CLIENT } from '../support/vendor-idp.ts';
 import { FILES, settings } from '../unit/config/sandbox.ts';
 import { fencedBlocks, readPage, ROOT } from '../unit/docs/markdown.ts';
 
@@ -69,6 +71,21 @@ it('docs/claims.md: says of claims what the page says, and exits as it says', { 
   expect(await shell.try(block)).toMatchObject({ code: 0, stdout: `${saidOf('let in')}\n` });
   await writeFile(join(checkout, 'alice.json'), JSON.stringify({ ...CLAIMS, hd: 'example.org' }));
   expect(await shell.try(block)).toMatchObject({ code: 3, stdout: `${saidOf('refused')}\n` });
+});
+
+it('docs/providers/oidc.md: asks a provider before anybody signs in, in the rows that the page shows', async () => {
+  const idp = await probedIdp();
+  await writeConfiguration();
+  const provider = { name: 'corp', issuer: idp.issuer, clientId: CLIENT.id, clientSecretFile: 'client-secret' };
+  await writeFile(join(checkout, 'client-secret'), CLIENT.secret);
+  await writeFile(join(checkout, 'portcullis.yaml'), stringify({ ...settings(), providers: [provider] }));
+  const { code, stdout } = await shell.try(pageBlock('docs/providers/oidc.md', 'portcullis config probe'));
+  expect(code).toBe(0);
+  const shown =
+    fencedBlocks(readPage('docs/providers/oidc.md')).find(({ text }) => text.startsWith('CHECK'))?.text ?? '';
+  const checks = (text: string): string[] => text.split('\n').flatMap((line) => line.split(/ {3,}/, 1));
+  expect(checks(shown).length).toBeGreaterThan(5);
+  expect(checks(stdout)).toEqual(expect.arrayContaining(checks(shown.trimEnd())));
 });
 
 it('README.md, step 4: all faults at once, and who somebody would be', { timeout: 120_000 }, async () => {

@@ -36,6 +36,10 @@ export interface Lies {
   readonly userinfo?: (honest: Record<string, unknown>) => unknown;
   /** Token requests are answered when this has come. */
   readonly hold?: Promise<void>;
+  /** Where an authorization request leads. Absent, or none: back to us, signed in. */
+  readonly authorize?: (asks: URLSearchParams) => string | undefined;
+  /** By how many milliseconds the time in its `Date` headers is off. */
+  readonly clockOff?: number;
   /** Answers everything by going elsewhere. */
   readonly redirectTo?: string;
 }
@@ -124,6 +128,7 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
     const send = ({ status, body, type = 'application/json', headers }: Reply): void => {
       res.writeHead(status, { 'content-type': type, ...headers }).end(body);
     };
+    if (lies.clockOff !== undefined) res.setHeader('date', new Date(Date.now() + lies.clockOff).toUTCString());
     if (lies.hangs?.(path) === true) return;
     if (lies.resets?.(path) === true) return void req.socket.destroy();
     if (lies.slow !== undefined) await pause(lies.slow);
@@ -136,7 +141,10 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
     if (path === '/userinfo') return json(lies.userinfo?.({ sub: '42' }) ?? { sub: '42' });
     // Nobody is asked anything: whoever comes is signed in, and the code is the nonce.
     const { searchParams: asks } = new URL(req.url ?? '', issuer);
-    if (path === '/authorize') return void res.writeHead(302, { location: callbackOf(asks, issuer) }).end();
+    if (path === '/authorize') {
+      const location = lies.authorize?.(asks) ?? callbackOf(asks, issuer);
+      return void res.writeHead(302, { location }).end();
+    }
     if (lies.client?.(proofOf(req)) === false) return json({ error: 'invalid_client' }, 401);
     await lies.hold;
     let form = '';

@@ -40,6 +40,12 @@ export function createVendorProvider(options: VendorProviderOptions, endpoints =
   return createOidcProvider({ ...options, vendor: vendorOf(options, endpoints) });
 }
 
+/** Hosts beside the issuer's that the discovery of such a provider may name. */
+export const providerHosts = (options: VendorProviderOptions): readonly string[] => [
+  ...options.hosts,
+  ...vendorOf(options, ENDPOINTS).hosts,
+];
+
 function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): Vendor {
   const { name, maxGroups, wantsGroups, now } = options;
   const ca = options.ca === undefined ? {} : { ca: options.ca };

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { judgeClaims } from '../../../src/commands/claims-check.ts';
 import { compileMapping, mapClaims } from '../../../src/core/claims.ts';
 import { newCertificate } from '../../support/client-keys.ts';
 import { loaded, settings, temporaryDirectory, writeFiles } from './sandbox.ts';
@@ -53,4 +54,31 @@ test.each([
   const mapping = compileMapping(provider);
   if (!mapping.ok) throw new Error(JSON.stringify(mapping.reason));
   expect(mapClaims(mapping.value, claims, `${provider.name}/1`)).toMatchObject({ ok: true, value: { groups } });
+});
+
+/** Of the table that says what to set, those that take one string apart. */
+const splitting = [
+  ...readFileSync(join(guides, 'oidc.md'), 'utf8').matchAll(/`groups: (claims\.groups\.split[^`]+)`/g),
+];
+
+test.each([
+  ['with spaces', 'dev ops', 0],
+  ['with commas', 'dev, ops', 1],
+  ['with semicolons', 'dev;ops', 2],
+  ['one a line', 'dev\r\nops', 3],
+  ['with empty ones', 'dev,, ops,', 4],
+] as const)('oidc.md takes groups in one string apart: %s', async (_name, said, row) => {
+  expect(splitting).toHaveLength(5);
+  const provider = {
+    name: 'corp',
+    issuer: 'https://login.example.com',
+    clientId: 'portcullis',
+    username: 'claims.sub',
+  };
+  const [, groups = ''] = splitting[row] ?? [];
+  const { config } = await loaded({ ...settings(), providers: [{ ...provider, groups }] });
+  expect(judgeClaims(config, 'corp', { sub: '1', groups: said })).toMatchObject({
+    ok: true,
+    value: { allowed: true, identity: { groups: ['corp:dev', 'corp:ops'] } },
+  });
 });

@@ -19,6 +19,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
   ...runBy('test/integration/docs-shell.test.ts', {
     'README.md': ['npx portcullis keys generate', 'npx portcullis config check'],
     'docs/claims.md': ['portcullis config check'],
+    'docs/providers/oidc.md': ['portcullis config probe'],
     'docs/rotation.md': ['portcullis keys rotate --dir'],
   }),
   ...runBy('test/integration/docs-packages.test.ts', {

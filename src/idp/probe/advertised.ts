@@ -1,0 +1,168 @@
+/** What a provider's discovery document says of itself, against what Portcullis will need of it. */
+import { assertProviderUrl, type OutboundOptions } from '../outbound.ts';
+import { flagIn, listIn, shown, textIn, type Metadata } from './metadata.ts';
+import { needed, optional, short, type ProbeRow } from './row.ts';
+
+type Place = Pick<OutboundOptions, 'issuer' | 'hosts'>;
+
+/** OpenID Connect Discovery 1.0 §4.3: the same, or it is another provider's. */
+export function issuerRow(metadata: Metadata, configured: string): ProbeRow {
+  const named = textIn(metadata, 'issuer') ?? '';
+  if (URL.parse(named)?.href === new URL(configured).href) return needed.works('issuer', short(named));
+  const said = named === '' ? 'its discovery document names none' : `its discovery document names ${short(named)}`;
+  return needed.fails(
+    'issuer',
+    `${said}; providers[].issuer is ${configured}`,
+    'Set providers[].issuer to the issuer that your provider names, if that is your provider: a slash at the end counts.',
+  );
+}
+
+const ENDPOINTS = ['authorization_endpoint', 'token_endpoint', 'jwks_uri', 'userinfo_endpoint'];
+/** A sign-in needs no UserInfo endpoint. */
+const INDISPENSABLE = ENDPOINTS.slice(0, 3);
+
+/** @param hostsFixed the type has its own hosts, and `hosts` cannot be set */
+export function endpointsRow(
+  metadata: Metadata,
+  place: Place,
+  { mutualTls, hostsFixed }: { readonly mutualTls: boolean; readonly hostsFixed: boolean },
+): ProbeRow {
+  const missing = INDISPENSABLE.filter((key) => textIn(metadata, key) === undefined);
+  if (missing.length > 0) {
+    return needed.fails(
+      'endpoints',
+      `its discovery document has no ${missing.join(', ')}`,
+      'Check that providers[].issuer is an OpenID Connect issuer, and not an OAuth server alone.',
+    );
+  }
+  const found = ENDPOINTS.map((key) => textIn(metadata, key) ?? '');
+  // RFC 8705 §5.
+  const aliases = mutualTls ? metadata['mtls_endpoint_aliases'] : undefined;
+  if (typeof aliases === 'object' && aliases !== null) found.push(textIn({ ...aliases }, 'token_endpoint') ?? '');
+  const faults = found.flatMap((url) => (url === '' ? [] : hostFault(url, place)));
+  if (faults.length === 0) {
+    const hosts = [...new Set(found.flatMap((url) => URL.parse(url)?.hostname ?? []))];
+    return needed.works('endpoints', `on ${shown(hosts)}`);
+  }
+  const hosts = [...new Set(faults.flatMap(({ host }) => host ?? []))];
+  return needed.fails(
+    'endpoints',
+    shown([...new Set(faults.map(({ words }) => words))]),
+    hosts.length === 0 || hostsFixed
+      ? 'Portcullis asks https addresses of this provider only. Check whose discovery document this is.'
+      : `If these hosts are your provider’s, list them: hosts: [${shown(hosts)}].`,
+  );
+}
+
+interface HostFault {
+  readonly words: string;
+  /** Absent: another name would not do. */
+  readonly host?: string;
+}
+
+/** As a sign-in judges it, since the text is that of the same guard. */
+function hostFault(value: string, place: Place): readonly HostFault[] {
+  try {
+    assertProviderUrl(value, place);
+    return [];
+  } catch (error) {
+    const host = URL.parse(value)?.hostname;
+    const words = short(host === undefined || !(error instanceof Error) ? `${value} is no address` : error.message);
+    return [host === undefined || place.hosts.includes(host) ? { words } : { words, host }];
+  }
+}
+
+export function codeRow(metadata: Metadata): ProbeRow {
+  const types = listIn(metadata, 'response_types_supported');
+  if (types === undefined) return needed.unknown('code flow', 'it does not list response_types_supported');
+  if (types.includes('code')) return needed.works('code flow', 'response_types_supported has code');
+  return needed.fails(
+    'code flow',
+    `response_types_supported is ${shown(types)}`,
+    'Switch on the authorization code flow at the provider: there is no other here.',
+  );
+}
+
+/** RFC 7636. Some take S256 and do not list it (Entra), and one that does not know PKCE ignores it (RFC 6749 §3.1). */
+export function pkceRow(metadata: Metadata): ProbeRow {
+  const methods = listIn(metadata, 'code_challenge_methods_supported');
+  if (methods === undefined) {
+    return needed.unknown(
+      'PKCE',
+      'it does not list code_challenge_methods_supported',
+      'S256 is always sent, and most that do not list it take it. Check the provider’s documentation, above all for a client without a secret.',
+    );
+  }
+  if (methods.includes('S256')) return needed.works('PKCE', 'S256 is listed');
+  return needed.fails(
+    'PKCE',
+    `code_challenge_methods_supported is ${shown(methods)}`,
+    'Switch on S256 at the provider: Portcullis uses no other method.',
+  );
+}
+
+export function backchannelLogoutRow(metadata: Metadata, reach: 'session' | 'account' | 'off'): ProbeRow {
+  const check = 'back-channel logout';
+  if (reach === 'off') return optional.fails(check, 'it is off here: providers[].backchannelLogout');
+  if (!flagIn(metadata, 'backchannel_logout_supported')) {
+    return optional.fails(
+      check,
+      'it does not list backchannel_logout_supported',
+      'A sign-out at the provider ends nothing here until the next re-check is refused.',
+    );
+  }
+  if (reach === 'session' && !flagIn(metadata, 'backchannel_logout_session_supported')) {
+    return optional.unknown(
+      check,
+      'it is listed, but backchannel_logout_session_supported is not',
+      'Register the address below. If its logout tokens name no session (sid), set backchannelLogout: account.',
+    );
+  }
+  return optional.works(check, `it is listed; ends the ${reach}, once the address below is registered`);
+}
+
+export function signOutRow(metadata: Metadata, place: Place): ProbeRow {
+  const check = 'sign-out there';
+  const endpoint = textIn(metadata, 'end_session_endpoint');
+  if (endpoint === undefined) {
+    return optional.fails(check, 'it lists no end_session_endpoint', 'Whoever signs out here stays signed in there.');
+  }
+  const [fault] = hostFault(endpoint, place);
+  if (fault === undefined) return optional.works(check, 'end_session_endpoint is listed');
+  return optional.fails(
+    check,
+    `end_session_endpoint is not used: ${fault.words}`,
+    'If that host is your provider’s, list it in hosts.',
+  );
+}
+
+/** RFC 9207. */
+export const issRow = (metadata: Metadata): ProbeRow =>
+  flagIn(metadata, 'authorization_response_iss_parameter_supported')
+    ? optional.works('iss at the callback', 'it is listed, and then checked (RFC 9207)')
+    : optional.fails(
+        'iss at the callback',
+        'it is not listed (RFC 9207)',
+        'Nothing to do: each provider has a callback address of its own.',
+      );
+
+export function userInfoRow(metadata: Metadata): ProbeRow {
+  if (textIn(metadata, 'userinfo_endpoint') !== undefined) return optional.works('UserInfo', 'the endpoint is listed');
+  return optional.fails(
+    'UserInfo',
+    'there is no userinfo_endpoint',
+    'Have the ID token carry every claim that is read, at each refresh too: without both nobody can be re-checked.',
+  );
+}
+
+/** @param asked the scopes of the authorization request, as a sign-in sends them */
+export function scopesRow(metadata: Metadata, asked: readonly string[]): ProbeRow {
+  const offered = listIn(metadata, 'scopes_supported');
+  const unlisted = offered === undefined ? [] : asked.filter((scope) => !offered.includes(scope));
+  if (unlisted.length === 0) return optional.works('scopes', `asked for: ${shown(asked)}`);
+  return optional.unknown(
+    'scopes',
+    `asked for: ${shown(asked)}; scopes_supported lacks ${shown(unlisted)}`,
+    'The list need not be complete. Where a sign-in ends with invalid_scope, set scopes without these.',
+  );
+}

@@ -1,0 +1,158 @@
+/**
+ * Whether the token endpoint knows our client, by what a re-check does: a refresh, with a refresh token that we have just made up.
+ *
+ * Of all requests that prove a client it is the most harmless. The token is 256 random bits that no provider has given out, so that no
+ * user is asked about, none is locked for failed sign-ins, and no grant is found that the attempt could revoke; a password grant would
+ * count against a user, `client_credentials` would make a token, and a made-up code is what code injection looks like. A provider looks at the
+ * client first (RFC 6749 §3.2.1), so `invalid_grant` means that the client was accepted. And it shows how this provider refuses a refresh,
+ * which is what ends the session of a disabled user.
+ *
+ * A code is tried only where that leaves it open: where this client may not refresh at all, or where the refusal is in other words than
+ * the standard's, which may be about the form of the token, before anybody has looked at the client.
+ */
+import { randomBytes } from 'node:crypto';
+import { AppError } from '../../core/errors.ts';
+import { saysRefused } from '../faults.ts';
+import type { IdentityProvider, SignInChallenge } from '../idp.ts';
+import type { Listener } from './listener.ts';
+import { listIn, metadataOf, shown, textIn, type Metadata } from './metadata.ts';
+import { needed, optional, short, type ProbeRow } from './row.ts';
+import { connectionWords } from './words.ts';
+
+export interface ClientProbe {
+  readonly provider: IdentityProvider;
+  readonly challenge: SignInChallenge;
+  readonly metadata: Metadata;
+  readonly listener: Listener;
+  readonly redirectUri: string;
+  /** Where token requests go. */
+  readonly tokenEndpoint: string;
+  /** The method where requests do not show it. */
+  readonly method: string;
+  /** Parameters of the authorization request, as a sign-in sends them. */
+  readonly asked: URLSearchParams;
+}
+
+/** @returns rows of the client, of re-checks, and of how a refused refresh is told */
+export async function clientRows(probe: ClientProbe): Promise<readonly ProbeRow[]> {
+  const madeUp = randomBytes(32).toString('base64url');
+  const refresh = await outcomeOf(probe, probe.provider.recheck('nobody', madeUp));
+  const isOpen = isAboutGrant(refresh) || (refresh.kind === 'accepted' && !saysRefused(refresh.fault?.cause));
+  if (!isOpen) return [clientRow(probe, refresh), ...refreshRows(probe, refresh)];
+  const callback = new URL(probe.redirectUri);
+  const iss = textIn(probe.metadata, 'issuer') ?? '';
+  callback.search = new URLSearchParams({ code: madeUp, state: probe.challenge.state, iss }).toString();
+  const code = await outcomeOf(probe, probe.provider.finish(callback, probe.challenge));
+  return [clientRow(probe, code), ...refreshRows(probe, refresh)];
+}
+
+interface Outcome {
+  readonly kind: 'token' | 'accepted' | 'refused' | 'silent' | 'other';
+  /** Why the error was one, as a sign-in or a re-check sees it. */
+  readonly fault?: AppError;
+  readonly code?: string | undefined;
+  readonly seen: string;
+}
+
+async function outcomeOf({ listener, tokenEndpoint }: ClientProbe, asking: Promise<unknown>): Promise<Outcome> {
+  const before = listener.all.length;
+  const fault = await asking.then(
+    () => undefined,
+    (error: unknown) => error as AppError,
+  );
+  const heard = listener.all.slice(before).findLast(({ url }) => url === tokenEndpoint);
+  if (heard === undefined) return { kind: 'silent', ...(fault && { fault }), seen: connectionWords(fault) };
+  const said = metadataOf(await heard.response.clone().text(), (text) => listener.redacted(text)) ?? {};
+  const code = textIn(said, 'error');
+  const words = [code ?? 'no OAuth error code', textIn(said, 'error_description')].filter((each) => each !== undefined);
+  const seen = `it answered ${heard.status}, ${short(words.join(': '))}`;
+  const rest = { ...(fault && { fault }), code, seen };
+  if (heard.status < 300) return { kind: 'token', ...rest, seen: `it answered ${heard.status}` };
+  const { reason = '' } = fault instanceof AppError ? fault : {};
+  if (ACCEPTED.has(reason)) return { kind: 'accepted', ...rest };
+  return { kind: reason === 'provider_client_refused' ? 'refused' : 'other', ...rest };
+}
+
+/** What a re-check or a sign-in ends with where the client was known and the token or code was not. */
+const ACCEPTED = new Set(['provider_refresh_refused', 'provider_code_refused']);
+
+/** RFC 6749 §5.2: the client is known, or may be, and may not use this grant. */
+const isAboutGrant = ({ code }: Outcome): boolean =>
+  code === 'unsupported_grant_type' || code === 'unauthorized_client';
+
+function clientRow({ listener, tokenEndpoint, method, metadata }: ClientProbe, outcome: Outcome): ProbeRow {
+  const check = 'client authentication';
+  const by = listener.all.findLast(({ url }) => url === tokenEndpoint)?.proof ?? method;
+  const listed = listIn(metadata, 'token_endpoint_auth_methods_supported');
+  const takes = listed === undefined ? '' : ` It lists ${shown(listed)}.`;
+  switch (outcome.kind) {
+    case 'accepted':
+      return needed.works(check, by === 'none' ? 'as a public client, by PKCE alone' : `by ${by}`);
+    case 'refused':
+      return needed.fails(check, `by ${by}: ${outcome.seen}`, `${CORRECT[by] ?? CORRECT['none']}${takes}`);
+    case 'token':
+      return needed.fails(
+        check,
+        `${outcome.seen} to a token that we have made up`,
+        'Do not use this provider: it gives tokens to anyone.',
+      );
+    case 'silent':
+      return needed.fails(check, outcome.seen, 'A sign-in needs the token endpoint. Check the network and hosts.');
+    case 'other':
+      return needed.unknown(
+        check,
+        `by ${by}: ${outcome.seen}, which need not be about the client`,
+        `A sign-in will show it; or see what the provider’s log says of this request.${takes}`,
+      );
+  }
+}
+
+const SECRET =
+  'Check clientId and the file of the secret, and that the client is registered with this method. Characters other than letters, digits and -._* are not taken by all.';
+const CORRECT: Readonly<Record<string, string>> = {
+  client_secret_basic: SECRET,
+  client_secret_post: SECRET,
+  private_key_jwt: 'Register the public half of clientKeyFile at the provider, and check clientId and the clocks.',
+  tls_client_auth: 'Register the certificate of clientCertFile at the provider, and check clientId.',
+  none: 'The provider wants this client to prove who it is: set clientSecretFile or clientAuth, or check clientId.',
+};
+
+function refreshRows({ metadata, asked }: ClientProbe, refresh: Outcome): readonly ProbeRow[] {
+  const check = 're-checks';
+  const action = 'Allow refresh tokens (offline_access) for this client. Without them a session ends after an hour.';
+  if (isAboutGrant(refresh)) return [optional.fails(check, `the client may not refresh: ${refresh.seen}`, action)];
+  const grants = listIn(metadata, 'grant_types_supported');
+  const isAsked = asked.get('scope')?.split(' ').includes('offline_access') === true;
+  const rows: ProbeRow[] = [];
+  if (grants?.includes('refresh_token') === false) {
+    rows.push(optional.fails(check, `grant_types_supported is ${shown(grants)}, without refresh_token`, action));
+  } else if (isAsked || asked.get('access_type') === 'offline') {
+    rows.push(optional.works(check, 'a refresh token will be asked for'));
+  } else {
+    rows.push(
+      optional.unknown(
+        check,
+        'offline_access is not asked for, since it is not listed or not in scopes',
+        'Some give a refresh token all the same. Where none comes, a session ends after an hour: set scopes with offline_access.',
+      ),
+    );
+  }
+  return [...rows, refusalRow(refresh)];
+}
+
+/** How the provider says that a refresh token is not good. */
+function refusalRow({ kind, fault, seen }: Outcome): ProbeRow {
+  const check = 'a refused refresh';
+  if (kind === 'accepted') {
+    return saysRefused(fault?.cause)
+      ? optional.works(check, `ends the session: ${seen}`)
+      : optional.works(check, `ends the session, though not in the standard’s words: ${seen}`);
+  }
+  return optional.unknown(
+    check,
+    kind === 'other' ? `${seen}, which would be taken for an outage` : 'not seen',
+    kind === 'other'
+      ? 'If it says the same of a disabled user, their session lives on: set a rule on a claim.'
+      : undefined,
+  );
+}

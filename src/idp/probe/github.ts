@@ -1,0 +1,86 @@
+/** What can be told of GitHub before anybody signs in: it has no discovery, and looks at a callback address after the sign-in. */
+import { randomBytes } from 'node:crypto';
+import { AppError } from '../../core/errors.ts';
+import { githubEndpoints } from '../github/endpoints.ts';
+import { createGithubProvider, type GithubProviderOptions } from '../github/github.ts';
+import { createOutbound } from '../outbound.ts';
+import { inOneStep, limitedToStep } from '../step-limit.ts';
+import { needed, optional, type ProbeRow } from './row.ts';
+import { connectionWords } from './words.ts';
+
+export async function probeGithub(options: GithubProviderOptions): Promise<readonly ProbeRow[]> {
+  const [api, client] = await Promise.all([apiRow(options), clientRow(options)]);
+  return [
+    api,
+    client,
+    needed.unknown(
+      'redirect URI',
+      'GitHub looks at it after the sign-in',
+      `Make sure that the app’s callback URL is ${options.redirectUri}.`,
+    ),
+    needed.unknown(
+      'organizations',
+      'what it shows of them takes the token of a member',
+      'Have the app approved in each organization, then sign in.',
+    ),
+    optional.fails(
+      'fresh sign-in',
+      'GitHub proves none',
+      'After a revocation lock the account to keep somebody out. Its groups cannot be in admin.groups while admin.freshness is on.',
+    ),
+  ];
+}
+
+/**
+ * Of all paths this one alone does not count against the quota of an address without a token.
+ * @see https://docs.github.com/en/rest/rate-limit/rate-limit
+ */
+async function apiRow({ host, ca }: GithubProviderOptions): Promise<ProbeRow> {
+  const { origin, api } = githubEndpoints(host);
+  const hosts = [new URL(api).hostname];
+  const outbound = limitedToStep(createOutbound({ issuer: origin, hosts, ...(ca === undefined ? {} : { ca }) }));
+  const headers = { accept: 'application/vnd.github+json', 'user-agent': 'portcullis' };
+  try {
+    const { status } = await inOneStep(() => outbound(`${api}/rate_limit`, { method: 'GET', headers }));
+    // An Enterprise Server answers 401 or 404 here: it is there.
+    return status < 500
+      ? needed.works('API', `${api} answers`)
+      : needed.fails('API', `${api} answered ${status}`, 'Ask again later.');
+  } catch (error) {
+    return needed.fails('API', connectionWords(error), 'Check host, caFile and the network from here.');
+  }
+}
+
+/**
+ * Redeems a code that we have made up, as a sign-in would. GitHub documents `bad_verification_code` for it, and
+ * `incorrect_client_credentials` for a wrong client.
+ * @see https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors
+ */
+async function clientRow(options: GithubProviderOptions): Promise<ProbeRow> {
+  const check = 'client authentication';
+  const provider = createGithubProvider(options);
+  const { challenge } = await provider.begin();
+  const callback = new URL(options.redirectUri);
+  const code = randomBytes(10).toString('hex');
+  callback.search = new URLSearchParams({ code, state: challenge.state }).toString();
+  const fault: unknown = await provider.finish(callback, challenge).catch((error: unknown) => error);
+  const reason = fault instanceof AppError ? fault.reason : '';
+  switch (reason) {
+    case 'provider_code_refused':
+      return needed.works(check, 'by the client secret');
+    case 'provider_client_refused':
+      return needed.fails(
+        check,
+        'GitHub does not know the client by this secret',
+        'Check clientId and clientSecretFile.',
+      );
+    case 'provider_unreachable':
+      return needed.fails(check, connectionWords(fault), 'Check host, caFile and the network from here.');
+    default:
+      return needed.unknown(
+        check,
+        'GitHub’s answer says nothing of the client',
+        'Check clientId and host, then sign in.',
+      );
+  }
+}

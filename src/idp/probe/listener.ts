@@ -1,0 +1,61 @@
+/** What passes between us and a provider while it is probed, as far as a report needs it. */
+import type { OutboundRequest } from '../outbound.ts';
+
+interface Heard {
+  readonly url: string;
+  readonly status: number;
+  /** How the client was proven, by the request itself. */
+  readonly proof: 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | undefined;
+  readonly response: Response;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+export interface Listener {
+  readonly heard: (url: string, request: OutboundRequest, response: Response) => void;
+  /** The latest response to a request whose address ends so. */
+  last(end: string): Heard | undefined;
+  /** All of them, oldest first. */
+  readonly all: readonly Heard[];
+  /** The text without anything that proved who we are. */
+  readonly redacted: (text: string) => string;
+}
+
+/** Parts of a form that no report may show. */
+const SECRET_FIELDS = ['client_secret', 'client_assertion', 'refresh_token', 'code', 'code_verifier'];
+/** A secret of fewer characters would take ordinary text with it. */
+const LEAST_SECRET = 4;
+
+/** @param known secrets that no request need have held yet */
+export function createListener(known: readonly string[]): Listener {
+  const all: Heard[] = [];
+  const secrets = new Set<string>();
+  const hide = (secret: string): void => {
+    if (secret.length < LEAST_SECRET) return;
+    const base64 = Buffer.from(secret).toString('base64');
+    for (const form of [secret, encodeURIComponent(secret), base64]) secrets.add(form);
+  };
+  for (const secret of known) hide(secret);
+  return {
+    all,
+    heard(url, request, response) {
+      const form = formOf(request);
+      const authorization = request.headers['authorization'] ?? '';
+      // Threat: a hostile provider repeats what it was sent, in whatever a report shows of it.
+      hide(authorization.replace(/^Basic /, ''));
+      for (const field of SECRET_FIELDS) hide(form.get(field) ?? '');
+      all.push({ url, status: response.status, proof: proofOf(authorization, form), response, at: Date.now() });
+    },
+    last: (end) => all.findLast(({ url }) => url.endsWith(end)),
+    redacted: (text) => [...secrets].reduce((rest, secret) => rest.replaceAll(secret, '…'), text),
+  };
+}
+
+const formOf = ({ body }: OutboundRequest): URLSearchParams =>
+  new URLSearchParams(body instanceof URLSearchParams || typeof body === 'string' ? body : '');
+
+function proofOf(authorization: string, form: URLSearchParams): Heard['proof'] {
+  if (authorization.startsWith('Basic ')) return 'client_secret_basic';
+  if (form.has('client_secret')) return 'client_secret_post';
+  return form.has('client_assertion') ? 'private_key_jwt' : undefined;
+}

@@ -1,0 +1,46 @@
+/** A discovery document as it came, before anything in it is believed: each value may be of any type and any length. */
+import { short } from './row.ts';
+
+export type Metadata = Readonly<Record<string, unknown>>;
+
+/** A hostile provider lists ten thousand of anything. */
+const MOST_ENTRIES = 200;
+const MOST_SHOWN = 12;
+
+export function textIn(metadata: Metadata, key: string): string | undefined {
+  const value = metadata[key];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** @returns undefined where there is no list; what is no text in it is left out */
+export function listIn(metadata: Metadata, key: string): readonly string[] | undefined {
+  const value = metadata[key];
+  if (!Array.isArray(value)) return undefined;
+  return value.slice(0, MOST_ENTRIES).filter((entry): entry is string => typeof entry === 'string');
+}
+
+export const flagIn = (metadata: Metadata, key: string): boolean => metadata[key] === true;
+
+/** For people. */
+export function shown(entries: readonly string[]): string {
+  if (entries.length === 0) return 'nothing';
+  const rest = entries.length - MOST_SHOWN;
+  const listed = entries.slice(0, MOST_SHOWN).map((entry) => short(entry, 60));
+  return rest > 0 ? `${listed.join(', ')} and ${rest} more` : listed.join(', ');
+}
+
+/**
+ * @param redacted takes out secrets, before anything is cut to its length
+ * @returns undefined where the text is no JSON object
+ */
+export function metadataOf(text: string, redacted: (text: string) => string): Metadata | undefined {
+  try {
+    const document: unknown = JSON.parse(text, (_key, value: unknown) =>
+      typeof value === 'string' ? redacted(value) : value,
+    );
+    if (typeof document === 'object' && document !== null && !Array.isArray(document)) return document as Metadata;
+  } catch {
+    // The parser quotes what it could not read.
+  }
+  return undefined;
+}

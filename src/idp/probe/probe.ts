@@ -1,0 +1,142 @@
+/**
+ * Asks a live provider what will work with it, before anybody signs in.
+ *
+ * There is no second client here: the provider is the one that serves sign-ins (`createVendorProvider`), its `begin`, `recheck` and `finish`
+ * are called, and what passes is listened to. So what the probe sees is what a sign-in will see. Nobody is signed in, and nothing is kept.
+ */
+import type { ProviderConfig } from '../../config/config.ts';
+import { createOutbound, type OutboundOptions } from '../outbound.ts';
+import { DEFAULT_CLOCK_SKEW_SECONDS } from '../provider-clock.ts';
+import { inOneStep, limitedToStep } from '../step-limit.ts';
+import { createVendorProvider, providerHosts, type VendorProviderOptions } from '../vendors/vendors.ts';
+import {
+  backchannelLogoutRow,
+  codeRow,
+  endpointsRow,
+  issRow,
+  issuerRow,
+  pkceRow,
+  scopesRow,
+  signOutRow,
+  userInfoRow,
+} from './advertised.ts';
+import { authorizationRows } from './authorization.ts';
+import { claimsRow, disabledUsersRow } from './claims.ts';
+import { clientRows } from './client.ts';
+import { keysRow, signatureRow } from './keys.ts';
+import { createListener, type Listener } from './listener.ts';
+import { listIn, metadataOf, textIn, type Metadata } from './metadata.ts';
+import { needed, short, type ProbeRow } from './row.ts';
+import { connectionWords } from './words.ts';
+
+const WELL_KNOWN = '/.well-known/openid-configuration';
+
+/**
+ * @param options of the provider, as a sign-in has them
+ * @returns rows in the order in which a sign-in comes to what they are about. Never rejects for anything that the provider does
+ */
+export async function probeProvider(
+  options: VendorProviderOptions,
+  config: ProviderConfig,
+): Promise<readonly ProbeRow[]> {
+  const { clientSecret } = options;
+  const listener = createListener(clientSecret === undefined ? [] : [clientSecret()]);
+  const provider = createVendorProvider({ ...options, heard: listener.heard });
+  const begun = await provider.begin().catch((error: unknown) => error as Error);
+  const metadata = metadataOf((await listener.last(WELL_KNOWN)?.response.clone().text()) ?? '', listener.redacted);
+  const fault = begun instanceof Error ? begun : undefined;
+  if (metadata === undefined) return [unread(listener, fault, options.issuer), ...clockRows(listener, options.clockSkew)];
+
+  const place: OutboundOptions = {
+    issuer: new URL(options.issuer),
+    hosts: providerHosts(options),
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    heard: listener.heard,
+  };
+  const mutualTls = config.clientAuth === 'tls_client_auth';
+  const hostsFixed = config.type === 'google' || config.type === 'entra';
+  const first = [issuerRow(metadata, options.issuer), endpointsRow(metadata, place, { mutualTls, hostsFixed })];
+  const explained = first.some(({ outcome }) => outcome === 'fails');
+  const rows: ProbeRow[] = [
+    fault === undefined || explained ? needed.works('discovery', 'read') : unread(listener, fault, options.issuer),
+    ...first,
+    signatureRow(metadata),
+    codeRow(metadata),
+    pkceRow(metadata),
+  ];
+  if (begun instanceof Error) {
+    rows.push(...NOT_ASKED.map((check) => needed.unknown(check, 'not asked: a sign-in ends at discovery')));
+  } else {
+    const outbound = limitedToStep(createOutbound(place));
+    const { redacted } = listener;
+    const { redirectUri } = options;
+    const asked = begun.url.searchParams;
+    const advertised = listIn(metadata, 'claims_supported')?.includes('auth_time') === true;
+    const tokenEndpoint = tokenEndpointOf(metadata, mutualTls);
+    const method = config.clientAuth ?? (clientSecret === undefined ? 'none' : 'its secret');
+    const client = {
+      provider,
+      challenge: begun.challenge,
+      metadata,
+      listener,
+      redirectUri,
+      tokenEndpoint,
+      method,
+      asked,
+    };
+    const [keys, known, pages] = await Promise.all([
+      inOneStep(() => keysRow(metadata, outbound, redacted)),
+      clientRows(client),
+      inOneStep(() => authorizationRows(provider, begun.url, { outbound, redirectUri, redacted, advertised })),
+    ]);
+    rows.push(keys, ...pages, ...known, scopesRow(metadata, asked.get('scope')?.split(' ') ?? []));
+  }
+  rows.push(claimsRow(metadata, config));
+  // Entra's is not asked: its ID token has more.
+  if (config.type !== 'entra') rows.push(userInfoRow(metadata));
+  // The vendors of the other types are known to refuse.
+  if (config.type === 'oidc') rows.push(disabledUsersRow(config));
+  rows.push(backchannelLogoutRow(metadata, config.backchannelLogout), signOutRow(metadata, place), issRow(metadata));
+  return [...rows, ...clockRows(listener, options.clockSkew)];
+}
+
+const NOT_ASKED = ['keys', 'redirect URI', 'client authentication'];
+
+/** RFC 8705 §5: as `createClientAuthentication` has it. */
+function tokenEndpointOf(metadata: Metadata, mutualTls: boolean): string {
+  const aliases = mutualTls ? metadata['mtls_endpoint_aliases'] : undefined;
+  const alias = typeof aliases === 'object' && aliases !== null ? textIn({ ...aliases }, 'token_endpoint') : undefined;
+  return URL.parse(alias ?? textIn(metadata, 'token_endpoint') ?? '')?.href ?? '';
+}
+
+/** There is no discovery document that a sign-in could go by. */
+function unread(listener: Listener, fault: Error | undefined, issuer: string): ProbeRow {
+  const check = 'discovery';
+  const heard = listener.last(WELL_KNOWN);
+  if (heard === undefined) {
+    return needed.fails(
+      check,
+      connectionWords(fault),
+      'Check providers[].issuer, its caFile and the network from here.',
+    );
+  }
+  const action = `Check providers[].issuer: discovery is at ${issuer.replace(/\/$/, '')}${WELL_KNOWN}.`;
+  if (heard.status === 200) return needed.fails(check, 'what it answered is no discovery document', action);
+  const target = URL.parse(heard.response.headers.get('location') ?? '', heard.url);
+  const leads = heard.status < 400 && target !== null ? `, and leads to ${target.origin}${target.pathname}` : '';
+  return needed.fails(check, short(listener.redacted(`it answered ${heard.status}${leads}`), 300), action);
+}
+
+/** RFC 9110 §6.6.1. A response that a cache has kept says an old time, and its age beside it. */
+function clockRows(listener: Listener, allowed = DEFAULT_CLOCK_SKEW_SECONDS): readonly ProbeRow[] {
+  const check = 'clock';
+  const heard = listener.all.findLast(({ response: { headers } }) => headers.has('date') && !headers.has('age'));
+  if (heard === undefined) return listener.all.length === 0 ? [] : [needed.unknown(check, 'it sends no Date')];
+  const theirs = Date.parse(heard.response.headers.get('date') ?? '');
+  if (!Number.isFinite(theirs)) return [needed.unknown(check, 'its Date cannot be read')];
+  // Whole seconds there.
+  const skew = Math.round((theirs - Math.floor(heard.at / 1000) * 1000) / 1000);
+  const off = `${Math.abs(skew)} s ${skew < 0 ? 'behind' : 'ahead of'} ours`;
+  if (Math.abs(skew) <= allowed) return [needed.works(check, skew === 0 ? 'as ours' : off)];
+  return [needed.fails(check, off, `Set both clocks by NTP: clockSkew allows for ${allowed} s.`)];
+}

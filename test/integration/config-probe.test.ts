@@ -1,0 +1,206 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { isHopeless } from '../../src/commands/provider-probe.ts';
+import { makeCertificates } from '../../src/demo/certificates.ts';
+import { newClientCertificates, newKey } from '../support/client-keys.ts';
+import { REFUSALS, SUBJECT, type ClientTraits } from '../support/client-switches.ts';
+import { startGithub } from '../support/github-api.ts';
+import { CLIENT_ID, startHostileProvider } from '../support/hostile-provider.ts';
+import { PROBED_CALLBACK, probed, probedIdp, typed } from '../support/probe-stage.ts';
+import { CLIENT } from '../support/vendor-idp.ts';
+
+const EVERY = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'] as const;
+const CONTROLS = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+describe('config probe, as it is typed', () => {
+  it('prints what will work and what to register, signs nobody in, and needs no store', async () => {
+    const idp = await probedIdp();
+    const { code, stdout, stderr } = await typed({ issuer: idp.issuer });
+    expect(code).toBe(0);
+    for (const row of [
+      /^CHECK +RESULT +SEEN$/m,
+      /^discovery +works/m,
+      /^client authentication +works +by client_secret_basic$/m,
+      /^redirect URI +works +looks registered/m,
+      /^re-checks +works/m,
+      /^ {2}redirect URI +https:\/\/portcullis\.example\.com\/callback\/corp$/m,
+      /^ {2}back-channel logout URI +https:\/\/portcullis\.example\.com\/backchannel-logout\/corp$/m,
+      /^ {2}post-logout redirect URI +https:\/\/portcullis\.example\.com\/$/m,
+    ]) {
+      expect(stdout).toMatch(row);
+    }
+    expect(stdout + stderr).not.toContain(CLIENT.secret);
+    // No code, no password, no user: refresh tokens that nobody has been given.
+    expect(idp.tokenRequests.map(({ form }) => form.get('grant_type'))).toEqual(['refresh_token', 'refresh_token']);
+    expect(idp.asked.some((path) => path.startsWith('/interaction/') || path === '/me')).toBe(false);
+  });
+
+  it('exits 1 where a sign-in will not work, with JSON for scripts', async () => {
+    const idp = await probedIdp();
+    const { code, stdout } = await typed(
+      { issuer: idp.issuer },
+      { args: ['--provider', 'corp', '--output', 'json'], files: { 'client-secret': 'not-the-secret' } },
+    );
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      provider: 'corp',
+      type: 'oidc',
+      issuer: idp.issuer,
+      rows: expect.arrayContaining([
+        expect.objectContaining({ check: 'client authentication', outcome: 'fails', needed: true }),
+      ]),
+      register: [{ what: 'redirect URI', address: PROBED_CALLBACK }, expect.anything(), expect.anything()],
+    });
+    expect(stdout).not.toContain('not-the-secret');
+  });
+
+  it('exits 2 for wrong use', async () => {
+    const { code, stdout, stderr } = await typed(
+      { issuer: 'https://login.example.com' },
+      { args: ['--provider', 'x'] },
+    );
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('--provider must be one of: corp');
+  });
+
+  it('gives a provider that hangs up after 5 s', async () => {
+    const hostile = await startHostileProvider();
+    onTestFinished(() => hostile.close());
+    hostile.lie({ hangs: () => true });
+    const begun = performance.now();
+    const { code, stdout } = await typed({ issuer: hostile.issuer, clientId: CLIENT_ID });
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^discovery +will not work +It did not answer within 5 seconds\.$/m);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
+  // Attack: a provider that was taken over rewrites the operator's screen, or has our own secret printed into a ticket.
+  it('obeys no character of the provider, and shows no secret that it repeats', async () => {
+    const hostile = await startHostileProvider();
+    onTestFinished(() => hostile.close());
+    const evil = '\u001b[2J\u202e\u009b1m\u2028';
+    let proof = '';
+    hostile.lie({
+      discovery: (own) => ({
+        ...own,
+        scopes_supported: [evil, CLIENT.secret],
+        claims_supported: Array.from({ length: 5000 }, () => evil),
+        code_challenge_methods_supported: [evil, CLIENT.secret, 7, null],
+        end_session_endpoint: `https://${evil}`,
+      }),
+      client: (shown) => {
+        proof = shown;
+        return true;
+      },
+      token: () => ({
+        status: 400,
+        body: JSON.stringify({
+          error: `${evil}${btoa(proof)}`,
+          error_description: `${'x'.repeat(110)}${hostile.presented.at(-1)} ${CLIENT.secret}${evil}`,
+        }),
+      }),
+    });
+    const settings = { issuer: hostile.issuer, clientId: CLIENT_ID };
+    for (const args of [[], ['--output', 'json']]) {
+      const { code, stdout } = await typed(settings, { args });
+      expect(code).toBe(1);
+      expect(stdout).toContain('PKCE');
+      expect(stdout).not.toMatch(CONTROLS);
+      expect(stdout.length).toBeLessThan(20_000);
+      for (const secret of [CLIENT.secret, btoa(proof), hostile.presented.at(-1) ?? '-']) {
+        expect(stdout).not.toContain(secret.slice(0, 12));
+      }
+    }
+  });
+});
+
+describe('client authentication', () => {
+  const client: ClientTraits = { lists: EVERY };
+  const check = 'client authentication';
+
+  it.each([
+    ['client_secret_basic', {}, {}],
+    ['client_secret_post', { refusesBasic: REFUSALS['401 with a challenge'] }, {}],
+    ['client_secret_post', {}, { clientAuth: 'post' }],
+  ] as const)(
+    'works by %s where the provider refuses %j and the configuration has %j',
+    async (by, switches, settings) => {
+      const idp = await probedIdp({ client }, (one) => (one.client = switches));
+      const { row } = await probed({ issuer: idp.issuer, ...settings });
+      expect(row(check)).toMatchObject({ outcome: 'works', seen: `by ${by}` });
+    },
+  );
+
+  it.each(Object.entries(REFUSALS))('is refused by %s, and a method that is set is kept to', async (_name, refusal) => {
+    const idp = await probedIdp({ client }, (one) => (one.client = { refusesBasic: refusal }));
+    const { row, report } = await probed({ issuer: idp.issuer, clientAuth: 'basic' });
+    expect(row(check)).toMatchObject({ outcome: 'fails', seen: expect.stringContaining(String(refusal.status)) });
+    expect(row(check).action).toContain('It lists client_secret_basic, client_secret_post');
+    expect(isHopeless(report)).toBe(true);
+  });
+
+  it('by a key works, and is refused with another key', async () => {
+    const { pem, jwk } = newKey('ec');
+    const idp = await probedIdp({ client: { method: 'private_key_jwt', lists: EVERY, keys: [{ ...jwk, kty: 'EC' }] } });
+    const settings = {
+      issuer: idp.issuer,
+      clientAuth: 'private_key_jwt',
+      clientKeyFile: 'client.key',
+      clientSecretFile: undefined,
+    };
+    const known = await probed(settings, { 'client.key': pem });
+    expect(known.row(check)).toMatchObject({ outcome: 'works', seen: 'by private_key_jwt' });
+    const other = await probed(settings, { 'client.key': newKey('ec').pem });
+    expect(other.row(check)).toMatchObject({ outcome: 'fails', action: expect.stringContaining('clientKeyFile') });
+  });
+
+  it('by a certificate works', async () => {
+    const { ca, cert, key } = await makeCertificates(['localhost'], Date.now());
+    const clients = await newClientCertificates([SUBJECT]);
+    const [pair] = clients.pairs;
+    const tls = { server: { ca, cert, key }, clientCa: clients.ca, alias: true } as const;
+    const idp = await probedIdp({ client: { method: 'tls_client_auth', lists: EVERY, tls } });
+    const { row } = await probed(
+      {
+        issuer: idp.issuer,
+        caFile: 'ca.crt',
+        clientAuth: 'tls_client_auth',
+        clientKeyFile: 'client.key',
+        clientCertFile: 'client.crt',
+        clientSecretFile: undefined,
+      },
+      { 'ca.crt': ca, 'client.crt': pair?.cert ?? '', 'client.key': pair?.key ?? '' },
+    );
+    expect(row(check)).toMatchObject({ outcome: 'works', seen: 'by tls_client_auth' });
+  });
+
+  it('needs no caFile to say that one is missing', async () => {
+    const hostile = await startHostileProvider(await makeCertificates(['127.0.0.1'], Date.now()));
+    onTestFinished(() => hostile.close());
+    const { report, row } = await probed({ issuer: hostile.issuer });
+    expect(row('discovery')).toMatchObject({ outcome: 'fails', seen: 'Its certificate is not trusted. Check caFile.' });
+    expect(isHopeless(report)).toBe(true);
+  });
+});
+
+describe('GitHub', () => {
+  it.each([
+    ['secret-of-the-gate', 'works', 0],
+    ['another', 'fails', 1],
+  ] as const)('with the secret %s: %s', async (secret, outcome, code) => {
+    const github = await startGithub();
+    onTestFinished(() => github.close());
+    const settings = {
+      type: 'github',
+      host: github.host,
+      clientId: github.clientId,
+      organizations: ['example'],
+      caFile: 'ca.crt',
+    };
+    const { row, report } = await probed(settings, { 'ca.crt': github.ca, 'client-secret': secret });
+    expect(row('API')).toMatchObject({ outcome: 'works' });
+    expect(row('client authentication')).toMatchObject({ outcome });
+    expect(row('redirect URI')).toMatchObject({ outcome: 'unknown' });
+    expect(isHopeless(report)).toBe(code === 1);
+    expect(JSON.stringify(report)).not.toContain(secret);
+  });
+});
