@@ -11,6 +11,7 @@ import { AppError } from '../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../core/identity.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { allowed } from '../server/dependencies.ts';
+import { DISABLE_ONE } from '../idp/probe/claims.ts';
 import { createEntra } from '../idp/vendors/entra.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { OIDC } from '../idp/vendors/vendor.ts';
@@ -174,6 +175,9 @@ function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
       'A sign-in reads these claims from GitHub’s API, of the configured organizations only, and refuses who is in none of them.',
     ];
   }
+  // Nothing that is asked at a re-check changes when an account is disabled there, unless the provider refuses the refresh by itself.
+  const hasNoRule = provider.rules.length === 0 && provider.userRules.length === 0;
+  if (type === 'oidc' && hasNoRule) return [verified, `No rule is set. ${DISABLE_ONE}`];
   if (!readsGroups(provider)) return [verified];
   if (type === 'google' && provider.serviceAccountFile !== undefined) {
     return [verified, 'A sign-in asks the Directory API for claims.groups; here they are what the file says.'];

@@ -46,6 +46,8 @@ export interface VendorIdp {
   claims: Readonly<Record<string, unknown>>;
   /** The person is disabled. */
   gone: boolean;
+  /** It refreshes for a disabled person too, of whom it says `active: false`. */
+  refreshesDisabled: boolean;
   /** How many answers to token requests are lost on the way, after they were made. */
   losing: number;
   /** How it refuses a refresh token: by the standard, or as some do, by `invalid_request` or by a 400 without a body. */
@@ -77,6 +79,7 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
     issuer,
     claims: traits.claims,
     gone: false,
+    refreshesDisabled: false,
     losing: 0,
     refusesBy: 'invalid_grant',
     userInfoDown: false,
@@ -225,14 +228,16 @@ async function settings(traits: VendorTraits, idp: VendorIdp, alias: string | un
     },
     clientBasedCORS: () => false,
     findAccount: (_ctx, id) =>
-      idp.gone
+      idp.gone && !idp.refreshesDisabled
         ? undefined
         : {
             accountId: id,
             claims: (use) => ({
               sub: id,
               ...Object.fromEntries(
-                Object.entries(idp.claims).filter(([key]) => use === 'userinfo' || !userInfoOnly.includes(key)),
+                Object.entries({ ...idp.claims, ...(idp.gone ? { active: false } : {}) }).filter(
+                  ([key]) => use === 'userinfo' || !userInfoOnly.includes(key),
+                ),
               ),
             }),
           },

@@ -163,6 +163,17 @@ describe('who somebody would be by their claims', () => {
     expect((await judged(name, claims)).notes.join(' ')).toMatch(words);
   });
 
+  test('and how disabled users are found out, where no rule is asked at a re-check', async () => {
+    const [corp] = PROVIDERS;
+    const without = { ...corp, rules: [], userRules: [] };
+    const notes = async (provider: object) => (await judged('corp', ALICE, { providers: [provider] })).notes.join(' ');
+    expect(await notes(without)).toMatch(/No rule is set.*Disable a test user.*claims\.active == true/);
+    const rules = [{ expression: 'claims.sub != "gone"', message: 'No.' }];
+    expect(await notes({ ...without, rules })).not.toContain('Disable a test user');
+    // Keycloak refuses by itself.
+    expect((await judged('keycloak', { sub: '1', preferred_username: 'a' })).notes.join(' ')).not.toContain('Disable');
+  });
+
   test('and that Google’s groups come from its Directory API, where that is asked', async () => {
     const [, , google] = PROVIDERS;
     const { directory } = await loaded(settings());

@@ -1,0 +1,92 @@
+/**
+ * A provider that refreshes for users who are disabled there: nothing that it refuses ends their sessions, so a rule has to. On a whole
+ * server, in the middle of what the user does.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { RunningDemo } from '../../src/demo/launch.ts';
+import { startChangedGate } from '../support/changed-gate.ts';
+import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
+import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
+
+const DISABLED = 'Your account is disabled. Ask the help desk.';
+const RULES = [{ expression: 'claims.active == true', message: DISABLED }];
+
+/** Each is a provider of its own, with what it says in the ID token or at UserInfo alone. */
+const SAYS = { none: [], idtoken: [], userinfo: ['active'] } as const;
+type Name = keyof typeof SAYS;
+
+let gate: RunningDemo;
+let client: OAuthClient;
+const idps = new Map<Name, VendorIdp>();
+
+beforeAll(async () => {
+  gate = await startChangedGate({
+    async file(settings, { urls, files }) {
+      const secret = join(files.directory, 'vendor-secret');
+      await writeFile(secret, CLIENT.secret);
+      const providers: object[] = [];
+      for (const name of Object.keys(SAYS) as Name[]) {
+        const idp = await startVendorIdp({
+          scopes: ['openid', 'profile', 'email', 'offline_access'],
+          claims: { preferred_username: 'alice', active: true },
+          userInfoOnly: SAYS[name],
+          callback: `${urls.web}/callback/${name}`,
+        });
+        idps.set(name, idp);
+        const client = { clientId: CLIENT.id, clientSecretFile: secret, username: 'claims.preferred_username' };
+        providers.push({ name, issuer: idp.issuer, ...client, rules: name === 'none' ? [] : RULES });
+      }
+      return { ...settings, providers: [...(settings['providers'] as object[]), ...providers] };
+    },
+  });
+  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+  client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+});
+afterAll(async () => {
+  await client.close();
+  await gate.stop();
+  await Promise.all([...idps.values()].map((idp) => idp.close()));
+});
+beforeEach(() => {
+  for (const idp of idps.values()) [idp.gone, idp.refreshesDisabled] = [false, true];
+});
+
+const signIn = async (name: Name): Promise<SignedIn> => {
+  const { callback, verifier } = await client.authorize('alice', { extra: { provider: name } });
+  const answer = await client.redeem(callback.searchParams.get('code') ?? '', verifier);
+  expect(answer.status).toBe(200);
+  const { session } = answer.body['portcullis'] as { session: { id: string } };
+  const { access_token: accessToken, refresh_token: refreshToken } = answer.body;
+  return { accessToken: String(accessToken), refreshToken: String(refreshToken), session: session.id, answer };
+};
+const idpOf = (name: Name): VendorIdp => idps.get(name) as VendorIdp;
+
+it('goes on as it was without a rule, although the provider was asked', async () => {
+  const { refreshToken, session } = await signIn('none');
+  idpOf('none').gone = true;
+  const before = idpOf('none').tokenRequests.length;
+  expect((await client.refresh(refreshToken)).status).toBe(200);
+  expect(idpOf('none').tokenRequests.length).toBeGreaterThan(before);
+  expect(await gate.server.store.sessions.read(session)).toMatchObject({ account: 'none/subject-of-alice' });
+});
+
+it.each(['idtoken', 'userinfo'] as const)('ends at the next re-check by a rule over %s, in its words', async (name) => {
+  const { refreshToken, accessToken, session } = await signIn(name);
+  idpOf(name).gone = true;
+  const refused = await client.refresh(refreshToken);
+  expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+  expect(String(refused.body['error_description'])).toContain(DISABLED);
+  expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+  const request = await client.get('/version', accessToken);
+  expect(request.status).toBe(401);
+  expect(String(request.body['message'])).toContain(DISABLED);
+});
+
+it.each(['idtoken', 'userinfo'] as const)('keeps them out at a sign-in by the same rule over %s', async (name) => {
+  idpOf(name).gone = true;
+  const { callback } = await client.authorize('alice', { extra: { provider: name } });
+  expect(callback.searchParams.get('error')).toBe('access_denied');
+  expect(callback.searchParams.get('error_description')).toContain(DISABLED);
+});
