@@ -83,6 +83,7 @@ describe('config probe, as it is typed', () => {
       discovery: (own) => ({
         ...own,
         scopes_supported: [evil, CLIENT.secret],
+        token_endpoint_auth_methods_supported: ['client_secret_basic', evil],
         claims_supported: Array.from({ length: 5000 }, () => evil),
         code_challenge_methods_supported: [evil, CLIENT.secret, 7, null],
         end_session_endpoint: `https://${evil}`,
