@@ -11,7 +11,7 @@ import { createLogger } from '../telemetry/telemetry.ts';
 
 /**
  * @param name the provider's; may be left out where there is one
- * @returns what was found out, or in words why nothing was asked
+ * @returns what was found out, or a message why nothing was asked
  */
 export async function probe(config: Config, name: string | undefined): Promise<Result<ProbeReport, string>> {
   const [only, ...others] = config.providers;
@@ -49,14 +49,14 @@ export const isHopeless = ({ rows }: ProbeReport): boolean =>
 
 export const probeJson = (report: ProbeReport): string => plainJson(report);
 
-const WORDS: Readonly<Record<ProbeOutcome, string>> = {
+const RESULTS: Readonly<Record<ProbeOutcome, string>> = {
   works: 'works',
   fails: 'will not work',
   unknown: 'cannot be told',
 };
 
 const resultOf = ({ outcome, needed }: ProbeRow): string =>
-  outcome === 'fails' && !needed ? `${WORDS.fails} (optional)` : WORDS[outcome];
+  outcome === 'fails' && !needed ? `${RESULTS.fails} (optional)` : RESULTS[outcome];
 
 /** For people. No character of the provider's is obeyed by a terminal. */
 export function formatReport({ provider, type, issuer, rows, register }: ProbeReport): string {

@@ -107,7 +107,7 @@ describe('a row of the table', () => {
       (idp) => (idp.refusesBy = 'bare'),
       {},
       'works',
-      /not in the standard’s words: it answered 400, no OAuth error code/,
+      /not by the error code of the standard: it answered 400, no OAuth error code/,
     ],
     [
       'says which claims are not listed',

@@ -47,7 +47,7 @@ export function endpointsRow(
   const hosts = [...new Set(faults.flatMap(({ host }) => host ?? []))];
   return needed.fails(
     'endpoints',
-    shown([...new Set(faults.map(({ words }) => words))]),
+    shown([...new Set(faults.map(({ message }) => message))]),
     hosts.length === 0 || hostsFixed
       ? 'Portcullis asks https addresses of this provider only. Check whose discovery document this is.'
       : `If these hosts are your provider’s, list them: hosts: [${shown(hosts)}].`,
@@ -55,8 +55,8 @@ export function endpointsRow(
 }
 
 interface HostFault {
-  readonly words: string;
-  /** Absent: another name would not do. */
+  readonly message: string;
+  /** Absent: another host name would not help. */
   readonly host?: string;
 }
 
@@ -67,8 +67,8 @@ function hostFault(value: string, place: Place): readonly HostFault[] {
     return [];
   } catch (error) {
     const host = URL.parse(value)?.hostname;
-    const words = short(host === undefined || !(error instanceof Error) ? `${value} is no address` : error.message);
-    return [host === undefined || place.hosts.includes(host) ? { words } : { words, host }];
+    const message = short(host === undefined || !(error instanceof Error) ? `${value} is no address` : error.message);
+    return [host === undefined || place.hosts.includes(host) ? { message } : { message, host }];
   }
 }
 
@@ -131,7 +131,7 @@ export function signOutRow(metadata: Metadata, place: Place): ProbeRow {
   if (fault === undefined) return optional.works(check, 'end_session_endpoint is listed');
   return optional.fails(
     check,
-    `end_session_endpoint is not used: ${fault.words}`,
+    `end_session_endpoint is not used: ${fault.message}`,
     'If that host is your provider’s, list it in hosts.',
   );
 }

@@ -9,7 +9,7 @@
 import type { IdentityProvider } from '../idp.ts';
 import type { Outbound } from '../outbound.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
-import { connectionWords } from './words.ts';
+import { connectionMessage } from './connection.ts';
 
 /** RFC 2606 §2: nobody can have that name. */
 const REGISTERED_NOWHERE = 'https://portcullis-probe.invalid/callback';
@@ -49,7 +49,7 @@ async function reaction(url: URL, { outbound, redirectUri, redacted }: Asking): 
   try {
     response = await outbound(url.href, { method: 'GET', headers: { accept: 'text/html' } });
   } catch (error) {
-    return { kind: 'none', seen: connectionWords(error) };
+    return { kind: 'none', seen: connectionMessage(error) };
   }
   const { status } = response;
   if (status === 429 || status >= 500) return { kind: 'none', seen: `it answered ${status}` };
@@ -113,7 +113,7 @@ function freshRow(ours: Reaction, fresh: Reaction | undefined, advertised: boole
     return optional.fails(
       check,
       'this provider proves none: no auth_time is asked for',
-      'After a revocation lock the account to keep somebody out. Its groups cannot be in admin.groups while admin.freshness is on.',
+      'After a revocation lock the account to keep a user out. Its groups cannot be in admin.groups while admin.freshness is on.',
     );
   }
   const refusal = fresh.kind === 'returned' && !WOULD_ASK.has(fresh.error) ? fresh.error : undefined;

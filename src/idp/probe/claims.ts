@@ -40,7 +40,7 @@ export function claimsRow(metadata: Metadata, provider: Expressions): ProbeRow {
 
 /**
  * Whether anything that is asked at a re-check would change when an account is disabled there. A provider that refreshes for disabled
- * users is not found out before somebody is disabled.
+ * users is not found out before a user is disabled.
  */
 export function disabledUsersRow({ rules, userRules }: Pick<ProviderConfig, 'rules' | 'userRules'>): ProbeRow {
   const read = [...new Set(rules.flatMap(({ expression }) => readBy(expression)))];
@@ -56,4 +56,4 @@ export function disabledUsersRow({ rules, userRules }: Pick<ProviderConfig, 'rul
 
 /** Said by `config check --claims` as well. */
 export const DISABLE_ONE =
-  'Some providers go on refreshing for users who are disabled there. Disable a test user who is signed in, and wait for a token’s life (sessions.accessToken): if `portcullis whoami` still works and the audit log has further `refresh` events for them, set a rule on a claim that changes then, such as claims.active == true.';
+  'Some providers go on refreshing for users who are disabled there. Disable a test user who is signed in, and run `portcullis whoami` as them a minute later, which refreshes each time: if it still works, and the audit log has a further `refresh` event for them, set a rule on a claim that changes then, such as claims.active == true.';

@@ -7,7 +7,7 @@
  * client first (RFC 6749 §3.2.1), so `invalid_grant` means that the client was accepted. And it shows how this provider refuses a refresh,
  * which is what ends the session of a disabled user.
  *
- * A code is tried only where that leaves it open: where this client may not refresh at all, or where the refusal is in other words than
+ * A code is tried only where that leaves it open: where this client may not refresh at all, or where the refusal has another error code than
  * the standard's, which may be about the form of the token, before anybody has looked at the client.
  */
 import { randomBytes } from 'node:crypto';
@@ -17,7 +17,7 @@ import type { IdentityProvider, SignInChallenge } from '../idp.ts';
 import type { Listener } from './listener.ts';
 import { listIn, metadataOf, shown, textIn, type Metadata } from './metadata.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
-import { connectionWords } from './words.ts';
+import { connectionMessage } from './connection.ts';
 
 export interface ClientProbe {
   readonly provider: IdentityProvider;
@@ -61,11 +61,11 @@ async function outcomeOf({ listener, tokenEndpoint }: ClientProbe, asking: Promi
     (error: unknown) => error as AppError,
   );
   const heard = listener.all.slice(before).findLast(({ url }) => url === tokenEndpoint);
-  if (heard === undefined) return { kind: 'silent', ...(fault && { fault }), seen: connectionWords(fault) };
+  if (heard === undefined) return { kind: 'silent', ...(fault && { fault }), seen: connectionMessage(fault) };
   const said = metadataOf(await heard.response.clone().text(), (text) => listener.redacted(text)) ?? {};
   const code = textIn(said, 'error');
-  const words = [code ?? 'no OAuth error code', textIn(said, 'error_description')].filter((each) => each !== undefined);
-  const seen = `it answered ${heard.status}, ${short(words.join(': '))}`;
+  const parts = [code ?? 'no OAuth error code', textIn(said, 'error_description')].filter((each) => each !== undefined);
+  const seen = `it answered ${heard.status}, ${short(parts.join(': '))}`;
   const rest = { ...(fault && { fault }), code, seen };
   if (heard.status < 300) return { kind: 'token', ...rest, seen: `it answered ${heard.status}` };
   const { reason = '' } = fault instanceof AppError ? fault : {};
@@ -146,7 +146,7 @@ function refusalRow({ kind, fault, seen }: Outcome): ProbeRow {
   if (kind === 'accepted') {
     return saysRefused(fault?.cause)
       ? optional.works(check, `ends the session: ${seen}`)
-      : optional.works(check, `ends the session, though not in the standard’s words: ${seen}`);
+      : optional.works(check, `ends the session, though not by the error code of the standard: ${seen}`);
   }
   return optional.unknown(
     check,

@@ -6,7 +6,7 @@ import { createGithubProvider, type GithubProviderOptions } from '../github/gith
 import { createOutbound } from '../outbound.ts';
 import { inOneStep, limitedToStep } from '../step-limit.ts';
 import { needed, optional, type ProbeRow } from './row.ts';
-import { connectionWords } from './words.ts';
+import { connectionMessage } from './connection.ts';
 
 export async function probeGithub(options: GithubProviderOptions): Promise<readonly ProbeRow[]> {
   const [api, client] = await Promise.all([apiRow(options), clientRow(options)]);
@@ -26,7 +26,7 @@ export async function probeGithub(options: GithubProviderOptions): Promise<reado
     optional.fails(
       'fresh sign-in',
       'GitHub proves none',
-      'After a revocation lock the account to keep somebody out. Its groups cannot be in admin.groups while admin.freshness is on.',
+      'After a revocation lock the account to keep a user out. Its groups cannot be in admin.groups while admin.freshness is on.',
     ),
   ];
 }
@@ -47,7 +47,7 @@ async function apiRow({ host, ca }: GithubProviderOptions): Promise<ProbeRow> {
       ? needed.works('API', `${api} answers`)
       : needed.fails('API', `${api} answered ${status}`, 'Ask again later.');
   } catch (error) {
-    return needed.fails('API', connectionWords(error), 'Check host, caFile and the network from here.');
+    return needed.fails('API', connectionMessage(error), 'Check host, caFile and the network from here.');
   }
 }
 
@@ -75,7 +75,7 @@ async function clientRow(options: GithubProviderOptions): Promise<ProbeRow> {
         'Check clientId and clientSecretFile.',
       );
     case 'provider_unreachable':
-      return needed.fails(check, connectionWords(fault), 'Check host, caFile and the network from here.');
+      return needed.fails(check, connectionMessage(fault), 'Check host, caFile and the network from here.');
     default:
       return needed.unknown(
         check,

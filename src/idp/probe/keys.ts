@@ -2,7 +2,7 @@
 import type { Outbound } from '../outbound.ts';
 import { listIn, metadataOf, shown, textIn, type Metadata } from './metadata.ts';
 import { needed, type ProbeRow } from './row.ts';
-import { connectionWords } from './words.ts';
+import { connectionMessage } from './connection.ts';
 
 /** Those that openid-client verifies, by the kind of key. A secret is no key that others can verify by: none of HS256 is among them. */
 const ALGORITHMS: Readonly<Record<string, readonly string[]>> = {
@@ -50,7 +50,7 @@ export async function keysRow(
     if (response.status !== 200) return needed.fails(check, `jwks_uri answered ${response.status}`, action);
     document = metadataOf(await response.text(), redacted);
   } catch (error) {
-    return needed.fails(check, connectionWords(error), action);
+    return needed.fails(check, connectionMessage(error), action);
   }
   const keys: unknown = document?.['keys'];
   if (!Array.isArray(keys)) return needed.fails(check, 'jwks_uri has no key set', action);

@@ -27,7 +27,7 @@ import { keysRow, signatureRow } from './keys.ts';
 import { createListener, type Listener } from './listener.ts';
 import { listIn, metadataOf, textIn, type Metadata } from './metadata.ts';
 import { needed, short, type ProbeRow } from './row.ts';
-import { connectionWords } from './words.ts';
+import { connectionMessage } from './connection.ts';
 
 const WELL_KNOWN = '/.well-known/openid-configuration';
 
@@ -116,7 +116,7 @@ function unread(listener: Listener, fault: Error | undefined, issuer: string): P
   if (heard === undefined) {
     return needed.fails(
       check,
-      connectionWords(fault),
+      connectionMessage(fault),
       'Check providers[].issuer, its caFile and the network from here.',
     );
   }

@@ -1,7 +1,7 @@
 /** What `config probe` finds out, one row for each thing that a sign-in, a re-check or a sign-out will need. */
 import type { ProviderConfig } from '../../config/config.ts';
 
-/** `unknown`: it cannot be told before somebody signs in. */
+/** `unknown`: it cannot be told before a user signs in. */
 export type ProbeOutcome = 'works' | 'fails' | 'unknown';
 
 export interface ProbeRow {

@@ -6,7 +6,7 @@ import { guardWords } from '../outbound.ts';
 const STEP_SECONDS = 5;
 const TIMED_OUT = new Set(['TimeoutError', 'AbortError', 'OAUTH_TIMEOUT', 'OAUTH_ABORT']);
 
-export function connectionWords(thrown: unknown): string {
+export function connectionMessage(thrown: unknown): string {
   for (let fault = thrown; fault instanceof Error; fault = fault.cause) {
     if (TIMED_OUT.has(fault.name) || ('code' in fault && TIMED_OUT.has(String(fault.code)))) {
       return noAnswerWithin(STEP_SECONDS);
