@@ -203,7 +203,9 @@ describe('a provider that does as it likes', () => {
   ): NonNullable<Lies['authorize']> => {
     return (asks) => (when(asks) ? `${PROBED_CALLBACK}?error=${error}` : `${hostile.issuer}/login`);
   };
-  const isFresh = (asks: URLSearchParams): boolean => asks.get('prompt')?.includes('login') === true;
+  const isFresh = (asks: URLSearchParams): boolean =>
+    asks.get('prompt')?.includes('login') === true || asks.get('max_age') === '10';
+  const isBoth = (asks: URLSearchParams): boolean => asks.has('prompt', 'login') && asks.has('max_age', '10');
 
   it.each<readonly [string, string, Lies, ...Expected]>([
     ['gives tokens to anyone', 'client authentication', {}, 'fails', /token that we have made up/],
@@ -256,7 +258,24 @@ describe('a provider that does as it likes', () => {
       'fresh sign-in',
       { authorize: back('invalid_request', isFresh) },
       'fails',
-      /invalid_request/,
+      /invalid_request.*login alone was refused.*max_age alone was refused/,
+    ],
+    [
+      'asks for a fresh sign-in in the second way',
+      'fresh sign-in',
+      { authorize: back('invalid_request', isBoth) },
+      'unknown',
+      /with max_age was refused \(invalid_request\); prompt=login alone is taken, but auth_time/,
+    ],
+    [
+      'shows an error page for a fresh sign-in in the first way',
+      'fresh sign-in',
+      {
+        authorize: (asks) =>
+          isBoth(asks) ? 'https://login.example.com/oauth/error?x' : 'https://login.example.com/login',
+      },
+      'fails',
+      /an error page.*login alone is taken/,
     ],
     ['has a clock ten minutes ahead', 'clock', { clockOff: 600_000 }, 'fails', /^600 s ahead of ours$/],
     ['has a clock ten minutes behind', 'clock', { clockOff: -600_000 }, 'fails', /^(?:599|600) s behind ours$/],

@@ -6,7 +6,8 @@
  * look at the address only after the sign-in, so the same request with an address that nobody can have registered is made as well: only
  * where that one is refused does it mean anything that ours is not.
  */
-import type { IdentityProvider } from '../idp.ts';
+import type { FreshAsk } from '../fresh-proof.ts';
+import type { IdentityProvider, SignInChallenge } from '../idp.ts';
 import type { Outbound } from '../outbound.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
 import { connectionMessage } from './connection.ts';
@@ -35,13 +36,40 @@ export async function authorizationRows(
 ): Promise<readonly ProbeRow[]> {
   const elsewhere = new URL(url);
   elsewhere.searchParams.set('redirect_uri', REGISTERED_NOWHERE);
-  const fresh = provider.provesFreshness ? provider.begin({ fresh: true }) : undefined;
-  const [ours, unregistered, again] = await Promise.all([
+  const [ours, unregistered, tried] = await Promise.all([
     reaction(url, asking),
     reaction(elsewhere, asking),
-    fresh?.then((begun) => reaction(begun.url, asking)),
+    freshTries(provider, asking),
   ]);
-  return [redirectRow(ours, unregistered, asking.redirectUri), freshRow(ours, again, advertised)];
+  return [redirectRow(ours, unregistered, asking.redirectUri), freshRow(ours, tried, advertised)];
+}
+
+interface FreshTry {
+  readonly ask: FreshAsk;
+  readonly reaction: Reaction;
+}
+
+/** Asks for a fresh sign-in in the ways in which a sign-in would, up to the first that is not refused. */
+async function freshTries(provider: IdentityProvider, asking: Asking): Promise<readonly FreshTry[]> {
+  const tries: FreshTry[] = [];
+  let after: SignInChallenge | undefined;
+  while (provider.provesFreshness) {
+    const begun = await provider.begin({ fresh: true, after }).catch(() => undefined);
+    const ask = begun?.challenge.asked?.at(-1);
+    if (begun === undefined || ask === undefined) break;
+    const tried = { ask, reaction: await reaction(begun.url, asking) };
+    tries.push(tried);
+    if (refusalOf(tried) === undefined) break;
+    after = begun.challenge;
+  }
+  return tries;
+}
+
+/** @returns what was said against a way to ask; undefined where it was taken, or it cannot be told */
+function refusalOf({ reaction: { kind, ...said } }: FreshTry): string | undefined {
+  if (kind === 'refused') return 'an error page';
+  const error = 'error' in said ? said.error : '';
+  return kind === 'returned' && !WOULD_ASK.has(error) ? error : undefined;
 }
 
 async function reaction(url: URL, { outbound, redirectUri, redacted }: Asking): Promise<Reaction> {
@@ -107,29 +135,46 @@ function redirectRow(ours: Reaction, unregistered: Reaction, redirectUri: string
   }
 }
 
-function freshRow(ours: Reaction, fresh: Reaction | undefined, advertised: boolean): ProbeRow {
+const FRESH_WORDS: Record<FreshAsk, string> = {
+  login_and_max_age: 'prompt=login with max_age',
+  login: 'prompt=login alone',
+  max_age: 'max_age alone',
+};
+
+/** @param ours the reaction to an ordinary sign-in: where that is refused too, the refusals say nothing of a fresh one */
+function freshRow(ours: Reaction, tries: readonly FreshTry[], advertised: boolean): ProbeRow {
   const check = 'fresh sign-in';
-  if (fresh === undefined) {
+  const last = tries.at(-1);
+  if (last === undefined) {
     return optional.fails(
       check,
       'this provider proves none: no auth_time is asked for',
-      'After a revocation lock the account to keep a user out. Its groups cannot be in admin.groups while admin.freshness is on.',
+      'After a revocation lock the account to keep somebody out. Its groups cannot be in admin.groups while admin.freshness is on.',
     );
   }
-  const refusal = fresh.kind === 'returned' && !WOULD_ASK.has(fresh.error) ? fresh.error : undefined;
-  if (ours.kind === 'page' && (refusal !== undefined || fresh.kind === 'refused')) {
+  if (ours.kind !== 'page' || last.reaction.kind === 'none') {
+    return optional.unknown(check, 'the request could not be tried');
+  }
+  const refused = tries.flatMap((tried) => {
+    const refusal = refusalOf(tried);
+    return refusal === undefined ? [] : [`${FRESH_WORDS[tried.ask]} was refused (${refusal})`];
+  });
+  if (refused.length === tries.length) {
     return optional.fails(
       check,
-      `the request for one was refused${refusal === undefined ? '' : `: ${refusal}`}`,
-      'Without it nobody can sign in again after a revocation, and admins who have to prove it cannot change anything.',
+      refused.join('; '),
+      'Without it nobody can sign in again after a revocation, and admins who have to prove it cannot change anything. Set freshness: none, or have the provider take prompt=login or max_age.',
     );
   }
-  if (fresh.kind === 'none' || fresh.kind === 'refused')
-    return optional.unknown(check, 'the request could not be tried');
-  if (advertised) return optional.works(check, 'the request is taken, and auth_time is among claims_supported');
+  const taken = [...refused, `${FRESH_WORDS[last.ask]} is taken`].join('; ');
+  // A user who stands before an error page does not come back, so there is no second way for them.
+  if (tries.some(({ reaction: { kind } }) => kind === 'refused')) {
+    return optional.fails(check, taken, `Set freshness: ${last.ask}, because nobody comes back from an error page.`);
+  }
+  if (advertised) return optional.works(check, `${taken}, and auth_time is among claims_supported`);
   return optional.unknown(
     check,
-    'the request is taken, but auth_time is not among claims_supported',
-    'The ID token of a fresh sign-in must have auth_time. Where the provider leaves it out, switch it on there.',
+    `${taken}, but auth_time is not among claims_supported`,
+    'The ID token of a fresh sign-in must have auth_time. Where the provider leaves it out, switch it on there, or set freshness: none.',
   );
 }

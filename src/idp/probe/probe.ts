@@ -45,7 +45,8 @@ export async function probeProvider(
   const begun = await provider.begin().catch((error: unknown) => error as Error);
   const metadata = metadataOf((await listener.last(WELL_KNOWN)?.response.clone().text()) ?? '', listener.redacted);
   const fault = begun instanceof Error ? begun : undefined;
-  if (metadata === undefined) return [unread(listener, fault, options.issuer), ...clockRows(listener, options.clockSkew)];
+  if (metadata === undefined)
+    return [unread(listener, fault, options.issuer), ...clockRows(listener, options.clockSkew)];
 
   const place: OutboundOptions = {
     issuer: new URL(options.issuer),
