@@ -5,7 +5,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
-import type { Running, Terminal } from '../src/demo/tour/terminal.ts';
+import type { Running, Terminal } from '../demo/tour/terminal.ts';
 import { openStage, type Stage } from './screenshots/stage.ts';
 
 const IMAGES = fileURLToPath(new URL('../docs/images/', import.meta.url));

@@ -6,7 +6,7 @@ import { addLaptopCommands, exitByUse } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/completion-line.ts';
 import { addPostureCommand } from './cli/posture-line.ts';
 import { VERSION } from './cli/version.ts';
-import type { DemoArguments } from './demo/run.ts';
+import type { DemoArguments } from '../demo/run.ts';
 import type { CheckOptions, Environment, ProbeOptions } from './commands/server-commands.ts';
 import { addKeyCommands, addRecordProof } from './commands/server-line.ts';
 
@@ -125,7 +125,7 @@ function addDemo(program: Command): void {
       'with --lesson: answers to its questions, as QUESTION=ANSWER, while it runs elsewhere',
     )
     .action(async (options: DemoArguments) => {
-      const { runDemo } = await import('./demo/run.ts');
+      const { runDemo } = await import('../demo/run.ts');
       process.exitCode = await runDemo(options);
     });
 }

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
-import { demoPorts, PEOPLE } from '../../src/demo/demo.ts';
-import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
-import { freePort, takenPorts } from '../../src/demo/ports.ts';
-import { startRedisServer } from '../../src/demo/redis-server.ts';
-import { startReplicas, type Replicas } from '../../src/demo/tour/replicas.ts';
-import { Terminal } from '../../src/demo/tour/terminal.ts';
+import { demoPorts, PEOPLE } from '../../demo/demo.ts';
+import { startDemo, type RunningDemo } from '../../demo/launch.ts';
+import { freePort, takenPorts } from '../../demo/ports.ts';
+import { startRedisServer } from '../../demo/redis-server.ts';
+import { startReplicas, type Replicas } from '../../demo/tour/replicas.ts';
+import { Terminal } from '../../demo/tour/terminal.ts';
 
 /** Each person's own computer. */
 const DEVICES: Readonly<Record<string, string>> = {

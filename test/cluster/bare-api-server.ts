@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import { startApiServer } from '../../src/demo/api-server.ts';
-import { makeCertificates } from '../../src/demo/certificates.ts';
+import { startApiServer } from '../../demo/api-server.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 import { freePortBase } from '../support/gate.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 

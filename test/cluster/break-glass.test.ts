@@ -5,7 +5,7 @@
 import { copyFile, mkdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
+import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';

@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import { request } from 'undici';
 import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { makeCertificates } from '../../src/demo/certificates.ts';
-import { demoPorts, PEOPLE } from '../../src/demo/demo.ts';
-import { demoUrls } from '../../src/demo/files.ts';
-import { startIdentityProvider } from '../../src/demo/idp/provider.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
+import { demoPorts, PEOPLE } from '../../demo/demo.ts';
+import { demoUrls } from '../../demo/files.ts';
+import { startIdentityProvider } from '../../demo/idp/provider.ts';
 import { freePortBase } from '../support/gate.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
 

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
+import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Agent, request } from 'undici';
 import { stringify } from 'yaml';
-import { makeCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../deploy/examples/apiserver/', import.meta.url));

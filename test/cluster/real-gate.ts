@@ -1,7 +1,7 @@
 /** A whole gate before a real API server, whose own audit log is kept too. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
+import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 

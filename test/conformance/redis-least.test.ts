@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { makeCertificates, type DemoCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
 import * as artefacts from '../../src/store/redis/scripts/artefacts.ts';
 import * as epoch from '../../src/store/redis/scripts/epoch.ts';
 import * as live from '../../src/store/redis/scripts/live.ts';

@@ -2,7 +2,7 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestGate } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';
 

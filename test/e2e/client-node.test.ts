@@ -12,7 +12,7 @@ import {
   type V1Status,
 } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy, whatWasDone } from '../support/audit-log.ts';
 import { startTestGate } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';

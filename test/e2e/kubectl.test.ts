@@ -2,11 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestGate } from '../support/gate.ts';
 import { Laptop } from '../support/kubectl.ts';
-import { freePort } from '../../src/demo/ports.ts';
+import { freePort } from '../../demo/ports.ts';
 
 const CONFIG_MAP = `apiVersion: v1
 kind: ConfigMap

@@ -2,7 +2,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FRESH_TOLERANCE_SECONDS } from '../../src/core/freshness.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedGate } from '../support/changed-gate.ts';
 import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { htmlFaults } from '../support/pages-html-validate.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { openChromium } from '../support/pages-browser.ts';

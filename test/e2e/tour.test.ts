@@ -39,7 +39,7 @@ describe('the tour', () => {
   async function broken(name: string, file: string, edit: (source: string) => string): Promise<string> {
     const root = join(folder, name);
     await mkdir(root);
-    await cp(join(ROOT, 'src'), join(root, 'src'), { recursive: true });
+    for (const each of ['src', 'demo']) await cp(join(ROOT, each), join(root, each), { recursive: true });
     await cp(join(ROOT, 'package.json'), join(root, 'package.json'));
     for (const folder of ['node_modules', 'scripts']) await symlink(join(ROOT, folder), join(root, folder));
     const path = join(root, file);

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/admin-api/answers.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { openApiDocument } from '../../src/web/admin/api/openapi.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';

@@ -8,7 +8,7 @@ import { verifyRecord } from '../../src/audit/verify/verify.ts';
 import { loadAuditPublicKeys } from '../../src/config/keys.ts';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedGate } from '../support/changed-gate.ts';
 import { metric } from '../support/metric.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';

@@ -5,7 +5,7 @@ import { Agent, request } from 'undici';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer } from '../../src/server/serve.ts';
 import { Collector } from '../support/audit-collector.ts';
 import { startChangedGate } from '../support/changed-gate.ts';

@@ -12,7 +12,7 @@ import { verifyRecord } from '../../src/audit/verify/verify.ts';
 import { loadAuditPublicKeys } from '../../src/config/keys.ts';
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startServing, type Serving } from '../fixtures/serving.ts';
 import { pairsOf } from '../support/data-plane.ts';
 import { startTestGate } from '../support/gate.ts';

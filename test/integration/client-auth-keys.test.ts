@@ -3,7 +3,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { certifiedSigningKey } from '../../src/config/client-key.ts';
-import { makeCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 import { newCertificate, newClientCertificates, newKey, type KeyKind } from '../support/client-keys.ts';
 import { SUBJECT, type ClientTraits } from '../support/client-switches.ts';
 import { signInAndRefresh, startClientAuthStage, type ClientAuthStage } from '../support/client-auth-stage.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { isHopeless } from '../../src/commands/provider-probe.ts';
-import { makeCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 import { newClientCertificates, newKey } from '../support/client-keys.ts';
 import { REFUSALS, SUBJECT, type ClientTraits } from '../support/client-switches.ts';
 import { startGithub } from '../support/github-api.ts';

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { json, text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { makeCertificates, type DemoCertificates } from '../../src/demo/certificates.ts';
-import { startCluster } from '../../src/demo/cluster/cluster.ts';
-import type { EmbeddedCluster } from '../../src/demo/cluster/cluster.ts';
+import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
+import { startCluster } from '../../demo/cluster/cluster.ts';
+import type { EmbeddedCluster } from '../../demo/cluster/cluster.ts';
 
 const GATE = 'system:serviceaccount:portcullis:portcullis';
 const TOKENS = {

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PEOPLE } from '../../src/demo/demo.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
-import { Visitor } from '../../src/demo/visitor.ts';
+import { PEOPLE } from '../../demo/demo.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
+import { Visitor } from '../../demo/visitor.ts';
 import { startTestGate } from '../support/gate.ts';
 
 describe('the people of the demo', () => {

@@ -17,8 +17,8 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildImage, type BuiltImage } from '../../scripts/image.ts';
-import { demoPorts } from '../../src/demo/demo.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import { demoPorts } from '../../demo/demo.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
 
 interface Packages {

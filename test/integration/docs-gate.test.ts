@@ -1,7 +1,7 @@
 /** What the documents tell admins and people to type, typed at a real gate with Redis, by people who have signed in. */
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestGate, temporaryFolder } from '../support/gate.ts';
 import { linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestGate, temporaryFolder } from '../support/gate.ts';
 import { checkoutIn, linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
@@ -27,7 +27,7 @@ describe('the command line', { timeout: 300_000 }, () => {
       PATH: `${join(home, 'npm/bin')}:${process.env['PATH']}`,
       PORTCULLIS_CACHE_DIR: join(home, 'cache'),
       PORTCULLIS_DEMO_PERSON: 'alice',
-      BROWSER: join(ROOT, 'src/demo/headless-browser.ts'),
+      BROWSER: join(ROOT, 'demo/headless-browser.ts'),
     });
   });
   afterAll(async () => {

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { PEOPLE } from '../../src/demo/demo.ts';
-import { Visitor } from '../../src/demo/visitor.ts';
+import { PEOPLE } from '../../demo/demo.ts';
+import { Visitor } from '../../demo/visitor.ts';
 import { startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
 import type { Lies } from '../support/hostile-provider.ts';
 import { Laptop } from '../support/kubectl.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Visitor, type Visit } from '../../src/demo/visitor.ts';
+import { Visitor, type Visit } from '../../demo/visitor.ts';
 import { allowLinkIn, fieldIn } from '../support/device-stage.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { DESCRIPTION, type Manners } from '../support/sso-provider.ts';

@@ -5,12 +5,12 @@ import { createServer, type Server } from 'node:https';
 import { readFile } from 'node:fs/promises';
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from 'node:net';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { makeCertificates, type DemoCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
 import { providerLook } from '../../src/idp/provider-health.ts';
 import { clusterLook, type UpstreamCluster } from '../../src/proxy/proxy.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
-import { freePort } from '../../src/demo/ports.ts';
+import { freePort } from '../../demo/ports.ts';
 
 const TOKEN = 'canary-token-of-the-gate';
 

@@ -3,9 +3,9 @@ import { compileMapping } from '../../src/core/claims.ts';
 import type { AppError } from '../../src/core/errors.ts';
 import { createOidcProvider, type OidcProviderOptions } from '../../src/idp/oidc.ts';
 import type { IdentityProvider, SignInChallenge } from '../../src/idp/idp.ts';
-import { PEOPLE } from '../../src/demo/demo.ts';
-import { startIdentityProvider, type DemoIdentityProvider } from '../../src/demo/idp/provider.ts';
-import { Visitor } from '../../src/demo/visitor.ts';
+import { PEOPLE } from '../../demo/demo.ts';
+import { startIdentityProvider, type DemoIdentityProvider } from '../../demo/idp/provider.ts';
+import { Visitor } from '../../demo/visitor.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 
 const CALLBACK = 'http://127.0.0.1:1/callback/corp';

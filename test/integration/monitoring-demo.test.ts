@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { monitoringPort } from '../../src/demo/demo.ts';
+import { monitoringPort } from '../../demo/demo.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));

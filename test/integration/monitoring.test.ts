@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
-import { startMonitoring, type Monitoring } from '../../src/demo/monitoring.ts';
-import { freePorts } from '../../src/demo/ports.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
+import { startMonitoring, type Monitoring } from '../../demo/monitoring.ts';
+import { freePorts } from '../../demo/ports.ts';
 import { startAlertmanager, type TestAlertmanager } from '../support/alertmanager.ts';
 import { dashboards, deployedRules, filledIn } from '../support/deployed.ts';
 import { startTestGate } from '../support/gate.ts';

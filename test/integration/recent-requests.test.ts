@@ -1,7 +1,7 @@
 /** What a gate keeps of the latest requests of a session, from the request to the store. */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 

@@ -12,7 +12,7 @@ import { ownCluster, type ClusterApi } from '../../src/commands/cluster-api.ts';
 import { rotate } from '../../src/commands/key-commands.ts';
 import { parseSecretsName, rotateSecrets } from '../../src/commands/key-secrets.ts';
 import { loadSigningKeys } from '../../src/config/keys.ts';
-import { makeCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 
 const NOW = 1_800_000_000;
 const HOUR = 3600;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { verifyAudit } from '../../src/commands/audit-commands.ts';
 import { keyText, makeKey } from '../../src/config/generate-keys.ts';
 import type { KeyKind } from '../../src/config/key-files.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestGate } from '../support/gate.ts';
 import { metric } from '../support/metric.ts';

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestGate } from '../support/gate.ts';
 import { metric } from '../support/metric.ts';

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { visitor } from '../support/device-stage.ts';
 import { startTestGate } from '../support/gate.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';

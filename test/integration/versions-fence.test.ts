@@ -10,7 +10,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { PREFIX } from '../fixtures/frozen-store.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient, type ClientKey, type SignedIn } from '../support/oauth-client.ts';

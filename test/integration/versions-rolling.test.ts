@@ -11,7 +11,7 @@ import { Redis } from 'ioredis';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { ROOT, withoutSafeguard, type BrokenCopy } from '../chaos/broken-copy.ts';
 import { startFront, type Backend } from '../fixtures/front.ts';
 import { pairsOf, PREFIX } from '../fixtures/frozen-store.ts';

@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { stringify } from 'yaml';
-import { freePort } from '../../src/demo/ports.ts';
-import { end } from '../../src/demo/redis-server.ts';
+import { freePort } from '../../demo/ports.ts';
+import { end } from '../../demo/redis-server.ts';
 
 export interface ReceivedAlert {
   readonly status: string;

@@ -2,7 +2,7 @@
 import type { AuditEvent } from '../../src/core/audit-event.ts';
 
 /** Every event so far, oldest first. */
-export { auditEvents as auditedBy } from '../../src/demo/audit-events.ts';
+export { auditEvents as auditedBy } from '../../demo/audit-events.ts';
 
 /** `get pods/exec`, for each request about a resource. */
 export const whatWasDone = (events: readonly AuditEvent[]): ReadonlySet<string> =>

@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { makeCertificates, type DemoCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
 
 type Json = Record<string, unknown>;
 type Handler = (request: IncomingMessage, response: ServerResponse, form: URLSearchParams) => void;

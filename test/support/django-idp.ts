@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { exportPKCS8, generateKeyPair } from 'jose';
-import { makeCertificates } from '../../src/demo/certificates.ts';
-import { freePort } from '../../src/demo/ports.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
+import { freePort } from '../../demo/ports.ts';
 import { temporaryFolder } from './gate.ts';
 
 /** Debian's, whose package it is; another Python first on PATH knows nothing of it. */

@@ -5,9 +5,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { PEOPLE } from '../../src/demo/demo.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
-import { Visitor } from '../../src/demo/visitor.ts';
+import { PEOPLE } from '../../demo/demo.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
+import { Visitor } from '../../demo/visitor.ts';
 import { startChangedGate } from './changed-gate.ts';
 import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
 import { Laptop } from './kubectl.ts';

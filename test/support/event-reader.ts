@@ -2,7 +2,7 @@
 import { request as plainRequest, type IncomingMessage } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { serverEvents, type ServerEvent } from '../../src/cli/audit-stream.ts';
-import { PEOPLE } from '../../src/demo/demo.ts';
+import { PEOPLE } from '../../demo/demo.ts';
 import { CookieBrowser } from './cookie-browser.ts';
 import type { ClientKey } from './oauth-client.ts';
 

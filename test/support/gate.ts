@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { demoPorts } from '../../src/demo/demo.ts';
-import { startDemo, type RunningDemo } from '../../src/demo/launch.ts';
-import { freePort, takenPorts } from '../../src/demo/ports.ts';
+import { demoPorts } from '../../demo/demo.ts';
+import { startDemo, type RunningDemo } from '../../demo/launch.ts';
+import { freePort, takenPorts } from '../../demo/ports.ts';
 import type { Store } from '../../src/store/store.ts';
 
 /** Five ports in a row that nobody has. */

@@ -12,7 +12,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { makeCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 
 export interface GithubOrganization {
   readonly id: number;

@@ -3,9 +3,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 
-const HEADLESS_BROWSER = fileURLToPath(new URL('../../src/demo/headless-browser.ts', import.meta.url));
+const HEADLESS_BROWSER = fileURLToPath(new URL('../../demo/headless-browser.ts', import.meta.url));
 
 export interface Finished {
   readonly code: number;

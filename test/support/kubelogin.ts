@@ -6,8 +6,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createLocalJWKSet, decodeJwt, jwtVerify, type JSONWebKeySet } from 'jose';
 import { request } from 'undici';
-import { PEOPLE } from '../../src/demo/demo.ts';
-import { Visitor, type Visit } from '../../src/demo/visitor.ts';
+import { PEOPLE } from '../../demo/demo.ts';
+import { Visitor, type Visit } from '../../demo/visitor.ts';
 import type { Answer } from './oauth-client.ts';
 
 export interface KubeloginFlags {

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const HEADLESS = fileURLToPath(new URL('../../src/demo/headless-browser.ts', import.meta.url));
+const HEADLESS = fileURLToPath(new URL('../../demo/headless-browser.ts', import.meta.url));
 
 export interface NotedBrowser {
   /** For `$BROWSER`. */

@@ -4,9 +4,9 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { Agent, request } from 'undici';
-import { makeCertificates } from '../../src/demo/certificates.ts';
-import { PEOPLE } from '../../src/demo/demo.ts';
-import { Visitor } from '../../src/demo/visitor.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
+import { PEOPLE } from '../../demo/demo.ts';
+import { Visitor } from '../../demo/visitor.ts';
 
 const REDIRECT_URI = 'http://127.0.0.1:9/callback';
 

@@ -6,7 +6,7 @@ import { ROOT } from '../unit/docs/markdown.ts';
 import { programsIn } from './page-blocks.ts';
 import { PageShell } from './page-shell.ts';
 
-const BROWSER = fileURLToPath(new URL('../../src/demo/headless-browser.ts', import.meta.url));
+const BROWSER = fileURLToPath(new URL('../../demo/headless-browser.ts', import.meta.url));
 
 /** @param person of the demo's identity provider, who signs in when a browser opens */
 export async function laptopIn(folder: string, person: string): Promise<PageShell> {

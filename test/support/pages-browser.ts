@@ -7,7 +7,7 @@ import {
   type Page,
   type Response,
 } from 'playwright-core';
-import { PEOPLE } from '../../src/demo/demo.ts';
+import { PEOPLE } from '../../demo/demo.ts';
 
 /** @param args beside the usual, such as `--host-resolver-rules` */
 export function openChromium(args: readonly string[] = []): Promise<Browser> {

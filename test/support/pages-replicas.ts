@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { appendFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer } from '../../src/server/serve.ts';
 import type { ReplicaSetup } from '../chaos/protocol.ts';
 import { startTestGate } from './gate.ts';

@@ -5,7 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../src/config/config.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedGate } from './changed-gate.ts';
 import { startGithub, type Github, type GithubPerson } from './github-api.ts';
 import { Laptop } from './kubectl.ts';

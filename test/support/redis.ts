@@ -6,7 +6,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { freePort } from '../../src/demo/ports.ts';
+import { freePort } from '../../demo/ports.ts';
 
 /** One process that can be stopped and resumed as a host can. */
 interface Process {

@@ -1,7 +1,7 @@
 /** Another replica of a gate: the same configuration on ports of its own, as a second pod behind one load balancer. */
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 
 /** @param shutdown times other than the demo's, which lets go at once */

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { makeCertificates } from '../../src/demo/certificates.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 
 export interface Asked {
   readonly url: URL;

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import type { RunningDemo } from '../../src/demo/launch.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedGate } from './changed-gate.ts';
 import { Laptop } from './kubectl.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';

@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makeCertificates } from '../../../src/demo/certificates.ts';
+import { makeCertificates } from '../../../demo/certificates.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { median, pairedRatio } from '../report.ts';
 import type { BenchResult } from '../report.ts';

@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { generateKeys } from '../../../src/config/keys.ts';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../../src/core/core.ts';
-import { PEOPLE } from '../../../src/demo/demo.ts';
-import { startIdentityProvider } from '../../../src/demo/idp/provider.ts';
+import { PEOPLE } from '../../../demo/demo.ts';
+import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
 import { HOSTS } from './peers.ts';
 import { startGateProcess } from './gate-process.ts';
 import type { Started } from './processes.ts';
-import { freePort } from '../../../src/demo/ports.ts';
+import { freePort } from '../../../demo/ports.ts';
 
 export interface BenchGate extends Started {
   readonly port: number;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CIPHERS } from '../load/http1.ts';
 import { accepts, start } from './processes.ts';
 import type { Started } from './processes.ts';
-import { freePort } from '../../../src/demo/ports.ts';
+import { freePort } from '../../../demo/ports.ts';
 
 /** Host names by which both proxies choose the upstream: nginx for files, Node for what streams. */
 export const HOSTS = { files: 'files.bench.test', live: 'live.bench.test' } as const;

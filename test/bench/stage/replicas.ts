@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { clusterAudience } from '../../../src/core/core.ts';
 import { generateKeys } from '../../../src/config/keys.ts';
-import { PEOPLE } from '../../../src/demo/demo.ts';
-import { makeCertificates } from '../../../src/demo/certificates.ts';
-import { startIdentityProvider } from '../../../src/demo/idp/provider.ts';
+import { PEOPLE } from '../../../demo/demo.ts';
+import { makeCertificates } from '../../../demo/certificates.ts';
+import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { metric } from '../../support/metric.ts';
 import { OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey, SignedIn } from '../../support/oauth-client.ts';
@@ -21,7 +21,7 @@ import type { LiveUpstream } from '../upstream.ts';
 import { startGateProcess } from './gate-process.ts';
 import { configuration } from './gate.ts';
 import { HOSTS } from './peers.ts';
-import { freePort } from '../../../src/demo/ports.ts';
+import { freePort } from '../../../demo/ports.ts';
 
 export interface ReplicaStage {
   readonly load: Remote<LoadWorker>;

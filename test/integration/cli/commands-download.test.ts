@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { PEOPLE } from '../../../src/demo/demo.ts';
-import type { RunningDemo } from '../../../src/demo/launch.ts';
-import { Visitor } from '../../../src/demo/visitor.ts';
+import { PEOPLE } from '../../../demo/demo.ts';
+import type { RunningDemo } from '../../../demo/launch.ts';
+import { Visitor } from '../../../demo/visitor.ts';
 import { startChangedGate } from '../../support/changed-gate.ts';
 import { Laptop } from '../../support/kubectl.ts';
 

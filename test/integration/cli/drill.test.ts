@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
-import type { RunningDemo } from '../../../src/demo/launch.ts';
+import type { RunningDemo } from '../../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../../src/server/serve.ts';
 import { startTestGate } from '../../support/gate.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import type { AuditEvent } from '../../../src/core/audit-event.ts';
 import type { Account } from '../../../src/core/identity.ts';
-import type { RunningDemo } from '../../../src/demo/launch.ts';
+import type { RunningDemo } from '../../../demo/launch.ts';
 import { Collector } from '../../support/audit-collector.ts';
 import { startTestGate } from '../../support/gate.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { startDemoCluster } from '../../../src/demo/upstream.ts';
+import { startDemoCluster } from '../../../demo/upstream.ts';
 
 interface Made {
   readonly kind: string;

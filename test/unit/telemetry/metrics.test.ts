@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { makeCertificates } from '../../../src/demo/certificates.ts';
+import { makeCertificates } from '../../../demo/certificates.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/telemetry.ts';
 
 /** The value of one series, as a scrape sees it. */

@@ -6,12 +6,12 @@ import {
   impersonate,
   ImpersonationFault,
   requestedImpersonation,
-} from '../../../../src/demo/cluster/authentication/impersonation.ts';
-import { createAuthenticator } from '../../../../src/demo/cluster/authentication/authentication.ts';
-import type { ClusterParts } from '../../../../src/demo/cluster/handlers/call.ts';
-import { createAuthorizer } from '../../../../src/demo/cluster/rbac/authorizer.ts';
-import { seed } from '../../../../src/demo/cluster/seed.ts';
-import { createStorage } from '../../../../src/demo/cluster/storage/storage.ts';
+} from '../../../../demo/cluster/authentication/impersonation.ts';
+import { createAuthenticator } from '../../../../demo/cluster/authentication/authentication.ts';
+import type { ClusterParts } from '../../../../demo/cluster/handlers/call.ts';
+import { createAuthorizer } from '../../../../demo/cluster/rbac/authorizer.ts';
+import { seed } from '../../../../demo/cluster/seed.ts';
+import { createStorage } from '../../../../demo/cluster/storage/storage.ts';
 
 const now = (): Date => new Date('2026-01-02T03:04:05Z');
 

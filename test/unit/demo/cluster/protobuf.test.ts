@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { decodeProtobuf } from '../../../../src/demo/cluster/protobuf/decode.ts';
+import { decodeProtobuf } from '../../../../demo/cluster/protobuf/decode.ts';
 
 /** Length-delimited field; all lengths here fit one byte. */
 const field = (number: number, value: Buffer | string): Buffer =>

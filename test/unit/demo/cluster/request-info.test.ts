@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { requestInfo } from '../../../../src/demo/cluster/request-info.ts';
+import { requestInfo } from '../../../../demo/cluster/request-info.ts';
 
 describe('request info', () => {
   it.each([

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import type { KubeObject } from '../../../../src/demo/cluster/objects/kube-object.ts';
-import { wantedForm } from '../../../../src/demo/cluster/handlers/reply.ts';
-import { logLines } from '../../../../src/demo/cluster/pods/log-source.ts';
-import { humanDuration } from '../../../../src/demo/cluster/tables/duration.ts';
+import type { KubeObject } from '../../../../demo/cluster/objects/kube-object.ts';
+import { wantedForm } from '../../../../demo/cluster/handlers/reply.ts';
+import { logLines } from '../../../../demo/cluster/pods/log-source.ts';
+import { humanDuration } from '../../../../demo/cluster/tables/duration.ts';
 
 describe('the AGE column', () => {
   it.each([

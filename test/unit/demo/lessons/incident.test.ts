@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ensureAuditKey } from '../../../../src/config/generate-keys.ts';
 import type { AuditEvent } from '../../../../src/core/audit-event.ts';
-import { answer, forgetAnswers, readAnswered } from '../../../../src/demo/lessons/answers.ts';
-import { incident } from '../../../../src/demo/lessons/incident.ts';
-import { nightOf, plantNight, TRUTH } from '../../../../src/demo/lessons/night.ts';
+import { answer, forgetAnswers, readAnswered } from '../../../../demo/lessons/answers.ts';
+import { incident } from '../../../../demo/lessons/incident.ts';
+import { nightOf, plantNight, TRUTH } from '../../../../demo/lessons/night.ts';
 
 const NOW = Date.parse('2026-11-26T09:30:00Z');
 const night = nightOf(NOW);

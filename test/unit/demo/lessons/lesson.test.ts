@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { gateEvent, requestEvent, type AuditEvent } from '../../../../src/core/audit-event.ts';
 import type { GateEventName } from '../../../../src/core/audit-catalogue.ts';
 import { requestInfo } from '../../../../src/core/request-info.ts';
-import { happened, type Evidence } from '../../../../src/demo/lessons/lesson.ts';
-import { lessonOf } from '../../../../src/demo/lessons/lessons.ts';
+import { happened, type Evidence } from '../../../../demo/lessons/lesson.ts';
+import { lessonOf } from '../../../../demo/lessons/lessons.ts';
 
 const identity = (name: string) => ({ username: `demo:${name}`, uid: `demo/${name}`, groups: [], extra: {} });
 

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Terminal } from '../../../../src/demo/tour/terminal.ts';
+import { Terminal } from '../../../../demo/tour/terminal.ts';
 
 /** A terminal in which `kubectl` is this script. */
 async function terminalWith(script: string): Promise<Terminal> {

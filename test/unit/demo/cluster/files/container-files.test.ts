@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import { ContainerFiles } from '../../../../../src/demo/cluster/files/container-files.ts';
-import type { KubeObject } from '../../../../../src/demo/cluster/objects/kube-object.ts';
-import { PODS } from '../../../../../src/demo/cluster/resources.ts';
-import { createStorage } from '../../../../../src/demo/cluster/storage/storage.ts';
+import { ContainerFiles } from '../../../../../demo/cluster/files/container-files.ts';
+import type { KubeObject } from '../../../../../demo/cluster/objects/kube-object.ts';
+import { PODS } from '../../../../../demo/cluster/resources.ts';
+import { createStorage } from '../../../../../demo/cluster/storage/storage.ts';
 
 const pod = (): KubeObject => ({
   apiVersion: 'v1',

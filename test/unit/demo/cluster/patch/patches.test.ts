@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
-import { parseJson } from '../../../../../src/demo/cluster/objects/json.ts';
-import type { JsonValue } from '../../../../../src/demo/cluster/objects/json.ts';
-import { StatusError } from '../../../../../src/demo/cluster/objects/status.ts';
-import { jsonPatch } from '../../../../../src/demo/cluster/patch/json-patch.ts';
-import { mergePatch } from '../../../../../src/demo/cluster/patch/merge.ts';
-import { strategicMerge } from '../../../../../src/demo/cluster/patch/strategic.ts';
+import { parseJson } from '../../../../../demo/cluster/objects/json.ts';
+import type { JsonValue } from '../../../../../demo/cluster/objects/json.ts';
+import { StatusError } from '../../../../../demo/cluster/objects/status.ts';
+import { jsonPatch } from '../../../../../demo/cluster/patch/json-patch.ts';
+import { mergePatch } from '../../../../../demo/cluster/patch/merge.ts';
+import { strategicMerge } from '../../../../../demo/cluster/patch/strategic.ts';
 
 describe('JSON merge patch', () => {
   // The examples of RFC 7396, appendix A.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { policyRule, ruleAllows } from '../../../../../src/demo/cluster/rbac/rules.ts';
-import type { Attributes } from '../../../../../src/demo/cluster/rbac/rules.ts';
+import { policyRule, ruleAllows } from '../../../../../demo/cluster/rbac/rules.ts';
+import type { Attributes } from '../../../../../demo/cluster/rbac/rules.ts';
 
 const wants = (
   verb: string,

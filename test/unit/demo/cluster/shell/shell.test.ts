@@ -1,10 +1,10 @@
 import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 
-import { FileSystem } from '../../../../../src/demo/cluster/files/file-system.ts';
-import { Input } from '../../../../../src/demo/cluster/shell/input.ts';
-import type { Process } from '../../../../../src/demo/cluster/shell/process.ts';
-import { programExists, runCommand } from '../../../../../src/demo/cluster/shell/shell.ts';
+import { FileSystem } from '../../../../../demo/cluster/files/file-system.ts';
+import { Input } from '../../../../../demo/cluster/shell/input.ts';
+import type { Process } from '../../../../../demo/cluster/shell/process.ts';
+import { programExists, runCommand } from '../../../../../demo/cluster/shell/shell.ts';
 
 interface Run {
   readonly process: Process;

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 
-import { FileSystem } from '../../../../../src/demo/cluster/files/file-system.ts';
-import { ARCHIVE_END, writeEntry } from '../../../../../src/demo/cluster/files/tar-format.ts';
-import { Input } from '../../../../../src/demo/cluster/shell/input.ts';
-import type { Process } from '../../../../../src/demo/cluster/shell/process.ts';
-import { runCommand } from '../../../../../src/demo/cluster/shell/shell.ts';
+import { FileSystem } from '../../../../../demo/cluster/files/file-system.ts';
+import { ARCHIVE_END, writeEntry } from '../../../../../demo/cluster/files/tar-format.ts';
+import { Input } from '../../../../../demo/cluster/shell/input.ts';
+import type { Process } from '../../../../../demo/cluster/shell/process.ts';
+import { runCommand } from '../../../../../demo/cluster/shell/shell.ts';
 
 async function run(files: FileSystem, command: string, archive: readonly Buffer[] = []) {
   const out: Buffer[] = [];

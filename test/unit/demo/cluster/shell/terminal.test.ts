@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 
-import { createTerminal } from '../../../../../src/demo/cluster/shell/terminal.ts';
+import { createTerminal } from '../../../../../demo/cluster/shell/terminal.ts';
 
 function open() {
   const keyboard = new PassThrough();

@@ -3,7 +3,7 @@ import { duplexPair } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { describe, expect, it, vi } from 'vitest';
 
-import { acceptSpdy } from '../../../../../src/demo/cluster/spdy/connection.ts';
+import { acceptSpdy } from '../../../../../demo/cluster/spdy/connection.ts';
 import {
   CONTROL,
   dataFrame,
@@ -12,10 +12,10 @@ import {
   rstStream,
   synStream,
   word31,
-} from '../../../../../src/demo/cluster/spdy/frames.ts';
-import type { Frame } from '../../../../../src/demo/cluster/spdy/frames.ts';
-import { HeaderCompressor } from '../../../../../src/demo/cluster/spdy/header-block.ts';
-import type { SpdyStream } from '../../../../../src/demo/cluster/spdy/stream.ts';
+} from '../../../../../demo/cluster/spdy/frames.ts';
+import type { Frame } from '../../../../../demo/cluster/spdy/frames.ts';
+import { HeaderCompressor } from '../../../../../demo/cluster/spdy/header-block.ts';
+import type { SpdyStream } from '../../../../../demo/cluster/spdy/stream.ts';
 
 /** A client at the other end of the wire, which sees frames as they are. */
 function connect() {

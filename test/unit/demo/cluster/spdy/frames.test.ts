@@ -10,7 +10,7 @@ import {
   rstStream,
   synStream,
   word31,
-} from '../../../../../src/demo/cluster/spdy/frames.ts';
+} from '../../../../../demo/cluster/spdy/frames.ts';
 
 describe('frames', () => {
   it('come out whole, however the bytes are cut', () => {

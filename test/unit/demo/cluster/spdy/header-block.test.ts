@@ -3,12 +3,12 @@ import type { Zlib } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { DICTIONARY } from '../../../../../src/demo/cluster/spdy/dictionary.ts';
+import { DICTIONARY } from '../../../../../demo/cluster/spdy/dictionary.ts';
 import {
   HeaderBlockError,
   HeaderCompressor,
   HeaderDecompressor,
-} from '../../../../../src/demo/cluster/spdy/header-block.ts';
+} from '../../../../../demo/cluster/spdy/header-block.ts';
 
 /** Feeds a long-lived zlib stream, as other implementations use one, and takes what comes out up to the flush. */
 async function through(stream: Zlib & NodeJS.ReadWriteStream, bytes: Buffer): Promise<Buffer> {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import type { KubeObject } from '../../../../../src/demo/cluster/objects/kube-object.ts';
-import { PODS } from '../../../../../src/demo/cluster/resources.ts';
-import { selectorOf } from '../../../../../src/demo/cluster/storage/selectors.ts';
+import type { KubeObject } from '../../../../../demo/cluster/objects/kube-object.ts';
+import { PODS } from '../../../../../demo/cluster/resources.ts';
+import { selectorOf } from '../../../../../demo/cluster/storage/selectors.ts';
 
 const pod: KubeObject = {
   apiVersion: 'v1',

@@ -4,8 +4,8 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import { ensureAuditKey } from '../config/generate-keys.ts';
-import { generateKeys } from '../config/keys.ts';
+import { ensureAuditKey } from '../src/config/generate-keys.ts';
+import { generateKeys } from '../src/config/keys.ts';
 import type { DemoCertificates } from './certificates.ts';
 import { PEOPLE, type DemoPorts } from './demo.ts';
 
@@ -198,7 +198,7 @@ function kubeconfig(
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 function commandScript(directory: string, server: string): string {
-  const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
   return `#!/bin/sh
 # The portcullis command as the demo runs it: from its sources, with a cache of its own.
 PORTCULLIS_SERVER="\${PORTCULLIS_SERVER:-${server}}"

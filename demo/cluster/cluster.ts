@@ -8,7 +8,7 @@
 import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
-import { OWN_EXTRA_KEYS } from '../../core/core.ts';
+import { OWN_EXTRA_KEYS } from '../../src/core/core.ts';
 import { createAuthenticator } from './authentication/authentication.ts';
 import type { TokenUser } from './authentication/authentication.ts';
 import type { ClusterParts } from './handlers/call.ts';

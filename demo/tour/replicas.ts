@@ -10,7 +10,7 @@ import type { DemoFiles } from '../files.ts';
 import { freePorts } from '../ports.ts';
 import { end } from '../redis-server.ts';
 
-const MAIN = fileURLToPath(new URL('../../main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 const POLL_MS = 50;
 

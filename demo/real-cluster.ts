@@ -16,7 +16,7 @@ const GUIDE_NAME = 'portcullis';
 const OWN_NAME = 'portcullis-demo';
 const LABEL = 'app.kubernetes.io/part-of';
 /** The manifest that the guide has people apply, so that the demo tries what the guide says. */
-const SERVICE_ACCOUNT = fileURLToPath(new URL('../../deploy/examples/service-account.yaml', import.meta.url));
+const SERVICE_ACCOUNT = fileURLToPath(new URL('../deploy/examples/service-account.yaml', import.meta.url));
 
 /** @returns the command that takes away all that the demo makes in that cluster */
 export const removalCommand = (kubeconfig: string): string =>

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './ports.ts';
 
-const TOOLS = fileURLToPath(new URL('../../scripts/tools', import.meta.url));
+const TOOLS = fileURLToPath(new URL('../scripts/tools', import.meta.url));
 
 export interface DemoRedis {
   readonly url: string;

@@ -7,8 +7,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair } from 'jose';
 import { Provider, type Configuration } from 'oidc-provider';
-import { artefactAdapter } from '../../oauth/artefact-adapter.ts';
-import { createMemoryStore } from '../../store/memory/memory.ts';
+import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
+import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { Person } from '../demo.ts';
 import { consentPage, loginPage, messagePage, STYLE } from './pages.ts';
 

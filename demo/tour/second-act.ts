@@ -4,7 +4,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ReplicaReceipt, RevocationAnswer } from '../../revocation/revocation.ts';
+import type { ReplicaReceipt, RevocationAnswer } from '../../src/revocation/revocation.ts';
 import { demoPorts } from '../demo.ts';
 import { DEMO_PROVIDER } from '../files.ts';
 import type { RunningDemo } from '../launch.ts';

@@ -1,6 +1,6 @@
 /** Starts everything of the demo, in the order in which one part needs the other, and stops it in the opposite one. */
-import { loadConfig } from '../config/load.ts';
-import { startServer, type RunningServer } from '../server/serve.ts';
+import { loadConfig } from '../src/config/load.ts';
+import { startServer, type RunningServer } from '../src/server/serve.ts';
 import { startIdentityProvider, type DemoIdentityProvider } from './idp/provider.ts';
 import { makeCertificates } from './certificates.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles, type DemoFiles, type DemoUrls } from './files.ts';

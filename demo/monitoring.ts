@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { end } from './redis-server.ts';
 
-const RULES = fileURLToPath(new URL('../../deploy/prometheus/rules.yaml', import.meta.url));
+const RULES = fileURLToPath(new URL('../deploy/prometheus/rules.yaml', import.meta.url));
 
 /** Seconds. Somebody sits before it and waits for what they have just done to show. */
 const EVERY = 5;

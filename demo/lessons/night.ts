@@ -4,11 +4,11 @@
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createAuditTrail } from '../../audit/audit.ts';
-import { loadAuditKeys } from '../../config/keys.ts';
-import { gateEvent, requestEvent, type AuditEvent } from '../../core/audit-event.ts';
-import type { Identity } from '../../core/identity.ts';
-import { requestInfo } from '../../core/request-info.ts';
+import { createAuditTrail } from '../../src/audit/audit.ts';
+import { loadAuditKeys } from '../../src/config/keys.ts';
+import { gateEvent, requestEvent, type AuditEvent } from '../../src/core/audit-event.ts';
+import type { Identity } from '../../src/core/identity.ts';
+import { requestInfo } from '../../src/core/request-info.ts';
 import type { DemoFiles } from '../files.ts';
 
 /** What there is to be found. */
