@@ -6,7 +6,6 @@ import { addLaptopCommands, exitByUse } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/completion-line.ts';
 import { addPostureCommand } from './cli/posture-line.ts';
 import { VERSION } from './cli/version.ts';
-import type { DemoArguments } from '../demo/run.ts';
 import type { CheckOptions, Environment, ProbeOptions } from './commands/server-commands.ts';
 import { addKeyCommands, addRecordProof } from './commands/server-line.ts';
 
@@ -35,7 +34,6 @@ export function createProgram(environment: Environment): Command {
   addAuditQuery(auditCommand(program));
   addRecordProof(auditCommand(program), environment);
   addCompletionCommands(program);
-  addDemo(program);
   return program;
 }
 
@@ -103,29 +101,5 @@ function addAuditQuery(audit: Command): void {
       const { auditQuery } = await import('./commands/audit-query.ts');
       const ground = { stdout: process.stdout, stderr: process.stderr, now: Date.now() };
       process.exitCode = await auditQuery(files, options, ground);
-    });
-}
-
-function addDemo(program: Command): void {
-  program
-    .command('demo')
-    .description('the whole of it on this machine, with an identity provider and a cluster of its own')
-    .option('--dir <dir>', 'where its files go')
-    .option('--port-base <port>', 'the first of its five ports')
-    .option('--redis <url>', 'keep sessions in this Redis instead of in memory')
-    .option(
-      '--kubeconfig <file>',
-      'stand in front of this real cluster: makes a namespace, a service account and RBAC there, with a printed password for cluster-admin',
-    )
-    .option('--with-monitoring', 'run Prometheus beside it, where it is installed, on the sixth port')
-    .option('--tour', 'tell the whole story by itself, and check it')
-    .option('--lesson <number>', 'set the scene of a lesson of docs/training, and say when its tasks are done')
-    .option(
-      '--answer <answers...>',
-      'with --lesson: answers to its questions, as QUESTION=ANSWER, while it runs elsewhere',
-    )
-    .action(async (options: DemoArguments) => {
-      const { runDemo } = await import('../demo/run.ts');
-      process.exitCode = await runDemo(options);
     });
 }

@@ -22,7 +22,7 @@ interface Part {
 }
 
 /** Rooms of the server. One of them in the bundle would be a mistake of an import. */
-const SERVER_ROOM = /[\\/]src[\\/](?:config|store|idp|oauth|revocation|proxy|web|audit|telemetry|demo)[\\/]/;
+const SERVER_ROOM = /[\\/]src[\\/](?:config|store|idp|oauth|revocation|proxy|web|audit|telemetry)[\\/]/;
 
 /** What main.ts loads when it is asked for. */
 const PROGRAM = './program.ts';

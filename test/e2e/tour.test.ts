@@ -9,7 +9,7 @@ import { freePortBase, temporaryFolder } from '../support/gate.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 async function runTour(root: string, directory: string): Promise<{ readonly code: number; readonly output: string }> {
-  const args = ['src/main.ts', 'demo', '--tour', '--dir', directory, '--port-base', String(await freePortBase())];
+  const args = ['demo/main.ts', '--tour', '--dir', directory, '--port-base', String(await freePortBase())];
   const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));

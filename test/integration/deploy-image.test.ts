@@ -13,11 +13,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildImage, type BuiltImage } from '../../scripts/image.ts';
-import { demoPorts } from '../../demo/demo.ts';
+import { demoPorts, PEOPLE } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
 
@@ -39,6 +39,21 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+/** Files of the program, from its folder. */
+const sources = (): readonly string[] =>
+  readdirSync(join(app, 'src'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
+
+/** What a file imports as it runs (types are gone by then), and the file or the package's folder where that has to be. */
+const IMPORT = /^(?:import|export) (?!type\b)(?:[^;']* from )?'([^']+)'|\bimport\('([^']+)'\)/gm;
+const importsOf = (file: string) =>
+  [...readFileSync(file, 'utf8').matchAll(IMPORT)].flatMap(([, fixed, onDemand]) => {
+    const specifier = fixed ?? onDemand ?? '';
+    if (specifier.startsWith('node:')) return [];
+    const name = /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? '';
+    const target = specifier.startsWith('.') ? resolve(dirname(file), specifier) : join(app, 'node_modules', name);
+    return [{ from: relative(app, file), specifier, target }];
+  });
+
 const readJson = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));
 
 describe('the image', () => {
@@ -59,6 +74,7 @@ describe('the image', () => {
       'knip',
       'node',
       '@kubernetes/client-node',
+      'ws',
     ]) {
       expect(existsSync(join(app, 'node_modules', name)), name).toBe(false);
     }
@@ -66,6 +82,24 @@ describe('the image', () => {
     expect(wanted.length).toBeGreaterThan(50);
     expect(Object.keys(installed.packages).toSorted()).toEqual(expect.arrayContaining(['node_modules/express']));
     expect(Object.keys(installed.packages).filter((path) => !wanted.includes(path))).toEqual([]);
+  });
+
+  // An attacker starts the demo's identity provider in the gate's container and signs in with a printed password, so it is not there.
+  it('has no file of the demo, and none of its passwords', () => {
+    expect(sources().filter((path) => /(^|\/)demo(\/|\.ts$)/.test(path))).toEqual([]);
+    const known = PEOPLE.map(({ password }) => password);
+    const texts = sources().map((path) => ({ path, text: readFileSync(join(app, 'src', path), 'utf8') }));
+    expect(
+      texts.filter(({ text }) => known.some((password) => text.includes(password))).map(({ path }) => path),
+    ).toEqual([]);
+  });
+
+  it('has every module and package that its program imports, those that it imports on demand too', () => {
+    const imports = sources().flatMap((path) => importsOf(join(app, 'src', path)));
+    expect(imports.length).toBeGreaterThan(1000);
+    expect(
+      imports.filter(({ target }) => !existsSync(target)).map(({ from, specifier }) => ({ from, specifier })),
+    ).toEqual([]);
   });
 
   it('says in CycloneDX what is in it', () => {
@@ -77,7 +111,7 @@ describe('the image', () => {
       ([path, { version }]) => `pkg:npm/${path.slice(path.lastIndexOf('node_modules/') + 13)}@${version}`,
     );
     expect(present.filter((purl) => !listed.has(purl))).toEqual([]);
-    expect([...listed].filter((purl) => /\/(vitest|typescript|knip)@/.test(purl))).toEqual([]);
+    expect([...listed].filter((purl) => /\/(vitest|typescript|knip|ws)@/.test(purl))).toEqual([]);
   });
 
   it('runs as a user by number, starts without a shell, and says which version it is', () => {

@@ -6,7 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { monitoringPort } from '../../demo/demo.ts';
 import { freePortBase, temporaryFolder } from '../support/gate.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const DEMO = fileURLToPath(new URL('../../demo/main.ts', import.meta.url));
 
 interface Demo {
   readonly said: () => string;
@@ -19,7 +19,7 @@ async function startDemoProcess(environment: NodeJS.ProcessEnv): Promise<Demo> {
   const directory = await temporaryFolder();
   const base = await freePortBase();
   const options = ['--dir', directory, '--port-base', String(base), '--with-monitoring'];
-  const child = spawn(process.execPath, [MAIN, 'demo', ...options], {
+  const child = spawn(process.execPath, [DEMO, ...options], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -60,7 +60,7 @@ export class Classroom {
 
   /** Types a step's command, with this classroom's folder and ports for the usual ones. */
   type(step: Step): Shell {
-    const demo = `exec ${process.execPath} src/main.ts demo --dir ${this.#directory} --port-base ${this.#base} `;
+    const demo = `exec ${process.execPath} demo/main.ts --dir ${this.#directory} --port-base ${this.#base} `;
     const state = join(this.#directory, `shell-of-${step.terminal}`);
     const command = step.command
       .replaceAll('npm run demo -- ', demo)

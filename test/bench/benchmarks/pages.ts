@@ -12,7 +12,7 @@ import { median } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { start } from '../stage/processes.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const DEMO = fileURLToPath(new URL('../../../demo/main.ts', import.meta.url));
 const ROUNDS = 9;
 const REQUESTS = 40;
 const WARM_UP = 200;
@@ -36,7 +36,7 @@ export async function pages(): Promise<BenchResult[]> {
       ({ ok }) => ok,
       () => false,
     );
-  const args = [MAIN, 'demo', '--dir', directory, '--port-base', String(base)];
+  const args = [DEMO, '--dir', directory, '--port-base', String(base)];
   const demo = await start(process.execPath, args, ready);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   try {

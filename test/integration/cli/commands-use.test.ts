@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { bareEnvironment } from '../../support/bare-environment.ts';
 
 const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const demo = fileURLToPath(new URL('../../../demo/main.ts', import.meta.url));
 const laptop = fileURLToPath(new URL('../../../src/cli/front/main.ts', import.meta.url));
 
 const run = (program: string, args: readonly string[]) =>
@@ -23,7 +24,7 @@ describe('the whole program', () => {
     [['serve', '--nonsense']],
     [['keys', 'generate', '--nonsense']],
     [['audit']],
-    [['demo', '--nonsense']],
+    [['demo']],
     [['completion']],
     [['completion', 'tcsh']],
     [['whoami', 'extra']],
@@ -44,4 +45,10 @@ describe('the whole program', () => {
 test('the laptop’s program keeps the same exit codes', () => {
   expect(run(laptop, ['nonsense'])).toMatchObject({ status: 2, stdout: '' });
   expect(run(laptop, ['--version'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^portcullis \d/) });
+});
+
+test.each([[['--nonsense']], [['extra']], [['--lesson']]])('the demo’s program keeps them too: %j', (args) => {
+  const { status, stdout, stderr } = run(demo, args);
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+  expect(stderr).toContain('Usage: npm run demo -- [options]');
 });
