@@ -89,6 +89,7 @@ export function cliReference(program: Command, laptop: Command): string {
   );
   return [
     HEAD,
+    '## Exit codes\n',
     table(['Exit code', 'Meaning'], EXIT_CODES),
     '\n## Environment\n',
     table(

@@ -1,0 +1,104 @@
+/** docs/architecture.md and docs/revocation-protocol.md say what is there: modules, imports, and where each safeguard belongs. */
+import { globSync, readdirSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { readPage, ROOT } from './markdown.ts';
+
+const modules = readdirSync(`${ROOT}src`, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+const namesIn = (text: string): readonly string[] => [...text.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
+
+/** What each module may import, as the table has it. */
+function importTable(page: string): ReadonlyMap<string, readonly string[]> {
+  const rows = [...page.matchAll(/^\| (`.*) \| (.*) \|$/gm)];
+  return new Map(
+    rows.flatMap(([, names = '', allowed = '']) => {
+      const listed = namesIn(allowed);
+      const may = allowed.startsWith('all but') ? modules.filter((name) => !listed.includes(name)) : listed;
+      return namesIn(names).map((name) => [name, may] as const);
+    }),
+  );
+}
+
+/** From where to where, as paths below `src`. */
+const imports = globSync('*/**/*.ts', { cwd: `${ROOT}src` }).flatMap((file) =>
+  [...readFileSync(`${ROOT}src/${file}`, 'utf8').matchAll(/(?:from|import|import\() ?'(\.[^']+)'/g)].map(
+    ([, target = '']) => ({ file, target: posix.join(posix.dirname(file), target) }),
+  ),
+);
+
+const moduleOf = (path: string): string => path.split('/', 1)[0] ?? '';
+
+const breaches = (table: ReadonlyMap<string, readonly string[]>): readonly string[] =>
+  imports
+    // `package.json`, of which some read the version, is in no module.
+    .filter(({ file, target }) => moduleOf(target) !== '..' && moduleOf(target) !== moduleOf(file))
+    .filter(({ file, target }) => table.get(moduleOf(file))?.includes(moduleOf(target)) !== true)
+    .map(({ file, target }) => `${file} imports ${target}`);
+
+describe('docs/architecture.md', () => {
+  const page = readPage('docs/architecture.md');
+  const table = importTable(page);
+
+  test('has every module, in the list and in the table', () => {
+    const listed = [...page.matchAll(/^- \[`([a-z]+)`\]\(\.\.\/src\/\1\//gm)].map(([, name]) => name);
+    expect(new Set(listed)).toEqual(new Set(modules));
+    expect(new Set(table.keys())).toEqual(new Set(modules));
+  });
+
+  test('allows every import that there is', () => {
+    expect(imports.length).toBeGreaterThan(1000);
+    expect(breaches(table)).toEqual([]);
+  });
+
+  test('and none of an implementation of the store, or of the parts of the configuration, below server', () => {
+    const below = new Set(['idp', 'revocation', 'proxy', 'oauth', 'web']);
+    const inner = imports.filter(({ file, target }) => below.has(moduleOf(file)) && /^(store|config)\//.test(target));
+    expect(inner.filter(({ target }) => target !== 'store/store.ts' && target !== 'config/config.ts')).toEqual([]);
+  });
+
+  test('would find an import that it does not allow', () => {
+    const without = importTable(page.replace('| `core`, `timing`, `config`, `store`, `telemetry` |', '| `core` |'));
+    expect(breaches(without)).toContainEqual(expect.stringMatching(/^idp\/.* imports timing\//));
+  });
+});
+
+describe('docs/revocation-protocol.md', () => {
+  const page = readPage('docs/revocation-protocol.md');
+
+  /** Its lines of one kind, from `- Model:` to the next item. */
+  const items = (kind: string): readonly string[] =>
+    [...page.matchAll(new RegExp(`^- ${kind}: (?:.|\\n(?!-|\\n|$))*`, 'gm'))].map(([item]) => item);
+
+  test('says of every rule where it is, which model checks it and which test', () => {
+    const rules = page.split(/^### /m).slice(1);
+    expect(rules.length).toBeGreaterThan(15);
+    for (const rule of rules) expect(rule).toMatch(/^- Code: \[[^]*^- Model: [^]*^- Test: \[/m);
+  });
+
+  test('has every safeguard of every model beside the rule that it belongs to', () => {
+    const named = items('Model').flatMap((item) =>
+      [...item.matchAll(/\[`(\w+\.pml)`\][^[]*/g)].flatMap(([part, model = '']) =>
+        namesIn(part.slice(part.indexOf(']') + 1))
+          .filter((name) => /^[A-Z][A-Z0-9_]+$/.test(name))
+          .map((name) => `${model} ${name}`),
+      ),
+    );
+    const safeguards = globSync('*.pml', { cwd: `${ROOT}test/model` }).flatMap((model) =>
+      [...readPage(`test/model/${model}`).matchAll(/^#ifn?def WITHOUT_(\w+)/gm)].map(([, name]) => `${model} ${name}`),
+    );
+    const beside = ['REPROMOTION', 'REPLICATION_ID', 'GAP'];
+    expect(new Set(named.filter((name) => !beside.some((one) => name.endsWith(` ${one}`))))).toEqual(
+      new Set(safeguards),
+    );
+  });
+
+  test('names safeguards of the chaos tests that there are, and all of them', () => {
+    const named = items('Test').flatMap((item) => namesIn(/chaos ((?:`[A-Z_]+`(?:,\s+)?)+)/.exec(item)?.[1] ?? ''));
+    const there = [...readPage('test/chaos/safeguards.ts').matchAll(/^export const ([A-Z_]+): Safeguard/gm)];
+    // Not one of them: it only takes time.
+    expect(new Set(named)).toEqual(new Set(there.map(([, name]) => name).filter((name) => name !== 'SLOW_JOIN')));
+  });
+});
