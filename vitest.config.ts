@@ -13,8 +13,8 @@ const patient = {
 };
 
 /**
- * One project a kind of proof (DESIGN 14): first what is pure, then everything that starts servers, processes and browsers. Of that, three files
- * run beside each other: one alone leaves a core idle, and with four a store that must answer in 250 ms begins to miss that.
+ * One project a kind of proof (CONTRIBUTING.md#what-a-good-test-is-here): first what is pure, then everything that starts servers,
+ * processes and browsers. Of that, three files run beside each other: one alone leaves a core idle, and with four a store that must answer in 250 ms begins to miss that.
  */
 const beside = {
   ...patient,

@@ -20,7 +20,7 @@ export const PEOPLE: readonly Person[] = [
   { name: 'vera', password: 'vera-demo', groups: ['auditors'], role: 'an auditor' },
 ];
 
-/** Ports from N, as CONTRACT lists them. */
+/** Five ports in a row, in this order, from `--port-base` on (docs/reference/cli.md#demo). */
 export interface DemoPorts {
   readonly api: number;
   readonly web: number;

@@ -15,7 +15,7 @@ const CONFIG_OPTION = [
 ] as const;
 
 /**
- * The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3 refused (CONTRACT).
+ * The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3 refused (docs/reference/cli.md#exit-codes).
  * @param environment what the server's commands may take their configuration from
  */
 export function createProgram(environment: Environment): Command {

@@ -1,6 +1,6 @@
 /**
  * The tour's second act: three replicas on one Redis, one of which is stopped dead while somebody is revoked. What the answer may
- * promise about a process that cannot answer is the heart of the whole thing (REVOCATION.md).
+ * promise about a process that cannot answer is the heart of the whole thing (docs/revocation-protocol.md#revoke-3).
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';

@@ -162,7 +162,7 @@ function addProxy(program: Command): void {
     );
 }
 
-/** Ends the process as CONTRACT says: asking for help is 0; everything else that the parser finds is wrong use. */
+/** Ends the process (docs/reference/cli.md#exit-codes): asking for help is 0; everything else that the parser finds is wrong use. */
 export function exitByUse({ exitCode }: { readonly exitCode: number }): never {
   process.exit(exitCode === 0 ? 0 : 2);
 }

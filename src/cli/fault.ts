@@ -19,7 +19,7 @@ export function fault(
 }
 
 /**
- * Exit codes of CONTRACT: 0 done, 1 failed, 2 wrong use or configuration, 3 refused.
+ * Exit codes (docs/reference/cli.md#exit-codes): 0 done, 1 failed, 2 wrong use or configuration, 3 refused.
  * @param error anything that was thrown
  */
 export function exitCodeOf(error: unknown): 1 | 2 | 3 {

@@ -13,7 +13,7 @@ import type { Environment } from './server-commands.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
 
 const FAILED = 1;
-/** Wrong use or configuration (CONTRACT, exit codes). */
+/** Wrong use or configuration (docs/reference/cli.md#exit-codes). */
 const MISUSED = 2;
 
 const print = (text: string): void => printOut(`${text}\n`);

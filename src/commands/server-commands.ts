@@ -21,7 +21,7 @@ import { startServer } from '../server/serve.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
 
-/** Wrong use or configuration (CONTRACT, exit codes). */
+/** Wrong use or configuration (docs/reference/cli.md#exit-codes). */
 const MISCONFIGURED = 2;
 const FAILED = 1;
 const REFUSED = 3;

@@ -9,7 +9,10 @@ import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { isMapping, items, textAt, valueAt, type FaultList } from './document.ts';
 import { label, text } from './values.ts';
 
-/** What kubelogin listens on (its docs/usage.md); as it is a native client, any other port of `localhost` will do (RFC 8252 §7.3). */
+/**
+ * What kubelogin listens on (https://github.com/int128/kubelogin/blob/master/docs/usage.md); as it is a native client, any other port of
+ * `localhost` will do (RFC 8252 §7.3).
+ */
 const KUBELOGIN_REDIRECT_URIS: readonly string[] = ['http://localhost:8000', 'http://localhost:18000'];
 
 /** `client_id`s that have a meaning of their own: the last is that of token exchanges. */

@@ -346,7 +346,7 @@ export const contact = z
   .regex(/^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,200}(?<! )$/u, { error: CONTACT })
   .default('your platform team');
 
-/** Top-level settings, in the order of CONTRACT. */
+/** Top-level settings, in the order of docs/reference/configuration.md. */
 export const TOP_LEVEL = [
   'publicUrl',
   'listen',

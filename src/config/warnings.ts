@@ -1,5 +1,5 @@
 /**
- * Settings that are allowed and deserve a sentence at each start (DESIGN 6: "say so loudly").
+ * Settings that are allowed and deserve a sentence at each start (docs/architecture.md#invariant-6).
  */
 import { compileMapping } from '../core/claims.ts';
 import type { Config, ProviderConfig } from './config.ts';

@@ -1,5 +1,5 @@
 /**
- * From a provider's claims to who somebody is to Kubernetes (DESIGN 6).
+ * From a provider's claims to who somebody is to Kubernetes (docs/architecture.md#invariant-6).
  *
  * Everything in the claims is the provider's word and, in part, the person's own (display names, e-mail addresses). Whatever
  * cannot be mapped beyond doubt is refused; nothing is cut, cleaned or left out to make it fit.

@@ -1,4 +1,4 @@
-/** Who may use which cluster: `clusters[].allow`, judged at each mint (DESIGN 6). */
+/** Who may use which cluster: `clusters[].allow`, judged at each mint (docs/architecture.md#invariant-7). */
 import { celUser, compileExpression, type Expression } from './expressions.ts';
 import type { Identity } from './identity.ts';
 import { no, ok, type Result } from './result.ts';

@@ -1,5 +1,5 @@
 /**
- * Which cluster a request is for (DESIGN 4): by host name, else by the prefix `/clusters/NAME/`.
+ * Which cluster a request is for (docs/architecture.md#invariant-2): by host name, else by the prefix `/clusters/NAME/`.
  *
  * Threat: a request that one part of the gate takes for cluster A and another for cluster B. There is one answer here, and the token's
  * audience is checked against it.

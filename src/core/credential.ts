@@ -119,7 +119,7 @@ export function readCredential(
 }
 
 /**
- * Is the token in the hands it was given to? On every request, cache hit or not (DESIGN 7).
+ * Is the token in the hands it was given to? On every request, cache hit or not (docs/architecture.md#invariant-8).
  * @param presented thumbprint of the connection's client certificate
  * @param sessionThumbprint the binding in the session's record
  * @param mayBeUnbound the token's client is one of the few whose tokens carry no binding. Threat: a session that is bound must never be

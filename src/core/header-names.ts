@@ -1,5 +1,5 @@
 /**
- * Classes of header names (DESIGN 9), and what a header may hold.
+ * Classes of header names (docs/architecture.md#invariant-4), and what a header may hold.
  *
  * `raw` is everywhere a flat list name, value, name, value, … as Node gives and takes it, one character a byte.
  */

@@ -1,5 +1,6 @@
 /**
- * Delegation (DESIGN 9): whom a client wants to act as, from its own `Impersonate-*` headers, and what the person must be allowed for that.
+ * User impersonation (docs/architecture.md#invariant-5): whom a client wants to act as, from its own `Impersonate-*`
+ * headers, and what the person must be allowed for that.
  *
  * Threat: the gate itself may impersonate anybody, so at the API server every one of these headers would be granted. They are read here into
  * an identity and a list of questions, or the request is refused; a header that is not understood is never passed over in silence, because

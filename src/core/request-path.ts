@@ -1,5 +1,5 @@
 /**
- * Which request targets may pass at all (DESIGN 9).
+ * Which request targets may pass at all (docs/architecture.md#invariant-3).
  *
  * Threat: two readers of one path. Whatever the gate and the API server (or a load balancer between them) could read differently is
  * refused, never cleaned up, so that the bytes that were decided on are the bytes that are logged and forwarded.

@@ -1,5 +1,5 @@
 /**
- * Headers towards the API server, built from an allow-list and never copied and patched (DESIGN 9).
+ * Headers towards the API server, built from an allow-list and never copied and patched (docs/architecture.md#invariant-4).
  *
  * Threats: impersonation fails open at the API server: without `Impersonate-User` a request runs as the gate itself, so an
  * identity without a name is a fault here and never a request. A client's own `Impersonate-*` would be obeyed under the gate's token.

@@ -18,7 +18,10 @@ import type { SessionStore } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { mint } from './mint.ts';
 
-/** Seconds (DESIGN 12). Shorter where `sessions.accessToken` is: an entry of the log must outlive every token that it covers. */
+/**
+ * Seconds (docs/architecture.md#invariant-12). Shorter where `sessions.accessToken` is: an entry of the log must outlive every token that
+ * it covers.
+ */
 const LIFE_SECONDS = 300;
 const MOST_TOKENS = 20_000;
 

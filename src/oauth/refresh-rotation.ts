@@ -13,7 +13,7 @@ import { LRUCache } from 'lru-cache';
 import type { ArtefactStore } from '../store/store.ts';
 import { isRecent } from './recent.ts';
 
-/** DESIGN 7. */
+/** How long a rotated refresh token still works, for a client that has lost the response (docs/architecture.md#invariant-8). */
 export const GRACE_SECONDS = 10;
 
 /** Thirty kubectls, four times a minute. */

@@ -121,7 +121,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     // A session of ours ends by our own rules, never because a browser forgot a cookie.
     expiresWithSession: () => false,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
-    // The default rotates bound tokens too; a refresh token that is worth nothing without its key need not rotate (DESIGN 7).
+    // The default rotates bound tokens too; a refresh token that is worth nothing without its key need not rotate (docs/architecture.md#invariant-8).
     rotateRefreshToken: (ctx) => ctx.oidc.entities.RefreshToken?.isSenderConstrained() !== true,
     revokeGrantPolicy: () => true,
     findAccount: deps.findAccount,

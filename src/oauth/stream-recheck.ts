@@ -1,6 +1,6 @@
 /**
- * The re-check of people with open streams (DESIGN 6). A kubectl that watches does not refresh, so nobody would ask its provider about it for
- * as long as the session lives; the replica that holds the stream does.
+ * The re-check of people with open streams (docs/architecture.md#invariant-10). A kubectl that watches does not refresh, so nobody would ask its
+ * provider about it for as long as the session lives; the replica that holds the stream does.
  *
  * Refused: the session is revoked, by the same road as by an admin. Changed: what runs under the old identity is cut, on every replica that
  * hears of the change through the log. Provider away for longer than the grace: the session's streams here are cut and it may open no lasting

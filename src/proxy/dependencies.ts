@@ -52,7 +52,7 @@ export interface ProxyTiming {
 
 /**
  * `answerMs`: an API server ends an ordinary request after 60 s by itself (`--request-timeout`), so whoever is silent for longer is not
- * going to answer. `connectMs`: DESIGN 9.
+ * going to answer. `connectMs`: docs/protocols.md#limits.
  */
 export const DEFAULT_TIMING: ProxyTiming = {
   connectMs: 10_000,

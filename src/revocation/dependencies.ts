@@ -40,7 +40,7 @@ export interface GateOptions {
   readonly log: RevocationLog;
   /** Asked before a stream is cut because its session is idle. */
   readonly sessions: Pick<SessionStore, 'read'>;
-  /** L of REVOCATION.md: how long a lease lasts. */
+  /** L of docs/revocation-protocol.md#wait: how long a lease lasts. */
   readonly stalenessSeconds: number;
   /** The longest life that this replica gives a token. */
   readonly longestTokenSeconds: number;

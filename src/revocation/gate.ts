@@ -29,7 +29,7 @@ const GONE_AFTER_MS = 60_000;
  * Makes this replica's gate. It refuses everything until `start` has resolved.
  *
  * @returns the gate; `revoke` throws `AppError` `store_unavailable` where nothing could be written
- * @see REVOCATION.md, whose words (lease, fence, receipt, join) are used throughout
+ * @see docs/revocation-protocol.md, whose words (lease, fence, receipt, join) are used throughout
  */
 export function createGate(options: GateOptions): Gate {
   return new LeasedGate(options);

@@ -1,4 +1,4 @@
-/** What this replica knows of one revocation that it was asked for, and the answer that CONTRACT spells from it. */
+/** What this replica knows of one revocation that it was asked for, and the response that is made of it (docs/reference/admin-api.md#revocation). */
 import { leaseOf, waitFor } from '../core/lease.ts';
 import type { RevocationTarget, TargetKey } from '../core/revocation.ts';
 import type { ReplicaState } from '../store/store.ts';

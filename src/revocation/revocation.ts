@@ -75,7 +75,7 @@ export interface SessionInFlight {
   readonly sinceMs: number;
 }
 
-/** The answer of `POST revocations`, as CONTRACT spells it. */
+/** The response to `POST revocations` (docs/reference/admin-api.md#revocation). */
 export interface RevocationAnswer {
   readonly id: string;
   /** RFC 3339. */

@@ -6,7 +6,7 @@ import { createHealth, type Health, type HealthCheck } from '../telemetry/teleme
 
 /**
  * A store that hesitates fences every replica at once. Their 503 asks clients to try again; endpoints that all disappear leave them nothing
- * to try (DESIGN 9).
+ * to try (docs/architecture.md#invariant-13).
  */
 const PATIENCE_MS = 5_000;
 

@@ -9,7 +9,7 @@ export const REQUEST_KEPT_SECONDS = 600;
  */
 export const NOTICE_KEPT_SECONDS = 600;
 
-/** By how much a replica's clock may be off the store's; one that is further off is not ready (REVOCATION.md, Revoke, rule 5). */
+/** By how much a replica's clock may be off the store's; one that is further off is not ready (docs/revocation-protocol.md#revoke-5). */
 export const CLOCK_SKEW_SECONDS = 60;
 
 /** An entry's end is told by one replica's clock and judged by another's: one may be slow and the other fast. */

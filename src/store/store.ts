@@ -177,7 +177,7 @@ export interface SessionStore {
    * Opens a session: one script checks the epoch, that the account is not locked, that no watermark of the account, its provider or of all
    * is above `startedAt.number` (somebody may stand at the provider's page while the account is revoked), that the provider has not said that
    * its session is over (`closeProviderSession`; `session_revoked`), and that `authTime` is not before the last revocation of one of the
-   * account's sessions or of the account (DESIGN 7: its next sign-in is a fresh one), then writes.
+   * account's sessions or of the account (docs/architecture.md#invariant-11: its next sign-in is a fresh one), then writes.
    * @throws AppError `store_unavailable` (`epoch_unsettled`) while a new epoch is younger than W: locks may still be on their way
    */
   open(session: NewSession, secret: SessionSecret): Promise<MintOutcome>;

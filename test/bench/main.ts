@@ -1,5 +1,5 @@
 /**
- * The benchmarks (DESIGN 14): `npm run bench [-- --only NAME,…] [--json FILE] [--minutes N] [--profile DIR]`.
+ * The benchmarks (docs/performance.md#how-to-measure): `npm run bench [-- --only NAME,…] [--json FILE] [--minutes N] [--profile DIR]`.
  *
  * Each runs against the upstream itself, haproxy and Portcullis in turns within one run, because the machine's speed drifts by more than what
  * is measured. A missed goal is a result; only what breaks makes the exit code 1.

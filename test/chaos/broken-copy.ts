@@ -13,7 +13,7 @@ export interface Edit {
   readonly replace: string;
 }
 
-/** A safeguard of REVOCATION.md and how it is switched off. */
+/** A safeguard of docs/revocation-protocol.md and how it is switched off. */
 export interface Safeguard {
   readonly name: string;
   readonly edits: readonly Edit[];

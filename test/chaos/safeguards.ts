@@ -1,4 +1,4 @@
-/** The safeguards of REVOCATION.md that these tests can switch off, each as what it takes to do so. */
+/** The safeguards of docs/revocation-protocol.md that these tests can switch off, each as what it takes to do so. */
 import type { Safeguard } from './broken-copy.ts';
 
 const GATE = 'src/revocation/gate.ts';

@@ -14,7 +14,7 @@ import type { Answered, Bearer, CommandName, Commands, ReplicaSetup, Told } from
 export const STALENESS_SECONDS = 1;
 /** L of a replica that runs with another setting than the others: long enough for a busy machine to be wrong within it. */
 export const LONGER_SECONDS = 8;
-/** W of REVOCATION.md for the L of the others. */
+/** W of docs/revocation-protocol.md#wait for the L of the others. */
 export const WAIT_MS = STALENESS_SECONDS * 1001 + 100;
 
 /** Something that a replica let in. */

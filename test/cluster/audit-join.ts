@@ -5,7 +5,7 @@ import { expectSameLine, type ApiServerEvent } from '../support/audit-comparison
 import { auditedBy } from '../support/audit-log.ts';
 import type { RealGate } from './real-gate.ts';
 
-/** Reads that the gate keeps no line of, unless they are refused (DESIGN 10). */
+/** Reads that the gate keeps no line of, unless they are refused (docs/architecture.md#invariant-16). */
 const UNRECORDED = /^\/(livez|readyz|version|openapi)\b/;
 
 /** Requests that went on to the API server: a refusal of the gate's own names its reason. */

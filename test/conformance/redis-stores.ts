@@ -23,7 +23,7 @@ export const sealingKeys = (kid = 'k1'): SealingKeys => {
 
 /** The clock of these tests is far from Redis' own, and is moved. */
 export const ANY_SKEW = Number.MAX_SAFE_INTEGER / 1000;
-/** W of REVOCATION.md. */
+/** W of docs/revocation-protocol.md#wait. */
 export const W_MS = LEASE_MS * 1.001 + 100;
 
 export interface Monotonic {

@@ -1,8 +1,9 @@
 /*
  * The check and the cut: one replica, A, with one covered request, from its first check to its last byte.
  *
- * REVOCATION.md: Check, Fence, Cut, Renew (the reply, in one tick), Revoke 3 (a receipt is written after the cuts) and 5 (an entry
- * ends when no token that it covers can exist any more; a stream may live longer than its token).
+ * docs/revocation-protocol.md#check, #fence, #cut, #renew (the reply, in one tick), and
+ * docs/revocation-protocol.md#revoke-3 (a receipt is written after the cuts), #revoke-5 (an entry ends when no token that it covers
+ * can exist any more; a stream may live longer than its token).
  * A is one thread: a tick is one atomic step, but for the one place where the promise has its exception. Between a check and the
  * write behind it the process may be stopped (`checked`); nothing else happens in A until the write has been made.
  * A piece of an upload goes from its check to its write through a generator, which takes some steps of the same turn (`pieces`). Between them other

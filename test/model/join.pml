@@ -1,8 +1,8 @@
 /*
  * The join: how a replica that starts, or starts again, gets its first view.
  *
- * REVOCATION.md: Join ("take n first, then read idx, then renew from that n; serve after the first lease; nothing is ever read
- * from a follower"), Renew, Revoke 1 to 3.
+ * docs/revocation-protocol.md#join (take n first, then read idx, then renew from that n; serve after the first lease; nothing is ever
+ * read from a follower). docs/revocation-protocol.md#renew, #revoke-1, #revoke-2, #revoke-3.
  * One replica joins while R revokes. It may die and start again; each start is a new incarnation.
  *
  *   WITHOUT_NUMBER_FIRST     idx is read before n is taken

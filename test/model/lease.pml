@@ -1,7 +1,7 @@
 /*
  * The lease and the proof: one node of Redis, one regime, nothing forgotten.
  *
- * REVOCATION.md: Renew, Check, Revoke 1 to 3, "An incarnation is random per process start".
+ * docs/revocation-protocol.md#wait, #incarnation, #renew, #check, #revoke-1, #revoke-2, #revoke-3.
  * Two replicas renew and check; R, the replica that was asked, writes entry number 1 and answers once it is proven. A covered
  * credential (ln = 0) is shown to everybody all the time.
  *

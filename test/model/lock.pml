@@ -1,8 +1,8 @@
 /*
  * Locks across regimes: "locks stay, and each survivor writes back those it knows before its first lease there; no mint for W".
  *
- * REVOCATION.md: Head 3, Mint. Modelled as the code does it: not each replica holds mints back, but the epoch itself carries a mark
- * `settled`. NEW-EPOCH leaves it unset; the script `settle` sets it, sent by a replica that has seen this epoch under this run id
+ * docs/revocation-protocol.md#head-3, #settle, #mint. Modelled as the code does it: not each replica holds mints back, but
+ * the epoch itself carries a mark `settled`. NEW-EPOCH leaves it unset; the script `settle` sets it, sent by a replica that has seen this epoch under this run id
  * for W; open and mint are refused until then.
  *
  * An account is locked, and A knows it. B has just started and knows no lock. CHANGES times the store's regime ends (a failover,

@@ -1,7 +1,7 @@
 /*
  * The mint: a sign-in held half-way and a refresh held half-way while the account is revoked.
  *
- * REVOCATION.md: Mint, Revoke 2 (watermark, lock, "delete the session if the target is small, else later"), Check (`ln`).
+ * docs/revocation-protocol.md#mint, #check (`ln`), #revoke-2 (watermark, lock, which sessions are deleted at once and which later).
  * One regime; that entry 1 is applied wherever it counts is the other models' matter, so here every check sees it from
  * `complete` on. The account's revocation covers what started before its script; with a lock it covers all that comes as well.
  *

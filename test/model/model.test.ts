@@ -1,5 +1,5 @@
 /**
- * The models of REVOCATION.md, searched exhaustively. Each holds as it stands; each of its safeguards has a twin, the same model
+ * The models of docs/revocation-protocol.md, searched exhaustively. Each holds as it stands; each of its safeguards has a twin, the same model
  * without it, in which the promise falls. A model that cannot fall, or never answers `complete`, would prove nothing.
  */
 import { afterAll, describe, expect, it } from 'vitest';

@@ -1,7 +1,7 @@
 /*
  * The regime: one node, or a primary that another node takes over from, with the third node as the majority's other half.
  *
- * REVOCATION.md: Settings (floor(nodes/2) acknowledgements), Head 1 to 3, Renew, Revoke 2 and 3, Mint ("settled").
+ * docs/revocation-protocol.md#settings (acknowledgements), #wait, #head-1, #head-3, #settle, #renew, #revoke-2, #revoke-3, #mint.
  * Environment, FAULTS of them in any order: the node restarts on its own data, on older data (entry 1 forgotten) or empty; is
  * emptied under the same run id; node 1 is promoted, with or without entry 1, while node 0 still believes itself to be primary and
  * both replicas may still talk to it. The third node follows either; it moves once, as Sentinel reconfigures it, and node 0 may be

@@ -1,8 +1,8 @@
 /*
  * Unlocking, and the set `unlocked`: a survivor must not undo what an admin has decided since, nor be kept from what it alone knows.
  *
- * REVOCATION.md: Head 3. Modelled as the code does it: `remove-lock` deletes the lock, puts the account into `unlocked` and writes an entry;
- * the renewal brings with each entry what the store says of the lock now; in a new epoch a replica first runs `restore-locks` (the lock comes
+ * docs/revocation-protocol.md#head-3. Modelled as the code does it: `remove-lock` deletes the lock, puts the account into `unlocked`
+ * and writes an entry; the renewal brings with each entry what the store says of the lock now; in a new epoch a replica first runs `restore-locks` (the lock comes
  * back unless the epoch has one, or has unlocked the account), then reads all locks, and only then renews. A new epoch drops `unlocked`.
  *
  * One account, locked at first, which admins unlock and lock DECISIONS times; A knows of it. CHANGES times the store's regime ends: on its own data,

@@ -151,7 +151,10 @@ describe('the api listener', () => {
   });
 });
 
-/** What http-proxy-middleware does on this path, and why it is not the data plane (DESIGN 5): both were reproduced against it. */
+/**
+ * What http-proxy-middleware does on this path, and why it is not the data plane (docs/decisions/0001-own-data-plane.md): both were
+ * reproduced against it.
+ */
 describe('the two dangers of a middleware in front of a proxy', () => {
   let plane: TestPlane;
   let alice: Person;

@@ -20,7 +20,10 @@ export async function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'portcullis-test-'));
 }
 
-/** Resolves when the store's epoch is old enough for anything to be minted (REVOCATION.md, head 3): whoever signs in before is sent away. */
+/**
+ * Resolves when the store's epoch is old enough for anything to be minted (docs/revocation-protocol.md#settle): whoever signs in before is
+ * sent away.
+ */
 async function untilSettled({ log }: Pick<Store, 'log'>): Promise<void> {
   while (!log.settled) await pause(20);
 }

@@ -1,5 +1,5 @@
 /**
- * From a workload's own token to a session (DESIGN 7): one per issuer, subject and token id, for one client certificate.
+ * From a workload's own token to a session (docs/architecture.md#invariant-9): one per issuer, subject and token id, for one client certificate.
  *
  * Threat: whoever reads a job's log may find its token. It opens one session in its life, bound to the key that came with it first; brought by
  * another key it is refused, and once that session is over, by its end or by a revocation, it opens no other.

@@ -21,7 +21,8 @@ const LARGEST_BATCH = 64;
 
 /**
  * Sends commands with a WAIT behind them. WAIT counts from the last write of its own connection and holds up whatever stands behind it
- * there (REVOCATION.md, Settings), so commands that come meanwhile go together, with one WAIT for all of them, which confirms all or none.
+ * there (docs/revocation-protocol.md#settings), so commands that come meanwhile go together, with one WAIT for all of
+ * them, which confirms all or none.
  */
 export class Batches {
   readonly #limits: Limits;

@@ -19,8 +19,8 @@ export interface JoinedLog {
 }
 
 /**
- * Join (REVOCATION.md): the number first, then the live entries, page by page, so that no page holds Redis for long. What was appended
- * meanwhile is left out here and comes with the renewal from that number; what is over meanwhile covers nobody.
+ * Join (docs/revocation-protocol.md#join): the number first, then the live entries, page by page, so that no page holds Redis for
+ * long. What was appended meanwhile is left out here and comes with the renewal from that number; what is over meanwhile covers nobody.
  * @param seconds now, epoch seconds
  * @throws AppError `store_unavailable`, `log_entry_unreadable` where a row is none
  */

@@ -13,7 +13,8 @@ const fieldOf = (info: string, name: string): string | undefined =>
 /**
  * Whether a server may hold the gate's memory.
  * @param info the answer of INFO
- * @returns why not, or undefined. A cluster would part keys and fail over by rules of its own (REVOCATION.md knows 1 or 3 nodes).
+ * @returns why not, or undefined. A cluster would part keys and fail over by rules of its own
+ *   (docs/revocation-protocol.md#settings knows 1 or 3 nodes)
  */
 export function judgeServer(info: string): AppError | undefined {
   if (fieldOf(info, 'redis_mode') === 'cluster' || fieldOf(info, 'cluster_enabled') === '1') {

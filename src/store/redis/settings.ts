@@ -53,7 +53,7 @@ export interface Limits {
 
 export const UNCONFIRMED: Limits = { timeoutMs: COMMAND_TIMEOUT_MS, acknowledgements: 0, waitMs: 0 };
 
-/** A majority of the nodes holds what has been confirmed: the master and half of the others (REVOCATION.md, Settings). */
+/** A majority of the nodes holds what has been confirmed: the master and half of the others (docs/revocation-protocol.md#settings). */
 export const confirmed = (nodes: 1 | 3): Limits =>
   nodes === 1
     ? UNCONFIRMED

@@ -2,7 +2,7 @@
  * Leases across the store's lives: what a renewal tells the store of them, and when an epoch is settled.
  *
  * An epoch is settled once a replica has seen it, in one regime, for W. By then whoever held a lease in the epoch before has lost it, or has
- * written its locks back into this one; until then nothing is minted (REVOCATION.md, rule 3 of the head). W is of the longest lease that
+ * written its locks back into this one; until then nothing is minted (docs/revocation-protocol.md#settle). W is of the longest lease that
  * may be out there, and not of this replica's own: one with a longer lease would still serve, and still know a lock, when the epoch is settled.
  */
 import { leaseOf, waitFor } from '../../core/lease.ts';

@@ -17,8 +17,8 @@ interface SurvivorParts {
 }
 
 /**
- * The locks that this replica knows, sealed as they are, so that they survive a store that forgets them (REVOCATION.md, rule 3 of the
- * head). In a new epoch they are written back before this replica has its first lease there.
+ * The locks that this replica knows, sealed as they are, so that they survive a store that forgets them
+ * (docs/revocation-protocol.md#head-3). In a new epoch they are written back before this replica has its first lease there.
  */
 export class Survivor {
   readonly #parts: SurvivorParts;

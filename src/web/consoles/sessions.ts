@@ -161,7 +161,7 @@ export class ConsoleSessions {
     this.#entry.clear(res);
   }
 
-  /** The store's script before everything that opens something, and this replica's gate after it (REVOCATION, mint). */
+  /** The store's script before everything that opens something, and this replica's gate after it (docs/revocation-protocol.md#mint). */
   async #mint(session: string): Promise<ConsoleVisitor> {
     const outcome = await this.#deps.store.sessions.mint(session, {});
     if (!outcome.ok) throw sessionOver(outcome.reason);

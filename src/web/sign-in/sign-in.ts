@@ -1,7 +1,7 @@
 /**
  * The end of a sign-in: redeem the callback, open the session, and put it on the record. Either a session stands and the
  * record says so, or nothing was created and the record says why; or the person is sent to their provider once more, to prove anew who
- * they are (DESIGN 7): after a revocation a stolen laptop would else be back in seconds by silent single sign-on.
+ * they are (docs/architecture.md#invariant-11): after a revocation a stolen laptop would else be back in seconds by silent single sign-on.
  */
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';

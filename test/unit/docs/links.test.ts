@@ -2,32 +2,12 @@
 import { existsSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { anchorsOf, linksOf, markdownPages, readPage, ROOT } from './markdown.ts';
+import { anchorsOf, faultOf, isOutside, linksOf, markdownPages, readPage, resolveLink, ROOT } from './markdown.ts';
 
 const pages = markdownPages();
 
 /** Where people begin to read. */
 const STARTS = ['README.md', 'docs/README.md'];
-
-const isOutside = (target: string): boolean => /^[a-z][a-z0-9+.-]*:/i.test(target);
-
-/** From a link as it is written on a page to a path from the root, and the anchor there. */
-function resolve(page: string, target: string): { path: string; anchor: string | undefined } {
-  const [written = '', anchor] = decodeURI(target).split('#');
-  if (written === '') return { path: page, anchor };
-  return { path: posix.normalize(posix.join(posix.dirname(page), written)), anchor };
-}
-
-/** @returns what is wrong with a link; undefined where nothing is */
-function faultOf(page: string, target: string): string | undefined {
-  if (isOutside(target)) return target.startsWith('https:') ? undefined : 'links outward are https';
-  const { path, anchor } = resolve(page, target);
-  if (path.startsWith('..') || path.startsWith('/')) return 'leads out of the repository';
-  if (!existsSync(`${ROOT}${path}`)) return `${path} does not exist`;
-  if (anchor === undefined) return undefined;
-  if (!path.endsWith('.md')) return 'an anchor, but not on a page';
-  return anchorsOf(readPage(path)).has(anchor) ? undefined : `${path} has no heading #${anchor}`;
-}
 
 test('the pages are found', () => {
   for (const page of ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/README.md', 'docs/posture/README.md'])
@@ -47,7 +27,7 @@ describe('from README.md and docs/README.md', () => {
   for (const page of found) {
     if (!page.endsWith('.md')) continue;
     for (const target of linksOf(readPage(page)).filter((one) => !isOutside(one))) {
-      const { path } = resolve(page, target);
+      const { path } = resolveLink(page, target);
       const isFolder = existsSync(`${ROOT}${path}`) && statSync(`${ROOT}${path}`).isDirectory();
       const file = isFolder ? posix.join(path, 'README.md') : path;
       if (existsSync(`${ROOT}${file}`)) found.add(file);

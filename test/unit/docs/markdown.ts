@@ -1,5 +1,6 @@
-/** What the tests of the documents read out of a Markdown page: its links, its anchors and its fenced blocks. */
-import { readdirSync, readFileSync } from 'node:fs';
+/** What the tests of the documents read out of a Markdown page: its links and where they lead, its anchors and its fenced blocks. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** With a slash at its end. */
@@ -77,4 +78,24 @@ export function anchorsOf(text: string): ReadonlySet<string> {
     anchors.add(name);
   }
   return anchors;
+}
+
+export const isOutside = (target: string): boolean => /^[a-z][a-z0-9+.-]*:/i.test(target);
+
+/** From a link as it is written on a page to a path from the root, and the anchor there. */
+export function resolveLink(page: string, target: string): { path: string; anchor: string | undefined } {
+  const [written = '', anchor] = decodeURI(target).split('#');
+  if (written === '') return { path: page, anchor };
+  return { path: posix.normalize(posix.join(posix.dirname(page), written)), anchor };
+}
+
+/** @returns what is wrong with a link; undefined where nothing is */
+export function faultOf(page: string, target: string): string | undefined {
+  if (isOutside(target)) return target.startsWith('https:') ? undefined : 'links outward are https';
+  const { path, anchor } = resolveLink(page, target);
+  if (path.startsWith('..') || path.startsWith('/')) return 'leads out of the repository';
+  if (!existsSync(`${ROOT}${path}`)) return `${path} does not exist`;
+  if (anchor === undefined) return undefined;
+  if (!path.endsWith('.md')) return 'an anchor, but not on a page';
+  return anchorsOf(readPage(path)).has(anchor) ? undefined : `${path} has no heading #${anchor}`;
 }

@@ -1,7 +1,7 @@
 import { headless, REGIME, script } from './head.ts';
 
 /**
- * NEW-EPOCH (REVOCATION.md, rule 3 of the head): compare-and-set on what was seen, so that of many replicas that saw the same
+ * NEW-EPOCH (docs/revocation-protocol.md#head-3): compare-and-set on what was seen, so that of many replicas that saw the same
  * end exactly one begins the new life, and only on the server where it was seen (another connection may lead to another one by now).
  * Sessions and artefacts carry their epoch and are dead with it; TTLs remove them. Locks, marks of fresh sign-ins and the longest life of
  * a token stay, and so does what is known of leases. The mark `leases` says that this is all there is to know of the lives before: it is set where the

@@ -17,7 +17,7 @@ export const REGIME = `local about = redis.call('INFO', 'server', 'replication')
 local rid = string.match(about, 'run_id:(%x+)') .. '.' .. string.match(about, 'master_replid:(%x+)')`;
 
 /**
- * Head of every script (REVOCATION.md, rules 1 and 2 of the head). A script that gets past it may trust `id`, `n` and `h`; `rid` names the
+ * Head of every script (docs/revocation-protocol.md#head-1 and #head-2). A script that gets past it may trust `id`, `n` and `h`; `rid` names the
  * regime.
  *
  * KEYS[1] is the hash tag with a colon; all other keys are derived from it. ARGV: 1 now (ms), 2–4 the caller's epoch, number and
@@ -35,14 +35,14 @@ local seconds = math.floor(now / 1000)
 local at = redis.call('TIME')
 if math.abs(now - tonumber(at[1]) * 1000) > tonumber(ARGV[5]) then return {'CLOCK'} end
 
--- Rule 1: an epoch that is missing, or that another server process wrote, is over. REGIME, and nothing is written.
+-- docs/revocation-protocol.md#head-1: an epoch that is missing, or that another server process wrote, is over. REGIME, and nothing is written.
 -- A node that was restarted, restored, emptied or promoted may have forgotten a revocation.
 local E = redis.call('HMGET', P .. 'epoch', 'id', 'rid', 'n', 'h', 'settled')
 ${REGIME}
 if not E[1] or not E[3] or E[2] ~= rid then return {'REGIME', E[1] or '', E[2] or '', rid} end
 local id, n, h, settled = E[1], tonumber(E[3]), E[4], E[5] == '1'
 
--- Rule 2: ROLLBACK, the log is behind the caller or tells another story; gap, entries after the caller's were trimmed.
+-- docs/revocation-protocol.md#head-2: ROLLBACK, the log is behind the caller or tells another story; gap, entries after the caller's were trimmed.
 local mine = tonumber(ARGV[3])
 local gap = false
 if ARGV[2] == id then

@@ -24,7 +24,7 @@ return {'OK', 1}
 );
 
 /**
- * Locks survive (REVOCATION.md, rule 3 of the head): writes back those that this epoch does not know, each with the revocation that goes
+ * Locks survive (docs/revocation-protocol.md#head-3): writes back those that this epoch does not know, each with the revocation that goes
  * with a lock, so that whoever got in meanwhile is out, and so that the other replicas learn of it.
  *
  * ARGV 6: longest life of a token that the caller knows (s), 7: until when an account's watermark is kept (ms), then account digest and

@@ -53,7 +53,7 @@ return {'OK', #rows, table.concat(rows, '\\n')}
 export const renew = script(
   'renew',
   `
--- Rule 2, EPOCH and GAP: nothing of mine is written there.
+-- docs/revocation-protocol.md#head-2, EPOCH and GAP: nothing of mine is written there.
 if ARGV[2] ~= id then return {'EPOCH'} end
 if gap then return {'GAP'} end
 redis.call('HSET', P .. 'live', ARGV[6], ARGV[7])
@@ -95,8 +95,8 @@ export const announceDrill = script('announce-drill', `append_notice('drill', AR
 });
 
 /**
- * Revoke, rule 2: idempotent by request id; n+1; log, idx, watermark, lock; what the target covers is deleted here when it is a session
- * or an account, and handed to the sweep (below) when it may be many.
+ * docs/revocation-protocol.md#revoke-2: idempotent by request id; n+1; log, idx, watermark, lock; what the target covers is deleted here
+ * when it is a session or an account, and handed to the sweep (below) when it may be many.
  *
  * ARGV from 6: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '', how a session is
  * revoked (`revoke_session`), longest life of a token that the caller knows (s), until when the answer is kept (ms), its TTL (s), until when an account's watermark

@@ -138,7 +138,7 @@ local function index_session(name, seq, hash, ttl)
   if redis.call('TTL', P .. name) < tonumber(ttl) then redis.call('EXPIRE', P .. name, ttl) end
 end
 
--- Revoke, rule 2, "else later": ends a bounded batch of what the revocation of a provider or of all has covered.
+-- docs/revocation-protocol.md#revoke-2, "swept later": ends a bounded batch of what the revocation of a provider or of all has covered.
 local function sweep_batch(key, size)
   local batch = redis.call('ZPOPMIN', key, size)
   for i = 1, #batch, 2 do end_session(batch[i]) end
@@ -230,13 +230,13 @@ local function finish(hash)
   return alive and 1 or 0
 end
 
--- DESIGN 7: the next sign-in of this account must be a fresh one.
+-- docs/architecture.md#invariant-11: the next sign-in of this account must be a fresh one.
 local function demand_fresh(acc)
   redis.call('ZADD', P .. 'fresh', 'GT', seconds, acc)
   redis.call('ZREMRANGEBYSCORE', P .. 'fresh', '-inf', seconds - ${FRESH_KEPT_SECONDS})
 end
 
--- Rule Mint: a session or sign-in that started below the watermark of its account, its provider or of all is refused.
+-- docs/revocation-protocol.md#mint: a session or sign-in that started below the watermark of its account, its provider or of all is refused.
 local function raise_watermark(key, kept)
   redis.call('HSET', P .. 'wm', key, n)
   if kept then redis.call('ZADD', P .. 'wm:until', kept, key) end

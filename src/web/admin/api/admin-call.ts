@@ -29,7 +29,7 @@ export interface Reply {
 const BODY_BYTES = '16kb';
 const jsonParser = express.json({ limit: BODY_BYTES, strict: true, type: 'application/json' });
 
-/** The API's own path, as CONTRACT names it in the record whichever listener it came through. */
+/** The API's own path (docs/reference/admin-api.md), which the audit event names whichever listener the call came through. */
 const pathOf = (req: Request): string => req.originalUrl.split('?', 1)[0] ?? '';
 
 function actorOf(req: Request): Actor {
