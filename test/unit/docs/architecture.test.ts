@@ -16,7 +16,7 @@ function importTable(page: string): ReadonlyMap<string, readonly string[]> {
   return new Map(
     rows.flatMap(([, names = '', allowed = '']) => {
       const listed = namesIn(allowed);
-      const may = allowed.startsWith('all but') ? modules.filter((name) => !listed.includes(name)) : listed;
+      const may = allowed.startsWith('all') ? modules.filter((name) => !listed.includes(name)) : listed;
       return namesIn(names).map((name) => [name, may] as const);
     }),
   );
