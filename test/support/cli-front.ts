@@ -120,7 +120,8 @@ export class FrontStage {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...bareEnvironment(), HOME: this.home, PORTCULLIS_NO_BROWSER: '1', ...this.cacheEnv, ...env },
     });
-    child.stdin.end('what kubectl was given');
+    // A front that answers without reading may be gone by then (EPIPE).
+    child.stdin.on('error', () => undefined).end('what kubectl was given');
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
