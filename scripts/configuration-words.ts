@@ -321,7 +321,7 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['telemetry.logLevel', 'How much the log says. The record is not part of it.'],
   [
     'clockSkew',
-    'By how much the clocks of identity providers, and of workloads’ issuers, may differ from this server’s, in either direction. An ID token that is further in the future is refused (`provider_clock_off`), and a logout token that is further off or older than five minutes beyond it. How fresh an admin’s proof is (`admin.freshness`) is judged with it too.',
+    'By how much the clocks of identity providers, and of workloads’ issuers, may differ from this server’s, in either direction. An ID token that is further in the future is refused (`provider_clock_off`), and a logout token that is further off or older than five minutes beyond it. How fresh an admin’s proof is (`admin.freshness`) is judged with it too, and the first sign-in after a revocation: whoever typed their password within this time before it passes for somebody who has signed in since.',
   ],
   ['contact', 'Whom people are told to ask, on pages that say no.'],
 ]);

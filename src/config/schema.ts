@@ -335,8 +335,11 @@ export const telemetry = section({
   logLevel: z.enum(['debug', 'info', 'warn', 'error'], { error: 'debug, info, warn or error' }).default('info'),
 }).prefault({});
 
-/** More than five minutes is no clock that differs, but one that is wrong: what is believed of a time would say nothing any more. */
-export const clockSkew = duration('0s', '5m').prefault('1m');
+/**
+ * More than five minutes is no clock that differs, but one that is wrong: what is believed of a time would say nothing any more.
+ * Less than ten seconds is less than a proof may be old (`max_age`), than requests take, and than the whole seconds of tokens tell.
+ */
+export const clockSkew = duration('10s', '5m').prefault('1m');
 
 const CONTACT = 'one line of plain text, at most 200 characters, such as "#platform-help, or platform@example.com"';
 

@@ -51,7 +51,7 @@ export const AUDIT_FACTS = {
   'streams-cut': 'how many open streams were cut on this replica',
   'elapsed-ms': 'milliseconds until it was proven',
   'clock-skew':
-    'seconds by which the provider’s clock is ahead of this server’s, negative where it is behind; of a logout token also by how much it came late. Only of a token that the provider has signed',
+    'seconds by which the provider’s clock is ahead of this server’s, negative where it is behind; of a logout token also by how much it came late, and only of one that the provider has signed',
   'asked-by': 'username of the admin who asked first, where it took two',
   'asked-by-account': 'account of that admin',
   lock: '`true`: the account was to be locked as well',

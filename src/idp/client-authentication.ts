@@ -6,6 +6,7 @@
  */
 import * as oidc from 'openid-client';
 import type { AssertionAlg, ClientKey } from '../config/config.ts';
+import { formEncoded } from './form-encoding.ts';
 import { createOutbound, type CertificatePair, type Outbound, type OutboundOptions } from './outbound.ts';
 import { limitedToStep } from './step-limit.ts';
 
@@ -152,13 +153,6 @@ function proofOf(
   const credentials = btoa(`${formEncoded(clientId)}:${formEncoded(secret)}`);
   return { body: form, headers: { ...headers, authorization: `Basic ${credentials}` } };
 }
-
-/**
- * RFC 6749 §2.3.1 has id and secret encoded as a form is. By the algorithm that browsers have for that, letters, digits and `*-._` stay as
- * they are. openid-client encodes those four as well, and a provider that compares the text without decoding it then rejects most secrets.
- * @see https://url.spec.whatwg.org/#concept-urlencoded-serializer
- */
-const formEncoded = (value: string): string => new URLSearchParams({ '': value }).toString().slice(1);
 
 /**
  * `private_key_jwt` (OpenID Connect Core §9): signed anew for each request, with an id of its own (`jti`), and good for a minute.

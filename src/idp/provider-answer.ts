@@ -7,6 +7,7 @@
  * which a log shows as `{}`.
  */
 import * as oidc from 'openid-client';
+import { formEncoded } from './form-encoding.ts';
 
 /** A reader of the log needs a sentence, not a page. */
 const MOST_DESCRIPTION = 200;
@@ -95,11 +96,22 @@ const isHtml = (text: string, type: string): boolean =>
 /** Control characters, line ends and what turns the direction of text. */
 const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]+/gu;
 
+const lowerHex = (text: string): string => text.replace(/%[0-9A-F]{2}/g, (byte) => byte.toLowerCase());
+
+/** Every form in which a text can have been sent: as it is, as in a URL, as in a form (WHATWG), and in Base64. The longest is first. */
+export function sentForms(text: string): readonly string[] {
+  const inForm = formEncoded(text);
+  const encoded = [encodeURIComponent(text), inForm, inForm.replaceAll('+', '%20'), text.replaceAll(' ', '+')];
+  const base64 = [text, inForm].map((form) => Buffer.from(form).toString('base64'));
+  const forms = new Set([text, ...encoded, ...encoded.map(lowerHex), ...base64]);
+  return [...forms].toSorted((left, right) => right.length - left.length);
+}
+
 /** A provider can repeat the token, code or state that it was sent, so these are taken out before the text is cut to its length. */
 function cleaned(value: unknown, most: number, secrets: Secrets): string | undefined {
   if (typeof value !== 'string') return undefined;
   const text = secrets
-    .flatMap((secret) => (secret === undefined || secret === '' ? [] : [secret, encodeURIComponent(secret)]))
+    .flatMap((secret) => (secret === undefined || secret === '' ? [] : sentForms(secret)))
     .reduce((rest, secret) => rest.replaceAll(secret, '…'), value)
     .replace(UNSAFE, ' ')
     .trim();

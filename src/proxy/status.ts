@@ -1,8 +1,8 @@
 /**
  * The words and numbers of a refusal, as Kubernetes spells them: a `Status` object, its `reason` and its HTTP code.
  *
- * Two readers. The person is told what to do next. An attacker is told nothing: every token that is not a good one of ours gets the same
- * answer, and only who has proved to hold a session of ours hears what became of it.
+ * Two readers. The user is told what to do next. An attacker is told nothing: every token that we have not signed gets the same answer. One
+ * that we have names the client that it was for, also when it has expired, and only a proven session hears what became of it.
  */
 import type { BearerRefusal } from '../core/bearer-token.ts';
 import type { ClusterRefusal } from '../core/cluster-selection.ts';

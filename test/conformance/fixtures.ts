@@ -8,7 +8,8 @@ export interface StoreUnderTest {
   readonly clock: TestClock;
 }
 
-export type OpenStore = () => Promise<StoreUnderTest>;
+/** @param options as the stores have them */
+export type OpenStore = (options?: { readonly providerClockSkew?: number }) => Promise<StoreUnderTest>;
 
 export interface TestClock {
   now(): number;

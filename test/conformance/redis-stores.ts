@@ -71,7 +71,7 @@ export function redisConforms(name: string, settings: () => Omit<RedisSettings, 
   afterEach(async () => {
     await Promise.all(opened.splice(0).map((store) => store.close()));
   });
-  storeConforms(name, async () => {
+  storeConforms(name, async (options = {}) => {
     const clock = testClock();
     const monotonic = testMonotonic();
     const store = createRedisStore({
@@ -80,6 +80,7 @@ export function redisConforms(name: string, settings: () => Omit<RedisSettings, 
       clock,
       clockSkewSeconds: ANY_SKEW,
       monotonic: monotonic.now,
+      ...options,
     });
     opened.push(store);
     return { store: await settle(await answering(store), monotonic), clock };

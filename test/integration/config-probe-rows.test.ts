@@ -245,6 +245,13 @@ describe('a provider that does as it likes', () => {
       /nobody has registered/,
     ],
     ['refuses our scopes', 'redirect URI', { authorize: back('invalid_scope') }, 'fails', /invalid_scope/],
+    [
+      'refuses everything alike',
+      'redirect URI',
+      { token: unknown, replies: { '/authorize': { status: 403, body: '' } } },
+      'unknown',
+      /answered 403, and so it does for an address that nobody/,
+    ],
     ['knows our callback', 'redirect URI', { authorize: back('login_required') }, 'works', /our callback/],
     [
       'leads to an error page',

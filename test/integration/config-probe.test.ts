@@ -78,37 +78,37 @@ describe('config probe, as it is typed', () => {
     const hostile = await startHostileProvider();
     onTestFinished(() => hostile.close());
     const evil = '\u001b[2J\u202e\u009b1m\u2028';
-    let proof = '';
+    // Each of its marks is encoded differently in a header, a form and a URL.
+    const secret = "a~b c!d'(zz)9876543210";
+    const inForm = new URLSearchParams({ '': secret }).toString().slice(1);
+    const header = btoa(`${CLIENT_ID}:${inForm}`);
     hostile.lie({
       discovery: (own) => ({
         ...own,
-        scopes_supported: [evil, CLIENT.secret],
+        scopes_supported: [evil, secret],
         token_endpoint_auth_methods_supported: ['client_secret_basic', evil],
         claims_supported: Array.from({ length: 5000 }, () => evil),
-        code_challenge_methods_supported: [evil, CLIENT.secret, 7, null],
+        code_challenge_methods_supported: [evil, secret, 7, null],
         end_session_endpoint: `https://${evil}`,
       }),
-      client: (shown) => {
-        proof = shown;
-        return true;
-      },
+      client: () => true,
       token: () => ({
         status: 400,
         body: JSON.stringify({
-          error: `${evil}${btoa(proof)}`,
-          error_description: `${'x'.repeat(110)}${hostile.presented.at(-1)} ${CLIENT.secret}${evil}`,
+          error: `${evil}${header}`,
+          error_description: `${'x'.repeat(110)}${hostile.presented.at(-1)} ${secret}${inForm}${evil}`,
         }),
       }),
     });
     const settings = { issuer: hostile.issuer, clientId: CLIENT_ID };
     for (const args of [[], ['--output', 'json']]) {
-      const { code, stdout } = await typed(settings, { args });
+      const { code, stdout } = await typed(settings, { args, files: { 'client-secret': secret } });
       expect(code).toBe(1);
       expect(stdout).toContain('PKCE');
       expect(stdout).not.toMatch(CONTROLS);
       expect(stdout.length).toBeLessThan(20_000);
-      for (const secret of [CLIENT.secret, btoa(proof), hostile.presented.at(-1) ?? '-']) {
-        expect(stdout).not.toContain(secret.slice(0, 12));
+      for (const sent of [secret, inForm, header, hostile.presented.at(-1) ?? '-']) {
+        expect(stdout).not.toContain(sent.slice(0, 12));
       }
     }
   });

@@ -18,7 +18,8 @@ const REGISTERED_NOWHERE = 'https://portcullis-probe.invalid/callback';
 type Reaction =
   /** On to a page: of the sign-in, or one that says what is wrong. */
   | { readonly kind: 'page'; readonly seen: string }
-  | { readonly kind: 'refused'; readonly seen: string }
+  /** `blocked`: by a status that is no answer to the parameters of a request. */
+  | { readonly kind: 'refused'; readonly seen: string; readonly blocked?: boolean }
   /** Back to our own callback, which is therefore registered, with an error code. */
   | { readonly kind: 'returned'; readonly error: string }
   | { readonly kind: 'none'; readonly seen: string };
@@ -81,7 +82,11 @@ async function reaction(url: URL, { outbound, redirectUri, redacted }: Asking): 
   }
   const { status } = response;
   if (status === 429 || status >= 500) return { kind: 'none', seen: `it answered ${status}` };
-  if (status >= 400) return { kind: 'refused', seen: `it answered ${status}` };
+  // A page of the sign-in as well, for browsers that have a ticket (RFC 4559).
+  if (status === 401 && response.headers.has('www-authenticate'))
+    return { kind: 'page', seen: 'it answered 401 with a challenge' };
+  if (status >= 400)
+    return { kind: 'refused', seen: `it answered ${status}`, blocked: status === 401 || status === 403 };
   if (status < 300) return { kind: 'page', seen: `it answered ${status} with a page` };
   const target = URL.parse(response.headers.get('location') ?? '', url.href);
   if (target === null) return { kind: 'none', seen: `it answered ${status} and leads nowhere` };
@@ -110,6 +115,13 @@ function redirectRow(ours: Reaction, unregistered: Reaction, redirectUri: string
     case 'none':
       return needed.unknown(check, ours.seen, 'Ask again later; a sign-in needs the authorization endpoint.');
     case 'refused':
+      if (ours.blocked === true && unregistered.kind === 'refused' && unregistered.seen === ours.seen) {
+        return needed.unknown(
+          check,
+          `${ours.seen}, and so it does for an address that nobody has registered`,
+          `Make sure that ${redirectUri} is registered there, exactly so, that clientId is right, and that nothing in between refuses requests.`,
+        );
+      }
       return needed.fails(
         check,
         `the authorization request was refused: ${ours.seen}`,

@@ -1,5 +1,6 @@
 /** What passes between us and a provider while it is probed, as far as a report needs it. */
 import type { OutboundRequest } from '../outbound.ts';
+import { sentForms } from '../provider-answer.ts';
 
 interface Heard {
   readonly url: string;
@@ -32,8 +33,7 @@ export function createListener(known: readonly string[]): Listener {
   const secrets = new Set<string>();
   const hide = (secret: string): void => {
     if (secret.length < LEAST_SECRET) return;
-    const base64 = Buffer.from(secret).toString('base64');
-    for (const form of [secret, encodeURIComponent(secret), base64]) secrets.add(form);
+    for (const form of sentForms(secret)) secrets.add(form);
   };
   for (const secret of known) hide(secret);
   return {
@@ -47,7 +47,10 @@ export function createListener(known: readonly string[]): Listener {
       all.push({ url, status: response.status, proof: proofOf(authorization, form), response, at: Date.now() });
     },
     last: (end) => all.findLast(({ url }) => url.endsWith(end)),
-    redacted: (text) => [...secrets].reduce((rest, secret) => rest.replaceAll(secret, '…'), text),
+    redacted: (text) =>
+      [...secrets]
+        .toSorted((left, right) => right.length - left.length)
+        .reduce((rest, secret) => rest.replaceAll(secret, '…'), text),
   };
 }
 

@@ -56,29 +56,34 @@ test.each([
   expect(mapClaims(mapping.value, claims, `${provider.name}/1`)).toMatchObject({ ok: true, value: { groups } });
 });
 
-/** Of the table that says what to set, those that take one string apart. */
-const splitting = [
-  ...readFileSync(join(guides, 'oidc.md'), 'utf8').matchAll(/`groups: (claims\.groups\.split[^`]+)`/g),
-];
+/** Of the table that says what to set, those that take one string apart: by spaces, and by a separator of one's own. */
+const [bySpaces = '', bySeparator = ''] = [
+  ...readFileSync(join(guides, 'oidc.md'), 'utf8').matchAll(/`groups: (claims\.\?groups\.orValue\(""\)\.split[^`]+)`/g),
+].map(([, expression]) => expression);
 
-test.each([
-  ['with spaces', 'dev ops', 0],
-  ['with commas', 'dev, ops', 1],
-  ['with semicolons', 'dev;ops', 2],
-  ['one a line', 'dev\r\nops', 3],
-  ['with empty ones', 'dev,, ops,', 4],
-] as const)('oidc.md takes groups in one string apart: %s', async (_name, said, row) => {
-  expect(splitting).toHaveLength(5);
+const DEV_AND_OPS = ['corp:dev', 'corp:ops'];
+
+test.each<readonly [string, string, string | undefined, readonly string[]]>([
+  ['with spaces', bySpaces, 'dev ops', DEV_AND_OPS],
+  ['with two spaces', bySpaces, 'dev  ops', DEV_AND_OPS],
+  ['with spaces, and none is there', bySpaces, '', []],
+  ['with spaces, and the claim is missing', bySpaces, undefined, []],
+  ['with commas', bySeparator, 'dev, ops', DEV_AND_OPS],
+  ['with semicolons', bySeparator.replace('","', '";"'), 'dev;ops', DEV_AND_OPS],
+  ['one a line', bySeparator.replace('","', String.raw`"\n"`), 'dev\r\nops', DEV_AND_OPS],
+  ['with empty ones', bySeparator, 'dev,, ops,', DEV_AND_OPS],
+  ['with commas, and none is there', bySeparator, '', []],
+  ['with commas, and the claim is missing', bySeparator, undefined, []],
+])('oidc.md takes groups in one string apart: %s', async (_name, groups, said, expected) => {
   const provider = {
     name: 'corp',
     issuer: 'https://login.example.com',
     clientId: 'portcullis',
     username: 'claims.sub',
   };
-  const [, groups = ''] = splitting[row] ?? [];
   const { config } = await loaded({ ...settings(), providers: [{ ...provider, groups }] });
-  expect(judgeClaims(config, 'corp', { sub: '1', groups: said })).toMatchObject({
+  expect(judgeClaims(config, 'corp', { sub: '1', ...(said === undefined ? {} : { groups: said }) })).toMatchObject({
     ok: true,
-    value: { allowed: true, identity: { groups: ['corp:dev', 'corp:ops'] } },
+    value: { allowed: true, identity: { groups: expected } },
   });
 });
