@@ -16,7 +16,9 @@ import {
   type Sentinels,
 } from '../support/redis.ts';
 import { newSession, replica, testClock } from './fixtures.ts';
+import { locksConform } from './locks.ts';
 import { answering, ANY_SKEW, redisConforms, sealingKeys, settle, testMonotonic } from './redis-stores.ts';
+import { revocationsConform } from './revocations.ts';
 
 /** A failover takes as long as Sentinels need to agree: about a second here, more where the machine is busy. */
 const FAILOVER = { timeout: 30_000, interval: 50 };
@@ -64,7 +66,13 @@ async function stopNodes(): Promise<void> {
 describe('through Sentinel', () => {
   beforeAll(startNodes);
   afterAll(stopNodes);
-  redisConforms('redis through Sentinel with three nodes', settings);
+  // What followers have to confirm. The rest is the same scripts, which `redis.test.ts` runs.
+  redisConforms('redis through Sentinel with three nodes', settings, (name, open) => {
+    describe(name, () => {
+      revocationsConform(open);
+      locksConform(open);
+    });
+  });
 });
 
 describe('when the master changes', () => {

@@ -65,13 +65,20 @@ export type StoreChange = Partial<Omit<RedisStoreOptions, 'config'>> & {
   readonly keys?: SealingKeys;
 };
 
-/** The suite on Redis, each test under a prefix of its own, which makes its store empty. */
-export function redisConforms(name: string, settings: () => Omit<RedisSettings, 'prefix'>): void {
+/**
+ * The suite on Redis, each test under a prefix of its own, which makes its store empty.
+ * @param suite absent: all of it
+ */
+export function redisConforms(
+  name: string,
+  settings: () => Omit<RedisSettings, 'prefix'>,
+  suite: typeof storeConforms = storeConforms,
+): void {
   const opened: Store[] = [];
   afterEach(async () => {
     await Promise.all(opened.splice(0).map((store) => store.close()));
   });
-  storeConforms(name, async (options = {}) => {
+  suite(name, async (options = {}) => {
     const clock = testClock();
     const monotonic = testMonotonic();
     const store = createRedisStore({
