@@ -44,7 +44,9 @@ describe.each(PAGES)('the page $name', (row) => {
   it.each(row.who)('is without serious findings of axe for %s', async (who) => {
     await using opened = await open(row, who, { bypassCSP: true });
     const { page } = opened;
-    for (const [scheme, width] of SCHEMES.flatMap((one) => WIDTHS.map((other) => [one, other] as const))) {
+    // Colours depend on the scheme, and what is shown on the width: each end of both is enough.
+    for (const [index, scheme] of SCHEMES.entries()) {
+      const width = WIDTHS.at(-index) ?? 0;
       await page.emulateMedia({ colorScheme: scheme });
       await resize(page, width);
       expect(await axeFindings(page), `${scheme}, ${width} px`).toEqual([]);
