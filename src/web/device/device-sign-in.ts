@@ -21,7 +21,7 @@ import { placeOf } from './device-place.ts';
 import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
-import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from '../sign-in/journey.ts';
+import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from '../sign-in/login-transaction.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from '../sign-in/refusal.ts';

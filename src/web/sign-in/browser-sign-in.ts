@@ -23,7 +23,7 @@ import {
   takeJourney,
   type Landing,
   type Way,
-} from './journey.ts';
+} from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';

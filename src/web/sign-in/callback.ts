@@ -6,7 +6,7 @@ import { Router, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { parameter, queryOf, seeOther } from '../page/answer.ts';
 import type { WebDeps } from '../deps.ts';
-import { findJourney, type Way } from './journey.ts';
+import { findJourney, type Way } from './login-transaction.ts';
 import { signInStep } from './sign-in.ts';
 import { visitOf } from '../visit.ts';
 

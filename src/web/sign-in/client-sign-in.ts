@@ -10,7 +10,7 @@ import { onlyProvider, providerChoices, rememberProvider } from '../browser/prov
 import { choosePage, donePage } from './choose-page.ts';
 import type { PendingAuthorization, WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
-import { beginJourney, findJourney, takeJourney, type Way } from './journey.ts';
+import { beginJourney, findJourney, takeJourney, type Way } from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from './refusal.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';

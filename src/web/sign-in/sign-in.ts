@@ -14,7 +14,7 @@ import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRefusal, NewSession } from '../../store/store.ts';
 import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
-import { beginJourney, providerNamed, type Journey } from './journey.ts';
+import { beginJourney, providerNamed, type Journey } from './login-transaction.ts';
 import { record } from '../record.ts';
 import type { Visit } from '../visit.ts';
 
