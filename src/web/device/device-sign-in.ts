@@ -21,7 +21,7 @@ import { placeOf } from './device-place.ts';
 import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
-import { beginJourney, findJourney, JOURNEY_SECONDS, takeJourney, type Way } from '../sign-in/login-transaction.ts';
+import { beginLogin, findLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from '../sign-in/refusal.ts';
@@ -83,7 +83,7 @@ async function codeOf({ deps, cookie }: DeviceRoom, req: Request, ticket: string
 function show({ cookie }: DeviceRoom): RequestHandler {
   return (req, res) => {
     const value = cookie.read(req) ?? newCookieValue();
-    cookie.set(res, value, JOURNEY_SECONDS);
+    cookie.set(res, value, LOGIN_SECONDS);
     // Whatever the query says: a code in a link is what this page is there to prevent.
     send(res, 200, 'Sign in a device', codePage({ csrf: csrfOf(value) }));
   };
@@ -138,7 +138,7 @@ async function sendConfirmation(
   const ticket = randomBytes(16).toString('base64url');
   const confirmation = { userCode, browser: browserOf(value) };
   const visit = visitOf(req);
-  const kept = { ttlSeconds: JOURNEY_SECONDS, from: siteOf(visit.address) };
+  const kept = { ttlSeconds: LOGIN_SECONDS, from: siteOf(visit.address) };
   await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, kept);
   const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, visit) });
   const providers = providerChoices(deps, req);
@@ -163,10 +163,10 @@ function start(room: DeviceRoom): RequestHandler {
       const ticket = parameter(req.query['ticket']) ?? '';
       const value = cookie.read(req) ?? '';
       await requestFor(room, visit, await codeOf(room, req, ticket));
-      const way: Way = { for: 'device', browser: browserOf(value), ticket };
+      const purpose: LoginPurpose = { for: 'device', browser: browserOf(value), ticket };
       // Always fresh: a click must not be enough for somebody who happens to be signed in at the provider.
-      const url = await beginJourney(deps, visit, { provider, way, fresh: true });
-      cookie.set(res, value, JOURNEY_SECONDS);
+      const url = await beginLogin(deps, visit, { provider, purpose, fresh: true });
+      cookie.set(res, value, LOGIN_SECONDS);
       seeOther(res, url.href);
     });
   };
@@ -177,29 +177,29 @@ function finish(room: DeviceRoom): RequestHandler {
   return async (req, res) => {
     const visit = visitOf(req);
     const state = parameter(req.query['state']);
-    const provider = (await findJourney(deps, state).catch(() => undefined))?.provider;
+    const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
     await signInStep(deps, visit, { path: '/device/finish', provider }, async () => {
       const value = cookie.read(req);
-      const isOwn = (way: Way): boolean =>
-        way.for === 'device' && value !== undefined && way.browser === browserOf(value);
-      const journey = await takeJourney(deps, state, isOwn);
-      const userCode = await codeOf(room, req, journey.way.for === 'device' ? journey.way.ticket : undefined);
+      const isOwn = (purpose: LoginPurpose): boolean =>
+        purpose.for === 'device' && value !== undefined && purpose.browser === browserOf(value);
+      const login = await consumeLogin(deps, state, isOwn);
+      const userCode = await codeOf(room, req, login.purpose.for === 'device' ? login.purpose.ticket : undefined);
       const device = await requestFor(room, visit, userCode);
       const browser = await browsers.current(req);
-      const arrival = { journey, query: queryOf(req.originalUrl), client: device.clientId, browser, device };
-      const opening = await openSession(deps, visit, arrival).catch(async (thrown: unknown) => {
+      const completed = { login, query: queryOf(req.originalUrl), client: device.clientId, browser, device };
+      const outcome = await openSession(deps, visit, completed).catch(async (thrown: unknown) => {
         // The device is told with its next question, and the person by the page here.
         await toldRefusal(deps, visit, { thrown, tell: (description) => devices.refuse(userCode, description) });
         throw thrown;
       });
-      if ('again' in opening) {
-        if (value !== undefined) cookie.set(res, value, JOURNEY_SECONDS);
-        return seeOther(res, opening.again.href);
+      if ('again' in outcome) {
+        if (value !== undefined) cookie.set(res, value, LOGIN_SECONDS);
+        return seeOther(res, outcome.again.href);
       }
-      const { session } = opening;
+      const { session } = outcome;
       await orEnd(deps, session, () => devices.allow(userCode, session));
       rememberProvider(deps, res, session.provider);
-      recordSignIn(deps, visit, session, arrival);
+      recordSignIn(deps, visit, session, completed);
       seeOther(res, '/device/done');
     });
   };

@@ -15,14 +15,14 @@ import { onlyProvider, providerChoices, rememberProvider } from '../browser/prov
 import type { WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import {
-  beginJourney,
-  findJourney,
-  JOURNEY_SECONDS,
-  landingOf,
-  landingPath,
-  takeJourney,
-  type Landing,
-  type Way,
+  beginLogin,
+  findLogin,
+  LOGIN_SECONDS,
+  returnTargetOf,
+  returnPath,
+  consumeLogin,
+  type ReturnTarget,
+  type LoginPurpose,
 } from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from './sign-in.ts';
@@ -45,7 +45,7 @@ function welcome(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
       heading: 'Portcullis',
       lead: html`The gate in front of your Kubernetes clusters. Sign in to see your sessions and to get a kubeconfig.`,
       providers: providerChoices(deps, req),
-      start: `/login/start?to=${landingOf(req.query['to'])}&`,
+      start: `/login/start?to=${returnTargetOf(req.query['to'])}&`,
       notice,
       devices: deps.devices !== undefined && deps.config.sessions.deviceCode !== 'off',
     });
@@ -63,7 +63,7 @@ function straight(deps: WebDeps, browsers: BrowserSessions, choose: RequestHandl
     const provider = onlyProvider(deps);
     const stays = provider === undefined || isSignedOut(req) || (await browsers.whyEnded(req)) !== undefined;
     if (stays) return choose(req, res, next);
-    const start = new URLSearchParams({ provider, to: landingOf(req.query['to']) });
+    const start = new URLSearchParams({ provider, to: returnTargetOf(req.query['to']) });
     seeOther(res, `/login/start?${start.toString()}`);
   };
 }
@@ -76,22 +76,22 @@ function front(browsers: BrowserSessions, signedOut: RequestHandler): RequestHan
   };
 }
 
-interface Departure {
+interface LoginStart {
   readonly req: Request;
   readonly res: Response;
   readonly provider: string | undefined;
-  readonly to: Landing;
+  readonly to: ReturnTarget;
   /** For who has to prove anew who they are: the page of ours that asks for it. */
   readonly back?: string;
 }
 
-async function depart(deps: WebDeps, cookie: BrowserCookie, departure: Departure): Promise<void> {
-  const { req, res, provider, to, back } = departure;
+async function redirectToProvider(deps: WebDeps, cookie: BrowserCookie, start: LoginStart): Promise<void> {
+  const { req, res, provider, to, back } = start;
   // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
   const value = cookie.read(req) ?? newCookieValue();
-  const way: Way = { for: 'browser', browser: hashOf(value), to, ...(back === undefined ? {} : { back }) };
-  const url = await beginJourney(deps, visitOf(req), { provider, way, fresh: back !== undefined });
-  cookie.set(res, value, JOURNEY_SECONDS);
+  const purpose: LoginPurpose = { for: 'browser', browser: hashOf(value), to, ...(back === undefined ? {} : { back }) };
+  const url = await beginLogin(deps, visitOf(req), { provider, purpose, fresh: back !== undefined });
+  cookie.set(res, value, LOGIN_SECONDS);
   seeOther(res, url.href);
 }
 
@@ -99,7 +99,7 @@ function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
   return async (req, res) => {
     const provider = parameter(req.query['provider']);
     await signInStep(deps, visitOf(req), { path: '/login/start', provider }, () =>
-      depart(deps, cookie, { req, res, provider, to: landingOf(req.query['to']) }),
+      redirectToProvider(deps, cookie, { req, res, provider, to: returnTargetOf(req.query['to']) }),
     );
   };
 }
@@ -118,7 +118,7 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
         throw new AppError('bad_request', words, { reason: 'return_path_refused' });
       }
       if (person === undefined) return seeOther(res, '/login?to=admin');
-      await depart(deps, cookie, { req, res, provider, to: 'admin', back });
+      await redirectToProvider(deps, cookie, { req, res, provider, to: 'admin', back });
     });
   };
 }
@@ -141,28 +141,28 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
   return async (req, res) => {
     const visit = visitOf(req);
     const state = parameter(req.query['state']);
-    const provider = (await findJourney(deps, state).catch(() => undefined))?.provider;
+    const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
     await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
       const value = cookie.read(req);
-      const isOwn = (way: Way): boolean =>
-        way.for === 'browser' && value !== undefined && way.browser === hashOf(value);
-      const journey = await takeJourney(deps, state, isOwn);
-      const back = journey.way.for === 'browser' ? journey.way.back : undefined;
+      const isOwn = (purpose: LoginPurpose): boolean =>
+        purpose.for === 'browser' && value !== undefined && purpose.browser === hashOf(value);
+      const login = await consumeLogin(deps, state, isOwn);
+      const back = login.purpose.for === 'browser' ? login.purpose.back : undefined;
       const before = back === undefined ? undefined : await browsers.current(req);
-      const arrival = { journey, query: queryOf(req.originalUrl), client: BROWSER_CLIENT };
-      const opening = await openSession(deps, visit, arrival);
-      if ('again' in opening) {
-        if (value !== undefined) cookie.set(res, value, JOURNEY_SECONDS);
-        return seeOther(res, opening.again.href);
+      const completed = { login, query: queryOf(req.originalUrl), client: BROWSER_CLIENT };
+      const outcome = await openSession(deps, visit, completed);
+      if ('again' in outcome) {
+        if (value !== undefined) cookie.set(res, value, LOGIN_SECONDS);
+        return seeOther(res, outcome.again.href);
       }
-      const { session } = opening;
+      const { session } = outcome;
       await orEnd(deps, session, async () => {
         await endBefore(deps, visit, { before, session });
         await browsers.begin(res, session);
       });
       rememberProvider(deps, res, session.provider);
-      recordSignIn(deps, visit, session, arrival);
-      seeOther(res, back ?? landingPath(journey.way.for === 'browser' ? journey.way.to : 'me'));
+      recordSignIn(deps, visit, session, completed);
+      seeOther(res, back ?? returnPath(login.purpose.for === 'browser' ? login.purpose.to : 'me'));
     });
   };
 }

@@ -6,15 +6,15 @@ import { Router, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { parameter, queryOf, seeOther } from '../page/answer.ts';
 import type { WebDeps } from '../deps.ts';
-import { findJourney, type Way } from './login-transaction.ts';
+import { findLogin, type LoginPurpose } from './login-transaction.ts';
 import { signInStep } from './sign-in.ts';
 import { visitOf } from '../visit.ts';
 
 /** The page that waits. */
-function pageOf(way: Way): string {
-  switch (way.for) {
+function pageOf(purpose: LoginPurpose): string {
+  switch (purpose.for) {
     case 'client':
-      return `/login/${encodeURIComponent(way.uid)}`;
+      return `/login/${encodeURIComponent(purpose.uid)}`;
     case 'browser':
       return '/login';
     case 'device':
@@ -26,13 +26,13 @@ function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
   return async (req, res) => {
     const { provider } = req.params;
     await signInStep(deps, visitOf(req), { path: '/callback', provider }, async () => {
-      const journey = await findJourney(deps, parameter(req.query['state']));
+      const login = await findLogin(deps, parameter(req.query['state']));
       // Threat: mix-up. A provider that was not asked must not be able to finish another provider's sign-in (RFC 9207 §1).
-      if (journey.provider !== provider) {
+      if (login.provider !== provider) {
         const words = 'Another identity provider answered than the one you chose. Start again.';
         throw new AppError('sign_in_refused', words, { reason: 'provider_mismatch' });
       }
-      seeOther(res, `${pageOf(journey.way)}/finish${queryOf(req.originalUrl)}`);
+      seeOther(res, `${pageOf(login.purpose)}/finish${queryOf(req.originalUrl)}`);
     });
   };
 }

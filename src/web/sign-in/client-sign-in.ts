@@ -10,7 +10,7 @@ import { onlyProvider, providerChoices, rememberProvider } from '../browser/prov
 import { choosePage, donePage } from './choose-page.ts';
 import type { PendingAuthorization, WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
-import { beginJourney, findJourney, takeJourney, type Way } from './login-transaction.ts';
+import { beginLogin, findLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from './refusal.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
@@ -65,7 +65,7 @@ function start(deps: WebDeps): RequestHandler {
     const provider = parameter(req.query['provider']);
     await signInStep(deps, visit, { path: '/login/start', provider }, async () => {
       const { uid, fresh = false } = await pendingOf(deps, req, res);
-      const url = await beginJourney(deps, visit, { provider, way: { for: 'client', uid }, fresh });
+      const url = await beginLogin(deps, visit, { provider, purpose: { for: 'client', uid }, fresh });
       seeOther(res, url.href);
     });
   };
@@ -75,20 +75,20 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
     const visit = visitOf(req);
     const state = parameter(req.query['state']);
-    const provider = (await findJourney(deps, state).catch(() => undefined))?.provider;
+    const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
     try {
       await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
         const pending = await pendingOf(deps, req, res);
-        const isOwn = (way: Way): boolean => way.for === 'client' && way.uid === pending.uid;
-        const journey = await takeJourney(deps, state, isOwn);
+        const isOwn = (purpose: LoginPurpose): boolean => purpose.for === 'client' && purpose.uid === pending.uid;
+        const login = await consumeLogin(deps, state, isOwn);
         const browser = await browsers.current(req);
-        const arrival = { journey, query: queryOf(req.originalUrl), client: pending.clientId, browser };
-        const opening = await openSession(deps, visit, arrival);
-        if ('again' in opening) return seeOther(res, opening.again.href);
-        const { session } = opening;
+        const completed = { login, query: queryOf(req.originalUrl), client: pending.clientId, browser };
+        const outcome = await openSession(deps, visit, completed);
+        if ('again' in outcome) return seeOther(res, outcome.again.href);
+        const { session } = outcome;
         rememberProvider(deps, res, session.provider);
         await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
-        recordSignIn(deps, visit, session, arrival);
+        recordSignIn(deps, visit, session, completed);
       });
     } catch (thrown) {
       // Client and redirect_uri were judged before there was anything to finish: the authorization server knows where to send the browser.

@@ -1,8 +1,9 @@
 /**
- * A person's trip to their identity provider and back: what is kept meanwhile, and how it is picked up exactly once.
+ * A login transaction: one sign-in under way, from our page to the identity provider and back. What is kept meanwhile, and how it is
+ * consumed exactly once.
  *
- * Threats: a state that is guessed, replayed, begun by another browser (login CSRF), or brought back by another provider (mix-up,
- * RFC 9207 §1). The state is the provider room's random value; it is looked up at the callback and taken at the finish.
+ * Threats: an attacker guesses or replays a `state`, brings it back in another browser (login CSRF) or by another provider (mix-up,
+ * RFC 9207 §1). The `state` is a random value of `idp`; the callback looks it up, and the last step consumes it.
  */
 import { z } from 'zod';
 import { siteOf } from '../../core/address.ts';
@@ -13,8 +14,8 @@ import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../deps.ts';
 import type { Visit } from '../visit.ts';
 
-/** RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and a person at a second factor needs. */
-export const JOURNEY_SECONDS = 600;
+/** Lifetime in seconds. RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and what a second factor takes. */
+export const LOGIN_SECONDS = 600;
 
 const challengeSchema = z.object({
   state: z.string(),
@@ -24,27 +25,27 @@ const challengeSchema = z.object({
   asked: z.array(z.enum(FRESH_ASKS)).readonly().optional(),
 });
 
-/** Where a browser goes after its sign-in. Only these: a return address as a URL would be an open redirect. */
-const landingSchema = z.union([
+/** Where a browser goes after its sign-in. An attacker could make an open redirect of a URL, so only these names are taken. */
+const returnTargetSchema = z.union([
   z.enum(['me', 'admin']),
   z.templateLiteral(['console:', z.string().regex(/^[a-z0-9-]{1,63}$/)]),
 ]);
-export type Landing = z.infer<typeof landingSchema>;
+export type ReturnTarget = z.infer<typeof returnTargetSchema>;
 
-/** The own page where it is none of them. */
-export const landingOf = (to: unknown): Landing => landingSchema.safeParse(to).data ?? 'me';
+/** Returns the own page for anything else. */
+export const returnTargetOf = (to: unknown): ReturnTarget => returnTargetSchema.safeParse(to).data ?? 'me';
 
-export const landingPath = (to: Landing): string => `/${to.replace('console:', 'consoles/')}`;
+export const returnPath = (to: ReturnTarget): string => `/${to.replace('console:', 'consoles/')}`;
 
-/** Who waits at the end: the pending authorization of an OAuth client, this browser itself, or a device that was confirmed in it. */
-const waySchema = z.discriminatedUnion('for', [
+/** What the sign-in is for: the pending authorization of an OAuth client, this browser itself, or a device that was confirmed in it. */
+const purposeSchema = z.discriminatedUnion('for', [
   z.object({ for: z.literal('client'), uid: z.string() }),
   z.object({
     for: z.literal('browser'),
     /** Hash of the value in the cookie of the browser that began. */
     browser: z.string(),
-    to: landingSchema,
-    /** A page below `/admin`, as `ownAdminPath` built it, for who was sent to prove anew who they are. It goes before `to`. */
+    to: returnTargetSchema,
+    /** A page below `/admin`, as `ownAdminPath` built it, for an admin who has to authenticate again. It goes before `to`. */
     back: z.string().exactOptional(),
   }),
   z.object({
@@ -56,25 +57,28 @@ const waySchema = z.discriminatedUnion('for', [
   }),
 ]);
 
-const journeySchema = z.object({
-  way: waySchema,
-  provider: z.string(),
-  /** The person was sent to prove anew who they are. Where they come back without having done so there is no other trip. */
-  fresh: z.boolean(),
-  challenge: challengeSchema,
-  startedAt: z.object({ epoch: z.string(), number: z.number() }),
-  address: z.string(),
-  userAgent: z.string(),
-});
+/** As stored. `way` is the purpose: the name that the version before reads, while both run side by side. */
+const loginSchema = z
+  .object({
+    way: purposeSchema,
+    provider: z.string(),
+    /** The user has to authenticate again at the provider. */
+    fresh: z.boolean(),
+    challenge: challengeSchema,
+    startedAt: z.object({ epoch: z.string(), number: z.number() }),
+    address: z.string(),
+    userAgent: z.string(),
+  })
+  .transform(({ way, ...rest }) => ({ ...rest, purpose: way }));
 
-export type Way = z.infer<typeof waySchema>;
-export type Journey = z.infer<typeof journeySchema>;
+export type LoginPurpose = z.infer<typeof purposeSchema>;
+export type LoginTransaction = z.infer<typeof loginSchema>;
 
 const expired = (reason: string): AppError =>
   new AppError('sign_in_expired', 'This sign-in was used already, or took longer than ten minutes.', { reason });
 
-/** The log's place now. Undefined or stale means that a revocation could be missed, so nobody starts. */
-function startingPlace(deps: Pick<WebDeps, 'gate'>): LogPosition {
+/** Returns the current position in the revocation log. Without a valid lease a revocation could be missed, so no sign-in begins. */
+function logPosition(deps: Pick<WebDeps, 'gate'>): LogPosition {
   const { position, fenced } = deps.gate;
   if (position === undefined || fenced) {
     throw new AppError('fenced', 'This replica is not ready for sign-ins yet.', { reason: 'fenced' });
@@ -92,28 +96,29 @@ export function providerNamed(deps: Pick<WebDeps, 'providers'>, name: string | u
 }
 
 /**
- * Begins a trip and keeps what must survive it.
- * @returns the provider's URL to send the browser to
+ * Begins a login transaction and stores it.
+ * @returns the provider's URL to redirect the browser to
+ * @throws AppError `not_found`, `fenced`, `provider_unavailable` or `store_unavailable`
  */
-export async function beginJourney(
+export async function beginLogin(
   deps: Pick<WebDeps, 'gate' | 'store' | 'providers'>,
   visit: Visit,
   start: {
     readonly provider: string | undefined;
-    readonly way: Way;
+    readonly purpose: LoginPurpose;
     readonly fresh?: boolean;
-    /** The trip before, on which the provider showed no proof. */
+    /** The challenge of the transaction before, in which the provider showed no proof. */
     readonly after?: SignInChallenge;
   },
 ): Promise<URL> {
-  const { way, fresh = false, after } = start;
+  const { purpose, fresh = false, after } = start;
   const provider = providerNamed(deps, start.provider);
   // Taken before anything is awaited: an account that is revoked from here on cannot finish this sign-in.
-  const startedAt = startingPlace(deps);
+  const startedAt = logPosition(deps);
   const { challenge, url } = await provider.begin({ fresh, after });
   const { address, userAgent } = visit;
-  const journey: Journey = {
-    way,
+  const stored: z.input<typeof loginSchema> = {
+    way: purpose,
     provider: provider.name,
     fresh,
     challenge: { ...challenge },
@@ -121,38 +126,39 @@ export async function beginJourney(
     address,
     userAgent,
   };
-  const kept = { ttlSeconds: JOURNEY_SECONDS, from: siteOf(address) };
-  await deps.store.artefacts.save('SignIn', challenge.state, { ...journey }, kept);
+  const kept = { ttlSeconds: LOGIN_SECONDS, from: siteOf(address) };
+  await deps.store.artefacts.save('SignIn', challenge.state, stored, kept);
   return url;
 }
 
-function readJourney(payload: unknown): Journey {
-  const parsed = journeySchema.safeParse(payload);
+function parseLogin(payload: unknown): LoginTransaction {
+  const parsed = loginSchema.safeParse(payload);
   if (!parsed.success) throw expired('state_unknown');
   return parsed.data;
 }
 
-/** Looks a state up without using it. @throws AppError `sign_in_expired` */
-export async function findJourney(deps: Pick<WebDeps, 'store'>, state: string | undefined): Promise<Journey> {
+/** Looks a login transaction up without consuming it. @throws AppError `sign_in_expired` */
+export async function findLogin(deps: Pick<WebDeps, 'store'>, state: string | undefined): Promise<LoginTransaction> {
   if (state === undefined || state === '') throw expired('state_missing');
-  return readJourney(await deps.store.artefacts.find('SignIn', state));
+  return parseLogin(await deps.store.artefacts.find('SignIn', state));
 }
 
 /**
- * Takes a state for good, for the one who began it only. Somebody else's attempt leaves it in place, so that a leaked
- * callback URL cannot burn a sign-in that is under way.
+ * Consumes a login transaction. An attacker who got hold of a callback URL in another browser could use it up, so an attempt that is not
+ * the owner's leaves it in place.
+ * @param isOwn whether the purpose belongs to the browser that asks
  * @throws AppError `sign_in_expired`
  */
-export async function takeJourney(
+export async function consumeLogin(
   deps: Pick<WebDeps, 'store'>,
   state: string | undefined,
-  isOwn: (way: Way) => boolean,
-): Promise<Journey> {
-  const found = await findJourney(deps, state);
-  if (!isOwn(found.way)) {
+  isOwn: (purpose: LoginPurpose) => boolean,
+): Promise<LoginTransaction> {
+  const found = await findLogin(deps, state);
+  if (!isOwn(found.purpose)) {
     const words = 'This sign-in was begun in another browser. Start again in this one.';
     throw new AppError('sign_in_expired', words, { reason: 'other_browser' });
   }
   // Two requests may have found it; exactly one takes it.
-  return readJourney(await deps.store.artefacts.take('SignIn', state ?? ''));
+  return parseLogin(await deps.store.artefacts.take('SignIn', state ?? ''));
 }

@@ -14,7 +14,7 @@ import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRefusal, NewSession } from '../../store/store.ts';
 import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
-import { beginJourney, providerNamed, type Journey } from './login-transaction.ts';
+import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
 import { record } from '../record.ts';
 import type { Visit } from '../visit.ts';
 
@@ -35,11 +35,11 @@ export interface OpenedSession {
 }
 
 /** What a sign-in comes to: a session, or another trip to the provider. */
-export type Opening = { readonly session: OpenedSession } | { readonly again: URL };
+export type LoginOutcome = { readonly session: OpenedSession } | { readonly again: URL };
 
 /** Whose session it will be. */
-export interface Arrival {
-  readonly journey: Journey;
+export interface CompletedLogin {
+  readonly login: LoginTransaction;
   /** The callback's query as it came, with its `?`. */
   readonly query: string;
   readonly client: string;
@@ -65,26 +65,30 @@ function provenAt(
   return authTime !== undefined && isPlausible(authTime, now, clockSkew) ? authTime : undefined;
 }
 
-function newSession(deps: WebDeps, { journey, client, browser, device }: Arrival, person: ProviderSignIn): NewSession {
+function newSession(
+  deps: WebDeps,
+  { login, client, browser, device }: CompletedLogin,
+  person: ProviderSignIn,
+): NewSession {
   const { absolute, idle } = deps.config.sessions;
   const createdAt = nowSeconds(deps);
   const life = person.refreshToken === undefined ? Math.min(absolute, UNCHECKED_SESSION_SECONDS) : absolute;
-  const account = accountOf(journey.provider, person.subject);
-  const authTime = provenAt(deps.config, providerNamed(deps, journey.provider), { person, now: createdAt });
+  const account = accountOf(login.provider, person.subject);
+  const authTime = provenAt(deps.config, providerNamed(deps, login.provider), { person, now: createdAt });
   return {
     id: newSessionId(),
     account,
-    provider: journey.provider,
+    provider: login.provider,
     subject: person.subject,
     client,
     identity: person.identity,
     createdAt,
     expiresAt: createdAt + life,
     idleSeconds: idle,
-    address: (device ?? journey).address,
-    userAgent: (device ?? journey).userAgent,
+    address: (device ?? login).address,
+    userAgent: (device ?? login).userAgent,
     ...(device === undefined ? {} : { device: true }),
-    startedAt: journey.startedAt,
+    startedAt: login.startedAt,
     ...(authTime === undefined ? {} : { authTime }),
     ...(person.providerSid === undefined ? {} : { providerSid: person.providerSid }),
     // Somebody else's session at a shared screen is theirs, and stays.
@@ -127,19 +131,24 @@ function refusedOpening(reason: MintRefusal, provider: string): AppError {
  * @throws AppError as the identity provider throws it; `sign_in_expired` where a revocation came between; `sign_in_refused` for a locked
  *   account and where a fresh sign-in was asked for and is not proven; `fenced` or `store_unavailable`
  */
-export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival): Promise<Opening> {
-  const { journey, query } = arrival;
-  const provider = providerNamed(deps, journey.provider);
+export async function openSession(deps: WebDeps, visit: Visit, completed: CompletedLogin): Promise<LoginOutcome> {
+  const { login, query } = completed;
+  const provider = providerNamed(deps, login.provider);
   // Rebuilt from our own public URL: what the Host header says must not decide which redirect_uri is redeemed.
   const callback = new URL(`${deps.config.publicUrl}/callback/${encodeURIComponent(provider.name)}`);
   callback.search = query;
-  const again = async (after?: SignInChallenge): Promise<Opening> => {
-    const trip = { provider: provider.name, way: journey.way, fresh: true, ...(after === undefined ? {} : { after }) };
-    return { again: await beginJourney(deps, visit, trip) };
+  const again = async (after?: SignInChallenge): Promise<LoginOutcome> => {
+    const trip = {
+      provider: provider.name,
+      purpose: login.purpose,
+      fresh: true,
+      ...(after === undefined ? {} : { after }),
+    };
+    return { again: await beginLogin(deps, visit, trip) };
   };
   // Begun where another setting or version counts it as proven without asking: what comes back would be taken for a proof.
-  if (journey.fresh && provider.provesFreshness && journey.challenge.freshSince === undefined) return again();
-  const person = await provider.finish(callback, journey.challenge).catch((error: unknown) => {
+  if (login.fresh && provider.provesFreshness && login.challenge.freshSince === undefined) return again();
+  const person = await provider.finish(callback, login.challenge).catch((error: unknown) => {
     if (!(error instanceof FreshProofMissing)) throw error;
     const { reason, cause } = error;
     const said = cause instanceof Error ? cause.message : undefined;
@@ -151,15 +160,15 @@ export async function openSession(deps: WebDeps, visit: Visit, arrival: Arrival)
     return error;
   });
   if (person instanceof FreshProofMissing) return again(person.after);
-  const session = newSession(deps, arrival, person);
+  const session = newSession(deps, completed, person);
   visit.person = { identity: session.identity, account: session.account };
   // Whoever was sent to prove who they are must have; a session without it would be sent off again by the page that asked for it.
-  if (journey.fresh && session.authTime === undefined) throw refusedOpening('fresh_sign_in_needed', provider.name);
+  if (login.fresh && session.authTime === undefined) throw refusedOpening('fresh_sign_in_needed', provider.name);
   const secret = person.refreshToken === undefined ? {} : { refreshToken: person.refreshToken };
   const opened = await deps.store.sessions.open(session, secret);
   if (!opened.ok) {
     // Once: a provider that does not do as it is asked must not send somebody round and round.
-    if (opened.reason !== 'fresh_sign_in_needed' || journey.fresh) throw refusedOpening(opened.reason, provider.name);
+    if (opened.reason !== 'fresh_sign_in_needed' || login.fresh) throw refusedOpening(opened.reason, provider.name);
     return again();
   }
   const { id, account, identity, expiresAt } = session;
@@ -182,7 +191,7 @@ export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () =
 }
 
 /** Puts a finished sign-in on the record. */
-export function recordSignIn(deps: WebDeps, visit: Visit, session: OpenedSession, arrival: Arrival): void {
+export function recordSignIn(deps: WebDeps, visit: Visit, session: OpenedSession, completed: CompletedLogin): void {
   deps.metrics.signIn(session.provider, 'ok');
   record(deps, visit, {
     event: 'sign-in',
@@ -190,9 +199,9 @@ export function recordSignIn(deps: WebDeps, visit: Visit, session: OpenedSession
     code: 303,
     provider: session.provider,
     details: {
-      client: arrival.client,
-      fresh: String(arrival.journey.fresh),
-      ...(arrival.device === undefined ? {} : { device: arrival.device.address }),
+      client: completed.client,
+      fresh: String(completed.login.fresh),
+      ...(completed.device === undefined ? {} : { device: completed.device.address }),
     },
     about: { identity: session.identity, account: session.account, session: session.id },
   });
