@@ -7,7 +7,7 @@ import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity.ts';
 import type { WebDeps } from './deps.ts';
 import { faultOf } from './page/error-status.ts';
-import { visitOf, type Visit } from './visit.ts';
+import { visitOf, type Visit } from './request-context.ts';
 
 export interface Happening {
   readonly event: GateEventName;

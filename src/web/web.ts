@@ -33,7 +33,7 @@ import { sendProblem } from './admin/problem.ts';
 import { createRateLimit } from '../core/rate-limit.ts';
 import type { AdminRoom } from './admin/revoking.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
-import { beginVisit, visitOf } from './visit.ts';
+import { beginVisit, visitOf } from './request-context.ts';
 
 export { errorDocument } from './page/error-page.ts';
 export type { WebDeps } from './deps.ts';

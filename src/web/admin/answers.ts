@@ -10,7 +10,7 @@ import type { RevocationAnswer } from '../../revocation/revocation.ts';
 import type { WebDeps } from '../deps.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
-import type { Visit } from '../visit.ts';
+import type { Visit } from '../request-context.ts';
 
 /** As long as the gate can be asked (`Gate.answer`). */
 const TTL_SECONDS = 600;

@@ -13,7 +13,7 @@ import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
 import { targetName, type RevocationPlan } from './revocation-request.ts';
 import { roleOf, workloadRule } from './roles.ts';
-import type { Actor, Visit } from '../visit.ts';
+import type { Actor, Visit } from '../request-context.ts';
 
 const TTL_SECONDS = 900;
 const LIST_PAGE = 200;

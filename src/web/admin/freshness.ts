@@ -11,7 +11,7 @@ import type { SignedIn } from '../browser/browser-session.ts';
 import { nowSeconds, type WebDeps } from '../deps.ts';
 import { seeOther } from '../page/answer.ts';
 import { ownAdminPath } from '../sign-in/admin-path.ts';
-import type { Actor } from '../visit.ts';
+import type { Actor } from '../request-context.ts';
 import { AdminError } from './problem.ts';
 import { workloadRule } from './roles.ts';
 

@@ -19,7 +19,7 @@ import {
   type RevocationPlan,
   type RevocationRequest,
 } from './revocation-request.ts';
-import type { Actor, Visit } from '../visit.ts';
+import type { Actor, Visit } from '../request-context.ts';
 
 /** What the admin page and the admin API share. */
 export interface AdminRoom {

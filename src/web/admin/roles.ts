@@ -4,7 +4,7 @@
 import { AppError } from '../../core/errors.ts';
 import type { Account } from '../../core/identity.ts';
 import type { WebConfig } from '../deps.ts';
-import type { Actor } from '../visit.ts';
+import type { Actor } from '../request-context.ts';
 
 export type Role = 'admin' | 'auditor' | 'drill';
 export type Need = 'read' | 'act' | 'drill';

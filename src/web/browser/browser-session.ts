@@ -13,7 +13,7 @@ import type { SessionRecord } from '../../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
 import { nowSeconds, type WebDeps } from '../deps.ts';
 import type { OpenedSession } from '../sign-in/sign-in.ts';
-import type { Actor } from '../visit.ts';
+import type { Actor } from '../request-context.ts';
 
 /** Somebody signed in at these pages. */
 export interface SignedIn extends Actor {

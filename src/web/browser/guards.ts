@@ -9,7 +9,7 @@ import { takeCall, type CallLimits } from '../admin/api/call-limits.ts';
 import { seeOther } from '../page/answer.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
-import { visitOf } from '../visit.ts';
+import { visitOf } from '../request-context.ts';
 
 export type PageHandler = (req: Request, res: Response, person: SignedIn) => Promise<void> | void;
 

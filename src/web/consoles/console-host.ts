@@ -8,7 +8,7 @@ import { AppError } from '../../core/errors.ts';
 import { clientAddresses, type ClientAddressOf } from '../client-address.ts';
 import { record } from '../record.ts';
 import { faultOf } from '../page/error-status.ts';
-import { beginVisit, plainVisit, type Visit } from '../visit.ts';
+import { beginVisit, plainVisit, type Visit } from '../request-context.ts';
 import type { ClientSockets } from './client-sockets.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './deps.ts';
 import { ConsoleExchange } from './exchange.ts';

@@ -8,7 +8,7 @@ import type { BrowserSessions } from '../browser/browser-session.ts';
 import { faultOf } from '../page/error-status.ts';
 import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
 import { record } from '../record.ts';
-import { visitOf } from '../visit.ts';
+import { visitOf } from '../request-context.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 

@@ -28,7 +28,7 @@ import { toldRefusal } from '../sign-in/refusal.ts';
 import { record, recordingFailures } from '../record.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
-import { visitOf, type Visit } from '../visit.ts';
+import { visitOf, type Visit } from '../request-context.ts';
 
 interface DeviceRoom {
   readonly deps: WebDeps;

@@ -14,7 +14,7 @@ import { csrfField } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { receipt } from '../page/receipt.ts';
 import { record } from '../record.ts';
-import { visitOf } from '../visit.ts';
+import { visitOf } from '../request-context.ts';
 
 const PAGE_SIZE = 100;
 /** How many of one person's sessions are ended at the same time. */

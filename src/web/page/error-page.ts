@@ -7,7 +7,7 @@ import { sendPage } from './answer.ts';
 import { faultOf, retryAfterSeconds } from './error-status.ts';
 import { html, type Html } from './html.ts';
 import { renderPage } from './layout.ts';
-import type { Visit } from '../visit.ts';
+import type { Visit } from '../request-context.ts';
 
 interface ErrorWords {
   readonly title: string;

@@ -20,7 +20,7 @@ import { field, readForm } from '../browser/guards.ts';
 import { createRateLimit, createTally, type RateLimit, type Tally } from '../../core/rate-limit.ts';
 import { record } from '../record.ts';
 import { targetName } from '../admin/revocation-request.ts';
-import { visitOf } from '../visit.ts';
+import { visitOf } from '../request-context.ts';
 
 /** Tokens that are no good, from one address. */
 const REFUSED_PER_MINUTE = 120;

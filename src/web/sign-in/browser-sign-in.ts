@@ -29,7 +29,7 @@ import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';
 import { record } from '../record.ts';
-import { visitOf, type Visit } from '../visit.ts';
+import { visitOf, type Visit } from '../request-context.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
 

@@ -8,7 +8,7 @@ import { parameter, queryOf, seeOther } from '../page/answer.ts';
 import type { WebDeps } from '../deps.ts';
 import { findLogin, type LoginPurpose } from './login-transaction.ts';
 import { signInStep } from './sign-in.ts';
-import { visitOf } from '../visit.ts';
+import { visitOf } from '../request-context.ts';
 
 /** The page that waits. */
 function pageOf(purpose: LoginPurpose): string {

@@ -15,7 +15,7 @@ import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from './refusal.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
-import { visitOf } from '../visit.ts';
+import { visitOf } from '../request-context.ts';
 
 const waysToEnd: ReadonlyMap<string, string> = new Map([
   ['access_denied', 'the sign-in was refused or given up'],

@@ -12,7 +12,7 @@ import type { LogPosition } from '../../core/revocation.ts';
 import { FRESH_ASKS } from '../../idp/fresh-proof.ts';
 import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../deps.ts';
-import type { Visit } from '../visit.ts';
+import type { Visit } from '../request-context.ts';
 
 /** Lifetime in seconds. RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and what a second factor takes. */
 export const LOGIN_SECONDS = 600;

@@ -7,7 +7,7 @@
 import { AppError } from '../../core/errors.ts';
 import { faultOf } from '../page/error-status.ts';
 import type { WebDeps } from '../deps.ts';
-import type { Visit } from '../visit.ts';
+import type { Visit } from '../request-context.ts';
 
 /** What `error_description` may not hold (RFC 6749 §4.1.2.1: printable ASCII without `"` and `\`), and what stands for it. */
 const ASCII: readonly (readonly [RegExp, string])[] = [

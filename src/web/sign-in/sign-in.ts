@@ -16,7 +16,7 @@ import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
 import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
 import { record } from '../record.ts';
-import type { Visit } from '../visit.ts';
+import type { Visit } from '../request-context.ts';
 
 /** Without a refresh token the provider cannot be asked again whether the person is still welcome, so it ends soon. */
 const UNCHECKED_SESSION_SECONDS = 3600;

@@ -9,7 +9,7 @@ import type { WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
 import { record } from '../record.ts';
-import { visitOf } from '../visit.ts';
+import { visitOf } from '../request-context.ts';
 
 /** What the provider gives back to our front page, at `/?state=…`. */
 export const SIGNED_OUT = 'signed-out';

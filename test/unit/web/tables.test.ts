@@ -11,7 +11,7 @@ import { AdminError, problemOf } from '../../../src/web/admin/problem.ts';
 import { createRateLimit, createTally } from '../../../src/core/rate-limit.ts';
 import { bucketOf } from '../../../src/core/address.ts';
 import { roleOf } from '../../../src/web/admin/roles.ts';
-import { plainText } from '../../../src/web/visit.ts';
+import { plainText } from '../../../src/web/request-context.ts';
 
 const codes = Object.keys(statusOfCode) as ErrorCode[];
 

@@ -19,7 +19,7 @@ import { AdminError } from '../problem.ts';
 import { record } from '../../record.ts';
 import { accountSchema, sessionIdSchema } from '../revocation-request.ts';
 import { findings } from '../session-query.ts';
-import { visitOf } from '../../visit.ts';
+import { visitOf } from '../../request-context.ts';
 
 const RETRY_AFTER_SECONDS = 5;
 

@@ -14,7 +14,7 @@ import type { Asker } from '../revoking.ts';
 import { assertRole, roleOf } from '../roles.ts';
 import { refusedOrTooMany, type CallLimits } from './call-limits.ts';
 import type { Route } from './routes.ts';
-import { visitOf, type Actor } from '../../visit.ts';
+import { visitOf, type Actor } from '../../request-context.ts';
 
 /** Proves who calls, or throws `AppError` `unauthenticated`, `forbidden` or `fenced`. */
 export type IdentifyCaller = (req: Request) => Promise<Actor>;

@@ -13,7 +13,7 @@ import { fencedError, type BrowserSessions, type SignedIn } from '../../browser/
 import type { WebDeps } from '../../deps.ts';
 import { assertCsrf, assertOwnOrigin } from '../../browser/guards.ts';
 import { AdminError } from '../problem.ts';
-import { visitOf, type Actor } from '../../visit.ts';
+import { visitOf, type Actor } from '../../request-context.ts';
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 

@@ -9,7 +9,7 @@ import type { Request, RequestHandler } from 'express';
 import { AppError } from '../../../core/errors.ts';
 import { createRateLimit, type RateLimit } from '../../../core/rate-limit.ts';
 import { AdminError } from '../problem.ts';
-import { visitOf } from '../../visit.ts';
+import { visitOf } from '../../request-context.ts';
 
 /** A minute; as many at once, where none were made before. */
 export const CALLS_PER_MINUTE = { reads: 600, changes: 300, refused: 120 } as const;

@@ -9,7 +9,7 @@ import type { Response } from 'express';
 import type { Account } from '../../../core/identity.ts';
 import { sessionKey, type LogChange } from '../../../core/revocation.ts';
 import { nowSeconds, type WebDeps } from '../../deps.ts';
-import type { Actor } from '../../visit.ts';
+import type { Actor } from '../../request-context.ts';
 
 export const STREAM_LIMITS = {
   /** Proxies close what is silent, and a client learns that the connection is dead. */

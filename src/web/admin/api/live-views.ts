@@ -9,7 +9,7 @@ import { AppError } from '../../../core/errors.ts';
 import type { ReplicaView, RevocationAnswer } from '../../../revocation/revocation.ts';
 import type { WebDeps } from '../../deps.ts';
 import { record } from '../../record.ts';
-import { visitOf, type Actor } from '../../visit.ts';
+import { visitOf, type Actor } from '../../request-context.ts';
 import { AdminError } from '../problem.ts';
 import type { AdminRoom } from '../revoking.ts';
 import { EventStreams, frame, type EventStream } from './event-stream.ts';

@@ -12,7 +12,7 @@ import { faultOf } from '../../page/error-status.ts';
 import { html, type Html } from '../../page/html.ts';
 import { navigationFor } from '../../page/navigation.ts';
 import { record } from '../../record.ts';
-import { visitOf } from '../../visit.ts';
+import { visitOf } from '../../request-context.ts';
 import type { RunDrill } from '../drills.ts';
 import { AdminError } from '../problem.ts';
 import type { AdminRoom, Asker } from '../revoking.ts';

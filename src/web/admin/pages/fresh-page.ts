@@ -4,7 +4,7 @@
 import { faultOf } from '../../page/error-status.ts';
 import { html } from '../../page/html.ts';
 import { record } from '../../record.ts';
-import { visitOf } from '../../visit.ts';
+import { visitOf } from '../../request-context.ts';
 import { assertFresh } from '../freshness.ts';
 import { AdminError } from '../problem.ts';
 import { sendAdminPage, type AdminVisit } from './admin-frame.ts';

@@ -3,7 +3,7 @@ import { AppError } from '../../../../src/core/errors.ts';
 import type { Account } from '../../../../src/core/identity.ts';
 import { assertFresh } from '../../../../src/web/admin/freshness.ts';
 import type { WebDeps } from '../../../../src/web/deps.ts';
-import type { Actor } from '../../../../src/web/visit.ts';
+import type { Actor } from '../../../../src/web/request-context.ts';
 import { alsoAt, API, post, remove } from '../admin-at.ts';
 import {
   annotation,
