@@ -7,7 +7,7 @@ import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity.ts';
 import type { WebDeps } from './deps.ts';
 import { faultOf } from './page/error-status.ts';
-import { visitOf, type Visit } from './request-context.ts';
+import { contextOf, type RequestContext } from './request-context.ts';
 
 export interface Happening {
   readonly event: GateEventName;
@@ -18,7 +18,7 @@ export interface Happening {
   readonly reason?: string;
   readonly provider?: string;
   readonly details?: AuditFacts;
-  /** Who it is about, where that is not the visit's own actor. */
+  /** The user it is about, where that is not the actor of the request. */
   readonly about?: { readonly identity: Identity; readonly account: Account; readonly session?: string };
 }
 
@@ -44,24 +44,24 @@ export function recordingFailures(
       await handler(req, res, next);
     } catch (thrown) {
       const { error, status } = faultOf(thrown);
-      record(deps, visitOf(req), { event, path: req.path, code: status, reason: error.reason });
+      record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
     }
   };
 }
 
-/** Writes one event; who the visitor is comes from the visit. */
-export function record(deps: Pick<WebDeps, 'audit' | 'clock'>, visit: Visit, happening: Happening): void {
+/** Writes one audit event; the actor comes from the request's context. */
+export function record(deps: Pick<WebDeps, 'audit' | 'clock'>, context: RequestContext, happening: Happening): void {
   const { path, about, ...rest } = happening;
-  const who: Happening['about'] = about ?? visit.actor ?? visit.person;
+  const who: Happening['about'] = about ?? context.actor ?? context.person;
   deps.audit.record(
     gateEvent({
       ...rest,
-      auditId: visit.requestId,
+      auditId: context.requestId,
       at: deps.clock.now(),
       requestUri: path,
-      sourceIps: visit.address === '' ? [] : [visit.address],
-      ...(visit.userAgent === '' ? {} : { userAgent: visit.userAgent }),
+      sourceIps: context.address === '' ? [] : [context.address],
+      ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),
       ...(who === undefined ? {} : { identity: who.identity, account: who.account }),
       ...(who?.session === undefined ? {} : { session: who.session }),
     }),

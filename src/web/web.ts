@@ -33,7 +33,7 @@ import { sendProblem } from './admin/problem.ts';
 import { createRateLimit } from '../core/rate-limit.ts';
 import type { AdminRoom } from './admin/revoking.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
-import { beginVisit, visitOf } from './request-context.ts';
+import { beginContext, contextOf } from './request-context.ts';
 
 export { errorDocument } from './page/error-page.ts';
 export type { WebDeps } from './deps.ts';
@@ -59,7 +59,7 @@ function plainExpress(addressOf: ClientAddressOf): Express {
   app.set('query parser', 'simple');
   app.set('trust proxy', false);
   app.use((req, res, next) => {
-    beginVisit(req, res, addressOf);
+    beginContext(req, res, addressOf);
     next();
   });
   return app;
@@ -78,16 +78,16 @@ function logFault(deps: WebDeps, requestId: string, thrown: unknown): void {
 /** Ends a response that has begun by breaking it: whole-looking it would be taken for an answer. */
 function errorPages(deps: WebDeps): ErrorRequestHandler {
   return (thrown: unknown, req, res, _next) => {
-    const visit = visitOf(req);
-    logFault(deps, visit.requestId, thrown);
+    const context = contextOf(req);
+    logFault(deps, context.requestId, thrown);
     if (res.headersSent) res.destroy();
-    else sendErrorPage(res, visit, thrown, deps.config.contact);
+    else sendErrorPage(res, context, thrown, deps.config.contact);
   };
 }
 
 function errorProblems(deps: WebDeps): ErrorRequestHandler {
   return (thrown: unknown, req, res, _next) => {
-    const { requestId } = visitOf(req);
+    const { requestId } = contextOf(req);
     logFault(deps, requestId, thrown);
     if (res.headersSent) res.destroy();
     else sendProblem(res, thrown, { requestId, bearer: true });
@@ -117,7 +117,7 @@ function webApp({ room, runDrill, limits: callLimits, adminApi }: AdminParts, co
   const steps = { begin: limited(), goOn: limited() };
   app.use((req, res, next) => {
     if (!OAUTH_PATH.test(req.path)) return next();
-    const serve = (): void => deps.oauthHandler(req, res, visitOf(req).address);
+    const serve = (): void => deps.oauthHandler(req, res, contextOf(req).address);
     if (!req.path.startsWith('/oauth/authorize') || deps.audit.blocked) return serve();
     // An attacker makes authorization requests without end, each of which writes to the store, so an address may make so many a minute. It
     // goes on with one of them many times at once (`/oauth/authorize/…`) before anyone has signed in: the library begins as many anew.

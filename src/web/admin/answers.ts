@@ -10,14 +10,14 @@ import type { RevocationAnswer } from '../../revocation/revocation.ts';
 import type { WebDeps } from '../deps.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
-import type { Visit } from '../request-context.ts';
+import type { RequestContext } from '../request-context.ts';
 
 /** As long as the gate can be asked (`Gate.answer`). */
 const TTL_SECONDS = 600;
 
 /** What the record says of a revocation whose proof came later than its answer. */
 export interface AnswerContext {
-  readonly visit: Visit;
+  readonly context: RequestContext;
   readonly path: string;
   readonly reason: string;
   readonly target: string;
@@ -31,7 +31,7 @@ export interface Answers {
    * @returns to be called where nothing came of it
    * @throws AdminError `request_id_reused` where the id stands for another request, also of one that is under way
    */
-  expect(id: string, context: AnswerContext): () => void;
+  expect(id: string, about: AnswerContext): () => void;
   /** Keeps the first answer. Never throws: what was revoked stays revoked. */
   keep(answer: RevocationAnswer): Promise<void>;
   /** Undefined: unknown here and in the store, or older than ten minutes. */
@@ -68,9 +68,9 @@ export const receiptsOf = ({ replicas }: RevocationAnswer): string =>
     .join(' ');
 
 /** `revocation-proven`: the line for the proof that came after a 202. */
-function recordProof(deps: WebDeps, answer: RevocationAnswer, context: AnswerContext | undefined): void {
-  const { visit, path, reason, target } = context ?? {
-    visit: { requestId: randomUUID(), address: '', userAgent: '' },
+function recordProof(deps: WebDeps, answer: RevocationAnswer, about: AnswerContext | undefined): void {
+  const { context, path, reason, target } = about ?? {
+    context: { requestId: randomUUID(), address: '', userAgent: '' },
     path: '',
     reason: '',
     target: '',
@@ -82,7 +82,7 @@ function recordProof(deps: WebDeps, answer: RevocationAnswer, context: AnswerCon
     'elapsed-ms': String(Math.round(answer.elapsedMs)),
     'streams-closed': String(answer.streamsClosed),
   };
-  record(deps, visit, { event: 'revocation-proven', path, code: 200, reason, details });
+  record(deps, context, { event: 'revocation-proven', path, code: 200, reason, details });
 }
 
 /** Begins to listen to the gate; one for the whole web room. */
@@ -137,12 +137,12 @@ export function createAnswers(deps: WebDeps): Answers {
   });
 
   return {
-    expect(id, context) {
+    expect(id, about) {
       dropOld();
       // The gate would join the two by id and target, and the store may be away: neither has seen what else was asked for, a lock.
       const before = expected.get(id);
-      if (before !== undefined && before.fingerprint !== context.fingerprint) throw reusedError();
-      const own = { ...context, until: deps.clock.now() + TTL_SECONDS * 1000 };
+      if (before !== undefined && before.fingerprint !== about.fingerprint) throw reusedError();
+      const own = { ...about, until: deps.clock.now() + TTL_SECONDS * 1000 };
       expected.set(id, own);
       return () => {
         if (expected.get(id) === own) expected.delete(id);

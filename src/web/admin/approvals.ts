@@ -13,7 +13,7 @@ import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
 import { targetName, type RevocationPlan } from './revocation-request.ts';
 import { roleOf, workloadRule } from './roles.ts';
-import type { Actor, Visit } from '../request-context.ts';
+import type { Actor, RequestContext } from '../request-context.ts';
 
 const TTL_SECONDS = 900;
 const LIST_PAGE = 200;
@@ -76,7 +76,7 @@ async function takesTwo(deps: WebDeps, { target, lock }: RevocationPlan): Promis
   return lock && target.kind === 'account' && mayBeAdmin(deps, target.account);
 }
 
-async function askForSecond(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Promise<never> {
+async function askForSecond(deps: WebDeps, context: RequestContext, ask: ApprovalAsk): Promise<never> {
   const { actor, plan, reason, path } = ask;
   const approval = randomBytes(16).toString('base64url');
   const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
@@ -84,7 +84,7 @@ async function askForSecond(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Prom
   const payload = { username: actor.identity.username, account: actor.account, deed };
   await deps.store.artefacts.save('Approval', approval, payload, { ttlSeconds: TTL_SECONDS });
   const details = { target: targetName(plan.target), lock: String(plan.lock), approval };
-  record(deps, visit, { event: 'approval-asked', path, code: 409, reason, details });
+  record(deps, context, { event: 'approval-asked', path, code: 409, reason, details });
   throw new AdminError(
     'second_admin_needed',
     'conflict',
@@ -129,8 +129,12 @@ async function judgeApproval(deps: WebDeps, ask: ApprovalAsk, approval: string):
  * @returns what the second admin brings; undefined where one admin is enough
  * @throws AdminError `second_admin_needed` with `approval` and `expiresAt`, `approval_not_good`, `same_admin`
  */
-export async function secondAdmin(deps: WebDeps, visit: Visit, ask: ApprovalAsk): Promise<Consent | undefined> {
+export async function secondAdmin(
+  deps: WebDeps,
+  context: RequestContext,
+  ask: ApprovalAsk,
+): Promise<Consent | undefined> {
   if (!(await takesTwo(deps, ask.plan))) return undefined;
-  if (ask.approval === undefined) return askForSecond(deps, visit, ask);
+  if (ask.approval === undefined) return askForSecond(deps, context, ask);
   return judgeApproval(deps, ask, ask.approval);
 }

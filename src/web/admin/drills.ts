@@ -18,7 +18,7 @@ import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
 import { sessionGone } from './revocation-request.ts';
 import { workloadRule } from './roles.ts';
-import { revoke, type AdminRoom, type Asker } from './revoking.ts';
+import { revoke, type AdminRoom, type AdminContext } from './revoking.ts';
 
 const SESSION_SECONDS = 60;
 
@@ -32,20 +32,20 @@ interface DrillRoom extends AdminRoom {
   readonly clusters: Clusters;
 }
 
-export type RunDrill = (asker: Asker, request: DrillRequest) => Promise<DrillAnswer>;
+export type RunDrill = (admin: AdminContext, request: DrillRequest) => Promise<DrillAnswer>;
 
 /** Makes the one place of this replica where drills run, one at a time. */
 export function createDrills(admin: AdminRoom): RunDrill {
   const room = { ...admin, clusters: createClusters(admin.deps.config) };
   let running = false;
-  return async (asker, request) => {
+  return async (admin, request) => {
     if (running || othersRun(room.deps)) {
       const words = 'Another drill is running. It is over within half a minute; try again then.';
       throw new AdminError('drill_running', 'conflict', words);
     }
     running = true;
     try {
-      return await drill(room, asker, request);
+      return await drill(room, admin, request);
     } finally {
       running = false;
     }
@@ -57,7 +57,12 @@ const live = ({ gate }: WebDeps): readonly ReplicaView[] => gate.replicas.filter
 const othersRun = (deps: WebDeps): boolean => live(deps).some((replica) => replica.drill?.state === 'open');
 
 /** The cluster to watch through: the caller must be able to use it, because the session acts as they do. */
-function clusterOf({ deps, clusters }: DrillRoom, { actor }: Asker, own: SessionRecord, wanted?: string): string {
+function clusterOf(
+  { deps, clusters }: DrillRoom,
+  { actor }: AdminContext,
+  own: SessionRecord,
+  wanted?: string,
+): string {
   const rule = workloadRule(own.account, deps.config);
   const usable = clusters
     .usableBy(actor.identity)
@@ -74,7 +79,7 @@ function clusterOf({ deps, clusters }: DrillRoom, { actor }: Asker, own: Session
  * The throw-away session. It acts as the caller does and goes with the caller's provider, but has an account of its own: the revocation
  * of a session makes its account's next sign-in a fresh one, and the caller has done nothing to deserve that.
  */
-async function openSession(deps: WebDeps, { visit, actor }: Asker, own: SessionRecord): Promise<string> {
+async function openSession(deps: WebDeps, { context, actor }: AdminContext, own: SessionRecord): Promise<string> {
   const id = randomUUID();
   const subject = 'portcullis:drill';
   const now = nowSeconds(deps);
@@ -89,8 +94,8 @@ async function openSession(deps: WebDeps, { visit, actor }: Asker, own: SessionR
       createdAt: now,
       expiresAt: now + SESSION_SECONDS,
       idleSeconds: SESSION_SECONDS,
-      address: visit.address,
-      userAgent: visit.userAgent,
+      address: context.address,
+      userAgent: context.userAgent,
       startedAt: await deps.store.log.position(),
       // The drill before this one has revoked a session of this account; nobody signs in by it.
       authTime: now,
@@ -102,16 +107,16 @@ async function openSession(deps: WebDeps, { visit, actor }: Asker, own: SessionR
   throw new AdminError('drill_refused', 'conflict', words);
 }
 
-async function drill(room: DrillRoom, asker: Asker, request: DrillRequest): Promise<DrillAnswer> {
+async function drill(room: DrillRoom, admin: AdminContext, request: DrillRequest): Promise<DrillAnswer> {
   const { deps } = room;
   const id = randomUUID();
-  const own = await deps.store.sessions.read(asker.actor.session);
+  const own = await deps.store.sessions.read(admin.actor.session);
   if (own === undefined) throw sessionGone();
-  const cluster = clusterOf(room, asker, own, request.cluster);
-  asker.actor.assertGood();
-  const session = await openSession(deps, asker, own);
+  const cluster = clusterOf(room, admin, own, request.cluster);
+  admin.actor.assertGood();
+  const session = await openSession(deps, admin, own);
   const revokeIt = () =>
-    revoke(room, asker, {
+    revoke(room, admin, {
       plan: { target: { kind: 'session', session }, lock: false, canSignInAgain: false },
       reason: request.reason,
     });
@@ -126,13 +131,13 @@ async function drill(room: DrillRoom, asker: Asker, request: DrillRequest): Prom
   const begun = performance.now();
   const receipt = await revokeIt().catch((error: unknown) => {
     const details = { drill: id, verdict: 'failed', cluster, outcome: faultOf(error).error.reason };
-    const { visit, path } = asker;
-    record(deps, visit, { event: 'drill', path, code: faultOf(error).status, reason: request.reason, details });
+    const { context, path } = admin;
+    record(deps, context, { event: 'drill', path, code: faultOf(error).status, reason: request.reason, details });
     throw error;
   });
   const answer = { id, receipt, ...(await awaitCuts(deps, id, opened, begun)) };
   const passed = receipt.complete && answer.replicas.every((replica) => replica.opened && replica.cut);
-  return recorded(deps, asker, { request, cluster, answer: { ...answer, verdict: passed ? 'passed' : 'failed' } });
+  return recorded(deps, admin, { request, cluster, answer: { ...answer, verdict: passed ? 'passed' : 'failed' } });
 }
 
 async function openWatches(
@@ -175,7 +180,7 @@ async function awaitCuts(
 
 function recorded(
   deps: WebDeps,
-  { visit, path }: Asker,
+  { context, path }: AdminContext,
   {
     request,
     cluster,
@@ -190,6 +195,6 @@ function recorded(
     replicas: String(answer.replicas.length),
     'replicas-passed': String(answer.replicas.filter(({ cut }) => cut).length),
   };
-  record(deps, visit, { event: 'drill', path, code: 200, reason: request.reason, details });
+  record(deps, context, { event: 'drill', path, code: 200, reason: request.reason, details });
   return answer;
 }

@@ -9,7 +9,7 @@ import type { Account } from '../../core/identity.ts';
 import type { WebDeps } from '../deps.ts';
 import { record } from '../record.ts';
 import { AdminError } from './problem.ts';
-import type { Asker } from './revoking.ts';
+import type { AdminContext } from './revoking.ts';
 
 const OUTCOMES = {
   lifted: { code: 200, outcome: undefined },
@@ -24,14 +24,14 @@ const OUTCOMES = {
  */
 export async function liftFreshSignIn(
   deps: WebDeps,
-  { visit, actor, path }: Asker,
+  { context, actor, path }: AdminContext,
   { account, reason, upTo }: { readonly account: Account; readonly reason: string; readonly upTo?: number | undefined },
 ): Promise<void> {
   actor.assertGood();
   const came = await deps.store.freshSignIns.lift(account, upTo);
   const { code, outcome } = OUTCOMES[came];
   const details = { target: `account:${account}`, ...(outcome === undefined ? {} : { outcome }) };
-  record(deps, visit, { event: 'fresh-sign-in-lifted', path, code, reason, details });
+  record(deps, context, { event: 'fresh-sign-in-lifted', path, code, reason, details });
   if (came === 'lifted') return;
   if (came === 'newer') {
     const message = 'Something of this account was revoked after you looked. Look at it again, then decide.';

@@ -14,7 +14,7 @@ import { rfc3339 } from '../page/layout.ts';
 import { record } from '../record.ts';
 import { AdminError } from './problem.ts';
 import { targetName } from './revocation-request.ts';
-import type { Asker } from './revoking.ts';
+import type { AdminContext } from './revoking.ts';
 
 /** Long enough to bring the store back and to send it again, which takes the hold's place. */
 const HOLD_SECONDS = 900;
@@ -32,7 +32,7 @@ const mayHold = ({ config }: WebDeps, { kind }: RevocationTarget): boolean =>
  */
 export function holdInstead(
   deps: WebDeps,
-  { visit, actor, path }: Asker,
+  { context, actor, path }: AdminContext,
   given: { readonly target: RevocationTarget | undefined; readonly reason: string; readonly cause: AppError },
 ): never {
   const { target, reason, cause } = given;
@@ -51,6 +51,6 @@ export function holdInstead(
     'held-until': heldUntil,
     'streams-closed': String(streamsClosed),
   };
-  record(deps, visit, { event: 'revocation', path, code: faultOf(error).status, reason, details });
+  record(deps, context, { event: 'revocation', path, code: faultOf(error).status, reason, details });
   throw error;
 }

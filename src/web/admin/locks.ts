@@ -9,7 +9,7 @@ import type { WebDeps } from '../deps.ts';
 import { rfc3339 } from '../page/layout.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../record.ts';
-import type { Asker } from './revoking.ts';
+import type { AdminContext } from './revoking.ts';
 
 export type LockView = z.output<typeof lockViewSchema>;
 
@@ -27,7 +27,7 @@ export async function lockViews(deps: WebDeps): Promise<readonly LockView[]> {
  */
 export async function unlock(
   deps: WebDeps,
-  { visit, actor, path }: Asker,
+  { context, actor, path }: AdminContext,
   { account, reason }: { readonly account: Account; readonly reason: string },
 ): Promise<void> {
   actor.assertGood();
@@ -35,7 +35,7 @@ export async function unlock(
   const removed = await deps.store.locks.remove(account);
   const code = removed ? 200 : 404;
   const outcome = removed ? {} : { outcome: 'lock_not_found' };
-  record(deps, visit, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
+  record(deps, context, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
   if (removed) return;
   const words = 'This account is not locked. GET locks lists those that are.';
   throw new AdminError('lock_not_found', 'not_found', words, { recorded: true });

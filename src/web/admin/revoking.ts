@@ -19,7 +19,7 @@ import {
   type RevocationPlan,
   type RevocationRequest,
 } from './revocation-request.ts';
-import type { Actor, Visit } from '../request-context.ts';
+import type { Actor, RequestContext } from '../request-context.ts';
 
 /** What the admin page and the admin API share. */
 export interface AdminRoom {
@@ -28,8 +28,8 @@ export interface AdminRoom {
 }
 
 /** Who asks, and as what it goes on the record. */
-export interface Asker {
-  readonly visit: Visit;
+export interface AdminContext {
+  readonly context: RequestContext;
   readonly actor: Actor;
   readonly path: string;
 }
@@ -65,7 +65,7 @@ function answerDetails(answer: RevocationAnswer): AuditFacts {
   };
 }
 
-function gateOrder(deps: WebDeps, { actor }: Asker, order: RevokeOrder, requestId: string): RevocationOrder {
+function gateOrder(deps: WebDeps, { actor }: AdminContext, order: RevokeOrder, requestId: string): RevocationOrder {
   const { plan, reason, consent } = order;
   const admins = [consent?.first?.username, actor.identity.username].filter((name) => name !== undefined);
   const lock = { reason, by: admins.join(', '), at: nowSeconds(deps) };
@@ -89,20 +89,20 @@ export const revocationStatus = (answer: RevocationAnswer): 200 | 202 => (answer
  */
 export async function revoke(
   { deps, answers }: AdminRoom,
-  asker: Asker,
+  admin: AdminContext,
   order: RevokeOrder,
 ): Promise<RevocationAnswer> {
-  const { visit, path } = asker;
+  const { context, path } = admin;
   const { plan, reason, consent } = order;
   const id = order.requestId ?? randomUUID();
   const target = targetName(plan.target);
   const said = { target, ...consentFacts(consent) };
-  const forget = answers.expect(id, { visit, path, reason, target, fingerprint: order.fingerprint ?? id });
+  const forget = answers.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
   try {
-    const answer = await deps.gate.revoke(gateOrder(deps, asker, order, id));
+    const answer = await deps.gate.revoke(gateOrder(deps, admin, order, id));
     const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...answerDetails(answer) } };
-    record(deps, visit, { event: 'revocation', ...happening });
-    if (plan.lock) record(deps, visit, { event: 'lock', ...happening });
+    record(deps, context, { event: 'revocation', ...happening });
+    if (plan.lock) record(deps, context, { event: 'lock', ...happening });
     await answers.keep(answer);
     return answer;
   } catch (cause) {
@@ -110,7 +110,7 @@ export async function revoke(
     const thrown = failureOf(cause) ?? cause;
     if (thrown instanceof AdminError && thrown.recorded) {
       const details = { ...said, outcome: thrown.reason };
-      record(deps, visit, { event: 'revocation', path, code: faultOf(thrown).status, reason, details });
+      record(deps, context, { event: 'revocation', path, code: faultOf(thrown).status, reason, details });
     }
     throw thrown;
   }
@@ -118,7 +118,7 @@ export async function revoke(
 
 /** The request without what may differ between two tries of it, and whose it is. */
 function fingerprintOf(
-  { actor }: Asker,
+  { actor }: AdminContext,
   { approval: _approval, requestId: _requestId, ...said }: RevocationRequest,
 ): string {
   const parts = Object.entries({ ...said, by: actor.account }).toSorted(([left], [right]) => (left < right ? -1 : 1));
@@ -129,29 +129,33 @@ function fingerprintOf(
  * From what an admin asks to the answer. The same request id again is the same revocation: its answer comes again, brought up to date.
  * @throws AdminError what `planOf`, `secondAdmin` and `revoke` throw
  */
-export async function carryOut(room: AdminRoom, asker: Asker, request: RevocationRequest): Promise<RevocationAnswer> {
+export async function handleRevocation(
+  room: AdminRoom,
+  admin: AdminContext,
+  request: RevocationRequest,
+): Promise<RevocationAnswer> {
   const { deps, answers } = room;
   const { reason, requestId, approval } = request;
-  const { actor } = asker;
+  const { actor } = admin;
   if (actor.unread !== undefined) {
-    return holdInstead(deps, asker, { target: await targetWithoutStore(deps, request), reason, cause: actor.unread });
+    return holdInstead(deps, admin, { target: await targetWithoutStore(deps, request), reason, cause: actor.unread });
   }
-  const fingerprint = fingerprintOf(asker, request);
+  const fingerprint = fingerprintOf(admin, request);
   const before = requestId === undefined ? undefined : await answers.repeated(requestId, fingerprint);
   if (before !== undefined) {
     const details = { revocation: before.id };
     const code = revocationStatus(before);
-    record(deps, asker.visit, { event: 'admin-read', path: asker.path, code, reason: 'revocation', details });
+    record(deps, admin.context, { event: 'admin-read', path: admin.path, code, reason: 'revocation', details });
     return before;
   }
   const plan = await planOf(deps, request);
-  const ask = { actor, plan, reason, path: asker.path, approval, requestId };
-  const consent = await secondAdmin(deps, asker.visit, ask).catch((cause: unknown) => {
+  const ask = { actor, plan, reason, path: admin.path, approval, requestId };
+  const consent = await secondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
     // Nobody can say whether it takes two, so what one may do is done.
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
-    return holdInstead(deps, asker, { target: plan.target, reason, cause });
+    return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });
   // The caller's own rights, once more after everything was looked up.
   actor.assertGood();
-  return revoke(room, asker, { plan, reason, fingerprint, consent, ...(requestId === undefined ? {} : { requestId }) });
+  return revoke(room, admin, { plan, reason, fingerprint, consent, ...(requestId === undefined ? {} : { requestId }) });
 }

@@ -9,7 +9,7 @@ import { takeCall, type CallLimits } from '../admin/api/call-limits.ts';
 import { seeOther } from '../page/answer.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 
 export type PageHandler = (req: Request, res: Response, person: SignedIn) => Promise<void> | void;
 
@@ -69,14 +69,14 @@ export function createGuards(
 ): Guards {
   async function identify(req: Request): Promise<SignedIn | undefined> {
     const person = await browsers.current(req);
-    if (person !== undefined) visitOf(req).actor = person;
+    if (person !== undefined) contextOf(req).actor = person;
     return person;
   }
 
   /** A script with one stolen cookie asks for page after page, each of which has the store list sessions. @returns true where it is answered */
   function isTooMany(req: Request, res: Response, { account }: SignedIn): boolean {
     const retrySeconds = takeCall(limits, req, account);
-    if (retrySeconds > 0) sendTooMany(res, visitOf(req), { of: 'pages', retrySeconds, contact });
+    if (retrySeconds > 0) sendTooMany(res, contextOf(req), { of: 'pages', retrySeconds, contact });
     return retrySeconds > 0;
   }
 

@@ -8,7 +8,7 @@ import { AppError } from '../../core/errors.ts';
 import { clientAddresses, type ClientAddressOf } from '../client-address.ts';
 import { record } from '../record.ts';
 import { faultOf } from '../page/error-status.ts';
-import { beginVisit, plainVisit, type Visit } from '../request-context.ts';
+import { beginContext, plainVisit, type RequestContext } from '../request-context.ts';
 import type { ClientSockets } from './client-sockets.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './deps.ts';
 import { ConsoleExchange } from './exchange.ts';
@@ -49,30 +49,30 @@ export class ConsoleHost {
 
   /** Never rejects. */
   async request(req: IncomingMessage, res: ServerResponse, sockets: Sockets): Promise<void> {
-    const visit = beginVisit(req, res, this.#addressOf);
+    const context = beginContext(req, res, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.gate, () => sockets.reset(req.socket));
     sockets.answerOpened(req.socket, res, () => exchange.end());
     res.on('error', () => undefined);
     try {
       this.#assertServable(req);
-      if (isOwnPath(req.url)) return await this.#ownPath(req, res, visit);
+      if (isOwnPath(req.url)) return await this.#ownPath(req, res, context);
       this.#assertFrom(req, false);
       const admitted = await this.#admit(req);
       if (admitted === undefined) return this.#signedOut(req, res);
       if (!this.#begin(exchange, admitted.token) || res.destroyed) return;
-      this.#replaceHeaders(req, admitted, { address: visit.address, upgrade: false });
-      await this.#forwarding.request(req, res, { exchange, requestId: visit.requestId });
+      this.#replaceHeaders(req, admitted, { address: context.address, upgrade: false });
+      await this.#forwarding.request(req, res, { exchange, requestId: context.requestId });
     } catch (error) {
       if (exchange.isCut) return;
-      this.#log(error, visit);
+      this.#log(error, context);
       if (res.headersSent) exchange.reset();
-      else sendPlainError(res, error, { publicUrl: this.#deps.publicUrl, requestId: visit.requestId });
+      else sendPlainError(res, error, { publicUrl: this.#deps.publicUrl, requestId: context.requestId });
     }
   }
 
   /** Never rejects. Only WebSockets (RFC 6455) from the console's own page. */
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, sockets: Sockets): Promise<void> {
-    const visit = plainVisit(req, this.#addressOf);
+    const context = plainVisit(req, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.gate, () => sockets.reset(socket));
     socket.once('close', () => exchange.end());
     try {
@@ -84,11 +84,11 @@ export class ConsoleHost {
       const admitted = await this.#admit(req);
       if (admitted === undefined) throw notSignedIn();
       if (!this.#begin(exchange, admitted.token) || socket.destroyed) return;
-      this.#replaceHeaders(req, admitted, { address: visit.address, upgrade: true });
-      this.#forwarding.upgrade(req, socket, head, { exchange, requestId: visit.requestId });
+      this.#replaceHeaders(req, admitted, { address: context.address, upgrade: true });
+      this.#forwarding.upgrade(req, socket, head, { exchange, requestId: context.requestId });
     } catch (error) {
       if (exchange.isCut) return;
-      this.#log(error, visit);
+      this.#log(error, context);
       const fault = faultOf(error);
       refuseUpgrade(socket, fault.status, fault.error.message);
     }
@@ -146,7 +146,7 @@ export class ConsoleHost {
     redirect(res, `${this.#deps.publicUrl}/consoles/${this.console.name}/enter?state=${state}`);
   }
 
-  async #ownPath(req: IncomingMessage, res: ServerResponse, visit: Visit): Promise<void> {
+  async #ownPath(req: IncomingMessage, res: ServerResponse, context: RequestContext): Promise<void> {
     const { pathname, searchParams } = new URL(req.url ?? '/', this.#origin);
     if (req.method !== 'GET') throw new AppError('not_found', 'There is nothing at this address.');
     if (pathname === `${OWN_PATH}/begin`) return this.#leave(req, res);
@@ -158,17 +158,17 @@ export class ConsoleHost {
       if (visitor !== undefined) {
         const { id: session, identity, account } = visitor.record;
         const about = { identity, account, session };
-        record(this.#deps, visit, { event: 'console-entered', code: 303, about, ...entered });
+        record(this.#deps, context, { event: 'console-entered', code: 303, about, ...entered });
       }
       redirect(res, `${this.#origin}${path}`);
     } catch (error) {
       const { error: fault, status } = faultOf(error);
-      record(this.#deps, visit, { event: 'console-refused', code: status, reason: fault.reason, ...entered });
+      record(this.#deps, context, { event: 'console-refused', code: status, reason: fault.reason, ...entered });
       throw error;
     }
   }
 
-  #log(thrown: unknown, { requestId }: Visit): void {
+  #log(thrown: unknown, { requestId }: RequestContext): void {
     const { error, status } = faultOf(thrown);
     if (status < 500) return;
     const facts = { requestId, console: this.console.name, reason: error.reason, err: thrown };

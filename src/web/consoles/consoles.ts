@@ -7,7 +7,7 @@
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Router } from 'express';
 import type { BrowserSessions } from '../browser/browser-session.ts';
-import { beginVisit } from '../request-context.ts';
+import { beginContext } from '../request-context.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { ConsoleHost } from './console-host.ts';
 import type { ConsoleDeps } from './deps.ts';
@@ -66,7 +66,7 @@ export function mainHostOnly(publicUrl: string, app: RequestListener): RequestLi
       app(req, res);
       return;
     }
-    const { requestId } = beginVisit(req, res);
+    const { requestId } = beginContext(req, res);
     sendPlainPage(res, 421, {
       title: 'Nothing is served under this name',
       message: 'This server answers under its own host names only.',

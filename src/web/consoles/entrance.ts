@@ -8,7 +8,7 @@ import type { BrowserSessions } from '../browser/browser-session.ts';
 import { faultOf } from '../page/error-status.ts';
 import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
 import { record } from '../record.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 
@@ -37,7 +37,7 @@ async function codeFor(parts: Entrance, req: Request, state: string): Promise<st
   const console = consoleOf(parts, req);
   const person = await browsers.current(req);
   if (person === undefined) return undefined;
-  visitOf(req).actor = person;
+  contextOf(req).actor = person;
   if (!deps.mayUse(console.cluster, person.identity)) throw notAllowed(console);
   const wait = parts.limit.take(person.session);
   if (wait > 0) {
@@ -64,7 +64,7 @@ function enter(parts: Entrance): RequestHandler {
       const { error: fault, status } = faultOf(error);
       const details = { console: console.name, cluster: console.cluster };
       const happening = { path: req.path, code: status, reason: fault.reason, details };
-      record(deps, visitOf(req), { event: 'console-refused', ...happening });
+      record(deps, contextOf(req), { event: 'console-refused', ...happening });
       throw error;
     }
   };

@@ -28,7 +28,7 @@ import { toldRefusal } from '../sign-in/refusal.ts';
 import { record, recordingFailures } from '../record.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
-import { visitOf, type Visit } from '../request-context.ts';
+import { contextOf, type RequestContext } from '../request-context.ts';
 
 interface DeviceRoom {
   readonly deps: WebDeps;
@@ -59,19 +59,23 @@ function send(res: Response, status: number, title: string, body: Html): void {
 }
 
 /** The device behind a code, for a browser that may decide about it. @throws AppError `sign_in_expired` or `sign_in_refused` */
-async function requestFor({ deps, devices }: DeviceRoom, visit: Visit, userCode: string): Promise<DeviceRequest> {
+async function requestFor(
+  { deps, devices }: DeviceRoom,
+  context: RequestContext,
+  userCode: string,
+): Promise<DeviceRequest> {
   const request = await devices.find(userCode);
   if (deps.config.sessions.deviceCode !== 'sameNetwork') return request;
   // Threat: a load balancer in front of both would have the whole world in one network.
-  if (visit.shared !== true && sameNetwork(request.address, visit.address)) return request;
+  if (context.shared !== true && sameNetwork(request.address, context.address)) return request;
   const words =
-    visit.shared === true
+    context.shared === true
       ? 'What stands in front of Portcullis does not say where this browser is, so it may be anywhere. Tell your platform team.'
-      : `The device is in another network (${request.address}) than this browser (${visit.address}). Use a browser near the device.`;
+      : `The device is in another network (${request.address}) than this browser (${context.address}). Use a browser near the device.`;
   throw new AppError('sign_in_refused', words, { reason: 'device_in_other_network' });
 }
 
-const limitedBy = ({ shared, address }: Visit): string | undefined => (shared === true ? undefined : address);
+const limitedBy = ({ shared, address }: RequestContext): string | undefined => (shared === true ? undefined : address);
 
 async function codeOf({ deps, cookie }: DeviceRoom, req: Request, ticket: string | undefined): Promise<string> {
   const value = cookie.read(req);
@@ -99,17 +103,17 @@ function ownForm({ cookie }: DeviceRoom, req: Request): string {
 function enter(room: DeviceRoom): RequestHandler {
   const { deps, limit } = room;
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     const value = ownForm(room, req);
-    const wait = limit.take(limitedBy(visit));
+    const wait = limit.take(limitedBy(context));
     if (wait > 0) {
-      recordTooMany(deps, visit, '/device');
-      return sendTooMany(res, visit, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
+      recordTooMany(deps, context, '/device');
+      return sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
     }
     const userCode = field(req, 'user_code');
     try {
-      const request = await signInStep(deps, visit, { path: '/device' }, () => requestFor(room, visit, userCode));
-      limit.right(limitedBy(visit));
+      const request = await signInStep(deps, context, { path: '/device' }, () => requestFor(room, context, userCode));
+      limit.right(limitedBy(context));
       await sendConfirmation(room, res, { req, value, userCode, request });
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
@@ -118,10 +122,10 @@ function enter(room: DeviceRoom): RequestHandler {
   };
 }
 
-function browserPlace(publicUrl: string, visit: Visit): Omit<Parameters<typeof placeOf>[0], 'device'> {
+function browserPlace(publicUrl: string, context: RequestContext): Omit<Parameters<typeof placeOf>[0], 'device'> {
   const { hostname } = new URL(publicUrl);
   const local = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
-  return { browser: visit.shared === true ? undefined : visit.address, local };
+  return { browser: context.shared === true ? undefined : context.address, local };
 }
 
 async function sendConfirmation(
@@ -137,17 +141,17 @@ async function sendConfirmation(
   const { req, value, userCode, request } = given;
   const ticket = randomBytes(16).toString('base64url');
   const confirmation = { userCode, browser: browserOf(value) };
-  const visit = visitOf(req);
-  const kept = { ttlSeconds: LOGIN_SECONDS, from: siteOf(visit.address) };
+  const context = contextOf(req);
+  const kept = { ttlSeconds: LOGIN_SECONDS, from: siteOf(context.address) };
   await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, kept);
-  const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, visit) });
+  const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, context) });
   const providers = providerChoices(deps, req);
   const body = confirmPage({
     csrf: csrfOf(value),
     ticket,
     userCode,
     request,
-    address: visit.address,
+    address: context.address,
     place,
     providers,
   });
@@ -157,15 +161,15 @@ async function sendConfirmation(
 function start(room: DeviceRoom): RequestHandler {
   const { deps, cookie } = room;
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     const provider = parameter(req.query['provider']);
-    await signInStep(deps, visit, { path: '/device/start', provider }, async () => {
+    await signInStep(deps, context, { path: '/device/start', provider }, async () => {
       const ticket = parameter(req.query['ticket']) ?? '';
       const value = cookie.read(req) ?? '';
-      await requestFor(room, visit, await codeOf(room, req, ticket));
+      await requestFor(room, context, await codeOf(room, req, ticket));
       const purpose: LoginPurpose = { for: 'device', browser: browserOf(value), ticket };
       // Always fresh: a click must not be enough for somebody who happens to be signed in at the provider.
-      const url = await beginLogin(deps, visit, { provider, purpose, fresh: true });
+      const url = await beginLogin(deps, context, { provider, purpose, fresh: true });
       cookie.set(res, value, LOGIN_SECONDS);
       seeOther(res, url.href);
     });
@@ -175,21 +179,21 @@ function start(room: DeviceRoom): RequestHandler {
 function finish(room: DeviceRoom): RequestHandler {
   const { deps, devices, cookie, browsers } = room;
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     const state = parameter(req.query['state']);
     const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
-    await signInStep(deps, visit, { path: '/device/finish', provider }, async () => {
+    await signInStep(deps, context, { path: '/device/finish', provider }, async () => {
       const value = cookie.read(req);
       const isOwn = (purpose: LoginPurpose): boolean =>
         purpose.for === 'device' && value !== undefined && purpose.browser === browserOf(value);
       const login = await consumeLogin(deps, state, isOwn);
       const userCode = await codeOf(room, req, login.purpose.for === 'device' ? login.purpose.ticket : undefined);
-      const device = await requestFor(room, visit, userCode);
+      const device = await requestFor(room, context, userCode);
       const browser = await browsers.current(req);
       const completed = { login, query: queryOf(req.originalUrl), client: device.clientId, browser, device };
-      const outcome = await openSession(deps, visit, completed).catch(async (thrown: unknown) => {
+      const outcome = await openSession(deps, context, completed).catch(async (thrown: unknown) => {
         // The device is told with its next question, and the person by the page here.
-        await toldRefusal(deps, visit, { thrown, tell: (description) => devices.refuse(userCode, description) });
+        await toldRefusal(deps, context, { thrown, tell: (description) => devices.refuse(userCode, description) });
         throw thrown;
       });
       if ('again' in outcome) {
@@ -199,7 +203,7 @@ function finish(room: DeviceRoom): RequestHandler {
       const { session } = outcome;
       await orEnd(deps, session, () => devices.allow(userCode, session));
       rememberProvider(deps, res, session.provider);
-      recordSignIn(deps, visit, session, completed);
+      recordSignIn(deps, context, session, completed);
       seeOther(res, '/device/done');
     });
   };
@@ -208,13 +212,13 @@ function finish(room: DeviceRoom): RequestHandler {
 function refuse(room: DeviceRoom): RequestHandler {
   const { deps, devices } = room;
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     ownForm(room, req);
     const userCode = await codeOf(room, req, field(req, 'ticket'));
     const { address, clientId } = await devices.find(userCode);
     await devices.refuse(userCode);
     const details = { client: clientId, device: address };
-    record(deps, visit, { event: 'sign-in-refused', path: req.path, code: 200, reason: 'device_refused', details });
+    record(deps, context, { event: 'sign-in-refused', path: req.path, code: 200, reason: 'device_refused', details });
     send(res, 200, 'Refused', refusedPage(deps.config.contact));
   };
 }

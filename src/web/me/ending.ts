@@ -14,7 +14,7 @@ import { csrfField } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { receipt } from '../page/receipt.ts';
 import { record } from '../record.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 
 const PAGE_SIZE = 100;
 /** How many of one person's sessions are ended at the same time. */
@@ -32,7 +32,7 @@ function show(deps: WebDeps, res: Response, person: SignedIn, page: { readonly t
 async function end(deps: WebDeps, req: Request, session: string): Promise<RevocationAnswer> {
   const answer = await deps.gate.revoke({ target: { kind: 'session', session } });
   const details = { target: `session:${session}`, complete: String(answer.complete) };
-  record(deps, visitOf(req), { event: 'logout', path: req.path, code: 200, reason: 'ended_by_owner', details });
+  record(deps, contextOf(req), { event: 'logout', path: req.path, code: 200, reason: 'ended_by_owner', details });
   return answer;
 }
 

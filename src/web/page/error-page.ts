@@ -7,7 +7,7 @@ import { sendPage } from './answer.ts';
 import { faultOf, retryAfterSeconds } from './error-status.ts';
 import { html, type Html } from './html.ts';
 import { renderPage } from './layout.ts';
-import type { Visit } from '../request-context.ts';
+import type { RequestContext } from '../request-context.ts';
 
 interface ErrorWords {
   readonly title: string;
@@ -47,8 +47,8 @@ interface Link {
 }
 
 /** Where to go from here. A pending authorization can be tried again or handed back to the program that waits for it. */
-function waysOn(code: ErrorCode, visit: Visit): readonly Link[] {
-  const uid = visit.authorization;
+function waysOn(code: ErrorCode, context: RequestContext): readonly Link[] {
+  const uid = context.authorization;
   if (uid === undefined) {
     return [code === 'unauthenticated' ? { href: '/login', words: 'Sign in' } : { href: '/', words: 'Front page' }];
   }
@@ -91,13 +91,13 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
  * The one mapper from anything thrown to an HTML page. The precise reason stays in the log and the record.
  * @param contact whom to ask
  */
-export function sendErrorPage(res: Response, visit: Visit, thrown: unknown, contact: string): void {
+export function sendErrorPage(res: Response, context: RequestContext, thrown: unknown, contact: string): void {
   const { error, status } = faultOf(thrown);
   const { title, next } = errorWords[error.code];
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
-  const { requestId } = visit;
-  const links = waysOn(error.code, visit);
+  const { requestId } = context;
+  const links = waysOn(error.code, context);
   const body = errorCard({ title, message: error.message, next, contact, requestId, links });
   sendPage(res, status, { title, narrow: true, body });
 }
@@ -132,14 +132,14 @@ const TOO_MANY = {
 /** 429 (RFC 6585 §4): too many sign-ins from one address, or too many pages for one account. Only this listener counts. */
 export function sendTooMany(
   res: Response,
-  visit: Visit,
+  context: RequestContext,
   given: { readonly of: keyof typeof TOO_MANY; readonly retrySeconds: number; readonly contact: string },
 ): void {
   const { of, retrySeconds, contact } = given;
   res.setHeader('Retry-After', String(retrySeconds));
   const { title, message } = TOO_MANY[of];
   const next = `Try again in ${retrySeconds} seconds.`;
-  const links = waysOn('conflict', visit);
-  const body = errorCard({ title, message, next, contact, requestId: visit.requestId, links });
+  const links = waysOn('conflict', context);
+  const body = errorCard({ title, message, next, contact, requestId: context.requestId, links });
   sendPage(res, 429, { title, narrow: true, body });
 }

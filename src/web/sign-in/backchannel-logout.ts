@@ -20,7 +20,7 @@ import { field, readForm } from '../browser/guards.ts';
 import { createRateLimit, createTally, type RateLimit, type Tally } from '../../core/rate-limit.ts';
 import { record } from '../record.ts';
 import { targetName } from '../admin/revocation-request.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 
 /** Tokens that are no good, from one address. */
 const REFUSED_PER_MINUTE = 120;
@@ -88,7 +88,7 @@ async function endingsOf(
 async function end(deps: WebDeps, req: Request, provider: string, { target, session }: Ending): Promise<void> {
   // The provider has ended its own session, so the next sign-in there is a fresh one by itself.
   const answer = await deps.gate.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
-  record(deps, visitOf(req), {
+  record(deps, contextOf(req), {
     event: 'logout',
     path: req.path,
     code: 200,
@@ -116,7 +116,7 @@ async function endAll(deps: WebDeps, req: Request, provider: string, endings: re
   if (failure !== undefined) throw failure.reason;
   if (endings.length > 0) return;
   const happening = { path: req.path, code: 200, reason: 'signed_out_at_provider', provider };
-  record(deps, visitOf(req), { event: 'logout', ...happening, details: { sessions: '0' } });
+  record(deps, contextOf(req), { event: 'logout', ...happening, details: { sessions: '0' } });
 }
 
 interface Refused extends Omit<LogoutRefusal, 'reason'> {
@@ -132,7 +132,7 @@ function refuse(deps: WebDeps, req: Request, res: Response, provider: string, re
       ? {}
       : { target: targetName({ kind: 'account', account: accountOf(provider, subject) }) }),
   };
-  record(deps, visitOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason, details });
+  record(deps, contextOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason, details });
   res.status(400).json({ error: 'invalid_request', error_description: 'The logout token was not accepted.' });
 }
 
@@ -144,9 +144,9 @@ function failed(
 ): void {
   deps.metrics.logoutRefused(provider, verified ? 'not_carried_out' : 'not_verified');
   const reason = cause instanceof AppError ? cause.reason : 'internal';
-  const { requestId } = visitOf(req);
+  const { requestId } = contextOf(req);
   deps.logger.error({ requestId, reason, err: cause }, 'a logout at a provider could not be carried out');
-  record(deps, visitOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason });
+  record(deps, contextOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason });
   const words = 'The logout could not be carried out in full. Send it again in a moment.';
   res.status(400).json({ error: 'temporarily_unavailable', error_description: words });
 }
@@ -157,7 +157,7 @@ function turnAway(
   res: Response,
   { provider, wait }: { provider: string; wait: number },
 ): void {
-  record(deps, visitOf(req), {
+  record(deps, contextOf(req), {
     event: 'logout-refused',
     path: req.path,
     code: 429,
@@ -168,7 +168,7 @@ function turnAway(
 }
 
 /** Acts on a notice that was verified. @returns false where it came before */
-async function carryOut(
+async function handleRevocation(
   deps: WebDeps,
   req: Request,
   provider: { readonly name: string; readonly reach: ProviderLogout['reach'] },
@@ -210,7 +210,7 @@ function countRefused(deps: WebDeps, tally: Tally, provider: string, { reason, c
 function receive(deps: WebDeps, limit: RateLimit, tally: Tally) {
   return async (req: Request, res: Response): Promise<void> => {
     const { name, logout } = providerOf(deps, req);
-    const { address } = visitOf(req);
+    const { address } = contextOf(req);
     const turnDown = (refused: Refused): void => {
       countRefused(deps, tally, name, refused);
       const wait = limit.take(address);
@@ -224,7 +224,7 @@ function receive(deps: WebDeps, limit: RateLimit, tally: Tally) {
       const read = token === '' ? missing : await logout.readToken(token);
       if (!read.ok) return turnDown(read.reason);
       verified = true;
-      const first = await carryOut(deps, req, { name, reach: logout.reach }, read.value);
+      const first = await handleRevocation(deps, req, { name, reach: logout.reach }, read.value);
       if (!first) return turnDown({ reason: 'logout_token_replayed' });
       res.status(200).end();
     } catch (cause) {

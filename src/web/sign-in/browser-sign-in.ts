@@ -29,7 +29,7 @@ import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';
 import { record } from '../record.ts';
-import { visitOf, type Visit } from '../request-context.ts';
+import { contextOf, type RequestContext } from '../request-context.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
 
@@ -90,7 +90,7 @@ async function redirectToProvider(deps: WebDeps, cookie: BrowserCookie, start: L
   // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
   const value = cookie.read(req) ?? newCookieValue();
   const purpose: LoginPurpose = { for: 'browser', browser: hashOf(value), to, ...(back === undefined ? {} : { back }) };
-  const url = await beginLogin(deps, visitOf(req), { provider, purpose, fresh: back !== undefined });
+  const url = await beginLogin(deps, contextOf(req), { provider, purpose, fresh: back !== undefined });
   cookie.set(res, value, LOGIN_SECONDS);
   seeOther(res, url.href);
 }
@@ -98,7 +98,7 @@ async function redirectToProvider(deps: WebDeps, cookie: BrowserCookie, start: L
 function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
   return async (req, res) => {
     const provider = parameter(req.query['provider']);
-    await signInStep(deps, visitOf(req), { path: '/login/start', provider }, () =>
+    await signInStep(deps, contextOf(req), { path: '/login/start', provider }, () =>
       redirectToProvider(deps, cookie, { req, res, provider, to: returnTargetOf(req.query['to']) }),
     );
   };
@@ -107,11 +107,11 @@ function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
 /** For an admin whose sign-in is too old for a change (`admin.freshness`): straight to their own provider, and back to where they were. */
 function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     const person = await browsers.current(req);
-    if (person !== undefined) visit.actor = person;
+    if (person !== undefined) context.actor = person;
     const provider = person?.record.provider;
-    await signInStep(deps, visit, { path: '/login/fresh', provider }, async () => {
+    await signInStep(deps, context, { path: '/login/fresh', provider }, async () => {
       const back = ownAdminPath(req.query['to']);
       if (back === undefined) {
         const words = 'After this sign-in there would be no admin page to come back to. Go to /admin, and start there.';
@@ -129,20 +129,20 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
  */
 async function endBefore(
   deps: WebDeps,
-  visit: Visit,
+  context: RequestContext,
   { before, session }: { readonly before: SignedIn | undefined; readonly session: OpenedSession },
 ): Promise<void> {
   if (before?.account !== session.account) return;
   await deps.gate.revoke({ target: { kind: 'session', session: before.session }, ended: true });
-  record(deps, visit, { event: 'logout', path: '/login/finish', code: 303, reason: 'signed_in_anew', about: before });
+  record(deps, context, { event: 'logout', path: '/login/finish', code: 303, reason: 'signed_in_anew', about: before });
 }
 
 function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     const state = parameter(req.query['state']);
     const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
-    await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
+    await signInStep(deps, context, { path: '/login/finish', provider }, async () => {
       const value = cookie.read(req);
       const isOwn = (purpose: LoginPurpose): boolean =>
         purpose.for === 'browser' && value !== undefined && purpose.browser === hashOf(value);
@@ -150,18 +150,18 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
       const back = login.purpose.for === 'browser' ? login.purpose.back : undefined;
       const before = back === undefined ? undefined : await browsers.current(req);
       const completed = { login, query: queryOf(req.originalUrl), client: BROWSER_CLIENT };
-      const outcome = await openSession(deps, visit, completed);
+      const outcome = await openSession(deps, context, completed);
       if ('again' in outcome) {
         if (value !== undefined) cookie.set(res, value, LOGIN_SECONDS);
         return seeOther(res, outcome.again.href);
       }
       const { session } = outcome;
       await orEnd(deps, session, async () => {
-        await endBefore(deps, visit, { before, session });
+        await endBefore(deps, context, { before, session });
         await browsers.begin(res, session);
       });
       rememberProvider(deps, res, session.provider);
-      recordSignIn(deps, visit, session, completed);
+      recordSignIn(deps, context, session, completed);
       seeOther(res, back ?? returnPath(login.purpose.for === 'browser' ? login.purpose.to : 'me'));
     });
   };

@@ -8,7 +8,7 @@ import { parameter, queryOf, seeOther } from '../page/answer.ts';
 import type { WebDeps } from '../deps.ts';
 import { findLogin, type LoginPurpose } from './login-transaction.ts';
 import { signInStep } from './sign-in.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 
 /** The page that waits. */
 function pageOf(purpose: LoginPurpose): string {
@@ -25,7 +25,7 @@ function pageOf(purpose: LoginPurpose): string {
 function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
   return async (req, res) => {
     const { provider } = req.params;
-    await signInStep(deps, visitOf(req), { path: '/callback', provider }, async () => {
+    await signInStep(deps, contextOf(req), { path: '/callback', provider }, async () => {
       const login = await findLogin(deps, parameter(req.query['state']));
       // Threat: mix-up. A provider that was not asked must not be able to finish another provider's sign-in (RFC 9207 §1).
       if (login.provider !== provider) {

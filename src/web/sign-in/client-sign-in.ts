@@ -15,7 +15,7 @@ import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRefusal } from './refusal.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 
 const waysToEnd: ReadonlyMap<string, string> = new Map([
   ['access_denied', 'the sign-in was refused or given up'],
@@ -28,7 +28,7 @@ async function pendingOf(deps: WebDeps, req: Request, res: Response): Promise<Pe
   if (pending.uid !== req.params['uid']) {
     throw new AppError('sign_in_expired', 'This sign-in belongs to another request.', { reason: 'uid_mismatch' });
   }
-  visitOf(req).authorization = encodeURIComponent(pending.uid);
+  contextOf(req).authorization = encodeURIComponent(pending.uid);
   return pending;
 }
 
@@ -61,11 +61,11 @@ function choose(deps: WebDeps): RequestHandler {
 
 function start(deps: WebDeps): RequestHandler {
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     const provider = parameter(req.query['provider']);
-    await signInStep(deps, visit, { path: '/login/start', provider }, async () => {
+    await signInStep(deps, context, { path: '/login/start', provider }, async () => {
       const { uid, fresh = false } = await pendingOf(deps, req, res);
-      const url = await beginLogin(deps, visit, { provider, purpose: { for: 'client', uid }, fresh });
+      const url = await beginLogin(deps, context, { provider, purpose: { for: 'client', uid }, fresh });
       seeOther(res, url.href);
     });
   };
@@ -73,28 +73,28 @@ function start(deps: WebDeps): RequestHandler {
 
 function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     const state = parameter(req.query['state']);
     const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
     try {
-      await signInStep(deps, visit, { path: '/login/finish', provider }, async () => {
+      await signInStep(deps, context, { path: '/login/finish', provider }, async () => {
         const pending = await pendingOf(deps, req, res);
         const isOwn = (purpose: LoginPurpose): boolean => purpose.for === 'client' && purpose.uid === pending.uid;
         const login = await consumeLogin(deps, state, isOwn);
         const browser = await browsers.current(req);
         const completed = { login, query: queryOf(req.originalUrl), client: pending.clientId, browser };
-        const outcome = await openSession(deps, visit, completed);
+        const outcome = await openSession(deps, context, completed);
         if ('again' in outcome) return seeOther(res, outcome.again.href);
         const { session } = outcome;
         rememberProvider(deps, res, session.provider);
         await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
-        recordSignIn(deps, visit, session, completed);
+        recordSignIn(deps, context, session, completed);
       });
     } catch (thrown) {
       // Client and redirect_uri were judged before there was anything to finish: the authorization server knows where to send the browser.
       const tell = (description: string): Promise<void> =>
         deps.authorizations.refuse(req, res, { error: 'access_denied', description });
-      if (!(await toldRefusal(deps, visit, { thrown, tell }))) throw thrown;
+      if (!(await toldRefusal(deps, context, { thrown, tell }))) throw thrown;
     }
   };
 }

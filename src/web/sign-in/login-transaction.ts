@@ -12,7 +12,7 @@ import type { LogPosition } from '../../core/revocation.ts';
 import { FRESH_ASKS } from '../../idp/fresh-proof.ts';
 import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../deps.ts';
-import type { Visit } from '../request-context.ts';
+import type { RequestContext } from '../request-context.ts';
 
 /** Lifetime in seconds. RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and what a second factor takes. */
 export const LOGIN_SECONDS = 600;
@@ -102,7 +102,7 @@ export function providerNamed(deps: Pick<WebDeps, 'providers'>, name: string | u
  */
 export async function beginLogin(
   deps: Pick<WebDeps, 'gate' | 'store' | 'providers'>,
-  visit: Visit,
+  context: RequestContext,
   start: {
     readonly provider: string | undefined;
     readonly purpose: LoginPurpose;
@@ -116,7 +116,7 @@ export async function beginLogin(
   // Taken before anything is awaited: an account that is revoked from here on cannot finish this sign-in.
   const startedAt = logPosition(deps);
   const { challenge, url } = await provider.begin({ fresh, after });
-  const { address, userAgent } = visit;
+  const { address, userAgent } = context;
   const stored: z.input<typeof loginSchema> = {
     way: purpose,
     provider: provider.name,

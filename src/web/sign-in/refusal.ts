@@ -7,7 +7,7 @@
 import { AppError } from '../../core/errors.ts';
 import { faultOf } from '../page/error-status.ts';
 import type { WebDeps } from '../deps.ts';
-import type { Visit } from '../request-context.ts';
+import type { RequestContext } from '../request-context.ts';
 
 /** What `error_description` may not hold (RFC 6749 §4.1.2.1: printable ASCII without `"` and `\`), and what stands for it. */
 const ASCII: readonly (readonly [RegExp, string])[] = [
@@ -31,7 +31,7 @@ type Tell = (description: string) => Promise<void>;
  */
 export async function toldRefusal(
   { config }: Pick<WebDeps, 'config'>,
-  { requestId }: Visit,
+  { requestId }: RequestContext,
   { thrown, tell }: { readonly thrown: unknown; readonly tell: Tell },
 ): Promise<boolean> {
   const { error } = faultOf(thrown);

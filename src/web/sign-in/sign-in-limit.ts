@@ -9,15 +9,15 @@ import type { WebDeps } from '../deps.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { recordTooMany } from './sign-in.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 
 /** @param path of the step, for the audit log */
 export function limitSignIns<P>(deps: WebDeps, limit: RateLimit, path = '/login/start'): RequestHandler<P> {
   return (req, res, next) => {
-    const visit = visitOf(req);
-    const wait = visit.shared === true ? 0 : limit.take(visit.address);
+    const context = contextOf(req);
+    const wait = context.shared === true ? 0 : limit.take(context.address);
     if (wait <= 0) return next();
-    recordTooMany(deps, visit, path);
-    sendTooMany(res, visit, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
+    recordTooMany(deps, context, path);
+    sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
   };
 }

@@ -16,7 +16,7 @@ import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
 import { faultOf } from '../page/error-status.ts';
 import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
 import { record } from '../record.ts';
-import type { Visit } from '../request-context.ts';
+import type { RequestContext } from '../request-context.ts';
 
 /** Without a refresh token the provider cannot be asked again whether the person is still welcome, so it ends soon. */
 const UNCHECKED_SESSION_SECONDS = 3600;
@@ -131,7 +131,11 @@ function refusedOpening(reason: MintRefusal, provider: string): AppError {
  * @throws AppError as the identity provider throws it; `sign_in_expired` where a revocation came between; `sign_in_refused` for a locked
  *   account and where a fresh sign-in was asked for and is not proven; `fenced` or `store_unavailable`
  */
-export async function openSession(deps: WebDeps, visit: Visit, completed: CompletedLogin): Promise<LoginOutcome> {
+export async function openSession(
+  deps: WebDeps,
+  context: RequestContext,
+  completed: CompletedLogin,
+): Promise<LoginOutcome> {
   const { login, query } = completed;
   const provider = providerNamed(deps, login.provider);
   // Rebuilt from our own public URL: what the Host header says must not decide which redirect_uri is redeemed.
@@ -144,7 +148,7 @@ export async function openSession(deps: WebDeps, visit: Visit, completed: Comple
       fresh: true,
       ...(after === undefined ? {} : { after }),
     };
-    return { again: await beginLogin(deps, visit, trip) };
+    return { again: await beginLogin(deps, context, trip) };
   };
   // Begun where another setting or version counts it as proven without asking: what comes back would be taken for a proof.
   if (login.fresh && provider.provesFreshness && login.challenge.freshSince === undefined) return again();
@@ -154,14 +158,14 @@ export async function openSession(deps: WebDeps, visit: Visit, completed: Comple
     const said = cause instanceof Error ? cause.message : undefined;
     const asked = error.after.asked?.at(-1);
     deps.logger.info(
-      { requestId: visit.requestId, provider: provider.name, asked, reason, said },
+      { requestId: context.requestId, provider: provider.name, asked, reason, said },
       'no proof of a fresh sign-in: the provider is asked in another way',
     );
     return error;
   });
   if (person instanceof FreshProofMissing) return again(person.after);
   const session = newSession(deps, completed, person);
-  visit.person = { identity: session.identity, account: session.account };
+  context.person = { identity: session.identity, account: session.account };
   // Whoever was sent to prove who they are must have; a session without it would be sent off again by the page that asked for it.
   if (login.fresh && session.authTime === undefined) throw refusedOpening('fresh_sign_in_needed', provider.name);
   const secret = person.refreshToken === undefined ? {} : { refreshToken: person.refreshToken };
@@ -191,9 +195,14 @@ export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () =
 }
 
 /** Puts a finished sign-in on the record. */
-export function recordSignIn(deps: WebDeps, visit: Visit, session: OpenedSession, completed: CompletedLogin): void {
+export function recordSignIn(
+  deps: WebDeps,
+  context: RequestContext,
+  session: OpenedSession,
+  completed: CompletedLogin,
+): void {
   deps.metrics.signIn(session.provider, 'ok');
-  record(deps, visit, {
+  record(deps, context, {
     event: 'sign-in',
     path: `/callback/${session.provider}`,
     code: 303,
@@ -215,7 +224,7 @@ function outcomeOf(error: AppError): SignInOutcome {
 /** Puts a sign-in that came to nothing on the record. The provider's name counts only when it is one of ours. */
 function recordRefusedSignIn(
   deps: WebDeps,
-  visit: Visit,
+  context: RequestContext,
   refusal: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
 ): void {
   const { error, status } = faultOf(refusal.thrown);
@@ -223,10 +232,10 @@ function recordRefusedSignIn(
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
   // What the provider said, or which setting turns its users away. A fault of 500 and above is logged where it is answered.
   if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {
-    const facts = { requestId: visit.requestId, provider: known, reason: error.reason, err: error };
+    const facts = { requestId: context.requestId, provider: known, reason: error.reason, err: error };
     deps.logger.info(facts, 'a sign-in was refused');
   }
-  record(deps, visit, {
+  record(deps, context, {
     event: 'sign-in-refused',
     path: refusal.path,
     code: status,
@@ -237,24 +246,24 @@ function recordRefusedSignIn(
 }
 
 /** Counts a sign-in that an address may not begin yet, and audits it where it is the first for a while. */
-export function recordTooMany(deps: WebDeps, visit: Visit, path: string): void {
-  const refused = deps.tooManySignIns(visit.address);
+export function recordTooMany(deps: WebDeps, context: RequestContext, path: string): void {
+  const refused = deps.tooManySignIns(context.address);
   if (refused === undefined) return;
   const details = { count: String(refused) };
-  record(deps, visit, { event: 'sign-in-refused', path, code: 429, reason: 'too_many_sign_ins', details });
+  record(deps, context, { event: 'sign-in-refused', path, code: 429, reason: 'too_many_sign_ins', details });
 }
 
 /** Runs one step of a sign-in; what it throws goes on the record and then to the error page. */
 export async function signInStep<T>(
   deps: WebDeps,
-  visit: Visit,
+  context: RequestContext,
   step: { readonly path: string; readonly provider?: string | undefined },
   run: () => Promise<T>,
 ): Promise<T> {
   try {
     return await run();
   } catch (thrown) {
-    recordRefusedSignIn(deps, visit, { path: step.path, provider: step.provider, thrown });
+    recordRefusedSignIn(deps, context, { path: step.path, provider: step.provider, thrown });
     throw thrown;
   }
 }

@@ -9,7 +9,7 @@ import type { WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
 import { record } from '../record.ts';
-import { visitOf } from '../request-context.ts';
+import { contextOf } from '../request-context.ts';
 
 /** What the provider gives back to our front page, at `/?state=…`. */
 export const SIGNED_OUT = 'signed-out';
@@ -27,7 +27,7 @@ export async function signOut(
     deps.gate.revoke({ target: { kind: 'session', session: person.session }, ended: true }),
   ]);
   const failed = [forgotten, ended].find((outcome) => outcome.status === 'rejected');
-  record(deps, visitOf(req), {
+  record(deps, contextOf(req), {
     event: 'logout',
     path: req.path,
     code: failed === undefined ? 303 : 503,

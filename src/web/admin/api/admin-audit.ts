@@ -19,7 +19,7 @@ import { AdminError } from '../problem.ts';
 import { record } from '../../record.ts';
 import { accountSchema, sessionIdSchema } from '../revocation-request.ts';
 import { findings } from '../session-query.ts';
-import { visitOf } from '../../request-context.ts';
+import { contextOf } from '../../request-context.ts';
 
 const RETRY_AFTER_SECONDS = 5;
 
@@ -74,7 +74,7 @@ async function opened(tails: LiveTails, request: TailRequest, res: Response): Pr
 export function tailAudit(deps: WebDeps, tails: LiveTails, limits: Partial<typeof STREAM_LIMITS> = {}): RequestHandler {
   const streams = new EventStreams(deps);
   return async (req, res) => {
-    const { actor } = visitOf(req);
+    const { actor } = contextOf(req);
     if (actor === undefined) throw new Error('the caller must be identified first');
     const filter = filterOf(deps, req.query);
     if (!streams.hasPlaceFor(actor.account, MOST_TAILS_HERE)) throw tooMany(res, tooManyTails());
@@ -103,7 +103,7 @@ export function tailAudit(deps: WebDeps, tails: LiveTails, limits: Partial<typeo
 function asked(deps: WebDeps, req: Request, filter: object): void {
   const path = req.originalUrl.split('?', 1)[0] ?? '';
   const details = { filter: JSON.stringify(filter) };
-  record(deps, visitOf(req), { event: 'admin-read', path, code: 200, reason: 'audit', details });
+  record(deps, contextOf(req), { event: 'admin-read', path, code: 200, reason: 'audit', details });
 }
 
 async function tell(stream: EventStream, items: AsyncIterable<TailItem>): Promise<void> {

@@ -10,11 +10,11 @@ import { faultOf } from '../../page/error-status.ts';
 import { assertFresh } from '../freshness.ts';
 import { AdminError, sendProblem } from '../problem.ts';
 import { record } from '../../record.ts';
-import type { Asker } from '../revoking.ts';
+import type { AdminContext } from '../revoking.ts';
 import { assertRole, roleOf } from '../roles.ts';
 import { refusedOrTooMany, type CallLimits } from './call-limits.ts';
 import type { Route } from './routes.ts';
-import { visitOf, type Actor } from '../../request-context.ts';
+import { contextOf, type Actor } from '../../request-context.ts';
 
 /** Proves who calls, or throws `AppError` `unauthenticated`, `forbidden` or `fenced`. */
 export type IdentifyCaller = (req: Request) => Promise<Actor>;
@@ -33,12 +33,16 @@ const jsonParser = express.json({ limit: BODY_BYTES, strict: true, type: 'applic
 const pathOf = (req: Request): string => req.originalUrl.split('?', 1)[0] ?? '';
 
 function actorOf(req: Request): Actor {
-  const { actor } = visitOf(req);
+  const { actor } = contextOf(req);
   if (actor === undefined) throw new Error('the caller must be identified first');
   return actor;
 }
 
-export const askerOf = (req: Request): Asker => ({ visit: visitOf(req), actor: actorOf(req), path: pathOf(req) });
+export const adminContextOf = (req: Request): AdminContext => ({
+  context: contextOf(req),
+  actor: actorOf(req),
+  path: pathOf(req),
+});
 
 /** What stands before everything else that a caller may not all do. */
 export function mayDo(deps: WebDeps, { need, holds }: Route): RequestHandler {
@@ -84,7 +88,7 @@ export function read(
     const unchanged = conditional === true && req.fresh;
     actorOf(req).assertGood();
     const code = unchanged ? 304 : 200;
-    record(deps, visitOf(req), { event: 'admin-read', path: pathOf(req), code, reason, details });
+    record(deps, contextOf(req), { event: 'admin-read', path: pathOf(req), code, reason, details });
     res.status(code);
     if (unchanged) res.end();
     else res.type('application/json').send(text);
@@ -112,7 +116,7 @@ export function change(deps: WebDeps, handler: RequestHandler): RequestHandler[]
 export function identified(identify: IdentifyCaller, limits: CallLimits): RequestHandler {
   return async (req, _res, next) => {
     try {
-      visitOf(req).actor = await identify(req);
+      contextOf(req).actor = await identify(req);
     } catch (thrown) {
       throw refusedOrTooMany(limits, req, thrown);
     }
@@ -140,17 +144,17 @@ function triedAt(req: Request): GateEventName {
 /** What went wrong goes on the record, under the name of what was tried, where it does not stand there already. */
 export function onError(deps: WebDeps, bearer: boolean): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
-    const visit = visitOf(req);
+    const context = contextOf(req);
     if (res.headersSent) return next(thrown);
-    const problem = sendProblem(res, thrown, { requestId: visit.requestId, bearer });
+    const problem = sendProblem(res, thrown, { requestId: context.requestId, bearer });
     const { reason } = faultOf(thrown).error;
     if (problem.status >= 500)
-      deps.logger.error({ err: thrown, requestId: visit.requestId, reason }, 'admin API failed');
+      deps.logger.error({ err: thrown, requestId: context.requestId, reason }, 'admin API failed');
     if (thrown instanceof AdminError && thrown.recorded) return;
     // Too often is a refusal too, where nobody knows whose.
-    const unknown = problem.status === 429 && visit.actor === undefined;
+    const unknown = problem.status === 429 && context.actor === undefined;
     const refused = problem.status === 401 || problem.status === 403 || unknown;
     const event = refused ? 'admin-refused' : triedAt(req);
-    record(deps, visit, { event, path: pathOf(req), code: problem.status, reason });
+    record(deps, context, { event, path: pathOf(req), code: problem.status, reason });
   };
 }

@@ -13,7 +13,7 @@ import { fencedError, type BrowserSessions, type SignedIn } from '../../browser/
 import type { WebDeps } from '../../deps.ts';
 import { assertCsrf, assertOwnOrigin } from '../../browser/guards.ts';
 import { AdminError } from '../problem.ts';
-import { visitOf, type Actor } from '../../request-context.ts';
+import { contextOf, type Actor } from '../../request-context.ts';
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
@@ -33,7 +33,7 @@ export function browserCaller(deps: WebDeps, browsers: BrowserSessions): Identif
     }
     const person = await browsers.current(req);
     if (person === undefined) throw unauthenticated('Sign in at /login first.', 'no_session');
-    visitOf(req).actor = person;
+    contextOf(req).actor = person;
     if (!SAFE_METHODS.has(req.method)) assertOwnPage(deps, req, person);
     return person;
   };

@@ -7,12 +7,12 @@ import { accountSchema, reasonSchema, requestIdSchema, sessionIdSchema } from '.
 import { drillSchema, liftQuerySchema, lockSchema, revocationSchema } from '../../../core/admin-api/requests.ts';
 import type { Account } from '../../../core/identity.ts';
 import { AppError } from '../../../core/errors.ts';
-import { askerOf } from './admin-call.ts';
+import { adminContextOf } from './admin-call.ts';
 import type { RunDrill } from '../drills.ts';
 import { liftFreshSignIn } from '../fresh-sign-ins.ts';
 import { unlock } from '../locks.ts';
 import { sessionGone, type RevocationRequest } from '../revocation-request.ts';
-import { carryOut, revocationStatus, type AdminRoom } from '../revoking.ts';
+import { handleRevocation, revocationStatus, type AdminRoom } from '../revoking.ts';
 import { findings } from '../session-query.ts';
 
 /** @throws AppError `bad_request` */
@@ -44,7 +44,7 @@ function withRequestId(req: Request, request: RevocationRequest): RevocationRequ
 
 function answer(room: AdminRoom, requestOf: (req: Request) => RevocationRequest): RequestHandler {
   return async (req, res) => {
-    const revoked = await carryOut(room, askerOf(req), withRequestId(req, requestOf(req)));
+    const revoked = await handleRevocation(room, adminContextOf(req), withRequestId(req, requestOf(req)));
     res.status(revocationStatus(revoked)).json(revoked);
   };
 }
@@ -74,7 +74,7 @@ export function deleteLock({ deps }: AdminRoom): RequestHandler {
   return async (req, res) => {
     const account = accountOfPath(req);
     const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
-    await unlock(deps, askerOf(req), { account, reason });
+    await unlock(deps, adminContextOf(req), { account, reason });
     res.status(200).json({ account, locked: false });
   };
 }
@@ -85,14 +85,14 @@ export function deleteFreshSignIn({ deps }: AdminRoom): RequestHandler {
     const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
     const { since } = parsed(liftQuerySchema.pick({ since: true }), { since: req.query['since'] }, 'since');
     const upTo = since === undefined ? undefined : Math.floor(Date.parse(since) / 1000);
-    await liftFreshSignIn(deps, askerOf(req), { account, reason, upTo });
+    await liftFreshSignIn(deps, adminContextOf(req), { account, reason, upTo });
     res.status(200).json({ account, needed: false });
   };
 }
 
 export function postDrill(run: RunDrill): RequestHandler {
   return async (req, res) => {
-    const drilled = await run(askerOf(req), bodyOf(req, drillSchema));
+    const drilled = await run(adminContextOf(req), bodyOf(req, drillSchema));
     res.status(200).json(drilled);
   };
 }

@@ -9,7 +9,7 @@ import type { Request, RequestHandler } from 'express';
 import { AppError } from '../../../core/errors.ts';
 import { createRateLimit, type RateLimit } from '../../../core/rate-limit.ts';
 import { AdminError } from '../problem.ts';
-import { visitOf } from '../../request-context.ts';
+import { contextOf } from '../../request-context.ts';
 
 /** A minute; as many at once, where none were made before. */
 export const CALLS_PER_MINUTE = { reads: 600, changes: 300, refused: 120 } as const;
@@ -44,7 +44,7 @@ export function takeCall({ reads, changes }: CallLimits, req: Request, account: 
 /** To be called once the caller is known. @throws AdminError `too_many_requests` */
 export function limitCalls(limits: CallLimits): RequestHandler {
   return (req, _res, next) => {
-    const seconds = takeCall(limits, req, visitOf(req).actor?.account ?? '');
+    const seconds = takeCall(limits, req, contextOf(req).actor?.account ?? '');
     if (seconds > 0) throw tooMany(seconds);
     next();
   };
@@ -59,6 +59,6 @@ const isRead = ({ method }: Request): boolean => method === 'GET' || method === 
  */
 export function refusedOrTooMany({ refused }: CallLimits, req: Request, thrown: unknown): unknown {
   if (!(thrown instanceof AppError) || thrown.code !== 'unauthenticated') return thrown;
-  const seconds = refused.take(visitOf(req).address);
+  const seconds = refused.take(contextOf(req).address);
   return seconds > 0 ? tooMany(seconds) : thrown;
 }

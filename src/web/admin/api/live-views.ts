@@ -9,7 +9,7 @@ import { AppError } from '../../../core/errors.ts';
 import type { ReplicaView, RevocationAnswer } from '../../../revocation/revocation.ts';
 import type { WebDeps } from '../../deps.ts';
 import { record } from '../../record.ts';
-import { visitOf, type Actor } from '../../request-context.ts';
+import { contextOf, type Actor } from '../../request-context.ts';
 import { AdminError } from '../problem.ts';
 import type { AdminRoom } from '../revoking.ts';
 import { EventStreams, frame, type EventStream } from './event-stream.ts';
@@ -77,7 +77,7 @@ export function liveReplicas(deps: WebDeps): RequestHandler {
 }
 
 function readerOf(req: Request): Actor {
-  const { actor } = visitOf(req);
+  const { actor } = contextOf(req);
   if (actor === undefined) throw new Error('the caller must be identified first');
   return actor;
 }
@@ -86,7 +86,7 @@ function readerOf(req: Request): Actor {
 function noted(deps: WebDeps, req: Request, { reason, details }: Asked, code: number): void {
   const path = req.originalUrl.split('?', 1)[0] ?? '';
   const about = details === undefined ? {} : { details };
-  record(deps, visitOf(req), { event: 'admin-read', path, code, reason, ...about });
+  record(deps, contextOf(req), { event: 'admin-read', path, code, reason, ...about });
 }
 
 /** To be called in the tick in which the reader was judged. */

@@ -12,10 +12,10 @@ import { faultOf } from '../../page/error-status.ts';
 import { html, type Html } from '../../page/html.ts';
 import { navigationFor } from '../../page/navigation.ts';
 import { record } from '../../record.ts';
-import { visitOf } from '../../request-context.ts';
+import { contextOf } from '../../request-context.ts';
 import type { RunDrill } from '../drills.ts';
 import { AdminError } from '../problem.ts';
-import type { AdminRoom, Asker } from '../revoking.ts';
+import type { AdminRoom, AdminContext } from '../revoking.ts';
 import { assertRole, type Need } from '../roles.ts';
 
 /** What the admin pages share with the admin API, and what only they need. */
@@ -25,7 +25,7 @@ export interface AdminPagesRoom extends AdminRoom {
 }
 
 /** One admin or auditor at one page. */
-export interface AdminVisit {
+export interface AdminPageContext {
   readonly room: AdminPagesRoom;
   readonly deps: WebDeps;
   readonly req: Request;
@@ -35,7 +35,7 @@ export interface AdminVisit {
   readonly mayAct: boolean;
 }
 
-export type AdminHandler = (visit: AdminVisit) => Promise<void> | void;
+export type AdminHandler = (context: AdminPageContext) => Promise<void> | void;
 
 /** Runs the handler for whom the role allows it. @throws AppError `forbidden` */
 export function forRole(room: AdminPagesRoom, need: Need, handler: AdminHandler): PageHandler {
@@ -45,8 +45,8 @@ export function forRole(room: AdminPagesRoom, need: Need, handler: AdminHandler)
   };
 }
 
-export const askerAt = ({ req, person }: AdminVisit): Asker => ({
-  visit: visitOf(req),
+export const adminContextAt = ({ req, person }: AdminPageContext): AdminContext => ({
+  context: contextOf(req),
   actor: person,
   path: req.path,
 });
@@ -68,7 +68,8 @@ export function recordingRefusals(deps: WebDeps, handler: RequestHandler): Reque
       // What was tried and came to nothing has a line of its own, unless it stands there already.
       const failed = req.method === 'POST' && !(thrown instanceof AdminError && thrown.recorded);
       const event = refused ? 'admin-refused' : triedAt(req.path);
-      if (refused || failed) record(deps, visitOf(req), { event, path: req.path, code: status, reason: error.reason });
+      if (refused || failed)
+        record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
     }
   };
@@ -106,8 +107,8 @@ export interface AdminPage {
 }
 
 /** Sends a page of this area. The credential is judged once more after everything was fetched, before a byte goes out. */
-export function sendAdminPage(visit: AdminVisit, page: AdminPage): void {
-  const { deps, res, person, mayAct } = visit;
+export function sendAdminPage(context: AdminPageContext, page: AdminPage): void {
+  const { deps, res, person, mayAct } = context;
   const { title, section, body, status = 200, scripts, refreshSeconds } = page;
   person.assertGood();
   sendPage(res, status, {
@@ -121,6 +122,6 @@ export function sendAdminPage(visit: AdminVisit, page: AdminPage): void {
 }
 
 /** What was read goes on the record, as with the admin API. */
-export function recordRead({ deps, req }: AdminVisit, reason: string, details: AuditFacts = {}): void {
-  record(deps, visitOf(req), { event: 'admin-read', path: req.path, code: 200, reason, details });
+export function recordRead({ deps, req }: AdminPageContext, reason: string, details: AuditFacts = {}): void {
+  record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: 200, reason, details });
 }

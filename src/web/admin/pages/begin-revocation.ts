@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RevocationAnswer } from '../../../revocation/revocation.ts';
 import { reusedError } from '../answers.ts';
 import type { RevocationRequest } from '../revocation-request.ts';
-import { carryOut, type AdminRoom, type Asker } from '../revoking.ts';
+import { handleRevocation, type AdminRoom, type AdminContext } from '../revoking.ts';
 
 /** Between two looks at whether it is written. */
 const LOOK_MS = 5;
@@ -22,23 +22,23 @@ interface Running {
 export interface Begun {
   /** As it stood when it was written. */
   readonly answer: RevocationAnswer;
-  /** As `carryOut` answers: proven, or given up waiting for. */
+  /** As `handleRevocation` answers: proven, or given up waiting for. */
   readonly proven: Promise<RevocationAnswer>;
 }
 
 type Identified = RevocationRequest & { readonly requestId: string };
 
-/** @throws what `carryOut` throws, where nothing was written */
-export type BeginRevocation = (asker: Asker, request: Identified) => Promise<Begun>;
+/** @throws what `handleRevocation` throws, where nothing was written */
+export type BeginRevocation = (admin: AdminContext, request: Identified) => Promise<Begun>;
 
 export function createBeginnings(room: AdminRoom): BeginRevocation {
   const running = new Map<string, Running>();
 
-  function start(asker: Asker, request: Identified, asked: string): Running {
+  function start(admin: AdminContext, request: Identified, asked: string): Running {
     const { requestId } = request;
     // What stands under this id already may be something else: that is judged before anything is told of it.
     const isNew = room.deps.gate.answer(requestId) === undefined;
-    const proven = carryOut(room, asker, request);
+    const proven = handleRevocation(room, admin, request);
     const written = isNew ? untilWritten(room, requestId, proven) : proven;
     running.set(requestId, { asked, written, proven });
     // Whoever has been told that it is written hears of a later fault in the log only.
@@ -49,11 +49,11 @@ export function createBeginnings(room: AdminRoom): BeginRevocation {
     return { asked, written, proven };
   }
 
-  return async (asker, request) => {
-    const asked = JSON.stringify([asker.actor.account, request]);
+  return async (admin, request) => {
+    const asked = JSON.stringify([admin.actor.account, request]);
     const before = running.get(request.requestId);
     if (before !== undefined && before.asked !== asked) throw reusedError();
-    const { written, proven } = before ?? start(asker, request, asked);
+    const { written, proven } = before ?? start(admin, request, asked);
     return { answer: await written, proven };
   };
 }

@@ -6,27 +6,27 @@ import { AppError } from '../../../core/errors.ts';
 import { field } from '../../browser/guards.ts';
 import { parameter } from '../../page/answer.ts';
 import { findings } from '../session-query.ts';
-import { askerAt, sendAdminPage, type AdminVisit } from './admin-frame.ts';
+import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { drillBody, drillResultBody } from './drill-body.ts';
 import { ifFresh } from './fresh-page.ts';
 import { queryString } from './links.ts';
 
 const DEFAULT_PATH = '/api/v1/namespaces?watch=1';
 
-export function showDrill(visit: AdminVisit): void {
-  const { room, req, person, mayAct } = visit;
+export function showDrill(context: AdminPageContext): void {
+  const { room, req, person, mayAct } = context;
   const form = {
     clusters: room.clusters.usableBy(person.identity).map(({ name }) => name),
     cluster: parameter(req.query['cluster']) ?? '',
     path: parameter(req.query['path']) ?? DEFAULT_PATH,
     csrf: person.csrf,
   };
-  sendAdminPage(visit, { title: 'Drill', section: 'drill', body: drillBody(mayAct ? form : undefined) });
+  sendAdminPage(context, { title: 'Drill', section: 'drill', body: drillBody(mayAct ? form : undefined) });
 }
 
 /** Runs it and shows what came of it: within seconds. @throws what the drill throws, AppError `bad_request` */
-export async function runDrillHere(visit: AdminVisit): Promise<void> {
-  const { room, req } = visit;
+export async function runDrillHere(context: AdminPageContext): Promise<void> {
+  const { room, req } = context;
   const [cluster, path, reason] = [field(req, 'cluster'), field(req, 'path'), field(req, 'reason')];
   const chosen = Object.entries({ cluster, path }).filter(([, value]) => value !== '');
   const parsed = drillSchema.safeParse({ ...Object.fromEntries(chosen), reason });
@@ -34,8 +34,8 @@ export async function runDrillHere(visit: AdminVisit): Promise<void> {
     const words = `This drill cannot be run: ${findings(parsed.error)}.`;
     throw new AppError('bad_request', words, { reason: 'request_malformed' });
   }
-  await ifFresh(visit, `/admin/drill${queryString({ cluster, path })}`, async () => {
-    const answer = await room.runDrill(askerAt(visit), parsed.data);
-    sendAdminPage(visit, { title: `Drill ${answer.verdict}`, section: 'drill', body: drillResultBody(answer) });
+  await ifFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
+    const answer = await room.runDrill(adminContextAt(context), parsed.data);
+    sendAdminPage(context, { title: `Drill ${answer.verdict}`, section: 'drill', body: drillResultBody(answer) });
   });
 }

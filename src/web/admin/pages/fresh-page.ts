@@ -4,10 +4,10 @@
 import { faultOf } from '../../page/error-status.ts';
 import { html } from '../../page/html.ts';
 import { record } from '../../record.ts';
-import { visitOf } from '../../request-context.ts';
+import { contextOf } from '../../request-context.ts';
 import { assertFresh } from '../freshness.ts';
 import { AdminError } from '../problem.ts';
-import { sendAdminPage, type AdminVisit } from './admin-frame.ts';
+import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { freshHref } from './links.ts';
 
 /**
@@ -15,17 +15,17 @@ import { freshHref } from './links.ts';
  * @param back the page of ours from which it can be tried again
  * @throws what `assertFresh` throws otherwise, and what the change throws
  */
-export async function ifFresh(visit: AdminVisit, back: string, change: () => Promise<void>): Promise<void> {
+export async function ifFresh(context: AdminPageContext, back: string, change: () => Promise<void>): Promise<void> {
   try {
-    assertFresh(visit.deps, visit.person);
+    assertFresh(context.deps, context.person);
   } catch (thrown) {
     if (!(thrown instanceof AdminError && thrown.problem === 'fresh_sign_in_needed')) throw thrown;
     const { error, status } = faultOf(thrown);
-    const { deps, req } = visit;
+    const { deps, req } = context;
     if (!thrown.recorded) {
-      record(deps, visitOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
+      record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
     }
-    return sendAdminPage(visit, {
+    return sendAdminPage(context, {
       title: 'Sign in once more',
       section: 'sessions',
       status,

@@ -2,7 +2,7 @@
  * `/admin/health`: whether clusters and identity providers answer.
  */
 import { nowSeconds, type ComponentHealth } from '../../deps.ts';
-import { recordRead, sendAdminPage, type AdminVisit } from './admin-frame.ts';
+import { recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { healthBody, type Component } from './health-body.ts';
 
 /** What is configured is shown, whether somebody has looked at it or not. */
@@ -10,10 +10,10 @@ function components(names: readonly string[], known: readonly ComponentHealth[] 
   return names.map((name) => ({ name, health: known.find((one) => one.name === name) }));
 }
 
-export async function showHealth(visit: AdminVisit): Promise<void> {
-  const { deps } = visit;
+export async function showHealth(context: AdminPageContext): Promise<void> {
+  const { deps } = context;
   const [clusters, providers] = await Promise.all([deps.health?.clusters(), deps.health?.providers()]);
-  recordRead(visit, 'health');
+  recordRead(context, 'health');
   const body = healthBody({
     clusters: components(
       deps.config.clusters.map(({ name }) => name),
@@ -22,5 +22,5 @@ export async function showHealth(visit: AdminVisit): Promise<void> {
     providers: components([...deps.providers.keys()], providers),
     now: nowSeconds(deps),
   });
-  sendAdminPage(visit, { title: 'Health', section: 'health', body });
+  sendAdminPage(context, { title: 'Health', section: 'health', body });
 }

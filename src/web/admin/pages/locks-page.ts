@@ -9,7 +9,7 @@ import { parameter, seeOther } from '../../page/answer.ts';
 import { liftFreshSignIn } from '../fresh-sign-ins.ts';
 import { lockViews, unlock } from '../locks.ts';
 
-import { askerAt, recordRead, sendAdminPage, type AdminVisit } from './admin-frame.ts';
+import { adminContextAt, recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { ifFresh } from './fresh-page.ts';
 import { accountHref } from './links.ts';
 import { locksBody } from './locks-body.ts';
@@ -17,49 +17,52 @@ import { numberedPager, pageNumber } from './pager.ts';
 
 const PAGE_SIZE = 25;
 
-export async function showLocks(visit: AdminVisit): Promise<void> {
-  const { deps, req, person, mayAct } = visit;
+export async function showLocks(context: AdminPageContext): Promise<void> {
+  const { deps, req, person, mayAct } = context;
   const page = pageNumber(parameter(req.query['page']));
   const all = await lockViews(deps);
   const locks = all.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE);
-  recordRead(visit, 'locks');
+  recordRead(context, 'locks');
   const pager = numberedPager('/admin/locks', page, Math.ceil(all.length / PAGE_SIZE));
   const body = locksBody({ locks, count: all.length, pager, mayAct, csrf: person.csrf });
-  sendAdminPage(visit, { title: 'Locks', section: 'locks', body });
+  sendAdminPage(context, { title: 'Locks', section: 'locks', body });
 }
 
 /** Takes the lock off and leads back to where it stood. @throws AppError `bad_request`, AdminError `lock_not_found` */
-export async function takeLockOff(visit: AdminVisit): Promise<void> {
-  const { deps, req, res } = visit;
+export async function takeLockOff(context: AdminPageContext): Promise<void> {
+  const { deps, req, res } = context;
   const asked = askedOf(
-    visit,
+    context,
     new AppError('bad_request', 'To unlock an account, say which and why.', { reason: 'unlock_malformed' }),
   );
   const back = field(req, 'from') === 'person' ? accountHref(asked.account) : '/admin/locks';
-  await ifFresh(visit, back, async () => {
-    await unlock(deps, askerAt(visit), asked);
+  await ifFresh(context, back, async () => {
+    await unlock(deps, adminContextAt(context), asked);
     seeOther(res, back);
   });
 }
 
 /** Any sign-in of the account will do again. @throws AppError `bad_request`, AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer` */
-export async function takeFreshSignInOff(visit: AdminVisit): Promise<void> {
-  const { deps, req, res } = visit;
+export async function takeFreshSignInOff(context: AdminPageContext): Promise<void> {
+  const { deps, req, res } = context;
   const malformed = new AppError('bad_request', 'To lift a fresh sign-in, say of which account and why.', {
     reason: 'fresh_sign_in_malformed',
   });
-  const asked = askedOf(visit, malformed);
+  const asked = askedOf(context, malformed);
   const since = field(req, 'since');
   if (!/^\d{1,12}$/.test(since)) throw malformed;
   const back = accountHref(asked.account);
-  await ifFresh(visit, back, async () => {
-    await liftFreshSignIn(deps, askerAt(visit), { ...asked, upTo: Number(since) });
+  await ifFresh(context, back, async () => {
+    await liftFreshSignIn(deps, adminContextAt(context), { ...asked, upTo: Number(since) });
     seeOther(res, back);
   });
 }
 
 /** The form's account and reason. @throws `malformed` */
-function askedOf({ req }: AdminVisit, malformed: AppError): { readonly account: Account; readonly reason: string } {
+function askedOf(
+  { req }: AdminPageContext,
+  malformed: AppError,
+): { readonly account: Account; readonly reason: string } {
   const account = accountSchema.safeParse(field(req, 'account'));
   const reason = reasonSchema.safeParse(field(req, 'reason'));
   if (!account.success || !reason.success) throw malformed;

@@ -17,8 +17,8 @@ const MOST_REQUESTS = 25;
 
 /** An account that is not known shows as one that is not signed in: it can be locked all the same. */
 export function showPerson(list: ListSessions): AdminHandler {
-  return async (visit) => {
-    const { deps, req, person, mayAct } = visit;
+  return async (context) => {
+    const { deps, req, person, mayAct } = context;
     const account = accountSchema.safeParse(req.params['account']);
     if (!account.success) throw new AppError('not_found', 'There is no such account. An account is PROVIDER/SUBJECT.');
     const cursor = parameter(req.query['cursor']);
@@ -29,10 +29,10 @@ export function showPerson(list: ListSessions): AdminHandler {
       freshSignInNeeded(deps, account.data),
     ]);
     const requests = (await latestRequests(deps, page.sessions))?.slice(0, MOST_REQUESTS);
-    recordRead(visit, 'account', { target: `account:${account.data}` });
+    recordRead(context, 'account', { target: `account:${account.data}` });
     const later = cursor !== undefined;
     const known = { account: account.data, page, later, lock, freshSince, requests };
     const body = personBody({ deps, ...known, mayAct, csrf: person.csrf });
-    sendAdminPage(visit, { title: 'Person', section: 'sessions', body });
+    sendAdminPage(context, { title: 'Person', section: 'sessions', body });
   };
 }

@@ -1,15 +1,15 @@
 /**
  * `/admin/replicas`.
  */
-import { recordRead, sendAdminPage, type AdminVisit } from './admin-frame.ts';
+import { recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { replicasBody } from './replicas-body.ts';
 
-export function showReplicas(visit: AdminVisit): void {
-  recordRead(visit, 'replicas');
-  sendAdminPage(visit, {
+export function showReplicas(context: AdminPageContext): void {
+  recordRead(context, 'replicas');
+  sendAdminPage(context, {
     title: 'Replicas',
     section: 'replicas',
-    body: replicasBody(visit.deps.gate.replicas, '/admin/api/v1/replicas'),
+    body: replicasBody(context.deps.gate.replicas, '/admin/api/v1/replicas'),
     scripts: ['replicas.js'],
   });
 }

@@ -12,7 +12,7 @@ import { freshOrRedirect } from '../freshness.ts';
 import { AdminError } from '../problem.ts';
 import { planOf, targetName } from '../revocation-request.ts';
 import { revocationStatus } from '../revoking.ts';
-import { askerAt, recordRead, sendAdminPage, type AdminHandler, type AdminVisit } from './admin-frame.ts';
+import { adminContextAt, recordRead, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
 import type { Begun, BeginRevocation } from './begin-revocation.ts';
 import { ifFresh } from './fresh-page.ts';
 import { receiptHref, revokeHref } from './links.ts';
@@ -23,14 +23,14 @@ import { scopeOf } from './revocation-scope.ts';
 import { confirmBody, secondAdminBody, sendAgainBody } from './revoke-body.ts';
 
 /** Asks once more, with the reason; a link leads here from each session's row. */
-export async function confirm(visit: AdminVisit): Promise<void> {
-  const { deps, req, res, person } = visit;
+export async function confirm(context: AdminPageContext): Promise<void> {
+  const { deps, req, res, person } = context;
   const fields = linkFields(req);
   const request = requestOf(fields, { reason: 'not given yet' });
   if (!freshOrRedirect(deps, req, res, person)) return;
   const plan = await planOf(deps, request);
   const scope = await scopeOf(deps, plan.target);
-  recordRead(visit, 'sessions', { target: targetName(plan.target) });
+  recordRead(context, 'sessions', { target: targetName(plan.target) });
   const body = confirmBody({
     fields,
     scope,
@@ -40,32 +40,32 @@ export async function confirm(visit: AdminVisit): Promise<void> {
     requestId: randomUUID(),
     csrf: person.csrf,
   });
-  sendAdminPage(visit, { title: 'Revoke', section: 'sessions', body });
+  sendAdminPage(context, { title: 'Revoke', section: 'sessions', body });
 }
 
 /** Does it. */
 export function revokeNow(begin: BeginRevocation): AdminHandler {
-  return async (visit) => {
-    const { req } = visit;
+  return async (context) => {
+    const { req } = context;
     const fields = formFields(req);
     const requestId = requestIdOf(req);
     const reason = field(req, 'reason');
     const request = { ...requestOf(fields, { reason, requestId }), requestId };
-    await ifFresh(visit, revokeHref(fields), async () => {
+    await ifFresh(context, revokeHref(fields), async () => {
       try {
-        await leadToReceipt(visit, await begin(askerAt(visit), request));
+        await leadToReceipt(context, await begin(adminContextAt(context), request));
       } catch (thrown) {
         if (!(thrown instanceof AdminError)) throw thrown;
-        if (thrown.problem === 'second_admin_needed') return askSecond(visit, fields, reason, thrown);
+        if (thrown.problem === 'second_admin_needed') return askSecond(context, fields, reason, thrown);
         // This replica refuses the target all the same: who has ended their own session has no page any more.
-        if (thrown.problem !== 'revocation_not_written' || !isGood(visit)) throw thrown;
-        offerAgain(visit, fields, { reason, requestId }, thrown);
+        if (thrown.problem !== 'revocation_not_written' || !isGood(context)) throw thrown;
+        offerAgain(context, fields, { reason, requestId }, thrown);
       }
     });
   };
 }
 
-function isGood({ person }: AdminVisit): boolean {
+function isGood({ person }: AdminPageContext): boolean {
   try {
     person.assertGood();
     return true;
@@ -75,12 +75,12 @@ function isGood({ person }: AdminVisit): boolean {
 }
 
 /** Whoever has ended their own session, by what they revoked, could not open the receipt any more. */
-async function leadToReceipt(visit: AdminVisit, { answer, proven }: Begun): Promise<void> {
-  if (isGood(visit)) seeOther(visit.res, receiptHref(answer.id));
-  else sendLastReceipt(visit, await proven);
+async function leadToReceipt(context: AdminPageContext, { answer, proven }: Begun): Promise<void> {
+  if (isGood(context)) seeOther(context.res, receiptHref(answer.id));
+  else sendLastReceipt(context, await proven);
 }
 
-function sendLastReceipt({ res }: AdminVisit, answer: RevocationAnswer): void {
+function sendLastReceipt({ res }: AdminPageContext, answer: RevocationAnswer): void {
   const body = html`<p class="notice">
       You have ended your own session with it. <a href="/login?to=admin">Sign in again</a> to go on.
     </p>
@@ -88,21 +88,26 @@ function sendLastReceipt({ res }: AdminVisit, answer: RevocationAnswer): void {
   sendPage(res, revocationStatus(answer), { title: 'Revocation', body, styles: ['admin.css'] });
 }
 
-function askSecond({ deps, ...visit }: AdminVisit, fields: RevocationFields, reason: string, error: AdminError): void {
+function askSecond(
+  { deps, ...context }: AdminPageContext,
+  fields: RevocationFields,
+  reason: string,
+  error: AdminError,
+): void {
   const { approval = '', expiresAt = '' } = error.members;
   const link = new URL(revokeHref({ ...fields, approval }), deps.config.publicUrl).href;
   const body = secondAdminBody({ fields, reason, approval, expiresAt: secondsOf(expiresAt), link });
   const { status } = faultOf(error);
-  sendAdminPage({ deps, ...visit }, { title: 'A second admin is needed', section: 'sessions', status, body });
+  sendAdminPage({ deps, ...context }, { title: 'A second admin is needed', section: 'sessions', status, body });
 }
 
 function offerAgain(
-  visit: AdminVisit,
+  context: AdminPageContext,
   fields: RevocationFields,
   said: { readonly reason: string; readonly requestId: string },
   error: AdminError,
 ): void {
   const { status } = faultOf(error);
-  const body = sendAgainBody({ fields, ...said, csrf: visit.person.csrf, words: error.message });
-  sendAdminPage(visit, { title: 'Not written', section: 'sessions', status, body });
+  const body = sendAgainBody({ fields, ...said, csrf: context.person.csrf, words: error.message });
+  sendAdminPage(context, { title: 'Not written', section: 'sessions', status, body });
 }

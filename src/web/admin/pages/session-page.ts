@@ -5,12 +5,12 @@ import { sessionIdSchema } from '../../../core/admin-api/fields.ts';
 import { latestRequests } from '../../page/recent-requests.ts';
 import { sessionGone } from '../revocation-request.ts';
 import { workloadRule } from '../roles.ts';
-import { recordRead, sendAdminPage, type AdminVisit } from './admin-frame.ts';
+import { recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { sessionBody } from './session-body.ts';
 
 /** @throws AdminError `session_not_found` */
-export async function showSession(visit: AdminVisit): Promise<void> {
-  const { room, deps, req, mayAct } = visit;
+export async function showSession(context: AdminPageContext): Promise<void> {
+  const { room, deps, req, mayAct } = context;
   const id = sessionIdSchema.safeParse(req.params['id']);
   const session = id.success ? await deps.store.sessions.read(id.data) : undefined;
   if (session === undefined) throw sessionGone();
@@ -20,8 +20,8 @@ export async function showSession(visit: AdminVisit): Promise<void> {
     .usableBy(session.identity)
     .map(({ name }) => name)
     .filter((name) => rule?.clusters.includes(name) ?? true);
-  recordRead(visit, 'session', { target: `session:${session.id}` });
-  sendAdminPage(visit, {
+  recordRead(context, 'session', { target: `session:${session.id}` });
+  sendAdminPage(context, {
     title: 'Session',
     section: 'sessions',
     body: sessionBody({ deps, session, clusters, requests, mayAct }),

@@ -15,12 +15,12 @@ function asked({ cursor: _cursor, sort: _sort, ...filters }: Shown): AuditFacts 
 
 /** @param list the very list that the admin API has */
 export function showSessions(list: ListSessions): AdminHandler {
-  return async (visit) => {
-    const { deps, req, mayAct } = visit;
+  return async (context) => {
+    const { deps, req, mayAct } = context;
     const shown = shownBy(req);
     const query = queryFor(shown);
     const [page, total] = await Promise.all([list(query), deps.store.sessions.count()]);
-    recordRead(visit, 'sessions', asked(shown));
+    recordRead(context, 'sessions', asked(shown));
     const body = sessionsBody({
       shown,
       page,
@@ -30,6 +30,6 @@ export function showSessions(list: ListSessions): AdminHandler {
       now: nowSeconds(deps),
       mayAct,
     });
-    sendAdminPage(visit, { title: 'Sessions', section: 'sessions', body });
+    sendAdminPage(context, { title: 'Sessions', section: 'sessions', body });
   };
 }

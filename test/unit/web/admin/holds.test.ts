@@ -3,7 +3,7 @@ import { AppError } from '../../../../src/core/errors.ts';
 import { coveringKeys } from '../../../../src/core/revocation.ts';
 import { createAnswers } from '../../../../src/web/admin/answers.ts';
 import type { RevocationRequest } from '../../../../src/web/admin/revocation-request.ts';
-import { carryOut } from '../../../../src/web/admin/revoking.ts';
+import { handleRevocation } from '../../../../src/web/admin/revoking.ts';
 import type { WebDeps } from '../../../../src/web/deps.ts';
 import { annotation, closeHouses, openHouse, people } from '../harness.ts';
 
@@ -34,10 +34,10 @@ async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: b
     },
     ...(unread ? { unread: unavailable() } : {}),
   };
-  const visit = { requestId: 'r', address: '203.0.113.7', userAgent: '', actor };
+  const context = { requestId: 'r', address: '203.0.113.7', userAgent: '', actor };
   const room = { deps, answers: createAnswers(deps) };
   const revoke = (request: Omit<RevocationRequest, 'reason'>) =>
-    carryOut(room, { visit, actor, path: '/revocations' }, { reason: 'INC-1', ...request });
+    handleRevocation(room, { context, actor, path: '/revocations' }, { reason: 'INC-1', ...request });
   return { house, revoke, isShut: () => house.gate.check({ keys: coveringKeys(ALICE), position }) };
 }
 
