@@ -68,7 +68,7 @@ describe('through Sentinel', () => {
   afterAll(stopNodes);
   // What followers have to confirm. The rest is the same scripts, which `redis.test.ts` runs.
   redisConforms('redis through Sentinel with three nodes', settings, (name, open) => {
-    describe(name, () => {
+    describe(`store: ${name}`, () => {
       revocationsConform(open);
       locksConform(open);
     });
