@@ -9,6 +9,7 @@
  * provider was asked therefore proves nothing: `auth_time` in the ID token does, after each step alike.
  */
 import type { ServerMetadata } from 'openid-client';
+import type { ProviderConfig } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
 import type { SignInChallenge } from './idp.ts';
 
@@ -18,7 +19,7 @@ export const FRESH_ASKS = ['login_and_max_age', 'login', 'max_age'] as const;
 export type FreshAsk = (typeof FRESH_ASKS)[number];
 
 /** `providers[].freshness`: the ways that are tried. `none`: the provider proves nothing, and is not asked. */
-export type FreshnessSetting = 'auto' | 'login' | 'max_age' | 'none';
+export type FreshnessSetting = ProviderConfig['freshness'];
 
 /** What an authorization request asks for: one of those, an `auth_time` of any age, or nothing of the kind. */
 export type AuthTimeAsk = FreshAsk | 'any_age' | 'nothing';
@@ -88,8 +89,8 @@ export function doubtOfProof({
 }
 
 /**
- * The provider showed no proof, or refused the request, and can be asked in another way: begin again with `after`. Where nobody does,
- * it is a rejection like any other.
+ * The provider showed no proof, or refused the request, and can be asked in another way: the caller begins again with `after`. A
+ * caller that does not treats it as any other rejection.
  */
 export class FreshProofMissing extends AppError {
   readonly after: SignInChallenge;

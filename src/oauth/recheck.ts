@@ -16,8 +16,8 @@ import { isRecent } from './recent.ts';
 
 const FRESH_MS = 10_000;
 /**
- * The provider no longer stands for who the user is. A rule's no is about what they may do: it needs no other proof, and where the provider
- * shows none it would keep somebody out for thirty days who had lost a group for an hour.
+ * The provider no longer stands for who the user is. A rule's rejection is about what they may do, and needs no other proof: where the
+ * provider shows none, a user who had lost a group for an hour would be kept out for thirty days.
  */
 const NO_LONGER_CERTAIN = new Set(['provider_refresh_refused', 'subject_changed']);
 const REMOVED = 'The identity provider that you signed in with is no longer used here. Sign in again.';

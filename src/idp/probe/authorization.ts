@@ -161,7 +161,7 @@ function freshRow(ours: Reaction, tries: readonly FreshTry[], advertised: boolea
     return optional.fails(
       check,
       'this provider proves none: no auth_time is asked for',
-      'After a revocation lock the account to keep somebody out. Its groups cannot be in admin.groups while admin.freshness is on.',
+      'After a revocation lock the account to keep its user out. Its groups cannot be in admin.groups while admin.freshness is on.',
     );
   }
   if (ours.kind !== 'page' || last.reaction.kind === 'none') {

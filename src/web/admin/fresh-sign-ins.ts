@@ -2,8 +2,8 @@
  * Lifts what a revocation leaves behind: that the account's next sign-in has to be a fresh one. For a user whose provider shows no proof of
  * it, this is the way back.
  *
- * Threat: whoever took the user's laptop, with its single sign-on session at the provider, would be let in by it. So it takes an admin
- * who is fresh themselves, names one account, and is audited with a reason.
+ * Threat: an attacker who has the user's laptop, with its single sign-on session at the provider, gets in by it. So it takes an admin whose
+ * own sign-in is fresh, is for one account, and is audited with a reason.
  */
 import type { Account } from '../../core/identity.ts';
 import type { WebDeps } from '../deps.ts';
