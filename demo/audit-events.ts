@@ -1,6 +1,6 @@
 /** The audit log of the demo as its files have it: what users did, and what came without a good credential. */
 import { readFile } from 'node:fs/promises';
-import type { AuditEvent } from '../src/core/audit-event.ts';
+import type { AuditEvent } from '../src/core/audit/event.ts';
 import type { RunningDemo } from './launch.ts';
 
 /** Every event so far, oldest first. The last line of a file may still be being written. */

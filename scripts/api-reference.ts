@@ -4,11 +4,11 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { CALLS_PER_MINUTE } from '../src/web/admin/api/call-limits.ts';
-import { isChange, openApiDocument, problemsOf } from '../src/web/admin/api/openapi.ts';
-import { routes, type Route, type RouteName } from '../src/web/admin/api/routes.ts';
-import { componentSchemas, queryParameters, type JsonSchema } from '../src/web/admin/api/schemas.ts';
-import { PROBLEMS, type ProblemCode } from '../src/web/admin/problem.ts';
+import { CALLS_PER_MINUTE } from '../src/admin/api/call-limits.ts';
+import { isChange, openApiDocument, problemsOf } from '../src/admin/api/openapi.ts';
+import { routes, type Route, type RouteName } from '../src/admin/api/routes.ts';
+import { componentSchemas, queryParameters, type JsonSchema } from '../src/admin/api/schemas.ts';
+import { PROBLEMS, type ProblemCode } from '../src/admin/problem.ts';
 
 export const API_DOCUMENT = fileURLToPath(new URL('../docs/reference/admin-api.openapi.json', import.meta.url));
 

@@ -10,7 +10,7 @@ import {
   REQUEST_FACTS,
   type AuditFact,
   type CatalogueEntry,
-} from '../src/core/audit-catalogue.ts';
+} from '../src/core/audit/catalogue.ts';
 
 export const AUDIT_REFERENCE = fileURLToPath(new URL('../docs/reference/audit-events.md', import.meta.url));
 
@@ -18,7 +18,7 @@ export const REGENERATE_AUDIT = 'node scripts/audit-reference.ts';
 
 const HEAD = `# Events of the record
 
-<!-- Written by \`${REGENERATE_AUDIT}\` from the catalogue in src/core/audit-catalogue.ts. Do not edit. -->
+<!-- Written by \`${REGENERATE_AUDIT}\` from the catalogue in src/core/audit/catalogue.ts. Do not edit. -->
 
 Every line of the record is one \`Event\` of \`audit.k8s.io/v1\` at level \`Metadata\`, in the form and order in which a Kubernetes API server writes it, so that existing tools read it.
 

@@ -30,7 +30,7 @@ const architectures = values.arch.split(',').filter((name): name is Architecture
 
 /** Beside the program in every package: the front under the names that kubectl looks for, and what the licences ask for. */
 function common(bundles: Bundles): readonly ArchivedFile[] {
-  const front = readFileSync(join(root, 'src/cli/front/portcullis.sh'));
+  const front = readFileSync(join(root, 'src/cli-package/portcullis.sh'));
   const complete = Buffer.from(COMPLETION_SCRIPTS.get('kubectl') ?? '');
   return [
     { path: 'bin/portcullis', mode: 0o755, content: front },

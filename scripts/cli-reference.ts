@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Argument, Command, Option } from 'commander';
-import { createLaptopProgram } from '../src/cli/front/program.ts';
+import { createLaptopProgram } from '../src/cli-package/program.ts';
 import { createProgram } from '../src/program.ts';
 
 export const REFERENCE_FILE = fileURLToPath(new URL('../docs/reference/cli.md', import.meta.url));

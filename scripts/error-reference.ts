@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { exitCodeOf } from '../src/cli/fault.ts';
+import { exitCodeOf } from '../src/cli/errors.ts';
 import { AppError, type ErrorCode } from '../src/core/errors.ts';
 import {
   auditBlocked,
@@ -32,7 +32,7 @@ import {
   type Refusal,
 } from '../src/proxy/status.ts';
 import { errorWords } from '../src/web/page/error-page.ts';
-import { statusOfCode } from '../src/web/page/error-status.ts';
+import { statusOfCode } from '../src/http/error-status.ts';
 import {
   CLUSTER_REFUSALS,
   CREDENTIAL_REFUSALS,

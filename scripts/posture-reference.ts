@@ -4,8 +4,8 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { KINDS, type Kind } from '../src/core/posture/kinds.ts';
-import { RULES, type Rule } from '../src/core/posture/rules.ts';
+import { KINDS, type Kind } from '../src/posture/rules/kinds.ts';
+import { RULES, type Rule } from '../src/posture/rules/rules.ts';
 
 export const POSTURE_PAGES = fileURLToPath(new URL('../docs/posture/', import.meta.url));
 

@@ -1,13 +1,13 @@
 /** Every command there is, as a parser. What runs on a server is imported when it is asked for, so that a laptop never loads it. */
 import { Command } from 'commander';
 import type { QueryOptions } from './commands/audit-query.ts';
-import { addAdminCommands } from './cli/admin-line.ts';
+import { addAdminCommands } from './cli/commands/admin-parser.ts';
 import { addLaptopCommands, exitByUse } from './cli/cli.ts';
-import { addCompletionCommands } from './cli/completion-line.ts';
-import { addPostureCommand } from './cli/posture-line.ts';
-import { VERSION } from './cli/version.ts';
+import { addCompletionCommands } from './cli/commands/completion-parser.ts';
+import { addPostureCommand } from './posture/posture.ts';
+import { VERSION } from './cli/http/version.ts';
 import type { CheckOptions, Environment, ProbeOptions } from './commands/server-commands.ts';
-import { addKeyCommands, addRecordProof } from './commands/server-line.ts';
+import { addKeyCommands, addRecordProof } from './commands/server-parser.ts';
 
 const CONFIG_OPTION = [
   '--config <file>',

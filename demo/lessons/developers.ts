@@ -1,5 +1,5 @@
 /** The lessons for developers: signing in, what a token is, and what to do when a laptop is stolen. */
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { annotation, happened, type Evidence, type Lesson, type Wanted } from './lesson.ts';
 
 const ALICE = 'demo:alice';

@@ -1,6 +1,6 @@
 /** What a lesson is made of, and how a task is known to be done: by the record, never by what somebody says. */
-import type { AuditFact } from '../../src/core/audit-catalogue.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditFact } from '../../src/core/audit/catalogue.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { DemoFault, type RunningDemo } from '../launch.ts';
 import type { Finished } from '../tour/terminal.ts';
 

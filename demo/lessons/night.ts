@@ -6,9 +6,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAuditTrail } from '../../src/audit/audit.ts';
 import { loadAuditKeys } from '../../src/config/keys.ts';
-import { gateEvent, requestEvent, type AuditEvent } from '../../src/core/audit-event.ts';
-import type { Identity } from '../../src/core/identity.ts';
-import { requestInfo } from '../../src/core/request-info.ts';
+import { gateEvent, requestEvent, type AuditEvent } from '../../src/core/audit/event.ts';
+import type { Identity } from '../../src/core/identity/identity.ts';
+import { requestInfo } from '../../src/core/request/request-info.ts';
 import type { DemoFiles } from '../files.ts';
 
 /** What there is to be found. */

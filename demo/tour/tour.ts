@@ -2,7 +2,7 @@
  * The tour: the whole story of the gate, told and checked. Each claim is tested against what really happened before it is printed.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
 import { auditEvents } from '../audit-events.ts';
 import { DEMO_PROVIDER } from '../files.ts';

@@ -32,8 +32,8 @@ const GRAMMAR = 'node18';
 
 /** @param root the checkout */
 export async function bundle(root: string): Promise<Bundles> {
-  const program = await part(root, 'src/cli/front/program.ts');
-  const main = await part(root, 'src/cli/front/main.ts', PROGRAM);
+  const program = await part(root, 'src/cli-package/program.ts');
+  const main = await part(root, 'src/cli-package/main.ts', PROGRAM);
   return { main: main.code.trimEnd(), program: program.code.trimEnd(), notices: noticesOf(program.moduleIds) };
 }
 

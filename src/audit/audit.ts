@@ -4,7 +4,7 @@
  * Owns: the sinks (stdout, file, webhook), the order of lines, and what happens when a sink fails. Must not know: how an event came
  * about, who may read the record, or anything of a request. The shape of an event is core's.
  */
-import type { AuditEvent } from '../core/audit-event.ts';
+import type { AuditEvent } from '../core/audit/event.ts';
 import type { ChainHead } from './chain/chain-facts.ts';
 
 export { startAnchors } from './chain/anchors.ts';
@@ -56,7 +56,7 @@ export interface FileSinkSettings {
    * requests wait for `audit.writeAhead` only.
    */
   readonly fsync?: 'never' | 'interval' | 'always' | undefined;
-  /** Where rejections go instead, in a chain of their own (core/rejected-event.ts). Absent: with all other events. */
+  /** Where rejections go instead, in a chain of their own (core/audit/rejected-event.ts). Absent: with all other events. */
   readonly rejectedPath?: string | undefined;
   /** Mebibytes that they may take, old files included. Default: 64. */
   readonly rejectedMaxMb?: number | undefined;

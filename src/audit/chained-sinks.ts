@@ -1,5 +1,5 @@
 /** Sinks, and the chain of the lines that go to all of them. */
-import type { AuditEvent } from '../core/audit-event.ts';
+import type { AuditEvent } from '../core/audit/event.ts';
 import type { AuditLog, AuditSinkSettings, SinkGap } from './audit.ts';
 import { chainBefore } from './chain/chain-before.ts';
 import type { ChainHead } from './chain/chain-facts.ts';

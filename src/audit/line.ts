@@ -1,5 +1,5 @@
 /** One event as one line of JSON. */
-import type { AuditEvent } from '../core/audit-event.ts';
+import type { AuditEvent } from '../core/audit/event.ts';
 
 /**
  * What JSON leaves as it is, although a reader may not: DEL and the C1 controls (0x9B drives terminals), the line separators that

@@ -1,7 +1,7 @@
 /** The trail: every event to every sink. */
 import type { Writable } from 'node:stream';
 import { AppError } from '../core/errors.ts';
-import { isRejection } from '../core/rejected-event.ts';
+import { isRejection } from '../core/audit/rejected-event.ts';
 import type { AuditLog, AuditMetrics, AuditSinkSettings, FileSinkSettings, RecordingTrail, SinkGap } from './audit.ts';
 import type { ChainSettings } from './chain/chain-keeper.ts';
 import { ChainedSinks } from './chained-sinks.ts';
@@ -39,7 +39,7 @@ const LIMITS: SinkLimits = {
  * failing sink (both modes; under `block` traffic has stopped well before), what comes after `close`, and what `close`
  * could not write in time.
  *
- * Rejections (core/rejected-event.ts) go to a file of their own beside each file that names one, and are then a chain of their own: they fill
+ * Rejections (core/audit/rejected-event.ts) go to a file of their own beside each file that names one, and are then a chain of their own: they fill
  * and rotate nothing but that file, and the chain of all other events has no holes where they are gone.
  * @throws AppError `internal` when there is no sink: a record that goes nowhere must be a fault, not a silence
  */

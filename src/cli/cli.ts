@@ -9,16 +9,16 @@
  */
 import { resolve } from 'node:path';
 import type { Command, Option } from 'commander';
-import { RENEW_COMMAND, renewNow } from './background-renewal.ts';
-import { locateEntry } from './cache.ts';
+import { RENEW_COMMAND, renewNow } from './plugin/background-renewal.ts';
+import { locateEntry } from './session/cache.ts';
 import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
 import type { ProxyOptions } from './commands/proxy-command.ts';
-import { exitCodeOf, faultCode, faultWords } from './fault.ts';
-import { fromCache, getToken } from './get-token.ts';
-import { thisLaptop, type Laptop } from './laptop.ts';
-import type { OutputOptions } from './output.ts';
-import { parseClusterName, parseServer } from './server-url.ts';
-import { whichServer, type ServerOptions } from './which-server.ts';
+import { exitCodeOf, faultCode, faultWords } from './errors.ts';
+import { fromCache, getToken } from './plugin/get-token.ts';
+import { thisLaptop, type Laptop } from './context.ts';
+import type { OutputOptions } from './terminal/output.ts';
+import { parseClusterName, parseServer } from './http/server-url.ts';
+import { whichServer, type ServerOptions } from './session/which-server.ts';
 
 export interface CommonOptions extends ServerOptions {
   readonly verbose?: boolean;
@@ -38,9 +38,11 @@ export function addLaptopCommands(program: Command): void {
     .addOption(outputOption(program))
     .action((options: OutputOptions) =>
       run({}, async (laptop) => {
-        const { VERSION } = await import('./version.ts');
+        const { VERSION } = await import('./http/version.ts');
         const facts = { version: VERSION, node: process.version, platform: process.platform, arch: process.arch };
-        await (await import('./output.ts')).printResult(laptop, options, facts, () => `portcullis ${VERSION}\n`);
+        await (
+          await import('./terminal/output.ts')
+        ).printResult(laptop, options, facts, () => `portcullis ${VERSION}\n`);
       }),
     );
 }
@@ -97,7 +99,7 @@ function addGetToken(program: Command): void {
         if (tokenFile === undefined) {
           return getToken(laptop, { server, cluster, browser: options.browser && !laptop.environment.noBrowser });
         }
-        const { getWorkloadToken } = await import('./workload-token.ts');
+        const { getWorkloadToken } = await import('./plugin/workload-token.ts');
         return getWorkloadToken(laptop, { server, cluster, tokenFile: resolve(tokenFile) });
       }),
     );
@@ -192,7 +194,7 @@ export async function run(
   action: (laptop: Laptop) => Promise<void>,
 ): Promise<void> {
   const laptop = thisLaptop({ verbose: options.verbose === true });
-  if (options.verbose === true) (await import('./ask-trace.ts')).sayAsks((words) => laptop.detail(words));
+  if (options.verbose === true) (await import('./http/request-trace.ts')).sayAsks((words) => laptop.detail(words));
   try {
     await action(laptop);
   } catch (error) {

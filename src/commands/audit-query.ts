@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { byOutcome } from '../audit/query/outcomes.ts';
 import { MOST_FILES, queryRecord, type FileFault, type Hit, type Question } from '../audit/query/query.ts';
-import { eventCells } from '../cli/audit-line.ts';
-import { escapeUnsafe, plainText } from '../cli/plain-text.ts';
-import { table } from '../cli/table.ts';
-import { isGateEventName } from '../core/audit-catalogue.ts';
+import { eventCells } from '../cli/terminal/audit-event-line.ts';
+import { escapeUnsafe, plainText } from '../cli/terminal/plain-text.ts';
+import { table } from '../cli/terminal/table.ts';
+import { isGateEventName } from '../core/audit/catalogue.ts';
 import { no, ok, type Result } from '../core/result.ts';
 
 const FAILED = 1;

@@ -5,10 +5,10 @@
  * and nothing is verified: no signature, no audience, no time.
  */
 import type { Config, ProviderConfig, WorkloadRule } from '../config/config.ts';
-import { plainJson } from '../cli/plain-text.ts';
-import { compileMapping, mapClaims, type Claims, type IdentityRefusal } from '../core/claims.ts';
+import { plainJson } from '../cli/terminal/plain-text.ts';
+import { compileMapping, mapClaims, type Claims, type IdentityRefusal } from '../core/identity/claims.ts';
 import { AppError } from '../core/errors.ts';
-import { accountOf, type Account, type Identity } from '../core/identity.ts';
+import { accountOf, type Account, type Identity } from '../core/identity/identity.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { allowed } from '../server/dependencies.ts';
 import { DISABLE_ONE } from '../idp/probe/claims.ts';
@@ -17,7 +17,7 @@ import { readsGroups } from '../idp/vendors/groups.ts';
 import { OIDC } from '../idp/vendors/vendor.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { readyRules } from '../oauth/workload/rules.ts';
-import { roleOf, type Role } from '../web/admin/roles.ts';
+import { roleOf, type Role } from '../admin/roles.ts';
 
 /** More than any provider's answer that a sign-in would read. */
 const MAX_BYTES = 1024 * 1024;

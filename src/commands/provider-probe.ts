@@ -1,7 +1,7 @@
 /** `config probe`: what will work with a live identity provider and what will not, before anybody signs in. */
 import type { Config, ProviderConfig } from '../config/config.ts';
-import { plainJson, plainText } from '../cli/plain-text.ts';
-import { table } from '../cli/table.ts';
+import { plainJson, plainText } from '../cli/terminal/plain-text.ts';
+import { table } from '../cli/terminal/table.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { probeGithub } from '../idp/probe/github.ts';
 import { probeProvider } from '../idp/probe/probe.ts';

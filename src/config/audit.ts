@@ -1,5 +1,5 @@
 /** What no single setting of the record shows: a policy that would hide something, sinks in each other's way. */
-import { hiddenBeyondQuiet, type AuditRule } from '../core/audit-policy.ts';
+import { hiddenBeyondQuiet, type AuditRule } from '../core/audit/policy.ts';
 import { isMapping, items, textAt, texts, valueAt, type FaultList } from './document.ts';
 
 /** Reads the document itself, so that a fault elsewhere in the section hides none of these. */

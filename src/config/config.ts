@@ -7,7 +7,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
-import type { AuditRule } from '../core/audit-policy.ts';
+import type { AuditRule } from '../core/audit/policy.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
 import type { FreshnessSetting, ProviderType } from './provider-types.ts';
 

@@ -1,8 +1,8 @@
 /**
  * A configuration before it is judged: plain data, and how to name a place in it to people.
  */
-import type { ConfigFault } from './faults.ts';
-import { shown } from './faults.ts';
+import type { ConfigFault } from './validation-errors.ts';
+import { shown } from './validation-errors.ts';
 
 export type Path = readonly (string | number)[];
 

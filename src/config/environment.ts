@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Path, SourceDocument } from './document.ts';
-import { nearest, pathText, type ConfigFault } from './faults.ts';
+import { nearest, pathText, type ConfigFault } from './validation-errors.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

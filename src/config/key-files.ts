@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { AppError } from '../core/errors.ts';
 import { no, ok, type Result } from '../core/result.ts';
-import { formatFaults, type ConfigFault } from './faults.ts';
+import { formatFaults, type ConfigFault } from './validation-errors.ts';
 
 export interface Key {
   readonly kid: string;

@@ -8,14 +8,14 @@ import { checkClientKeys } from './client-auth.ts';
 import type { Config } from './config.ts';
 import { FaultList, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
-import type { ConfigFault } from './faults.ts';
+import type { ConfigFault } from './validation-errors.ts';
 import { checkNamedFiles } from './named-files.ts';
 import { parseSections } from './sections.ts';
 import { checkSemantics } from './semantics.ts';
 import { warningsOf } from './warnings.ts';
 import { readYamlFile } from './yaml-file.ts';
 
-export { formatFaults, type ConfigFault } from './faults.ts';
+export { formatFaults, type ConfigFault } from './validation-errors.ts';
 
 export interface LoadedConfig {
   readonly config: Config;

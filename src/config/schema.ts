@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
-import { nearest } from './faults.ts';
+import { nearest } from './validation-errors.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
 import { publicClientShape } from './public-clients.ts';

@@ -1,7 +1,7 @@
 /**
  * Settings that are allowed and deserve a sentence at each start (docs/architecture.md#invariant-6).
  */
-import { compileMapping } from '../core/claims.ts';
+import { compileMapping } from '../core/identity/claims.ts';
 import type { Config, ProviderConfig } from './config.ts';
 import { isLoopback } from './values.ts';
 

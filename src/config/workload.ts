@@ -2,7 +2,7 @@
  * What no single setting of a workload rule shows: expressions that do not compile, names that mean somebody else already, an issuer that is
  * ourselves.
  */
-import { compileMapping } from '../core/claims.ts';
+import { compileMapping } from '../core/identity/claims.ts';
 import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
 
 /** Reads the document itself, so that a fault elsewhere in a rule hides none of these. */

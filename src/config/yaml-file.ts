@@ -6,7 +6,7 @@ import { dirname, resolve } from 'node:path';
 import { LineCounter, isNode, parseDocument, type Document } from 'yaml';
 import { no, ok, type Result } from '../core/result.ts';
 import { isMapping, type SourceDocument } from './document.ts';
-import { pathText, type ConfigFault } from './faults.ts';
+import { pathText, type ConfigFault } from './validation-errors.ts';
 
 const MAX_BYTES = 1024 * 1024;
 

@@ -6,7 +6,7 @@
  * one's bucket out only forgets that it was empty.
  */
 import { LRUCache } from 'lru-cache';
-import { bucketOf } from './address.ts';
+import { bucketOf } from './http/address.ts';
 
 interface Bucket {
   tokens: number;

@@ -1,7 +1,7 @@
 /** Notes of each provider whether it answered when it was last asked. */
 import { AppError } from '../core/errors.ts';
 import type { IdentityProvider } from './idp.ts';
-import { ProviderAnswer } from './provider-answer.ts';
+import { ProviderAnswer } from './provider-response.ts';
 
 /** Anybody can come back with an error in the query, without the provider having been asked: it would be said to be down. */
 const cameWithBrowser = ({ cause }: AppError): boolean => cause instanceof ProviderAnswer && cause.status === undefined;

@@ -7,8 +7,8 @@ import {
   type ClientAuthenticationOptions,
 } from './client-authentication.ts';
 import { assertProviderUrl, createOutbound, isLoopbackHost, type Outbound, type OutboundOptions } from './outbound.ts';
-import { AnswerInvalid, requestFault } from './faults.ts';
-import { readAnswer } from './provider-answer.ts';
+import { AnswerInvalid, requestFault } from './errors.ts';
+import { readAnswer } from './provider-response.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 import { limitedToStep } from './step-limit.ts';
 

@@ -9,7 +9,7 @@
  * Everything a provider sends is hostile until verified. Two outcomes only: `AppError` `sign_in_refused` (the provider or a rule
  * said no; `reason` names the rule) and `provider_unavailable` (down, nonsense, unknown key). Nothing is half-created by either.
  */
-import type { Identity } from '../core/identity.ts';
+import type { Identity } from '../core/identity/identity.ts';
 import type { Result } from '../core/result.ts';
 import type { FreshAsk } from './fresh-proof.ts';
 import type { LogoutNotice, LogoutRefusal } from './logout-token.ts';

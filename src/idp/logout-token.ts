@@ -6,7 +6,7 @@
  * turned away and somebody stay signed in. Nothing of a token is ever repeated in words or in the record.
  */
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
-import { textProblem } from '../core/names.ts';
+import { textProblem } from '../core/identity/names.ts';
 import { no, ok, type Result } from '../core/result.ts';
 
 /** They have a few hundred bytes; a provider that puts more than this in is not one. */

@@ -3,9 +3,9 @@
  * out here (RP-Initiated Logout 1.0).
  */
 import * as oidc from 'openid-client';
-import type { Claims } from '../core/claims.ts';
+import type { Claims } from '../core/identity/claims.ts';
 import { AppError } from '../core/errors.ts';
-import { textProblem } from '../core/names.ts';
+import { textProblem } from '../core/identity/names.ts';
 import type { ProviderLogout, ProviderSignIn } from './idp.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
 import { verifyLogoutToken } from './logout-token.ts';

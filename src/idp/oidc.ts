@@ -7,11 +7,11 @@
  * publish is nonsense.
  */
 import * as oidc from 'openid-client';
-import { mapClaims, type Claims, type ClaimsMapping } from '../core/claims.ts';
+import { mapClaims, type Claims, type ClaimsMapping } from '../core/identity/claims.ts';
 import { AppError } from '../core/errors.ts';
-import { accountOf } from '../core/identity.ts';
+import { accountOf } from '../core/identity/identity.ts';
 import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
-import { callbackFault, canBeAskedOtherwise, requestFault, unproven } from './faults.ts';
+import { callbackFault, canBeAskedOtherwise, requestFault, unproven } from './errors.ts';
 import {
   createFreshAsking,
   doubtOfProof,
@@ -22,9 +22,9 @@ import {
 import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './idp.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { newestTokens } from './newest-token.ts';
-import { readAnswer } from './provider-answer.ts';
+import { readAnswer } from './provider-response.ts';
 import { assertNotFromFuture } from './provider-clock.ts';
-import { refreshAnswers } from './refresh-answers.ts';
+import { refreshAnswers } from './refresh-results.ts';
 import { refreshed, refusalStreak } from './refresh.ts';
 import { inOneStep } from './step-limit.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';

@@ -9,7 +9,7 @@
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Agent, fetch, type buildConnector } from 'undici';
-import { plainAddress } from '../core/address.ts';
+import { plainAddress } from '../core/http/address.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 
 /** Hosts of vendors that are the same for all their customers. They stand here, and in no configuration. */

@@ -1,5 +1,5 @@
 /** Whether an identity provider answers us: its discovery document is read again, or GitHub is asked for a page that needs no token. */
-import { connectionFault, noAnswerWithin } from '../core/connection-fault.ts';
+import { connectionFault, noAnswerWithin } from '../core/http/connection-error.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 import { githubEndpoints } from './github/endpoints.ts';
 import { createOutbound, guardWords, type Outbound } from './outbound.ts';

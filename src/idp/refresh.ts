@@ -9,7 +9,7 @@
  * keys are read again.
  */
 import { AppError } from '../core/errors.ts';
-import { isLostAnswer, mayBeRefusal, noLongerVouches, saysRefused, tokenFault } from './faults.ts';
+import { isLostAnswer, mayBeRefusal, noLongerVouches, saysRefused, tokenFault } from './errors.ts';
 
 /**
  * How many users in a row may lose their session by an answer that is no `invalid_grant`, without one token having been given

@@ -1,6 +1,6 @@
 /** Which audiences there are, and which of them a person may have tokens for. */
 import { ADMIN_AUDIENCE, clusterAudience } from '../core/core.ts';
-import type { Identity } from '../core/identity.ts';
+import type { Identity } from '../core/identity/identity.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { SessionRecord } from '../store/store.ts';
 

@@ -10,9 +10,9 @@ import type { Audiences } from './audiences.ts';
 import { mint, type MintDecision } from './mint.ts';
 import type { PublicClients } from './public-clients.ts';
 import type { RefreshRotation } from './refresh-rotation.ts';
-import type { SessionEnding } from './record.ts';
+import type { SessionEnding } from './audit-events.ts';
 import { isExchange, type TokenFacts } from './token-facts.ts';
-import { sessionOverWords } from './workload/words.ts';
+import { sessionOverWords } from './workload/messages.ts';
 
 export interface ClaimMinterDeps {
   readonly sessions: Pick<SessionStore, 'mint'>;

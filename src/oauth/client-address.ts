@@ -1,6 +1,6 @@
 /** Where the client of a request is: as the listener says that took it, else the peer of its socket. Forwarded headers are not read here. */
 import type { IncomingMessage } from 'node:http';
-import { plainAddress } from '../core/address.ts';
+import { plainAddress } from '../core/http/address.ts';
 
 const addresses = new WeakMap<IncomingMessage, string>();
 

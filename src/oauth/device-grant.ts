@@ -8,7 +8,7 @@ import { createRateLimit } from '../core/rate-limit.ts';
 import type { Config } from '../config/config.ts';
 import { clientAddress } from './client-address.ts';
 import { isRecent } from './recent.ts';
-import type { TokenRecorder } from './record.ts';
+import type { TokenRecorder } from './audit-events.ts';
 
 export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 

@@ -5,7 +5,7 @@
  * this replica, which may have been shut a moment ago for this very session; then whether the person may have this audience.
  */
 import { AppError } from '../core/errors.ts';
-import { coveringKeys } from '../core/revocation.ts';
+import { coveringKeys } from '../core/credential/revocation.ts';
 import type { Gate, GateRefusal } from '../revocation/revocation.ts';
 import type { MintRefusal, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';

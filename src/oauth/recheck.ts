@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../core/errors.ts';
-import { sameIdentity } from '../core/identity.ts';
+import { sameIdentity } from '../core/identity/identity.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { EndingReasons, SessionRecord, SessionStore } from '../store/store.ts';
 import { isRecent } from './recent.ts';

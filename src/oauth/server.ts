@@ -7,9 +7,9 @@ import { randomUUID } from 'node:crypto';
 import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
-import { siteOf } from '../core/address.ts';
+import { siteOf } from '../core/http/address.ts';
 import { AppError } from '../core/errors.ts';
-import type { Identity } from '../core/identity.ts';
+import type { Identity } from '../core/identity/identity.ts';
 import type { Gate } from '../revocation/revocation.ts';
 import type { EndingReasons, Store } from '../store/store.ts';
 import { artefactAdapter } from './artefact-adapter.ts';
@@ -23,7 +23,7 @@ import { discoveryDocument } from './discovery.ts';
 import type { AuthorizationFault, AuthorizationServer } from './oauth.ts';
 import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
-import { tokenRecorder, type SessionEnding } from './record.ts';
+import { tokenRecorder, type SessionEnding } from './audit-events.ts';
 import { createRefreshRotation, createRotationPace } from './refresh-rotation.ts';
 import { perKeys, publicKeysAnswer, type RotatingKeys } from './rotating-keys.ts';
 import {
@@ -33,11 +33,11 @@ import {
   resourceServer,
   type SettingsDeps,
 } from './settings.ts';
-import { tokenAnswer } from './token-answer.ts';
+import { tokenAnswer } from './token-response.ts';
 import type { TokenFacts } from './token-facts.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
 import { registerWorkloadGrant } from './workload/grant.ts';
-import { createExchangePace } from './workload/pace.ts';
+import { createExchangePace } from './workload/rate-limit.ts';
 
 export interface AuthorizationServerDeps extends RotatingKeys {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits'>;

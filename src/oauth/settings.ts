@@ -12,7 +12,7 @@ import {
   type ResourceServer,
 } from 'oidc-provider';
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
-import { peerCertificate, type TlsPeer } from '../core/peer-certificate.ts';
+import { peerCertificate, type TlsPeer } from '../core/credential/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { DEVICE_CODE_GRANT, DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';

@@ -8,11 +8,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { AuditTrail } from '../audit/audit.ts';
-import { gateEvent, type GateEvent } from '../core/audit-event.ts';
+import { gateEvent, type GateEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { CutReason, Gate } from '../revocation/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
-import { Lane } from './lane.ts';
+import { Lane } from './provider-circuit-breaker.ts';
 import type { Recheck, RecheckOutcome } from './recheck.ts';
 
 /** How many sessions are read from the store at once. */

@@ -1,5 +1,5 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
-import type { Account, Identity } from '../core/identity.ts';
+import type { Account, Identity } from '../core/identity/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { TOKEN_EXCHANGE } from './workload/grant-type.ts';
 

@@ -1,29 +1,29 @@
 /** Takes each request and each upgrade from the listener to its end, and knows what is still open. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { RequestInfo } from '../core/request-info.ts';
-import { traceId } from '../core/trace-parent.ts';
+import type { RequestInfo } from '../core/request/request-info.ts';
+import { traceId } from '../core/http/trace-parent.ts';
 import { createTurns } from '../timing/timing.ts';
-import { Admission } from './admission.ts';
-import type { Client } from './client-answer.ts';
-import type { ClientConnection } from './connection.ts';
+import { Admission } from './admission/admission.ts';
+import type { Client } from './listener/client.ts';
+import type { ClientConnection } from './listener/connection.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeFacts, UntakenLimits } from './exchange.ts';
-import { Forwarding } from './forward.ts';
-import { connectRefusal, http1Fault, pipelinedUpgrade } from './framing.ts';
-import { isMachinePath } from './machine-bridge.ts';
+import { Forwarding } from './upstream/forward.ts';
+import { connectRefusal, http1Fault, pipelinedUpgrade } from './listener/framing.ts';
+import { isMachinePath } from './listener/http1-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
-import { RequestRecord } from './request-record.ts';
-import { RequestSide } from './request-side.ts';
+import { RequestRecord } from './request-audit.ts';
+import { RequestSide } from './upstream/request-side.ts';
 import { malformed } from './status.ts';
 import type { Refusal } from './status.ts';
-import { UntakenAnswers } from './untaken-answers.ts';
-import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './upgrade.ts';
-import { perPersonOf } from './in-flight.ts';
-import { createPools } from './upstream-pool.ts';
-import type { ClusterPools } from './upstream-pool.ts';
+import { UntakenAnswers } from './listener/unread-responses.ts';
+import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './streams/upgrade.ts';
+import { perPersonOf } from './admission/concurrency-limit.ts';
+import { createPools } from './upstream/pool.ts';
+import type { ClusterPools } from './upstream/pool.ts';
 
 /** How often it is looked at whether what is open is still there and still taken. */
 const LOOK_EVERY_MS = 1_000;

@@ -6,7 +6,7 @@ import type { ClusterConfig, Config } from '../config/config.ts';
 import type { Gate } from '../revocation/revocation.ts';
 import type { SessionStore } from '../store/store.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Authenticate } from './authenticate.ts';
+import type { Authenticate } from './admission/authenticate.ts';
 
 /** One API server behind the gate. */
 export interface UpstreamCluster extends Pick<ClusterConfig, 'name' | 'hosts' | 'impersonate'> {

@@ -5,13 +5,13 @@
  * both sides, at any moment.
  */
 import { randomUUID } from 'node:crypto';
-import type { Caller } from '../core/credential.ts';
-import type { Identity } from '../core/identity.ts';
-import type { RequestInfo } from '../core/request-info.ts';
+import type { Caller } from '../core/credential/credential.ts';
+import type { Identity } from '../core/identity/identity.ts';
+import type { RequestInfo } from '../core/request/request-info.ts';
 import type { CutReason, Flight, Gate, GateRefusal, Registration } from '../revocation/revocation.ts';
-import type { ClientConnection } from './connection.ts';
-import { Progress } from './progress.ts';
-import type { RequestRecord } from './request-record.ts';
+import type { ClientConnection } from './listener/connection.ts';
+import { Progress } from './streams/progress.ts';
+import type { RequestRecord } from './request-audit.ts';
 import type { Refusal } from './status.ts';
 
 /** The client's half. */

@@ -6,11 +6,11 @@
  * Status errors. Must not know: Express, cookies, sign-in, OAuth, Redis, or how a revocation is proven. It parses no
  * Kubernetes body but the Status of a 403, which may be about the proxy's own account (own-account.ts).
  */
-export { createAuthenticator } from './authenticate.ts';
-export type { Authenticate } from './authenticate.ts';
-export { clusterLook } from './cluster-health.ts';
+export { createAuthenticator } from './admission/authenticate.ts';
+export type { Authenticate } from './admission/authenticate.ts';
+export { clusterLook } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
-export { shareHandshakes } from './handshakes.ts';
-export { createApiListener } from './listener.ts';
-export type { ApiListener } from './listener.ts';
+export { shareHandshakes } from './listener/handshakes.ts';
+export { createApiListener } from './listener/listener.ts';
+export type { ApiListener } from './listener/listener.ts';

@@ -1,5 +1,5 @@
 /** Reading flat header lists: name, value, name, value, … as Node and undici give them, one character a byte. */
-export { valuesOf } from '../core/header-names.ts';
+export { valuesOf } from '../core/http/header-names.ts';
 
 /**
  * undici's raw headers as strings. Bytes stay bytes: header values are not UTF-8 by any standard (RFC 9110 §5.5).

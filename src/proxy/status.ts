@@ -4,15 +4,15 @@
  * Two readers. The user is told what to do next. An attacker is told nothing: every token that we have not signed gets the same answer. One
  * that we have names the client that it was for, also when it has expired, and only a proven session hears what became of it.
  */
-import type { BearerRefusal } from '../core/bearer-token.ts';
-import type { ClusterRefusal } from '../core/cluster-selection.ts';
-import type { CredentialRefusal } from '../core/credential.ts';
+import type { BearerRefusal } from '../core/credential/bearer-token.ts';
+import type { ClusterRefusal } from '../core/request/cluster-selection.ts';
+import type { CredentialRefusal } from '../core/credential/credential.ts';
 import type { AppError, ErrorCode } from '../core/errors.ts';
-import { impersonateDenial } from '../core/impersonation.ts';
-import type { ImpersonateAttributes, ImpersonationRefusal } from '../core/impersonation.ts';
-import type { PathRefusal } from '../core/request-path.ts';
+import { impersonateDenial } from '../core/http/impersonation.ts';
+import type { ImpersonateAttributes, ImpersonationRefusal } from '../core/http/impersonation.ts';
+import type { PathRefusal } from '../core/request/request-path.ts';
 import type { CutReason } from '../revocation/revocation.ts';
-import type { PassthroughRefusal } from './passthrough/passthrough.ts';
+import type { PassthroughRefusal } from './admission/passthrough.ts';
 
 /** `reason` of a Kubernetes Status (metav1.StatusReason). */
 export type StatusReason =

@@ -1,6 +1,6 @@
 /** What the gate is given. Structural, so that the room depends on no logger and no metrics library. */
-import type { Account } from '../core/identity.ts';
-import type { RevocationTarget } from '../core/revocation.ts';
+import type { Account } from '../core/identity/identity.ts';
+import type { RevocationTarget } from '../core/credential/revocation.ts';
 import type { RevocationLog, SessionStore } from '../store/store.ts';
 
 export interface GateLogger {

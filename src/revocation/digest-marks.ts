@@ -7,7 +7,7 @@
  */
 
 const LEAST_CAPACITY = 1024;
-/** 128 bits (core/revocation.ts) in base64url. */
+/** 128 bits (core/credential/revocation.ts) in base64url. */
 const DIGEST_CHARACTERS = 22;
 const WORDS = 4;
 const INVALID = 64;

@@ -5,8 +5,8 @@
  * renewal, so that a revocation is seen in milliseconds instead of a quarter of the lease; it grants nothing.
  */
 import { AppError } from '../core/errors.ts';
-import { waitFor } from '../core/lease.ts';
-import type { LogEntry, LogPosition } from '../core/revocation.ts';
+import { waitFor } from '../core/credential/lease.ts';
+import type { LogEntry, LogPosition } from '../core/credential/revocation.ts';
 import type { DrillPart, Joined, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
 import { ClockWitness } from './clocks.ts';
 import { delay } from './delay.ts';

@@ -5,7 +5,7 @@
  * nothing. One seen for the first time counts as alive, until it has been silent for W. Time in which we did not look proves nothing either:
  * silence is measured from look to look. W is that of its own lease, whose length it has registered: ours may be shorter.
  */
-import { leaseOf, waitFor } from '../core/lease.ts';
+import { leaseOf, waitFor } from '../core/credential/lease.ts';
 import type { ReplicaState } from '../store/store.ts';
 
 export interface Peer {

@@ -10,7 +10,7 @@
  * the entry and whose number stayed below it is not let through by W alone: its renewal was answered with the entry, so it has either not
  * taken the answer in, and then it goes silent or is granted nothing, or its receipt is on the way. It stays pending until we see which.
  */
-import type { LogPosition } from '../core/revocation.ts';
+import type { LogPosition } from '../core/credential/revocation.ts';
 
 /** How this replica stands in the store's life. Undefined while it has no lease. */
 export interface Footing {

@@ -7,8 +7,8 @@
  * A reset costs a fraction of a millisecond, so those of a large cut are spread over some turns of the event loop. Everything that is cut is marked
  * at once, and the gate refuses it from then on, so no byte passes meanwhile. What depends on the resets (a receipt, `complete`) asks `isCutting`.
  */
-import type { Credential } from '../core/credential.ts';
-import type { TargetKey } from '../core/revocation.ts';
+import type { Credential } from '../core/credential/credential.ts';
+import type { TargetKey } from '../core/credential/revocation.ts';
 import { createTurns } from '../timing/timing.ts';
 import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './revocation.ts';
 

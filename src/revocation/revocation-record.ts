@@ -1,6 +1,6 @@
 /** What this replica knows of one revocation that it was asked for, and the response that is made of it (docs/reference/admin-api.md#revocation). */
-import { leaseOf, waitFor } from '../core/lease.ts';
-import type { RevocationTarget, TargetKey } from '../core/revocation.ts';
+import { leaseOf, waitFor } from '../core/credential/lease.ts';
+import type { RevocationTarget, TargetKey } from '../core/credential/revocation.ts';
 import type { ReplicaState } from '../store/store.ts';
 import type { OtherReplica, Proof, Written } from './proof.ts';
 import type { Peers } from './peers.ts';

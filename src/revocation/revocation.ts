@@ -7,8 +7,8 @@
  *
  * Fail closed: without a fresh lease this replica is *fenced*. `check` then refuses everything and everything in flight has been cut.
  */
-import type { Credential } from '../core/credential.ts';
-import type { CoveringKeys, LogChange, LogPosition, RevocationTarget } from '../core/revocation.ts';
+import type { Credential } from '../core/credential/credential.ts';
+import type { CoveringKeys, LogChange, LogPosition, RevocationTarget } from '../core/credential/revocation.ts';
 import type { DrillPart, Lock } from '../store/store.ts';
 
 /** Why the gate is shut for a credential. */
@@ -158,4 +158,4 @@ export interface Gate {
 }
 
 export type { EndedSession } from './dependencies.ts';
-export { createGate } from './gate.ts';
+export { createGate } from './guard.ts';

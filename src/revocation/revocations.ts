@@ -6,11 +6,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
-import { targetKey, type LogPosition, type RevocationTarget, type TargetKey } from '../core/revocation.ts';
+import { targetKey, type LogPosition, type RevocationTarget, type TargetKey } from '../core/credential/revocation.ts';
 import type { Appended, RevocationLog } from '../store/store.ts';
 import { delay } from './delay.ts';
 import type { GateMetrics } from './dependencies.ts';
-import { OwnGate } from './own-gate.ts';
+import { OwnGate } from './own-guard.ts';
 import type { Peers } from './peers.ts';
 import { isOver, isSameLife, judgeProof, type Footing, type Written } from './proof.ts';
 import type { FlightRegistry } from './registry.ts';

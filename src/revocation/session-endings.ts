@@ -4,8 +4,8 @@
  * The absolute end stands. The idle end moves with each mint, on whatever replica, so the store is asked before anything is cut for it; where
  * the store does not say that the session lives, it is cut.
  */
-import type { Credential } from '../core/credential.ts';
-import type { TargetKey } from '../core/revocation.ts';
+import type { Credential } from '../core/credential/credential.ts';
+import type { TargetKey } from '../core/credential/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
 import type { EndedSession } from './dependencies.ts';
 import type { SessionEnds } from './revocation.ts';

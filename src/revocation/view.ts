@@ -4,7 +4,7 @@
  * Per target only the highest number is kept. A credential is covered by any entry with a number above its own place, so the
  * highest answers for all the lower ones.
  */
-import type { CoveringKeys, LogEntry, TargetKey } from '../core/revocation.ts';
+import type { CoveringKeys, LogEntry, TargetKey } from '../core/credential/revocation.ts';
 import { DigestMarks } from './digest-marks.ts';
 
 interface Mark {

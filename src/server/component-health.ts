@@ -4,7 +4,7 @@ import { providerLook } from '../idp/provider-health.ts';
 import { clusterLook, type UpstreamCluster } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
 import type { Health } from '../web/deps.ts';
-import { createHealth, type Look } from '../web/health.ts';
+import { createHealth, type Look } from './health.ts';
 import type { Reloading } from './reload.ts';
 
 interface ComponentHealthDeps {

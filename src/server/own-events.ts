@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import manifest from '../../package.json' with { type: 'json' };
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config, SealingKeys, SigningKeys } from '../config/config.ts';
-import { gateEvent, type AuditFacts, type GateEvent, type GateEventName } from '../core/audit-event.ts';
+import { gateEvent, type AuditFacts, type GateEvent, type GateEventName } from '../core/audit/event.ts';
 import type { EndedSession } from '../revocation/revocation.ts';
 
 export interface Speaker {

@@ -43,7 +43,7 @@ import {
   type Authenticate,
   type UpstreamCluster,
 } from '../proxy/proxy.ts';
-import { addressSet } from '../proxy/proxy-protocol.ts';
+import { addressSet } from '../proxy/listener/proxy-protocol.ts';
 import { followGateKeys } from './keys.ts';
 import { fenceRecord, say, sayConfiguration, sayEnded, type Said } from './own-events.ts';
 import { createReadiness } from './readiness.ts';
@@ -65,7 +65,7 @@ import { createEndingReasons } from '../store/ending-reasons.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger, createOpsListener } from '../telemetry/telemetry.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
-import { limitUntakenAnswers } from './untaken-answers.ts';
+import { limitUntakenAnswers } from './unread-responses.ts';
 import { close, listen, webListener } from './web-listener.ts';
 
 const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);

@@ -4,7 +4,7 @@ import type { RecordingTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
 import { withContact } from '../idp/contact.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
-import { bucketOf } from '../core/address.ts';
+import { bucketOf } from '../core/http/address.ts';
 import { createTally } from '../core/rate-limit.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
 import type { Displaced } from '../store/pending.ts';

@@ -1,4 +1,4 @@
-import { targetKey, type TargetKey } from '../core/revocation.ts';
+import { targetKey, type TargetKey } from '../core/credential/revocation.ts';
 import type { AppendRequest } from './store.ts';
 
 /** As the log's rows hold it, where a key stands between blanks: one that did not fit would fence every replica that reads it. */

@@ -10,13 +10,13 @@
  * followers must confirm; a join may read many pages, each within that time) throws `AppError` `store_unavailable`: callers let it
  * through, so that nothing is ever allowed because a check could not be made.
  */
-import type { Account, Identity } from '../core/identity.ts';
-import type { LogEntry, LogPosition, RevocationTarget } from '../core/revocation.ts';
+import type { Account, Identity } from '../core/identity/identity.ts';
+import type { LogEntry, LogPosition, RevocationTarget } from '../core/credential/revocation.ts';
 import type { ArtefactStore } from './artefacts.ts';
-import type { AnchorStore, LiveRecord, RecentStore } from './record.ts';
+import type { AnchorStore, LiveRecord, RecentStore } from './live-audit.ts';
 
 export type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from './artefacts.ts';
-export type { RecentRequest } from '../core/recent-request.ts';
+export type { RecentRequest } from '../core/audit/recent-request.ts';
 export type {
   AnchorStore,
   LiveEntry,
@@ -26,7 +26,7 @@ export type {
   LiveWanted,
   LiveWish,
   RecentStore,
-} from './record.ts';
+} from './live-audit.ts';
 
 export interface Store {
   readonly artefacts: ArtefactStore;

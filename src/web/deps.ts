@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { LiveTails } from '../audit/live/live-tails.ts';
 import type { Config } from '../config/config.ts';
-import type { Caller } from '../core/credential.ts';
+import type { Caller } from '../core/credential/credential.ts';
 import type { Result } from '../core/result.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { Gate } from '../revocation/revocation.ts';

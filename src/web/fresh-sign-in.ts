@@ -1,5 +1,5 @@
 /** Whether an account's next sign-in has to be a fresh one. */
-import type { Account } from '../core/identity.ts';
+import type { Account } from '../core/identity/identity.ts';
 import type { WebDeps } from './deps.ts';
 
 /**

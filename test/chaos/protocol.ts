@@ -1,6 +1,6 @@
 /** What the stage and its replicas say to each other (over Node's IPC; what was accepted goes over standard output). */
-import type { Account } from '../../src/core/identity.ts';
-import type { LogPosition, RevocationTarget } from '../../src/core/revocation.ts';
+import type { Account } from '../../src/core/identity/identity.ts';
+import type { LogPosition, RevocationTarget } from '../../src/core/credential/revocation.ts';
 import type { RedisSettings } from '../../src/store/redis/redis.ts';
 import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
 

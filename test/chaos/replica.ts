@@ -4,7 +4,7 @@
  * in the next moment.
  */
 import { writeSync } from 'node:fs';
-import { coveringKeys } from '../../src/core/revocation.ts';
+import { coveringKeys } from '../../src/core/credential/revocation.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createGate, type Flight, type Registration } from '../../src/revocation/revocation.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';

@@ -1,7 +1,7 @@
 /** The safeguards of docs/revocation-protocol.md that these tests can switch off, each as what it takes to do so. */
 import type { Safeguard } from './broken-copy.ts';
 
-const GATE = 'src/revocation/gate.ts';
+const GATE = 'src/revocation/guard.ts';
 const FOLLOWER = 'src/revocation/follower.ts';
 const LOG = 'src/store/redis/log.ts';
 const HEAD = 'src/store/redis/scripts/head.ts';
@@ -138,7 +138,7 @@ export const OWN_GATE: Safeguard = {
   name: 'the replica that was asked keeps its own gate shut',
   edits: [
     {
-      file: 'src/revocation/own-gate.ts',
+      file: 'src/revocation/own-guard.ts',
       find: 'if (this.#holds.size === 0) return false;',
       replace: 'if (this.#holds.size >= 0) return false;',
     },

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { vi } from 'vitest';
-import type { Account } from '../../src/core/identity.ts';
+import type { Account } from '../../src/core/identity/identity.ts';
 import type { SentinelSettings } from '../../src/store/redis/settings.ts';
 import { ROOT } from './broken-copy.ts';
 import type { Answered, Bearer, CommandName, Commands, ReplicaSetup, Told } from './protocol.ts';

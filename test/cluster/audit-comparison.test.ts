@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { AUDIT_CASES, headersOf, type AuditCase } from '../support/audit-cases.ts';
 import { expectSameLine, scrubbed, stagesHere, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';

@@ -1,6 +1,6 @@
 /** The gate's record and the API server's, laid side by side by `auditID`. */
 import { expect } from 'vitest';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { expectSameLine, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import type { RealGate } from './real-gate.ts';

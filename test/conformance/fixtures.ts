@@ -1,5 +1,5 @@
-import type { Identity } from '../../src/core/identity.ts';
-import type { LogPosition } from '../../src/core/revocation.ts';
+import type { Identity } from '../../src/core/identity/identity.ts';
+import type { LogPosition } from '../../src/core/credential/revocation.ts';
 import type { NewSession, ReplicaState, Store } from '../../src/store/store.ts';
 
 /** A store to be tried, fresh and empty, with the clock that it judges by. */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import type { RevocationTarget } from '../../src/core/revocation.ts';
+import type { RevocationTarget } from '../../src/core/credential/revocation.ts';
 import { newSession, openNow, type OpenStore, type StoreUnderTest } from './fixtures.ts';
 
 const DAY = 86_400;

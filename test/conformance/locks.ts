@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { accountKey } from '../../src/core/revocation.ts';
+import { accountKey } from '../../src/core/credential/revocation.ts';
 import { newSession, openNow, replica, type OpenStore, type StoreUnderTest } from './fixtures.ts';
 
 const alice = { kind: 'account', account: 'corp/1' } as const;

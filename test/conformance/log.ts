@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { sessionKey, type RevocationTarget } from '../../src/core/revocation.ts';
+import { sessionKey, type RevocationTarget } from '../../src/core/credential/revocation.ts';
 import type { ReplicaState } from '../../src/store/store.ts';
 import { parallel, replica, type OpenStore, type StoreUnderTest } from './fixtures.ts';
 

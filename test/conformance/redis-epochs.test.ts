@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { expect, it, vi } from 'vitest';
 
-import type { LogPosition } from '../../src/core/revocation.ts';
+import type { LogPosition } from '../../src/core/credential/revocation.ts';
 import { Connection } from '../../src/store/redis/connection.ts';
 import { Runner } from '../../src/store/redis/runner.ts';
 import { settle as settleScript } from '../../src/store/redis/scripts/epoch.ts';

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
 
-import { sessionKey } from '../../src/core/revocation.ts';
+import { sessionKey } from '../../src/core/credential/revocation.ts';
 import { Connection } from '../../src/store/redis/connection.ts';
 import { readLog } from '../../src/store/redis/join.ts';
 import { Runner, type RunnerOptions } from '../../src/store/redis/runner.ts';

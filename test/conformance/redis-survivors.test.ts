@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 
-import { accountKey } from '../../src/core/revocation.ts';
-import type { Account } from '../../src/core/identity.ts';
+import { accountKey } from '../../src/core/credential/revocation.ts';
+import type { Account } from '../../src/core/identity/identity.ts';
 import type { Store } from '../../src/store/store.ts';
 import { newSession, openNow, replica } from './fixtures.ts';
 import { settle, workbench, type Workbench } from './redis-stores.ts';

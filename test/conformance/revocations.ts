@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { sessionKey, type RevocationTarget } from '../../src/core/revocation.ts';
+import { sessionKey, type RevocationTarget } from '../../src/core/credential/revocation.ts';
 import { newSession, openNow, parallel, type OpenStore, type StoreUnderTest } from './fixtures.ts';
 
 let requests = 0;

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { sessionKey } from '../../src/core/revocation.ts';
+import { sessionKey } from '../../src/core/credential/revocation.ts';
 import { alice, newSession, openNow, parallel, type OpenStore } from './fixtures.ts';
 
 export function sessionsConform(open: OpenStore): void {

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestGate } from '../support/gate.ts';

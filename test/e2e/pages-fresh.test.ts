@@ -1,7 +1,7 @@
 /** An administrator who signed in too long ago for a change, at a real browser. */
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FRESH_TOLERANCE_SECONDS } from '../../src/core/freshness.ts';
+import { FRESH_TOLERANCE_SECONDS } from '../../src/core/identity/freshness.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedGate } from '../support/changed-gate.ts';
 import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import type { Finished } from '../support/kubectl.ts';
 import { startProvidersStage, type Person, type ProvidersStage, type VendorName } from '../support/providers-stage.ts';

@@ -53,7 +53,7 @@ describe('the tour', () => {
   it.each([
     {
       name: 'the deny check is taken out',
-      file: 'src/revocation/gate.ts',
+      file: 'src/revocation/guard.ts',
       edit: (source: string) => source.replace(/return this\.#view\.covers\([^;]*;/, 'return undefined;'),
       fails: /it was the gate's own check that refused her/,
     },
@@ -65,7 +65,7 @@ describe('the tour', () => {
     },
     {
       name: 'a stream is audited as ended when it begins',
-      file: 'src/proxy/request-record.ts',
+      file: 'src/proxy/request-audit.ts',
       edit: (source: string) =>
         source.replace(
           "this.#deps.audit.record(this.#event('ResponseStarted'));",

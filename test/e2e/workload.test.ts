@@ -1,7 +1,7 @@
 import { access, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { startWorkloadStage, type Job, type WorkloadStage } from '../support/workload-stage.ts';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/admin-api/answers.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { openApiDocument } from '../../src/web/admin/api/openapi.ts';
+import { openApiDocument } from '../../src/admin/api/openapi.ts';
 import { startTestGate } from '../support/gate.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Account } from '../../src/core/identity.ts';
-import { routes } from '../../src/web/admin/api/routes.ts';
-import { openApiDocument } from '../../src/web/admin/api/openapi.ts';
+import type { Account } from '../../src/core/identity/identity.ts';
+import { routes } from '../../src/admin/api/routes.ts';
+import { openApiDocument } from '../../src/admin/api/openapi.ts';
 import type { ComponentHealth } from '../../src/web/deps.ts';
 import { PROBE } from '../support/admin-doors.ts';
 import { API, post } from '../unit/web/admin-at.ts';

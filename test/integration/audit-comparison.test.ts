@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Identity } from '../../src/core/identity.ts';
+import type { Identity } from '../../src/core/identity/identity.ts';
 import { AUDIT_CASES, headersOf, type AuditCase } from '../support/audit-cases.ts';
 import { expectSameLine, stagesHere, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { call, signIn, startPlane, until, type Person, type TestPlane } from '../support/data-plane.ts';

@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { verifyRecord } from '../../src/audit/verify/verify.ts';
 import { loadAuditPublicKeys } from '../../src/config/keys.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedGate } from '../support/changed-gate.ts';

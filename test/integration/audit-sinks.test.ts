@@ -3,7 +3,7 @@ import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer } from '../../src/server/serve.ts';

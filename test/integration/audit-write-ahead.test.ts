@@ -10,7 +10,7 @@ import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { verifyRecord } from '../../src/audit/verify/verify.ts';
 import { loadAuditPublicKeys } from '../../src/config/keys.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServing, type Serving } from '../fixtures/serving.ts';

@@ -19,7 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { CacheEntry } from '../../src/cli/cache.ts';
+import type { CacheEntry } from '../../src/cli/session/cache.ts';
 import { buildProgram, CLUSTER, FrontStage, SERVER, usual, type AskOptions } from '../support/cli-front.ts';
 
 const found = (file: string): boolean => existsSync(file);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { compileMapping } from '../../src/core/claims.ts';
+import { compileMapping } from '../../src/core/identity/claims.ts';
 import type { AppError } from '../../src/core/errors.ts';
 import { createOidcProvider, type OidcProviderOptions } from '../../src/idp/oidc.ts';
 import type { IdentityProvider, SignInChallenge } from '../../src/idp/idp.ts';

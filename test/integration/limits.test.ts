@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { compileMapping, mapClaims } from '../../src/core/claims.ts';
+import { compileMapping, mapClaims } from '../../src/core/identity/claims.ts';
 import { ALICE, call, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { Person, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';

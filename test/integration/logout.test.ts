@@ -3,7 +3,7 @@ import { connect } from 'node:tls';
 import { decodeJwt, generateKeyPair } from 'jose';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
 import { Laptop } from '../support/kubectl.ts';

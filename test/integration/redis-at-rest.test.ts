@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import type { Account } from '../../src/core/identity.ts';
+import type { Account } from '../../src/core/identity/identity.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { ArtefactKind, NewSession, Store } from '../../src/store/store.ts';
 import { answering, ANY_SKEW, settle, testMonotonic } from '../conformance/redis-stores.ts';

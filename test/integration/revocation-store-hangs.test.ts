@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestGate } from '../support/gate.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { verifyAudit } from '../../src/commands/audit-commands.ts';
 import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
-import type { LogEntry } from '../../src/core/revocation.ts';
+import type { LogEntry } from '../../src/core/credential/revocation.ts';
 import { unpackTokens } from '../../src/idp/github/tokens.ts';
 import { sessionDigest } from '../../src/store/redis/keys.ts';
 import { startFrozenStage, type FrozenStage } from '../fixtures/frozen-stage.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { decodeJwt, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';

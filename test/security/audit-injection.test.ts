@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeLine } from '../../src/audit/line.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
-import type { Identity } from '../../src/core/identity.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
+import type { Identity } from '../../src/core/identity/identity.ts';
 import {
   ALICE,
   call,

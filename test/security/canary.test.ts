@@ -13,8 +13,8 @@ import {
   isGateEventName,
   REQUEST_FACTS,
   type CatalogueEntry,
-} from '../../src/core/audit-catalogue.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+} from '../../src/core/audit/catalogue.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../src/core/core.ts';
 import { startCanaryStage, type CanaryStage } from '../support/canary-stage.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';

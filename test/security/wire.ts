@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { ALICE, HOST, until } from '../support/data-plane.ts';
 import type { Person, TestPlane } from '../support/data-plane.ts';
 import type { RecordedConnection } from '../support/upstream.ts';

@@ -5,10 +5,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { problemSchema } from '../../src/core/admin-api/answers.ts';
-import { isChange, problemsOf } from '../../src/web/admin/api/openapi.ts';
-import { routes, type Route } from '../../src/web/admin/api/routes.ts';
-import { SCHEMAS } from '../../src/web/admin/api/schemas.ts';
-import { PROBLEMS, type ProblemCode } from '../../src/web/admin/problem.ts';
+import { isChange, problemsOf } from '../../src/admin/api/openapi.ts';
+import { routes, type Route } from '../../src/admin/api/routes.ts';
+import { SCHEMAS } from '../../src/admin/api/schemas.ts';
+import { PROBLEMS, type ProblemCode } from '../../src/admin/problem.ts';
 import type { Web } from '../../src/web/web.ts';
 
 /** What the admin API has answered in this process. */

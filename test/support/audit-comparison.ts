@@ -1,7 +1,7 @@
 /** A line of the gate's record laid beside the line that a kube-apiserver wrote of the same request, field by field. */
 import { expect } from 'vitest';
-import { auditUri, type AuditEvent } from '../../src/core/audit-event.ts';
-import type { Identity } from '../../src/core/identity.ts';
+import { auditUri, type AuditEvent } from '../../src/core/audit/event.ts';
+import type { Identity } from '../../src/core/identity/identity.ts';
 
 /** An `audit.k8s.io/v1` Event as kube-apiserver writes it at level Metadata. */
 export interface ApiServerEvent {

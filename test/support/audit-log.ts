@@ -1,5 +1,5 @@
 /** The record of a gate under test, read as a security officer would read it. */
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 
 /** Every event so far, oldest first. */
 export { auditEvents as auditedBy } from '../../demo/audit-events.ts';

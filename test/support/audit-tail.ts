@@ -1,8 +1,8 @@
 /** A client of the live record that keeps all it is told, and can stop reading. */
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
-import { serverEvents, type ServerEvent } from '../../src/cli/audit-stream.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import { serverEvents, type ServerEvent } from '../../src/cli/http/server-sent-events.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { ClientKey } from './oauth-client.ts';
 
 export interface TailRequest {

@@ -1,5 +1,5 @@
 /** A process that does something else for a while, as one that closes thousands of streams in one turn. */
-import { coveringKeys, type Coverable } from '../../src/core/revocation.ts';
+import { coveringKeys, type Coverable } from '../../src/core/credential/revocation.ts';
 import type { Gate } from '../../src/revocation/revocation.ts';
 
 /** Nothing of Node's runs meanwhile: no timer, no socket. */

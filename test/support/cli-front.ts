@@ -16,11 +16,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { besideProgram, bundle } from '../../scripts/build-cli/bundle.ts';
-import { ensureEntry, locateEntry, writeSession, type CacheEntry } from '../../src/cli/cache.ts';
-import type { Binding, CachedSession, CachedToken } from '../../src/cli/session.ts';
+import { ensureEntry, locateEntry, writeSession, type CacheEntry } from '../../src/cli/session/cache.ts';
+import type { Binding, CachedSession, CachedToken } from '../../src/cli/session/session.ts';
 import { bareEnvironment } from './bare-environment.ts';
 
-const FRONT = fileURLToPath(new URL('../../src/cli/front/portcullis.sh', import.meta.url));
+const FRONT = fileURLToPath(new URL('../../src/cli-package/portcullis.sh', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Nobody listens there, so whatever is not answered from the cache fails at once. */

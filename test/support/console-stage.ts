@@ -5,7 +5,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { WebSocket } from 'ws';
-import type { Identity } from '../../src/core/identity.ts';
+import type { Identity } from '../../src/core/identity/identity.ts';
 import { createConsoleTokens } from '../../src/oauth/console-token.ts';
 import type { Gate } from '../../src/revocation/revocation.ts';
 import { closeHouses, openHouse, type House } from '../unit/web/harness.ts';

@@ -1,7 +1,7 @@
 /** A reader of server-sent events that keeps all it is told, at either door. */
 import { request as plainRequest, type IncomingMessage } from 'node:http';
 import { request as tlsRequest } from 'node:https';
-import { serverEvents, type ServerEvent } from '../../src/cli/audit-stream.ts';
+import { serverEvents, type ServerEvent } from '../../src/cli/http/server-sent-events.ts';
 import { PEOPLE } from '../../demo/demo.ts';
 import { CookieBrowser } from './cookie-browser.ts';
 import type { ClientKey } from './oauth-client.ts';

@@ -8,7 +8,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { loadConfig } from '../../src/config/load.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditEvents } from '../../demo/audit-events.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
 import { demoPorts, PEOPLE } from '../../demo/demo.ts';

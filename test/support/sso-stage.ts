@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ProviderConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import type { AuditEvent } from '../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';

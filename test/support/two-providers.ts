@@ -1,5 +1,5 @@
 /** The gate's own pages before two providers that may lie, both with real clients of ours: `corp`, and `evil` that would like to be it. */
-import { compileMapping, type ClaimsProvider } from '../../src/core/claims.ts';
+import { compileMapping, type ClaimsProvider } from '../../src/core/identity/claims.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { createVendorProvider } from '../../src/idp/vendors/vendors.ts';
 import {

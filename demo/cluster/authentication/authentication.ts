@@ -1,7 +1,7 @@
 /** Who holds this bearer token? */
 import type { IncomingMessage } from 'node:http';
 
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import { unauthorized } from '../objects/status.ts';
 
 export const AUTHENTICATED = 'system:authenticated';

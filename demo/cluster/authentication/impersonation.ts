@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import type { Authorizer } from '../rbac/authorizer.ts';
 import type { Attributes } from '../rbac/rules.ts';
 import { ANONYMOUS, AUTHENTICATED, serviceAccountGroups, serviceAccountOf, UNAUTHENTICATED } from './authentication.ts';

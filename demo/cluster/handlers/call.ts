@@ -1,7 +1,7 @@
 /** One request on its way through the handlers, and the parts of the cluster that they work on. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import type { Authenticator } from '../authentication/authentication.ts';
 import type { Named } from '../objects/status.ts';
 import type { Authorizer } from '../rbac/authorizer.ts';

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import { isOpenPath } from '../authentication/authentication.ts';
 import { impersonate, ImpersonationFault } from '../authentication/impersonation.ts';
 import { discoveryAt, openApiAt, openApiV2 } from '../discovery.ts';

@@ -1,5 +1,5 @@
 /** The questions that a cluster answers about people: who am I, who holds this token, may they do this, what may I do. */
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import { isJsonObject, objectAt, stringAt, stringsAt } from '../objects/json.ts';
 import type { JsonObject } from '../objects/json.ts';
 import { kubeTime } from '../objects/kube-object.ts';

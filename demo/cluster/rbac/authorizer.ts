@@ -2,7 +2,7 @@
  * RBAC: may this person do this? Reads the roles and bindings that the cluster keeps as objects, so that what `kubectl get
  * rolebindings` shows is what decides.
  */
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import { objectAt, objectsAt, stringAt } from '../objects/json.ts';
 import type { JsonObject } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';

@@ -1,5 +1,5 @@
 /** What a tail wants to see of the record. */
-import type { AuditEvent } from '../../core/audit-event.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 
 /** Every field that is there must match; values are compared as they stand in the record. */

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AuditEvent } from '../../core/audit-event.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
 import { matches, type LiveFilter } from './live-filter.ts';
 

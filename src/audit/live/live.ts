@@ -4,7 +4,7 @@
  * It is a view, beside the sinks and never in their way: what cannot be shown is dropped and counted, and who tails is told of the gap.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AuditEvent } from '../../core/audit-event.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
 import type { AuditLog, AuditTrail } from '../audit.ts';
 import { encodeLine } from '../line.ts';
 import { matches, type LiveFilter } from './live-filter.ts';

@@ -1,5 +1,5 @@
 /** Which lines of the record a question is about. */
-import type { AuditEvent } from '../../core/audit-event.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
 import { matches, type LiveFilter } from '../live/live-filter.ts';
 
 export interface Question extends LiveFilter {

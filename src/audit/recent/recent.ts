@@ -3,8 +3,8 @@
  *
  * A convenience beside the sinks and never in their way: what cannot be kept is forgotten in silence, because the record itself has it.
  */
-import type { AuditEvent } from '../../core/audit-event.ts';
-import { recentOf, sessionOf, type RecentRequest } from '../../core/recent-request.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
+import { recentOf, sessionOf, type RecentRequest } from '../../core/audit/recent-request.ts';
 import type { AuditLog, AuditTrail } from '../audit.ts';
 
 /** Where they are kept; room `store` has it. */

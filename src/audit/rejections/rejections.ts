@@ -9,10 +9,10 @@
  * Of each replica by itself, in memory, by windows of a minute and not by a clock, which can be set.
  */
 import { randomUUID } from 'node:crypto';
-import { bucketOf } from '../../core/address.ts';
-import { gateEvent, type AuditEvent, type AuditFacts } from '../../core/audit-event.ts';
+import { bucketOf } from '../../core/http/address.ts';
+import { gateEvent, type AuditEvent, type AuditFacts } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
-import { isRejection, shortened } from '../../core/rejected-event.ts';
+import { isRejection, shortened } from '../../core/audit/rejected-event.ts';
 import type { AuditTrail } from '../audit.ts';
 
 export interface RejectionsOptions {

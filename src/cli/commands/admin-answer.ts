@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import type { revocationAnswerSchema, sessionSchema } from '../../core/admin-api/answers.ts';
-import { fault } from '../fault.ts';
+import { fault } from '../errors.ts';
 
 export type Session = z.output<typeof sessionSchema>;
 export type Receipt = z.output<typeof revocationAnswerSchema>;

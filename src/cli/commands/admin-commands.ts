@@ -2,13 +2,13 @@
  * `sessions` and `replicas`: what admins and auditors look at.
  */
 import { replicasSchema, sessionPageSchema } from '../../core/admin-api/answers.ts';
-import { askAdmin } from '../admin-api.ts';
-import { locateEntry, type CacheEntry } from '../cache.ts';
-import type { Laptop } from '../laptop.ts';
-import { fromNow } from '../moment.ts';
-import { printResult, type OutputOptions } from '../output.ts';
-import { table } from '../table.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { askAdmin } from '../http/admin-api.ts';
+import { locateEntry, type CacheEntry } from '../session/cache.ts';
+import type { Laptop } from '../context.ts';
+import { fromNow } from '../terminal/time.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { table } from '../terminal/table.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { answerOf, type Session } from './admin-answer.ts';
 
 /** Pages that are asked for at most: 20,000 sessions. */

@@ -3,15 +3,15 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
-import { askAdmin } from '../admin-api.ts';
-import { eventLine } from '../audit-line.ts';
-import { serverEvents, type ServerEvent } from '../audit-stream.ts';
-import { locateEntry, type CacheEntry } from '../cache.ts';
-import { parseRecord, stringAt } from '../json-shape.ts';
-import type { Laptop } from '../laptop.ts';
-import type { OutputOptions } from '../output.ts';
-import { escapeUnsafe } from '../plain-text.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { askAdmin } from '../http/admin-api.ts';
+import { eventLine } from '../terminal/audit-event-line.ts';
+import { serverEvents, type ServerEvent } from '../http/server-sent-events.ts';
+import { locateEntry, type CacheEntry } from '../session/cache.ts';
+import { parseRecord, stringAt } from '../http/json-shape.ts';
+import type { Laptop } from '../context.ts';
+import type { OutputOptions } from '../terminal/output.ts';
+import { escapeUnsafe } from '../terminal/plain-text.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 
 export interface TailOptions extends ServerOptions, OutputOptions {
   readonly user?: string;

@@ -4,15 +4,15 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { drillAnswerSchema } from '../../core/admin-api/answers.ts';
-import { askAdmin, askAdminAs, type AdminRequest } from '../admin-api.ts';
-import { locateEntry } from '../cache.ts';
-import { fault } from '../fault.ts';
-import type { Laptop } from '../laptop.ts';
-import { printResult, type OutputOptions } from '../output.ts';
-import { describeDrill, describeReceipt } from '../receipt.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { askAdmin, askAdminAs, type AdminRequest } from '../http/admin-api.ts';
+import { locateEntry } from '../session/cache.ts';
+import { fault } from '../errors.ts';
+import type { Laptop } from '../context.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { describeDrill, describeReceipt } from '../terminal/receipt.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { answerOf } from './admin-answer.ts';
-import type { WorkloadPlace } from '../workload-token.ts';
+import type { WorkloadPlace } from '../plugin/workload-token.ts';
 
 export interface DrillOptions extends ServerOptions, OutputOptions {
   readonly cluster?: string;
@@ -42,7 +42,7 @@ export async function drill(laptop: Laptop, options: DrillOptions): Promise<void
 }
 
 async function asWorkload(laptop: Laptop, place: WorkloadPlace, request: AdminRequest) {
-  const { adminCredential } = await import('../workload-token.ts');
+  const { adminCredential } = await import('../plugin/workload-token.ts');
   return askAdminAs(laptop, place.server.url, (refused) => adminCredential(laptop, place, refused), request);
 }
 

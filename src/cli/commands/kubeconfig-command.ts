@@ -4,16 +4,21 @@
 import { resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { newKubeconfig, type KubeconfigRequest } from '../../core/kubeconfig.ts';
-import { locateEntry, type Server } from '../cache.ts';
-import { fault } from '../fault.ts';
-import { mentionsServer, mergeKubeconfig, namesCurrentContext, type MergedKubeconfig } from '../kubeconfig.ts';
-import { changeKubeconfig, chooseKubeconfig, readKubeconfig } from '../kubeconfig-file.ts';
-import type { Laptop } from '../laptop.ts';
-import { printResult, type OutputOptions } from '../output.ts';
-import { renew } from '../renewal.ts';
-import type { ReachableCluster } from '../session.ts';
-import { table } from '../table.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { locateEntry, type Server } from '../session/cache.ts';
+import { fault } from '../errors.ts';
+import {
+  mentionsServer,
+  mergeKubeconfig,
+  namesCurrentContext,
+  type MergedKubeconfig,
+} from '../kubeconfig/kubeconfig.ts';
+import { changeKubeconfig, chooseKubeconfig, readKubeconfig } from '../kubeconfig/kubeconfig-file.ts';
+import type { Laptop } from '../context.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { renew } from '../session/renewal.ts';
+import type { ReachableCluster } from '../session/session.ts';
+import { table } from '../terminal/table.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 
 export interface KubeconfigOptions extends ServerOptions, OutputOptions {
   /** A whole kubeconfig to stdout instead of a file. */
@@ -67,7 +72,7 @@ async function clustersOf(
   tokenFile: string | undefined,
 ): Promise<readonly ReachableCluster[]> {
   if (tokenFile !== undefined) {
-    return (await import('../workload-token.ts')).clustersOfWorkload(laptop, { server, tokenFile });
+    return (await import('../plugin/workload-token.ts')).clustersOfWorkload(laptop, { server, tokenFile });
   }
   const entry = locateEntry(laptop.environment.cacheDir, server);
   return (await renew(laptop, entry, { accept: () => false })).session.person.clusters;

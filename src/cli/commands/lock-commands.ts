@@ -2,14 +2,14 @@
  * `locks` and `unlock`, for admins.
  */
 import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/admin-api/answers.ts';
-import { askAdmin } from '../admin-api.ts';
-import { locateEntry } from '../cache.ts';
-import { fault } from '../fault.ts';
-import type { Laptop } from '../laptop.ts';
-import { printResult, type OutputOptions } from '../output.ts';
-import { plainText } from '../plain-text.ts';
-import { table } from '../table.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { askAdmin } from '../http/admin-api.ts';
+import { locateEntry } from '../session/cache.ts';
+import { fault } from '../errors.ts';
+import type { Laptop } from '../context.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { table } from '../terminal/table.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { answerOf } from './admin-answer.ts';
 
 export async function locks(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {

@@ -5,17 +5,17 @@ import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { AppError } from '../../core/errors.ts';
 import { clusterAudience } from '../../core/core.ts';
-import { ensureEntry, locateEntry, type CacheEntry } from '../cache.ts';
-import { fault } from '../fault.ts';
-import type { Laptop } from '../laptop.ts';
+import { ensureEntry, locateEntry, type CacheEntry } from '../session/cache.ts';
+import { fault } from '../errors.ts';
+import type { Laptop } from '../context.ts';
 import { CredentialKeeper } from '../local-proxy/credential-keeper.ts';
 import { listenLocally, type LocalListener, type Place } from '../local-proxy/listener.ts';
 import { createLoopbackCertificate } from '../local-proxy/loopback-certificate.ts';
-import { checkSocketPlace, kubeconfigText, writeKubeconfig } from '../local-proxy/places.ts';
-import { renew, type Credential } from '../renewal.ts';
-import { parseClusterName } from '../server-url.ts';
-import { isFresh } from '../session.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { checkSocketPlace, kubeconfigText, writeKubeconfig } from '../local-proxy/connection-slots.ts';
+import { renew, type Credential } from '../session/renewal.ts';
+import { parseClusterName } from '../http/server-url.ts';
+import { isFresh } from '../session/session.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 
 export interface ProxyOptions extends ServerOptions {
   readonly cluster: string;
@@ -110,7 +110,7 @@ async function credentialOf(
   } catch (error) {
     if (!browser || !(error instanceof AppError) || error.code !== 'unauthenticated') throw error;
     laptop.say(error.message.split('\n')[0] ?? error.message);
-    const { signIn } = await import('../sign-in.ts');
+    const { signIn } = await import('../session/sign-in.ts');
     await signIn(laptop, { entry, attended: false });
     return renewed();
   }

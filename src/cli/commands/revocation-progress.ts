@@ -4,11 +4,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { revocationAnswerSchema } from '../../core/admin-api/answers.ts';
 import { AppError } from '../../core/errors.ts';
-import { UNREGISTERED_LEASE_MS, waitFor } from '../../core/lease.ts';
-import { askAdmin, type AdminRequest } from '../admin-api.ts';
-import type { CacheEntry } from '../cache.ts';
-import type { Laptop } from '../laptop.ts';
-import { describeReplica } from '../receipt.ts';
+import { UNREGISTERED_LEASE_MS, waitFor } from '../../core/credential/lease.ts';
+import { askAdmin, type AdminRequest } from '../http/admin-api.ts';
+import type { CacheEntry } from '../session/cache.ts';
+import type { Laptop } from '../context.ts';
+import { describeReplica } from '../terminal/receipt.ts';
 import { answerOf, type Receipt } from './admin-answer.ts';
 
 /** As long as any lease may last: until then a replica that is silent is not known to be fenced. */

@@ -2,13 +2,13 @@
  * `revoke` and `lock`, for admins.
  */
 import { randomUUID } from 'node:crypto';
-import { locateEntry, readSession, type CacheEntry } from '../cache.ts';
-import { fault } from '../fault.ts';
-import type { Laptop } from '../laptop.ts';
-import { printResult, type OutputOptions } from '../output.ts';
-import { plainText } from '../plain-text.ts';
-import { describeReceipt } from '../receipt.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
+import { fault } from '../errors.ts';
+import type { Laptop } from '../context.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { describeReceipt } from '../terminal/receipt.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import type { Receipt } from './admin-answer.ts';
 import { follow, replicaLines, sendOrder } from './revocation-progress.ts';
 

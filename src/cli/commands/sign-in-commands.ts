@@ -3,19 +3,19 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
-import { dropEntry, locateEntry, readSession, type CacheEntry } from '../cache.ts';
-import { fault } from '../fault.ts';
-import { takeTurn } from '../file-lock.ts';
-import type { Laptop } from '../laptop.ts';
-import { fromNow } from '../moment.ts';
-import { printResult, type OutputOptions } from '../output.ts';
-import { plainText } from '../plain-text.ts';
-import { renew } from '../renewal.ts';
-import { hostOf } from '../server-url.ts';
-import type { CachedSession, Person } from '../session.ts';
-import { signIn } from '../sign-in.ts';
-import { revokeRefreshToken } from '../token-endpoint.ts';
-import { whichServer, type ServerOptions } from '../which-server.ts';
+import { dropEntry, locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
+import { fault } from '../errors.ts';
+import { takeTurn } from '../session/file-lock.ts';
+import type { Laptop } from '../context.ts';
+import { fromNow } from '../terminal/time.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { renew } from '../session/renewal.ts';
+import { hostOf } from '../http/server-url.ts';
+import type { CachedSession, Person } from '../session/session.ts';
+import { signIn } from '../session/sign-in.ts';
+import { revokeRefreshToken } from '../session/token-endpoint.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
 
 export interface LoginOptions extends ServerOptions {
   readonly provider?: string;

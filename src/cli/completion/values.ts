@@ -1,9 +1,9 @@
 /**
  * Values that a laptop can complete by what it keeps. Never by the network: a Tab must not wait, nor sign anybody in.
  */
-import { knownServers, locateEntry, readSession } from '../cache.ts';
-import type { Laptop } from '../laptop.ts';
-import type { Person } from '../session.ts';
+import { knownServers, locateEntry, readSession } from '../session/cache.ts';
+import type { Laptop } from '../context.ts';
+import type { Person } from '../session/session.ts';
 import type { ValuesOf } from './complete.ts';
 
 /** @param words as they were typed; a `--server` among them narrows what is offered */

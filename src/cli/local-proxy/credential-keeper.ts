@@ -4,13 +4,13 @@
  */
 import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
-import { readSession, type CacheEntry } from '../cache.ts';
-import { fault } from '../fault.ts';
-import type { Laptop } from '../laptop.ts';
-import { renew, type Credential } from '../renewal.ts';
-import { hostOf } from '../server-url.ts';
-import { freshUntil, isAlive, isFresh, tokenId, type CachedToken } from '../session.ts';
-import { createGatePool, type GatePool } from './gate-connection.ts';
+import { readSession, type CacheEntry } from '../session/cache.ts';
+import { fault } from '../errors.ts';
+import type { Laptop } from '../context.ts';
+import { renew, type Credential } from '../session/renewal.ts';
+import { hostOf } from '../http/server-url.ts';
+import { freshUntil, isAlive, isFresh, tokenId, type CachedToken } from '../session/session.ts';
+import { createGatePool, type GatePool } from './server-connection.ts';
 
 /** What a request goes to the gate with. */
 export interface Held {

@@ -5,10 +5,10 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { AppError } from '../../core/errors.ts';
-import { faultWords } from '../fault.ts';
-import { unreachable } from '../network-fault.ts';
-import { plainText } from '../plain-text.ts';
-import { codeOf } from '../private-files.ts';
+import { faultWords } from '../errors.ts';
+import { unreachable } from '../http/network-error.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper, Held } from './credential-keeper.ts';
 import { bodyOf, towardsGate } from './headers.ts';
 import { localAnswer, type LocalAnswer } from './status.ts';

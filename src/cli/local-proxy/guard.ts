@@ -5,8 +5,8 @@
  * mistake this for a proxy of the ordinary kind.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { bearerToken } from '../../core/bearer-token.ts';
-import { connectionNominated, valuesOf, type RawHeaders } from '../../core/header-names.ts';
+import { bearerToken } from '../../core/credential/bearer-token.ts';
+import { connectionNominated, valuesOf, type RawHeaders } from '../../core/http/header-names.ts';
 import { localAnswer, type LocalAnswer } from './status.ts';
 
 /** What is listened on. */

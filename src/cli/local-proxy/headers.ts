@@ -8,7 +8,7 @@ import {
   pairs,
   valuesOf,
   type RawHeaders,
-} from '../../core/header-names.ts';
+} from '../../core/http/header-names.ts';
 
 /** Replaced, judged here already (`origin`), or somebody else's credential. */
 const NOT_SENT_ON: ReadonlySet<string> = new Set([

@@ -11,8 +11,8 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { fault } from '../fault.ts';
-import { codeOf } from '../private-files.ts';
+import { fault } from '../errors.ts';
+import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper } from './credential-keeper.ts';
 import { Exchange, failureAnswer, type GateAnswer } from './exchange.ts';
 import { refusalOf, type Ground } from './guard.ts';

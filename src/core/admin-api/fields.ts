@@ -3,7 +3,7 @@
  * commands that send it. No room of ours, no I/O; zod only.
  */
 import { z } from 'zod';
-import type { Account } from '../identity.ts';
+import type { Account } from '../identity/identity.ts';
 
 /** `PROVIDER/SUBJECT`, as a caller may say it. */
 export const accountSchema = z

@@ -9,7 +9,7 @@ import { LRUCache } from 'lru-cache';
 import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
-import { answerFault, limitedUntil, rateLimited, unavailable, type GithubAnswer } from './faults.ts';
+import { answerFault, limitedUntil, rateLimited, unavailable, type GithubAnswer } from './errors.ts';
 
 const PAGE_SIZE = 100;
 /** `limits.groups` is at most 10 000. */

@@ -2,7 +2,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import type { SignInChallenge } from '../idp.ts';
-import { refused, unavailable } from './faults.ts';
+import { refused, unavailable } from './errors.ts';
 
 /** 256 bits; as a PKCE verifier 43 characters, the least that RFC 7636 §4.1 allows. */
 const random = (): string => randomBytes(32).toString('base64url');

@@ -7,8 +7,8 @@
  * There is no ID token: who somebody is, is what the API says over TLS to a token that was given for our client and our code verifier.
  * The subject is the numeric id: a login can be changed, and then be taken by somebody else.
  */
-import { mapClaims, type ClaimsMapping } from '../../core/claims.ts';
-import { accountOf } from '../../core/identity.ts';
+import { mapClaims, type ClaimsMapping } from '../../core/identity/claims.ts';
+import { accountOf } from '../../core/identity/identity.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import type { IdentityProvider, ProviderSignIn } from '../idp.ts';
 import { newestTokens } from '../newest-token.ts';
@@ -16,9 +16,9 @@ import { createOutbound } from '../outbound.ts';
 import { createGithubApi } from './api.ts';
 import { authorizationUrl, codeOf, newChallenge } from './callback.ts';
 import { githubEndpoints } from './endpoints.ts';
-import { noLongerVouches, refused } from './faults.ts';
+import { noLongerVouches, refused } from './errors.ts';
 import type { OrganizationName } from './organizations.ts';
-import { createPersonReader, type Person } from './person.ts';
+import { createPersonReader, type Person } from './user.ts';
 import { createTokenEndpoint, isExpiring, packTokens, unpackTokens, type GithubTokens } from './tokens.ts';
 
 /** Of everything that one sign-in or re-check asks; shorter than a re-check's claim on its session (30 s). */

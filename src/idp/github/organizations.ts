@@ -12,7 +12,7 @@
 import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { Asking, GithubApi } from './api.ts';
-import { refused, ssoWords } from './faults.ts';
+import { refused, ssoWords } from './errors.ts';
 
 /** An organisation by its login, which can be renamed and then taken by somebody else, or by its id, which cannot. */
 export type OrganizationName = string | number;

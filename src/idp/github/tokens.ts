@@ -9,7 +9,7 @@
 import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
-import { noLongerVouches, refused, unavailable } from './faults.ts';
+import { noLongerVouches, refused, unavailable } from './errors.ts';
 
 /** A token that expires within this is refreshed before it is used. */
 const SPARE_SECONDS = 60;

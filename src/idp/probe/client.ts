@@ -12,7 +12,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
-import { saysRefused } from '../faults.ts';
+import { saysRefused } from '../errors.ts';
 import type { IdentityProvider, SignInChallenge } from '../idp.ts';
 import type { Listener } from './listener.ts';
 import { listIn, metadataOf, shown, textIn, type Metadata } from './metadata.ts';

@@ -1,5 +1,5 @@
 /** Why a request of a probe got no response, for an operator. */
-import { connectionFault, noAnswerWithin } from '../../core/connection-fault.ts';
+import { connectionFault, noAnswerWithin } from '../../core/http/connection-error.ts';
 import { guardWords } from '../outbound.ts';
 
 /** As long as a step of a sign-in waits. */

@@ -1,6 +1,6 @@
 /** What passes between us and a provider while it is probed, as far as a report needs it. */
 import type { OutboundRequest } from '../outbound.ts';
-import { sentForms } from '../provider-answer.ts';
+import { sentForms } from '../provider-response.ts';
 
 interface Heard {
   readonly url: string;

@@ -6,14 +6,14 @@
  */
 import { createHash } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
-import type { Account, Identity } from '../../core/identity.ts';
-import type { LogPosition } from '../../core/revocation.ts';
+import type { Account, Identity } from '../../core/identity/identity.ts';
+import type { LogPosition } from '../../core/credential/revocation.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import type { Gate } from '../../revocation/revocation.ts';
 import type { ArtefactStore, MintOutcome, MintRefusal, NewSession, SessionStore } from '../../store/store.ts';
 import { WORKLOAD_CLIENT } from './grant-type.ts';
 import { identifyWorkload, type ReadyRule, type Workload, type WorkloadRefusal } from './rules.ts';
-import { sessionOverWords } from './words.ts';
+import { sessionOverWords } from './messages.ts';
 
 /** A used token is remembered for this much longer than it may be used (seconds). */
 const REMEMBERED_LONGER_SECONDS = 60;

@@ -16,7 +16,7 @@ import { certificateOf } from '../settings.ts';
 import type { TokenFacts } from '../token-facts.ts';
 import type { ExchangeWorkloadToken } from './exchange.ts';
 import { ACCESS_TOKEN_TYPE, SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE } from './grant-type.ts';
-import type { ExchangePace } from './pace.ts';
+import type { ExchangePace } from './rate-limit.ts';
 
 const PARAMETERS = [
   'subject_token',

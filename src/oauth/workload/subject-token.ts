@@ -5,7 +5,7 @@
  * and for somebody else, who could bring it here. All that is refused. Nothing of a token is ever repeated in words or in the record.
  */
 import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
-import { textProblem } from '../../core/names.ts';
+import { textProblem } from '../../core/identity/names.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 
 /** Those of GitHub, GitLab and Kubernetes have one or two kB; Kubernetes' own limit for a request's headers is far below this. */

@@ -4,7 +4,7 @@
  *
  * One at a time, and half a minute at most: whoever may write a `drill` entry must not be able to hold connections here.
  */
-import type { Credential } from '../../core/credential.ts';
+import type { Credential } from '../../core/credential/credential.ts';
 import type { Result } from '../../core/result.ts';
 import type { CutReason, Gate } from '../../revocation/revocation.ts';
 import type { ArtefactStore } from '../../store/store.ts';

@@ -1,4 +1,4 @@
-import type { Account } from '../../core/identity.ts';
+import type { Account } from '../../core/identity/identity.ts';
 import type { Clock } from '../clock.ts';
 import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
 import type { FreshSignIns } from '../store.ts';

@@ -1,4 +1,4 @@
-import type { Account } from '../../core/identity.ts';
+import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, LockStore } from '../store.ts';
 
 export class MemoryLocks implements LockStore {

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 
-import { leaseOf } from '../../core/lease.ts';
+import { leaseOf } from '../../core/credential/lease.ts';
 import {
   sessionKey,
   type LogChange,
   type LogEntry,
   type LogPosition,
   type RevocationTarget,
-} from '../../core/revocation.ts';
+} from '../../core/credential/revocation.ts';
 import type { Clock } from '../clock.ts';
-import { approvalSpent, requestIdReused } from '../faults.ts';
+import { approvalSpent, requestIdReused } from '../errors.ts';
 import {
   ENTRY_SKEW_SECONDS,
   LONGEST_LOG,

@@ -2,7 +2,7 @@
  * The store for one process, for the demo and for trying things out: nothing is shared and nothing survives. The same rules as in
  * Redis; each method runs within one tick, which is what makes it atomic here.
  */
-import { accountKey } from '../../core/revocation.ts';
+import { accountKey } from '../../core/credential/revocation.ts';
 import type { Clock } from '../clock.ts';
 import type { Store } from '../store.ts';
 import { MemoryAnchors } from './anchors.ts';

@@ -1,7 +1,7 @@
-import { sameIdentity, type Account, type Identity } from '../../core/identity.ts';
-import { sessionKey, targets, type RevocationTarget } from '../../core/revocation.ts';
+import { sameIdentity, type Account, type Identity } from '../../core/identity/identity.ts';
+import { sessionKey, targets, type RevocationTarget } from '../../core/credential/revocation.ts';
 import type { Clock } from '../clock.ts';
-import { sessionExists } from '../faults.ts';
+import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
 import { goesUp, Page, placeOfUse } from '../pages.ts';
 import type {

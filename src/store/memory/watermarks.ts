@@ -1,5 +1,5 @@
-import type { Account } from '../../core/identity.ts';
-import type { RevocationTarget } from '../../core/revocation.ts';
+import type { Account } from '../../core/identity/identity.ts';
+import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import type { Clock } from '../clock.ts';
 import { ACCOUNT_WATERMARK_SECONDS } from '../lifetimes.ts';
 import { createJanitor } from './janitor.ts';

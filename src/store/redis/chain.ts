@@ -1,4 +1,4 @@
-import type { LogPosition } from '../../core/revocation.ts';
+import type { LogPosition } from '../../core/credential/revocation.ts';
 import type { ChainPlace } from './runner.ts';
 
 /** A replica renews from its last place, so a few are plenty. */

@@ -1,4 +1,4 @@
-import type { Account } from '../../core/identity.ts';
+import type { Account } from '../../core/identity/identity.ts';
 import type { FreshSignIns } from '../store.ts';
 import { accountDigest } from './keys.ts';
 import type { RedisParts } from './parts.ts';

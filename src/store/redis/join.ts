@@ -1,4 +1,4 @@
-import type { LogEntry, LogPosition } from '../../core/revocation.ts';
+import type { LogEntry, LogPosition } from '../../core/credential/revocation.ts';
 import type { Connection } from './connection.ts';
 import { number, text } from './reply.ts';
 import { passRow, readLiveRow } from './rows.ts';

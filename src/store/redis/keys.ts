@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
-import type { Account } from '../../core/identity.ts';
-import { accountKey, sessionKey } from '../../core/revocation.ts';
+import type { Account } from '../../core/identity/identity.ts';
+import { accountKey, sessionKey } from '../../core/credential/revocation.ts';
 import type { ArtefactKind } from '../store.ts';
 
 /**

@@ -1,6 +1,6 @@
-import { leaseOf, UNREGISTERED_LEASE_MS } from '../../core/lease.ts';
-import type { LogPosition, RevocationTarget } from '../../core/revocation.ts';
-import { approvalSpent, requestIdReused } from '../faults.ts';
+import { leaseOf, UNREGISTERED_LEASE_MS } from '../../core/credential/lease.ts';
+import type { LogPosition, RevocationTarget } from '../../core/credential/revocation.ts';
+import { approvalSpent, requestIdReused } from '../errors.ts';
 import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
 import { checkedDrillId, checkedKey, checkedTokenSeconds, meaningOf } from '../requests.ts';
 import type { Appended, AppendRequest, Joined, RenewOutcome, ReplicaState, RevocationLog } from '../store.ts';

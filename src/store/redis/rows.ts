@@ -2,7 +2,7 @@
  * The log's rows as Redis holds them, in the clear: numbers, times and digests. Hostile until read: who can write to Redis can write
  * anything here.
  */
-import type { LogChange, LogEntry } from '../../core/revocation.ts';
+import type { LogChange, LogEntry } from '../../core/credential/revocation.ts';
 import { isDrillId, isTargetKey } from '../requests.ts';
 import type { ReplicaState } from '../store.ts';
 import { list, number, pairs, text } from './reply.ts';

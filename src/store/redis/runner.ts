@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import type { LogPosition } from '../../core/revocation.ts';
+import type { LogPosition } from '../../core/credential/revocation.ts';
 import type { Clock } from '../clock.ts';
 import type { Connection } from './connection.ts';
 import { list, text } from './reply.ts';

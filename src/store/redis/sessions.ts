@@ -1,5 +1,5 @@
-import { sameIdentity, type Identity } from '../../core/identity.ts';
-import { sessionExists } from '../faults.ts';
+import { sameIdentity, type Identity } from '../../core/identity/identity.ts';
+import { sessionExists } from '../errors.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import { goesUp, Page } from '../pages.ts';
 import type {

@@ -5,7 +5,7 @@
  * written its locks back into this one; until then nothing is minted (docs/revocation-protocol.md#settle). W is of the longest lease that
  * may be out there, and not of this replica's own: one with a longer lease would still serve, and still know a lock, when the epoch is settled.
  */
-import { leaseOf, waitFor } from '../../core/lease.ts';
+import { leaseOf, waitFor } from '../../core/credential/lease.ts';
 import type { Renewal, ReplicaState } from '../store.ts';
 
 export class Settling {

@@ -7,13 +7,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
-import { coveringKeys } from '../../core/revocation.ts';
+import { coveringKeys } from '../../core/credential/revocation.ts';
 import type { GateRefusal } from '../../revocation/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
 import { nowSeconds, type WebDeps } from '../deps.ts';
 import type { OpenedSession } from '../sign-in/sign-in.ts';
-import type { Actor } from '../request-context.ts';
+import type { Actor } from '../../http/request-context.ts';
 
 /** Somebody signed in at these pages. */
 export interface SignedIn extends Actor {

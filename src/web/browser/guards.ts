@@ -5,11 +5,11 @@
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { Config } from '../../config/config.ts';
 import { AppError } from '../../core/errors.ts';
-import { takeCall, type CallLimits } from '../admin/api/call-limits.ts';
-import { seeOther } from '../page/answer.ts';
+import { takeCall, type CallLimits } from '../../admin/api/call-limits.ts';
+import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
-import { contextOf } from '../request-context.ts';
+import { contextOf } from '../../http/request-context.ts';
 
 export type PageHandler = (req: Request, res: Response, person: SignedIn) => Promise<void> | void;
 

@@ -5,10 +5,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { AppError } from '../../core/errors.ts';
-import { clientAddresses, type ClientAddressOf } from '../client-address.ts';
-import { record } from '../record.ts';
-import { faultOf } from '../page/error-status.ts';
-import { beginContext, plainVisit, type RequestContext } from '../request-context.ts';
+import { clientAddresses, type ClientAddressOf } from '../../http/client-address.ts';
+import { record } from '../../http/audit-events.ts';
+import { faultOf } from '../../http/error-status.ts';
+import { beginContext, plainVisit, type RequestContext } from '../../http/request-context.ts';
 import type { ClientSockets } from './client-sockets.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './deps.ts';
 import { ConsoleExchange } from './exchange.ts';

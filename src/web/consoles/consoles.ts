@@ -7,7 +7,7 @@
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Router } from 'express';
 import type { BrowserSessions } from '../browser/browser-session.ts';
-import { beginContext } from '../request-context.ts';
+import { beginContext } from '../../http/request-context.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { ConsoleHost } from './console-host.ts';
 import type { ConsoleDeps } from './deps.ts';

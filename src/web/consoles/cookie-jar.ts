@@ -5,7 +5,7 @@
  * gets to see one.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isToken } from '../../core/header-names.ts';
+import { isToken } from '../../core/http/header-names.ts';
 
 /** Case-folded and with every prefix: `__Host-portcullis-console` is ours, and so is anything that looks like it. */
 const OURS = /^(?:__(?:host|secure|http|host-http)-)?portcullis/i;

@@ -1,11 +1,11 @@
 /** What the consoles are given beside the web room's own dependencies. */
-import type { Credential } from '../../core/credential.ts';
-import type { Identity } from '../../core/identity.ts';
+import type { Credential } from '../../core/credential/credential.ts';
+import type { Identity } from '../../core/identity/identity.ts';
 import type { Result } from '../../core/result.ts';
 import type { Gate, SessionEnds } from '../../revocation/revocation.ts';
 import type { Store } from '../../store/store.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
-import type { InFront } from '../client-address.ts';
+import type { InFront } from '../../http/client-address.ts';
 
 export interface Console {
   readonly name: string;

@@ -3,12 +3,12 @@
  */
 import { Router, type Request, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { parameter, seeOther } from '../page/answer.ts';
+import { parameter, seeOther } from '../page/response.ts';
 import type { BrowserSessions } from '../browser/browser-session.ts';
-import { faultOf } from '../page/error-status.ts';
+import { faultOf } from '../../http/error-status.ts';
 import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
-import { record } from '../record.ts';
-import { contextOf } from '../request-context.ts';
+import { record } from '../../http/audit-events.ts';
+import { contextOf } from '../../http/request-context.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 

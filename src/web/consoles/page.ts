@@ -7,9 +7,9 @@ import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { assetText } from '../page/assets.ts';
 import { errorWords } from '../page/error-page.ts';
-import { faultOf, retryAfterSeconds } from '../page/error-status.ts';
+import { faultOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { html, type Html } from '../page/html.ts';
-import { asBytes } from '../../core/header-names.ts';
+import { asBytes } from '../../core/http/header-names.ts';
 
 interface PlainPage {
   readonly title: string;

@@ -3,7 +3,7 @@
  * what it finds there. Nothing rests on its header hook, which does not run for `Expect: 100-continue` (decision 0001).
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import { withoutBearerProtocol } from '../../core/bearer-token.ts';
+import { withoutBearerProtocol } from '../../core/credential/bearer-token.ts';
 import {
   asBytes,
   canonicalName,
@@ -13,7 +13,7 @@ import {
   isToken,
   pairs,
   type RawHeaders,
-} from '../../core/header-names.ts';
+} from '../../core/http/header-names.ts';
 import { cookiesForConsole } from './cookie-jar.ts';
 
 /** What says who somebody is or where they come from is ours to say; what is about this hop ends here. Canonical names. */

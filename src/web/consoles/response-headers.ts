@@ -12,7 +12,7 @@ import {
   isToken,
   pairs,
   type RawHeaders,
-} from '../../core/header-names.ts';
+} from '../../core/http/header-names.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import { cookieFromConsole } from './cookie-jar.ts';
 

@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
-import { coveringKeys, type LogPosition } from '../../core/revocation.ts';
+import { coveringKeys, type LogPosition } from '../../core/credential/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { newCookieValue } from '../browser/cookies.ts';
 import { hostCookie } from './cookie-jar.ts';

@@ -7,7 +7,7 @@
  * each guess, and one guesser could shut the page of every replica with it.
  */
 import { LRUCache } from 'lru-cache';
-import { bucketOf } from '../../core/address.ts';
+import { bucketOf } from '../../core/http/address.ts';
 
 /** In right ones. */
 const WRONG_COSTS = 10;

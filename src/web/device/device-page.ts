@@ -5,7 +5,7 @@
  * page says who asks and from where.
  */
 import type { ProviderChoice } from '../browser/provider-choices.ts';
-import { deviceOf } from '../page/client-words.ts';
+import { deviceOf } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, mark } from '../page/layout.ts';
 import { providerLinks } from '../sign-in/choose-page.ts';

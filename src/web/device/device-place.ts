@@ -5,7 +5,7 @@
  * prove: a private one may be a load balancer's, behind which is the whole world.
  */
 import { BlockList, isIP } from 'node:net';
-import { bucketOf } from '../../core/address.ts';
+import { bucketOf } from '../../core/http/address.ts';
 
 function networks(...cidrs: readonly (readonly [string, number, 'ipv4' | 'ipv6'])[]): BlockList {
   const list = new BlockList();

@@ -8,9 +8,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
-import { siteOf } from '../../core/address.ts';
+import { siteOf } from '../../core/http/address.ts';
 import { AppError } from '../../core/errors.ts';
-import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import { sameSecret, type BrowserSessions } from '../browser/browser-session.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
 import { providerChoices, rememberProvider } from '../browser/provider-choices.ts';
@@ -24,11 +24,11 @@ import { assertOwnOrigin, field } from '../browser/guards.ts';
 import { beginLogin, findLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
-import { toldRefusal } from '../sign-in/refusal.ts';
-import { record, recordingFailures } from '../record.ts';
+import { toldRefusal } from '../sign-in/rejection.ts';
+import { record, recordingFailures } from '../../http/audit-events.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
-import { contextOf, type RequestContext } from '../request-context.ts';
+import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
 interface DeviceRoom {
   readonly deps: WebDeps;

@@ -3,11 +3,11 @@
  */
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Response } from 'express';
-import { sendPage } from './answer.ts';
-import { faultOf, retryAfterSeconds } from './error-status.ts';
+import { sendPage } from './response.ts';
+import { faultOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { html, type Html } from './html.ts';
 import { renderPage } from './layout.ts';
-import type { RequestContext } from '../request-context.ts';
+import type { RequestContext } from '../../http/request-context.ts';
 
 interface ErrorWords {
   readonly title: string;

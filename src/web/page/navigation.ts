@@ -2,7 +2,7 @@
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../deps.ts';
 import type { Navigation } from './layout.ts';
-import { roleOf } from '../admin/roles.ts';
+import { roleOf } from '../../admin/roles.ts';
 
 export function navigationFor(
   deps: Pick<WebDeps, 'config'>,

@@ -9,18 +9,18 @@
  */
 import { Router, type Request, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { accountOf, type Account } from '../../core/identity.ts';
+import { accountOf, type Account } from '../../core/identity/identity.ts';
 import { no } from '../../core/result.ts';
-import type { RevocationTarget } from '../../core/revocation.ts';
+import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import type { ProviderLogout } from '../../idp/idp.ts';
 import { logoutTokenSeconds, type LogoutNotice, type LogoutRefusal } from '../../idp/logout-token.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../deps.ts';
 import { field, readForm } from '../browser/guards.ts';
 import { createRateLimit, createTally, type RateLimit, type Tally } from '../../core/rate-limit.ts';
-import { record } from '../record.ts';
-import { targetName } from '../admin/revocation-request.ts';
-import { contextOf } from '../request-context.ts';
+import { record } from '../../http/audit-events.ts';
+import { targetName } from '../../admin/revocation-request.ts';
+import { contextOf } from '../../http/request-context.ts';
 
 /** Tokens that are no good, from one address. */
 const REFUSED_PER_MINUTE = 120;

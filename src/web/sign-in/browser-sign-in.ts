@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { BROWSER_CLIENT } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
-import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import { ownAdminPath } from './admin-path.ts';
 import { choosePage } from './choose-page.ts';
@@ -28,8 +28,8 @@ import type { RateLimit } from '../../core/rate-limit.ts';
 import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';
-import { record } from '../record.ts';
-import { contextOf, type RequestContext } from '../request-context.ts';
+import { record } from '../../http/audit-events.ts';
+import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
 

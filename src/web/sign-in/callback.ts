@@ -4,11 +4,11 @@
  */
 import { Router, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { parameter, queryOf, seeOther } from '../page/answer.ts';
+import { parameter, queryOf, seeOther } from '../page/response.ts';
 import type { WebDeps } from '../deps.ts';
 import { findLogin, type LoginPurpose } from './login-transaction.ts';
 import { signInStep } from './sign-in.ts';
-import { contextOf } from '../request-context.ts';
+import { contextOf } from '../../http/request-context.ts';
 
 /** The page that waits. */
 function pageOf(purpose: LoginPurpose): string {

@@ -4,7 +4,7 @@
  */
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { parameter, queryOf, seeOther, sendPage } from '../page/answer.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import { createBrowserSessions, type BrowserSessions } from '../browser/browser-session.ts';
 import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import { choosePage, donePage } from './choose-page.ts';
@@ -12,10 +12,10 @@ import type { PendingAuthorization, WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import { beginLogin, findLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
-import { toldRefusal } from './refusal.ts';
+import { toldRefusal } from './rejection.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
-import { contextOf } from '../request-context.ts';
+import { contextOf } from '../../http/request-context.ts';
 
 const waysToEnd: ReadonlyMap<string, string> = new Map([
   ['access_denied', 'the sign-in was refused or given up'],

@@ -6,13 +6,13 @@
  * RFC 9207 §1). The `state` is a random value of `idp`; the callback looks it up, and the last step consumes it.
  */
 import { z } from 'zod';
-import { siteOf } from '../../core/address.ts';
+import { siteOf } from '../../core/http/address.ts';
 import { AppError } from '../../core/errors.ts';
-import type { LogPosition } from '../../core/revocation.ts';
+import type { LogPosition } from '../../core/credential/revocation.ts';
 import { FRESH_ASKS } from '../../idp/fresh-proof.ts';
 import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../deps.ts';
-import type { RequestContext } from '../request-context.ts';
+import type { RequestContext } from '../../http/request-context.ts';
 
 /** Lifetime in seconds. RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and what a second factor takes. */
 export const LOGIN_SECONDS = 600;

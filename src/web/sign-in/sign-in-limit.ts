@@ -9,7 +9,7 @@ import type { WebDeps } from '../deps.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { recordTooMany } from './sign-in.ts';
-import { contextOf } from '../request-context.ts';
+import { contextOf } from '../../http/request-context.ts';
 
 /** @param path of the step, for the audit log */
 export function limitSignIns<P>(deps: WebDeps, limit: RateLimit, path = '/login/start'): RequestHandler<P> {

@@ -5,18 +5,18 @@
  */
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
-import { accountOf, type Account, type Identity } from '../../core/identity.ts';
-import { isPlausible } from '../../core/freshness.ts';
-import type { LogPosition } from '../../core/revocation.ts';
+import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
+import { isPlausible } from '../../core/identity/freshness.ts';
+import type { LogPosition } from '../../core/credential/revocation.ts';
 import { FreshProofMissing } from '../../idp/fresh-proof.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRefusal, NewSession } from '../../store/store.ts';
 import { nowSeconds, type SignInOutcome, type WebDeps } from '../deps.ts';
-import { faultOf } from '../page/error-status.ts';
+import { faultOf } from '../../http/error-status.ts';
 import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
-import { record } from '../record.ts';
-import type { RequestContext } from '../request-context.ts';
+import { record } from '../../http/audit-events.ts';
+import type { RequestContext } from '../../http/request-context.ts';
 
 /** Without a refresh token the provider cannot be asked again whether the person is still welcome, so it ends soon. */
 const UNCHECKED_SESSION_SECONDS = 3600;

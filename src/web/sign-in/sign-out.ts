@@ -3,13 +3,13 @@
  * Logout 1.0). Else the next click on "Sign in" would let in whoever sits at the screen by then.
  */
 import type { Request, Response } from 'express';
-import { seeOther, sendPage } from '../page/answer.ts';
+import { seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../deps.ts';
 import { html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
-import { record } from '../record.ts';
-import { contextOf } from '../request-context.ts';
+import { record } from '../../http/audit-events.ts';
+import { contextOf } from '../../http/request-context.ts';
 
 /** What the provider gives back to our front page, at `/?state=…`. */
 export const SIGNED_OUT = 'signed-out';

@@ -5,7 +5,7 @@ import { bareEnvironment } from '../../support/bare-environment.ts';
 
 const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const demo = fileURLToPath(new URL('../../../demo/main.ts', import.meta.url));
-const laptop = fileURLToPath(new URL('../../../src/cli/front/main.ts', import.meta.url));
+const laptop = fileURLToPath(new URL('../../../src/cli-package/main.ts', import.meta.url));
 
 const run = (program: string, args: readonly string[]) =>
   spawnSync(process.execPath, [program, ...args], {

@@ -1,8 +1,8 @@
 /** Runs the laptop's commands as main.ts does. */
 import { Command } from 'commander';
-import { addAdminCommands } from '../../../src/cli/admin-line.ts';
+import { addAdminCommands } from '../../../src/cli/commands/admin-parser.ts';
 import { addLaptopCommands } from '../../../src/cli/cli.ts';
-import { addCompletionCommands } from '../../../src/cli/completion-line.ts';
+import { addCompletionCommands } from '../../../src/cli/commands/completion-parser.ts';
 
 const program = new Command('portcullis');
 addLaptopCommands(program);

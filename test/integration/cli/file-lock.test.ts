@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { takeTurn } from '../../../src/cli/file-lock.ts';
-import { readPrivateFile, writePrivateFile } from '../../../src/cli/private-files.ts';
+import { takeTurn } from '../../../src/cli/session/file-lock.ts';
+import { readPrivateFile, writePrivateFile } from '../../../src/cli/session/private-files.ts';
 
-const MODULE = new URL('../../../src/cli/file-lock.ts', import.meta.url).href;
+const MODULE = new URL('../../../src/cli/session/file-lock.ts', import.meta.url).href;
 
 let dir: string;
 let path: string;

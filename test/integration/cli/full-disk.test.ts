@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { dropReadyFiles } from '../../../src/cli/ready-file.ts';
+import { dropReadyFiles } from '../../../src/cli/plugin/ready-file.ts';
 import { stage } from './stage.ts';
 
 const at = stage();

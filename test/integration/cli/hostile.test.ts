@@ -2,7 +2,7 @@
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ask, type Ask } from '../../../src/cli/http-client.ts';
+import { ask, type Ask } from '../../../src/cli/http/http-client.ts';
 import { DeviceBroker, type BrokerPlace } from '../../support/device-broker.ts';
 
 const NETWORK = { noProxy: '', certDirs: [] };

@@ -1,7 +1,7 @@
 /** What `portcullis proxy` sends on and brings back. */
 import { once } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
-import { valuesOf } from '../../../src/core/header-names.ts';
+import { valuesOf } from '../../../src/core/http/header-names.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
 import { answerOf, callLocal, localConnection, openLocal } from '../../support/local-proxy.ts';
 import { answerJson } from '../../support/upstream.ts';

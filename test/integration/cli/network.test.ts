@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ask } from '../../../src/cli/http-client.ts';
+import { ask } from '../../../src/cli/http/http-client.ts';
 import { makeCertificates } from '../../../demo/certificates.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
 import { DEVICE_PATH, DeviceBroker, sendJson, type BrokerPlace } from '../../support/device-broker.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { AuditLog, AuditMetrics, AuditTrail } from '../../../src/audit/audit.ts';
-import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../../src/core/audit/event.ts';
 
 export function anEvent(change: Partial<AuditEvent> = {}): AuditEvent {
   return {

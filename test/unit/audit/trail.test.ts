@@ -4,7 +4,7 @@ import { Writable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
 import { verifyRecord } from '../../../src/audit/verify/verify.ts';
-import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
 import { aKey, publicKeys } from './verify/verify-record.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import type { Laptop } from '../../../src/cli/laptop.ts';
-import { fromNow } from '../../../src/cli/moment.ts';
-import { printResult } from '../../../src/cli/output.ts';
-import { table } from '../../../src/cli/table.ts';
+import type { Laptop } from '../../../src/cli/context.ts';
+import { fromNow } from '../../../src/cli/terminal/time.ts';
+import { printResult } from '../../../src/cli/terminal/output.ts';
+import { table } from '../../../src/cli/terminal/table.ts';
 
 describe('a table', () => {
   const headings = ['SESSION', 'USERNAME', 'CLIENT', 'ADDRESS'];

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { cliReference, REFERENCE_FILE, REGENERATE, VARIABLES } from '../../../scripts/cli-reference.ts';
-import { createLaptopProgram } from '../../../src/cli/front/program.ts';
+import { createLaptopProgram } from '../../../src/cli-package/program.ts';
 import { createProgram } from '../../../src/program.ts';
 
 const cli = fileURLToPath(new URL('../../../src/cli/', import.meta.url));

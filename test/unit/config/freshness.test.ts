@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { PROVIDER_TYPES, provesFreshness } from '../../../src/config/provider-types.ts';
 import { createGithubProvider } from '../../../src/idp/github/github.ts';
 import { createVendorProvider } from '../../../src/idp/vendors/vendors.ts';
-import { compileMapping } from '../../../src/core/claims.ts';
+import { compileMapping } from '../../../src/core/identity/claims.ts';
 import { faultsOf, loaded, placesOf, settings } from './sandbox.ts';
 
 const TENANT = '11111111-2222-3333-4444-555555555555';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { judgeClaims } from '../../../src/commands/claims-check.ts';
-import { compileMapping, mapClaims } from '../../../src/core/claims.ts';
+import { compileMapping, mapClaims } from '../../../src/core/identity/claims.ts';
 import { newCertificate } from '../../support/client-keys.ts';
 import { loaded, settings, temporaryDirectory, writeFiles } from './sandbox.ts';
 

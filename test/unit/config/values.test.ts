@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nearest, pathText } from '../../../src/config/faults.ts';
+import { nearest, pathText } from '../../../src/config/validation-errors.ts';
 import { cidr, parseAddress, parseDuration, parseSize } from '../../../src/config/values.ts';
 
 test.each([

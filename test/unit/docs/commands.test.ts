@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { createLaptopProgram } from '../../../src/cli/front/program.ts';
+import { createLaptopProgram } from '../../../src/cli-package/program.ts';
 import { createProgram } from '../../../src/program.ts';
 import { beginsWith } from '../../support/page-blocks.ts';
 import { HELD_BLOCKS, type HeldBlock } from './held-blocks.ts';

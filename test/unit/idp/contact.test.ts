@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
 import { withContact } from '../../../src/idp/contact.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
-import { ProviderAnswer } from '../../../src/idp/provider-answer.ts';
+import { ProviderAnswer } from '../../../src/idp/provider-response.ts';
 
 const PERSON: ProviderSignIn = {
   subject: 's',

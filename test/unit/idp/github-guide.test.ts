@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { warningsOf } from '../../../src/config/warnings.ts';
-import { compileMapping, mapClaims } from '../../../src/core/claims.ts';
+import { compileMapping, mapClaims } from '../../../src/core/identity/claims.ts';
 import { identityProviders } from '../../../src/server/dependencies.ts';
 import { githubEndpoints } from '../../../src/idp/github/endpoints.ts';
 import { createReloading } from '../../../src/server/reload.ts';

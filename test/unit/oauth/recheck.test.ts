@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
 import { createRecheck } from '../../../src/oauth/recheck.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { AuditEvent } from '../../../src/core/audit-event.ts';
-import type { Credential } from '../../../src/core/credential.ts';
+import type { AuditEvent } from '../../../src/core/audit/event.ts';
+import type { Credential } from '../../../src/core/credential/credential.ts';
 import { AppError } from '../../../src/core/errors.ts';
-import { coveringKeys } from '../../../src/core/revocation.ts';
+import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
 import { createRecheck } from '../../../src/oauth/recheck.ts';
 import { createStreamRecheck, type StreamRecheck } from '../../../src/oauth/stream-recheck.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Identity } from '../../../src/core/identity.ts';
+import type { Identity } from '../../../src/core/identity/identity.ts';
 import { Exchange } from '../../../src/proxy/exchange.ts';
-import { RequestRecord } from '../../../src/proxy/request-record.ts';
+import { RequestRecord } from '../../../src/proxy/request-audit.ts';
 
 const BUILDER: Identity = { username: 'system:serviceaccount:ci:builder', uid: 'u', groups: [], extra: {} };
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
-import type { ImpersonationRefusal } from '../../../src/core/impersonation.ts';
+import type { ImpersonationRefusal } from '../../../src/core/http/impersonation.ts';
 import {
   auditBlocked,
   clusterRefusal,

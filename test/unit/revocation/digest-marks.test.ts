@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { sessionKey } from '../../../src/core/revocation.ts';
+import { sessionKey } from '../../../src/core/credential/revocation.ts';
 import { DigestMarks } from '../../../src/revocation/digest-marks.ts';
 
 /** What it is to be: every mark in a list, and forgotten from the front. */

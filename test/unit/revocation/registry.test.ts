@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Credential } from '../../../src/core/credential.ts';
-import { accountKey, coveringKeys, providerKey, sessionKey } from '../../../src/core/revocation.ts';
-import type { CoveringKeys, TargetKey } from '../../../src/core/revocation.ts';
+import type { Credential } from '../../../src/core/credential/credential.ts';
+import { accountKey, coveringKeys, providerKey, sessionKey } from '../../../src/core/credential/revocation.ts';
+import type { CoveringKeys, TargetKey } from '../../../src/core/credential/revocation.ts';
 import { FlightRegistry } from '../../../src/revocation/registry.ts';
 import type { CutReason } from '../../../src/revocation/revocation.ts';
 

@@ -1,10 +1,10 @@
 /** Replicas of a test: real gates on one memory store, each with a network of its own, on clocks that the test moves. */
 import { vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
-import { coveringKeys } from '../../../src/core/revocation.ts';
-import type { LogPosition } from '../../../src/core/revocation.ts';
+import { coveringKeys } from '../../../src/core/credential/revocation.ts';
+import type { LogPosition } from '../../../src/core/credential/revocation.ts';
 import type { EndedSession, Fence, GateOptions } from '../../../src/revocation/dependencies.ts';
-import { createGate } from '../../../src/revocation/gate.ts';
+import { createGate } from '../../../src/revocation/guard.ts';
 import type { CutReason, Gate } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { RenewOutcome, RevocationLog } from '../../../src/store/store.ts';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { coveringKeys, sessionKey, targetKey, targets } from '../../../src/core/revocation.ts';
-import type { LogEntry, RevocationTarget } from '../../../src/core/revocation.ts';
+import { coveringKeys, sessionKey, targetKey, targets } from '../../../src/core/credential/revocation.ts';
+import type { LogEntry, RevocationTarget } from '../../../src/core/credential/revocation.ts';
 import { View } from '../../../src/revocation/view.ts';
 
 const ALICE = coveringKeys({ session: 's1', account: 'corp/alice', provider: 'corp' });

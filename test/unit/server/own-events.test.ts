@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Config, SealingKeys, SigningKeys } from '../../../src/config/config.ts';
-import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { configurationDigest, fenceRecord, say, sayConfiguration, sayEnded } from '../../../src/server/own-events.ts';
 import { loaded, settings } from '../config/sandbox.ts';
 

@@ -1,6 +1,6 @@
 /** What the lines of these pages say besides who and when. */
 import { afterEach, expect, test } from 'vitest';
-import { revokedBy } from './admin/pages/admin-pages-at.ts';
+import { revokedBy } from './admin/admin-pages-at.ts';
 import { annotation, closeHouses, openSession, signedInAs } from './harness.ts';
 
 afterEach(closeHouses);

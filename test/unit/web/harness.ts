@@ -5,14 +5,14 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import supertest from 'supertest';
-import type { Account } from '../../../src/core/identity.ts';
-import type { AuditEvent } from '../../../src/core/audit-event.ts';
+import type { Account } from '../../../src/core/identity/identity.ts';
+import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { AppError } from '../../../src/core/errors.ts';
 import { createTally } from '../../../src/core/rate-limit.ts';
-import type { Caller } from '../../../src/core/credential.ts';
+import type { Caller } from '../../../src/core/credential/credential.ts';
 import { no, ok } from '../../../src/core/result.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../../src/idp/idp.ts';
-import { createGate } from '../../../src/revocation/gate.ts';
+import { createGate } from '../../../src/revocation/guard.ts';
 import type { Gate } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { Store } from '../../../src/store/store.ts';

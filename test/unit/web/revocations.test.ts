@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
-import { coveringKeys } from '../../../src/core/revocation.ts';
+import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
 import { alsoAt, API, LateProof, post } from './admin-at.ts';
 import { annotation, closeHouses, openHouse, openSession, signedInAs, TestProvider, type AdminAt } from './harness.ts';

@@ -1,17 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
-import { queryOf } from '../../../src/web/page/answer.ts';
+import { queryOf } from '../../../src/web/page/response.ts';
 import { browserCookie } from '../../../src/web/browser/cookies.ts';
-import { deviceOf } from '../../../src/web/page/client-words.ts';
+import { deviceOf } from '../../../src/web/page/client-label.ts';
 import { errorWords } from '../../../src/web/page/error-page.ts';
-import { faultOf, statusOfCode } from '../../../src/web/page/error-status.ts';
-import { kubeconfigFor } from '../../../src/web/me/kubeconfig.ts';
-import { AdminError, problemOf } from '../../../src/web/admin/problem.ts';
+import { faultOf, statusOfCode } from '../../../src/http/error-status.ts';
+import { kubeconfigFor } from '../../../src/web/own-page/kubeconfig.ts';
+import { AdminError, problemOf } from '../../../src/admin/problem.ts';
 import { createRateLimit, createTally } from '../../../src/core/rate-limit.ts';
-import { bucketOf } from '../../../src/core/address.ts';
-import { roleOf } from '../../../src/web/admin/roles.ts';
-import { plainText } from '../../../src/web/request-context.ts';
+import { bucketOf } from '../../../src/core/http/address.ts';
+import { roleOf } from '../../../src/admin/roles.ts';
+import { plainText } from '../../../src/http/request-context.ts';
 
 const codes = Object.keys(statusOfCode) as ErrorCode[];
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { matches, type LiveFilter } from '../../../../src/audit/live/live-filter.ts';
-import type { AuditEvent } from '../../../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { anEvent } from '../fixtures.ts';
 
 const facts = (given: Readonly<Record<string, string>>): AuditEvent['annotations'] =>

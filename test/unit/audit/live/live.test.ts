@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { AuditTrail } from '../../../../src/audit/audit.ts';
 import { createLiveRecord, type LiveChannel, type LiveRecord } from '../../../../src/audit/live/live.ts';
 import type { LiveFilter } from '../../../../src/audit/live/live-filter.ts';
-import type { AuditEvent } from '../../../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { anEvent, Counts, LogLines, numbered, trailInto } from '../fixtures.ts';
 
 /** Keeps what is published, or refuses it. */

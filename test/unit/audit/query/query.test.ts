@@ -8,8 +8,8 @@ import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { auditQuery, type QueryOptions } from '../../../../src/commands/audit-query.ts';
 import { encodeLine } from '../../../../src/audit/line.ts';
-import { gateEvent, requestEvent, type AuditEvent, type RequestEventInput } from '../../../../src/core/audit-event.ts';
-import { requestInfo } from '../../../../src/core/request-info.ts';
+import { gateEvent, requestEvent, type AuditEvent, type RequestEventInput } from '../../../../src/core/audit/event.ts';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'portcullis-query-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { AuditTrail } from '../../../../src/audit/audit.ts';
 import { createRecentRequests, type RecentChannel, type RecentRequests } from '../../../../src/audit/recent/recent.ts';
-import { gateEvent, type AuditEvent } from '../../../../src/core/audit-event.ts';
-import type { RecentRequest } from '../../../../src/core/recent-request.ts';
+import { gateEvent, type AuditEvent } from '../../../../src/core/audit/event.ts';
+import type { RecentRequest } from '../../../../src/core/audit/recent-request.ts';
 import { anEvent, LogLines, range, trailInto } from '../fixtures.ts';
 
 interface Added {

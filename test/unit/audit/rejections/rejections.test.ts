@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { limitRejections } from '../../../../src/audit/rejections/rejections.ts';
-import type { AuditEvent } from '../../../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { anEvent, range, trailInto } from '../fixtures.ts';
 
 beforeEach(() => void vi.useFakeTimers());

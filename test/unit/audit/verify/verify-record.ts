@@ -7,7 +7,7 @@ import type { JWK } from 'jose';
 import { signAnchor } from '../../../../src/audit/chain/anchors.ts';
 import { Chain, type AuditKey } from '../../../../src/audit/chain/chain.ts';
 import type { ChainHead } from '../../../../src/audit/chain/chain-facts.ts';
-import { gateEvent, type AuditFacts, type GateEventName } from '../../../../src/core/audit-event.ts';
+import { gateEvent, type AuditFacts, type GateEventName } from '../../../../src/core/audit/event.ts';
 import { numbered } from '../fixtures.ts';
 
 export interface TestKey extends AuditKey {

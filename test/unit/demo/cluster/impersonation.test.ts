@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
 
-import type { Identity } from '../../../../src/core/identity.ts';
+import type { Identity } from '../../../../src/core/identity/identity.ts';
 import {
   impersonate,
   ImpersonationFault,

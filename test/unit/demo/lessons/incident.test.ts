@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ensureAuditKey } from '../../../../src/config/generate-keys.ts';
-import type { AuditEvent } from '../../../../src/core/audit-event.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { answer, forgetAnswers, readAnswered } from '../../../../demo/lessons/answers.ts';
 import { incident } from '../../../../demo/lessons/incident.ts';
 import { nightOf, plantNight, TRUTH } from '../../../../demo/lessons/night.ts';

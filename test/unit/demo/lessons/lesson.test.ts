@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { gateEvent, requestEvent, type AuditEvent } from '../../../../src/core/audit-event.ts';
-import type { GateEventName } from '../../../../src/core/audit-catalogue.ts';
-import { requestInfo } from '../../../../src/core/request-info.ts';
+import { gateEvent, requestEvent, type AuditEvent } from '../../../../src/core/audit/event.ts';
+import type { GateEventName } from '../../../../src/core/audit/catalogue.ts';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import { happened, type Evidence } from '../../../../demo/lessons/lesson.ts';
 import { lessonOf } from '../../../../demo/lessons/lessons.ts';
 

@@ -1,0 +1,98 @@
+/**
+ * What the admin API changes: revocations, locks, drills. Each says what it did on the record.
+ */
+import type { Request, RequestHandler } from 'express';
+import type { z } from 'zod';
+import { accountSchema, reasonSchema, requestIdSchema, sessionIdSchema } from '../../core/admin-api/fields.ts';
+import { drillSchema, liftQuerySchema, lockSchema, revocationSchema } from '../../core/admin-api/requests.ts';
+import type { Account } from '../../core/identity/identity.ts';
+import { AppError } from '../../core/errors.ts';
+import { adminContextOf } from './admin-call.ts';
+import type { RunDrill } from '../drills.ts';
+import { liftFreshSignIn } from '../fresh-sign-ins.ts';
+import { unlock } from '../locks.ts';
+import { sessionGone, type RevocationRequest } from '../revocation-request.ts';
+import { handleRevocation, revocationStatus, type AdminRoom } from '../revoke.ts';
+import { findings } from '../session-query.ts';
+
+/** @throws AppError `bad_request` */
+function bodyOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
+  const parsed = schema.safeParse(req.body);
+  if (parsed.success) return parsed.data;
+  const words = req.body === undefined ? 'Send JSON as application/json.' : findings(parsed.error);
+  throw new AppError('bad_request', words, { reason: 'request_malformed' });
+}
+
+function parsed<T extends z.ZodType>(schema: T, value: unknown, name: string): z.output<T> {
+  const outcome = schema.safeParse(value);
+  if (outcome.success) return outcome.data;
+  throw new AppError('bad_request', `${name}: ${findings(outcome.error)}`, { reason: `${name}_malformed` });
+}
+
+/**
+ * The id that makes two tries one revocation: `requestId`, or the header `Idempotency-Key`, which may be quoted (it is a structured
+ * field in the IETF's draft).
+ */
+function withRequestId(req: Request, request: RevocationRequest): RevocationRequest {
+  const header = req.get('Idempotency-Key');
+  if (header === undefined) return request;
+  const key = parsed(requestIdSchema, header.replace(/^"(.*)"$/, '$1'), 'idempotency_key');
+  if (request.requestId === undefined || request.requestId === key) return { ...request, requestId: key };
+  const words = 'requestId and Idempotency-Key are not the same. Send one of them.';
+  throw new AppError('bad_request', words, { reason: 'request_id_twice' });
+}
+
+function answer(room: AdminRoom, requestOf: (req: Request) => RevocationRequest): RequestHandler {
+  return async (req, res) => {
+    const revoked = await handleRevocation(room, adminContextOf(req), withRequestId(req, requestOf(req)));
+    res.status(revocationStatus(revoked)).json(revoked);
+  };
+}
+
+export const postRevocation = (room: AdminRoom): RequestHandler => answer(room, (req) => bodyOf(req, revocationSchema));
+
+export const postLock = (room: AdminRoom): RequestHandler =>
+  answer(room, (req) => ({ ...bodyOf(req, lockSchema), lock: true }));
+
+/** A path segment that names nothing there could be is no session. */
+export function sessionIdOf(req: Request): string {
+  const id = sessionIdSchema.safeParse(req.params['id']);
+  if (!id.success) throw sessionGone();
+  return id.data;
+}
+
+export const deleteSession = (room: AdminRoom): RequestHandler =>
+  answer(room, (req) => ({
+    session: sessionIdOf(req),
+    reason: parsed(reasonSchema, req.query['reason'] ?? 'no reason given', 'reason'),
+  }));
+
+/** @throws AppError `bad_request` */
+export const accountOfPath = (req: Request): Account => parsed(accountSchema, req.params['account'], 'account');
+
+export function deleteLock({ deps }: AdminRoom): RequestHandler {
+  return async (req, res) => {
+    const account = accountOfPath(req);
+    const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
+    await unlock(deps, adminContextOf(req), { account, reason });
+    res.status(200).json({ account, locked: false });
+  };
+}
+
+export function deleteFreshSignIn({ deps }: AdminRoom): RequestHandler {
+  return async (req, res) => {
+    const account = accountOfPath(req);
+    const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
+    const { since } = parsed(liftQuerySchema.pick({ since: true }), { since: req.query['since'] }, 'since');
+    const upTo = since === undefined ? undefined : Math.floor(Date.parse(since) / 1000);
+    await liftFreshSignIn(deps, adminContextOf(req), { account, reason, upTo });
+    res.status(200).json({ account, needed: false });
+  };
+}
+
+export function postDrill(run: RunDrill): RequestHandler {
+  return async (req, res) => {
+    const drilled = await run(adminContextOf(req), bodyOf(req, drillSchema));
+    res.status(200).json(drilled);
+  };
+}

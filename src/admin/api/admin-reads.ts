@@ -1,0 +1,98 @@
+/**
+ * What the admin API tells.
+ */
+import type { Request } from 'express';
+import type { z } from 'zod';
+import type { componentSchema } from '../../core/admin-api/answers.ts';
+import type { ComponentHealth, WebDeps } from '../../web/deps.ts';
+import { freshSignInNeeded } from '../../web/fresh-sign-in.ts';
+import { rfc3339 } from '../../web/page/layout.ts';
+import { lockViews } from '../locks.ts';
+import { AdminError } from '../problem.ts';
+import { sessionGone } from '../revocation-request.ts';
+import type { AdminRoom } from '../revoke.ts';
+import { listQuery, type ListSessions } from '../session-query.ts';
+import { requestView, sessionView } from '../session-view.ts';
+import type { Reply } from './admin-call.ts';
+import { accountOfPath, sessionIdOf } from './admin-changes.ts';
+
+/** What of a query the record should say: which sessions were looked for, in the caller's words. Pages of one search are one search. */
+function asked({ cursor: _cursor, limit: _limit, ...query }: Request['query']): { readonly filter?: string } {
+  return Object.keys(query).length === 0 ? {} : { filter: JSON.stringify(query) };
+}
+
+export async function listSessions(list: ListSessions, req: Request): Promise<Reply> {
+  const query = listQuery(req.query);
+  const { sessions, cursor } = await list(query);
+  const body = { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) };
+  const target = query.account === undefined ? {} : { target: `account:${query.account}` };
+  return { body, reason: 'sessions', details: { ...target, ...asked(req.query) } };
+}
+
+async function liveSession(deps: WebDeps, req: Request) {
+  const session = await deps.store.sessions.read(sessionIdOf(req));
+  if (session === undefined) throw sessionGone();
+  return session;
+}
+
+export async function oneSession(deps: WebDeps, req: Request): Promise<Reply> {
+  const session = await liveSession(deps, req);
+  return { body: sessionView(session), reason: 'session', details: { target: `session:${session.id}` } };
+}
+
+export async function sessionRequests(deps: WebDeps, req: Request): Promise<Reply> {
+  const { id } = await liveSession(deps, req);
+  const requests = await deps.store.recent.read(id);
+  return {
+    body: { requests: requests.map(requestView) },
+    reason: 'session_requests',
+    details: { target: `session:${id}` },
+  };
+}
+
+export async function oneRevocation({ answers }: AdminRoom, req: Request): Promise<Reply> {
+  const answer = await answers.find(String(req.params['id']));
+  if (answer === undefined) {
+    const words = 'No revocation of this id is known from the last ten minutes.';
+    throw new AdminError('revocation_not_found', 'not_found', words);
+  }
+  return { body: answer, reason: 'revocation', details: { revocation: answer.id } };
+}
+
+export async function listLocks(deps: WebDeps): Promise<Reply> {
+  return { body: { locks: await lockViews(deps) }, reason: 'locks' };
+}
+
+export async function freshSignIn(deps: WebDeps, req: Request): Promise<Reply> {
+  const account = accountOfPath(req);
+  const since = await freshSignInNeeded(deps, account);
+  const body = { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) };
+  return { body, reason: 'fresh_sign_in', details: { target: `account:${account}` } };
+}
+
+export function listReplicas(deps: WebDeps): Reply {
+  return { body: { replicas: deps.gate.replicas }, reason: 'replicas' };
+}
+
+/** By name, with what is known of each: addresses and rules are the operator's business. */
+function components(
+  names: readonly string[],
+  found: readonly ComponentHealth[] | undefined,
+): readonly z.output<typeof componentSchema>[] {
+  const known = new Map(found?.map((component) => [component.name, component]));
+  return names.map((name) => {
+    const component = known.get(name);
+    if (component === undefined) return { name, state: 'unknown' };
+    const { checkedAt, ...rest } = component;
+    return { ...rest, checkedAt: rfc3339(checkedAt) };
+  });
+}
+
+export async function listClusters({ config, health }: WebDeps): Promise<Reply> {
+  const names = config.clusters.map(({ name }) => name);
+  return { body: { clusters: components(names, await health?.clusters()) }, reason: 'clusters' };
+}
+
+export async function listProviders({ providers, health }: WebDeps): Promise<Reply> {
+  return { body: { providers: components([...providers.keys()], await health?.providers()) }, reason: 'providers' };
+}

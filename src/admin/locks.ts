@@ -1,0 +1,42 @@
+/**
+ * Locks: who may not sign in until somebody says otherwise, and saying otherwise. A lock is set together with a revocation.
+ */
+import type { z } from 'zod';
+import type { lockViewSchema } from '../core/admin-api/answers.ts';
+import type { Account } from '../core/identity/identity.ts';
+import type { Lock } from '../store/store.ts';
+import type { WebDeps } from '../web/deps.ts';
+import { rfc3339 } from '../web/page/layout.ts';
+import { AdminError } from './problem.ts';
+import { record } from '../http/audit-events.ts';
+import type { AdminContext } from './revoke.ts';
+
+export type LockView = z.output<typeof lockViewSchema>;
+
+/** Newest first. */
+export async function lockViews(deps: WebDeps): Promise<readonly LockView[]> {
+  const locks = await deps.store.locks.list();
+  const view = ({ account, reason, by, at }: Lock): LockView => ({ account, reason, by, at: rfc3339(at) });
+  return locks.toSorted((left, right) => right.at - left.at).map(view);
+}
+
+/**
+ * Takes a lock off: one admin is enough, and nobody is signed in by it.
+ * @param reason the admin's own words
+ * @throws AdminError `lock_not_found`
+ */
+export async function unlock(
+  deps: WebDeps,
+  { context, actor, path }: AdminContext,
+  { account, reason }: { readonly account: Account; readonly reason: string },
+): Promise<void> {
+  actor.assertGood();
+  const details = { target: `account:${account}` };
+  const removed = await deps.store.locks.remove(account);
+  const code = removed ? 200 : 404;
+  const outcome = removed ? {} : { outcome: 'lock_not_found' };
+  record(deps, context, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
+  if (removed) return;
+  const words = 'This account is not locked. GET locks lists those that are.';
+  throw new AdminError('lock_not_found', 'not_found', words, { recorded: true });
+}

@@ -1,0 +1,152 @@
+/**
+ * What may be asked to be revoked, as the admin page and the admin API both take it, and whom it means.
+ */
+import type { z } from 'zod';
+import type { revocationSchema } from '../core/admin-api/requests.ts';
+import { AppError } from '../core/errors.ts';
+import { accountOf, type Account } from '../core/identity/identity.ts';
+import type { RevocationTarget } from '../core/credential/revocation.ts';
+import type { WebDeps } from '../web/deps.ts';
+import { AdminError } from './problem.ts';
+
+const LIST_PAGE = 200;
+
+export { accountSchema, sessionIdSchema } from '../core/admin-api/fields.ts';
+export { revocationSchema } from '../core/admin-api/requests.ts';
+
+export type RevocationRequest = z.infer<typeof revocationSchema>;
+
+/** A request whose words have been looked up. */
+export interface RevocationPlan {
+  readonly target: RevocationTarget;
+  /** The account that is meant, also where the target is one of its sessions. */
+  readonly account?: Account;
+  readonly lock: boolean;
+  /** Nothing but the person's own wish stands between them and the next sign-in. */
+  readonly canSignInAgain: boolean;
+}
+
+/** The accounts that have a live session under this username. */
+async function accountsNamed(deps: WebDeps, username: string): Promise<readonly Account[]> {
+  const accounts = new Set<Account>();
+  let cursor: string | undefined;
+  do {
+    const query = { username, limit: LIST_PAGE, ...(cursor === undefined ? {} : { cursor }) };
+    const page = await deps.store.sessions.list(query);
+    for (const session of page.sessions) accounts.add(session.account);
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return [...accounts];
+}
+
+async function accountNamed(deps: WebDeps, username: string): Promise<Account> {
+  const accounts = await accountsNamed(deps, username);
+  const [account] = accounts;
+  if (account !== undefined && accounts.length === 1) return account;
+  const words =
+    account === undefined
+      ? 'Nobody with this username has a live session. Revoke by account, as PROVIDER/SUBJECT, to be sure.'
+      : `${accounts.length} accounts have this username. Revoke by account: ${accounts.slice(0, 5).join(', ')}.`;
+  throw new AdminError('username_ambiguous', 'conflict', words);
+}
+
+export const sessionGone = (): AdminError =>
+  new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
+
+/**
+ * A session that is there to be revoked. Where the store is away nobody can say: then it is revoked unseen, because the gate here is shut
+ * for it before anything is written.
+ */
+async function accountOfSession(deps: WebDeps, id: string): Promise<Account | undefined> {
+  try {
+    const session = await deps.store.sessions.read(id);
+    if (session === undefined) throw sessionGone();
+    return session.account;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'store_unavailable') return undefined;
+    throw error;
+  }
+}
+
+interface Meant {
+  readonly target: RevocationTarget;
+  readonly account?: Account;
+}
+
+const accountTarget = (account: Account): Meant => ({ target: { kind: 'account', account }, account });
+
+async function meantBy(deps: WebDeps, request: RevocationRequest): Promise<Meant> {
+  const { session, account, username, provider, workload, subject } = request;
+  if (session !== undefined) {
+    const owner = await accountOfSession(deps, session);
+    return { target: { kind: 'session', session }, ...(owner === undefined ? {} : { account: owner }) };
+  }
+  if (account !== undefined) return accountTarget(account);
+  if (username !== undefined) return accountTarget(await accountNamed(deps, username));
+  if (provider !== undefined) {
+    // Threat: a mistyped name would be answered "complete", and the admin would believe it.
+    if (deps.providers.has(provider)) return { target: { kind: 'provider', provider } };
+    const words = 'There is no identity provider of this name. GET providers lists them.';
+    throw new AdminError('provider_not_found', 'not_found', words);
+  }
+  if (workload !== undefined && subject !== undefined) {
+    if (deps.config.workload.some(({ name }) => name === workload)) return accountTarget(accountOf(workload, subject));
+    const words = 'There is no workload rule of this name. The configuration lists them under workload.';
+    throw new AdminError('workload_not_found', 'not_found', words);
+  }
+  return { target: { kind: 'all' } };
+}
+
+/**
+ * Whom a request means, as far as that can be said without the store.
+ * @returns undefined for a username, which only the store can resolve
+ * @throws AdminError `provider_not_found`, `workload_not_found`
+ */
+export async function targetWithoutStore(
+  deps: WebDeps,
+  request: RevocationRequest,
+): Promise<RevocationTarget | undefined> {
+  const { session, username } = request;
+  if (username !== undefined) return undefined;
+  return session === undefined ? (await meantBy(deps, request)).target : { kind: 'session', session };
+}
+
+/** Whether a lock is known to stand. It only changes the answer's words, so a store that cannot say stops nothing. */
+async function isLocked(deps: WebDeps, account: Account): Promise<boolean> {
+  try {
+    return (await deps.store.locks.find(account)) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** False where the next sign-in is sure to ask the person to prove who they are, or is refused. When in doubt true. */
+async function canSignInAgain(deps: WebDeps, account: Account | undefined): Promise<boolean> {
+  if (account === undefined) return true;
+  const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
+  return provider?.provesFreshness !== true && !(await isLocked(deps, account));
+}
+
+/**
+ * Whom a request means.
+ * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`
+ */
+export async function planOf(deps: WebDeps, request: RevocationRequest): Promise<RevocationPlan> {
+  const meant = await meantBy(deps, request);
+  const lock = request.lock === true;
+  return { ...meant, lock, canSignInAgain: !lock && (await canSignInAgain(deps, meant.account)) };
+}
+
+/** A target as one word for the record. */
+export function targetName(target: RevocationTarget): string {
+  switch (target.kind) {
+    case 'session':
+      return `session:${target.session}`;
+    case 'account':
+      return `account:${target.account}`;
+    case 'provider':
+      return `provider:${target.provider}`;
+    case 'all':
+      return 'all';
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * Revoking, as the admin page and the admin API both do it: one admin or two, the order to the gate, and the lines in the record.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import type { AuditFacts } from '../core/audit/event.ts';
+import { AppError } from '../core/errors.ts';
+import type { RevocationAnswer, RevocationOrder } from '../revocation/revocation.ts';
+import { receiptsOf, reusedError, type Answers } from './revocation-results.ts';
+import { approvalNotGood, secondAdmin, type Consent } from './approvals.ts';
+import { nowSeconds, type WebDeps } from '../web/deps.ts';
+import { faultOf } from '../http/error-status.ts';
+import { holdInstead } from './holds.ts';
+import { AdminError } from './problem.ts';
+import { record } from '../http/audit-events.ts';
+import {
+  planOf,
+  targetName,
+  targetWithoutStore,
+  type RevocationPlan,
+  type RevocationRequest,
+} from './revocation-request.ts';
+import type { Actor, RequestContext } from '../http/request-context.ts';
+
+/** What the admin page and the admin API share. */
+export interface AdminRoom {
+  readonly deps: WebDeps;
+  readonly answers: Answers;
+}
+
+/** Who asks, and as what it goes on the record. */
+export interface AdminContext {
+  readonly context: RequestContext;
+  readonly actor: Actor;
+  readonly path: string;
+}
+
+export interface RevokeOrder {
+  readonly plan: Pick<RevocationPlan, 'target' | 'lock' | 'canSignInAgain'>;
+  /** The admin's own words. */
+  readonly reason: string;
+  readonly requestId?: string;
+  readonly fingerprint?: string;
+  /** Where it took two. */
+  readonly consent?: Consent | undefined;
+}
+
+function failureOf(thrown: unknown): AdminError | undefined {
+  if (!(thrown instanceof AppError)) return undefined;
+  // Another request was quicker with the same approval.
+  if (thrown.reason === 'approval_spent') return approvalNotGood(thrown);
+  if (thrown.code === 'conflict') return reusedError(thrown);
+  if (thrown.code !== 'store_unavailable') return undefined;
+  const words =
+    'The revocation could not be written, so nothing is promised. This replica refuses the target all the same. Send it again.';
+  return new AdminError('revocation_not_written', 'store_unavailable', words, { cause: thrown, recorded: true });
+}
+
+function answerDetails(answer: RevocationAnswer): AuditFacts {
+  return {
+    revocation: answer.id,
+    complete: String(answer.complete),
+    receipts: receiptsOf(answer),
+    sessions: String(answer.sessions),
+    'streams-closed': String(answer.streamsClosed),
+  };
+}
+
+function gateOrder(deps: WebDeps, { actor }: AdminContext, order: RevokeOrder, requestId: string): RevocationOrder {
+  const { plan, reason, consent } = order;
+  const admins = [consent?.first?.username, actor.identity.username].filter((name) => name !== undefined);
+  const lock = { reason, by: admins.join(', '), at: nowSeconds(deps) };
+  const { target, canSignInAgain } = plan;
+  const approval = consent === undefined ? {} : { approval: consent.approval };
+  return { target, requestId, canSignInAgain, ...approval, ...(plan.lock ? { lock } : {}) };
+}
+
+/** What the record says of two admins. The approval leads to the `approval-asked` of the first. */
+const consentFacts = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
+  ...(approval === undefined ? {} : { approval }),
+  ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
+});
+
+/** 200 when proven, 202 when written and still being proven. */
+export const revocationStatus = (answer: RevocationAnswer): 200 | 202 => (answer.complete ? 200 : 202);
+
+/**
+ * Revokes, and puts the outcome on the record either way: a `revocation`, and a `lock` besides where there is one.
+ * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
+ */
+export async function revoke(
+  { deps, answers }: AdminRoom,
+  admin: AdminContext,
+  order: RevokeOrder,
+): Promise<RevocationAnswer> {
+  const { context, path } = admin;
+  const { plan, reason, consent } = order;
+  const id = order.requestId ?? randomUUID();
+  const target = targetName(plan.target);
+  const said = { target, ...consentFacts(consent) };
+  const forget = answers.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
+  try {
+    const answer = await deps.gate.revoke(gateOrder(deps, admin, order, id));
+    const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...answerDetails(answer) } };
+    record(deps, context, { event: 'revocation', ...happening });
+    if (plan.lock) record(deps, context, { event: 'lock', ...happening });
+    await answers.keep(answer);
+    return answer;
+  } catch (cause) {
+    forget();
+    const thrown = failureOf(cause) ?? cause;
+    if (thrown instanceof AdminError && thrown.recorded) {
+      const details = { ...said, outcome: thrown.reason };
+      record(deps, context, { event: 'revocation', path, code: faultOf(thrown).status, reason, details });
+    }
+    throw thrown;
+  }
+}
+
+/** The request without what may differ between two tries of it, and whose it is. */
+function fingerprintOf(
+  { actor }: AdminContext,
+  { approval: _approval, requestId: _requestId, ...said }: RevocationRequest,
+): string {
+  const parts = Object.entries({ ...said, by: actor.account }).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
+}
+
+/**
+ * From what an admin asks to the answer. The same request id again is the same revocation: its answer comes again, brought up to date.
+ * @throws AdminError what `planOf`, `secondAdmin` and `revoke` throw
+ */
+export async function handleRevocation(
+  room: AdminRoom,
+  admin: AdminContext,
+  request: RevocationRequest,
+): Promise<RevocationAnswer> {
+  const { deps, answers } = room;
+  const { reason, requestId, approval } = request;
+  const { actor } = admin;
+  if (actor.unread !== undefined) {
+    return holdInstead(deps, admin, { target: await targetWithoutStore(deps, request), reason, cause: actor.unread });
+  }
+  const fingerprint = fingerprintOf(admin, request);
+  const before = requestId === undefined ? undefined : await answers.repeated(requestId, fingerprint);
+  if (before !== undefined) {
+    const details = { revocation: before.id };
+    const code = revocationStatus(before);
+    record(deps, admin.context, { event: 'admin-read', path: admin.path, code, reason: 'revocation', details });
+    return before;
+  }
+  const plan = await planOf(deps, request);
+  const ask = { actor, plan, reason, path: admin.path, approval, requestId };
+  const consent = await secondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
+    // Nobody can say whether it takes two, so what one may do is done.
+    if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
+    return holdInstead(deps, admin, { target: plan.target, reason, cause });
+  });
+  // The caller's own rights, once more after everything was looked up.
+  actor.assertGood();
+  return revoke(room, admin, { plan, reason, fingerprint, consent, ...(requestId === undefined ? {} : { requestId }) });
+}

@@ -1,0 +1,58 @@
+/**
+ * Who may do what at the admin pages and the admin API: admins act, auditors read, a workload of `role: drill` starts drills.
+ */
+import { AppError } from '../core/errors.ts';
+import type { Account } from '../core/identity/identity.ts';
+import type { WebConfig } from '../web/deps.ts';
+import type { Actor } from '../http/request-context.ts';
+
+export type Role = 'admin' | 'auditor' | 'drill';
+export type Need = 'read' | 'act' | 'drill';
+
+type Person = Pick<Actor, 'identity' | 'account'>;
+type RoleConfig = Pick<WebConfig, 'admin' | 'workload'>;
+
+type WorkloadRule = RoleConfig['workload'][number];
+
+/** The rule whose workloads have this account; undefined for a person's. Rules and providers share one name space. */
+export const workloadRule = (account: Account, { workload }: RoleConfig): WorkloadRule | undefined =>
+  workload.find(({ name }) => account.startsWith(`${name}/`));
+
+/**
+ * Undefined for everybody else. No group configured means nobody.
+ *
+ * Threat: whoever can change a pipeline chooses what its token says, so a workload has the role that its rule gives and never one by
+ * its groups.
+ */
+export function roleOf({ identity, account }: Person, config: RoleConfig): Role | undefined {
+  const { admin } = config;
+  const rule = workloadRule(account, config);
+  if (rule !== undefined) return rule.role === 'drill' ? 'drill' : undefined;
+  const isIn = (groups: readonly string[]): boolean => groups.some((group) => identity.groups.includes(group));
+  if (isIn(admin.groups)) return 'admin';
+  return isIn(admin.auditors) ? 'auditor' : undefined;
+}
+
+function refusal(words: string, reason: string): AppError {
+  return new AppError('forbidden', words, { reason });
+}
+
+/** @throws AppError `forbidden` */
+export function assertRole(person: Person, config: RoleConfig, need: Need): Role {
+  const role = roleOf(person, config);
+  switch (role) {
+    case 'admin':
+      return role;
+    case 'auditor':
+      if (need === 'read') return role;
+      throw refusal('Auditors may look, but not change anything. Ask an admin to do it.', 'auditor_may_not_act');
+    case 'drill':
+      if (need === 'drill') return role;
+      throw refusal('This workload may start drills, and nothing else here. Use POST drills.', 'drill_only');
+    case undefined:
+      throw refusal(
+        'Only members of the admin and auditor groups may see this. Ask your platform team to add you.',
+        'no_role',
+      );
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * A session as others see it: JSON for programs. The provider's refresh token is not part of a record, so it cannot leak here.
+ */
+import type { z } from 'zod';
+import type { recentRequestSchema, sessionSchema } from '../core/admin-api/answers.ts';
+import type { RecentRequest, SessionRecord } from '../store/store.ts';
+import { rfc3339 } from '../web/page/layout.ts';
+
+export type SessionView = z.output<typeof sessionSchema>;
+
+export function sessionView(session: SessionRecord): SessionView {
+  return {
+    id: session.id,
+    account: session.account,
+    provider: session.provider,
+    subject: session.subject,
+    username: session.identity.username,
+    groups: session.identity.groups,
+    client: session.client,
+    createdAt: rfc3339(session.createdAt),
+    lastUsedAt: rfc3339(session.lastUsedAt),
+    expiresAt: rfc3339(session.expiresAt),
+    address: session.address,
+    userAgent: session.userAgent,
+    bound: session.thumbprint !== undefined,
+    device: session.device === true,
+  };
+}
+
+/** One of a session's latest requests. Milliseconds stay in its moment: requests come closer than seconds. */
+export const requestView = ({ at, ...request }: RecentRequest): z.output<typeof recentRequestSchema> => ({
+  ...request,
+  at: new Date(at).toISOString(),
+});

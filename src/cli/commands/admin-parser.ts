@@ -1,0 +1,157 @@
+/**
+ * The admins' commands, as a parser. A file of its own, so that a cached credential is answered without it.
+ */
+import type { Command } from 'commander';
+import { SESSION_SORTS } from '../../core/admin-api/session-sorts.ts';
+import { addServerCommand, outputOption, run, type CommonOptions } from '../cli.ts';
+import type { SessionsOptions } from './admin-commands.ts';
+import type { TailOptions } from './audit-command.ts';
+import type { DrillOptions } from './drill-command.ts';
+import type { UnlockOptions } from './lock-commands.ts';
+import type { LockOptions, RevokeOptions } from './revoke-commands.ts';
+import type { OutputOptions } from '../terminal/output.ts';
+
+/** `unlock --config`: on the server's own shell, past every admin. */
+export interface UnlockHere {
+  readonly config: string;
+  readonly account?: string;
+  readonly all?: true;
+  /** The fresh sign-in that a revocation asks for, and not a lock. */
+  readonly fresh?: true;
+  readonly reason?: string;
+}
+
+interface UnlockLine extends CommonOptions, UnlockOptions {
+  readonly config?: string;
+  readonly all?: true;
+}
+
+/**
+ * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas`, `drill` and `audit tail`.
+ * @param unlockHere what `unlock --config` does; it returns the exit status
+ */
+export function addAdminCommands(program: Command, unlockHere: (options: UnlockHere) => Promise<number>): void {
+  addReads(program);
+  addRevoke(program);
+  addLocks(program, unlockHere);
+  addDrill(program);
+  addAudit(program);
+}
+
+const REASON = ['--reason <words>', 'why, for the record, for example a ticket'] as const;
+const APPROVAL = ['--approval <id>', 'the approval that the first admin was given, where it takes two'] as const;
+
+function addReads(program: Command): void {
+  addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
+    .option('--search <text>', 'with this text in username, account, address, client or session id')
+    .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
+    .option('--username <name>', 'of this Kubernetes username only')
+    .option('--provider <name>', 'of this identity provider or workload rule only')
+    .option('--cluster <name>', 'of people who may use this cluster now')
+    .option('--idle <duration>', 'not used for so long, for example 2h')
+    .addOption(program.createOption('--sort <order>', 'the order (default: newest)').choices([...SESSION_SORTS]))
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & SessionsOptions) =>
+      run(options, async (laptop) => (await import('./admin-commands.ts')).sessions(laptop, options)),
+    );
+  addServerCommand(program, 'replicas', 'list the replicas of the gate (admins and auditors)')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & OutputOptions) =>
+      run(options, async (laptop) => (await import('./admin-commands.ts')).replicas(laptop, options)),
+    );
+}
+
+function addRevoke(program: Command): void {
+  addServerCommand(program, 'revoke', 'end sessions everywhere at once (admins)')
+    .option('--session <id>', 'this session')
+    .option('--account <account>', 'every session of this account, PROVIDER/SUBJECT')
+    .option('--username <name>', 'every session of the account with this Kubernetes username')
+    .option('--provider <name>', 'every session of this identity provider')
+    .option('--workload <rule>', 'every session of a workload: the name of its rule, with --subject')
+    .option('--subject <subject>', 'the subject that the workload’s tokens have')
+    .option('--all', 'every session')
+    .option('--lock', 'and let nobody sign in to the account until it is unlocked')
+    .requiredOption(...REASON)
+    .option(...APPROVAL)
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & RevokeOptions) =>
+      run(options, async (laptop) => (await import('./revoke-commands.ts')).revoke(laptop, options)),
+    );
+}
+
+function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise<number>): void {
+  addServerCommand(program, 'lock', 'end every session of an account and let nobody sign in to it (admins)')
+    .argument('<account>', 'PROVIDER/SUBJECT')
+    .requiredOption(...REASON)
+    .option(...APPROVAL)
+    .addOption(outputOption(program))
+    .action((account: string, options: CommonOptions & LockOptions) =>
+      run(options, async (laptop) => (await import('./revoke-commands.ts')).lock(laptop, account, options)),
+    );
+  addServerCommand(program, 'unlock', 'let an account sign in again (admins; with --config, on the server’s own shell)')
+    .argument('[account]', 'PROVIDER/SUBJECT')
+    .option(...REASON)
+    .option('--config <file>', 'on the server: take the lock off in the store of this configuration, past every admin')
+    .option('--all', 'with --config: every lock')
+    .option(
+      '--fresh',
+      'lift the fresh sign-in that a revocation asks for, where the identity provider cannot prove one',
+    )
+    .action((account: string | undefined, options: UnlockLine) =>
+      run(options, async (laptop) => {
+        const { config, all, fresh, reason } = options;
+        if (config === undefined) {
+          return (await import('./lock-commands.ts')).unlock(laptop, account, options);
+        }
+        const given = {
+          ...(account && { account }),
+          ...(all && { all }),
+          ...(fresh && { fresh }),
+          ...(reason && { reason }),
+        };
+        process.exitCode = await unlockHere({ config, ...given });
+      }),
+    );
+  addServerCommand(program, 'locks', 'list the locked accounts (admins and auditors)')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & OutputOptions) =>
+      run(options, async (laptop) => (await import('./lock-commands.ts')).locks(laptop, options)),
+    );
+}
+
+function addDrill(program: Command): void {
+  addServerCommand(
+    program,
+    'drill',
+    'practise a revocation on every replica: exit 0 where it passed, 1 where it failed',
+  )
+    .option('--cluster <name>', 'through this cluster (default: the first)')
+    .option('--path <path>', 'the watch that each replica opens (default: of namespaces)')
+    .option('--reason <words>', 'why, for the record', 'drill')
+    .option('--token-file <file>', 'as a workload of role drill, by its token (for cron) instead of your session')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & DrillOptions) =>
+      run(options, async (laptop) => (await import('./drill-command.ts')).drill(laptop, options)),
+    );
+}
+
+function addAudit(program: Command): void {
+  const group =
+    program.commands.find((one) => one.name() === 'audit') ??
+    program.command('audit').description('look at the record');
+  addServerCommand(group, 'tail', 'show the record as it is written, of all replicas (admins and auditors)')
+    .option('--user <name>', 'of this Kubernetes username only')
+    .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
+    .option('--session <id>', 'of this session')
+    .option('--cluster <name>', 'to this cluster')
+    .option('--verb <verb>', 'with this verb, for example delete')
+    .option('--resource <resource>', 'about this resource: pods with all of theirs, or pods/exec')
+    .option('--namespace <name>', 'in this namespace')
+    .option('--code <status>', 'answered with this HTTP status')
+    .option('--refused', 'only what was refused, by the gate or by the cluster')
+    .option('--event <name>', 'only this event of the gate’s own, for example sign-in-refused')
+    .addOption(program.createOption('-o, --output <format>', 'for scripts: a line for each event').choices(['json']))
+    .action((options: CommonOptions & TailOptions) =>
+      run(options, async (laptop) => (await import('./audit-command.ts')).auditTail(laptop, options)),
+    );
+}

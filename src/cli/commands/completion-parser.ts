@@ -1,0 +1,38 @@
+/**
+ * `completion`, as a parser, and the hidden command that its scripts ask. A file of its own, so that a cached credential is answered
+ * without it.
+ */
+import type { Command } from 'commander';
+import { addCommand, run } from '../cli.ts';
+
+const SHELLS = ['bash', 'zsh', 'fish', 'kubectl'];
+
+/**
+ * Adds `completion` and `__complete`.
+ * @param program with whatever commands it will have when one of them runs
+ */
+export function addCompletionCommands(program: Command): void {
+  addCommand(program, 'completion', 'print a script that completes these commands in your shell')
+    .addArgument(
+      program
+        .createArgument('<shell>', 'kubectl: the file kubectl_complete-portcullis, for kubectl portcullis')
+        .choices(SHELLS),
+    )
+    .action((shell: string) =>
+      run({}, async (laptop) => {
+        const { COMPLETION_SCRIPTS } = await import('../completion/scripts.ts');
+        laptop.print(COMPLETION_SCRIPTS.get(shell) ?? '');
+      }),
+    );
+  program
+    .command('__complete', { hidden: true })
+    .argument('[words...]')
+    .action((words: readonly string[]) =>
+      run({}, async (laptop) => {
+        const { complete } = await import('../completion/complete.ts');
+        const { formatCompletion } = await import('../completion/scripts.ts');
+        const { valuesOnLaptop } = await import('../completion/values.ts');
+        laptop.print(formatCompletion(complete(program, words, valuesOnLaptop(laptop, words))));
+      }),
+    );
+}

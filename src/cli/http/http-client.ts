@@ -1,0 +1,245 @@
+/**
+ * One small HTTP client: JSON in answers, no redirects, bounded in time and size, TLS verified, the session's certificate
+ * presented where one is given, through the proxy that the environment names.
+ */
+import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { ConnectionOptions } from 'node:tls';
+import { AppError } from '../../core/errors.ts';
+import { reportAsk, type AskTrace } from './request-trace.ts';
+import { authorities } from './certificate-authorities.ts';
+import { skewOf } from './clock-skew.ts';
+import { readNetwork, type NetworkEnvironment } from '../environment.ts';
+import { fault } from '../errors.ts';
+import { parseRecord, stringAt, type JsonRecord } from './json-shape.ts';
+import { unreachable, type Situation } from './network-error.ts';
+import { proxyFor } from './proxy.ts';
+import { isOpenable } from './server-url.ts';
+import type { Binding } from '../session/session.ts';
+import { insideTunnel, openTunnel } from './tunnel.ts';
+import { USER_AGENT } from './version.ts';
+
+/** Longest wait for a whole answer, and its longest body. Threat: an answer that never ends, a byte at a time or all too fast. */
+const LIMITS = { timeoutMs: 15_000, answerBytes: 4 * 1024 * 1024 };
+
+const ACCEPT = 'application/json, application/problem+json';
+
+export interface Ask {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly url: string;
+  /** PEM that vouches for the host; absent: the system's authorities. */
+  readonly ca?: string;
+  readonly binding?: Binding;
+  readonly bearer?: string;
+  readonly body?: { readonly form: Readonly<Record<string, string>> } | { readonly json: unknown };
+  readonly events?: EventsAsk;
+  /** In place of any JSON: a form of it that the server has besides. */
+  readonly accept?: string;
+}
+
+/** Server-sent events are asked for. Where they come they are taken as they come, and the answer's body is empty. */
+export interface EventsAsk {
+  /** `Last-Event-ID`. */
+  readonly after?: string;
+  /** In place of the limit of time. */
+  readonly signal: AbortSignal;
+  readonly take: (stream: AsyncIterable<Buffer>) => Promise<void>;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  /** Empty where the answer had none. */
+  readonly body: JsonRecord;
+  /** Milliseconds by which the server's clock is ahead of this one's; absent where it did not say. */
+  readonly clockSkewMs?: number;
+}
+
+/** How an address is reached. */
+interface Way {
+  readonly url: URL;
+  readonly proxy: URL | undefined;
+  readonly network: NetworkEnvironment;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * @returns the answer, whatever its status
+ * @throws AppError `upstream_unavailable` when there is none that could be Portcullis': unreachable, not trusted, too slow or too long, a
+ *   redirect, a page; `bad_request` when the proxy of the environment cannot be used
+ */
+export async function ask(
+  ask: Ask,
+  network: NetworkEnvironment = readNetwork(),
+  limits: typeof LIMITS = LIMITS,
+): Promise<HttpAnswer> {
+  const url = new URL(ask.url);
+  if (!isOpenable(url)) throw notAsked();
+  const signal = ask.events?.signal ?? AbortSignal.timeout(limits.timeoutMs);
+  const way = { url, proxy: proxyFor(url, network), network, signal };
+  const begun = performance.now();
+  const report = (facts: Pick<AskTrace, 'outcome' | 'requestId' | 'clockSkewMs'>): void =>
+    reportAsk({ method: ask.method, url, proxy: way.proxy, milliseconds: performance.now() - begun, ...facts });
+  const faultOf = (cause: unknown): AppError =>
+    cause instanceof AppError ? cause : unreachable(url, cause, situationOf(way, ask, limits.timeoutMs));
+  const heard = await hear(way, ask, limits.answerBytes).catch((cause: unknown) => {
+    const error = faultOf(cause);
+    report({ outcome: error.reason });
+    throw error;
+  });
+  const { status, record, empty, events, clockSkewMs } = heard;
+  report({ outcome: status, requestId: heard.requestId, clockSkewMs });
+  if (events !== undefined) {
+    await events().catch((cause: unknown) => {
+      throw faultOf(cause);
+    });
+  }
+  if (isRedirect(status) || (record === undefined && !empty)) throw foreign(url, status, way.proxy);
+  return { status, body: record ?? {}, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
+}
+
+interface Heard {
+  readonly status: number;
+  /** Absent where it was no JSON object that says so itself. */
+  readonly record: JsonRecord | undefined;
+  readonly empty: boolean;
+  /** Takes the events, where some were asked for and come. */
+  readonly events?: () => Promise<void>;
+  readonly requestId: string | undefined;
+  readonly clockSkewMs: number | undefined;
+}
+
+async function hear(way: Way, ask: Ask, limit: number): Promise<Heard> {
+  const response = await send(way, ask);
+  const clockSkewMs = skewOf(response.headers.date, Date.now());
+  const status = response.statusCode ?? 0;
+  if (ask.events !== undefined && isEvents(response)) {
+    const { take } = ask.events;
+    const requestId = requestIdOf(response, undefined);
+    return { status, record: undefined, empty: true, requestId, clockSkewMs, events: () => take(response) };
+  }
+  const text = await readText(way.url, response, limit);
+  // A body without a length ends like any other when the time is up.
+  way.signal.throwIfAborted();
+  const record = isJson(response) ? parseRecord(text) : undefined;
+  return { status, record, empty: text === '', requestId: requestIdOf(response, record), clockSkewMs };
+}
+
+const situationOf = ({ network, proxy, signal }: Way, ask: Ask, timeoutMs: number): Situation => ({
+  network,
+  proxy,
+  pinned: ask.ca !== undefined,
+  signedIn: ask.binding !== undefined,
+  // The one who asked for events ended them; else time ran out.
+  ...(signal.aborted && ask.events === undefined ? { waited: timeoutMs / 1000 } : {}),
+});
+
+async function send(way: Way, ask: Ask): Promise<IncomingMessage> {
+  const { url, proxy, network, signal } = way;
+  const tls = url.protocol === 'https:' ? tlsOptions(ask, network) : {};
+  const tunnel = proxy && (await openTunnel(proxy, url, { signal, authorities: () => authorities(network) }));
+  const body = encodeBody(ask);
+  const options: RequestOptions = {
+    method: ask.method,
+    signal,
+    headers: {
+      accept: ask.accept ?? (ask.events === undefined ? ACCEPT : `text/event-stream, ${ACCEPT}`),
+      ...(ask.events?.after === undefined ? {} : { 'last-event-id': ask.events.after }),
+      'user-agent': USER_AGENT,
+      ...(ask.bearer === undefined ? {} : { authorization: `Bearer ${ask.bearer}` }),
+      ...(body === undefined ? {} : { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),
+    },
+    ...(tunnel === undefined ? { agent: false } : { createConnection: () => insideTunnel(tunnel, url, tls) }),
+  };
+  return new Promise((resolve, reject) => {
+    const request =
+      url.protocol === 'https:'
+        ? requestHttps(url, { ...options, ...tls }, resolve)
+        : requestHttp(url, options, resolve);
+    request.on('error', reject);
+    // Of an answer 101 comes neither a response nor an error: the program would end in the middle, with nothing said.
+    request.on('close', () => reject(new Error('closed without an answer')));
+    request.end(body?.text);
+  });
+}
+
+function tlsOptions(ask: Ask, network: NetworkEnvironment): ConnectionOptions {
+  const certificate = ask.binding && { cert: ask.binding.certificate, key: ask.binding.privateKey };
+  // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which somebody may have set for another program.
+  const checked = { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
+  return { ca: ask.ca ?? authorities(network), ...checked, ...certificate };
+}
+
+function encodeBody(ask: Ask): { type: string; text: string } | undefined {
+  if (ask.body === undefined) return undefined;
+  return 'form' in ask.body
+    ? { type: 'application/x-www-form-urlencoded', text: new URLSearchParams(ask.body.form).toString() }
+    : { type: 'application/json', text: JSON.stringify(ask.body.json) };
+}
+
+async function readText(url: URL, response: IncomingMessage, limit: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    size += chunk.length;
+    if (size > limit) {
+      response.destroy();
+      throw fault(
+        'upstream_unavailable',
+        `The answer of ${url.host} is longer than any of Portcullis, and was not read to its end.`,
+        'check that this is the address of Portcullis; if it is, tell your platform team',
+        { reason: 'answer_too_long' },
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What else a server stores or echoes under its name must not count as its word: RFC 8414 §3.2, RFC 6749 §5.1, RFC 9457 §3. */
+const isJson = ({ headers }: IncomingMessage): boolean =>
+  /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(headers['content-type'] ?? '');
+
+const isEvents = ({ statusCode, headers }: IncomingMessage): boolean =>
+  statusCode === 200 && /^text\/event-stream\s*(?:;|$)/i.test(headers['content-type'] ?? '');
+
+const isRedirect = (status: number): boolean => status >= 300 && status < 400;
+
+function requestIdOf({ headers }: IncomingMessage, record: JsonRecord | undefined): string | undefined {
+  const header = headers['x-request-id'];
+  return typeof header === 'string' ? header : record && stringAt(record, 'requestId');
+}
+
+const notAsked = (): AppError =>
+  fault(
+    'bad_request',
+    'Only https addresses, or http on loopback, are asked.',
+    'give the address of Portcullis: https://…',
+  );
+
+/** An answer that is not Portcullis': of a load balancer, of a network that wants a sign-in of its own, or of whatever else lives there. */
+function foreign(url: URL, status: number, proxy: URL | undefined): AppError {
+  if (isRedirect(status)) {
+    return fault(
+      'upstream_unavailable',
+      `${url.host} answered with a redirect (${status}), which is never followed.`,
+      'check the address; on a network that wants a sign-in of its own (hotel, train), do that first in a browser',
+      { reason: 'redirected' },
+    );
+  }
+  if (status >= 500) {
+    return fault(
+      'upstream_unavailable',
+      `${url.host} answered ${status} with a page: a load balancer stands there, and Portcullis behind it does not answer.`,
+      'try again in a moment; you stay signed in',
+      { reason: 'server_unavailable' },
+    );
+  }
+  const between = proxy === undefined ? '' : `, or the proxy ${proxy.host} in between`;
+  return fault(
+    'upstream_unavailable',
+    `${url.host} answered ${status} with something that is no answer of Portcullis (no JSON): something else lives there${between}.`,
+    'check that this is the address of Portcullis, and that no page of the network stands in between',
+    { reason: 'not_portcullis' },
+  );
+}

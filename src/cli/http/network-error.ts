@@ -1,0 +1,91 @@
+/**
+ * Why there was no answer, in words: what happened, and what to do about it.
+ */
+import type { AppError } from '../../core/errors.ts';
+import { unreadableCertFile } from './certificate-authorities.ts';
+import type { NetworkEnvironment } from '../environment.ts';
+import { fault } from '../errors.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { codeOf } from '../session/private-files.ts';
+
+/** How it was asked. */
+export interface Situation {
+  readonly network: NetworkEnvironment;
+  readonly proxy: URL | undefined;
+  /** Whether one authority alone may vouch for the server: of `--ca-file`, or the one that the server named at sign-in. */
+  readonly pinned: boolean;
+  /** Whether the server is known from a sign-in. */
+  readonly signedIn: boolean;
+  /** Seconds that were waited, where time ran out. */
+  readonly waited?: number;
+}
+
+/** Codes of Node and OpenSSL: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+const UNTRUSTED = /CERT|SIGNATURE|ISSUER|ALTNAME/;
+const CLOCK = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED']);
+
+const WHY: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the connection was cut before an answer came',
+  EPIPE: 'the connection was cut before an answer came',
+  EHOSTUNREACH: 'there is no way to it from this network',
+  ENETUNREACH: 'there is no way to it from this network',
+  ETIMEDOUT: 'it does not take the connection',
+  ENOTFOUND: 'its name is not known here',
+  EAI_AGAIN: 'names cannot be looked up at the moment',
+  ABORT_ERR: 'no answer in time',
+  EPROTO: 'what answers there does not speak TLS as it should',
+};
+
+const staying = (words: string, { signedIn }: Situation): string => (signedIn ? `${words}; you stay signed in` : words);
+
+export function unreachable(url: URL, cause: unknown, situation: Situation): AppError {
+  const code = codeOf(cause) ?? '';
+  if (situation.waited === undefined && UNTRUSTED.test(code)) return untrusted(url, { code, cause }, situation);
+  const [why, next] = whyOf(code, situation);
+  return fault('upstream_unavailable', `${url.host} cannot be reached: ${why}.`, next, {
+    reason: 'server_unreachable',
+    cause,
+  });
+}
+
+function whyOf(code: string, situation: Situation): readonly [why: string, next: string] {
+  const tryAgain = staying('check the network or VPN and try again', situation);
+  if (situation.waited !== undefined) return [`no full answer within ${situation.waited} seconds`, tryAgain];
+  if (code.startsWith('HPE_')) {
+    return [`what answers there does not speak HTTP as it should (${code})`, 'check the address and its port'];
+  }
+  const tls = code === 'EPROTO' || code.startsWith('ERR_SSL_');
+  const why = WHY[tls ? 'EPROTO' : code] ?? 'the connection failed';
+  const words = `${why} (${plainText(code, 60) || 'no code'})`;
+  if (tls) return [words, 'check the address and its port, and whether a proxy stands in between'];
+  if (code !== 'ENOTFOUND') return [words, tryAgain];
+  return [words, staying('check how the address is spelled, and the network or VPN', situation)];
+}
+
+function untrusted(
+  url: URL,
+  { code, cause }: { readonly code: string; readonly cause: unknown },
+  situation: Situation,
+): AppError {
+  const what = `The certificate of ${url.host} is not trusted here (${code})${detailOf(code, situation)}.`;
+  return fault('upstream_unavailable', what, nextOf(url, code, situation), { reason: 'server_untrusted', cause });
+}
+
+function detailOf(code: string, { network }: Situation): string {
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return ': it is made out to another name';
+  if (CLOCK.has(code)) return `: by this machine's clock it is ${new Date().toISOString().slice(0, 16)}Z`;
+  const unread = unreadableCertFile(network);
+  return unread === undefined ? '' : `; SSL_CERT_FILE names ${plainText(unread)}, which cannot be read`;
+}
+
+function nextOf(url: URL, code: string, { proxy, pinned, signedIn }: Situation): string {
+  if (CLOCK.has(code)) return "if that is wrong, set this machine's clock; else tell your platform team";
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'check the address; if it is right, tell your platform team';
+  // A proxy that opens TLS presents a certificate of its own; a session's certificate would not get through it anyway.
+  if (proxy !== undefined && pinned) {
+    return `if the proxy ${proxy.host} opens TLS connections, have ${url.hostname} taken out of that, or add it to NO_PROXY`;
+  }
+  if (signedIn) return 'if its authority was renewed, sign in again with portcullis login; else ask your platform team';
+  return 'install the authority that signed it, or give --ca-file, or name it in SSL_CERT_FILE';
+}

@@ -1,0 +1,77 @@
+/**
+ * Which proxy an address is reached through, if any. The rules are those of Go's net/http, so that this program takes the way that
+ * kubectl takes: what is said for the one holds for the other. Node's own rules know no CIDR, and take subdomains otherwise.
+ * @see https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config
+ */
+import { BlockList, isIP } from 'node:net';
+import type { AppError } from '../../core/errors.ts';
+import type { NetworkEnvironment } from '../environment.ts';
+import { fault } from '../errors.ts';
+import { isLoopback } from './server-url.ts';
+
+type ProxyEnvironment = Pick<NetworkEnvironment, 'httpsProxy' | 'noProxy'>;
+
+/**
+ * @param target https, or http on loopback
+ * @returns undefined: directly
+ * @throws AppError `bad_request` for a proxy that cannot be used; going directly instead could be forbidden there
+ */
+export function proxyFor(target: URL, environment: ProxyEnvironment): URL | undefined {
+  const { httpsProxy, noProxy } = environment;
+  if (httpsProxy === undefined || isLoopback(target) || isExcepted(target, noProxy)) return undefined;
+  return parseProxy(httpsProxy);
+}
+
+function parseProxy(text: string): URL {
+  const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
+  if (!URL.canParse(address)) throw unusable('is no address');
+  const url = new URL(address);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw unusable('is of a kind that is not spoken here');
+  return url;
+}
+
+/** The value is not repeated: it may hold a password. */
+const unusable = (why: string): AppError =>
+  fault('bad_request', `HTTPS_PROXY ${why}.`, 'set it to http://HOST:PORT, or add the server to NO_PROXY', {
+    reason: 'proxy_unusable',
+  });
+
+function isExcepted(target: URL, noProxy: string): boolean {
+  const host = target.hostname.replace(/^\[|\]$/g, '');
+  const port = target.port || '443';
+  return noProxy
+    .split(',')
+    .map((item) => item.trim().toLowerCase())
+    .some((item) => matches(item, host, port));
+}
+
+/**
+ * One item of `NO_PROXY`: `*`, a CIDR, an address or a name, the last two with an optional port. A name covers what is below it, and
+ * one with a leading dot only that.
+ */
+function matches(item: string, host: string, port: string): boolean {
+  if (item === '*') return true;
+  const [, network = '', bits] = /^([0-9a-f.:]+)\/(\d{1,3})$/.exec(item) ?? [];
+  if (bits !== undefined) return isWithin(host, network, Number(bits));
+  const { name, port: only } = splitPort(item);
+  if (name === '' || (only !== '' && only !== port)) return false;
+  if (isIP(name) !== 0) return isWithin(host, name, isIP(name) === 4 ? 32 : 128);
+  const suffix = name.startsWith('*.') ? name.slice(1) : name;
+  return suffix.startsWith('.') ? host.endsWith(suffix) : host === suffix || host.endsWith(`.${suffix}`);
+}
+
+function splitPort(item: string): { readonly name: string; readonly port: string } {
+  if (isIP(item) !== 0) return { name: item, port: '' };
+  const bracketed = /^\[([^\]]*)\](?::(\d*))?$/.exec(item);
+  const [, name = '', port = ''] = bracketed ?? /^([^:]*)(?::(\d*))?$/.exec(item) ?? [];
+  return { name, port };
+}
+
+function isWithin(host: string, network: string, bits: number): boolean {
+  const family = isIP(network);
+  if (family === 0 || isIP(host) !== family || bits > (family === 4 ? 32 : 128)) return false;
+  const type = family === 4 ? 'ipv4' : 'ipv6';
+  const list = new BlockList();
+  list.addSubnet(network, bits, type);
+  return list.check(host, type);
+}

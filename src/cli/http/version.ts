@@ -1,0 +1,39 @@
+/**
+ * This program's version, and whether a server still talks to it.
+ */
+import manifest from '../../../package.json' with { type: 'json' };
+import { fault } from '../errors.ts';
+import { plainText } from '../terminal/plain-text.ts';
+
+export const VERSION: string = manifest.version;
+
+/** `User-Agent` of every request. */
+export const USER_AGENT = `portcullis/${VERSION} (${process.platform}; ${process.arch})`;
+
+/**
+ * @param minimum `minimumCli` of discovery; absent or unreadable: every version will do
+ * @throws AppError `bad_request` when this program is older
+ */
+export function checkMinimumVersion(minimum: string | undefined, version: string = VERSION): void {
+  const needed = numbersOf(minimum ?? '');
+  const own = numbersOf(version);
+  if (needed === undefined || own === undefined) return;
+  for (const [index, part] of needed.entries()) {
+    const mine = own[index] ?? 0;
+    if (mine > part) return;
+    if (mine < part) {
+      throw fault(
+        'bad_request',
+        `This is portcullis ${version}, and the server needs ${plainText(minimum ?? '', 40)} or newer.`,
+        'upgrade portcullis from where you installed it, then run the command again',
+        { reason: 'cli_too_old' },
+      );
+    }
+  }
+}
+
+/** Major, minor and patch of a semantic version; what comes before a release counts as the release. */
+function numbersOf(version: string): readonly number[] | undefined {
+  const found = /^v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})/.exec(version);
+  return found === null ? undefined : found.slice(1).map(Number);
+}

@@ -1,0 +1,100 @@
+/**
+ * Where a run leaves something on disk: its kubeconfig, which holds the secret, and its Unix socket.
+ */
+import { closeSync, constants, fstatSync, fsyncSync, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { stringify } from 'yaml';
+import { contextName } from '../../core/kubeconfig.ts';
+import { fault } from '../errors.ts';
+import { codeOf } from '../session/private-files.ts';
+
+export interface KubeconfigFacts {
+  /** Public URL of the gate, for the context's name. */
+  readonly server: string;
+  readonly cluster: string;
+  readonly port: number;
+  /** PEM of the authority of this run. */
+  readonly ca: string;
+  readonly secret: string;
+}
+
+/** One context, of the name that `portcullis kubeconfig` gives it, so that a script needs no other. */
+export function kubeconfigText({ server, cluster, port, ca, secret }: KubeconfigFacts): string {
+  const name = contextName(server, cluster);
+  const address = `https://127.0.0.1:${port}`;
+  const authority = Buffer.from(ca).toString('base64');
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name, cluster: { server: address, 'certificate-authority-data': authority } }],
+    users: [{ name, user: { token: secret } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    'current-context': name,
+  };
+  return stringify(config, { lineWidth: 0 });
+}
+
+/**
+ * Writes a new file that this user alone can read.
+ * @returns what removes it, at most once
+ * @throws AppError `conflict` when something is there, a link included; `bad_request` when it cannot be written
+ */
+export function writeKubeconfig(path: string, text: string): () => void {
+  // O_EXCL: what another user has put there, as a link to a file of theirs or to one of ours, is neither followed nor overwritten.
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
+  let made: { readonly dev: number; readonly ino: number } | undefined;
+  try {
+    const descriptor = openSync(path, flags, 0o600);
+    try {
+      made = fstatSync(descriptor);
+      writeFileSync(descriptor, text);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (cause) {
+    if (made !== undefined) removeIfStill(path, made);
+    throw unwritten(path, cause);
+  }
+  const { dev, ino } = made;
+  return () => removeIfStill(path, { dev, ino });
+}
+
+/** Not the file that another run or another program has put in its place meanwhile. */
+function removeIfStill(path: string, made: { readonly dev: number; readonly ino: number }): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found?.dev === made.dev && found.ino === made.ino) rmSync(path, { force: true });
+}
+
+function unwritten(path: string, cause: unknown): unknown {
+  const code = codeOf(cause);
+  if (code === undefined) return cause;
+  if (code === 'EEXIST' || code === 'ELOOP') {
+    const next = `if no other run uses it: rm ${path}; or give another with --kubeconfig`;
+    return fault('conflict', `${path} exists, and is not overwritten.`, next, { reason: 'kubeconfig_exists', cause });
+  }
+  return fault('bad_request', `The kubeconfig ${path} cannot be written (${code}).`, 'give another with --kubeconfig', {
+    reason: 'kubeconfig_unwritable',
+    cause,
+  });
+}
+
+/**
+ * Checks the folder of a Unix socket. Another user who may write there could put a socket of theirs in its place, and one who may enter
+ * it could connect: on a socket the folder is all that tells who asks.
+ * @throws AppError `bad_request`
+ */
+export function checkSocketPlace(path: string): void {
+  if (process.getuid === undefined) {
+    throw fault('bad_request', '--socket needs a system with owners of files.', 'leave it out: a port is listened on');
+  }
+  const folder = dirname(path);
+  const found = lstatSync(folder, { throwIfNoEntry: false });
+  const next = 'make one of your own for it: mkdir -m 700 FOLDER';
+  const refuse = (why: string): Error => fault('bad_request', `${folder} ${why}.`, next, { reason: 'socket_place' });
+  if (found === undefined) throw refuse('does not exist');
+  if (!found.isDirectory()) throw refuse('is not a folder (a link is not followed)');
+  if (found.uid !== process.geteuid?.()) throw refuse('belongs to another user');
+  if ((found.mode & 0o777) !== 0o700)
+    throw refuse(`has the mode ${(found.mode & 0o777).toString(8)}, and 700 is needed`);
+}

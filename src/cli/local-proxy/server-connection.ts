@@ -1,0 +1,141 @@
+/**
+ * Connections to the cluster's address at the gate: TLS with the session's certificate, directly or through the company's proxy.
+ */
+import { Agent, request, type AgentOptions, type RequestOptions } from 'node:https';
+import type { ClientRequest } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ConnectionOptions } from 'node:tls';
+import { authorities } from '../http/certificate-authorities.ts';
+import { readNetwork, type NetworkEnvironment } from '../environment.ts';
+import { proxyFor } from '../http/proxy.ts';
+import type { Binding, ReachableCluster } from '../session/session.ts';
+import { insideTunnel, openTunnel } from '../http/tunnel.ts';
+
+/** Milliseconds for the proxy to open a way, and for the gate to take a connection and prove who it is. */
+const [TUNNEL_MS, CONNECT_MS] = [15_000, 30_000];
+
+/** All connections that present one certificate. */
+export interface GatePool {
+  readonly url: URL;
+  readonly proxy: URL | undefined;
+  readonly network: NetworkEnvironment;
+  /** What vouches for the gate is of this cluster alone, and not of the system. */
+  readonly pinned: boolean;
+  /**
+   * Begins a request; nothing is sent before its end or its first write.
+   * @param fresh on a connection of its own, for an upgrade: it never comes back
+   * @throws where the target cannot be written into a request
+   */
+  request(parts: {
+    readonly method: string;
+    readonly target: string;
+    readonly headers: readonly string[];
+    readonly fresh: boolean;
+  }): ClientRequest;
+  /** A newer certificate has taken its place: what is open stays until it ends. */
+  retire(): void;
+  /** Cuts everything. */
+  destroy(): void;
+}
+
+/** @throws AppError `bad_request` when the proxy of the environment cannot be used */
+export function createGatePool(
+  cluster: ReachableCluster,
+  binding: Binding,
+  network: NetworkEnvironment = readNetwork(),
+): GatePool {
+  const url = new URL(cluster.server);
+  const proxy = proxyFor(url, network);
+  const tls: ConnectionOptions = {
+    ca: cluster.caData ?? authorities(network),
+    cert: binding.certificate,
+    key: binding.privateKey,
+    // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which somebody may have set for another program.
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+  };
+  const connect = proxy === undefined ? undefined : throughProxy({ proxy, url, tls, network });
+  const kept = new GateAgent({ ...tls, keepAlive: true }, connect);
+  const single = new GateAgent({ ...tls, keepAlive: false }, connect);
+  const prefix = url.pathname.replace(/\/+$/, '');
+  return {
+    url,
+    proxy,
+    network,
+    pinned: cluster.caData !== undefined,
+    request: ({ method, target, headers, fresh }) => {
+      const options: RequestOptions = {
+        method,
+        path: `${prefix}${target}`,
+        headers,
+        agent: fresh ? single : kept,
+        host: url.hostname.replace(/^\[|\]$/g, ''),
+        port: url.port === '' ? 443 : Number(url.port),
+      };
+      const asked = request(options);
+      limitConnecting(asked);
+      return asked;
+    },
+    retire: () => {
+      kept.maxFreeSockets = 0;
+      for (const sockets of Object.values(kept.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+    },
+    destroy: () => {
+      for (const agent of [kept, single]) agent.destroy();
+    },
+  };
+}
+
+/** There is no limit for an answer, which may be a watch; a connection comes soon or never. */
+function limitConnecting(asked: ClientRequest): void {
+  asked.once('socket', (socket) => {
+    if (asked.reusedSocket) return;
+    const late = Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' });
+    const timer = setTimeout(() => asked.destroy(late), CONNECT_MS);
+    for (const event of ['secureConnect', 'close']) socket.once(event, () => clearTimeout(timer));
+  });
+}
+
+type Connected = (error: Error | null, socket?: Duplex) => void;
+
+/** An agent that may have to ask a proxy for its connections. */
+class GateAgent extends Agent {
+  readonly #connect: ((done: Connected) => void) | undefined;
+
+  constructor(options: AgentOptions, connect: ((done: Connected) => void) | undefined) {
+    super(options);
+    this.#connect = connect;
+  }
+
+  override createConnection(
+    options: RequestOptions,
+    done?: (error: Error | null, stream: Duplex) => void,
+  ): Duplex | null | undefined {
+    if (this.#connect === undefined) return super.createConnection(options, done);
+    this.#connect(done as Connected);
+    return undefined;
+  }
+}
+
+function throughProxy(way: {
+  readonly proxy: URL;
+  readonly url: URL;
+  readonly tls: ConnectionOptions;
+  readonly network: NetworkEnvironment;
+}): (done: Connected) => void {
+  const { proxy, url, tls, network } = way;
+  return (done) => {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), TUNNEL_MS);
+    void (async () => {
+      try {
+        const socket = await openTunnel(proxy, url, { signal: limit.signal, authorities: () => authorities(network) });
+        done(null, insideTunnel(socket, url, tls));
+      } catch (error) {
+        done(error instanceof Error ? error : new Error('no way through the proxy'));
+      } finally {
+        clearTimeout(timer);
+      }
+    })();
+  };
+}

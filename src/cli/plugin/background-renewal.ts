@@ -1,0 +1,62 @@
+/**
+ * A new token while the present one still serves: kubectl gets the present one at once, and a process of its own fetches the next, so that
+ * nobody waits for the broker and a token never ends in use.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, lstatSync, mkdirSync, openSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { isSea } from 'node:sea';
+import { clusterAudience } from '../../core/core.ts';
+import { locateEntry, type CacheEntry, type Server } from '../session/cache.ts';
+import type { Laptop } from '../context.ts';
+import { codeOf, isUnwritable } from '../session/private-files.ts';
+import { isFresh, tokenId, type CachedToken } from '../session/session.ts';
+
+/** The command that the process runs; hidden in the help. */
+export const RENEW_COMMAND = 'renew-token';
+
+/** Milliseconds until another may be started: a broker that is away must not cost a process for each kubectl. */
+const PAUSE_MS = 10_000;
+
+/**
+ * Starts it and does not wait. Thirty kubectls start one: who makes the note about this token does.
+ * @param token of the cache, in its last minute
+ */
+export function renewInBackground(laptop: Laptop, entry: CacheEntry, cluster: string, token: CachedToken): void {
+  if (!isFirst(join(entry.dir, 'served', tokenId(token)), laptop.now())) return;
+  const { url, caFile } = entry.server;
+  const command = [RENEW_COMMAND, '--server', url, '--cluster', cluster];
+  const args = [...ownProgram(), ...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])];
+  // Nothing of kubectl's is held: it waits until stdout and stderr of its plugin are closed. A session of its own: Ctrl-C is not meant for it.
+  const child = spawn(process.execPath, args, { stdio: 'ignore', detached: true, windowsHide: true });
+  child.once('error', () => undefined); // Then the next call renews in the foreground.
+  child.unref();
+}
+
+/** What Node is to run; the single executable is the program itself. */
+const ownProgram = (): readonly string[] => (isSea() ? [] : [...process.execArgv, process.argv[1] ?? '']);
+
+function isFirst(dir: string, now: number): boolean {
+  const note = join(dir, 'renewing');
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    closeSync(openSync(note, 'wx', 0o600));
+    return true;
+  } catch (error) {
+    if (isUnwritable(error)) return false;
+    if (codeOf(error) !== 'EEXIST') throw error;
+    if (Math.abs(now - lstatSync(note).mtimeMs) < PAUSE_MS) return false;
+    utimesSync(note, now / 1000, now / 1000);
+    return true;
+  }
+}
+
+/**
+ * What the process does. Its failures are for nobody's eyes: the next call meets them in the foreground, or finds them in the cache.
+ * @throws AppError as `renew`
+ */
+export async function renewNow(laptop: Laptop, server: Server, cluster: string): Promise<void> {
+  const entry = locateEntry(laptop.environment.cacheDir, server);
+  const { renew } = await import('../session/renewal.ts');
+  await renew(laptop, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, laptop.now()) });
+}

@@ -1,0 +1,100 @@
+/**
+ * A short memory of what failed. client-go calls the plugin five times for one command: without it a cancelled sign-in would
+ * open five tabs, and thirty kubectls that waited for one refresh would each wait for a dead server in turn.
+ */
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { AppError, type ErrorCode } from '../../core/errors.ts';
+import type { CacheEntry } from '../session/cache.ts';
+import { numberAt, parseRecord, stringAt } from '../http/json-shape.ts';
+import type { ParentId } from './parent-process.ts';
+import { isMissing, isUnwritable, readPrivateFile, writePrivateFile } from '../session/private-files.ts';
+
+/** Milliseconds for which the calls of one parent are told the same. */
+const FAILURE_MEMORY_MS = 30_000;
+
+/**
+ * Failures that are shared: with who waits for the same refresh or sign-in, and (`session`) why the last session ended, so that
+ * every later command can say it.
+ */
+export type SharedFailure = 'refresh' | 'sign-in' | 'session';
+
+const CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  'bad_request',
+  'forbidden',
+  'unauthenticated',
+  'sign_in_refused',
+  'sign_in_expired',
+  'upstream_unavailable',
+  'upstream_timeout',
+  'internal',
+]);
+
+const isCode = (text: string | undefined): text is ErrorCode => text !== undefined && CODES.has(text);
+
+export function rememberForParent(entry: CacheEntry, parent: ParentId, error: AppError, now: number): void {
+  const dir = join(entry.dir, 'failures');
+  whereThereIsRoom(() => {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(dir)) {
+      const path = join(dir, name);
+      if (modifiedAt(path) < now - FAILURE_MEMORY_MS) rmSync(path, { force: true });
+    }
+    write(join(dir, parent), error, now);
+  });
+}
+
+/** What this parent's last sign-in failed with, for 30 seconds. */
+export function failureOfParent(entry: CacheEntry, parent: ParentId, now: number): AppError | undefined {
+  return read(join(entry.dir, 'failures', parent), now - FAILURE_MEMORY_MS, now);
+}
+
+export function shareFailure(entry: CacheEntry, kind: SharedFailure, error: AppError, now: number): void {
+  whereThereIsRoom(() => write(join(entry.dir, `${kind}-failed.json`), error, now));
+}
+
+/** What failed is told now in any case: a full disk must not put other words in its place. */
+function whereThereIsRoom(remember: () => void): void {
+  try {
+    remember();
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+  }
+}
+
+/** What somebody else's try ended with since `since` (epoch milliseconds), for who waited for it. */
+export function failureSince(entry: CacheEntry, kind: SharedFailure, since: number, now: number): AppError | undefined {
+  return read(join(entry.dir, `${kind}-failed.json`), since, now);
+}
+
+/** To be called when somebody has signed in. */
+export function forgetFailures(entry: CacheEntry): void {
+  for (const kind of ['refresh', 'sign-in', 'session'] satisfies SharedFailure[]) {
+    rmSync(join(entry.dir, `${kind}-failed.json`), { force: true });
+  }
+  rmSync(join(entry.dir, 'failures'), { recursive: true, force: true });
+}
+
+function modifiedAt(path: string): number {
+  try {
+    return statSync(path).mtimeMs;
+  } catch (error) {
+    if (isMissing(error)) return 0;
+    throw error;
+  }
+}
+
+function write(path: string, error: AppError, now: number): void {
+  writePrivateFile(path, JSON.stringify({ at: now, code: error.code, message: error.message, reason: error.reason }));
+}
+
+function read(path: string, from: number, to: number): AppError | undefined {
+  const text = readPrivateFile(path);
+  const record = text === undefined ? undefined : parseRecord(text);
+  if (record === undefined) return undefined;
+  const at = numberAt(record, 'at');
+  const code = stringAt(record, 'code');
+  const message = stringAt(record, 'message');
+  if (at === undefined || at < from || at > to || message === undefined || !isCode(code)) return undefined;
+  return new AppError(code, message, { reason: stringAt(record, 'reason') ?? code });
+}

@@ -1,0 +1,63 @@
+/**
+ * Opening the person's browser, without a shell.
+ */
+import { spawn } from 'node:child_process';
+import type { Environment } from '../environment.ts';
+import { fault } from '../errors.ts';
+import { isOpenable } from '../http/server-url.ts';
+
+export interface BrowserCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+/** xdg-open(1): 3 a tool is missing, 4 the action failed. Other programs end as they like after the tab is open. */
+const NOT_OPENED = new Set([3, 4, 126, 127]);
+
+/**
+ * What to run, the next where the one before is not there. `$BROWSER` is a list with colons between (semicolons on Windows), as xdg-open(1) reads
+ * it; each is split at blanks; `%s` is replaced by the address, which else comes last.
+ * @throws AppError `forbidden` unless the address is https, or http on loopback: `file:` and other schemes start programs
+ */
+export function browserCommands(
+  url: URL,
+  environment: Pick<Environment, 'browser' | 'platform' | 'wsl'>,
+): readonly BrowserCommand[] {
+  if (!isOpenable(url)) {
+    const next = 'check the address of the server with your platform team before you sign in anywhere';
+    throw fault('forbidden', 'The server named an address that is not opened: it is not https.', next);
+  }
+  const { browser, platform } = environment;
+  const own = (browser ?? '').split(platform === 'win32' ? ';' : ':').flatMap((command) => ownCommand(command, url));
+  if (own.length > 0) return own;
+  if (platform === 'darwin') return [{ file: 'open', args: [url.href] }];
+  // Not `cmd /c start` or PowerShell: both would read the address as their own language.
+  const byWindows = { args: ['url.dll,FileProtocolHandler', url.href] };
+  if (platform === 'win32') return [{ file: 'rundll32', ...byWindows }];
+  const byDesktop = { file: 'xdg-open', args: [url.href] };
+  if (!environment.wsl) return [byDesktop];
+  return [{ file: 'wslview', args: [url.href] }, { file: 'rundll32.exe', ...byWindows }, byDesktop];
+}
+
+function ownCommand(command: string, url: URL): readonly BrowserCommand[] {
+  const [file, ...args] = command.trim().split(/\s+/);
+  if (file === undefined || file === '') return [];
+  const filled = args.map((arg) => arg.replaceAll('%s', () => url.href));
+  return [{ file, args: args.some((arg) => arg.includes('%s')) ? filled : [...args, url.href] }];
+}
+
+/**
+ * Starts the first that can be started and does not wait for its end.
+ * @param onFailure called once if it turns out that nothing was opened
+ */
+export function openBrowser([command, ...others]: readonly BrowserCommand[], onFailure: (why: string) => void): void {
+  if (command === undefined) return onFailure('there is none');
+  // stdout is kubectl's: a browser that chats must not reach it. Detached, so that it outlives kubectl and its Ctrl-C.
+  const child = spawn(command.file, command.args, { stdio: 'ignore', detached: true, shell: false });
+  const failed = (why: string): void => (others.length > 0 ? openBrowser(others, onFailure) : onFailure(why));
+  child.once('error', () => failed(`${command.file} cannot be started`));
+  child.once('exit', (code) => {
+    if (code !== null && NOT_OPENED.has(code)) failed(`${command.file} found no browser`);
+  });
+  child.unref();
+}

@@ -1,0 +1,76 @@
+/**
+ * Signing in by a code that is typed into a browser on another machine (RFC 8628), for machines without one.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { AppError } from '../../core/errors.ts';
+import type { CacheEntry } from './cache.ts';
+import { createBinding } from './binding.ts';
+import type { Discovery } from './discovery.ts';
+import { fault } from '../errors.ts';
+import type { Laptop } from '../context.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { withAnswer } from './renewal.ts';
+import { openableUrl } from '../http/server-url.ts';
+import type { CachedSession } from './session.ts';
+import { askForDeviceCode, redeemDeviceCode, type DeviceCode, type TokenAnswer } from './token-endpoint.ts';
+
+/** RFC 8628 §3.5: what `slow_down` adds, for good. */
+const SLOW_DOWN_SECONDS = 5;
+
+/**
+ * Shows address and code on stderr and waits until somebody has decided.
+ * @throws AppError `sign_in_refused` when it was refused there, `sign_in_expired` when nobody came, `forbidden` where the server has no codes or
+ *   names another host
+ */
+export async function throughDevice(laptop: Laptop, entry: CacheEntry, discovery: Discovery): Promise<CachedSession> {
+  const server = entry.server.url;
+  const { endpoints, deviceAuthorizationEndpoint: url } = discovery;
+  if (url === undefined) {
+    const next = `on a machine with a browser: portcullis login --server ${server}`;
+    throw fault('forbidden', `${server} does not let anybody sign in by a code.`, next, { reason: 'device_code_off' });
+  }
+  const asker = { server, endpoints, binding: await createBinding(laptop.now()) };
+  const code = await askForDeviceCode(asker, url);
+  say(laptop, code, discovery);
+  const rest = laptop.working('waiting for the code to be typed');
+  const answer = await answered(laptop, () => redeemDeviceCode(asker, code.deviceCode), { code, server }).finally(rest);
+  const { person, refreshToken } = answer;
+  if (person === undefined || refreshToken === undefined) {
+    throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
+  }
+  return withAnswer({ ...asker, person, refreshToken, tokens: {}, device: true }, answer, undefined, laptop.now());
+}
+
+function say(laptop: Laptop, code: DeviceCode, discovery: Discovery): void {
+  const page = openableUrl(code.verificationUri);
+  // Threat: the address is typed into a browser with everything in it that signs people in; only the server's own page may be named.
+  if (page?.origin !== discovery.pins.web) {
+    const next = 'type the code nowhere, and tell your platform team';
+    throw fault('forbidden', 'The server names a page on another host to type the code into.', next, {
+      reason: 'discovery_refused',
+    });
+  }
+  const minutes = Math.max(1, Math.round(code.expiresIn / 60));
+  laptop.say(
+    `to sign in, open this page in a browser on any machine:\n  ${page.href}\nand type this code, within ${minutes} minutes:\n  ${plainText(code.userCode, 40)}`,
+  );
+}
+
+async function answered(
+  laptop: Laptop,
+  ask: () => Promise<TokenAnswer | 'authorization_pending' | 'slow_down'>,
+  { code, server }: { readonly code: DeviceCode; readonly server: string },
+): Promise<TokenAnswer> {
+  const end = laptop.now() + code.expiresIn * 1000;
+  let seconds = code.interval;
+  while (laptop.now() < end) {
+    await pause(seconds * 1000);
+    const answer = await ask();
+    if (typeof answer === 'object') return answer;
+    if (answer === 'slow_down') seconds += SLOW_DOWN_SECONDS;
+  }
+  throw nobodyCame(server);
+}
+
+const nobodyCame = (server: string): AppError =>
+  fault('sign_in_expired', 'Nobody typed the code in time.', `portcullis login --device --server ${server}`);

@@ -1,0 +1,101 @@
+/**
+ * Discovery (RFC 8414, RFC 8705 §5), held to two hosts: the web host that the person named and the api host that is pinned at
+ * the first sign-in.
+ *
+ * Threat: what the web host answers decides where the refresh token and the certificate are presented. A document that points
+ * elsewhere (a hijacked DNS name, a replaced ingress) must not move them.
+ */
+import type { CacheEntry, Pins } from './cache.ts';
+import { fault } from '../errors.ts';
+import { ask } from '../http/http-client.ts';
+import { recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
+import { isPlainPath, openableUrl } from '../http/server-url.ts';
+import type { Endpoints } from './session.ts';
+import { checkMinimumVersion } from '../http/version.ts';
+
+export interface Discovery {
+  readonly issuer: string;
+  /** On the web host. */
+  readonly authorizationEndpoint: string;
+  /** On the api host. */
+  readonly endpoints: Endpoints;
+  /** On the api host; absent where nobody signs in by a code. */
+  readonly deviceAuthorizationEndpoint?: string;
+  readonly pins: Pins;
+}
+
+/**
+ * @param pinned the hosts of an earlier sign-in
+ * @throws AppError `upstream_unavailable` when it cannot be had, `forbidden` when it names what it must not
+ */
+export async function discover(entry: CacheEntry, pinned: Pins | undefined): Promise<Discovery> {
+  const server = entry.server.url;
+  const url = `${server}/.well-known/openid-configuration`;
+  const answer = await ask({ method: 'GET', url, ...(entry.ca === undefined ? {} : { ca: entry.ca }) });
+  if (answer.status !== 200) {
+    throw fault(
+      'upstream_unavailable',
+      `${server} answered ${answer.status} when asked how to sign in.`,
+      'check that --server is the address of Portcullis, or try again',
+      { reason: 'discovery_unavailable' },
+    );
+  }
+  return checkDiscovery(answer.body, server, pinned);
+}
+
+/** The rules by themselves. */
+export function checkDiscovery(document: JsonRecord, server: string, pinned: Pins | undefined): Discovery {
+  const own = recordAt(document, 'portcullis') ?? {};
+  checkMinimumVersion(stringAt(own, 'minimumCli'));
+  if (document['issuer'] !== server) throw hostile(server, 'it says that it is another server (issuer)');
+  const authorization = openableUrl(document['authorization_endpoint']);
+  const web = new URL(server).origin;
+  if (authorization?.origin !== web) throw hostile(server, 'its sign-in page is on another host');
+  // It is shown to people, who copy it, and handed to whatever `$BROWSER` is.
+  if (!isPlainPath(authorization)) throw hostile(server, 'the address of its sign-in page holds odd characters');
+  const api = httpsUrl(own['api']);
+  if (api === undefined) throw hostile(server, 'it names no https address for the api');
+  const pins = { web, api: api.origin };
+  if (pinned !== undefined && (pinned.web !== pins.web || pinned.api !== pins.api)) {
+    throw hostile(
+      server,
+      `its api host is ${api.host} now, and was ${new URL(pinned.api).host} when you signed in`,
+      true,
+    );
+  }
+  const aliases = recordAt(document, 'mtls_endpoint_aliases') ?? {};
+  const apiCa = stringAt(own, 'apiCa');
+  const endpoints = {
+    token: onApiHost(aliases['token_endpoint'], api, server),
+    revocation: onApiHost(aliases['revocation_endpoint'], api, server),
+    adminApi: onApiHost(own['adminApi'], api, server),
+    ...(apiCa === undefined ? {} : { apiCa }),
+  };
+  const device = aliases['device_authorization_endpoint'];
+  return {
+    issuer: server,
+    authorizationEndpoint: authorization.href,
+    endpoints,
+    ...(device === undefined ? {} : { deviceAuthorizationEndpoint: onApiHost(device, api, server) }),
+    pins,
+  };
+}
+
+/** The api host is always TLS, on loopback too: without it there is no client certificate. */
+function httpsUrl(value: unknown): URL | undefined {
+  const url = openableUrl(value);
+  return url?.protocol === 'https:' ? url : undefined;
+}
+
+function onApiHost(value: unknown, api: URL, server: string): string {
+  const url = httpsUrl(value);
+  if (url?.origin !== api.origin) throw hostile(server, `an endpoint of it is not on its api host ${api.host}`);
+  return url.href;
+}
+
+function hostile(server: string, why: string, moved = false): Error {
+  const next = moved
+    ? `ask your platform team whether the host has moved; if so: portcullis logout --server ${server}, then portcullis login --server ${server}`
+    : 'check the address with your platform team before you sign in anywhere';
+  return fault('forbidden', `The answer of ${server} is refused: ${why}.`, next, { reason: 'discovery_refused' });
+}

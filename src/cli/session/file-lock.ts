@@ -1,0 +1,156 @@
+/**
+ * One process at a time, over all processes of this person. The lock's holder renews it every second and is written down beside it: one
+ * that was killed (SIGKILL included) is found to be gone at once, and one that is stopped loses the lock after `staleMs`. A clean
+ * end, Ctrl-C included, releases it.
+ *
+ * Two who find a dead lock in the same instant can, rarely, both get it. Then there are two refreshes instead of one, which is
+ * harmless because bound refresh tokens do not rotate; `lost` keeps the loser from writing.
+ */
+import { lstatSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { lock as Lock } from 'proper-lockfile';
+import { fault } from '../errors.ts';
+import { parseRecord, stringAt } from '../http/json-shape.ts';
+import { parentProcess } from '../plugin/parent-process.ts';
+import { codeOf, isMissing, isUnwritable, readPrivateFile, unwritable, writePrivateFile } from './private-files.ts';
+
+/** Longer than a busy laptop keeps a process from running: thirty kubectls at once leave each a thirtieth of it. */
+const STALE_MS = 15_000;
+const RENEW_MS = 1000;
+/** A lock from further in the future was left behind by a clock that was set back since: it would never go stale. */
+const FUTURE_MS = 60_000;
+
+export interface HeldLock {
+  /** True once somebody else may have taken it: write nothing then. */
+  readonly lost: boolean;
+}
+
+export interface Turn<T> {
+  readonly path: string;
+  /** Milliseconds to wait for the lock. */
+  readonly patienceMs: number;
+  /** Milliseconds without a renewal after which the holder counts as stopped; 15000 where absent. */
+  readonly staleMs?: number;
+  /** Asked while somebody else has the lock: a value ends the waiting, and so does a throw. */
+  readonly meanwhile: () => T | undefined;
+  readonly work: (lock: HeldLock) => Promise<T>;
+}
+
+/**
+ * Does `work` with the lock held, or takes what `meanwhile` offers first. The folder of `path` must exist.
+ * @throws AppError `upstream_timeout` when the lock is not free in time; `internal` with reason `cache_unwritable` when none can be made
+ */
+export async function takeTurn<T>(turn: Turn<T>): Promise<T> {
+  const { default: lockfile } = await import('proper-lockfile');
+  const until = Date.now() + turn.patienceMs;
+  for (;;) {
+    const held = { lost: false };
+    const release = await tryLock(lockfile.lock, turn, held);
+    if (release !== undefined) {
+      try {
+        return await turn.work(held);
+      } finally {
+        // A release that fails leaves a lock that goes stale; the work's own outcome counts.
+        if (!held.lost) await release().catch(() => undefined);
+      }
+    }
+    const offered = turn.meanwhile();
+    if (offered !== undefined) return offered;
+    if (Date.now() > until) {
+      throw fault('upstream_timeout', 'Another portcullis has been at work on this session for too long.', 'try again');
+    }
+    removeDead(turn.path);
+    await delay(40 + Math.random() * 80);
+  }
+}
+
+async function tryLock(
+  lock: typeof Lock,
+  { path, staleMs }: Pick<Turn<unknown>, 'path' | 'staleMs'>,
+  held: { lost: boolean },
+): Promise<(() => Promise<void>) | undefined> {
+  try {
+    const release = await lock(path, {
+      lockfilePath: path,
+      realpath: false,
+      stale: staleMs ?? STALE_MS,
+      update: RENEW_MS,
+      onCompromised: () => {
+        held.lost = true;
+      },
+    });
+    writeHolder(path);
+    return () => {
+      rmSync(holderFile(path), { force: true });
+      return release();
+    };
+  } catch (error) {
+    if (codeOf(error) === 'ELOCKED' || wasTakenAway(error)) return undefined;
+    throw unwritable(path, error);
+  }
+}
+
+/**
+ * Somebody took it for a dead one in the moment between its making and its first renewal: to a clock far ahead of the file system's (a home
+ * over the network), or after a holder that was killed. Not so where it could not be made at all.
+ */
+const wasTakenAway = (error: unknown): boolean =>
+  isMissing(error) && (error as NodeJS.ErrnoException).syscall !== 'mkdir';
+
+const holderFile = (path: string): string => `${path}.holder`;
+
+/** A process id means something on one machine, and there in one namespace: a home may be shared with containers and other machines. */
+function here(): string {
+  try {
+    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return hostname();
+  }
+}
+
+/** Names this very lock, so that a note about an earlier one says nothing about it. Undefined where there is none. */
+function lockId(path: string): string | undefined {
+  try {
+    const { ino, birthtimeNs } = lstatSync(path, { bigint: true });
+    return `${ino}-${birthtimeNs}`;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function writeHolder(path: string): void {
+  const holder = { lock: lockId(path), where: here(), process: parentProcess(process.pid) };
+  try {
+    writePrivateFile(holderFile(path), JSON.stringify(holder));
+  } catch (error) {
+    if (!isUnwritable(error)) throw error; // Without the note only time tells.
+  }
+}
+
+/** Takes the lock away from a holder that is gone, and one that no clock will ever end. */
+function removeDead(path: string): void {
+  const text = readPrivateFile(holderFile(path));
+  const holder = text === undefined ? undefined : parseRecord(text);
+  const held = holder && stringAt(holder, 'process');
+  const gone = held !== undefined && holder !== undefined && stringAt(holder, 'where') === here() && isGone(held);
+  try {
+    const ofThis = gone && stringAt(holder, 'lock') === lockId(path);
+    if (ofThis || lstatSync(path).mtimeMs > Date.now() + FUTURE_MS) rmdirSync(path);
+  } catch (error) {
+    if (!isMissing(error)) throw unwritable(path, error);
+  }
+}
+
+/** @param held as of `parentProcess` */
+function isGone(held: string): boolean {
+  const pid = Number.parseInt(held, 10);
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    return codeOf(error) === 'ESRCH';
+  }
+  // Ids come back. Elsewhere than on Linux the start time costs a process of its own, and waiting ends by time.
+  return process.platform === 'linux' && parentProcess(pid) !== held;
+}

@@ -1,0 +1,55 @@
+/**
+ * Proving anew who one is, where a change by an admin needs it (`admin.freshness` at the server): the same person, by the same way, in place
+ * of the session that was too old.
+ */
+import { everyWords } from '../../core/identity/freshness.ts';
+import { readSession, type CacheEntry } from './cache.ts';
+import { fault } from '../errors.ts';
+import { stringAt, type JsonRecord } from '../http/json-shape.ts';
+import type { Laptop } from '../context.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import type { HttpAnswer } from '../http/http-client.ts';
+
+/** The code of the problem with which the server says so. */
+const NEEDED = 'fresh_sign_in_needed';
+
+export const needsFreshSignIn = ({ status, body }: Pick<HttpAnswer, 'status' | 'body'>): boolean =>
+  status === 401 && stringAt(body, 'code') === NEEDED;
+
+/**
+ * Signs in again. Who signed in by a code, or may open no browser, does so by a code.
+ * @param problem what the server said
+ * @throws AppError what `signIn` throws; `forbidden` where somebody else comes back: the command was begun by another
+ */
+export async function signInFreshly(laptop: Laptop, entry: CacheEntry, problem: JsonRecord): Promise<void> {
+  const before = readSession(entry);
+  const every = howOften(stringAt(problem, 'maxAge'));
+  laptop.say(`admins have to prove who they are ${every}: signing in again`);
+  const byCode = before?.device === true || laptop.environment.noBrowser;
+  const { signIn } = await import('./sign-in.ts');
+  const { person } = await signIn(laptop, {
+    entry,
+    fresh: true,
+    // Where stdout is a script's nobody may be reading, so who cannot open a browser is told so at once.
+    attended: laptop.columns !== undefined,
+    ...(byCode ? { device: true } : {}),
+    ...(before === undefined ? {} : { previous: before.person.sessionId, ...providerOf(before.person.account) }),
+  });
+  if (before === undefined || person.account === before.person.account) return;
+  const words = `You signed in as ${plainText(person.account, 512)}, and began the command as ${plainText(before.person.account, 512)}.`;
+  throw fault('forbidden', words, 'run the command again, if it is what you want as whom you are now', {
+    reason: 'other_account',
+  });
+}
+
+/** So that the server asks nobody which identity provider it is to be. */
+function providerOf(account: string): { readonly provider?: string } {
+  const [provider, ...subject] = account.split('/');
+  return provider === undefined || subject.length === 0 ? {} : { provider };
+}
+
+/** @param maxAge seconds, as the server wrote them */
+function howOften(maxAge: string | undefined): string {
+  if (maxAge === undefined || !/^[1-9]\d{0,5}$/.test(maxAge)) return 'from time to time';
+  return everyWords(Number(maxAge));
+}

@@ -1,0 +1,173 @@
+/**
+ * Where the browser comes back to: a server on a loopback port that takes one answer (RFC 8252 §7.3, RFC 9207).
+ */
+import { timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { fault } from '../errors.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { refusalFault } from './rejection.ts';
+import { codeOf } from './private-files.ts';
+
+export interface Callback {
+  readonly code: string;
+  /** Sends the browser on: to `location` when the sign-in is done, or to a small page with the reason. */
+  answer(outcome: { readonly location: string } | { readonly problem: string }): Promise<void>;
+}
+
+export interface Loopback {
+  readonly redirectUri: string;
+  /** The one answer with the right state. Rejects with what the server said instead of a code, or when `signal` aborts. */
+  wait(signal: AbortSignal): Promise<Callback>;
+  close(): Promise<void>;
+}
+
+/**
+ * @param expected `state` of this sign-in, and the issuer that must answer
+ * @throws AppError `internal` when no port can be had
+ */
+export async function listenOnLoopback(expected: {
+  readonly state: string;
+  readonly issuer: string;
+}): Promise<Loopback> {
+  const { promise, resolve, reject } = Promise.withResolvers<Callback>();
+  promise.catch(() => undefined); // Nobody may be waiting any more.
+  let host = '';
+  let answered = false;
+  const server = createServer((request, response) => {
+    const query = callbackQuery(request, host, expected.state);
+    if (query === undefined) return sendPage(response, 400, 'This is not the answer that portcullis is waiting for.');
+    // Only the first counts, whatever it said: a copy of the address must neither replace a code nor hang.
+    if (answered) return sendPage(response, 400, 'This sign-in has been answered already.');
+    answered = true;
+    let outcome: string;
+    try {
+      outcome = checkAnswer(query, expected.issuer);
+    } catch (error) {
+      sendPage(response, 400, error instanceof Error ? error.message : 'The sign-in failed.');
+      return reject(error);
+    }
+    resolve({ code: outcome, answer: (result) => sendOutcome(response, result) });
+  });
+  const port = await listen(server).catch((cause: unknown) => {
+    const next = `sign in by a code instead: portcullis login --device --server ${expected.issuer}`;
+    const why = codeOf(cause) ?? 'unknown fault';
+    throw fault('internal', `No port on 127.0.0.1 is free for the browser to come back to (${why}).`, next, { cause });
+  });
+  host = `127.0.0.1:${port}`;
+  return {
+    redirectUri: `http://${host}/callback`,
+    wait: (signal) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      if (signal.aborted) reject(signal.reason);
+      return promise;
+    },
+    close: () => close(server),
+  };
+}
+
+/**
+ * The query of a request that may be our answer; undefined for anything else, which changes nothing: a page that guesses the port
+ * must not end a sign-in. Threat of DNS rebinding: only our own Host counts.
+ */
+function callbackQuery(request: IncomingMessage, host: string, state: string): URLSearchParams | undefined {
+  if (request.method !== 'GET' || request.headers.host !== host || request.url === undefined) return undefined;
+  if (!isNavigation(request, host)) return undefined;
+  if (!URL.canParse(request.url, `http://${host}`)) return undefined;
+  const url = new URL(request.url, `http://${host}`);
+  const given = Buffer.from(url.searchParams.get('state') ?? '');
+  const wanted = Buffer.from(state);
+  const same = given.length === wanted.length && timingSafeEqual(given, wanted);
+  return url.pathname === '/callback' && same ? url.searchParams : undefined;
+}
+
+/**
+ * Threat: a page elsewhere that fetches, embeds or posts to our port. The browser's own way here is a page that is opened, which browsers
+ * mark (Fetch Metadata); those that do not mark it send `Origin` with what is none.
+ */
+function isNavigation({ headers }: IncomingMessage, host: string): boolean {
+  const { origin } = headers;
+  if (origin !== undefined && origin !== 'null' && origin !== `http://${host}`) return false;
+  if (headers['sec-fetch-site'] === undefined) return true;
+  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
+}
+
+/** The code. @throws AppError `sign_in_refused` with the server's words, or when somebody else answers. */
+function checkAnswer(query: URLSearchParams, issuer: string): string {
+  const next = `portcullis login --server ${issuer}`;
+  // Mix-up (RFC 9207): the answer of another server must not be redeemed here.
+  if (query.get('iss') !== issuer) {
+    throw fault('sign_in_refused', 'The sign-in was answered by another server than the one that was asked.', next, {
+      reason: 'issuer_mismatch',
+    });
+  }
+  const error = query.get('error');
+  if (error !== null) {
+    const said = query.get('error_description') ?? '';
+    throw refusalFault(said, `The sign-in was refused: ${plainText(said) || plainText(error, 60)}`, next);
+  }
+  const code = query.get('code');
+  if (!code) throw fault('sign_in_refused', 'The sign-in came back without a code.', next);
+  return code;
+}
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      if (typeof address === 'object' && address !== null) resolve(address.port);
+      else reject(new Error('no loopback port'));
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    // Browsers hold connections open for requests that never come.
+    server.closeAllConnections();
+  });
+}
+
+function sendOutcome(
+  response: ServerResponse,
+  result: { readonly location: string } | { readonly problem: string },
+): Promise<void> {
+  if (response.destroyed) return Promise.resolve(); // The tab was closed meanwhile.
+  const sent = new Promise<void>((resolve) => {
+    response.once('close', resolve);
+  });
+  if ('problem' in result) sendPage(response, 400, result.problem);
+  else response.writeHead(303, { ...HEADERS, location: result.location }).end();
+  return sent;
+}
+
+/** The code is in this page's address: it must not be cached, or sent on as a referrer. */
+const HEADERS = {
+  'cache-control': 'no-store',
+  connection: 'close',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+};
+
+/** Of what a server says. */
+const LONGEST_LINE = 2000;
+
+/** @param words each line of them is a paragraph */
+function sendPage(response: ServerResponse, status: number, words: string): void {
+  const lines = words.split('\n').map((line) => `<p>${escapeHtml(plainText(line, LONGEST_LINE))}</p>`);
+  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>Not signed in</h1>${lines.join('')}<p>You may close this tab; the terminal says what to do next.</p></html>`;
+  response.writeHead(status, { ...HEADERS, 'content-type': 'text/html; charset=utf-8' }).end(page);
+}
+
+function escapeHtml(text: string): string {
+  const names: Readonly<Record<string, string>> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": '&#39;',
+  };
+  return text.replaceAll(/[&<>"']/g, (character) => names[character] ?? '');
+}

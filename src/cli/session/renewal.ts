@@ -1,0 +1,137 @@
+/**
+ * A token that is good now, from the cache or from the broker. The whole of read, refresh and write is one turn of the lock, so
+ * that thirty kubectls cause one refresh.
+ */
+import { clusterAudience } from '../../core/core.ts';
+import { AppError } from '../../core/errors.ts';
+import { dropSession, readSession, writeSession, type CacheEntry } from './cache.ts';
+import { failureSince, shareFailure } from '../plugin/failures.ts';
+import { fault, faultWords } from '../errors.ts';
+import { takeTurn, type HeldLock } from './file-lock.ts';
+import type { Laptop } from '../context.ts';
+import { isUnwritable, removeOldDrafts } from './private-files.ts';
+import { forgetOthers } from '../plugin/rejected-token.ts';
+import { hostOf } from '../http/server-url.ts';
+import type { CachedSession, CachedToken } from './session.ts';
+import { refresh, type TokenAnswer } from './token-endpoint.ts';
+
+export interface Credential {
+  readonly session: CachedSession;
+  readonly token: CachedToken;
+}
+
+export interface Renewal {
+  /** Absent: the first cluster that the person may use. */
+  readonly audience?: string;
+  /** Whether a token of the cache will do. */
+  readonly accept: (token: CachedToken) => boolean;
+}
+
+/** Longer than a refresh that times out, so that who waits hears how it ended. */
+const PATIENCE_MS = 60_000;
+
+/**
+ * @throws AppError `unauthenticated` when nobody is signed in or the session is over (then it is dropped from the cache),
+ *   `forbidden` when the audience is not for this person, `upstream_unavailable` when the broker cannot say: the cache is kept
+ */
+export async function renew(laptop: Laptop, entry: CacheEntry, renewal: Renewal): Promise<Credential> {
+  const since = laptop.now();
+  const settled = (): Credential | undefined => {
+    const session = signedIn(laptop, entry);
+    const token = renewal.audience === undefined ? undefined : session.tokens[renewal.audience];
+    if (token !== undefined && renewal.accept(token)) return { session, token };
+    const failure = failureSince(entry, 'refresh', since, laptop.now());
+    if (failure !== undefined) throw failure;
+    return undefined;
+  };
+  try {
+    return (
+      settled() ??
+      (await takeTurn({
+        path: entry.lockPath,
+        patienceMs: PATIENCE_MS,
+        meanwhile: settled,
+        work: async (lock) => settled() ?? (await refreshNow(laptop, entry, renewal.audience, lock)),
+      }))
+    );
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+    // No room for a lock. A refresh without one is harmless (see file-lock.ts); a command that fails because of a full disk is not.
+    sayNotKept(laptop, error);
+    return refreshNow(laptop, entry, renewal.audience, { lost: true });
+  }
+}
+
+function sayNotKept(laptop: Laptop, error: unknown): void {
+  laptop.say(`${faultWords(error)}\n  Going on: the new token is for this command only.`);
+}
+
+/** The session. @throws AppError `unauthenticated`, with the reason for which the last one ended where there is one */
+function signedIn(laptop: Laptop, entry: CacheEntry): CachedSession {
+  const session = readSession(entry);
+  if (session !== undefined) return session;
+  const server = entry.server.url;
+  throw (
+    failureSince(entry, 'session', 0, laptop.now()) ??
+    fault('unauthenticated', `You are not signed in to ${hostOf(server)}.`, `portcullis login --server ${server}`)
+  );
+}
+
+async function refreshNow(
+  laptop: Laptop,
+  entry: CacheEntry,
+  audience: string | undefined,
+  lock: HeldLock,
+): Promise<Credential> {
+  const session = signedIn(laptop, entry);
+  laptop.detail(`asking ${hostOf(session.endpoints.token)} for a new token${audience ? ` for ${audience}` : ''}`);
+  try {
+    const answer = await refresh(session, session.refreshToken, audience);
+    const renewed = withAnswer(session, answer, audience, laptop.now());
+    if (!lock.lost) keepRenewed(laptop, entry, renewed);
+    return { session: renewed, token: answer.token };
+  } catch (error) {
+    if (error instanceof AppError && !lock.lost) keepOutcome(laptop, entry, error);
+    throw error;
+  }
+}
+
+/** A disk that takes no more costs the next command a refresh, and this one nothing: the token is there. */
+function keepRenewed(laptop: Laptop, entry: CacheEntry, renewed: CachedSession): void {
+  try {
+    writeSession(entry, renewed);
+    forgetOthers(entry, Object.values(renewed.tokens));
+    removeOldDrafts(entry.dir, laptop.now());
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+    sayNotKept(laptop, error);
+  }
+}
+
+function keepOutcome(laptop: Laptop, entry: CacheEntry, error: AppError): void {
+  if (error.code === 'unauthenticated') {
+    dropSession(entry);
+    shareFailure(entry, 'session', error, laptop.now());
+  }
+  if (error.code === 'upstream_unavailable') shareFailure(entry, 'refresh', error, laptop.now());
+}
+
+/** The session after an answer: the new token in, dead ones out. */
+export function withAnswer(
+  session: CachedSession,
+  answer: TokenAnswer,
+  audience: string | undefined,
+  now: number,
+): CachedSession {
+  const alive = Object.entries(session.tokens).filter(([, token]) => token.expiresAt > now);
+  const audienceOfToken = audience ?? (answer.cluster === undefined ? undefined : clusterAudience(answer.cluster));
+  return {
+    ...session,
+    person: answer.person ?? session.person,
+    refreshToken: answer.refreshToken ?? session.refreshToken,
+    tokens: {
+      ...Object.fromEntries(alive),
+      ...(audienceOfToken === undefined ? {} : { [audienceOfToken]: answer.token }),
+    },
+  };
+}

@@ -1,0 +1,205 @@
+/**
+ * Signing in by the browser: authorization code with PKCE on a loopback port (RFC 8252, RFC 7636, RFC 9207), or by a code that is typed
+ * elsewhere (`device-sign-in.ts`); then a session with a key of its own.
+ *
+ * One tab at a time: a lock of its own is held while the browser is open, and the cache's lock is not, so that commands which
+ * need no sign-in go on. Who waits takes over the other's session, or fails with the other's words.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
+import { AppError } from '../../core/errors.ts';
+import { browserCommands, openBrowser } from './browser.ts';
+import { ensureEntry, readPins, readSession, writePins, writeSession, type CacheEntry, type Pins } from './cache.ts';
+import { discover, type Discovery } from './discovery.ts';
+import { failureSince, forgetFailures, shareFailure } from '../plugin/failures.ts';
+import { fault } from '../errors.ts';
+import { takeTurn } from './file-lock.ts';
+import type { Laptop } from '../context.ts';
+import { listenOnLoopback, type Loopback } from './loopback.ts';
+import { proveRoom, removeOldDrafts } from './private-files.ts';
+import { withAnswer } from './renewal.ts';
+import { hostOf } from '../http/server-url.ts';
+import type { CachedSession } from './session.ts';
+import { redeemCode } from './token-endpoint.ts';
+
+/** Two browser tabs are worse than a wait: twenty kubectls at once on a busy machine keep the holder from renewing for many seconds. */
+const SIGN_IN_STALE_MS = 30_000;
+/** Time for passwords, second factors and a phone in another room. */
+const SIGN_IN_MS = 5 * 60_000;
+/** As long as a code lives that is typed on another machine. */
+const DEVICE_MS = 10 * 60_000;
+/** More than a session with some tokens takes. */
+const SESSION_BYTES = 32 * 1024;
+
+export interface SignIn {
+  readonly entry: CacheEntry;
+  /** The identity provider to go to; absent: the server asks. */
+  readonly provider?: string;
+  /** Id of the session that will not do any more: any other that appears in the cache is the result. */
+  readonly previous?: string;
+  /** Whether to go on waiting when no browser could be started: somebody reads the terminal and can open the address. */
+  readonly attended: boolean;
+  /** By a code that is typed elsewhere, and in no other way. Absent: so where this machine is reached over SSH and the server has codes. */
+  readonly device?: boolean;
+  /** The person has to prove anew who they are: no single sign-on. By a code it is so in any case. */
+  readonly fresh?: true;
+}
+
+/** @throws AppError with words for the person, whatever went wrong */
+export async function signIn(laptop: Laptop, request: SignIn): Promise<CachedSession> {
+  const { entry } = request;
+  ensureEntry(entry);
+  const since = laptop.now();
+  let told = false;
+  const settled = (): CachedSession | undefined => {
+    const session = readSession(entry);
+    if (session !== undefined && session.person.sessionId !== request.previous) return session;
+    const failure = failureSince(entry, 'sign-in', since, laptop.now());
+    if (failure !== undefined) throw failure;
+    return undefined;
+  };
+  return takeTurn({
+    path: entry.signInLockPath,
+    staleMs: SIGN_IN_STALE_MS,
+    patienceMs: DEVICE_MS + 30_000,
+    meanwhile: () => {
+      if (!told) laptop.say('a sign-in is under way already; waiting for it');
+      told = true;
+      return settled();
+    },
+    work: async () => settled() ?? (await signInOnce(laptop, request, told)),
+  }).catch((error: unknown) => {
+    throw error instanceof AppError && error.code === 'upstream_timeout' ? tooLong(entry) : error;
+  });
+}
+
+/** @param waited for another sign-in, which ended without a result: its command was stopped */
+async function signInOnce(laptop: Laptop, request: SignIn, waited: boolean): Promise<CachedSession> {
+  const { entry } = request;
+  if (waited) laptop.say('the other sign-in was given up; signing in here');
+  try {
+    // A person who has typed a password and a second factor must not hear then that there was no room to keep it.
+    proveRoom(entry.dir, SESSION_BYTES);
+    const discovery = await discover(entry, readPins(entry));
+    const remote = laptop.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
+    const session =
+      request.device === true || remote
+        ? await (await import('./device-sign-in.ts')).throughDevice(laptop, entry, discovery)
+        : await throughBrowser(laptop, request, discovery);
+    await keep(entry, session, discovery.pins);
+    return session;
+  } catch (error) {
+    if (error instanceof AppError) shareFailure(entry, 'sign-in', error, laptop.now());
+    throw error;
+  }
+}
+
+function keep(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<true> {
+  return takeTurn<true>({
+    path: entry.lockPath,
+    patienceMs: 60_000,
+    meanwhile: () => undefined,
+    work: () => {
+      writePins(entry, pins);
+      writeSession(entry, session);
+      forgetFailures(entry);
+      removeOldDrafts(entry.dir, Date.now());
+      return Promise.resolve(true);
+    },
+  });
+}
+
+async function throughBrowser(laptop: Laptop, request: SignIn, discovery: Discovery): Promise<CachedSession> {
+  const state = randomBytes(32).toString('base64url');
+  const codeVerifier = randomBytes(32).toString('base64url');
+  const loopback = await listenOnLoopback({ state, issuer: discovery.issuer });
+  const abandon = new AbortController();
+  const timer = setTimeout(() => abandon.abort(nobodyCame(request.entry)), SIGN_IN_MS);
+  let rest = (): void => undefined;
+  try {
+    const { provider, fresh } = request;
+    const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider, fresh });
+    open(laptop, request, url, abandon);
+    rest = laptop.working('waiting for your sign-in in the browser');
+    return await redeem(laptop, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
+  } finally {
+    rest();
+    clearTimeout(timer);
+    await loopback.close();
+  }
+}
+
+function authorizationUrl(
+  discovery: Discovery,
+  parts: {
+    state: string;
+    codeVerifier: string;
+    loopback: Loopback;
+    provider: string | undefined;
+    fresh: true | undefined;
+  },
+): URL {
+  const url = new URL(discovery.authorizationEndpoint);
+  const query = {
+    client_id: PLUGIN_CLIENT_ID,
+    response_type: 'code',
+    redirect_uri: parts.loopback.redirectUri,
+    scope: 'kubernetes',
+    state: parts.state,
+    code_challenge: createHash('sha256').update(parts.codeVerifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    ...(parts.provider === undefined ? {} : { provider: parts.provider }),
+    // OpenID Connect Core §3.1.2.1, which the server hands on to the provider; `max_age` is for who asks it for an ID token.
+    ...(parts.fresh === true ? { prompt: 'login' } : {}),
+  };
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  return url;
+}
+
+function open(laptop: Laptop, request: SignIn, url: URL, abandon: AbortController): void {
+  const server = request.entry.server.url;
+  laptop.say(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
+  openBrowser(browserCommands(url, laptop.environment), (why) => {
+    if (request.attended) return laptop.say(`no browser opened (${why}): open the address above by hand`);
+    const next = `set $BROWSER to your browser's command, or sign in first: portcullis login --server ${server} (with --device where there is no browser)`;
+    abandon.abort(fault('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
+  });
+}
+
+async function redeem(
+  laptop: Laptop,
+  way: { request: SignIn; discovery: Discovery; loopback: Loopback; codeVerifier: string; signal: AbortSignal },
+): Promise<CachedSession> {
+  const server = way.request.entry.server.url;
+  const answered = way.loopback.wait(way.signal);
+  // The key is made while the person types; its library is the slowest to load.
+  const { createBinding } = await import('./binding.ts');
+  const binding = await createBinding(laptop.now());
+  const callback = await answered;
+  try {
+    const { endpoints } = way.discovery;
+    const { redirectUri } = way.loopback;
+    const code = { code: callback.code, codeVerifier: way.codeVerifier, redirectUri };
+    const answer = await redeemCode({ server, endpoints, binding }, code);
+    const { person, refreshToken } = answer;
+    if (person === undefined || refreshToken === undefined) {
+      throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
+    }
+    const empty = { server, endpoints, person, refreshToken, binding, tokens: {} };
+    await callback.answer({ location: `${server}/login/done` });
+    return withAnswer(empty, answer, undefined, laptop.now());
+  } catch (error) {
+    await callback.answer({ problem: error instanceof AppError ? error.message : 'The sign-in failed.' });
+    throw error;
+  }
+}
+
+function nobodyCame(entry: CacheEntry): AppError {
+  const next = `portcullis login --server ${entry.server.url}`;
+  return fault('sign_in_expired', 'Nobody finished the sign-in in the browser within 5 minutes.', next);
+}
+
+function tooLong(entry: CacheEntry): AppError {
+  const next = `finish the sign-in that is open in the browser, or end its command and: portcullis login --server ${entry.server.url}`;
+  return fault('upstream_timeout', 'Another command has been waiting for a sign-in for too long.', next);
+}

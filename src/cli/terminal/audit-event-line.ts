@@ -1,0 +1,76 @@
+/**
+ * One event of the record as one line: when, who, did what, with which outcome, from where.
+ */
+import { EXTRA_DOMAIN } from '../../core/core.ts';
+import { isRecord, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
+import { plainText } from './plain-text.ts';
+
+/** Characters of one part. Names and paths are other people's words. */
+const LONGEST_PART = 200;
+const RED = '\u001b[31m';
+const DIM = '\u001b[2m';
+const PLAIN = '\u001b[0m';
+
+const said = (text: string | undefined): string => plainText(text ?? '', LONGEST_PART);
+
+/**
+ * @param event of `audit.k8s.io/v1`, as a server sent it
+ * @param colour whether refusals and starts are to stand out
+ * @returns a line without its end, and without control characters but for our own colours
+ */
+export function eventLine(event: JsonRecord, colour: boolean): string {
+  const line = [timeOf(stringAt(event, 'stageTimestamp')), ...eventCells(event)].join('  ');
+  if (!colour) return line;
+  if ((codeOf(event) ?? 0) >= 400) return `${RED}${line}${PLAIN}`;
+  return isStart(event) ? `${DIM}${line}${PLAIN}` : line;
+}
+
+/** The same without the time, part by part: who, did what, with which outcome, from where. */
+export const eventCells = (event: JsonRecord): readonly string[] => [
+  whoOf(event),
+  [said(stringAt(event, 'verb')), whatOf(event)].filter((part) => part !== '').join(' ') || '-',
+  outcomeOf(event),
+  said(stringsAt(event, 'sourceIPs')[0]) || '-',
+];
+
+const codeOf = (event: JsonRecord): number | undefined => numberAt(recordAt(event, 'responseStatus') ?? {}, 'code');
+
+/** A request that was written ahead has no outcome yet; where it is shown, none was found. */
+const outcomeOf = (event: JsonRecord): string =>
+  stringAt(event, 'stage') === 'RequestReceived'
+    ? 'begun, no outcome'
+    : `${codeOf(event) ?? '-'}${isStart(event) ? ' begun' : ''}`;
+
+const isStart = (event: JsonRecord): boolean => stringAt(event, 'stage') === 'ResponseStarted';
+
+/** Of this laptop's day. */
+function timeOf(timestamp: string | undefined): string {
+  const at = new Date(timestamp ?? '');
+  if (Number.isNaN(at.getTime())) return '--:--:--';
+  return [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':');
+}
+
+function whoOf(event: JsonRecord): string {
+  const nameAt = (key: string): string => said(stringAt(recordAt(event, key) ?? {}, 'username'));
+  const as = nameAt('impersonatedUser');
+  return `${nameAt('user') || '-'}${as === '' ? '' : ` as ${as}`}`;
+}
+
+function whatOf(event: JsonRecord): string {
+  const facts = event['annotations'];
+  const fact = (name: string): string => (isRecord(facts) ? said(stringAt(facts, `${EXTRA_DOMAIN}/${name}`)) : '');
+  const reason = fact('reason');
+  const why = reason === '' ? '' : ` [${reason}]`;
+  if (fact('event') !== '') return [fact('target'), why.trim()].filter((part) => part !== '').join(' ') || '-';
+  const cluster = fact('cluster');
+  return `${objectOf(event)}${cluster === '' ? '' : ` @${cluster}`}${why}`;
+}
+
+/** `pods/web-0/exec -n default`, or the path where it is about no object. */
+function objectOf(event: JsonRecord): string {
+  const object = recordAt(event, 'objectRef');
+  if (object === undefined) return said(stringAt(event, 'requestURI'));
+  const path = ['resource', 'name', 'subresource'].map((key) => said(stringAt(object, key))).filter(Boolean);
+  const namespace = said(stringAt(object, 'namespace'));
+  return `${path.join('/')}${namespace === '' ? '' : ` -n ${namespace}`}`;
+}

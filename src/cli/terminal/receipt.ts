@@ -1,0 +1,57 @@
+/**
+ * What came of a revocation, for a terminal.
+ */
+import { arrayAt, isRecord, numberAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
+import { plainText } from './plain-text.ts';
+import { table } from './table.ts';
+
+const milliseconds = (record: JsonRecord): string => {
+  const ms = numberAt(record, 'ms');
+  return ms === undefined ? '-' : String(Math.round(ms));
+};
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+/** A line of verdict, then each replica with its state. Ends with a newline. */
+export function describeReceipt(receipt: JsonRecord, columns?: number): string {
+  const count = (key: string): number => Math.round(numberAt(receipt, key) ?? 0);
+  const complete = receipt['complete'] === true;
+  const done = `${counted(count('sessions'), 'session')} ended, ${counted(count('streamsClosed'), 'stream')} cut`;
+  const verdict = `${complete ? 'complete' : 'NOT COMPLETE'}: ${done}, ${count('elapsedMs')} ms`;
+  const rows = arrayAt(receipt, 'replicas')
+    .filter(isRecord)
+    .map((replica) => [
+      stringAt(replica, 'id') ?? '',
+      stringAt(replica, 'state') ?? '',
+      milliseconds(replica),
+      String(numberAt(replica, 'streamsClosed') ?? '-'),
+    ]);
+  return `${verdict}\n${rows.length === 0 ? '' : table(['REPLICA', 'STATE', 'MS', 'STREAMS CUT'], rows, columns)}`;
+}
+
+/** Each replica's part in a drill. Ends with a newline. */
+export function describeDrill(answer: JsonRecord, columns?: number): string {
+  const yesNo = (value: unknown): string => (value === true ? 'yes' : 'NO');
+  const rows = arrayAt(answer, 'replicas')
+    .filter(isRecord)
+    .map((replica) => [
+      stringAt(replica, 'id') ?? '',
+      yesNo(replica['opened']),
+      yesNo(replica['cut']),
+      milliseconds(replica),
+      stringAt(replica, 'reason') ?? '',
+    ]);
+  return table(['REPLICA', 'OPENED', 'CUT', 'MS', 'WHY NOT'], rows, columns);
+}
+
+/** The state of one replica, for a line that comes as it is known. */
+export function describeReplica(replica: JsonRecord): string {
+  const id = plainText(stringAt(replica, 'id') ?? '', 200);
+  const streams = numberAt(replica, 'streamsClosed');
+  const facts = [
+    plainText(stringAt(replica, 'state') ?? '', 40),
+    ...(numberAt(replica, 'ms') === undefined ? [] : [`${milliseconds(replica)} ms`]),
+    ...(streams === undefined ? [] : [`${counted(streams, 'stream')} cut`]),
+  ];
+  return `${id}: ${facts.join(', ')}`;
+}

@@ -1,0 +1,80 @@
+/**
+ * What a person, or who looks after the gate, is shown of the latest requests of a session: a few words from the record, which holds the
+ * rest under the same audit id.
+ */
+import type { AuditEvent } from './event.ts';
+import { EXTRA_DOMAIN } from '../core.ts';
+
+export interface RecentRequest {
+  /** When it came: milliseconds since the epoch. */
+  readonly at: number;
+  readonly auditId: string;
+  readonly cluster: string;
+  readonly verb: string;
+  /** As in the record, so without secrets, and no longer than 512 characters. */
+  readonly uri: string;
+  /** `pods`, or `pods/exec`. Absent where the request is about no resource. */
+  readonly resource?: string;
+  readonly namespace?: string;
+  readonly name?: string;
+  /** HTTP status; 0 where the client went away before it was answered. */
+  readonly code: number;
+  /** Why the gate itself refused or cut it, in snake_case. */
+  readonly reason?: string;
+  /** Where it came from. */
+  readonly address: string;
+}
+
+const SESSION = `${EXTRA_DOMAIN}/session`;
+const GATE_EVENT = `${EXTRA_DOMAIN}/event`;
+const CLUSTER = `${EXTRA_DOMAIN}/cluster`;
+const REASON = `${EXTRA_DOMAIN}/reason`;
+
+/** Characters. The client chooses how long its target is. */
+const MOST_URI = 512;
+/** Kubernetes' own names have no more than 253; a path may have anything. */
+const MOST_NAME = 256;
+
+/**
+ * @returns the session whose request this line of the record is about; undefined for what the gate itself did, for whoever came without a
+ *   session of ours, and for stages at which nothing was answered
+ */
+export function sessionOf({ annotations, stage }: AuditEvent): string | undefined {
+  if (stage !== 'ResponseComplete' && stage !== 'ResponseStarted') return undefined;
+  return annotations[GATE_EVENT] === undefined ? annotations[SESSION] : undefined;
+}
+
+/**
+ * @returns what is shown of the request; undefined where `sessionOf` says that it is none of a session
+ */
+export function recentOf(event: AuditEvent): RecentRequest | undefined {
+  if (sessionOf(event) === undefined) return undefined;
+  const { annotations, objectRef, responseStatus } = event;
+  const reason = annotations[REASON];
+  return {
+    at: Date.parse(event.requestReceivedTimestamp),
+    auditId: event.auditID,
+    cluster: annotations[CLUSTER] ?? '',
+    verb: shortened(event.verb, MOST_NAME),
+    uri: shortened(event.requestURI, MOST_URI),
+    ...about(objectRef),
+    code: responseStatus?.code ?? 0,
+    ...(reason === undefined ? {} : { reason: shortened(reason, MOST_NAME) }),
+    address: event.sourceIPs[0] ?? '',
+  };
+}
+
+function about(objectRef: AuditEvent['objectRef']): Pick<RecentRequest, 'resource' | 'namespace' | 'name'> {
+  if (objectRef === undefined) return {};
+  const { resource, subresource, namespace, name } = objectRef;
+  return {
+    resource: shortened(subresource === undefined ? resource : `${resource}/${subresource}`, MOST_NAME),
+    ...(namespace === undefined ? {} : { namespace: shortened(namespace, MOST_NAME) }),
+    ...(name === undefined ? {} : { name: shortened(name, MOST_NAME) }),
+  };
+}
+
+const CUT = '...TRUNCATED';
+
+const shortened = (text: string, most: number): string =>
+  text.length <= most ? text : `${text.slice(0, most - CUT.length)}${CUT}`;

@@ -1,0 +1,83 @@
+/**
+ * Audit events that a stranger can cause: requests and sign-ins that came with no good credential.
+ *
+ * Anybody who reaches the server can cause as many of them as they like, and chooses much of what stands in them. So they are kept apart from
+ * what users did, and short.
+ */
+import type { GateEventName } from './catalogue.ts';
+import type { AuditEvent } from './event.ts';
+import { EXTRA_DOMAIN } from '../core.ts';
+import type { Identity } from '../identity/identity.ts';
+
+/** Of the server's own events those that say that a credential, or what should become one, was not good; and what counts the rest of them. */
+const EVENTS: ReadonlySet<string> = new Set<GateEventName>([
+  'sign-in-refused',
+  'workload-refused',
+  'refresh-refused',
+  'logout-refused',
+  'malformed-request',
+  'rejections-omitted',
+]);
+
+const EVENT = `${EXTRA_DOMAIN}/event`;
+const ACCOUNT = `${EXTRA_DOMAIN}/account`;
+const CUT = `${EXTRA_DOMAIN}/cut`;
+
+/**
+ * @returns whether the event is of a request that was rejected for its credential (401, whoever it named), or of nobody who is known. What
+ *   the server does by itself is of no request, and is none; a request may well have no address, where a proxy in front is not trusted
+ */
+export function isRejection({ annotations, requestURI, responseStatus, user }: AuditEvent): boolean {
+  if (EVENTS.has(annotations[EVENT] ?? '')) return true;
+  if (requestURI === '') return false;
+  const code = responseStatus?.code;
+  if (code === 401) return true;
+  const isKnown = (user.username ?? '') !== '' || annotations[ACCOUNT] !== undefined;
+  return !isKnown && (code === undefined || code >= 400);
+}
+
+/** Characters. Enough to tell what was tried, and by which program. */
+const MOST = { requestURI: 256, userAgent: 128, name: 64, username: 256 } as const;
+const MARK = '...TRUNCATED';
+
+/**
+ * The event with what its sender chose cut to a few hundred characters, and groups left out. What was cut stands in the annotation `cut`, with
+ * its length.
+ */
+export function shortened(event: AuditEvent): AuditEvent {
+  const cut: string[] = [];
+  const short = (name: string, text: string, most: number): string => {
+    if (text.length <= most) return text;
+    cut.push(`${name}=${text.length}`);
+    return `${text.slice(0, most)}${MARK}`;
+  };
+  const person = (name: string, { username, uid, groups = [], extra = {} }: Partial<Identity>): Partial<Identity> => {
+    const left = groups.length + Object.keys(extra).length;
+    if (left > 0) cut.push(`${name}.groups=${left}`);
+    return {
+      ...(username === undefined ? {} : { username: short(`${name}.username`, username, MOST.username) }),
+      ...(uid === undefined ? {} : { uid: short(`${name}.uid`, uid, MOST.username) }),
+    };
+  };
+  const { userAgent, objectRef, impersonatedUser } = event;
+  const changed = {
+    requestURI: short('requestURI', event.requestURI, MOST.requestURI),
+    verb: short('verb', event.verb, MOST.name),
+    user: person('user', event.user),
+    ...(impersonatedUser === undefined ? {} : { impersonatedUser: person('impersonatedUser', impersonatedUser) }),
+    ...(userAgent === undefined ? {} : { userAgent: short('userAgent', userAgent, MOST.userAgent) }),
+    ...(objectRef === undefined
+      ? {}
+      : {
+          objectRef: {
+            ...objectRef,
+            ...Object.fromEntries(
+              Object.entries(objectRef).map(([part, text]) => [part, short(`objectRef.${part}`, text, MOST.name)]),
+            ),
+          },
+        }),
+  };
+  if (cut.length === 0) return event;
+  const { annotations } = event;
+  return { ...event, ...changed, annotations: { [CUT]: cut.join(' '), ...annotations } };
+}

@@ -1,0 +1,209 @@
+/**
+ * Expressions of the configuration, in CEL, the language of Kubernetes' own AuthenticationConfiguration.
+ *
+ * They are compiled once, when the configuration is read, so that a wrong one is a fault at the start and never a surprise
+ * at a sign-in. An expression sees one variable: `claims`, or the mapped `user`.
+ *
+ * @see https://github.com/google/cel-spec
+ */
+import {
+  Environment,
+  EvaluationError,
+  ParseError,
+  TypeError as CelTypeError,
+  type ASTNode,
+} from '@marcbachmann/cel-js';
+import { CostError, Meter, type Budget } from './cost.ts';
+import { functionNames, inOurWords, useOwnFunctions, withFunctions } from './functions.ts';
+import type { Identity } from '../identity/identity.ts';
+import { no, ok, type Result } from '../result.ts';
+
+/** Why an expression cannot be used, with its place in the configuration (`username`, `rules[0].expression`). */
+export interface ExpressionFault {
+  readonly place: string;
+  /** The library's words. */
+  readonly message: string;
+}
+
+/** What an expression has to produce; checked at compile time as far as its static type tells. */
+export type Produces = 'string' | 'strings' | 'bool';
+
+export type Evaluation =
+  | { readonly kind: 'value'; readonly value: unknown }
+  /** The expression is a plain path such as `claims.groups`, and there is no such claim. */
+  | { readonly kind: 'absent' }
+  | {
+      readonly kind: 'error';
+      readonly message: string;
+      /** It would have cost more than an evaluation may. */
+      readonly tooCostly?: true;
+    };
+
+export interface Expression {
+  /** Whether the value can come from this claim, by name or in a way that cannot be told. */
+  reads(claim: string): boolean;
+  /** Never throws. @param budget what it may cost, which it takes from there */
+  evaluate(subject: unknown, budget: Budget): Evaluation;
+}
+
+/** Far above any sensible mapping; a bound on what a configuration can make each sign-in cost. */
+const LIMITS = { maxAstNodes: 2000, maxDepth: 60 };
+/** Deeper values than this do not occur in claims; a bound for the recursion below. */
+const MAX_CLAIM_DEPTH = 24;
+
+const options = {
+  unlistedVariablesAreDyn: false,
+  enableOptionalTypes: true,
+  homogeneousAggregateLiterals: false,
+  limits: LIMITS,
+};
+
+interface Metered {
+  readonly environment: Environment;
+  readonly meter: Meter;
+}
+
+function metered(declare: (environment: Environment) => Environment): Metered {
+  const meter = new Meter();
+  const environment = declare(withFunctions(new Environment(options), meter));
+  meter.watch(environment);
+  return { environment, meter };
+}
+
+const ENVIRONMENTS = {
+  claims: metered((environment) => environment.registerVariable('claims', 'map<string, dyn>')),
+  user: metered((environment) =>
+    environment.registerVariable({
+      name: 'user',
+      schema: { username: 'string', uid: 'string', groups: 'list<string>', extra: 'map<string, list<string>>' },
+    }),
+  ),
+};
+
+/**
+ * Stands for a claim that cannot be read without loss. CEL knows no such type, so an expression that touches it fails, and only
+ * that one.
+ */
+const UNREADABLE = Symbol('unreadable claim');
+
+/**
+ * JSON as CEL takes it. Whole numbers become CEL ints (BigInt), so that `claims.level == 1` and `claims.exp - claims.iat <= 3600`
+ * work. A whole number past 2^53 has already lost digits in JSON parsing: two people could share one `string(claims.id)`.
+ * Objects become Maps: the library asks an object for its `constructor`, which a claim could name.
+ */
+export function celValue(json: unknown, depth = 0): unknown {
+  if (depth > MAX_CLAIM_DEPTH) return UNREADABLE;
+  if (typeof json === 'number') {
+    if (!Number.isInteger(json)) return Number.isFinite(json) ? json : UNREADABLE;
+    return Number.isSafeInteger(json) ? BigInt(json) : UNREADABLE;
+  }
+  if (json === null || typeof json === 'string' || typeof json === 'boolean') return json;
+  if (Array.isArray(json)) return json.map((item: unknown) => celValue(item, depth + 1));
+  if (typeof json === 'object') {
+    const entries = Object.entries(json).filter(([, value]) => value !== undefined);
+    return new Map(entries.map(([key, value]) => [key, celValue(value, depth + 1)]));
+  }
+  return UNREADABLE;
+}
+
+/** The mapped person as CEL's `user`. */
+export const celUser = (identity: Identity): unknown => ({
+  username: identity.username,
+  uid: identity.uid,
+  groups: [...identity.groups],
+  extra: new Map(Object.entries(identity.extra).map(([key, values]) => [key, [...values]])),
+});
+
+/**
+ * Compiles an expression over `claims` or `user`.
+ * @returns the expression, or the library's words about what is wrong
+ */
+export function compileExpression(
+  variable: 'claims' | 'user',
+  source: string,
+  produces: Produces,
+): Result<Expression, string> {
+  const { environment, meter } = ENVIRONMENTS[variable];
+  let program: ReturnType<Environment['parse']>;
+  try {
+    program = environment.parse(source);
+    useOwnFunctions(program.ast);
+    meter.learn(program.ast);
+  } catch (error) {
+    return no(wordsOf(error));
+  }
+  const check = program.check();
+  if (!check.valid) return no(wordsOf(check.error));
+  if (!ACCEPTABLE[produces].test(check.type ?? 'dyn')) {
+    return no(`must be ${WANTED[produces]}, but is ${check.type ?? 'unknown'}`);
+  }
+  const plain = isPlainPath(program.ast);
+  return ok({
+    reads: (claim) => variable === 'claims' && canRead(claim, program.ast),
+    evaluate: (subject, budget) => {
+      try {
+        return { kind: 'value', value: meter.limit(budget, () => program({ [variable]: subject }) as unknown) };
+      } catch (error) {
+        if (plain && error instanceof EvaluationError && error.code === 'no_such_key') return { kind: 'absent' };
+        return { kind: 'error', message: wordsOf(error), ...(error instanceof CostError ? { tooCostly: true } : {}) };
+      }
+    },
+  });
+}
+
+const ACCEPTABLE: Record<Produces, RegExp> = {
+  string: /^(?:string|dyn.*)$/,
+  // A list literal without elements has a type parameter (one capital letter) for its elements.
+  // Of what `map` makes of claims the library says `list`, without a parameter.
+  strings: /^(?:string|dyn.*|list(?:<(?:string|dyn.*|[A-Z])>)?)$/,
+  bool: /^(?:bool|dyn.*)$/,
+};
+
+const WANTED: Record<Produces, string> = {
+  string: 'a string',
+  strings: 'a string or a list of strings',
+  bool: 'a bool',
+};
+
+/** The functions that an expression may call, by name. */
+export const availableFunctions = (): ReadonlySet<string> => functionNames(ENVIRONMENTS.claims.environment);
+
+function wordsOf(error: unknown): string {
+  return inOurWords(plainWordsOf(error));
+}
+
+function plainWordsOf(error: unknown): string {
+  if (error instanceof ParseError || error instanceof EvaluationError || error instanceof CelTypeError) {
+    return error.range === undefined ? error.summary : `${error.summary} (column ${error.range.start + 1})`;
+  }
+  return error instanceof Error ? error.message : 'cannot be evaluated';
+}
+
+const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
+
+/** `claims.a.b`, nothing else. */
+function isPlainPath(node: ASTNode): boolean {
+  if (node.op === 'id') return node.args === 'claims';
+  return node.op === '.' && isPlainPath(node.args[0]);
+}
+
+/**
+ * Fails closed: `claims` used in any way but a field written out (passed on whole, or indexed by something computed) may reach
+ * any claim.
+ */
+function canRead(claim: string, node: unknown): boolean {
+  if (Array.isArray(node)) return node.some((each) => canRead(claim, each));
+  if (!isNode(node)) return false;
+  if (node.op === 'id') return node.args === 'claims';
+  if (node.op === '.' || node.op === '.?' || node.op === '[]' || node.op === '[?]') {
+    const [owner, field] = node.args;
+    if (owner.op === 'id' && owner.args === 'claims') {
+      const name = typeof field === 'string' ? field : literal(field);
+      return name === undefined ? true : name === claim;
+    }
+  }
+  return canRead(claim, node.args);
+}
+
+const literal = (node: ASTNode): string | undefined =>
+  node.op === 'value' && typeof node.args === 'string' ? node.args : undefined;

@@ -1,0 +1,142 @@
+/** CEL's functions over texts: cel-go's extended strings, and Kubernetes' searches by a pattern. */
+import type { Environment } from '@marcbachmann/cel-js';
+import type { Meter } from './cost.ts';
+import { isComparable } from './lists.ts';
+import { OWN } from './names.ts';
+import { compileRegExp, type LinearRegExp } from './linear-regexp.ts';
+
+/** Characters of a text that an expression makes. */
+const MAX_MADE = 65_536;
+
+/** Positions are of characters, as in CEL: the language's own count halves of those beyond U+FFFF. */
+export function strings(environment: Environment): void {
+  environment
+    .registerFunction(`string.${OWN}lowerAscii(): string`, (text: string) =>
+      text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase()),
+    )
+    .registerFunction(`string.${OWN}upperAscii(): string`, (text: string) =>
+      text.replaceAll(/[a-z]+/g, (letters) => letters.toUpperCase()),
+    )
+    .registerFunction(`string.${OWN}trim(): string`, trim)
+    .registerFunction('string.charAt(int): string', (text: string, at: bigint) => {
+      const characters = charactersOf(text);
+      return characters[within(at, characters.length)] ?? '';
+    })
+    .registerFunction(`string.${OWN}substring(int): string`, (text: string, start: bigint) => slice(text, start))
+    .registerFunction(`string.${OWN}substring(int, int): string`, slice)
+    .registerFunction(`string.${OWN}indexOf(string): int`, (text: string, part: string) => indexOf(text, part, 0n))
+    .registerFunction(`string.${OWN}indexOf(string, int): int`, indexOf)
+    .registerFunction(`string.${OWN}lastIndexOf(string): int`, (text: string, part: string) => lastIndexOf(text, part))
+    .registerFunction(`string.${OWN}lastIndexOf(string, int): int`, lastIndexOf)
+    .registerFunction(`string.${OWN}split(string): list<string>`, (text: string, by: string) => split(text, by, -1n))
+    .registerFunction(`string.${OWN}split(string, int): list<string>`, split)
+    .registerFunction('string.replace(string, string): string', (text: string, old: string, by: string) =>
+      replace(text, old, by, -1n),
+    )
+    .registerFunction('string.replace(string, string, int): string', replace)
+    .registerFunction('string.format(list<dyn>): string', format);
+}
+
+/** None of them is beyond U+FFFF. */
+const WHITE_SPACE = /^\p{White_Space}$/u;
+
+/** Not by one pattern: for an end it would look anew from each blank within, which takes the square of their number. */
+function trim(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && WHITE_SPACE.test(text.charAt(from))) from += 1;
+  while (to > from && WHITE_SPACE.test(text.charAt(to - 1))) to -= 1;
+  return text.slice(from, to);
+}
+
+/** By Unicode's code points, as CEL counts. */
+const charactersOf = (text: string): readonly string[] => Array.from(text);
+
+function within(position: bigint, length: number): number {
+  if (position < 0n || position > BigInt(length)) throw new Error(`position ${position} is outside the text`);
+  return Number(position);
+}
+
+function slice(text: string, start: bigint, end?: bigint): string {
+  const characters = charactersOf(text);
+  const from = within(start, characters.length);
+  const to = end === undefined ? characters.length : within(end, characters.length);
+  if (to < from) throw new Error(`position ${to} is before position ${from}`);
+  return characters.slice(from, to).join('');
+}
+
+function indexOf(text: string, part: string, from: bigint): bigint {
+  const skipped = slice(text, 0n, from);
+  const found = text.indexOf(part, skipped.length);
+  return found === -1 ? -1n : BigInt(charactersOf(text.slice(0, found)).length);
+}
+
+function lastIndexOf(text: string, part: string, from?: bigint): bigint {
+  const found = text.lastIndexOf(part, from === undefined ? text.length : slice(text, 0n, from).length);
+  return found === -1 ? -1n : BigInt(charactersOf(text.slice(0, found)).length);
+}
+
+function split(text: string, by: string, limit: bigint): readonly string[] {
+  const parts = by === '' ? charactersOf(text) : text.split(by);
+  if (limit === 0n) return [];
+  if (limit < 0n || BigInt(parts.length) <= limit) return parts;
+  const most = Number(limit);
+  return [...parts.slice(0, most - 1), parts.slice(most - 1).join(by)];
+}
+
+/** In the place of an empty text: between all characters, and at both ends. */
+function replace(text: string, old: string, by: string, limit: bigint): string {
+  const characters = old === '' ? ['', ...charactersOf(text), ''] : text.split(old);
+  const most = limit < 0n ? characters.length - 1 : Math.min(Number(limit), characters.length - 1);
+  if (text.length + most * by.length > MAX_MADE)
+    throw new Error(`a text of more than ${MAX_MADE} characters is not made`);
+  return (
+    characters.slice(0, most + 1).join(by) +
+    characters
+      .slice(most + 1)
+      .map((each) => old + each)
+      .join('')
+  );
+}
+
+/** `%s` and `%d`; the other verbs of CEL are for numbers, of which names are not made. */
+function format(pattern: string, values: readonly unknown[]): string {
+  let next = 0;
+  const made = pattern.replaceAll(/%(.?)/gsu, (_all, verb: string) => {
+    if (verb === '%') return '%';
+    const value = values[next];
+    if (next >= values.length) throw new Error('format has more verbs than values');
+    next += 1;
+    if (verb === 's' && isComparable(value)) return String(value);
+    if (verb === 'd' && typeof value === 'bigint') return String(value);
+    throw new Error(
+      `format knows %s for texts, numbers and bools, and %d for whole numbers; not this value by %${verb}`,
+    );
+  });
+  if (made.length > MAX_MADE) throw new Error(`a text of more than ${MAX_MADE} characters is not made`);
+  return made;
+}
+
+/** Steps of a search by a pattern to one step of an expression. */
+const PATTERN_STEPS = 4;
+
+export function searches(environment: Environment, meter: Meter): void {
+  // A pattern is nearly always written out, and asked of each of a person's groups.
+  let last: { readonly pattern: string; readonly compiled: LinearRegExp } | undefined;
+  const compiled = (pattern: string): LinearRegExp => {
+    if (last?.pattern !== pattern) last = { pattern, compiled: compileRegExp(pattern) };
+    return last.compiled;
+  };
+  const took = (steps: number): void => meter.spend(Math.ceil(steps / PATTERN_STEPS));
+  const matches = (text: string, pattern: string): boolean => compiled(pattern).test(text, took);
+  const all = (text: string, pattern: string, limit: bigint): readonly string[] =>
+    compiled(pattern).find(text, Number(limit), took);
+  environment
+    .registerFunction(`string.${OWN}matches(string): bool`, matches)
+    .registerFunction('matches(string, string): bool', matches)
+    .registerFunction('string.find(string): string', (text: string, pattern: string) => all(text, pattern, 1n)[0] ?? '')
+    .registerFunction('string.findAll(string): list<string>', (text: string, pattern: string) =>
+      all(text, pattern, -1n),
+    )
+    .registerFunction('string.findAll(string, int): list<string>', all);
+}

@@ -1,0 +1,174 @@
+/**
+ * The access token as a credential: its claims (RFC 9068), and whether it is still good.
+ */
+import { ADMIN_ROLE } from '../core.ts';
+import { AppError } from '../errors.ts';
+import type { Account, Identity } from '../identity/identity.ts';
+import { no, ok, type Result } from '../result.ts';
+import { coveringKeys, type Coverable, type CoveringKeys, type LogPosition } from './revocation.ts';
+
+/** Claims of our access token after its signature, issuer, type, audience and times have been verified. */
+export interface Credential extends Coverable {
+  readonly account: Account;
+  /** Under which the view is asked, so that no digest is made on the way of a request. */
+  readonly keys: CoveringKeys;
+  /** `jti`. */
+  readonly tokenId: string;
+  readonly audience: string;
+  readonly client: string;
+  /** Epoch seconds. */
+  readonly issuedAt: number;
+  /** Epoch seconds. */
+  readonly expiresAt: number;
+  /** `ep` and `ln`: the log's place when it was minted. */
+  readonly position: LogPosition;
+  /** `cnf.x5t#S256` (RFC 8705 §3.1): SHA-256 of the client certificate, base64url. Absent in an unbound token. */
+  readonly thumbprint?: string;
+  /**
+   * `roles` of a token for the admin API: its user was an admin when it was minted. Groups change meanwhile, so this gives one right
+   * only: to have a target held (`Gate.hold`) while the session cannot be read.
+   */
+  readonly wasAdmin?: true;
+  /** `auth_time` (RFC 9068 §2.2.1) beside it, as in the session. */
+  readonly authTime?: number;
+}
+
+/** The credential is good, and its session cannot be read, so nobody is let in. */
+export class SessionUnread extends AppError {
+  readonly credential: Credential;
+
+  constructor(credential: Credential, cause: AppError) {
+    super(cause.code, cause.message, { reason: cause.reason, cause });
+    this.credential = credential;
+  }
+}
+
+/** Who is calling, once everything about the credential has been found good. */
+export interface Caller {
+  readonly credential: Credential;
+  readonly identity: Identity;
+  /** Epoch seconds at which the session ends whatever happens; for the `Warning` header. */
+  readonly sessionExpiresAt: number;
+  /** Epoch seconds at which it ends where nothing is minted for it any more; moves with each mint. */
+  readonly sessionIdleAt: number;
+  /** `auth_time` of the sign-in that opened the session, epoch seconds, where its provider said one. It never changes. */
+  readonly authTime?: number;
+}
+
+/** Why a credential is refused. Precise for the audit record; the wire sees vaguer words. */
+export type CredentialRefusal =
+  | 'no_token'
+  | 'malformed_token'
+  | 'foreign_token' // not signed by us, or not an access token of ours (an ID token, a refresh token, a provider's token)
+  | 'token_expired'
+  | 'wrong_audience'
+  | 'certificate_missing'
+  | 'certificate_mismatch'
+  | 'token_unbound' // no `cnf` although the settings ask for one
+  | 'session_unknown'
+  | 'session_expired'
+  | 'session_revoked'
+  | 'epoch_changed'; // minted in an earlier life of the store
+
+/** SHA-256 as base64url (RFC 8705 §3.1): 43 characters, without padding. */
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+
+/**
+ * Reads our own access token's claims (RFC 9068 §2.2, RFC 8705 §3.1). The caller has verified signature, `typ`, issuer and times.
+ *
+ * Threat: other tokens signed by the same keys (ID tokens above all). One that lacks anything an access token of ours has is foreign.
+ * @param expectedAudience the one audience it must have; a token for two places is refused at both
+ */
+export function readCredential(
+  payload: Readonly<Record<string, unknown>>,
+  expectedAudience: string,
+): Result<Credential, CredentialRefusal> {
+  const audience = soleAudience(payload['aud']);
+  if (audience === undefined) return no('foreign_token');
+  if (audience !== expectedAudience) return no('wrong_audience');
+
+  const account = readAccount(payload['sub']);
+  const session = text(payload['sid']);
+  const tokenId = text(payload['jti']);
+  const client = text(payload['client_id']);
+  const issuedAt = count(payload['iat']);
+  const expiresAt = count(payload['exp']);
+  const epoch = text(payload['ep']);
+  const number = count(payload['ln']);
+  if (account === undefined || session === undefined || tokenId === undefined || client === undefined) {
+    return no('foreign_token');
+  }
+  if (issuedAt === undefined || expiresAt === undefined || epoch === undefined || number === undefined) {
+    return no('foreign_token');
+  }
+  const confirmation = readConfirmation(payload['cnf']);
+  if (!confirmation.ok) return confirmation;
+  return ok({
+    ...account,
+    session,
+    keys: coveringKeys({ ...account, session }),
+    tokenId,
+    audience,
+    client,
+    issuedAt,
+    expiresAt,
+    position: { epoch, number },
+    ...(confirmation.value === undefined ? {} : { thumbprint: confirmation.value }),
+    ...readAdmin(payload),
+  });
+}
+
+/**
+ * Is the token in the hands it was given to? On every request, cache hit or not (docs/architecture.md#invariant-8).
+ * @param presented thumbprint of the connection's client certificate
+ * @param sessionThumbprint the binding in the session's record
+ * @param mayBeUnbound the token's client is one of the few whose tokens carry no binding. Threat: a session that is bound must never be
+ * reached by a token that is not, so this counts only where the session has no binding either
+ * @returns undefined where it is
+ */
+export function judgeBinding(
+  credential: Pick<Credential, 'thumbprint'>,
+  presented: string | undefined,
+  sessionThumbprint: string | undefined,
+  mayBeUnbound = false,
+): 'token_unbound' | 'certificate_missing' | 'certificate_mismatch' | undefined {
+  if (credential.thumbprint === undefined) {
+    return mayBeUnbound && sessionThumbprint === undefined ? undefined : 'token_unbound';
+  }
+  if (presented === undefined) return 'certificate_missing';
+  const held = presented === credential.thumbprint && presented === sessionThumbprint;
+  return held ? undefined : 'certificate_mismatch';
+}
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+
+const count = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+
+function soleAudience(aud: unknown): string | undefined {
+  if (!Array.isArray(aud)) return text(aud);
+  return aud.length === 1 ? text(aud[0]) : undefined;
+}
+
+/** The account with its provider: what stands before the first slash, which no provider's name has. */
+function readAccount(sub: unknown): { readonly account: Account; readonly provider: string } | undefined {
+  const account = text(sub);
+  const slash = account?.indexOf('/') ?? -1;
+  if (account === undefined || slash < 1 || slash === account.length - 1) return undefined;
+  const provider = account.slice(0, slash);
+  return { account: `${provider}/${account.slice(slash + 1)}`, provider };
+}
+
+function readAdmin({ roles, auth_time }: Readonly<Record<string, unknown>>): Pick<Credential, 'wasAdmin' | 'authTime'> {
+  if (!Array.isArray(roles) || !roles.includes(ADMIN_ROLE)) return {};
+  const authTime = count(auth_time);
+  return { wasAdmin: true, ...(authTime === undefined ? {} : { authTime }) };
+}
+
+/** A confirmation of another kind (a DPoP key, say) cannot be checked here, and must not pass for none. */
+function readConfirmation(cnf: unknown): Result<string | undefined, 'malformed_token'> {
+  if (cnf === undefined) return ok(undefined);
+  if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).length !== 1) return no('malformed_token');
+  const thumbprint = 'x5t#S256' in cnf ? cnf['x5t#S256'] : undefined;
+  return typeof thumbprint === 'string' && THUMBPRINT.test(thumbprint) ? ok(thumbprint) : no('malformed_token');
+}

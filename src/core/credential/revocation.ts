@@ -1,0 +1,102 @@
+/**
+ * Revocation as data: what an entry of the log targets, and whether it covers a credential.
+ *
+ * Order is by the log's numbers and the store's epoch, both carried in the token; no wall clock and no `iat` takes part,
+ * because clocks differ between replicas and seconds are coarse.
+ *
+ * In the log, in the view and in Redis a target is known by its key, in which a digest stands for a session or an account: short, equal
+ * for equal targets, and of no use to who reads a dump.
+ */
+import { createHash } from 'node:crypto';
+import type { Account } from '../identity/identity.ts';
+
+/** A place in the log: an entry's number within one epoch of the store. */
+export interface LogPosition {
+  /** 128 random bits that name one unbroken life of the store. */
+  readonly epoch: string;
+  /** Number of the last entry; 0 before the first. Numbers have no gaps. */
+  readonly number: number;
+}
+
+export type RevocationTarget =
+  | { readonly kind: 'session'; readonly session: string }
+  /** Every session of the account that began before the entry. */
+  | { readonly kind: 'account'; readonly account: Account }
+  | { readonly kind: 'provider'; readonly provider: string }
+  | { readonly kind: 'all' };
+
+/** `session:DIGEST`, `account:DIGEST`, `provider:NAME`, `all`. */
+export type TargetKey = `session:${string}` | `account:${string}` | `provider:${string}` | 'all';
+
+/** Of SHA-256, kept in keys: 128 bits, so that nobody finds two accounts that share one. */
+const DIGEST_BYTES = 16;
+
+const digest = (value: string): string =>
+  createHash('sha256').update(value).digest().subarray(0, DIGEST_BYTES).toString('base64url');
+
+export const sessionKey = (session: string): TargetKey => `session:${digest(session)}`;
+export const accountKey = (account: Account): TargetKey => `account:${digest(account)}`;
+export const providerKey = (provider: string): TargetKey => `provider:${provider}`;
+
+export function targetKey(target: RevocationTarget): TargetKey {
+  switch (target.kind) {
+    case 'session':
+      return sessionKey(target.session);
+    case 'account':
+      return accountKey(target.account);
+    case 'provider':
+      return providerKey(target.provider);
+    case 'all':
+      return 'all';
+  }
+}
+
+/** What an entry says. Only `revoked` refuses anybody. */
+export type LogChange =
+  | { readonly kind: 'revoked'; readonly key: TargetKey }
+  /** The cached identity of this session is out of date. */
+  | { readonly kind: 'identity-changed'; readonly key: TargetKey }
+  /** The lock on this account is gone. */
+  | { readonly kind: 'unlocked'; readonly key: TargetKey }
+  /** Every replica is asked to take part in the drill of this id. */
+  | { readonly kind: 'drill'; readonly id: string };
+
+export interface LogEntry {
+  readonly number: number;
+  readonly change: LogChange;
+  /** Epoch seconds after which no credential can exist that the entry covers; only for cleaning up. */
+  readonly until: number;
+}
+
+/** The parts of a credential that decide whether an entry covers it. */
+export interface Coverable {
+  readonly session: string;
+  readonly account: Account;
+  readonly provider: string;
+}
+
+export function targets(target: RevocationTarget, credential: Coverable): boolean {
+  switch (target.kind) {
+    case 'session':
+      return target.session === credential.session;
+    case 'account':
+      return target.account === credential.account;
+    case 'provider':
+      return target.provider === credential.provider;
+    case 'all':
+      return true;
+  }
+}
+
+/** The keys under which an entry may cover a credential (`all` besides). Made once per credential: two digests. */
+export interface CoveringKeys {
+  readonly session: TargetKey;
+  readonly account: TargetKey;
+  readonly provider: TargetKey;
+}
+
+export const coveringKeys = (credential: Coverable): CoveringKeys => ({
+  session: sessionKey(credential.session),
+  account: accountKey(credential.account),
+  provider: providerKey(credential.provider),
+});

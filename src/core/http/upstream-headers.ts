@@ -1,0 +1,225 @@
+/**
+ * Headers towards the API server, built from an allow-list and never copied and patched (docs/architecture.md#invariant-4).
+ *
+ * Threats: impersonation fails open at the API server: without `Impersonate-User` a request runs as the gate itself, so an
+ * identity without a name is a fault here and never a request. A client's own `Impersonate-*` would be obeyed under the gate's token.
+ * Joined `Impersonate-Group` lines are one group whose name has a comma.
+ *
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+ */
+import { EXTRA_ORIGINAL_USER, EXTRA_SESSION } from '../core.ts';
+import { AppError } from '../errors.ts';
+import { isOwnExtraKey, isReservedExtraKey } from '../identity/extra-keys.ts';
+import {
+  asBytes,
+  canonicalName,
+  connectionNominated,
+  isFieldValue,
+  isHopByHop,
+  isToken,
+  pairs,
+  valuesOf,
+  type RawHeaders,
+} from './header-names.ts';
+import type { Identity } from '../identity/identity.ts';
+import { withoutBearerProtocol } from '../credential/bearer-token.ts';
+
+export interface UpstreamHeadersInput {
+  /** The client's headers: name, value, name, value, … */
+  readonly raw: RawHeaders;
+  /** The request is for a `…/proxy` subresource: its headers are for the pod or service behind it. */
+  readonly belowProxy: boolean;
+  /** WebSocket or SPDY. */
+  readonly upgrade: boolean;
+  /** The gate's own token at this cluster. */
+  readonly upstreamToken: string;
+  /** The person. */
+  readonly identity: Identity;
+  /** Whom the person acts as, after every review has allowed it. */
+  readonly actingAs?: Identity;
+  readonly sessionId: string;
+  readonly auditId: string;
+  /** The client's address as this gate saw it. */
+  readonly forwardedFor: string;
+}
+
+const ALLOWED = new Set(['accept', 'range', 'user-agent', 'x-stream-protocol-version', 'traceparent']);
+const ALLOWED_PREFIXES = ['accept-', 'content-', 'if-', 'kubectl-'];
+
+const DENIED = new Set([
+  'authorization',
+  'cookie',
+  'cookie2',
+  'expect',
+  'forwarded',
+  'x-real-ip',
+  'audit-id',
+  // Ours, or made by the connection to the cluster.
+  'host',
+  'content-length',
+]);
+/** `impersonate` and `x-remote-` are how Kubernetes is told who somebody is. */
+const DENIED_PREFIXES = ['impersonate', 'x-remote-', 'x-forwarded-'];
+
+/**
+ * @returns a flat list for the upstream request; values are UTF-8 bytes, one character a byte
+ * @throws AppError `internal` where the identity has no usable name: such a request must never be dialled
+ */
+export function buildUpstreamHeaders(input: UpstreamHeadersInput): string[] {
+  return [
+    ...clientHeaders(input),
+    'Authorization',
+    `Bearer ${ownValue(input.upstreamToken, 'upstream token')}`,
+    ...(input.actingAs === undefined
+      ? impersonationHeaders(input.identity, input.sessionId)
+      : delegationHeaders(input.actingAs, input.identity.username, input.sessionId)),
+    ...traceHeaders(input),
+  ];
+}
+
+/** What of the client's request may pass, whoever it is. */
+type ClientHeadersInput = Pick<UpstreamHeadersInput, 'raw' | 'belowProxy' | 'upgrade'>;
+
+export interface PassthroughHeadersInput
+  extends ClientHeadersInput, Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFor'> {
+  /** The client's own. The gate's would run the request as the gate: there is no `Impersonate-User` here. */
+  readonly clientToken: string;
+}
+
+/** For a service account that passes with its own token: nothing is said about who it is, the token says it. */
+export function buildPassthroughHeaders(input: PassthroughHeadersInput): string[] {
+  const token = ownValue(input.clientToken, 'client token');
+  return [...clientHeaders(input), 'Authorization', `Bearer ${token}`, ...traceHeaders(input)];
+}
+
+const traceHeaders = (input: Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFor'>): string[] => [
+  'Audit-ID',
+  ownValue(input.auditId, 'audit id'),
+  'X-Forwarded-For',
+  ownValue(input.forwardedFor, 'address'),
+];
+
+function clientHeaders(input: ClientHeadersInput): string[] {
+  const headers: string[] = [];
+  const nominated = connectionNominated(input.raw);
+  for (const [name, value] of pairs(input.raw)) {
+    if (!passes(name, input, nominated) || !isFieldValue(value)) continue;
+    if (canonicalName(name) !== 'sec-websocket-protocol') {
+      headers.push(name, value);
+      continue;
+    }
+    const others = withoutBearerProtocol(value);
+    if (others !== '') headers.push(name, others);
+  }
+  if (input.upgrade) headers.push(...upgradeHeaders(input.raw));
+  const length = input.upgrade ? undefined : contentLength(input.raw);
+  if (length !== undefined) headers.push('Content-Length', length);
+  return headers;
+}
+
+function passes(name: string, input: ClientHeadersInput, nominated: ReadonlySet<string>): boolean {
+  const canonical = canonicalName(name);
+  if (!isToken(name) || isHopByHop(canonical) || nominated.has(canonical)) return false;
+  if (DENIED.has(canonical) || DENIED_PREFIXES.some((prefix) => canonical.startsWith(prefix))) return false;
+  // An underscore passes for nothing on the list; below …/proxy a header may have one.
+  const lower = name.toLowerCase();
+  if (lower.startsWith('sec-websocket-')) return input.upgrade;
+  if (input.belowProxy) return true;
+  return ALLOWED.has(lower) || ALLOWED_PREFIXES.some((prefix) => lower.startsWith(prefix));
+}
+
+function upgradeHeaders(raw: RawHeaders): string[] {
+  const [protocol, ...others] = valuesOf(raw, 'upgrade').map((value) => value.trim());
+  // Two protocols offered could be read as one here and the other there.
+  if (protocol === undefined || others.length > 0 || !/^(?:websocket|spdy\/3\.1)$/i.test(protocol)) return [];
+  return ['Connection', 'Upgrade', 'Upgrade', protocol];
+}
+
+/** One length, or none where the body is chunked: a second reading of where a request ends is request smuggling (RFC 9112 §6.3). */
+function contentLength(raw: RawHeaders): string | undefined {
+  const [length, ...others] = valuesOf(raw, 'content-length').map((value) => value.trim());
+  if (length === undefined || others.length > 0 || !/^\d{1,15}$/.test(length)) return undefined;
+  return valuesOf(raw, 'transfer-encoding').length > 0 ? undefined : length;
+}
+
+/**
+ * `Impersonate-*` for an identity, the session's id among `extra`.
+ * @throws AppError `internal` where a name is empty, or HTTP would change it on its way
+ */
+export function impersonationHeaders(identity: Identity, sessionId: string): string[] {
+  const headers = ['Impersonate-User', ownValue(identity.username, 'username')];
+  headers.push('Impersonate-Uid', ownValue(identity.uid, 'uid'));
+  headers.push(...groupsAndExtra(identity, isReservedExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
+  return headers;
+}
+
+/** Without a uid where none was asked for. Keys of Kubernetes' own may be among `extra`: RBAC has allowed them by name. */
+function delegationHeaders(wanted: Identity, originalUser: string, sessionId: string): string[] {
+  const headers = ['Impersonate-User', ownValue(wanted.username, 'username')];
+  if (wanted.uid !== '') headers.push('Impersonate-Uid', ownValue(wanted.uid, 'uid'));
+  headers.push(...groupsAndExtra(wanted, isOwnExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
+  headers.push(ORIGINAL_USER_HEADER, ownValue(originalUser, 'username'));
+  return headers;
+}
+
+function groupsAndExtra(identity: Identity, isForbidden: (key: string) => boolean): string[] {
+  const headers: string[] = [];
+  for (const group of identity.groups) headers.push('Impersonate-Group', ownValue(group, 'group'));
+  for (const [key, values] of Object.entries(identity.extra)) {
+    if (isForbidden(key) || key === '' || key !== key.toLowerCase()) throw unusable('extra key');
+    for (const value of values) headers.push(`Impersonate-Extra-${escapeKey(key)}`, ownValue(value, 'extra value'));
+  }
+  return headers;
+}
+
+/** Percent-encoded where a byte is no header character, and the percent sign itself, as client-go does it. */
+const escapeKey = (key: string): string =>
+  Array.from(asBytes(key), (byte) =>
+    isToken(byte) && byte !== '%' ? byte : `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  ).join('');
+
+const SESSION_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_SESSION)}`;
+const ORIGINAL_USER_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_ORIGINAL_USER)}`;
+
+/** What nearly every name is, and needs no second look: printable ASCII without edge spaces. */
+const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
+
+function ownValue(text: string, what: string): string {
+  if (PLAIN.test(text)) return text;
+  const bytes = asBytes(text);
+  // Edge white space is trimmed by HTTP: the API server would see somebody else.
+  if (text === '' || text !== text.trim() || !text.isWellFormed() || !isFieldValue(bytes) || bytes.includes('\t')) {
+    throw unusable(what);
+  }
+  return bytes;
+}
+
+const unusable = (what: string): AppError =>
+  new AppError(
+    'internal',
+    'The gate could not say who you are to the cluster, so nothing was sent. Tell your platform team.',
+    {
+      reason: `unusable_${what.replaceAll(' ', '_')}`,
+    },
+  );
+
+/** Names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. None of them is ever passed on. */
+export function findImpersonation(raw: RawHeaders): string[] {
+  return raw.filter((name, index) => index % 2 === 0 && canonicalName(name).startsWith('impersonate'));
+}
+
+/**
+ * The identity as far as a cluster's `impersonate` setting goes: groups and extra keys that it does not list are left out, which
+ * only takes rights away.
+ */
+export function limitIdentity(
+  identity: Identity,
+  impersonate: { readonly groups: '*' | readonly string[]; readonly extra: readonly string[] },
+): Identity {
+  const { groups } = impersonate;
+  return {
+    ...identity,
+    groups: groups === '*' ? identity.groups : identity.groups.filter((group) => groups.includes(group)),
+    extra: Object.fromEntries(Object.entries(identity.extra).filter(([key]) => impersonate.extra.includes(key))),
+  };
+}

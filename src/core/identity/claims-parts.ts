@@ -1,0 +1,229 @@
+/**
+ * The parts of an identity, each from its expression: value, or the refusal that names the rule it broke.
+ */
+import type { Claims, ClaimsMapping, IdentityRefusal } from './claims.ts';
+import type { Evaluation, Expression } from '../cel/expressions.ts';
+import type { Account, Identity } from './identity.ts';
+import {
+  MAX_EXTRA_VALUE_BYTES,
+  MAX_GROUP_BYTES,
+  MAX_USERNAME_BYTES,
+  byteLength,
+  forbiddenCharacter,
+  nameProblem,
+  textProblem,
+  type NameProblem,
+} from './names.ts';
+import { no, ok, type Result } from '../result.ts';
+
+type Mapped<T> = Result<T, IdentityRefusal>;
+
+/** Evaluates an expression of a mapping over what it is about, within the budget of the whole sign-in. */
+export type Evaluate = (expression: Expression) => Evaluation;
+
+const ASK = 'Ask your platform team to correct it at the identity provider.';
+
+export function mappedUsername(mapping: ClaimsMapping, evaluate: Evaluate, claims: Claims): Mapped<string> {
+  const outcome = evaluate(mapping.username);
+  if (outcome.kind === 'error') return no(expressionError('username', outcome));
+  const bare = outcome.kind === 'absent' ? undefined : outcome.value;
+  const hasEmail = claims['email'] !== undefined && claims['email'] !== null;
+  const unproven =
+    mapping.needsVerifiedEmail && hasEmail ? unprovenEmail(mapping.provider, claims['email_verified']) : undefined;
+  if (unproven !== undefined) return no(unproven);
+  return prefixed(mapping.usernamePrefix, bare, { what: 'username', place: 'username', maxBytes: MAX_USERNAME_BYTES });
+}
+
+/**
+ * Threat: at many providers anyone may enter any address, so only the provider's own statement makes it a name.
+ *
+ * `email_verified` is a boolean (OpenID Connect Core §5.1), and some providers send it as text (Amazon Cognito at UserInfo). Exactly "true" counts,
+ * because an operator who could not use it would set `emailVerified: trusted`, which lets every address in. Any other value says nothing.
+ */
+function unprovenEmail(provider: string, verified: unknown): IdentityRefusal | undefined {
+  if (verified === true || verified === 'true') return undefined;
+  const place = 'emailVerified';
+  if (verified === false || verified === 'false') {
+    const message = `${provider} says that your e-mail address is not verified. Verify it there, then sign in again.`;
+    return { reason: 'email_unverified', place, message };
+  }
+  const message = `${provider} does not say whether your e-mail address is verified, so you cannot change this yourself: your platform team has to choose another username for ${provider}, or emailVerified: trusted.`;
+  return { reason: 'email_verification_unknown', place, message };
+}
+
+/**
+ * Counts before anything is evaluated: an attacker has a user put into thousands of groups, over which a rule or the mapping would take long. What
+ * the groups are taken from has at most as many entries as there may be groups, whatever the expression would make of it.
+ */
+export function tooManyGroups(
+  { groups, maxGroups, provider }: ClaimsMapping,
+  claims: Claims,
+): IdentityRefusal | undefined {
+  const counts = Object.entries(claims).map(([name, value]) => (groups?.reads(name) === true ? longestList(value) : 0));
+  const most = counts.reduce((left, right) => Math.max(left, right), 0);
+  return most > maxGroups ? groupsTooMany(most, maxGroups, provider) : undefined;
+}
+
+function longestList(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const own = Array.isArray(value) ? value.length : 0;
+  return Object.values(value).reduce((most: number, part) => Math.max(most, longestList(part)), own);
+}
+
+const groupsTooMany = (count: number, most: number, provider: string): IdentityRefusal => ({
+  reason: 'groups_too_many',
+  place: 'groups',
+  message: `You have ${count} groups; at most ${most} can be used. Ask your platform team to limit the groups that ${provider} sends.`,
+});
+
+export function mappedGroups(mapping: ClaimsMapping, evaluate: Evaluate, claims: Claims): Mapped<readonly string[]> {
+  if (mapping.groups === undefined) return ok([]);
+  const outcome = evaluate(mapping.groups);
+  if (outcome.kind === 'error') return no(expressionError('groups', outcome));
+  // Threat: Entra leaves the claim out where somebody has too many groups. That is not the same as none, whatever the expression makes of it.
+  const none =
+    outcome.kind === 'absent' || (mapping.groups.reads('groups') && isUnlisted(claims) && isEmpty(outcome.value));
+  if (none && hasGroupsOverage(claims)) {
+    return no({
+      reason: 'groups_overage',
+      place: 'groups',
+      message: `${mapping.provider} says that you have too many groups to list, so yours are unknown. Ask your platform team to limit the groups that it sends.`,
+    });
+  }
+  if (outcome.kind === 'absent') return ok([]);
+  const list = strings(outcome);
+  if (list === undefined) {
+    return no({
+      reason: 'groups_not_strings',
+      place: 'groups',
+      message: `${mapping.provider} sent your groups in a form that is not a list of names. ${ASK}`,
+    });
+  }
+  const groups = new Set<string>();
+  for (const bare of list) {
+    const group = prefixed(mapping.groupsPrefix, bare, { what: 'group', place: 'groups', maxBytes: MAX_GROUP_BYTES });
+    if (!group.ok) return group;
+    groups.add(group.value);
+  }
+  if (groups.size > mapping.maxGroups) return no(groupsTooMany(groups.size, mapping.maxGroups, mapping.provider));
+  return ok([...groups]);
+}
+
+/**
+ * Threat: an account is what admins lock and revoke, and what a logout at the provider names. One with an invisible character looks like another
+ * account, and one that is longer than an account may be could be named by nobody. Where `uid` is an expression nothing else looks at the subject.
+ */
+export function subjectRefusal(account: Account): IdentityRefusal | undefined {
+  const subject = account.slice(account.indexOf('/') + 1);
+  const room = MAX_USERNAME_BYTES - byteLength(account) + byteLength(subject);
+  const problem = textProblem(subject, room);
+  return problem && nameRefusal(problem, subject, { what: 'subject', place: 'subject', maxBytes: room });
+}
+
+export function mappedUid(mapping: ClaimsMapping, evaluate: Evaluate, account: Account): Mapped<string> {
+  const outcome: Evaluation = mapping.uid === undefined ? { kind: 'value', value: account } : evaluate(mapping.uid);
+  if (outcome.kind === 'error') return no(expressionError('uid', outcome));
+  const uid = outcome.kind === 'absent' ? undefined : outcome.value;
+  const problem = textProblem(uid, MAX_USERNAME_BYTES);
+  if (problem !== undefined)
+    return no(nameRefusal(problem, uid, { what: 'uid', place: 'uid', maxBytes: MAX_USERNAME_BYTES }));
+  return ok(String(uid));
+}
+
+/** A claim that is absent, an empty string or an empty list sets no key, as in Kubernetes' own claim mappings. */
+export function mappedExtra(mapping: ClaimsMapping, evaluate: Evaluate): Mapped<Identity['extra']> {
+  const extra: [string, readonly string[]][] = [];
+  for (const [key, expression] of mapping.extra) {
+    const place = `extra.${key}`;
+    const outcome = evaluate(expression);
+    if (outcome.kind === 'error') return no(expressionError(place, outcome));
+    if (outcome.kind === 'absent' || outcome.value === '') continue;
+    const values = strings(outcome);
+    if (values === undefined) {
+      return no({ reason: 'extra_not_strings', place, message: `A fact about you (${key}) is not text. ${ASK}` });
+    }
+    for (const value of values) {
+      const problem = textProblem(value, MAX_EXTRA_VALUE_BYTES);
+      if (problem !== undefined) {
+        return no(nameRefusal(problem, value, { what: 'extra', place, maxBytes: MAX_EXTRA_VALUE_BYTES }));
+      }
+    }
+    if (values.length > 0) extra.push([key, [...new Set(values)]]);
+  }
+  return ok(Object.fromEntries(extra));
+}
+
+interface Named {
+  readonly what: 'username' | 'group' | 'uid' | 'extra' | 'subject';
+  readonly place: string;
+  readonly maxBytes: number;
+}
+
+/** The bare name is checked before the prefix hides that it is empty or begins with a space; the whole name after. */
+function prefixed(prefix: string, bare: unknown, named: Named): Mapped<string> {
+  const bareProblem = textProblem(bare, Number.MAX_SAFE_INTEGER);
+  if (bareProblem !== undefined) return no(nameRefusal(bareProblem, bare, named));
+  const name = prefix + String(bare);
+  const problem = nameProblem(name, named.maxBytes);
+  return problem === undefined ? ok(name) : no(nameRefusal(problem, name, named));
+}
+
+/** One string counts as a list of one: several providers send a single group so. Anything else is no list of names. */
+function strings(outcome: Evaluation & { readonly kind: 'value' }): readonly string[] | undefined {
+  if (typeof outcome.value === 'string') return [outcome.value];
+  if (!Array.isArray(outcome.value)) return undefined;
+  return outcome.value.every((item) => typeof item === 'string') ? outcome.value : undefined;
+}
+
+const isUnlisted = (claims: Claims): boolean => claims['groups'] === undefined || claims['groups'] === null;
+
+const isEmpty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+
+/** OpenID Connect Core §5.6.2 distributed claims, and the marker of Entra's implicit flow. */
+function hasGroupsOverage(claims: Claims): boolean {
+  const names = claims['_claim_names'];
+  return (typeof names === 'object' && names !== null && 'groups' in names) || claims['hasgroups'] === true;
+}
+
+export const isTooCostly = (outcome: Evaluation): boolean => outcome.kind === 'error' && outcome.tooCostly === true;
+
+const expressionError = (place: string, outcome: Evaluation & { readonly kind: 'error' }): IdentityRefusal => ({
+  reason: isTooCostly(outcome) ? 'expression_too_costly' : 'expression_error',
+  place,
+  message: `Who you are could not be worked out from what the identity provider sent. Ask your platform team to check ${place} of the provider.`,
+  fault: outcome.message,
+});
+
+const SUBJECT: Record<Named['what'], string> = {
+  username: 'Your username',
+  group: 'The name of one of your groups',
+  uid: 'Your user id',
+  extra: 'A fact about you',
+  subject: 'Your account at the identity provider',
+};
+
+function nameRefusal(problem: NameProblem, name: unknown, { what, place, maxBytes }: Named): IdentityRefusal {
+  return {
+    reason: `${what}_${problem}`,
+    place,
+    message: `${SUBJECT[what]} ${describe(problem, name, maxBytes)}. ${ASK}`,
+  };
+}
+
+function describe(problem: NameProblem, name: unknown, maxBytes: number): string {
+  const text = typeof name === 'string' ? name : '';
+  switch (problem) {
+    case 'not_string':
+      return 'is missing or is not text';
+    case 'empty':
+      return 'is empty';
+    case 'white_space':
+      return 'begins or ends with white space';
+    case 'characters':
+      return `has a control or invisible character (${forbiddenCharacter(text) ?? 'unknown'})`;
+    case 'reserved':
+      return 'begins with "system:", which Kubernetes keeps for itself';
+    case 'too_long':
+      return `is ${byteLength(text)} bytes long; at most ${maxBytes} can be used`;
+  }
+}

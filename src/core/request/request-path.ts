@@ -1,0 +1,99 @@
+/**
+ * Which request targets may pass at all (docs/architecture.md#invariant-3).
+ *
+ * Threat: two readers of one path. Whatever the gate and the API server (or a load balancer between them) could read differently is
+ * refused, never cleaned up, so that the bytes that were decided on are the bytes that are logged and forwarded.
+ */
+import { pathInfo } from './request-info.ts';
+import { no, ok, type Result } from '../result.ts';
+
+export interface RequestPath {
+  /** Exactly as it came, and exactly what is forwarded. */
+  readonly target: string;
+  /** `target` up to the question mark; still percent-encoded. */
+  readonly path: string;
+  /** `target` after the question mark, without it; empty where there is none. */
+  readonly query: string;
+}
+
+export type PathRefusal =
+  | 'connect_method'
+  | 'method_unknown'
+  | 'empty_target'
+  | 'target_too_long'
+  | 'asterisk_form' // RFC 9112 §3.2.4
+  | 'absolute_form' // RFC 9112 §3.2.2
+  | 'authority_form' // RFC 9112 §3.2.3
+  | 'forbidden_character' // control, space, quote or anything that is not ASCII
+  | 'fragment'
+  | 'backslash'
+  | 'bad_percent_encoding'
+  | 'encoded_dot'
+  | 'encoded_slash'
+  | 'encoded_backslash'
+  | 'encoded_control'
+  | 'dot_segment'
+  | 'empty_segment';
+
+/** Characters. More than any header limit lets through by default; here it bounds the work below. */
+export const MAX_TARGET_LENGTH = 32_768;
+
+/**
+ * What Kubernetes has a verb for, and OPTIONS for what stands behind `…/proxy`.
+ * Threat: TRACE asks for the request as it arrived, and upstream that holds the gate's own token (RFC 9110 §9.3.8).
+ */
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/**
+ * Judges a request target.
+ * @param target as it stood in the request line, one character a byte
+ * @returns its parts, or why it is refused (RFC 3986 §3.3 and §5.2.4, RFC 9112 §3.2)
+ */
+export function requestPath(method: string, target: string): Result<RequestPath, PathRefusal> {
+  if (method.toUpperCase() === 'CONNECT') return no('connect_method');
+  if (!METHODS.has(method)) return no('method_unknown');
+  if (target === '') return no('empty_target');
+  if (target.length > MAX_TARGET_LENGTH) return no('target_too_long');
+  if (target === '*') return no('asterisk_form');
+  if (!target.startsWith('/')) return no(target.includes('://') ? 'absolute_form' : 'authority_form');
+
+  const characters = characterRefusal(target);
+  if (characters !== undefined) return no(characters);
+
+  const question = target.indexOf('?');
+  const path = question === -1 ? target : target.slice(0, question);
+  const query = question === -1 ? '' : target.slice(question + 1);
+  const refusal = encodingRefusal(path) ?? segmentRefusal(path);
+  return refusal === undefined ? ok({ target, path, query }) : no(refusal);
+}
+
+function characterRefusal(target: string): PathRefusal | undefined {
+  if (target.includes('#')) return 'fragment';
+  if (target.includes('\\')) return 'backslash';
+  // The quote and angle brackets are no URI characters either (RFC 3986 §2), and break out of logs and pages.
+  if (/[^!-~]|["<>]/.test(target)) return 'forbidden_character';
+  return /%(?![0-9a-f]{2})/i.test(target) ? 'bad_percent_encoding' : undefined;
+}
+
+/** Only in the path: a query is data, where exec's `command=%2Fbin%2Fsh` is as it should be. */
+function encodingRefusal(path: string): PathRefusal | undefined {
+  if (!path.includes('%')) return undefined;
+  if (/%2e/i.test(path)) return 'encoded_dot';
+  if (/%2f/i.test(path)) return 'encoded_slash';
+  if (/%5c/i.test(path)) return 'encoded_backslash';
+  if (/%(?:[01][0-9a-f]|7f)/i.test(path)) return 'encoded_control';
+  try {
+    decodeURIComponent(path);
+    return undefined;
+  } catch {
+    return 'bad_percent_encoding';
+  }
+}
+
+function segmentRefusal(path: string): PathRefusal | undefined {
+  if (/\/\.{1,2}(?:\/|$)/.test(path)) return 'dot_segment';
+  const empty = path.indexOf('//');
+  if (empty === -1) return undefined;
+  // Below …/proxy/ the rest belongs to the pod or service, where an empty segment can have a meaning.
+  return pathInfo(path.slice(0, empty)).subresource === 'proxy' ? undefined : 'empty_segment';
+}

@@ -1,0 +1,69 @@
+/**
+ * From what happened in the web room to a line in the record.
+ */
+import type { RequestHandler } from 'express';
+import { gateEvent, type AuditFacts, type GateEventName } from '../core/audit/event.ts';
+import { AppError } from '../core/errors.ts';
+import type { Account, Identity } from '../core/identity/identity.ts';
+import type { WebDeps } from '../web/deps.ts';
+import { faultOf } from './error-status.ts';
+import { contextOf, type RequestContext } from './request-context.ts';
+
+export interface Happening {
+  readonly event: GateEventName;
+  /** A path without its query: queries carry codes and states. */
+  readonly path: string;
+  /** HTTP status that the caller saw. */
+  readonly code: number;
+  readonly reason?: string;
+  readonly provider?: string;
+  readonly details?: AuditFacts;
+  /** The user it is about, where that is not the actor of the request. */
+  readonly about?: { readonly identity: Identity; readonly account: Account; readonly session?: string };
+}
+
+/** Nothing may happen that could not be recorded. */
+export function recordable(deps: Pick<WebDeps, 'audit'>): RequestHandler {
+  return (_req, _res, next) => {
+    if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
+    next();
+  };
+}
+
+/**
+ * What came to nothing has a line too, under the name of what was tried; and then goes on to the error page.
+ * @param event for what the handler does
+ */
+export function recordingFailures(
+  deps: Pick<WebDeps, 'audit' | 'clock'>,
+  event: GateEventName,
+  handler: RequestHandler,
+): RequestHandler {
+  return async (req, res, next) => {
+    try {
+      await handler(req, res, next);
+    } catch (thrown) {
+      const { error, status } = faultOf(thrown);
+      record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
+      throw thrown;
+    }
+  };
+}
+
+/** Writes one audit event; the actor comes from the request's context. */
+export function record(deps: Pick<WebDeps, 'audit' | 'clock'>, context: RequestContext, happening: Happening): void {
+  const { path, about, ...rest } = happening;
+  const who: Happening['about'] = about ?? context.actor ?? context.person;
+  deps.audit.record(
+    gateEvent({
+      ...rest,
+      auditId: context.requestId,
+      at: deps.clock.now(),
+      requestUri: path,
+      sourceIps: context.address === '' ? [] : [context.address],
+      ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),
+      ...(who === undefined ? {} : { identity: who.identity, account: who.account }),
+      ...(who?.session === undefined ? {} : { session: who.session }),
+    }),
+  );
+}

@@ -1,0 +1,65 @@
+/**
+ * The context of one request to the web module: its id, its address and, once known, its user.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AppError } from '../core/errors.ts';
+import type { Account, Identity } from '../core/identity/identity.ts';
+import type { SessionRecord } from '../store/store.ts';
+import { socketAddress, type ClientAddress, type ClientAddressOf } from './client-address.ts';
+
+/** A user or workload whose credential was verified. */
+export interface Actor {
+  readonly identity: Identity;
+  readonly account: Account;
+  readonly session: string;
+  /** Epoch seconds after which the credential is no longer valid, whatever the revocation guard says. */
+  readonly expiresAt?: number;
+  /** What the provider said when the session was opened; it never changes. */
+  readonly proof: Pick<SessionRecord, 'provider' | 'authTime'>;
+  /** Why the session cannot be read, where a program's token says that it is an admin's: it may have a target held (holds.ts), and no more. */
+  readonly unread?: AppError;
+  /** Throws when the credential has stopped being good since; to be called after each await, before acting or answering. */
+  assertGood(): void;
+}
+
+export interface RequestContext extends ClientAddress {
+  /** Also the audit id, so that the id on an error page finds the event in the audit log. */
+  readonly requestId: string;
+  readonly userAgent: string;
+  actor?: Actor;
+  /** The user who came back from the provider, while there is no session yet: a rejection is audited with a name. */
+  person?: { readonly identity: Identity; readonly account: Account };
+  /** The pending authorization that this browser has shown its cookie for; error pages then offer the way back. */
+  authorization?: string;
+}
+
+const USER_AGENT_LENGTH = 256;
+const contexts = new WeakMap<IncomingMessage, RequestContext>();
+
+/** Text from a header as it may be stored and shown: without control, invisible and bidirectional characters, and short. */
+export function plainText(value: string | undefined, length: number): string {
+  return (value ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, length);
+}
+
+/** Returns the context of a request that has no response object, such as an upgrade. */
+export const plainVisit = (req: IncomingMessage, addressOf: ClientAddressOf): RequestContext => ({
+  requestId: randomUUID(),
+  ...addressOf(req),
+  userAgent: plainText(req.headers['user-agent'], USER_AGENT_LENGTH),
+});
+
+/** Creates the context of a request and sets its id on the response. */
+export function beginContext(req: IncomingMessage, res: ServerResponse, addressOf = socketAddress): RequestContext {
+  const context = plainVisit(req, addressOf);
+  contexts.set(req, context);
+  res.setHeader('X-Request-Id', context.requestId);
+  return context;
+}
+
+/** Returns the context that `beginContext` has created. @throws Error where it has not: a programming error */
+export function contextOf(req: IncomingMessage): RequestContext {
+  const context = contexts.get(req);
+  if (context === undefined) throw new Error('the request has no context: beginContext must come first');
+  return context;
+}

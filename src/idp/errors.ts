@@ -1,0 +1,226 @@
+/**
+ * From a failed exchange with a provider to one of two outcomes: the person was refused, or the provider is not to be had.
+ * The provider's own words go into `cause` for the log; the person sees ours, since theirs are input from outside.
+ */
+import * as oidc from 'openid-client';
+import { AppError } from '../core/errors.ts';
+import type { FreshAsk } from './fresh-proof.ts';
+import { ProviderAnswer } from './provider-response.ts';
+import { clockOff, skewShownBy } from './provider-clock.ts';
+
+/** RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6: answers that mean "not this person, not now". */
+const PERSON_REFUSED = new Set([
+  'access_denied',
+  'account_selection_required',
+  'consent_required',
+  'interaction_required',
+  'login_required',
+]);
+
+/**
+ * The same at the token endpoint, for which no standard has them: Entra documents the first two there and its libraries know the third, Auth0 has
+ * the fourth. Not `access_denied`, which is said there of a client too: a wrong secret of ours would sign everybody out.
+ * @see https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
+ * @see https://learn.microsoft.com/en-us/javascript/api/@azure/msal-node/interactionrequiredautherrorcodes
+ * @see https://auth0.com/docs/secure/tokens/refresh-tokens/use-refresh-tokens
+ */
+const PERSON_WANTED = new Set(['interaction_required', 'consent_required', 'login_required', 'mfa_required']);
+
+/** Neither waiting nor asking again helps: the provider wants the person at its page. */
+const wantsPerson = ({ status, error = '' }: ProviderAnswer): boolean =>
+  status !== undefined && PERSON_WANTED.has(error);
+
+/** RFC 6749 §5.2: the client is at fault, for every user alike. */
+const CLIENT_REFUSED = new Set(['invalid_client', 'unauthorized_client']);
+
+/** 401 at the token endpoint is for a client that has not proven who it is, with or without a challenge, and for nothing else. */
+const refusesClient = ({ status, error = '' }: ProviderAnswer): boolean => status === 401 || CLIENT_REFUSED.has(error);
+
+/**
+ * Codes that say nothing of the token that was presented. `access_denied` is said of a client too (Auth0), and a wrong secret
+ * of ours must not sign everybody out; the others are about the provider, and each user would get them.
+ */
+const NOT_OF_TOKEN = new Set([
+  ...CLIENT_REFUSED,
+  'access_denied',
+  'unsupported_grant_type',
+  'server_error',
+  'temporarily_unavailable',
+  'slow_down',
+]);
+
+/** The client (401), a proxy in between (407), the connection (421) or the moment (408, 425, 429) is at fault. */
+const STATUS_NOT_OF_TOKEN = new Set([401, 407, 408, 421, 425, 429]);
+/** There is no such endpoint, unless an OAuth error code shows that there is. */
+const STATUS_OF_ADDRESS = new Set([404, 405]);
+
+/** The provider says, in the standard's words or in those of the large providers, that the token is over or that it wants the user. */
+export const saysRefused = (error: unknown): boolean =>
+  error instanceof ProviderAnswer && (error.error === 'invalid_grant' || wantsPerson(error));
+
+/**
+ * Whether an answer to a refresh may be a provider's own way to say that the token is no longer good: some answer
+ * `invalid_request`, or a bare 400. It is not yet a refusal. The caller has to make sure that the provider is itself at that
+ * moment, and to ask a second time.
+ *
+ * A page for people is never one: a firewall or a captive portal that answers everybody with 403 would sign everybody out.
+ */
+export function mayBeRefusal(error: unknown): boolean {
+  if (!(error instanceof ProviderAnswer) || error.isPage) return false;
+  if (saysRefused(error)) return true;
+  const { status = 0, error: code } = error;
+  if (status < 400 || status >= 500 || STATUS_NOT_OF_TOKEN.has(status)) return false;
+  return code === undefined ? !STATUS_OF_ADDRESS.has(status) : !NOT_OF_TOKEN.has(code);
+}
+
+/** The provider said no to the refresh token. */
+export const noLongerVouches = (provider: string, cause: unknown): AppError =>
+  new AppError('sign_in_refused', `Your identity provider no longer vouches for you (${provider}). Sign in again.`, {
+    reason: 'provider_refresh_refused',
+    cause,
+  });
+
+const unavailable = (provider: string, reason: string, cause: unknown): AppError =>
+  new AppError(
+    'provider_unavailable',
+    `${provider} cannot be reached or gave an answer that cannot be trusted. Try again in a minute; if it stays, tell your platform team.`,
+    { reason, cause },
+  );
+
+/** What a provider publishes is not what it has to be. */
+export class AnswerInvalid extends Error {}
+
+/**
+ * What is wrong with the proof in an ID token that was to show when the user authenticated: `auth_time` is `stale`, or `missing` although it
+ * was asked for (OpenID Connect Core §3.1.2.1). Both errors of openid-client carry the claims that they are about.
+ */
+function proofFault(error: unknown): 'stale' | 'missing' | undefined {
+  if (!(error instanceof oidc.ClientError) || !(error.cause instanceof Error)) return undefined;
+  const facts: unknown = error.cause.cause;
+  if (typeof facts !== 'object' || facts === null || !('claims' in facts)) return undefined;
+  if ('claim' in facts) return facts.claim === 'auth_time' ? 'stale' : undefined;
+  const { claims } = facts;
+  const isMissing = typeof claims === 'object' && claims !== null && !('auth_time' in claims) && 'sub' in claims;
+  return isMissing ? 'missing' : undefined;
+}
+
+/** RFC 6749 §4.1.2.1: the authorization request is not to the provider's liking, whoever the user is. */
+const REQUEST_REFUSED = new Set([
+  'invalid_request',
+  'invalid_scope',
+  'unauthorized_client',
+  'unsupported_response_type',
+]);
+
+const codeAtPage = (error: unknown): string | undefined =>
+  error instanceof ProviderAnswer && error.status === undefined ? (error.error ?? '') : undefined;
+
+/**
+ * Whether another way to ask for a fresh sign-in may bring what this one did not.
+ *
+ * Not where the ID token has no `auth_time` although `max_age` asked for it: the user has typed their password for nothing already, and would
+ * again at each further step.
+ * @param error as `readAnswer` returns it
+ */
+export function canBeAskedOtherwise(error: unknown, ask: FreshAsk | undefined): boolean {
+  if (codeAtPage(error) === 'invalid_request') return true;
+  if (skewShownBy(error) !== undefined) return false;
+  const proof = proofFault(error);
+  return proof === 'stale' || (proof === 'missing' && ask === 'login');
+}
+
+/** What the user reads whose provider shows no proof, and what they can do about it. */
+export function unproven(provider: string, proof: 'stale' | 'missing', cause?: unknown): AppError {
+  const message =
+    proof === 'stale'
+      ? `${provider} let you in without asking again who you are. Sign out there, wait a minute, then start again. ` +
+        'If that does not help, an admin here can lift it (portcullis unlock --fresh).'
+      : `You have to sign in freshly, and ${provider} does not say when you signed in. Tell your platform team: ` +
+        'an admin here can lift it (portcullis unlock --fresh), and providers[].freshness ends it for all.';
+  const reason = proof === 'stale' ? 'fresh_sign_in_needed' : 'auth_time_missing';
+  return new AppError('sign_in_refused', message, { reason, cause });
+}
+
+/** How the log's reader finds the setting that ends it. */
+const ASKED: Record<FreshAsk, string> = {
+  login_and_max_age: ' It was asked for prompt=login and max_age.',
+  login: ' It was asked for prompt=login.',
+  max_age: ' It was asked for max_age.',
+};
+
+/**
+ * A fault of the redirect back to us, or of redeeming its code.
+ * @param error as `readAnswer` returns it
+ * @param ask the user was to authenticate again, and the provider was asked for it so
+ */
+export function callbackFault(provider: string, error: unknown, ask: FreshAsk | undefined): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof ProviderAnswer) {
+    const atPage = codeAtPage(error);
+    if (wantsPerson(error) || PERSON_REFUSED.has(atPage ?? '')) {
+      return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
+        reason: 'provider_refused',
+        cause: error,
+      });
+    }
+    if (atPage !== undefined && REQUEST_REFUSED.has(atPage)) {
+      // The code is one of four; the provider's description is input from outside, and stands in the log alone.
+      const message = `${provider} refused the request for this sign-in, and not you (${atPage}).${ask === undefined ? '' : ASKED[ask]} Tell your platform team: the log has what the provider said.`;
+      return new AppError('provider_unavailable', message, { reason: 'provider_request_refused', cause: error });
+    }
+    if (atPage !== undefined) return unavailable(provider, 'provider_error', error);
+    if (error.error === 'invalid_grant') {
+      return new AppError('sign_in_expired', 'This sign-in is too old or was already used. Start again.', {
+        reason: 'provider_code_refused',
+        cause: error,
+      });
+    }
+  }
+  // A proof that only looks old: to sign in there again would not help.
+  const proof = ask === undefined || skewShownBy(error) !== undefined ? undefined : proofFault(error);
+  return proof === undefined ? tokenFault(provider, error) : unproven(provider, proof, error);
+}
+
+/** The connection broke while an answer was awaited: what was asked for may have been done. */
+export function isLostAnswer(error: unknown): boolean {
+  for (let fault = error; fault instanceof Error; fault = fault.cause) {
+    if ('code' in fault && LOST.has(String(fault.code))) return true;
+  }
+  return false;
+}
+
+/** Not a timeout: to wait as long again would outlast the claim under which a session is re-checked. */
+const LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+
+/**
+ * A fault of a request to the token endpoint.
+ * @param error as `readAnswer` returns it
+ */
+export function tokenFault(provider: string, error: unknown): AppError {
+  if (error instanceof ProviderAnswer) {
+    if (saysRefused(error)) return noLongerVouches(provider, error);
+    if (refusesClient(error)) return unavailable(provider, 'provider_client_refused', error);
+  }
+  return requestFault(provider, error);
+}
+
+/**
+ * A fault of any other request to the provider: discovery, or UserInfo, where 401 is about the access token (RFC 6750 §3.1)
+ * and not the client.
+ * @param error as `readAnswer` returns it
+ */
+export function requestFault(provider: string, error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  const skew = skewShownBy(error);
+  if (skew !== undefined) return clockOff(provider, skew);
+  if (error instanceof ProviderAnswer && error.error !== undefined)
+    return unavailable(provider, 'provider_error', error);
+  const isAnswer =
+    error instanceof ProviderAnswer ||
+    error instanceof AnswerInvalid ||
+    (error instanceof oidc.ClientError && !TIMED_OUT.has(error.code ?? ''));
+  return unavailable(provider, isAnswer ? 'provider_answer_invalid' : 'provider_unreachable', error);
+}
+
+/** openid-client's own codes for a request that took too long. */
+const TIMED_OUT = new Set(['OAUTH_TIMEOUT', 'OAUTH_ABORT']);

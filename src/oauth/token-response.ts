@@ -1,0 +1,104 @@
+/**
+ * What the token endpoint says beside RFC 6749: to a person who was let in, who they are here and which clusters are theirs; to
+ * one who was not, why in words that a terminal can show; and 503 where something that must be asked is away.
+ */
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import { AppError } from '../core/errors.ts';
+import { clockSkewOf } from '../idp/provider-clock.ts';
+import type { Audiences } from './audiences.ts';
+import { isWaiting } from './device-grant.ts';
+import type { TokenRecorder } from './audit-events.ts';
+import type { TokenFacts } from './token-facts.ts';
+
+export interface TokenAnswerDeps {
+  readonly audiences: Audiences;
+  readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
+  readonly record: TokenRecorder;
+  readonly apiCa?: string;
+  /** What the user is told whose session a refusal of their provider has ended, by the key that it was bound to. */
+  readonly whyEnded: (ctx: KoaContextWithOIDC) => Promise<string | undefined>;
+}
+
+/** Our member of a token answer (RFC 6749 §5.1 lets a server add members). */
+interface PortcullisMember {
+  readonly session: { readonly id: string; readonly expiresAt: string };
+  readonly account: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  /** The cluster that the token is for; absent in a token for the admin API. */
+  readonly cluster?: string;
+  readonly clusters: readonly { readonly name: string; readonly server: string; readonly caData?: string }[];
+}
+
+type Body = Record<string, unknown> & { error?: string; error_description?: string };
+
+export function tokenAnswer(
+  deps: TokenAnswerDeps,
+): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
+  return async (ctx, next) => {
+    await next();
+    const facts = deps.factsOf(ctx);
+    if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
+    if (ctx.oidc?.route !== 'token' || typeof ctx.body !== 'object' || ctx.body === null) return;
+    const body = ctx.body as Body;
+    if (isWaiting(body.error)) return;
+    const ended = body.error === 'invalid_grant' && facts.words === undefined ? await deps.whyEnded(ctx) : undefined;
+    const words = facts.words ?? ended ?? refusalWords(body.error, facts);
+    if (words !== undefined) body.error_description = words;
+    if (ctx.status === 200 && facts.record !== undefined) {
+      body['portcullis'] = member(deps, facts);
+      deps.record.minted(ctx, facts);
+    } else if (body.error !== undefined) {
+      deps.record.refused(ctx, facts, body.error);
+    }
+  };
+}
+
+/** oidc-provider's own words are for programmers; these are for the person at the terminal. The plugin adds the command to type. */
+function refusalWords(error: string | undefined, facts: TokenFacts): string | undefined {
+  if (error === 'invalid_grant') {
+    return 'This session is over: it was signed out, ended by an administrator, or has expired. Sign in again.';
+  }
+  if (error === 'expired_token') return 'Nobody typed the code in time. Sign in again for a new one.';
+  if (error === 'invalid_target') {
+    return facts.refusal === undefined
+      ? 'There is no such cluster here, or it is newer than your sign-in. Sign in again.'
+      : 'You may not use this cluster. Ask your platform team for access.';
+  }
+  return undefined;
+}
+
+function member(deps: TokenAnswerDeps, facts: TokenFacts): PortcullisMember | undefined {
+  const { record, audience } = facts;
+  if (record === undefined) return undefined;
+  const cluster = audience === undefined ? undefined : deps.audiences.clusterOf(audience);
+  return {
+    session: { id: record.id, expiresAt: new Date(record.expiresAt * 1000).toISOString() },
+    account: record.account,
+    username: record.identity.username,
+    groups: record.identity.groups,
+    ...(cluster === undefined ? {} : { cluster: cluster.name }),
+    clusters: deps.audiences.clustersOf(record).map(({ name, publicUrl }) => ({
+      name,
+      server: publicUrl,
+      ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),
+    })),
+  };
+}
+
+/** Store, gate or provider away: nothing was decided and nothing spent, so the client may come again. But for the last step of a sign-in. */
+function unavailable(ctx: KoaContextWithOIDC, fault: AppError, deps: TokenAnswerDeps): void {
+  const facts = deps.factsOf(ctx);
+  if (facts.codeSpent === true) {
+    // Who is told to come again would come with a spent code, and be taken for a thief.
+    ctx.status = 400;
+    const error_description = 'Your sign-in could not be finished, and its code cannot be used again. Sign in again.';
+    ctx.body = { error: 'invalid_grant', error_description };
+    return deps.record.refused(ctx, { ...facts, refusal: fault.reason }, 'invalid_grant');
+  }
+  ctx.status = 503;
+  ctx.set('retry-after', '1');
+  if (ctx.accepts('json', 'html') === 'html' && ctx.method === 'GET') return;
+  ctx.body = { error: 'temporarily_unavailable', error_description: fault.message };
+  if (ctx.oidc?.route === 'token') deps.record.refused(ctx, facts, fault.reason, clockSkewOf(fault));
+}

@@ -1,0 +1,136 @@
+/**
+ * ConfigMaps that hold what looks like a credential: whoever may read ConfigMaps, which is nearly everybody, has it.
+ *
+ * Values are looked at and let go. A finding names the key and the kind of credential, never the value nor a part of it.
+ */
+import { keptFindings, type Check, type Finding } from '../rules/check.ts';
+import { metaOf, recordAt, someOf, stringAt, textsAt, type JsonRecord } from '../rules/json.ts';
+import { comment, jsonWord, kubectl, type Mend } from '../rules/kubectl.ts';
+
+/**
+ * What a value holds. Threat: values are up to a mebibyte of somebody else's text. Every repetition here has a bound and begins at a
+ * fixed word, so that no text takes longer than its length times that bound.
+ */
+const VALUES: readonly (readonly [what: string, pattern: RegExp])[] = [
+  ['a private key', /-----BEGIN (?:[A-Z]{1,12} ){0,2}PRIVATE KEY-----/],
+  ['a JSON Web Token', /\beyJ[A-Za-z0-9_-]{8,120}\.eyJ[A-Za-z0-9_-]{8,16}/],
+  ['an AWS access key', /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/],
+  ['a GitHub token', /\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22})/],
+  ['a GitLab token', /\bglpat-[A-Za-z0-9_-]{20}/],
+  ['a Slack token', /\bxox[abeoprs]-[A-Za-z0-9-]{10}/],
+  ['a Google API key', /\bAIza[0-9A-Za-z_-]{35}/],
+  ['an address with a password in it', /:\/\/[^\s/:@'"]{0,200}:[^\s/@'"${}<>]{1,200}@/],
+];
+
+const NAMES = String.raw`(?:password|passwd|passphrase|secret|secret[-_.]?key|api[-_.]?key|access[-_.]?key|private[-_.]?key|auth[-_.]?token|access[-_.]?token|api[-_.]?token|bearer[-_.]?token|credentials?)`;
+
+/** A key's last words. `password-policy`, `secretName` and `token-url` say something about one, and are none. */
+const KEY = new RegExp(String.raw`(?:^|[-_.])(?:${NAMES}|token)$`, 'i');
+const CAMEL_CASE_KEY = /[a-z](?:Password|Passphrase|Secret|SecretKey|ApiKey|AccessKey|PrivateKey|Token|Credentials)$/;
+/** What people write in one word. */
+const JOINED_KEY = /[a-z](?:password|passwd)$/i;
+
+/** A setting in a file: `db.password=…`, `password: …`. Its value is looked at by `isCredential`. */
+const SETTING = new RegExp(String.raw`(${NAMES})["']?[ \t]{0,8}[:=][ \t]{0,8}["']?([^\s"',;{}<>()$]{1,200})`, 'gi');
+
+/** In place of a credential, where one would stand. */
+const PLACEHOLDER =
+  /^(?:true|false|null|none|yes|no|on|off|enabled|disabled|required|optional|changeme|redacted|x+|\*+)$|[${}<>()]|^%|^[./~]|:\/\/|^file:|^env:|^vault:/i;
+
+const SHORTEST = 6;
+const SHOWN = 5;
+/** Keys that one command takes out. */
+const MOST_KEYS = 50;
+
+/** Where `kubectl apply` keeps the whole manifest, values included. */
+const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+export function configCredentials(): Check {
+  const configmaps = keptFindings(findingsOf);
+  return { takers: { configmaps }, outcome: () => ({ findings: configmaps.value }) };
+}
+
+function findingsOf(map: JsonRecord): readonly Finding[] {
+  const { name, namespace, annotations } = metaOf(map);
+  const applied = stringAt(annotations, APPLIED);
+  const inData = credentialsIn(map);
+  const known = new Set(inData.map(({ key }) => key));
+  const inApplied = credentialsIn(parsed(applied)).filter(({ key }) => !known.has(key));
+  const words = [
+    ...inData.map(({ key, what }) => `key ${key} looks like ${what}`),
+    ...inApplied.map(({ key, what }) => `key ${key} of what was applied last looks like ${what}`),
+  ];
+  if (words.length === 0) return [];
+  const removal = [
+    ...inData.map(({ key }) => ({ op: 'remove', path: `/data/${pointer(key)}` })),
+    // Else the value would stay there.
+    ...(applied === '' ? [] : [{ op: 'remove', path: `/metadata/annotations/${pointer(APPLIED)}` }]),
+  ];
+  return [
+    {
+      rule: 'credential-in-configmap',
+      namespace,
+      object: `ConfigMap/${name}`,
+      evidence: `${someOf(words, SHOWN)} (no value is shown)`,
+      mend: [
+        comment(
+          `it has been readable by many: have it replaced where it comes from, put the new one into a Secret, then:`,
+        ),
+        ...removalOf(),
+      ],
+    },
+  ];
+
+  function removalOf(): readonly Mend[] {
+    if (map['immutable'] === true) return [comment(`it cannot be changed: make ConfigMap/${name} anew without them`)];
+    if (removal.length > MOST_KEYS)
+      return [comment(`make ConfigMap/${name} anew without them: they are too many for a command`)];
+    return [kubectl('patch', `configmap/${name}`, '-n', namespace, '--type', 'json', '-p', jsonWord(removal))];
+  }
+}
+
+interface Credential {
+  readonly key: string;
+  readonly what: string;
+}
+
+const credentialsIn = (map: JsonRecord): readonly Credential[] =>
+  textsAt(map, 'data').flatMap(([key, value]) => {
+    const what = credentialIn(key, value);
+    return what === undefined ? [] : [{ key, what }];
+  });
+
+/** The manifest that the annotation holds; an empty one where it holds none. */
+function parsed(manifest: string): JsonRecord {
+  try {
+    return recordAt({ manifest: JSON.parse(manifest) as unknown }, 'manifest');
+  } catch {
+    return {};
+  }
+}
+
+/** JSON Pointer, RFC 6901 §3. */
+const pointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1');
+
+function credentialIn(key: string, value: string): string | undefined {
+  const known = VALUES.find(([, pattern]) => pattern.test(value));
+  if (known !== undefined) return known[0];
+  const single = value.trim();
+  const named = KEY.test(key) || CAMEL_CASE_KEY.test(key) || JOINED_KEY.test(key);
+  if (named && !/\s/.test(single) && isCredential(key, single)) return 'a credential by its name';
+  for (const [, name = '', setting = ''] of value.matchAll(SETTING)) {
+    if (isCredential(name, setting)) return 'a file with a credential in it';
+  }
+  return undefined;
+}
+
+const IS_PASSWORD = /pass(?:word|wd|phrase)$/i;
+/** More often the name of a Secret than one: `secret: web-tls`, `shop/web-tls`. */
+const NAMES_ANOTHER = /^[a-z][a-z./-]*$/;
+const NUMBER = /^[\d.]+$/;
+
+function isCredential(name: string, text: string): boolean {
+  const bare = text.replace(/^["']|["',;]{1,2}$/g, '');
+  if (bare.length < SHORTEST || PLACEHOLDER.test(bare)) return false;
+  return IS_PASSWORD.test(name) || !(NAMES_ANOTHER.test(bare) || NUMBER.test(bare));
+}

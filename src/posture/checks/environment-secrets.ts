@@ -1,0 +1,201 @@
+/** Secrets that reach a program as environment variables: they show in crash dumps, child processes and `kubectl describe`, and stay as they were when a Secret is rotated. */
+import { kept, type Check, type Finding, type Kept } from '../rules/check.ts';
+import { metaOf, recordAt, recordsAt, someOf, stringAt, type JsonRecord } from '../rules/json.ts';
+import type { Kind } from '../rules/kinds.ts';
+import { comment, jsonWord, kubectl, type Mend } from '../rules/kubectl.ts';
+
+interface Workload {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly podSpec: JsonRecord;
+}
+
+/** A container's way to a Secret. */
+interface Reference {
+  /** `containers` or `initContainers`. */
+  readonly list: string;
+  readonly container: JsonRecord;
+  readonly secret: string;
+  /** Of the variable; absent: all keys of the Secret. */
+  readonly variable?: string;
+  /** The program also starts where the Secret is not there. */
+  readonly optional: boolean;
+}
+
+const CONTAINER_LISTS = ['containers', 'initContainers'] as const;
+const SHOWN = 5;
+
+type WorkloadKind = Extract<Kind, 'pods' | 'deployments' | 'statefulsets' | 'daemonsets' | 'jobs' | 'cronjobs'>;
+
+/** Where the pod's spec is, and what the kind is called. */
+const WORKLOADS: Readonly<Record<WorkloadKind, readonly [kind: string, ...path: readonly string[]]>> = {
+  pods: ['Pod', 'spec'],
+  deployments: ['Deployment', 'spec', 'template', 'spec'],
+  statefulsets: ['StatefulSet', 'spec', 'template', 'spec'],
+  daemonsets: ['DaemonSet', 'spec', 'template', 'spec'],
+  jobs: ['Job', 'spec', 'template', 'spec'],
+  cronjobs: ['CronJob', 'spec', 'jobTemplate', 'spec', 'template', 'spec'],
+};
+
+export function environmentSecrets(): Check {
+  const takers = Object.fromEntries(
+    Object.keys(WORKLOADS).map((kind) => [
+      kind,
+      kept<Map<string, Finding>>(
+        () => new Map(),
+        (findings, object) => {
+          const workload = workloadOf(kind as WorkloadKind, object);
+          const finding = workload && findingOf(workload);
+          if (finding !== undefined) findings.set(`${finding.namespace}/${finding.object}`, finding);
+        },
+      ),
+    ]),
+  ) as Record<WorkloadKind, Kept<Map<string, Finding>>>;
+  return {
+    takers,
+    outcome: () => ({ findings: Object.values(takers).flatMap(({ value }) => [...value.values()]) }),
+  };
+}
+
+/** What a person would change: undefined for what another object that is read makes. */
+function workloadOf(kind: WorkloadKind, object: JsonRecord): Workload | undefined {
+  const { name, namespace, labels } = metaOf(object);
+  const [title, ...path] = WORKLOADS[kind];
+  const podSpec = path.reduce(recordAt, object);
+  const owner = recordsAt(recordAt(object, 'metadata'), 'ownerReferences').find((one) => one['controller'] === true);
+  if (owner === undefined) return { kind: title, namespace, name, podSpec };
+  const by = stringAt(owner, 'kind');
+  if (kind === 'jobs' && by === 'CronJob') return undefined;
+  if (kind !== 'pods') return { kind: title, namespace, name, podSpec };
+  const ofDeployment = by === 'ReplicaSet' && stringAt(labels, 'pod-template-hash') !== '';
+  if (ofDeployment || ['StatefulSet', 'DaemonSet', 'Job'].includes(by)) return undefined;
+  // One finding for all pods of a controller that is not read, such as a ReplicaSet of its own.
+  return { kind: by, namespace, name: stringAt(owner, 'name'), podSpec };
+}
+
+function findingOf(workload: Workload): Finding | undefined {
+  const references = CONTAINER_LISTS.flatMap((list) =>
+    recordsAt(workload.podSpec, list).flatMap((container) => referencesOf(list, container)),
+  );
+  if (references.length === 0) return undefined;
+  const words = references.map(({ container, secret, variable }) => {
+    const what = variable === undefined ? 'every key' : `variable ${variable}`;
+    return `${what} from Secret/${secret} in container ${stringAt(container, 'name')}`;
+  });
+  return {
+    rule: 'secret-in-environment',
+    namespace: workload.namespace,
+    object: `${workload.kind}/${workload.name}`,
+    evidence: someOf(words, SHOWN),
+    mend: mendOf(workload, references),
+  };
+}
+
+function referencesOf(list: string, container: JsonRecord): readonly Reference[] {
+  const single = recordsAt(container, 'env').flatMap((entry) => {
+    const reference = recordAt(recordAt(entry, 'valueFrom'), 'secretKeyRef');
+    const [secret, optional] = [stringAt(reference, 'name'), reference['optional'] === true];
+    return secret === '' ? [] : [{ list, container, secret, variable: stringAt(entry, 'name'), optional }];
+  });
+  const whole = recordsAt(container, 'envFrom').flatMap((source) => {
+    const reference = recordAt(source, 'secretRef');
+    const [secret, optional] = [stringAt(reference, 'name'), reference['optional'] === true];
+    return secret === '' ? [] : [{ list, container, secret, optional }];
+  });
+  return [...single, ...whole];
+}
+
+const folderOf = (secret: string): string => `/var/run/secrets/${secret}`;
+
+/**
+ * For each Secret the name of its volume: a label of DNS (RFC 1123), which a Secret's own name need not be. Volumes are merged by their
+ * names, so none may be another Secret's, nor one that the pod has for something else.
+ */
+function volumesOf(secrets: readonly string[], podSpec: JsonRecord): ReadonlyMap<string, string> {
+  const taken = new Map(
+    recordsAt(podSpec, 'volumes').map((one) => [
+      stringAt(one, 'name'),
+      stringAt(recordAt(one, 'secret'), 'secretName'),
+    ]),
+  );
+  return new Map(
+    secrets.map((secret) => {
+      const stem = `secret-${secret.replaceAll('.', '-').slice(0, 50).replace(/-+$/, '')}`;
+      let name = stem;
+      for (let count = 2; (taken.get(name) ?? secret) !== secret; count += 1) name = `${stem}-${count}`;
+      taken.set(name, secret);
+      return [secret, name];
+    }),
+  );
+}
+
+function mendOf(workload: Workload, references: readonly Reference[]): readonly Mend[] {
+  const { kind, namespace, name } = workload;
+  const secrets = [...new Set(references.map(({ secret }) => secret))];
+  const folders = secrets.map(folderOf).join(', ');
+  const read = comment(`the program is to read the files in ${folders}: see to that first`);
+  const type = kind.toLowerCase();
+  const volumes = volumesOf(secrets, workload.podSpec);
+  const podSpec = {
+    volumes: secrets.map((secret) => {
+      const optional = references.every((one) => one.secret !== secret || one.optional);
+      return { name: volumes.get(secret), secret: { secretName: secret, ...(optional ? { optional } : {}) } };
+    }),
+    ...Object.fromEntries(CONTAINER_LISTS.flatMap((list) => containersPatch(list, references, volumes))),
+  };
+  const template = { spec: { template: { spec: podSpec } } };
+  if (['deployment', 'statefulset', 'daemonset'].includes(type)) return [read, patched(type, template)];
+  if (type === 'cronjob') return [read, patched(type, { spec: { jobTemplate: template } })];
+  // What runs cannot be changed; whoever made it has its manifest.
+  return [
+    comment(
+      `in the manifest of ${kind}/${name}: mount ${someOf(secrets, SHOWN)} as files, take the variables out, make it anew`,
+    ),
+  ];
+
+  function patched(what: string, patch: unknown): Mend {
+    return kubectl('patch', `${what}/${name}`, '-n', namespace, '--type', 'strategic', '-p', jsonWord(patch));
+  }
+}
+
+/** Takes the variables out of the containers of a list, and mounts the files. */
+function containersPatch(
+  list: string,
+  references: readonly Reference[],
+  volumes: ReadonlyMap<string, string>,
+): readonly (readonly [string, unknown])[] {
+  const here = references.filter((one) => one.list === list);
+  const containers = [...new Set(here.map(({ container }) => container))];
+  if (containers.length === 0) return [];
+  return [
+    [
+      list,
+      containers.map((container) =>
+        containerPatch(
+          container,
+          here.filter((one) => one.container === container),
+          volumes,
+        ),
+      ),
+    ],
+  ];
+}
+
+function containerPatch(
+  container: JsonRecord,
+  references: readonly Reference[],
+  volumes: ReadonlyMap<string, string>,
+): unknown {
+  const variables = references.flatMap(({ variable }) => (variable === undefined ? [] : [variable]));
+  const secrets = [...new Set(references.map(({ secret }) => secret))];
+  // Lists of sources have no key to merge by: the patch holds what is to stay of them, which is names only.
+  const others = recordsAt(container, 'envFrom').filter((source) => !('secretRef' in source));
+  const fromWhole = references.some(({ variable }) => variable === undefined);
+  return {
+    name: stringAt(container, 'name'),
+    ...(variables.length === 0 ? {} : { env: variables.map((name) => ({ name, $patch: 'delete' })) }),
+    ...(fromWhole ? { envFrom: others.length === 0 ? null : others } : {}),
+    volumeMounts: secrets.map((secret) => ({ name: volumes.get(secret), mountPath: folderOf(secret), readOnly: true })),
+  };
+}

@@ -1,0 +1,49 @@
+/** Tokens of service accounts that never expire, kept in Secrets. */
+import { keptFindings, type Check, type Finding } from '../rules/check.ts';
+import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
+import { comment, kubectl, type Mend } from '../rules/kubectl.ts';
+
+const LAST_USED = 'kubernetes.io/legacy-token-last-used';
+const INVALID_SINCE = 'kubernetes.io/legacy-token-invalid-since';
+
+/** Of Secrets of type kubernetes.io/service-account-token, and of them the metadata only. */
+export function legacyTokens(): Check {
+  const secrets = keptFindings((secret) => [findingOf(secret)]);
+  return { takers: { secrets }, outcome: () => ({ findings: secrets.value }) };
+}
+
+function findingOf(secret: JsonRecord): Finding {
+  const { name, namespace, labels, annotations } = metaOf(secret);
+  const account = accountName(stringAt(annotations, 'kubernetes.io/service-account.name'));
+  const made = stringAt(recordAt(secret, 'metadata'), 'creationTimestamp').slice(0, 10);
+  const invalid = stringAt(labels, INVALID_SINCE);
+  const used = stringAt(labels, LAST_USED);
+  const parts = [
+    `a token of ServiceAccount/${account || '(unknown)'} that never expires`,
+    ...(made === '' ? [] : [`made ${made}`]),
+    used === '' ? 'no use of it is on record' : `last used ${used}`,
+    ...(invalid === '' ? [] : [`invalid since ${invalid}`]),
+  ];
+  return {
+    rule: 'legacy-token',
+    namespace,
+    object: `Secret/${name}`,
+    evidence: parts.join(', '),
+    mend: [
+      ...(account === '' ? [] : replacement(namespace, account)),
+      kubectl('delete', `secret/${name}`, '-n', namespace),
+    ],
+  };
+}
+
+/** Anything may be written there, and in a command it stands alone: what is no name of an account counts as none. */
+const accountName = (text: string): string => (/^[a-z0-9][a-z0-9.-]{0,252}$/.test(text) ? text : '');
+
+/** What takes the Secret's place: for a pod, a projected volume that the kubelet renews; for anything else, a token for each run. */
+const replacement = (namespace: string, account: string): readonly Mend[] => [
+  comment(
+    `for a pod: a volume {projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}}, serviceAccountName: ${account}`,
+  ),
+  comment('for anything else, for each run of it:'),
+  kubectl('create', 'token', account, '-n', namespace, '--duration', '1h'),
+];

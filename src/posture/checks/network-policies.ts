@@ -1,0 +1,91 @@
+/** Namespaces in which whatever no NetworkPolicy speaks of may be reached. */
+import { kept, type Check, type Finding } from '../rules/check.ts';
+import { metaOf, recordAt, recordsAt, stringAt, stringsAt, type JsonRecord } from '../rules/json.ts';
+import { comment, kubectlApply, type Mend } from '../rules/kubectl.ts';
+
+/** The cluster's own: the last two hold no pods, and a default deny in the first can cut the cluster itself off. */
+const OWN = new Set(['kube-system', 'kube-public', 'kube-node-lease']);
+
+/** Of the policies of a namespace that select every pod. */
+interface Policies {
+  /** One of them lets in only what it names. */
+  denies: boolean;
+  /** One of them lets in everything: policies add up, so the others mean nothing. */
+  open: string;
+}
+
+export function networkPolicies(): Check {
+  const namespaces = kept(
+    () => new Set<string>(),
+    (names, object) => {
+      const ending = stringAt(recordAt(object, 'status'), 'phase') === 'Terminating';
+      const { name } = metaOf(object);
+      if (!ending && !OWN.has(name)) names.add(name);
+    },
+  );
+  const networkpolicies = kept(() => new Map<string, Policies>(), note);
+  return {
+    takers: { namespaces, networkpolicies },
+    outcome: () => ({
+      findings: [...namespaces.value].flatMap((name) => findingsOf(name, networkpolicies.value.get(name))),
+    }),
+  };
+}
+
+function note(policies: Map<string, Policies>, object: JsonRecord): void {
+  const spec = recordAt(object, 'spec');
+  if (!selectsAll(recordAt(spec, 'podSelector')) || !isAboutIngress(spec)) return;
+  const { name, namespace } = metaOf(object);
+  const known = policies.get(namespace) ?? { denies: false, open: '' };
+  policies.set(namespace, known);
+  const open = recordsAt(spec, 'ingress').some(letsAllIn);
+  if (open) known.open ||= name;
+  else known.denies = true;
+}
+
+/** Without `from`, or from anywhere: every namespace, or every address. With `ports` it is about those alone. */
+function letsAllIn(rule: JsonRecord): boolean {
+  const from = recordsAt(rule, 'from');
+  return recordsAt(rule, 'ports').length === 0 && (from.length === 0 || from.some(isAnywhere));
+}
+
+function isAnywhere(peer: JsonRecord): boolean {
+  const block = recordAt(peer, 'ipBlock');
+  if (stringAt(block, 'cidr').endsWith('/0')) return stringsAt(block, 'except').length === 0;
+  // Without a selector of namespaces it is about the policy's own.
+  if (!Object.hasOwn(peer, 'namespaceSelector')) return false;
+  return selectsAll(recordAt(peer, 'namespaceSelector')) && selectsAll(recordAt(peer, 'podSelector'));
+}
+
+const selectsAll = (selector: JsonRecord): boolean =>
+  Object.keys(recordAt(selector, 'matchLabels')).length === 0 && recordsAt(selector, 'matchExpressions').length === 0;
+
+/** Without `policyTypes` a policy is about ingress. */
+function isAboutIngress(spec: JsonRecord): boolean {
+  const types = stringsAt(spec, 'policyTypes');
+  return types.length === 0 || types.includes('Ingress');
+}
+
+function findingsOf(namespace: string, policies: Policies | undefined): readonly Finding[] {
+  const finding = { rule: 'no-default-deny', namespace, object: `Namespace/${namespace}` } as const;
+  if (policies !== undefined && policies.open !== '') {
+    const evidence = `NetworkPolicy/${policies.open} lets everything in to every pod, whatever the others say`;
+    return [
+      { ...finding, evidence, mend: [comment(`narrow or delete NetworkPolicy/${policies.open}`), ...deny(namespace)] },
+    ];
+  }
+  if (policies?.denies === true) return [];
+  return [
+    { ...finding, evidence: 'no NetworkPolicy denies by default: every pod can be reached', mend: deny(namespace) },
+  ];
+}
+
+const deny = (namespace: string): readonly Mend[] => [
+  comment('it cuts off at once whatever no other policy lets in: write those first'),
+  kubectlApply({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'default-deny', namespace },
+    spec: { podSelector: {}, policyTypes: ['Ingress'] },
+  }),
+];

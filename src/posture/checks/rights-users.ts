@@ -1,0 +1,77 @@
+/**
+ * Users and groups that no provider of the gate can have named: who comes by such a name holds a client certificate, a static token or the
+ * token of another issuer, and the gate neither records nor ends what they do.
+ */
+import type { Finding } from '../rules/check.ts';
+import { comment } from '../rules/kubectl.ts';
+import type { Binding, Subject } from '../rules/rights.ts';
+import type { RuleId } from '../rules/rules.ts';
+import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
+import { escalationOf, isAnonymous, isAuthenticated, type Bound } from './bound.ts';
+
+/** Of the control plane itself. */
+const COMPONENTS = new Set([
+  'User system:apiserver',
+  'User system:kube-controller-manager',
+  'User system:kube-proxy',
+  'User system:kube-scheduler',
+  'Group system:authenticated',
+  'Group system:bootstrappers',
+  'Group system:monitoring',
+  'Group system:nodes',
+  'Group system:serviceaccounts',
+]);
+const COMPONENT_FAMILIES = ['User system:node:', 'Group system:bootstrappers:', 'Group system:serviceaccounts:'];
+
+const MASTERS = 'system:masters';
+
+export function peopleFindings(bound: Bound, index: number): readonly Finding[] {
+  const { binding, facts, settings } = bound;
+  const subject = binding.subjects[index];
+  if (subject === undefined || settings.prefixes.length === 0 || isOurs(subject, settings.prefixes)) return [];
+  if ((subject.kind !== 'User' && subject.kind !== 'Group') || isAnonymous(subject)) return [];
+  const strong =
+    [facts.admin ? 'everything' : '', escalationOf(bound), facts.wildcard].find((what) => what !== '') ?? '';
+  const found = (rule: RuleId, who: string): Finding => ({
+    rule,
+    namespace: binding.namespace,
+    object: `${subject.kind}/${subject.name}`,
+    evidence: `${who}; ${givenBy(binding)}${strong === '' ? '' : `: ${strong}`}`,
+    mend: [
+      comment('once they come through the gate, by a name that a provider gives them:'),
+      subjectRemoval(binding, index),
+    ],
+  });
+  if (isKubernetesOwn(subject)) {
+    // Everybody who is signed in, whoever signed them in.
+    const tooMuch = isAuthenticated(subject) ? strong !== '' : facts.admin;
+    return tooMuch && subject.name !== 'system:serviceaccounts' && !subject.name.startsWith('system:serviceaccounts:')
+      ? [
+          found(
+            'admin-past-gate',
+            subject.kind === 'User' ? 'a name of the cluster’s own' : 'a group that the cluster itself fills',
+          ),
+        ]
+      : [];
+  }
+  if (subject.kind === 'Group' && subject.name === MASTERS) {
+    return isBornWith(binding) ? [] : [found('admin-past-gate', 'every client certificate with O=system:masters')];
+  }
+  const who = `no provider of the gate gives this name: ${certificateWords(subject)}`;
+  return [found(strong === '' ? 'person-past-gate' : 'admin-past-gate', who)];
+}
+
+const isOurs = ({ name }: Subject, prefixes: readonly string[]): boolean =>
+  !name.startsWith('system:') && prefixes.some((prefix) => name.startsWith(prefix) && name.length > prefix.length);
+
+function isKubernetesOwn({ kind, name }: Subject): boolean {
+  const whole = `${kind} ${name}`;
+  return COMPONENTS.has(whole) || COMPONENT_FAMILIES.some((family) => whole.startsWith(family));
+}
+
+/** The one binding of this group that a cluster makes itself, and makes again where it is taken away. */
+const isBornWith = ({ kind, name, role }: Binding): boolean =>
+  kind === 'ClusterRoleBinding' && name === 'cluster-admin' && role.name === 'cluster-admin';
+
+const certificateWords = ({ kind, name }: Subject): string =>
+  `a client certificate (${kind === 'User' ? 'CN' : 'O'}=${name}), a static token or another issuer can`;

@@ -1,0 +1,110 @@
+/** Roles and bindings: which service accounts can do too much, who bypasses the gate, what anybody may do, and what the gate itself may. */
+import { kept, type Check, type Finding, type Kept, type Settings } from '../rules/check.ts';
+import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
+import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rules/rights.ts';
+import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound.ts';
+import { accountFindings } from './rights-accounts.ts';
+import { anonymousFindings } from './rights-anonymous.ts';
+import { gateFindings } from './rights-proxy.ts';
+import { peopleFindings } from './rights-users.ts';
+
+interface FromBindings {
+  readonly findings: Finding[];
+  /** `namespace/name` of accounts with a binding; `namespace/*` and `*` where a group that all of them are in has one. */
+  readonly accounts: Set<string>;
+  /** A binding names the gate's account. */
+  gateSeen: boolean;
+}
+
+export interface RightsCheck {
+  readonly check: Check;
+  /** Whether a binding names the account, or a group of accounts that it is in. */
+  readonly boundAccounts: (namespace: string, name: string) => boolean;
+}
+
+export function rightsCheck(settings: Settings): RightsCheck {
+  const clusterroles = kept(() => new Map<string, RoleFacts>(), noteRole);
+  const roles = kept(() => new Map<string, RoleFacts>(), noteRole);
+  const factsFor = ({ namespace, role }: Binding): RoleFacts =>
+    (role.kind === 'Role' ? roles.value.get(`${namespace}/${role.name}`) : clusterroles.value.get(`/${role.name}`)) ??
+    factsByName(role.kind, role.name);
+  const bindings = (): Kept<FromBindings> =>
+    kept(
+      () => ({ findings: [], accounts: new Set<string>(), gateSeen: false }),
+      (state, object) => {
+        const binding = bindingOf(object);
+        noteBinding(state, { binding, facts: factsFor(binding), settings });
+      },
+    );
+  const [clusterrolebindings, rolebindings] = [bindings(), bindings()];
+  const both = [clusterrolebindings, rolebindings];
+  return {
+    check: {
+      takers: { clusterroles, roles, clusterrolebindings, rolebindings },
+      outcome: () => ({ findings: both.flatMap(({ value }) => value.findings), needsOption: unsaid(settings, both) }),
+    },
+    boundAccounts: (namespace, name) =>
+      both.some(({ value: { accounts } }) =>
+        ['*', `${namespace}/*`, `${namespace}/${name}`].some((one) => accounts.has(one)),
+      ),
+  };
+}
+
+function noteRole(facts: Map<string, RoleFacts>, role: JsonRecord): void {
+  const { name, namespace } = metaOf(role);
+  facts.set(`${namespace}/${name}`, factsOf(role, namespace));
+}
+
+function bindingOf(object: JsonRecord): Binding {
+  const { name, namespace } = metaOf(object);
+  const role = recordAt(object, 'roleRef');
+  return {
+    kind: namespace === '' ? 'ClusterRoleBinding' : 'RoleBinding',
+    namespace,
+    name,
+    role: { kind: stringAt(role, 'kind'), name: stringAt(role, 'name') },
+    subjects: subjectsOf(object),
+  };
+}
+
+function noteBinding(state: FromBindings, bound: Bound): void {
+  const { binding, settings } = bound;
+  state.findings.push(...binding.subjects.flatMap((_, index) => judge(bound, index)));
+  for (const subject of binding.subjects) {
+    if (subject.kind === 'ServiceAccount') state.accounts.add(`${subject.namespace}/${subject.name}`);
+    const all = isAuthenticated(subject) ? '' : allAccountsOf(subject);
+    if (all !== undefined && !isForEverybody(binding)) state.accounts.add(all === '' ? '*' : `${all}/*`);
+  }
+  state.gateSeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
+}
+
+/** What every cluster gives to all accounts, or to whoever is signed in. */
+const FOR_EVERYBODY = new Set([
+  'system:basic-user',
+  'system:discovery',
+  'system:public-info-viewer',
+  'system:service-account-issuer-discovery',
+]);
+
+/** Nothing that a pod needs a token for; least of all what is given without one. */
+const isForEverybody = ({ role, subjects }: Binding): boolean =>
+  (role.kind === 'ClusterRole' && FOR_EVERYBODY.has(role.name)) || subjects.some(isAnonymous);
+
+const judge = (bound: Bound, index: number): readonly Finding[] => [
+  ...accountFindings(bound, index),
+  ...peopleFindings(bound, index),
+  ...anonymousFindings(bound, index),
+  ...gateFindings(bound, index),
+];
+
+function unsaid({ prefixes, gateAccount }: Settings, both: readonly Kept<FromBindings>[]) {
+  const noPrefix =
+    'what the names of the gate’s people begin with is not known, because yours have no prefix: give --prefix';
+  const { namespace, name } = gateAccount;
+  return {
+    ...(prefixes.length > 0 ? {} : { 'admin-past-gate': noPrefix, 'person-past-gate': noPrefix }),
+    ...(both.some(({ value }) => value.gateSeen)
+      ? {}
+      : { 'gate-account': `no binding names ServiceAccount ${namespace}/${name}: give --gate-account` }),
+  };
+}

@@ -1,0 +1,88 @@
+/** Pods that hold a token of an account that may do nothing: whoever takes over the pod gets a credential, and the pod has no use for it. */
+import { kept, type Check, type Finding } from '../rules/check.ts';
+import { metaOf, recordAt, recordsAt, stringAt, type JsonRecord } from '../rules/json.ts';
+import { comment, jsonWord, kubectl } from '../rules/kubectl.ts';
+
+/** Pods of one account. */
+interface Mounted {
+  count: number;
+  readonly examples: string[];
+  /** Some say so themselves, which the account cannot change. */
+  explicit: boolean;
+}
+
+const EXAMPLES = 3;
+const MIRROR = 'kubernetes.io/config.mirror';
+
+/** @param isBound whether any binding names the account, or a group that it is in; asked once every binding was taken */
+export function tokenMounts(isBound: (namespace: string, name: string) => boolean): Check {
+  /** Accounts that say no. */
+  const serviceaccounts = kept(
+    () => new Set<string>(),
+    (off, account) => {
+      const { namespace, name } = metaOf(account);
+      if (account['automountServiceAccountToken'] === false) off.add(`${namespace}/${name}`);
+    },
+  );
+  const pods = kept(
+    () => new Map<string, Mounted>(),
+    (accounts, pod) => note(accounts, serviceaccounts.value, pod),
+  );
+  return {
+    takers: { serviceaccounts, pods },
+    outcome: () => ({
+      findings: [...pods.value].flatMap(([key, mounted]) => {
+        const [namespace = '', name = ''] = key.split('/');
+        return isBound(namespace, name) ? [] : [findingOf(namespace, name, mounted)];
+      }),
+    }),
+  };
+}
+
+function note(accounts: Map<string, Mounted>, off: ReadonlySet<string>, pod: JsonRecord): void {
+  const { name, namespace, annotations } = metaOf(pod);
+  const spec = recordAt(pod, 'spec');
+  // The mirror of a static pod has no account; a pod that has ended runs nothing.
+  if (stringAt(annotations, MIRROR) !== '') return;
+  if (['Succeeded', 'Failed'].includes(stringAt(recordAt(pod, 'status'), 'phase'))) return;
+  const key = `${namespace}/${stringAt(spec, 'serviceAccountName') || 'default'}`;
+  const own = spec['automountServiceAccountToken'];
+  const volume = holdsToken(spec);
+  if (own === false || (own !== true && off.has(key) && !volume)) return;
+  const known = accounts.get(key) ?? { count: 0, examples: [], explicit: false };
+  accounts.set(key, known);
+  known.count += 1;
+  if (own === true) known.explicit = true;
+  if (known.examples.length < EXAMPLES) known.examples.push(name);
+}
+
+/** What the API server puts in when it mounts the token: true of a pod that began before its account said no. */
+const holdsToken = (spec: JsonRecord): boolean =>
+  recordsAt(spec, 'volumes').some(
+    (volume) =>
+      stringAt(volume, 'name').startsWith('kube-api-access-') &&
+      recordsAt(recordAt(volume, 'projected'), 'sources').some((source) => 'serviceAccountToken' in source),
+  );
+
+function findingOf(namespace: string, name: string, { count, examples, explicit }: Mounted): Finding {
+  const more = count > examples.length ? ` and ${count - examples.length} more` : '';
+  const pods = `${examples.map((pod) => `Pod/${pod}`).join(', ')}${more}`;
+  const patch = jsonWord({ automountServiceAccountToken: false });
+  return {
+    rule: 'token-mounted',
+    namespace,
+    object: `ServiceAccount/${name}`,
+    evidence: `no binding gives it any right, and its token is mounted into ${pods}`,
+    mend: [
+      kubectl('patch', `serviceaccount/${name}`, '-n', namespace, '-p', patch),
+      ...(explicit
+        ? [
+            comment(
+              'some of its pods ask for it themselves: set automountServiceAccountToken: false in their templates',
+            ),
+          ]
+        : []),
+      comment('then start its pods anew: those that run keep the token'),
+    ],
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * `posture`: how a cluster is kept, seen with the caller's own rights through the gate. It only ever reads.
+ */
+import { contextName } from '../core/kubeconfig.ts';
+import { createChecks, type Checks } from './rules/evaluate.ts';
+import type { Settings } from './rules/check.ts';
+import { KIND_NAMES, type Kind } from './rules/kinds.ts';
+import { report as reportOf, verdictOf, type FailOn, type Report } from './rules/report.ts';
+import { locateEntry } from '../cli/session/cache.ts';
+import { fault } from '../cli/errors.ts';
+import type { Laptop } from '../cli/context.ts';
+import { printResult, type OutputOptions } from '../cli/terminal/output.ts';
+import { parseClusterName } from '../cli/http/server-url.ts';
+import type { Person } from '../cli/session/session.ts';
+import { whichServer, type ServerOptions } from '../cli/session/which-server.ts';
+import { openCluster } from './cluster-api.ts';
+import { readKind, type ClusterApi } from './cluster-lists.ts';
+import { progressOf } from './progress.ts';
+import { reportData, reportText } from './report-text.ts';
+import { readWaivers } from './waiver-file.ts';
+
+export interface PostureOptions extends ServerOptions, OutputOptions {
+  readonly cluster: string;
+  readonly failOn: FailOn;
+  readonly prefix?: readonly string[];
+  readonly gateAccount: string;
+  readonly waivers?: string;
+}
+
+/**
+ * @throws AppError `conflict` where something as bad as `--fail-on` was found, `forbidden` where what it takes to say so may not be read or
+ *   was not said, `bad_request` for options and waivers that cannot be used
+ */
+export async function posture(laptop: Laptop, options: PostureOptions): Promise<void> {
+  const cluster = parseClusterName(options.cluster);
+  const gateAccount = parseAccount(options.gateAccount);
+  const given = parsePrefixes(options.prefix);
+  const waivers = options.waivers === undefined ? [] : await readWaivers(options.waivers);
+  const server = whichServer(laptop.environment, options);
+  const { api, person } = await openCluster(laptop, locateEntry(laptop.environment.cacheDir, server), cluster);
+  const settings: Settings = { prefixes: given ?? prefixesOf(person), gateAccount, now: laptop.now() };
+  const checks = createChecks(settings);
+  const unreadable = await readAll(laptop, api, checks);
+  const context = contextName(server.url, cluster);
+  const report = reportOf({ checks: checks.all, unreadable, waivers, context, now: settings.now });
+  const asked = { server: server.url, cluster, context, at: new Date(settings.now).toISOString() };
+  await printResult(laptop, options, reportData(report, asked), () => reportText(report, asked, laptop.columns));
+  conclude(report, options.failOn);
+}
+
+/** @returns why each kind that cannot be read cannot */
+export async function readAll(
+  laptop: Pick<Laptop, 'working' | 'detail'>,
+  api: ClusterApi,
+  checks: Checks,
+): Promise<ReadonlyMap<Kind, string>> {
+  const progress = progressOf(laptop);
+  const unreadable = new Map<Kind, string>();
+  try {
+    for (const kind of KIND_NAMES) {
+      progress.show(kind, 0, 0);
+      const why = await readKind(api, kind, {
+        begin: () => checks.begin(kind),
+        take: (object) => checks.take(kind, object),
+        onPage: (taken, total) => progress.show(kind, taken, total),
+      });
+      laptop.detail(`${kind}: ${why ?? 'read'}`);
+      if (why !== undefined) unreadable.set(kind, why);
+    }
+  } finally {
+    progress.end();
+  }
+  if (unreadable.size === KIND_NAMES.length) throw nothingReadable(unreadable);
+  return unreadable;
+}
+
+function nothingReadable(unreadable: ReadonlyMap<Kind, string>): Error {
+  const reasons = [...new Set(unreadable.values())];
+  const refused = reasons.every((why) => why.startsWith('403'));
+  return refused
+    ? fault(
+        'forbidden',
+        'You may read nothing of this cluster that the rules need.',
+        'ask for the right to list: docs/posture.md names the kinds',
+      )
+    : fault(
+        'upstream_unavailable',
+        `Nothing of the cluster can be read: ${reasons.join('; ')}.`,
+        'try again in a moment',
+      );
+}
+
+/** @throws AppError `bad_request` */
+function parseAccount(text: string): Settings['gateAccount'] {
+  const [, namespace, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,253})$/.exec(text) ?? [];
+  if (namespace === undefined || name === undefined) {
+    throw fault('bad_request', '--gate-account is not NAMESPACE/NAME.', 'give --gate-account portcullis/portcullis');
+  }
+  return { namespace, name };
+}
+
+/** @throws AppError `bad_request` */
+function parsePrefixes(given: readonly string[] | undefined): readonly string[] | undefined {
+  // With either, names that Kubernetes keeps for itself would count as people of the gate.
+  if (given?.some((prefix) => prefix === '' || 'system:'.startsWith(prefix) || prefix.startsWith('system:'))) {
+    throw fault('bad_request', '--prefix cannot be empty or the beginning of system:.', 'give --prefix corp:');
+  }
+  return given;
+}
+
+/**
+ * What stands before the first colon of the caller's own names: a provider's prefix, as whoami shows it. Not where that is a URL's: with
+ * `https:` the names of every other issuer would count as people of the gate.
+ */
+export function prefixesOf({ username, groups }: Pick<Person, 'username' | 'groups'>): readonly string[] {
+  const prefixes = [username, ...groups].map((name) => /^[^:]+:(?!\/\/)/.exec(name)?.[0] ?? '');
+  return [...new Set(prefixes)].filter((prefix) => prefix !== '' && prefix !== 'system:');
+}
+
+function conclude(report: Report, failOn: FailOn): void {
+  const verdict = verdictOf(report, failOn);
+  if (verdict === 'failed') {
+    const what = `Something of severity ${failOn}${failOn === 'high' ? '' : ' or worse'} was found.`;
+    throw fault('conflict', what, 'mend it as the report says, or waive it with a reason and a day: --waivers FILE');
+  }
+  if (verdict === 'refused') {
+    const what = 'Not every rule could be judged: you may not read all that they need.';
+    throw fault('forbidden', what, 'ask for the right to list what the report names as not readable');
+  }
+  if (verdict === 'incomplete') {
+    const what = 'Not every rule could be judged: an option is missing.';
+    throw fault(
+      'forbidden',
+      what,
+      'give the option that the report names, or waive the rule with object "*": --waivers FILE',
+    );
+  }
+}

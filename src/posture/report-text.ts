@@ -1,0 +1,124 @@
+/** The report for people, and as plain data for programs. Nothing of the cluster gets to a terminal but as plain text. */
+import { commentLine, LONGEST_TYPED } from './rules/kubectl.ts';
+import { RULES, SEVERITIES } from './rules/rules.ts';
+import type { Report, Reported, UnjudgedState } from './rules/report.ts';
+import { placeOf } from './rules/waivers.ts';
+import { plainText } from '../cli/terminal/plain-text.ts';
+import { table } from '../cli/terminal/table.ts';
+
+export interface Asked {
+  /** Public URL of the gate. */
+  readonly server: string;
+  readonly cluster: string;
+  /** Its context, as `portcullis kubeconfig` names it. */
+  readonly context: string;
+  /** RFC 3339. */
+  readonly at: string;
+}
+
+export function reportText(report: Report, asked: Asked, columns?: number): string {
+  const parts = [
+    ...(report.findings.length === 0
+      ? []
+      : [findingsTable(report.findings, columns), mendText(report.findings, asked)]),
+    ...(report.unjudged.length === 0 ? [] : [unjudgedTable(report, columns)]),
+    ...report.unused.map((one) => `a waiver that nothing needs: ${plainText(`${one.rule} ${one.object}`)}\n`),
+    `${summaryLine(report, asked)}\n`,
+  ];
+  return parts.join('\n');
+}
+
+const findingsTable = (findings: readonly Reported[], columns?: number): string =>
+  table(
+    ['SEVERITY', 'RULE', 'NAMESPACE', 'OBJECT', 'EVIDENCE'],
+    findings.map(({ severity, rule, namespace, object, evidence }) => [
+      severity,
+      rule,
+      namespace || '-',
+      object,
+      evidence,
+    ]),
+    columns,
+  );
+
+/** To be pasted into a shell, whole or line by line. */
+function mendText(findings: readonly Reported[], { context }: Asked): string {
+  const lines = findings.flatMap((finding) => [
+    '',
+    commentLine(`${finding.rule}: ${placeOf(finding)} (docs/${finding.page})`),
+    // Here too: a narrow terminal cuts it in the table.
+    commentLine(finding.evidence),
+    ...finding.mend.map(typedLine),
+  ]);
+  const first = commentLine(`what mends it, in the context that portcullis kubeconfig writes: ${context}`);
+  return `${[first, ...lines].join('\n')}\n`;
+}
+
+/** Never a part of a command: a quote that does not end would take in the next lines, and what other people wrote there would be run. */
+function typedLine(line: string): string {
+  if (Buffer.byteLength(line) <= LONGEST_TYPED && plainText(line, LONGEST_TYPED) === line) return line;
+  return commentLine('a command too long for a line of a terminal: --output json has it, to be run from a file');
+}
+
+const STATES: Readonly<Record<UnjudgedState, string>> = {
+  not_readable: 'not readable',
+  needs_option: 'needs an option',
+  not_visible: 'not visible',
+};
+
+const unjudgedTable = ({ unjudged }: Report, columns?: number): string =>
+  table(
+    ['RULE', 'NOT JUDGED', 'WHY'],
+    unjudged.map(({ rule, state, why, waiver }) => [
+      rule,
+      STATES[state],
+      waiver === undefined ? why : `${why}; waived until ${waiver.until}`,
+    ]),
+    columns,
+  );
+
+function counts({ findings, waived, unjudged }: Report) {
+  const bySeverity = SEVERITIES.map((severity) => [
+    severity,
+    findings.filter((one) => one.severity === severity).length,
+  ]);
+  const inState = (state: UnjudgedState): number => unjudged.filter((one) => one.state === state).length;
+  return {
+    ...(Object.fromEntries(bySeverity) as Record<(typeof SEVERITIES)[number], number>),
+    waived: waived.length,
+    notReadable: inState('not_readable'),
+    needsOption: inState('needs_option'),
+    notVisible: inState('not_visible'),
+  };
+}
+
+function summaryLine(report: Report, { cluster }: Asked): string {
+  const { high, medium, low, waived, notReadable, needsOption, notVisible } = counts(report);
+  const judged = RULES.length - report.unjudged.length;
+  const unjudged = [
+    ...(notReadable === 0 ? [] : [`${notReadable} not readable`]),
+    ...(needsOption === 0 ? [] : [`${needsOption} without an option`]),
+    ...(notVisible === 0 ? [] : [`${notVisible} not visible`]),
+  ];
+  const rules = [`${judged} of ${RULES.length} rules judged`, ...unjudged].join(', ');
+  return `${cluster}: ${high} high, ${medium} medium, ${low} low; ${waived} waived; ${rules}`;
+}
+
+/** What `--output json` prints. */
+export function reportData(report: Report, asked: Asked): unknown {
+  const unjudged = new Map(report.unjudged.map(({ rule, severity: _severity, ...rest }) => [rule, rest]));
+  return {
+    ...asked,
+    summary: counts(report),
+    findings: report.findings,
+    waived: report.waived,
+    unusedWaivers: report.unused,
+    rules: RULES.map(({ id, title, severity }) => ({
+      id,
+      title,
+      severity,
+      page: `posture/${id}.md`,
+      ...(unjudged.get(id) ?? { state: 'judged' }),
+    })),
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * Posture: is a cluster kept as the field's good practice has it?
+ *
+ * Owns: the rules, what each finds in the objects of a cluster, the command that mends it, waivers and the verdict. Must not know: how
+ * the objects are read, a terminal, files or the clock (`now` is an argument).
+ *
+ * Objects come one at a time and are not kept: each check keeps what its findings need. They are other people's words: no shape is
+ * taken for granted, a name is quoted before it stands in a command, and no value of a Secret or ConfigMap is ever part of a finding.
+ */
+import type { Check, Settings, Taker } from './check.ts';
+import { clientCertificates } from '../checks/client-certificates.ts';
+import { configCredentials } from '../checks/config-credentials.ts';
+import { controlPlane } from '../checks/control-plane.ts';
+import { environmentSecrets } from '../checks/environment-secrets.ts';
+import { legacyTokens } from '../checks/legacy-tokens.ts';
+import { networkPolicies } from '../checks/network-policies.ts';
+import { rightsCheck } from '../checks/rights.ts';
+import { tokenMounts } from '../checks/token-mounts.ts';
+import type { Kind } from './kinds.ts';
+import type { JsonRecord } from './json.ts';
+
+export interface Checks {
+  readonly all: readonly Check[];
+  /** A list of the kind begins: also when it begins a second time, and what was taken of it before is forgotten. */
+  begin(kind: Kind): void;
+  /** One object, in the order of `KINDS`. */
+  take(kind: Kind, object: JsonRecord): void;
+}
+
+export function createChecks(settings: Settings): Checks {
+  const { check: rights, boundAccounts } = rightsCheck(settings);
+  const all = [
+    legacyTokens(),
+    rights,
+    tokenMounts(boundAccounts),
+    networkPolicies(),
+    environmentSecrets(),
+    configCredentials(),
+    clientCertificates(settings.now),
+    controlPlane(),
+  ];
+  const takers = new Map<Kind, Taker[]>();
+  for (const { takers: ofCheck } of all) {
+    for (const [kind, taker] of Object.entries(ofCheck) as [Kind, Taker][]) {
+      takers.set(kind, [...(takers.get(kind) ?? []), taker]);
+    }
+  }
+  return {
+    all,
+    begin: (kind) => {
+      for (const taker of takers.get(kind) ?? []) taker.begin();
+    },
+    take: (kind, object) => {
+      for (const taker of takers.get(kind) ?? []) taker.take(object);
+    },
+  };
+}

@@ -1,0 +1,189 @@
+/**
+ * Questions of the gate to a cluster, under the gate's own account: SubjectAccessReviews and TokenReviews. On connections of their own, so
+ * that neither waits for the other's requests.
+ *
+ * Fail closed: whatever is not an answer (a fault, a wait that is too long, another status, no JSON) is thrown, and nobody is let in on it.
+ */
+import type { Dispatcher } from 'undici';
+import { AppError } from '../../core/errors.ts';
+import { timeLimit } from '../../timing/timing.ts';
+import type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from '../dependencies.ts';
+import { isConnectionLoss, upstreamFault } from '../upstream/upstream-error.ts';
+import { createPools } from '../upstream/pool.ts';
+import type { ClusterPools } from '../upstream/pool.ts';
+
+/** Bytes. A review with a thousand groups is a few hundred kilobytes at most. */
+const LONGEST_ANSWER = 1_048_576;
+const REPORT_EVERY_MS = 60_000;
+
+export type ReviewPath =
+  | '/apis/authorization.k8s.io/v1/subjectaccessreviews'
+  | '/apis/authentication.k8s.io/v1/tokenreviews';
+
+/** A JSON object whose members are not known. */
+export type Members = Readonly<Record<string, unknown>>;
+
+export interface ClusterReviews {
+  /**
+   * Asks once, and once more where the connection was lost: a review changes nothing.
+   * @returns `status` of the answer
+   * @throws AppError `upstream_unavailable` where there is no answer to go by
+   */
+  ask(path: ReviewPath, kind: string, spec: Members): Promise<Members>;
+  close(): Promise<void>;
+}
+
+export function createClusterReviews(
+  cluster: UpstreamCluster,
+  {
+    timing,
+    ...deps
+  }: { readonly timing: ProxyTiming } & Readonly<Pick<ApiListenerDeps, 'metrics' | 'logger' | 'clock'>>,
+): ClusterReviews {
+  const pools = createPools(cluster, timing);
+  const report = faultReporter(cluster.name, deps);
+  return {
+    ask: async (path, kind, spec) => {
+      const apiVersion = path.split('/').slice(2, 4).join('/');
+      const body = JSON.stringify({ apiVersion, kind, spec });
+      try {
+        const token = await cluster.token();
+        const send = (): Promise<string> => post(pools, { path, body, token, timeoutMs: timing.reviewMs });
+        const answer = await send().catch((error: unknown) => {
+          if (error instanceof Error && isConnectionLoss(error)) return send();
+          throw error;
+        });
+        return statusOf(answer);
+      } catch (cause) {
+        report(cause);
+        throw new AppError(
+          'upstream_unavailable',
+          "the cluster's API server could not be asked whether this is allowed, so nothing was sent; try again, and tell your platform team if it stays so",
+          { reason: 'review_unavailable', cause },
+        );
+      }
+    },
+    close: () => pools.close(),
+  };
+}
+
+/** Counts each, and tells the log why once a minute: whoever has a token to be reviewed could fill it otherwise. */
+function faultReporter(
+  cluster: string,
+  { metrics, logger, clock }: Pick<ApiListenerDeps, 'metrics' | 'logger' | 'clock'>,
+): (cause: unknown) => void {
+  let silentUntil = 0;
+  return (cause) => {
+    if (cause instanceof Error) metrics.upstreamError(cluster, kindOf(cause));
+    if (clock.now() < silentUntil) return;
+    silentUntil = clock.now() + REPORT_EVERY_MS;
+    logger.warn({ err: cause, cluster }, 'the API server did not answer a review');
+  };
+}
+
+/** A review is asked under the proxy's own account and for nobody else, so a 401 and a 403 are about that account. */
+function kindOf(cause: Error): string {
+  const status = 'status' in cause ? cause.status : undefined;
+  if (status === 401) return 'own_token_refused';
+  return status === 403 ? 'own_account_refused' : upstreamFault(cause).kind;
+}
+
+interface Posted {
+  readonly path: ReviewPath;
+  readonly body: string;
+  /** The gate's own. */
+  readonly token: string;
+  readonly timeoutMs: number;
+}
+
+function post(pools: ClusterPools, { path, body, token, timeoutMs }: Posted): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = ['Host', pools.authority, 'Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
+    headers.push('Accept', 'application/json', 'Content-Type', 'application/json');
+    const answer = new ReviewAnswer(timeoutMs, resolve, reject);
+    pools.dispatch(
+      { method: 'POST', path, headers, body, headersTimeout: 0, bodyTimeout: 0, onConnection: () => undefined },
+      answer,
+      false,
+    );
+  });
+}
+
+/** One answer, whole, within its time; the wait for a connection is part of it. */
+class ReviewAnswer implements Dispatcher.DispatchHandler {
+  readonly #resolve: (body: string) => void;
+  readonly #reject: (error: Error) => void;
+  readonly #stopTimer: () => void;
+  readonly #chunks: Buffer[] = [];
+  #length = 0;
+  #over = false;
+  #controller: Dispatcher.DispatchController | undefined;
+
+  constructor(timeoutMs: number, resolve: (body: string) => void, reject: (error: Error) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#stopTimer = timeLimit(timeoutMs, () => this.#giveUp(noAnswer('UPSTREAM_TIMEOUT')));
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#over) controller.abort(new Error('the review has been given up'));
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
+    // Never followed where it is a redirect: it would carry the gate's token elsewhere.
+    if (status < 300) return;
+    const error = new Error(`the API server answered a review with ${status}`);
+    this.#giveUp(Object.assign(error, { code: 'UPSTREAM_STATUS', status }));
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#length += chunk.length;
+    if (this.#length > LONGEST_ANSWER) this.#giveUp(noAnswer('UPSTREAM_PROTOCOL'));
+    else this.#chunks.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    if (this.#end()) this.#resolve(Buffer.concat(this.#chunks).toString('utf8'));
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#end()) this.#reject(error);
+  }
+
+  #giveUp(error: Error): void {
+    if (!this.#end()) return;
+    this.#reject(error);
+    this.#controller?.abort(error);
+  }
+
+  /** @returns true for the first end only */
+  #end(): boolean {
+    const first = !this.#over;
+    this.#over = true;
+    this.#stopTimer();
+    return first;
+  }
+}
+
+const noAnswer = (code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_PROTOCOL'): Error =>
+  Object.assign(new Error('the API server did not answer a review'), { code });
+
+function statusOf(answer: string): Members {
+  const body = parsed(answer);
+  const status = isMembers(body) ? body['status'] : undefined;
+  if (isMembers(status)) return status;
+  throw Object.assign(new Error('the answer to a review has no status'), { code: 'UPSTREAM_PROTOCOL' });
+}
+
+/** The parser's own error is dropped: it quotes what it met, and the answer to a TokenReview repeats the token. */
+function parsed(answer: string): unknown {
+  try {
+    return JSON.parse(answer);
+  } catch {
+    return undefined;
+  }
+}
+
+export const isMembers = (value: unknown): value is Members =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

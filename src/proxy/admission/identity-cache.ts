@@ -1,0 +1,117 @@
+/**
+ * The impersonation credential of each session, so that a request does not cost a round trip to the store.
+ *
+ * Every entry of the log that touches a session drops it here. A read that was under way when such an entry came may bring what was true
+ * before it: it is not kept, and read again.
+ */
+import { LRUCache } from 'lru-cache';
+import { AppError } from '../../core/errors.ts';
+import type { Credential } from '../../core/credential/credential.ts';
+import { coveringKeys, type CoveringKeys, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
+import type { SessionRecord, SessionStore } from '../../store/store.ts';
+
+const MOST_SESSIONS = 20_000;
+/** Entries for one session do not come faster than reads end, unless something is wrong. */
+const MOST_READS = 5;
+
+interface Read {
+  /** An entry that may concern this session came since the read was sent. */
+  stale: boolean;
+  readonly record: Promise<SessionRecord | undefined>;
+}
+
+interface Kept {
+  readonly record: SessionRecord;
+  /** Of the record itself: what an entry is matched against does not rest on what a token says. */
+  readonly keys: CoveringKeys;
+}
+
+/** Everything is known by the session's key, because that is what entries name. */
+export class IdentityCache {
+  readonly #sessions: Pick<SessionStore, 'read'>;
+  readonly #records = new LRUCache<TargetKey, Kept>({ max: MOST_SESSIONS });
+  readonly #reads = new Map<TargetKey, Read>();
+
+  constructor(sessions: Pick<SessionStore, 'read'>) {
+    this.#sessions = sessions;
+  }
+
+  /**
+   * @returns the session's record; undefined where there is no such session
+   * @throws AppError `store_unavailable` where it cannot be read: nobody is let in because a check could not be made
+   */
+  async get(credential: Pick<Credential, 'session' | 'keys'>): Promise<SessionRecord | undefined> {
+    const key = credential.keys.session;
+    for (let attempt = 0; attempt < MOST_READS; attempt += 1) {
+      const known = this.#records.get(key);
+      if (known !== undefined) return known.record;
+      const read = this.#reads.get(key) ?? this.#begin(key, credential.session);
+      const record = await read.record;
+      if (!read.stale) return record;
+    }
+    throw new AppError('store_unavailable', 'Your session is changing too fast to be read. Try again.', {
+      reason: 'session_unsettled',
+    });
+  }
+
+  /** Drops what the change concerns. @param change undefined: everything */
+  drop(change: LogChange | undefined): void {
+    if (change === undefined) return this.#dropWhere(() => true);
+    switch (change.kind) {
+      case 'identity-changed':
+        return this.#dropSession(change.key);
+      case 'revoked':
+        return this.#dropTarget(change.key);
+      case 'unlocked':
+      case 'drill':
+        // Neither takes anything from anybody.
+        return;
+    }
+  }
+
+  #begin(key: TargetKey, session: string): Read {
+    const read: Read = { stale: false, record: this.#sessions.read(session) };
+    this.#reads.set(key, read);
+    void this.#keep(key, read);
+    return read;
+  }
+
+  async #keep(key: TargetKey, read: Read): Promise<void> {
+    try {
+      const record = await read.record;
+      // Absence is not remembered: it costs the store one look-up each time, and only for tokens that we did sign.
+      if (record !== undefined && !read.stale) {
+        this.#records.set(key, { record, keys: coveringKeys({ ...record, session: record.id }) });
+      }
+    } catch {
+      // Whoever waits for this read gets the error; there is nothing to keep.
+    } finally {
+      if (this.#reads.get(key) === read) this.#reads.delete(key);
+    }
+  }
+
+  #dropTarget(key: TargetKey): void {
+    if (key === 'all') return this.#dropWhere(() => true);
+    if (key.startsWith('session:')) return this.#dropSession(key);
+    this.#dropWhere(({ account, provider }) => account === key || provider === key);
+  }
+
+  #dropSession(key: TargetKey): void {
+    this.#records.delete(key);
+    this.#outdate(key);
+  }
+
+  /** Whose session a read under way is about is not known yet, so every one of them is outdated. */
+  #dropWhere(concerns: (keys: CoveringKeys) => boolean): void {
+    for (const [key, kept] of this.#records.entries()) if (concerns(kept.keys)) this.#records.delete(key);
+    for (const key of this.#reads.keys()) this.#outdate(key);
+  }
+
+  #outdate(key: TargetKey): void {
+    const read = this.#reads.get(key);
+    if (read === undefined) return;
+    read.stale = true;
+    // The next to ask begins a read of its own.
+    this.#reads.delete(key);
+  }
+}

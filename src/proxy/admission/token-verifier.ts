@@ -1,0 +1,111 @@
+/**
+ * Is this an access token of ours? Signature, issuer, type and times; nothing about whether it is still good.
+ *
+ * A verified token is remembered until it expires, because a signature costs more than everything else the gate does to a request.
+ * What can change (binding, audience, revocation) is therefore never part of what is remembered.
+ */
+import { createLocalJWKSet, errors, jwtVerify } from 'jose';
+import type { JSONWebKeySet, JWK, JWTPayload } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { readCredential, type Credential, type CredentialRefusal } from '../../core/credential/credential.ts';
+import { no, ok } from '../../core/result.ts';
+import type { Result } from '../../core/result.ts';
+import type { Clock } from '../dependencies.ts';
+
+/** About 40 MB of tokens at most; beyond it the oldest are verified again. */
+const MOST_TOKENS = 20_000;
+/** RFC 9068 tokens of ours are below 1 KiB. Whatever is longer is not worth a signature check. */
+const LONGEST_TOKEN = 4096;
+
+/** A refusal with the token's client, where its signature was verified. */
+type Verdict<T> = Result<T, CredentialRefusal> & { readonly client?: string };
+
+interface Verified {
+  readonly claims: JWTPayload;
+  /** For the one audience that a token has: read once, with the digests in it. */
+  credential: Credential | undefined;
+}
+
+export class TokenVerifier {
+  readonly #jwks: JSONWebKeySet;
+  #known: readonly JWK[];
+  #keys: ReturnType<typeof createLocalJWKSet>;
+  readonly #issuer: string;
+  readonly #clock: Clock;
+  readonly #verified = new LRUCache<string, Verified>({ max: MOST_TOKENS });
+
+  /** @param options.keys asked for its keys at each token: they are rotated */
+  constructor(options: { readonly keys: JSONWebKeySet; readonly issuer: string; readonly clock: Clock }) {
+    this.#jwks = options.keys;
+    this.#known = options.keys.keys;
+    this.#keys = createLocalJWKSet({ keys: [...this.#known] });
+    this.#issuer = options.issuer;
+    this.#clock = options.clock;
+  }
+
+  /**
+   * @param audience the one place that it must be for
+   * @returns what an RFC 9068 access token says that we signed and that has not expired
+   */
+  async verify(token: string, audience: string): Promise<Verdict<Credential>> {
+    const verified = await this.#claimsOf(token);
+    if (!verified.ok) return verified;
+    const { claims, credential } = verified.value;
+    if (credential?.audience === audience) return ok(credential);
+    const read = readCredential(claims, audience);
+    if (read.ok) verified.value.credential = read.value;
+    return read;
+  }
+
+  #takeKeys(): void {
+    const { keys } = this.#jwks;
+    if (keys === this.#known) return;
+    // Threat: who stole a key writes any expiry into a token; once the key is gone it must not live on in what is remembered.
+    const isGone = this.#known.some(({ kid }) => keys.every((key) => key.kid !== kid));
+    if (isGone) this.#verified.clear();
+    this.#known = keys;
+    this.#keys = createLocalJWKSet({ keys: [...keys] });
+  }
+
+  async #claimsOf(token: string): Promise<Verdict<Verified>> {
+    this.#takeKeys();
+    const known = this.#verified.get(token);
+    if (known !== undefined) {
+      if ((known.claims.exp ?? 0) > this.#clock.now() / 1000) return ok(known);
+      this.#verified.delete(token);
+      return expired(known.claims);
+    }
+    if (token.length > LONGEST_TOKEN) return no('malformed_token');
+    const keys = this.#keys;
+    try {
+      const { payload } = await jwtVerify(token, keys, {
+        // The one algorithm that our keys have: `none` and HMAC with the public key never get as far as a key.
+        algorithms: ['ES256'],
+        issuer: this.#issuer,
+        // Tells an access token from our own ID tokens, which the same keys sign (RFC 9068 §4).
+        typ: 'at+jwt',
+        requiredClaims: ['exp', 'iat', 'sub', 'aud'],
+        currentDate: new Date(this.#clock.now()),
+      });
+      const verified = { claims: payload, credential: undefined };
+      // Verified by keys that were in use when it began; what goes meanwhile must not be remembered.
+      if (keys === this.#keys) this.#verified.set(token, verified);
+      return ok(verified);
+    } catch (error) {
+      // The signature comes before the times.
+      return error instanceof errors.JWTExpired ? expired(error.payload) : no(refusalOf(error));
+    }
+  }
+}
+
+function expired({ client_id }: JWTPayload): Verdict<never> {
+  const refusal = no('token_expired' as const);
+  return typeof client_id === 'string' ? { ...refusal, client: client_id } : refusal;
+}
+
+function refusalOf(error: unknown): CredentialRefusal {
+  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed_token';
+  if (error instanceof errors.JOSEError) return 'foreign_token';
+  // Not a judgement but a fault of ours; it must not look like one.
+  throw error;
+}

@@ -1,0 +1,125 @@
+/** A request over HTTP/1.1 and the way back: Node's `IncomingMessage` and `ServerResponse` behind the seam of client-answer.ts. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Client, ClientAnswer, ClientRequest } from './client.ts';
+import type { ClientConnection } from './connection.ts';
+
+/** @param connection the one that the request came on; a reset is always of the whole of it */
+export function http1Client(req: IncomingMessage, res: ServerResponse, connection: ClientConnection): Client {
+  return { request: new Http1Request(req), answer: new Http1Answer(req, res, connection) };
+}
+
+class Http1Request implements ClientRequest {
+  readonly #req: IncomingMessage;
+
+  constructor(req: IncomingMessage) {
+    this.#req = req;
+  }
+
+  get method(): string {
+    return this.#req.method ?? '';
+  }
+
+  get target(): string {
+    return this.#req.url ?? '';
+  }
+
+  get raw(): readonly string[] {
+    return this.#req.rawHeaders;
+  }
+
+  /** RFC 9112 §6.3. */
+  get hasBody(): boolean {
+    const { headers } = this.#req;
+    return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? '0') > 0;
+  }
+
+  get complete(): boolean {
+    return this.#req.complete;
+  }
+
+  get leftover(): boolean {
+    return !this.#req.complete;
+  }
+
+  get expectsContinue(): boolean {
+    return this.#req.headers.expect?.toLowerCase() === '100-continue';
+  }
+
+  pieces(): AsyncIterable<Buffer> {
+    // When the API server ends early, this must not destroy the request: the client's connection still has to carry the answer.
+    return this.#req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  }
+}
+
+class Http1Answer implements ClientAnswer {
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+  readonly #connection: ClientConnection;
+
+  constructor(req: IncomingMessage, res: ServerResponse, connection: ClientConnection) {
+    this.#req = req;
+    this.#res = res;
+    this.#connection = connection;
+    // Writing to a client that has gone is no fault; `close` follows.
+    res.on('error', () => undefined);
+  }
+
+  get started(): boolean {
+    return this.#res.headersSent;
+  }
+
+  get gone(): boolean {
+    return this.#req.socket.destroyed;
+  }
+
+  get idle(): boolean {
+    const { headersSent, writableEnded, writableLength, socket } = this.#res;
+    return headersSent && !writableEnded && writableLength === 0 && (socket?.writableLength ?? 1) === 0;
+  }
+
+  get finished(): boolean {
+    return this.#res.writableEnded;
+  }
+
+  get waiting(): number {
+    return this.#res.writableLength;
+  }
+
+  writeContinue(): void {
+    this.#res.writeContinue();
+  }
+
+  start(status: number, headers: readonly string[], { early }: { readonly early: boolean }): void {
+    this.#res.writeHead(status, [...headers]);
+    if (early) this.#res.flushHeaders();
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#res.write(chunk);
+  }
+
+  writeNow(chunk: Buffer): void {
+    this.#res.write(chunk);
+    // Node holds a write back until the end of the tick, and the reset comes before that.
+    this.#res.socket?.uncork();
+  }
+
+  onDrain(listener: () => void): void {
+    this.#res.once('drain', listener);
+  }
+
+  /** Ends the answer. What is left of a body that nobody wants would otherwise be read and thrown away for as long as it lasts. */
+  end(body?: Buffer): void {
+    const { socket } = this.#req;
+    if (!this.#req.complete) this.#res.once('finish', () => socket.destroySoon());
+    this.#res.end(body);
+  }
+
+  reset(): void {
+    this.#connection.reset();
+  }
+
+  onClose(listener: () => void): void {
+    this.#res.once('close', listener);
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * A request over HTTP/2 and the way back: one of Node's core streams behind the seam of client-answer.ts.
+ *
+ * Two of Node's habits would let half a message pass for a whole one, both measured on Node 24. A stream that ends by `close(code)` or
+ * `destroy()` ends its answer in an orderly way: only `destroy(error)` sends RST_STREAM. And a client's RST_STREAM with the
+ * code 0 ends the request's body like its real end does.
+ */
+import { constants } from 'node:http2';
+import type { ServerHttp2Stream } from 'node:http2';
+import { pairs } from '../../core/http/header-names.ts';
+import type { Client, ClientAnswer, ClientRequest } from './client.ts';
+import { valuesOf } from '../raw-headers.ts';
+import { withoutStacks } from './stackless.ts';
+
+/** RFC 9113 §8.2.2: they mean nothing here, and a client that meets one treats the whole answer as malformed. */
+const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
+
+/**
+ * @param raw the head as Node gives it: flat, with the pseudo-headers
+ * @param retire makes the connection take no further requests
+ */
+export function http2Client(stream: ServerHttp2Stream, raw: readonly string[], retire: () => void): Client {
+  return { request: new Http2Request(stream, raw), answer: new Http2Answer(stream, retire) };
+}
+
+class Http2Request implements ClientRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly raw: readonly string[];
+  readonly leftover = false;
+  readonly #stream: ServerHttp2Stream;
+
+  constructor(stream: ServerHttp2Stream, raw: readonly string[]) {
+    this.#stream = stream;
+    const pseudo = (name: string): string => valuesOf(raw, name)[0] ?? '';
+    this.method = pseudo(':method');
+    this.target = pseudo(':path');
+    this.raw = withHost(raw);
+  }
+
+  get hasBody(): boolean {
+    return !this.#stream.endAfterHeaders;
+  }
+
+  get complete(): boolean {
+    return !this.hasBody || this.#stream.readableEnded;
+  }
+
+  get expectsContinue(): boolean {
+    return valuesOf(this.raw, 'expect')[0]?.toLowerCase() === '100-continue';
+  }
+
+  async *pieces(): AsyncGenerator<Buffer, void> {
+    yield* this.#stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    // A body that was broken off must not be closed towards the API server as if it were whole.
+    if (this.#stream.aborted || this.#stream.closed) throw new Error('the client broke the body off');
+  }
+}
+
+/** `:authority` in the place of `Host` (RFC 9113 §8.3.1), so that both are judged as two Host lines are. */
+function withHost(raw: readonly string[]): readonly string[] {
+  const headers: string[] = [];
+  for (const [name, value] of pairs(raw)) {
+    if (name === ':authority') headers.unshift('host', value);
+    else if (!name.startsWith(':')) headers.push(name, value);
+  }
+  return headers;
+}
+
+class Http2Answer implements ClientAnswer {
+  readonly #stream: ServerHttp2Stream;
+  readonly #retire: () => void;
+
+  constructor(stream: ServerHttp2Stream, retire: () => void) {
+    this.#stream = stream;
+    this.#retire = retire;
+  }
+
+  get started(): boolean {
+    return this.#stream.headersSent;
+  }
+
+  get gone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+
+  get idle(): boolean {
+    const { headersSent, writableEnded, writableLength } = this.#stream;
+    return headersSent && !writableEnded && writableLength === 0;
+  }
+
+  get finished(): boolean {
+    return this.#stream.writableEnded;
+  }
+
+  get waiting(): number {
+    return this.#stream.writableLength;
+  }
+
+  writeContinue(): void {
+    if (!this.gone) this.#stream.additionalHeaders({ ':status': 100 });
+  }
+
+  start(status: number, headers: readonly string[]): void {
+    if (this.gone) return;
+    const head = [':status', String(status)];
+    for (const [name, value] of pairs(headers)) {
+      const lower = name.toLowerCase();
+      if (!CONNECTION_SPECIFIC.has(lower)) head.push(lower, value);
+      else if (lower === 'connection' && value.toLowerCase() === 'close') this.#retire();
+    }
+    this.#stream.respond(head);
+  }
+
+  write(chunk: Buffer): boolean {
+    // An answer that has no body by its kind (HEAD, 204, 304) has ended with its head.
+    return this.gone || this.#stream.writableEnded || this.#stream.write(chunk);
+  }
+
+  writeNow(chunk: Buffer): void {
+    // Leaves with the RST_STREAM that follows, in front of it.
+    this.write(chunk);
+  }
+
+  onDrain(listener: () => void): void {
+    this.#stream.once('drain', listener);
+  }
+
+  end(body?: Buffer): void {
+    if (this.gone) return;
+    // RFC 9113 §8.1: the answer is whole, and the rest of the body is not wanted. Without this the stream stays for as long as the client likes.
+    if (this.#stream.writableFinished) this.#stopReading();
+    else this.#stream.once('finish', () => this.#stopReading());
+    if (!this.#stream.writableEnded) this.#stream.end(body);
+  }
+
+  reset(): void {
+    // One of its own for each: streams that share an error are not closed.
+    withoutStacks(() => this.#stream.destroy(new Error('reset')));
+  }
+
+  onClose(listener: () => void): void {
+    this.#stream.once('close', listener);
+  }
+
+  #stopReading(): void {
+    if (!this.#stream.readableEnded && !this.gone) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * HTTP/2 connections: their limits, their PINGs, and their end.
+ *
+ * A session carries many people's streams in principle and one person's in practice, so nothing here ever cuts a stream: the exchange does,
+ * by resetting its own. What ends a whole connection is a peer that is gone, a flood, old age and idleness; the last two by GOAWAY, after
+ * which streams in progress go on.
+ */
+import { performServerHandshake } from 'node:http2';
+import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 'node:http2';
+import { randomInt } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import { timeLimit } from '../../timing/timing.ts';
+import type { ClientConnection } from './connection.ts';
+
+/** For a client that does not close after a GOAWAY. */
+const LEAVE_MS = 2_000;
+
+export interface Http2Limits {
+  readonly headerBytes: number;
+  /** Until the first request. */
+  readonly firstRequestMs: number;
+  /** Without any request. */
+  readonly idleMs: number;
+  /** Between two PINGs. */
+  readonly pingMs: number;
+  /** A connection gets its GOAWAY at random between this age and twice it. */
+  readonly ageMs: number;
+}
+
+export interface Http2Arrival {
+  readonly stream: ServerHttp2Stream;
+  /** The head, flat, with its pseudo-headers. */
+  readonly raw: readonly string[];
+  readonly connection: ClientConnection;
+  readonly socket: TLSSocket;
+  /** Makes the connection take no further requests. */
+  readonly retire: () => void;
+}
+
+export type OnStream = (arrival: Http2Arrival) => void;
+
+export class Http2Sessions {
+  readonly #limits: Http2Limits;
+  readonly #onStream: OnStream;
+  readonly #sessions = new Set<Http2Connection>();
+  #retired = false;
+
+  constructor(limits: Http2Limits, onStream: OnStream) {
+    this.#limits = limits;
+    this.#onStream = onStream;
+  }
+
+  serve(socket: TLSSocket, connection: ClientConnection): void {
+    const session = performServerHandshake(socket, sessionOptions(this.#limits));
+    const served = new Http2Connection({ session, socket, connection, limits: this.#limits });
+    this.#sessions.add(served);
+    session.on('close', () => this.#sessions.delete(served));
+    session.on('stream', (stream, _headers, _flags, raw) => {
+      served.streamOpened(stream);
+      this.#onStream({ stream, raw, connection, socket, retire: () => served.retire() });
+    });
+    if (this.#retired) served.retire();
+  }
+
+  /** GOAWAY on each, and on each that is still to come. */
+  retireAll(): void {
+    this.#retired = true;
+    for (const session of this.#sessions) session.retire();
+  }
+
+  /** After their streams have been reset. The resets still go out, because a client that lost its connection after a GOAWAY may take that for an end. */
+  endAll(): void {
+    for (const session of this.#sessions) session.end();
+  }
+
+  resetAll(): void {
+    for (const session of this.#sessions) session.reset();
+  }
+}
+
+/**
+ * Each bound answers one flood. Streams that a client opens and resets (CVE-2023-44487), control frames that want answers, CONTINUATION
+ * without end, and dependency trees are bounded by nghttp2 itself; here is what is set tighter than its defaults or wants saying.
+ */
+function sessionOptions({ headerBytes }: Http2Limits): SecureServerOptions {
+  return {
+    settings: {
+      maxConcurrentStreams: 250,
+      maxHeaderListSize: headerBytes,
+      enablePush: false,
+      // Extended CONNECT (RFC 8441) is not offered: upgrades stay on HTTP/1.1.
+      enableConnectProtocol: false,
+    },
+    // A client-go that ends resets all its watches at once; nobody well-meant resets hundreds and goes on.
+    streamResetBurst: 500,
+    streamResetRate: 33,
+    maxSessionInvalidFrames: 100,
+    maxSessionRejectedStreams: 100,
+    // Several hundred `Impersonate-Group` lines pass; what is above is refused as a whole, never cut short.
+    maxHeaderListPairs: 1024,
+    // Otherwise nghttp2 drops a header with a space at an edge of its value, in silence: `kubectl --as=' limited'` would run with the person's full rights.
+    strictFieldWhitespaceValidation: false,
+    // An answer that has a header twice is relayed as it came, as over HTTP/1.1; Node would otherwise throw in the middle of it.
+    strictSingleValueFields: false,
+    // Megabytes. Room for 250 slow readers with one piece each; above it new streams are refused and the open ones go on.
+    maxSessionMemory: 32,
+  };
+}
+
+interface Http2ConnectionOptions {
+  readonly session: ServerHttp2Session;
+  readonly socket: TLSSocket;
+  readonly connection: ClientConnection;
+  readonly limits: Http2Limits;
+}
+
+class Http2Connection {
+  readonly #options: Http2ConnectionOptions;
+  #stopPings: (() => void) | undefined;
+  readonly #age: NodeJS.Timeout;
+  #idle: NodeJS.Timeout | undefined;
+  #open = 0;
+  #awaitingPong = false;
+  #bytesAtPing = 0;
+
+  constructor(options: Http2ConnectionOptions) {
+    this.#options = options;
+    const { session, socket, limits } = options;
+    // Node's servers for HTTP/1.1 leave half-open what the client has closed, and for HTTP/2 nothing more can come of it.
+    socket.once('end', () => socket.destroySoon());
+    // Whatever went wrong, the session is over and its streams are closed with it.
+    session.on('error', () => undefined);
+    session.on('close', () => this.#stop());
+    // None is unref'd. Node keeps a list of timers for each length of time, and drops an emptied one at once only where its timers were
+    // not: each connection's own age would leave a list behind for minutes.
+    this.#beatOn();
+    this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
+    this.#idle = setTimeout(() => this.reset(), limits.firstRequestMs);
+  }
+
+  streamOpened(stream: ServerHttp2Stream): void {
+    this.#open += 1;
+    clearTimeout(this.#idle);
+    // A stream that is reset, by us or by the client, reports so as an error; `close` follows.
+    stream.on('error', () => undefined);
+    stream.once('close', () => {
+      this.#open -= 1;
+      if (this.#open === 0) this.#becameIdle();
+    });
+  }
+
+  /**
+   * GOAWAY (RFC 9113 §6.8): names the last request that is served. One that crossed it on its way is above that, so its client knows that
+   * nothing was done with it and sends it again elsewhere. Not in two steps, as the RFC suggests: after any GOAWAY of Node's, nghttp2 ignores
+   * what is new, and a first one that excludes nothing would leave such a request without an answer for ever.
+   */
+  retire(): void {
+    const { session } = this.#options;
+    if (session.destroyed || session.closed) return;
+    session.close();
+    if (this.#open === 0) this.#becameIdle();
+  }
+
+  end(): void {
+    const { session } = this.#options;
+    session.close();
+    session.destroy();
+  }
+
+  reset(): void {
+    this.#options.connection.reset();
+  }
+
+  #becameIdle(): void {
+    const { session, limits } = this.#options;
+    if (session.destroyed) return;
+    clearTimeout(this.#idle);
+    // After a GOAWAY and the last answer it is for the client to close; one that does not is not waited for.
+    this.#idle = session.closed
+      ? setTimeout(() => this.reset(), LEAVE_MS)
+      : setTimeout(() => this.retire(), limits.idleMs);
+  }
+
+  /** No interval: after this process stood still its rounds would follow on each other with no poll between them, in which the PONG is read. */
+  #beatOn(): void {
+    this.#stopPings = timeLimit(this.#options.limits.pingMs, () => {
+      this.#beatOn();
+      this.#beat();
+    });
+  }
+
+  /** A peer that has answered nothing and sent nothing for a whole interval is gone. One that reads slowly sends window updates. */
+  #beat(): void {
+    const { session, socket } = this.#options;
+    const { bytesRead } = socket;
+    if (this.#awaitingPong && bytesRead === this.#bytesAtPing) {
+      this.reset();
+      return;
+    }
+    this.#bytesAtPing = bytesRead;
+    if (this.#awaitingPong || session.destroyed) return;
+    this.#awaitingPong = session.ping(() => {
+      this.#awaitingPong = false;
+    });
+  }
+
+  #stop(): void {
+    this.#stopPings?.();
+    clearTimeout(this.#age);
+    clearTimeout(this.#idle);
+  }
+}

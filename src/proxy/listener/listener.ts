@@ -1,0 +1,248 @@
+/** The api listener: TLS, limits, and its end. HTTP/1.1 and HTTP/2 share one port by ALPN. */
+import { constants } from 'node:crypto';
+import { createServer } from 'node:https';
+import type { Server, ServerOptions } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { createSecureContext } from 'node:tls';
+import type { SecureContextOptions } from 'node:tls';
+import type { Address, Config } from '../../config/config.ts';
+import { acceptOn } from './accept.ts';
+import type { AcceptOptions } from './accept.ts';
+import { ConnectionTable } from './connection.ts';
+import { DataPlane } from '../data-plane.ts';
+import { DEFAULT_TIMING } from '../dependencies.ts';
+import type { ApiListenerDeps, ServerCertificate } from '../dependencies.ts';
+import { hostFault, http2Fault } from './framing.ts';
+import { routeHttp1 } from './http1-routes.ts';
+import type { Routes } from './http1-routes.ts';
+import { http2Client } from './http2-client.ts';
+import { Http2Sessions } from './http2-sessions.ts';
+import type { OnStream } from './http2-sessions.ts';
+import { createMachineBridge, isMachinePath } from './http1-bridge.ts';
+
+/** A person's network is slow at most; who needs longer for a handshake is holding a place. */
+const HANDSHAKE_MS = 10_000;
+const SWEEP_MS = 5_000;
+const IDLE_SECONDS = 600;
+/** After the last answer: for connections that their clients are told to close. */
+const LINGER_MS = 2_000;
+const IDLE_SWEEP_MS = 250;
+/** For the resets of HTTP/2 streams to be read. */
+const LAST_WORD_MS = 200;
+const REPORT_EVERY_MS = 60_000;
+
+export interface ApiListener {
+  readonly server: Server;
+  /** @returns the port, which the system has chosen where it was 0 */
+  listen(address: Address): Promise<{ readonly port: number }>;
+  /**
+   * From the next handshake on.
+   * @throws where the two do not belong together or cannot be read; the old ones then stay
+   */
+  useCertificate(certificate: ServerCertificate): void;
+  /**
+   * Goes on for `delay` seconds, so that load balancers can look away; in the second half of it each answer asks its client to connect anew.
+   * Then accepts nothing, ends watches between two events and closes connections after their answer; cuts what is left `grace` seconds
+   * after the delay.
+   */
+  drain(times: Config['shutdown']): Promise<void>;
+  /** At once: cuts everything. */
+  close(): Promise<void>;
+}
+
+/** @see dependencies.ts for what it is given; nothing is served before `listen` */
+export function createApiListener(deps: ApiListenerDeps): ApiListener {
+  const timing = { ...DEFAULT_TIMING, ...deps.timing };
+  const idleMs = (deps.limits.idle ?? IDLE_SECONDS) * 1000;
+  const server = createServer(serverOptions(deps, { headMs: timing.headMs, idleMs }));
+  server.maxConnections = deps.limits.connections;
+  server.timeout = 0;
+  // Node would drop what comes behind the thousandth in silence, an `Impersonate-User` as well; framing.ts refuses so many.
+  server.maxHeadersCount = 0;
+  const plane = new DataPlane(deps);
+  const connections = new ConnectionTable();
+  const guard: Routes['guard'] = (work, reset) => {
+    work.catch((error: unknown) => {
+      deps.logger.error({ err: error }, 'a request failed in the gate itself; it is reset');
+      reset();
+    });
+  };
+  const limits = { headerBytes: deps.limits.headerBytes, firstRequestMs: timing.headMs, idleMs };
+  const sessions = new Http2Sessions(
+    { ...limits, pingMs: timing.pingMs, ageMs: timing.connectionAgeMs },
+    serveStream({ deps, plane, guard }),
+  );
+  acceptOn(server, {
+    connections,
+    serveHttp2: (socket, connection) => sessions.serve(socket, connection),
+    proxiesFrom: deps.proxiesFrom,
+    proxyHeaderMs: timing.proxyHeaderMs,
+    handshakeMs: HANDSHAKE_MS,
+    onDropped: dropReporter(deps),
+  });
+  routeHttp1(server, { deps, plane, connections, guard });
+  return lifeOf({ server, plane, sessions });
+}
+
+/** Counts each, and tells the log once a minute: whoever can connect could fill it otherwise. */
+function dropReporter({ metrics, logger, clock }: ApiListenerDeps): AcceptOptions['onDropped'] {
+  let silentUntil = 0;
+  return (fault, peer) => {
+    metrics.refusal(`proxy_header_${fault}`);
+    if (clock.now() < silentUntil) return;
+    silentUntil = clock.now() + REPORT_EVERY_MS;
+    logger.warn(
+      { fault, peer },
+      'a connection without a good PROXY header was dropped; compare the load balancer with listen.trustedProxies and its protocol version',
+    );
+  };
+}
+
+function serverOptions(
+  { tls, limits }: ApiListenerDeps,
+  { headMs, idleMs }: { readonly headMs: number; readonly idleMs: number },
+): ServerOptions {
+  return {
+    ...secureContext(tls),
+    ALPNProtocols: ['h2', 'http/1.1'],
+    // Any certificate is let in and none is judged by an authority: the token says which one it must be (RFC 8705).
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: HANDSHAKE_MS,
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout: headMs,
+    // The whole of a request may take as long as it likes: an upload, or the stdin of an attach.
+    requestTimeout: 0,
+    keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: Math.min(SWEEP_MS, headMs),
+    // A missing Host is answered by the same code as a wrong one.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+  };
+}
+
+/** The whole of it each time: what a renewed context does not name goes back to Node's default. */
+const secureContext = ({ cert, key }: ServerCertificate): SecureContextOptions => ({
+  cert,
+  key,
+  minVersion: 'TLSv1.3',
+  // A resumed session shows the certificate of the first one without a new proof of its key, so there is none: Node keeps no sessions
+  // on the server, and without tickets there is nothing to resume from.
+  secureOptions: constants.SSL_OP_NO_TICKET,
+});
+
+function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'guard'>): OnStream {
+  const { headerBytes } = deps.limits;
+  const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
+  return ({ stream, raw, connection, socket, retire }) => {
+    const client = http2Client(stream, raw, retire);
+    const machine = isMachinePath(client.request.target);
+    const fault = http2Fault(client.request, raw, headerBytes) ?? (machine ? hostFault(client.request.raw) : undefined);
+    if (fault === undefined && machine) {
+      plane.machineRequest(client, connection, () => {
+        toMachine({ stream, client, socket, address: connection.address });
+        if (plane.leaving) retire();
+      });
+    } else guard(plane.request(client, connection, fault), () => client.answer.reset());
+  };
+}
+
+interface Parts {
+  readonly server: Server;
+  readonly plane: DataPlane;
+  readonly sessions: Http2Sessions;
+}
+
+function lifeOf({ server, plane, sessions }: Parts): ApiListener {
+  const close = async (): Promise<void> => {
+    plane.cutAll();
+    const closed = stopAccepting(server);
+    server.closeAllConnections();
+    sessions.endAll();
+    await Promise.race([closed, timer(LAST_WORD_MS).done]);
+    sessions.resetAll();
+    await closed;
+    await plane.close();
+  };
+  return {
+    server,
+    listen: (address) => listen(server, address),
+    useCertificate: (certificate) => {
+      const context = secureContext(certificate);
+      // Tried out first, so that a broken pair leaves nothing of itself behind.
+      createSecureContext(context);
+      server.setSecureContext(context);
+    },
+    drain: async (times) => {
+      await drain({ server, plane, sessions }, times);
+      await close();
+    },
+    close,
+  };
+}
+
+async function drain({ server, plane, sessions }: Parts, { delay, grace }: Config['shutdown']): Promise<void> {
+  const over = timer((delay + grace) * 1000);
+  const wait = (...ends: readonly Promise<void>[]): Promise<void> => Promise.race([...ends, over.done]);
+  await wait(timer(delay * 500).done);
+  plane.leave();
+  await wait(timer(delay * 500).done);
+  plane.drain();
+  const closed = stopAccepting(server);
+  sessions.retireAll();
+  // A connection whose answer had begun before all this may be kept alive by it.
+  const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
+  do {
+    await wait(plane.empty());
+    // The last answers are on their way out still, and a request that crossed the notice may come in.
+    await wait(closed, timer(LINGER_MS).done);
+  } while (!plane.isEmpty && !over.isUp);
+  clearInterval(sweep);
+  over.stop();
+}
+
+function listen(server: Server, { host, port }: Address): Promise<{ readonly port: number }> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve({ port: (server.address() as AddressInfo).port });
+    });
+  });
+}
+
+const closings = new WeakMap<Server, Promise<void>>();
+
+/** Resolves when the last connection has closed. */
+function stopAccepting(server: Server): Promise<void> {
+  const known = closings.get(server);
+  if (known !== undefined) return known;
+  if (!server.listening) return Promise.resolve();
+  const closing = new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  closings.set(server, closing);
+  return closing;
+}
+
+interface Timer {
+  readonly done: Promise<void>;
+  readonly isUp: boolean;
+  stop(): void;
+}
+
+function timer(ms: number): Timer {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let isUp = false;
+  const handle = setTimeout(() => {
+    isUp = true;
+    resolve();
+  }, ms);
+  return {
+    done: promise,
+    get isUp() {
+      return isUp;
+    },
+    stop: () => clearTimeout(handle),
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * The PROXY protocol, version 2: who is behind a load balancer that passes TCP on.
+ *
+ * Threat: whoever can write this header chooses the address under which the record knows them. So it is taken from the configured addresses
+ * only; from anywhere else, and where it is missing or wrong, the connection is dropped without a word.
+ * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt section 2.2
+ */
+import { BlockList, isIPv6 } from 'node:net';
+import type { Socket } from 'node:net';
+import { plainAddress } from '../../core/http/address.ts';
+import { no, ok } from '../../core/result.ts';
+import type { Result } from '../../core/result.ts';
+
+const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
+const FIXED_BYTES = 16;
+/** Addresses and every extension that load balancers are known to send are far below. */
+const LONGEST_BYTES = 2048;
+const LOCAL = 0x20;
+const PROXY = 0x21;
+const TCP_OVER_IPV4 = 0x11;
+const TCP_OVER_IPV6 = 0x21;
+
+export type ProxyHeaderFault = 'untrusted_peer' | 'malformed' | 'too_long' | 'late' | 'closed';
+
+/** The first 16 bytes. @returns how many bytes follow */
+function proxyHeaderLength(fixed: Buffer): Result<number, ProxyHeaderFault> {
+  if (fixed.length !== FIXED_BYTES || !fixed.subarray(0, SIGNATURE.length).equals(SIGNATURE)) return no('malformed');
+  const command = fixed.readUInt8(12);
+  if (command !== LOCAL && command !== PROXY) return no('malformed');
+  const length = fixed.readUInt16BE(14);
+  return length > LONGEST_BYTES ? no('too_long') : ok(length);
+}
+
+/**
+ * @param rest the bytes behind the first 16
+ * @returns the client's address; undefined for LOCAL, with which a load balancer speaks for itself (a health check)
+ */
+function proxyHeaderSource(fixed: Buffer, rest: Buffer): Result<string | undefined, ProxyHeaderFault> {
+  if (fixed.readUInt8(12) === LOCAL) return ok(undefined);
+  const family = fixed.readUInt8(13);
+  if (family === TCP_OVER_IPV4 && rest.length >= 12) return ok([...rest.subarray(0, 4)].join('.'));
+  if (family === TCP_OVER_IPV6 && rest.length >= 36) return ok(plainAddress(ipv6(rest.subarray(0, 16))));
+  // Neither UDP nor a Unix socket nor "unknown" can have brought a TLS client of Kubernetes here.
+  return no('malformed');
+}
+
+/** @param cidrs such as `10.0.0.0/8` and `fd00::/8` */
+export function addressSet(cidrs: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const [network = '', prefix = ''] = cidr.split('/');
+    list.addSubnet(network, Number(prefix), isIPv6(network) ? 'ipv6' : 'ipv4');
+  }
+  return (address) => {
+    const plain = plainAddress(address);
+    return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+  };
+}
+
+export interface ProxyHeaderOptions {
+  readonly isTrusted: (address: string) => boolean;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Reads the header off a connection, and not a byte more: what follows is TLS's. `done` is called exactly once.
+ */
+export function readProxyHeader(
+  socket: Socket,
+  { isTrusted, timeoutMs }: ProxyHeaderOptions,
+  done: (source: Result<string | undefined, ProxyHeaderFault>) => void,
+): void {
+  if (!isTrusted(socket.remoteAddress ?? '')) {
+    done(no('untrusted_peer'));
+    return;
+  }
+  let fixed: Buffer | undefined;
+  const settle = (source: Result<string | undefined, ProxyHeaderFault>): void => {
+    clearTimeout(timer);
+    socket.off('readable', look);
+    socket.off('end', gone);
+    socket.off('close', gone);
+    done(source);
+  };
+  const gone = (): void => settle(no('closed'));
+  const look = (): void => {
+    fixed ??= (socket.read(FIXED_BYTES) as Buffer | null) ?? undefined;
+    if (fixed === undefined) return;
+    const length = proxyHeaderLength(fixed);
+    if (!length.ok) {
+      settle(length);
+      return;
+    }
+    const rest = length.value === 0 ? Buffer.alloc(0) : (socket.read(length.value) as Buffer | null);
+    if (rest !== null) settle(rest.length === length.value ? proxyHeaderSource(fixed, rest) : no('closed'));
+  };
+  const timer = setTimeout(() => settle(no('late')), timeoutMs);
+  socket.on('readable', look);
+  socket.on('end', gone);
+  socket.on('close', gone);
+}
+
+function ipv6(bytes: Buffer): string {
+  const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(index * 2).toString(16));
+  // The URL parser writes an address in its one canonical form (RFC 5952); an IPv4 address in IPv6 dress is taken out of it.
+  const mapped = groups.slice(0, 5).every((group) => group === '0') && groups[5] === 'ffff';
+  if (mapped) return [...bytes.subarray(12)].join('.');
+  return new URL(`http://[${groups.join(':')}]/`).hostname.slice(1, -1);
+}

@@ -1,0 +1,47 @@
+/** Answers on a socket that Node's HTTP server has handed over: refused upgrades, and what it could not parse. */
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ClientConnection } from './connection.ts';
+import { refusalHeaders, statusBody } from '../status.ts';
+import type { Refusal } from '../status.ts';
+
+/**
+ * The head of an answer as bytes.
+ * @param headers flat list, one character a byte, already known to hold no CR, LF or NUL
+ */
+export function rawHead(code: number, headers: readonly string[]): Buffer {
+  const lines = [`HTTP/1.1 ${code} ${STATUS_CODES[code] ?? 'Unknown'}`];
+  for (let index = 0; index + 1 < headers.length; index += 2) lines.push(`${headers[index]}: ${headers[index + 1]}`);
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+/** For a client to take the last of an answer and to close its side. */
+const CLOSE_GRACE_MS = 10_000;
+
+/** Writes a Status and ends the connection. */
+export function endWithStatus(
+  socket: Duplex,
+  refusal: Refusal,
+  { auditId, connection }: { readonly auditId: string; readonly connection: Pick<ClientConnection, 'reset'> },
+): void {
+  const body = Buffer.from(`${JSON.stringify(statusBody(refusal, auditId))}\n`);
+  const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length), 'Audit-Id', auditId];
+  headers.push(...refusalHeaders(refusal));
+  if (refusal.retry !== 'elsewhere') headers.push('Connection', 'close');
+  socket.write(Buffer.concat([rawHead(refusal.code, headers), body]));
+  endHandedOver(socket, connection);
+}
+
+/**
+ * Ends a socket behind what was written to it.
+ *
+ * Threat: nobody reads such a socket, and none of Node's time-outs holds for it. A client that keeps its side open would keep the connection for
+ * good, and one byte that it sent before it left would hide its end: without any credential, every connection that there may be.
+ */
+export function endHandedOver(socket: Duplex, connection: Pick<ClientConnection, 'reset'>): void {
+  socket.end();
+  // What still comes is thrown away, so that its end is seen.
+  socket.resume();
+  const timer = setTimeout(() => connection.reset(), CLOSE_GRACE_MS);
+  socket.once('close', () => clearTimeout(timer));
+}

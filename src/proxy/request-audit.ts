@@ -1,0 +1,158 @@
+/**
+ * What the audit log and the metrics get to know of one request: one event at its end, one more at the start of what is long-running, and one
+ * before it goes to the API server where it may change something.
+ */
+import { requestEvent } from '../core/audit/event.ts';
+import { auditedByPolicy } from '../core/audit/policy.ts';
+import type { Caller } from '../core/credential/credential.ts';
+import type { AuditEvent, AuditStage } from '../core/audit/event.ts';
+import type { Identity } from '../core/identity/identity.ts';
+import { requestInfo } from '../core/request/request-info.ts';
+import type { RequestInfo } from '../core/request/request-info.ts';
+import { mayChange } from '../core/audit/write-ahead.ts';
+import type { ApiListenerDeps } from './dependencies.ts';
+import type { ExchangeCutReason } from './exchange.ts';
+import { sensitiveKind } from './admission/sensitive.ts';
+import type { Refusal } from './status.ts';
+
+/** For the metrics only: the client went away before it was answered. No HTTP status, so it is counted as `other`. */
+const NOT_ANSWERED = 0;
+
+export interface RecordFacts {
+  readonly auditId: string;
+  readonly method: string;
+  readonly target: string;
+  readonly address: string;
+  readonly userAgent: string | undefined;
+  /** Trace id of the client's `traceparent`. */
+  readonly trace?: string | undefined;
+}
+
+export class RequestRecord {
+  caller: Caller | undefined;
+  /** A service account that passes with its own token, where there is no caller of ours. */
+  serviceAccount: Identity | undefined;
+  /** Whom the caller acts as or wants to act as. */
+  impersonated: Identity | undefined;
+  cluster: string | undefined;
+  /** Bytes of bodies or of a tunnel, from the client and to the client. */
+  bytesIn = 0;
+  bytesOut = 0;
+  readonly #deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>;
+  readonly #facts: RecordFacts;
+  readonly #receivedAt: number;
+  #info: RequestInfo | undefined;
+  #status: { readonly code: number; readonly reason?: string; readonly message?: string } | undefined;
+  #reason: string | undefined;
+  #cutReason: string | undefined;
+  #streamClosed: (() => void) | undefined;
+  #writtenAhead = false;
+
+  constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RecordFacts) {
+    this.#deps = deps;
+    this.#facts = facts;
+    this.#receivedAt = deps.clock.now();
+  }
+
+  get info(): RequestInfo {
+    // By the target as it came, for what is refused before anything better is known.
+    return (this.#info ??= requestInfo(this.#facts.method, this.#facts.target));
+  }
+
+  set info(info: RequestInfo) {
+    this.#info = info;
+  }
+
+  /** Milliseconds since the epoch. */
+  get receivedAt(): number {
+    return this.#receivedAt;
+  }
+
+  /** The gate itself has answered. */
+  refused(refusal: Refusal): void {
+    this.#status = { code: refusal.code, reason: refusal.reason, message: refusal.message };
+    this.#reason = refusal.auditReason;
+    this.#deps.metrics.refusal(refusal.auditReason);
+  }
+
+  /**
+   * To be awaited between admission and the API server. An attacker who can end this process (or a kernel that is out of memory) would
+   * otherwise have a change carried out of which no audit event is left, so the event is written before the change is asked for.
+   * @returns false where it could not be written, and the request must not go on
+   */
+  async writeAhead({ upgrade }: { readonly upgrade: boolean }): Promise<boolean> {
+    const { method } = this.#facts;
+    if (this.#deps.auditPolicy?.writeAhead === 'off' || !mayChange({ method, upgrade, info: this.info })) return true;
+    this.#writtenAhead = true;
+    return this.#deps.audit.recordAhead(this.#event('RequestReceived'));
+  }
+
+  /** The API server's answer has begun. */
+  responseStarted(code: number): void {
+    this.#status = { code };
+    const sensitive = code < 400 ? sensitiveKind(this.info) : undefined;
+    if (sensitive !== undefined) this.#deps.metrics.sensitiveRequest(sensitive);
+    if (!this.info.longRunning) return;
+    this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
+    this.#deps.audit.record(this.#event('ResponseStarted'));
+  }
+
+  cut(reason: ExchangeCutReason): void {
+    this.#cutReason = reason;
+    this.#deps.metrics.cut(reason);
+  }
+
+  /** The answer is whole, or both sides are closed. */
+  end(): void {
+    this.#streamClosed?.();
+    this.#reason ??= this.#cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
+    const code = this.#status?.code ?? NOT_ANSWERED;
+    const { verb, longRunning } = this.info;
+    const seconds = (this.#deps.clock.now() - this.#receivedAt) / 1000;
+    const { auditId, trace: traceId } = this.#facts;
+    this.#deps.metrics.request({
+      cluster: this.cluster ?? 'none',
+      verb,
+      code,
+      ...(longRunning ? {} : { seconds, auditId, ...(traceId === undefined ? {} : { traceId }) }),
+    });
+    const identity = this.caller?.identity ?? this.serviceAccount;
+    const judged = { info: this.info, code, identity };
+    // What stands there as begun has an end there too, whatever a rule leaves out.
+    if (this.#writtenAhead || auditedByPolicy(judged, this.#deps.auditPolicy?.policy))
+      this.#deps.audit.record(this.#event('ResponseComplete'));
+  }
+
+  #event(stage: Exclude<AuditStage, 'Panic'>): AuditEvent {
+    const { auditId, target, address, userAgent, trace } = this.#facts;
+    const at = this.#deps.clock.now();
+    const ended = stage === 'ResponseComplete' && this.info.longRunning;
+    const identity = this.caller?.identity ?? this.serviceAccount;
+    return requestEvent({
+      auditId,
+      stage,
+      requestUri: target,
+      info: this.info,
+      execCommands: this.#deps.auditPolicy?.execCommands ?? false,
+      sourceIps: [address],
+      receivedAt: this.#receivedAt,
+      at,
+      ...(identity === undefined ? {} : { identity }),
+      ...(this.impersonated === undefined ? {} : { impersonated: this.impersonated }),
+      ...(userAgent === undefined ? {} : { userAgent }),
+      ...(this.#status === undefined ? {} : { status: this.#status }),
+      details: {
+        cluster: this.cluster,
+        session: this.caller?.credential.session,
+        account: this.caller?.credential.account,
+        provider: this.caller?.credential.provider,
+        passthrough: this.serviceAccount === undefined ? undefined : 'true',
+        reason: this.#reason,
+        trace,
+        'bytes-in': ended ? String(this.bytesIn) : undefined,
+        'bytes-out': ended ? String(this.bytesOut) : undefined,
+        'duration-ms': ended ? String(Math.round(at - this.#receivedAt)) : undefined,
+      },
+    });
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Keep-alive pools towards the API servers: two kinds for each cluster.
+ *
+ * HTTP/1.1 only. undici's HTTP/2 joins two `Impersonate-Group` lines into one value, which would make up a group that nobody is in; it
+ * is turned off in words, whatever its default. What lasts has connections of its own, lest thousands of watches stand between a short
+ * request and a free connection.
+ */
+import type { Socket } from 'node:net';
+import { Client, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
+import type { ProxyTiming, UpstreamCluster } from '../dependencies.ts';
+import { LastingConnections } from './stream-connections.ts';
+import { connectUpstream, parseServer } from './connect.ts';
+import type { UpstreamAddress } from './connect.ts';
+
+/** More at once would only queue in the API server's own priority and fairness. */
+const SHORT_CONNECTIONS = 256;
+/**
+ * Threat: whoever holds all of them, by uploads that never come or answers that are never read, has everybody else's requests wait without
+ * end. So there are twice as many as one person may have in flight.
+ */
+const shortConnections = (perPerson: number): number => Math.max(SHORT_CONNECTIONS, 2 * perPerson);
+/** API servers close idle connections after minutes; shorter here, so that it is hardly ever they who close first. */
+const KEEP_ALIVE_MS = 30_000;
+
+/** undici's options, with a place to learn which TCP socket the request goes out on. */
+export interface LinkedDispatch extends Dispatcher.DispatchOptions {
+  /** Called when a connection has been chosen. `socket` gives its TCP socket once the request has been started on it. */
+  readonly onConnection: (socket: () => Socket | undefined) => void;
+}
+
+/**
+ * One connection at a time, one request at a time on it. So from `onRequestStart` until its end, the client's TCP socket is the one that
+ * carries the request: the sound way to reach it, because undici itself hands out the TLS socket at most.
+ */
+class LinkedClient extends Client {
+  readonly #link: { raw: Socket | undefined };
+
+  constructor(origin: URL, options: Client.Options, link: { raw: Socket | undefined }) {
+    super(origin, options);
+    this.#link = link;
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    (options as Partial<LinkedDispatch>).onConnection?.(() => this.#link.raw);
+    return super.dispatch(options, handler);
+  }
+}
+
+export interface ClusterPools {
+  /** `https://host:port`. */
+  readonly origin: string;
+  /** `Host` towards the API server. */
+  readonly authority: string;
+  readonly address: UpstreamAddress;
+  dispatch(options: LinkedDispatch, handler: Dispatcher.DispatchHandler, longRunning: boolean): void;
+  close(): Promise<void>;
+}
+
+/** @param perPerson requests that one person may have in flight; absent where none are people's */
+export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perPerson = 0): ClusterPools {
+  const { origin, host, port } = parseServer(cluster.server);
+  const address: UpstreamAddress = {
+    host,
+    port,
+    // Asked for each connection, because the file may have been replaced.
+    get ca() {
+      return cluster.ca;
+    },
+    connectMs: timing.connectMs,
+  };
+  const factory = (base: URL, options: object): Client => {
+    const link: { raw: Socket | undefined } = { raw: undefined };
+    const connect: Client.Options['connect'] = (_options, callback) => {
+      connectUpstream(address, (error, opened) => {
+        link.raw = opened?.raw;
+        if (error === null && opened !== undefined) callback(null, opened.tls);
+        else callback(error ?? new Error('no connection'), null);
+      });
+    };
+    return new LinkedClient(base, { ...options, connect, allowH2: false, pipelining: 1 }, link);
+  };
+  const keptAlive = { keepAliveTimeout: KEEP_ALIVE_MS };
+  const http1 = { allowH2: false, pipelining: 1 };
+  const short = new Pool(origin, { connections: shortConnections(perPerson), factory, ...http1, ...keptAlive });
+  const lasting = new LastingConnections(() => factory(new URL(origin), keptAlive));
+  return {
+    origin,
+    authority: new URL(origin).host,
+    address,
+    dispatch: (options, handler, longRunning) => void (longRunning ? lasting : short).dispatch(options, handler),
+    close: async () => {
+      await Promise.all([short.destroy(), lasting.destroy()]);
+    },
+  };
+}

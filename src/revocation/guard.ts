@@ -1,0 +1,283 @@
+/** Puts the parts of the room together behind the `Gate` interface. */
+import { randomBytes } from 'node:crypto';
+import { waitFor } from '../core/credential/lease.ts';
+import {
+  sessionKey,
+  type CoveringKeys,
+  type LogChange,
+  type LogEntry,
+  type LogPosition,
+  type TargetKey,
+} from '../core/credential/revocation.ts';
+import type { DrillPart, Joined, ReplicaState } from '../store/store.ts';
+import { SILENT_LOGGER } from './dependencies.ts';
+import type { EndedSession, GateOptions } from './dependencies.ts';
+import { LogFollower } from './follower.ts';
+import { Peers } from './peers.ts';
+import { FlightRegistry } from './registry.ts';
+import type { Footing } from './proof.ts';
+import { replicaViews } from './replicas.ts';
+import type { CutReason, Gate, GateRefusal, ReplicaView, SessionInFlight } from './revocation.ts';
+import { Revocations } from './revocations.ts';
+import { SessionEndings } from './session-endings.ts';
+import { View } from './view.ts';
+
+/** A registry entry that has not moved for so long belongs to a process that is gone. */
+const GONE_AFTER_MS = 60_000;
+
+/**
+ * Makes this replica's gate. It refuses everything until `start` has resolved.
+ *
+ * @returns the gate; `revoke` throws `AppError` `store_unavailable` where nothing could be written
+ * @see docs/revocation-protocol.md, whose words (lease, fence, receipt, join) are used throughout
+ */
+export function createGate(options: GateOptions): Gate {
+  return new LeasedGate(options);
+}
+
+class LeasedGate implements Gate {
+  readonly #options: GateOptions;
+  readonly #view = new View();
+  readonly #registry: FlightRegistry;
+  readonly #endings: SessionEndings;
+  readonly #peers: Peers;
+  readonly #follower: LogFollower;
+  readonly #revocations: Revocations;
+  readonly #listeners: ((change: LogChange | undefined) => void)[] = [];
+  /** A pod's name comes back after a restart; this does not. */
+  readonly incarnation = randomBytes(16).toString('hex');
+  #drill: DrillPart | undefined;
+  #receipt = 0;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+    this.#endings = new SessionEndings({
+      clock: options.clock,
+      sessions: options.sessions,
+      cut: (session) => this.#registry.cut(session, 'session_expired'),
+      ended: (session) => void this.#sessionEnded(session),
+    });
+    this.#registry = new FlightRegistry({
+      monotonic: options.monotonic,
+      bound: (credential, ends) => this.#endings.watch(credential, ends),
+      empty: (session) => this.#endings.forget(session),
+      allCut: () => this.#allCut(),
+    });
+    this.#peers = new Peers(this.incarnation);
+    this.#follower = this.#makeFollower();
+    this.#revocations = new Revocations({
+      ...options,
+      waitMs: waitFor(options.stalenessSeconds * 1000),
+      registry: this.#registry,
+      peers: this.#peers,
+      position: () => this.#follower.position,
+      footing: () => this.#footing(),
+      wake: () => this.#follower.wake(),
+      metrics: options.metrics,
+    });
+  }
+
+  get position(): LogPosition | undefined {
+    return this.#follower.position;
+  }
+
+  get fenced(): boolean {
+    return !this.#follower.lease.holds(this.#options.monotonic());
+  }
+
+  get stalenessSeconds(): number {
+    const { freshAt } = this.#follower.lease;
+    return freshAt === undefined ? Number.POSITIVE_INFINITY : (this.#options.monotonic() - freshAt) / 1000;
+  }
+
+  get inFlight(): number {
+    return this.#registry.size;
+  }
+
+  get clockOff(): boolean {
+    return this.#follower.clockOff;
+  }
+
+  get replicas(): readonly ReplicaView[] {
+    const { monotonic, replicaName } = this.#options;
+    const own = {
+      id: replicaName,
+      incarnation: this.incarnation,
+      fenced: this.fenced,
+      freshAtMs: this.#follower.lease.freshAt,
+      number: this.position?.number ?? 0,
+      streamsCut: this.#registry.cutTotal,
+      drill: this.#drill,
+    };
+    return replicaViews(own, this.#peers.all(), monotonic());
+  }
+
+  check({
+    keys,
+    position: at,
+  }: {
+    readonly keys: CoveringKeys;
+    readonly position: LogPosition;
+  }): GateRefusal | undefined {
+    const position = this.#follower.position;
+    if (position === undefined || this.fenced) return 'fenced';
+    if (at.epoch !== position.epoch) return 'epoch_changed';
+    if (this.#revocations.ownGate.shutFor(keys)) return 'session_revoked';
+    return this.#view.covers(keys, at.number) ? 'session_revoked' : undefined;
+  }
+
+  register(...[flight]: Parameters<Gate['register']>): ReturnType<Gate['register']> {
+    return this.#registry.register(flight);
+  }
+
+  onChange(listener: (change: LogChange | undefined) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  revoke(order: Parameters<Gate['revoke']>[0]): ReturnType<Gate['revoke']> {
+    return this.#revocations.revoke(order);
+  }
+
+  hold(...[target, seconds]: Parameters<Gate['hold']>): number {
+    return this.#revocations.hold(target, seconds);
+  }
+
+  answer(id: string): ReturnType<Gate['answer']> {
+    return this.#revocations.answer(id);
+  }
+
+  onAnswer(listener: Parameters<Gate['onAnswer']>[0]): void {
+    this.#revocations.onAnswer(listener);
+  }
+
+  sessionsInFlight(): readonly SessionInFlight[] {
+    return this.#registry.sessions();
+  }
+
+  cutSession(session: string, reason: CutReason): number {
+    return this.#registry.cut(sessionKey(session), reason);
+  }
+
+  reportDrill(part: DrillPart): void {
+    this.#drill = part;
+    void this.#follower.wake();
+  }
+
+  refresh(): Promise<void> {
+    return this.#follower.wake();
+  }
+
+  start(): Promise<void> {
+    return this.#follower.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#registry.cutAll('shutdown');
+    this.#endings.stop();
+    await this.#follower.stop();
+    await this.#leave([{ incarnation: this.incarnation }]);
+  }
+
+  #makeFollower(): LogFollower {
+    const { log, monotonic, clock, uptime, replicaName, longestTokenSeconds, stalenessSeconds, logger } = this.#options;
+    return new LogFollower({
+      log,
+      monotonic,
+      clock,
+      uptime,
+      longestTokenSeconds,
+      lengthMs: stalenessSeconds * 1000,
+      incarnation: this.incarnation,
+      name: replicaName,
+      logger: logger ?? SILENT_LOGGER,
+      hooks: {
+        joined: (joined) => this.#joined(joined),
+        fence: (reason) => this.#fence(reason),
+        apply: (entry) => this.#apply(entry),
+        renewed: (replicas, now) => this.#renewed(replicas, now),
+        streamsCut: () => this.#registry.cutTotal,
+        drill: () => this.#drill,
+        cutThrough: (number) => this.#cutThrough(number),
+        served: (fence) => this.#options.onFenced?.(fence),
+      },
+    });
+  }
+
+  #footing(): Footing | undefined {
+    const { footing } = this.#follower;
+    // There is no life before the first, so nobody can hold a lease of it.
+    if (footing === undefined || this.#options.firstLife !== true) return footing;
+    return { ...footing, sinceMs: Number.NEGATIVE_INFINITY };
+  }
+
+  #joined({ position, live }: Joined): void {
+    const { ownGate } = this.#revocations;
+    this.#view.reset(live);
+    ownGate.began(position);
+    for (const entry of live) ownGate.applied(entry);
+    this.#peers.clear();
+    this.#tell(undefined);
+  }
+
+  #fence(reason: CutReason): void {
+    this.#registry.cutAll(reason);
+    this.#tell(undefined);
+  }
+
+  #apply(entry: LogEntry): void {
+    this.#view.apply(entry);
+    this.#revocations.ownGate.applied(entry);
+    if (entry.change.kind === 'revoked') this.#registry.cut(entry.change.key, 'session_revoked', entry.number);
+    this.#tell(entry.change);
+  }
+
+  /** The last entry that is applied here with all its cuts: the receipt that other replicas wait for. */
+  #cutThrough(number: number): number {
+    if (!this.#registry.isCutting) this.#receipt = number;
+    return Math.min(this.#receipt, number);
+  }
+
+  #allCut(): void {
+    this.#revocations.renewed();
+    void this.#follower.wake();
+  }
+
+  #renewed(replicas: Parameters<Peers['observe']>[0], now: number): void {
+    this.#peers.observe(replicas, now);
+    this.#revocations.renewed();
+    this.#view.prune(this.#options.clock.now() / 1000);
+    void this.#leave(this.#peers.gone(now, GONE_AFTER_MS));
+  }
+
+  /** What other replicas have cached of it goes by the log, as with every other end. The same id on each replica: one entry for all. */
+  async #sessionEnded(ended: EndedSession): Promise<void> {
+    this.#options.onSessionEnded?.(ended);
+    const { session } = ended;
+    const key: TargetKey = sessionKey(session);
+    try {
+      await this.#options.log.append({ requestId: `ended ${key}`, target: { kind: 'session', session }, ended: true });
+    } catch (error) {
+      (this.#options.logger ?? SILENT_LOGGER).info({ err: error }, 'the end of a session could not be written');
+    }
+  }
+
+  #tell(change: LogChange | undefined): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  async #leave(
+    replicas: readonly (Pick<ReplicaState, 'incarnation'> & Partial<Pick<ReplicaState, 'count'>>)[],
+  ): Promise<void> {
+    for (const { incarnation, count } of replicas) {
+      try {
+        await this.#options.log.leave(incarnation, count);
+      } catch (error) {
+        // The entry stays in the registry and the next one to see it silent takes it out.
+        (this.#options.logger ?? SILENT_LOGGER).info(
+          { err: error },
+          'a replica could not be taken out of the registry',
+        );
+      }
+    }
+  }
+}

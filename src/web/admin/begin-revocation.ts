@@ -1,0 +1,81 @@
+/**
+ * Begins a revocation and answers as soon as it is written, so that its receipts are seen as they come in.
+ *
+ * Threat: an admin in a hurry clicks twice. The second click joins the first one, and is told the same.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RevocationAnswer } from '../../revocation/revocation.ts';
+import { reusedError } from '../../admin/revocation-results.ts';
+import type { RevocationRequest } from '../../admin/revocation-request.ts';
+import { handleRevocation, type AdminRoom, type AdminContext } from '../../admin/revoke.ts';
+
+/** Between two looks at whether it is written. */
+const LOOK_MS = 5;
+
+interface Running {
+  /** What was asked, by whom: the same id for something else is not the same revocation. */
+  readonly asked: string;
+  readonly written: Promise<RevocationAnswer>;
+  readonly proven: Promise<RevocationAnswer>;
+}
+
+export interface Begun {
+  /** As it stood when it was written. */
+  readonly answer: RevocationAnswer;
+  /** As `handleRevocation` answers: proven, or given up waiting for. */
+  readonly proven: Promise<RevocationAnswer>;
+}
+
+type Identified = RevocationRequest & { readonly requestId: string };
+
+/** @throws what `handleRevocation` throws, where nothing was written */
+export type BeginRevocation = (admin: AdminContext, request: Identified) => Promise<Begun>;
+
+export function createBeginnings(room: AdminRoom): BeginRevocation {
+  const running = new Map<string, Running>();
+
+  function start(admin: AdminContext, request: Identified, asked: string): Running {
+    const { requestId } = request;
+    // What stands under this id already may be something else: that is judged before anything is told of it.
+    const isNew = room.deps.gate.answer(requestId) === undefined;
+    const proven = handleRevocation(room, admin, request);
+    const written = isNew ? untilWritten(room, requestId, proven) : proven;
+    running.set(requestId, { asked, written, proven });
+    // Whoever has been told that it is written hears of a later fault in the log only.
+    const over = proven.catch((err: unknown) => {
+      room.deps.logger.warn({ err, revocation: requestId }, 'a revocation was not carried out to its end');
+    });
+    void over.finally(() => running.delete(requestId));
+    return { asked, written, proven };
+  }
+
+  return async (admin, request) => {
+    const asked = JSON.stringify([admin.actor.account, request]);
+    const before = running.get(request.requestId);
+    if (before !== undefined && before.asked !== asked) throw reusedError();
+    const { written, proven } = before ?? start(admin, request, asked);
+    return { answer: await written, proven };
+  };
+}
+
+/** @throws where it came to its end before anything was written */
+async function untilWritten(
+  { deps, answers }: AdminRoom,
+  id: string,
+  proven: Promise<RevocationAnswer>,
+): Promise<RevocationAnswer> {
+  const over = new AbortController();
+  const ended = proven.finally(() => over.abort());
+  for (;;) {
+    const early = await Promise.race([
+      ended,
+      delay(LOOK_MS, undefined, { signal: over.signal }).catch(() => undefined),
+    ]);
+    if (over.signal.aborted) return ended;
+    const answer = early ?? deps.gate.answer(id);
+    if (answer === undefined) continue;
+    // Another replica may be the one that is asked for the receipt.
+    if (!answer.complete) await answers.keep(answer);
+    return answer;
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * What clusters are told about a person, as facts on a page.
+ */
+import type { Identity } from '../../core/identity/identity.ts';
+import { html, type Html } from '../page/html.ts';
+
+/** More than these are counted: a person may be in a thousand groups. */
+const MOST_GROUPS = 40;
+
+export function badges(names: readonly string[]): Html {
+  if (names.length === 0) return html`<span class="muted">none</span>`;
+  const more = names.length - MOST_GROUPS;
+  return html`<ul class="list">
+    ${names.slice(0, MOST_GROUPS).map((name) => html`<li class="badge">${name}</li>`)}
+    ${more > 0 && html`<li class="muted">and ${more} more</li>`}
+  </ul>`;
+}
+
+const extra = ([key, values]: readonly [string, readonly string[]]): Html =>
+  html`<dt>${key}</dt>
+    <dd>${values.join(', ')}</dd>`;
+
+/** Names and values, to stand in a `dl`. */
+export function identityFacts(identity: Identity): Html {
+  return html`<dt>Username</dt>
+    <dd><code>${identity.username}</code></dd>
+    <dt>Groups</dt>
+    <dd>${badges(identity.groups)}</dd>
+    ${
+      identity.uid !== '' &&
+      html`<dt>UID</dt>
+        <dd><code>${identity.uid}</code></dd>`
+    }
+    ${Object.entries(identity.extra).map(extra)}`;
+}

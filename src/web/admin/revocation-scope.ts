@@ -1,0 +1,72 @@
+/**
+ * What a revocation would cut, as far as it is known before it is done.
+ */
+import { targetKey, type RevocationTarget, type TargetKey } from '../../core/credential/revocation.ts';
+import type { SessionInFlight } from '../../revocation/revocation.ts';
+import type { SessionQuery, SessionRecord } from '../../store/store.ts';
+import type { WebDeps } from '../deps.ts';
+
+const LISTED = 10;
+const PAGE_SIZE = 200;
+/** Nobody needs to know whether it is five thousand sessions or six, and the page is to be there at once. */
+const MOST_COUNTED = 2000;
+
+export interface RevocationScope {
+  /** The newest ten. */
+  readonly listed: readonly SessionRecord[];
+  readonly sessions: number;
+  readonly people: number;
+  /** There are more than were counted. */
+  readonly more: boolean;
+  /** Requests and streams open on this replica in this moment. */
+  readonly openHere: number;
+}
+
+/** Undefined for a single session, which is read by its id. */
+function queryFor(target: RevocationTarget): Pick<SessionQuery, 'account' | 'where'> | undefined {
+  switch (target.kind) {
+    case 'session':
+      return undefined;
+    case 'account':
+      return { account: target.account };
+    case 'provider':
+      return { where: ({ provider }) => provider === target.provider };
+    case 'all':
+      return {};
+  }
+}
+
+async function sessionsOf(
+  { store }: WebDeps,
+  target: RevocationTarget,
+): Promise<{ readonly sessions: readonly SessionRecord[]; readonly more: boolean }> {
+  const query = queryFor(target);
+  if (query === undefined) {
+    const session = target.kind === 'session' ? await store.sessions.read(target.session) : undefined;
+    return { sessions: session === undefined ? [] : [session], more: false };
+  }
+  const sessions: SessionRecord[] = [];
+  let cursor: string | undefined;
+  for (let pages = 0; pages < MOST_COUNTED / PAGE_SIZE; pages += 1) {
+    const page = await store.sessions.list({ ...query, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) });
+    sessions.push(...page.sessions);
+    cursor = page.cursor;
+    if (cursor === undefined) break;
+  }
+  return { sessions, more: cursor !== undefined };
+}
+
+const covers = (key: TargetKey, { keys }: SessionInFlight): boolean =>
+  key === 'all' || [keys.session, keys.account, keys.provider].includes(key);
+
+/** @throws AppError `store_unavailable` */
+export async function scopeOf(deps: WebDeps, target: RevocationTarget): Promise<RevocationScope> {
+  const { sessions, more } = await sessionsOf(deps, target);
+  const key = targetKey(target);
+  const openHere = deps.gate
+    .sessionsInFlight()
+    .filter((session) => covers(key, session))
+    .reduce((sum, { flights }) => sum + flights, 0);
+  const people = new Set(sessions.map(({ account }) => account)).size;
+  return { listed: sessions.slice(0, LISTED), sessions: sessions.length, people, more, openHere };
+}

@@ -1,0 +1,78 @@
+/**
+ * Where somebody is signed in, one row for each session.
+ */
+import type { SessionRecord } from '../../store/store.ts';
+import type { SignedIn } from '../browser/browser-session.ts';
+import { clientName, deviceOf } from '../page/client-label.ts';
+import { html, type Html } from '../page/html.ts';
+import { csrfField, moment, momentAgo, momentsCaption } from '../page/layout.ts';
+
+export interface SessionsContent {
+  readonly person: SignedIn;
+  readonly sessions: readonly SessionRecord[];
+  /** There are more than are shown. */
+  readonly more: boolean;
+  /** Epoch seconds. */
+  readonly now: number;
+}
+
+/** As much of a thumbprint as somebody compares. */
+const KEY_SHOWN = 8;
+
+/** The key that the session's tokens are worth nothing without; sessions of these pages have none. */
+const keyOf = ({ thumbprint }: SessionRecord): Html =>
+  thumbprint === undefined
+    ? html`<span class="muted">no key</span>`
+    : html`<code title="${thumbprint}">${thumbprint.slice(0, KEY_SHOWN)}</code>`;
+
+function sessionRow(session: SessionRecord, person: SignedIn, now: number): Html {
+  const here = session.id === person.session;
+  const device = deviceOf(session.userAgent);
+  return html`<tr>
+    <td data-label="Device" class="main">
+      <span
+        ><strong title="${session.userAgent}">${device}</strong>
+        ${here && html`<span class="badge">this browser</span>`}
+        ${session.device === true && html`<span class="badge quiet">by code</span>`}<br /><span class="small muted"
+          >${clientName(session.client)}</span
+        ></span
+      >
+    </td>
+    <td data-label="From">${session.address === '' ? '–' : session.address}</td>
+    <td data-label="Since">${moment(session.createdAt)}</td>
+    <td data-label="Last used">${momentAgo(session.lastUsedAt, now)}</td>
+    <td data-label="Key">${keyOf(session)}</td>
+    <td data-label="" class="action">
+      <form method="post" action="/me/sessions/${encodeURIComponent(session.id)}/end">
+        ${csrfField(person.csrf)}
+        <button class="button danger compact" aria-label="End the session of ${device}">End</button>
+      </form>
+    </td>
+  </tr>`;
+}
+
+export function sessionsCard({ person, sessions, more, now }: SessionsContent): Html {
+  return html`<section class="card" aria-labelledby="sessions">
+    <div class="card-head">
+      <h2 id="sessions">Where you are signed in</h2>
+      ${sessions.length > 1 && html`<a class="button danger compact" href="/me/end-others">End all others</a>`}
+    </div>
+    <table>
+      ${momentsCaption()}
+      <thead>
+        <tr>
+          <th scope="col">Device</th>
+          <th scope="col">From</th>
+          <th scope="col">Since</th>
+          <th scope="col">Last used</th>
+          <th scope="col">Key</th>
+          <th scope="col"><span class="visually-hidden">End</span></th>
+        </tr>
+      </thead>
+      <tbody>
+        ${sessions.map((session) => sessionRow(session, person, now))}
+      </tbody>
+    </table>
+    ${more && html`<p class="muted small">Only the newest ${sessions.length} are shown.</p>`}
+  </section>`;
+}

@@ -1,0 +1,90 @@
+/**
+ * What the gate tells clusters about a person: the impersonation headers, literally as the data plane sends them, and what each is for.
+ */
+import { EXTRA_SESSION } from '../../core/core.ts';
+import { impersonationHeaders, limitIdentity } from '../../core/http/upstream-headers.ts';
+import type { SignedIn } from '../browser/browser-session.ts';
+import type { WebConfig } from '../deps.ts';
+import { html, type Html } from '../page/html.ts';
+
+/** Lines of one kind, and what they mean. */
+interface Told {
+  readonly lines: readonly string[];
+  readonly meaning: string;
+}
+
+interface ToldClusters {
+  /** Names of those that are told the same. */
+  readonly clusters: readonly string[];
+  readonly told: readonly Told[];
+}
+
+const EXTRA = 'Impersonate-Extra-';
+
+function meaningOf(header: string): string {
+  switch (header) {
+    case 'Impersonate-User':
+      return 'Your name. Roles are bound to it, and the cluster’s own record knows you by it.';
+    case 'Impersonate-Uid':
+      return 'Your account at the identity provider; it stays the same when your name changes.';
+    case 'Impersonate-Group':
+      return 'Your groups, one line each. Roles are bound to them too.';
+    default: {
+      const key = decodeURIComponent(header.slice(EXTRA.length)).toLowerCase();
+      if (key === EXTRA_SESSION) {
+        return 'Which of your sessions asks, so that both records find it. Here it is the one of this browser; each other sends its own.';
+      }
+      return 'Set by your platform team for whoever decides by it in the cluster.';
+    }
+  }
+}
+
+/** Values are UTF-8 bytes, one character a byte; a page shows what they say. */
+function toldIn(headers: readonly string[]): readonly Told[] {
+  const told = new Map<string, string[]>();
+  for (let index = 0; index < headers.length; index += 2) {
+    const [name = '', value = ''] = headers.slice(index, index + 2);
+    const line = `${name}: ${Buffer.from(value, 'latin1').toString('utf8')}`;
+    told.set(name, [...(told.get(name) ?? []), line]);
+  }
+  return [...told].map(([name, lines]) => ({ lines, meaning: meaningOf(name) }));
+}
+
+/**
+ * By cluster, because a cluster may be told of fewer groups than another (`impersonate`); those that are told the same stand together.
+ * @param usable names of the clusters that the person may use
+ */
+function toldOf(person: SignedIn, clusters: WebConfig['clusters'], usable: readonly string[]): readonly ToldClusters[] {
+  const alike = new Map<string, { clusters: string[]; told: readonly Told[] }>();
+  for (const { name, impersonate } of clusters.filter((cluster) => usable.includes(cluster.name))) {
+    const headers = impersonationHeaders(limitIdentity(person.identity, impersonate), person.session);
+    const key = JSON.stringify(headers);
+    const same = alike.get(key) ?? { clusters: [], told: toldIn(headers) };
+    same.clusters.push(name);
+    alike.set(key, same);
+  }
+  return [...alike.values()];
+}
+
+const toldList = (told: readonly Told[]): Html =>
+  html`<dl class="headers">
+    ${told.map(
+      ({ lines, meaning }) =>
+        html`${lines.map((line) => html`<dt><code>${line}</code></dt>`)}
+          <dd>${meaning}</dd>`,
+    )}
+  </dl>`;
+
+/** @param usable names of the clusters that the person may use */
+export function toldCard(person: SignedIn, clusters: WebConfig['clusters'], usable: readonly string[]): Html {
+  const all = toldOf(person, clusters, usable);
+  return html`<section class="card" aria-labelledby="told">
+    <h2 id="told">What your clusters are told about you</h2>
+    <p class="muted">
+      Portcullis puts these headers on each of your requests. Nothing else says who you are: what you may do is decided
+      by the cluster, from these.
+    </p>
+    ${all.map((each) => html`${all.length > 1 && html`<h3>${each.clusters.join(', ')}</h3>`} ${toldList(each.told)}`)}
+    ${all.length === 0 && html`<p class="empty">No cluster lets you in, so none is told anything.</p>`}
+  </section>`;
+}

@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto';
+import { AppError } from '../../../src/core/errors.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import { alsoAt, post } from '../web/admin-at.ts';
+import {
+  annotation,
+  browserAt,
+  closeHouses,
+  csrfOf,
+  locationOf,
+  openSession,
+  PUBLIC_URL,
+  signedInAs,
+  type House,
+  signIn,
+} from '../web/harness.ts';
+
+afterEach(closeHouses);
+
+const DUAL = {
+  config: {
+    admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'on' },
+    workload: [{ name: 'ci', role: 'none', clusters: [] }],
+  },
+} as const;
+
+interface Asked {
+  readonly approval: string;
+  readonly expiresAt: string;
+  readonly code: string;
+  readonly detail: string;
+}
+
+const asked = ({ body }: { readonly body: unknown }): Asked => body as Asked;
+
+const everybody = { all: true, reason: 'break-in' };
+
+describe('dual control', () => {
+  test.each([
+    ['everything', { all: true }, 'all'],
+    ['a provider', { provider: 'lab' }, 'provider:lab'],
+    ['a lock on an admin', { account: 'corp/sub-ann', lock: true }, 'account:corp/sub-ann'],
+    ['a lock on an account nobody is signed in to', { account: 'corp/nobody', lock: true }, 'account:corp/nobody'],
+  ])('%s waits for a second admin, and then stands under both names', async (_what, target, name) => {
+    const at = await signedInAs('root', DUAL);
+    const second = await alsoAt(at.house, 'ann');
+    const body = { ...target, reason: 'INC-1' };
+    const first = asked(await post(at, 'revocations', body).expect(409));
+    expect(first).toMatchObject({ code: 'second_admin_needed', expiresAt: '2026-11-25T12:15:00Z' });
+    expect(first.detail).toContain(first.approval);
+    expect(await at.house.store.sessions.count()).toBe(2);
+    expect(await at.house.store.locks.list()).toEqual([]);
+    const [ask] = at.house.named('approval-asked');
+    expect([annotation(ask, 'target'), annotation(ask, 'reason')]).toEqual([name, 'INC-1']);
+    expect(at.house.named('revocation')).toEqual([]);
+
+    const { body: answer } = await post(second, 'revocations', { ...body, approval: first.approval }).expect(200);
+    expect(answer).toMatchObject({ complete: true });
+    const [done] = at.house.named('revocation');
+    expect(done).toMatchObject({ user: { username: 'corp:ann@example.com' } });
+    expect(annotation(done, 'asked-by')).toBe('corp:root@example.com');
+    expect(annotation(done, 'asked-by-account')).toBe('corp/sub-root');
+    const locks = await at.house.store.locks.list();
+    expect(locks.map(({ by }) => by)).toEqual('lock' in target ? ['corp:root@example.com, corp:ann@example.com'] : []);
+  });
+
+  test.each([
+    ['a session', { session: 'alice-1' }],
+    ['an account, an admin’s too', { account: 'corp/sub-ann' }],
+    ['a lock on a workload', { workload: 'ci', subject: 'repo:a/b', lock: true }],
+    ['a lock on somebody who is signed in and no admin', { account: 'corp/sub-alice', lock: true }],
+  ])('%s takes one admin', async (_what, target) => {
+    const at = await signedInAs('root', DUAL);
+    await openSession(at.house, 'alice-1', 'alice');
+    await post(at, 'revocations', { ...target, reason: 'INC-1' }).expect(200);
+    expect(at.house.named('approval-asked')).toEqual([]);
+  });
+
+  test('an admin whose sessions were ended first counts as an admin still', async () => {
+    const at = await signedInAs('root', DUAL);
+    await alsoAt(at.house, 'ann');
+    await post(at, 'revocations', { account: 'corp/sub-ann', reason: 'x' }).expect(200);
+    await post(at, 'locks', { account: 'corp/sub-ann', reason: 'x' }).expect(409);
+    expect(await at.house.store.locks.list()).toEqual([]);
+  });
+
+  test('the same admin cannot be the second, from another session either', async () => {
+    const at = await signedInAs('root', DUAL);
+    const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
+    for (const self of [at, await alsoAt(at.house, 'root')]) {
+      const { body } = await post(self, 'revocations', { ...everybody, approval }).expect(403);
+      expect(body).toMatchObject({ code: 'same_admin' });
+    }
+    expect(at.house.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([
+      'same_admin',
+      'same_admin',
+    ]);
+    expect(await at.house.store.sessions.count()).toBe(2);
+    // The wrong tries have spent nothing.
+    await post(await alsoAt(at.house, 'ann'), 'revocations', { ...everybody, approval }).expect(200);
+  });
+
+  test.each([
+    ['for something else', () => ({ provider: 'lab', reason: 'x' })],
+    ['that nobody gave', () => ({ ...everybody, approval: 'made-up' })],
+  ])('an approval %s is 409', async (_what, change) => {
+    const at = await signedInAs('root', DUAL);
+    const second = await alsoAt(at.house, 'ann');
+    const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
+    const { body } = await post(second, 'revocations', { approval, ...change() }).expect(409);
+    expect(body).toMatchObject({ code: 'approval_not_good' });
+    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('approval_not_good');
+    expect(await at.house.store.sessions.count()).toBe(2);
+  });
+
+  test('an approval serves once, and for a quarter of an hour', async () => {
+    const at = await signedInAs('root', DUAL);
+    const second = await alsoAt(at.house, 'ann');
+    const target = { provider: 'lab', reason: 'x' };
+    const { approval } = asked(await post(at, 'revocations', target).expect(409));
+    const tries = [1, 2, 3, 4].map(() => post(second, 'revocations', { ...target, approval }));
+    const statuses = (await Promise.all(tries)).map(({ status }) => status);
+    expect(statuses.toSorted((one, other) => one - other)).toEqual([200, 409, 409, 409]);
+    const late = asked(await post(at, 'revocations', target).expect(409));
+    at.house.clock.advance(901);
+    await post(second, 'revocations', { ...target, approval: late.approval }).expect(409);
+  });
+
+  describe('where the store does not take the write', () => {
+    const lab = { provider: 'lab', reason: 'x' };
+
+    /** The next write gets no answer, before or after it has been done. */
+    function loseNext({ store: { log } }: House, written: boolean): void {
+      const append = log.append.bind(log);
+      log.append = async (request) => {
+        log.append = append;
+        if (written) await append(request);
+        throw new AppError('store_unavailable', 'away');
+      };
+    }
+
+    test('the approval is left, and the same admin sends it again', async () => {
+      const at = await signedInAs('root', DUAL);
+      const second = await alsoAt(at.house, 'ann');
+      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
+      loseNext(at.house, false);
+      const { body } = await post(second, 'revocations', { ...lab, approval }).expect(503);
+      expect(body).toMatchObject({ code: 'revocation_not_written' });
+      await post(second, 'revocations', { ...lab, approval }).expect(200);
+      await post(second, 'revocations', { ...lab, approval }).expect(409);
+      const lines = at.house.named('revocation');
+      expect(lines.map((line) => [annotation(line, 'approval'), annotation(line, 'asked-by')])).toEqual([
+        [approval, 'corp:root@example.com'],
+        [approval, 'corp:root@example.com'],
+        [undefined, undefined],
+      ]);
+      expect(annotation(at.house.named('approval-asked')[0], 'approval')).toBe(approval);
+    });
+
+    test('the same request is answered where it was written all the same, and another by that approval is not', async () => {
+      const at = await signedInAs('root', DUAL);
+      const second = await alsoAt(at.house, 'ann');
+      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
+      loseNext(at.house, true);
+      const order = { ...lab, approval, requestId: randomUUID() };
+      await post(second, 'revocations', order).expect(503);
+      const { number } = await at.house.store.log.position();
+      await post(second, 'revocations', { ...order, requestId: randomUUID() }).expect(409);
+      await post(second, 'revocations', { ...order, provider: 'corp' }).expect(409);
+      await post(second, 'revocations', order).expect(200);
+      expect((await at.house.store.log.position()).number).toBe(number);
+    });
+
+    test('an approval that is spent shuts nothing here, not for a moment', async () => {
+      const at = await signedInAs('root', DUAL);
+      const second = await alsoAt(at.house, 'ann');
+      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
+      await post(second, 'revocations', { ...lab, approval }).expect(200);
+      const orders: string[] = [];
+      const { gate } = at.house;
+      const revoke = gate.revoke.bind(gate);
+      gate.revoke = async (order) => {
+        orders.push(order.target.kind);
+        return revoke(order);
+      };
+      await post(second, 'revocations', { ...lab, approval }).expect(409);
+      expect(orders).toEqual([]);
+    });
+  });
+
+  test('works by the page: the first admin is told the id, the second gives it', async () => {
+    const at = await signedInAs('root', DUAL);
+    const send = (browser: typeof at.browser, csrf: string, approval: string) =>
+      browser
+        .post('/admin/revoke')
+        .type('form')
+        .set('Origin', PUBLIC_URL)
+        .send({ csrf, kind: 'provider', value: 'lab', reason: 'INC-1', approval, requestId: randomUUID() });
+    const told = await send(at.browser, at.csrf, '').expect(409);
+    const approval = /--approval ([\w-]+)/.exec(told.text)?.[1] ?? '';
+    const ann = browserAt(at.house);
+    await signIn(ann, 'ann');
+    const link = `/admin/revoke?kind=provider&value=lab&approval=${approval}`;
+    expect((await ann.get(link).expect(200)).text).toMatch(new RegExp(`name="approval"\\s+value="${approval}"`));
+    const sent = await send(ann, await csrfOf(ann), approval).expect(303);
+    expect((await ann.get(locationOf(sent)).expect(200)).text).toContain('Complete.');
+  });
+
+  test('off, one admin is enough for everything', async () => {
+    const at = await signedInAs('root');
+    await post(at, 'revocations', everybody).expect(200);
+    expect(await at.house.store.sessions.count()).toBe(0);
+  });
+});

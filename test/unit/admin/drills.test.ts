@@ -1,0 +1,177 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import type { DrillAnswer } from '../../../src/admin/drills.ts';
+import { alsoAt, API, LateProof, post } from '../web/admin-at.ts';
+import { annotation, closeHouses, openHouse, signedInAs, type House } from '../web/harness.ts';
+
+afterEach(closeHouses);
+
+interface Part {
+  readonly opens: 'open' | 'failed' | 'never';
+  readonly cuts: 'cut' | 'failed' | 'never';
+  /** Nothing is reported before. */
+  readonly until?: Promise<void>;
+}
+
+const GOOD: Part = { opens: 'open', cuts: 'cut' };
+
+/** A replica's own half of a drill, without the stream: reports as one whose watch goes this way. @returns what it was asked */
+function takePart({ gate, store }: House, { opens, cuts, until }: Part = GOOD): object[] {
+  const asked: object[] = [];
+  let id = '';
+  const report = (state: 'open' | 'cut' | 'failed' | 'never', reason: string): void => {
+    if (state === 'never') return;
+    gate.reportDrill({ id, state, ...(state === 'failed' ? { reason } : {}) });
+  };
+  const begin = async (): Promise<void> => {
+    asked.push((await store.artefacts.find('Drill', id)) ?? {});
+    await until;
+    report(opens, 'list namespaces is not allowed');
+  };
+  gate.onChange((change) => {
+    if (change?.kind === 'drill') {
+      ({ id } = change);
+      void begin();
+    }
+    if (change?.kind === 'revoked' && id !== '' && opens === 'open') report(cuts, 'it ended by itself');
+  });
+  return asked;
+}
+
+const answerOf = ({ body }: { readonly body: unknown }): DrillAnswer => body as DrillAnswer;
+
+describe('a drill', () => {
+  test('passes when every replica opened its watch and had it cut', async () => {
+    const at = await signedInAs('root');
+    const beside = await openHouse({ beside: at.house });
+    await beside.gate.refresh();
+    const asked = takePart(at.house);
+    takePart(beside);
+    const answer = answerOf(await post(at, 'drills', { reason: 'monthly' }).expect(200));
+    expect(answer.verdict).toBe('passed');
+    expect(answer.receipt).toMatchObject({ complete: true, sessions: 1 });
+    expect(answer.replicas.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual([
+      { id: 'portcullis-0', opened: true, cut: true, ms: expect.any(Number) },
+      { id: 'portcullis-1', opened: true, cut: true, ms: expect.any(Number) },
+    ]);
+    expect(asked).toMatchObject([{ cluster: 'prod', path: '/api/v1/namespaces?watch=1' }]);
+    expect(await at.house.store.sessions.count()).toBe(1);
+    const [event] = at.house.named('drill');
+    expect([annotation(event, 'verdict'), annotation(event, 'reason')]).toEqual(['passed', 'monthly']);
+    expect(annotation(event, 'replicas-passed')).toBe('2');
+    expect(annotation(at.house.named('revocation')[0], 'revocation')).toBe(answer.receipt.id);
+  });
+
+  test('acts as the caller on a session that has an account of its own, so that the caller is left alone', async () => {
+    const at = await signedInAs('root');
+    const seen: object[] = [];
+    const open = at.house.store.sessions.open.bind(at.house.store.sessions);
+    at.house.store.sessions.open = (session, secret) => {
+      seen.push(session, secret);
+      return open(session, secret);
+    };
+    takePart(at.house);
+    for (const reason of ['first', 'second']) {
+      expect(answerOf(await post(at, 'drills', { reason }).expect(200)).verdict).toBe('passed');
+    }
+    expect(seen).toMatchObject([
+      { account: 'corp/portcullis:drill', client: 'drill:watch', identity: { username: 'corp:root@example.com' } },
+      {},
+      { provider: 'corp' },
+      {},
+    ]);
+    // A revocation of one of root's own sessions would have asked for a fresh sign-in here.
+    await alsoAt(at.house, 'root');
+    await at.browser.get(`${API}/sessions`).expect(200);
+  });
+
+  test.each([
+    ['does not open it', { opens: 'failed', cuts: 'cut' }, false, 'list namespaces is not allowed'],
+    ['loses it before its time', { opens: 'open', cuts: 'failed' }, true, 'it ended by itself'],
+  ] as const)('fails where a replica %s, and says why', async (_what, part, opened, reason) => {
+    const at = await signedInAs('root');
+    takePart(at.house, part);
+    const answer = answerOf(await post(at, 'drills', { reason: 'x' }).expect(200));
+    expect(answer).toMatchObject({ verdict: 'failed', receipt: { complete: true } });
+    expect(answer.replicas).toEqual([{ id: 'portcullis-0', opened, cut: false, reason }]);
+    expect(annotation(at.house.named('drill')[0], 'verdict')).toBe('failed');
+  });
+
+  test('fails where the watch was cut and the revocation is not proven', async () => {
+    const at = await signedInAs('root', { change: new LateProof().change });
+    takePart(at.house);
+    const answer = answerOf(await post(at, 'drills', { reason: 'x' }).expect(200));
+    expect(answer).toMatchObject({ verdict: 'failed', receipt: { complete: false } });
+  });
+
+  test('is one at a time', async () => {
+    const at = await signedInAs('root');
+    const hold = Promise.withResolvers<void>();
+    const asked = takePart(at.house, { ...GOOD, until: hold.promise });
+    const first = post(at, 'drills', { reason: 'x' }).then(answerOf);
+    await expect.poll(() => asked).toHaveLength(1);
+    expect((await post(at, 'drills', { reason: 'y' }).expect(409)).body).toMatchObject({ code: 'drill_running' });
+    expect(annotation(at.house.named('drill')[0], 'reason')).toBe('drill_running');
+    hold.resolve();
+    expect((await first).verdict).toBe('passed');
+    expect(answerOf(await post(at, 'drills', { reason: 'z' }).expect(200)).verdict).toBe('passed');
+  });
+
+  test('is refused while another replica’s runs', async () => {
+    const at = await signedInAs('root');
+    const beside = await openHouse({ beside: at.house });
+    beside.gate.reportDrill({ id: 'another', state: 'open' });
+    await beside.gate.refresh();
+    await at.house.gate.refresh();
+    const { body } = await post(at, 'drills', { reason: 'x' }).expect(409);
+    expect(body).toMatchObject({ code: 'drill_running' });
+  });
+
+  test.each([
+    ['no reason', {}, 400, 'bad_request'],
+    ['a cluster that is not there', { cluster: 'nowhere', reason: 'x' }, 404, 'cluster_not_found'],
+    ['a path that is no watch', { path: '/api/v1/pods', reason: 'x' }, 400, 'bad_request'],
+    ['a path outside the API', { path: '/-/admin?watch=1', reason: 'x' }, 400, 'bad_request'],
+    ['a path that breaks a line', { path: '/api/v1/pods?watch=1\r\nX: y', reason: 'x' }, 400, 'bad_request'],
+  ])('with %s is refused, on the record', async (_what, body, status, code) => {
+    const at = await signedInAs('root');
+    const refused = await post(at, 'drills', body).expect(status);
+    expect(refused.body).toMatchObject({ code });
+    expect(at.house.named('drill')[0]?.responseStatus?.code).toBe(status);
+    expect(await at.house.store.sessions.count()).toBe(1);
+  });
+
+  test('that cannot be announced ends its session all the same', async () => {
+    const at = await signedInAs('root');
+    at.house.store.log.announceDrill = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    await post(at, 'drills', { reason: 'x' }).expect(503);
+    expect(await at.house.store.sessions.count()).toBe(1);
+    expect(at.house.named('drill')[0]?.responseStatus?.code).toBe(503);
+  });
+
+  test('whose revocation cannot be written has failed, on the record', async () => {
+    const at = await signedInAs('root');
+    takePart(at.house);
+    at.house.store.log.append = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    await post(at, 'drills', { reason: 'x' }).expect(503);
+    const [event] = at.house.named('drill');
+    expect([annotation(event, 'verdict'), annotation(event, 'outcome')]).toEqual(['failed', 'revocation_not_written']);
+  });
+
+  test.each([
+    ['auditor', 'auditor_may_not_act'],
+    ['alice', 'no_role'],
+  ])('is not for %s', async (who, reason) => {
+    const at = await signedInAs(who);
+    await post(at, 'drills', { reason: 'x' }).expect(403);
+    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe(reason);
+  });
+});
+
+test('replicas are shown to admins and auditors', async () => {
+  const at = await signedInAs('auditor');
+  const { body } = await at.browser.get(`${API}/replicas`).expect(200);
+  expect(body).toMatchObject({ replicas: [{ id: 'portcullis-0', self: true, state: 'live' }] });
+  expect(annotation(at.house.named('admin-read')[0], 'reason')).toBe('replicas');
+  await (await alsoAt(at.house, 'alice')).browser.get(`${API}/replicas`).expect(403);
+});

@@ -1,0 +1,187 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import type { Account } from '../../../src/core/identity/identity.ts';
+import { assertFresh } from '../../../src/admin/freshness.ts';
+import type { WebDeps } from '../../../src/web/deps.ts';
+import type { Actor } from '../../../src/http/request-context.ts';
+import { alsoAt, API, post, remove } from '../web/admin-at.ts';
+import {
+  annotation,
+  closeHouses,
+  openHouse,
+  openSession,
+  people,
+  PUBLIC_URL,
+  sessionsOf,
+  signedInAs,
+  TestProvider,
+  type AdminAt,
+  type House,
+  type HouseOptions,
+} from '../web/harness.ts';
+
+afterEach(closeHouses);
+
+const seconds = (house: House): number => Math.floor(house.clock.now() / 1000);
+const ADMIN = { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' } as const;
+const ALICE = { account: 'corp/sub-alice', reason: 'INC-4711' };
+
+/** An admin whose sign-in has become too old for a change. */
+async function staleAdmin(options: HouseOptions = {}): Promise<AdminAt> {
+  const at = await signedInAs('root', options);
+  at.house.clock.advance(16 * 60 + 1);
+  return at;
+}
+
+describe('a change by an admin', () => {
+  test.each<[string, (at: AdminAt) => ReturnType<typeof post>]>([
+    ['a revocation', (at) => post(at, 'revocations', ALICE)],
+    ['a lock', (at) => post(at, 'locks', ALICE)],
+    ['an unlock', (at) => remove(at, `locks/${encodeURIComponent(ALICE.account)}?reason=x`)],
+    ['lifting a fresh sign-in', (at) => remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE.account)}?reason=x`)],
+    ['ending a session', (at) => remove(at, 'sessions/alice-1?reason=x')],
+    ['a drill', (at) => post(at, 'drills', { reason: 'x' })],
+  ])('needs a fresh sign-in, and without one nothing happens: %s', async (_what, change) => {
+    const at = await staleAdmin();
+    await openSession(at.house, 'alice-1', 'alice');
+    const answer = await change(at).expect(401);
+    expect(answer.body).toMatchObject({ code: 'fresh_sign_in_needed', maxAge: '900' });
+    expect(answer.body.detail).toContain('every 15 minutes');
+    const [event] = at.house.named('admin-refused');
+    expect(event?.user.username).toBe('corp:root@example.com');
+    expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
+    for (const name of ['revocation', 'lock', 'unlock', 'fresh-sign-in-lifted', 'drill'])
+      expect(at.house.named(name)).toEqual([]);
+    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    expect(await at.house.store.locks.list()).toEqual([]);
+  });
+
+  test('is done until the time is over, and as far beyond it as clocks may differ', async () => {
+    const at = await signedInAs('root');
+    at.house.clock.advance(16 * 60);
+    await post(at, 'revocations', ALICE).expect(200);
+    expect(at.house.named('revocation')).toHaveLength(1);
+  });
+
+  test.each([0, 300])(
+    'takes a proof of a clock that is off by at most %d s, as the configuration allows',
+    async (clockSkew) => {
+      const changed = async (ahead: number, later = 0): Promise<number> => {
+        const house = await openHouse({ config: { clockSkew } });
+        house.corp.authTime = seconds(house) + ahead;
+        const at = await alsoAt(house, 'root');
+        house.clock.advance(later);
+        return (await post(at, 'revocations', ALICE)).status;
+      };
+      expect([await changed(clockSkew), await changed(clockSkew + 1)]).toEqual([200, 401]);
+      expect([await changed(0, 900 + clockSkew), await changed(0, 901 + clockSkew)]).toEqual([200, 401]);
+    },
+  );
+
+  test('is done at any age where freshness is off', async () => {
+    const at = await staleAdmin({ config: { admin: { ...ADMIN, freshness: 'off' } } });
+    await post(at, 'revocations', ALICE).expect(200);
+    expect(at.house.named('revocation')).toHaveLength(1);
+  });
+
+  test.each<[string, (house: House) => number | undefined]>([
+    ['nothing', () => undefined],
+    ['an hour ago', (house) => seconds(house) - 3600],
+    ['in an hour', (house) => seconds(house) + 3600],
+  ])('counts what the provider says, never our own clock of the sign-in: %s', async (_said, authTime) => {
+    const house = await openHouse();
+    house.corp.authTime = authTime(house);
+    const at = await alsoAt(house, 'root');
+    const { body } = await post(at, 'revocations', ALICE).expect(401);
+    expect(body).toMatchObject({ code: 'fresh_sign_in_needed' });
+  });
+
+  test('is refused for good where the provider proves nothing, however fresh the session is', async () => {
+    const at = await signedInAs('root', { providers: [new TestProvider('corp', { provesFreshness: false })] });
+    const { body } = await post(at, 'revocations', ALICE).expect(403);
+    expect(body).toMatchObject({ code: 'freshness_unprovable' });
+    await at.browser.get('/admin/revoke?kind=account&value=corp%2Fsub-alice').expect(403);
+    expect(at.house.named('revocation')).toEqual([]);
+  });
+
+  test('to look at is no change', async () => {
+    const at = await staleAdmin();
+    for (const resource of ['sessions', 'locks', 'replicas']) await at.browser.get(`${API}/${resource}`).expect(200);
+    await at.browser.get('/admin').expect(200);
+    expect(at.house.named('admin-refused')).toEqual([]);
+  });
+
+  test('to one’s own sessions needs none', async () => {
+    const at = await staleAdmin();
+    const form = new URLSearchParams({ csrf: at.csrf }).toString();
+    await at.browser.post('/logout').set('Origin', PUBLIC_URL).type('form').send(form);
+    expect(await sessionsOf(at.house)).toBe(0);
+  });
+
+  test('is refused first for who may not act, so that nobody is sent to sign in for nothing', async () => {
+    const at = await signedInAs('auditor');
+    at.house.clock.advance(3600);
+    const { body } = await post(at, 'revocations', ALICE).expect(403);
+    expect(body).toMatchObject({ code: 'forbidden' });
+  });
+});
+
+interface Bench {
+  readonly house: House;
+  readonly deps: WebDeps;
+  /** Somebody with a token, whose session was opened just now. */
+  readonly actor: (session: string, account?: Account) => Actor;
+}
+
+async function bench(options: HouseOptions = {}): Promise<Bench> {
+  const given: WebDeps[] = [];
+  const house = await openHouse({ ...options, change: (deps) => (given.push(deps), deps) });
+  const [deps] = given;
+  const { identity } = people['root'] ?? {};
+  if (deps === undefined || identity === undefined) throw new Error('no dependencies, or no such person');
+  return {
+    house,
+    deps,
+    actor: (session, account = 'corp/sub-root') => {
+      const proof = { provider: 'corp', authTime: seconds(house) };
+      return { identity, account, session, proof, assertGood: () => undefined };
+    },
+  };
+}
+
+describe('a program', () => {
+  test('is judged by what its provider said when the session was opened', async () => {
+    const { house, deps, actor } = await bench();
+    const root = actor('root-cli');
+    assertFresh(deps, root);
+    house.clock.advance(16 * 60 + 1);
+    expect(() => assertFresh(deps, root)).toThrow(
+      expect.objectContaining({ problem: 'fresh_sign_in_needed', code: 'unauthenticated', maxAgeSeconds: 900 }),
+    );
+  });
+
+  test('whose credential stopped being good meanwhile is refused, however fresh', async () => {
+    const { deps, actor } = await bench();
+    const over = new AppError('unauthenticated', 'Your session has ended.');
+    const gone = (): never => {
+      throw over;
+    };
+    expect(() => assertFresh(deps, { ...actor('root-cli'), assertGood: gone })).toThrow(over);
+  });
+
+  test('is a workload that may start drills: nobody is there who could sign in', async () => {
+    const workload = [{ name: 'probe', role: 'drill', clusters: [] } as const];
+    const { house, deps, actor } = await bench({ config: { workload } });
+    const probe = actor('probe-1', 'probe/sa:monitoring');
+    house.clock.advance(3000);
+    expect(() => assertFresh(deps, probe)).not.toThrow();
+  });
+
+  test('is no workload of another role', async () => {
+    const workload = [{ name: 'probe', role: 'none', clusters: [] } as const];
+    const { house, deps, actor } = await bench({ config: { workload } });
+    const probe = actor('probe-1', 'probe/sa:monitoring');
+    house.clock.advance(3000);
+    expect(() => assertFresh(deps, probe)).toThrow(expect.objectContaining({ problem: 'fresh_sign_in_needed' }));
+  });
+});

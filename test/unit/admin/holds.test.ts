@@ -1,0 +1,102 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { AppError } from '../../../src/core/errors.ts';
+import { coveringKeys } from '../../../src/core/credential/revocation.ts';
+import { createAnswers } from '../../../src/admin/revocation-results.ts';
+import type { RevocationRequest } from '../../../src/admin/revocation-request.ts';
+import { handleRevocation } from '../../../src/admin/revoke.ts';
+import type { WebDeps } from '../../../src/web/deps.ts';
+import { annotation, closeHouses, openHouse, people } from '../web/harness.ts';
+
+afterEach(closeHouses);
+
+const unavailable = (): AppError => new AppError('store_unavailable', 'The store does not answer.');
+const ROOT = { session: 'root-1', account: 'corp/sub-root', provider: 'corp' } as const;
+const ALICE = { session: 'alice-1', account: 'corp/sub-alice', provider: 'corp' } as const;
+
+/** An admin's revocations at a replica whose store hangs. @param unread that of one whom it has not met before */
+async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: boolean }) {
+  const given: WebDeps[] = [];
+  const admin = { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl } as const;
+  const house = await openHouse({ config: { admin }, change: (deps) => (given.push(deps), deps) });
+  const [deps] = given;
+  const { identity } = people['root'] ?? {};
+  const { position } = house.gate;
+  if (deps === undefined || identity === undefined || position === undefined) throw new Error('not ready');
+  house.store.sessions.list = () => Promise.reject(unavailable());
+  const actor = {
+    identity,
+    account: ROOT.account,
+    session: ROOT.session,
+    proof: { provider: 'corp' },
+    assertGood: () => {
+      if (house.gate.check({ keys: coveringKeys(ROOT), position }) !== undefined)
+        throw new AppError('unauthenticated', 'gone');
+    },
+    ...(unread ? { unread: unavailable() } : {}),
+  };
+  const context = { requestId: 'r', address: '203.0.113.7', userAgent: '', actor };
+  const room = { deps, answers: createAnswers(deps) };
+  const revoke = (request: Omit<RevocationRequest, 'reason'>) =>
+    handleRevocation(room, { context, actor, path: '/revocations' }, { reason: 'INC-1', ...request });
+  return { house, revoke, isShut: () => house.gate.check({ keys: coveringKeys(ALICE), position }) };
+}
+
+describe('of an admin whose session cannot be read', () => {
+  test.each([
+    ['a session', { session: 'alice-1' }, 'on'],
+    ['an account', { account: ALICE.account }, 'on'],
+    ['an account that was to be locked', { account: ALICE.account, lock: true }, 'on'],
+    ['a provider', { provider: 'corp' }, 'off'],
+    ['everything', { all: true }, 'off'],
+  ] as const)('%s is held for a quarter of an hour, and it is audited', async (_what, request, dualControl) => {
+    const { house, revoke, isShut } = await bench(dualControl, { unread: true });
+    await expect(revoke(request)).rejects.toMatchObject({
+      problem: 'revocation_not_written',
+      members: { heldUntil: '2026-11-25T12:15:00Z' },
+    });
+    expect(isShut()).toBe('session_revoked');
+    const [event] = house.named('revocation');
+    expect(event).toMatchObject({ responseStatus: { code: 503 } });
+    expect(annotation(event, 'held-until')).toBe('2026-11-25T12:15:00Z');
+    expect(annotation(event, 'outcome')).toBe('revocation_not_written');
+    expect(await house.store.locks.list()).toEqual([]);
+  });
+
+  test.each([
+    ['a provider', { provider: 'corp' }],
+    ['everything', { all: true }],
+  ] as const)('%s is not, where it takes two admins', async (_what, request) => {
+    const { house, revoke, isShut } = await bench('on', { unread: true });
+    await expect(revoke(request)).rejects.toMatchObject({ code: 'store_unavailable', reason: 'store_unavailable' });
+    expect(isShut()).toBeUndefined();
+    expect(house.named('revocation')).toEqual([]);
+  });
+
+  test('a username is not, which only the store can resolve; it is not asked, in case it is back', async () => {
+    const { house, revoke, isShut } = await bench('off', { unread: true });
+    house.store.sessions.list = () => Promise.reject(new Error('asked'));
+    await expect(revoke({ username: 'corp:alice@example.com' })).rejects.toMatchObject({ reason: 'store_unavailable' });
+    expect(isShut()).toBeUndefined();
+  });
+
+  test('a mistyped provider is not taken for held', async () => {
+    const { revoke } = await bench('off', { unread: true });
+    await expect(revoke({ provider: 'crop' })).rejects.toMatchObject({ problem: 'provider_not_found' });
+  });
+
+  test('nothing is, once the credential has stopped being good', async () => {
+    const { house, revoke, isShut } = await bench('off', { unread: true });
+    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
+    await expect(revoke({ session: 'alice-1' })).rejects.toMatchObject({ code: 'unauthenticated' });
+    expect(isShut()).toBeUndefined();
+  });
+});
+
+test('an account is held where nobody can say whether its lock takes two admins', async () => {
+  const { house, revoke, isShut } = await bench('on', { unread: false });
+  await expect(revoke({ account: ALICE.account, lock: true })).rejects.toMatchObject({
+    problem: 'revocation_not_written',
+  });
+  expect(isShut()).toBe('session_revoked');
+  expect(house.named('approval-asked')).toEqual([]);
+});

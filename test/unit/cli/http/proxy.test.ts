@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest';
+import { describeSkew, skewOf } from '../../../../src/cli/http/clock-skew.ts';
+import { readNetwork } from '../../../../src/cli/environment.ts';
+import { proxyFor } from '../../../../src/cli/http/proxy.ts';
+
+const proxied = (target: string, noProxy: string): boolean =>
+  proxyFor(new URL(target), { httpsProxy: 'http://proxy.corp:3128', noProxy }) !== undefined;
+
+/** As golang.org/x/net/http/httpproxy documents and tests it. */
+test.each([
+  { noProxy: '', target: 'https://gate.example.com', through: true },
+  { noProxy: '*', target: 'https://gate.example.com', through: false },
+  { noProxy: 'other.com , *', target: 'https://gate.example.com', through: false },
+  { noProxy: 'example.com', target: 'https://example.com', through: false },
+  { noProxy: 'example.com', target: 'https://gate.example.com', through: false },
+  { noProxy: 'example.com', target: 'https://notexample.com', through: true },
+  { noProxy: '.example.com', target: 'https://example.com', through: true },
+  { noProxy: '.example.com', target: 'https://gate.example.com', through: false },
+  { noProxy: '*.example.com', target: 'https://example.com', through: true },
+  { noProxy: '*.example.com', target: 'https://a.gate.example.com', through: false },
+  { noProxy: ' EXAMPLE.com ,', target: 'https://gate.example.com', through: false },
+  { noProxy: 'example.com:8443', target: 'https://gate.example.com', through: true },
+  { noProxy: 'example.com:8443', target: 'https://gate.example.com:8443', through: false },
+  { noProxy: 'example.com:443', target: 'https://gate.example.com', through: false },
+  { noProxy: '192.0.2.0/24', target: 'https://192.0.2.77', through: false },
+  { noProxy: '192.0.2.0/24', target: 'https://198.51.100.1', through: true },
+  { noProxy: '192.0.2.0/33', target: 'https://192.0.2.77', through: true },
+  { noProxy: '192.0.2.77', target: 'https://192.0.2.77:6443', through: false },
+  { noProxy: '192.0.2.77:443', target: 'https://192.0.2.77:6443', through: true },
+  { noProxy: '2001:db8::/32', target: 'https://[2001:db8::1]:6443', through: false },
+  { noProxy: '2001:db8:0::1', target: 'https://[2001:db8::1]', through: false },
+  { noProxy: '[2001:db8::1]:443', target: 'https://[2001:db8::1]', through: false },
+  { noProxy: '[2001:db8::1]:443', target: 'https://[2001:db8::1]:6443', through: true },
+  { noProxy: '2001:db8::/32', target: 'https://192.0.2.77', through: true },
+  { noProxy: ':443,/,[', target: 'https://gate.example.com', through: true },
+])('NO_PROXY=$noProxy: $target through the proxy: $through', ({ noProxy, target, through }) => {
+  expect(proxied(target, noProxy)).toBe(through);
+});
+
+test.each([
+  'https://localhost:8443',
+  'https://127.0.0.1',
+  'https://127.8.9.1:1',
+  'https://[::1]:1',
+  'http://localhost',
+])('%s never leaves the machine, so it goes through no proxy', (target) => {
+  expect(proxied(target, '')).toBe(false);
+});
+
+describe('HTTPS_PROXY', () => {
+  const target = new URL('https://gate.example.com');
+  test.each([
+    { value: 'http://proxy.corp:3128', proxy: 'http://proxy.corp:3128/' },
+    { value: 'proxy.corp:3128', proxy: 'http://proxy.corp:3128/' },
+    { value: 'user:secret@proxy.corp:3128', proxy: 'http://user:secret@proxy.corp:3128/' },
+    { value: 'https://proxy.corp', proxy: 'https://proxy.corp/' },
+  ])('$value is the proxy $proxy', ({ value, proxy }) => {
+    expect(proxyFor(target, { httpsProxy: value, noProxy: '' })?.href).toBe(proxy);
+  });
+
+  test.each(['socks5://user:secret@proxy.corp', 'http://', 'file:///secret'])(
+    '%s is refused without repeating it: it may hold a password',
+    (value) => {
+      const use = (): unknown => proxyFor(target, { httpsProxy: value, noProxy: '' });
+      expect(use).toThrow(expect.objectContaining({ code: 'bad_request', reason: 'proxy_unusable' }));
+      expect(use).not.toThrow(/secret/);
+    },
+  );
+
+  test('is upper case first, then lower case; an empty one is none', () => {
+    expect(readNetwork({ HTTPS_PROXY: 'a', https_proxy: 'b', no_proxy: 'c' }, 'linux')).toMatchObject({
+      httpsProxy: 'a',
+      noProxy: 'c',
+    });
+    expect(readNetwork({ HTTPS_PROXY: '', https_proxy: 'b' }, 'linux').httpsProxy).toBe('b');
+    expect(readNetwork({ ALL_PROXY: 'x', HTTP_PROXY: 'y' }, 'linux').httpsProxy).toBeUndefined();
+  });
+});
+
+test('SSL_CERT_DIR is a list, as PATH is', () => {
+  expect(readNetwork({ SSL_CERT_DIR: '/a::/b', SSL_CERT_FILE: '/c' }, 'linux')).toMatchObject({
+    certFile: '/c',
+    certDirs: ['/a', '/b'],
+  });
+  expect(readNetwork({ SSL_CERT_DIR: 'C:\\a;D:\\b' }, 'win32').certDirs).toEqual(['C:\\a', 'D:\\b']);
+});
+
+describe('a clock that is off', () => {
+  const now = Date.parse('2026-01-01T12:00:00Z');
+  test.each([
+    ['Thu, 01 Jan 2026 12:00:59 GMT', ''],
+    ['Thu, 01 Jan 2026 11:59:10 GMT', ''],
+    ['Thu, 01 Jan 2026 12:12:00 GMT', "this machine's clock is 12 min behind the server's"],
+    ['Thu, 01 Jan 2026 11:58:00 GMT', "this machine's clock is 2 min ahead of the server's"],
+    ['Wed, 31 Dec 2025 12:00:00 GMT', "this machine's clock is 24 h ahead of the server's"],
+  ])('against %s: %j', (date, words) => {
+    expect(describeSkew(skewOf(date, now) ?? Number.NaN)).toBe(words);
+  });
+
+  test.each([undefined, '', 'yesterday'])('is not told by the date %j', (date) => {
+    expect(skewOf(date, now)).toBeUndefined();
+  });
+});

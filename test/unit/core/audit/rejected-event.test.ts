@@ -1,0 +1,87 @@
+import { describe, expect, it, test } from 'vitest';
+import { encodeLine } from '../../../../src/audit/line.ts';
+import { gateEvent, requestEvent, type AuditEvent, type GateEvent } from '../../../../src/core/audit/event.ts';
+import { isRejection, shortened } from '../../../../src/core/audit/rejected-event.ts';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
+
+const ALICE = { username: 'corp:alice', uid: 'corp/1', groups: ['corp:dev'], extra: {} };
+
+const asked = (change: Partial<Parameters<typeof requestEvent>[0]> = {}): AuditEvent =>
+  requestEvent({
+    auditId: 'a',
+    stage: 'ResponseComplete',
+    requestUri: '/api/v1/pods',
+    info: requestInfo('GET', '/api/v1/pods'),
+    sourceIps: ['203.0.113.7'],
+    receivedAt: 0,
+    at: 0,
+    ...change,
+  });
+
+const said = (change: Partial<GateEvent> & Pick<GateEvent, 'event'>): AuditEvent =>
+  gateEvent({ auditId: 'b', at: 0, requestUri: '/x', sourceIps: ['203.0.113.7'], code: 200, ...change });
+
+test.each<[string, AuditEvent, boolean]>([
+  ['a request of nobody that was refused', asked({ status: { code: 404 } }), true],
+  ['a request of nobody that ended before it was answered', asked(), true],
+  ['a request with a token that was revoked', asked({ identity: ALICE, status: { code: 401 } }), true],
+  ['a request of a user that the cluster refused', asked({ identity: ALICE, status: { code: 403 } }), false],
+  ['a request of a user', asked({ identity: ALICE, status: { code: 200 } }), false],
+  ['a request of a user who left', asked({ identity: ALICE }), false],
+  ['what is no HTTP', said({ event: 'malformed-request', code: 400 }), true],
+  [
+    'a sign-in that was refused, whoever it was',
+    said({ event: 'sign-in-refused', account: 'corp/1', code: 403 }),
+    true,
+  ],
+  ['a sign-in', said({ event: 'sign-in', account: 'corp/1', code: 303 }), false],
+  ['an admin call without a credential', said({ event: 'admin-refused', code: 401 }), true],
+  ['an admin call of a user who is none', said({ event: 'admin-refused', identity: ALICE, code: 403 }), false],
+  [
+    'the same from behind a proxy that hides its address',
+    said({ event: 'admin-refused', sourceIps: [], code: 401 }),
+    true,
+  ],
+  ['what the server did by itself', said({ event: 'unlock', requestUri: '', sourceIps: [], code: 404 }), false],
+  ['the count of what was left out', said({ event: 'rejections-omitted', sourceIps: [] }), true],
+])('%s: is a rejection or not', (_what, event, expected) => {
+  expect(isRejection(event)).toBe(expected);
+});
+
+describe('a shortened event', () => {
+  it('is the same where nothing in it is long', () => {
+    const event = asked({ status: { code: 401 }, userAgent: 'kubectl' });
+    expect(shortened(event)).toBe(event);
+  });
+
+  it('says what was cut, leaves out groups, and ends with the event’s name', () => {
+    const groups = Array.from({ length: 1000 }, (_, n) => `corp:team-${n}`);
+    const event = shortened(
+      said({ event: 'refresh-refused', identity: { ...ALICE, groups }, userAgent: 'x'.repeat(500), code: 400 }),
+    );
+    expect(event).toMatchObject({
+      user: { username: 'corp:alice', uid: 'corp/1' },
+      userAgent: `${'x'.repeat(128)}...TRUNCATED`,
+    });
+    expect(event.user).not.toHaveProperty('groups');
+    expect(Object.entries(event.annotations)).toEqual([
+      ['portcullis.dev/cut', 'user.groups=1000 userAgent=500'],
+      ['portcullis.dev/event', 'refresh-refused'],
+    ]);
+  });
+
+  it.each(['x', '\u0000', '"', '\\', '\u2028', '\u202e', 'ü', '𝄞', '%', '/'])(
+    'is a short line where everything is full of %j',
+    (one) => {
+      const text = one.repeat(9000);
+      const requestUri = `/api/v1/namespaces/${text}/pods/${text}/exec?command=${text}`;
+      const info = requestInfo(text, requestUri);
+      const impersonated = { ...ALICE, username: text, groups: [text], extra: { a: [text] } };
+      const status = { code: 401, reason: 'Unauthorized' };
+      const event = asked({ requestUri, info, userAgent: text, identity: ALICE, impersonated, status });
+      const line = encodeLine(shortened(event));
+      expect(line.length).toBeLessThan(4500);
+      expect(JSON.parse(line.toString())).toMatchObject({ auditID: 'a', responseStatus: status });
+    },
+  );
+});

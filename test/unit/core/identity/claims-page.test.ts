@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { formatVerdict, judgeClaims } from '../../../../src/commands/claims-check.ts';
+import { availableFunctions, celValue, compileExpression } from '../../../../src/core/cel/expressions.ts';
+import { loaded, settings, temporaryDirectory, writeFiles } from '../../config/sandbox.ts';
+
+const page = readFileSync(join(import.meta.dirname, '../../../docs/claims.md'), 'utf8');
+
+const section = (title: string): string => page.split(`\n## ${title}\n`)[1]?.split('\n## ')[0] ?? '';
+const rowsOf = (title: string): readonly (readonly string[])[] =>
+  section(title)
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(1)
+    .map((line) => line.slice(2, -2).split(' | '));
+const bare = (cell = ''): string => cell.replace(/^`|`$/g, '');
+
+async function configuration() {
+  const directory = temporaryDirectory();
+  writeFiles(directory, { 'oidc/client-secret': 'secret' });
+  const yaml = /```yaml\n(.*?)```/s.exec(page)?.[1]?.replaceAll('/etc/portcullis', directory) ?? '';
+  const clusters = settings().clusters.map((cluster) => ({ ...cluster, name: 'staging' }));
+  return loaded({ ...settings(), clusters, ...parse(yaml) });
+}
+
+describe('docs/claims.md', () => {
+  test('has every function that an expression may call, and no other', () => {
+    const named = rowsOf('Functions').flatMap(([, cell = '']) => cell.split(' ').map(bare));
+    // An operator, and no function.
+    expect(new Set(named.filter((name) => name !== 'in'))).toEqual(availableFunctions());
+  });
+
+  const wishes = rowsOf('Common wishes').map((cells) => cells.map(bare));
+  test.each(wishes)('grants a wish as it says: %s, by %s', (_wish, expression, claims, gives) => {
+    const expected: unknown = JSON.parse(gives);
+    const produces = typeof expected === 'boolean' ? 'bool' : typeof expected === 'string' ? 'string' : 'strings';
+    const compiled = compileExpression('claims', expression, produces);
+    const outcome = compiled.ok ? compiled.value.evaluate(celValue(JSON.parse(claims)), { left: 10_000 }) : compiled;
+    expect(outcome).toEqual({ kind: 'value', value: expected });
+  });
+
+  test('shows a configuration that loads without a warning about its provider', async () => {
+    const { config, warnings } = await configuration();
+    expect(config.providers.map(({ name }) => name)).toEqual(['corp']);
+    expect(warnings.filter((warning) => warning.startsWith('providers['))).toEqual([]);
+  });
+
+  test('shows what the command prints', async () => {
+    const { config } = await configuration();
+    const alice = {
+      sub: '4711',
+      email: 'alice@example.com',
+      email_verified: true,
+      hd: 'example.com',
+      groups: ['developers'],
+      department: 'shop',
+    };
+    for (const claims of [alice, { ...alice, hd: 'other.example' }]) {
+      const verdict = judgeClaims(config, undefined, claims);
+      if (!verdict.ok) throw new Error(verdict.reason);
+      expect(page).toContain(`\`\`\`\n${formatVerdict(verdict.value)}\n\`\`\``);
+    }
+  });
+});

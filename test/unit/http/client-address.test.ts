@@ -1,0 +1,104 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { createServer, request } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import { addressSet } from '../../../src/proxy/listener/proxy-protocol.ts';
+import { clientAddresses } from '../../../src/http/client-address.ts';
+import { makeCertificate } from '../../support/upstream.ts';
+import { annotation, beginAt, browserAt, closeHouses, openHouse, type House } from '../web/harness.ts';
+
+afterEach(closeHouses);
+
+const SITE = 'https://portcullis.example.com';
+const isTrustedProxy = addressSet(['127.0.0.0/8', '10.0.0.0/8', 'fd00::/8']);
+
+/** As Node has a request that came on a connection without TLS. */
+const plainRequest = (peer: string, forwarded: readonly string[] = []): IncomingMessage =>
+  ({
+    socket: { remoteAddress: peer },
+    headersDistinct: { 'x-forwarded-for': forwarded },
+  }) as unknown as IncomingMessage;
+
+describe('the address of a browser behind an ingress that is named', () => {
+  const addressOf = clientAddresses({ publicUrl: SITE, isTrustedProxy });
+
+  test.each([
+    ['what the ingress says', ['203.0.113.7'], '203.0.113.7'],
+    ['what it says last, whatever came with the request', ['198.51.100.1, 203.0.113.7'], '203.0.113.7'],
+    ['what it says in a line of its own', ['198.51.100.1', '203.0.113.7'], '203.0.113.7'],
+    ['what the first of several proxies says', ['198.51.100.1, 203.0.113.7, 10.1.2.3,fd00::7'], '203.0.113.7'],
+    ['IPv6', ['2001:db8::7'], '2001:db8::7'],
+    ['IPv4 in the dress of IPv6', ['::ffff:203.0.113.7, ::ffff:10.1.2.3'], '203.0.113.7'],
+  ])('is %s', (_what, forwarded, address) => {
+    expect(addressOf(plainRequest('10.0.0.1', forwarded))).toEqual({ address });
+    expect(addressOf(plainRequest('::ffff:10.0.0.1', forwarded))).toEqual({ address });
+  });
+
+  test.each([
+    ['nothing', []],
+    ['nothing but proxies', ['10.1.2.3']],
+    ['no address', ['198.51.100.1, unknown']],
+    ['an address with a port', ['198.51.100.1, 203.0.113.7:4711']],
+    ['an empty place', ['198.51.100.1,']],
+  ])('is not known where it says %s', (_what, forwarded) => {
+    expect(addressOf(plainRequest('10.0.0.1', forwarded))).toEqual({ address: '10.0.0.1', shared: true });
+  });
+
+  test('is not what anybody else says', () => {
+    expect(addressOf(plainRequest('203.0.113.9', ['203.0.113.7']))).toEqual({ address: '203.0.113.9', shared: true });
+  });
+});
+
+test('where nobody is named nobody is believed, and an address in front of a site of TLS is nobody’s own', () => {
+  const forged = plainRequest('203.0.113.9', ['203.0.113.7']);
+  expect(clientAddresses({ publicUrl: SITE })(forged)).toEqual({ address: '203.0.113.9', shared: true });
+  expect(clientAddresses({ publicUrl: 'http://localhost' })(forged)).toEqual({ address: '203.0.113.9' });
+});
+
+test('who passes TLS on cannot have written a header, so what stands in one is the browser’s own', async () => {
+  const server = createServer(await makeCertificate('localhost'));
+  const seen: object[] = [];
+  server.on('request', (req, res) => {
+    for (const believed of [addressSet([]), isTrustedProxy]) {
+      seen.push(clientAddresses({ publicUrl: SITE, isTrustedProxy: believed })(req));
+    }
+    res.end();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const asked = request({ port, host: '127.0.0.1', rejectUnauthorized: false, agent: false });
+  asked.setHeader('x-forwarded-for', '203.0.113.7');
+  const [answer] = (await once(asked.end(), 'response')) as [IncomingMessage];
+  answer.resume();
+  await once(server.close(), 'close');
+  expect(seen).toEqual([{ address: '127.0.0.1' }, { address: '127.0.0.1', shared: true }]);
+});
+
+describe('sign-ins behind an ingress', () => {
+  const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 2 };
+  const behind = (named: boolean): Promise<House> =>
+    openHouse({
+      config: { limits, publicUrl: SITE },
+      change: (deps) => ({ ...deps, ...(named ? { isTrustedProxy } : {}) }),
+    });
+
+  test('are counted by the person’s own address where the ingress is named, which the record has too', async () => {
+    const house = await behind(true);
+    const browser = browserAt(house);
+    const start = (from: string) => browser.get('/login/start?provider=corp').set('X-Forwarded-For', from);
+    for (const status of [303, 303, 429]) await start('198.51.100.1, 203.0.113.7').expect(status);
+    await start('203.0.113.8').expect(303);
+    const [refused] = house.named('sign-in-refused');
+    expect(annotation(refused, 'reason')).toBe('too_many_sign_ins');
+    expect(refused?.sourceIPs).toEqual(['203.0.113.7']);
+  });
+
+  test('are counted against nobody where it is not: a stranger would shut everybody out', async () => {
+    const house = await behind(false);
+    const browser = browserAt(house);
+    for (let index = 0; index < 10; index += 1) await beginAt(browser);
+    expect(house.corp.begun).toHaveLength(10);
+    expect(house.named('sign-in-refused')).toEqual([]);
+  });
+});

@@ -1,0 +1,149 @@
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { clusterAudience } from '../../../../src/core/core.ts';
+import { SessionUnread } from '../../../../src/core/credential/credential.ts';
+import { AppError } from '../../../../src/core/errors.ts';
+import { createAuthenticator } from '../../../../src/proxy/proxy.ts';
+import type { Authenticate } from '../../../../src/proxy/proxy.ts';
+import { createGate } from '../../../../src/revocation/guard.ts';
+import type { Gate } from '../../../../src/revocation/revocation.ts';
+import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
+import type { SessionRecord, Store } from '../../../../src/store/store.ts';
+
+const ISSUER = 'https://portcullis.test';
+const AUDIENCE = clusterAudience('prod');
+const THUMBPRINT = 'A'.repeat(43);
+const SESSION = { kind: 'session', session: 's' } as const;
+
+describe('authentication', () => {
+  let skew = 0;
+  const clock = { now: (): number => Date.now() + skew };
+  let store: Store;
+  let gate: Gate;
+  let authenticate: Authenticate;
+  let token: string;
+  /** What happens while a session is being read. */
+  let meanwhile: () => Promise<unknown>;
+  let reads = 0;
+
+  beforeEach(async () => {
+    [skew, reads] = [0, 0];
+    meanwhile = () => Promise.resolve();
+    store = createMemoryStore({ clock });
+    gate = createGate({
+      log: store.log,
+      stalenessSeconds: 2,
+      replicaName: 'a',
+      monotonic: () => performance.now(),
+      clock,
+      sessions: store.sessions,
+      longestTokenSeconds: 600,
+    });
+    await gate.start();
+    const keys = await generateKeyPair('ES256');
+    const read = async (id: string): Promise<SessionRecord | undefined> => {
+      reads += 1;
+      const record = await store.sessions.read(id);
+      await meanwhile();
+      return record;
+    };
+    const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'k', alg: 'ES256' };
+    authenticate = createAuthenticator({ gate, sessions: { read }, issuer: ISSUER, keys: { keys: [jwk] }, clock });
+    await open(60);
+    const minted = await store.sessions.mint('s', { thumbprint: THUMBPRINT });
+    const { epoch: ep, number: ln } = minted.ok ? minted.position : { epoch: '', number: 0 };
+    const claims = { sid: 's', client_id: 'c', jti: 'j', ep, ln, cnf: { 'x5t#S256': THUMBPRINT } };
+    token = await new SignJWT(claims)
+      .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'k' })
+      .setIssuer(ISSUER)
+      .setSubject('corp/alice')
+      .setAudience(AUDIENCE)
+      .setIssuedAt()
+      .setExpirationTime('5m')
+      .sign(keys.privateKey);
+  });
+  afterEach(() => gate.stop());
+
+  const open = async (life: number): Promise<void> => {
+    const now = Math.floor(Date.now() / 1000);
+    await store.sessions.open(
+      {
+        id: 's',
+        account: 'corp/alice',
+        provider: 'corp',
+        subject: 'alice',
+        client: 'c',
+        identity: { username: 'corp:alice', uid: 'corp/alice', groups: [], extra: {} },
+        createdAt: now,
+        expiresAt: now + life,
+        idleSeconds: 3600,
+        address: '',
+        userAgent: '',
+        startedAt: await store.log.position(),
+      },
+      {},
+    );
+  };
+  const ask = (thumbprint: string | undefined = THUMBPRINT): ReturnType<Authenticate> =>
+    authenticate({ token, audience: AUDIENCE, thumbprint });
+
+  it('establishes the caller, and reads the session once', async () => {
+    expect(await ask()).toMatchObject({
+      ok: true,
+      value: { identity: { username: 'corp:alice' }, credential: { session: 's' } },
+    });
+    await ask();
+    expect(reads).toBe(1);
+  });
+
+  it('refuses when the session is revoked while it is being read', async () => {
+    meanwhile = async () => {
+      if (reads === 1) await gate.revoke({ target: SESSION });
+    };
+    expect(await ask()).toEqual({ ok: false, reason: 'session_revoked' });
+  });
+
+  it('refuses when the gate is fenced while the session is being read', async () => {
+    meanwhile = () => gate.stop();
+    expect(await ask()).toEqual({ ok: false, reason: 'fenced' });
+  });
+
+  it('asks nothing about the session for who does not hold the key', async () => {
+    expect(await ask('B'.repeat(43))).toEqual({ ok: false, reason: 'certificate_mismatch' });
+    expect(await authenticate({ token, audience: AUDIENCE, thumbprint: undefined })).toEqual({
+      ok: false,
+      reason: 'certificate_missing',
+    });
+    expect(reads).toBe(0);
+  });
+
+  it('asks nothing about a session that the gate refuses already', async () => {
+    await gate.revoke({ target: SESSION });
+    expect(await ask()).toEqual({ ok: false, reason: 'session_revoked' });
+    expect(reads).toBe(0);
+  });
+
+  it('refuses a session that has reached its end although it is remembered', async () => {
+    expect(await ask()).toMatchObject({ ok: true });
+    skew = 61_000;
+    expect(await ask()).toEqual({ ok: false, reason: 'session_expired' });
+  });
+
+  it('says whose session the store could not be asked for, and of no other failure', async () => {
+    meanwhile = () => Promise.reject(new AppError('store_unavailable', 'The store does not answer.'));
+    const unread = await ask().catch((thrown: unknown) => thrown);
+    expect(unread).toBeInstanceOf(SessionUnread);
+    expect(unread).toMatchObject({ code: 'store_unavailable', credential: { session: 's', account: 'corp/alice' } });
+    meanwhile = () => Promise.reject(new Error('sealed by another key'));
+    await expect(ask()).rejects.not.toBeInstanceOf(SessionUnread);
+    await expect(ask('B'.repeat(43))).resolves.toEqual({ ok: false, reason: 'certificate_mismatch' });
+  });
+
+  it('checks the audience of a remembered token as well', async () => {
+    await ask();
+    expect(await authenticate({ token, audience: clusterAudience('dev'), thumbprint: THUMBPRINT })).toEqual({
+      ok: false,
+      reason: 'wrong_audience',
+    });
+  });
+});

@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import { AppError } from '../../../../src/core/errors.ts';
+import { accountKey, coveringKeys, providerKey, sessionKey } from '../../../../src/core/credential/revocation.ts';
+import { IdentityCache } from '../../../../src/proxy/admission/identity-cache.ts';
+import type { SessionRecord } from '../../../../src/store/store.ts';
+
+const record = (id: string, username: string): SessionRecord => ({
+  id,
+  account: 'corp/alice',
+  provider: 'corp',
+  subject: 'alice',
+  client: 'c',
+  identity: { username, uid: 'u', groups: [], extra: {} },
+  version: 1,
+  createdAt: 0,
+  lastUsedAt: 0,
+  expiresAt: 1,
+  idleSeconds: 1,
+  address: '',
+  userAgent: '',
+  startedAt: { epoch: 'e', number: 0 },
+  checkedAt: 0,
+});
+
+const S = { session: 's', keys: coveringKeys({ session: 's', account: 'corp/alice', provider: 'corp' }) };
+
+/** A store whose answers come when the test lets them. */
+function slowStore() {
+  const waiting: ((answer: SessionRecord | undefined) => void)[] = [];
+  const failing: ((error: Error) => void)[] = [];
+  return {
+    reads: () => waiting.length,
+    answer: (index: number, with_: SessionRecord | undefined) => waiting[index]?.(with_),
+    fail: (index: number, error: Error) => failing[index]?.(error),
+    read: (): Promise<SessionRecord | undefined> =>
+      new Promise((resolve, reject) => {
+        waiting.push(resolve);
+        failing.push(reject);
+      }),
+  };
+}
+
+const CHANGES = [
+  { kind: 'identity-changed', key: sessionKey('s') },
+  { kind: 'revoked', key: sessionKey('s') },
+  { kind: 'revoked', key: accountKey('corp/alice') },
+  { kind: 'revoked', key: providerKey('corp') },
+  { kind: 'revoked', key: 'all' },
+  undefined,
+] as const;
+
+describe('the cache of impersonation credentials', () => {
+  it('reads a session once, however many ask at the same time and after', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = [cache.get(S), cache.get(S)];
+    store.answer(0, record('s', 'a'));
+    expect((await Promise.all(asked)).map((one) => one?.identity.username)).toEqual(['a', 'a']);
+    expect((await cache.get(S))?.identity.username).toBe('a');
+    expect(store.reads()).toBe(1);
+  });
+
+  it.each(CHANGES)('reads again after %j', async (change) => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get(S);
+    store.answer(0, record('s', 'a'));
+    await asked;
+    cache.drop(change);
+    const again = cache.get(S);
+    store.answer(1, record('s', 'b'));
+    expect((await again)?.identity.username).toBe('b');
+  });
+
+  it.each(CHANGES)('neither uses nor keeps what a read brings that was under way at %j', async (change) => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get(S);
+    cache.drop(change);
+    store.answer(0, record('s', 'before'));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(store.reads()).toBe(2);
+    store.answer(1, record('s', 'after'));
+    expect((await asked)?.identity.username).toBe('after');
+    expect((await cache.get(S))?.identity.username).toBe('after');
+  });
+
+  it('keeps what a change of another session, account or provider does not concern', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get(S);
+    store.answer(0, record('s', 'a'));
+    await asked;
+    cache.drop({ kind: 'identity-changed', key: sessionKey('other') });
+    cache.drop({ kind: 'revoked', key: sessionKey('other') });
+    cache.drop({ kind: 'revoked', key: accountKey('corp/bob') });
+    cache.drop({ kind: 'revoked', key: providerKey('other') });
+    cache.drop({ kind: 'unlocked', key: accountKey('corp/alice') });
+    cache.drop({ kind: 'drill', id: 'd' });
+    await cache.get(S);
+    expect(store.reads()).toBe(1);
+  });
+
+  it('remembers neither absence nor failure', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const absent = cache.get(S);
+    store.answer(0, undefined);
+    expect(await absent).toBeUndefined();
+    const failed = cache.get(S);
+    store.fail(1, new AppError('store_unavailable', 'away'));
+    await expect(failed).rejects.toMatchObject({ code: 'store_unavailable' });
+    const again = cache.get(S);
+    store.answer(2, record('s', 'a'));
+    expect(await again).toBeDefined();
+  });
+
+  it('gives up on a session that changes without end', async () => {
+    const store = slowStore();
+    const cache = new IdentityCache(store);
+    const asked = cache.get(S);
+    const failure = asked.catch((error: unknown) => error);
+    for (let read = 0; read < 5; read += 1) {
+      cache.drop(undefined);
+      store.answer(read, record('s', 'a'));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await failure).toMatchObject({ code: 'store_unavailable' });
+  });
+});

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http2';
+import type { Http2Server, ServerHttp2Stream } from 'node:http2';
+import { connect } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { http2Client } from '../../../../src/proxy/listener/http2-client.ts';
+import type { Client } from '../../../../src/proxy/listener/client.ts';
+import { DATA, END_STREAM, PREFACE, RST_STREAM, frame, headersFrame } from '../../../support/http2-frames.ts';
+
+let server: Http2Server;
+let socket: Socket;
+let retired: number;
+beforeEach(async () => {
+  retired = 0;
+  server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  socket.on('error', () => undefined).resume();
+});
+afterEach(async () => {
+  socket.destroy();
+  server.close();
+  await once(server, 'close');
+});
+
+const BROKEN_OFF = /broke|premature|closed|aborted/i;
+
+const HEAD = { ':method': 'POST', ':path': '/x', ':scheme': 'https', ':authority': 'A.test' };
+
+async function request(
+  headers: Record<string, string> = HEAD,
+): Promise<Client & { readonly stream: ServerHttp2Stream }> {
+  const arrived = once(server, 'stream');
+  socket.write(Buffer.concat([PREFACE, headersFrame(1, headers)]));
+  const [stream, , , raw] = (await arrived) as [ServerHttp2Stream, object, number, string[]];
+  stream.on('error', () => undefined);
+  return { ...http2Client(stream, raw, () => void (retired += 1)), stream };
+}
+
+async function bodyOf({ request: asked }: Client): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const piece of asked.pieces()) parts.push(piece);
+  return Buffer.concat(parts).toString();
+}
+
+it('gives `:authority` as the first Host line, and no pseudo-header', async () => {
+  const { request: asked } = await request({ ...HEAD, 'x-a': '1', host: 'b.test' });
+  expect([asked.method, asked.target]).toEqual(['POST', '/x']);
+  expect(asked.raw).toEqual(['host', 'A.test', 'x-a', '1', 'host', 'b.test']);
+});
+
+it('gives a body that ended', async () => {
+  const client = await request();
+  const body = bodyOf(client);
+  socket.write(frame(DATA, 0, 1, Buffer.from('one ')));
+  socket.write(frame(DATA, END_STREAM, 1, Buffer.from('two')));
+  expect(await body).toBe('one two');
+});
+
+it.each([0, 1, 2, 8])('throws where a body was broken off by a reset with code %i', async (code) => {
+  const client = await request();
+  const body = bodyOf(client);
+  socket.write(frame(DATA, 0, 1, Buffer.from('one ')));
+  socket.write(frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code])));
+  await expect(body).rejects.toThrow(BROKEN_OFF);
+});
+
+it.each([0, 1, 2, 8])('throws where the reset with code %i came with the last piece', async (code) => {
+  const client = await request();
+  const body = bodyOf(client);
+  const reset = frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code]));
+  socket.write(Buffer.concat([frame(DATA, 0, 1, Buffer.from('one ')), reset]));
+  await expect(body).rejects.toThrow(BROKEN_OFF);
+});
+
+it.each([0, 1, 2, 8])('throws where it was reset with code %i before anybody read', async (code) => {
+  const client = await request();
+  const reset = frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code]));
+  const aborted = once(client.stream, 'aborted');
+  socket.write(Buffer.concat([frame(DATA, 0, 1, Buffer.from('one ')), reset]));
+  await aborted;
+  await expect(bodyOf(client)).rejects.toThrow(BROKEN_OFF);
+});
+
+it('throws where the connection was lost in the middle of a body', async () => {
+  const client = await request();
+  const body = bodyOf(client);
+  socket.write(frame(DATA, 0, 1, Buffer.from('one ')), () => socket.resetAndDestroy());
+  await expect(body).rejects.toThrow(BROKEN_OFF);
+});
+
+it('takes `Connection: close` for a wish to retire, and sends nothing that belongs to a connection', async () => {
+  const { answer, stream } = await request();
+  const flat = ['X-A', '1', 'Connection', 'close', 'Keep-Alive', 'timeout=5', 'Transfer-Encoding', 'chunked'];
+  answer.start(200, flat, { early: false });
+  expect(retired).toBe(1);
+  expect(Object.keys(stream.sentHeaders ?? {}).toSorted()).toEqual([':status', 'date', 'x-a']);
+});
+
+it('ends the reading with a whole answer, and hears of a reset of its own', async () => {
+  const { answer, stream } = await request();
+  answer.start(200, [], { early: false });
+  answer.end(Buffer.from('done'));
+  await once(stream, 'close');
+  expect(stream.rstCode).toBe(0);
+  expect(answer.gone).toBe(true);
+});
+
+it('resets with an error code, whatever was sent before', async () => {
+  const { answer, stream } = await request();
+  answer.start(200, [], { early: false });
+  answer.write(Buffer.from('half'));
+  const closed = Promise.withResolvers<void>();
+  stream.once('close', closed.resolve);
+  answer.reset();
+  await closed.promise;
+  expect(stream.rstCode).toBe(2);
+});

@@ -1,0 +1,75 @@
+import { once } from 'node:events';
+import { duplexPair } from 'node:stream';
+import type { Duplex } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { joinSockets } from '../../../../src/proxy/streams/tunnel.ts';
+
+interface Ends {
+  /** What the tunnel holds. */
+  readonly client: Duplex;
+  readonly upstream: Duplex;
+  /** Who speaks through it. */
+  readonly person: Duplex;
+  readonly server: Duplex;
+}
+
+function join(): Ends {
+  const [client, person] = duplexPair();
+  const [upstream, server] = duplexPair();
+  const none = Buffer.alloc(0);
+  joinSockets({
+    client,
+    upstream,
+    clientHead: none,
+    upstreamHead: none,
+    mayPass: () => true,
+    fromClient: () => undefined,
+    fromUpstream: () => undefined,
+    resetClient: () => client.destroy(),
+    resetUpstream: () => upstream.destroy(),
+  });
+  for (const end of [person, server]) end.resume();
+  return { client, upstream, person, server };
+}
+
+const closed = (...streams: readonly Duplex[]): Promise<unknown> =>
+  Promise.all(streams.map(async (stream) => stream.closed || once(stream, 'close')));
+
+describe('a tunnel', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  it('keeps nothing once both sides have closed in turn', async () => {
+    const { client, upstream, person, server } = join();
+    person.end();
+    server.end();
+    await closed(client, upstream);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('sees the end of a side that was sending more than the other took', async () => {
+    const { client, upstream, person, server } = join();
+    person.pause();
+    while (server.write(Buffer.alloc(65_536)));
+    person.end();
+    await once(client, 'end');
+    expect(upstream.isPaused()).toBe(true);
+    client.destroy();
+    server.end();
+    await closed(client, upstream);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('closes a side that does not follow the other, after a grace', async () => {
+    const { client, upstream, person } = join();
+    person.end();
+    upstream.on('end', () => undefined);
+    client.end();
+    await closed(client);
+    expect(upstream.destroyed).toBe(false);
+    expect(vi.getTimerCount()).toBe(1);
+    vi.runAllTimers();
+    await closed(upstream);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});

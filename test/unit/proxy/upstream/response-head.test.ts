@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
+import { flatHeaders } from '../../../../src/proxy/raw-headers.ts';
+import { isJsonLines, responseHead } from '../../../../src/proxy/upstream/response-head.ts';
+import { upgradeProtocol } from '../../../../src/proxy/streams/upgrade.ts';
+import { parseServer } from '../../../../src/proxy/upstream/connect.ts';
+
+const context = (target = '/api/v1/pods', left = 86_400, prefix = '') => ({
+  admitted: { info: requestInfo('GET', target), prefix, target, impersonates: true, sessionExpiresAt: left },
+  origin: 'https://api.test:6443',
+  auditId: 'ours',
+  publicUrl: 'https://p.test',
+  now: 0,
+});
+
+describe('the head of an answer', () => {
+  it('carries our Audit-Id alone', () => {
+    expect(responseHead(200, ['Audit-Id', 'theirs', 'X-A', 'b'], context())).toEqual({
+      ok: true,
+      value: ['X-A', 'b', 'Audit-Id', 'ours'],
+    });
+  });
+
+  it.each([
+    ['/x', '/x'],
+    ['?continue=1', '/api/v1/pods?continue=1'],
+    ['https://api.test:6443/y#z', '/y#z'],
+    ['HTTPS://API.TEST:6443/y', '/y'],
+    ['/debug/pprof/', '/debug/pprof/'],
+    ['../../api/v1/namespaces/ns/services/web:80/proxy/', '/api/v1/namespaces/ns/services/web:80/proxy/'],
+    ['/%2F/evil.test/x', '/%2F/evil.test/x'],
+  ])('relays a redirect to %s as %s', (location, seen) => {
+    const head = responseHead(302, ['Location', location], context());
+    expect(head).toMatchObject({ ok: true, value: ['Location', seen, 'Audit-Id', 'ours'] });
+  });
+
+  it.each([
+    'https://api.test/x',
+    'http://api.test:6443/x',
+    '//evil.test/x',
+    'https://user@api.test:6443/x',
+    'https://api.test:6443@evil.test/',
+    'data:text/html,x',
+    'https://[bad',
+    '\\\\evil.test/x',
+    // Two slashes at the front of a path are another host to whoever reads them (RFC 3986 §4.2).
+    '/.//evil.test/x',
+    '/.\\/evil.test/x',
+    '/%2e//evil.test/x',
+    '/a/..//evil.test/x',
+    '../../../..//evil.test/x',
+    'https://api.test:6443//evil.test/x',
+    // The gate's own endpoints are none of the cluster's paths, and a 307 takes method and body there.
+    '/-/admin/api/v1/revocations',
+    '/api/../-/oauth/token',
+  ])('does not relay a redirect to %s', (location) => {
+    expect(responseHead(307, ['Location', location], context())).toMatchObject({ ok: false, reason: { code: 502 } });
+  });
+
+  it('relays a redirect below the prefix that chose the cluster, wherever it climbs to', () => {
+    const at = (location: string) =>
+      responseHead(302, ['Location', location], context('/?x=1', 86_400, '/clusters/prod'));
+    for (const [location, seen] of [
+      ['/foo', '/clusters/prod/foo'],
+      ['../../clusters/dev/api', '/clusters/prod/clusters/dev/api'],
+      ['/-/oauth/token', '/clusters/prod/-/oauth/token'],
+    ] as const) {
+      expect(at(location)).toMatchObject({ ok: true, value: ['Location', seen, 'Audit-Id', 'ours'] });
+    }
+    expect(at('/.//evil.test/x')).toMatchObject({ ok: false, reason: { auditReason: 'foreign_redirect' } });
+  });
+
+  it('leaves the Location of a creation alone', () => {
+    expect(responseHead(201, ['Location', 'https://elsewhere.test/'], context())).toMatchObject({
+      ok: true,
+      value: ['Location', 'https://elsewhere.test/', 'Audit-Id', 'ours'],
+    });
+  });
+
+  it.each([
+    [601, undefined],
+    [600, '10 min'],
+    [59, '1 min'],
+    [0, undefined],
+  ])('with %i s left of the session warns of %s', (left, words) => {
+    const head = responseHead(200, [], context('/api/v1/pods', left));
+    const warning = head.ok ? head.value[3] : '';
+    expect(words === undefined ? warning === undefined : warning?.includes(words)).toBe(true);
+  });
+});
+
+describe('an answer of JSON lines', () => {
+  it.each([
+    [['Content-Type', 'application/json'], true],
+    [['content-type', 'application/json;stream=watch'], true],
+    [['Content-Type', 'application/vnd.kubernetes.protobuf;stream=watch'], false],
+    [['Content-Type', 'application/json', 'Content-Encoding', 'gzip'], false],
+    [['Content-Type', 'application/json-seq'], false],
+    [[], false],
+  ])('%j: %s', (raw, expected) => {
+    expect(isJsonLines(raw)).toBe(expected);
+  });
+});
+
+describe('raw headers', () => {
+  it('are bytes, whatever they are', () => {
+    expect(flatHeaders([Buffer.from('X'), Buffer.from([0xc3, 0xa9])])).toEqual(['X', 'Ã©']);
+  });
+
+  it.each([undefined, null, { a: 'b' }, [1]])('of another shape are refused: %j', (raw) => {
+    expect(() => flatHeaders(raw)).toThrow(TypeError);
+  });
+});
+
+describe('an upgrade', () => {
+  it.each([
+    ['GET', ['Upgrade', 'websocket'], 'websocket'],
+    ['GET', ['upgrade', 'WebSocket'], 'websocket'],
+    ['POST', ['Upgrade', 'SPDY/3.1'], 'spdy/3.1'],
+    ['GET', ['Upgrade', 'SPDY/3.1', 'Content-Length', '0'], 'spdy/3.1'],
+    ['POST', ['Upgrade', 'websocket'], undefined],
+    ['GET', ['Upgrade', 'h2c'], undefined],
+    ['GET', ['Upgrade', 'websocket', 'Upgrade', 'h2c'], undefined],
+    ['GET', ['Upgrade', 'websocket, h2c'], undefined],
+    ['PUT', ['Upgrade', 'SPDY/3.1'], undefined],
+    ['POST', ['Upgrade', 'SPDY/3.1', 'Content-Length', '1'], undefined],
+    ['POST', ['Upgrade', 'SPDY/3.1', 'Transfer-Encoding', 'chunked'], undefined],
+    ['GET', [], undefined],
+  ])('%s %j is %s', (method, raw, protocol) => {
+    const judged = upgradeProtocol(method, raw);
+    expect(judged.ok ? judged.value : undefined).toBe(protocol);
+  });
+});
+
+describe('the address of an API server', () => {
+  it.each([
+    ['https://10.0.0.1:6443', { host: '10.0.0.1', port: 6443 }],
+    ['https://api.test', { host: 'api.test', port: 443 }],
+    ['https://[fd00::1]:6443/', { host: 'fd00::1', port: 6443 }],
+  ])('%s is understood', (server, expected) => {
+    expect(parseServer(server)).toMatchObject(expected);
+  });
+
+  it.each(['http://api.test', 'https://api.test/path', 'https://u:p@api.test', 'https://api.test/?x'])(
+    '%s fails at the start',
+    (server) => {
+      expect(() => parseServer(server)).toThrow(/https/);
+    },
+  );
+});

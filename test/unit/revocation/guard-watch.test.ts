@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { coveringKeys } from '../../../src/core/credential/revocation.ts';
+import type { LogChange } from '../../../src/core/credential/revocation.ts';
+import { ALICE, fly, pass, replicas } from './replicas-of-a-test.ts';
+
+describe('what the gate watches', () => {
+  let made: ReturnType<typeof replicas>;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    made = replicas();
+  });
+  afterEach(async () => {
+    await made.stop();
+    vi.useRealTimers();
+  });
+  const seconds = (): number => Math.floor(Date.now() / 1000);
+  const open = async (idleSeconds: number): Promise<void> => {
+    const session = {
+      id: ALICE.session,
+      account: ALICE.account,
+      provider: ALICE.provider,
+      subject: 'alice',
+      client: 'c',
+    };
+    const opened = await made.store.sessions.open(
+      {
+        ...session,
+        identity: { username: 'corp:alice', uid: '', groups: [], extra: {} },
+        createdAt: seconds(),
+        expiresAt: seconds() + 86_400,
+        idleSeconds,
+        address: '',
+        userAgent: '',
+        startedAt: await made.shared.position(),
+      },
+      {},
+    );
+    expect(opened.ok).toBe(true);
+  };
+
+  it('a clock that stood still while the lease seemed to run: everything is cut and the log joined afresh', async () => {
+    let asleep = 0;
+    const { gate, fences } = await made.started('a', { monotonic: () => performance.now() - asleep });
+    await pass(1_000);
+    const credential = await made.now(gate);
+    const cuts = fly(gate, credential.position);
+    const dropped: (LogChange | undefined)[] = [];
+    gate.onChange((change) => void dropped.push(change));
+    asleep = 3_600_000;
+    await pass(600);
+    expect(cuts).toEqual(['fenced']);
+    expect(dropped).toContain(undefined);
+    expect(gate.check(credential)).toBeUndefined();
+    expect(fences).toMatchObject([{ cause: 'clock_jumped' }]);
+    await pass(5_000);
+    expect(fences).toHaveLength(1);
+  });
+
+  it.each([
+    ['epoch', { epoch: 'another' }],
+    ['server process', { regime: 'another' }],
+  ])('whose word a renewal is: another %s alone is another life of the store', async (_what, change) => {
+    const { gate, log } = await made.started();
+    const cuts = fly(gate, (await made.now(gate)).position);
+    log.lie = (outcome) => {
+      log.lie = undefined;
+      return outcome.ok ? { ...outcome, ...change } : outcome;
+    };
+    await pass(600);
+    expect(cuts).toEqual(['epoch_changed']);
+  });
+
+  it('that its view can be trusted: it is fenced from the moment at which it cannot, also where it cannot join afresh', async () => {
+    const { gate, log } = await made.started();
+    log.lie = () => ({ ok: false, reason: 'gap' });
+    log.join = () => Promise.reject(new Error('away'));
+    await pass(600);
+    // What passes with a token of its own asks for nothing else.
+    expect(gate.fenced).toBe(true);
+  });
+
+  it('that it has stopped: an answer that was under way then grants nothing, and nobody waits for it', async () => {
+    const { gate, log } = await made.started();
+    log.slow = 300;
+    const refreshed = [gate.refresh(), gate.refresh()];
+    await pass(10);
+    refreshed.push(gate.refresh());
+    const stopped = gate.stop();
+    refreshed.push(gate.refresh());
+    await pass(1_000);
+    await Promise.all([stopped, ...refreshed]);
+    await gate.refresh();
+    expect(gate.fenced).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('its deadline, by one timer however often it renews', async () => {
+    await made.started();
+    await pass(1_100);
+    const before = vi.getTimerCount();
+    await pass(60_000);
+    expect(vi.getTimerCount()).toBe(before);
+  });
+
+  it('its fences: each is told once, when it serves again, and renewals are not', async () => {
+    const { gate, log, fences } = await made.started();
+    await pass(5_000);
+    expect(fences).toEqual([]);
+    log.away = true;
+    await pass(10_000);
+    expect(gate.fenced).toBe(true);
+    expect(fences).toEqual([]);
+    log.away = false;
+    await pass(600);
+    expect(fences).toMatchObject([{ cause: 'lease_lapsed' }]);
+    expect(fences[0]?.seconds).toBeGreaterThan(9);
+    log.lie = () => {
+      log.lie = undefined;
+      return { ok: false, reason: 'gap' };
+    };
+    await pass(600);
+    expect(fences).toMatchObject([{ cause: 'lease_lapsed' }, { cause: 'log_gap' }]);
+  });
+
+  it('a session that goes idle: its streams are cut, and the log tells every other replica', async () => {
+    const [a, b] = [await made.started('a'), await made.started('b')];
+    await open(60);
+    const credential = await made.now(a.gate);
+    const ends = { expiresAt: seconds() + 86_400, idleAt: seconds() + 60 };
+    const cuts = [fly(a.gate, credential.position, ends), fly(b.gate, credential.position, ends)];
+    await pass(30_000);
+    await made.store.sessions.mint('s1', {});
+    await pass(40_000);
+    expect(cuts).toEqual([[], []]);
+    await pass(25_000);
+    // Whoever notices first writes it down, and the other is told by the log.
+    expect(cuts).toEqual([['session_expired'], ['session_revoked']]);
+    expect(a.ended).toMatchObject([{ session: 's1', how: 'idle', streamsCut: 1 }]);
+    expect([a.gate.check(credential), b.gate.check(credential)]).toEqual(['session_revoked', 'session_revoked']);
+    expect((await made.shared.position()).number).toBe(1);
+  });
+
+  it('which sessions have something in flight, and cuts one of them without revoking it', async () => {
+    const { gate } = await made.started();
+    const credential = await made.now(gate);
+    const cuts = fly(gate, credential.position);
+    expect(gate.sessionsInFlight()).toMatchObject([{ session: 's1', keys: ALICE.keys, flights: 1 }]);
+    expect(gate.cutSession('other', 'recheck_overdue')).toBe(0);
+    expect(gate.cutSession('s1', 'recheck_overdue')).toBe(1);
+    expect(cuts).toEqual(['recheck_overdue']);
+    expect(gate.sessionsInFlight()).toEqual([]);
+    expect(gate.check(credential)).toBeUndefined();
+  });
+
+  it('the others, and what they say of a drill', async () => {
+    const [a, b] = [await made.started('a'), await made.started('b')];
+    b.gate.reportDrill({ id: 'd', state: 'open' });
+    await a.gate.refresh();
+    expect(a.gate.replicas).toMatchObject([
+      { id: 'a', self: true, state: 'live' },
+      { id: 'b', self: false, state: 'live', drill: { id: 'd', state: 'open' } },
+    ]);
+    b.log.away = true;
+    await pass(2_700);
+    expect(a.gate.replicas.map(({ state }) => state)).toEqual(['live', 'silent']);
+    expect(b.gate.replicas[0]?.state).toBe('fenced');
+    const drills: unknown[] = [];
+    a.gate.onChange((change) => void drills.push(change));
+    await made.shared.announceDrill('d2');
+    await pass(600);
+    expect(drills).toEqual([{ kind: 'drill', id: 'd2' }]);
+    expect(
+      a.gate.check({ keys: coveringKeys(ALICE), position: { ...(await made.shared.position()), number: 0 } }),
+    ).toBeUndefined();
+  });
+});

@@ -1,0 +1,66 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { limitUntakenAnswers } from '../../../src/server/unread-responses.ts';
+
+/** More than the kernel takes for a client that reads nothing. */
+const LARGE = Buffer.alloc(32 * 1024 * 1024);
+
+async function serverOf(listener: RequestListener, untakenMs?: number): Promise<Server> {
+  const server = createServer(listener);
+  limitUntakenAnswers(server, untakenMs);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return server;
+}
+
+function connectTo(server: Server): Socket {
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  onTestFinished(() => void socket.destroy());
+  return socket;
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+
+describe('answers that nobody takes', () => {
+  it.each([
+    ['requests', GET],
+    ['expectations that cannot be met', 'GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n'],
+  ])('are few: %s beyond them reach nobody, and end the connection', async (_what, request) => {
+    let asked = 0;
+    const server = await serverOf(() => void (asked += 1));
+    const socket = connectTo(server).resume();
+    // The first is never answered, so that everything behind it waits.
+    socket.write(GET + request.repeat(100));
+    await once(socket, 'close');
+    expect(asked).toBeLessThan(5);
+  });
+
+  it('are ended after a time where all of one is handed over, and not before', async () => {
+    const server = await serverOf((_req, res) => void res.end(LARGE), 300);
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    const socket = connectTo(server);
+    socket.pause().write(GET);
+    const [connection] = await accepted;
+    await once(connection, 'close');
+    expect(socket.bytesRead).toBeLessThan(LARGE.length);
+  });
+
+  it('are all there for who reads them, one request after another, and a stream that is quiet goes on', async () => {
+    const server = await serverOf((req, res) => {
+      if (req.url === '/') return void res.end('x'.repeat(10_000));
+      res.write('begun');
+      setTimeout(() => res.end('ended'), 600);
+    }, 200);
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    for (let index = 0; index < 20; index += 1) {
+      expect(await (await fetch(url)).text()).toHaveLength(10_000);
+    }
+    expect(await (await fetch(`${url}/stream`)).text()).toBe('begunended');
+  });
+});

@@ -1,0 +1,173 @@
+/** Who sees which admin page, and what each says of names that were chosen to hurt. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { alsoAt, post } from '../admin-at.ts';
+import { annotation, browserAt, closeHouses, openHouse, openSession, signedInAs, signIn } from '../harness.ts';
+import { postForm, sendRevocation } from './admin-pages-at.ts';
+
+afterEach(closeHouses);
+
+/** Of each page: its path, what it is read as on the record (nothing where it shows nothing of anybody), and what an admin finds there. */
+const PAGES = [
+  ['/admin', 'sessions', '/admin/revoke'],
+  ['/admin/accounts/corp%2Fsub-alice', 'account', '/admin/revoke'],
+  ['/admin/sessions/alice-1', 'session', '/admin/revoke'],
+  ['/admin/locks', 'locks', '/admin/unlock'],
+  ['/admin/replicas', 'replicas', 'answers you'],
+  ['/admin/audit', undefined, '<h1>Live record</h1>'],
+  ['/admin/health', 'health', 'not looked at'],
+  ['/admin/drill', undefined, 'action="/admin/drill"'],
+] as const;
+
+describe.each(PAGES)('%s', (path, reason, found) => {
+  test('sends nobody known to sign in', async () => {
+    const house = await openHouse();
+    const { status, headers } = await browserAt(house).get(path);
+    expect([status, headers['location']]).toEqual([303, '/login?to=admin']);
+  });
+
+  test('is refused to everybody without a role, on the record', async () => {
+    const at = await signedInAs('alice');
+    const page = await at.browser.get(path).expect(403);
+    expect(page.text).not.toContain('corp/sub-');
+    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('no_role');
+  });
+
+  test('shows an auditor no way to change anything, and says so', async () => {
+    const at = await signedInAs('auditor');
+    await openSession(at.house, 'alice-1', 'alice');
+    await post(await alsoAt(at.house, 'root'), 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
+    const { text } = await at.browser.get(path).expect(200);
+    expect(text).toContain('change nothing');
+    const forms = [...text.matchAll(/<form[^>]*method="post"[^>]*>/g)].map(([form]) => form);
+    expect(forms).toHaveLength(1);
+    expect(forms[0]).toContain('action="/logout"');
+    expect(text).not.toContain('/admin/revoke');
+  });
+
+  test('is whole for an admin, and what was read is on the record', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    await post(at, 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
+    const { text } = await at.browser.get(path).expect(200);
+    expect(text).toContain('aria-current="page"');
+    expect(text).not.toContain('change nothing');
+    expect(text).toContain(found);
+    const reads = at.house.named('admin-read').map((event) => annotation(event, 'reason'));
+    expect(reads).toEqual(reason === undefined ? [] : [reason]);
+  });
+});
+
+describe('what changes something', () => {
+  const changes = [
+    ['/admin/revoke', { kind: 'session', value: 'alice-1', requestId: '1b4e28ba-2fa1-41d2-883f-0016d3cca427' }],
+    ['/admin/unlock', { account: 'corp/sub-alice' }],
+    ['/admin/lift-fresh-sign-in', { account: 'corp/sub-alice', since: '9999999999' }],
+    ['/admin/drill', { cluster: 'staging' }],
+  ] as const;
+
+  test.each(changes)('%s is refused to an auditor, on the record', async (path, fields) => {
+    const at = await signedInAs('auditor');
+    await openSession(at.house, 'alice-1', 'alice');
+    await postForm(at, path, { reason: 'x', ...fields }).expect(403);
+    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('auditor_may_not_act');
+    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+  });
+
+  test.each(changes)('%s is refused from an earlier sign-in’s page, and from another site', async (path, fields) => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    await postForm({ ...at, csrf: 'of-an-earlier-sign-in' }, path, { reason: 'x', ...fields }).expect(403);
+    await postForm(at, path, { reason: 'x', ...fields })
+      .set('Origin', 'https://evil.example')
+      .expect(403);
+    const reasons = at.house.named('admin-refused').map((event) => annotation(event, 'reason'));
+    expect(reasons).toEqual(['csrf_token', 'foreign_origin']);
+    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+  });
+
+  test.each(changes)(
+    '%s asks who has signed in too long ago to sign in again, and changes nothing',
+    async (path, fields) => {
+      const at = await signedInAs('root');
+      await openSession(at.house, 'alice-1', 'alice');
+      at.house.clock.advance(1000);
+      const { text } = await postForm(at, path, { reason: 'x', ...fields }).expect(401);
+      expect(text).toContain('href="/login/fresh?to=%2Fadmin%2F');
+      expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
+      expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    },
+  );
+
+  test('the page that asks sends such an admin to sign in first, and has them back with everything that was chosen', async () => {
+    const at = await signedInAs('root');
+    at.house.clock.advance(1000);
+    const asked = '/admin/revoke?kind=account&value=corp%2Fsub-alice&lock=on';
+    const { headers } = await at.browser.get(asked).expect(303);
+    const location = new URL(String(headers['location']), 'http://localhost');
+    expect(location.pathname).toBe('/login/fresh');
+    expect(location.searchParams.get('to')).toBe(asked);
+  });
+});
+
+const SCRIPT = '<script>alert(1)</script>';
+
+describe('names from outside', () => {
+  test('a user agent that is script stays text', async () => {
+    const at = await signedInAs('root');
+    await signIn(browserAt(at.house).set('User-Agent', SCRIPT), 'brief');
+    const [session] = (await at.house.store.sessions.list({ account: 'corp/sub-brief', limit: 1 })).sessions;
+    for (const path of ['/admin', '/admin/accounts/corp%2Fsub-brief', `/admin/sessions/${session?.id}`]) {
+      const { text } = await at.browser.get(path).expect(200);
+      expect(text).not.toContain(SCRIPT);
+      expect(text).toContain('&lt;script&gt;');
+    }
+  });
+
+  test.each([
+    ['/admin?search=', 'sessions'],
+    ['/admin/audit?user=', 'record'],
+    ['/admin/accounts/corp%2F', 'account'],
+    ['/admin/drill?path=', 'drill'],
+  ])('%s repeats what it was asked as text', async (path) => {
+    const at = await signedInAs('root');
+    const { text } = await at.browser.get(path + encodeURIComponent(`"'><b>x</b>`)).expect(200);
+    expect(text).not.toContain('<b>x');
+    expect(text).toContain('&lt;b&gt;');
+  });
+
+  test('a username that is written from right to left turns nothing around it', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const session = await at.house.store.sessions.read('alice-1');
+    const username = `corp:\u202E${'x'.repeat(500)}`;
+    const identity = { ...session?.identity, username, uid: '', groups: [], extra: {} };
+    await at.house.store.sessions.update('alice-1', { identity, secret: {} });
+    for (const path of ['/admin', '/admin/accounts/corp%2Fsub-alice', '/admin/sessions/alice-1']) {
+      expect((await at.browser.get(path).expect(200)).text).toContain(`<bdi>${username}</bdi>`);
+    }
+  });
+
+  test.each([
+    ['/admin/sessions/nobody', 404],
+    ['/admin/sessions/..%2F..%2Fetc', 404],
+    ['/admin/accounts/no-provider', 404],
+    ['/admin/accounts/corp%2Fnever-seen', 200],
+    ['/admin/revocations/00000000-0000-4000-8000-000000000000', 404],
+    ['/admin?cursor=of-another-order', 400],
+    ['/admin?idle=yesterday', 400],
+    ['/admin?provider=nowhere', 400],
+    ['/admin?sort=random', 400],
+    ['/admin/locks?page=-1', 200],
+    [`/admin?search=${'x'.repeat(201)}`, 400],
+  ])('%s is %d', async (path, status) => {
+    const at = await signedInAs('root');
+    expect((await at.browser.get(path)).status).toBe(status);
+  });
+
+  test('a value that cannot be revoked is named by its fault, and not repeated', async () => {
+    const at = await signedInAs('root');
+    const { text } = await sendRevocation(at, { kind: 'session', value: SCRIPT }).expect(400);
+    expect(text).not.toContain('alert(1)');
+    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('revocation_malformed');
+  });
+});

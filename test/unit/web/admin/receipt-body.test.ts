@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { receiptBody } from '../../../../src/web/admin/receipt-body.ts';
+
+const answer = {
+  id: 'r-1',
+  at: '2026-11-25T12:00:00.123Z',
+  sessions: 1,
+  streamsClosed: 3,
+  complete: false,
+  elapsedMs: 1234,
+  canSignInAgain: false,
+  missing: ['replica gate-b (within 700 ms)'],
+};
+
+test('each replica keeps its place in the receipt while the others come in', () => {
+  const applied = { state: 'applied', ms: 3, streamsClosed: 1 } as const;
+  const early = [
+    { id: 'gate-c', ...applied },
+    { id: 'gate-a', ...applied },
+    { id: 'gate-b', state: 'pending' },
+  ] as const;
+  const text = receiptBody({ ...answer, replicas: early }, '/live', true).toString();
+  const names = [...text.matchAll(/data-text="id">(gate-\w)</g)].map(([, name]) => name);
+  expect(names).toEqual(['gate-a', 'gate-b', 'gate-c']);
+});
+
+test('a receipt that nobody can be asked about any more watches nothing', () => {
+  const replicas = [{ id: 'gate-a', state: 'applied', ms: 1 }] as const;
+  expect(receiptBody({ ...answer, replicas }, undefined, true).toString()).not.toContain('data-live');
+});

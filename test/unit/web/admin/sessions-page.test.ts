@@ -1,0 +1,132 @@
+/** The list of sessions: all that it shows is in its URL. */
+import { afterEach, describe, expect, test } from 'vitest';
+import type { SessionRecord } from '../../../../src/store/store.ts';
+import { annotation, closeHouses, openSession, signedInAs, type AdminAt } from '../harness.ts';
+
+afterEach(closeHouses);
+
+async function textAt(at: AdminAt, path: string): Promise<string> {
+  return (await at.browser.get(path).expect(200)).text;
+}
+
+/** Ids of the sessions that are listed, in their order. */
+const listed = (text: string): readonly string[] =>
+  [...text.matchAll(/href="\/admin\/sessions\/([\w-]+)"/g)].map(([, id]) => id ?? '');
+
+const linkNamed = (text: string, words: string): string => {
+  const link = new RegExp(`href="([^"]+)"[^>]*>${words}<`).exec(text)?.[1] ?? '';
+  return link.replaceAll('&amp;', '&');
+};
+
+async function openMany(at: AdminAt, count: number): Promise<void> {
+  for (let number = 0; number < count; number += 1) {
+    at.house.clock.advance(1);
+    await openSession(at.house, `s-${String(number).padStart(3, '0')}`, 'alice', `corp/many-${number}`);
+  }
+}
+
+describe('the list of sessions', () => {
+  test('finds what is searched for, in any case, and says how to see the rest again', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.house, 'brief-1', 'brief');
+    const text = await textAt(at, '/admin?search=ALICE');
+    expect(listed(text)).toEqual(['alice-1']);
+    expect(text).toContain('value="ALICE"');
+    expect(text).toContain('1 on this page; 3 sessions in all.');
+    expect(annotation(at.house.named('admin-read')[0], 'filter')).toBe('{"search":"ALICE"}');
+  });
+
+  test('narrows by provider, cluster and idleness, and each filter can be taken off by itself', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    expect(listed(await textAt(at, '/admin?cluster=prod'))).not.toContain('alice-1');
+    expect(listed(await textAt(at, '/admin?cluster=staging'))).toContain('alice-1');
+    expect(listed(await textAt(at, '/admin?provider=lab'))).toEqual([]);
+    at.house.clock.advance(1000);
+    const text = await textAt(at, '/admin?search=alice&idle=15m&sort=oldest');
+    expect(listed(text)).toEqual(['alice-1']);
+    expect(text).toContain('href="/admin?idle=15m&amp;sort=oldest"');
+    expect(text).toContain('href="/admin?search=alice&amp;sort=oldest"');
+    expect(linkNamed(text, 'Clear all')).toBe('/admin?sort=oldest');
+  });
+
+  test('shows a page at a time, and turns pages without losing what was asked', async () => {
+    const at = await signedInAs('root');
+    await openMany(at, 30);
+    const first = await textAt(at, '/admin?search=many&sort=oldest');
+    expect(listed(first)).toHaveLength(25);
+    expect(listed(first)[0]).toBe('s-000');
+    const next = linkNamed(first, 'More');
+    expect(next).toContain('search=many');
+    expect(next).toContain('sort=oldest');
+    const second = await textAt(at, next);
+    expect(listed(second)).toEqual(['s-025', 's-026', 's-027', 's-028', 's-029']);
+    expect(linkNamed(second, 'First page')).toBe('/admin?search=many&sort=oldest');
+    await at.browser.get(next.replace('oldest', 'newest')).expect(400);
+  });
+
+  test('says so where a page is empty and there is more to look at', async () => {
+    const at = await signedInAs('root', {
+      change: (deps) => {
+        deps.store.sessions.list = async () => ({ sessions: [] as readonly SessionRecord[], cursor: 'further' });
+        return deps;
+      },
+    });
+    const text = await textAt(at, '/admin?search=rare');
+    expect(text).toContain('There are more to look at');
+    expect(linkNamed(text, 'Look on')).toBe('/admin?search=rare&cursor=further');
+  });
+
+  test('ignores empty fields, as a form sends them', async () => {
+    const at = await signedInAs('root');
+    expect(await textAt(at, '/admin?search=&provider=&cluster=&idle=&sort=')).toContain('1 session in all.');
+  });
+});
+
+describe('a person’s page', () => {
+  test('has all their sessions, the lock, and unlocks to itself', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.house, 'alice-2', 'alice');
+    const text = await textAt(at, '/admin/accounts/corp%2Fsub-alice');
+    expect(listed(text).toSorted()).toEqual(['alice-1', 'alice-2']);
+    expect(text).toContain('Not locked');
+    expect(text).toContain('/admin/revoke?kind=account&amp;value=corp%2Fsub-alice&amp;lock=on');
+    expect(annotation(at.house.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
+  });
+
+  test('stands where the latest requests cannot be read', async () => {
+    const at = await signedInAs('root', {
+      change: (deps) => {
+        deps.store.recent.read = () => Promise.reject(new Error('away'));
+        return deps;
+      },
+    });
+    await openSession(at.house, 'alice-1', 'alice');
+    expect(await textAt(at, '/admin/accounts/corp%2Fsub-alice')).toContain('cannot be read right now');
+  });
+
+  test('shows the latest requests of all their sessions', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.house, 'alice-1', 'alice');
+    const request = {
+      at: at.house.clock.now(),
+      auditId: 'a-1',
+      cluster: 'staging',
+      verb: 'delete',
+      uri: '/api/v1/namespaces/payments/pods/web-0',
+      resource: 'pods',
+      namespace: 'payments',
+      name: 'web-0',
+      code: 403,
+      address: '203.0.113.7',
+    };
+    await at.house.store.recent.add('alice-1', [request]);
+    for (const path of ['/admin/accounts/corp%2Fsub-alice', '/admin/sessions/alice-1']) {
+      const text = await textAt(at, path);
+      expect(text).toContain('web-0');
+      expect(text).toContain('403');
+    }
+  });
+});
