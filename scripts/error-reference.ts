@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { exitCodeOf } from '../src/cli/errors.ts';
 import { AppError, type ErrorCode } from '../src/core/errors.ts';
+import { type Refusal } from '../src/proxy/status.ts';
 import {
   auditBlocked,
   clusterRefusal,
@@ -29,8 +30,7 @@ import {
   upstreamTimeout,
   upstreamUnavailable,
   upstreamUntrusted,
-  type Refusal,
-} from '../src/proxy/status.ts';
+} from '../src/proxy/rejections.ts';
 import { errorWords } from '../src/web/page/error-page.ts';
 import { statusOfCode } from '../src/http/error-status.ts';
 import {

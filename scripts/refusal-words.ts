@@ -1,12 +1,12 @@
 /** Why something is refused, reason by reason, in words for who runs the gate. A new reason does not compile until it has words here. */
 import type { BearerRefusal } from '../src/core/credential/bearer-token.ts';
-import type { IdentityRefusal } from '../src/core/identity/claims.ts';
+import type { IdentityRefusal } from '../src/core/identity/types.ts';
 import type { ClusterRefusal } from '../src/core/request/cluster-selection.ts';
 import type { CredentialRefusal } from '../src/core/credential/credential.ts';
 import type { ErrorCode } from '../src/core/errors.ts';
 import type { ImpersonationRefusal } from '../src/core/http/impersonation.ts';
 import type { PathRefusal } from '../src/core/request/request-path.ts';
-import type { PassthroughRefusal } from '../src/proxy/admission/passthrough.ts';
+import type { PassthroughRefusal } from '../src/proxy/rejections.ts';
 import type { CutReason } from '../src/revocation/revocation.ts';
 
 type Words<T extends string> = Readonly<Record<T, string>>;

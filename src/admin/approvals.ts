@@ -7,8 +7,9 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { Account } from '../core/identity/identity.ts';
-import { nowSeconds, type WebDeps } from '../web/deps.ts';
-import { rfc3339 } from '../web/page/layout.ts';
+import { type AdminDeps } from './dependencies.ts';
+import { nowSeconds } from '../contracts/clock.ts';
+import { rfc3339 } from '../core/time.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import { targetName, type RevocationPlan } from './revocation-request.ts';
@@ -56,7 +57,7 @@ const deedOf = ({ target, lock }: RevocationPlan): string => `${targetName(targe
  * otherwise end another's sessions first and lock the account then. A person who is signed in and has no admin group can be locked
  * by one admin at once, and so can a workload, which is never an admin.
  */
-async function mayBeAdmin(deps: WebDeps, account: Account): Promise<boolean> {
+async function mayBeAdmin(deps: AdminDeps, account: Account): Promise<boolean> {
   if (workloadRule(account, deps.config) !== undefined) return false;
   let cursor: string | undefined;
   let seen = 0;
@@ -70,13 +71,13 @@ async function mayBeAdmin(deps: WebDeps, account: Account): Promise<boolean> {
   return seen === 0;
 }
 
-async function takesTwo(deps: WebDeps, { target, lock }: RevocationPlan): Promise<boolean> {
+async function takesTwo(deps: AdminDeps, { target, lock }: RevocationPlan): Promise<boolean> {
   if (deps.config.admin.dualControl === 'off') return false;
   if (target.kind === 'provider' || target.kind === 'all') return true;
   return lock && target.kind === 'account' && mayBeAdmin(deps, target.account);
 }
 
-async function askForSecond(deps: WebDeps, context: RequestContext, ask: ApprovalAsk): Promise<never> {
+async function askForSecond(deps: AdminDeps, context: RequestContext, ask: ApprovalAsk): Promise<never> {
   const { actor, plan, reason, path } = ask;
   const approval = randomBytes(16).toString('base64url');
   const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
@@ -102,7 +103,7 @@ export const approvalNotGood = (cause?: unknown): AdminError =>
   );
 
 /** The same request once more, after its answer was lost on the way back from the store: its approval went with what stands now. */
-async function wasWritten({ store }: WebDeps, { requestId, plan: { target, lock } }: ApprovalAsk): Promise<boolean> {
+async function wasWritten({ store }: AdminDeps, { requestId, plan: { target, lock } }: ApprovalAsk): Promise<boolean> {
   if (requestId === undefined) return false;
   return store.log.hasWritten({ requestId, target, ...(lock ? { lock: { reason: '', by: '', at: 0 } } : {}) });
 }
@@ -111,7 +112,7 @@ async function wasWritten({ store }: WebDeps, { requestId, plan: { target, lock 
  * Judges an approval and leaves it: the gate here is shut before anything is written, so nobody gets so far with one that is no good.
  * @throws AdminError `approval_not_good`, `same_admin`
  */
-async function judgeApproval(deps: WebDeps, ask: ApprovalAsk, approval: string): Promise<Consent> {
+async function judgeApproval(deps: AdminDeps, ask: ApprovalAsk, approval: string): Promise<Consent> {
   const found = await deps.store.artefacts.find('Approval', approval);
   if (found === undefined && (await wasWritten(deps, ask))) return { approval };
   const asked = payloadSchema.safeParse(found);
@@ -130,7 +131,7 @@ async function judgeApproval(deps: WebDeps, ask: ApprovalAsk, approval: string):
  * @throws AdminError `second_admin_needed` with `approval` and `expiresAt`, `approval_not_good`, `same_admin`
  */
 export async function secondAdmin(
-  deps: WebDeps,
+  deps: AdminDeps,
   context: RequestContext,
   ask: ApprovalAsk,
 ): Promise<Consent | undefined> {

@@ -3,7 +3,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DrillPart } from '../store/store.ts';
-import type { WebDeps } from '../web/deps.ts';
+import type { AdminDeps } from './dependencies.ts';
 
 /** For all replicas to open their watches, and again for all to report them cut. */
 const PATIENCE_MS = 5_000;
@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 20;
 export type Parts = ReadonlyMap<string, DrillPart | undefined>;
 
 /** The parts of those replicas in this drill; undefined for one that has none yet. */
-function partsOf(deps: WebDeps, id: string, incarnations: readonly string[]): Parts {
+function partsOf(deps: AdminDeps, id: string, incarnations: readonly string[]): Parts {
   const known = new Map(deps.gate.replicas.map((replica) => [replica.incarnation, replica.drill]));
   return new Map(
     incarnations.map((incarnation) => {
@@ -26,7 +26,7 @@ function partsOf(deps: WebDeps, id: string, incarnations: readonly string[]): Pa
 
 /** Looks until `settled` says so of every part, or the patience is over. `seen` is called at each look. */
 export async function watchParts(
-  deps: WebDeps,
+  deps: AdminDeps,
   look: {
     readonly id: string;
     readonly incarnations: readonly string[];

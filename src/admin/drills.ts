@@ -10,15 +10,16 @@ import { DRILL_CLIENT_ID } from '../core/core.ts';
 import { accountOf } from '../core/identity/identity.ts';
 import type { ReplicaView } from '../revocation/revocation.ts';
 import type { DrillPart, SessionRecord } from '../store/store.ts';
-import { nowSeconds, type WebDeps } from '../web/deps.ts';
+import { type AdminDeps, type AdminContext } from './dependencies.ts';
+import { nowSeconds } from '../contracts/clock.ts';
 import { outcomeOf, watchParts, type Parts } from './drill-results.ts';
 import { faultOf } from '../http/error-status.ts';
-import { createClusters, type Clusters } from '../web/own-page/kubeconfig.ts';
+import { createClusters, type Clusters } from '../core/identity/cluster-access.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import { sessionGone } from './revocation-request.ts';
 import { workloadRule } from './roles.ts';
-import { revoke, type AdminRoom, type AdminContext } from './revoke.ts';
+import { revoke, type AdminService } from './revoke.ts';
 
 const SESSION_SECONDS = 60;
 
@@ -28,37 +29,37 @@ type ReplicaDrill = z.output<typeof replicaDrillSchema>;
 
 export type DrillAnswer = z.output<typeof drillAnswerSchema>;
 
-interface DrillRoom extends AdminRoom {
+interface DrillService extends AdminService {
   readonly clusters: Clusters;
 }
 
 export type RunDrill = (admin: AdminContext, request: DrillRequest) => Promise<DrillAnswer>;
 
 /** Makes the one place of this replica where drills run, one at a time. */
-export function createDrills(admin: AdminRoom): RunDrill {
-  const room = { ...admin, clusters: createClusters(admin.deps.config) };
+export function createDrills(admin: AdminService): RunDrill {
+  const service = { ...admin, clusters: createClusters(admin.deps.config) };
   let running = false;
   return async (admin, request) => {
-    if (running || othersRun(room.deps)) {
+    if (running || othersRun(service.deps)) {
       const words = 'Another drill is running. It is over within half a minute; try again then.';
       throw new AdminError('drill_running', 'conflict', words);
     }
     running = true;
     try {
-      return await drill(room, admin, request);
+      return await drill(service, admin, request);
     } finally {
       running = false;
     }
   };
 }
 
-const live = ({ gate }: WebDeps): readonly ReplicaView[] => gate.replicas.filter(({ state }) => state === 'live');
+const live = ({ gate }: AdminDeps): readonly ReplicaView[] => gate.replicas.filter(({ state }) => state === 'live');
 
-const othersRun = (deps: WebDeps): boolean => live(deps).some((replica) => replica.drill?.state === 'open');
+const othersRun = (deps: AdminDeps): boolean => live(deps).some((replica) => replica.drill?.state === 'open');
 
 /** The cluster to watch through: the caller must be able to use it, because the session acts as they do. */
 function clusterOf(
-  { deps, clusters }: DrillRoom,
+  { deps, clusters }: DrillService,
   { actor }: AdminContext,
   own: SessionRecord,
   wanted?: string,
@@ -79,7 +80,7 @@ function clusterOf(
  * The throw-away session. It acts as the caller does and goes with the caller's provider, but has an account of its own: the revocation
  * of a session makes its account's next sign-in a fresh one, and the caller has done nothing to deserve that.
  */
-async function openSession(deps: WebDeps, { context, actor }: AdminContext, own: SessionRecord): Promise<string> {
+async function openSession(deps: AdminDeps, { context, actor }: AdminContext, own: SessionRecord): Promise<string> {
   const id = randomUUID();
   const subject = 'portcullis:drill';
   const now = nowSeconds(deps);
@@ -107,16 +108,16 @@ async function openSession(deps: WebDeps, { context, actor }: AdminContext, own:
   throw new AdminError('drill_refused', 'conflict', words);
 }
 
-async function drill(room: DrillRoom, admin: AdminContext, request: DrillRequest): Promise<DrillAnswer> {
-  const { deps } = room;
+async function drill(service: DrillService, admin: AdminContext, request: DrillRequest): Promise<DrillAnswer> {
+  const { deps } = service;
   const id = randomUUID();
   const own = await deps.store.sessions.read(admin.actor.session);
   if (own === undefined) throw sessionGone();
-  const cluster = clusterOf(room, admin, own, request.cluster);
+  const cluster = clusterOf(service, admin, own, request.cluster);
   admin.actor.assertGood();
   const session = await openSession(deps, admin, own);
   const revokeIt = () =>
-    revoke(room, admin, {
+    revoke(service, admin, {
       plan: { target: { kind: 'session', session }, lock: false, canSignInAgain: false },
       reason: request.reason,
     });
@@ -141,7 +142,7 @@ async function drill(room: DrillRoom, admin: AdminContext, request: DrillRequest
 }
 
 async function openWatches(
-  deps: WebDeps,
+  deps: AdminDeps,
   drill: { readonly id: string; readonly session: string; readonly cluster: string; readonly path: string },
 ): Promise<{ readonly replicas: readonly ReplicaView[]; readonly parts: Parts }> {
   const { id, session, cluster, path } = drill;
@@ -156,7 +157,7 @@ async function openWatches(
 }
 
 async function awaitCuts(
-  deps: WebDeps,
+  deps: AdminDeps,
   id: string,
   opened: { readonly replicas: readonly ReplicaView[]; readonly parts: Parts },
   begun: number,
@@ -179,7 +180,7 @@ async function awaitCuts(
 }
 
 function recorded(
-  deps: WebDeps,
+  deps: AdminDeps,
   { context, path }: AdminContext,
   {
     request,

@@ -6,10 +6,9 @@
  * own sign-in is fresh, is for one account, and is audited with a reason.
  */
 import type { Account } from '../core/identity/identity.ts';
-import type { WebDeps } from '../web/deps.ts';
+import type { AdminDeps, AdminContext } from './dependencies.ts';
 import { record } from '../http/audit-events.ts';
 import { AdminError } from './problem.ts';
-import type { AdminContext } from './revoke.ts';
 
 const OUTCOMES = {
   lifted: { code: 200, outcome: undefined },
@@ -23,7 +22,7 @@ const OUTCOMES = {
  * @throws AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
  */
 export async function liftFreshSignIn(
-  deps: WebDeps,
+  deps: AdminDeps,
   { context, actor, path }: AdminContext,
   { account, reason, upTo }: { readonly account: Account; readonly reason: string; readonly upTo?: number | undefined },
 ): Promise<void> {
@@ -40,4 +39,17 @@ export async function liftFreshSignIn(
   const message =
     'This account needs no fresh sign-in: nothing of it was revoked in the last thirty days, or an admin has lifted it.';
   throw new AdminError('fresh_sign_in_not_needed', 'not_found', message, { recorded: true });
+}
+
+/**
+ * Finds out whether the next sign-in of an account has to be a fresh one.
+ * @returns since when, epoch seconds; undefined where none is needed, or where the provider proves no freshness, so any sign-in counts
+ * @throws AppError `store_unavailable`
+ */
+export async function freshSignInNeeded(
+  deps: Pick<AdminDeps, 'providers' | 'store'>,
+  account: Account,
+): Promise<number | undefined> {
+  const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
+  return provider?.provesFreshness === false ? undefined : deps.store.freshSignIns.find(account);
 }

@@ -5,12 +5,9 @@
  * the replica that was asked shuts its own guard before it writes. Whoever holds an old session wins nothing by it. The proof is a fixed moment
  * that is judged against now, and whether the session still stands is the guard's to say, before and after.
  */
-import type { Request, Response } from 'express';
 import { everyWords, freshnessOf } from '../core/identity/freshness.ts';
-import type { SignedIn } from '../web/browser/browser-session.ts';
-import { nowSeconds, type WebDeps } from '../web/deps.ts';
-import { seeOther } from '../web/page/response.ts';
-import { ownAdminPath } from '../web/sign-in/admin-path.ts';
+import { type AdminDeps } from './dependencies.ts';
+import { nowSeconds } from '../contracts/clock.ts';
 import type { Actor } from '../http/request-context.ts';
 import { AdminError } from './problem.ts';
 import { workloadRule } from './roles.ts';
@@ -28,7 +25,7 @@ function unprovableError(provider: string): AdminError {
 }
 
 /** @returns false where it is too old @throws AdminError `freshness_unprovable` */
-function isFresh(deps: WebDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
+export function isFresh(deps: AdminDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
   const provesFreshness = deps.providers.get(provider)?.provesFreshness === true;
   const { clockSkew } = deps.config;
   const freshness = freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
@@ -41,24 +38,9 @@ function isFresh(deps: WebDeps, { provider, authTime }: Actor['proof'], withinSe
  * @throws AdminError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
  * @throws AppError `unauthenticated` where the session is gone, `fenced`
  */
-export function assertFresh(deps: WebDeps, actor: Actor): void {
+export function assertFresh(deps: AdminDeps, actor: Actor): void {
   const { freshness: withinSeconds } = deps.config.admin;
   if (withinSeconds === 'off' || workloadRule(actor.account, deps.config)?.role === 'drill') return;
   actor.assertGood();
   if (!isFresh(deps, actor.proof, withinSeconds)) throw staleError(withinSeconds);
-}
-
-/** The page that has somebody prove anew who they are, and leads back to `path`. */
-const freshSignIn = (path: string): string => `/login/fresh?${new URLSearchParams({ to: path }).toString()}`;
-
-/**
- * For pages on which somebody is about to change something: who would be refused afterwards is sent to sign in first, and comes back here.
- * @returns false where the browser has been sent away
- * @throws AdminError `freshness_unprovable`
- */
-export function freshOrRedirect(deps: WebDeps, req: Request, res: Response, { record }: SignedIn): boolean {
-  const { freshness: withinSeconds } = deps.config.admin;
-  if (withinSeconds === 'off' || isFresh(deps, record, withinSeconds)) return true;
-  seeOther(res, freshSignIn(ownAdminPath(req.originalUrl) ?? '/admin'));
-  return false;
 }

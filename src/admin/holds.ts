@@ -8,19 +8,19 @@
  */
 import type { AppError } from '../core/errors.ts';
 import type { RevocationTarget } from '../core/credential/revocation.ts';
-import { nowSeconds, type WebDeps } from '../web/deps.ts';
+import { type AdminDeps, type AdminContext } from './dependencies.ts';
+import { nowSeconds } from '../contracts/clock.ts';
 import { faultOf } from '../http/error-status.ts';
-import { rfc3339 } from '../web/page/layout.ts';
+import { rfc3339 } from '../core/time.ts';
 import { record } from '../http/audit-events.ts';
 import { AdminError } from './problem.ts';
 import { targetName } from './revocation-request.ts';
-import type { AdminContext } from './revoke.ts';
 
 /** Long enough to bring the store back and to send it again, which takes the hold's place. */
 const HOLD_SECONDS = 900;
 
 /** What one admin alone may revoke, a lock left out (`admin.dualControl`). */
-const mayHold = ({ config }: WebDeps, { kind }: RevocationTarget): boolean =>
+const mayHold = ({ config }: AdminDeps, { kind }: RevocationTarget): boolean =>
   config.admin.dualControl === 'off' || kind === 'session' || kind === 'account';
 
 /**
@@ -31,7 +31,7 @@ const mayHold = ({ config }: WebDeps, { kind }: RevocationTarget): boolean =>
  * @throws AppError `unauthenticated` or `fenced` where the caller's credential is not good any more
  */
 export function holdInstead(
-  deps: WebDeps,
+  deps: AdminDeps,
   { context, actor, path }: AdminContext,
   given: { readonly target: RevocationTarget | undefined; readonly reason: string; readonly cause: AppError },
 ): never {

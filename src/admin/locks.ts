@@ -5,16 +5,15 @@ import type { z } from 'zod';
 import type { lockViewSchema } from '../core/admin-api/answers.ts';
 import type { Account } from '../core/identity/identity.ts';
 import type { Lock } from '../store/store.ts';
-import type { WebDeps } from '../web/deps.ts';
-import { rfc3339 } from '../web/page/layout.ts';
+import type { AdminDeps, AdminContext } from './dependencies.ts';
+import { rfc3339 } from '../core/time.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
-import type { AdminContext } from './revoke.ts';
 
 export type LockView = z.output<typeof lockViewSchema>;
 
 /** Newest first. */
-export async function lockViews(deps: WebDeps): Promise<readonly LockView[]> {
+export async function lockViews(deps: AdminDeps): Promise<readonly LockView[]> {
   const locks = await deps.store.locks.list();
   const view = ({ account, reason, by, at }: Lock): LockView => ({ account, reason, by, at: rfc3339(at) });
   return locks.toSorted((left, right) => right.at - left.at).map(view);
@@ -26,7 +25,7 @@ export async function lockViews(deps: WebDeps): Promise<readonly LockView[]> {
  * @throws AdminError `lock_not_found`
  */
 export async function unlock(
-  deps: WebDeps,
+  deps: AdminDeps,
   { context, actor, path }: AdminContext,
   { account, reason }: { readonly account: Account; readonly reason: string },
 ): Promise<void> {

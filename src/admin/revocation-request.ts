@@ -6,7 +6,7 @@ import type { revocationSchema } from '../core/admin-api/requests.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Account } from '../core/identity/identity.ts';
 import type { RevocationTarget } from '../core/credential/revocation.ts';
-import type { WebDeps } from '../web/deps.ts';
+import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 
 const LIST_PAGE = 200;
@@ -27,7 +27,7 @@ export interface RevocationPlan {
 }
 
 /** The accounts that have a live session under this username. */
-async function accountsNamed(deps: WebDeps, username: string): Promise<readonly Account[]> {
+async function accountsNamed(deps: AdminDeps, username: string): Promise<readonly Account[]> {
   const accounts = new Set<Account>();
   let cursor: string | undefined;
   do {
@@ -39,7 +39,7 @@ async function accountsNamed(deps: WebDeps, username: string): Promise<readonly 
   return [...accounts];
 }
 
-async function accountNamed(deps: WebDeps, username: string): Promise<Account> {
+async function accountNamed(deps: AdminDeps, username: string): Promise<Account> {
   const accounts = await accountsNamed(deps, username);
   const [account] = accounts;
   if (account !== undefined && accounts.length === 1) return account;
@@ -57,7 +57,7 @@ export const sessionGone = (): AdminError =>
  * A session that is there to be revoked. Where the store is away nobody can say: then it is revoked unseen, because the gate here is shut
  * for it before anything is written.
  */
-async function accountOfSession(deps: WebDeps, id: string): Promise<Account | undefined> {
+async function accountOfSession(deps: AdminDeps, id: string): Promise<Account | undefined> {
   try {
     const session = await deps.store.sessions.read(id);
     if (session === undefined) throw sessionGone();
@@ -75,7 +75,7 @@ interface Meant {
 
 const accountTarget = (account: Account): Meant => ({ target: { kind: 'account', account }, account });
 
-async function meantBy(deps: WebDeps, request: RevocationRequest): Promise<Meant> {
+async function meantBy(deps: AdminDeps, request: RevocationRequest): Promise<Meant> {
   const { session, account, username, provider, workload, subject } = request;
   if (session !== undefined) {
     const owner = await accountOfSession(deps, session);
@@ -103,7 +103,7 @@ async function meantBy(deps: WebDeps, request: RevocationRequest): Promise<Meant
  * @throws AdminError `provider_not_found`, `workload_not_found`
  */
 export async function targetWithoutStore(
-  deps: WebDeps,
+  deps: AdminDeps,
   request: RevocationRequest,
 ): Promise<RevocationTarget | undefined> {
   const { session, username } = request;
@@ -112,7 +112,7 @@ export async function targetWithoutStore(
 }
 
 /** Whether a lock is known to stand. It only changes the answer's words, so a store that cannot say stops nothing. */
-async function isLocked(deps: WebDeps, account: Account): Promise<boolean> {
+async function isLocked(deps: AdminDeps, account: Account): Promise<boolean> {
   try {
     return (await deps.store.locks.find(account)) !== undefined;
   } catch {
@@ -121,7 +121,7 @@ async function isLocked(deps: WebDeps, account: Account): Promise<boolean> {
 }
 
 /** False where the next sign-in is sure to ask the person to prove who they are, or is refused. When in doubt true. */
-async function canSignInAgain(deps: WebDeps, account: Account | undefined): Promise<boolean> {
+async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Promise<boolean> {
   if (account === undefined) return true;
   const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
   return provider?.provesFreshness !== true && !(await isLocked(deps, account));
@@ -131,7 +131,7 @@ async function canSignInAgain(deps: WebDeps, account: Account | undefined): Prom
  * Whom a request means.
  * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`
  */
-export async function planOf(deps: WebDeps, request: RevocationRequest): Promise<RevocationPlan> {
+export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
   const meant = await meantBy(deps, request);
   const lock = request.lock === true;
   return { ...meant, lock, canSignInAgain: !lock && (await canSignInAgain(deps, meant.account)) };

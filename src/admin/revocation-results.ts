@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { revocationAnswerSchema } from '../core/admin-api/answers.ts';
 import { AppError } from '../core/errors.ts';
 import type { RevocationAnswer } from '../revocation/revocation.ts';
-import type { WebDeps } from '../web/deps.ts';
+import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import type { RequestContext } from '../http/request-context.ts';
@@ -68,7 +68,7 @@ export const receiptsOf = ({ replicas }: RevocationAnswer): string =>
     .join(' ');
 
 /** `revocation-proven`: the line for the proof that came after a 202. */
-function recordProof(deps: WebDeps, answer: RevocationAnswer, about: AnswerContext | undefined): void {
+function recordProof(deps: AdminDeps, answer: RevocationAnswer, about: AnswerContext | undefined): void {
   const { context, path, reason, target } = about ?? {
     context: { requestId: randomUUID(), address: '', userAgent: '' },
     path: '',
@@ -85,8 +85,8 @@ function recordProof(deps: WebDeps, answer: RevocationAnswer, about: AnswerConte
   record(deps, context, { event: 'revocation-proven', path, code: 200, reason, details });
 }
 
-/** Begins to listen to the gate; one for the whole web room. */
-export function createAnswers(deps: WebDeps): Answers {
+/** Begins to listen to the gate; one for the whole process. */
+export function createAnswers(deps: AdminDeps): Answers {
   const { artefacts } = deps.store;
   /** Also of what is proven: whose an answer is must be known for as long as the id can come again. */
   const expected = new Map<string, AnswerContext & { readonly until: number }>();

@@ -1,13 +1,15 @@
 /**
  * Revoking, as the admin page and the admin API both do it: one admin or two, the order to the gate, and the lines in the record.
  */
+import type { AdminContext } from './dependencies.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { RevocationAnswer, RevocationOrder } from '../revocation/revocation.ts';
 import { receiptsOf, reusedError, type Answers } from './revocation-results.ts';
 import { approvalNotGood, secondAdmin, type Consent } from './approvals.ts';
-import { nowSeconds, type WebDeps } from '../web/deps.ts';
+import { type AdminDeps } from './dependencies.ts';
+import { nowSeconds } from '../contracts/clock.ts';
 import { faultOf } from '../http/error-status.ts';
 import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
@@ -19,19 +21,11 @@ import {
   type RevocationPlan,
   type RevocationRequest,
 } from './revocation-request.ts';
-import type { Actor, RequestContext } from '../http/request-context.ts';
 
 /** What the admin page and the admin API share. */
-export interface AdminRoom {
-  readonly deps: WebDeps;
+export interface AdminService {
+  readonly deps: AdminDeps;
   readonly answers: Answers;
-}
-
-/** Who asks, and as what it goes on the record. */
-export interface AdminContext {
-  readonly context: RequestContext;
-  readonly actor: Actor;
-  readonly path: string;
 }
 
 export interface RevokeOrder {
@@ -65,7 +59,7 @@ function answerDetails(answer: RevocationAnswer): AuditFacts {
   };
 }
 
-function gateOrder(deps: WebDeps, { actor }: AdminContext, order: RevokeOrder, requestId: string): RevocationOrder {
+function gateOrder(deps: AdminDeps, { actor }: AdminContext, order: RevokeOrder, requestId: string): RevocationOrder {
   const { plan, reason, consent } = order;
   const admins = [consent?.first?.username, actor.identity.username].filter((name) => name !== undefined);
   const lock = { reason, by: admins.join(', '), at: nowSeconds(deps) };
@@ -88,7 +82,7 @@ export const revocationStatus = (answer: RevocationAnswer): 200 | 202 => (answer
  * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
-  { deps, answers }: AdminRoom,
+  { deps, answers }: AdminService,
   admin: AdminContext,
   order: RevokeOrder,
 ): Promise<RevocationAnswer> {
@@ -130,11 +124,11 @@ function fingerprintOf(
  * @throws AdminError what `planOf`, `secondAdmin` and `revoke` throw
  */
 export async function handleRevocation(
-  room: AdminRoom,
+  service: AdminService,
   admin: AdminContext,
   request: RevocationRequest,
 ): Promise<RevocationAnswer> {
-  const { deps, answers } = room;
+  const { deps, answers } = service;
   const { reason, requestId, approval } = request;
   const { actor } = admin;
   if (actor.unread !== undefined) {
@@ -157,5 +151,11 @@ export async function handleRevocation(
   });
   // The caller's own rights, once more after everything was looked up.
   actor.assertGood();
-  return revoke(room, admin, { plan, reason, fingerprint, consent, ...(requestId === undefined ? {} : { requestId }) });
+  return revoke(service, admin, {
+    plan,
+    reason,
+    fingerprint,
+    consent,
+    ...(requestId === undefined ? {} : { requestId }),
+  });
 }

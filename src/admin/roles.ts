@@ -3,14 +3,14 @@
  */
 import { AppError } from '../core/errors.ts';
 import type { Account } from '../core/identity/identity.ts';
-import type { WebConfig } from '../web/deps.ts';
+import type { AdminConfig } from './dependencies.ts';
 import type { Actor } from '../http/request-context.ts';
 
 export type Role = 'admin' | 'auditor' | 'drill';
 export type Need = 'read' | 'act' | 'drill';
 
 type Person = Pick<Actor, 'identity' | 'account'>;
-type RoleConfig = Pick<WebConfig, 'admin' | 'workload'>;
+type RoleConfig = Pick<AdminConfig, 'admin' | 'workload'>;
 
 type WorkloadRule = RoleConfig['workload'][number];
 

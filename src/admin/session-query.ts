@@ -5,8 +5,9 @@ import type { z } from 'zod';
 import { sessionsQuerySchema } from '../core/admin-api/requests.ts';
 import { AppError } from '../core/errors.ts';
 import type { SessionPage, SessionQuery as StoredQuery, SessionRecord } from '../store/store.ts';
-import { nowSeconds, type WebConfig, type WebDeps } from '../web/deps.ts';
-import { createClusters, type Clusters } from '../web/own-page/kubeconfig.ts';
+import { type AdminConfig, type AdminDeps } from './dependencies.ts';
+import { nowSeconds } from '../contracts/clock.ts';
+import { createClusters, type Clusters } from '../core/identity/cluster-access.ts';
 import { workloadRule } from './roles.ts';
 
 /** `idle` in seconds. */
@@ -32,7 +33,7 @@ export function listQuery(query: object): SessionQuery {
 /** What a session is judged by, beside its query. */
 interface FilterParts {
   readonly clusters: Clusters;
-  readonly config: Pick<WebConfig, 'admin' | 'workload'>;
+  readonly config: Pick<AdminConfig, 'admin' | 'workload'>;
   /** Epoch seconds. */
   readonly now: number;
 }
@@ -70,7 +71,7 @@ function sessionFilter(query: SessionQuery, parts: FilterParts): ((session: Sess
 }
 
 /** Threat: after a mistyped name nothing would be found, and "nobody" would be believed. @throws AppError `bad_request` */
-function assertNames({ config, providers }: WebDeps, { cluster, provider }: SessionQuery): void {
+function assertNames({ config, providers }: AdminDeps, { cluster, provider }: SessionQuery): void {
   if (cluster !== undefined && !config.clusters.some(({ name }) => name === cluster)) {
     throw malformed('cluster: there is no cluster of this name. GET clusters lists them.');
   }
@@ -99,7 +100,7 @@ export type ListSessions = (query: SessionQuery) => Promise<SessionPage>;
  * Compiles each cluster's rule once.
  * @returns a function that throws AppError `bad_request` for a name that is not configured, or a cursor of another order
  */
-export function createSessionList(deps: WebDeps): ListSessions {
+export function createSessionList(deps: AdminDeps): ListSessions {
   const clusters = createClusters(deps.config);
   return async (query) => {
     assertNames(deps, query);

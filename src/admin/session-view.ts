@@ -4,7 +4,7 @@
 import type { z } from 'zod';
 import type { recentRequestSchema, sessionSchema } from '../core/admin-api/answers.ts';
 import type { RecentRequest, SessionRecord } from '../store/store.ts';
-import { rfc3339 } from '../web/page/layout.ts';
+import { rfc3339 } from '../core/time.ts';
 
 export type SessionView = z.output<typeof sessionSchema>;
 

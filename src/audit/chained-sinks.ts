@@ -1,6 +1,6 @@
 /** Sinks, and the chain of the lines that go to all of them. */
 import type { AuditEvent } from '../core/audit/event.ts';
-import type { AuditLog, AuditSinkSettings, SinkGap } from './audit.ts';
+import type { AuditLog, AuditSinkSettings, SinkGap } from './types.ts';
 import { chainBefore } from './chain/chain-before.ts';
 import type { ChainHead } from './chain/chain-facts.ts';
 import { ChainKeeper, type ChainSettings } from './chain/chain-keeper.ts';

@@ -2,7 +2,7 @@
 import type { Writable } from 'node:stream';
 import { AppError } from '../core/errors.ts';
 import { isRejection } from '../core/audit/rejected-event.ts';
-import type { AuditLog, AuditMetrics, AuditSinkSettings, FileSinkSettings, RecordingTrail, SinkGap } from './audit.ts';
+import type { AuditLog, AuditMetrics, AuditSinkSettings, FileSinkSettings, RecordingTrail, SinkGap } from './types.ts';
 import type { ChainSettings } from './chain/chain-keeper.ts';
 import { ChainedSinks } from './chained-sinks.ts';
 import type { SinkLimits } from './sinks/sink.ts';

@@ -6,7 +6,8 @@
  */
 import type { Config, ProviderConfig, WorkloadRule } from '../config/config.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
-import { compileMapping, mapClaims, type Claims, type IdentityRefusal } from '../core/identity/claims.ts';
+import { compileMapping, mapClaims } from '../core/identity/claims.ts';
+import { type Claims, type IdentityRefusal } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../core/identity/identity.ts';
 import { no, ok, type Result } from '../core/result.ts';

@@ -1,7 +1,6 @@
 /** The private key by which a provider knows us: what a file of it may hold, and what it can sign by. */
 import { createPrivateKey, X509Certificate, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import type { ClientKey } from './config.ts';
 
 export const WANTED_KEY =
   'a private key in PEM without a passphrase, or as a JWK: EC on P-256, Ed25519, or RSA of 2048 bits or more';
@@ -83,3 +82,15 @@ function algsOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyO
   // RS256 first: OpenID Connect has every provider know it.
   return type === 'rsa' && (details?.modulusLength ?? 0) >= LEAST_RSA_BITS ? ['RS256', 'PS256'] : undefined;
 }
+
+/** What signs client assertions at a provider (`private_key_jwt`), read from `providers[].clientKeyFile`. */
+export interface ClientKey {
+  readonly key: KeyObject;
+  /** What it can sign by, the preferred one first. */
+  readonly algs: readonly [AssertionAlg, ...AssertionAlg[]];
+  readonly kid?: string;
+  /** SHA-256 of its certificate, base64url (RFC 7515 §4.1.8): by it Entra finds the certificate that was uploaded there. */
+  readonly thumbprint?: string;
+}
+
+export type AssertionAlg = 'ES256' | 'RS256' | 'PS256' | 'EdDSA';

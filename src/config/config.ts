@@ -5,11 +5,12 @@
  * configuration names. Must not know: what any value is used for. No other room reads the environment.
  */
 
-import type { KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { AuditRule } from '../core/audit/policy.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
 import type { FreshnessSetting, ProviderType } from './provider-types.ts';
+
+export type { AssertionAlg, ClientKey } from './client-key.ts';
 
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
 export type Seconds = number;
@@ -275,18 +276,6 @@ export interface Config {
   /** Whom people ask who are refused or meet an error; one line of plain text. */
   readonly contact: string;
 }
-
-/** What signs client assertions at a provider (`private_key_jwt`), read from `providers[].clientKeyFile`. */
-export interface ClientKey {
-  readonly key: KeyObject;
-  /** What it can sign by, the preferred one first. */
-  readonly algs: readonly [AssertionAlg, ...AssertionAlg[]];
-  readonly kid?: string;
-  /** SHA-256 of its certificate, base64url (RFC 7515 §4.1.8): by it Entra finds the certificate that was uploaded there. */
-  readonly thumbprint?: string;
-}
-
-export type AssertionAlg = 'ES256' | 'RS256' | 'PS256' | 'EdDSA';
 
 /** Keys that sign our tokens, read from `keys.signingDir` (`loadSigningKeys`). */
 export interface SigningKeys {

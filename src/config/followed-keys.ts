@@ -5,6 +5,7 @@
  * to verify for as long as something that it signed a moment ago may live. A set with one file that is no good is refused as a whole:
  * half of it might lack the key that signs elsewhere.
  */
+import type { Clock } from '../contracts/clock.ts';
 import type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 import { followDirectory } from './followed-files.ts';
 import { readKeyFiles, type Key, type KeyKind } from './key-files.ts';
@@ -14,7 +15,7 @@ export interface FollowKeysOptions {
   /** Seconds for which a key that was taken away goes on to verify, or to open. */
   readonly keptSeconds: number;
   /** Epoch milliseconds. */
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   readonly onChange: (kind: KeyKind, kids: readonly string[]) => void;
   /** A new set is no good; the old one stays. Once for each state of the directory. */
   readonly onFault: (kind: KeyKind, error: Error) => void;

@@ -4,7 +4,8 @@
  * Most checks read the document itself and take only what has the right type, so that a fault elsewhere in a section hides none of
  * these; the schema reports wrong types.
  */
-import { compileAllow, compileMapping, type ClaimsProvider } from '../core/identity/claims.ts';
+import { compileAllow, compileMapping } from '../core/identity/claims.ts';
+import { type ClaimsProvider } from '../core/identity/types.ts';
 import { checkAudit } from './audit.ts';
 import { checkClientAuth } from './client-auth.ts';
 import { checkFreshness } from './freshness.ts';

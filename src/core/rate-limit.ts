@@ -5,6 +5,7 @@
  * limit. The attacker uses many addresses: the number of buckets is bounded, so that they cannot use up memory; an address that pushes another
  * one's bucket out only forgets that it was empty.
  */
+import type { Clock } from '../contracts/clock.ts';
 import { LRUCache } from 'lru-cache';
 import { bucketOf } from './http/address.ts';
 
@@ -23,7 +24,7 @@ const MAX_ADDRESSES = 10_000;
 const MINUTE_MS = 60_000;
 
 /** @param clock milliseconds */
-export function createRateLimit(perMinute: number, clock: { now(): number }): RateLimit {
+export function createRateLimit(perMinute: number, clock: Clock): RateLimit {
   const buckets = new LRUCache<string, Bucket>({ max: MAX_ADDRESSES });
   const perMillisecond = perMinute / MINUTE_MS;
   return {
@@ -61,7 +62,7 @@ const EVENTS_A_MINUTE = 100;
  * most a hundred such events a minute in all. What they leave out is in the next one of the same key, and in the metrics.
  * @param clock milliseconds
  */
-export function createTally(clock: { now(): number }): Tally {
+export function createTally(clock: Clock): Tally {
   const counts = new LRUCache<string, { count: number; auditedAt: number }>({ max: MAX_ADDRESSES });
   let minute = { since: -Infinity, events: 0 };
   const isOver = (since: number): boolean => Math.abs(clock.now() - since) >= MINUTE_MS;

@@ -5,9 +5,15 @@ import type { RequestHandler } from 'express';
 import { gateEvent, type AuditFacts, type GateEventName } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
-import type { WebDeps } from '../web/deps.ts';
+import type { AuditTrail } from '../audit/audit.ts';
+import type { Clock } from '../contracts/clock.ts';
 import { faultOf } from './error-status.ts';
 import { contextOf, type RequestContext } from './request-context.ts';
+
+interface Audited {
+  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  readonly clock: Clock;
+}
 
 export interface Happening {
   readonly event: GateEventName;
@@ -23,7 +29,7 @@ export interface Happening {
 }
 
 /** Nothing may happen that could not be recorded. */
-export function recordable(deps: Pick<WebDeps, 'audit'>): RequestHandler {
+export function recordable(deps: Pick<Audited, 'audit'>): RequestHandler {
   return (_req, _res, next) => {
     if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
     next();
@@ -34,11 +40,7 @@ export function recordable(deps: Pick<WebDeps, 'audit'>): RequestHandler {
  * What came to nothing has a line too, under the name of what was tried; and then goes on to the error page.
  * @param event for what the handler does
  */
-export function recordingFailures(
-  deps: Pick<WebDeps, 'audit' | 'clock'>,
-  event: GateEventName,
-  handler: RequestHandler,
-): RequestHandler {
+export function recordingFailures(deps: Audited, event: GateEventName, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);
@@ -51,7 +53,7 @@ export function recordingFailures(
 }
 
 /** Writes one audit event; the actor comes from the request's context. */
-export function record(deps: Pick<WebDeps, 'audit' | 'clock'>, context: RequestContext, happening: Happening): void {
+export function record(deps: Audited, context: RequestContext, happening: Happening): void {
   const { path, about, ...rest } = happening;
   const who: Happening['about'] = about ?? context.actor ?? context.person;
   deps.audit.record(

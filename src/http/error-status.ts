@@ -48,3 +48,7 @@ export function faultOf(thrown: unknown): { readonly error: AppError; readonly s
   const words = status === 413 ? 'The request is too large.' : 'The request could not be read.';
   return { error: new AppError('bad_request', words, { reason: 'unreadable_request', cause: thrown }), status };
 }
+
+/** This replica's lease has lapsed, so it cannot tell whether a credential was revoked. */
+export const fencedError = (): AppError =>
+  new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');

@@ -1,6 +1,6 @@
 /** Notes of each provider whether it answered when it was last asked. */
 import { AppError } from '../core/errors.ts';
-import type { IdentityProvider } from './idp.ts';
+import type { IdentityProvider } from './types.ts';
 import { ProviderAnswer } from './provider-response.ts';
 
 /** Anybody can come back with an error in the query, without the provider having been asked: it would be said to be down. */

@@ -4,7 +4,7 @@
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
-import type { FreshAsk } from './fresh-proof.ts';
+import type { FreshAsk } from './types.ts';
 import { ProviderAnswer } from './provider-response.ts';
 import { clockOff, skewShownBy } from './provider-clock.ts';
 

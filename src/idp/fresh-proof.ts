@@ -11,12 +11,7 @@
 import type { ServerMetadata } from 'openid-client';
 import type { ProviderConfig } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
-import type { SignInChallenge } from './idp.ts';
-
-/** Each is one way to ask; the first names all that the standard has. */
-export const FRESH_ASKS = ['login_and_max_age', 'login', 'max_age'] as const;
-
-export type FreshAsk = (typeof FRESH_ASKS)[number];
+import { FRESH_ASKS, type FreshAsk, type SignInChallenge } from './types.ts';
 
 /** `providers[].freshness`: the ways that are tried. `none`: the provider proves nothing, and is not asked. */
 export type FreshnessSetting = ProviderConfig['freshness'];

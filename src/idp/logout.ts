@@ -3,10 +3,10 @@
  * out here (RP-Initiated Logout 1.0).
  */
 import * as oidc from 'openid-client';
-import type { Claims } from '../core/identity/claims.ts';
+import type { Claims } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { textProblem } from '../core/identity/names.ts';
-import type { ProviderLogout, ProviderSignIn } from './idp.ts';
+import type { ProviderLogout, ProviderSignIn } from './types.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
 import { verifyLogoutToken } from './logout-token.ts';
 import { assertProviderUrl } from './outbound.ts';

@@ -7,19 +7,15 @@
  * publish is nonsense.
  */
 import * as oidc from 'openid-client';
-import { mapClaims, type Claims, type ClaimsMapping } from '../core/identity/claims.ts';
+import { mapClaims } from '../core/identity/claims.ts';
+import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf } from '../core/identity/identity.ts';
 import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
 import { callbackFault, canBeAskedOtherwise, requestFault, unproven } from './errors.ts';
-import {
-  createFreshAsking,
-  doubtOfProof,
-  FRESH_ASKS,
-  FreshProofMissing,
-  type FreshnessSetting,
-} from './fresh-proof.ts';
-import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './idp.ts';
+import { createFreshAsking, doubtOfProof, FreshProofMissing, type FreshnessSetting } from './fresh-proof.ts';
+import { FRESH_ASKS } from './types.ts';
+import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './types.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { newestTokens } from './newest-token.ts';
 import { readAnswer } from './provider-response.ts';

@@ -7,7 +7,7 @@
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
-import type { Claims } from '../core/identity/claims.ts';
+import type { Claims } from '../core/identity/types.ts';
 
 /** By how much a provider's clock may be off ours where the configuration says nothing (seconds). */
 export const DEFAULT_CLOCK_SKEW_SECONDS = 60;

@@ -5,8 +5,7 @@ import type { AuditTrail } from '../audit/audit.ts';
 import { gateEvent, type AuditFacts, type GateEvent } from '../core/audit/event.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
-import { DEVICE_CODE_GRANT } from './device-grant.ts';
-import { isExchange, type TokenFacts } from './token-facts.ts';
+import { DEVICE_CODE_GRANT, isExchange, type TokenFacts } from './token-facts.ts';
 
 export interface TokenRecorder {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;

@@ -4,7 +4,7 @@ import { errors, type Provider } from 'oidc-provider';
 import { AppError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
-import type { Authorizations } from './oauth.ts';
+import type { Authorizations } from '../contracts/authorization.ts';
 import type { PublicClients } from './public-clients.ts';
 
 export interface AuthorizationsDeps {

@@ -7,10 +7,8 @@ import { LRUCache } from 'lru-cache';
 import { createRateLimit } from '../core/rate-limit.ts';
 import type { Config } from '../config/config.ts';
 import { clientAddress } from './client-address.ts';
-import { isRecent } from './recent.ts';
+import { isRecent } from '../core/time.ts';
 import type { TokenRecorder } from './audit-events.ts';
-
-export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
 /** Time to walk to another machine and to sign in there, and no more: whoever is talked into typing a stranger's code has as long. */
 export const DEVICE_CODE_SECONDS = 600;

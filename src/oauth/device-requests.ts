@@ -7,7 +7,7 @@ import { AppError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { DEVICE_CODE_KEPT_SECONDS } from './device-grant.ts';
-import type { DeviceRequest, DeviceRequests } from './oauth.ts';
+import type { DeviceRequest, DeviceRequests } from '../contracts/authorization.ts';
 import type { PublicClients } from './public-clients.ts';
 
 export interface DeviceRequestsDeps {

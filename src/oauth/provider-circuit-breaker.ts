@@ -2,7 +2,7 @@
  * Requests to one provider: a few at a time, and one at a time while it fails, so that a provider that comes back is not met by everybody
  * at once.
  */
-import { isRecent } from './recent.ts';
+import { isRecent } from '../core/time.ts';
 
 const MOST_AT_ONCE = 8;
 /** After a failure nobody asks for so long. */

@@ -8,7 +8,7 @@
 import type { ClientMetadata } from 'oidc-provider';
 import { clusterAudience, PLUGIN_CLIENT_ID } from '../core/core.ts';
 import type { Config } from '../config/config.ts';
-import { DEVICE_CODE_GRANT } from './device-grant.ts';
+import { DEVICE_CODE_GRANT } from './token-facts.ts';
 
 type Sessions = Pick<Config['sessions'], 'binding' | 'deviceCode' | 'publicClients'>;
 

@@ -12,7 +12,7 @@ import { AppError } from '../core/errors.ts';
 import { sameIdentity } from '../core/identity/identity.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import type { EndingReasons, SessionRecord, SessionStore } from '../store/store.ts';
-import { isRecent } from './recent.ts';
+import { isRecent } from '../core/time.ts';
 
 const FRESH_MS = 10_000;
 /**

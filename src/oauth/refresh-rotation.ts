@@ -11,7 +11,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { ArtefactStore } from '../store/store.ts';
-import { isRecent } from './recent.ts';
+import { isRecent } from '../core/time.ts';
 
 /** How long a rotated refresh token still works, for a client that has lost the response (docs/architecture.md#invariant-8). */
 export const GRACE_SECONDS = 10;

@@ -25,3 +25,5 @@ export interface TokenFacts {
 
 /** Whether a token request brings a workload's token. */
 export const isExchange = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === TOKEN_EXCHANGE;
+
+export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';

@@ -17,7 +17,7 @@ import { isMachinePath } from './listener/http1-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
 import { RequestRecord } from './request-audit.ts';
 import { RequestSide } from './upstream/request-side.ts';
-import { malformed } from './status.ts';
+import { malformed } from './rejections.ts';
 import type { Refusal } from './status.ts';
 import { UntakenAnswers } from './listener/unread-responses.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './streams/upgrade.ts';

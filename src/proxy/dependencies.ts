@@ -1,12 +1,14 @@
 /** What the data plane is given. main.ts hands in the real things; the room itself reads no file and no environment. */
+import type { Caller, CredentialRefusal } from '../core/credential/credential.ts';
+import type { Result } from '../core/result.ts';
+import type { Clock } from '../contracts/clock.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { JSONWebKeySet } from 'jose';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { Gate } from '../revocation/revocation.ts';
 import type { SessionStore } from '../store/store.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
-import type { Authenticate } from './admission/authenticate.ts';
+import type { Metrics } from '../telemetry/types.ts';
 
 /** One API server behind the gate. */
 export interface UpstreamCluster extends Pick<ClusterConfig, 'name' | 'hosts' | 'impersonate'> {
@@ -81,8 +83,6 @@ export type ProxyMetrics = Pick<
   'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'refusal' | 'sessionAddressesExceeded'
 >;
 
-export type Clock = { now(): number };
-
 /** PEM. */
 export interface ServerCertificate {
   readonly cert: string;
@@ -135,3 +135,24 @@ export interface AuthenticatorDeps {
   /** Names of third-party clients by `client_id`, for what their users are told. Absent: there are none. */
   readonly thirdParties?: ReadonlyMap<string, string>;
 }
+
+export type AuthenticationRefusal = CredentialRefusal | 'fenced';
+
+export interface AuthenticationQuestion {
+  /** Compact JWS. Never logged. */
+  readonly token: string;
+  /** The one audience that is asked for: `clusterAudience(NAME)` or `ADMIN_AUDIENCE`. */
+  readonly audience: string;
+  /** SHA-256 of the connection's client certificate, base64url; undefined where none was presented. */
+  readonly thumbprint: string | undefined;
+}
+
+/**
+ * @returns the caller, or a reason for the record; the wire sees vaguer words
+ * @throws SessionUnread `store_unavailable` where the session could not be read; AppError `unauthenticated` with a message for
+ *   the user where the session was ended because their provider or a rule refused them
+ */
+export type Authenticate = (question: AuthenticationQuestion) => Promise<Authentication>;
+
+/** A refusal with the client that the token was issued to, where it is one of ours and there are third-party clients. */
+export type Authentication = Result<Caller, AuthenticationRefusal> & { readonly client?: string };

@@ -4,6 +4,7 @@
  * It is the gate's `Flight`: from the tick of its first check until both sides are closed, a revocation or a fence can end it by a reset of
  * both sides, at any moment.
  */
+import type { ExchangeCutReason } from './request-audit.ts';
 import { randomUUID } from 'node:crypto';
 import type { Caller } from '../core/credential/credential.ts';
 import type { Identity } from '../core/identity/identity.ts';
@@ -46,9 +47,6 @@ export interface ExchangeFacts {
   readonly raw: readonly string[];
   readonly connection: ClientConnection;
 }
-
-/** A client that does not read: no reason of the revocation guard's, and nobody is told. */
-export type ExchangeCutReason = CutReason | 'answer_not_taken';
 
 /** How long a client may take nothing of what waits for it, in milliseconds. */
 export interface UntakenLimits {

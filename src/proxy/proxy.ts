@@ -7,7 +7,7 @@
  * Kubernetes body but the Status of a 403, which may be about the proxy's own account (own-account.ts).
  */
 export { createAuthenticator } from './admission/authenticate.ts';
-export type { Authenticate } from './admission/authenticate.ts';
+export type { Authenticate } from './dependencies.ts';
 export { clusterLook } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';

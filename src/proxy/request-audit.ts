@@ -2,6 +2,7 @@
  * What the audit log and the metrics get to know of one request: one event at its end, one more at the start of what is long-running, and one
  * before it goes to the API server where it may change something.
  */
+import type { CutReason } from '../revocation/revocation.ts';
 import { requestEvent } from '../core/audit/event.ts';
 import { auditedByPolicy } from '../core/audit/policy.ts';
 import type { Caller } from '../core/credential/credential.ts';
@@ -11,7 +12,6 @@ import { requestInfo } from '../core/request/request-info.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
 import { mayChange } from '../core/audit/write-ahead.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
-import type { ExchangeCutReason } from './exchange.ts';
 import { sensitiveKind } from './admission/sensitive.ts';
 import type { Refusal } from './status.ts';
 
@@ -156,3 +156,6 @@ export class RequestRecord {
     });
   }
 }
+
+/** A client that does not read: no reason of the revocation guard's, and nobody is told. */
+export type ExchangeCutReason = CutReason | 'answer_not_taken';

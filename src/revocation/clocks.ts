@@ -6,10 +6,11 @@
  * believed; where two of them disagree by more than a lease, the view is not believed either. (A wall clock that was set by hand costs one
  * fence as well.)
  */
+import type { Clock } from '../contracts/clock.ts';
 
 export interface Clocks {
   readonly monotonic: () => number;
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   readonly uptime?: (() => number) | undefined;
 }
 

@@ -4,16 +4,18 @@
  * Two loops. The renewal is the only one that decides anything. The tail merely waits for a hint that there is news and wakes the
  * renewal, so that a revocation is seen in milliseconds instead of a quarter of the lease; it grants nothing.
  */
+import type { Logger } from '../contracts/logger.ts';
+import type { Clock } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
 import { waitFor } from '../core/credential/lease.ts';
 import type { LogEntry, LogPosition } from '../core/credential/revocation.ts';
 import type { DrillPart, Joined, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
 import { ClockWitness } from './clocks.ts';
 import { delay } from './delay.ts';
-import type { Fence, FenceCause, GateLogger } from './dependencies.ts';
+import type { Fence, FenceCause } from './types.ts';
 import { Lease } from './lease.ts';
 import type { Footing } from './proof.ts';
-import type { CutReason } from './revocation.ts';
+import type { CutReason } from './types.ts';
 
 export interface FollowerHooks {
   /** A join has read the live entries: the view begins afresh. */
@@ -41,10 +43,10 @@ export interface FollowerOptions {
   readonly lengthMs: number;
   readonly longestTokenSeconds: number;
   readonly monotonic: () => number;
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   readonly uptime: (() => number) | undefined;
   readonly hooks: FollowerHooks;
-  readonly logger: GateLogger;
+  readonly logger: Pick<Logger, 'info' | 'warn'>;
 }
 
 type Round = 'idle' | 'news' | 'rejoin';

@@ -1,5 +1,6 @@
 /** Puts the parts of the room together behind the `Gate` interface. */
 import { randomBytes } from 'node:crypto';
+import type { Logger } from '../contracts/logger.ts';
 import { waitFor } from '../core/credential/lease.ts';
 import {
   sessionKey,
@@ -10,17 +11,18 @@ import {
   type TargetKey,
 } from '../core/credential/revocation.ts';
 import type { DrillPart, Joined, ReplicaState } from '../store/store.ts';
-import { SILENT_LOGGER } from './dependencies.ts';
-import type { EndedSession, GateOptions } from './dependencies.ts';
+import type { EndedSession, GateOptions } from './types.ts';
 import { LogFollower } from './follower.ts';
 import { Peers } from './peers.ts';
 import { FlightRegistry } from './registry.ts';
 import type { Footing } from './proof.ts';
 import { replicaViews } from './replicas.ts';
-import type { CutReason, Gate, GateRefusal, ReplicaView, SessionInFlight } from './revocation.ts';
+import type { CutReason, Gate, GateRefusal, ReplicaView, SessionInFlight } from './types.ts';
 import { Revocations } from './revocations.ts';
 import { SessionEndings } from './session-endings.ts';
 import { View } from './view.ts';
+
+const SILENT_LOGGER: Pick<Logger, 'info' | 'warn'> = { info: () => undefined, warn: () => undefined };
 
 /** A registry entry that has not moved for so long belongs to a process that is gone. */
 const GONE_AFTER_MS = 60_000;

@@ -10,7 +10,7 @@
 import type { Credential } from '../core/credential/credential.ts';
 import type { TargetKey } from '../core/credential/revocation.ts';
 import { createTurns } from '../timing/timing.ts';
-import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './revocation.ts';
+import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './types.ts';
 
 /** A few milliseconds of each turn. */
 const RESETS_A_TURN = 50;

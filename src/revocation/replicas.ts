@@ -1,7 +1,7 @@
 /** The replicas as `GET replicas` shows them: this one by what it knows of itself, the others by what it sees of them. */
 import type { DrillPart } from '../store/store.ts';
 import type { Peer } from './peers.ts';
-import type { ReplicaView } from './revocation.ts';
+import type { ReplicaView } from './types.ts';
 
 export interface OwnReplica {
   readonly id: string;

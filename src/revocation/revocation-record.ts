@@ -4,7 +4,7 @@ import type { RevocationTarget, TargetKey } from '../core/credential/revocation.
 import type { ReplicaState } from '../store/store.ts';
 import type { OtherReplica, Proof, Written } from './proof.ts';
 import type { Peers } from './peers.ts';
-import type { ReplicaReceipt, RevocationAnswer, RevocationOrder } from './revocation.ts';
+import type { ReplicaReceipt, RevocationAnswer, RevocationOrder } from './types.ts';
 
 interface Other {
   readonly name: string;

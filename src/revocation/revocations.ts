@@ -4,18 +4,19 @@
  * The order is the promise. Whoever asks this replica finds the target refused here before anything else has been tried, and still
  * refused where the write failed. Who asked waits for the proof for about W, ten seconds at most; after that it goes on without them.
  */
+import type { Clock } from '../contracts/clock.ts';
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
 import { targetKey, type LogPosition, type RevocationTarget, type TargetKey } from '../core/credential/revocation.ts';
 import type { Appended, RevocationLog } from '../store/store.ts';
 import { delay } from './delay.ts';
-import type { GateMetrics } from './dependencies.ts';
+import type { GateMetrics } from './types.ts';
 import { OwnGate } from './own-guard.ts';
 import type { Peers } from './peers.ts';
 import { isOver, isSameLife, judgeProof, type Footing, type Written } from './proof.ts';
 import type { FlightRegistry } from './registry.ts';
 import { answerOf, newRecord, noteOthers, noteReceipts, othersOf, type RevocationRecord } from './revocation-record.ts';
-import type { RevocationAnswer, RevocationOrder } from './revocation.ts';
+import type { RevocationAnswer, RevocationOrder } from './types.ts';
 
 /** How long an answer can be asked for again. */
 const ANSWER_LIFE_MS = 600_000;
@@ -38,7 +39,7 @@ export interface RevocationsOptions {
   readonly log: Pick<RevocationLog, 'append'>;
   readonly replicaName: string;
   readonly monotonic: () => number;
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   /** W of this replica's own lease. */
   readonly waitMs: number;
   readonly registry: FlightRegistry;

@@ -4,11 +4,12 @@
  * The absolute end stands. The idle end moves with each mint, on whatever replica, so the store is asked before anything is cut for it; where
  * the store does not say that the session lives, it is cut.
  */
+import type { Clock } from '../contracts/clock.ts';
 import type { Credential } from '../core/credential/credential.ts';
 import type { TargetKey } from '../core/credential/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
-import type { EndedSession } from './dependencies.ts';
-import type { SessionEnds } from './revocation.ts';
+import type { EndedSession } from './types.ts';
+import type { SessionEnds } from './types.ts';
 
 /** Longest wait that one timer may have (setTimeout overflows at 24.8 days); waking up early costs one look at the list. */
 const LONGEST_TIMER_MS = 3_600_000;
@@ -23,7 +24,7 @@ interface Watched {
 
 export interface SessionEndingsOptions {
   /** Wall clock, epoch milliseconds. */
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   readonly sessions: Pick<SessionStore, 'read'>;
   /** Cuts the session's flights. @returns how many */
   readonly cut: (session: TargetKey) => number;

@@ -1,14 +1,15 @@
 /** How admins learn whether clusters and identity providers answer: each is looked at by the room that speaks to it. */
+import type { Clock } from '../contracts/clock.ts';
 import type { Config } from '../config/config.ts';
 import { providerLook } from '../idp/provider-health.ts';
 import { clusterLook, type UpstreamCluster } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
-import type { Health } from '../web/deps.ts';
+import type { Health } from '../contracts/health.ts';
 import { createHealth, type Look } from './health.ts';
 import type { Reloading } from './reload.ts';
 
 interface ComponentHealthDeps {
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'componentLooked'>;
   readonly reloading: Pick<Reloading, 'authorities'>;
 }

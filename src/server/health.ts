@@ -1,5 +1,6 @@
 /** The health of clusters and identity providers, as the admin pages and the admin API show it: who looks, how often, and what is kept. */
-import type { ComponentHealth, Health } from '../web/deps.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type { ComponentHealth, Health } from '../contracts/health.ts';
 
 /** Admins who look at the page together cost a component one request. */
 const STANDS_MS = 10_000;
@@ -14,7 +15,7 @@ export interface HealthOptions {
   readonly clusters: ReadonlyMap<string, Look>;
   readonly providers: ReadonlyMap<string, Look>;
   /** Milliseconds since the epoch. */
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   /** Milliseconds of a clock that is never set back. */
   readonly monotonic: () => number;
   /** Told after each look. */

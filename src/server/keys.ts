@@ -1,4 +1,5 @@
 /** The gate's keys, followed: what is given here is read at each use, and changes when their directories do. */
+import type { Clock } from '../contracts/clock.ts';
 import { createSecretKey, hkdfSync } from 'node:crypto';
 import type { AuditKeys, Config, SealingKeys, SigningKeys } from '../config/config.ts';
 import {
@@ -24,7 +25,7 @@ export interface GateKeys {
 }
 
 export interface GateKeysDeps {
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly metrics: Pick<Metrics, 'keysChanged' | 'observeKey'>;
   /** Is told the directory of which the new content is in use. */

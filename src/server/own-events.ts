@@ -1,4 +1,5 @@
 /** What the process puts on the record about itself: its life, what it was configured with, and sessions that end by themselves. */
+import type { Clock } from '../contracts/clock.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import manifest from '../../package.json' with { type: 'json' };
 import type { AuditTrail } from '../audit/audit.ts';
@@ -8,7 +9,7 @@ import type { EndedSession } from '../revocation/revocation.ts';
 
 export interface Speaker {
   readonly audit: Pick<AuditTrail, 'record'>;
-  readonly clock: { now(): number };
+  readonly clock: Clock;
   readonly replica: string;
 }
 

@@ -1,4 +1,5 @@
 /** What this process tells of itself in the metrics: who is known by name, what it stands on, and how long that lasts. */
+import type { Clock } from '../contracts/clock.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import type { RecordingTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
@@ -27,7 +28,7 @@ export function serverMetrics({ clusters, providers, workload, audit }: Config):
  */
 export function observedProviders(
   providers: IdentityProviders,
-  { metrics, logger, clock }: { metrics: Metrics; logger: Pick<Logger, 'error' | 'info'>; clock: { now(): number } },
+  { metrics, logger, clock }: { metrics: Metrics; logger: Pick<Logger, 'error' | 'info'>; clock: Clock },
 ): IdentityProviders {
   const tally = createTally(clock);
   return new Map(
@@ -87,7 +88,7 @@ export function observeRecord(metrics: Metrics, trail: RecordingTrail): void {
 /** Counts sign-ins that are refused because their address has begun too many, and says for each how many are to be audited now. */
 export function refusedSignIns(
   metrics: Pick<Metrics, 'signIn' | 'refusal'>,
-  clock: { now(): number },
+  clock: Clock,
 ): (address: string) => number | undefined {
   const tally = createTally(clock);
   return (address) => {
@@ -103,7 +104,7 @@ export function refusedSignIns(
  */
 export function displacedSignIns(
   metrics: Pick<Metrics, 'signInsDisplaced'>,
-  clock: { now(): number },
+  clock: Clock,
   audit: (facts: { readonly artefact: string; readonly count: string }) => void,
 ): (displaced: Displaced) => void {
   const tally = createTally(clock);
@@ -115,7 +116,7 @@ export function displacedSignIns(
 }
 
 /** Logs clusters whose rule would have cost too much for a user: each once a minute, with how often. */
-export function costlyRules(logger: Pick<Logger, 'warn'>, clock: { now(): number }): (cluster: string) => void {
+export function costlyRules(logger: Pick<Logger, 'warn'>, clock: Clock): (cluster: string) => void {
   const tally = createTally(clock);
   return (cluster) => {
     const times = tally.add(cluster);

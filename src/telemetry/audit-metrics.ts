@@ -1,16 +1,7 @@
 /** Whether the record is kept. */
 import { counter, observed, observedByLabel, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel } from './labels.ts';
-import type { Metrics } from './metrics.ts';
-
-export interface AuditState {
-  /** Nothing is served because the record cannot be written. */
-  readonly blocked: boolean;
-  /** Bytes that wait to be written, in memory or in a spool, by the sink's type. Absent: not told. */
-  readonly queuedBytes?: ReadonlyMap<string, number>;
-  /** 1 for a sink, by its type, that cannot be written or cannot deliver, 0 for one that can. Absent: not told. */
-  readonly failing?: ReadonlyMap<string, number>;
-}
+import type { Metrics } from './types.ts';
 
 const NOTHING: ReadonlyMap<string, number> = new Map();
 const OUTCOMES = ['written', 'dropped'] as const;

@@ -1,7 +1,7 @@
 /** Clusters and identity providers as this replica found them when somebody last wanted to know. */
 import { gauge, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel } from './labels.ts';
-import type { KnownNames, Metrics } from './metrics.ts';
+import type { KnownNames, Metrics } from './types.ts';
 
 export function componentMetrics(
   registry: MetricsRegistry,

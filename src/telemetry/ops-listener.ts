@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Health, HealthReport } from './health.ts';
 import type { Logger } from './logger.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './types.ts';
 
 export interface OpsParts {
   readonly metrics: Pick<Metrics, 'render'>;

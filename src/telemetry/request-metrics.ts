@@ -2,27 +2,7 @@
 import { Histogram } from 'prom-client';
 import { counter, gauge, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel, codeLabel, verbLabel } from './labels.ts';
-import type { Metrics } from './metrics.ts';
-
-export interface EndedRequest {
-  /** A configured name, `none` where no cluster was found. */
-  readonly cluster: string;
-  readonly verb: string;
-  readonly code: number;
-  /**
-   * From the first byte to the last; absent for what is long-running by nature (watch, logs, exec), which would drown the others.
-   */
-  readonly seconds?: number;
-  /** Of this request in the record: the exemplar that leads from a slow bucket to the line. */
-  readonly auditId?: string;
-  /** Of the caller's `traceparent`: 32 lower-case hexadecimal digits. */
-  readonly traceId?: string;
-}
-
-/** `exec`: a command, an attachment or a tunnel into a pod. `secrets`: a read of Secrets. */
-export type SensitiveKind = (typeof SENSITIVE_KINDS)[number];
-
-const SENSITIVE_KINDS = ['exec', 'secrets'] as const;
+import { SENSITIVE_KINDS, type EndedRequest, type Metrics } from './types.ts';
 
 /** Seconds. The gate's own share is below a millisecond, an API server's answer between milliseconds and its timeout of a minute. */
 const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];

@@ -2,12 +2,7 @@
 import { Histogram } from 'prom-client';
 import { counter, observed, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel } from './labels.ts';
-import type { Metrics } from './metrics.ts';
-
-export interface ViewState {
-  readonly stalenessSeconds: number;
-  readonly fenced: boolean;
-}
+import type { Metrics } from './types.ts';
 
 /** Seconds. Milliseconds when all replicas answer; three seconds and a little when one is silent. */
 const REVOCATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10];

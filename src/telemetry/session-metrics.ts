@@ -1,37 +1,12 @@
 /** Sign-ins, sessions and the providers behind them. */
 import { counter, gauge, observed, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel } from './labels.ts';
-import type { Metrics } from './metrics.ts';
+import { LOGOUT_REFUSED, type Metrics } from './types.ts';
 
 const ANSWERS = ['answered', 'unavailable'] as const;
 const OUTCOMES = ['ok', 'refused', 'unavailable'] as const;
 /** Of the store's artefacts those that have a budget. */
 const DISPLACED_KINDS = ['Interaction', 'SignIn', 'DeviceCode', 'DeviceConfirmation'] as const;
-
-/** The first two are said of tokens that the provider has signed, the third of those that were found good; anyone can cause the others. */
-const LOGOUT_REFUSED = [
-  'logout_token_issued_at',
-  'logout_token_expired',
-  'not_carried_out',
-  'logout_token_missing',
-  'logout_token_too_large',
-  'logout_token_malformed',
-  'logout_token_type',
-  'logout_token_algorithm',
-  'logout_token_issuer',
-  'logout_token_audience',
-  'logout_token_events',
-  'logout_token_nonce',
-  'logout_token_subject',
-  'logout_token_id',
-  'logout_token_key_unknown',
-  'logout_token_signature',
-  'logout_token_replayed',
-  'not_verified',
-] as const;
-
-/** As in the audit log; and `not_carried_out` for a good token that could not be acted on, `not_verified` where that could not be found out. */
-export type LogoutRefused = (typeof LOGOUT_REFUSED)[number];
 
 type SessionMetrics = Pick<
   Metrics,

@@ -7,5 +7,6 @@
  */
 export { createHealth, type Health, type HealthCheck, type HealthReport } from './health.ts';
 export { createLogger, type Logger, type LogLevel } from './logger.ts';
-export { createMetrics, type MetricDescription, type Metrics } from './metrics.ts';
+export { createMetrics } from './metrics.ts';
+export { type MetricDescription, type Metrics } from './types.ts';
 export { createOpsListener } from './ops-listener.ts';

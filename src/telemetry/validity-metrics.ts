@@ -1,7 +1,7 @@
 /** How long certificates last, and how old keys are. */
 import { X509Certificate } from 'node:crypto';
 import { counter, gauge, observed, observedByLabel, type MetricsRegistry } from './instruments.ts';
-import type { KeyChange, Metrics } from './metrics.ts';
+import type { KeyChange, Metrics } from './types.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 

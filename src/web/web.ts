@@ -9,7 +9,8 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import { AppError } from '../core/errors.ts';
 import { assetFiles } from './page/assets.ts';
 import { createAdminApi } from '../admin/api/admin-api.ts';
-import { bearerCaller, browserCaller } from '../admin/api/admin-callers.ts';
+import { bearerCaller } from '../admin/api/admin-callers.ts';
+import { browserCaller } from './browser/admin-caller.ts';
 import { adminPage } from './admin/admin-page.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
 import { createAnswers } from '../admin/revocation-results.ts';
@@ -31,7 +32,7 @@ import { ownPage } from './own-page/own-page.ts';
 import { recordable } from '../http/audit-events.ts';
 import { sendProblem } from '../admin/problem.ts';
 import { createRateLimit } from '../core/rate-limit.ts';
-import type { AdminRoom } from '../admin/revoke.ts';
+import type { AdminService } from '../admin/revoke.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
 import { beginContext, contextOf } from '../http/request-context.ts';
 
@@ -94,16 +95,19 @@ function errorProblems(deps: WebDeps): ErrorRequestHandler {
   };
 }
 
-/** The admin API's two doors lead to one room: a drill at one of them is a drill at the other. */
+/** The admin API's two doors lead to one service: a drill at one of them is a drill at the other. */
 interface AdminParts {
-  readonly room: AdminRoom;
+  readonly service: AdminService & { readonly deps: WebDeps };
   readonly runDrill: RunDrill;
   readonly limits: CallLimits;
   readonly adminApi: ReturnType<typeof createAdminApi>;
 }
 
-function webApp({ room, runDrill, limits: callLimits, adminApi }: AdminParts, consoles: Consoles | undefined): Express {
-  const { deps } = room;
+function webApp(
+  { service, runDrill, limits: callLimits, adminApi }: AdminParts,
+  consoles: Consoles | undefined,
+): Express {
+  const { deps } = service;
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
   const guards = createGuards(browsers, deps.config, callLimits);
@@ -133,15 +137,15 @@ function webApp({ room, runDrill, limits: callLimits, adminApi }: AdminParts, co
   app.use(clientSignIn(deps, limit));
   app.use(deviceSignIn(deps, browsers, limit));
   app.use(ownPage(deps, browsers, guards));
-  app.use(adminPage({ ...room, runDrill }, guards));
+  app.use(adminPage({ ...service, runDrill }, guards));
   if (consoles !== undefined) app.use(consoles.entrance(browsers));
   app.use(nothingHere);
   app.use(errorPages(deps));
   return app;
 }
 
-function machineApp({ room, adminApi }: AdminParts): Express {
-  const { deps } = room;
+function machineApp({ service, adminApi }: AdminParts): Express {
+  const { deps } = service;
   const app = plainExpress(socketAddress);
   app.use(securityHeaders(deps.config.publicUrl));
   app.use(noStore);
@@ -156,10 +160,10 @@ function machineApp({ room, adminApi }: AdminParts): Express {
  * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
  */
 export function createWeb(deps: WebDeps): Web {
-  const room = { deps, answers: createAnswers(deps) };
-  const runDrill = createDrills(room);
+  const service = { deps, answers: createAnswers(deps) };
+  const runDrill = createDrills(service);
   const limits = createCallLimits(deps.clock);
-  const admin = { room, runDrill, limits, adminApi: createAdminApi(room, runDrill, limits) };
+  const admin = { service, runDrill, limits, adminApi: createAdminApi(service, runDrill, limits) };
   const machine = machineApp(admin);
   const { publicUrl } = deps.config;
   const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { Account } from '../../src/core/identity/identity.ts';
 import { routes } from '../../src/admin/api/routes.ts';
 import { openApiDocument } from '../../src/admin/api/openapi.ts';
-import type { ComponentHealth } from '../../src/web/deps.ts';
+import type { ComponentHealth } from '../../src/contracts/health.ts';
 import { PROBE } from '../support/admin-doors.ts';
 import { API, post } from '../unit/web/admin-at.ts';
 import { annotation, closeHouses, openSession, signedInAs, type AdminAt, type House } from '../unit/web/harness.ts';

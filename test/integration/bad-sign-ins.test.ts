@@ -4,7 +4,7 @@
  */
 import { createHmac } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { ClaimsProvider } from '../../src/core/identity/claims.ts';
+import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import { startHostileGate, ACCOUNT, type HostileGate } from '../support/hostile-gate.ts';
 import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import {

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ClaimsProvider } from '../../src/core/identity/claims.ts';
+import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import { CALLBACK } from '../support/vendor-idp.ts';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { ClaimsProvider } from '../../src/core/identity/claims.ts';
+import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { AppError } from '../../src/core/errors.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { graphAnswer, startVendorApi, type VendorApi } from '../support/vendor-api.ts';

@@ -1,6 +1,6 @@
 import { decodeProtectedHeader, exportPKCS8, generateKeyPair, jwtVerify, type CryptoKey } from 'jose';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { ClaimsProvider } from '../../src/core/identity/claims.ts';
+import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { directoryAnswer, startVendorApi, type VendorApi } from '../support/vendor-api.ts';
 import { startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';

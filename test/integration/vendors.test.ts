@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ClaimsProvider } from '../../src/core/identity/claims.ts';
+import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { createRecheck } from '../../src/oauth/recheck.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';

@@ -1,5 +1,6 @@
 /** The gate's own pages before two providers that may lie, both with real clients of ours: `corp`, and `evil` that would like to be it. */
-import { compileMapping, type ClaimsProvider } from '../../src/core/identity/claims.ts';
+import { compileMapping } from '../../src/core/identity/claims.ts';
+import { type ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { createVendorProvider } from '../../src/idp/vendors/vendors.ts';
 import {

@@ -1,5 +1,6 @@
 /** A provider of one type at a local stand-in, and a person's sign-in there. */
-import { compileMapping, type ClaimsProvider } from '../../src/core/identity/claims.ts';
+import { compileMapping } from '../../src/core/identity/claims.ts';
+import { type ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { AppError } from '../../src/core/errors.ts';
 import { defaultUsername, type ProviderType } from '../../src/config/provider-types.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';

@@ -2,23 +2,13 @@
 import { isIP } from 'node:net';
 
 import { isJsonObject, objectAt, objectsAt, stringAt } from '../objects/json.ts';
-import type { JsonObject } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import type { FieldFault } from '../objects/status.ts';
 import type { ResourceType } from '../resources.ts';
 import { addressFor } from './addresses.ts';
 import { labelFault, required, subdomainFault } from './names.ts';
+import type { Kind } from './kind.ts';
 import { podKind } from './pods.ts';
-
-export interface Kind {
-  /** Sets what the person left out; changes the object in place. */
-  complete?(object: KubeObject): void;
-  faults(object: KubeObject): FieldFault[];
-  /** Faults of a change; `previous` is what is stored. */
-  changeFaults?(object: KubeObject, previous: KubeObject): FieldFault[];
-  /** The status of a new object. Absent for kinds without one. */
-  status?(object: KubeObject, now: Date): JsonObject;
-}
 
 const nameOnly =
   (fault: typeof labelFault) =>

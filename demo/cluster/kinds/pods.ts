@@ -7,7 +7,7 @@ import type { KubeObject } from '../objects/kube-object.ts';
 import { kubeTime } from '../objects/kube-object.ts';
 import type { FieldFault } from '../objects/status.ts';
 import { addressFor } from './addresses.ts';
-import type { Kind } from './kinds.ts';
+import type { Kind } from './kind.ts';
 import { labelFault, required, subdomainFault } from './names.ts';
 
 const NODE = 'demo-node';

@@ -4,10 +4,10 @@
  */
 import express, { type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
-import type { WebDeps } from '../../web/deps.ts';
+import type { AdminDeps } from '../dependencies.ts';
 import { recordable } from '../../http/audit-events.ts';
 import type { RunDrill } from '../drills.ts';
-import type { AdminRoom } from '../revoke.ts';
+import type { AdminService } from '../revoke.ts';
 import { createSessionList } from '../session-query.ts';
 import { tailAudit } from './admin-audit.ts';
 import {
@@ -46,8 +46,8 @@ const nothingHere: RequestHandler = () => {
 type Handlers = Readonly<Record<RouteName, RequestHandler | readonly RequestHandler[]>>;
 
 /** One for each route; a route without one does not compile. */
-function handlersOf(room: AdminRoom, runDrill: RunDrill): Handlers {
-  const { deps } = room;
+function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
+  const { deps } = service;
   const list = createSessionList(deps);
   const document = openApiDocument();
   const reading = (name: RouteName, handler: Parameters<typeof read>[2]): RequestHandler =>
@@ -55,18 +55,18 @@ function handlersOf(room: AdminRoom, runDrill: RunDrill): Handlers {
   return {
     listSessions: reading('listSessions', (req) => listSessions(list, req)),
     getSession: reading('getSession', (req) => oneSession(deps, req)),
-    endSession: change(deps, deleteSession(room)),
+    endSession: change(deps, deleteSession(service)),
     listSessionRequests: reading('listSessionRequests', (req) => sessionRequests(deps, req)),
-    createRevocation: change(deps, postRevocation(room)),
+    createRevocation: change(deps, postRevocation(service)),
     getRevocation: liveWhereAsked(
-      liveRevocation(room),
-      reading('getRevocation', (req) => oneRevocation(room, req)),
+      liveRevocation(service),
+      reading('getRevocation', (req) => oneRevocation(service, req)),
     ),
     listLocks: reading('listLocks', () => listLocks(deps)),
-    createLock: change(deps, postLock(room)),
-    deleteLock: change(deps, deleteLock(room)),
+    createLock: change(deps, postLock(service)),
+    deleteLock: change(deps, deleteLock(service)),
     getFreshSignIn: reading('getFreshSignIn', (req) => freshSignIn(deps, req)),
-    liftFreshSignIn: change(deps, deleteFreshSignIn(room)),
+    liftFreshSignIn: change(deps, deleteFreshSignIn(service)),
     listReplicas: liveWhereAsked(
       liveReplicas(deps),
       reading('listReplicas', () => listReplicas(deps)),
@@ -82,7 +82,7 @@ function handlersOf(room: AdminRoom, runDrill: RunDrill): Handlers {
 /** As the router spells a path of the table. */
 const expressPath = (path: string): string => path.replace(/\{(\w+)\}/g, ':$1');
 
-function addRoutes(deps: WebDeps, api: express.Router, handlers: Handlers): void {
+function addRoutes(deps: AdminDeps, api: express.Router, handlers: Handlers): void {
   const paths = new Set(routes.map(([, { path }]) => path));
   for (const path of paths) {
     const here = routes.filter(([, route]) => route.path === path);
@@ -93,7 +93,7 @@ function addRoutes(deps: WebDeps, api: express.Router, handlers: Handlers): void
 }
 
 /** Order for each call: may they, is that a question at all, what do they say. */
-function addRoute(deps: WebDeps, resource: express.IRoute, route: Route, handlers: readonly RequestHandler[]): void {
+function addRoute(deps: AdminDeps, resource: express.IRoute, route: Route, handlers: readonly RequestHandler[]): void {
   const chain = [mayDo(deps, route), knownQuery(route), ...handlers];
   switch (route.method) {
     case 'GET':
@@ -120,12 +120,12 @@ interface Door {
  * @returns makes the resources below one prefix. Before each call: can it be recorded, who calls, how often
  */
 export function createAdminApi(
-  room: AdminRoom,
+  service: AdminService,
   runDrill: RunDrill,
   limits: CallLimits,
 ): (door: Door) => express.Router {
-  const { deps } = room;
-  const handlers = handlersOf(room, runDrill);
+  const { deps } = service;
+  const handlers = handlersOf(service, runDrill);
   return ({ prefix, bearer, identify }) => {
     const api = express.Router({ caseSensitive: true, strict: true });
     api.use(recordable(deps), identified(identify, limits), limitCalls(limits));

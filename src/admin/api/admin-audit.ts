@@ -13,7 +13,7 @@ import {
 } from '../../audit/live/live-tails.ts';
 import { isGateEventName } from '../../core/audit/catalogue.ts';
 import { AppError } from '../../core/errors.ts';
-import type { WebDeps } from '../../web/deps.ts';
+import type { AdminDeps } from '../dependencies.ts';
 import { EventStreams, frame, type EventStream, type STREAM_LIMITS } from './event-stream.ts';
 import { AdminError } from '../problem.ts';
 import { record } from '../../http/audit-events.ts';
@@ -43,7 +43,7 @@ export const auditQuerySchema = z
   });
 
 /** @throws AppError `bad_request` that names the field */
-function filterOf({ config }: WebDeps, query: object): TailRequest['filter'] {
+function filterOf({ config }: AdminDeps, query: object): TailRequest['filter'] {
   const parsed = auditQuerySchema.safeParse(query);
   if (!parsed.success) throw new AppError('bad_request', findings(parsed.error), { reason: 'query_malformed' });
   const filter: Record<string, string> = {};
@@ -71,7 +71,11 @@ async function opened(tails: LiveTails, request: TailRequest, res: Response): Pr
 }
 
 /** @param limits only tests have others */
-export function tailAudit(deps: WebDeps, tails: LiveTails, limits: Partial<typeof STREAM_LIMITS> = {}): RequestHandler {
+export function tailAudit(
+  deps: AdminDeps,
+  tails: LiveTails,
+  limits: Partial<typeof STREAM_LIMITS> = {},
+): RequestHandler {
   const streams = new EventStreams(deps);
   return async (req, res) => {
     const { actor } = contextOf(req);
@@ -100,7 +104,7 @@ export function tailAudit(deps: WebDeps, tails: LiveTails, limits: Partial<typeo
 }
 
 /** Whoever looks at the record is on it. */
-function asked(deps: WebDeps, req: Request, filter: object): void {
+function asked(deps: AdminDeps, req: Request, filter: object): void {
   const path = req.originalUrl.split('?', 1)[0] ?? '';
   const details = { filter: JSON.stringify(filter) };
   record(deps, contextOf(req), { event: 'admin-read', path, code: 200, reason: 'audit', details });

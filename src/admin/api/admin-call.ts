@@ -5,12 +5,11 @@ import { createHash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
 import type { AuditFacts, GateEventName } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
-import type { WebDeps } from '../../web/deps.ts';
+import type { AdminDeps, AdminContext } from '../dependencies.ts';
 import { faultOf } from '../../http/error-status.ts';
 import { assertFresh } from '../freshness.ts';
 import { AdminError, sendProblem } from '../problem.ts';
 import { record } from '../../http/audit-events.ts';
-import type { AdminContext } from '../revoke.ts';
 import { assertRole, roleOf } from '../roles.ts';
 import { refusedOrTooMany, type CallLimits } from './call-limits.ts';
 import type { Route } from './routes.ts';
@@ -45,7 +44,7 @@ export const adminContextOf = (req: Request): AdminContext => ({
 });
 
 /** What stands before everything else that a caller may not all do. */
-export function mayDo(deps: WebDeps, { need, holds }: Route): RequestHandler {
+export function mayDo(deps: AdminDeps, { need, holds }: Route): RequestHandler {
   return (req, _res, next) => {
     const actor = actorOf(req);
     if (actor.unread !== undefined) {
@@ -77,7 +76,7 @@ const entityTag = (text: string): string => `W/"${createHash('sha256').update(te
 
 /** Answers a read. The credential is judged once more after everything was fetched, before a byte goes out. */
 export function read(
-  deps: WebDeps,
+  deps: AdminDeps,
   { conditional }: Route,
   handler: (req: Request) => Promise<Reply> | Reply,
 ): RequestHandler {
@@ -105,7 +104,7 @@ export function liveWhereAsked(live: RequestHandler, json: RequestHandler): Requ
 }
 
 /** What stands before a change: a sign-in that is not too old, then what is said. The handler puts it on the record itself. */
-export function change(deps: WebDeps, handler: RequestHandler): RequestHandler[] {
+export function change(deps: AdminDeps, handler: RequestHandler): RequestHandler[] {
   const fresh: RequestHandler = (req, _res, next) => {
     assertFresh(deps, actorOf(req));
     next();
@@ -142,7 +141,7 @@ function triedAt(req: Request): GateEventName {
 }
 
 /** What went wrong goes on the record, under the name of what was tried, where it does not stand there already. */
-export function onError(deps: WebDeps, bearer: boolean): ErrorRequestHandler {
+export function onError(deps: AdminDeps, bearer: boolean): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
     const context = contextOf(req);
     if (res.headersSent) return next(thrown);

@@ -1,6 +1,5 @@
-/**
- * The two ways to prove who calls the admin API.
- */
+/** How a program proves to the admin API who it is. Browsers do so by their cookie: `web`. */
+import { fencedError } from '../../http/error-status.ts';
 import { createHash } from 'node:crypto';
 import type { Request } from 'express';
 import { ADMIN_AUDIENCE } from '../../core/core.ts';
@@ -9,45 +8,11 @@ import { AppError } from '../../core/errors.ts';
 import { peerCertificate, type TlsPeer } from '../../core/credential/peer-certificate.ts';
 import { ok } from '../../core/result.ts';
 import type { IdentifyCaller } from './admin-call.ts';
-import { fencedError, type BrowserSessions, type SignedIn } from '../../web/browser/browser-session.ts';
-import type { WebDeps } from '../../web/deps.ts';
-import { assertCsrf, assertOwnOrigin } from '../../web/browser/guards.ts';
-import { AdminError } from '../problem.ts';
-import { contextOf, type Actor } from '../../http/request-context.ts';
-
-const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+import type { AdminDeps } from '../dependencies.ts';
+import type { Actor } from '../../http/request-context.ts';
 
 function unauthenticated(message: string, reason: string): AppError {
   return new AppError('unauthenticated', message, { reason });
-}
-
-/**
- * By cookie, for pages. An `Authorization` header is refused outright: a stolen token without its key must not become useful
- * by being sent to the listener that asks for no certificate.
- */
-export function browserCaller(deps: WebDeps, browsers: BrowserSessions): IdentifyCaller {
-  return async (req) => {
-    if (req.headers.authorization !== undefined) {
-      const words = 'This address takes the browser’s cookie only. Programs use /-/admin/api/v1 on the api listener.';
-      throw unauthenticated(words, 'authorization_header');
-    }
-    const person = await browsers.current(req);
-    if (person === undefined) throw unauthenticated('Sign in at /login first.', 'no_session');
-    contextOf(req).actor = person;
-    if (!SAFE_METHODS.has(req.method)) assertOwnPage(deps, req, person);
-    return person;
-  };
-}
-
-/** With a code of its own, because a page mends it by loading itself again. The record keeps the exact reason. */
-function assertOwnPage({ config }: WebDeps, req: Request, person: SignedIn): void {
-  try {
-    assertOwnOrigin(req, config.publicUrl);
-    assertCsrf(person, req.headers['x-csrf-token']);
-  } catch (cause) {
-    if (!(cause instanceof AppError)) throw cause;
-    throw new AdminError('csrf_failed', 'forbidden', cause.message, { reason: cause.reason, cause });
-  }
 }
 
 /** The token of exactly one `Authorization: Bearer` header (RFC 6750 §2.1). */
@@ -78,7 +43,7 @@ function unreadAdmin(thrown: unknown): Program {
   return { credential, identity, unread: thrown, ...(authTime === undefined ? {} : { authTime }) };
 }
 
-function actorFrom(deps: WebDeps, caller: Program): Actor {
+function actorFrom(deps: AdminDeps, caller: Program): Actor {
   const { credential, identity, authTime, unread } = caller;
   const { provider } = credential;
   return {
@@ -98,7 +63,7 @@ function actorFrom(deps: WebDeps, caller: Program): Actor {
 }
 
 /** By Bearer token, for programs. Only a token that is bound, and to this connection's certificate, counts; unless `sessions.binding` is off. */
-export function bearerCaller(deps: WebDeps): IdentifyCaller {
+export function bearerCaller(deps: AdminDeps): IdentifyCaller {
   return async (req) => {
     const token = bearerToken(req);
     const thumbprint = thumbprintOf(req);

@@ -12,7 +12,7 @@ import type { RunDrill } from '../drills.ts';
 import { liftFreshSignIn } from '../fresh-sign-ins.ts';
 import { unlock } from '../locks.ts';
 import { sessionGone, type RevocationRequest } from '../revocation-request.ts';
-import { handleRevocation, revocationStatus, type AdminRoom } from '../revoke.ts';
+import { handleRevocation, revocationStatus, type AdminService } from '../revoke.ts';
 import { findings } from '../session-query.ts';
 
 /** @throws AppError `bad_request` */
@@ -42,17 +42,18 @@ function withRequestId(req: Request, request: RevocationRequest): RevocationRequ
   throw new AppError('bad_request', words, { reason: 'request_id_twice' });
 }
 
-function answer(room: AdminRoom, requestOf: (req: Request) => RevocationRequest): RequestHandler {
+function answer(service: AdminService, requestOf: (req: Request) => RevocationRequest): RequestHandler {
   return async (req, res) => {
-    const revoked = await handleRevocation(room, adminContextOf(req), withRequestId(req, requestOf(req)));
+    const revoked = await handleRevocation(service, adminContextOf(req), withRequestId(req, requestOf(req)));
     res.status(revocationStatus(revoked)).json(revoked);
   };
 }
 
-export const postRevocation = (room: AdminRoom): RequestHandler => answer(room, (req) => bodyOf(req, revocationSchema));
+export const postRevocation = (service: AdminService): RequestHandler =>
+  answer(service, (req) => bodyOf(req, revocationSchema));
 
-export const postLock = (room: AdminRoom): RequestHandler =>
-  answer(room, (req) => ({ ...bodyOf(req, lockSchema), lock: true }));
+export const postLock = (service: AdminService): RequestHandler =>
+  answer(service, (req) => ({ ...bodyOf(req, lockSchema), lock: true }));
 
 /** A path segment that names nothing there could be is no session. */
 export function sessionIdOf(req: Request): string {
@@ -61,8 +62,8 @@ export function sessionIdOf(req: Request): string {
   return id.data;
 }
 
-export const deleteSession = (room: AdminRoom): RequestHandler =>
-  answer(room, (req) => ({
+export const deleteSession = (service: AdminService): RequestHandler =>
+  answer(service, (req) => ({
     session: sessionIdOf(req),
     reason: parsed(reasonSchema, req.query['reason'] ?? 'no reason given', 'reason'),
   }));
@@ -70,7 +71,7 @@ export const deleteSession = (room: AdminRoom): RequestHandler =>
 /** @throws AppError `bad_request` */
 export const accountOfPath = (req: Request): Account => parsed(accountSchema, req.params['account'], 'account');
 
-export function deleteLock({ deps }: AdminRoom): RequestHandler {
+export function deleteLock({ deps }: AdminService): RequestHandler {
   return async (req, res) => {
     const account = accountOfPath(req);
     const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
@@ -79,7 +80,7 @@ export function deleteLock({ deps }: AdminRoom): RequestHandler {
   };
 }
 
-export function deleteFreshSignIn({ deps }: AdminRoom): RequestHandler {
+export function deleteFreshSignIn({ deps }: AdminService): RequestHandler {
   return async (req, res) => {
     const account = accountOfPath(req);
     const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');

@@ -4,13 +4,14 @@
 import type { Request } from 'express';
 import type { z } from 'zod';
 import type { componentSchema } from '../../core/admin-api/answers.ts';
-import type { ComponentHealth, WebDeps } from '../../web/deps.ts';
-import { freshSignInNeeded } from '../../web/fresh-sign-in.ts';
-import { rfc3339 } from '../../web/page/layout.ts';
+import type { AdminDeps } from '../dependencies.ts';
+import type { ComponentHealth } from '../../contracts/health.ts';
+import { freshSignInNeeded } from '../fresh-sign-ins.ts';
+import { rfc3339 } from '../../core/time.ts';
 import { lockViews } from '../locks.ts';
 import { AdminError } from '../problem.ts';
 import { sessionGone } from '../revocation-request.ts';
-import type { AdminRoom } from '../revoke.ts';
+import type { AdminService } from '../revoke.ts';
 import { listQuery, type ListSessions } from '../session-query.ts';
 import { requestView, sessionView } from '../session-view.ts';
 import type { Reply } from './admin-call.ts';
@@ -29,18 +30,18 @@ export async function listSessions(list: ListSessions, req: Request): Promise<Re
   return { body, reason: 'sessions', details: { ...target, ...asked(req.query) } };
 }
 
-async function liveSession(deps: WebDeps, req: Request) {
+async function liveSession(deps: AdminDeps, req: Request) {
   const session = await deps.store.sessions.read(sessionIdOf(req));
   if (session === undefined) throw sessionGone();
   return session;
 }
 
-export async function oneSession(deps: WebDeps, req: Request): Promise<Reply> {
+export async function oneSession(deps: AdminDeps, req: Request): Promise<Reply> {
   const session = await liveSession(deps, req);
   return { body: sessionView(session), reason: 'session', details: { target: `session:${session.id}` } };
 }
 
-export async function sessionRequests(deps: WebDeps, req: Request): Promise<Reply> {
+export async function sessionRequests(deps: AdminDeps, req: Request): Promise<Reply> {
   const { id } = await liveSession(deps, req);
   const requests = await deps.store.recent.read(id);
   return {
@@ -50,7 +51,7 @@ export async function sessionRequests(deps: WebDeps, req: Request): Promise<Repl
   };
 }
 
-export async function oneRevocation({ answers }: AdminRoom, req: Request): Promise<Reply> {
+export async function oneRevocation({ answers }: AdminService, req: Request): Promise<Reply> {
   const answer = await answers.find(String(req.params['id']));
   if (answer === undefined) {
     const words = 'No revocation of this id is known from the last ten minutes.';
@@ -59,18 +60,18 @@ export async function oneRevocation({ answers }: AdminRoom, req: Request): Promi
   return { body: answer, reason: 'revocation', details: { revocation: answer.id } };
 }
 
-export async function listLocks(deps: WebDeps): Promise<Reply> {
+export async function listLocks(deps: AdminDeps): Promise<Reply> {
   return { body: { locks: await lockViews(deps) }, reason: 'locks' };
 }
 
-export async function freshSignIn(deps: WebDeps, req: Request): Promise<Reply> {
+export async function freshSignIn(deps: AdminDeps, req: Request): Promise<Reply> {
   const account = accountOfPath(req);
   const since = await freshSignInNeeded(deps, account);
   const body = { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) };
   return { body, reason: 'fresh_sign_in', details: { target: `account:${account}` } };
 }
 
-export function listReplicas(deps: WebDeps): Reply {
+export function listReplicas(deps: AdminDeps): Reply {
   return { body: { replicas: deps.gate.replicas }, reason: 'replicas' };
 }
 
@@ -88,11 +89,11 @@ function components(
   });
 }
 
-export async function listClusters({ config, health }: WebDeps): Promise<Reply> {
+export async function listClusters({ config, health }: AdminDeps): Promise<Reply> {
   const names = config.clusters.map(({ name }) => name);
   return { body: { clusters: components(names, await health?.clusters()) }, reason: 'clusters' };
 }
 
-export async function listProviders({ providers, health }: WebDeps): Promise<Reply> {
+export async function listProviders({ providers, health }: AdminDeps): Promise<Reply> {
   return { body: { providers: components([...providers.keys()], await health?.providers()) }, reason: 'providers' };
 }

@@ -4,6 +4,7 @@
  * Threat: one script, or one stolen credential, keeps store and record so busy that nobody else gets through. Changes have enough room
  * for an incident: who revokes five hundred sessions one by one must not have to wait for long.
  */
+import type { Clock } from '../../contracts/clock.ts';
 import { createHash } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -22,7 +23,7 @@ export interface CallLimits {
 }
 
 /** @param clock milliseconds */
-export const createCallLimits = (clock: { now(): number }): CallLimits => ({
+export const createCallLimits = (clock: Clock): CallLimits => ({
   reads: createRateLimit(CALLS_PER_MINUTE.reads, clock),
   changes: createRateLimit(CALLS_PER_MINUTE.changes, clock),
   refused: createRateLimit(CALLS_PER_MINUTE.refused, clock),

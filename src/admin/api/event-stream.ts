@@ -8,7 +8,8 @@
 import type { Response } from 'express';
 import type { Account } from '../../core/identity/identity.ts';
 import { sessionKey, type LogChange } from '../../core/credential/revocation.ts';
-import { nowSeconds, type WebDeps } from '../../web/deps.ts';
+import { type AdminDeps } from '../dependencies.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
 import type { Actor } from '../../http/request-context.ts';
 
 export const STREAM_LIMITS = {
@@ -36,10 +37,10 @@ export interface StreamOptions {
 
 /** The streams of one kind that are open here. Each is told when the log changes or the lease is lost. */
 export class EventStreams {
-  readonly #deps: Pick<WebDeps, 'config' | 'clock' | 'leaving'>;
+  readonly #deps: Pick<AdminDeps, 'config' | 'clock' | 'leaving'>;
   readonly #open = new Set<EventStream>();
 
-  constructor(deps: Pick<WebDeps, 'config' | 'clock' | 'gate' | 'leaving'>) {
+  constructor(deps: Pick<AdminDeps, 'config' | 'clock' | 'gate' | 'leaving'>) {
     this.#deps = deps;
     deps.gate.onChange((change) => {
       for (const stream of this.#open) stream.judge(change);

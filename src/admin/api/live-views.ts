@@ -7,11 +7,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
 import type { ReplicaView, RevocationAnswer } from '../../revocation/revocation.ts';
-import type { WebDeps } from '../../web/deps.ts';
+import type { AdminDeps } from '../dependencies.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf, type Actor } from '../../http/request-context.ts';
 import { AdminError } from '../problem.ts';
-import type { AdminRoom } from '../revoke.ts';
+import type { AdminService } from '../revoke.ts';
 import { EventStreams, frame, type EventStream } from './event-stream.ts';
 
 /** Streams of both kinds and both doors. Each costs timers and a connection; twenty admins with two tabs are fewer. */
@@ -35,9 +35,9 @@ type Opened = (stream: EventStream) => Promise<void>;
 type Asked = { readonly reason: string; readonly details?: AuditFacts };
 
 /** One count a replica, whichever door and whichever view. */
-const streamsHere = new WeakMap<WebDeps['gate'], EventStreams>();
+const streamsHere = new WeakMap<AdminDeps['gate'], EventStreams>();
 
-function streamsOf(deps: WebDeps): EventStreams {
+function streamsOf(deps: AdminDeps): EventStreams {
   const known = streamsHere.get(deps.gate);
   if (known !== undefined) return known;
   const streams = new EventStreams(deps);
@@ -46,7 +46,7 @@ function streamsOf(deps: WebDeps): EventStreams {
 }
 
 /** `GET revocations/ID`: `receipt` with the answer as it stands, again each time it has changed, and `end` when it is complete or ten minutes old. */
-export function liveRevocation({ deps, answers }: AdminRoom): RequestHandler {
+export function liveRevocation({ deps, answers }: AdminService): RequestHandler {
   return async (req, res) => {
     const actor = readerOf(req);
     const id = String(req.params['id']);
@@ -69,7 +69,7 @@ export function liveRevocation({ deps, answers }: AdminRoom): RequestHandler {
 }
 
 /** `GET replicas`: `replicas` once a second and each time something of them has changed. */
-export function liveReplicas(deps: WebDeps): RequestHandler {
+export function liveReplicas(deps: AdminDeps): RequestHandler {
   return (req, res) => {
     readerOf(req).assertGood();
     return streamed(deps, req, res, { reason: 'replicas' }, (stream) => tellReplicas(stream, deps));
@@ -83,14 +83,14 @@ function readerOf(req: Request): Actor {
 }
 
 /** Whoever watches is on the record, once for each stream. */
-function noted(deps: WebDeps, req: Request, { reason, details }: Asked, code: number): void {
+function noted(deps: AdminDeps, req: Request, { reason, details }: Asked, code: number): void {
   const path = req.originalUrl.split('?', 1)[0] ?? '';
   const about = details === undefined ? {} : { details };
   record(deps, contextOf(req), { event: 'admin-read', path, code, reason, ...about });
 }
 
 /** To be called in the tick in which the reader was judged. */
-async function streamed(deps: WebDeps, req: Request, res: Response, asked: Asked, opened: Opened): Promise<void> {
+async function streamed(deps: AdminDeps, req: Request, res: Response, asked: Asked, opened: Opened): Promise<void> {
   const streams = streamsOf(deps);
   if (!streams.hasPlaceFor(readerOf(req).account, MOST_STREAMS)) {
     const words = 'This replica shows no more live views to you. Close one, or try again in a few seconds.';
@@ -108,7 +108,11 @@ async function streamed(deps: WebDeps, req: Request, res: Response, asked: Asked
   }
 }
 
-async function tellReceipts(stream: EventStream, { deps, answers }: AdminRoom, first: RevocationAnswer): Promise<void> {
+async function tellReceipts(
+  stream: EventStream,
+  { deps, answers }: AdminService,
+  first: RevocationAnswer,
+): Promise<void> {
   const begunAt = performance.now();
   let told: { readonly facts: string; readonly words: string; readonly at: number } | undefined;
   let answer: RevocationAnswer | undefined = first;
@@ -130,7 +134,7 @@ async function tellReceipts(stream: EventStream, { deps, answers }: AdminRoom, f
 }
 
 /** The store may be away for a moment. Where it stays so the lease ends, and the stream with it. */
-async function askedAgain(answers: AdminRoom['answers'], id: string): Promise<RevocationAnswer | undefined> {
+async function askedAgain(answers: AdminService['answers'], id: string): Promise<RevocationAnswer | undefined> {
   try {
     return await answers.find(id);
   } catch (error) {
@@ -143,7 +147,7 @@ async function askedAgain(answers: AdminRoom['answers'], id: string): Promise<Re
 const factsOf = ({ elapsedMs: _elapsed, missing, ...facts }: RevocationAnswer): string =>
   JSON.stringify([facts, missing?.length]);
 
-async function tellReplicas(stream: EventStream, { gate }: WebDeps): Promise<void> {
+async function tellReplicas(stream: EventStream, { gate }: AdminDeps): Promise<void> {
   let told: { readonly facts: string; readonly at: number } | undefined;
   for (;;) {
     const { replicas } = gate;

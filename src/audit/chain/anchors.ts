@@ -6,7 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { CompactSign, importJWK } from 'jose';
-import type { AuditLog } from '../audit.ts';
+import type { AuditLog } from '../types.ts';
 import type { AuditKey } from './chain.ts';
 import type { ChainHead } from './chain-facts.ts';
 

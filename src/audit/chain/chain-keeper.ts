@@ -1,7 +1,7 @@
 /** The life of a chain: opened, signed now and then, its gaps declared, closed. */
 import { randomUUID } from 'node:crypto';
 import { gateEvent, type AuditEvent, type AuditFacts, type GateEventName } from '../../core/audit/event.ts';
-import type { SinkGap } from '../audit.ts';
+import type { SinkGap } from '../types.ts';
 import { Chain, type AuditKey, type ChainedLine } from './chain.ts';
 import { CHECKPOINT_LINES, type ChainHead } from './chain-facts.ts';
 

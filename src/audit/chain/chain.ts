@@ -7,7 +7,7 @@
 import { createPrivateKey, randomBytes, sign, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { AuditEvent } from '../../core/audit/event.ts';
-import type { LinePlace } from '../audit.ts';
+import type { LinePlace } from '../types.ts';
 import { CHAIN_SEED, hashOf, linked, withSignature, type ChainHead } from './chain-facts.ts';
 import { encodeLine } from '../line.ts';
 

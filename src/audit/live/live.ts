@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent } from '../../core/audit/event.ts';
-import type { AuditLog, AuditTrail } from '../audit.ts';
+import type { AuditLog, AuditTrail } from '../types.ts';
 import { encodeLine } from '../line.ts';
 import { matches, type LiveFilter } from './live-filter.ts';
 

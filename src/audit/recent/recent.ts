@@ -5,7 +5,7 @@
  */
 import type { AuditEvent } from '../../core/audit/event.ts';
 import { recentOf, sessionOf, type RecentRequest } from '../../core/audit/recent-request.ts';
-import type { AuditLog, AuditTrail } from '../audit.ts';
+import type { AuditLog, AuditTrail } from '../types.ts';
 
 /** Where they are kept; room `store` has it. */
 export interface RecentChannel {

@@ -13,7 +13,7 @@ import { bucketOf } from '../../core/http/address.ts';
 import { gateEvent, type AuditEvent, type AuditFacts } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { isRejection, shortened } from '../../core/audit/rejected-event.ts';
-import type { AuditTrail } from '../audit.ts';
+import type { AuditTrail } from '../types.ts';
 
 export interface RejectionsOptions {
   /** Events from one address. */

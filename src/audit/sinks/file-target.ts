@@ -2,7 +2,7 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { AuditLog, FileSinkSettings } from '../audit.ts';
+import type { AuditLog, FileSinkSettings } from '../types.ts';
 import { refuseForeignFolder, syncFile } from './folder.ts';
 import { Rotation } from './rotation.ts';
 import { codeOf, type LineTarget } from './target.ts';

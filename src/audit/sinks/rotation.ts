@@ -1,7 +1,7 @@
 /** When a file of the record ends and the next begins, and what becomes of those that have ended. */
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { AuditLog, FileSinkSettings } from '../audit.ts';
+import type { AuditLog, FileSinkSettings } from '../types.ts';
 import { gzipFile, UNFINISHED } from './gzip.ts';
 
 export interface RotationParts {

@@ -1,6 +1,6 @@
 /** One sink: a bounded queue in front of a target, which keeps order, survives failure and says when it cannot keep the record. */
 import { performance } from 'node:perf_hooks';
-import type { AuditLog, AuditMetrics, LinePlace, SinkGap, SinkStatus } from '../audit.ts';
+import type { AuditLog, AuditMetrics, LinePlace, SinkGap, SinkStatus } from '../types.ts';
 import { Batch } from './batch.ts';
 import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
 

@@ -1,7 +1,7 @@
 /** From what the configuration says to sinks that run. */
 import process from 'node:process';
 import type { Writable } from 'node:stream';
-import type { AuditSinkSettings } from '../audit.ts';
+import type { AuditSinkSettings } from '../types.ts';
 import { FileTarget } from './file-target.ts';
 import { LineSink, type SinkParts } from './sink.ts';
 import { streamTarget, type LineTarget } from './target.ts';

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AuditLog } from '../audit.ts';
+import type { AuditLog } from '../types.ts';
 import { lacksRoom } from './file-target.ts';
 import { refuseForeignFolder, syncFile } from './folder.ts';
 import { SpoolOwner } from './spool-owner.ts';

@@ -1,6 +1,6 @@
 /** Where lines go: the seam between the queue that keeps their order and what takes their bytes. */
 import type { Writable } from 'node:stream';
-import type { AuditSinkSettings } from '../audit.ts';
+import type { AuditSinkSettings } from '../types.ts';
 
 export interface LineTarget {
   readonly type: AuditSinkSettings['type'];

@@ -1,7 +1,7 @@
 /** How a webhook's server is reached, and as whom. */
 import { readFile } from 'node:fs/promises';
 import { Agent } from 'undici';
-import type { WebhookSinkSettings } from '../audit.ts';
+import type { WebhookSinkSettings } from '../types.ts';
 
 /** Seconds. */
 const TIMEOUT = 10;

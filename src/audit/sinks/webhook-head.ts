@@ -1,7 +1,7 @@
 /** Where a chain stands, as a line of it says: what a webhook's server can keep, and a verifier holds against the file. */
 import { hash } from 'node:crypto';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
-import type { LinePlace } from '../audit.ts';
+import type { LinePlace } from '../types.ts';
 
 /**
  * @param line with or without its newline

@@ -1,5 +1,5 @@
 /** A webhook behind a spool: an event is safe once it is on the disk, and goes out from there in the background. */
-import type { WebhookSinkSettings } from '../audit.ts';
+import type { WebhookSinkSettings } from '../types.ts';
 import { Spool } from './spool.ts';
 import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
 import { BATCH_BYTES, BATCH_WAIT, Delivery, originOf, type DeliveryParts } from './webhook.ts';

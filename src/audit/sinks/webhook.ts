@@ -5,7 +5,7 @@
  * @see https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/#webhook-backend
  */
 import { request } from 'undici';
-import type { AuditLog, AuditMetrics, SinkGap, WebhookSinkSettings } from '../audit.ts';
+import type { AuditLog, AuditMetrics, SinkGap, WebhookSinkSettings } from '../types.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import { Connection, timeoutMs } from './webhook-connection.ts';
 import { headOf, placeOf } from './webhook-head.ts';

@@ -1,7 +1,7 @@
 /**
  * The parts of an identity, each from its expression: value, or the refusal that names the rule it broke.
  */
-import type { Claims, ClaimsMapping, IdentityRefusal } from './claims.ts';
+import type { Claims, ClaimsMapping, IdentityRefusal } from './types.ts';
 import type { Evaluation, Expression } from '../cel/expressions.ts';
 import type { Account, Identity } from './identity.ts';
 import {

@@ -32,3 +32,34 @@ export function mayUse(allow: Allow, identity: Identity, tooCostly?: () => void)
   if (outcome.kind === 'error' && outcome.tooCostly === true) tooCostly?.();
   return outcome.kind === 'value' && outcome.value === true;
 }
+
+export interface UsableCluster {
+  readonly name: string;
+  /** What a kubeconfig says as `server`. */
+  readonly publicUrl: string;
+}
+
+export interface Clusters {
+  /** Those whose `allow` says yes to this person, in the order of the configuration. */
+  usableBy(identity: Identity): readonly UsableCluster[];
+  /** Whether it is one of those: evaluates its rule alone. */
+  mayUse(identity: Identity, name: string): boolean;
+}
+
+/** Compiles each `allow` once. @throws Error when an expression does not compile; the configuration has checked that before */
+export function createClusters(config: {
+  readonly clusters: readonly { readonly name: string; readonly publicUrl: string; readonly allow: string }[];
+}): Clusters {
+  const compiled = config.clusters.map(({ name, publicUrl, allow }) => ({ name, publicUrl, allow: rule(name, allow) }));
+  return {
+    usableBy: (identity) =>
+      compiled.filter((cluster) => mayUse(cluster.allow, identity)).map(({ name, publicUrl }) => ({ name, publicUrl })),
+    mayUse: (identity, wanted) => compiled.some(({ name, allow }) => name === wanted && mayUse(allow, identity)),
+  };
+}
+
+function rule(cluster: string, source: string): Allow {
+  const outcome = compileAllow(source);
+  if (!outcome.ok) throw new Error(`clusters ${cluster}: allow: ${outcome.reason}`);
+  return outcome.value;
+}

@@ -1,7 +1,7 @@
 /** The person's way to GitHub and back: what the browser is sent with, and what of its return is believed. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
-import type { SignInChallenge } from '../idp.ts';
+import type { SignInChallenge } from '../types.ts';
 import { refused, unavailable } from './errors.ts';
 
 /** 256 bits; as a PKCE verifier 43 characters, the least that RFC 7636 §4.1 allows. */

@@ -7,10 +7,11 @@
  * There is no ID token: who somebody is, is what the API says over TLS to a token that was given for our client and our code verifier.
  * The subject is the numeric id: a login can be changed, and then be taken by somebody else.
  */
-import { mapClaims, type ClaimsMapping } from '../../core/identity/claims.ts';
+import { mapClaims } from '../../core/identity/claims.ts';
+import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf } from '../../core/identity/identity.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
-import type { IdentityProvider, ProviderSignIn } from '../idp.ts';
+import type { IdentityProvider, ProviderSignIn } from '../types.ts';
 import { newestTokens } from '../newest-token.ts';
 import { createOutbound } from '../outbound.ts';
 import { createGithubApi } from './api.ts';

@@ -1,6 +1,6 @@
 /** From GitHub's API to the claims of a person: who they are, their verified address, their organisations and teams. */
 import * as z from 'zod';
-import type { Claims, ClaimsMapping } from '../../core/identity/claims.ts';
+import type { Claims, ClaimsMapping } from '../../core/identity/types.ts';
 import type { Asking, GithubApi } from './api.ts';
 import { refused } from './errors.ts';
 import { readBelonging, type OrganizationName } from './organizations.ts';

@@ -6,8 +6,8 @@
  * look at the address only after the sign-in, so the same request with an address that nobody can have registered is made as well: only
  * where that one is refused does it mean anything that ours is not.
  */
-import type { FreshAsk } from '../fresh-proof.ts';
-import type { IdentityProvider, SignInChallenge } from '../idp.ts';
+import type { FreshAsk } from '../types.ts';
+import type { IdentityProvider, SignInChallenge } from '../types.ts';
 import type { Outbound } from '../outbound.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
 import { connectionMessage } from './connection.ts';

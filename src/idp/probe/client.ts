@@ -13,7 +13,7 @@
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { saysRefused } from '../errors.ts';
-import type { IdentityProvider, SignInChallenge } from '../idp.ts';
+import type { IdentityProvider, SignInChallenge } from '../types.ts';
 import type { Listener } from './listener.ts';
 import { listIn, metadataOf, shown, textIn, type Metadata } from './metadata.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';

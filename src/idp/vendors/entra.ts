@@ -5,7 +5,7 @@
  * @see https://learn.microsoft.com/en-us/graph/api/user-list-transitivememberof
  */
 import * as z from 'zod';
-import type { Claims } from '../../core/identity/claims.ts';
+import type { Claims } from '../../core/identity/types.ts';
 import { AppError } from '../../core/errors.ts';
 import { createOutbound, VENDOR_HOSTS } from '../outbound.ts';
 import { allPages, type Page } from './api.ts';

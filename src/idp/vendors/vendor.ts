@@ -2,7 +2,7 @@
  * What one type of identity provider does differently from the next. All of them are one OpenID Connect client (`../oidc.ts`), which asks
  * here: for what, from whom, and who it is that came back.
  */
-import type { Claims } from '../../core/identity/claims.ts';
+import type { Claims } from '../../core/identity/types.ts';
 import { authTimeParameters, type AuthTimeAsk } from '../fresh-proof.ts';
 
 export interface Vendor {

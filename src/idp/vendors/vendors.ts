@@ -1,5 +1,5 @@
 /** From a provider's type to a provider: what is particular to it, over the one OpenID Connect client. */
-import type { IdentityProvider } from '../idp.ts';
+import type { IdentityProvider } from '../types.ts';
 import { createOidcProvider, type OidcProviderOptions } from '../oidc.ts';
 import { VENDOR_HOSTS } from '../outbound.ts';
 import { createEntra } from './entra.ts';

@@ -9,7 +9,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { bucketOf } from '../../core/http/address.ts';
-import { isRecent } from '../recent.ts';
+import { isRecent } from '../../core/time.ts';
 
 const MINUTE_MS = 60_000;
 /** Who pushes another address out only has it begin its minute anew. */

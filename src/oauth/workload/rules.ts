@@ -1,7 +1,8 @@
 /** Which of the configured rules a workload's token is for, and who the workload is by it. */
 import type { JWTVerifyGetKey } from 'jose';
 import type { WorkloadRule } from '../../config/config.ts';
-import { compileMapping, mapClaims, type ClaimsMapping } from '../../core/identity/claims.ts';
+import { compileMapping, mapClaims } from '../../core/identity/claims.ts';
+import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRefusal } from './subject-token.ts';

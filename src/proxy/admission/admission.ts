@@ -42,8 +42,9 @@ import {
   pathRefusal,
   tooManyAtCluster,
   tooManyOfPerson,
-} from '../status.ts';
-import type { Refusal, Words } from '../status.ts';
+  type Words,
+} from '../rejections.ts';
+import type { Refusal } from '../status.ts';
 
 /** Ready to be dialled. */
 export interface Admitted {

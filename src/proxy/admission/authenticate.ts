@@ -4,6 +4,7 @@
  * Everything that can change is judged on every call, whatever is remembered: expiry, audience, binding, and the gate. The gate is asked
  * again after each await, because a revocation may have been applied meanwhile.
  */
+import type { AuthenticationRefusal, Authenticate } from '../dependencies.ts';
 import { judgeBinding, SessionUnread } from '../../core/credential/credential.ts';
 import type { Caller, Credential, CredentialRefusal } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
@@ -12,29 +13,8 @@ import type { Result } from '../../core/result.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AuthenticatorDeps } from '../dependencies.ts';
 import { IdentityCache } from './identity-cache.ts';
-import { endedWords } from '../status.ts';
+import { endedWords } from '../rejections.ts';
 import { TokenVerifier } from './token-verifier.ts';
-
-export type AuthenticationRefusal = CredentialRefusal | 'fenced';
-
-export interface AuthenticationQuestion {
-  /** Compact JWS. Never logged. */
-  readonly token: string;
-  /** The one audience that is asked for: `clusterAudience(NAME)` or `ADMIN_AUDIENCE`. */
-  readonly audience: string;
-  /** SHA-256 of the connection's client certificate, base64url; undefined where none was presented. */
-  readonly thumbprint: string | undefined;
-}
-
-/**
- * @returns the caller, or a reason for the record; the wire sees vaguer words
- * @throws SessionUnread `store_unavailable` where the session could not be read; AppError `unauthenticated` with a message for
- *   the user where the session was ended because their provider or a rule refused them
- */
-export type Authenticate = (question: AuthenticationQuestion) => Promise<Authentication>;
-
-/** A refusal with the client that the token was issued to, where it is one of ours and there are third-party clients. */
-export type Authentication = Result<Caller, AuthenticationRefusal> & { readonly client?: string };
 
 /** One for the whole process, so that the api listener and the admin API share what is remembered. */
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {

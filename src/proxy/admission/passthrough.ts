@@ -5,6 +5,7 @@
  * token of the gate's own account, which may impersonate anybody; a person's token of some other issuer that the cluster trusts, which
  * would go past every rule of the gate; and a flood of made-up tokens, each of which costs the cluster a review.
  */
+import type { PassthroughRefusal } from '../rejections.ts';
 import { createHash } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { LRUCache } from 'lru-cache';
@@ -16,7 +17,8 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import { isMembers } from './cluster-reviews.ts';
 import type { ClusterReviews, Members } from './cluster-reviews.ts';
-import type { Clock, UpstreamCluster } from '../dependencies.ts';
+import type { UpstreamCluster } from '../dependencies.ts';
+import type { Clock } from '../../contracts/clock.ts';
 
 /** Seconds. A token that was taken back at the cluster may be used through the gate for as long; then the cluster is asked again. */
 const GOOD_SECONDS = 60;
@@ -30,13 +32,6 @@ const MOST_WAITING = 32;
 const MOST_OF_AN_ADDRESS = 8;
 /** Characters. Kubernetes' own are below two thousand. */
 const LONGEST_TOKEN = 8_192;
-
-export type PassthroughRefusal =
-  | 'passthrough_not_accepted' // the cluster does not know it
-  | 'passthrough_not_service_account'
-  | 'passthrough_own_account'
-  | 'passthrough_bound_token' // tied to a key that the cluster would not see
-  | 'passthrough_busy';
 
 /** The parts of a token that are read before anybody has verified it: only to decide who is asked. */
 interface Peeked {

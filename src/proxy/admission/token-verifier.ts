@@ -10,7 +10,7 @@ import { LRUCache } from 'lru-cache';
 import { readCredential, type Credential, type CredentialRefusal } from '../../core/credential/credential.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
-import type { Clock } from '../dependencies.ts';
+import type { Clock } from '../../contracts/clock.ts';
 
 /** About 40 MB of tokens at most; beyond it the oldest are verified again. */
 const MOST_TOKENS = 20_000;

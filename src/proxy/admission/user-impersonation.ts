@@ -12,8 +12,9 @@ import { beyondLimits, impersonateAttributes, MOST_REVIEWS } from '../../core/ht
 import type { ImpersonateAttributes } from '../../core/http/impersonation.ts';
 import { sessionKey, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
 import type { ClusterReviews, Members } from './cluster-reviews.ts';
-import type { Clock, UpstreamCluster } from '../dependencies.ts';
-import { delegationDenied, delegationOverLimit, delegationTooLarge, tooManyReviews } from '../status.ts';
+import type { UpstreamCluster } from '../dependencies.ts';
+import type { Clock } from '../../contracts/clock.ts';
+import { delegationDenied, delegationOverLimit, delegationTooLarge, tooManyReviews } from '../rejections.ts';
 import type { Refusal } from '../status.ts';
 
 /** Seconds. As long as a right that was taken away in RBAC may still be used through the gate. */

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { ClientRequest } from './client.ts';
 import { valuesOf } from '../raw-headers.ts';
-import { malformed } from '../status.ts';
+import { malformed } from '../rejections.ts';
 import type { Refusal } from '../status.ts';
 
 /** More lines than any client sends, however short each is; the limit in bytes does not count what stands between names and values. */

@@ -11,7 +11,7 @@ import { headersTooLarge, http1Fault, unknownExpectation } from './framing.ts';
 import { http1Client } from './http1-client.ts';
 import { isMachinePath } from './http1-bridge.ts';
 import { endWithStatus } from './raw-response.ts';
-import { malformed } from '../status.ts';
+import { malformed } from '../rejections.ts';
 import type { Refusal } from '../status.ts';
 
 export interface Routes {

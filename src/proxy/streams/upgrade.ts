@@ -15,7 +15,7 @@ import { HeldForbidden } from '../upstream/own-account.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { endHandedOver, endWithStatus, rawHead } from '../listener/raw-response.ts';
 import { responseHead } from '../upstream/response-head.ts';
-import { credentialRefusal, loginAddress, malformed } from '../status.ts';
+import { credentialRefusal, loginAddress, malformed } from '../rejections.ts';
 import type { Refusal } from '../status.ts';
 import { joinSockets } from './tunnel.ts';
 import { connectUpstream } from '../upstream/connect.ts';

@@ -16,7 +16,8 @@ import { checkedBody } from './request-body.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
 import { withoutStacks } from '../listener/stackless.ts';
-import { credentialRefusal, loginAddress, statusBody } from '../status.ts';
+import { statusBody } from '../status.ts';
+import { credentialRefusal, loginAddress } from '../rejections.ts';
 import { isConnectionLoss, upstreamFault } from './upstream-error.ts';
 import type { ClusterPools } from './pool.ts';
 

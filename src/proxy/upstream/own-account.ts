@@ -14,7 +14,7 @@ import { parse as parseYaml } from 'yaml';
 import type { Admitted } from '../admission/admission.ts';
 import { isMembers } from '../admission/cluster-reviews.ts';
 import { flatHeaders, valuesOf } from '../raw-headers.ts';
-import { ownAccountRefusal } from '../status.ts';
+import { ownAccountRefusal } from '../rejections.ts';
 import type { Refusal } from '../status.ts';
 
 /** Bytes. The longest names that the proxy sends make a Status of some kilobytes; longer is something else. */

@@ -4,7 +4,7 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { Admitted } from '../admission/admission.ts';
 import { isMachinePath } from '../listener/http1-bridge.ts';
-import { ownTokenRefusal, redirectRefusal } from '../status.ts';
+import { ownTokenRefusal, redirectRefusal } from '../rejections.ts';
 import type { Refusal } from '../status.ts';
 import { valuesOf } from '../raw-headers.ts';
 

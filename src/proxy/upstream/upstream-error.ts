@@ -6,7 +6,7 @@ import {
   upstreamTimeout,
   upstreamUnavailable,
   upstreamUntrusted,
-} from '../status.ts';
+} from '../rejections.ts';
 import type { Refusal } from '../status.ts';
 import { UpstreamConnectError } from './connect.ts';
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { expiresAtMs } from '../lifetimes.ts';
 import { bytesOf, PENDING_BYTES, pendingShare, type Displaced } from '../pending.ts';
 import type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from '../store.ts';

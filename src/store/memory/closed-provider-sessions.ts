@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import type { ProviderSession, SessionRecord } from '../store.ts';
 import { createJanitor } from './janitor.ts';

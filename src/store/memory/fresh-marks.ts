@@ -1,5 +1,5 @@
 import type { Account } from '../../core/identity/identity.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
 import type { FreshSignIns } from '../store.ts';
 import { createJanitor } from './janitor.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import type { LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWanted, LiveWish } from '../store.ts';
 
 const MOST_ENTRIES = 1000;

@@ -8,7 +8,7 @@ import {
   type LogPosition,
   type RevocationTarget,
 } from '../../core/credential/revocation.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { approvalSpent, requestIdReused } from '../errors.ts';
 import {
   ENTRY_SKEW_SECONDS,

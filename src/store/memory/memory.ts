@@ -3,7 +3,7 @@
  * Redis; each method runs within one tick, which is what makes it atomic here.
  */
 import { accountKey } from '../../core/credential/revocation.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import type { Store } from '../store.ts';
 import { MemoryAnchors } from './anchors.ts';
 import { MemoryArtefacts, type MemoryArtefactsOptions } from './artefacts.ts';

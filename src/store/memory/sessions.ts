@@ -1,6 +1,6 @@
 import { sameIdentity, type Account, type Identity } from '../../core/identity/identity.ts';
 import { sessionKey, targets, type RevocationTarget } from '../../core/credential/revocation.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
 import { goesUp, Page, placeOfUse } from '../pages.ts';

@@ -1,6 +1,6 @@
 import type { Account } from '../../core/identity/identity.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { ACCOUNT_WATERMARK_SECONDS } from '../lifetimes.ts';
 import { createJanitor } from './janitor.ts';
 

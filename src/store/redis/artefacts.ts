@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { expiresAtMs } from '../lifetimes.ts';
 import type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from '../store.ts';
 import { bytesOf, PART_OF_STORE, pendingShare } from '../pending.ts';

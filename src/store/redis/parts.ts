@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import type { Displaced } from '../pending.ts';
 import type { Connection } from './connection.ts';
 import type { Keys } from './keys.ts';

@@ -7,7 +7,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { AppError } from '../../core/errors.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { CLOCK_SKEW_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
 import { PENDING_BYTES, type Displaced } from '../pending.ts';
 import type { Store } from '../store.ts';

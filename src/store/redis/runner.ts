@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import type { LogPosition } from '../../core/credential/revocation.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import type { Connection } from './connection.ts';
 import { list, text } from './reply.ts';
 import { newEpoch } from './scripts/epoch.ts';

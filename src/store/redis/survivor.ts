@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../contracts/clock.ts';
 import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS } from '../lifetimes.ts';
 import type { Connection } from './connection.ts';
 import { pairs } from './reply.ts';

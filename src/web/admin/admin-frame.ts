@@ -6,7 +6,7 @@ import type { AuditFacts, GateEventName } from '../../core/audit/event.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { PageHandler } from '../browser/guards.ts';
 import type { WebDeps } from '../deps.ts';
-import type { Clusters } from '../own-page/kubeconfig.ts';
+import type { Clusters } from '../../core/identity/cluster-access.ts';
 import { sendPage } from '../page/response.ts';
 import { faultOf } from '../../http/error-status.ts';
 import { html, type Html } from '../page/html.ts';
@@ -15,18 +15,20 @@ import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { RunDrill } from '../../admin/drills.ts';
 import { AdminError } from '../../admin/problem.ts';
-import type { AdminRoom, AdminContext } from '../../admin/revoke.ts';
+import type { AdminService } from '../../admin/revoke.ts';
+import type { AdminContext } from '../../admin/dependencies.ts';
 import { assertRole, type Need } from '../../admin/roles.ts';
 
 /** What the admin pages share with the admin API, and what only they need. */
-export interface AdminPagesRoom extends AdminRoom {
+export interface AdminPages extends AdminService {
+  readonly deps: WebDeps;
   readonly runDrill: RunDrill;
   readonly clusters: Clusters;
 }
 
 /** One admin or auditor at one page. */
 export interface AdminPageContext {
-  readonly room: AdminPagesRoom;
+  readonly service: AdminPages;
   readonly deps: WebDeps;
   readonly req: Request;
   readonly res: Response;
@@ -38,10 +40,10 @@ export interface AdminPageContext {
 export type AdminHandler = (context: AdminPageContext) => Promise<void> | void;
 
 /** Runs the handler for whom the role allows it. @throws AppError `forbidden` */
-export function forRole(room: AdminPagesRoom, need: Need, handler: AdminHandler): PageHandler {
+export function forRole(service: AdminPages, need: Need, handler: AdminHandler): PageHandler {
   return async (req, res, person) => {
-    const mayAct = assertRole(person, room.deps.config, need) === 'admin';
-    await handler({ room, deps: room.deps, req, res, person, mayAct });
+    const mayAct = assertRole(person, service.deps.config, need) === 'admin';
+    await handler({ service, deps: service.deps, req, res, person, mayAct });
   };
 }
 

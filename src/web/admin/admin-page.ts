@@ -4,12 +4,10 @@
  */
 import { Router } from 'express';
 import type { Guards } from '../browser/guards.ts';
-import { createClusters } from '../own-page/kubeconfig.ts';
-import type { RunDrill } from '../../admin/drills.ts';
-import type { AdminRoom } from '../../admin/revoke.ts';
+import { createClusters } from '../../core/identity/cluster-access.ts';
 import type { Need } from '../../admin/roles.ts';
 import { createSessionList } from '../../admin/session-query.ts';
-import { forRole, recordingRefusals, type AdminHandler } from './admin-frame.ts';
+import { forRole, recordingRefusals, type AdminHandler, type AdminPages } from './admin-frame.ts';
 import { showAudit } from './audit-page.ts';
 import { createBeginnings } from './begin-revocation.ts';
 import { runDrillHere, showDrill } from './drill-page.ts';
@@ -26,9 +24,9 @@ import { showSessions } from './sessions-page.ts';
  * `/admin` and everything below it but the API.
  * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
  */
-export function adminPage(room: AdminRoom & { readonly runDrill: RunDrill }, guards: Guards): Router {
-  const { deps } = room;
-  const pages = { ...room, clusters: createClusters(deps.config) };
+export function adminPage(service: Omit<AdminPages, 'clusters'>, guards: Guards): Router {
+  const { deps } = service;
+  const pages = { ...service, clusters: createClusters(deps.config) };
   const list = createSessionList(deps);
   const router = Router({ caseSensitive: true, strict: true });
   const look = (path: string, handler: AdminHandler, need: Need = 'read'): void => {
@@ -41,7 +39,7 @@ export function adminPage(room: AdminRoom & { readonly runDrill: RunDrill }, gua
   look('/admin/accounts/:account', showPerson(list));
   look('/admin/sessions/:id', showSession);
   look('/admin/revoke', confirm, 'act');
-  act('/admin/revoke', revokeNow(createBeginnings(room)));
+  act('/admin/revoke', revokeNow(createBeginnings(service)));
   look('/admin/revocations/:id', showReceipt);
   look('/admin/locks', showLocks);
   act('/admin/unlock', takeLockOff);

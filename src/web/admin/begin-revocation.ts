@@ -7,7 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RevocationAnswer } from '../../revocation/revocation.ts';
 import { reusedError } from '../../admin/revocation-results.ts';
 import type { RevocationRequest } from '../../admin/revocation-request.ts';
-import { handleRevocation, type AdminRoom, type AdminContext } from '../../admin/revoke.ts';
+import { handleRevocation, type AdminService } from '../../admin/revoke.ts';
+import { type AdminContext } from '../../admin/dependencies.ts';
 
 /** Between two looks at whether it is written. */
 const LOOK_MS = 5;
@@ -31,19 +32,19 @@ type Identified = RevocationRequest & { readonly requestId: string };
 /** @throws what `handleRevocation` throws, where nothing was written */
 export type BeginRevocation = (admin: AdminContext, request: Identified) => Promise<Begun>;
 
-export function createBeginnings(room: AdminRoom): BeginRevocation {
+export function createBeginnings(service: AdminService): BeginRevocation {
   const running = new Map<string, Running>();
 
   function start(admin: AdminContext, request: Identified, asked: string): Running {
     const { requestId } = request;
     // What stands under this id already may be something else: that is judged before anything is told of it.
-    const isNew = room.deps.gate.answer(requestId) === undefined;
-    const proven = handleRevocation(room, admin, request);
-    const written = isNew ? untilWritten(room, requestId, proven) : proven;
+    const isNew = service.deps.gate.answer(requestId) === undefined;
+    const proven = handleRevocation(service, admin, request);
+    const written = isNew ? untilWritten(service, requestId, proven) : proven;
     running.set(requestId, { asked, written, proven });
     // Whoever has been told that it is written hears of a later fault in the log only.
     const over = proven.catch((err: unknown) => {
-      room.deps.logger.warn({ err, revocation: requestId }, 'a revocation was not carried out to its end');
+      service.deps.logger.warn({ err, revocation: requestId }, 'a revocation was not carried out to its end');
     });
     void over.finally(() => running.delete(requestId));
     return { asked, written, proven };
@@ -60,7 +61,7 @@ export function createBeginnings(room: AdminRoom): BeginRevocation {
 
 /** @throws where it came to its end before anything was written */
 async function untilWritten(
-  { deps, answers }: AdminRoom,
+  { deps, answers }: AdminService,
   id: string,
   proven: Promise<RevocationAnswer>,
 ): Promise<RevocationAnswer> {

@@ -14,9 +14,9 @@ import { queryString } from './links.ts';
 const DEFAULT_PATH = '/api/v1/namespaces?watch=1';
 
 export function showDrill(context: AdminPageContext): void {
-  const { room, req, person, mayAct } = context;
+  const { service, req, person, mayAct } = context;
   const form = {
-    clusters: room.clusters.usableBy(person.identity).map(({ name }) => name),
+    clusters: service.clusters.usableBy(person.identity).map(({ name }) => name),
     cluster: parameter(req.query['cluster']) ?? '',
     path: parameter(req.query['path']) ?? DEFAULT_PATH,
     csrf: person.csrf,
@@ -26,7 +26,7 @@ export function showDrill(context: AdminPageContext): void {
 
 /** Runs it and shows what came of it: within seconds. @throws what the drill throws, AppError `bad_request` */
 export async function runDrillHere(context: AdminPageContext): Promise<void> {
-  const { room, req } = context;
+  const { service, req } = context;
   const [cluster, path, reason] = [field(req, 'cluster'), field(req, 'path'), field(req, 'reason')];
   const chosen = Object.entries({ cluster, path }).filter(([, value]) => value !== '');
   const parsed = drillSchema.safeParse({ ...Object.fromEntries(chosen), reason });
@@ -35,7 +35,7 @@ export async function runDrillHere(context: AdminPageContext): Promise<void> {
     throw new AppError('bad_request', words, { reason: 'request_malformed' });
   }
   await ifFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
-    const answer = await room.runDrill(adminContextAt(context), parsed.data);
+    const answer = await service.runDrill(adminContextAt(context), parsed.data);
     sendAdminPage(context, { title: `Drill ${answer.verdict}`, section: 'drill', body: drillResultBody(answer) });
   });
 }

@@ -1,11 +1,16 @@
 /**
  * What an admin sees whose sign-in is too old for a change: nothing was done, and the way to prove who they are and come back.
  */
+import type { Request, Response } from 'express';
 import { faultOf } from '../../http/error-status.ts';
 import { html } from '../page/html.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import { assertFresh } from '../../admin/freshness.ts';
+import { assertFresh, isFresh } from '../../admin/freshness.ts';
+import type { SignedIn } from '../browser/browser-session.ts';
+import type { WebDeps } from '../deps.ts';
+import { seeOther } from '../page/response.ts';
+import { ownAdminPath } from '../sign-in/admin-path.ts';
 import { AdminError } from '../../admin/problem.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { freshHref } from './links.ts';
@@ -38,4 +43,19 @@ export async function ifFresh(context: AdminPageContext, back: string, change: (
     });
   }
   await change();
+}
+
+/** The page that has somebody prove anew who they are, and leads back to `path`. */
+const freshSignIn = (path: string): string => `/login/fresh?${new URLSearchParams({ to: path }).toString()}`;
+
+/**
+ * For pages on which somebody is about to change something: who would be refused afterwards is sent to sign in first, and comes back here.
+ * @returns false where the browser has been sent away
+ * @throws AdminError `freshness_unprovable`
+ */
+export function freshOrRedirect(deps: WebDeps, req: Request, res: Response, { record }: SignedIn): boolean {
+  const { freshness: withinSeconds } = deps.config.admin;
+  if (withinSeconds === 'off' || isFresh(deps, record, withinSeconds)) return true;
+  seeOther(res, freshSignIn(ownAdminPath(req.originalUrl) ?? '/admin'));
+  return false;
 }

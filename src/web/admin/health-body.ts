@@ -1,7 +1,7 @@
 /**
  * The markup of the health page.
  */
-import type { ComponentHealth } from '../deps.ts';
+import type { ComponentHealth } from '../../contracts/health.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
 import { spanOfMs } from './words.ts';

@@ -1,7 +1,8 @@
 /**
  * `/admin/health`: whether clusters and identity providers answer.
  */
-import { nowSeconds, type ComponentHealth } from '../deps.ts';
+import { type ComponentHealth } from '../../contracts/health.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
 import { recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { healthBody, type Component } from './health-body.ts';
 

@@ -3,7 +3,8 @@
  */
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, RecentRequest, SessionPage } from '../../store/store.ts';
-import { nowSeconds, type WebDeps } from '../deps.ts';
+import { type WebDeps } from '../deps.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { identityFacts } from './identity-facts.ts';

@@ -5,7 +5,7 @@ import { accountSchema } from '../../core/admin-api/fields.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter } from '../page/response.ts';
 import { latestRequests } from '../page/recent-requests.ts';
-import { freshSignInNeeded } from '../fresh-sign-in.ts';
+import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import type { ListSessions } from '../../admin/session-query.ts';
 import { listQuery } from '../../admin/session-query.ts';
 import { recordRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';

@@ -6,7 +6,7 @@
  */
 import type { ReplicaReceipt, RevocationAnswer } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
-import { rfc3339 } from '../page/layout.ts';
+import { rfc3339 } from '../../core/time.ts';
 import { byName, counted, spanOfMs } from './words.ts';
 
 type State = ReplicaReceipt['state'];

@@ -10,9 +10,9 @@ const SOON_MS = 15_000;
 
 /** Shows what is known of it, on whichever replica. @throws AdminError `revocation_not_found` */
 export async function showReceipt(context: AdminPageContext): Promise<void> {
-  const { room, deps, req } = context;
+  const { service, deps, req } = context;
   const id = String(req.params['id']);
-  const answer = await room.answers.find(id);
+  const answer = await service.answers.find(id);
   if (answer === undefined) {
     const words = 'No revocation of this id is known from the last ten minutes. The record has it for good.';
     throw new AdminError('revocation_not_found', 'not_found', words);

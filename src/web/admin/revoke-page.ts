@@ -4,11 +4,11 @@
 import { randomUUID } from 'node:crypto';
 import type { RevocationAnswer } from '../../revocation/revocation.ts';
 import { field } from '../browser/guards.ts';
-import { nowSeconds } from '../deps.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
 import { seeOther, sendPage } from '../page/response.ts';
 import { faultOf } from '../../http/error-status.ts';
 import { html } from '../page/html.ts';
-import { freshOrRedirect } from '../../admin/freshness.ts';
+import { freshOrRedirect } from './fresh-page.ts';
 import { AdminError } from '../../admin/problem.ts';
 import { planOf, targetName } from '../../admin/revocation-request.ts';
 import { revocationStatus } from '../../admin/revoke.ts';

@@ -10,13 +10,13 @@ import { sessionBody } from './session-body.ts';
 
 /** @throws AdminError `session_not_found` */
 export async function showSession(context: AdminPageContext): Promise<void> {
-  const { room, deps, req, mayAct } = context;
+  const { service, deps, req, mayAct } = context;
   const id = sessionIdSchema.safeParse(req.params['id']);
   const session = id.success ? await deps.store.sessions.read(id.data) : undefined;
   if (session === undefined) throw sessionGone();
   const requests = await latestRequests(deps, [session]);
   const rule = workloadRule(session.account, deps.config);
-  const clusters = room.clusters
+  const clusters = service.clusters
     .usableBy(session.identity)
     .map(({ name }) => name)
     .filter((name) => rule?.clusters.includes(name) ?? true);

@@ -2,7 +2,7 @@
  * `/admin`: the list of sessions.
  */
 import type { AuditFacts } from '../../core/audit/event.ts';
-import { nowSeconds } from '../deps.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
 import { recordRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
 import type { ListSessions } from '../../admin/session-query.ts';
 import { sessionsBody } from './sessions-body.ts';

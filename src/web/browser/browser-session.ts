@@ -2,6 +2,7 @@
  * Who is signed in at this browser: cookie -> artefact -> session -> gate. Judged anew at each request; nothing is cached here, so
  * a revocation counts from the next one on.
  */
+import { fencedError } from '../../http/error-status.ts';
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
@@ -11,7 +12,8 @@ import { coveringKeys } from '../../core/credential/revocation.ts';
 import type { GateRefusal } from '../../revocation/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
-import { nowSeconds, type WebDeps } from '../deps.ts';
+import { type WebDeps } from '../deps.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
 import type { OpenedSession } from '../sign-in/sign-in.ts';
 import type { Actor } from '../../http/request-context.ts';
 
@@ -47,9 +49,6 @@ type Payload = z.output<typeof payloadSchema>;
 
 /** How stale "last used" may be; moving it is a write for each click otherwise. */
 const TOUCH_SECONDS = 60;
-
-export const fencedError = (): AppError =>
-  new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');
 
 const signedOutError = (reason: GateRefusal): AppError =>
   new AppError('unauthenticated', 'Your session has ended. Sign in again.', { reason });

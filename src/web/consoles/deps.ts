@@ -1,4 +1,5 @@
 /** What the consoles are given beside the web room's own dependencies. */
+import type { Clock } from '../../contracts/clock.ts';
 import type { Credential } from '../../core/credential/credential.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import type { Result } from '../../core/result.ts';
@@ -44,7 +45,7 @@ export interface ConsoleDeps extends ConsoleParts, InFront {
     warn(facts: object, message: string): void;
     error(facts: object, message: string): void;
   };
-  readonly clock: { now(): number };
+  readonly clock: Clock;
 }
 
 /** Where browsers see the console: on the web listener, so at its scheme and port. */

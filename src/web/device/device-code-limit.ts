@@ -6,6 +6,7 @@
  * code, one chance in eight million for each code that is out. A count in the store would make that eighty million, for a write by anybody at
  * each guess, and one guesser could shut the page of every replica with it.
  */
+import type { Clock } from '../../contracts/clock.ts';
 import { LRUCache } from 'lru-cache';
 import { bucketOf } from '../../core/http/address.ts';
 
@@ -33,7 +34,7 @@ interface Bucket {
 }
 
 /** @param perMinute tries of one address, `limits.signInsPerMinute` @param clock milliseconds */
-export function createCodeLimit(perMinute: number, clock: { now(): number }): CodeLimit {
+export function createCodeLimit(perMinute: number, clock: Clock): CodeLimit {
   const buckets = new LRUCache<string, Bucket>({ max: MAX_ADDRESSES });
   // Never dropped by others: it is what addresses without number meet.
   const everybody: Bucket = { tokens: 0, filledAt: -Infinity };

@@ -3,7 +3,7 @@
  */
 import type { SignedIn } from '../browser/browser-session.ts';
 import { html, type Html } from '../page/html.ts';
-import type { UsableCluster } from './kubeconfig.ts';
+import type { UsableCluster } from '../../core/identity/cluster-access.ts';
 import { moment } from '../page/layout.ts';
 import { sessionsCard, type SessionsContent } from './session-table.ts';
 

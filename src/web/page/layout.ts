@@ -1,6 +1,7 @@
 /**
  * The frame of every page, and the small pieces that pages share.
  */
+import { rfc3339 } from '../../core/time.ts';
 import { assetUrl } from './assets.ts';
 import { html, type Html } from './html.ts';
 
@@ -93,9 +94,6 @@ const dateFormat = new Intl.DateTimeFormat('en-GB', {
   minute: '2-digit',
   timeZone: 'UTC',
 });
-
-/** RFC 3339, whole seconds. @param seconds epoch seconds */
-export const rfc3339 = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 
 /** Stands in each table that shows moments; `pages.js` says which zone it has put in its place. */
 export const momentsCaption = (): Html =>

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { siteOf } from '../../core/http/address.ts';
 import { AppError } from '../../core/errors.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
-import { FRESH_ASKS } from '../../idp/fresh-proof.ts';
+import { FRESH_ASKS } from '../../idp/types.ts';
 import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../deps.ts';
 import type { RequestContext } from '../../http/request-context.ts';

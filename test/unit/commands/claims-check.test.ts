@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { formatVerdict, judgeClaims, readClaims, type ClaimsVerdict } from '../../../src/commands/claims-check.ts';
-import type { Claims } from '../../../src/core/identity/claims.ts';
+import type { Claims } from '../../../src/core/identity/types.ts';
 import { loaded, settings, writeFiles } from '../config/sandbox.ts';
 
 const TENANT = '11111111-2222-3333-4444-555555555555';

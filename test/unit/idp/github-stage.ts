@@ -1,7 +1,8 @@
 /** A GitHub, somebody with an account there, and the gate's provider for it: each test begins with all of them as new. */
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, beforeEach } from 'vitest';
-import { compileMapping, type ClaimsProvider } from '../../../src/core/identity/claims.ts';
+import { compileMapping } from '../../../src/core/identity/claims.ts';
+import { type ClaimsProvider } from '../../../src/core/identity/types.ts';
 import type { AppError } from '../../../src/core/errors.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../../../src/idp/github/github.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../../src/idp/idp.ts';

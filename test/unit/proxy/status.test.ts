@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import type { ImpersonationRefusal } from '../../../src/core/http/impersonation.ts';
+import { refusalHeaders, statusBody } from '../../../src/proxy/status.ts';
 import {
   auditBlocked,
   clusterRefusal,
@@ -12,12 +13,10 @@ import {
   impersonationRefusal,
   passthroughRefusal,
   pathRefusal,
-  refusalHeaders,
-  statusBody,
   tooManyAtCluster,
   tooManyOfPerson,
   tooManyReviews,
-} from '../../../src/proxy/status.ts';
+} from '../../../src/proxy/rejections.ts';
 import type { Refusal } from '../../../src/proxy/status.ts';
 
 const WORDS = { publicUrl: 'https://p.test' };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sessionKey } from '../../../src/core/credential/revocation.ts';
-import type { GateOptions } from '../../../src/revocation/dependencies.ts';
+import type { GateOptions } from '../../../src/revocation/types.ts';
 import type { Gate, RevocationAnswer } from '../../../src/revocation/revocation.ts';
 import type { Renewal, RenewOutcome } from '../../../src/store/store.ts';
 import { openNow, type TestClock } from '../../conformance/fixtures.ts';

@@ -3,7 +3,7 @@ import { vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { LogPosition } from '../../../src/core/credential/revocation.ts';
-import type { EndedSession, Fence, GateOptions } from '../../../src/revocation/dependencies.ts';
+import type { EndedSession, Fence, GateOptions } from '../../../src/revocation/types.ts';
 import { createGate } from '../../../src/revocation/guard.ts';
 import type { CutReason, Gate } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { Credential } from '../../../src/core/credential/credential.ts';
 import { coveringKeys, sessionKey } from '../../../src/core/credential/revocation.ts';
-import type { EndedSession } from '../../../src/revocation/dependencies.ts';
+import type { EndedSession } from '../../../src/revocation/types.ts';
 import { SessionEndings } from '../../../src/revocation/session-endings.ts';
 import type { SessionRecord } from '../../../src/store/store.ts';
 

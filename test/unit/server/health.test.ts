@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createHealth, type Look } from '../../../src/server/health.ts';
-import type { Health } from '../../../src/web/deps.ts';
+import type { Health } from '../../../src/contracts/health.ts';
 
 const NOW = Date.parse('2026-11-25T12:00:00Z');
 

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import type { DeviceRequests } from '../../../src/web/deps.ts';
+import type { DeviceRequests } from '../../../src/contracts/authorization.ts';
 import { browserAt, closeHouses, openHouse, pendingAt } from './harness.ts';
 
 afterEach(closeHouses);

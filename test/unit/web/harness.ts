@@ -1,7 +1,4 @@
-/**
- * The web room with real parts around it: the memory store, the real gate, and small in-memory implementations of the identity
- * provider and of our authorization server's side of a sign-in.
- */
+/** The web module with the memory store, the real revocation guard, and an identity provider and authorization server in memory. */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import supertest from 'supertest';
@@ -16,14 +13,15 @@ import { createGate } from '../../../src/revocation/guard.ts';
 import type { Gate } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { Store } from '../../../src/store/store.ts';
-import type { Authorizations, PendingAuthorization, WebConfig, WebDeps } from '../../../src/web/deps.ts';
+import type { WebConfig, WebDeps } from '../../../src/web/deps.ts';
+import type { Clock } from '../../../src/contracts/clock.ts';
+import type { Authorizations, PendingAuthorization } from '../../../src/contracts/authorization.ts';
 import { createWeb, type Web } from '../../../src/web/web.ts';
 import { emptySeen, watched } from '../../support/admin-answers.ts';
 
 export const PUBLIC_URL = 'http://localhost:7444';
 
-interface TestClock {
-  now(): number;
+interface TestClock extends Clock {
   advance(seconds: number): void;
 }
 

@@ -6,7 +6,7 @@ import { formatVerdict, judgeClaims } from '../../../../src/commands/claims-chec
 import { availableFunctions, celValue, compileExpression } from '../../../../src/core/cel/expressions.ts';
 import { loaded, settings, temporaryDirectory, writeFiles } from '../../config/sandbox.ts';
 
-const page = readFileSync(join(import.meta.dirname, '../../../docs/claims.md'), 'utf8');
+const page = readFileSync(join(import.meta.dirname, '../../../../docs/claims.md'), 'utf8');
 
 const section = (title: string): string => page.split(`\n## ${title}\n`)[1]?.split('\n## ')[0] ?? '';
 const rowsOf = (title: string): readonly (readonly string[])[] =>

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { compileMapping, mapClaims, type Claims, type ClaimsProvider } from '../../../../src/core/identity/claims.ts';
+import { compileMapping, mapClaims } from '../../../../src/core/identity/claims.ts';
+import { type Claims, type ClaimsProvider } from '../../../../src/core/identity/types.ts';
 
 const PROVIDER: ClaimsProvider = {
   name: 'corp',

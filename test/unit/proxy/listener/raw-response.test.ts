@@ -2,7 +2,7 @@ import { duplexPair } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endWithStatus } from '../../../../src/proxy/listener/raw-response.ts';
-import { malformed } from '../../../../src/proxy/status.ts';
+import { malformed } from '../../../../src/proxy/rejections.ts';
 
 describe('a socket that Node has handed over', () => {
   let client: Duplex;

@@ -1,0 +1,68 @@
+/** What the admin service is given. `server` builds the real parts; this module opens no connection. */
+import type { Actor, RequestContext } from '../http/request-context.ts';
+import type { AuditTrail } from '../audit/audit.ts';
+import type { LiveTails } from '../audit/live/live-tails.ts';
+import type { Config } from '../config/config.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type { Health } from '../contracts/health.ts';
+import type { Logger } from '../contracts/logger.ts';
+import type { Caller } from '../core/credential/credential.ts';
+import type { Result } from '../core/result.ts';
+import type { IdentityProviders } from '../idp/idp.ts';
+import type { Gate } from '../revocation/revocation.ts';
+import type { Store } from '../store/store.ts';
+
+/** The parts of the configuration that the admin service needs. */
+export type AdminConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'clockSkew'> & {
+  readonly workload: readonly Pick<Config['workload'][number], 'name' | 'role' | 'clusters'>[];
+};
+
+/**
+ * Checks an access token as the data plane does. `reason` is for the audit log only.
+ * @throws SessionUnread where the store is unavailable
+ */
+type Authenticate = (request: {
+  readonly token: string;
+  readonly audience: string;
+  /** SHA-256 of the connection's client certificate, base64url. */
+  readonly thumbprint: string | undefined;
+}) => Promise<Result<Caller, string>>;
+
+export interface AdminDeps {
+  readonly config: AdminConfig;
+  readonly store: Pick<Store, 'artefacts' | 'sessions' | 'locks' | 'freshSignIns' | 'recent'> & {
+    readonly log: Pick<Store['log'], 'position' | 'announceDrill' | 'hasWritten'>;
+  };
+  readonly providers: IdentityProviders;
+  readonly gate: Pick<
+    Gate,
+    | 'position'
+    | 'fenced'
+    | 'check'
+    | 'revoke'
+    | 'hold'
+    | 'answer'
+    | 'onAnswer'
+    | 'onChange'
+    | 'replicas'
+    | 'refresh'
+    | 'sessionsInFlight'
+  >;
+  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly authenticate: Authenticate;
+  /** Absent: there is no live tail of the audit log. */
+  readonly tails?: LiveTails;
+  /** Absent: nothing is checked. */
+  readonly health?: Health;
+  /** Aborts when this replica begins to shut down: event streams then end cleanly, so that their clients connect to another replica. */
+  readonly leaving?: AbortSignal;
+}
+
+/** Who asks, and as what it goes on the record. */
+export interface AdminContext {
+  readonly context: RequestContext;
+  readonly actor: Actor;
+  readonly path: string;
+}

@@ -1,0 +1,44 @@
+/** How a browser proves to the admin API who it is. */
+import type { Request } from 'express';
+import type { IdentifyCaller } from '../../admin/api/admin-call.ts';
+import { AdminError } from '../../admin/problem.ts';
+import { AppError } from '../../core/errors.ts';
+import { contextOf } from '../../http/request-context.ts';
+import type { WebDeps } from '../deps.ts';
+import type { BrowserSessions, SignedIn } from './browser-session.ts';
+import { assertCsrf, assertOwnOrigin } from './guards.ts';
+
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+
+function unauthenticated(message: string, reason: string): AppError {
+  return new AppError('unauthenticated', message, { reason });
+}
+
+/**
+ * By cookie, for pages. An `Authorization` header is refused outright: a stolen token without its key must not become useful
+ * by being sent to the listener that asks for no certificate.
+ */
+export function browserCaller(deps: WebDeps, browsers: BrowserSessions): IdentifyCaller {
+  return async (req) => {
+    if (req.headers.authorization !== undefined) {
+      const words = 'This address takes the browser’s cookie only. Programs use /-/admin/api/v1 on the api listener.';
+      throw unauthenticated(words, 'authorization_header');
+    }
+    const person = await browsers.current(req);
+    if (person === undefined) throw unauthenticated('Sign in at /login first.', 'no_session');
+    contextOf(req).actor = person;
+    if (!SAFE_METHODS.has(req.method)) assertOwnPage(deps, req, person);
+    return person;
+  };
+}
+
+/** With a code of its own, because a page mends it by loading itself again. The record keeps the exact reason. */
+function assertOwnPage({ config }: WebDeps, req: Request, person: SignedIn): void {
+  try {
+    assertOwnOrigin(req, config.publicUrl);
+    assertCsrf(person, req.headers['x-csrf-token']);
+  } catch (cause) {
+    if (!(cause instanceof AppError)) throw cause;
+    throw new AdminError('csrf_failed', 'forbidden', cause.message, { reason: cause.reason, cause });
+  }
+}
