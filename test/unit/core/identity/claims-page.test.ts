@@ -9,13 +9,12 @@ import { loaded, settings, temporaryDirectory, writeFiles } from '../../config/s
 const page = readFileSync(join(import.meta.dirname, '../../../../docs/claims.md'), 'utf8');
 
 const section = (title: string): string => page.split(`\n## ${title}\n`)[1]?.split('\n## ')[0] ?? '';
-const rowsOf = (title: string): readonly (readonly string[])[] =>
+/** The entries of a section's list, each on one line. */
+const itemsOf = (title: string): readonly string[] =>
   section(title)
+    .replaceAll(/\n +/g, ' ')
     .split('\n')
-    .filter((line) => line.startsWith('| '))
-    .slice(1)
-    .map((line) => line.slice(2, -2).split(' | '));
-const bare = (cell = ''): string => cell.replace(/^`|`$/g, '');
+    .filter((line) => line.startsWith('- **'));
 
 async function configuration() {
   const directory = temporaryDirectory();
@@ -27,14 +26,24 @@ async function configuration() {
 
 describe('docs/claims.md', () => {
   test('has every function that an expression may call, and no other', () => {
-    const named = rowsOf('Functions').flatMap(([, cell = '']) => cell.split(' ').map(bare));
+    const listed = section('Functions').split('\n\n')[0] ?? '';
+    const named = [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
     // An operator, and no function.
     expect(new Set(named.filter((name) => name !== 'in'))).toEqual(availableFunctions());
   });
 
-  const wishes = rowsOf('Common wishes').map((cells) => cells.map(bare));
-  test.each(wishes)('grants a wish as it says: %s, by %s', (_wish, expression, claims, gives) => {
-    const expected: unknown = JSON.parse(gives);
+  const mappings = itemsOf('Common mappings').map((item) => {
+    const [, title = item, expression = '', claims = '', result = ''] =
+      /^- \*\*(.+?)\*\*: `([^`]+)` turns `([^`]+)` into `([^`]+)`\.$/.exec(item) ?? [];
+    return { title, expression, claims, result };
+  });
+
+  test('has mappings to try', () => {
+    expect(mappings.length).toBeGreaterThan(10);
+  });
+
+  test.each(mappings)('maps as it says: $title, by $expression', ({ expression, claims, result }) => {
+    const expected: unknown = JSON.parse(result);
     const produces = typeof expected === 'boolean' ? 'bool' : typeof expected === 'string' ? 'string' : 'strings';
     const compiled = compileExpression('claims', expression, produces);
     const outcome = compiled.ok ? compiled.value.evaluate(celValue(JSON.parse(claims)), { left: 10_000 }) : compiled;
