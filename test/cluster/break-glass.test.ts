@@ -57,7 +57,7 @@ describe('docs/break-glass.md', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Both blocks of *Make it*, one after the other in one shell. @returns where the kubeconfig lies */
+  /** Both blocks of *Create it*, one after the other in one shell. @returns where the kubeconfig lies */
   async function make(number: number): Promise<{ readonly kubeconfig: string; readonly said: string }> {
     const name = `made-${number}`;
     const shell = await administrator(name);
@@ -67,12 +67,11 @@ describe('docs/break-glass.md', () => {
     return { kubeconfig: join(folder, name, 'break-glass.kubeconfig'), said };
   }
 
-  /** The commands that a row of the drill's table gives. */
+  /** The commands that a step of the drill gives. */
   const step = (number: number): readonly string[] => {
-    const row = readPage('docs/break-glass.md')
-      .split('\n')
-      .find((line) => line.startsWith(`| ${number} |`));
-    return [...(row ?? '').matchAll(/`(kubectl [^`]*)`/g)].map(([, command = '']) => command);
+    const [, drill = ''] = readPage('docs/break-glass.md').split('\n## Drill');
+    const [text = ''] = drill.split(/\n(?=\d+\. )/).filter((one) => one.startsWith(`${number}. `));
+    return [...text.matchAll(/`(kubectl [^`]*)`/g)].map(([, command = '']) => command);
   };
 
   /** What the page's `jq` finds in what the API server wrote since the last call: `[when, who, from, verb, URI, status]`. */
