@@ -97,12 +97,12 @@ interface Row {
   readonly end: readonly string[];
 }
 
-/** The table of the page. A resource behind "the same with" stands for the first command with that resource. */
+/** The list of the page. A resource behind "the same with" stands for the first command with that resource. */
 function rows(): readonly Row[] {
   const section = readPage('docs/revocation.md').split('## What outlives a revocation')[1]?.split('\n## ')[0] ?? '';
-  const table = section.split('\n').filter((line) => line.startsWith('| **'));
-  return table.map((line) => {
-    const [, what = '', find = '', end = ''] = line.split(/ ?\| ?/);
+  const list = section.split('\n\n').find((part) => part.startsWith('- **')) ?? '';
+  return list.split(/\n(?=- )/).map((item) => {
+    const [what = '', find = '', end = ''] = item.split(/\n {2}- (?:Find|End): /);
     const spans = codeIn(find);
     const [first = ''] = spans;
     const same = spans.filter((span) => /^[a-z]+(?:\/[a-z]+)?$/.test(span));
@@ -117,7 +117,7 @@ function rows(): readonly Row[] {
   });
 }
 
-const codeIn = (cell: string): readonly string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
+const codeIn = (text: string): readonly string[] => [...text.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
 
 interface Cast {
   /** With the cluster's own credential, past the proxy. */

@@ -1,20 +1,32 @@
-/** Each row of the threat model names the test that holds it: the file is there, and so are the name and the table of cases. */
+/** Each threat of the threat model names its tests: the file exists, and so do the title and the table of cases. */
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { readPage, ROOT } from './markdown.ts';
 
-interface Row {
+interface Threat {
   readonly threat: string;
+  readonly mitigation: string;
+  /** The tests, as the page names them. */
   readonly held: string;
 }
 
-const rows: readonly Row[] = readPage('docs/threat-model.md')
-  .split(/\n(?=#+ )/)
-  .filter((chapter) => chapter.includes('| Threat | What stops it | Test |'))
-  .flatMap((chapter) => chapter.split('\n').filter((line) => line.startsWith('| ')))
-  .map((line) => line.split(/(?<!\\) ?\| ?/))
-  .filter(([, threat]) => threat !== 'Threat')
-  .map(([, threat = '', , held = '']) => ({ threat, held }));
+/** An item of the page, on one line: the threat in bold, then a nested item for the mitigation and one for the tests. */
+const ITEM = /^- \*\*(?<threat>.+?)\*\* - Mitigation: (?<mitigation>.+) - Tests: (?<held>.+)$/;
+
+const section = /\n## Threats\n(?<items>[^]*?)\n## /.exec(readPage('docs/threat-model.md'))?.groups?.['items'] ?? '';
+
+const items: readonly string[] = section
+  .split('\n')
+  .filter((line) => !line.startsWith('#'))
+  .join('\n')
+  .split(/\n(?=- )/)
+  .map((item) => item.replaceAll(/\s+/g, ' ').trim())
+  .filter((item) => item !== '');
+
+const threats: readonly Threat[] = items.flatMap((item) => {
+  const { threat = '', mitigation = '', held = '' } = ITEM.exec(item)?.groups ?? {};
+  return threat === '' ? [] : [{ threat, mitigation, held }];
+});
 
 /** Names of tests stand behind the file that they are in, or behind a table of cases. */
 const PARTS =
@@ -40,7 +52,7 @@ const stands = (name: string, text: string): boolean =>
     .map((part) => part.trim())
     .every((part) => plain(text).includes(part));
 
-function faultsOf({ held }: Row): readonly string[] {
+function faultsOf({ held }: Pick<Threat, 'held'>): readonly string[] {
   const faults: string[] = [];
   let files: readonly string[] = corpus;
   for (const { groups } of held.matchAll(PARTS)) {
@@ -56,18 +68,19 @@ function faultsOf({ held }: Row): readonly string[] {
   return faults;
 }
 
-test('the rows are found', () => {
-  expect(rows.length).toBeGreaterThan(90);
+test('the threats are found, and each has a mitigation and its tests', () => {
+  expect(items.length).toBeGreaterThan(90);
+  expect(items.filter((item) => !ITEM.test(item))).toEqual([]);
 });
 
-test.each(rows)('$threat', (row) => {
-  expect(faultsOf(row)).toEqual([]);
-  const isHeld = /\[`[a-z0-9-]+\/|\b[A-Z]{4,}\b|lint rule/.test(row.held);
+test.each(threats)('$threat', (one) => {
+  expect(faultsOf(one)).toEqual([]);
+  const isHeld = /\[`[a-z0-9-]+\/|\b[A-Z]{4,}\b|lint rule/.test(one.held);
   expect(isHeld, 'names no test').toBe(true);
-  expect(row.held.replaceAll(PARTS, ''), 'a file of a test is a link').not.toMatch(/`[a-z0-9-]+\//);
+  expect(one.held.replaceAll(PARTS, ''), 'a file of a test is a link').not.toMatch(/`[a-z0-9-]+\//);
 });
 
-describe('a row whose test is gone is found', () => {
+describe('a threat whose test is gone is found', () => {
   test.each([
     ['[`unit/web/gone.test.ts`](../test/unit/web/gone.test.ts)', 'there is no test/unit/web/gone.test.ts'],
     [
@@ -76,6 +89,6 @@ describe('a row whose test is gone is found', () => {
     ],
     ['[`security/corpus.test.ts`](../test/security/corpus.test.ts) NOTABLE', 'there is no table NOTABLE'],
   ])('%s', (held, fault) => {
-    expect(faultsOf({ threat: '', held })).toEqual([fault]);
+    expect(faultsOf({ held })).toEqual([fault]);
   });
 });
