@@ -38,8 +38,10 @@ const ours = ({ cookies }: CookieBrowser): string =>
 /** By docs/reference/store-schema.md, as far as they last: a sweep is over in a moment, and a channel is no key. */
 async function writtenKeys(): Promise<readonly string[]> {
   const schema = await readFile(join(ROOT, 'docs/reference/store-schema.md'), 'utf8');
-  const cells = [...schema.matchAll(/^\| (`[^|]+`) \| (?:string|hash|set|sorted set|stream|sorted set, set) \|/gm)];
-  const names = cells.flatMap(([, cell = '']) => [...cell.matchAll(/`([\w-]+)/g)].map(([, name = '']) => name));
+  const items = [
+    ...schema.matchAll(/^- \*\*(`[^*]+`)\*\*\s+\((?:string|hash|set|sorted\s+set|stream|sorted\s+set,\s+set);/gm),
+  ];
+  const names = items.flatMap(([, keys = '']) => [...keys.matchAll(/`([\w-]+)/g)].map(([, name = '']) => name));
   return names.filter((name) => !name.startsWith('sweep'));
 }
 
