@@ -6,22 +6,22 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { exitCodeOf } from '../src/cli/errors.ts';
 import { AppError, type ErrorCode } from '../src/core/errors.ts';
-import { type Refusal } from '../src/proxy/status.ts';
+import { type Rejection } from '../src/proxy/status.ts';
 import {
   auditBlocked,
-  clusterRefusal,
-  credentialRefusal,
+  clusterRejection,
+  credentialRejection,
   delegationDenied,
   delegationOverLimit,
   delegationTooLarge,
-  errorRefusal,
-  impersonationRefusal,
+  errorRejection,
+  impersonationRejection,
   internalError,
-  passthroughRefusal,
-  pathRefusal,
-  ownAccountRefusal,
-  ownTokenRefusal,
-  redirectRefusal,
+  passthroughRejection,
+  pathRejection,
+  ownAccountRejection,
+  ownTokenRejection,
+  redirectRejection,
   tooManyAtCluster,
   tooManyOfPerson,
   tooManyReviews,
@@ -34,13 +34,13 @@ import {
 import { errorWords } from '../src/web/page/error-page.ts';
 import { statusOfCode } from '../src/http/error-status.ts';
 import {
-  CLUSTER_REFUSALS,
-  CREDENTIAL_REFUSALS,
+  CLUSTER_REJECTIONS,
+  CREDENTIAL_REJECTIONS,
   ERROR_CODES,
-  IDENTITY_REFUSALS,
-  IMPERSONATION_REFUSALS,
-  PASSTHROUGH_REFUSALS,
-  PATH_REFUSALS,
+  IDENTITY_REJECTIONS,
+  IMPERSONATION_REJECTIONS,
+  PASSTHROUGH_REJECTIONS,
+  PATH_REJECTIONS,
 } from './refusal-words.ts';
 import { MALFORMED_REASONS, SIGN_IN_REASONS } from './sign-in-words.ts';
 
@@ -92,7 +92,7 @@ export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, whe
 ];
 
 /** Refusals with a reason of their own, each with what it is because of. */
-const OTHERS: readonly (readonly [refusal: Refusal, because: string])[] = [
+const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [
     delegationDenied('NAME', { group: '', resource: 'users', subresource: '', namespace: '', name: 'OTHER' }),
     'the cluster does not let this person act as that one',
@@ -106,14 +106,14 @@ const OTHERS: readonly (readonly [refusal: Refusal, because: string])[] = [
   [tooManyOfPerson(400), '`limits.inFlightPerPerson`'],
   [tooManyAtCluster(8000), 'four fifths of `limits.connections` are open at one cluster'],
   [auditBlocked(), 'the record cannot be written, and `audit.onFailure` is `block`'],
-  [redirectRefusal(), 'the API server sent the client elsewhere'],
-  [ownTokenRefusal(), 'the API server answered 401 to the gate’s own token'],
+  [redirectRejection(), 'the API server sent the client elsewhere'],
+  [ownTokenRejection(), 'the API server answered 401 to the gate’s own token'],
   [
-    ownAccountRefusal('users'),
+    ownAccountRejection('users'),
     'the API server does not let the proxy’s own account impersonate users: its role is gone, or the API server has just started; client-go tries again',
   ],
   [
-    ownAccountRefusal('serviceaccounts'),
+    ownAccountRejection('serviceaccounts'),
     'the account may impersonate users, but not what this request needs: a service account (`--as`), a group, a uid or an extra key',
   ],
   [upstreamUnavailable(), 'nothing was sent, or what was sent changes nothing: client-go tries again'],
@@ -165,15 +165,15 @@ const requests = (): readonly string[] => [
   '',
   '### The credential',
   '',
-  refusals(CREDENTIAL_REFUSALS, (reason) => credentialRefusal(reason, WORDS)),
+  rejections(CREDENTIAL_REJECTIONS, (reason) => credentialRejection(reason, WORDS)),
   '### The cluster',
   '',
-  refusals(CLUSTER_REFUSALS, clusterRefusal),
+  rejections(CLUSTER_REJECTIONS, clusterRejection),
   '### The request target',
   '',
   'Refused and never cleaned up, because the API server might read it in another way.',
   '',
-  refusals(PATH_REFUSALS, pathRefusal),
+  rejections(PATH_REJECTIONS, pathRejection),
   '### The form of the request',
   '',
   table(
@@ -182,17 +182,17 @@ const requests = (): readonly string[] => [
   ),
   '### Acting as somebody else',
   '',
-  refusals(IMPERSONATION_REFUSALS, impersonationRefusal),
+  rejections(IMPERSONATION_REJECTIONS, impersonationRejection),
   '### A service account’s own token',
   '',
   'Where `clusters[].serviceAccountPassthrough` is on.',
   '',
-  refusals(PASSTHROUGH_REFUSALS, (reason) => passthroughRefusal(reason, WORDS)),
+  rejections(PASSTHROUGH_REJECTIONS, (reason) => passthroughRejection(reason, WORDS)),
   '### Other reasons',
   '',
   table(
     ['Reason', 'Because of', 'Answer', 'Message'],
-    OTHERS.map(([refusal, because]) => refusalRow(refusal, because)),
+    OTHERS.map(([rejection, because]) => rejectionRow(rejection, because)),
   ),
 ];
 
@@ -207,7 +207,7 @@ const signIns = (): readonly string[] => [
   '',
   table(
     ['Reason', 'What is wrong'],
-    Object.entries(IDENTITY_REFUSALS).map(([reason, words]) => [`\`${reason}\``, words]),
+    Object.entries(IDENTITY_REJECTIONS).map(([reason, words]) => [`\`${reason}\``, words]),
   ),
   '### The provider, the browser, the code',
   '',
@@ -218,7 +218,7 @@ const signIns = (): readonly string[] => [
 ];
 
 function codeRow(code: ErrorCode): readonly string[] {
-  const { code: status, reason, retry } = errorRefusal(new AppError(code, ''));
+  const { code: status, reason, retry } = errorRejection(new AppError(code, ''));
   const again = retry === 'no' ? '' : ', *again*';
   const exit = String(exitCodeOf(new AppError(code, '')));
   return [
@@ -231,13 +231,13 @@ function codeRow(code: ErrorCode): readonly string[] {
   ];
 }
 
-function refusals<T extends string>(words: Readonly<Record<T, string>>, refusalOf: (reason: T) => Refusal): string {
+function rejections<T extends string>(words: Readonly<Record<T, string>>, rejectionOf: (reason: T) => Rejection): string {
   const reasons = Object.keys(words) as T[];
-  const rows = reasons.map((reason) => refusalRow(refusalOf(reason), words[reason]));
+  const rows = reasons.map((reason) => rejectionRow(rejectionOf(reason), words[reason]));
   return table(['Reason', 'Because of', 'Answer', 'Message'], rows);
 }
 
-const refusalRow = ({ auditReason, code, reason, message }: Refusal, because: string): readonly string[] => [
+const rejectionRow = ({ auditReason, code, reason, message }: Rejection, because: string): readonly string[] => [
   `\`${auditReason}\``,
   because,
   `${code} \`${reason}\``,

@@ -1,12 +1,12 @@
 /** Why something is refused, reason by reason, in words for who runs the gate. A new reason does not compile until it has words here. */
-import type { BearerRefusal } from '../src/core/credential/bearer-token.ts';
-import type { IdentityRefusal } from '../src/core/identity/types.ts';
-import type { ClusterRefusal } from '../src/core/request/cluster-selection.ts';
-import type { CredentialRefusal } from '../src/core/credential/credential.ts';
+import type { BearerRejection } from '../src/core/credential/bearer-token.ts';
+import type { IdentityRejection } from '../src/core/identity/types.ts';
+import type { ClusterRejection } from '../src/core/request/cluster-selection.ts';
+import type { CredentialRejection } from '../src/core/credential/credential.ts';
 import type { ErrorCode } from '../src/core/errors.ts';
-import type { ImpersonationRefusal } from '../src/core/http/impersonation.ts';
-import type { PathRefusal } from '../src/core/request/request-path.ts';
-import type { PassthroughRefusal } from '../src/proxy/rejections.ts';
+import type { ImpersonationRejection } from '../src/core/http/impersonation.ts';
+import type { PathRejection } from '../src/core/request/request-path.ts';
+import type { PassthroughRejection } from '../src/proxy/rejections.ts';
 import type { CutReason } from '../src/revocation/revocation.ts';
 
 type Words<T extends string> = Readonly<Record<T, string>>;
@@ -33,7 +33,7 @@ export const ERROR_CODES: Words<ErrorCode> = {
   internal: 'A fault of the gate. Find it in the log by the request id or the audit id.',
 };
 
-export const CREDENTIAL_REFUSALS: Words<CredentialRefusal | BearerRefusal | CutReason> = {
+export const CREDENTIAL_REJECTIONS: Words<CredentialRejection | BearerRejection | CutReason> = {
   no_token: 'no token came',
   malformed_token: 'what came is no token of three parts that can be read',
   foreign_token: 'not signed by this gate, or not an access token of it',
@@ -59,7 +59,7 @@ export const CREDENTIAL_REFUSALS: Words<CredentialRefusal | BearerRefusal | CutR
   shutdown: 'the replica stops',
 };
 
-export const PATH_REFUSALS: Words<PathRefusal> = {
+export const PATH_REJECTIONS: Words<PathRejection> = {
   connect_method: 'CONNECT',
   method_unknown: 'a method that Kubernetes has no verb for',
   empty_target: 'nothing',
@@ -79,13 +79,13 @@ export const PATH_REFUSALS: Words<PathRefusal> = {
   empty_segment: '`//`, other than below `…/proxy/`',
 };
 
-export const CLUSTER_REFUSALS: Words<ClusterRefusal> = {
+export const CLUSTER_REJECTIONS: Words<ClusterRejection> = {
   host_conflict: 'two hosts that differ',
   host_invalid: 'a `Host` that is no host name',
   cluster_unknown: 'no cluster has this host or prefix',
 };
 
-export const IMPERSONATION_REFUSALS: Words<ImpersonationRefusal> = {
+export const IMPERSONATION_REJECTIONS: Words<ImpersonationRejection> = {
   impersonation_header_unknown: 'an `Impersonate-` header that Kubernetes does not have',
   impersonation_without_user: 'groups, uid or extra without `--as`',
   impersonation_repeated: 'two users or two uids',
@@ -93,7 +93,7 @@ export const IMPERSONATION_REFUSALS: Words<ImpersonationRefusal> = {
   impersonation_reserved_extra: 'an extra key below `portcullis.dev/`',
 };
 
-export const PASSTHROUGH_REFUSALS: Words<PassthroughRefusal | 'passthrough_impersonation'> = {
+export const PASSTHROUGH_REJECTIONS: Words<PassthroughRejection | 'passthrough_impersonation'> = {
   passthrough_not_accepted: 'the cluster does not know the token',
   passthrough_not_service_account: 'the token is nobody’s who is a service account',
   passthrough_own_account: 'the token is the gate’s own',
@@ -120,7 +120,7 @@ const nameFaults = <P extends string>(place: P, what: string): Words<`${P}_${Nam
   ) as Words<`${P}_${NameFault}`>;
 
 /** Someone whom the provider vouches for, and whom the configuration makes nobody of. */
-export const IDENTITY_REFUSALS: Words<IdentityRefusal['reason']> = {
+export const IDENTITY_REJECTIONS: Words<IdentityRejection['reason']> = {
   rule_refused: 'a rule of `rules` or `userRules` is false; its message is what the person sees',
   rule_error: 'a rule could not be evaluated: try `portcullis config check --claims`',
   expression_too_costly:

@@ -33,7 +33,7 @@ export function roleOf({ identity, account }: Person, config: RoleConfig): Role 
   return isIn(admin.auditors) ? 'auditor' : undefined;
 }
 
-function refusal(words: string, reason: string): AppError {
+function rejection(words: string, reason: string): AppError {
   return new AppError('forbidden', words, { reason });
 }
 
@@ -45,12 +45,12 @@ export function assertRole(person: Person, config: RoleConfig, need: Need): Role
       return role;
     case 'auditor':
       if (need === 'read') return role;
-      throw refusal('Auditors may look, but not change anything. Ask an admin to do it.', 'auditor_may_not_act');
+      throw rejection('Auditors may look, but not change anything. Ask an admin to do it.', 'auditor_may_not_act');
     case 'drill':
       if (need === 'drill') return role;
-      throw refusal('This workload may start drills, and nothing else here. Use POST drills.', 'drill_only');
+      throw rejection('This workload may start drills, and nothing else here. Use POST drills.', 'drill_only');
     case undefined:
-      throw refusal(
+      throw rejection(
         'Only members of the admin and auditor groups may see this. Ask your platform team to add you.',
         'no_role',
       );

@@ -7,7 +7,7 @@
 import type { Config, ProviderConfig, WorkloadRule } from '../config/config.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
 import { compileMapping, mapClaims } from '../core/identity/claims.ts';
-import { type Claims, type IdentityRefusal } from '../core/identity/types.ts';
+import { type Claims, type IdentityRejection } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../core/identity/identity.ts';
 import { no, ok, type Result } from '../core/result.ts';
@@ -37,11 +37,11 @@ export type ClaimsVerdict = {
       readonly clusters: readonly string[];
       readonly role: Role | 'none';
     }
-  | { readonly allowed: false; readonly refusal: Refusal }
+  | { readonly allowed: false; readonly refusal: Rejection }
 );
 
 /** `place` is a path in the configuration, or in the claims where it begins with `claims`. */
-type Refusal = Omit<IdentityRefusal, 'reason'> & { readonly reason: string };
+type Rejection = Omit<IdentityRejection, 'reason'> & { readonly reason: string };
 
 /**
  * @param input a file or standard input, read to its end
@@ -121,10 +121,10 @@ function ofWorkload(config: Config, index: number, claims: Claims): ClaimsVerdic
   return { ...verdict, allowed: false, refusal };
 }
 
-const at = (base: string, refusal: IdentityRefusal): Refusal => ({ ...refusal, place: `${base}.${refusal.place}` });
+const at = (base: string, refusal: IdentityRejection): Rejection => ({ ...refusal, place: `${base}.${refusal.place}` });
 
 /** As the type's sign-in finds it. */
-function subjectOf(provider: ProviderConfig, base: string, claims: Claims): Result<string, Refusal> {
+function subjectOf(provider: ProviderConfig, base: string, claims: Claims): Result<string, Rejection> {
   const { type, name, tenant = '' } = provider;
   if (type === 'github') {
     const { id } = claims;
@@ -147,7 +147,7 @@ function subjectOf(provider: ProviderConfig, base: string, claims: Claims): Resu
   return subject.ok ? ok(OIDC.subjectOf(claims)) : subject;
 }
 
-function named(claims: Claims, claim: string): Result<string, Refusal> {
+function named(claims: Claims, claim: string): Result<string, Rejection> {
   const value = claims[claim];
   if (typeof value === 'string' && value !== '') return ok(value);
   const message = `An ID token always has ${claim}, as text that is not empty.`;
@@ -221,7 +221,7 @@ const allowedRows = (verdict: ClaimsVerdict & { readonly allowed: true }): reado
   ['role', [verdict.role]],
 ];
 
-const refusedRows = ({ reason, place, message, fault }: Refusal): readonly Row[] => [
+const refusedRows = ({ reason, place, message, fault }: Rejection): readonly Row[] => [
   ['by', [place]],
   ['reason', [reason]],
   ['message', [message]],

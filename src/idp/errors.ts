@@ -65,7 +65,7 @@ export const saysRefused = (error: unknown): boolean =>
  *
  * A page for people is never one: a firewall or a captive portal that answers everybody with 403 would sign everybody out.
  */
-export function mayBeRefusal(error: unknown): boolean {
+export function mayBeRejection(error: unknown): boolean {
   if (!(error instanceof ProviderAnswer) || error.isPage) return false;
   if (saysRefused(error)) return true;
   const { status = 0, error: code } = error;

@@ -37,7 +37,7 @@ const ALGORITHMS = [
 const TYPES = new Set(['logout+jwt', 'application/logout+jwt', 'jwt']);
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
-export type LogoutTokenRefusal =
+export type LogoutTokenRejection =
   | 'logout_token_too_large'
   | 'logout_token_malformed'
   | 'logout_token_type' // a JWT of another kind
@@ -53,8 +53,8 @@ export type LogoutTokenRefusal =
   | 'logout_token_key_unknown'
   | 'logout_token_signature';
 
-export interface LogoutRefusal {
-  readonly reason: LogoutTokenRefusal;
+export interface LogoutRejection {
+  readonly reason: LogoutTokenRejection;
   /**
    * Seconds by which the provider's clock seems to be ahead of ours (behind: negative, or the token came late), where a token was refused for its times.
    * Threat: a stranger posts forged tokens to make operators look for a wrong clock, so only a token that the provider has signed says it.
@@ -91,7 +91,7 @@ export async function verifyLogoutToken(
   token: string,
   keys: JWTVerifyGetKey,
   expected: ExpectedLogout,
-): Promise<Result<LogoutNotice, LogoutRefusal>> {
+): Promise<Result<LogoutNotice, LogoutRejection>> {
   const unproven = unprovenClaims(token);
   const looked = unproven.ok ? readClaims(unproven.value, expected) : unproven;
   if (!looked.ok) return no({ reason: looked.reason });
@@ -110,7 +110,7 @@ export async function verifyLogoutToken(
   } catch (error) {
     // jose judges the times behind the signature.
     const timed = error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
-    return no({ reason: refusalOf(error), ...(timed ? lateOrEarly(error.payload, looked.value, expected) : {}) });
+    return no({ reason: rejectionOf(error), ...(timed ? lateOrEarly(error.payload, looked.value, expected) : {}) });
   }
 }
 
@@ -118,12 +118,12 @@ function lateOrEarly(
   { iat }: JWTPayload,
   { subject }: LogoutNotice,
   { now }: ExpectedLogout,
-): Omit<LogoutRefusal, 'reason'> {
+): Omit<LogoutRejection, 'reason'> {
   if (typeof iat !== 'number') return {};
   return { clockSkew: Math.round(iat - now / 1000), ...(subject === undefined ? {} : { subject }) };
 }
 
-function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRefusal> {
+function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRejection> {
   if (token.length > MAX_TOKEN_LENGTH) return no('logout_token_too_large');
   try {
     const { alg, typ } = decodeProtectedHeader(token);
@@ -135,7 +135,7 @@ function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRefusal> {
   }
 }
 
-function readClaims(payload: JWTPayload, expected: ExpectedLogout): Result<LogoutNotice, LogoutTokenRefusal> {
+function readClaims(payload: JWTPayload, expected: ExpectedLogout): Result<LogoutNotice, LogoutTokenRejection> {
   const { iss, aud, jti } = payload;
   if (iss !== expected.issuer) return no('logout_token_issuer');
   if (![aud].flat().includes(expected.clientId)) return no('logout_token_audience');
@@ -165,7 +165,7 @@ function readWhose({ sub, sid }: JWTPayload): Pick<LogoutNotice, 'subject' | 'si
   };
 }
 
-function refusalOf(error: unknown): LogoutTokenRefusal {
+function rejectionOf(error: unknown): LogoutTokenRejection {
   if (error instanceof errors.JWTExpired) return 'logout_token_expired';
   if (error instanceof errors.JWTClaimValidationFailed) return 'logout_token_expired';
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'logout_token_signature';

@@ -21,7 +21,7 @@ import { newestTokens } from './newest-token.ts';
 import { readAnswer } from './provider-response.ts';
 import { assertNotFromFuture } from './provider-clock.ts';
 import { refreshAnswers } from './refresh-results.ts';
-import { refreshed, refusalStreak } from './refresh.ts';
+import { refreshed, rejectionStreak } from './refresh.ts';
 import { inOneStep } from './step-limit.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
 
@@ -46,7 +46,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const place = { ...options, hosts: [...options.hosts, ...vendor.hosts], assertionAudience };
   const newest = newestTokens();
   const answers = refreshAnswers();
-  const streak = refusalStreak();
+  const streak = rejectionStreak();
   const { configuration, assertItself } = cachedDiscovery(place, (outbound) => answers.overheard(outbound));
 
   const asking = createFreshAsking(vendor.provesFreshness ? (options.freshness ?? 'auto') : 'none');

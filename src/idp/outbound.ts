@@ -116,8 +116,8 @@ function guardedLookup(issuerIsLoopback: boolean): LookupFunction {
       if (error !== null) return callback(error, '', 0);
       try {
         for (const { address } of addresses) assertDialable(address, issuerIsLoopback);
-      } catch (refusal) {
-        return callback(refusal as NodeJS.ErrnoException, '', 0);
+      } catch (rejection) {
+        return callback(rejection as NodeJS.ErrnoException, '', 0);
       }
       if (options.all === true) return callback(null, addresses);
       const [first] = addresses;

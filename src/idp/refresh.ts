@@ -9,7 +9,7 @@
  * keys are read again.
  */
 import { AppError } from '../core/errors.ts';
-import { isLostAnswer, mayBeRefusal, noLongerVouches, saysRefused, tokenFault } from './errors.ts';
+import { isLostAnswer, mayBeRejection, noLongerVouches, saysRefused, tokenFault } from './errors.ts';
 
 /**
  * How many users in a row may lose their session by an answer that is no `invalid_grant`, without one token having been given
@@ -19,7 +19,7 @@ import { isLostAnswer, mayBeRefusal, noLongerVouches, saysRefused, tokenFault } 
 const MOST_IN_A_ROW = 5;
 
 /** What one provider's token endpoint has answered lately; one for each provider and replica. */
-export interface RefusalStreak {
+export interface RejectionStreak {
   /** A token was given: our client is known there, and the endpoint works. */
   tokenGiven(): void;
   /** @returns whether one more user may be taken for refused */
@@ -27,7 +27,7 @@ export interface RefusalStreak {
   grow(): void;
 }
 
-export function refusalStreak(): RefusalStreak {
+export function rejectionStreak(): RejectionStreak {
   let inARow = 0;
   return {
     tokenGiven: () => void (inARow = 0),
@@ -44,14 +44,14 @@ export interface RefreshDeps<T> {
   readonly ask: () => Promise<T>;
   /** @throws AppError `provider_unavailable` where the provider's discovery or keys are not as they should be now */
   readonly assertItself: () => Promise<void>;
-  readonly streak: RefusalStreak;
+  readonly streak: RejectionStreak;
 }
 
 /** @throws AppError `sign_in_refused` where the provider no longer vouches for the user, `provider_unavailable` where it cannot say */
 export async function refreshed<T>(deps: RefreshDeps<T>): Promise<T> {
   const { provider, streak } = deps;
   const tokens = await askedTwiceIfLost(deps).catch((error: unknown) => {
-    if (mayBeRefusal(error)) return confirmed(deps, error);
+    if (mayBeRejection(error)) return confirmed(deps, error);
     throw tokenFault(provider, error);
   });
   streak.tokenGiven();
@@ -80,7 +80,7 @@ async function confirmed<T>({ provider, ask, assertItself, streak }: RefreshDeps
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof AppError || !mayBeRefusal(error)) throw tokenFault(provider, error);
+    if (error instanceof AppError || !mayBeRejection(error)) throw tokenFault(provider, error);
     if (!isPlain && !saysRefused(error)) streak.grow();
     throw noLongerVouches(provider, error);
   }

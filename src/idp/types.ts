@@ -1,7 +1,7 @@
 /** The shapes of this module. */
 import type { Identity } from '../core/identity/identity.ts';
 import type { Result } from '../core/result.ts';
-import type { LogoutNotice, LogoutRefusal } from './logout-token.ts';
+import type { LogoutNotice, LogoutRejection } from './logout-token.ts';
 
 /** Each is one way to ask; the first names all that the standard has. */
 export const FRESH_ASKS = ['login_and_max_age', 'login', 'max_age'] as const;
@@ -41,7 +41,7 @@ export interface ProviderLogout {
    * Verifies what the provider says of an end (OpenID Connect Back-Channel Logout 1.0 §2.6), but that it has not come before.
    * @throws AppError `provider_unavailable` where its keys cannot be read
    */
-  readToken(token: string): Promise<Result<LogoutNotice, LogoutRefusal>>;
+  readToken(token: string): Promise<Result<LogoutNotice, LogoutRejection>>;
   /**
    * Where a browser goes to sign out there too (OpenID Connect RP-Initiated Logout 1.0 §2).
    * @param options.returnTo our own page that it comes back to, with `state` in its query

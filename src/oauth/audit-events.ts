@@ -58,7 +58,7 @@ export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
         ...facts.who,
         ...about(facts.record),
         code: ctx.status,
-        reason: facts.refusal ?? error,
+        reason: facts.rejection ?? error,
         details: { ...clientOf(ctx), ...details },
       });
     },

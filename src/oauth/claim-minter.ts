@@ -56,7 +56,7 @@ export function claimMinter(deps: ClaimMinterDeps) {
     });
     const facts = deps.factsOf(ctx);
     await spendCode(deps, ctx, grantId);
-    if (!decision.ok) throw refusal(ctx, facts, decision);
+    if (!decision.ok) throw rejection(ctx, facts, decision);
     await spendTurn(deps, ctx, grantId);
     facts.record = decision.record;
     facts.audience = audience;
@@ -86,7 +86,7 @@ async function spendCode(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session
   }
   // It went with its session, which another request has just ended.
   if ((await deps.codes.find(kind, code.jti)) === undefined) throw sessionGone(facts);
-  facts.refusal = 'code_replayed';
+  facts.rejection = 'code_replayed';
   throw await replayed(deps, facts, { session, why: 'code-replayed', what: 'the code of its sign-in' });
 }
 
@@ -98,12 +98,12 @@ async function spendTurn(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session
   if (turn === 'first' || turn === 'again') return;
   const facts = deps.factsOf(ctx);
   if (turn === 'over') throw sessionGone(facts);
-  facts.refusal = 'refresh_token_replayed';
+  facts.rejection = 'refresh_token_replayed';
   throw await replayed(deps, facts, { session, why: 'refresh-token-replayed', what: 'a refresh token of it' });
 }
 
 function sessionGone(facts: TokenFacts): Error {
-  facts.refusal = 'session_unknown';
+  facts.rejection = 'session_unknown';
   return new errors.InvalidGrant('the session has ended');
 }
 
@@ -120,12 +120,12 @@ async function replayed(deps: ClaimMinterDeps, facts: TokenFacts, { session, why
   return new errors.InvalidGrant(`${what} has been used before`);
 }
 
-function refusal(
+function rejection(
   ctx: KoaContextWithOIDC,
   facts: TokenFacts,
   decision: Extract<MintDecision, { readonly ok: false }>,
 ): Error {
-  facts.refusal = decision.detail;
+  facts.rejection = decision.detail;
   if (isExchange(ctx)) return exchangeRefused(facts, decision);
   return decision.reason === 'session_over' ? new errors.InvalidGrant(decision.detail) : new errors.InvalidTarget();
 }

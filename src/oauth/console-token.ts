@@ -38,13 +38,13 @@ export interface ConsoleTokenRequest {
   readonly console: { readonly name: string; readonly cluster: string };
 }
 
-export type ConsoleTokenRefusal = 'session_over' | 'audience_refused';
+export type ConsoleTokenRejection = 'session_over' | 'audience_refused';
 
 /**
  * @returns a token with at least half of its life before it
  * @throws AppError `store_unavailable` or `fenced`
  */
-export type MintConsoleToken = (request: ConsoleTokenRequest) => Promise<Result<ConsoleToken, ConsoleTokenRefusal>>;
+export type MintConsoleToken = (request: ConsoleTokenRequest) => Promise<Result<ConsoleToken, ConsoleTokenRejection>>;
 
 export interface ConsoleTokenDeps {
   readonly config: Pick<Config, 'publicUrl'> & { readonly sessions: Pick<Config['sessions'], 'accessToken'> };
@@ -60,7 +60,7 @@ export interface ConsoleTokenDeps {
 /** One for the process. A page of a console is a hundred requests; they share a token, so that each does not cost a mint. */
 export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
   const tokens = new LRUCache<string, ConsoleToken>({ max: MOST_TOKENS });
-  const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRefusal>>>();
+  const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRejection>>>();
   const isFresh = ({ credential }: ConsoleToken): boolean => {
     const half = (credential.issuedAt + credential.expiresAt) / 2;
     return deps.now() / 1000 < half && deps.gate.check(credential) === undefined;
@@ -98,7 +98,7 @@ export async function mintUnboundToken(
     client,
     lifeSeconds,
   }: { readonly session: string; readonly cluster: string; readonly client: string; readonly lifeSeconds: number },
-): Promise<Result<ConsoleToken, ConsoleTokenRefusal>> {
+): Promise<Result<ConsoleToken, ConsoleTokenRejection>> {
   const audience = clusterAudience(cluster);
   const decision = await mint(deps, { session, audience });
   // A bound session has refused in the script already: nobody turns a token that needs a key into one that needs none.

@@ -6,8 +6,8 @@
  */
 import { AppError } from '../core/errors.ts';
 import { coveringKeys } from '../core/credential/revocation.ts';
-import type { Gate, GateRefusal } from '../revocation/revocation.ts';
-import type { MintRefusal, SessionRecord, SessionStore } from '../store/store.ts';
+import type { Gate, GateRejection } from '../revocation/revocation.ts';
+import type { MintRejection, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';
 
 /** Claims of ours in the access token, beside those of RFC 9068. */
@@ -20,7 +20,7 @@ export interface MintedClaims {
 
 export type MintDecision =
   | { readonly ok: true; readonly claims: MintedClaims; readonly record: SessionRecord }
-  | { readonly ok: false; readonly reason: 'session_over'; readonly detail: MintRefusal | GateRefusal }
+  | { readonly ok: false; readonly reason: 'session_over'; readonly detail: MintRejection | GateRejection }
   | { readonly ok: false; readonly reason: 'audience_refused'; readonly detail: string };
 
 export interface MintRequest {

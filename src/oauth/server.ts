@@ -129,7 +129,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     },
   };
   const paces = {
-    exchange: createExchangePace({ refusalsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
+    exchange: createExchangePace({ rejectionsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
     device: createDevicePace({ beginsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
   };
   const issuer = new URL(deps.config.publicUrl);
@@ -274,7 +274,7 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
       return account;
     }
     if (ctx.oidc.entities.RefreshToken?.isSenderConstrained() === false && !mayRotate(session)) {
-      factsOf(ctx).refusal = 'too_many_refreshes';
+      factsOf(ctx).rejection = 'too_many_refreshes';
       factsOf(ctx).words = 'This session asks for tokens too often. Try again in a minute.';
       ctx.set('retry-after', '60');
       throw new errors.OIDCProviderError(429, 'temporarily_unavailable');
@@ -293,10 +293,10 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
         record.identityChanged(ctx, outcome.record);
         return account;
       case 'gone':
-        factsOf(ctx).refusal = 'session_unknown';
+        factsOf(ctx).rejection = 'session_unknown';
         return undefined;
       case 'refused':
-        factsOf(ctx).refusal = outcome.reason;
+        factsOf(ctx).rejection = outcome.reason;
         factsOf(ctx).words = outcome.message;
         factsOf(ctx).record = outcome.record;
         await deps.gate.revoke({ target: { kind: 'session', session }, asksFreshSignIn: outcome.asksFreshSignIn });

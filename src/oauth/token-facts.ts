@@ -10,7 +10,7 @@ export interface TokenFacts {
   /** Of the token that was minted. */
   audience?: string;
   /** Precise reason why nothing was minted, snake_case. */
-  refusal?: string;
+  rejection?: string;
   /** The same for whoever asked. */
   words?: string;
   /** The workload rule that a subject token fell under. */

@@ -43,7 +43,7 @@ export function tokenAnswer(
     const body = ctx.body as Body;
     if (isWaiting(body.error)) return;
     const ended = body.error === 'invalid_grant' && facts.words === undefined ? await deps.whyEnded(ctx) : undefined;
-    const words = facts.words ?? ended ?? refusalWords(body.error, facts);
+    const words = facts.words ?? ended ?? rejectionWords(body.error, facts);
     if (words !== undefined) body.error_description = words;
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);
@@ -55,13 +55,13 @@ export function tokenAnswer(
 }
 
 /** oidc-provider's own words are for programmers; these are for the person at the terminal. The plugin adds the command to type. */
-function refusalWords(error: string | undefined, facts: TokenFacts): string | undefined {
+function rejectionWords(error: string | undefined, facts: TokenFacts): string | undefined {
   if (error === 'invalid_grant') {
     return 'This session is over: it was signed out, ended by an administrator, or has expired. Sign in again.';
   }
   if (error === 'expired_token') return 'Nobody typed the code in time. Sign in again for a new one.';
   if (error === 'invalid_target') {
-    return facts.refusal === undefined
+    return facts.rejection === undefined
       ? 'There is no such cluster here, or it is newer than your sign-in. Sign in again.'
       : 'You may not use this cluster. Ask your platform team for access.';
   }
@@ -94,7 +94,7 @@ function unavailable(ctx: KoaContextWithOIDC, fault: AppError, deps: TokenAnswer
     ctx.status = 400;
     const error_description = 'Your sign-in could not be finished, and its code cannot be used again. Sign in again.';
     ctx.body = { error: 'invalid_grant', error_description };
-    return deps.record.refused(ctx, { ...facts, refusal: fault.reason }, 'invalid_grant');
+    return deps.record.refused(ctx, { ...facts, rejection: fault.reason }, 'invalid_grant');
   }
   ctx.status = 503;
   ctx.set('retry-after', '1');

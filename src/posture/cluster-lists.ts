@@ -117,7 +117,7 @@ async function askPage(
   for (let size = first; size < PAGE_SIZES.length; size += 1) {
     try {
       const answer = await patiently(() => api.get(pathOf(kind, from, sizeOf(size)), acceptOf(kind)), wait);
-      return answer.status === 200 ? pageOf(kind, answer.body, size) : refusal(answer);
+      return answer.status === 200 ? pageOf(kind, answer.body, size) : rejection(answer);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       if (error.reason === 'not_portcullis') return { gone: false, why: 'not served by this cluster' };
@@ -145,7 +145,7 @@ function pageOf(kind: Kind, body: JsonRecord, size: number): Page {
     : { gone: false, why: 'the answer is no list' };
 }
 
-const refusal = ({ status, body }: HttpAnswer): Page => ({
+const rejection = ({ status, body }: HttpAnswer): Page => ({
   gone: status === 410,
   why: `${status} ${plainText(stringAt(body, 'reason') ?? '', 60)}`.trim(),
 });

@@ -12,13 +12,13 @@ import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeFacts, UntakenLimits } from './exchange.ts';
 import { Forwarding } from './upstream/forward.ts';
-import { connectRefusal, http1Fault, pipelinedUpgrade } from './listener/framing.ts';
+import { connectRejection, http1Fault, pipelinedUpgrade } from './listener/framing.ts';
 import { isMachinePath } from './listener/http1-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
 import { RequestRecord } from './request-audit.ts';
 import { RequestSide } from './upstream/request-side.ts';
 import { malformed } from './rejections.ts';
-import type { Refusal } from './status.ts';
+import type { Rejection } from './status.ts';
 import { UntakenAnswers } from './listener/unread-responses.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './streams/upgrade.ts';
 import { perPersonOf } from './admission/concurrency-limit.ts';
@@ -73,7 +73,7 @@ export class DataPlane {
   }
 
   /** @param fault why it cannot be let in at all, as the protocol's own side has found */
-  async request(client: Client, connection: ClientConnection, fault?: Refusal): Promise<void> {
+  async request(client: Client, connection: ClientConnection, fault?: Rejection): Promise<void> {
     const { request, answer } = client;
     const { method, target, raw } = request;
     const exchange = this.#begin({ method, target, raw, connection }, () => answer.reset());
@@ -122,7 +122,7 @@ export class DataPlane {
     const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
     const client = new UpgradeSide(exchange, socket);
     if (connection.pipelined) client.refuseAndReset(pipelinedUpgrade());
-    else client.refuse(connectRefusal());
+    else client.refuse(connectRejection());
   }
 
   /** A request to our own endpoints, which answer it themselves once `serve` is called. */

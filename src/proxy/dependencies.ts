@@ -1,5 +1,5 @@
 /** What the data plane is given. main.ts hands in the real things; the room itself reads no file and no environment. */
-import type { Caller, CredentialRefusal } from '../core/credential/credential.ts';
+import type { Caller, CredentialRejection } from '../core/credential/credential.ts';
 import type { Result } from '../core/result.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -80,7 +80,7 @@ export interface ProxyLogger {
 
 export type ProxyMetrics = Pick<
   Metrics,
-  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'refusal' | 'sessionAddressesExceeded'
+  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'rejection' | 'sessionAddressesExceeded'
 >;
 
 /** PEM. */
@@ -136,7 +136,7 @@ export interface AuthenticatorDeps {
   readonly thirdParties?: ReadonlyMap<string, string>;
 }
 
-export type AuthenticationRefusal = CredentialRefusal | 'fenced';
+export type AuthenticationRejection = CredentialRejection | 'fenced';
 
 export interface AuthenticationQuestion {
   /** Compact JWS. Never logged. */
@@ -155,4 +155,4 @@ export interface AuthenticationQuestion {
 export type Authenticate = (question: AuthenticationQuestion) => Promise<Authentication>;
 
 /** A refusal with the client that the token was issued to, where it is one of ours and there are third-party clients. */
-export type Authentication = Result<Caller, AuthenticationRefusal> & { readonly client?: string };
+export type Authentication = Result<Caller, AuthenticationRejection> & { readonly client?: string };

@@ -9,16 +9,16 @@ import { randomUUID } from 'node:crypto';
 import type { Caller } from '../core/credential/credential.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
-import type { CutReason, Flight, Gate, GateRefusal, Registration } from '../revocation/revocation.ts';
+import type { CutReason, Flight, Gate, GateRejection, Registration } from '../revocation/revocation.ts';
 import type { ClientConnection } from './listener/connection.ts';
 import { Progress } from './streams/progress.ts';
 import type { RequestRecord } from './request-audit.ts';
-import type { Refusal } from './status.ts';
+import type { Rejection } from './status.ts';
 
 /** The client's half. */
 export interface ClientSide {
   /** Answers with a Status, if nothing has been answered yet and somebody still listens. */
-  refuse(refusal: Refusal): void;
+  refuse(rejection: Rejection): void;
   /** Nothing can reach the client any more. */
   readonly gone: boolean;
   /** Bytes that have been written and that the client has not taken. */
@@ -155,13 +155,13 @@ export class Exchange implements Flight {
    */
   mayPass(): boolean {
     if (this.#cutReason !== undefined) return false;
-    const refusal = this.#judge();
-    if (refusal === 'nobody') return false;
-    if (refusal !== undefined) this.cut(refusal);
-    return refusal === undefined;
+    const rejection = this.#judge();
+    if (rejection === 'nobody') return false;
+    if (rejection !== undefined) this.cut(rejection);
+    return rejection === undefined;
   }
 
-  #judge(): GateRefusal | 'nobody' | undefined {
+  #judge(): GateRejection | 'nobody' | undefined {
     if (this.#caller !== undefined) return this.#gate.check(this.#caller.credential);
     if (!this.#withoutSession) return 'nobody';
     return this.#gate.fenced ? 'fenced' : undefined;
@@ -203,8 +203,8 @@ export class Exchange implements Flight {
   }
 
   /** The proxy itself has answered. That ends the request: whether the client takes the refusal makes no difference to anything but the connection. */
-  refused(refusal: Refusal): void {
-    this.record.refused(refusal);
+  refused(rejection: Rejection): void {
+    this.record.refused(rejection);
     this.clientClosed();
   }
 

@@ -1,13 +1,13 @@
 /** Rejections of the data plane, each with its message, HTTP code and reason for the audit log. */
-import type { BearerRefusal } from '../core/credential/bearer-token.ts';
-import type { ClusterRefusal } from '../core/request/cluster-selection.ts';
-import type { CredentialRefusal } from '../core/credential/credential.ts';
+import type { BearerRejection } from '../core/credential/bearer-token.ts';
+import type { ClusterRejection } from '../core/request/cluster-selection.ts';
+import type { CredentialRejection } from '../core/credential/credential.ts';
 import type { AppError, ErrorCode } from '../core/errors.ts';
 import { impersonateDenial } from '../core/http/impersonation.ts';
-import type { ImpersonateAttributes, ImpersonationRefusal } from '../core/http/impersonation.ts';
-import type { PathRefusal } from '../core/request/request-path.ts';
+import type { ImpersonateAttributes, ImpersonationRejection } from '../core/http/impersonation.ts';
+import type { PathRejection } from '../core/request/request-path.ts';
 import type { CutReason } from '../revocation/revocation.ts';
-import type { Refusal, Retry, StatusReason } from './status.ts';
+import type { Rejection, Retry, StatusReason } from './status.ts';
 
 const refuse = (
   code: number,
@@ -15,7 +15,7 @@ const refuse = (
   message: string,
   auditReason: string,
   retry: Retry = 'no',
-): Refusal => ({
+): Rejection => ({
   code,
   reason,
   message,
@@ -54,7 +54,7 @@ function login({ publicUrl, thirdParties }: Words, client?: string): string {
 export const loginAddress = ({ publicUrl, thirdParties }: Words, client: string | undefined): string | undefined =>
   client !== undefined && thirdParties?.has(client) === true ? undefined : publicUrl;
 
-const noValidCredential = (auditReason: string, words: Words, client?: string): Refusal =>
+const noValidCredential = (auditReason: string, words: Words, client?: string): Rejection =>
   refuse(401, 'Unauthorized', `no valid credential for this cluster: ${login(words, client)}`, auditReason);
 
 /** As a sentence of its own. */
@@ -73,13 +73,13 @@ export function endedWords(why: string, words: Words, client?: string): string {
 /**
  * For a credential that is not good, or a gate that is shut for it.
  */
-export function credentialRefusal(
-  reason: CredentialRefusal | BearerRefusal | CutReason,
+export function credentialRejection(
+  reason: CredentialRejection | BearerRejection | CutReason,
   words: Words,
   { session, client }: Holder = {},
-): Refusal {
+): Rejection {
   const next = login(words, client);
-  const unauthorized = (message: string): Refusal => refuse(401, 'Unauthorized', message, reason);
+  const unauthorized = (message: string): Rejection => refuse(401, 'Unauthorized', message, reason);
   switch (reason) {
     case 'fenced':
       return fenced();
@@ -121,7 +121,7 @@ export function credentialRefusal(
   }
 }
 
-export const fenced = (): Refusal =>
+export const fenced = (): Rejection =>
   refuse(
     503,
     'ServiceUnavailable',
@@ -130,10 +130,10 @@ export const fenced = (): Refusal =>
     'elsewhere',
   );
 
-export const draining = (): Refusal =>
+export const draining = (): Rejection =>
   refuse(503, 'ServiceUnavailable', 'this gate is shutting down; try again', 'shutdown', 'elsewhere');
 
-export const auditBlocked = (): Refusal =>
+export const auditBlocked = (): Rejection =>
   refuse(
     503,
     'ServiceUnavailable',
@@ -142,23 +142,23 @@ export const auditBlocked = (): Refusal =>
     'elsewhere',
   );
 
-export function pathRefusal(reason: PathRefusal): Refusal {
+export function pathRejection(reason: PathRejection): Rejection {
   return refuse(400, 'BadRequest', `the request target is not allowed here (${reason.replaceAll('_', ' ')})`, reason);
 }
 
-export function clusterRefusal(reason: ClusterRefusal): Refusal {
+export function clusterRejection(reason: ClusterRejection): Rejection {
   if (reason !== 'cluster_unknown') return refuse(400, 'BadRequest', 'the Host of the request is not valid', reason);
   const message = 'no cluster of this gate has that name; run `portcullis kubeconfig` to get the right addresses';
   return refuse(404, 'NotFound', message, reason);
 }
 
-export function malformed(message: string, auditReason: string, code = 400): Refusal {
+export function malformed(message: string, auditReason: string, code = 400): Rejection {
   return refuse(code, 'BadRequest', message, auditReason);
 }
 
 /** For `Impersonate-*` headers that cannot be read as one identity. */
-export function impersonationRefusal(reason: ImpersonationRefusal): Refusal {
-  const bad = (message: string): Refusal => refuse(400, 'BadRequest', message, reason);
+export function impersonationRejection(reason: ImpersonationRejection): Rejection {
+  const bad = (message: string): Rejection => refuse(400, 'BadRequest', message, reason);
   switch (reason) {
     case 'impersonation_header_unknown':
       return bad('one of the Impersonate- headers is not known; this gate knows -User, -Group, -Uid and -Extra-KEY');
@@ -178,7 +178,7 @@ export function impersonationRefusal(reason: ImpersonationRefusal): Refusal {
 }
 
 /** As the API server words it. @param username of the person who asked */
-export function delegationDenied(username: string, attributes: ImpersonateAttributes): Refusal {
+export function delegationDenied(username: string, attributes: ImpersonateAttributes): Rejection {
   return refuse(403, 'Forbidden', impersonateDenial(username, attributes), 'impersonation_denied');
 }
 
@@ -188,37 +188,37 @@ export function delegationOverLimit({
 }: {
   readonly kind: 'group' | 'extra';
   readonly name: string;
-}): Refusal {
+}): Rejection {
   const what = kind === 'group' ? 'the group' : 'the extra key';
   const message = `${what} ${JSON.stringify(name)} cannot be impersonated through this gate: leave it out, or ask your platform team to add it to clusters[].impersonate`;
   return refuse(403, 'Forbidden', message, 'impersonation_not_configured');
 }
 
-export function delegationTooLarge(count: number, most: number): Refusal {
+export function delegationTooLarge(count: number, most: number): Rejection {
   const message = `acting as somebody else with ${count} attributes (user, uid, groups and extra values) needs as many reviews; at most ${most} are made: leave out some of --as-group and --as-user-extra`;
   return refuse(403, 'Forbidden', message, 'impersonation_too_large');
 }
 
-const tooMany = (message: string, auditReason: string): Refusal => refuse(429, 'TooManyRequests', message, auditReason);
+const tooMany = (message: string, auditReason: string): Rejection => refuse(429, 'TooManyRequests', message, auditReason);
 
-export const tooManyReviews = (): Refusal =>
+export const tooManyReviews = (): Rejection =>
   tooMany('too many requests of yours with --as are being checked at once; try again', 'reviews_in_flight');
 
 /** @param most of `limits.inFlightPerPerson` */
-export const tooManyOfPerson = (most: number): Refusal =>
+export const tooManyOfPerson = (most: number): Rejection =>
   tooMany(
     `you have ${most} requests and watches open at once, which is the most that one person may have; close some and try again`,
     'person_in_flight',
   );
 
-export const tooManyAtCluster = (most: number): Refusal =>
+export const tooManyAtCluster = (most: number): Rejection =>
   tooMany(
     `${most} requests and watches are open at this cluster through this gate, which is the most there may be; try again`,
     'cluster_in_flight',
   );
 
 /** For a service account's own token. To whoever has no good one the answer is that of every bad token. */
-export function passthroughRefusal(reason: PassthroughRefusal | 'passthrough_impersonation', words: Words): Refusal {
+export function passthroughRejection(reason: PassthroughRejection | 'passthrough_impersonation', words: Words): Rejection {
   switch (reason) {
     case 'passthrough_busy':
       return tooMany('too many tokens are being checked at this cluster; try again', reason);
@@ -237,12 +237,12 @@ export function passthroughRefusal(reason: PassthroughRefusal | 'passthrough_imp
   }
 }
 
-export function redirectRefusal(): Refusal {
+export function redirectRejection(): Rejection {
   const message = 'the API server redirected to another place, which is not followed; ask your platform team';
   return refuse(502, 'ServiceUnavailable', message, 'foreign_redirect');
 }
 
-export function ownTokenRefusal(): Refusal {
+export function ownTokenRejection(): Rejection {
   const message = "the cluster does not accept the gate's own credential; yours is good: ask your platform team";
   return refuse(502, 'ServiceUnavailable', message, 'own_token_refused');
 }
@@ -251,7 +251,7 @@ export function ownTokenRefusal(): Refusal {
  * For a 403 of the API server about the proxy's own account: its impersonation check, which comes before anything is carried out.
  * @param resource what the account may not impersonate (`users`, `serviceaccounts`, `groups`, …); undefined where that is not said
  */
-export function ownAccountRefusal(resource: string | undefined): Refusal {
+export function ownAccountRejection(resource: string | undefined): Rejection {
   const what = resource ?? 'you';
   const message = `the proxy's own account at this cluster may not impersonate ${what}, so nothing was carried out; your own rights are not the reason: ask your platform team`;
   // Every request needs to impersonate a user: an API server that denies that may have started just now, and not know its roles yet. One that
@@ -262,7 +262,7 @@ export function ownAccountRefusal(resource: string | undefined): Refusal {
 }
 
 /** The API server cannot be reached: not a byte of the request has been sent. */
-export const upstreamUnavailable = (): Refusal =>
+export const upstreamUnavailable = (): Rejection =>
   refuse(
     503,
     'ServiceUnavailable',
@@ -272,7 +272,7 @@ export const upstreamUnavailable = (): Refusal =>
   );
 
 /** What answers at the API server's address does not prove that it is the API server. */
-export const upstreamUntrusted = (): Refusal =>
+export const upstreamUntrusted = (): Rejection =>
   refuse(
     502,
     'ServiceUnavailable',
@@ -281,7 +281,7 @@ export const upstreamUntrusted = (): Refusal =>
   );
 
 /** @param repeatable the request changes nothing, whether it was carried out or not */
-export const upstreamLost = (repeatable: boolean): Refusal =>
+export const upstreamLost = (repeatable: boolean): Rejection =>
   repeatable
     ? upstreamUnavailable()
     : refuse(
@@ -291,7 +291,7 @@ export const upstreamLost = (repeatable: boolean): Refusal =>
         'upstream_lost',
       );
 
-export const upstreamInvalid = (): Refusal =>
+export const upstreamInvalid = (): Rejection =>
   refuse(
     502,
     'ServiceUnavailable',
@@ -299,16 +299,16 @@ export const upstreamInvalid = (): Refusal =>
     'upstream_invalid',
   );
 
-export const upstreamTimeout = (): Refusal =>
+export const upstreamTimeout = (): Rejection =>
   refuse(504, 'Timeout', "the cluster's API server did not answer in time; try again", 'upstream_timeout');
 
 /** The one map from our codes to Kubernetes' numbers. The message of an `AppError` is made for the person; its reason is not. */
-export function errorRefusal(error: AppError): Refusal {
+export function errorRejection(error: AppError): Rejection {
   const [code, reason, retry] = CODES[error.code];
   return refuse(code, reason, error.message, error.reason, retry);
 }
 
-export const internalError = (): Refusal =>
+export const internalError = (): Rejection =>
   refuse(500, 'InternalError', 'the gate failed; tell your platform team the Audit-Id of this answer', 'internal');
 
 const CODES: Readonly<Record<ErrorCode, readonly [code: number, reason: StatusReason, retry: Retry]>> = {
@@ -329,7 +329,7 @@ const CODES: Readonly<Record<ErrorCode, readonly [code: number, reason: StatusRe
   internal: [500, 'InternalError', 'no'],
 };
 
-export type PassthroughRefusal =
+export type PassthroughRejection =
   | 'passthrough_not_accepted' // the cluster does not know it
   | 'passthrough_not_service_account'
   | 'passthrough_own_account'

@@ -13,7 +13,7 @@ import type { RequestInfo } from '../core/request/request-info.ts';
 import { mayChange } from '../core/audit/write-ahead.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
 import { sensitiveKind } from './admission/sensitive.ts';
-import type { Refusal } from './status.ts';
+import type { Rejection } from './status.ts';
 
 /** For the metrics only: the client went away before it was answered. No HTTP status, so it is counted as `other`. */
 const NOT_ANSWERED = 0;
@@ -69,10 +69,10 @@ export class RequestRecord {
   }
 
   /** The gate itself has answered. */
-  refused(refusal: Refusal): void {
-    this.#status = { code: refusal.code, reason: refusal.reason, message: refusal.message };
-    this.#reason = refusal.auditReason;
-    this.#deps.metrics.refusal(refusal.auditReason);
+  refused(rejection: Rejection): void {
+    this.#status = { code: rejection.code, reason: rejection.reason, message: rejection.message };
+    this.#reason = rejection.auditReason;
+    this.#deps.metrics.rejection(rejection.auditReason);
   }
 
   /**

@@ -18,7 +18,7 @@ export type StatusReason =
   | 'TooManyRequests'
   | 'RequestEntityTooLarge';
 
-export interface Refusal {
+export interface Rejection {
   readonly code: number;
   readonly reason: StatusReason;
   readonly message: string;
@@ -48,22 +48,22 @@ const QUOTABLE: ReadonlySet<number> = new Set([401, 403, 429, 500, 502, 503, 504
  * @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
  */
 export function statusBody(
-  refusal: Pick<Refusal, 'code' | 'reason' | 'message'>,
+  rejection: Pick<Rejection, 'code' | 'reason' | 'message'>,
   auditId?: string,
 ): Record<string, unknown> {
-  const { code, reason } = refusal;
+  const { code, reason } = rejection;
   const quoted = auditId !== undefined && QUOTABLE.has(code);
-  const message = quoted ? `${refusal.message} (audit id ${auditId})` : refusal.message;
+  const message = quoted ? `${rejection.message} (audit id ${auditId})` : rejection.message;
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code };
 }
 
 /** Headers of the answer beside the body's own: flat name, value, … */
-export function refusalHeaders(refusal: Refusal): string[] {
+export function rejectionHeaders(rejection: Rejection): string[] {
   const headers = ['Cache-Control', 'no-cache, private', 'X-Content-Type-Options', 'nosniff'];
-  if (refusal.code === 401) headers.push('WWW-Authenticate', 'Bearer');
-  if (refusal.retry === 'elsewhere') headers.push('Retry-After', '1', 'Connection', 'close');
-  else if (refusal.retry === 'later') headers.push('Retry-After', String(LATER_SECONDS));
+  if (rejection.code === 401) headers.push('WWW-Authenticate', 'Bearer');
+  if (rejection.retry === 'elsewhere') headers.push('Retry-After', '1', 'Connection', 'close');
+  else if (rejection.retry === 'later') headers.push('Retry-After', String(LATER_SECONDS));
   // Nothing was dialled, and another connection would not help: the count is of the person, or of the cluster.
-  else if (refusal.code === 429) headers.push('Retry-After', '1');
+  else if (rejection.code === 429) headers.push('Retry-After', '1');
   return headers;
 }

@@ -17,7 +17,7 @@ import { Peers } from './peers.ts';
 import { FlightRegistry } from './registry.ts';
 import type { Footing } from './proof.ts';
 import { replicaViews } from './replicas.ts';
-import type { CutReason, Gate, GateRefusal, ReplicaView, SessionInFlight } from './types.ts';
+import type { CutReason, Gate, GateRejection, ReplicaView, SessionInFlight } from './types.ts';
 import { Revocations } from './revocations.ts';
 import { SessionEndings } from './session-endings.ts';
 import { View } from './view.ts';
@@ -120,7 +120,7 @@ class LeasedGate implements Gate {
   }: {
     readonly keys: CoveringKeys;
     readonly position: LogPosition;
-  }): GateRefusal | undefined {
+  }): GateRejection | undefined {
     const position = this.#follower.position;
     if (position === undefined || this.fenced) return 'fenced';
     if (at.epoch !== position.epoch) return 'epoch_changed';

@@ -7,9 +7,9 @@ import type { Account } from '../core/identity/identity.ts';
 import type { DrillPart, Lock, RevocationLog, SessionStore } from '../store/store.ts';
 
 /** Why the gate is shut for a credential. */
-export type GateRefusal = 'fenced' | 'epoch_changed' | 'session_revoked';
+export type GateRejection = 'fenced' | 'epoch_changed' | 'session_revoked';
 
-export type CutReason = GateRefusal | 'session_expired' | 'identity_changed' | 'recheck_overdue' | 'shutdown';
+export type CutReason = GateRejection | 'session_expired' | 'identity_changed' | 'recheck_overdue' | 'shutdown';
 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {
@@ -112,7 +112,7 @@ export interface Gate {
   /** Seconds since the view was last known to be fresh. */
   readonly stalenessSeconds: number;
   /** Synchronous and without I/O; to be called in the tick that hands bytes to a socket. Undefined means good. */
-  check(credential: { readonly keys: CoveringKeys; readonly position: LogPosition }): GateRefusal | undefined;
+  check(credential: { readonly keys: CoveringKeys; readonly position: LogPosition }): GateRejection | undefined;
   /** To be called in the tick of a request's first check, before any await. */
   register(flight: Flight): Registration;
   /** Streams and requests in flight now. */

@@ -87,13 +87,13 @@ export function observeRecord(metrics: Metrics, trail: RecordingTrail): void {
 
 /** Counts sign-ins that are refused because their address has begun too many, and says for each how many are to be audited now. */
 export function refusedSignIns(
-  metrics: Pick<Metrics, 'signIn' | 'refusal'>,
+  metrics: Pick<Metrics, 'signIn' | 'rejection'>,
   clock: Clock,
 ): (address: string) => number | undefined {
   const tally = createTally(clock);
   return (address) => {
     metrics.signIn('unknown', 'refused');
-    metrics.refusal('too_many_sign_ins');
+    metrics.rejection('too_many_sign_ins');
     return tally.add(bucketOf(address));
   };
 }

@@ -123,7 +123,7 @@ export interface EndingReasons {
 }
 
 /** Why nothing was minted or opened. */
-export type MintRefusal =
+export type MintRejection =
   | 'session_unknown' // absent: ended, revoked or never there
   | 'session_expired' // past its absolute or idle end
   | 'session_revoked' // a watermark of its account, provider or of all is above the place where its sign-in started
@@ -135,7 +135,7 @@ export type MintRefusal =
 
 export type MintOutcome =
   | { readonly ok: true; readonly position: LogPosition; readonly record: SessionRecord }
-  | { readonly ok: false; readonly reason: MintRefusal };
+  | { readonly ok: false; readonly reason: MintRejection };
 
 /** A session at a provider, in which several of ours may have been opened. */
 export interface ProviderSession {

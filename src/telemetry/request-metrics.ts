@@ -30,7 +30,7 @@ const CUT_REASONS = ['session_revoked', 'fenced'] as const;
 
 type RequestMetrics = Pick<
   Metrics,
-  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'refusal'
+  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'rejection'
 >;
 
 export function requestMetrics(registry: MetricsRegistry, clusters: readonly string[] | undefined): RequestMetrics {
@@ -110,7 +110,7 @@ function failureMetrics(
   registry: MetricsRegistry,
   cluster: (name: string) => string,
   clusters: readonly string[] = [],
-): Pick<RequestMetrics, 'upstreamError' | 'refusal'> {
+): Pick<RequestMetrics, 'upstreamError' | 'rejection'> {
   const errors = counter(
     registry,
     'upstream_errors_total',
@@ -118,12 +118,12 @@ function failureMetrics(
     ['cluster', 'kind'],
   );
   for (const name of clusters) errors.inc({ cluster: name, kind: 'connect' }, 0);
-  const refusals = counter(registry, 'refusals_total', 'Requests, sign-ins and refreshes refused.', ['reason']);
-  for (const reason of ALERTED_REASONS) refusals.inc({ reason }, 0);
+  const rejections = counter(registry, 'refusals_total', 'Requests, sign-ins and refreshes refused.', ['reason']);
+  for (const reason of ALERTED_REASONS) rejections.inc({ reason }, 0);
   const errorKind = boundedLabel();
   const reason = boundedLabel();
   return {
     upstreamError: (name, kind) => errors.inc({ cluster: cluster(name), kind: errorKind(kind) }),
-    refusal: (why) => refusals.inc({ reason: reason(why) }),
+    rejection: (why) => rejections.inc({ reason: reason(why) }),
   };
 }

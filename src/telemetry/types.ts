@@ -59,7 +59,7 @@ export interface Metrics {
   /** A request or a stream was ended while it ran; `reason` as in the audit record. */
   cut(reason: string): void;
   /** Something was refused; `reason` in snake_case, as in the audit record. */
-  refusal(reason: string): void;
+  rejection(reason: string): void;
   /** A revocation was answered. `target` is its kind: `session`, `account`, `provider`, `all`. */
   revocation(target: string, seconds: number): void;
   auditEvent(sink: string, outcome: string, events?: number): void;

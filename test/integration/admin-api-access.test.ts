@@ -138,9 +138,9 @@ const DRILLER = [
   ({ need }: Route) => (need === 'drill' || need === 'any' ? undefined : 'drill_only'),
 ] as const;
 
-async function assertRole(house: House, ask: Ask, refusal: (route: Route) => string | undefined): Promise<void> {
+async function assertRole(house: House, ask: Ask, rejection: (route: Route) => string | undefined): Promise<void> {
   for (const { name, route, example } of every) {
-    const reason = refusal(route);
+    const reason = rejection(route);
     const expected =
       reason === undefined ? [example.event, example.status, example.reason] : ['admin-refused', 403, reason];
     const request = ask(callOf(route, example));
@@ -153,20 +153,20 @@ async function assertRole(house: House, ask: Ask, refusal: (route: Route) => str
 }
 
 describe('every route for every role', () => {
-  test.each(ROLES)('%s at the web door', async (who, refusal) => {
+  test.each(ROLES)('%s at the web door', async (who, rejection) => {
     const { house, web } = await stage();
-    await assertRole(house, await web.as(who), refusal);
+    await assertRole(house, await web.as(who), rejection);
     expect((await house.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
   });
 
-  test.each([...ROLES, DRILLER])('%s at the api door', async (who, refusal) => {
+  test.each([...ROLES, DRILLER])('%s at the api door', async (who, rejection) => {
     const { house, api } = await stage();
-    await assertRole(house, await api.as(who), refusal);
+    await assertRole(house, await api.as(who), rejection);
     expect((await house.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
   });
 });
 
-interface Refusal {
+interface Rejection {
   readonly status: number;
   readonly code: string;
   readonly reason: string;
@@ -189,14 +189,14 @@ async function outcomes(house: House, rows: typeof every, send: Send): Promise<r
 }
 
 /** Each is refused in the same way, on one line of the record, and nothing happens. */
-const refused = (rows: typeof every, { status, code, reason }: Refusal): readonly unknown[] => [
+const refused = (rows: typeof every, { status, code, reason }: Rejection): readonly unknown[] => [
   ...rows.map(({ name }) => [name, status, code, [['admin-refused', status, reason]]]),
   ['sessions ended', 0],
   ['locks', []],
 ];
 
-const unknown = (reason: string): Refusal => ({ status: 401, code: 'unauthenticated', reason });
-const forged = (reason: string): Refusal => ({ status: 403, code: 'csrf_failed', reason });
+const unknown = (reason: string): Rejection => ({ status: 401, code: 'unauthenticated', reason });
+const forged = (reason: string): Rejection => ({ status: 403, code: 'csrf_failed', reason });
 
 describe('at the web door', () => {
   test('nobody gets anything', async () => {

@@ -54,9 +54,9 @@ beforeAll(async () => {
     cluster: { server: `https://127.0.0.1:${(relay.address() as AddressInfo).port}` },
     check: (check) => (credential) => {
       if (isShut) return 'session_revoked';
-      const refusal = check(credential);
+      const rejection = check(credential);
       after?.();
-      return refusal;
+      return rejection;
     },
   });
 });

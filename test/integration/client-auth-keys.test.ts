@@ -8,7 +8,7 @@ import { newCertificate, newClientCertificates, newKey, type KeyKind } from '../
 import { SUBJECT, type ClientTraits } from '../support/client-switches.ts';
 import { signInAndRefresh, startClientAuthStage, type ClientAuthStage } from '../support/client-auth-stage.ts';
 import { startVendorIdp } from '../support/vendor-idp.ts';
-import { refusal, signIn, vendor } from '../support/vendors.ts';
+import { rejection, signIn, vendor } from '../support/vendors.ts';
 
 const PATIENCE = { timeout: 20_000, interval: 50 };
 const CLIENT_REFUSED = { code: 'provider_unavailable', reason: 'provider_client_refused' };
@@ -128,7 +128,7 @@ describe('private_key_jwt', () => {
     const [ours, theirs] = [newKey('ec'), newKey('ec')];
     const client = signing([{ ...theirs.jwk, kty: 'EC' }]);
     const stage = await startClientAuthStage({ client, settings, files: { 'client.key': ours.pem } });
-    expect(await refusal(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
+    expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
     expect(stage.idp.tokenRequests).toHaveLength(1);
   });
 });
@@ -186,14 +186,14 @@ describe('tls_client_auth', () => {
 
   it('falls back to nothing, where the certificate is another client’s', async () => {
     const stage = await start({ pair: 2 });
-    expect(await refusal(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
+    expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
     expect(stage.idp.tokenRequests).toHaveLength(1);
   });
 
   it('goes to no other host, whatever its discovery names', async () => {
     const stage = await start();
     stage.idp.discovery = { mtls_endpoint_aliases: { token_endpoint: 'https://evil.example/token' } };
-    expect(await refusal(stage.provider.begin())).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(stage.provider.begin())).toMatchObject({ code: 'provider_unavailable' });
     expect(stage.idp.asked).toEqual(['/.well-known/openid-configuration']);
   });
 });
@@ -216,7 +216,7 @@ describe('none', () => {
 
   it('is refused as a client where the provider wants more', async () => {
     const stage = await startClientAuthStage({ client: { lists: EVERY }, settings: { clientAuth: 'none' } });
-    expect(await refusal(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
+    expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
     expect(stage.idp.tokenRequests).toHaveLength(1);
   });
 });

@@ -1,13 +1,13 @@
 /** The client's secret at providers that take it in one way and list another, at a sign-in and at a refresh. */
 import { describe, expect, it } from 'vitest';
-import { REFUSALS, type ClientSwitches } from '../support/client-switches.ts';
+import { REJECTIONS, type ClientSwitches } from '../support/client-switches.ts';
 import {
   SECRET_SETTINGS,
   signInAndRefresh,
   startClientAuthStage,
   type ClientAuthStage,
 } from '../support/client-auth-stage.ts';
-import { refusal, signIn } from '../support/vendors.ts';
+import { rejection, signIn } from '../support/vendors.ts';
 
 const BOTH = ['client_secret_basic', 'client_secret_post'] as const;
 const BASIC = ['client_secret_basic'] as const;
@@ -52,7 +52,7 @@ describe('a person is let in, and asked about again, where the provider', () => 
       { lists: BOTH, secret: ENCODED, switches: { rawBasic: true } },
       ['basic', 'post', 'post'],
     ],
-    ...Object.entries(REFUSALS).map(([name, refusesBasic]): [string, Case, readonly string[]] => [
+    ...Object.entries(REJECTIONS).map(([name, refusesBasic]): [string, Case, readonly string[]] => [
       `refuses Basic by ${name}, and lists the form`,
       { lists: BOTH, secret: PLAIN, switches: { refusesBasic } },
       ['basic', 'post', 'post'],
@@ -62,7 +62,7 @@ describe('a person is let in, and asked about again, where the provider', () => 
       {
         lists: BOTH,
         secret: ENCODED,
-        switches: { refusesBasic: REFUSALS['401 with a challenge'] },
+        switches: { refusesBasic: REJECTIONS['401 with a challenge'] },
         clientAuth: 'post',
       },
       ['post', 'post'],
@@ -72,7 +72,7 @@ describe('a person is let in, and asked about again, where the provider', () => 
       {
         lists: BOTH,
         secret: ENCODED,
-        switches: { refusesPost: REFUSALS['401 without a challenge'] },
+        switches: { refusesPost: REJECTIONS['401 without a challenge'] },
         clientAuth: 'basic',
       },
       ['basic', 'basic'],
@@ -86,14 +86,14 @@ describe('a person is let in, and asked about again, where the provider', () => 
 });
 
 describe('a secret that is refused in both ways', () => {
-  it.each(Object.entries(REFUSALS))('is the client’s fault and nobody else’s: %s', async (_name, each) => {
+  it.each(Object.entries(REJECTIONS))('is the client’s fault and nobody else’s: %s', async (_name, each) => {
     const stage = await start({ lists: BOTH, secret: PLAIN });
     const person = await signIn(stage.idp, stage.provider);
     stage.idp.tokenRequests.length = 0;
     stage.idp.client = { refusesBasic: each, refusesPost: each };
     const unknown = { code: 'provider_unavailable', reason: 'provider_client_refused' };
-    expect(await refusal(signIn(stage.idp, stage.provider))).toMatchObject(unknown);
-    expect(await refusal(stage.provider.recheck(person.subject, person.refreshToken ?? ''))).toMatchObject(unknown);
+    expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(unknown);
+    expect(await rejection(stage.provider.recheck(person.subject, person.refreshToken ?? ''))).toMatchObject(unknown);
     // Each code and each refresh token twice, never a third time.
     expect(ways(stage)).toEqual(['basic', 'post', 'basic', 'post']);
     // Nothing was lost by that: the same refresh token is good for the next question.
@@ -107,15 +107,15 @@ describe('the way that worked', () => {
     const stage = await start({
       lists: BOTH,
       secret: PLAIN,
-      switches: { refusesBasic: REFUSALS['401 with a challenge'] },
+      switches: { refusesBasic: REJECTIONS['401 with a challenge'] },
     });
     await signInAndRefresh(stage);
     await signInAndRefresh(stage);
     expect(ways(stage)).toEqual(['basic', 'post', 'post', 'post', 'post']);
-    stage.idp.client = { refusesPost: REFUSALS['400 without a challenge'] };
+    stage.idp.client = { refusesPost: REJECTIONS['400 without a challenge'] };
     await signInAndRefresh(stage);
     expect(ways(stage).slice(5)).toEqual(['post', 'basic', 'basic']);
-    stage.idp.client = { refusesBasic: REFUSALS['400 without a challenge'] };
+    stage.idp.client = { refusesBasic: REJECTIONS['400 without a challenge'] };
     await signInAndRefresh(stage);
     expect(ways(stage).slice(8)).toEqual(['basic', 'post', 'post']);
     expect(stage.log.filter(({ msg }) => String(msg).includes('client_secret_post'))).toMatchObject([
@@ -127,7 +127,7 @@ describe('the way that worked', () => {
     const stage = await start({ lists: BOTH, secret: PLAIN });
     const person = await signIn(stage.idp, stage.provider);
     stage.idp.tokenRequests.length = 0;
-    stage.idp.client = { refusesBasic: REFUSALS['401 with a challenge'] };
+    stage.idp.client = { refusesBasic: REJECTIONS['401 with a challenge'] };
     stage.idp.losing = 1;
     await expect(stage.provider.recheck(person.subject, person.refreshToken ?? '')).resolves.toBeDefined();
     expect(ways(stage)).toEqual(['basic', 'post', 'post']);
@@ -135,7 +135,7 @@ describe('the way that worked', () => {
 });
 
 describe('no other way is tried', () => {
-  const refused = REFUSALS['401 with a challenge'];
+  const refused = REJECTIONS['401 with a challenge'];
   const rows: readonly [string, Case, readonly string[]][] = [
     ['where the form is not listed', { lists: BASIC, secret: PLAIN, switches: { refusesBasic: refused } }, ['basic']],
     [
@@ -166,7 +166,7 @@ describe('no other way is tried', () => {
   ];
   it.each(rows)('%s', async (_name, setting, expected) => {
     const stage = await start(setting);
-    await refusal(signIn(stage.idp, stage.provider));
+    await rejection(signIn(stage.idp, stage.provider));
     expect(ways(stage)).toEqual(expected);
   });
 });

@@ -140,7 +140,7 @@ describe('a cluster that is down', () => {
     expect((await call(plane, alice, PODS)).status).toBe(200);
     expect(hangs.requests).toHaveLength(8);
     await until(() => plane.audited.length >= 2, 'both lines');
-    expect(plane.counted.refusals).toContain('cluster_in_flight');
+    expect(plane.counted.rejections).toContain('cluster_in_flight');
     held[0]?.destroy();
     await until(() => plane.audited.length >= 3, 'the end of one');
     hangs.answer = answerJson({});

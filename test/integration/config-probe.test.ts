@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { isHopeless } from '../../src/commands/provider-probe.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
 import { newClientCertificates, newKey } from '../support/client-keys.ts';
-import { REFUSALS, SUBJECT, type ClientTraits } from '../support/client-switches.ts';
+import { REJECTIONS, SUBJECT, type ClientTraits } from '../support/client-switches.ts';
 import { startGithub } from '../support/github-api.ts';
 import { CLIENT_ID, startHostileProvider } from '../support/hostile-provider.ts';
 import { PROBED_CALLBACK, probed, probedIdp, typed } from '../support/probe-stage.ts';
@@ -120,7 +120,7 @@ describe('client authentication', () => {
 
   it.each([
     ['client_secret_basic', {}, {}],
-    ['client_secret_post', { refusesBasic: REFUSALS['401 with a challenge'] }, {}],
+    ['client_secret_post', { refusesBasic: REJECTIONS['401 with a challenge'] }, {}],
     ['client_secret_post', {}, { clientAuth: 'post' }],
   ] as const)(
     'works by %s where the provider refuses %j and the configuration has %j',
@@ -131,10 +131,10 @@ describe('client authentication', () => {
     },
   );
 
-  it.each(Object.entries(REFUSALS))('is refused by %s, and a method that is set is kept to', async (_name, refusal) => {
-    const idp = await probedIdp({ client }, (one) => (one.client = { refusesBasic: refusal }));
+  it.each(Object.entries(REJECTIONS))('is refused by %s, and a method that is set is kept to', async (_name, rejection) => {
+    const idp = await probedIdp({ client }, (one) => (one.client = { refusesBasic: rejection }));
     const { row, report } = await probed({ issuer: idp.issuer, clientAuth: 'basic' });
-    expect(row(check)).toMatchObject({ outcome: 'fails', seen: expect.stringContaining(String(refusal.status)) });
+    expect(row(check)).toMatchObject({ outcome: 'fails', seen: expect.stringContaining(String(rejection.status)) });
     expect(row(check).action).toContain('It lists client_secret_basic, client_secret_post');
     expect(isHopeless(report)).toBe(true);
   });

@@ -144,7 +144,7 @@ describe('what the browser receives', () => {
   });
 
   it('is a refusal of ours where the console answers a WebSocket with no status', async () => {
-    headlamp.upgradeRefusal = 'HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n';
+    headlamp.upgradeRejection = 'HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n';
     expect(await stage.openSocket(alice, HEADLAMP)).toBe(502);
   });
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ProviderSignIn } from '../../src/idp/idp.ts';
 import { createRecheck, type RecheckOutcome } from '../../src/oauth/recheck.ts';
-import { ACME, CALLBACK, githubStage, OTHER, refusal, tokenOf } from '../unit/idp/github-stage.ts';
+import { ACME, CALLBACK, githubStage, OTHER, rejection, tokenOf } from '../unit/idp/github-stage.ts';
 import { annotation, browserAt, closeHouses, locationOf, openHouse, PUBLIC_URL } from '../unit/web/harness.ts';
 
 const on = githubStage();
@@ -53,7 +53,7 @@ describe('a sign-in', () => {
     async (emailVerified) => {
       on.alice.emails = [{ email: 'victim@example.com', primary: true, verified: false }];
       const gh = on.provider({}, { username: 'claims.email', emailVerified });
-      expect(await refusal(on.signIn(gh))).toMatchObject({ code: 'sign_in_refused', reason: 'email_unverified' });
+      expect(await rejection(on.signIn(gh))).toMatchObject({ code: 'sign_in_refused', reason: 'email_unverified' });
     },
   );
 
@@ -111,14 +111,14 @@ describe('a sign-in', () => {
   ];
   it.each(NOT_MEMBERS)('is refused to somebody $who', async ({ change, organizations }) => {
     change();
-    const error = await refusal(on.signIn(on.provider({ organizations })));
+    const error = await rejection(on.signIn(on.provider({ organizations })));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_missing' });
     expect(error.message).toContain('Accept your invitation');
   });
 
   it('is refused where less was granted than was asked for', async () => {
     on.github.grantedScopes = [];
-    const error = await refusal(on.signIn(on.provider()));
+    const error = await rejection(on.signIn(on.provider()));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'provider_scope_missing' });
     on.github.grantedScopes = ['admin:org'];
     expect((await on.signIn(on.provider())).subject).toBe('583231');
@@ -170,13 +170,13 @@ describe('a re-check', () => {
   ])('refuses a person %s', async (_name, change, reason) => {
     const { first, recheck } = await on.signedIn();
     change(first);
-    expect(await refusal(recheck())).toMatchObject({ code: 'sign_in_refused', reason });
+    expect(await rejection(recheck())).toMatchObject({ code: 'sign_in_refused', reason });
   });
 
   it('refuses a token of another person, and one that it never packed, without echoing it', async () => {
     const { gh, first } = await on.signedIn();
-    expect((await refusal(gh.recheck('1', first.refreshToken ?? ''))).reason).toBe('subject_changed');
-    const error = await refusal(gh.recheck('583231', 'gho_canary'));
+    expect((await rejection(gh.recheck('1', first.refreshToken ?? ''))).reason).toBe('subject_changed');
+    const error = await rejection(gh.recheck('583231', 'gho_canary'));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refresh_refused' });
     expect(`${error.message} ${String(error.cause)}`).not.toContain('canary');
   });
@@ -189,7 +189,7 @@ describe('a re-check', () => {
     expect((await gh.recheck('583231', first.refreshToken ?? '')).identity.groups).toEqual(['gh:Acme/platform']);
     on.github.instead.set('/user', { status: 304 });
     on.github.visitor = { ...bob, id: 3 };
-    expect(await refusal(on.signIn(gh))).toMatchObject({ code: 'provider_unavailable', reason: 'provider_error' });
+    expect(await rejection(on.signIn(gh))).toMatchObject({ code: 'provider_unavailable', reason: 'provider_error' });
   });
 });
 
@@ -204,7 +204,7 @@ describe('tokens that expire', () => {
     let kept = '';
     on.github.instead.set('/user', { status: 502, body: '<html>unicorn</html>' });
     const keep = async (newest: string): Promise<void> => void (kept = newest);
-    const error = await refusal(gh.recheck('583231', first.refreshToken ?? '', keep));
+    const error = await rejection(gh.recheck('583231', first.refreshToken ?? '', keep));
     expect(error).toMatchObject({ code: 'provider_unavailable', reason: 'provider_error' });
     expect(kept).not.toBe('');
     on.github.instead.clear();
@@ -231,7 +231,7 @@ describe('tokens that expire', () => {
     const { gh, first } = await on.signedIn();
     on.now += 9 * 3600 * 1000;
     on.github.refreshTokens.clear();
-    expect(await refusal(gh.recheck('583231', first.refreshToken ?? ''))).toMatchObject({
+    expect(await rejection(gh.recheck('583231', first.refreshToken ?? ''))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'provider_refresh_refused',
     });
@@ -241,7 +241,7 @@ describe('tokens that expire', () => {
 describe('an organisation with single sign-on that the token is not authorised for', () => {
   it('is named where it counts, with what to do', async () => {
     on.alice.unauthorized = [ACME];
-    const error = await refusal(on.signIn(on.provider({ organizations: ['Acme', 'other'] })));
+    const error = await rejection(on.signIn(on.provider({ organizations: ['Acme', 'other'] })));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_sso_required' });
     expect(error.message).toContain(`https://${on.github.host}/orgs/Acme/sso`);
     expect(error.message).not.toContain('authorization_request');
@@ -249,7 +249,7 @@ describe('an organisation with single sign-on that the token is not authorised f
 
   it('is named by its id where the configuration has the id', async () => {
     on.alice.unauthorized = [ACME];
-    const error = await refusal(on.signIn(on.provider({ organizations: [ACME.id, 'other'] })));
+    const error = await rejection(on.signIn(on.provider({ organizations: [ACME.id, 'other'] })));
     expect(error.reason).toBe('organization_sso_required');
     expect(error.message).toContain('501');
   });
@@ -257,7 +257,7 @@ describe('an organisation with single sign-on that the token is not authorised f
   it('is named too where only its teams are hidden, and is left out whole where nobody configured it', async () => {
     on.github.showsAllMemberships = true;
     on.alice.unauthorized = [ACME];
-    const error = await refusal(on.signIn(on.provider()));
+    const error = await rejection(on.signIn(on.provider()));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_sso_required' });
     expect(error.message).toContain('/orgs/Acme/sso');
     const open = on.provider({ organizations: 'all' }, { groups: 'claims.organizations.map(o, o.login)' });
@@ -325,7 +325,7 @@ describe('at the gate’s own pages', () => {
     on.now += 8 * 3600 * 1000;
     on.github.instead.set('/user', { status: 503 });
     house.clock.advance(60);
-    expect((await refusal(recheck())).code).toBe('provider_unavailable');
+    expect((await rejection(recheck())).code).toBe('provider_unavailable');
     on.github.instead.clear();
     expect(await recheck()).toMatchObject({ kind: 'same' });
     house.clock.advance(60);

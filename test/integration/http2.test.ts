@@ -59,7 +59,7 @@ describe('a request over HTTP/2', () => {
     plane.upstream.answer = answerJson(LIST);
     plane.upstream.clear();
     plane.audited.length = 0;
-    plane.counted.refusals.length = 0;
+    plane.counted.rejections.length = 0;
   });
   afterAll(async () => {
     h2.close();

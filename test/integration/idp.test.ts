@@ -43,7 +43,7 @@ function provider(
   });
 }
 
-const refusal = (promise: Promise<unknown>): Promise<AppError> =>
+const rejection = (promise: Promise<unknown>): Promise<AppError> =>
   promise.then(
     () => {
       throw new Error('nothing was refused');
@@ -95,13 +95,13 @@ describe('a real provider', () => {
     const second = await corp.recheck('bob', first.refreshToken ?? '');
     expect(second.identity.groups).toEqual(['corp:developers']);
     idp.change('bob', { disabled: true });
-    const gone = await refusal(corp.recheck('bob', second.refreshToken ?? first.refreshToken ?? ''));
+    const gone = await rejection(corp.recheck('bob', second.refreshToken ?? first.refreshToken ?? ''));
     expect(gone).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refresh_refused' });
   });
 
   it('refuses a person whom a rule refuses', async () => {
     const { callback, challenge } = await callbackOf('root');
-    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({
+    expect(await rejection(corp.finish(callback, challenge))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'rule_refused',
       message: 'root may not sign in here',
@@ -124,7 +124,7 @@ describe('a real provider', () => {
   ])('refuses a callback with %s', async (_name, spoil, reason) => {
     const { callback, challenge } = await callbackOf('alice');
     spoil(callback);
-    expect((await refusal(corp.finish(callback, challenge))).reason).toBe(reason);
+    expect((await rejection(corp.finish(callback, challenge))).reason).toBe(reason);
   });
 
   it('says when the person proved who they are, and asks them again where a fresh sign-in is wanted', async () => {
@@ -151,7 +151,7 @@ describe('a real provider', () => {
   it('refuses a code that was redeemed before', async () => {
     const { callback, challenge } = await callbackOf('alice');
     await corp.finish(callback, challenge);
-    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({ code: 'sign_in_expired' });
+    expect(await rejection(corp.finish(callback, challenge))).toMatchObject({ code: 'sign_in_expired' });
   });
 
   it('says no for a person who cancelled at the provider', async () => {
@@ -159,7 +159,7 @@ describe('a real provider', () => {
     const callback = new URL(
       `${CALLBACK}?error=access_denied&state=${challenge.state}&iss=${encodeURIComponent(idp.issuer)}`,
     );
-    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({
+    expect(await rejection(corp.finish(callback, challenge))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'provider_refused',
     });
@@ -206,7 +206,7 @@ describe('a provider that cannot be trusted', () => {
     ['redirects the token request', { redirectTo: 'https://evil.example/' }],
   ];
   it.each(rows)('is unavailable where it %s', async (_name, lies) => {
-    expect(await refusal(finishAgainst(lies))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(finishAgainst(lies))).toMatchObject({ code: 'provider_unavailable' });
   });
 
   it.each([
@@ -227,7 +227,7 @@ describe('a provider that cannot be trusted', () => {
       return corp.finish(callback, challenge);
     };
     await expect(finish(false)).resolves.toMatchObject({ subject: '42' });
-    expect(await refusal(finish(true))).toMatchObject({ code: 'sign_in_refused', reason });
+    expect(await rejection(finish(true))).toMatchObject({ code: 'sign_in_refused', reason });
   });
 
   it.each<[string, NonNullable<Lies['discovery']>, readonly string[]]>([
@@ -264,7 +264,7 @@ describe('a provider that cannot be trusted', () => {
     const callback = new URL(CALLBACK);
     const query = { code: challenge.nonce, state: challenge.state, iss: hostile.issuer };
     callback.search = new URLSearchParams(query).toString();
-    expect(await refusal(corp.finish(callback, challenge))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(corp.finish(callback, challenge))).toMatchObject({ code: 'provider_unavailable' });
   });
 
   const discoveries: readonly [string, NonNullable<Lies['discovery']>][] = [
@@ -286,7 +286,7 @@ describe('a provider that cannot be trusted', () => {
   ];
   it.each(discoveries)('is not used when its discovery %s', async (_name, discovery) => {
     hostile.lie({ discovery });
-    expect(await refusal(provider(hostile.issuer).begin())).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(provider(hostile.issuer).begin())).toMatchObject({ code: 'provider_unavailable' });
     expect(hostile.asked).toEqual(['/.well-known/openid-configuration']);
   });
 
@@ -307,14 +307,14 @@ describe('a provider that cannot be trusted', () => {
   it('is asked again after a failure, and by then may be well', async () => {
     const corp = provider(hostile.issuer);
     hostile.lie({ discovery: () => 'nonsense' });
-    await refusal(corp.begin());
+    await rejection(corp.begin());
     hostile.lie({});
     await expect(corp.begin()).resolves.toBeDefined();
   });
 
   it('refuses a re-check that answers for another subject', async () => {
     hostile.lie({ idToken: ({ nonce: _left, ...rest }) => ({ ...rest, sub: '43' }) });
-    expect(await refusal(provider(hostile.issuer).recheck('42', 'rt-1'))).toMatchObject({
+    expect(await rejection(provider(hostile.issuer).recheck('42', 'rt-1'))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'subject_changed',
     });
@@ -324,6 +324,6 @@ describe('a provider that cannot be trusted', () => {
     const corp = provider(hostile.issuer);
     await corp.begin();
     hostile.lie({ token: () => ({ status: 503, body: 'later', type: 'text/plain' }) });
-    expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
   });
 });

@@ -16,7 +16,7 @@ describe('what one person may have in flight', () => {
   afterAll(() => plane.close());
   beforeEach(() => {
     plane.audited.length = 0;
-    plane.counted.refusals.length = 0;
+    plane.counted.rejections.length = 0;
     plane.upstream.clear();
     plane.upstream.answer = (req, res) => {
       if (req.url?.includes('watch') !== true) return answerJson({})(req, res);
@@ -55,7 +55,7 @@ describe('what one person may have in flight', () => {
       responseStatus: { code: 429, reason: 'TooManyRequests' },
       annotations: { 'portcullis.dev/reason': 'person_in_flight' },
     });
-    expect(plane.counted.refusals).toEqual(['person_in_flight', 'person_in_flight']);
+    expect(plane.counted.rejections).toEqual(['person_in_flight', 'person_in_flight']);
     expect((await call(plane, await signIn(plane, { subject: 'bob' }), PODS)).status).toBe(200);
     await ended(opened);
   });

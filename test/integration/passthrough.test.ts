@@ -215,7 +215,7 @@ describe('a service account with its own token', () => {
     // A flood of made-up tokens.
     const flood = Array.from({ length: 40 }, () => bad('127.0.0.2'));
     const refused = (count: number): Promise<void> =>
-      until(() => fresh.counted.refusals.length === count, `${count} that are too many`, 60_000);
+      until(() => fresh.counted.rejections.length === count, `${count} that are too many`, 60_000);
     await refused(32);
     expect((await call(fresh, person, PODS, { token: good, certificate: null })).status).toBe(200);
     // Who is known already is not asked about, so that the flood does not even hurt its own address.
@@ -229,7 +229,7 @@ describe('a service account with its own token', () => {
     letAnswer(undefined);
     const codes = (await Promise.all(flood)).map(({ status }) => status);
     expect([429, 401].map((code) => codes.filter((each) => each === code).length)).toEqual([33, 32]);
-    expect(fresh.counted.refusals.filter((each) => each === 'passthrough_busy')).toHaveLength(33);
+    expect(fresh.counted.rejections.filter((each) => each === 'passthrough_busy')).toHaveLength(33);
     // Their places are free again.
     expect((await bad('127.0.0.2')).status).toBe(401);
     await fresh.close();

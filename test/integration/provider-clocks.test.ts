@@ -4,7 +4,7 @@ import { startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
 import { startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { comeBack, goThere, openPages, outcomeOf, refused, start } from '../support/two-providers.ts';
 import { CALLBACK } from '../support/vendor-idp.ts';
-import { refusal, vendor } from '../support/vendors.ts';
+import { rejection, vendor } from '../support/vendors.ts';
 import { annotation, closeHouses } from '../unit/web/harness.ts';
 
 const NAMED = { mapping: { username: 'claims.preferred_username' } };
@@ -59,8 +59,8 @@ describe('an ID token', () => {
     ['that has expired at ten minutes behind', { clock: -600 }, { ...OFF, cause: { clockSkewSeconds: about(-600) } }],
     ['that expired as soon as it was made', { clock: 0, life: -90 }, { reason: 'provider_answer_invalid' }],
   ])('%s is refused at a sign-in and at a refresh', async (_name, sky, expected) => {
-    expect(await refusal(signIn(sky))).toMatchObject(expected);
-    expect(await refusal(renew(sky))).toMatchObject(expected);
+    expect(await rejection(signIn(sky))).toMatchObject(expected);
+    expect(await rejection(renew(sky))).toMatchObject(expected);
   });
 
   it.each<[string, Sky]>([
@@ -77,12 +77,12 @@ describe('an ID token', () => {
     ['of now, at a clock ten minutes behind', { clock: -600, life: 3600 }, OFF],
     ['nine minutes old, at a clock that is right', { clock: 0, proof: 540 }, STALE],
   ])('with a proof %s is no fresh sign-in', async (_name, sky, expected) => {
-    expect(await refusal(signIn(sky, { fresh: true }))).toMatchObject(expected);
+    expect(await rejection(signIn(sky, { fresh: true }))).toMatchObject(expected);
   });
 
   it('is judged by the allowed skew of the configuration', async () => {
     await expect(signIn({ clock: 240 }, { clockSkew: 300 })).resolves.toMatchObject({ subject: '42' });
-    expect(await refusal(signIn({ clock: 20 }, { clockSkew: 5 }))).toMatchObject(OFF);
+    expect(await rejection(signIn({ clock: 20 }, { clockSkew: 5 }))).toMatchObject(OFF);
   });
 });
 

@@ -5,7 +5,7 @@ import { createLogger } from '../../src/telemetry/telemetry.ts';
 import { startHostileProvider, type HostileProvider, type Lies, type Reply } from '../support/hostile-provider.ts';
 import { comeBack, goThere, openPages, start } from '../support/two-providers.ts';
 import { CALLBACK } from '../support/vendor-idp.ts';
-import { refusal, vendor } from '../support/vendors.ts';
+import { rejection, vendor } from '../support/vendors.ts';
 
 const CHALLENGE = { 'www-authenticate': 'Basic realm="token", error="invalid_client"' };
 const said = (status: number, body: object, headers: Readonly<Record<string, string>> = {}): Reply => ({
@@ -52,15 +52,15 @@ describe('a client that the provider does not take', () => {
   ];
   it.each(rows)('is named so by %s, at a sign-in and at a re-check', async (_name, reply) => {
     const expected = { code: 'provider_unavailable', reason: 'provider_client_refused' };
-    expect(await refusal(finish(provider(), { token: () => reply }))).toMatchObject(expected);
-    expect(await refusal(provider().recheck('42', 'rt-1'))).toMatchObject(expected);
+    expect(await rejection(finish(provider(), { token: () => reply }))).toMatchObject(expected);
+    expect(await rejection(provider().recheck('42', 'rt-1'))).toMatchObject(expected);
   });
 
   it('is not to blame where UserInfo does not take the access token', async () => {
     const lies: Lies = {
       replies: { '/userinfo': said(401, {}, { 'www-authenticate': 'Bearer error="invalid_token"' }) },
     };
-    expect(await refusal(finish(provider(), lies))).toMatchObject({ reason: 'provider_answer_invalid' });
+    expect(await rejection(finish(provider(), lies))).toMatchObject({ reason: 'provider_answer_invalid' });
   });
 });
 
@@ -122,7 +122,7 @@ describe('the cause of an error, in the log', () => {
     const back = await goThere(url);
     const code = back.searchParams.get('code') ?? '';
     server.lie({ token: () => reply(code) });
-    const { line, cause } = logged(await refusal(corp.finish(new URL(CALLBACK + back.search), challenge)));
+    const { line, cause } = logged(await rejection(corp.finish(new URL(CALLBACK + back.search), challenge)));
     expect(cause).toMatchObject(expected);
     for (const secret of [code, challenge.state, challenge.codeVerifier, 'canary']) expect(line).not.toContain(secret);
   });
@@ -130,7 +130,7 @@ describe('the cause of an error, in the log', () => {
   it('never has the refresh token, whatever the provider repeats of it', async () => {
     const description = 'unknown token a+b/c== or a%2Bb%2Fc%3D%3D';
     server.lie({ token: () => said(400, { error: 'invalid_grant', error_description: description }) });
-    const { line, cause } = logged(await refusal(provider().recheck('42', 'a+b/c==')));
+    const { line, cause } = logged(await rejection(provider().recheck('42', 'a+b/c==')));
     expect(cause).toMatchObject({ error: 'invalid_grant', error_description: 'unknown token … or …' });
     expect(line).not.toContain('a+b');
   });
@@ -157,7 +157,7 @@ describe('a provider that hangs', () => {
         try {
           hanging.lie(lies);
           const began = performance.now();
-          const error = await refusal(vendor(hanging.issuer, { type: 'oidc' }, NAMED).recheck('42', 'rt-1'));
+          const error = await rejection(vendor(hanging.issuer, { type: 'oidc' }, NAMED).recheck('42', 'rt-1'));
           const took = performance.now() - began;
           return [name, error.reason, took > 4_500 && took < 5_000 + RESERVE_MS];
         } finally {

@@ -138,7 +138,7 @@ describe('a credential that is not good', () => {
       responseStatus: { code: 401 },
       annotations: { 'portcullis.dev/reason': reason, 'portcullis.dev/cluster': 'prod' },
     });
-    expect(plane.counted.refusals.at(-1)).toBe(reason);
+    expect(plane.counted.rejections.at(-1)).toBe(reason);
     expect(plane.upstream.requests).toHaveLength(0);
     // Which check failed is nobody's business but the record's; only who held a session of ours hears what became of it, and whose client
     // lost the key, that another sign-in does not help.

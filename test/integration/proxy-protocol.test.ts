@@ -36,7 +36,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
   afterEach(() => {
     for (const socket of sockets.splice(0)) socket.destroy();
     plane.audited.length = 0;
-    plane.counted.refusals.length = 0;
+    plane.counted.rejections.length = 0;
   });
   afterAll(() => plane.close());
 
@@ -132,8 +132,8 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     socket.write(bytes);
     await closed;
     expect(received).toBe(0);
-    expect(plane.counted.refusals).toHaveLength(1);
-    expect(plane.counted.refusals[0]).toMatch(/^proxy_header_(malformed|too_long)$/);
+    expect(plane.counted.rejections).toHaveLength(1);
+    expect(plane.counted.rejections[0]).toMatch(/^proxy_header_(malformed|too_long)$/);
   });
 
   it.each([
@@ -142,8 +142,8 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
   ])('drops a connection that ends within the header, after %i bytes', async (bytes, fault) => {
     const socket = await tcp();
     socket.end(header(0x21, 0x11, V4).subarray(0, bytes));
-    await until(() => plane.counted.refusals.length === 1, 'the drop');
-    expect(plane.counted.refusals).toEqual([`proxy_header_${fault}`]);
+    await until(() => plane.counted.rejections.length === 1, 'the drop');
+    expect(plane.counted.rejections).toEqual([`proxy_header_${fault}`]);
   });
 
   it('takes it from the configured addresses only', async () => {
@@ -152,7 +152,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     socket.on('error', () => undefined);
     socket.write(header(0x21, 0x11, V4));
     await once(socket, 'close').catch(() => undefined);
-    expect(strict.counted.refusals).toEqual(['proxy_header_untrusted_peer']);
+    expect(strict.counted.rejections).toEqual(['proxy_header_untrusted_peer']);
     await strict.close();
   });
 
@@ -162,7 +162,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     socket.on('error', () => undefined);
     socket.write(header(0x21, 0x11, V4).subarray(0, 20));
     await once(socket, 'close').catch(() => undefined);
-    expect(impatient.counted.refusals).toEqual(['proxy_header_late']);
+    expect(impatient.counted.rejections).toEqual(['proxy_header_late']);
     await impatient.close();
   });
 

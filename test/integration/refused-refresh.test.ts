@@ -8,7 +8,7 @@ import { startHostileProvider, type HostileProvider, type Lies, type Reply } fro
 import { metric } from '../support/metric.ts';
 import type { ClientKey } from '../support/oauth-client.ts';
 import { startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
-import { refusal, signIn, vendor } from '../support/vendors.ts';
+import { rejection, signIn, vendor } from '../support/vendors.ts';
 
 const oauth = (status: number, error: string, more: Partial<Reply> = {}): Reply => ({
   status,
@@ -19,7 +19,7 @@ const PAGE: Reply = { status: 403, body: '<!doctype html><h1>Sign in to the Wi-F
 const CHALLENGE = { 'www-authenticate': 'Basic realm="token"' };
 
 /** How providers say that they do not know a refresh token, beside `invalid_grant`. */
-const REFUSALS: readonly (readonly [string, Reply])[] = [
+const REJECTIONS: readonly (readonly [string, Reply])[] = [
   ['400 invalid_request', oauth(400, 'invalid_request')],
   ['400 without a body', { status: 400, body: '' }],
   ['400 without a body or a type', { status: 400, body: '', type: '' }],
@@ -74,7 +74,7 @@ describe('a provider that answers a refresh with an error', () => {
   });
   afterEach(() => server.close());
 
-  const recheck = (): Promise<AppError> => refusal(corp.recheck('42', 'rt-1'));
+  const recheck = (): Promise<AppError> => rejection(corp.recheck('42', 'rt-1'));
   /** One answer after the other; the last one stays. */
   const inTurn = (...replies: readonly (Reply | undefined)[]): NonNullable<Lies['token']> => {
     let count = 0;
@@ -82,7 +82,7 @@ describe('a provider that answers a refresh with an error', () => {
   };
   const REFUSED = { code: 'sign_in_refused', reason: 'provider_refresh_refused' };
 
-  it.each(REFUSALS)('refuses the user by %s, at the second time and while it is itself', async (_name, reply) => {
+  it.each(REJECTIONS)('refuses the user by %s, at the second time and while it is itself', async (_name, reply) => {
     server.lie({ token: () => reply });
     expect(await recheck()).toMatchObject({
       ...REFUSED,
@@ -149,7 +149,7 @@ describe('a provider that answers a refresh with an error', () => {
   );
 
   it('is asked the second time by the newest token, where the store does not have that yet', async () => {
-    await refusal(corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is away'))));
+    await rejection(corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is away'))));
     server.lie({ token: () => bad });
     server.presented.length = 0;
     expect(await recheck()).toMatchObject(REFUSED);
@@ -186,7 +186,7 @@ describe.each(['invalid_request', 'bare'] as const)('a real provider that refuse
     const person = await signIn(idp, corp);
     const next = await corp.recheck(person.subject, person.refreshToken ?? '');
     idp.gone = true;
-    expect(await refusal(corp.recheck(person.subject, next.refreshToken ?? ''))).toMatchObject({
+    expect(await rejection(corp.recheck(person.subject, next.refreshToken ?? ''))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'provider_refresh_refused',
     });

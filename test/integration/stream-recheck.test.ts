@@ -57,8 +57,8 @@ describe('an open watch and its person, at the provider', () => {
   it('ends with the session when the provider no longer vouches for the person', async () => {
     const signedIn = await gate.client.signIn('alice');
     const open = await watch(signedIn);
-    const refusal = { error: 'invalid_grant' };
-    lie({ token: () => ({ status: 400, body: JSON.stringify(refusal) }) });
+    const rejection = { error: 'invalid_grant' };
+    lie({ token: () => ({ status: 400, body: JSON.stringify(rejection) }) });
     await open.ended;
     // The stream is cut first, then the store is told.
     await expect.poll(() => gate.server.store.sessions.read(signedIn.session)).toBeUndefined();

@@ -4,7 +4,7 @@ import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import { CALLBACK } from '../support/vendor-idp.ts';
-import { refusal, vendor } from '../support/vendors.ts';
+import { rejection, vendor } from '../support/vendors.ts';
 
 const NAMED = { username: 'claims.preferred_username' };
 const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -53,7 +53,7 @@ describe('what a provider may send and nobody is let in by', () => {
   ];
   it.each(rows)('%s', async (_name, claims, reason, mapping) => {
     const lies: Lies = { idToken: (honest) => ({ ...honest, ...claims }) };
-    expect(await refusal(finish(provider(mapping), lies))).toMatchObject({ code: 'sign_in_refused', reason });
+    expect(await rejection(finish(provider(mapping), lies))).toMatchObject({ code: 'sign_in_refused', reason });
   });
 
   /** The honest token with another header, and a signature made of what everybody knows. */
@@ -66,7 +66,7 @@ describe('what a provider may send and nobody is let in by', () => {
 
   it('an ID token without a signature', async () => {
     for (const alg of ['none', 'None', 'NONE']) {
-      const fault = await refusal(finish(provider(), { token: forged({ alg }, () => '') }));
+      const fault = await rejection(finish(provider(), { token: forged({ alg }, () => '') }));
       expect(fault).toMatchObject({ code: 'provider_unavailable' });
     }
   });
@@ -75,7 +75,7 @@ describe('what a provider may send and nobody is let in by', () => {
     const keys = await (await fetch(`${server.issuer}/jwks`)).text();
     for (const secret of [keys, 's3cret-of-the-gate']) {
       const sign = (input: string): string => createHmac('sha256', secret).update(input).digest('base64url');
-      const fault = await refusal(finish(provider(), { token: forged({ alg: 'HS256', kid: 'k1' }, sign) }));
+      const fault = await rejection(finish(provider(), { token: forged({ alg: 'HS256', kid: 'k1' }, sign) }));
       expect(fault).toMatchObject({ code: 'provider_unavailable' });
     }
   });
@@ -87,7 +87,7 @@ describe('what a provider may send and nobody is let in by', () => {
     ['a token that counts from tomorrow on', { nbf: Math.floor(Date.now() / 1000) + 86_400 }],
   ])('an ID token with %s', async (_name, claims) => {
     const lies: Lies = { idToken: (honest) => ({ ...honest, ...claims }) as typeof honest };
-    expect(await refusal(finish(provider(), lies))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(finish(provider(), lies))).toMatchObject({ code: 'provider_unavailable' });
   });
 
   it('but somebody by a clock that is less than a minute off', async () => {

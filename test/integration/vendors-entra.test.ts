@@ -4,7 +4,7 @@ import type { AppError } from '../../src/core/errors.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { graphAnswer, startVendorApi, type VendorApi } from '../support/vendor-api.ts';
 import { startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
-import { refusal, signIn, vendor } from '../support/vendors.ts';
+import { rejection, signIn, vendor } from '../support/vendors.ts';
 
 const TENANT = '11111111-2222-3333-4444-555555555555';
 const ALICE = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';
@@ -102,7 +102,7 @@ describe('a provider of type entra', () => {
     ['whose object id is none', { oid: '../x' }, 'oid_missing'],
   ])('refuses somebody %s', async (_name, claims, reason) => {
     idp.claims = { ...CLAIMS, ...claims };
-    expect(await refusal(signIn(idp, entra()))).toMatchObject({ code: 'sign_in_refused', reason });
+    expect(await rejection(signIn(idp, entra()))).toMatchObject({ code: 'sign_in_refused', reason });
   });
 
   it('takes app roles for groups, and then asks Graph nothing whatever the token says of groups', async () => {
@@ -136,7 +136,7 @@ describe('a provider of type entra', () => {
   });
 
   it('refuses more groups than can be used, without reading on', async () => {
-    expect(await refusal(withOverage(entra({ maxGroups: 100 })))).toMatchObject({
+    expect(await rejection(withOverage(entra({ maxGroups: 100 })))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'groups_too_many',
     });
@@ -154,13 +154,13 @@ describe('a provider of type entra', () => {
     ['names a next page at another host', { body: { value: [], ...elsewhere } }, 'provider_unavailable'],
   ])('never takes somebody for one without groups where Graph %s', async (_name, answer, code) => {
     graph.answer = () => answer;
-    expect(await refusal(withOverage(entra()))).toMatchObject({ code, reason: 'groups_overage' });
+    expect(await rejection(withOverage(entra()))).toMatchObject({ code, reason: 'groups_overage' });
     expect(graph.asked).toHaveLength(1);
   });
 
   it('does not read page after page for ever', async () => {
     graph.answer = ({ url }) => ({ body: { value: [], '@odata.nextLink': url.href } });
-    expect(await refusal(withOverage(entra()))).toMatchObject({
+    expect(await rejection(withOverage(entra()))).toMatchObject({
       code: 'provider_unavailable',
       reason: 'groups_overage',
     });
@@ -169,7 +169,7 @@ describe('a provider of type entra', () => {
 
   it('does not take a group for one without a name where Graph may not show it', async () => {
     graph.answer = graphAnswer(graph, [{ ...group(1), displayName: null }]);
-    expect(await refusal(signIn(idp, entra({ groupsAs: 'name' })))).toMatchObject({ reason: 'groups_unresolved' });
+    expect(await rejection(signIn(idp, entra({ groupsAs: 'name' })))).toMatchObject({ reason: 'groups_unresolved' });
   });
 
   it('hands over a rotated refresh token before it asks Graph, so that it is not lost with what Graph cannot say', async () => {
@@ -178,7 +178,7 @@ describe('a provider of type entra', () => {
     graph.answer = () => ({ status: 503, body: {} });
     const kept: string[] = [];
     const keep = async (newest: string): Promise<void> => void kept.push(newest);
-    const fault = await refusal(provider.recheck(first.subject, first.refreshToken ?? '', keep));
+    const fault = await rejection(provider.recheck(first.subject, first.refreshToken ?? '', keep));
     expect(fault satisfies AppError).toMatchObject({ code: 'provider_unavailable' });
     expect(kept).toEqual([expect.any(String)]);
     graph.answer = graphAnswer(graph, [group(7)]);
@@ -190,7 +190,7 @@ describe('a provider of type entra', () => {
     const provider = entra();
     const first = await signIn(idp, provider);
     idp.claims = { ...CLAIMS, oid: 'ffffffff-bbbb-cccc-dddd-eeeeeeeeeeee' };
-    expect(await refusal(provider.recheck(first.subject, first.refreshToken ?? ''))).toMatchObject({
+    expect(await rejection(provider.recheck(first.subject, first.refreshToken ?? ''))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'subject_changed',
     });

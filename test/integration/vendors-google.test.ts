@@ -4,7 +4,7 @@ import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { directoryAnswer, startVendorApi, type VendorApi } from '../support/vendor-api.ts';
 import { startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
-import { refusal, signIn, vendor } from '../support/vendors.ts';
+import { rejection, signIn, vendor } from '../support/vendors.ts';
 
 /** @see https://developers.google.com/identity/openid-connect/openid-connect#an-id-tokens-payload */
 const CLAIMS = { email: 'alice@example.com', email_verified: true, hd: 'example.com', name: 'Alice' };
@@ -87,7 +87,7 @@ describe('a provider of type google', () => {
     ['of none', { hd: undefined }],
   ])('refuses somebody %s by a rule over hd', async (_name, claims) => {
     idp.claims = { ...CLAIMS, ...claims };
-    expect(await refusal(signIn(idp, google({ groups: false })))).toMatchObject({
+    expect(await rejection(signIn(idp, google({ groups: false })))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'rule_refused',
       message: 'Sign in with your example.com account.',
@@ -96,7 +96,7 @@ describe('a provider of type google', () => {
 
   it('refuses an address that Google has not verified', async () => {
     idp.claims = { ...CLAIMS, email_verified: false };
-    expect(await refusal(signIn(idp, google()))).toMatchObject({ reason: 'email_unverified' });
+    expect(await rejection(signIn(idp, google()))).toMatchObject({ reason: 'email_unverified' });
   });
 
   // @see https://developers.google.com/workspace/admin/directory/reference/rest/v1/groups/list
@@ -135,7 +135,7 @@ describe('a provider of type google', () => {
       url.pathname === '/token'
         ? directoryAnswer([])({ url, authorization: '', form: new URLSearchParams() })
         : { status: 404, body: {} };
-    expect(await refusal(signIn(idp, google()))).toMatchObject({
+    expect(await rejection(signIn(idp, google()))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'groups_unresolved',
     });
@@ -147,7 +147,7 @@ describe('a provider of type google', () => {
     ['answers nonsense', { body: { groups: 'all', access_token: 7 } }],
   ])('refuses nobody for good where Google %s', async (_name, answer) => {
     directory.answer = () => answer;
-    expect(await refusal(signIn(idp, google()))).toMatchObject({
+    expect(await rejection(signIn(idp, google()))).toMatchObject({
       code: 'provider_unavailable',
       reason: 'groups_unresolved',
     });

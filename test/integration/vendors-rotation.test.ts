@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
-import { refusal, signIn, vendor } from '../support/vendors.ts';
+import { rejection, signIn, vendor } from '../support/vendors.ts';
 
 describe('a provider that takes a second use of a refresh token for theft', () => {
   let idp: VendorIdp;
@@ -27,7 +27,7 @@ describe('a provider that takes a second use of a refresh token for theft', () =
       now += 60_000;
       idp.keys = keys;
       for (let count = 0; count < 2; count += 1) {
-        expect(await refusal(corp.recheck(person.subject, held, keep))).toMatchObject({ code: 'provider_unavailable' });
+        expect(await rejection(corp.recheck(person.subject, held, keep))).toMatchObject({ code: 'provider_unavailable' });
       }
       expect(held).not.toBe(person.refreshToken);
       idp.keys = 'there';
@@ -40,7 +40,7 @@ describe('a provider that takes a second use of a refresh token for theft', () =
     const held = person.refreshToken ?? '';
     now += 60_000;
     idp.keys = 'down';
-    await refusal(corp.recheck(person.subject, held, () => Promise.reject(new Error('the store is away'))));
+    await rejection(corp.recheck(person.subject, held, () => Promise.reject(new Error('the store is away'))));
     idp.keys = 'there';
     await expect(corp.recheck(person.subject, held)).resolves.toMatchObject({ subject: person.subject });
   });

@@ -9,7 +9,7 @@ import { createReloading } from '../../src/server/reload.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { createLogger, createMetrics } from '../../src/telemetry/telemetry.ts';
 import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
-import { refusal, signIn } from '../support/vendors.ts';
+import { rejection, signIn } from '../support/vendors.ts';
 
 const SCOPES = ['openid', 'profile', 'email', 'offline_access'];
 const FILES = ['tls.crt', 'tls.key', 'token', 'client-secret', 'keys/signing/.keep', 'keys/sealing/.keep'];
@@ -85,11 +85,11 @@ describe('two providers of one configuration', () => {
   it('do not take each other’s answers', async () => {
     const begun = await named('corp').begin();
     const answer = await okta.visit(begun.url);
-    expect(await refusal(named('partners').finish(answer, begun.challenge))).toMatchObject({
+    expect(await rejection(named('partners').finish(answer, begun.challenge))).toMatchObject({
       code: 'provider_unavailable',
     });
     const person = await signIn(okta, named('corp'));
-    expect(await refusal(named('partners').recheck(person.subject, person.refreshToken ?? ''))).toMatchObject({
+    expect(await rejection(named('partners').recheck(person.subject, person.refreshToken ?? ''))).toMatchObject({
       code: 'sign_in_refused',
     });
   });

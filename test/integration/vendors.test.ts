@@ -6,7 +6,7 @@ import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { Store } from '../../src/store/store.ts';
 import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import { CALLBACK, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
-import { refusal, signIn, vendor } from '../support/vendors.ts';
+import { rejection, signIn, vendor } from '../support/vendors.ts';
 
 const NAMED = { username: 'claims.preferred_username' };
 const SCOPES = ['openid', 'profile', 'email', 'offline_access'];
@@ -200,12 +200,12 @@ describe('a server that is not like the others', () => {
     server.lie({ rotated: true, unknownKey: true });
     // Keys that nobody knows cost no request each.
     for (let count = 0; count < 5; count += 1)
-      expect(await refusal(finished())).toMatchObject({ code: 'provider_unavailable' });
+      expect(await rejection(finished())).toMatchObject({ code: 'provider_unavailable' });
     expect(askedForKeys()).toBe(1);
     now += 30_000;
     await expect(finished()).resolves.toMatchObject({ subject: '42' });
     server.lie({ rotated: true });
-    expect(await refusal(finished())).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(finished())).toMatchObject({ code: 'provider_unavailable' });
     expect(askedForKeys()).toBe(2);
     expect(server.asked.filter((path) => path.startsWith('/.well-known/'))).toHaveLength(1);
   });
@@ -219,7 +219,7 @@ describe('a server that is not like the others', () => {
     // Else the provider would be an hour ahead.
     const idToken: Lies['idToken'] = (honest) => ({ ...honest, iat: Number(honest.iat) - 3600 });
     server.lie({ rotated: true, idToken });
-    expect(await refusal(rechecked())).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(rechecked())).toMatchObject({ code: 'provider_unavailable' });
     server.lie({ rotated: true, unknownKey: true, idToken });
     await expect(rechecked()).resolves.toMatchObject({ subject: '42' });
     expect(server.asked.filter((path) => path.startsWith('/.well-known/'))).toHaveLength(2);
@@ -237,7 +237,7 @@ describe('a server that is not like the others', () => {
   });
 
   it('is not believed where a slash is all that tells its issuer from the configured one', async () => {
-    const fault = await refusal(finish({ idToken: claims({ iss: `${server.issuer}/` }) }));
+    const fault = await rejection(finish({ idToken: claims({ iss: `${server.issuer}/` }) }));
     expect(fault).toMatchObject({ code: 'provider_unavailable' });
   });
 
@@ -247,7 +247,7 @@ describe('a server that is not like the others', () => {
       subject: '42',
     });
     for (const more of [{ aud: ['api'] }, { aud: ['gate', 'api'], azp: 'api' }, { aud: ['gate', 'api'] }]) {
-      expect(await refusal(finish({ idToken: claims(more) }))).toMatchObject({ code: 'provider_unavailable' });
+      expect(await rejection(finish({ idToken: claims(more) }))).toMatchObject({ code: 'provider_unavailable' });
     }
   });
 
@@ -261,7 +261,7 @@ describe('a server that is not like the others', () => {
   it('may say nothing of whether an address is verified, and is trusted in that only where it is said', async () => {
     const lies = { idToken: claims({ email: 'alice@example.com' }) };
     const mapping = { username: 'claims.email' };
-    expect(await refusal(finish(lies, undefined, mapping))).toMatchObject({
+    expect(await rejection(finish(lies, undefined, mapping))).toMatchObject({
       reason: 'email_verification_unknown',
     });
     const trusted = await finish(lies, undefined, { ...mapping, emailVerified: 'trusted' });
@@ -276,11 +276,11 @@ describe('a server that is not like the others', () => {
     const person = await corp.recheck('42', 'rt-1');
     expect(person.identity).toMatchObject({ username: 'corp:alice', groups: ['corp:dev'] });
     server.lie({ token, userinfo: () => ({ ...told, sub: '43' }) });
-    expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
     // Nobody says who it is.
     server.lie({ token, discovery: ({ userinfo_endpoint: _none, ...rest }) => rest });
     const without = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
-    expect(await refusal(without.recheck('42', 'rt-1'))).toMatchObject({ reason: 'provider_answer_incomplete' });
+    expect(await rejection(without.recheck('42', 'rt-1'))).toMatchObject({ reason: 'provider_answer_incomplete' });
   });
 
   it('does not lose a refresh token with an ID token beside it that is refused', async () => {
@@ -288,7 +288,7 @@ describe('a server that is not like the others', () => {
     server.lie({ idToken: claims({ aud: ['api'] }) });
     const kept: string[] = [];
     const asked = corp.recheck('42', 'rt-1', async (newest) => void kept.push(newest));
-    expect(await refusal(asked)).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(asked)).toMatchObject({ code: 'provider_unavailable' });
     expect(kept).toEqual(['rt-2']);
   });
 
@@ -311,7 +311,7 @@ describe('a server that is not like the others', () => {
     async (error) => {
       const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
       server.lie({ token: () => ({ status: 400, body: JSON.stringify({ error }) }) });
-      expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({
+      expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({
         code: 'sign_in_refused',
         reason: 'provider_refresh_refused',
       });
@@ -322,7 +322,7 @@ describe('a server that is not like the others', () => {
     'refuses a person by %s where it says so only when their code is redeemed',
     async (error) => {
       const token: Lies['token'] = () => ({ status: 400, body: JSON.stringify({ error }) });
-      expect(await refusal(finish({ token }))).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refused' });
+      expect(await rejection(finish({ token }))).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refused' });
     },
   );
 
@@ -332,7 +332,7 @@ describe('a server that is not like the others', () => {
     async (error) => {
       const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
       server.lie({ token: () => ({ status: 400, body: JSON.stringify({ error }) }) });
-      expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+      expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
     },
   );
 
@@ -342,7 +342,7 @@ describe('a server that is not like the others', () => {
   ])('refuses nobody at a re-check by an error that is %s', async (_name, answer) => {
     const corp = vendor(server.issuer, { type: 'oidc' });
     server.lie({ token: () => answer });
-    expect(await refusal(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
   });
 
   it.each([

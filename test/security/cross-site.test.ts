@@ -102,7 +102,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
 
   it('changes nothing by any form of the gate, with and without a token, and each try is on the record', async () => {
     const before = await stage.state();
-    const known = (await refusals()).length;
+    const known = (await rejections()).length;
     const statuses: number[] = [];
     for (const { action, fields } of seen.forms) {
       for (const csrf of [undefined, 'A'.repeat(22)]) {
@@ -114,13 +114,13 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     }
     expect(new Set(statuses)).toEqual(new Set([403]));
     expect(await stage.state()).toBe(before);
-    const foreign = (await refusals()).slice(known).filter(({ reason }) => reason === 'foreign_origin');
+    const foreign = (await rejections()).slice(known).filter(({ reason }) => reason === 'foreign_origin');
     expect(new Set(foreign.map(({ path }) => path))).toEqual(new Set(seen.forms.map(({ action }) => action)));
   });
 
   it('neither reads nor changes anything by the admin API, however it asks', async () => {
     const before = await stage.state();
-    const known = (await refusals()).length;
+    const known = (await rejections()).length;
     const came: string[] = [];
     for (const { method, path, body } of calls()) {
       const sent = method === 'GET' ? {} : { body };
@@ -132,7 +132,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     expect(new Set(came)).toEqual(new Set(['blocked']));
     expect(await stage.state()).toBe(before);
     // The cookie of who is signed in goes along within one site, and is all that does.
-    const foreign = (await refusals()).slice(known).filter(({ reason }) => reason === 'foreign_origin');
+    const foreign = (await rejections()).slice(known).filter(({ reason }) => reason === 'foreign_origin');
     const posts = calls().filter(({ method }) => method === 'POST');
     const tried = new Set(attacker === 'another site' ? [] : posts.map(({ path }) => path));
     expect(new Set(foreign.filter(({ who }) => who === 'demo:root').map(({ path }) => path))).toEqual(tried);
@@ -199,7 +199,7 @@ describe('login', () => {
     await page.goto(`${stage.main}/me`);
     expect(await page.textContent('body')).toContain('demo:root');
     expect(await stage.state()).toBe(before);
-    const reasons = (await refusals()).map(({ event }) => event);
+    const reasons = (await rejections()).map(({ event }) => event);
     expect(reasons).toContain('sign-in-refused');
   });
 
@@ -319,7 +319,7 @@ async function deviceToken(): Promise<string> {
   return String(answer.body['access_token']);
 }
 
-interface Refusal {
+interface Rejection {
   readonly event: string | undefined;
   readonly path: string;
   readonly reason: string | undefined;
@@ -327,7 +327,7 @@ interface Refusal {
 }
 
 /** What was turned down so far. */
-const refusals = async (): Promise<readonly Refusal[]> =>
+const rejections = async (): Promise<readonly Rejection[]> =>
   (await stage.recorded())
     .filter(({ responseStatus }) => (responseStatus?.code ?? 0) >= 400)
     .map(({ annotations, requestURI, user }) => ({

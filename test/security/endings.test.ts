@@ -71,7 +71,7 @@ describe('requests pipelined behind one that lasts', () => {
     await allRecorded();
     await nothingLeft();
     expect(plane.audited.map((event) => event.annotations['portcullis.dev/reason'])).toContain('upgrade_pipelined');
-    expect(plane.counted.refusals).toEqual(['upgrade_pipelined']);
+    expect(plane.counted.rejections).toEqual(['upgrade_pipelined']);
     expect(plane.counted.streams).toBe(0);
   });
 
@@ -85,7 +85,7 @@ describe('requests pipelined behind one that lasts', () => {
     }
     connection.socket.write(wired(`GET /api/v1/namespaces/default/pods/web/exec HTTP/1.1\nHost: HOST\n${WEBSOCKET}\n`));
     expect(await connection.ended).toBe('end');
-    expect(plane.counted.refusals).not.toContain('upgrade_pipelined');
+    expect(plane.counted.rejections).not.toContain('upgrade_pipelined');
   });
 
   it('are in the audit log while the client still waits for the first answer, and nothing is left when it leaves', async () => {
@@ -111,7 +111,7 @@ describe('requests pipelined behind one that lasts', () => {
     await connection.ended;
     await nothingLeft();
     await until(() => plane.audited.length === 51, 'each of them in the audit log', PATIENCE);
-    expect(plane.counted.refusals.filter((reason) => reason === 'upgrade_pipelined')).toHaveLength(1);
+    expect(plane.counted.rejections.filter((reason) => reason === 'upgrade_pipelined')).toHaveLength(1);
   });
 });
 

@@ -70,7 +70,7 @@ export class Wire {
   ): Promise<Omit<Outcome, 'received' | 'statuses'> & { readonly received: Buffer }> {
     const { plane } = this;
     plane.audited.length = 0;
-    plane.counted.refusals.length = 0;
+    plane.counted.rejections.length = 0;
     this.#newBytes();
     const at = { host: '127.0.0.1', port: plane.port, ca: plane.ca };
     const socket = connect({ ...at, checkServerIdentity: () => undefined, ...tls });
@@ -92,7 +92,7 @@ export class Wire {
       received: Buffer.concat(chunks),
       ...this.#reached(),
       audited: [...plane.audited],
-      reasons: [...plane.counted.refusals],
+      reasons: [...plane.counted.rejections],
     };
   }
 

@@ -11,7 +11,7 @@ import type { ClientMetadata, Configuration } from 'oidc-provider';
 type Method = 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'tls_client_auth' | 'none';
 
 /** How a provider says that it does not know a client: RFC 6749 §5.2 has the first; the others are seen as well. */
-export const REFUSALS = {
+export const REJECTIONS = {
   '401 with a challenge': { status: 401, error: 'invalid_client', challenge: true },
   '401 without a challenge': { status: 401, error: 'invalid_client' },
   '400 without a challenge': { status: 400, error: 'invalid_client' },
@@ -20,9 +20,9 @@ export const REFUSALS = {
   // Keycloak before version 22, and Auth0.
   '401 and unauthorized_client': { status: 401, error: 'unauthorized_client' },
   '401 and access_denied': { status: 401, error: 'access_denied' },
-} as const satisfies Readonly<Record<string, Refusal>>;
+} as const satisfies Readonly<Record<string, Rejection>>;
 
-export interface Refusal {
+export interface Rejection {
   readonly status: 400 | 401;
   readonly error?: string;
   readonly challenge?: true;
@@ -51,8 +51,8 @@ export interface ClientSwitches {
   /** Basic is compared as it came, without the decoding of RFC 6749 §2.3.1. */
   rawBasic?: boolean;
   /** Whoever comes so is refused, whatever they show. */
-  refusesBasic?: Refusal | undefined;
-  refusesPost?: Refusal | undefined;
+  refusesBasic?: Rejection | undefined;
+  refusesPost?: Rejection | undefined;
 }
 
 /** One request to the token endpoint. */
@@ -136,20 +136,20 @@ export async function throughSwitches(
   const { authorization } = req.headers;
   const isBasic = authorization?.startsWith('Basic ') === true;
   const raw = Buffer.from(authorization?.replace(/^Basic /, '') ?? '', 'base64').toString();
-  const refusal =
+  const rejection =
     (isBasic ? refusesBasic : undefined) ??
     (form.has('client_secret') ? refusesPost : undefined) ??
-    (isBasic && rawBasic && raw !== `${id}:${secret}` ? REFUSALS['401 with a challenge'] : undefined);
-  if (refusal !== undefined) refuse(res, refusal);
+    (isBasic && rawBasic && raw !== `${id}:${secret}` ? REJECTIONS['401 with a challenge'] : undefined);
+  if (rejection !== undefined) refuse(res, rejection);
   // It was right as it came; oidc-provider would decode it.
   else if (isBasic && rawBasic)
     req.headers.authorization = `Basic ${btoa([id, secret].map(encodeURIComponent).join(':'))}`;
   const { subject, fingerprint256: fingerprint } = peerOf(req) ?? {};
   const certificate = subject === undefined ? undefined : String(subject.CN);
-  return { authorization, form, certificate, fingerprint, goesOn: refusal === undefined };
+  return { authorization, form, certificate, fingerprint, goesOn: rejection === undefined };
 }
 
-function refuse(res: ServerResponse, { status, error, challenge }: Refusal): void {
+function refuse(res: ServerResponse, { status, error, challenge }: Rejection): void {
   res.writeHead(status, {
     ...(challenge === true ? { 'www-authenticate': 'Basic realm="idp"' } : {}),
     ...(error === undefined ? {} : { 'content-type': 'application/json' }),

@@ -14,7 +14,7 @@ export class ConnectProxy {
   /** Where each `HOST:PORT` leads to: a port on loopback. */
   readonly ways = new Map<string, number>();
   /** Refuses every tunnel with this status line. */
-  refusal: string | undefined;
+  rejection: string | undefined;
   /** `NAME:PASSWORD` without which it says 407. */
   credentials: string | undefined;
   /** Sent right behind the 200, before anything of the server. */
@@ -59,8 +59,8 @@ export class ConnectProxy {
       return;
     }
     const port = this.ways.get(authority);
-    if (this.refusal !== undefined || port === undefined) {
-      socket.end(`HTTP/1.1 ${this.refusal ?? '502 Bad Gateway'}\r\n\r\n<html>no</html>`);
+    if (this.rejection !== undefined || port === undefined) {
+      socket.end(`HTTP/1.1 ${this.rejection ?? '502 Bad Gateway'}\r\n\r\n<html>no</html>`);
       return;
     }
     const onward = connect(port, '127.0.0.1', () => {

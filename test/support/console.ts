@@ -32,7 +32,7 @@ export interface TestConsole {
   /** Extra lines of the answer to an upgrade that is not handed on. */
   upgradeHeaders: string[];
   /** What is answered to an upgrade instead. */
-  upgradeRefusal: string | undefined;
+  upgradeRejection: string | undefined;
   /** Connections from the gate that are open now. */
   readonly connections: ReadonlySet<Socket>;
   /** How many there have been. */
@@ -67,7 +67,7 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
     messages: [],
     answer: page('<!doctype html><title>Console</title><h1>Console</h1>'),
     upgradeHeaders: [],
-    upgradeRefusal: undefined,
+    upgradeRejection: undefined,
     connections,
     dialled: 0,
     sockets: () => [...sockets.clients],
@@ -88,7 +88,7 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
   server.on('request', (req, res) => void serve(standIn, options, req, res).catch(() => res.destroy()));
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     note(standIn, req, '');
-    if (standIn.upgradeRefusal !== undefined) return void socket.end(standIn.upgradeRefusal);
+    if (standIn.upgradeRejection !== undefined) return void socket.end(standIn.upgradeRejection);
     sockets.handleUpgrade(req, socket, head, (browser) => join(standIn, browser, req, options));
   });
   sockets.on('headers', (headers) => void headers.push(...standIn.upgradeHeaders));

@@ -30,7 +30,7 @@ export const ALICE: Identity = {
 };
 
 export interface Counted {
-  readonly refusals: string[];
+  readonly rejections: string[];
   readonly upstreamErrors: string[];
   readonly requests: { cluster: string; verb: string; code: number; seconds?: number }[];
   /** Streams open now. */
@@ -104,7 +104,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   if (options.check !== undefined) gate.check = options.check(gate.check.bind(gate));
   const audited: AuditEvent[] = [];
   const ahead: AuditEvent[] = [];
-  const counted: Counted = { refusals: [], upstreamErrors: [], requests: [], streams: 0 };
+  const counted: Counted = { rejections: [], upstreamErrors: [], requests: [], streams: 0 };
   const thirdParties = options.thirdParties ?? new Map<string, string>();
   const read: SessionStore['read'] = (id) => store.sessions.read(id);
   const authenticate = createAuthenticator({
@@ -146,7 +146,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     },
     metrics: {
       request: (counts) => void counted.requests.push(counts),
-      refusal: (reason) => void counted.refusals.push(reason),
+      rejection: (reason) => void counted.rejections.push(reason),
       sensitiveRequest: () => undefined,
       cut: () => undefined,
       sessionAddressesExceeded: () => undefined,

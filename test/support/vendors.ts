@@ -84,7 +84,7 @@ export async function signIn(idp: VendorIdp, provider: IdentityProvider): Promis
   return provider.finish(await idp.visit(url), challenge);
 }
 
-export const refusal = (promise: Promise<unknown>): Promise<AppError> =>
+export const rejection = (promise: Promise<unknown>): Promise<AppError> =>
   promise.then(
     () => {
       throw new Error('nothing was refused');

@@ -55,9 +55,9 @@ function actorFrom(deps: AdminDeps, caller: Program): Actor {
     session: credential.session,
     expiresAt: credential.expiresAt,
     assertGood() {
-      const refusal = deps.gate.check(credential);
-      if (refusal === 'fenced') throw fencedError();
-      if (refusal !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', refusal);
+      const rejection = deps.gate.check(credential);
+      if (rejection === 'fenced') throw fencedError();
+      if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
     },
   };
 }

@@ -130,7 +130,7 @@ export class Delivery {
     });
     await body.dump({ limit: MOST_OF_ANSWER }).catch(() => {});
     if ((statusCode >= 200 && statusCode < 300) || statusCode === 413) return statusCode;
-    throw refusal(statusCode, answered['retry-after']);
+    throw rejection(statusCode, answered['retry-after']);
   }
 }
 
@@ -168,7 +168,7 @@ function eventList({ bytes, ends }: Post): Buffer {
   return Buffer.concat([HEAD, items, TAIL]);
 }
 
-function refusal(code: number, retryAfter: string | string[] | undefined): Error {
+function rejection(code: number, retryAfter: string | string[] | undefined): Error {
   const message = `the webhook answered ${code}${code >= 300 && code < 400 ? ': redirects are not followed, name the final URL' : ''}`;
   const wait = typeof retryAfter === 'string' ? waitOf(retryAfter) : undefined;
   return wait === undefined ? new Error(message) : new TryLater(message, Math.min(wait, LONGEST_WAIT_MS));

@@ -48,7 +48,7 @@ export class CredentialKeeper {
   /** A request has come since the token did. */
   #used = true;
   #renewing: Promise<Held> | undefined;
-  #refusal: { readonly token: CachedToken; readonly renewed: Promise<Held | undefined> } | undefined;
+  #rejection: { readonly token: CachedToken; readonly renewed: Promise<Held | undefined> } | undefined;
   #refusedAt = Number.NEGATIVE_INFINITY;
   #verifiedAt = Number.NEGATIVE_INFINITY;
   #renewTimer: NodeJS.Timeout | undefined;
@@ -92,7 +92,7 @@ export class CredentialKeeper {
    */
   async refused({ token }: Held): Promise<Held | undefined> {
     if (this.#held.token !== token) return this.#held;
-    if (this.#refusal?.token === token) return this.#refusal.renewed;
+    if (this.#rejection?.token === token) return this.#rejection.renewed;
     const { laptop } = this.#options;
     if (laptop.now() < this.#refusedAt + PAUSE_MS) return undefined;
     this.#refusedAt = laptop.now();
@@ -101,7 +101,7 @@ export class CredentialKeeper {
       (held) => held,
       () => undefined, // Told by `onOver`, or it passes; the client gets the 401.
     );
-    this.#refusal = { token, renewed };
+    this.#rejection = { token, renewed };
     return renewed;
   }
 

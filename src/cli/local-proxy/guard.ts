@@ -27,7 +27,7 @@ export interface Asked {
 }
 
 /** @returns why the request is refused, or undefined where it may go on */
-export function refusalOf({ method, target, headers }: Asked, ground: Ground): LocalAnswer | undefined {
+export function rejectionOf({ method, target, headers }: Asked, ground: Ground): LocalAnswer | undefined {
   if (method === 'CONNECT' || method === 'TRACE') {
     // TRACE would show a page the credential that it may not read; CONNECT would make this a way to everywhere.
     return localAnswer('MethodNotAllowed', `${method} is not served here`);
@@ -44,11 +44,11 @@ export function refusalOf({ method, target, headers }: Asked, ground: Ground): L
   if (valuesOf(headers, 'origin').some((origin) => !ground.origins.has(origin.toLowerCase()))) {
     return localAnswer('Forbidden', 'requests of web pages are not served');
   }
-  return secretRefusal(headers, ground.secret) ?? impersonationRefusal(headers);
+  return secretRejection(headers, ground.secret) ?? impersonationRejection(headers);
 }
 
 /** Any program of any user of this machine can connect to a loopback port; only who can read the kubeconfig knows the secret. */
-function secretRefusal(headers: RawHeaders, secret: string | undefined): LocalAnswer | undefined {
+function secretRejection(headers: RawHeaders, secret: string | undefined): LocalAnswer | undefined {
   const given = bearerToken(headers);
   // A secret in a WebSocket subprotocol would go on to the gate: it is the one credential header that is not replaced.
   const inProtocol = valuesOf(headers, 'sec-websocket-protocol').some((value) => /bearer\.authorization/i.test(value));
@@ -65,7 +65,7 @@ function isSame(given: string, secret: string): boolean {
 }
 
 /** `Connection: Impersonate-User` would have the header dropped on the way, and the request be done with all the user's own rights. */
-function impersonationRefusal(headers: RawHeaders): LocalAnswer | undefined {
+function impersonationRejection(headers: RawHeaders): LocalAnswer | undefined {
   const nominated = [...connectionNominated(headers)].some((name) => name.startsWith('impersonate'));
   return nominated ? localAnswer('BadRequest', 'Connection must not name Impersonate-* headers') : undefined;
 }

@@ -15,7 +15,7 @@ import { fault } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper } from './credential-keeper.ts';
 import { Exchange, failureAnswer, type GateAnswer } from './exchange.ts';
-import { refusalOf, type Ground } from './guard.ts';
+import { rejectionOf, type Ground } from './guard.ts';
 import type { LoopbackCertificate } from './loopback-certificate.ts';
 import { answerLocally, answerOnSocket, joinTunnel, relayAnswer, relayOnSocket } from './relay.ts';
 import { localAnswer, type LocalAnswer } from './status.ts';
@@ -114,8 +114,8 @@ class Door {
 
   request(req: IncomingMessage, res: ServerResponse, waits = false): void {
     res.on('error', () => undefined); // Writing to a client that has gone is no fault; `close` follows.
-    const refusal = this.#refusal(req);
-    if (refusal !== undefined) return answerLocally(refusal, res);
+    const rejection = this.#rejection(req);
+    if (rejection !== undefined) return answerLocally(rejection, res);
     if (waits) res.writeContinue();
     const exchange = new Exchange(req, this.#keeper);
     const over = this.#opened(exchange, req.socket, res);
@@ -138,8 +138,8 @@ class Door {
 
   upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
-    const refusal = this.#refusal(req);
-    if (refusal !== undefined) return answerOnSocket(refusal, socket);
+    const rejection = this.#rejection(req);
+    if (rejection !== undefined) return answerOnSocket(rejection, socket);
     const protocol = protocolOf(req);
     const exchange = new Exchange(req, this.#keeper, req.headers.upgrade);
     this.#opened(exchange, socket);
@@ -166,7 +166,7 @@ class Door {
 
   connect(req: IncomingMessage, socket: Duplex): void {
     socket.on('error', () => undefined);
-    answerOnSocket(this.#refusal(req) ?? localAnswer('MethodNotAllowed', 'CONNECT is not served here'), socket);
+    answerOnSocket(this.#rejection(req) ?? localAnswer('MethodNotAllowed', 'CONNECT is not served here'), socket);
   }
 
   cut(): void {
@@ -179,9 +179,9 @@ class Door {
     }
   }
 
-  #refusal({ method = '', url = '', rawHeaders }: IncomingMessage): LocalAnswer | undefined {
-    const refusal = refusalOf({ method, target: url, headers: rawHeaders }, this.ground);
-    if (refusal !== undefined || this.#open.size < this.#most) return refusal;
+  #rejection({ method = '', url = '', rawHeaders }: IncomingMessage): LocalAnswer | undefined {
+    const rejection = rejectionOf({ method, target: url, headers: rawHeaders }, this.ground);
+    if (rejection !== undefined || this.#open.size < this.#most) return rejection;
     return localAnswer('TooManyRequests', `more than ${this.#most} requests at once`);
   }
 

@@ -5,7 +5,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { fault } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { refusalFault } from './rejection.ts';
+import { rejectionFault } from './rejection.ts';
 import { codeOf } from './private-files.ts';
 
 export interface Callback {
@@ -103,7 +103,7 @@ function checkAnswer(query: URLSearchParams, issuer: string): string {
   const error = query.get('error');
   if (error !== null) {
     const said = query.get('error_description') ?? '';
-    throw refusalFault(said, `The sign-in was refused: ${plainText(said) || plainText(error, 60)}`, next);
+    throw rejectionFault(said, `The sign-in was refused: ${plainText(said) || plainText(error, 60)}`, next);
   }
   const code = query.get('code');
   if (!code) throw fault('sign_in_refused', 'The sign-in came back without a code.', next);

@@ -8,14 +8,14 @@ import { plainText } from '../terminal/plain-text.ts';
 /** Longer than the longest rule with its contact: the request id is at the end. */
 const LONGEST = 2000;
 
-interface Refusal {
+interface Rejection {
   readonly what: string;
   /** Whom to ask and the request id, each with its name. None where the server says no more than what it refuses. */
   readonly facts: readonly string[];
 }
 
 /** @param said what a server said, which may be anything */
-function refusalIn(said: string): Refusal {
+function rejectionIn(said: string): Rejection {
   const text = plainText(said, LONGEST);
   const parts = /^(.+) (Whom to ask: .+) (Request id: [\w.-]{1,128})$/.exec(text);
   if (parts === null) return { what: text, facts: [] };
@@ -27,8 +27,8 @@ function refusalIn(said: string): Refusal {
  * @param said as the server said it
  * @param otherwise the words where it says no more than that it refuses
  */
-export function refusalFault(said: string, otherwise: string, login: string): AppError {
-  const { what, facts } = refusalIn(said);
+export function rejectionFault(said: string, otherwise: string, login: string): AppError {
+  const { what, facts } = rejectionIn(said);
   const full = facts.length > 0;
   const words = full ? [`The sign-in was refused: ${what}`, ...facts].join('\n  ') : otherwise;
   const next = full ? `ask there and say the request id, or use another account: ${login}` : login;

@@ -9,7 +9,7 @@ import { fault } from '../errors.ts';
 import { ask, type Ask, type HttpAnswer } from '../http/http-client.ts';
 import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { refusalFault } from './rejection.ts';
+import { rejectionFault } from './rejection.ts';
 import { isTokenText, parseClusters, type Binding, type CachedToken, type Endpoints, type Person } from './session.ts';
 
 /** `client_id` under which workloads exchange their tokens. */
@@ -141,7 +141,7 @@ export async function redeemDeviceCode(
   const next = `portcullis login --device --server ${asker.server}`;
   if (error === 'access_denied') {
     const said = without(Object.values(form), stringAt(answer.body, 'error_description') ?? '');
-    throw refusalFault(said, 'The sign-in was refused in the browser.', next);
+    throw rejectionFault(said, 'The sign-in was refused in the browser.', next);
   }
   if (error === 'expired_token') throw fault('sign_in_expired', 'Nobody typed the code in time.', next);
   return tokenIn(asker, answer, Object.values(form));

@@ -7,7 +7,7 @@ import { no, ok, type Result } from '../result.ts';
 
 const PROTOCOL_PREFIX = 'base64url.bearer.authorization.k8s.io.';
 
-export type BearerRefusal =
+export type BearerRejection =
   | 'authorization_repeated'
   | 'authorization_not_bearer'
   | 'token_malformed'
@@ -20,7 +20,7 @@ const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 const BEARER = /^bearer(?: +|$)/i;
 
 /** @returns the token, undefined where there is none, or why there is not exactly one. Never log it. */
-export function bearerToken(raw: RawHeaders): Result<string | undefined, BearerRefusal> {
+export function bearerToken(raw: RawHeaders): Result<string | undefined, BearerRejection> {
   const authorization = valuesOf(raw, 'authorization');
   const protocols = valuesOf(raw, 'sec-websocket-protocol').flatMap(splitProtocols);
   const carrying = protocols.filter(isBearerProtocol);
@@ -32,7 +32,7 @@ export function bearerToken(raw: RawHeaders): Result<string | undefined, BearerR
   return carrying[0] === undefined ? ok(undefined) : fromProtocol(carrying[0]);
 }
 
-function fromAuthorization(value: string): Result<string, BearerRefusal> {
+function fromAuthorization(value: string): Result<string, BearerRejection> {
   const text = value.trim();
   const scheme = BEARER.exec(text)?.[0];
   if (scheme === undefined) return no('authorization_not_bearer');
@@ -40,7 +40,7 @@ function fromAuthorization(value: string): Result<string, BearerRefusal> {
   return TOKEN.test(token) ? ok(token) : no('token_malformed');
 }
 
-function fromProtocol(protocol: string): Result<string, BearerRefusal> {
+function fromProtocol(protocol: string): Result<string, BearerRejection> {
   const encoded = protocol.slice(PROTOCOL_PREFIX.length);
   const token = Buffer.from(encoded, 'base64url').toString('latin1');
   // Only the one canonical spelling: Node's decoder skips what it does not know.

@@ -56,7 +56,7 @@ export interface Caller {
 }
 
 /** Why a credential is refused. Precise for the audit record; the wire sees vaguer words. */
-export type CredentialRefusal =
+export type CredentialRejection =
   | 'no_token'
   | 'malformed_token'
   | 'foreign_token' // not signed by us, or not an access token of ours (an ID token, a refresh token, a provider's token)
@@ -82,7 +82,7 @@ const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 export function readCredential(
   payload: Readonly<Record<string, unknown>>,
   expectedAudience: string,
-): Result<Credential, CredentialRefusal> {
+): Result<Credential, CredentialRejection> {
   const audience = soleAudience(payload['aud']);
   if (audience === undefined) return no('foreign_token');
   if (audience !== expectedAudience) return no('wrong_audience');

@@ -15,7 +15,7 @@ import { MAX_EXTRA_VALUE_BYTES, MAX_GROUP_BYTES, MAX_USERNAME_BYTES, textProblem
 import { no, ok, type Result } from '../result.ts';
 import { findImpersonation } from './upstream-headers.ts';
 
-export type ImpersonationRefusal =
+export type ImpersonationRejection =
   | 'impersonation_header_unknown'
   | 'impersonation_without_user'
   | 'impersonation_repeated' // two users or two uids
@@ -42,7 +42,7 @@ const MAX_KEY_BYTES = 253;
  * @param raw the client's headers: name, value, …; values one character a byte, as UTF-8
  * @returns whom it wants to act as, with an empty uid where it names none; undefined where it wants nothing of the kind
  */
-export function wantedIdentity(raw: RawHeaders): Result<Identity | undefined, ImpersonationRefusal> {
+export function wantedIdentity(raw: RawHeaders): Result<Identity | undefined, ImpersonationRejection> {
   const users: string[] = [];
   const uids: string[] = [];
   const groups: string[] = [];

@@ -1,7 +1,7 @@
 /**
  * The parts of an identity, each from its expression: value, or the refusal that names the rule it broke.
  */
-import type { Claims, ClaimsMapping, IdentityRefusal } from './types.ts';
+import type { Claims, ClaimsMapping, IdentityRejection } from './types.ts';
 import type { Evaluation, Expression } from '../cel/expressions.ts';
 import type { Account, Identity } from './identity.ts';
 import {
@@ -16,7 +16,7 @@ import {
 } from './names.ts';
 import { no, ok, type Result } from '../result.ts';
 
-type Mapped<T> = Result<T, IdentityRefusal>;
+type Mapped<T> = Result<T, IdentityRejection>;
 
 /** Evaluates an expression of a mapping over what it is about, within the budget of the whole sign-in. */
 export type Evaluate = (expression: Expression) => Evaluation;
@@ -40,7 +40,7 @@ export function mappedUsername(mapping: ClaimsMapping, evaluate: Evaluate, claim
  * `email_verified` is a boolean (OpenID Connect Core §5.1), and some providers send it as text (Amazon Cognito at UserInfo). Exactly "true" counts,
  * because an operator who could not use it would set `emailVerified: trusted`, which lets every address in. Any other value says nothing.
  */
-function unprovenEmail(provider: string, verified: unknown): IdentityRefusal | undefined {
+function unprovenEmail(provider: string, verified: unknown): IdentityRejection | undefined {
   if (verified === true || verified === 'true') return undefined;
   const place = 'emailVerified';
   if (verified === false || verified === 'false') {
@@ -58,7 +58,7 @@ function unprovenEmail(provider: string, verified: unknown): IdentityRefusal | u
 export function tooManyGroups(
   { groups, maxGroups, provider }: ClaimsMapping,
   claims: Claims,
-): IdentityRefusal | undefined {
+): IdentityRejection | undefined {
   const counts = Object.entries(claims).map(([name, value]) => (groups?.reads(name) === true ? longestList(value) : 0));
   const most = counts.reduce((left, right) => Math.max(left, right), 0);
   return most > maxGroups ? groupsTooMany(most, maxGroups, provider) : undefined;
@@ -70,7 +70,7 @@ function longestList(value: unknown): number {
   return Object.values(value).reduce((most: number, part) => Math.max(most, longestList(part)), own);
 }
 
-const groupsTooMany = (count: number, most: number, provider: string): IdentityRefusal => ({
+const groupsTooMany = (count: number, most: number, provider: string): IdentityRejection => ({
   reason: 'groups_too_many',
   place: 'groups',
   message: `You have ${count} groups; at most ${most} can be used. Ask your platform team to limit the groups that ${provider} sends.`,
@@ -113,11 +113,11 @@ export function mappedGroups(mapping: ClaimsMapping, evaluate: Evaluate, claims:
  * Threat: an account is what admins lock and revoke, and what a logout at the provider names. One with an invisible character looks like another
  * account, and one that is longer than an account may be could be named by nobody. Where `uid` is an expression nothing else looks at the subject.
  */
-export function subjectRefusal(account: Account): IdentityRefusal | undefined {
+export function subjectRejection(account: Account): IdentityRejection | undefined {
   const subject = account.slice(account.indexOf('/') + 1);
   const room = MAX_USERNAME_BYTES - byteLength(account) + byteLength(subject);
   const problem = textProblem(subject, room);
-  return problem && nameRefusal(problem, subject, { what: 'subject', place: 'subject', maxBytes: room });
+  return problem && nameRejection(problem, subject, { what: 'subject', place: 'subject', maxBytes: room });
 }
 
 export function mappedUid(mapping: ClaimsMapping, evaluate: Evaluate, account: Account): Mapped<string> {
@@ -126,7 +126,7 @@ export function mappedUid(mapping: ClaimsMapping, evaluate: Evaluate, account: A
   const uid = outcome.kind === 'absent' ? undefined : outcome.value;
   const problem = textProblem(uid, MAX_USERNAME_BYTES);
   if (problem !== undefined)
-    return no(nameRefusal(problem, uid, { what: 'uid', place: 'uid', maxBytes: MAX_USERNAME_BYTES }));
+    return no(nameRejection(problem, uid, { what: 'uid', place: 'uid', maxBytes: MAX_USERNAME_BYTES }));
   return ok(String(uid));
 }
 
@@ -145,7 +145,7 @@ export function mappedExtra(mapping: ClaimsMapping, evaluate: Evaluate): Mapped<
     for (const value of values) {
       const problem = textProblem(value, MAX_EXTRA_VALUE_BYTES);
       if (problem !== undefined) {
-        return no(nameRefusal(problem, value, { what: 'extra', place, maxBytes: MAX_EXTRA_VALUE_BYTES }));
+        return no(nameRejection(problem, value, { what: 'extra', place, maxBytes: MAX_EXTRA_VALUE_BYTES }));
       }
     }
     if (values.length > 0) extra.push([key, [...new Set(values)]]);
@@ -162,10 +162,10 @@ interface Named {
 /** The bare name is checked before the prefix hides that it is empty or begins with a space; the whole name after. */
 function prefixed(prefix: string, bare: unknown, named: Named): Mapped<string> {
   const bareProblem = textProblem(bare, Number.MAX_SAFE_INTEGER);
-  if (bareProblem !== undefined) return no(nameRefusal(bareProblem, bare, named));
+  if (bareProblem !== undefined) return no(nameRejection(bareProblem, bare, named));
   const name = prefix + String(bare);
   const problem = nameProblem(name, named.maxBytes);
-  return problem === undefined ? ok(name) : no(nameRefusal(problem, name, named));
+  return problem === undefined ? ok(name) : no(nameRejection(problem, name, named));
 }
 
 /** One string counts as a list of one: several providers send a single group so. Anything else is no list of names. */
@@ -187,7 +187,7 @@ function hasGroupsOverage(claims: Claims): boolean {
 
 export const isTooCostly = (outcome: Evaluation): boolean => outcome.kind === 'error' && outcome.tooCostly === true;
 
-const expressionError = (place: string, outcome: Evaluation & { readonly kind: 'error' }): IdentityRefusal => ({
+const expressionError = (place: string, outcome: Evaluation & { readonly kind: 'error' }): IdentityRejection => ({
   reason: isTooCostly(outcome) ? 'expression_too_costly' : 'expression_error',
   place,
   message: `Who you are could not be worked out from what the identity provider sent. Ask your platform team to check ${place} of the provider.`,
@@ -202,7 +202,7 @@ const SUBJECT: Record<Named['what'], string> = {
   subject: 'Your account at the identity provider',
 };
 
-function nameRefusal(problem: NameProblem, name: unknown, { what, place, maxBytes }: Named): IdentityRefusal {
+function nameRejection(problem: NameProblem, name: unknown, { what, place, maxBytes }: Named): IdentityRejection {
   return {
     reason: `${what}_${problem}`,
     place,

@@ -4,7 +4,7 @@
  * Everything in the claims is the provider's word and, in part, the person's own (display names, e-mail addresses). Whatever
  * cannot be mapped beyond doubt is refused; nothing is cut, cleaned or left out to make it fit.
  */
-import type { Claims, ClaimsProvider, CompiledRule, ClaimsMapping, IdentityRefusal } from './types.ts';
+import type { Claims, ClaimsProvider, CompiledRule, ClaimsMapping, IdentityRejection } from './types.ts';
 import type { Account, Identity } from './identity.ts';
 import {
   celUser,
@@ -20,7 +20,7 @@ import {
   mappedGroups,
   mappedUid,
   mappedUsername,
-  subjectRefusal,
+  subjectRejection,
   tooManyGroups,
   type Evaluate,
 } from './claims-parts.ts';
@@ -95,15 +95,15 @@ const REFUSING: Expression = {
  * @param claims from a token whose signature, issuer, audience and times have been verified
  * @param account `PROVIDER/SUBJECT`; the uid where the provider's mapping names none
  */
-export function mapClaims(mapping: ClaimsMapping, claims: Claims, account: Account): Result<Identity, IdentityRefusal> {
-  const odd = subjectRefusal(account);
+export function mapClaims(mapping: ClaimsMapping, claims: Claims, account: Account): Result<Identity, IdentityRejection> {
+  const odd = subjectRejection(account);
   if (odd !== undefined) return no(odd);
   const tooMany = tooManyGroups(mapping, claims);
   if (tooMany !== undefined) return no(tooMany);
   const budget = { left: MOST_STEPS };
   const subject = celValue(claims);
   const evaluate: Evaluate = (expression) => expression.evaluate(subject, budget);
-  const refused = firstRefusal(mapping.rules, evaluate);
+  const refused = firstRejection(mapping.rules, evaluate);
   if (refused !== undefined) return no(refused);
 
   const username = mappedUsername(mapping, evaluate, claims);
@@ -117,12 +117,12 @@ export function mapClaims(mapping: ClaimsMapping, claims: Claims, account: Accou
 
   const identity: Identity = { username: username.value, uid: uid.value, groups: groups.value, extra: extra.value };
   const user = celUser(identity);
-  const refusedUser = firstRefusal(mapping.userRules, (expression) => expression.evaluate(user, budget));
+  const refusedUser = firstRejection(mapping.userRules, (expression) => expression.evaluate(user, budget));
   return refusedUser === undefined ? ok(identity) : no(refusedUser);
 }
 
 /** A rule passes by the boolean `true` and by nothing else. */
-function firstRefusal(rules: readonly CompiledRule[], evaluate: Evaluate): IdentityRefusal | undefined {
+function firstRejection(rules: readonly CompiledRule[], evaluate: Evaluate): IdentityRejection | undefined {
   for (const { place, expression, message } of rules) {
     const outcome = evaluate(expression);
     if (outcome.kind === 'value' && outcome.value === true) continue;

@@ -47,7 +47,7 @@ export interface ClaimsMapping {
  * Why somebody is refused, for the audit record. `rule_error`: a rule could not be evaluated, which never passes. `expression_too_costly`: a
  * rule or a part of the mapping would have taken more steps than all expressions of one sign-in may take together.
  */
-export type IdentityRefusalReason =
+export type IdentityRejectionReason =
   | 'rule_refused'
   | 'rule_error'
   | 'expression_error'
@@ -60,8 +60,8 @@ export type IdentityRefusalReason =
   | 'extra_not_strings'
   | `${'username' | 'group' | 'uid' | 'extra' | 'subject'}_${NameProblem}`;
 
-export interface IdentityRefusal {
-  readonly reason: IdentityRefusalReason;
+export interface IdentityRejection {
+  readonly reason: IdentityRejectionReason;
   /** Place in the provider's configuration, such as `rules[0]`; `subject` where no setting is at fault. */
   readonly place: string;
   /** For the person: what is wrong and what to do. Holds no value of a claim. */

@@ -30,7 +30,7 @@ export interface ClusterQuestion {
   readonly target: string;
 }
 
-export type ClusterRefusal =
+export type ClusterRejection =
   | 'host_conflict' // two hosts that differ: RFC 9112 §3.2, RFC 9113 §8.3.1
   | 'host_invalid'
   | 'cluster_unknown';
@@ -47,7 +47,7 @@ export interface SelectedCluster {
 export function selectCluster(
   directory: ClusterDirectory,
   question: ClusterQuestion,
-): Result<SelectedCluster, ClusterRefusal> {
+): Result<SelectedCluster, ClusterRejection> {
   const host = soleHost(question.hosts);
   if (!host.ok) return host;
   const named = nameByHost(directory, host.value, question.serverName);
@@ -55,7 +55,7 @@ export function selectCluster(
   return byPrefix(directory, question.target);
 }
 
-function soleHost(hosts: readonly string[]): Result<string | undefined, ClusterRefusal> {
+function soleHost(hosts: readonly string[]): Result<string | undefined, ClusterRejection> {
   const [raw, ...others] = hosts.map((host) => host.toLowerCase());
   if (raw === undefined) return ok(undefined);
   if (others.some((other) => other !== raw)) return no('host_conflict');
@@ -75,7 +75,7 @@ function nameByHost(
   return sni === undefined ? undefined : directory.byHost.get(sni);
 }
 
-function byPrefix(directory: ClusterDirectory, target: string): Result<SelectedCluster, ClusterRefusal> {
+function byPrefix(directory: ClusterDirectory, target: string): Result<SelectedCluster, ClusterRejection> {
   const match = /^\/clusters\/([a-z0-9-]+)(?=[/?]|$)/.exec(target);
   const cluster = match?.[1];
   if (match === null || cluster === undefined || !directory.names.has(cluster)) return no('cluster_unknown');

@@ -16,7 +16,7 @@ export interface RequestPath {
   readonly query: string;
 }
 
-export type PathRefusal =
+export type PathRejection =
   | 'connect_method'
   | 'method_unknown'
   | 'empty_target'
@@ -49,7 +49,7 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PAT
  * @param target as it stood in the request line, one character a byte
  * @returns its parts, or why it is refused (RFC 3986 §3.3 and §5.2.4, RFC 9112 §3.2)
  */
-export function requestPath(method: string, target: string): Result<RequestPath, PathRefusal> {
+export function requestPath(method: string, target: string): Result<RequestPath, PathRejection> {
   if (method.toUpperCase() === 'CONNECT') return no('connect_method');
   if (!METHODS.has(method)) return no('method_unknown');
   if (target === '') return no('empty_target');
@@ -57,17 +57,17 @@ export function requestPath(method: string, target: string): Result<RequestPath,
   if (target === '*') return no('asterisk_form');
   if (!target.startsWith('/')) return no(target.includes('://') ? 'absolute_form' : 'authority_form');
 
-  const characters = characterRefusal(target);
+  const characters = characterRejection(target);
   if (characters !== undefined) return no(characters);
 
   const question = target.indexOf('?');
   const path = question === -1 ? target : target.slice(0, question);
   const query = question === -1 ? '' : target.slice(question + 1);
-  const refusal = encodingRefusal(path) ?? segmentRefusal(path);
-  return refusal === undefined ? ok({ target, path, query }) : no(refusal);
+  const rejection = encodingRejection(path) ?? segmentRejection(path);
+  return rejection === undefined ? ok({ target, path, query }) : no(rejection);
 }
 
-function characterRefusal(target: string): PathRefusal | undefined {
+function characterRejection(target: string): PathRejection | undefined {
   if (target.includes('#')) return 'fragment';
   if (target.includes('\\')) return 'backslash';
   // The quote and angle brackets are no URI characters either (RFC 3986 §2), and break out of logs and pages.
@@ -76,7 +76,7 @@ function characterRefusal(target: string): PathRefusal | undefined {
 }
 
 /** Only in the path: a query is data, where exec's `command=%2Fbin%2Fsh` is as it should be. */
-function encodingRefusal(path: string): PathRefusal | undefined {
+function encodingRejection(path: string): PathRejection | undefined {
   if (!path.includes('%')) return undefined;
   if (/%2e/i.test(path)) return 'encoded_dot';
   if (/%2f/i.test(path)) return 'encoded_slash';
@@ -90,7 +90,7 @@ function encodingRefusal(path: string): PathRefusal | undefined {
   }
 }
 
-function segmentRefusal(path: string): PathRefusal | undefined {
+function segmentRejection(path: string): PathRejection | undefined {
   if (/\/\.{1,2}(?:\/|$)/.test(path)) return 'dot_segment';
   const empty = path.indexOf('//');
   if (empty === -1) return undefined;

@@ -60,14 +60,14 @@ async function freshTries(provider: IdentityProvider, asking: Asking): Promise<r
     if (begun === undefined || ask === undefined) break;
     const tried = { ask, reaction: await reaction(begun.url, asking) };
     tries.push(tried);
-    if (refusalOf(tried) === undefined) break;
+    if (rejectionOf(tried) === undefined) break;
     after = begun.challenge;
   }
   return tries;
 }
 
 /** @returns what was said against a way to ask; undefined where it was taken, or it cannot be told */
-function refusalOf({ reaction: { kind, ...said } }: FreshTry): string | undefined {
+function rejectionOf({ reaction: { kind, ...said } }: FreshTry): string | undefined {
   if (kind === 'refused') return 'an error page';
   const error = 'error' in said ? said.error : '';
   return kind === 'returned' && !WOULD_ASK.has(error) ? error : undefined;
@@ -168,8 +168,8 @@ function freshRow(ours: Reaction, tries: readonly FreshTry[], advertised: boolea
     return optional.unknown(check, 'the request could not be tried');
   }
   const refused = tries.flatMap((tried) => {
-    const refusal = refusalOf(tried);
-    return refusal === undefined ? [] : [`${FRESH_WORDS[tried.ask]} was refused (${refusal})`];
+    const rejection = rejectionOf(tried);
+    return rejection === undefined ? [] : [`${FRESH_WORDS[tried.ask]} was refused (${rejection})`];
   });
   if (refused.length === tries.length) {
     return optional.fails(

@@ -137,11 +137,11 @@ function refreshRows({ metadata, asked }: ClientProbe, refresh: Outcome): readon
       ),
     );
   }
-  return [...rows, refusalRow(refresh)];
+  return [...rows, rejectionRow(refresh)];
 }
 
 /** How the provider says that a refresh token is not good. */
-function refusalRow({ kind, fault, seen }: Outcome): ProbeRow {
+function rejectionRow({ kind, fault, seen }: Outcome): ProbeRow {
   const check = 'a refused refresh';
   if (kind === 'accepted') {
     return saysRefused(fault?.cause)

@@ -24,7 +24,7 @@ export interface PagesRequest<T> {
   /** For the record: what could not be worked out. */
   readonly reason: string;
   /** What the person is told where the API says that it will not tell. */
-  readonly refusal: string;
+  readonly rejection: string;
 }
 
 /**
@@ -68,7 +68,7 @@ async function onePage<T>(request: PagesRequest<T>, url: URL, signal: AbortSigna
   const { status } = answer;
   if (status >= 400 && status < 500 && !TRANSIENT.has(status)) {
     const cause = new Error(`${url.pathname} answered ${status}`);
-    throw new AppError('sign_in_refused', request.refusal, { reason: request.reason, cause });
+    throw new AppError('sign_in_refused', request.rejection, { reason: request.reason, cause });
   }
   if (status !== 200) throw unavailable(request, new Error(`${url.pathname} answered ${status}`));
   try {

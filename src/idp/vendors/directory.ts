@@ -67,7 +67,7 @@ export function createDirectory(options: DirectoryOptions): (subject: string) =>
       read: groupsPage,
       maxGroups,
       reason: 'groups_unresolved',
-      refusal: `Google’s directory does not say which groups you are in, so yours are unknown. Sign in with an account of your company, or ask your platform team to check what the service account of ${name} may read.`,
+      rejection: `Google’s directory does not say which groups you are in, so yours are unknown. Sign in with an account of your company, or ask your platform team to check what the service account of ${name} may read.`,
     });
   };
 }

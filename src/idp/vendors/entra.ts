@@ -58,7 +58,7 @@ export function createEntra(options: EntraOptions): Vendor {
         read: groupsPage(groupsAs),
         maxGroups,
         reason: overage ? 'groups_overage' : 'groups_unresolved',
-        refusal: `Microsoft Graph does not say which groups you are in, so yours are unknown. Ask your platform team to let ${name} use ${GRAPH_SCOPE[groupsAs]}, or to limit the groups that it sends.`,
+        rejection: `Microsoft Graph does not say which groups you are in, so yours are unknown. Ask your platform team to let ${name} use ${GRAPH_SCOPE[groupsAs]}, or to limit the groups that it sends.`,
       });
       return { ...claims, groups };
     },

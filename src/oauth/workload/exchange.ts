@@ -10,9 +10,9 @@ import type { Account, Identity } from '../../core/identity/identity.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import type { Gate } from '../../revocation/revocation.ts';
-import type { ArtefactStore, MintOutcome, MintRefusal, NewSession, SessionStore } from '../../store/store.ts';
+import type { ArtefactStore, MintOutcome, MintRejection, NewSession, SessionStore } from '../../store/store.ts';
 import { WORKLOAD_CLIENT } from './grant-type.ts';
-import { identifyWorkload, type ReadyRule, type Workload, type WorkloadRefusal } from './rules.ts';
+import { identifyWorkload, type ReadyRule, type Workload, type WorkloadRejection } from './rules.ts';
 import { sessionOverWords } from './messages.ts';
 
 /** A used token is remembered for this much longer than it may be used (seconds). */
@@ -48,12 +48,12 @@ export interface WorkloadSession {
   readonly identity: Identity;
 }
 
-export type ExchangeRefusal = WorkloadRefusal & {
+export type ExchangeRejection = WorkloadRejection & {
   readonly who?: { readonly account: Account; readonly identity: Identity };
 };
 
 /** @throws AppError `provider_unavailable`, `store_unavailable` or `fenced`: nothing was decided, and the same token may come again */
-export type ExchangeWorkloadToken = (request: ExchangeRequest) => Promise<Result<WorkloadSession, ExchangeRefusal>>;
+export type ExchangeWorkloadToken = (request: ExchangeRequest) => Promise<Result<WorkloadSession, ExchangeRejection>>;
 
 export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWorkloadToken {
   return async (request) => {
@@ -83,13 +83,13 @@ async function joinOrOpen(
   deps: WorkloadExchangeDeps,
   workload: Workload,
   circumstances: Circumstances,
-): Promise<Result<WorkloadSession, ExchangeRefusal>> {
+): Promise<Result<WorkloadSession, ExchangeRejection>> {
   const { account, identity, rule } = workload;
   const use = useOf(workload, circumstances.startedAt);
   const standing: WorkloadSession = { id: use.slice(0, SESSION_ID_LENGTH), account, provider: rule.name, identity };
   // Used before: the session is there, or it is over and the mint says so.
   if ((await deps.store.artefacts.find('ReplayDetection', use)) !== undefined) return ok(standing);
-  const refused = (reason: MintRefusal | 'subject_token_used'): Result<never, ExchangeRefusal> =>
+  const refused = (reason: MintRejection | 'subject_token_used'): Result<never, ExchangeRejection> =>
     no({ reason, words: sessionOverWords(reason), rule: rule.name, who: { account, identity } });
   const opened = await open(deps, newSession(deps, workload, standing.id, circumstances));
   if (opened === 'there') {

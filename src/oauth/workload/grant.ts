@@ -65,7 +65,7 @@ async function paced(provider: Provider, deps: WorkloadGrantDeps, ctx: Context):
 }
 
 function tooMany(ctx: Context, facts: TokenFacts, wait: number): void {
-  facts.refusal = 'too_many_exchanges';
+  facts.rejection = 'too_many_exchanges';
   facts.words = `Too many exchanges from your address were refused. Try again in ${wait} seconds.`;
   ctx.status = 429;
   ctx.set('retry-after', String(wait));
@@ -77,14 +77,14 @@ async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context)
   const { subjectToken, wanted } = readRequest(ctx, facts);
   const certificate = certificateOf(ctx);
   if (certificate === undefined) {
-    throw refusal(facts, 'certificate_missing', 'Connect with a client certificate: the answer is bound to its key.');
+    throw rejection(facts, 'certificate_missing', 'Connect with a client certificate: the answer is bound to its key.');
   }
   const outcome = await deps.exchange({ subjectToken, ...callerOf(ctx) });
   if (!outcome.ok) {
     const { reason, words, rule, who } = outcome.reason;
     if (rule !== undefined) facts.rule = rule;
     if (who !== undefined) facts.who = who;
-    throw refusal(facts, reason, words);
+    throw rejection(facts, reason, words);
   }
   const session = outcome.value;
   facts.rule = session.provider;
@@ -92,7 +92,7 @@ async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context)
   const audience = audienceFor(deps.audiences, session, wanted);
   if (audience === undefined) {
     facts.words = 'No rule lets this workload use that cluster. Ask your platform team.';
-    facts.refusal = 'audience_unknown';
+    facts.rejection = 'audience_unknown';
     throw new errors.InvalidTarget();
   }
   const token = new provider.AccessToken({
@@ -119,7 +119,7 @@ function readRequest(
   facts: TokenFacts,
 ): { readonly subjectToken: string; readonly wanted: string | undefined } {
   const { subject_token, subject_token_type, requested_token_type, actor_token, audience, resource } = ctx.oidc.params;
-  const invalid = (words: string): Error => refusal(facts, 'invalid_request', words);
+  const invalid = (words: string): Error => rejection(facts, 'invalid_request', words);
   if (typeof subject_token !== 'string' || subject_token === '') throw invalid('subject_token is missing.');
   if (!SUBJECT_TOKEN_TYPES.includes(subject_token_type)) {
     throw invalid(`subject_token_type must be ${String(SUBJECT_TOKEN_TYPES[0])}.`);
@@ -148,8 +148,8 @@ function audienceFor(
 }
 
 /** RFC 8693 §2.2.2: `invalid_request`, for a subject token too that is not accepted. */
-function refusal(facts: TokenFacts, reason: string, words: string): Error {
-  facts.refusal = reason;
+function rejection(facts: TokenFacts, reason: string, words: string): Error {
+  facts.rejection = reason;
   facts.words = words;
   return new errors.InvalidRequest(words);
 }

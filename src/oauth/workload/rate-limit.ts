@@ -25,7 +25,7 @@ export interface ExchangePace {
 
 /** @param options.now epoch milliseconds */
 export function createExchangePace(options: {
-  readonly refusalsPerMinute: number;
+  readonly rejectionsPerMinute: number;
   readonly now: () => number;
 }): ExchangePace {
   const minutes = new LRUCache<string, { readonly since: number; count: number }>({ max: MAX_ADDRESSES });
@@ -37,7 +37,7 @@ export function createExchangePace(options: {
       const minute = known !== undefined && isRecent(known.since, now, MINUTE_MS) ? known : { since: now, count: 0 };
       minute.count += 1;
       minutes.set(key, minute);
-      if (minute.count <= options.refusalsPerMinute) return 0;
+      if (minute.count <= options.rejectionsPerMinute) return 0;
       return Math.max(1, Math.ceil((minute.since + MINUTE_MS - now) / 1000));
     },
   };

@@ -5,7 +5,7 @@ import { compileMapping, mapClaims } from '../../core/identity/claims.ts';
 import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { no, ok, type Result } from '../../core/result.ts';
-import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRefusal } from './subject-token.ts';
+import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRejection } from './subject-token.ts';
 
 /** A rule with what it needs to decide. */
 export interface ReadyRule {
@@ -22,7 +22,7 @@ export interface Workload {
   readonly identity: Identity;
 }
 
-export interface WorkloadRefusal {
+export interface WorkloadRejection {
   /** Precise, for the record, in snake_case. */
   readonly reason: string;
   /** For whoever reads the job's log; holds nothing of the token. */
@@ -69,10 +69,10 @@ export async function identifyWorkload(
   rules: readonly ReadyRule[],
   subjectToken: string,
   expected: { readonly audience: string; readonly now: number; readonly clockSkew: number },
-): Promise<Result<Workload, WorkloadRefusal>> {
+): Promise<Result<Workload, WorkloadRejection>> {
   const issuer = claimedIssuer(subjectToken);
   if (!issuer.ok) return no({ reason: issuer.reason, words: tokenWords(issuer.reason) });
-  let refusal: WorkloadRefusal = { reason: 'issuer_unknown', words: NO_RULE };
+  let rejection: WorkloadRejection = { reason: 'issuer_unknown', words: NO_RULE };
   for (const { config, mapping, keys } of rules) {
     if (config.issuer !== issuer.value) continue;
     const token = await verifySubjectToken(subjectToken, keys, { ...expected, issuer: config.issuer });
@@ -84,19 +84,19 @@ export async function identifyWorkload(
     // A rule that does not match, or cannot tell, leaves the token to the next one. A name that it makes and may not be is a refusal, and so is one
     // that would cost too much, or each rule would be tried at that cost.
     const unmatched = place === 'rules[0]' && reason !== 'expression_too_costly';
-    refusal = {
+    rejection = {
       reason: unmatched ? 'no_rule_matches' : reason,
       words: unmatched ? NO_RULE : message,
       rule: config.name,
     };
     if (!unmatched) break;
   }
-  return no(refusal);
+  return no(rejection);
 }
 
-const tokenWords = (reason: SubjectTokenRefusal): string => `The subject token ${whatIsWrong(reason)}.`;
+const tokenWords = (reason: SubjectTokenRejection): string => `The subject token ${whatIsWrong(reason)}.`;
 
-function whatIsWrong(reason: SubjectTokenRefusal): string {
+function whatIsWrong(reason: SubjectTokenRejection): string {
   switch (reason) {
     case 'subject_token_too_large':
       return 'is too large';

@@ -16,7 +16,7 @@ const MAX_TOKEN_ID_BYTES = 256;
 /** Signatures with a private key only: with a shared secret whoever can verify can also forge. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 
-export type SubjectTokenRefusal =
+export type SubjectTokenRejection =
   | 'subject_token_too_large'
   | 'subject_token_malformed'
   | 'subject_token_algorithm'
@@ -41,7 +41,7 @@ export interface SubjectToken {
 }
 
 /** Who it says that it is from. Not yet verified: only good for choosing whose keys to try. */
-export function claimedIssuer(token: string): Result<string, SubjectTokenRefusal> {
+export function claimedIssuer(token: string): Result<string, SubjectTokenRejection> {
   if (token.length > MAX_TOKEN_LENGTH) return no('subject_token_too_large');
   try {
     const { iss } = decodeJwt(token);
@@ -69,7 +69,7 @@ export async function verifySubjectToken(
   token: string,
   keys: JWTVerifyGetKey,
   expected: Expected,
-): Promise<Result<SubjectToken, SubjectTokenRefusal>> {
+): Promise<Result<SubjectToken, SubjectTokenRejection>> {
   let payload: JWTPayload;
   try {
     const verified = await jwtVerify(token, keys, {
@@ -82,7 +82,7 @@ export async function verifySubjectToken(
     });
     payload = verified.payload;
   } catch (error) {
-    return no(refusalOf(error));
+    return no(rejectionOf(error));
   }
   return readClaims(payload, expected);
 }
@@ -90,7 +90,7 @@ export async function verifySubjectToken(
 function readClaims(
   payload: JWTPayload,
   { issuer, now, clockSkew }: Expected,
-): Result<SubjectToken, SubjectTokenRefusal> {
+): Result<SubjectToken, SubjectTokenRejection> {
   const { sub, jti, iat, exp, aud } = payload;
   // Threat: a token for two places can be carried from the one to the other.
   if (Array.isArray(aud) && aud.length !== 1) return no('subject_token_audience');
@@ -108,7 +108,7 @@ function readClaims(
   });
 }
 
-function refusalOf(error: unknown): SubjectTokenRefusal {
+function rejectionOf(error: unknown): SubjectTokenRejection {
   if (error instanceof errors.JWTExpired) return 'subject_token_expired';
   if (error instanceof errors.JWTClaimValidationFailed) {
     if (error.claim === 'nbf' && error.reason === 'check_failed') return 'subject_token_not_yet_valid';

@@ -31,20 +31,20 @@ import { valuesOf } from '../raw-headers.ts';
 import { SessionAddresses } from './session-addresses.ts';
 import {
   auditBlocked,
-  clusterRefusal,
-  credentialRefusal,
+  clusterRejection,
+  credentialRejection,
   draining,
-  errorRefusal,
+  errorRejection,
   fenced,
-  impersonationRefusal,
+  impersonationRejection,
   internalError,
-  passthroughRefusal,
-  pathRefusal,
+  passthroughRejection,
+  pathRejection,
   tooManyAtCluster,
   tooManyOfPerson,
   type Words,
 } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import type { Rejection } from '../status.ts';
 
 /** Ready to be dialled. */
 export interface Admitted {
@@ -114,7 +114,7 @@ export class Admission {
   }
 
   /** Never rejects: what goes wrong is a refusal, so that no caller can take a fault for a yes. */
-  async admit(exchange: Exchange, { upgrade }: { readonly upgrade: boolean }): Promise<Result<Admitted, Refusal>> {
+  async admit(exchange: Exchange, { upgrade }: { readonly upgrade: boolean }): Promise<Result<Admitted, Rejection>> {
     try {
       const place = this.#locate(exchange);
       if (!place.ok) return place;
@@ -126,13 +126,13 @@ export class Admission {
       // The caller asks once more whether it may pass: the disk took its time.
       return admitted.ok && !(await exchange.record.writeAhead({ upgrade })) ? no(auditBlocked()) : admitted;
     } catch (error) {
-      if (error instanceof AppError) return no(errorRefusal(error));
+      if (error instanceof AppError) return no(errorRejection(error));
       this.#deps.logger.error({ err: error, auditId: exchange.auditId }, 'a request could not be admitted');
       return no(internalError());
     }
   }
 
-  #locate(exchange: Exchange): Result<Place, Refusal> {
+  #locate(exchange: Exchange): Result<Place, Rejection> {
     const { facts } = exchange;
     const { servername } = facts.connection;
     const selected = selectCluster(this.#directory, {
@@ -142,11 +142,11 @@ export class Admission {
     });
     const cluster = selected.ok ? this.#clusters.get(selected.value.cluster) : undefined;
     if (!selected.ok || cluster === undefined)
-      return no(clusterRefusal(selected.ok ? 'cluster_unknown' : selected.reason));
+      return no(clusterRejection(selected.ok ? 'cluster_unknown' : selected.reason));
     const path = requestPath(facts.method, selected.value.target);
     if (!path.ok) {
       exchange.describe(exchange.record.info, cluster.name);
-      return no(pathRefusal(path.reason));
+      return no(pathRejection(path.reason));
     }
     const { target } = path.value;
     const info = requestInfo(facts.method, target);
@@ -154,34 +154,34 @@ export class Admission {
     return ok({ cluster, info, target, prefix: selected.value.prefix });
   }
 
-  #closed(info: RequestInfo): Refusal | undefined {
+  #closed(info: RequestInfo): Rejection | undefined {
     if (this.#isShutFor(info)) return draining();
     if (this.#deps.audit.blocked) return auditBlocked();
     return this.#deps.gate.fenced ? fenced() : undefined;
   }
 
-  async #letIn(exchange: Exchange, place: Place, upgrade: boolean): Promise<Result<Admitted, Refusal>> {
+  async #letIn(exchange: Exchange, place: Place, upgrade: boolean): Promise<Result<Admitted, Rejection>> {
     const words = this.#words;
     const token = bearerToken(exchange.facts.raw);
-    if (!token.ok) return no(credentialRefusal(token.reason, words));
-    if (token.value === undefined) return no(credentialRefusal('no_token', words));
+    if (!token.ok) return no(credentialRejection(token.reason, words));
+    if (token.value === undefined) return no(credentialRejection('no_token', words));
     const arrival = { exchange, place, upgrade, token: token.value };
     // Our publicUrl is our issuer: a token that names it is ours or nobody's.
     const passes = place.cluster.serviceAccountPassthrough === true && isForeign(token.value, words.publicUrl);
     return passes ? this.#serviceAccount(arrival) : this.#person(arrival);
   }
 
-  async #person({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Refusal>> {
+  async #person({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Rejection>> {
     const { authenticate, gate } = this.#deps;
     const { cluster } = place;
     const { raw, connection } = exchange.facts;
     const audience = clusterAudience(cluster.name);
     const caller = await authenticate({ token, audience, thumbprint: connection.thumbprint });
-    if (!caller.ok) return no(credentialRefusal(caller.reason, this.#words, caller));
+    if (!caller.ok) return no(credentialRejection(caller.reason, this.#words, caller));
     const { credential } = caller.value;
     exchange.bind(caller.value);
     const shut = gate.check(credential);
-    if (shut !== undefined) return no(credentialRefusal(shut, this.#words, credential));
+    if (shut !== undefined) return no(credentialRejection(shut, this.#words, credential));
     this.#noteAddress(credential.session, connection.address);
     const full = this.#takePlace(exchange, credential.account, cluster.name);
     if (full !== undefined) return no(full);
@@ -189,7 +189,7 @@ export class Admission {
     const identity = limitIdentity(caller.value.identity, cluster.impersonate);
     // Never dropped in silence: `kubectl --as=limited` must not run with the person's full rights.
     const wanted = wantedIdentity(raw);
-    if (!wanted.ok) return no(impersonationRefusal(wanted.reason));
+    if (!wanted.ok) return no(impersonationRejection(wanted.reason));
     if (wanted.value !== undefined) {
       exchange.record.impersonated = wanted.value;
       const { session, account } = credential;
@@ -200,7 +200,7 @@ export class Admission {
     const upstreamToken = await cluster.token();
     // The reviews and the token took their time.
     const shutMeanwhile = gate.check(credential);
-    if (shutMeanwhile !== undefined) return no(credentialRefusal(shutMeanwhile, this.#words, credential));
+    if (shutMeanwhile !== undefined) return no(credentialRejection(shutMeanwhile, this.#words, credential));
     const headers = buildUpstreamHeaders({
       ...this.#passing(exchange, place, upgrade),
       upstreamToken,
@@ -213,16 +213,16 @@ export class Admission {
   }
 
   /** With its own token, unchanged, and no impersonation: the cluster sees and judges the service account itself. */
-  async #serviceAccount({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Refusal>> {
+  async #serviceAccount({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Rejection>> {
     const { cluster } = place;
     const judged = await this.#passthrough.judge(cluster, token, exchange.facts.connection.address);
-    if (!judged.ok) return no(passthroughRefusal(judged.reason, this.#words));
+    if (!judged.ok) return no(passthroughRejection(judged.reason, this.#words));
     exchange.bindServiceAccount(judged.value);
     const person = `${cluster.name} ${judged.value.username}`;
     const full = this.#takePlace(exchange, person, cluster.name);
     if (full !== undefined) return no(full);
     if (findImpersonation(exchange.facts.raw).length > 0) {
-      return no(passthroughRefusal('passthrough_impersonation', this.#words));
+      return no(passthroughRejection('passthrough_impersonation', this.#words));
     }
     if (this.#deps.gate.fenced) return no(fenced());
     const headers = buildPassthroughHeaders({ ...this.#passing(exchange, place, upgrade), clientToken: token });
@@ -237,7 +237,7 @@ export class Admission {
     logger.warn({ session }, 'one session is used from many addresses: ask its person, and revoke it if in doubt');
   }
 
-  #takePlace(exchange: Exchange, person: string, cluster: string): Refusal | undefined {
+  #takePlace(exchange: Exchange, person: string, cluster: string): Rejection | undefined {
     const place = this.#inFlight.enter(person, cluster);
     if (place.ok) {
       exchange.hold(place.value);

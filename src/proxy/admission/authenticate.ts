@@ -4,9 +4,9 @@
  * Everything that can change is judged on every call, whatever is remembered: expiry, audience, binding, and the gate. The gate is asked
  * again after each await, because a revocation may have been applied meanwhile.
  */
-import type { AuthenticationRefusal, Authenticate } from '../dependencies.ts';
+import type { AuthenticationRejection, Authenticate } from '../dependencies.ts';
 import { judgeBinding, SessionUnread } from '../../core/credential/credential.ts';
-import type { Caller, Credential, CredentialRefusal } from '../../core/credential/credential.ts';
+import type { Caller, Credential, CredentialRejection } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
@@ -26,7 +26,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
   const judge = async (
     credential: Credential,
     thumbprint: string | undefined,
-  ): Promise<Result<Caller, AuthenticationRefusal>> => {
+  ): Promise<Result<Caller, AuthenticationRejection>> => {
     // Before the session is asked for: who holds a stolen token without its key learns nothing about the session behind it.
     const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
     const unbound = judgeBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
@@ -61,8 +61,8 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
 async function refused(
   { whyEnded, issuer, thirdParties }: AuthenticatorDeps,
   { session, client }: Credential,
-  reason: AuthenticationRefusal,
-): Promise<Result<Caller, AuthenticationRefusal>> {
+  reason: AuthenticationRejection,
+): Promise<Result<Caller, AuthenticationRejection>> {
   const isOver = reason === 'session_revoked' || reason === 'session_unknown';
   const why = isOver ? await whyEnded?.(session) : undefined;
   if (why === undefined) return no(reason);
@@ -77,7 +77,7 @@ function judgeSession(
     mayBeUnbound,
     now,
   }: { readonly thumbprint: string | undefined; readonly mayBeUnbound: boolean; readonly now: number },
-): Result<Caller, CredentialRefusal> {
+): Result<Caller, CredentialRejection> {
   // A signed token for a session of somebody else can only be a fault of ours; it opens nothing.
   if (record === undefined || record.account !== credential.account) return no('session_unknown');
   const unbound = judgeBinding(credential, thumbprint, record.thumbprint, mayBeUnbound);

@@ -5,7 +5,7 @@
  * token of the gate's own account, which may impersonate anybody; a person's token of some other issuer that the cluster trusts, which
  * would go past every rule of the gate; and a flood of made-up tokens, each of which costs the cluster a review.
  */
-import type { PassthroughRefusal } from '../rejections.ts';
+import type { PassthroughRejection } from '../rejections.ts';
 import { createHash } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { LRUCache } from 'lru-cache';
@@ -88,7 +88,7 @@ export class Passthrough {
     cluster: Pick<UpstreamCluster, 'name' | 'token'>,
     token: string,
     from: string,
-  ): Promise<Result<Identity, PassthroughRefusal>> {
+  ): Promise<Result<Identity, PassthroughRejection>> {
     // Who holds a stolen token of that kind does not hold its key; here nobody would check.
     if (peek(token)?.bound !== false) return no('passthrough_bound_token');
     const remembered = this.#remembered(keyOf(cluster.name, token));

@@ -7,7 +7,7 @@
 import { createLocalJWKSet, errors, jwtVerify } from 'jose';
 import type { JSONWebKeySet, JWK, JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
-import { readCredential, type Credential, type CredentialRefusal } from '../../core/credential/credential.ts';
+import { readCredential, type Credential, type CredentialRejection } from '../../core/credential/credential.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { Clock } from '../../contracts/clock.ts';
@@ -18,7 +18,7 @@ const MOST_TOKENS = 20_000;
 const LONGEST_TOKEN = 4096;
 
 /** A refusal with the token's client, where its signature was verified. */
-type Verdict<T> = Result<T, CredentialRefusal> & { readonly client?: string };
+type Verdict<T> = Result<T, CredentialRejection> & { readonly client?: string };
 
 interface Verified {
   readonly claims: JWTPayload;
@@ -93,17 +93,17 @@ export class TokenVerifier {
       return ok(verified);
     } catch (error) {
       // The signature comes before the times.
-      return error instanceof errors.JWTExpired ? expired(error.payload) : no(refusalOf(error));
+      return error instanceof errors.JWTExpired ? expired(error.payload) : no(rejectionOf(error));
     }
   }
 }
 
 function expired({ client_id }: JWTPayload): Verdict<never> {
-  const refusal = no('token_expired' as const);
-  return typeof client_id === 'string' ? { ...refusal, client: client_id } : refusal;
+  const rejection = no('token_expired' as const);
+  return typeof client_id === 'string' ? { ...rejection, client: client_id } : rejection;
 }
 
-function refusalOf(error: unknown): CredentialRefusal {
+function rejectionOf(error: unknown): CredentialRejection {
   if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed_token';
   if (error instanceof errors.JOSEError) return 'foreign_token';
   // Not a judgement but a fault of ours; it must not look like one.

@@ -15,7 +15,7 @@ import type { ClusterReviews, Members } from './cluster-reviews.ts';
 import type { UpstreamCluster } from '../dependencies.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { delegationDenied, delegationOverLimit, delegationTooLarge, tooManyReviews } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import type { Rejection } from '../status.ts';
 
 /** Seconds. As long as a right that was taken away in RBAC may still be used through the gate. */
 const ANSWER_SECONDS = 5;
@@ -56,7 +56,7 @@ export class Delegation {
    * @returns undefined where everything is allowed
    * @throws AppError `upstream_unavailable` where one question has no answer
    */
-  async judge(question: DelegationQuestion): Promise<Refusal | undefined> {
+  async judge(question: DelegationQuestion): Promise<Rejection | undefined> {
     const { cluster, person, wanted, account } = question;
     const beyond = beyondLimits(wanted, cluster.impersonate);
     if (beyond !== undefined) return delegationOverLimit(beyond);

@@ -85,11 +85,11 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
       {
         opened: () => deps.gate.reportDrill({ id, state: 'open' }),
         refused: (code, text) => {
-          fail(refusalWords(code, text, order));
+          fail(rejectionWords(code, text, order));
           resolve();
         },
         ended: (how) => {
-          const reason = endWords(how, { signal, refusal: deps.gate.check(credential) });
+          const reason = endWords(how, { signal, rejection: deps.gate.check(credential) });
           if (reason === undefined) deps.gate.reportDrill({ id, state: 'cut' });
           else fail(reason);
           resolve();
@@ -106,7 +106,7 @@ function placeOf(
   return host === undefined ? { host: NO_HOST, path: `/clusters/${name}${path}` } : { host, path };
 }
 
-function refusalWords(code: number, text: string, { path, cluster }: DrillOrder): string {
+function rejectionWords(code: number, text: string, { path, cluster }: DrillOrder): string {
   if (code === 403) return `the drill's person needs the right to watch ${path} in ${cluster}: ${text}`;
   return `the watch of ${path} in ${cluster} was answered ${code}: ${text}`;
 }
@@ -114,12 +114,12 @@ function refusalWords(code: number, text: string, { path, cluster }: DrillOrder)
 /** @returns undefined where it was the revocation, by a reset, that ended the watch */
 function endWords(
   how: 'reset' | 'end',
-  { signal, refusal }: { readonly signal: AbortSignal; readonly refusal: CutReason | undefined },
+  { signal, rejection }: { readonly signal: AbortSignal; readonly rejection: CutReason | undefined },
 ): string | undefined {
   if (signal.aborted) return 'nobody ended the session while this replica waited';
-  if (refusal === 'session_revoked' && how === 'reset') return undefined;
-  if (refusal === 'session_revoked') return 'the watch ended as if all had been said, not by a reset';
-  if (refusal !== undefined) return `the watch was cut for another reason: ${refusal}`;
+  if (rejection === 'session_revoked' && how === 'reset') return undefined;
+  if (rejection === 'session_revoked') return 'the watch ended as if all had been said, not by a reset';
+  if (rejection !== undefined) return `the watch was cut for another reason: ${rejection}`;
   return 'the watch was broken off by something else than the revocation, such as the API server';
 }
 

@@ -3,31 +3,31 @@ import type { IncomingMessage } from 'node:http';
 import type { ClientRequest } from './client.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { malformed } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import type { Rejection } from '../status.ts';
 
 /** More lines than any client sends, however short each is; the limit in bytes does not count what stands between names and values. */
 const MOST_HEADERS = 1000;
 
-const hostConflict = (): Refusal => malformed('the Host of the request is not valid', 'host_conflict');
+const hostConflict = (): Rejection => malformed('the Host of the request is not valid', 'host_conflict');
 
-export const headersTooLarge = (): Refusal => malformed('the headers are too large', 'headers_too_large', 431);
+export const headersTooLarge = (): Rejection => malformed('the headers are too large', 'headers_too_large', 431);
 
 /** An `Expect` that is not `100-continue` (RFC 9110 §10.1.1). */
-export const unknownExpectation = (): Refusal =>
+export const unknownExpectation = (): Rejection =>
   malformed('this expectation cannot be met', 'expectation_unknown', 417);
 
 /** CONNECT asks for a tunnel to anywhere; it is answered and recorded as any refused request. */
-export const connectRefusal = (): Refusal => malformed('CONNECT is not allowed here', 'connect_method');
+export const connectRejection = (): Rejection => malformed('CONNECT is not allowed here', 'connect_method');
 
 /**
  * An upgrade or a CONNECT behind requests that have not been answered. Node hands over the socket although their answers are still to be
  * written to it, so two would write there; no client does this (RFC 9112 §9.3.2 leaves pipelining to those that can repeat).
  */
-export const pipelinedUpgrade = (): Refusal =>
+export const pipelinedUpgrade = (): Rejection =>
   malformed('an upgrade cannot follow a request that is not answered yet', 'upgrade_pipelined');
 
 /** Node's parser has refused what is ambiguous by itself; this is the rest. */
-export function http1Fault(req: IncomingMessage): Refusal | undefined {
+export function http1Fault(req: IncomingMessage): Rejection | undefined {
   if (req.rawHeaders.length > 2 * MOST_HEADERS) return headersTooLarge();
   const encodings = valuesOf(req.rawHeaders, 'transfer-encoding');
   const plain = encodings.length === 0 || (encodings.length === 1 && encodings[0]?.toLowerCase() === 'chunked');
@@ -45,7 +45,7 @@ export function http1Fault(req: IncomingMessage): Refusal | undefined {
  * Two hosts that differ, `:authority` among them (RFC 9113 §8.3.1): for our own endpoints over HTTP/2. Elsewhere the choice of the cluster judges
  * them.
  */
-export function hostFault(raw: readonly string[]): Refusal | undefined {
+export function hostFault(raw: readonly string[]): Rejection | undefined {
   const hosts = new Set(valuesOf(raw, 'host').map((host) => host.toLowerCase()));
   return hosts.size > 1 ? hostConflict() : undefined;
 }
@@ -55,10 +55,10 @@ export function hostFault(raw: readonly string[]): Refusal | undefined {
  * @param raw the head with its pseudo-headers
  * @param headerBytes the limit of names and values together; a client that never acknowledges our SETTINGS is not held to it by the parser
  */
-export function http2Fault(request: ClientRequest, raw: readonly string[], headerBytes: number): Refusal | undefined {
+export function http2Fault(request: ClientRequest, raw: readonly string[], headerBytes: number): Rejection | undefined {
   const bytes = raw.reduce((sum, part) => sum + part.length, 0);
   if (bytes > headerBytes || raw.length > 2 * MOST_HEADERS) return headersTooLarge();
-  if (request.method === 'CONNECT') return connectRefusal();
+  if (request.method === 'CONNECT') return connectRejection();
   if (valuesOf(raw, ':scheme')[0] !== 'https') return malformed('only https is spoken here', 'scheme');
   return valuesOf(raw, 'expect').length > 0 && !request.expectsContinue ? unknownExpectation() : undefined;
 }

@@ -12,7 +12,7 @@ import { http1Client } from './http1-client.ts';
 import { isMachinePath } from './http1-bridge.ts';
 import { endWithStatus } from './raw-response.ts';
 import { malformed } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import type { Rejection } from '../status.ts';
 
 export interface Routes {
   readonly deps: ApiListenerDeps;
@@ -64,13 +64,13 @@ function answerParseError(
   socket: Duplex,
   { deps, connection }: { readonly deps: ApiListenerDeps; readonly connection: ClientConnection | undefined },
 ): void {
-  const refusal = parseRefusal(error.code);
-  if (refusal === undefined || connection === undefined || !socket.writable) {
+  const rejection = parseRejection(error.code);
+  if (rejection === undefined || connection === undefined || !socket.writable) {
     socket.destroy();
     return;
   }
   const auditId = randomUUID();
-  deps.metrics.refusal(refusal.auditReason);
+  deps.metrics.rejection(rejection.auditReason);
   // There is no request to write a line about, and whoever probes a gate with what is no HTTP should still stand in its record.
   deps.audit.record(
     gateEvent({
@@ -79,16 +79,16 @@ function answerParseError(
       at: deps.clock.now(),
       requestUri: '',
       sourceIps: [connection.address],
-      code: refusal.code,
-      reason: refusal.auditReason,
+      code: rejection.code,
+      reason: rejection.auditReason,
     }),
   );
   // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
   if (connection.openAnswers > 0) connection.reset();
-  else endWithStatus(socket, refusal, { auditId, connection });
+  else endWithStatus(socket, rejection, { auditId, connection });
 }
 
-function parseRefusal(code: string | undefined): Refusal | undefined {
+function parseRejection(code: string | undefined): Rejection | undefined {
   if (code === 'ECONNRESET' || code === 'EPIPE') return undefined;
   if (code === 'HPE_HEADER_OVERFLOW') return headersTooLarge();
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')

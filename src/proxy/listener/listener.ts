@@ -88,7 +88,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
 function dropReporter({ metrics, logger, clock }: ApiListenerDeps): AcceptOptions['onDropped'] {
   let silentUntil = 0;
   return (fault, peer) => {
-    metrics.refusal(`proxy_header_${fault}`);
+    metrics.rejection(`proxy_header_${fault}`);
     if (clock.now() < silentUntil) return;
     silentUntil = clock.now() + REPORT_EVERY_MS;
     logger.warn(

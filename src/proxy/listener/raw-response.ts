@@ -2,8 +2,8 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ClientConnection } from './connection.ts';
-import { refusalHeaders, statusBody } from '../status.ts';
-import type { Refusal } from '../status.ts';
+import { rejectionHeaders, statusBody } from '../status.ts';
+import type { Rejection } from '../status.ts';
 
 /**
  * The head of an answer as bytes.
@@ -21,14 +21,14 @@ const CLOSE_GRACE_MS = 10_000;
 /** Writes a Status and ends the connection. */
 export function endWithStatus(
   socket: Duplex,
-  refusal: Refusal,
+  rejection: Rejection,
   { auditId, connection }: { readonly auditId: string; readonly connection: Pick<ClientConnection, 'reset'> },
 ): void {
-  const body = Buffer.from(`${JSON.stringify(statusBody(refusal, auditId))}\n`);
+  const body = Buffer.from(`${JSON.stringify(statusBody(rejection, auditId))}\n`);
   const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length), 'Audit-Id', auditId];
-  headers.push(...refusalHeaders(refusal));
-  if (refusal.retry !== 'elsewhere') headers.push('Connection', 'close');
-  socket.write(Buffer.concat([rawHead(refusal.code, headers), body]));
+  headers.push(...rejectionHeaders(rejection));
+  if (rejection.retry !== 'elsewhere') headers.push('Connection', 'close');
+  socket.write(Buffer.concat([rawHead(rejection.code, headers), body]));
   endHandedOver(socket, connection);
 }
 

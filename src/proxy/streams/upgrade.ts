@@ -15,8 +15,8 @@ import { HeldForbidden } from '../upstream/own-account.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { endHandedOver, endWithStatus, rawHead } from '../listener/raw-response.ts';
 import { responseHead } from '../upstream/response-head.ts';
-import { credentialRefusal, loginAddress, malformed } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import { credentialRejection, loginAddress, malformed } from '../rejections.ts';
+import type { Rejection } from '../status.ts';
 import { joinSockets } from './tunnel.ts';
 import { connectUpstream } from '../upstream/connect.ts';
 import type { UpstreamLink } from '../upstream/connect.ts';
@@ -31,7 +31,7 @@ const METHODS: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 /** @returns the protocol in lower case, or why this is no upgrade that the gate makes */
-export function upgradeProtocol(method: string, raw: readonly string[]): Result<string, Refusal> {
+export function upgradeProtocol(method: string, raw: readonly string[]): Result<string, Rejection> {
   const offered = valuesOf(raw, 'upgrade').join(',').toLowerCase().trim();
   if (METHODS.get(offered)?.includes(method) !== true) {
     return no(malformed('only WebSocket and SPDY/3.1 upgrades pass this gate', 'upgrade_unsupported'));
@@ -60,18 +60,18 @@ export class UpgradeSide implements ClientSide {
     socket.on('error', () => undefined);
   }
 
-  refuse(refusal: Refusal): void {
+  refuse(rejection: Rejection): void {
     if (this.#answered || !this.#exchange.clientOpen) return;
     this.#answered = true;
     const { auditId, facts } = this.#exchange;
-    endWithStatus(this.#socket, refusal, { auditId, connection: facts.connection });
-    this.#exchange.refused(refusal);
+    endWithStatus(this.#socket, rejection, { auditId, connection: facts.connection });
+    this.#exchange.refused(rejection);
   }
 
   /** Where nothing can be written, because answers to earlier requests are still to come on the same connection. */
-  refuseAndReset(refusal: Refusal): void {
+  refuseAndReset(rejection: Rejection): void {
     this.#answered = true;
-    this.#exchange.refused(refusal);
+    this.#exchange.refused(rejection);
     this.#exchange.facts.connection.reset();
   }
 
@@ -150,7 +150,7 @@ export class UpgradeForwarding implements UpstreamSide {
   farewell(reason: CutReason): void {
     const { socket, deps, exchange } = this.#options;
     if (!this.#tunnelled || this.#frames?.open !== true || socket.writableLength > 0 || socket.writableEnded) return;
-    socket.write(policyClose(credentialRefusal(reason, deps, exchange.caller?.credential).message));
+    socket.write(policyClose(credentialRejection(reason, deps, exchange.caller?.credential).message));
   }
 
   #ask(link: UpstreamLink): void {
@@ -220,7 +220,7 @@ export class UpgradeForwarding implements UpstreamSide {
         { cluster: admitted.cluster.name, auditId: exchange.auditId, said: denial.said },
         'own account denied',
       );
-      this.#refuse(denial.refusal);
+      this.#refuse(denial.rejection);
     };
     const fail = (error: Error): void => this.#fail(error);
     answer.on('data', take).on('end', end).on('error', fail);
@@ -272,10 +272,10 @@ export class UpgradeForwarding implements UpstreamSide {
   }
 
   /** Answers in the API server's place, and counts it as its error. */
-  #refuse(refusal: Refusal): void {
+  #refuse(rejection: Rejection): void {
     const { deps, admitted, client } = this.#options;
-    deps.metrics.upstreamError(admitted.cluster.name, refusal.auditReason);
-    client.refuse(refusal);
+    deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
+    client.refuse(rejection);
     this.abort();
   }
 
@@ -289,7 +289,7 @@ export class UpgradeForwarding implements UpstreamSide {
         { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
         'the API server failed',
       );
-      client.refuse(fault.refusal);
+      client.refuse(fault.rejection);
     }
     this.#giveUp?.();
     this.#link?.raw.destroy();

@@ -17,7 +17,7 @@ import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
 import { withoutStacks } from '../listener/stackless.ts';
 import { statusBody } from '../status.ts';
-import { credentialRefusal, loginAddress } from '../rejections.ts';
+import { credentialRejection, loginAddress } from '../rejections.ts';
 import { isConnectionLoss, upstreamFault } from './upstream-error.ts';
 import type { ClusterPools } from './pool.ts';
 
@@ -81,7 +81,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   farewell(reason: CutReason): void {
     const { client, deps, admitted, exchange } = this.#options;
     if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.answer.idle) return;
-    const object = statusBody(credentialRefusal(reason, deps, exchange.caller?.credential));
+    const object = statusBody(credentialRejection(reason, deps, exchange.caller?.credential));
     client.answer.writeNow(Buffer.from(`${JSON.stringify({ type: 'ERROR', object })}\n`));
   }
 
@@ -142,13 +142,13 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   }
 
   /** In place of the whole answer, of which nothing has come here. */
-  onOwnAccountDenied({ refusal, said }: OwnAccountDenial): void {
+  onOwnAccountDenied({ rejection, said }: OwnAccountDenial): void {
     if (this.#done) return;
     const { deps, admitted, exchange, client } = this.#options;
     this.#finish();
-    deps.metrics.upstreamError(admitted.cluster.name, refusal.auditReason);
+    deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
     deps.logger.warn({ cluster: admitted.cluster.name, auditId: exchange.auditId, said }, 'own account denied');
-    client.refuse(refusal);
+    client.refuse(rejection);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -170,7 +170,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     );
     // Half an answer must not look like a whole one.
     if (this.#started) client.answer.reset();
-    else client.refuse(fault.refusal);
+    else client.refuse(fault.rejection);
   }
 
   #dispatch(): void {

@@ -14,8 +14,8 @@ import { parse as parseYaml } from 'yaml';
 import type { Admitted } from '../admission/admission.ts';
 import { isMembers } from '../admission/cluster-reviews.ts';
 import { flatHeaders, valuesOf } from '../raw-headers.ts';
-import { ownAccountRefusal } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import { ownAccountRejection } from '../rejections.ts';
+import type { Rejection } from '../status.ts';
 
 /** Bytes. The longest names that the proxy sends make a Status of some kilobytes; longer is something else. */
 const LONGEST_STATUS = 65_536;
@@ -32,7 +32,7 @@ const DENIAL =
 
 export interface OwnAccountDenial {
   /** What the client is answered. */
-  readonly refusal: Refusal;
+  readonly rejection: Rejection;
   /** The API server's own message, for the log alone. */
   readonly said: string;
 }
@@ -85,7 +85,7 @@ export class HeldForbidden {
     const message = this.#messageOf(Buffer.concat(this.#chunks));
     const match = DENIAL.exec(message);
     if (match === null) return undefined;
-    return { refusal: ownAccountRefusal(match[1]), said: message.slice(0, LOGGED_CHARACTERS) };
+    return { rejection: ownAccountRejection(match[1]), said: message.slice(0, LOGGED_CHARACTERS) };
   }
 }
 

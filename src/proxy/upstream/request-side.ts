@@ -2,8 +2,8 @@
 import type { Client, ClientAnswer, ClientRequest } from '../listener/client.ts';
 import type { ClientSide, Exchange } from '../exchange.ts';
 import { valuesOf } from '../raw-headers.ts';
-import { refusalHeaders, statusBody } from '../status.ts';
-import type { Refusal } from '../status.ts';
+import { rejectionHeaders, statusBody } from '../status.ts';
+import type { Rejection } from '../status.ts';
 import type { UntakenAnswers } from '../listener/unread-responses.ts';
 
 export interface RequestSideOptions {
@@ -37,20 +37,20 @@ export class RequestSide implements ClientSide {
     return this.answer.waiting;
   }
 
-  refuse(refusal: Refusal): void {
+  refuse(rejection: Rejection): void {
     if (this.#open === undefined) return;
     const { exchange, request } = this.#open;
     if (!exchange.clientOpen || this.answer.started) return;
-    const body = Buffer.from(`${JSON.stringify(statusBody(refusal, exchange.auditId))}\n`);
+    const body = Buffer.from(`${JSON.stringify(statusBody(rejection, exchange.auditId))}\n`);
     const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];
-    headers.push('Audit-Id', exchange.auditId, ...refusalHeaders(refusal));
+    headers.push('Audit-Id', exchange.auditId, ...rejectionHeaders(rejection));
     // A body that was announced and never came (`Expect: 100-continue` above all) would be read as the next request.
-    if (request.leftover && refusal.retry !== 'elsewhere') headers.push('Connection', 'close');
-    this.start(refusal.code, headers, { early: false });
+    if (request.leftover && rejection.retry !== 'elsewhere') headers.push('Connection', 'close');
+    this.start(rejection.code, headers, { early: false });
     this.answer.end(body);
     this.#open = undefined;
     this.#taken = this.#options.untaken.add(this.answer, exchange.facts.connection, this.#options.untakenMs);
-    exchange.refused(refusal);
+    exchange.refused(rejection);
   }
 
   start(status: number, headers: readonly string[], options: { readonly early: boolean }): void {

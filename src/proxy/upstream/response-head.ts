@@ -4,8 +4,8 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { Admitted } from '../admission/admission.ts';
 import { isMachinePath } from '../listener/http1-bridge.ts';
-import { ownTokenRefusal, redirectRefusal } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import { ownTokenRejection, redirectRejection } from '../rejections.ts';
+import type { Rejection } from '../status.ts';
 import { valuesOf } from '../raw-headers.ts';
 
 /** Seconds before the end of a session in which kubectl is told. */
@@ -29,11 +29,11 @@ export interface HeadContext {
  * @param raw the API server's headers, flat
  * @returns a flat list for the client
  */
-export function responseHead(status: number, raw: readonly string[], context: HeadContext): Result<string[], Refusal> {
+export function responseHead(status: number, raw: readonly string[], context: HeadContext): Result<string[], Rejection> {
   const { info, impersonates } = context.admitted;
   const proxySubresource = info.subresource === 'proxy' || info.verb === 'proxy';
   // What stands behind a proxy subresource asks for credentials of its own.
-  if (status === 401 && impersonates && !proxySubresource) return no(ownTokenRefusal());
+  if (status === 401 && impersonates && !proxySubresource) return no(ownTokenRejection());
   const filtered = filterResponseHeaders(raw, { proxySubresource });
   const headers: string[] = [];
   for (let index = 0; index + 1 < filtered.length; index += 2) {
@@ -44,7 +44,7 @@ export function responseHead(status: number, raw: readonly string[], context: He
     if (lower === 'audit-id') continue;
     if (lower === 'location') {
       const location = status >= 300 && status < 400 ? ownLocation(value, context) : value;
-      if (location === undefined) return no(redirectRefusal());
+      if (location === undefined) return no(redirectRejection());
       headers.push(name, location);
     } else headers.push(name, value);
   }

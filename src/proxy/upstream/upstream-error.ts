@@ -7,14 +7,14 @@ import {
   upstreamUnavailable,
   upstreamUntrusted,
 } from '../rejections.ts';
-import type { Refusal } from '../status.ts';
+import type { Rejection } from '../status.ts';
 import { UpstreamConnectError } from './connect.ts';
 
 export interface UpstreamFault {
   /** Label of `portcullis_upstream_errors_total`. */
   readonly kind: 'connect' | 'tls' | 'timeout' | 'reset' | 'protocol' | 'internal';
   /** What the client is answered, where nothing has been answered yet. */
-  readonly refusal: Refusal;
+  readonly rejection: Rejection;
 }
 
 const LOST = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
@@ -31,13 +31,13 @@ export const isConnectionLoss = (error: Error): boolean => LOST.has(codeOf(error
 export function upstreamFault(cause: Error, { repeatable = false } = {}): UpstreamFault {
   const code = codeOf(cause);
   if (cause instanceof UpstreamConnectError) {
-    return { kind: cause.kind, refusal: isUntrusted(cause) ? upstreamUntrusted() : upstreamUnavailable() };
+    return { kind: cause.kind, rejection: isUntrusted(cause) ? upstreamUntrusted() : upstreamUnavailable() };
   }
-  if (TIMED_OUT.has(code)) return { kind: 'timeout', refusal: upstreamTimeout() };
-  if (isConnectionLoss(cause)) return { kind: 'reset', refusal: upstreamLost(repeatable) };
+  if (TIMED_OUT.has(code)) return { kind: 'timeout', rejection: upstreamTimeout() };
+  if (isConnectionLoss(cause)) return { kind: 'reset', rejection: upstreamLost(repeatable) };
   // Without a code, or with one that says we used a library wrongly, it is not the API server that is at fault.
-  if (code === '' || OURS.has(code)) return { kind: 'internal', refusal: internalError() };
-  return { kind: 'protocol', refusal: upstreamInvalid() };
+  if (code === '' || OURS.has(code)) return { kind: 'internal', rejection: internalError() };
+  return { kind: 'protocol', rejection: upstreamInvalid() };
 }
 
 /** A certificate that is not good stays so. One that is not even shown (a load balancer without members hangs up) may be there in a moment. */

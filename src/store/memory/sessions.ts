@@ -6,7 +6,7 @@ import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
 import { goesUp, Page, placeOfUse } from '../pages.ts';
 import type {
   MintOutcome,
-  MintRefusal,
+  MintRejection,
   NewSession,
   ProviderSession,
   SessionOrder,
@@ -84,7 +84,7 @@ export class MemorySessions implements SessionStore {
     if (this.#sessions.has(session.id)) throw sessionExists();
     const { createdAt } = session;
     const record = structuredClone({ ...session, version: 1, lastUsedAt: createdAt, checkedAt: createdAt });
-    const reason = this.#openRefusal(record);
+    const reason = this.#openRejection(record);
     if (reason !== undefined) return { ok: false, reason };
     this.#opened += 1;
     this.#sessions.set(session.id, { record, secret: structuredClone(secret), order: this.#opened });
@@ -94,7 +94,7 @@ export class MemorySessions implements SessionStore {
   async mint(id: string, { thumbprint }: { readonly thumbprint?: string }): Promise<MintOutcome> {
     const session = this.#sessions.get(id);
     if (session === undefined) return { ok: false, reason: 'session_unknown' };
-    const reason = this.#refusal(session.record);
+    const reason = this.#rejection(session.record);
     if (reason !== undefined) return { ok: false, reason };
     const bound = session.record.thumbprint;
     // Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
@@ -134,7 +134,7 @@ export class MemorySessions implements SessionStore {
     const [front, direction] = goesUp(page.order) ? [-Infinity, 1] : [Infinity, -1];
     const begin = page.after ?? front;
     const places = [...this.#sessions.values()]
-      .filter(({ record }) => asked(query, record) && this.#refusal(record) === undefined)
+      .filter(({ record }) => asked(query, record) && this.#rejection(record) === undefined)
       .map((session) => ({ record: session.record, place: placeIn(page.order, session) }))
       .filter(({ place }) => (place - begin) * direction > 0)
       .toSorted((left, right) => (left.place - right.place) * direction);
@@ -152,7 +152,7 @@ export class MemorySessions implements SessionStore {
   }
 
   async count(): Promise<number> {
-    return [...this.#sessions.values()].filter(({ record }) => this.#refusal(record) === undefined).length;
+    return [...this.#sessions.values()].filter(({ record }) => this.#rejection(record) === undefined).length;
   }
 
   async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {
@@ -191,12 +191,12 @@ export class MemorySessions implements SessionStore {
     return ended;
   }
 
-  #openRefusal(record: SessionRecord): MintRefusal | undefined {
+  #openRejection(record: SessionRecord): MintRejection | undefined {
     const { log, locks, fresh } = this.#parts;
     const { epoch, number } = log().place;
     if (record.startedAt.epoch !== epoch || record.startedAt.number > number) return 'epoch_changed';
     if (locks.has(record.account)) return 'account_locked';
-    const reason = this.#refusal(record);
+    const reason = this.#rejection(record);
     if (reason !== undefined) return reason;
     if (this.#closed.has(record)) return 'session_revoked';
     if (fresh.refuses(record.account, record.authTime)) return 'fresh_sign_in_needed';
@@ -206,12 +206,12 @@ export class MemorySessions implements SessionStore {
   #liveOf(account: Account): number {
     let count = 0;
     for (const { record } of this.#sessions.values()) {
-      if (record.account === account && this.#refusal(record) === undefined) count += 1;
+      if (record.account === account && this.#rejection(record) === undefined) count += 1;
     }
     return count;
   }
 
-  #refusal(record: SessionRecord): MintRefusal | undefined {
+  #rejection(record: SessionRecord): MintRejection | undefined {
     const log = this.#parts.log();
     if (record.startedAt.epoch !== log.place.epoch) return 'epoch_changed';
     if (log.watermarks.covers(record.account, record.provider, record.startedAt.number)) return 'session_revoked';
@@ -224,7 +224,7 @@ export class MemorySessions implements SessionStore {
 
   #live(id: string): Session | undefined {
     const session = this.#sessions.get(id);
-    return session !== undefined && this.#refusal(session.record) === undefined ? session : undefined;
+    return session !== undefined && this.#rejection(session.record) === undefined ? session : undefined;
   }
 
   #granted(record: SessionRecord): MintOutcome {

@@ -30,7 +30,7 @@ export class Connection {
   readonly #waiting = new Set<() => void>();
   readonly #listeners = new Set<(redis: Redis) => void>();
   #state: 'down' | 'up' | 'refused' | 'closed' = 'down';
-  #refusal: AppError | undefined;
+  #rejection: AppError | undefined;
   #reported: string | undefined;
 
   /** @param name seen by operators in CLIENT LIST */
@@ -76,7 +76,7 @@ export class Connection {
         await up.promise;
       }
       if (this.#state === 'closed') throw unavailable('store_closed');
-      if (this.#refusal !== undefined) throw this.#refusal;
+      if (this.#rejection !== undefined) throw this.#rejection;
       if (expired) throw new Error(TIMED_OUT);
       return await work(this.#redis, limit);
     };
@@ -124,9 +124,9 @@ export class Connection {
     try {
       const info = await this.#redis.info();
       if (this.#state === 'closed' || this.#redis.status !== 'ready') return;
-      this.#refusal = judgeServer(info);
-      this.#state = this.#refusal === undefined ? 'up' : 'refused';
-      const fault = this.#refusal ?? judgeUpkeep(info);
+      this.#rejection = judgeServer(info);
+      this.#state = this.#rejection === undefined ? 'up' : 'refused';
+      const fault = this.#rejection ?? judgeUpkeep(info);
       if (fault === undefined) this.#reported = undefined;
       else this.#tell(fault);
       if (this.#state === 'up') for (const listener of this.#listeners) listener(this.#redis);

@@ -4,7 +4,7 @@ import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import { goesUp, Page } from '../pages.ts';
 import type {
   MintOutcome,
-  MintRefusal,
+  MintRejection,
   NewSession,
   ProviderSession,
   SessionOrder,
@@ -157,7 +157,7 @@ export class RedisSessions implements SessionStore {
 
   async #outcome(hash: string, reply: readonly unknown[]): Promise<MintOutcome> {
     if (reply[0] === 'UNSETTLED') throw unavailable('epoch_unsettled');
-    if (reply[0] !== 'OK') return { ok: false, reason: text(reply[1]) as MintRefusal };
+    if (reply[0] !== 'OK') return { ok: false, reason: text(reply[1]) as MintRejection };
     const record = await this.#open(hash, readFields(reply[3]));
     if (record === undefined) return { ok: false, reason: 'session_unknown' };
     return { ok: true, position: { epoch: text(reply[1]), number: number(reply[2]) }, record };

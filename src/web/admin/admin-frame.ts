@@ -60,7 +60,7 @@ function triedAt(path: string): GateEventName {
 }
 
 /** Every refusal of an admin page is an audit event: no role, no session, a foreign Origin, a wrong token, an approval of one's own. */
-export function recordingRefusals(deps: WebDeps, handler: RequestHandler): RequestHandler {
+export function recordingRejections(deps: WebDeps, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);

@@ -9,7 +9,7 @@ import type { Response } from 'express';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
-import type { GateRefusal } from '../../revocation/revocation.ts';
+import type { GateRejection } from '../../revocation/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
 import { type WebDeps } from '../deps.ts';
@@ -50,7 +50,7 @@ type Payload = z.output<typeof payloadSchema>;
 /** How stale "last used" may be; moving it is a write for each click otherwise. */
 const TOUCH_SECONDS = 60;
 
-const signedOutError = (reason: GateRefusal): AppError =>
+const signedOutError = (reason: GateRejection): AppError =>
   new AppError('unauthenticated', 'Your session has ended. Sign in again.', { reason });
 
 /** Compares without telling by time how much was right. */
@@ -71,9 +71,9 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
     csrf,
     idToken,
     assertGood() {
-      const refusal = deps.gate.check(credential);
-      if (refusal === 'fenced') throw fencedError();
-      if (refusal !== undefined) throw signedOutError(refusal);
+      const rejection = deps.gate.check(credential);
+      if (rejection === 'fenced') throw fencedError();
+      if (rejection !== undefined) throw signedOutError(rejection);
     },
   };
 }

@@ -105,9 +105,9 @@ export class ConsoleHost {
   }
 
   #assertFrom(req: IncomingMessage, upgrade: boolean): void {
-    const refusal = judgeRequest({ method: req.method ?? '', headers: req.headers, upgrade }, this.#origin);
-    if (refusal === undefined) return;
-    throw new AppError('forbidden', 'This request did not come from a page of this console.', { reason: refusal });
+    const rejection = judgeRequest({ method: req.method ?? '', headers: req.headers, upgrade }, this.#origin);
+    if (rejection === undefined) return;
+    throw new AppError('forbidden', 'This request did not come from a page of this console.', { reason: rejection });
   }
 
   /** @returns the person with a token; undefined where nobody is signed in here */

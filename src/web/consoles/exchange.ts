@@ -35,9 +35,9 @@ export class ConsoleExchange implements Flight {
   /** May a byte pass now? Asked in the tick that hands it on; where the gate is shut meanwhile, everything is cut here. */
   mayPass(): boolean {
     if (this.#cut || this.#token === undefined) return false;
-    const refusal = this.#gate.check(this.#token.credential);
-    if (refusal !== undefined) this.cut(refusal);
-    return refusal === undefined;
+    const rejection = this.#gate.check(this.#token.credential);
+    if (rejection !== undefined) this.cut(rejection);
+    return rejection === undefined;
   }
 
   /** The console's side, while there is one. */

@@ -147,7 +147,7 @@ export class ConsoleSessions {
     const record = await this.#deps.store.sessions.read(payload.data.session);
     if (record === undefined) return undefined;
     const visitor = { record, position: payload.data.position };
-    if (this.#refusal(visitor) !== undefined) return undefined;
+    if (this.#rejection(visitor) !== undefined) return undefined;
     if (!this.#deps.mayUse(console.cluster, record.identity)) throw notAllowed(console);
     return visitor;
   }
@@ -165,14 +165,14 @@ export class ConsoleSessions {
   async #mint(session: string): Promise<ConsoleVisitor> {
     const outcome = await this.#deps.store.sessions.mint(session, {});
     if (!outcome.ok) throw sessionOver(outcome.reason);
-    const refusal = this.#refusal(outcome);
-    if (refusal !== undefined) throw sessionOver(refusal);
+    const rejection = this.#rejection(outcome);
+    if (rejection !== undefined) throw sessionOver(rejection);
     return { record: outcome.record, position: outcome.position };
   }
 
-  #refusal({ record, position }: ConsoleVisitor): string | undefined {
-    const refusal = this.#deps.gate.check({ keys: coveringKeys({ ...record, session: record.id }), position });
-    if (refusal !== 'fenced') return refusal;
+  #rejection({ record, position }: ConsoleVisitor): string | undefined {
+    const rejection = this.#deps.gate.check({ keys: coveringKeys({ ...record, session: record.id }), position });
+    if (rejection !== 'fenced') return rejection;
     throw new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');
   }
 

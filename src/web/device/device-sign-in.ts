@@ -25,7 +25,7 @@ import { assertOwnOrigin, field } from '../browser/guards.ts';
 import { beginLogin, findLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
-import { toldRefusal } from '../sign-in/rejection.ts';
+import { toldRejection } from '../sign-in/rejection.ts';
 import { record, recordingFailures } from '../../http/audit-events.ts';
 import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
@@ -194,7 +194,7 @@ function finish(room: DeviceRoom): RequestHandler {
       const completed = { login, query: queryOf(req.originalUrl), client: device.clientId, browser, device };
       const outcome = await openSession(deps, context, completed).catch(async (thrown: unknown) => {
         // The device is told with its next question, and the person by the page here.
-        await toldRefusal(deps, context, { thrown, tell: (description) => devices.refuse(userCode, description) });
+        await toldRejection(deps, context, { thrown, tell: (description) => devices.refuse(userCode, description) });
         throw thrown;
       });
       if ('again' in outcome) {

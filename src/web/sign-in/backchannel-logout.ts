@@ -13,7 +13,7 @@ import { accountOf, type Account } from '../../core/identity/identity.ts';
 import { no } from '../../core/result.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import type { ProviderLogout } from '../../idp/idp.ts';
-import { logoutTokenSeconds, type LogoutNotice, type LogoutRefusal } from '../../idp/logout-token.ts';
+import { logoutTokenSeconds, type LogoutNotice, type LogoutRejection } from '../../idp/logout-token.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../deps.ts';
 import { field, readForm } from '../browser/guards.ts';
@@ -119,8 +119,8 @@ async function endAll(deps: WebDeps, req: Request, provider: string, endings: re
   record(deps, contextOf(req), { event: 'logout', ...happening, details: { sessions: '0' } });
 }
 
-interface Refused extends Omit<LogoutRefusal, 'reason'> {
-  readonly reason: LogoutRefusal['reason'] | 'logout_token_missing' | 'logout_token_replayed';
+interface Refused extends Omit<LogoutRejection, 'reason'> {
+  readonly reason: LogoutRejection['reason'] | 'logout_token_missing' | 'logout_token_replayed';
 }
 
 /** §2.8: 400 where the request is no good and where the logout failed alike; the provider may send another token then. */

@@ -13,7 +13,7 @@ import type { PendingAuthorization } from '../../contracts/authorization.ts';
 import { html } from '../page/html.ts';
 import { beginLogin, findLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
-import { toldRefusal } from './rejection.ts';
+import { toldRejection } from './rejection.ts';
 import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { contextOf } from '../../http/request-context.ts';
@@ -95,7 +95,7 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
       // Client and redirect_uri were judged before there was anything to finish: the authorization server knows where to send the browser.
       const tell = (description: string): Promise<void> =>
         deps.authorizations.refuse(req, res, { error: 'access_denied', description });
-      if (!(await toldRefusal(deps, context, { thrown, tell }))) throw thrown;
+      if (!(await toldRejection(deps, context, { thrown, tell }))) throw thrown;
     }
   };
 }

@@ -29,7 +29,7 @@ type Tell = (description: string) => Promise<void>;
  * @param thrown by a step of a sign-in
  * @returns whether it was told. False where it is not the person who was refused, so that it can be tried again, and where nobody waits any more
  */
-export async function toldRefusal(
+export async function toldRejection(
   { config }: Pick<WebDeps, 'config'>,
   { requestId }: RequestContext,
   { thrown, tell }: { readonly thrown: unknown; readonly tell: Tell },

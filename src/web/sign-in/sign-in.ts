@@ -11,7 +11,7 @@ import type { LogPosition } from '../../core/credential/revocation.ts';
 import { FreshProofMissing } from '../../idp/fresh-proof.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
-import type { MintRefusal, NewSession } from '../../store/store.ts';
+import type { MintRejection, NewSession } from '../../store/store.ts';
 import { type SignInOutcome, type WebDeps } from '../deps.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { faultOf } from '../../http/error-status.ts';
@@ -98,7 +98,7 @@ function newSession(
 }
 
 /** The words are for somebody who has just proved who they are, so they may say what stands between them and a session. */
-function refusedOpening(reason: MintRefusal, provider: string): AppError {
+function refusedOpening(reason: MintRejection, provider: string): AppError {
   switch (reason) {
     case 'account_locked':
       return new AppError('sign_in_refused', 'Your account is locked here. Ask your platform team to unlock it.', {
@@ -226,10 +226,10 @@ function outcomeOf(error: AppError): SignInOutcome {
 function recordRefusedSignIn(
   deps: WebDeps,
   context: RequestContext,
-  refusal: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
+  rejection: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
 ): void {
-  const { error, status } = faultOf(refusal.thrown);
-  const known = refusal.provider !== undefined && deps.providers.has(refusal.provider) ? refusal.provider : undefined;
+  const { error, status } = faultOf(rejection.thrown);
+  const known = rejection.provider !== undefined && deps.providers.has(rejection.provider) ? rejection.provider : undefined;
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
   // What the provider said, or which setting turns its users away. A fault of 500 and above is logged where it is answered.
   if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {
@@ -238,7 +238,7 @@ function recordRefusedSignIn(
   }
   record(deps, context, {
     event: 'sign-in-refused',
-    path: refusal.path,
+    path: rejection.path,
     code: status,
     reason: error.reason,
     ...(known === undefined ? {} : { provider: known }),

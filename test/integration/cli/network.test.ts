@@ -120,7 +120,7 @@ describe('behind a proxy', () => {
     },
     {
       name: 'forbids the server',
-      arrange: (proxy) => (proxy.refusal = '403 Forbidden'),
+      arrange: (proxy) => (proxy.rejection = '403 Forbidden'),
       reason: 'proxy_refused',
       words: /\(403\)\.\n {2}Next: .*NO_PROXY/,
     },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { githubStage, refusal } from './github-stage.ts';
+import { githubStage, rejection } from './github-stage.ts';
 
 const on = githubStage();
 
@@ -8,7 +8,7 @@ describe('a callback', () => {
     const gh = on.provider();
     const { callback, challenge } = await on.callbackOf(gh);
     await gh.finish(callback, challenge);
-    expect(await refusal(gh.finish(callback, challenge))).toMatchObject({
+    expect(await rejection(gh.finish(callback, challenge))).toMatchObject({
       code: 'sign_in_expired',
       reason: 'provider_code_refused',
     });
@@ -17,7 +17,7 @@ describe('a callback', () => {
   it('with the state of another trip is refused, and its code is not even redeemed', async () => {
     const gh = on.provider();
     const [mine, theirs] = [await on.callbackOf(gh), await on.callbackOf(gh)];
-    expect(await refusal(gh.finish(theirs.callback, mine.challenge))).toMatchObject({
+    expect(await rejection(gh.finish(theirs.callback, mine.challenge))).toMatchObject({
       code: 'sign_in_expired',
       reason: 'state_mismatch',
     });
@@ -28,7 +28,7 @@ describe('a callback', () => {
     const gh = on.provider();
     const [mine, theirs] = [await on.callbackOf(gh), await on.callbackOf(gh)];
     mine.callback.searchParams.set('code', theirs.callback.searchParams.get('code') ?? '');
-    expect((await refusal(gh.finish(mine.callback, mine.challenge))).reason).toBe('provider_code_refused');
+    expect((await rejection(gh.finish(mine.callback, mine.challenge))).reason).toBe('provider_code_refused');
   });
 
   it.each([
@@ -49,12 +49,12 @@ describe('a callback', () => {
     const gh = on.provider();
     const { callback, challenge } = await on.callbackOf(gh);
     spoil(callback);
-    expect((await refusal(gh.finish(callback, challenge))).reason).toBe(reason);
+    expect((await rejection(gh.finish(callback, challenge))).reason).toBe(reason);
     expect(on.github.news()).toEqual([]);
   });
 
   it('is an outage, not the person’s fault, where our secret is wrong', async () => {
-    const error = await refusal(on.signIn(on.provider({ clientSecret: () => 'stale' })));
+    const error = await rejection(on.signIn(on.provider({ clientSecret: () => 'stale' })));
     expect(error).toMatchObject({ code: 'provider_unavailable', reason: 'provider_client_refused' });
   });
 });

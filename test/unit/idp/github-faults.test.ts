@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { githubStage, refusal } from './github-stage.ts';
+import { githubStage, rejection } from './github-stage.ts';
 
 const on = githubStage();
 
@@ -22,14 +22,14 @@ describe('a limit', () => {
         headers: said,
         body: { message: 'You have exceeded a secondary rate limit.' },
       });
-      const error = await refusal(recheck());
+      const error = await rejection(recheck());
       expect(error).toMatchObject({ code: 'provider_unavailable', reason: 'provider_rate_limited' });
       const time = new Date(on.now + seconds * 1000).toISOString().slice(11, 16);
       expect(error.message).toContain(`until ${time} UTC`);
       on.github.instead.clear();
       on.github.news();
       on.now += (seconds - 2) * 1000;
-      expect((await refusal(recheck())).reason).toBe('provider_rate_limited');
+      expect((await rejection(recheck())).reason).toBe('provider_rate_limited');
       expect(on.github.news()).toEqual([]);
       on.now += 3000;
       expect((await recheck()).subject).toBe('583231');
@@ -80,7 +80,7 @@ describe('nonsense', () => {
     ],
   ])('is an outage: %s', async (_name, path, answer, reason) => {
     on.github.instead.set(path, answer);
-    expect(await refusal(on.signIn(on.provider()))).toMatchObject({ code: 'provider_unavailable', reason });
+    expect(await rejection(on.signIn(on.provider()))).toMatchObject({ code: 'provider_unavailable', reason });
   });
 
   it.each([
@@ -93,14 +93,14 @@ describe('nonsense', () => {
   ])('is a next page at %s: no token goes there', async (_name, next) => {
     const link = `<${next.replace('HOST', on.github.host)}>; rel="next"`;
     on.github.instead.set('/user/teams', { status: 200, headers: { link }, body: [] });
-    const error = await refusal(on.signIn(on.provider()));
+    const error = await rejection(on.signIn(on.provider()));
     expect(error).toMatchObject({ code: 'provider_unavailable', reason: 'provider_answer_invalid' });
     expect(on.github.news().filter((line) => !/user\/?(teams|memberships|$)|access_token/.test(line))).toEqual([]);
   });
 
   it('is somebody without the right certificate', async () => {
     const gh = on.provider({ ca: () => '' });
-    expect(await refusal(on.signIn(gh))).toMatchObject({
+    expect(await rejection(on.signIn(gh))).toMatchObject({
       code: 'provider_unavailable',
       reason: 'provider_unreachable',
     });

@@ -137,7 +137,7 @@ const providerAt =
     });
   };
 
-export const refusal = (promise: Promise<unknown>): Promise<AppError> =>
+export const rejection = (promise: Promise<unknown>): Promise<AppError> =>
   promise.then(
     () => {
       throw new Error('nothing was refused');

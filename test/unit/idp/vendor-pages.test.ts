@@ -24,7 +24,7 @@ const read = (outbound: Outbound): Promise<readonly string[]> =>
     read: (body) => ({ items: [], next: (body as { next?: string }).next }),
     maxGroups: 10,
     reason: 'groups_overage',
-    refusal: 'no',
+    rejection: 'no',
   });
 
 describe('the pages of a vendor’s API', () => {

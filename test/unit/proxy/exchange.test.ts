@@ -22,7 +22,7 @@ function exchangeAt(gate: { readonly fenced: boolean }) {
     audit: { record: () => undefined, recordAhead: () => Promise.resolve(true), blocked: false },
     metrics: {
       request: () => undefined,
-      refusal: () => undefined,
+      rejection: () => undefined,
       sensitiveRequest: () => undefined,
       cut: () => undefined,
       sessionAddressesExceeded: () => undefined,

@@ -1,28 +1,28 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
-import type { ImpersonationRefusal } from '../../../src/core/http/impersonation.ts';
-import { refusalHeaders, statusBody } from '../../../src/proxy/status.ts';
+import type { ImpersonationRejection } from '../../../src/core/http/impersonation.ts';
+import { rejectionHeaders, statusBody } from '../../../src/proxy/status.ts';
 import {
   auditBlocked,
-  clusterRefusal,
-  credentialRefusal,
+  clusterRejection,
+  credentialRejection,
   draining,
-  errorRefusal,
+  errorRejection,
   fenced,
-  impersonationRefusal,
-  passthroughRefusal,
-  pathRefusal,
+  impersonationRejection,
+  passthroughRejection,
+  pathRejection,
   tooManyAtCluster,
   tooManyOfPerson,
   tooManyReviews,
 } from '../../../src/proxy/rejections.ts';
-import type { Refusal } from '../../../src/proxy/status.ts';
+import type { Rejection } from '../../../src/proxy/status.ts';
 
 const WORDS = { publicUrl: 'https://p.test' };
 
 describe('a refusal in Kubernetes’ words', () => {
-  it.each<[ErrorCode, number, string, Refusal['retry']]>([
+  it.each<[ErrorCode, number, string, Rejection['retry']]>([
     ['bad_request', 400, 'BadRequest', 'no'],
     ['not_found', 404, 'NotFound', 'no'],
     ['unauthenticated', 401, 'Unauthorized', 'no'],
@@ -39,14 +39,14 @@ describe('a refusal in Kubernetes’ words', () => {
     ['upstream_timeout', 504, 'Timeout', 'no'],
     ['internal', 500, 'InternalError', 'no'],
   ])('%s is %i %s', (code, status, reason, retry) => {
-    const refusal = errorRefusal(new AppError(code, 'do this', { reason: 'secret_reason' }));
-    expect(refusal).toMatchObject({ code: status, reason, retry, message: 'do this', auditReason: 'secret_reason' });
-    expect(refusalHeaders(refusal).includes('Retry-After')).toBe(retry !== 'no');
-    expect(JSON.stringify(statusBody(refusal))).not.toContain('secret_reason');
+    const rejection = errorRejection(new AppError(code, 'do this', { reason: 'secret_reason' }));
+    expect(rejection).toMatchObject({ code: status, reason, retry, message: 'do this', auditReason: 'secret_reason' });
+    expect(rejectionHeaders(rejection).includes('Retry-After')).toBe(retry !== 'no');
+    expect(JSON.stringify(statusBody(rejection))).not.toContain('secret_reason');
   });
 
   it('is a Status object', () => {
-    expect(statusBody(impersonationRefusal('impersonation_reserved_extra'))).toEqual({
+    expect(statusBody(impersonationRejection('impersonation_reserved_extra'))).toEqual({
       kind: 'Status',
       apiVersion: 'v1',
       metadata: {},
@@ -58,48 +58,48 @@ describe('a refusal in Kubernetes’ words', () => {
   });
 
   it('says the audit id where somebody may have to ask what happened, since kubectl shows no header', () => {
-    const bodyOf = (refusal: Refusal): unknown => statusBody(refusal, 'id-1')['message'];
-    expect(bodyOf(credentialRefusal('no_token', WORDS))).toMatch(/ \(audit id id-1\)$/);
+    const bodyOf = (rejection: Rejection): unknown => statusBody(rejection, 'id-1')['message'];
+    expect(bodyOf(credentialRejection('no_token', WORDS))).toMatch(/ \(audit id id-1\)$/);
     expect(bodyOf(tooManyOfPerson(400))).toMatch(/\b400\b.* \(audit id id-1\)$/);
     expect(bodyOf(fenced())).toMatch(/ \(audit id id-1\)$/);
-    expect(bodyOf(pathRefusal('dot_segment'))).not.toContain('id-1');
+    expect(bodyOf(pathRejection('dot_segment'))).not.toContain('id-1');
   });
 
   it('says when to come again with a 429, and keeps the connection', () => {
-    for (const refusal of [tooManyOfPerson(400), tooManyAtCluster(8000), tooManyReviews()]) {
-      expect(statusBody(refusal)).toMatchObject({ code: 429, reason: 'TooManyRequests' });
-      expect(refusalHeaders(refusal).slice(-2)).toEqual(['Retry-After', '1']);
+    for (const rejection of [tooManyOfPerson(400), tooManyAtCluster(8000), tooManyReviews()]) {
+      expect(statusBody(rejection)).toMatchObject({ code: 429, reason: 'TooManyRequests' });
+      expect(rejectionHeaders(rejection).slice(-2)).toEqual(['Retry-After', '1']);
     }
   });
 
-  it.each<[ImpersonationRefusal, number]>([
+  it.each<[ImpersonationRejection, number]>([
     ['impersonation_header_unknown', 400],
     ['impersonation_without_user', 400],
     ['impersonation_repeated', 400],
     ['impersonation_malformed', 400],
     ['impersonation_reserved_extra', 403],
   ])('%s is %i', (reason, code) => {
-    expect(impersonationRefusal(reason)).toMatchObject({ code, auditReason: reason, retry: 'no' });
+    expect(impersonationRejection(reason)).toMatchObject({ code, auditReason: reason, retry: 'no' });
   });
 
   it('tells a service account no more about its token than anybody else', () => {
     const said = (['passthrough_own_account', 'passthrough_not_accepted', 'passthrough_bound_token'] as const).map(
-      (reason) => JSON.stringify(statusBody(passthroughRefusal(reason, WORDS))),
+      (reason) => JSON.stringify(statusBody(passthroughRejection(reason, WORDS))),
     );
-    expect(new Set([...said, JSON.stringify(statusBody(credentialRefusal('foreign_token', WORDS)))]).size).toBe(1);
+    expect(new Set([...said, JSON.stringify(statusBody(credentialRejection('foreign_token', WORDS)))]).size).toBe(1);
   });
 
   it('asks for a Bearer token with every 401, and for nothing else', () => {
-    expect(refusalHeaders(credentialRefusal('no_token', WORDS))).toEqual(
+    expect(rejectionHeaders(credentialRejection('no_token', WORDS))).toEqual(
       expect.arrayContaining(['WWW-Authenticate', 'Bearer']),
     );
-    expect(refusalHeaders(pathRefusal('dot_segment'))).not.toContain('WWW-Authenticate');
+    expect(rejectionHeaders(pathRejection('dot_segment'))).not.toContain('WWW-Authenticate');
   });
 
   it('sends who can be served elsewhere to another connection', () => {
-    for (const refusal of [fenced(), draining(), auditBlocked(), credentialRefusal('fenced', WORDS)]) {
-      expect(refusal.code).toBe(503);
-      expect(refusalHeaders(refusal).slice(-4)).toEqual(['Retry-After', '1', 'Connection', 'close']);
+    for (const rejection of [fenced(), draining(), auditBlocked(), credentialRejection('fenced', WORDS)]) {
+      expect(rejection.code).toBe(503);
+      expect(rejectionHeaders(rejection).slice(-4)).toEqual(['Retry-After', '1', 'Connection', 'close']);
     }
   });
 
@@ -112,13 +112,13 @@ describe('a refusal in Kubernetes’ words', () => {
       'token_unbound',
       'malformed_token',
     ] as const;
-    const said = new Set(reasons.map((reason) => JSON.stringify(statusBody(credentialRefusal(reason, WORDS)))));
+    const said = new Set(reasons.map((reason) => JSON.stringify(statusBody(credentialRejection(reason, WORDS)))));
     expect(said.size).toBe(1);
   });
 
   it('tells an unknown cluster from a host that is none', () => {
-    expect(clusterRefusal('cluster_unknown').code).toBe(404);
-    expect(clusterRefusal('host_conflict').code).toBe(400);
-    expect(clusterRefusal('host_invalid').code).toBe(400);
+    expect(clusterRejection('cluster_unknown').code).toBe(404);
+    expect(clusterRejection('host_conflict').code).toBe(400);
+    expect(clusterRejection('host_invalid').code).toBe(400);
   });
 });

@@ -69,7 +69,7 @@ describe('createMetrics', () => {
     metrics.signIn('corp', 'ok');
     metrics.signIn('unknown', 'refused');
     metrics.refresh('ok');
-    metrics.refusal('session_revoked');
+    metrics.rejection('session_revoked');
     metrics.cut('session_revoked');
     metrics.revocation('account', 0.007);
     metrics.auditEvent('file', 'written');
@@ -112,14 +112,14 @@ describe('createMetrics', () => {
   it('stays bounded where no list is known: a hundred names, and only what looks like one', async () => {
     const metrics = createMetrics();
     const before = await seriesOf(metrics, 'portcullis_refusals_total');
-    metrics.refusal('alice@example.com');
-    metrics.refusal('/api/v1/secrets/mine');
-    metrics.refusal('x'.repeat(64));
+    metrics.rejection('alice@example.com');
+    metrics.rejection('/api/v1/secrets/mine');
+    metrics.rejection('x'.repeat(64));
     expect(await seriesOf(metrics, 'portcullis_refusals_total')).toEqual([
       ...before,
       'portcullis_refusals_total{reason="other"} 3',
     ]);
-    for (let n = 0; n < 1000; n += 1) metrics.refusal(`reason_${n}`);
+    for (let n = 0; n < 1000; n += 1) metrics.rejection(`reason_${n}`);
     const series = await seriesOf(metrics, 'portcullis_refusals_total');
     expect(series).toHaveLength(before.length + 101);
     expect(series).toContain('portcullis_refusals_total{reason="other"} 903');

@@ -71,11 +71,11 @@ test.each([
   { minimum: '0.2.0', version: '1.0.0', ok: true },
   { minimum: '1.0.0', version: '0.99.99', ok: false },
 ])('a server that needs $minimum and a program $version: $ok', ({ minimum, version, ok }) => {
-  let refusal = '';
+  let rejection = '';
   try {
     checkMinimumVersion(minimum, version);
   } catch (error) {
-    refusal = String(error);
+    rejection = String(error);
   }
-  expect(refusal.includes('upgrade')).toBe(!ok);
+  expect(rejection.includes('upgrade')).toBe(!ok);
 });

@@ -27,7 +27,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-const refusal = expect.objectContaining({ code: 'bad_request' });
+const rejection = expect.objectContaining({ code: 'bad_request' });
 
 describe('a private file', () => {
   test('is written 0600 whatever the umask, and leaves no draft', () => {
@@ -57,20 +57,20 @@ describe('a private file', () => {
   test.each([0o644, 0o640, 0o604, 0o660, 0o602])('with mode %o is refused', (mode) => {
     writeFileSync(join(dir, 'f'), 'x');
     chmodSync(join(dir, 'f'), mode);
-    expect(() => readPrivateFile(join(dir, 'f'))).toThrow(refusal);
+    expect(() => readPrivateFile(join(dir, 'f'))).toThrow(rejection);
   });
 
   test('that is a link is refused', () => {
     writeFileSync(join(dir, 'real'), 'x', { mode: 0o600 });
     symlinkSync(join(dir, 'real'), join(dir, 'f'));
-    expect(() => readPrivateFile(join(dir, 'f'))).toThrow(refusal);
+    expect(() => readPrivateFile(join(dir, 'f'))).toThrow(rejection);
   });
 
   test('that is a folder or a pipe is refused without waiting', () => {
     mkdirSync(join(dir, 'folder'), { mode: 0o700 });
     execFileSync('mkfifo', ['-m', '600', join(dir, 'pipe')]);
-    expect(() => readPrivateFile(join(dir, 'folder'))).toThrow(refusal);
-    expect(() => readPrivateFile(join(dir, 'pipe'))).toThrow(refusal);
+    expect(() => readPrivateFile(join(dir, 'folder'))).toThrow(rejection);
+    expect(() => readPrivateFile(join(dir, 'pipe'))).toThrow(rejection);
   });
 
   test('of another user is refused', () => {
@@ -132,7 +132,7 @@ describe('a private folder', () => {
     chmodSync(join(dir, 'open'), 0o755);
     mkdirSync(join(dir, 'mine'), { mode: 0o700 });
     symlinkSync(join(dir, 'mine'), join(dir, 'link'));
-    expect(() => ensurePrivateDirectory(join(dir, 'open'))).toThrow(refusal);
+    expect(() => ensurePrivateDirectory(join(dir, 'open'))).toThrow(rejection);
     expect(() => ensurePrivateDirectory(join(dir, 'link'))).toThrow('not a folder');
     writeFileSync(join(dir, 'file'), '', { mode: 0o600 });
     expect(() => checkPrivateDirectory(join(dir, 'file'))).toThrow('not a folder');

@@ -22,7 +22,7 @@ function map(claims: Claims, changes: Partial<ClaimsProvider> = {}) {
 }
 
 /** The refusal's reason and place; fails the test where the claims were accepted. */
-function refusal(claims: Claims, changes: Partial<ClaimsProvider> = {}) {
+function rejection(claims: Claims, changes: Partial<ClaimsProvider> = {}) {
   const outcome = map(claims, changes);
   if (outcome.ok) throw new Error(`accepted as ${JSON.stringify(outcome.value)}`);
   return outcome.reason;
@@ -70,8 +70,8 @@ describe('names that are refused', () => {
   ];
   test.each([...bidi, ...invisible, ...others])('refuses U+%i anywhere in a username or a group', (point) => {
     const name = `al${String.fromCodePoint(point)}ice`;
-    expect(refusal({ preferred_username: name }).reason).toBe('username_characters');
-    expect(refusal({ ...ALICE, groups: [name] }).reason).toBe('group_characters');
+    expect(rejection({ preferred_username: name }).reason).toBe('username_characters');
+    expect(rejection({ ...ALICE, groups: [name] }).reason).toBe('group_characters');
   });
 
   test.each([
@@ -90,22 +90,22 @@ describe('names that are refused', () => {
     [true, 'username_not_string'],
   ])('refuses the username %j with %s', (name, reason) => {
     const claims = name === undefined ? {} : { preferred_username: name };
-    expect(refusal(claims).reason).toBe(reason);
+    expect(rejection(claims).reason).toBe(reason);
   });
 
   test('says how long a name is and how long it may be', () => {
-    expect(refusal({ preferred_username: 'a'.repeat(508) }).message).toContain('513 bytes long; at most 512');
+    expect(rejection({ preferred_username: 'a'.repeat(508) }).message).toContain('513 bytes long; at most 512');
     expect(map({ preferred_username: 'a'.repeat(507) })).toMatchObject({ ok: true });
   });
 
   test.each(['system:masters', 'system:admin', 'System:masters'])('refuses %s where the prefix is empty', (name) => {
     const open = { usernamePrefix: '', groupsPrefix: '' };
-    expect(refusal({ preferred_username: name }, open).reason).toBe('username_reserved');
-    expect(refusal({ ...ALICE, groups: ['a', name] }, open).reason).toBe('group_reserved');
+    expect(rejection({ preferred_username: name }, open).reason).toBe('username_reserved');
+    expect(rejection({ ...ALICE, groups: ['a', name] }, open).reason).toBe('group_reserved');
   });
 
   test('refuses a prefix that makes a name reserved together with the claim', () => {
-    expect(refusal({ preferred_username: 'em:masters' }, { usernamePrefix: 'syst' }).reason).toBe('username_reserved');
+    expect(rejection({ preferred_username: 'em:masters' }, { usernamePrefix: 'syst' }).reason).toBe('username_reserved');
   });
 
   test.each([
@@ -120,20 +120,20 @@ describe('names that are refused', () => {
     [[' a'], 'group_white_space'],
     [['a'.repeat(252)], 'group_too_long'],
   ])('refuses the groups %j with %s', (groups, reason) => {
-    expect(refusal({ ...ALICE, groups }).reason).toBe(reason);
+    expect(rejection({ ...ALICE, groups }).reason).toBe(reason);
   });
 
   test('refuses more than 1000 groups with their number, and never cuts the list', () => {
     const groups = Array.from({ length: 1001 }, (_, index) => `g${index}`);
-    expect(refusal({ ...ALICE, groups })).toMatchObject({ reason: 'groups_too_many' });
-    expect(refusal({ ...ALICE, groups }).message).toContain('1001 groups');
+    expect(rejection({ ...ALICE, groups })).toMatchObject({ reason: 'groups_too_many' });
+    expect(rejection({ ...ALICE, groups }).message).toContain('1001 groups');
     expect(map({ ...ALICE, groups: groups.slice(1) })).toMatchObject({ ok: true });
   });
 
   test.each([{ _claim_names: { groups: 'src1' } }, { hasgroups: true }])(
     'takes Entra’s overage marker %j for unknown groups',
     (marker) => {
-      expect(refusal({ ...ALICE, ...marker }).reason).toBe('groups_overage');
+      expect(rejection({ ...ALICE, ...marker }).reason).toBe('groups_overage');
     },
   );
 
@@ -145,7 +145,7 @@ describe('names that are refused', () => {
   ])('takes the marker for unknown groups where %s makes none of an absent claim', (groups) => {
     expect(map(ALICE, { groups })).toMatchObject({ ok: true, value: { groups: [] } });
     for (const marker of [{ _claim_names: { groups: 'src1' } }, { hasgroups: true }]) {
-      expect(refusal({ ...ALICE, ...marker }, { groups }).reason).toBe('groups_overage');
+      expect(rejection({ ...ALICE, ...marker }, { groups }).reason).toBe('groups_overage');
     }
   });
 
@@ -154,7 +154,7 @@ describe('names that are refused', () => {
     const groups = 'claims.?groups.orValue([])';
     expect(map({ ...ALICE, ...marker, groups: [] }, { groups })).toMatchObject({ ok: true });
     expect(
-      refusal({ ...ALICE, ...marker, groups: null }, { groups: 'claims.groups == null ? [] : ["a"]' }).reason,
+      rejection({ ...ALICE, ...marker, groups: null }, { groups: 'claims.groups == null ? [] : ["a"]' }).reason,
     ).toBe('groups_overage');
     expect(map({ ...ALICE, ...marker }, { groups: 'claims.?roles.orValue([])' })).toMatchObject({ ok: true });
     const both = 'claims.?groups.orValue(claims.roles)';
@@ -180,31 +180,31 @@ describe('names that are refused', () => {
   });
 
   test('refuses a uid that is missing or not text', () => {
-    expect(refusal(ALICE, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
-    expect(refusal({ ...ALICE, oid: 7 }, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
-    expect(refusal(ALICE, { uid: 'claims.oid + "x"' })).toMatchObject({ reason: 'expression_error', place: 'uid' });
+    expect(rejection(ALICE, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
+    expect(rejection({ ...ALICE, oid: 7 }, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
+    expect(rejection(ALICE, { uid: 'claims.oid + "x"' })).toMatchObject({ reason: 'expression_error', place: 'uid' });
   });
 
   test('refuses extra values that are not text', () => {
     const changes = { extra: { 'example.com/team': 'claims.team' } };
     for (const team of [1, null, ['a', 1], {}]) {
-      expect(refusal({ ...ALICE, team }, changes).reason).toBe('extra_not_strings');
+      expect(rejection({ ...ALICE, team }, changes).reason).toBe('extra_not_strings');
     }
-    expect(refusal({ ...ALICE, team: 'a\u202e' }, changes).reason).toBe('extra_characters');
+    expect(rejection({ ...ALICE, team: 'a\u202e' }, changes).reason).toBe('extra_characters');
     for (const team of [undefined, '', []]) {
       expect(map({ ...ALICE, team }, changes)).toHaveProperty('value.extra', {});
     }
   });
 
   test('never shows the name itself in the message', () => {
-    expect(refusal({ preferred_username: 'evil\u202ename' }).message).not.toContain('evil');
+    expect(rejection({ preferred_username: 'evil\u202ename' }).message).not.toContain('evil');
   });
 });
 
 describe('e-mail addresses as names', () => {
   const byEmail = { username: 'claims.email' };
   test.each([false, 'false'])('refuses an address of which the provider says that it is not verified (%j)', (said) => {
-    const { reason, message } = refusal({ email: 'alice@example.com', email_verified: said }, byEmail);
+    const { reason, message } = rejection({ email: 'alice@example.com', email_verified: said }, byEmail);
     expect(reason).toBe('email_unverified');
     expect(message).toMatch(/^corp says that your e-mail address is not verified\. Verify it there/);
   });
@@ -213,7 +213,7 @@ describe('e-mail addresses as names', () => {
     'refuses an address of which the provider does not say whether it is verified, and sends no user there (%j)',
     (said) => {
       const claims = { email: 'alice@example.com', ...(said === undefined ? {} : { email_verified: said }) };
-      const { reason, message } = refusal(claims, byEmail);
+      const { reason, message } = rejection(claims, byEmail);
       expect(reason).toBe('email_verification_unknown');
       expect(message).toMatch(/does not say whether .* your platform team has to choose .* emailVerified: trusted/);
       expect(message).not.toContain('Verify it');
@@ -240,7 +240,7 @@ describe('e-mail addresses as names', () => {
     'cel.bind(c, claims, string(c.email))',
     '[claims].map(c, string(c.email))[0]',
   ])('sees that %s can read the address', (username) => {
-    expect(refusal({ email: 'a@b', sub: 's' }, { username }).reason).toBe('email_verification_unknown');
+    expect(rejection({ email: 'a@b', sub: 's' }, { username }).reason).toBe('email_verification_unknown');
   });
 
   test.each(['claims.sub', 'claims.preferred_username', 'claims.profile.email'])(
@@ -267,7 +267,7 @@ describe('rules', () => {
   });
 
   test('refuses by the first rule that fails, with its message', () => {
-    expect(refusal(ALICE, rules('true', '1 == 2', 'false'))).toEqual({
+    expect(rejection(ALICE, rules('true', '1 == 2', 'false'))).toEqual({
       reason: 'rule_refused',
       place: 'rules[1]',
       message: 'no 1',
@@ -286,14 +286,14 @@ describe('rules', () => {
     'claims.nothing',
   ])('never passes where %s cannot be decided', (expression) => {
     const claims = { ...ALICE, level: 1, profile: {}, yes: 'true', nothing: null };
-    expect(refusal(claims, rules(expression))).toMatchObject({ reason: 'rule_error', place: 'rules[0]' });
-    expect(refusal(claims, rules('true', expression, 'true'))).toMatchObject({ place: 'rules[1]' });
+    expect(rejection(claims, rules(expression))).toMatchObject({ reason: 'rule_error', place: 'rules[0]' });
+    expect(rejection(claims, rules('true', expression, 'true'))).toMatchObject({ place: 'rules[1]' });
   });
 
   test('says why a rule cannot be decided', () => {
-    expect(refusal(ALICE, rules('claims.is_employee')).fault).toBe('there is no such claim');
-    expect(refusal(ALICE, rules('claims.preferred_username')).fault).toBe('neither true nor false');
-    expect(refusal(ALICE, rules('claims.a == 1')).fault).toMatch(/No such key: a/);
+    expect(rejection(ALICE, rules('claims.is_employee')).fault).toBe('there is no such claim');
+    expect(rejection(ALICE, rules('claims.preferred_username')).fault).toBe('neither true nor false');
+    expect(rejection(ALICE, rules('claims.a == 1')).fault).toMatch(/No such key: a/);
   });
 
   test.each([
@@ -313,8 +313,8 @@ describe('rules', () => {
 
   test('does not read a whole number that JSON has already rounded', () => {
     const claims: Claims = JSON.parse('{"preferred_username":"alice","id":9007199254740993}');
-    expect(refusal(claims, rules('claims.id == 9007199254740992')).reason).toBe('rule_error');
-    expect(refusal(claims, { username: 'string(claims.id)' }).reason).toBe('expression_error');
+    expect(rejection(claims, rules('claims.id == 9007199254740992')).reason).toBe('rule_error');
+    expect(rejection(claims, { username: 'string(claims.id)' }).reason).toBe('expression_error');
     expect(map(claims)).toMatchObject({ ok: true });
   });
 
@@ -326,7 +326,7 @@ describe('rules', () => {
 
   test('judges the mapped user by userRules', () => {
     const userRules = [{ expression: '!user.username.startsWith("corp:svc-")', message: 'no robots' }];
-    expect(refusal({ preferred_username: 'svc-a' }, { userRules })).toMatchObject({
+    expect(rejection({ preferred_username: 'svc-a' }, { userRules })).toMatchObject({
       reason: 'rule_refused',
       place: 'userRules[0]',
     });

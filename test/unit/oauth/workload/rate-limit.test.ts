@@ -3,7 +3,7 @@ import { createExchangePace } from '../../../../src/oauth/workload/rate-limit.ts
 
 test('exchanges that came to nothing are counted by address and minute, and an IPv6 network is one', () => {
   let now = 1_000_000;
-  const pace = createExchangePace({ refusalsPerMinute: 2, now: () => now });
+  const pace = createExchangePace({ rejectionsPerMinute: 2, now: () => now });
   expect(pace.refused('192.0.2.1')).toBe(0);
   now += 20_000;
   expect(pace.refused('192.0.2.1')).toBe(0);
