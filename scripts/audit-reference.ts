@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import {
   AUDIT_FACTS,
   CHAIN_FACTS,
-  GATE_EVENTS,
+  PORTCULLIS_EVENTS,
   REQUEST_FACTS,
   type AuditFact,
   type CatalogueEntry,
@@ -50,7 +50,7 @@ Where it differs from the API server's own line of the same request:
 
 /** The page. */
 export function auditReference(): string {
-  const entries = Object.entries(GATE_EVENTS) as [string, CatalogueEntry][];
+  const entries = Object.entries(PORTCULLIS_EVENTS) as [string, CatalogueEntry][];
   const chapters = [...new Set(entries.map(([, { chapter }]) => chapter))];
   return [
     HEAD,

@@ -231,7 +231,10 @@ function codeRow(code: ErrorCode): readonly string[] {
   ];
 }
 
-function rejections<T extends string>(words: Readonly<Record<T, string>>, rejectionOf: (reason: T) => Rejection): string {
+function rejections<T extends string>(
+  words: Readonly<Record<T, string>>,
+  rejectionOf: (reason: T) => Rejection,
+): string {
   const reasons = Object.keys(words) as T[];
   const rows = reasons.map((reason) => rejectionRow(rejectionOf(reason), words[reason]));
   return table(['Reason', 'Because of', 'Answer', 'Message'], rows);

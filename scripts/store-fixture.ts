@@ -13,11 +13,11 @@ import { startServer, type RunningServer } from '../src/server/serve.ts';
 import { createRedisStore } from '../src/store/redis/redis.ts';
 import type { NewSession } from '../src/store/store.ts';
 import { takeStore, writeFrozen, type Known } from '../test/fixtures/frozen-store.ts';
-import { writeGateFile } from '../test/fixtures/gate-file.ts';
+import { writeInstanceFile } from '../test/fixtures/instance-file.ts';
 import { clientKey, makeClientCertificate, OLD_SEALING, sealingKeys, useTestKeys } from '../test/fixtures/test-keys.ts';
 import { CookieBrowser } from '../test/support/cookie-browser.ts';
 import { allowLinkIn, fieldIn, visitor } from '../test/support/device-stage.ts';
-import { startTestGate } from '../test/support/gate.ts';
+import { startTestInstance } from '../test/support/instance.ts';
 import { AUTHORIZATION, OAuthClient, type Answer } from '../test/support/oauth-client.ts';
 import { startRedis } from '../test/support/redis.ts';
 
@@ -56,26 +56,26 @@ if (await stat(folder).catch(() => undefined)) throw new Error(`${folder} is the
 
 const redis = await startRedis();
 const bare = new Redis(redis.url);
-const gate = await startTestGate({ redis: redis.url });
-await gate.server.stop();
+const guard = await startTestInstance({ redis: redis.url });
+await guard.server.stop();
 await bare.flushall();
-await useTestKeys(gate.files.directory);
-const loaded = await loadConfig({ file: await writeGateFile(gate.files, 'frozen'), env: {} });
+await useTestKeys(guard.files.directory);
+const loaded = await loadConfig({ file: await writeInstanceFile(guard.files, 'frozen'), env: {} });
 if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
 const server: RunningServer = await startServer(loaded.value.config, 'gate-0');
 await server.ready;
 await until(async () => server.store.log.settled);
 const { store } = server;
 
-const { web, api } = gate.urls;
+const { web, api } = guard.urls;
 const certificate = await makeClientCertificate();
-const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+const ca = await readFile(join(guard.files.directory, 'ca.crt'), 'utf8');
 const laptop = new OAuthClient({ web, api, ca }, { cert: certificate, key: clientKey() });
 const now = (): number => Math.floor(Date.now() / 1000);
 
 // Revocations first: of everything, and of a provider that nobody here comes from.
-await server.gate.revoke({ target: { kind: 'all' } });
-await server.gate.revoke({ target: { kind: 'provider', provider: 'elsewhere' } });
+await server.guard.revoke({ target: { kind: 'all' } });
+await server.guard.revoke({ target: { kind: 'provider', provider: 'elsewhere' } });
 
 const admin = (await laptop.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;
 const ask = (method: 'POST' | 'DELETE', path: string, body?: object): Promise<Answer> =>
@@ -227,10 +227,10 @@ if (missing.length > 0) throw new Error(`nothing here writes ${missing.join(', '
 await mkdir(folder);
 await writeFrozen(folder, { known, entries, certificate });
 await server.audit.flush();
-await cp(join(gate.files.directory, 'frozen.log'), join(folder, 'audit.log'));
+await cp(join(guard.files.directory, 'frozen.log'), join(folder, 'audit.log'));
 
 await laptop.close();
 await server.stop();
-await gate.stop();
+await guard.stop();
 bare.disconnect();
 await redis.stop();

@@ -6,7 +6,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAuditTrail } from '../../src/audit/audit.ts';
 import { loadAuditKeys } from '../../src/config/keys.ts';
-import { gateEvent, requestEvent, type AuditEvent } from '../../src/core/audit/event.ts';
+import { portcullisEvent, requestEvent, type AuditEvent } from '../../src/core/audit/event.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { requestInfo } from '../../src/core/request/request-info.ts';
 import type { DemoFiles } from '../files.ts';
@@ -130,7 +130,7 @@ function requestEventOf(at: number, { name, session, from }: Actor, { path, code
 }
 
 const signIn = (at: number, { name, session, from }: Actor): AuditEvent =>
-  gateEvent({
+  portcullisEvent({
     event: 'sign-in',
     auditId: `night-${session}`,
     at,
@@ -145,7 +145,7 @@ const signIn = (at: number, { name, session, from }: Actor): AuditEvent =>
   });
 
 const ended = (at: number, event: 'revocation' | 'lock'): AuditEvent =>
-  gateEvent({
+  portcullisEvent({
     event,
     auditId: `night-${event}`,
     at,

@@ -41,7 +41,7 @@ export async function tour(demo: RunningDemo, story: Story): Promise<void> {
   const streams = await openStreams(cast);
   try {
     await readTheRecord(cast);
-    await dropTheGate(cast, streams);
+    await dropTheInstance(cast, streams);
   } finally {
     for (const { running } of streams) running.kill();
   }
@@ -152,7 +152,7 @@ async function readTheRecord({ story, demo }: Cast): Promise<void> {
   );
 }
 
-async function dropTheGate({ story, root, demo }: Cast, streams: readonly OpenStream[]): Promise<void> {
+async function dropTheInstance({ story, root, demo }: Cast, streams: readonly OpenStream[]): Promise<void> {
   story.chapter('Root drops the gate');
   await login({ story, demo, person: 'root', terminal: root });
   const sessions = await root.portcullis('sessions', '--server', demo.urls.web);

@@ -9,7 +9,7 @@ import type { Logger } from '../contracts/logger.ts';
 import type { Caller } from '../core/credential/credential.ts';
 import type { Result } from '../core/result.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
-import type { Gate } from '../revocation/revocation.ts';
+import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { Store } from '../store/store.ts';
 
 /** The parts of the configuration that the admin service needs. */
@@ -34,8 +34,8 @@ export interface AdminDeps {
     readonly log: Pick<Store['log'], 'position' | 'announceDrill' | 'hasWritten'>;
   };
   readonly providers: IdentityProviders;
-  readonly gate: Pick<
-    Gate,
+  readonly guard: Pick<
+    RevocationGuard,
     | 'position'
     | 'fenced'
     | 'check'

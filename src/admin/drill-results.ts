@@ -15,7 +15,7 @@ export type Parts = ReadonlyMap<string, DrillPart | undefined>;
 
 /** The parts of those replicas in this drill; undefined for one that has none yet. */
 function partsOf(deps: AdminDeps, id: string, incarnations: readonly string[]): Parts {
-  const known = new Map(deps.gate.replicas.map((replica) => [replica.incarnation, replica.drill]));
+  const known = new Map(deps.guard.replicas.map((replica) => [replica.incarnation, replica.drill]));
   return new Map(
     incarnations.map((incarnation) => {
       const part = known.get(incarnation);
@@ -36,7 +36,7 @@ export async function watchParts(
 ): Promise<Parts> {
   const until = performance.now() + PATIENCE_MS;
   for (;;) {
-    await deps.gate.refresh();
+    await deps.guard.refresh();
     const parts = partsOf(deps, look.id, look.incarnations);
     look.seen?.(parts);
     if ([...parts.values()].every(look.settled) || performance.now() >= until) return parts;

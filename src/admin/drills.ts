@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { z } from 'zod';
-import type { drillAnswerSchema, replicaDrillSchema } from '../core/admin-api/answers.ts';
+import type { drillAnswerSchema, replicaDrillSchema } from '../core/admin-api/responses.ts';
 import type { drillSchema } from '../core/admin-api/requests.ts';
 import { DRILL_CLIENT_ID } from '../core/core.ts';
 import { accountOf } from '../core/identity/identity.ts';
@@ -53,7 +53,7 @@ export function createDrills(admin: AdminService): RunDrill {
   };
 }
 
-const live = ({ gate }: AdminDeps): readonly ReplicaView[] => gate.replicas.filter(({ state }) => state === 'live');
+const live = ({ guard }: AdminDeps): readonly ReplicaView[] => guard.replicas.filter(({ state }) => state === 'live');
 
 const othersRun = (deps: AdminDeps): boolean => live(deps).some((replica) => replica.drill?.state === 'open');
 
@@ -148,7 +148,7 @@ async function openWatches(
   const { id, session, cluster, path } = drill;
   const payload = { session, cluster, path, until: nowSeconds(deps) + SESSION_SECONDS };
   await deps.store.artefacts.save('Drill', id, payload, { ttlSeconds: SESSION_SECONDS, session });
-  await deps.gate.refresh();
+  await deps.guard.refresh();
   const replicas = live(deps);
   await deps.store.log.announceDrill(id);
   const incarnations = replicas.map(({ incarnation }) => incarnation);

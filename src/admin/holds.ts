@@ -38,7 +38,7 @@ export function holdInstead(
   const { target, reason, cause } = given;
   if (target === undefined || !mayHold(deps, target)) throw cause;
   actor.assertGood();
-  const streamsClosed = deps.gate.hold(target, HOLD_SECONDS);
+  const streamsClosed = deps.guard.hold(target, HOLD_SECONDS);
   const heldUntil = rfc3339(nowSeconds(deps) + HOLD_SECONDS);
   const words =
     `The store does not answer, so nothing could be written. This replica refuses the target until ${heldUntil}, ` +

@@ -2,7 +2,7 @@
  * Locks: who may not sign in until somebody says otherwise, and saying otherwise. A lock is set together with a revocation.
  */
 import type { z } from 'zod';
-import type { lockViewSchema } from '../core/admin-api/answers.ts';
+import type { lockViewSchema } from '../core/admin-api/responses.ts';
 import type { Account } from '../core/identity/identity.ts';
 import type { Lock } from '../store/store.ts';
 import type { AdminDeps, AdminContext } from './dependencies.ts';

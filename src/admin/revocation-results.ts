@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { revocationAnswerSchema } from '../core/admin-api/answers.ts';
+import { revocationAnswerSchema } from '../core/admin-api/responses.ts';
 import { AppError } from '../core/errors.ts';
 import type { RevocationAnswer } from '../revocation/revocation.ts';
 import type { AdminDeps } from './dependencies.ts';
@@ -131,7 +131,7 @@ export function createAnswers(deps: AdminDeps): Answers {
     for (const [id, { until }] of expected) if (until <= now) expected.delete(id);
   }
 
-  deps.gate.onAnswer((answer) => {
+  deps.guard.onAnswer((answer) => {
     if (answer.complete) recordProof(deps, answer, expected.get(answer.id));
     void save(answer);
   });
@@ -150,13 +150,13 @@ export function createAnswers(deps: AdminDeps): Answers {
     },
     keep: save,
     async find(id) {
-      return deps.gate.answer(id) ?? (await read(id))?.answer;
+      return deps.guard.answer(id) ?? (await read(id))?.answer;
     },
     async repeated(id, fingerprint) {
       const kept = await readIfThere(id);
       if (kept === undefined) return undefined;
       if (kept.fingerprint !== fingerprint) throw reusedError();
-      return deps.gate.answer(id) ?? kept.answer;
+      return deps.guard.answer(id) ?? kept.answer;
     },
   };
 }

@@ -59,7 +59,7 @@ function answerDetails(answer: RevocationAnswer): AuditFacts {
   };
 }
 
-function gateOrder(deps: AdminDeps, { actor }: AdminContext, order: RevokeOrder, requestId: string): RevocationOrder {
+function guardOrder(deps: AdminDeps, { actor }: AdminContext, order: RevokeOrder, requestId: string): RevocationOrder {
   const { plan, reason, consent } = order;
   const admins = [consent?.first?.username, actor.identity.username].filter((name) => name !== undefined);
   const lock = { reason, by: admins.join(', '), at: nowSeconds(deps) };
@@ -93,7 +93,7 @@ export async function revoke(
   const said = { target, ...consentFacts(consent) };
   const forget = answers.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
   try {
-    const answer = await deps.gate.revoke(gateOrder(deps, admin, order, id));
+    const answer = await deps.guard.revoke(guardOrder(deps, admin, order, id));
     const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...answerDetails(answer) } };
     record(deps, context, { event: 'revocation', ...happening });
     if (plan.lock) record(deps, context, { event: 'lock', ...happening });

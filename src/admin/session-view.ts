@@ -2,7 +2,7 @@
  * A session as others see it: JSON for programs. The provider's refresh token is not part of a record, so it cannot leak here.
  */
 import type { z } from 'zod';
-import type { recentRequestSchema, sessionSchema } from '../core/admin-api/answers.ts';
+import type { recentRequestSchema, sessionSchema } from '../core/admin-api/responses.ts';
 import type { RecentRequest, SessionRecord } from '../store/store.ts';
 import { rfc3339 } from '../core/time.ts';
 

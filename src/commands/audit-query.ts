@@ -6,7 +6,7 @@ import { MOST_FILES, queryRecord, type FileFault, type Hit, type Question } from
 import { eventCells } from '../cli/terminal/audit-event-line.ts';
 import { escapeUnsafe, plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
-import { isGateEventName } from '../core/audit/catalogue.ts';
+import { isPortcullisEventName } from '../core/audit/catalogue.ts';
 import { no, ok, type Result } from '../core/result.ts';
 
 const FAILED = 1;
@@ -61,7 +61,7 @@ function questionOf(files: readonly string[], options: QueryOptions, now: number
   if (files.length > MOST_FILES)
     return no(`at most ${MOST_FILES} files at once: ask about some of them, or narrow the pattern`);
   const { since, until, refused, output: _output, ...rest } = options;
-  if (rest.event !== undefined && !isGateEventName(rest.event)) {
+  if (rest.event !== undefined && !isPortcullisEventName(rest.event)) {
     return no(
       `--event ${plainText(rest.event, 60)}: the record has no event of this name; docs/reference/audit-events.md lists them`,
     );

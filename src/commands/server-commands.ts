@@ -14,7 +14,7 @@ import { plainJson } from '../cli/terminal/plain-text.ts';
 import type { Config } from '../config/config.ts';
 import { loadSealingKeys } from '../config/keys.ts';
 import { formatFaults, loadConfig, type LoadedConfig } from '../config/load.ts';
-import { gateEvent } from '../core/audit/event.ts';
+import { portcullisEvent } from '../core/audit/event.ts';
 import type { Account } from '../core/identity/identity.ts';
 import { auditKeysOf, openStore } from '../server/dependencies.ts';
 import { startServer } from '../server/serve.ts';
@@ -218,7 +218,7 @@ async function takeOff(
   const removed = await what.take(store, account);
   const details = { target: `account:${account}`, by: shellUser(), ...(removed ? {} : { outcome: what.missing }) };
   audit.record(
-    gateEvent({
+    portcullisEvent({
       event: what.event,
       auditId: randomUUID(),
       at: Date.now(),

@@ -2,7 +2,7 @@
  * From what happened in the web room to a line in the record.
  */
 import type { RequestHandler } from 'express';
-import { gateEvent, type AuditFacts, type GateEventName } from '../core/audit/event.ts';
+import { portcullisEvent, type AuditFacts, type PortcullisEventName } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { AuditTrail } from '../audit/audit.ts';
@@ -16,7 +16,7 @@ interface Audited {
 }
 
 export interface Happening {
-  readonly event: GateEventName;
+  readonly event: PortcullisEventName;
   /** A path without its query: queries carry codes and states. */
   readonly path: string;
   /** HTTP status that the caller saw. */
@@ -40,7 +40,7 @@ export function recordable(deps: Pick<Audited, 'audit'>): RequestHandler {
  * What came to nothing has a line too, under the name of what was tried; and then goes on to the error page.
  * @param event for what the handler does
  */
-export function recordingFailures(deps: Audited, event: GateEventName, handler: RequestHandler): RequestHandler {
+export function recordingFailures(deps: Audited, event: PortcullisEventName, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);
@@ -57,7 +57,7 @@ export function record(deps: Audited, context: RequestContext, happening: Happen
   const { path, about, ...rest } = happening;
   const who: Happening['about'] = about ?? context.actor ?? context.person;
   deps.audit.record(
-    gateEvent({
+    portcullisEvent({
       ...rest,
       auditId: context.requestId,
       at: deps.clock.now(),

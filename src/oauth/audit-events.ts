@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { AuditTrail } from '../audit/audit.ts';
-import { gateEvent, type AuditFacts, type GateEvent } from '../core/audit/event.ts';
+import { portcullisEvent, type AuditFacts, type PortcullisEvent } from '../core/audit/event.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
 import { DEVICE_CODE_GRANT, isExchange, type TokenFacts } from './token-facts.ts';
@@ -30,8 +30,8 @@ export interface TokenRecorderDeps {
 }
 
 export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
-  const write = (event: Omit<GateEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
-    deps.audit.record(gateEvent({ auditId: randomUUID(), ...event, at: deps.now() }));
+  const write = (event: Omit<PortcullisEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
+    deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.now() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
   const grantOf = (ctx: KoaContextWithOIDC): string => {
     if (isExchange(ctx)) return 'token_exchange';
@@ -100,7 +100,7 @@ const clientOf = (ctx: KoaContextWithOIDC): Readonly<Record<string, string>> => 
 const from = ({
   req,
   res,
-}: KoaContextWithOIDC): Pick<GateEvent, 'auditId' | 'requestUri' | 'sourceIps' | 'userAgent'> => ({
+}: KoaContextWithOIDC): Pick<PortcullisEvent, 'auditId' | 'requestUri' | 'sourceIps' | 'userAgent'> => ({
   auditId: String(res.getHeader('x-request-id')),
   requestUri: (req.url ?? '').split('?', 1)[0] ?? '',
   sourceIps: [clientAddress(req)].filter((address) => address !== ''),
@@ -109,7 +109,7 @@ const from = ({
 
 const about = (
   record: SessionRecord | undefined,
-): Partial<Pick<GateEvent, 'identity' | 'account' | 'session' | 'provider'>> =>
+): Partial<Pick<PortcullisEvent, 'identity' | 'account' | 'session' | 'provider'>> =>
   record === undefined
     ? {}
     : { identity: record.identity, account: record.account, session: record.id, provider: record.provider };

@@ -4,7 +4,7 @@
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { ADMIN_AUDIENCE, ADMIN_ROLE } from '../core/core.ts';
-import type { Gate } from '../revocation/revocation.ts';
+import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { ArtefactStore, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';
 import { mint, type MintDecision } from './mint.ts';
@@ -16,7 +16,7 @@ import { sessionOverWords } from './workload/messages.ts';
 
 export interface ClaimMinterDeps {
   readonly sessions: Pick<SessionStore, 'mint'>;
-  readonly gate: Pick<Gate, 'check'>;
+  readonly guard: Pick<RevocationGuard, 'check'>;
   readonly audiences: Pick<Audiences, 'allows' | 'isAdmin'>;
   readonly publicClients: Pick<PublicClients, 'soleAudience'>;
   /** `client_id`s whose tokens carry no binding. */

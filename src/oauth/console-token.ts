@@ -13,7 +13,7 @@ import { clusterAudience, consoleClient } from '../core/core.ts';
 import type { Credential } from '../core/credential/credential.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { coveringKeys } from '../core/credential/revocation.ts';
-import type { Gate, SessionEnds } from '../revocation/revocation.ts';
+import type { RevocationGuard, SessionEnds } from '../revocation/revocation.ts';
 import type { SessionStore } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { mint } from './mint.ts';
@@ -49,7 +49,7 @@ export type MintConsoleToken = (request: ConsoleTokenRequest) => Promise<Result<
 export interface ConsoleTokenDeps {
   readonly config: Pick<Config, 'publicUrl'> & { readonly sessions: Pick<Config['sessions'], 'accessToken'> };
   readonly sessions: Pick<SessionStore, 'mint'>;
-  readonly gate: Pick<Gate, 'check'>;
+  readonly guard: Pick<RevocationGuard, 'check'>;
   readonly audiences: Pick<Audiences, 'allows'>;
   /** The key that signs now. */
   readonly signingKey: () => SigningKeys['current'];
@@ -63,7 +63,7 @@ export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
   const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRejection>>>();
   const isFresh = ({ credential }: ConsoleToken): boolean => {
     const half = (credential.issuedAt + credential.expiresAt) / 2;
-    return deps.now() / 1000 < half && deps.gate.check(credential) === undefined;
+    return deps.now() / 1000 < half && deps.guard.check(credential) === undefined;
   };
   return async (request) => {
     const key = `${request.session} ${request.console.name}`;

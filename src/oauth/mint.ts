@@ -6,7 +6,7 @@
  */
 import { AppError } from '../core/errors.ts';
 import { coveringKeys } from '../core/credential/revocation.ts';
-import type { Gate, GateRejection } from '../revocation/revocation.ts';
+import type { RevocationGuard, GuardRejection } from '../revocation/revocation.ts';
 import type { MintRejection, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';
 
@@ -20,7 +20,7 @@ export interface MintedClaims {
 
 export type MintDecision =
   | { readonly ok: true; readonly claims: MintedClaims; readonly record: SessionRecord }
-  | { readonly ok: false; readonly reason: 'session_over'; readonly detail: MintRejection | GateRejection }
+  | { readonly ok: false; readonly reason: 'session_over'; readonly detail: MintRejection | GuardRejection }
   | { readonly ok: false; readonly reason: 'audience_refused'; readonly detail: string };
 
 export interface MintRequest {
@@ -33,7 +33,7 @@ export interface MintRequest {
 export async function mint(
   deps: {
     readonly sessions: Pick<SessionStore, 'mint'>;
-    readonly gate: Pick<Gate, 'check'>;
+    readonly guard: Pick<RevocationGuard, 'check'>;
     readonly audiences: Pick<Audiences, 'allows'>;
   },
   request: MintRequest,
@@ -44,7 +44,7 @@ export async function mint(
   );
   if (!outcome.ok) return { ok: false, reason: 'session_over', detail: outcome.reason };
   const { position, record } = outcome;
-  const shut = deps.gate.check({ keys: coveringKeys({ ...record, session: record.id }), position });
+  const shut = deps.guard.check({ keys: coveringKeys({ ...record, session: record.id }), position });
   if (shut === 'fenced') throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
   if (shut !== undefined) return { ok: false, reason: 'session_over', detail: shut };
   if (!deps.audiences.allows(request.audience, record)) {

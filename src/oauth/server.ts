@@ -10,7 +10,7 @@ import type { Config } from '../config/config.ts';
 import { siteOf } from '../core/http/address.ts';
 import { AppError } from '../core/errors.ts';
 import type { Identity } from '../core/identity/identity.ts';
-import type { Gate } from '../revocation/revocation.ts';
+import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { EndingReasons, Store } from '../store/store.ts';
 import { artefactAdapter } from './artefact-adapter.ts';
 import { audiences } from './audiences.ts';
@@ -48,7 +48,7 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   readonly endings?: Pick<EndingReasons, 'ofKey'>;
   /** Asked only where the configuration has workload rules. */
   readonly exchange: ExchangeWorkloadToken;
-  readonly gate: Gate;
+  readonly guard: RevocationGuard;
   readonly audit: AuditTrail;
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
   /** PEM that a client should trust at the api listener; undefined: the system's roots. */
@@ -80,7 +80,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   const endSession = async (session: string, why: SessionEnding): Promise<void> => {
     const before = await deps.store.sessions.read(session);
     // A code or a refresh token that comes a second time was stolen; who signs out has only gone home.
-    await deps.gate.revoke({ target: { kind: 'session', session }, ended: why === 'sign-out' });
+    await deps.guard.revoke({ target: { kind: 'session', session }, ended: why === 'sign-out' });
     record.sessionEnded(session, before, why);
   };
   const settings: Omit<SettingsDeps, 'jwks' | 'cookieKeys'> = {
@@ -97,7 +97,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     findAccount: accountFinder(deps, factsOf),
     extraTokenClaims: claimMinter({
       sessions: deps.store.sessions,
-      gate: deps.gate,
+      guard: deps.guard,
       audiences: allowed,
       publicClients: thirdParties,
       unboundClients: new Set(unboundClientIds(deps.config.sessions)),
@@ -299,7 +299,7 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
         factsOf(ctx).rejection = outcome.reason;
         factsOf(ctx).words = outcome.message;
         factsOf(ctx).record = outcome.record;
-        await deps.gate.revoke({ target: { kind: 'session', session }, asksFreshSignIn: outcome.asksFreshSignIn });
+        await deps.guard.revoke({ target: { kind: 'session', session }, asksFreshSignIn: outcome.asksFreshSignIn });
         return undefined;
     }
   };

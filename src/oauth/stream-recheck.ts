@@ -8,9 +8,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { AuditTrail } from '../audit/audit.ts';
-import { gateEvent, type GateEvent } from '../core/audit/event.ts';
+import { portcullisEvent, type PortcullisEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
-import type { CutReason, Gate } from '../revocation/revocation.ts';
+import type { CutReason, RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
 import { Lane } from './provider-circuit-breaker.ts';
 import type { Recheck, RecheckOutcome } from './recheck.ts';
@@ -29,7 +29,7 @@ const ROUNDS = 20;
 const CHANGED: CutReason = 'identity_changed';
 
 export interface StreamRecheckDeps {
-  readonly gate: Pick<Gate, 'sessionsInFlight' | 'cutSession' | 'revoke' | 'onChange' | 'fenced'>;
+  readonly guard: Pick<RevocationGuard, 'sessionsInFlight' | 'cutSession' | 'revoke' | 'onChange' | 'fenced'>;
   readonly sessions: Pick<SessionStore, 'read' | 'readSecret'>;
   readonly recheck: Recheck;
   readonly audit: Pick<AuditTrail, 'record'>;
@@ -71,10 +71,10 @@ class Rechecking implements StreamRecheck {
 
   constructor(deps: StreamRecheckDeps) {
     this.#deps = deps;
-    deps.gate.onChange((change) => {
+    deps.guard.onChange((change) => {
       if (change?.kind !== 'identity-changed') return;
-      for (const { session, keys } of deps.gate.sessionsInFlight()) {
-        if (keys.session === change.key) deps.gate.cutSession(session, CHANGED);
+      for (const { session, keys } of deps.guard.sessionsInFlight()) {
+        if (keys.session === change.key) deps.guard.cutSession(session, CHANGED);
       }
     });
   }
@@ -97,9 +97,9 @@ class Rechecking implements StreamRecheck {
 
   async look(): Promise<void> {
     // A fenced replica has cut everything, and can write nothing.
-    if (this.#deps.gate.fenced) return;
+    if (this.#deps.guard.fenced) return;
     const now = this.#deps.now();
-    const here = new Set(this.#deps.gate.sessionsInFlight().map(({ session }) => session));
+    const here = new Set(this.#deps.guard.sessionsInFlight().map(({ session }) => session));
     for (const session of this.#watched.keys()) if (!here.has(session)) this.#watched.delete(session);
     const due: string[] = [];
     for (const session of here) {
@@ -189,7 +189,7 @@ class Rechecking implements StreamRecheck {
         });
         return;
       case 'refused':
-        await this.#deps.gate.revoke({
+        await this.#deps.guard.revoke({
           target: { kind: 'session', session: record.id },
           asksFreshSignIn: outcome.asksFreshSignIn,
         });
@@ -200,14 +200,14 @@ class Rechecking implements StreamRecheck {
   #cutOverdue(record: SessionRecord): void {
     // Its token may live for minutes yet: what it opens anew is looked at in the next round.
     this.#watched.delete(record.id);
-    if (this.#deps.gate.cutSession(record.id, 'recheck_overdue') === 0) return;
+    if (this.#deps.guard.cutSession(record.id, 'recheck_overdue') === 0) return;
     const { id: session, provider } = record;
     this.#deps.log.info({ session, provider }, 'streams ended: their person could not be re-checked for too long');
   }
 
-  #record(record: SessionRecord, event: Pick<GateEvent, 'event' | 'reason' | 'details'>): void {
+  #record(record: SessionRecord, event: Pick<PortcullisEvent, 'event' | 'reason' | 'details'>): void {
     this.#deps.audit.record(
-      gateEvent({
+      portcullisEvent({
         ...event,
         auditId: randomUUID(),
         at: this.#deps.now(),

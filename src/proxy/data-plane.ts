@@ -187,7 +187,7 @@ export class DataPlane {
     const trace = traceId(facts.raw);
     const exchange = new Exchange({
       facts,
-      gate: this.#deps.gate,
+      guard: this.#deps.guard,
       resetClient,
       record: ({ auditId }) =>
         new RequestRecord(this.#deps, { ...facts, auditId, userAgent, trace, address: facts.connection.address }),

@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { JSONWebKeySet } from 'jose';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
-import type { Gate } from '../revocation/revocation.ts';
+import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionStore } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
 
@@ -107,7 +107,7 @@ export interface ApiListenerDeps {
   readonly proxiesFrom?: readonly string[];
   readonly clusters: readonly UpstreamCluster[];
   readonly authenticate: Authenticate;
-  readonly gate: Gate;
+  readonly guard: RevocationGuard;
   readonly audit: Pick<AuditTrail, 'record' | 'recordAhead' | 'blocked'>;
   /** Absent: no rules, exec's commands are counted, and changes are written ahead. */
   readonly auditPolicy?: Partial<Pick<Config['audit'], 'policy' | 'execCommands' | 'writeAhead'>>;
@@ -121,7 +121,7 @@ export interface ApiListenerDeps {
 }
 
 export interface AuthenticatorDeps {
-  readonly gate: Pick<Gate, 'check' | 'onChange'>;
+  readonly guard: Pick<RevocationGuard, 'check' | 'onChange'>;
   readonly sessions: Pick<SessionStore, 'read'>;
   /** Our `iss`. */
   readonly issuer: string;

@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import type { Caller } from '../core/credential/credential.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
-import type { CutReason, Flight, Gate, GateRejection, Registration } from '../revocation/revocation.ts';
+import type { CutReason, Flight, RevocationGuard, GuardRejection, Registration } from '../revocation/revocation.ts';
 import type { ClientConnection } from './listener/connection.ts';
 import { Progress } from './streams/progress.ts';
 import type { RequestRecord } from './request-audit.ts';
@@ -72,7 +72,7 @@ export class Exchange implements Flight {
   readonly auditId = randomUUID();
   readonly facts: ExchangeFacts;
   readonly record: RequestRecord;
-  readonly #gate: Pick<Gate, 'check' | 'fenced'>;
+  readonly #guard: Pick<RevocationGuard, 'check' | 'fenced'>;
   readonly #resetClient: () => void;
   readonly #onEnd: (exchange: Exchange) => void;
   #registration: Registration | undefined;
@@ -94,14 +94,14 @@ export class Exchange implements Flight {
 
   constructor(options: {
     readonly facts: ExchangeFacts;
-    readonly gate: Pick<Gate, 'check' | 'fenced'>;
+    readonly guard: Pick<RevocationGuard, 'check' | 'fenced'>;
     /** RST of the client's side: its connection, or its stream where others share the connection. */
     readonly resetClient: () => void;
     readonly record: (exchange: Exchange) => RequestRecord;
     readonly onEnd: (exchange: Exchange) => void;
   }) {
     this.facts = options.facts;
-    this.#gate = options.gate;
+    this.#guard = options.guard;
     this.#resetClient = options.resetClient;
     this.record = options.record(this);
     this.#onEnd = options.onEnd;
@@ -116,10 +116,10 @@ export class Exchange implements Flight {
     return this.#clientOpen && this.#cutReason === undefined;
   }
 
-  register(gate: Pick<Gate, 'register'>): void {
+  register(guard: Pick<RevocationGuard, 'register'>): void {
     // What has ended already would be registered for good.
     if (this.#ended) return;
-    this.#registration = gate.register(this);
+    this.#registration = guard.register(this);
   }
 
   /** Says whose it is. The gate must be asked once more in the same tick: it may have been shut while the caller was established. */
@@ -161,10 +161,10 @@ export class Exchange implements Flight {
     return rejection === undefined;
   }
 
-  #judge(): GateRejection | 'nobody' | undefined {
-    if (this.#caller !== undefined) return this.#gate.check(this.#caller.credential);
+  #judge(): GuardRejection | 'nobody' | undefined {
+    if (this.#caller !== undefined) return this.#guard.check(this.#caller.credential);
     if (!this.#withoutSession) return 'nobody';
-    return this.#gate.fenced ? 'fenced' : undefined;
+    return this.#guard.fenced ? 'fenced' : undefined;
   }
 
   /** Whom `lookAgain` looks at; what it closes with is told by `clientClosed`. */

@@ -199,7 +199,8 @@ export function delegationTooLarge(count: number, most: number): Rejection {
   return refuse(403, 'Forbidden', message, 'impersonation_too_large');
 }
 
-const tooMany = (message: string, auditReason: string): Rejection => refuse(429, 'TooManyRequests', message, auditReason);
+const tooMany = (message: string, auditReason: string): Rejection =>
+  refuse(429, 'TooManyRequests', message, auditReason);
 
 export const tooManyReviews = (): Rejection =>
   tooMany('too many requests of yours with --as are being checked at once; try again', 'reviews_in_flight');
@@ -218,7 +219,10 @@ export const tooManyAtCluster = (most: number): Rejection =>
   );
 
 /** For a service account's own token. To whoever has no good one the answer is that of every bad token. */
-export function passthroughRejection(reason: PassthroughRejection | 'passthrough_impersonation', words: Words): Rejection {
+export function passthroughRejection(
+  reason: PassthroughRejection | 'passthrough_impersonation',
+  words: Words,
+): Rejection {
   switch (reason) {
     case 'passthrough_busy':
       return tooMany('too many tokens are being checked at this cluster; try again', reason);

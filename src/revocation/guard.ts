@@ -11,13 +11,13 @@ import {
   type TargetKey,
 } from '../core/credential/revocation.ts';
 import type { DrillPart, Joined, ReplicaState } from '../store/store.ts';
-import type { EndedSession, GateOptions } from './types.ts';
+import type { EndedSession, RevocationGuardOptions } from './types.ts';
 import { LogFollower } from './follower.ts';
 import { Peers } from './peers.ts';
 import { FlightRegistry } from './registry.ts';
 import type { Footing } from './proof.ts';
 import { replicaViews } from './replicas.ts';
-import type { CutReason, Gate, GateRejection, ReplicaView, SessionInFlight } from './types.ts';
+import type { CutReason, RevocationGuard, GuardRejection, ReplicaView, SessionInFlight } from './types.ts';
 import { Revocations } from './revocations.ts';
 import { SessionEndings } from './session-endings.ts';
 import { View } from './view.ts';
@@ -33,12 +33,12 @@ const GONE_AFTER_MS = 60_000;
  * @returns the gate; `revoke` throws `AppError` `store_unavailable` where nothing could be written
  * @see docs/revocation-protocol.md, whose words (lease, fence, receipt, join) are used throughout
  */
-export function createGate(options: GateOptions): Gate {
-  return new LeasedGate(options);
+export function createRevocationGuard(options: RevocationGuardOptions): RevocationGuard {
+  return new LeasedGuard(options);
 }
 
-class LeasedGate implements Gate {
-  readonly #options: GateOptions;
+class LeasedGuard implements RevocationGuard {
+  readonly #options: RevocationGuardOptions;
   readonly #view = new View();
   readonly #registry: FlightRegistry;
   readonly #endings: SessionEndings;
@@ -51,7 +51,7 @@ class LeasedGate implements Gate {
   #drill: DrillPart | undefined;
   #receipt = 0;
 
-  constructor(options: GateOptions) {
+  constructor(options: RevocationGuardOptions) {
     this.#options = options;
     this.#endings = new SessionEndings({
       clock: options.clock,
@@ -120,15 +120,15 @@ class LeasedGate implements Gate {
   }: {
     readonly keys: CoveringKeys;
     readonly position: LogPosition;
-  }): GateRejection | undefined {
+  }): GuardRejection | undefined {
     const position = this.#follower.position;
     if (position === undefined || this.fenced) return 'fenced';
     if (at.epoch !== position.epoch) return 'epoch_changed';
-    if (this.#revocations.ownGate.shutFor(keys)) return 'session_revoked';
+    if (this.#revocations.localGuard.shutFor(keys)) return 'session_revoked';
     return this.#view.covers(keys, at.number) ? 'session_revoked' : undefined;
   }
 
-  register(...[flight]: Parameters<Gate['register']>): ReturnType<Gate['register']> {
+  register(...[flight]: Parameters<RevocationGuard['register']>): ReturnType<RevocationGuard['register']> {
     return this.#registry.register(flight);
   }
 
@@ -136,19 +136,19 @@ class LeasedGate implements Gate {
     this.#listeners.push(listener);
   }
 
-  revoke(order: Parameters<Gate['revoke']>[0]): ReturnType<Gate['revoke']> {
+  revoke(order: Parameters<RevocationGuard['revoke']>[0]): ReturnType<RevocationGuard['revoke']> {
     return this.#revocations.revoke(order);
   }
 
-  hold(...[target, seconds]: Parameters<Gate['hold']>): number {
+  hold(...[target, seconds]: Parameters<RevocationGuard['hold']>): number {
     return this.#revocations.hold(target, seconds);
   }
 
-  answer(id: string): ReturnType<Gate['answer']> {
+  answer(id: string): ReturnType<RevocationGuard['answer']> {
     return this.#revocations.answer(id);
   }
 
-  onAnswer(listener: Parameters<Gate['onAnswer']>[0]): void {
+  onAnswer(listener: Parameters<RevocationGuard['onAnswer']>[0]): void {
     this.#revocations.onAnswer(listener);
   }
 
@@ -213,10 +213,10 @@ class LeasedGate implements Gate {
   }
 
   #joined({ position, live }: Joined): void {
-    const { ownGate } = this.#revocations;
+    const { localGuard } = this.#revocations;
     this.#view.reset(live);
-    ownGate.began(position);
-    for (const entry of live) ownGate.applied(entry);
+    localGuard.began(position);
+    for (const entry of live) localGuard.applied(entry);
     this.#peers.clear();
     this.#tell(undefined);
   }
@@ -228,7 +228,7 @@ class LeasedGate implements Gate {
 
   #apply(entry: LogEntry): void {
     this.#view.apply(entry);
-    this.#revocations.ownGate.applied(entry);
+    this.#revocations.localGuard.applied(entry);
     if (entry.change.kind === 'revoked') this.#registry.cut(entry.change.key, 'session_revoked', entry.number);
     this.#tell(entry.change);
   }

@@ -8,4 +8,4 @@
  * Fail closed: without a fresh lease this replica is *fenced*. `check` then refuses everything and everything in flight has been cut.
  */
 export type * from './types.ts';
-export { createGate } from './guard.ts';
+export { createRevocationGuard } from './guard.ts';

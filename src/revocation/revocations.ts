@@ -10,8 +10,8 @@ import { AppError } from '../core/errors.ts';
 import { targetKey, type LogPosition, type RevocationTarget, type TargetKey } from '../core/credential/revocation.ts';
 import type { Appended, RevocationLog } from '../store/store.ts';
 import { delay } from './delay.ts';
-import type { GateMetrics } from './types.ts';
-import { OwnGate } from './own-guard.ts';
+import type { RevocationMetrics } from './types.ts';
+import { LocalGuard } from './local-guard.ts';
 import type { Peers } from './peers.ts';
 import { isOver, isSameLife, judgeProof, type Footing, type Written } from './proof.ts';
 import type { FlightRegistry } from './registry.ts';
@@ -48,7 +48,7 @@ export interface RevocationsOptions {
   readonly position: () => LogPosition | undefined;
   readonly footing: () => Footing | undefined;
   readonly wake: () => Promise<void>;
-  readonly metrics: GateMetrics | undefined;
+  readonly metrics: RevocationMetrics | undefined;
 }
 
 interface Known {
@@ -58,7 +58,7 @@ interface Known {
 }
 
 export class Revocations {
-  readonly ownGate = new OwnGate();
+  readonly localGuard = new LocalGuard();
   readonly #options: RevocationsOptions;
   readonly #known = new Map<string, Known>();
   /** Held, or not yet proven: what a renewal may change. */
@@ -97,11 +97,11 @@ export class Revocations {
     // No request has it as its id, which is a UUID.
     const id = 'hold';
     clearTimeout(this.#holds.get(key));
-    this.ownGate.hold(key, id);
-    this.ownGate.failed(key, id);
+    this.localGuard.hold(key, id);
+    this.localGuard.failed(key, id);
     const timer = setTimeout(() => {
       this.#holds.delete(key);
-      this.ownGate.release(key, id);
+      this.localGuard.release(key, id);
     }, seconds * 1000);
     timer.unref();
     this.#holds.set(key, timer);
@@ -130,7 +130,7 @@ export class Revocations {
     const { registry, monotonic, clock } = this.#options;
     const begunAt = monotonic();
     const key = targetKey(order.target);
-    this.ownGate.hold(key, id);
+    this.localGuard.hold(key, id);
     const writing = this.#write(id, order);
     const streamsClosed = registry.cut(key, 'session_revoked');
     const at = new Date(clock.now()).toISOString();
@@ -157,7 +157,7 @@ export class Revocations {
     const arrivedAt = monotonic();
     const { position, regime, acknowledged, sessions } = appended;
     record.written = { position, regime, acknowledged, sessions, arrivedAt };
-    this.ownGate.written(position);
+    this.localGuard.written(position);
     this.#noteRegistry(record, record.written, appended.replicas);
     this.#open.add(record);
     this.#bringUpToDate(record);
@@ -194,10 +194,10 @@ export class Revocations {
     this.#known.delete(record.id);
     if (cause instanceof AppError && cause.code === 'conflict') {
       // The id stands for another revocation in the store, or the approval has served another: this one may not be, so nothing is held.
-      this.ownGate.release(record.key, record.id);
+      this.localGuard.release(record.key, record.id);
       return cause;
     }
-    this.ownGate.failed(record.key, record.id);
+    this.localGuard.failed(record.key, record.id);
     return new AppError(
       'store_unavailable',
       'The revocation could not be written, so other replicas do not know of it. This replica refuses the target all the same. Try again.',
@@ -232,10 +232,10 @@ export class Revocations {
     const isBack = at.epoch === written.position.epoch && at.number >= written.position.number;
     if (!isBack && !isOver(standing, written)) return;
     record.held = false;
-    if (isBack) this.ownGate.release(record.key, record.id);
+    if (isBack) this.localGuard.release(record.key, record.id);
     // It will never come back. Where this replica has moved to another life since, every credential of the old one is refused. Threat: where
     // it has not, the entry went to a primary that was promoted elsewhere, and what it covers is good here.
-    else this.ownGate.failed(record.key, record.id);
+    else this.localGuard.failed(record.key, record.id);
   }
 
   #prove(record: RevocationRecord): void {

@@ -7,9 +7,9 @@ import type { Account } from '../core/identity/identity.ts';
 import type { DrillPart, Lock, RevocationLog, SessionStore } from '../store/store.ts';
 
 /** Why the gate is shut for a credential. */
-export type GateRejection = 'fenced' | 'epoch_changed' | 'session_revoked';
+export type GuardRejection = 'fenced' | 'epoch_changed' | 'session_revoked';
 
-export type CutReason = GateRejection | 'session_expired' | 'identity_changed' | 'recheck_overdue' | 'shutdown';
+export type CutReason = GuardRejection | 'session_expired' | 'identity_changed' | 'recheck_overdue' | 'shutdown';
 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {
@@ -102,7 +102,7 @@ export interface RevocationOrder {
   readonly approval?: string;
 }
 
-export interface Gate {
+export interface RevocationGuard {
   /** By which the others know this process in the registry. Random. */
   readonly incarnation: string;
   /** The log's place as this replica knows it; undefined before the first lease. */
@@ -112,7 +112,7 @@ export interface Gate {
   /** Seconds since the view was last known to be fresh. */
   readonly stalenessSeconds: number;
   /** Synchronous and without I/O; to be called in the tick that hands bytes to a socket. Undefined means good. */
-  check(credential: { readonly keys: CoveringKeys; readonly position: LogPosition }): GateRejection | undefined;
+  check(credential: { readonly keys: CoveringKeys; readonly position: LogPosition }): GuardRejection | undefined;
   /** To be called in the tick of a request's first check, before any await. */
   register(flight: Flight): Registration;
   /** Streams and requests in flight now. */
@@ -152,7 +152,7 @@ export interface Gate {
   stop(): Promise<void>;
 }
 
-export interface GateMetrics {
+export interface RevocationMetrics {
   /** A revocation was answered. */
   revocation(target: RevocationTarget['kind'], seconds: number): void;
 }
@@ -180,7 +180,7 @@ export interface EndedSession {
   readonly streamsCut: number;
 }
 
-export interface GateOptions {
+export interface RevocationGuardOptions {
   readonly log: RevocationLog;
   /** Asked before a stream is cut because its session is idle. */
   readonly sessions: Pick<SessionStore, 'read'>;
@@ -202,7 +202,7 @@ export interface GateOptions {
    */
   readonly firstLife?: boolean;
   readonly logger?: Pick<Logger, 'info' | 'warn'>;
-  readonly metrics?: GateMetrics;
+  readonly metrics?: RevocationMetrics;
   /** This replica was fenced and serves again. Never called for a renewal, nor for the first lease. */
   readonly onFenced?: (fence: Fence) => void;
   readonly onSessionEnded?: (session: EndedSession) => void;

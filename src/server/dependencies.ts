@@ -21,7 +21,7 @@ import type { Displaced } from '../store/pending.ts';
 import { createRedisStore, type EpochEvent, type RedisSettings } from '../store/redis/redis.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/telemetry.ts';
-import type { Console } from '../web/consoles/deps.ts';
+import type { Console } from '../web/consoles/dependencies.ts';
 
 type Following = Pick<Reloading, 'authorities' | 'secret'>;
 type ProvidersFollowing = Pick<Reloading, 'authorities' | 'certificate' | 'secret'>;

@@ -12,7 +12,7 @@ import {
 import { CLOCK_SKEW_SECONDS } from '../store/lifetimes.ts';
 import type { Logger, Metrics } from '../telemetry/telemetry.ts';
 
-export interface GateKeys {
+export interface ServerKeys {
   readonly signing: SigningKeys;
   readonly sealing: SealingKeys;
   /** The public halves of all that may have signed a token; `keys` is to be read at each token. */
@@ -24,7 +24,7 @@ export interface GateKeys {
   stop(): void;
 }
 
-export interface GateKeysDeps {
+export interface ServerKeysDeps {
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly metrics: Pick<Metrics, 'keysChanged' | 'observeKey'>;
@@ -33,7 +33,7 @@ export interface GateKeysDeps {
 }
 
 /** @throws AppError `internal` (`keys_unusable`) where a directory holds no keys that can be used now */
-export async function followGateKeys({ keys, sessions }: Config, deps: GateKeysDeps): Promise<GateKeys> {
+export async function followServerKeys({ keys, sessions }: Config, deps: ServerKeysDeps): Promise<ServerKeys> {
   const { clock, logger, metrics, changed } = deps;
   const directories = { signing: keys.signingDir, sealing: keys.sealingDir, audit: keys.auditDir ?? '' };
   const options: FollowKeysOptions = {

@@ -1,6 +1,6 @@
 /** Whether this replica is ready to serve: what is asked, and how long a fault is borne before readiness falls. */
 import type { AuditTrail } from '../audit/audit.ts';
-import type { Gate } from '../revocation/revocation.ts';
+import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { Store } from '../store/store.ts';
 import { createHealth, type Health, type HealthCheck } from '../telemetry/telemetry.ts';
 
@@ -14,14 +14,14 @@ const NO_LEASE = 'no fresh lease: this replica refuses everything';
 
 export interface ReadinessDeps {
   readonly store: Pick<Store, 'ping' | 'log'>;
-  readonly gate: Pick<Gate, 'fenced' | 'clockOff' | 'stalenessSeconds'>;
+  readonly guard: Pick<RevocationGuard, 'fenced' | 'clockOff' | 'stalenessSeconds'>;
   readonly audit: Pick<AuditTrail, 'blocked'>;
   /** Milliseconds of a clock that is never set back. */
   readonly monotonic: () => number;
 }
 
 /** @returns the checks of `/readyz`, by name: store, lease, clock, epoch, audit */
-export function createReadiness({ store, gate, audit, monotonic }: ReadinessDeps): Health {
+export function createReadiness({ store, guard, audit, monotonic }: ReadinessDeps): Health {
   const health = createHealth();
   const patiently = (check: HealthCheck): HealthCheck => afterPatience(check, monotonic);
   health.add(
@@ -33,11 +33,11 @@ export function createReadiness({ store, gate, audit, monotonic }: ReadinessDeps
       ),
     ),
   );
-  const lease = patiently(() => (gate.fenced ? NO_LEASE : undefined));
-  health.add('lease', () => (gate.stalenessSeconds === Number.POSITIVE_INFINITY ? NO_LEASE : lease()));
+  const lease = patiently(() => (guard.fenced ? NO_LEASE : undefined));
+  health.add('lease', () => (guard.stalenessSeconds === Number.POSITIVE_INFINITY ? NO_LEASE : lease()));
   health.add(
     'clock',
-    patiently(() => (gate.clockOff ? "this machine's clock is off the store's by more than a minute" : undefined)),
+    patiently(() => (guard.clockOff ? "this machine's clock is off the store's by more than a minute" : undefined)),
   );
   health.add('epoch', onceSettled(store));
   health.add('audit', () => (audit.blocked ? 'the audit record cannot be written' : undefined));

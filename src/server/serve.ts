@@ -44,12 +44,12 @@ import {
   type UpstreamCluster,
 } from '../proxy/proxy.ts';
 import { addressSet } from '../proxy/listener/proxy-protocol.ts';
-import { followGateKeys } from './keys.ts';
-import { fenceRecord, say, sayConfiguration, sayEnded, type Said } from './own-events.ts';
+import { followServerKeys } from './keys.ts';
+import { fenceRecord, say, sayConfiguration, sayEnded, type Said } from './server-events.ts';
 import { createReadiness } from './readiness.ts';
 import { createReloading, type Reloading } from './reload.ts';
 import { startResealing } from './resealing.ts';
-import { createGate, type Gate } from '../revocation/revocation.ts';
+import { createRevocationGuard, type RevocationGuard } from '../revocation/revocation.ts';
 import {
   costlyRules,
   displacedSignIns,
@@ -72,7 +72,7 @@ const UNFIT: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old
 
 export interface RunningServer {
   readonly audit: AuditTrail;
-  readonly gate: Gate;
+  readonly guard: RevocationGuard;
   readonly store: Store;
   /** Resolves with the first lease; until then everything is answered 503. */
   readonly ready: Promise<void>;
@@ -91,9 +91,9 @@ export async function startServer(config: Config, replica: string = hostname()):
   // would keep the process alive, and whoever supervises it would take it for a gate that serves.
   await using opening = new AsyncDisposableStack();
   const ground = await layGround(config, replica, opening);
-  const { audit, gate, store, metrics, logger, reloading } = ground;
+  const { audit, guard, store, metrics, logger, reloading } = ground;
   const authenticate = createAuthenticator({
-    gate,
+    guard,
     sessions: store.sessions,
     issuer: config.publicUrl,
     whyEnded: (session) => ground.endings.ofSession(session),
@@ -109,7 +109,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   const clusters = upstreamClusters(config, reloading);
   const leaving = new AbortController();
   const given = { authenticate, clusters, leaving: leaving.signal };
-  const { web, machineHandler, streams } = await signInRooms(config, ground, given);
+  const { web, machineHandler, streams } = await signInBudgets(config, ground, given);
   const certificate = reloading.certificate(config.listen.api);
   const api = apiListener(config, ground, { clusters, certificate, authenticate, machineHandler });
   opening.defer(() => api.close());
@@ -131,9 +131,9 @@ export async function startServer(config: Config, replica: string = hostname()):
   isStarted = true;
   say(ground, 'server-started');
   sayConfiguration(ground, config, ground.keys);
-  opening.defer(() => gate.stop());
+  opening.defer(() => guard.stop());
   opening.defer(drills(config, ground, { port: ports.api, certificate: () => certificate.current().cert }));
-  const ready = gate.start().then(() => ground.fences.begun());
+  const ready = guard.start().then(() => ground.fences.begun());
   streams.start();
   opening.defer(() => streams.stop());
   opening.defer(startResealing({ ...ground, sealing: ground.keys.sealing }));
@@ -149,7 +149,7 @@ export async function startServer(config: Config, replica: string = hostname()):
       await opened.disposeAsync();
     }
   };
-  return { audit, gate, store, ready, ports, stop: () => (stopping ??= stop()) };
+  return { audit, guard, store, ready, ports, stop: () => (stopping ??= stop()) };
 }
 
 type Ground = Awaited<ReturnType<typeof layGround>>;
@@ -160,7 +160,7 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = serverMetrics(config);
   const audited = (...about: Said): void => say({ audit, clock, replica }, ...about);
-  const keys = await followGateKeys(config, {
+  const keys = await followServerKeys(config, {
     clock,
     logger,
     metrics,
@@ -198,7 +198,7 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   await refuseUnfit(store);
   recent.start(store.recent);
   const fences = fenceRecord({ audit, clock, replica });
-  const gate = createGate({
+  const guard = createRevocationGuard({
     log: store.log,
     sessions: store.sessions,
     stalenessSeconds: config.revocation.staleness,
@@ -213,14 +213,14 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
     onFenced: (fence) => fences.serves(fence),
     onSessionEnded: (ended) => sayEnded({ audit, clock, replica }, ended),
   });
-  live.start(store.live, gate.incarnation);
-  gate.onChange((change) => fences.looked(change === undefined && gate.fenced));
+  live.start(store.live, guard.incarnation);
+  guard.onChange((change) => fences.looked(change === undefined && guard.fenced));
   observeStore(metrics, store);
-  metrics.observeView(() => ({ stalenessSeconds: gate.stalenessSeconds, fenced: gate.fenced }));
+  metrics.observeView(() => ({ stalenessSeconds: guard.stalenessSeconds, fenced: guard.fenced }));
   const tails = createLiveTails(store.live);
   opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
   const endings = createEndingReasons(store.artefacts, clock.now);
-  return { replica, clock, logger, metrics, keys, reloading, audit, tails, store, gate, fences, endings };
+  return { replica, clock, logger, metrics, keys, reloading, audit, tails, store, guard, fences, endings };
 }
 
 /**
@@ -233,7 +233,7 @@ async function refuseUnfit(store: Store): Promise<void> {
 }
 
 /** Our authorization server, the pages and the admin API, and the way from `/-/` on the api listener to both. */
-async function signInRooms(
+async function signInBudgets(
   config: Config,
   ground: Ground,
   {
@@ -246,7 +246,7 @@ async function signInRooms(
     readonly leaving: AbortSignal;
   },
 ): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
-  const { clock, logger, metrics, keys, reloading, store, gate, audit, endings } = ground;
+  const { clock, logger, metrics, keys, reloading, store, guard, audit, endings } = ground;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config, costlyRules(logger, clock));
   const providers = observedProviders(identityProviders(config, reloading, logger), { metrics, logger, clock });
@@ -256,14 +256,14 @@ async function signInRooms(
   const rules = workloadRules(config, reloading);
   const tooManySignIns = refusedSignIns(metrics, clock);
   const { publicUrl, clockSkew } = config;
-  const exchange = createWorkloadExchange({ rules, publicUrl, store, gate, now: clock.now, clockSkew });
+  const exchange = createWorkloadExchange({ rules, publicUrl, store, guard, now: clock.now, clockSkew });
   const authorizationServer = createAuthorizationServer({
     config,
     store,
     recheck,
     endings,
     exchange,
-    gate,
+    guard,
     audit,
     signingKeys: keys.signing,
     cookieKeys: keys.cookieKeys,
@@ -279,7 +279,7 @@ async function signInRooms(
   const mintToken = createConsoleTokens({
     config,
     sessions: store.sessions,
-    gate,
+    guard,
     audiences: audiences(config, allows),
     signingKey: () => keys.signing.current,
     now: clock.now,
@@ -290,7 +290,7 @@ async function signInRooms(
     providers,
     authorizations: authorizationServer.authorizations,
     devices: authorizationServer.devices,
-    gate,
+    guard,
     audit,
     logger,
     metrics,
@@ -299,7 +299,7 @@ async function signInRooms(
     oauthHandler: (...request) => authorizationServer.handleWeb(...request),
     tooManySignIns,
     apiCa: () => apiCa,
-    consoles: { consoles: consolesOf(config, reloading), gate, mayUse: allows, mintToken },
+    consoles: { consoles: consolesOf(config, reloading), guard, mayUse: allows, mintToken },
     tails: ground.tails,
     endings,
     health: componentHealth(config, clusters, ground),
@@ -318,11 +318,11 @@ async function signInRooms(
 /** People with open streams are asked about at their providers. */
 const streamRecheck = (
   { sessions }: Config,
-  { gate, store, audit, logger, clock }: Ground,
+  { guard, store, audit, logger, clock }: Ground,
   recheck: Recheck,
 ): StreamRecheck =>
   createStreamRecheck({
-    gate,
+    guard,
     sessions: store.sessions,
     recheck,
     audit,
@@ -335,7 +335,7 @@ const streamRecheck = (
 
 function apiListener(
   config: Config,
-  { gate, audit, metrics, logger, clock, endings }: Ground,
+  { guard, audit, metrics, logger, clock, endings }: Ground,
   given: {
     readonly clusters: readonly UpstreamCluster[];
     readonly certificate: ReturnType<Reloading['certificate']>;
@@ -355,7 +355,7 @@ function apiListener(
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),
     clusters,
     authenticate,
-    gate,
+    guard,
     audit,
     auditPolicy: config.audit,
     metrics,
@@ -370,20 +370,20 @@ function apiListener(
 /** This replica's part in drills. @returns ends it */
 function drills(
   config: Config,
-  { store, gate, keys, logger, clock }: Ground,
+  { store, guard, keys, logger, clock }: Ground,
   { port, certificate }: { readonly port: number; readonly certificate: () => string },
 ): () => void {
   const tokens = {
     config,
     sessions: store.sessions,
-    gate,
+    guard,
     audiences: audiences(config, allowed(config)),
     signingKey: () => keys.signing.current,
     now: clock.now,
   };
   const { address, proxyProtocol } = config.listen.api;
   return takePartInDrills({
-    gate,
+    guard,
     artefacts: store.artefacts,
     clusters: config.clusters,
     listener: { address: { host: OWN_ADDRESS[address.host] ?? address.host, port }, certificate },

@@ -70,10 +70,10 @@ export function createTurns(most: number): Turns {
     counting = true;
     setImmediate(nextTurn);
   };
-  const hasRoom = (): boolean => left > 0 && waiting.size === 0;
+  const hasSpace = (): boolean => left > 0 && waiting.size === 0;
   return {
     do(step) {
-      if (hasRoom()) {
+      if (hasSpace()) {
         count();
         step();
         return () => undefined;
@@ -84,7 +84,7 @@ export function createTurns(most: number): Turns {
       return () => void waiting.delete(own);
     },
     mine() {
-      if (!hasRoom()) return new Promise((resolve) => void waiting.add(resolve));
+      if (!hasSpace()) return new Promise((resolve) => void waiting.add(resolve));
       count();
       return undefined;
     },

@@ -21,7 +21,7 @@ import { clientAddresses, socketAddress, type ClientAddressOf } from '../http/cl
 import { clientSignIn } from './sign-in/client-sign-in.ts';
 import { limitSignIns } from './sign-in/sign-in-limit.ts';
 import { createConsoles, mainHostOnly, type Consoles } from './consoles/consoles.ts';
-import type { WebDeps } from './deps.ts';
+import type { WebDeps } from './dependencies.ts';
 import { deviceSignIn } from './device/device-sign-in.ts';
 import { createDrills, type RunDrill } from '../admin/drills.ts';
 import { sendErrorPage } from './page/error-page.ts';
@@ -37,7 +37,7 @@ import { noStore, securityHeaders } from './page/security-headers.ts';
 import { beginContext, contextOf } from '../http/request-context.ts';
 
 export { errorDocument } from './page/error-page.ts';
-export type { WebDeps } from './deps.ts';
+export type { WebDeps } from './dependencies.ts';
 
 export interface Web {
   /** The main host's pages. */

@@ -6,7 +6,7 @@
 import { writeSync } from 'node:fs';
 import { coveringKeys } from '../../src/core/credential/revocation.ts';
 import { AppError } from '../../src/core/errors.ts';
-import { createGate, type Flight, type Registration } from '../../src/revocation/revocation.ts';
+import { createRevocationGuard, type Flight, type Registration } from '../../src/revocation/revocation.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { MintOutcome } from '../../src/store/store.ts';
 import type { Asked, Bearer, CommandName, Commands, ReplicaSetup } from './protocol.ts';
@@ -25,7 +25,7 @@ const store = createRedisStore({
   sealingKeys: { current: key, all: new Map([[key.kid, key.key]]) },
   clock,
 });
-const gate = createGate({
+const guard = createRevocationGuard({
   log: store.log,
   sessions: store.sessions,
   stalenessSeconds: setup.stalenessSeconds,
@@ -45,7 +45,7 @@ const now = (): number => Number(process.hrtime.bigint());
 function letIn(kind: 'request' | 'chunk', bearer: Bearer): boolean {
   const at = now();
   const keys = coveringKeys(bearer);
-  if (gate.check({ keys, position: bearer.position }) !== undefined) return false;
+  if (guard.check({ keys, position: bearer.position }) !== undefined) return false;
   writeSync(1, `${kind} ${bearer.session} ${at}\n`);
   return true;
 }
@@ -60,7 +60,7 @@ class Client {
   }
 
   #knock(): void {
-    const request = gate.register({ cut: () => undefined });
+    const request = guard.register({ cut: () => undefined });
     letIn('request', this.#bearer);
     request.close();
     if (this.#stream === undefined) this.#open();
@@ -69,7 +69,7 @@ class Client {
 
   #open(): void {
     const flight: Flight = { cut: () => undefined };
-    this.#stream = gate.register(flight);
+    this.#stream = guard.register(flight);
     if (!letIn('chunk', this.#bearer)) return this.#end();
     const { session, account, provider, position } = this.#bearer;
     const expiresAt = Math.floor(clock.now() / 1000) + SESSION_SECONDS;
@@ -137,7 +137,7 @@ const handlers: Handlers = {
   },
   async revoke({ target, lock, requestId }) {
     try {
-      const answer = await gate.revoke({
+      const answer = await guard.revoke({
         target,
         ...(requestId === undefined ? {} : { requestId }),
         ...(lock === undefined ? {} : { lock: { reason: lock, by: 'chaos', at: Math.floor(clock.now() / 1000) } }),
@@ -148,13 +148,13 @@ const handlers: Handlers = {
     }
   },
   async answer({ id }) {
-    const answer = gate.answer(id);
+    const answer = guard.answer(id);
     return answer === undefined ? null : { answer, at: now() };
   },
   status: async () => ({
-    fenced: gate.fenced,
-    number: gate.position?.number ?? -1,
-    epoch: gate.position?.epoch ?? '',
+    fenced: guard.fenced,
+    number: guard.position?.number ?? -1,
+    epoch: guard.position?.epoch ?? '',
   }),
   async clock({ offsetMs }) {
     clockOffsetMs = offsetMs;
@@ -172,5 +172,5 @@ process.on('message', (message) => {
 });
 // Its stage is gone.
 process.on('disconnect', () => process.exit(0));
-await gate.start();
+await guard.start();
 process.send?.({ id: 0 });

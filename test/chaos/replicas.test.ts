@@ -12,7 +12,7 @@ import {
   LEASE,
   LEASE_OF_THE_SILENT,
   NUMBER_FIRST,
-  OWN_GATE,
+  LOCAL_GUARD,
   SLOW_JOIN,
   WAIT_FOR_SILENT,
 } from './safeguards.ts';
@@ -131,7 +131,7 @@ describe.concurrent('replicas', () => {
   });
 
   chaos('the one that is asked is fenced', {
-    safeguards: [OWN_GATE],
+    safeguards: [LOCAL_GUARD],
     async play(stage) {
       await using redis = await redisServer();
       await using link = await createLink(redis.port);

@@ -1,7 +1,7 @@
 /** The safeguards of docs/revocation-protocol.md that these tests can switch off, each as what it takes to do so. */
 import type { Safeguard } from './broken-copy.ts';
 
-const GATE = 'src/revocation/guard.ts';
+const INSTANCE = 'src/revocation/guard.ts';
 const FOLLOWER = 'src/revocation/follower.ts';
 const LOG = 'src/store/redis/log.ts';
 const HEAD = 'src/store/redis/scripts/head.ts';
@@ -12,7 +12,7 @@ export const LEASE: Safeguard = {
   name: 'a replica without a fresh lease refuses everything',
   edits: [
     {
-      file: GATE,
+      file: INSTANCE,
       find: 'return !this.#follower.lease.holds(this.#options.monotonic());',
       replace: 'return false;',
     },
@@ -61,7 +61,7 @@ export const EPOCH: Safeguard = {
   name: 'a credential of an earlier life is refused',
   edits: [
     {
-      file: GATE,
+      file: INSTANCE,
       find: "if (at.epoch !== position.epoch) return 'epoch_changed';",
       replace: '',
     },
@@ -75,7 +75,7 @@ export const ACKNOWLEDGED: Safeguard = {
 
 export const IDX: Safeguard = {
   name: 'who joins reads the live entries',
-  edits: [{ file: GATE, find: 'this.#view.reset(live);', replace: 'this.#view.reset(live.slice(0, 0));' }],
+  edits: [{ file: INSTANCE, find: 'this.#view.reset(live);', replace: 'this.#view.reset(live.slice(0, 0));' }],
 };
 
 export const GAP: Safeguard = {
@@ -127,18 +127,18 @@ export const INCARNATION: Safeguard = {
   name: 'a replica is known by what is random per process, not by its name',
   edits: [
     {
-      file: GATE,
+      file: INSTANCE,
       find: "randomBytes(16).toString('hex')",
       replace: "(JSON.parse(process.argv[2] ?? '{}') as { name: string }).name + randomBytes(0).toString('hex')",
     },
   ],
 };
 
-export const OWN_GATE: Safeguard = {
+export const LOCAL_GUARD: Safeguard = {
   name: 'the replica that was asked keeps its own gate shut',
   edits: [
     {
-      file: 'src/revocation/own-guard.ts',
+      file: 'src/revocation/local-guard.ts',
       find: 'if (this.#holds.size === 0) return false;',
       replace: 'if (this.#holds.size >= 0) return false;',
     },

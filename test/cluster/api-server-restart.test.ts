@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
 
@@ -17,21 +17,21 @@ const BINDING = ['clusterrolebinding', 'portcullis-demo'];
 describe('an API server that is not there for a while', () => {
   let folder: string;
   let server: HardenedApiServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let root: Laptop;
 
   beforeAll(async () => {
     folder = await temporaryFolder();
     server = await startHardenedApiServer();
     const { kubeconfig } = server;
-    gate = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
-    root = new Laptop(gate, 'root');
+    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    root = new Laptop(instance, 'root');
     // Signs in, and fills the cache of what the API server has.
     await root.kubectl('get', 'pods,configmaps');
   });
   afterAll(async () => {
     root.close();
-    await gate.stop();
+    await instance.stop();
     await server.close();
     await rm(folder, { recursive: true, force: true });
   });
@@ -41,7 +41,7 @@ describe('an API server that is not there for a while', () => {
 
   /** How the proxy has answered requests for a resource. */
   async function answers(resource: string): Promise<readonly string[]> {
-    const events = (await auditedBy(gate)).filter(({ objectRef }) => objectRef?.resource === resource);
+    const events = (await auditedBy(instance)).filter(({ objectRef }) => objectRef?.resource === resource);
     return events.map(
       ({ verb, responseStatus, annotations }) =>
         `${verb} ${responseStatus?.code} ${annotations['portcullis.dev/reason'] ?? ''}`,
@@ -123,7 +123,7 @@ describe('an API server that is not there for a while', () => {
   );
 
   it('relays what is about the user as it is', async () => {
-    const { stderr } = await new Laptop(gate, 'alice').kubectl('get', 'secrets');
+    const { stderr } = await new Laptop(instance, 'alice').kubectl('get', 'secrets');
     expect(stderr).toContain('secrets is forbidden: User "demo:alice" cannot list resource "secrets"');
   });
 });

@@ -5,18 +5,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditedBy } from '../support/audit-log.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { expectJoinedAudit } from './audit-join.ts';
-import { startRealGate, type RealGate } from './real-gate.ts';
+import { startRealInstance, type RealInstance } from './real-instance.ts';
 
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
 /** Each message in this form begins so (k8s.io/apimachinery, runtime/serializer/protobuf). */
 const MAGIC = Buffer.from('k8s\0');
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
 
-let real: RealGate;
+let real: RealInstance;
 let root: Laptop;
 beforeAll(async () => {
-  real = await startRealGate();
-  root = new Laptop(real.gate, 'root');
+  real = await startRealInstance();
+  root = new Laptop(real.instance, 'root');
 });
 afterAll(async () => {
   root.close();
@@ -33,10 +33,10 @@ describe('the service account of the gate, by itself', () => {
   let own: Laptop;
   let flags: readonly string[];
   beforeAll(() => {
-    const { cluster, files } = real.gate;
+    const { cluster, files } = real.instance;
     const { server, token } = cluster.upstream;
     flags = ['--server', server, '--token', token, '--certificate-authority', join(files.directory, 'cluster-ca.crt')];
-    own = new Laptop(real.gate, 'nobody', { KUBECONFIG: '/dev/null' });
+    own = new Laptop(real.instance, 'nobody', { KUBECONFIG: '/dev/null' });
   });
   afterAll(() => own.close());
 
@@ -108,8 +108,8 @@ describe('the service account of the gate, by itself', () => {
 describe('who the API server sees', () => {
   it('is the person, with each group by itself: commas, blanks and letters of any script included', async () => {
     const groups = ['a, b', 'größe-チーム', 'plain'];
-    real.gate.identityProvider.change('bob', { groups });
-    const bob = new Laptop(real.gate, 'bob');
+    real.instance.identityProvider.change('bob', { groups });
+    const bob = new Laptop(real.instance, 'bob');
     const { status } = JSON.parse(await done(bob, 'auth', 'whoami', '--output', 'json')) as {
       status: { userInfo: Record<string, unknown> };
     };
@@ -134,7 +134,7 @@ describe('kubectl --as before a real API server', () => {
   });
 
   it('is refused in the words of Kubernetes where the person may not', async () => {
-    const alice = new Laptop(real.gate, 'alice');
+    const alice = new Laptop(real.instance, 'alice');
     const { code, stderr } = await alice.kubectl('get', 'pods', '--as', 'demo:root');
     expect(code).toBe(1);
     expect(stderr).toContain('User "demo:alice" cannot impersonate resource "users" in API group ""');
@@ -145,7 +145,7 @@ describe('a client that speaks protobuf', () => {
   let dispatcher: Agent;
   let authorization: string;
   beforeAll(async () => {
-    const { urls, files } = real.gate;
+    const { urls, files } = real.instance;
     const printed = await root.portcullis('get-token', '--server', urls.web, '--cluster', 'demo');
     const { status } = JSON.parse(printed.stdout) as {
       status: { token: string; clientCertificateData: string; clientKeyData: string };
@@ -157,7 +157,7 @@ describe('a client that speaks protobuf', () => {
   afterAll(() => dispatcher.close());
 
   const ask = (path: string, accept: string) =>
-    request(`${real.gate.urls.api}${path}`, { dispatcher, headers: { authorization, accept } });
+    request(`${real.instance.urls.api}${path}`, { dispatcher, headers: { authorization, accept } });
 
   it('lists', async () => {
     await done(root, 'create', 'configmap', 'in-protobuf', '--from-literal', 'a=größe');
@@ -189,7 +189,7 @@ describe('a client that speaks protobuf', () => {
 
 describe('the two records', () => {
   it('show the person as impersonated, with the session that the gate names', async () => {
-    const [listed] = (await auditedBy(real.gate)).filter(({ requestURI }) => requestURI === CONFIG_MAPS);
+    const [listed] = (await auditedBy(real.instance)).filter(({ requestURI }) => requestURI === CONFIG_MAPS);
     const theirs = (await real.apiServerAudit()).find(({ auditID }) => auditID === listed?.auditID);
     expect(theirs?.user.username).toBe('system:serviceaccount:portcullis:portcullis');
     expect(theirs?.impersonatedUser).toMatchObject({ username: 'demo:root' });

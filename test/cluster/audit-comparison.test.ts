@@ -8,14 +8,14 @@ import { AUDIT_CASES, headersOf, type AuditCase } from '../support/audit-cases.t
 import { expectSameLine, scrubbed, stagesHere, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { Laptop } from '../support/kubectl.ts';
-import { startRealGate, type RealGate } from './real-gate.ts';
+import { startRealInstance, type RealInstance } from './real-instance.ts';
 
 interface Client {
   readonly authorization: string;
   readonly dispatcher: Agent;
 }
 
-let real: RealGate;
+let real: RealInstance;
 const clients = new Map<string, Client>();
 /** By the audit id that the answer carried, in the order of the cases. */
 const ids: string[] = [];
@@ -23,12 +23,12 @@ let ours: readonly AuditEvent[];
 let theirs: readonly ApiServerEvent[];
 
 async function clientOf(person: string): Promise<Client> {
-  const laptop = new Laptop(real.gate, person);
-  const printed = await laptop.portcullis('get-token', '--server', real.gate.urls.web, '--cluster', 'demo');
+  const laptop = new Laptop(real.instance, person);
+  const printed = await laptop.portcullis('get-token', '--server', real.instance.urls.web, '--cluster', 'demo');
   const { status } = JSON.parse(printed.stdout) as {
     status: { token: string; clientCertificateData: string; clientKeyData: string };
   };
-  const ca = await readFile(join(real.gate.files.directory, 'ca.crt'));
+  const ca = await readFile(join(real.instance.files.directory, 'ca.crt'));
   const dispatcher = new Agent({ connect: { ca, cert: status.clientCertificateData, key: status.clientKeyData } });
   return { authorization: `Bearer ${status.token}`, dispatcher };
 }
@@ -36,7 +36,7 @@ async function clientOf(person: string): Promise<Client> {
 async function send(one: AuditCase): Promise<string> {
   const client = clients.get(one.person);
   if (client === undefined) throw new Error(`nobody is signed in as ${one.person}`);
-  const answer = await request(`${real.gate.urls.api}${one.path}`, {
+  const answer = await request(`${real.instance.urls.api}${one.path}`, {
     method: one.method as 'GET',
     dispatcher: client.dispatcher,
     headers: { ...headersOf(one), authorization: client.authorization },
@@ -50,14 +50,14 @@ const ofId = <E extends { readonly auditID: string }>(events: readonly E[], id: 
   events.filter(({ auditID }) => auditID === id);
 
 beforeAll(async () => {
-  real = await startRealGate();
+  real = await startRealInstance();
   for (const person of ['root', 'alice', 'bob']) clients.set(person, await clientOf(person));
   for (const one of AUDIT_CASES) ids.push(await send(one));
   // A line is written when both sides are closed, which may be after the client has its answer.
   const whole = (events: readonly { auditID: string; stage: string }[]): boolean =>
     ids.every((id) => ofId(events, id).some(({ stage }) => stage === 'ResponseComplete'));
   const patience = { timeout: 20_000, interval: 100 };
-  await vi.waitUntil(async () => whole((ours = await auditedBy(real.gate))), patience);
+  await vi.waitUntil(async () => whole((ours = await auditedBy(real.instance))), patience);
   const read = async () => (theirs = await real.apiServerAudit());
   await vi.waitUntil(async () => whole(await read()), patience);
 });

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { expectSameLine, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import type { RealGate } from './real-gate.ts';
+import type { RealInstance } from './real-instance.ts';
 
 /** Reads that the gate keeps no line of, unless they are refused (docs/architecture.md#invariant-16). */
 const UNRECORDED = /^\/(livez|readyz|version|openapi)\b/;
@@ -19,8 +19,8 @@ const isForwarded = ({ stage, annotations }: AuditEvent): boolean =>
  * Each request has one line in either record, and both say the same of it: what was asked, for whom, and what was answered.
  * @returns how many were compared
  */
-export async function expectJoinedAudit(real: RealGate): Promise<number> {
-  const forwarded = (await auditedBy(real.gate)).filter(isForwarded);
+export async function expectJoinedAudit(real: RealInstance): Promise<number> {
+  const forwarded = (await auditedBy(real.instance)).filter(isForwarded);
   // The API server writes its line when it has seen the end, which for a watch that was cut may be later than the gate has.
   const complete = async (): Promise<readonly ApiServerEvent[]> =>
     (await real.apiServerAudit()).filter(({ stage }) => stage === 'ResponseComplete');

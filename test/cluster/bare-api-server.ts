@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { startApiServer } from '../../demo/api-server.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
-import { freePortBase } from '../support/gate.ts';
+import { freePortBase } from '../support/instance.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 
 interface Finished {

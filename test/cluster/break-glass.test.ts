@@ -6,7 +6,7 @@ import { copyFile, mkdir, readFile, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
@@ -19,7 +19,7 @@ const DEPLOYMENT = `kubectl --namespace portcullis create deployment portcullis 
 describe('docs/break-glass.md', () => {
   let folder: string;
   let server: HardenedApiServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let root: Laptop;
   let signer: CsrSigner;
   let signing: Promise<void>;
@@ -43,8 +43,8 @@ describe('docs/break-glass.md', () => {
     signer = new CsrSigner(controller, join(folder, 'controller'));
     signing = signer.watch();
     const { kubeconfig } = server;
-    gate = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
-    root = new Laptop(gate, 'root');
+    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    root = new Laptop(instance, 'root');
     await (await administrator('before')).run(`kubectl create namespace portcullis\n${DEPLOYMENT}`);
   });
   afterAll(async () => {
@@ -52,7 +52,7 @@ describe('docs/break-glass.md', () => {
     await signing;
     for (const shell of shells) shell.close();
     root.close();
-    await gate.stop();
+    await instance.stop();
     await server.close();
     await rm(folder, { recursive: true, force: true });
   });
@@ -87,9 +87,9 @@ describe('docs/break-glass.md', () => {
 
   /** Whom the command of the alert's runbook names as having gone around the gate. */
   async function counted(): Promise<readonly unknown[]> {
-    await gate.server.audit.flush();
+    await instance.server.audit.flush();
     const command = withValues(pageBlock('docs/runbooks/gate-bypassed.md', 'node deploy/prometheus'), {
-      '--gate audit.log': `--gate ${gate.files.auditLog}`,
+      '--gate audit.log': `--gate ${instance.files.auditLog}`,
       'kube-audit.log': server.auditLog,
     });
     const { code, stdout } = await new PageShell(ROOT, {}).try(command);

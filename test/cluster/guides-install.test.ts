@@ -6,14 +6,14 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { temporaryFolder } from '../support/gate.ts';
+import { temporaryFolder } from '../support/instance.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { fencedBlocks, readPage } from '../unit/docs/markdown.ts';
 import { gatherRoles } from './aggregated.ts';
-import { clusterOf, startGuideMachine, type GuideMachine } from './guide-gate.ts';
+import { clusterOf, startGuideMachine, type GuideMachine } from './guide-instance.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
 
 describe('docs/install.md', () => {
@@ -102,7 +102,7 @@ describe('docs/install.md', () => {
   }
 
   /** As kubelet and the pod of the chart would. @param elsewhere a further cluster: its settings, and where it is */
-  async function startGate(elsewhere?: Further): Promise<void> {
+  async function startInstance(elsewhere?: Further): Promise<void> {
     const at = (name: string): string => join(folder, 'pod', name);
     for (const kind of ['signing', 'sealing', 'audit']) await mounted(`portcullis-${kind}-keys`, at(`keys/${kind}`));
     await mounted('portcullis-api-tls', at('tls'));
@@ -126,7 +126,7 @@ describe('docs/install.md', () => {
   }
 
   it('section 5: the first person lists pods, and an admin’s drill passes', async () => {
-    await startGate();
+    await startInstance();
     const block = withValues(pageBlock('docs/install.md', 'portcullis login'), {
       'https://portcullis.example.com': machine.values.server,
       'prod@portcullis.example.com': machine.values.context,
@@ -179,7 +179,7 @@ describe('docs/install.md', () => {
       const [settings = {}] = (parse(shown) as { readonly clusters: readonly object[] }).clusters;
       const { server: upstream } = await clusterOf(elsewhere.kubeconfig);
       const files = { server: upstream, caFile: join(checkout, 'elsewhere.crt'), tokenFile: join(checkout, 'token') };
-      await startGate({ settings, files });
+      await startInstance({ settings, files });
       await alice.run(`portcullis login --server ${machine.values.server}\nportcullis kubeconfig`);
       const whoami = withValues(pageBlock('docs/clusters.md', 'kubectl --context elsewhere'), {
         'elsewhere@portcullis.example.com': machine.values.context.replace('prod@', 'elsewhere@'),

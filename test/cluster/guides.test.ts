@@ -2,13 +2,13 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../support/gate.ts';
+import { temporaryFolder } from '../support/instance.ts';
 import { checkoutIn, linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
 import { gatherRoles } from './aggregated.ts';
-import { clusterOf, startGuideMachine, type GuideMachine } from './guide-gate.ts';
+import { clusterOf, startGuideMachine, type GuideMachine } from './guide-instance.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
 
 describe('README.md, steps 2 to 7', () => {

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Agent, request } from 'undici';
 import { stringify } from 'yaml';
 import { makeCertificates } from '../../demo/certificates.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../deploy/examples/apiserver/', import.meta.url));
 

@@ -3,34 +3,34 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { expectJoinedAudit } from './audit-join.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
-import type { RealGate } from './real-gate.ts';
+import type { RealInstance } from './real-instance.ts';
 
 describe('a cluster with the audit policy and the encryption of deploy/examples/apiserver', () => {
   let server: HardenedApiServer;
-  let real: RealGate;
+  let real: RealInstance;
   let root: Laptop;
 
   beforeAll(async () => {
     server = await startHardenedApiServer();
     const folder = await temporaryFolder();
     const { kubeconfig, auditLog } = server;
-    const gate = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    const instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
     real = {
-      gate,
+      instance,
       apiServerAudit: async () => {
         const lines = (await readFile(auditLog, 'utf8')).split('\n').filter((line) => line !== '');
         return lines.map((line) => JSON.parse(line) as ApiServerEvent);
       },
       stop: async () => {
-        await gate.stop();
+        await instance.stop();
         await rm(folder, { recursive: true, force: true });
       },
     };
-    root = new Laptop(gate, 'root');
+    root = new Laptop(instance, 'root');
   });
   afterAll(async () => {
     root.close();

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Laptop } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 import { expectJoinedAudit } from './audit-join.ts';
-import { startRealGate, type RealGate } from './real-gate.ts';
+import { startRealInstance, type RealInstance } from './real-instance.ts';
 
 const CHART = {
   'Chart.yaml': 'apiVersion: v2\nname: tiny\nversion: 0.1.0\nappVersion: "1"\n',
@@ -27,16 +27,16 @@ spec:
 };
 
 describe('Helm 4 before a real API server', () => {
-  let real: RealGate;
+  let real: RealInstance;
   let root: Laptop;
   let program: string;
   let chart: string;
 
   beforeAll(async () => {
-    real = await startRealGate();
+    real = await startRealInstance();
     program = (await newestClients()).helm;
-    const home = join(real.gate.files.directory, 'helm');
-    root = new Laptop(real.gate, 'root', {
+    const home = join(real.instance.files.directory, 'helm');
+    root = new Laptop(real.instance, 'root', {
       HELM_CACHE_HOME: join(home, 'cache'),
       HELM_CONFIG_HOME: join(home, 'config'),
       HELM_DATA_HOME: join(home, 'data'),
@@ -99,9 +99,9 @@ describe('Helm 4 before a real API server', () => {
   });
 
   it('is refused where the person may not keep releases', async () => {
-    const alice = new Laptop(real.gate, 'alice', root.environment);
+    const alice = new Laptop(real.instance, 'alice', root.environment);
     const person = {
-      PORTCULLIS_CACHE_DIR: join(real.gate.files.directory, 'cache-of-alice'),
+      PORTCULLIS_CACHE_DIR: join(real.instance.files.directory, 'cache-of-alice'),
       PORTCULLIS_DEMO_PERSON: 'alice',
     };
     Object.assign(alice.environment, person);

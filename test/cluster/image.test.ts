@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildImage, type BuiltImage } from '../../scripts/image.ts';
 import { demoPorts } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { buildWithBuilder, MOUNTED, type BuiltByBuilder, type Entry, type Started } from './image-builder.ts';
@@ -103,20 +103,20 @@ describe('a gate from the image', () => {
   let demo: RunningDemo;
   let ports: ReturnType<typeof demoPorts>;
   let mounted: string;
-  let gate: Started;
+  let instance: Started;
   let said = '';
   beforeAll(async () => {
     redis = await startRedis();
-    demo = await startTestGate({ redis: redis.url });
+    demo = await startTestInstance({ redis: redis.url });
     ports = demoPorts(await freePortBase());
     mounted = configurationOf(demo);
-    gate = image.start(mounted);
-    for (const stream of [gate.stdout, gate.stderr]) {
+    instance = image.start(mounted);
+    for (const stream of [instance.stdout, instance.stderr]) {
       stream.setEncoding('utf8').on('data', (more: string) => (said += more));
     }
   });
   afterAll(async () => {
-    gate?.kill('SIGKILL');
+    instance?.kill('SIGKILL');
     await demo?.stop();
     await redis?.stop();
   });
@@ -216,8 +216,8 @@ describe('a gate from the image', () => {
   });
 
   it('stops when it is told to', async () => {
-    const closed = once(gate, 'close');
-    gate.kill('SIGTERM');
+    const closed = once(instance, 'close');
+    instance.kill('SIGTERM');
     expect(await closed, said).toEqual([0, null]);
   });
 });

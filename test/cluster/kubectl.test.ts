@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Laptop } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 import { expectJoinedAudit } from './audit-join.ts';
-import { startRealGate, type RealGate } from './real-gate.ts';
+import { startRealInstance, type RealInstance } from './real-instance.ts';
 
 const manifest = (image: string): string => `apiVersion: apps/v1
 kind: Deployment
@@ -20,16 +20,16 @@ const KUBECTLS = [
   { version: '1.35', program: newest.kubectl },
 ];
 
-let real: RealGate;
+let real: RealInstance;
 beforeAll(async () => {
-  real = await startRealGate();
+  real = await startRealInstance();
 });
 afterAll(() => real.stop());
 
 describe.each(KUBECTLS)('kubectl $version before a real API server', ({ program }) => {
   let root: Laptop;
   beforeAll(() => {
-    root = new Laptop(real.gate, 'root', {}, program);
+    root = new Laptop(real.instance, 'root', {}, program);
   });
   afterAll(() => root.close());
 
@@ -103,7 +103,7 @@ describe.each(KUBECTLS)('kubectl $version before a real API server', ({ program 
 
   it('tells what one may do, by the rules of the API server', async () => {
     expect(await done('auth', 'can-i', 'create', 'clusterrolebindings')).toBe('yes\n');
-    const alice = new Laptop(real.gate, 'alice', {}, program);
+    const alice = new Laptop(real.instance, 'alice', {}, program);
     expect((await alice.kubectl('auth', 'can-i', '--list')).stdout).toMatch(/^pods\/exec +\[\] +\[\] +\[get list/m);
     const refused = await alice.kubectl('get', 'secrets');
     expect(refused.code).toBe(1);

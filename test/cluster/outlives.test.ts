@@ -6,7 +6,7 @@ import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';
 import { PageShell } from '../support/page-shell.ts';
@@ -130,7 +130,7 @@ interface Cast {
 describe('docs/revocation.md', () => {
   let folder: string;
   let server: HardenedApiServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let cast: Cast;
   let signer: CsrSigner;
   let signing: Promise<void>;
@@ -145,7 +145,7 @@ describe('docs/revocation.md', () => {
   async function signedIn(person: string): Promise<PageShell> {
     const laptop = await laptopIn(folder, person);
     shells.push(laptop);
-    await laptop.run(`portcullis login --server ${gate.urls.web}\nportcullis kubeconfig`);
+    await laptop.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     return laptop;
   }
 
@@ -157,7 +157,7 @@ describe('docs/revocation.md', () => {
     const { kubeconfig } = server;
     signer = new CsrSigner(shellIn('controller', { KUBECONFIG: kubeconfig }), join(folder, 'controller'));
     signing = signer.watch();
-    gate = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
     const admin = shellIn('admin', { KUBECONFIG: kubeconfig });
     await admin.run('kubectl create clusterrolebinding alice --clusterrole cluster-admin --user demo:alice');
     const [root, alice, bob] = await Promise.all([signedIn('root'), signedIn('alice'), signedIn('bob')]);
@@ -165,14 +165,14 @@ describe('docs/revocation.md', () => {
     await alice.run(DEEDS);
     for (const path of ASKED_FOR) await alice.try(`kubectl get --raw ${path}`);
     await root.run('portcullis revoke --account demo/alice --lock --reason INC-4711');
-    await gate.server.audit.flush();
-    await copyFile(gate.files.auditLog, join(folder, 'laptop-of-root/audit.log'));
+    await instance.server.audit.flush();
+    await copyFile(instance.files.auditLog, join(folder, 'laptop-of-root/audit.log'));
   });
   afterAll(async () => {
     signer.stop();
     await signing;
     for (const each of shells) each.close();
-    await gate.stop();
+    await instance.stop();
     await server.close();
     await rm(folder, { recursive: true, force: true });
   });

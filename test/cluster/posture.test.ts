@@ -12,7 +12,7 @@ import {
   type PostureReport,
 } from '../support/posture-faults.ts';
 import { certificateRequest } from '../support/posture-certificate.ts';
-import { startRealGate, type RealGate } from './real-gate.ts';
+import { startRealInstance, type RealInstance } from './real-instance.ts';
 
 /** Of the demo's own objects, and of namespaces that every cluster has. */
 const BEFORE = [
@@ -21,7 +21,7 @@ const BEFORE = [
   'token-mounted default/ServiceAccount/default',
 ];
 
-let real: RealGate;
+let real: RealInstance;
 let root: Laptop;
 
 async function done(program: string, ...args: string[]): Promise<string> {
@@ -36,9 +36,9 @@ async function posture(...args: string[]) {
 }
 
 beforeAll(async () => {
-  real = await startRealGate();
-  root = new Laptop(real.gate, 'root');
-  await root.portcullis('login', '--server', real.gate.urls.web);
+  real = await startRealInstance();
+  root = new Laptop(real.instance, 'root');
+  await root.portcullis('login', '--server', real.instance.urls.web);
   // In place of the controller that makes it.
   await done('kubectl', 'create', 'serviceaccount', 'default', '-n', 'default');
 });
@@ -97,7 +97,7 @@ describe('posture of a real API server, through the gate', () => {
     const { findings } = (await posture()).report();
     const commands = findings.flatMap(({ mend }) => mend).filter((line) => !line.startsWith('#'));
     // The context that the commands name.
-    const written = await root.portcullis('kubeconfig', '--command', real.gate.files.command);
+    const written = await root.portcullis('kubeconfig', '--command', real.instance.files.command);
     expect(written.code, written.all).toBe(0);
     const tokens: string[] = [];
     for (const command of commands) {

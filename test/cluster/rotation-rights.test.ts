@@ -6,7 +6,7 @@ import { ownCluster, type ClusterApi } from '../../src/commands/cluster-api.ts';
 import { rotateSecrets } from '../../src/commands/key-secrets.ts';
 import { generateKeys } from '../../src/config/keys.ts';
 import { rendered, valuesOf } from '../support/chart.ts';
-import { temporaryFolder } from '../support/gate.ts';
+import { temporaryFolder } from '../support/instance.ts';
 import { startBareApiServer, type BareApiServer } from './bare-api-server.ts';
 
 const KINDS = ['signing', 'sealing', 'audit'] as const;

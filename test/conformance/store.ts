@@ -5,7 +5,7 @@ import { approvalsConform } from './approvals.ts';
 import { artefactsConform } from './artefacts.ts';
 import type { OpenStore } from './fixtures.ts';
 import { freshSignInsConform } from './fresh.ts';
-import { liveRecordConforms } from './live-record.ts';
+import { liveRecordConforms } from './live-audit.ts';
 import { locksConform } from './locks.ts';
 import { logConforms } from './log.ts';
 import { providerSessionsConform } from './provider-sessions.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 
 const CHROMIUM = {
@@ -12,7 +12,7 @@ const CHROMIUM = {
 };
 
 describe('a person at a real browser', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
@@ -20,16 +20,16 @@ describe('a person at a real browser', () => {
   let writesUrl: string;
 
   beforeAll(async () => {
-    gate = await startTestGate();
+    instance = await startTestInstance();
     browser = await chromium.launch(CHROMIUM);
-    urlFile = join(gate.files.directory, 'url-to-open');
-    writesUrl = join(gate.files.directory, 'write-url');
+    urlFile = join(instance.files.directory, 'url-to-open');
+    writesUrl = join(instance.files.directory, 'write-url');
     await writeFile(writesUrl, `#!/bin/sh\nprintf %s "$1" > '${urlFile}.new' && mv '${urlFile}.new' '${urlFile}'\n`);
     await chmod(writesUrl, 0o755);
   });
   afterAll(async () => {
     await browser.close();
-    await gate.stop();
+    await instance.stop();
   });
   beforeEach(async () => {
     context = await browser.newContext();
@@ -45,10 +45,10 @@ describe('a person at a real browser', () => {
   }
 
   async function signInToPages(name: string): Promise<void> {
-    await page.goto(gate.urls.web);
+    await page.goto(instance.urls.web);
     await page.getByRole('link', { name: 'Sign in with demo' }).click();
     await signInAtProvider(name);
-    await page.waitForURL(`${gate.urls.web}/me`);
+    await page.waitForURL(`${instance.urls.web}/me`);
   }
 
   /** What the plugin asked the browser to open. */
@@ -58,7 +58,7 @@ describe('a person at a real browser', () => {
   }
 
   it('signs in through the provider, and the kubectl that waited goes on by itself', async () => {
-    const alice = new Laptop(gate, 'alice', { BROWSER: writesUrl });
+    const alice = new Laptop(instance, 'alice', { BROWSER: writesUrl });
     const kubectl = alice.open('kubectl', ['get', 'pods']);
     await page.goto(await askedUrl());
     await signInAtProvider('alice');
@@ -73,7 +73,7 @@ describe('a person at a real browser', () => {
   });
 
   it('shows a person their sessions, and lets them end one', async () => {
-    const bob = new Laptop(gate, 'bob');
+    const bob = new Laptop(instance, 'bob');
     expect((await bob.portcullis('login')).code).toBe(0);
     await signInToPages('bob');
     expect(await page.textContent('main')).toContain('demo:bob');
@@ -82,13 +82,13 @@ describe('a person at a real browser', () => {
       .getByRole('button', { name: /end/i })
       .click();
     await page.waitForLoadState();
-    const refused = await new Laptop(gate, 'bob', { PORTCULLIS_NO_BROWSER: '1' }).kubectl('get', 'pods');
+    const refused = await new Laptop(instance, 'bob', { PORTCULLIS_NO_BROWSER: '1' }).kubectl('get', 'pods');
     expect(refused.code, refused.all).toBe(1);
     expect(refused.stderr).toMatch(/portcullis login/);
   });
 
   it('lets an administrator end a session from the admin page: the open watch is cut', async () => {
-    const alice = new Laptop(gate, 'alice');
+    const alice = new Laptop(instance, 'alice');
     const watch = alice.open('kubectl', ['get', 'pods', '--watch']);
     await watch.until(/web-1/);
     await signInToPages('root');
@@ -106,7 +106,7 @@ describe('a person at a real browser', () => {
 
   it('keeps an ordinary person out of the admin page', async () => {
     await signInToPages('alice');
-    const answer = await page.goto(`${gate.urls.web}/admin`);
+    const answer = await page.goto(`${instance.urls.web}/admin`);
     expect(answer?.status()).toBe(403);
   });
 });

@@ -14,7 +14,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy, whatWasDone } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 
 const CLOCK = new URL('../support/client-clock.ts', import.meta.url).href;
@@ -33,20 +33,20 @@ const CLOSED = 3;
 
 /** A second client that is not kubectl: it runs the plugin itself, and without `KUBERNETES_EXEC_INFO`. */
 describe('@kubernetes/client-node through the gate', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let api: CoreV1Api;
   let config: KubeConfig;
 
   beforeAll(async () => {
-    gate = await startTestGate();
+    instance = await startTestInstance();
     // In the cache that the kubeconfig's own command uses.
-    const signedIn = await new Laptop(gate, 'alice', { PORTCULLIS_CACHE_DIR: '' }).portcullis('login');
+    const signedIn = await new Laptop(instance, 'alice', { PORTCULLIS_CACHE_DIR: '' }).portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
     config = new KubeConfig();
-    config.loadFromFile(gate.files.kubeconfig);
+    config.loadFromFile(instance.files.kubeconfig);
     api = config.makeApiClient(CoreV1Api);
   });
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
   it('lists', async () => {
     const { items } = await api.listNamespacedPod({ namespace: 'default' });
@@ -114,18 +114,18 @@ describe('@kubernetes/client-node through the gate', () => {
   });
 
   it('has these streams on the record', async () => {
-    const done = whatWasDone(await auditedBy(gate));
+    const done = whatWasDone(await auditedBy(instance));
     expect([...done]).toEqual(expect.arrayContaining(['get pods/exec', 'get pods/attach', 'get pods/portforward']));
   });
 
   it('keeps an informer for an hour, on one sign-in and a new token every five minutes', async () => {
-    const cache = { PORTCULLIS_CACHE_DIR: `${gate.files.directory}/cache-of-the-informer` };
-    const before = (await auditedBy(gate)).length;
-    const signedIn = await new Laptop(gate, 'alice', cache).portcullis('login');
+    const cache = { PORTCULLIS_CACHE_DIR: `${instance.files.directory}/cache-of-the-informer` };
+    const before = (await auditedBy(instance)).length;
+    const signedIn = await new Laptop(instance, 'alice', cache).portcullis('login');
     expect(signedIn.code, signedIn.all).toBe(0);
     // The plugin that the informer runs lives by the same clock: five minutes in a second.
     const clock = { CLIENT_CLOCK: `${Date.now()},300`, NODE_OPTIONS: `--import=${CLOCK}` };
-    const laptop = new Laptop(gate, 'alice', { ...cache, ...clock });
+    const laptop = new Laptop(instance, 'alice', { ...cache, ...clock });
     const informer = laptop.open(process.execPath, [INFORMER]);
     const turns = Array.from({ length: 14 }, (_, index) => index + 1);
     for (const turn of turns) {
@@ -141,7 +141,7 @@ describe('@kubernetes/client-node through the gate', () => {
     for (const turn of turns) expect(said.match(new RegExp(`^add turn-${turn} at`, 'gm'))).toHaveLength(1);
     const times = [...said.matchAll(/ at (\S+)$/gm)].map(([, at = '']) => Date.parse(at));
     expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(3_600_000);
-    const verbs = (await auditedBy(gate)).slice(before).map(({ verb }) => verb);
+    const verbs = (await auditedBy(instance)).slice(before).map(({ verb }) => verb);
     expect(verbs.filter((verb) => verb === 'sign-in')).toHaveLength(1);
     expect(verbs.filter((verb) => verb === 'refresh').length).toBeGreaterThanOrEqual(12);
   });

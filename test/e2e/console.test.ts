@@ -18,7 +18,7 @@ import { startIdentityProvider } from '../../demo/idp/provider.ts';
 import { startDemoCluster } from '../../demo/upstream.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { page as answeredPage, startConsole, type TestConsole } from '../support/console.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 
 const DOMAIN = 'portcullis.test';
 const CHROMIUM = {
@@ -202,7 +202,7 @@ describe('consoles at a real browser', () => {
     const lines = (await stage.recorded()).split('\n').filter((line) => line.includes('"subresource":"exec"'));
     expect(lines.some((line) => line.includes('"username":"demo:alice"'))).toBe(true);
 
-    const answer = await stage.server.gate.revoke({ target: { kind: 'all' } });
+    const answer = await stage.server.guard.revoke({ target: { kind: 'all' } });
     // The WebSocket at the console, and the one that the console has at the api listener.
     expect(answer.streamsClosed).toBeGreaterThanOrEqual(2);
     await expect.poll(shell).toContain('closed 1006');

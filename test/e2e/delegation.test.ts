@@ -2,31 +2,31 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 
 /** The one user that developers of the embedded cluster may act as, who may read config maps and nothing else. */
 const LIMITED = ['--as', 'demo:limited'];
 
 describe('kubectl --as through the gate', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let alice: Laptop;
   let bob: Laptop;
   let root: Laptop;
 
   beforeAll(async () => {
-    gate = await startTestGate();
-    alice = new Laptop(gate, 'alice');
-    bob = new Laptop(gate, 'bob');
-    root = new Laptop(gate, 'root');
+    instance = await startTestInstance();
+    alice = new Laptop(instance, 'alice');
+    bob = new Laptop(instance, 'bob');
+    root = new Laptop(instance, 'root');
   });
   afterAll(async () => {
     for (const laptop of [alice, bob, root]) laptop.close();
-    await gate.stop();
+    await instance.stop();
   });
 
   const delegated = async (): Promise<readonly AuditEvent[]> =>
-    (await auditedBy(gate)).filter((event) => event.impersonatedUser !== undefined);
+    (await auditedBy(instance)).filter((event) => event.impersonatedUser !== undefined);
 
   it('runs with the rights of the wanted one, and not with those of the person', async () => {
     const got = await alice.kubectl('get', 'configmaps', '--output', 'name', ...LIMITED);

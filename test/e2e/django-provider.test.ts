@@ -24,10 +24,10 @@ afterAll(() => stage?.stop());
 const getPods = ({ laptop }: SignedIn): Promise<Finished> => laptop.kubectl('get', 'pods', '--output', 'name');
 
 const isLive = async ({ session }: SignedIn): Promise<boolean> =>
-  (await stage.gate.server.store.sessions.read(session)) !== undefined;
+  (await stage.instance.server.store.sessions.read(session)) !== undefined;
 
 async function audited({ session }: SignedIn, event: string): Promise<readonly AuditEvent[]> {
-  const events = await auditedBy(stage.gate);
+  const events = await auditedBy(stage.instance);
   return events.filter(
     ({ annotations }) =>
       annotations['portcullis.dev/session'] === session && annotations['portcullis.dev/event'] === event,
@@ -60,15 +60,15 @@ describe('Django OAuth Toolkit as the provider', () => {
 
   it('asks a browser that it knows for the password, where a revocation wants a new sign-in', async () => {
     const browser = stage.browser('alice');
-    const start = `${stage.gate.urls.web}/login/start?provider=django&to=me`;
-    expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.gate.urls.web}/me` });
+    const start = `${stage.instance.urls.web}/login/start?provider=django&to=me`;
+    expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.instance.urls.web}/me` });
     const admin = await stage.root.portcullis('login', '--provider', 'demo');
     expect(admin.code, admin.all).toBe(0);
     const revoked = await stage.root.portcullis('revoke', '--account', 'django/1', '--reason', 'INC-1');
     expect(revoked.code, revoked.all).toBe(0);
     expect((await getPods(alice)).code).not.toBe(0);
     await stage.django.signedInBefore('alice', 3600);
-    expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.gate.urls.web}/me` });
+    expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.instance.urls.web}/me` });
     // Django's session is alive, so its form was shown because it was asked to: by `prompt=login` alone, the second way, since it ignores
     // `login` beside `consent`, and `max_age`.
     expect(await stage.django.secondsSinceLogin('alice')).toBeLessThan(60);

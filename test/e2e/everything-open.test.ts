@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop, type Open } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 
@@ -16,17 +16,17 @@ const WAYS = [
 /** Generous: kubectl itself takes its time to see that it is over. */
 const SOON_MS = 5_000;
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let root: Laptop;
 beforeAll(async () => {
-  gate = await startTestGate();
-  root = new Laptop(gate, 'root');
+  instance = await startTestInstance();
+  root = new Laptop(instance, 'root');
   const signedIn = await root.portcullis('login');
   if (signedIn.code !== 0) throw new Error(signedIn.all);
 });
 afterAll(async () => {
   root.close();
-  await gate.stop();
+  await instance.stop();
 });
 
 describe.each(WAYS)('everything that kubectl $version may leave open, over $protocol', ({ program, websockets }) => {
@@ -35,14 +35,14 @@ describe.each(WAYS)('everything that kubectl $version may leave open, over $prot
 
   it('ends when the person is revoked, and is on the record as revoked', async () => {
     alice = new Laptop(
-      gate,
+      instance,
       'alice',
       { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: websockets, KUBECTL_PORT_FORWARD_WEBSOCKETS: websockets },
       program,
     );
     const signedIn = await alice.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
-    const before = (await auditedBy(gate)).length;
+    const before = (await auditedBy(instance)).length;
     const open: Readonly<Record<string, readonly [Open, RegExp]>> = {
       watch: [alice.openKubectl('get', 'pods', '--watch'), /web-2/],
       logs: [alice.openKubectl('logs', '--follow', 'web-1'), /GET \//],
@@ -64,7 +64,7 @@ describe.each(WAYS)('everything that kubectl $version may leave open, over $prot
     });
     expect((await Promise.all(left)).filter((what) => what !== undefined)).toEqual([]);
 
-    const cut = (await auditedBy(gate))
+    const cut = (await auditedBy(instance))
       .slice(before)
       .filter(({ annotations }) => annotations['portcullis.dev/reason'] === 'session_revoked')
       .map(({ verb, objectRef }) => objectRef?.subresource ?? verb);

@@ -2,7 +2,7 @@ import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 
@@ -27,17 +27,17 @@ const WAYS = KUBECTLS.flatMap((kubectl) => HTTP.map((http) => ({ ...kubectl, ...
 
 /** What every kubectl does by plain requests. The streams, which differ by protocol, have a file of their own. */
 describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, environment }) => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let alice: Laptop;
   const name = 'colours';
 
   beforeAll(async () => {
-    gate = await startTestGate();
-    alice = new Laptop(gate, 'alice', environment, program);
+    instance = await startTestInstance();
+    alice = new Laptop(instance, 'alice', environment, program);
   });
   afterAll(async () => {
     alice.close();
-    await gate.stop();
+    await instance.stop();
   });
 
   async function done(...args: string[]): Promise<string> {
@@ -52,7 +52,7 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
     const said = JSON.parse(await done('version', '--output', 'json')) as Record<string, { gitVersion: string }>;
     expect(said['clientVersion']?.gitVersion).toMatch(reports);
     expect(said['serverVersion']?.gitVersion).toContain('portcullis.demo');
-    const tracing = new Laptop(gate, 'alice', { ...environment, GODEBUG: 'http2debug=1' }, program);
+    const tracing = new Laptop(instance, 'alice', { ...environment, GODEBUG: 'http2debug=1' }, program);
     const { stderr } = await tracing.kubectl('get', 'pods');
     expect(stderr.includes('http2: Transport received HEADERS') ? 'HTTP/2' : 'HTTP/1.1').toBe(http);
   });
@@ -87,7 +87,7 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
     await watch.until(new RegExp(`configmap/${name}`));
     watch.child.kill();
     const gone = alice.openKubectl('wait', `configmap/${name}`, '--for', 'delete', '--timeout', '20s');
-    await expect.poll(async () => (await auditedBy(gate)).some(isWatchOf(name)), { timeout: 10_000 }).toBe(true);
+    await expect.poll(async () => (await auditedBy(instance)).some(isWatchOf(name)), { timeout: 10_000 }).toBe(true);
     await done('delete', 'configmap', name);
     expect((await gone.finished).code).toBe(0);
   });
@@ -121,19 +121,19 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
 });
 
 describe.each(KUBECTLS)('twenty of kubectl $version', ({ program }) => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   beforeAll(async () => {
-    gate = await startTestGate();
+    instance = await startTestInstance();
   });
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
   it('sign in once when they start at the same time with nothing cached', async () => {
-    const cold = new Laptop(gate, 'alice', {}, program);
+    const cold = new Laptop(instance, 'alice', {}, program);
     const all = await Promise.all(
       Array.from({ length: 20 }, () => cold.kubectl('get', 'pod', 'web-1', '--output', 'name')),
     );
     for (const each of all) expect(each, each.all).toMatchObject({ code: 0, stdout: 'pod/web-1\n' });
-    const events = await auditedBy(gate);
+    const events = await auditedBy(instance);
     expect(events.filter(({ verb }) => verb === 'sign-in')).toHaveLength(1);
     const listed = events.filter(({ verb, objectRef }) => verb === 'get' && objectRef?.resource === 'pods');
     expect(listed).toHaveLength(20);

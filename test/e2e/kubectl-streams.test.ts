@@ -5,7 +5,7 @@ import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy, whatWasDone } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 
@@ -23,11 +23,11 @@ const WAYS = KUBECTLS.flatMap((kubectl) => PROTOCOLS.map((protocol) => ({ ...kub
 
 const digest = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 beforeAll(async () => {
-  gate = await startTestGate();
+  instance = await startTestInstance();
 });
-afterAll(() => gate.stop());
+afterAll(() => instance.stop());
 
 describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, verb }) => {
   let alice: Laptop;
@@ -37,10 +37,10 @@ describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, v
       KUBECTL_REMOTE_COMMAND_WEBSOCKETS: websockets,
       KUBECTL_PORT_FORWARD_WEBSOCKETS: websockets,
     };
-    alice = new Laptop(gate, 'alice', environment, program);
+    alice = new Laptop(instance, 'alice', environment, program);
     const signedIn = await alice.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
-    before = (await auditedBy(gate)).length;
+    before = (await auditedBy(instance)).length;
   });
   afterAll(() => alice.close());
 
@@ -75,7 +75,7 @@ describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, v
   });
 
   it('copies a folder in, and out again', async () => {
-    const folder = join(gate.files.directory, `to-copy-${websockets}-${Date.now()}`);
+    const folder = join(instance.files.directory, `to-copy-${websockets}-${Date.now()}`);
     await mkdir(join(folder, 'inner'), { recursive: true });
     const long = `${'long-name-'.repeat(14)}é.bin`;
     const files = {
@@ -113,7 +113,7 @@ describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, v
   });
 
   it('went by the protocol that it was told to use', async () => {
-    const done = whatWasDone((await auditedBy(gate)).slice(before));
+    const done = whatWasDone((await auditedBy(instance)).slice(before));
     const other = verb === 'get' ? 'create' : 'get';
     for (const subresource of ['exec', 'attach', 'portforward']) {
       expect([...done]).toContain(`${verb} pods/${subresource}`);

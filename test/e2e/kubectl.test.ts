@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { freePort } from '../../demo/ports.ts';
 
@@ -15,19 +15,19 @@ data: { wall: white }
 `;
 
 describe('kubectl through the gate', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let alice: Laptop;
   let bob: Laptop;
 
   beforeAll(async () => {
-    gate = await startTestGate();
-    alice = new Laptop(gate, 'alice');
-    bob = new Laptop(gate, 'bob');
+    instance = await startTestInstance();
+    alice = new Laptop(instance, 'alice');
+    bob = new Laptop(instance, 'bob');
   });
   afterAll(async () => {
     alice.close();
     bob.close();
-    await gate.stop();
+    await instance.stop();
   });
 
   it('signs in by itself at the first command, and gets', async () => {
@@ -55,12 +55,12 @@ describe('kubectl through the gate', () => {
   });
 
   it('is answered in v1beta1 where its kubeconfig asks for that, as those of older clients do', async () => {
-    const kubeconfig = `${gate.files.directory}/v1beta1.kubeconfig`;
-    const usual = await readFile(gate.files.kubeconfig, 'utf8');
+    const kubeconfig = `${instance.files.directory}/v1beta1.kubeconfig`;
+    const usual = await readFile(instance.files.kubeconfig, 'utf8');
     const older = usual.replaceAll('client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1');
     expect(older).not.toBe(usual);
     await writeFile(kubeconfig, older);
-    const client = new Laptop(gate, 'alice', { KUBECONFIG: kubeconfig });
+    const client = new Laptop(instance, 'alice', { KUBECONFIG: kubeconfig });
     const got = await client.kubectl('get', 'pods');
     client.close();
     expect(got.code, got.all).toBe(0);
@@ -68,14 +68,14 @@ describe('kubectl through the gate', () => {
   });
 
   it('reaches a cluster under its prefix, behind kubectl proxy too where that is told to keep the path', async () => {
-    const kubeconfig = `${gate.files.directory}/prefix.kubeconfig`;
-    const usual = await readFile(gate.files.kubeconfig, 'utf8');
-    const { port } = new URL(gate.urls.api);
+    const kubeconfig = `${instance.files.directory}/prefix.kubeconfig`;
+    const usual = await readFile(instance.files.kubeconfig, 'utf8');
+    const { port } = new URL(instance.urls.api);
     // The host name would choose the cluster by itself.
     const prefixed = usual.replaceAll(`https://localhost:${port}`, `https://127.0.0.1:${port}/clusters/demo`);
     expect(prefixed).not.toBe(usual);
     await writeFile(kubeconfig, prefixed);
-    const client = new Laptop(gate, 'alice', { KUBECONFIG: kubeconfig });
+    const client = new Laptop(instance, 'alice', { KUBECONFIG: kubeconfig });
     const got = await client.kubectl('get', 'pods');
     expect(got.code, got.all).toBe(0);
     const statuses: number[] = [];
@@ -111,7 +111,7 @@ describe('kubectl through the gate', () => {
 
   it('watches: a change made elsewhere arrives', async () => {
     const watch = alice.open('kubectl', ['get', 'configmaps', '--watch', '--output', 'name']);
-    await expect.poll(async () => (await auditedBy(gate)).some(isOpen('watch', 'configmaps'))).toBe(true);
+    await expect.poll(async () => (await auditedBy(instance)).some(isOpen('watch', 'configmaps'))).toBe(true);
     await alice.kubectl('create', 'configmap', 'seen', '--from-literal', 'a=b');
     await expect(watch.until(/configmap\/seen/)).resolves.toBeUndefined();
     watch.child.kill();
@@ -147,12 +147,12 @@ describe('kubectl through the gate', () => {
     const refused = await alice.kubectl('get', 'pods', '--as', 'demo:root');
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/impersonat/i);
-    const events = (await auditedBy(gate)).filter(({ responseStatus }) => responseStatus?.code === 403);
+    const events = (await auditedBy(instance)).filter(({ responseStatus }) => responseStatus?.code === 403);
     expect(events.at(-1)?.annotations['portcullis.dev/reason']).toMatch(/impersonat/);
   });
 
   it('has each of these on the record, with the person and without a secret', async () => {
-    const events = (await auditedBy(gate)).filter(({ user }) => user.username === 'demo:alice');
+    const events = (await auditedBy(instance)).filter(({ user }) => user.username === 'demo:alice');
     const seen = new Set(
       events.map(({ verb, objectRef }) => `${verb} ${objectRef?.resource ?? ''}/${objectRef?.subresource ?? ''}`),
     );

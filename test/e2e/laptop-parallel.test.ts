@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { visitor } from '../support/device-stage.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop, type Open } from '../support/kubectl.ts';
 import { ageTokens } from '../support/laptop-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
@@ -14,28 +14,28 @@ const OPENED = /opening your browser/;
 const PATIENCE = { timeout: 120_000, interval: 100 };
 
 describe('many kubectls of one person', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   const laptops: Laptop[] = [];
 
   beforeAll(async () => {
-    gate = await startTestGate();
+    instance = await startTestInstance();
   });
   afterEach(() => {
     for (const laptop of laptops.splice(0)) laptop.close();
   });
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
   /** A laptop with a cache of its own. */
   function laptopOf(name: string, browser: NotedBrowser): Laptop {
-    const cache = `${gate.files.directory}/cache-${name}`;
+    const cache = `${instance.files.directory}/cache-${name}`;
     const own = { PORTCULLIS_CACHE_DIR: cache, KUBECACHEDIR: `${cache}-of-kubectl`, BROWSER: browser.command };
-    const laptop = new Laptop(gate, 'alice', own);
+    const laptop = new Laptop(instance, 'alice', own);
     laptops.push(laptop);
     return laptop;
   }
 
   const count = async (verb: string): Promise<number> =>
-    (await auditedBy(gate)).filter((one) => one.verb === verb).length;
+    (await auditedBy(instance)).filter((one) => one.verb === verb).length;
   const start = (laptop: Laptop, times: number): Open[] =>
     Array.from({ length: times }, () => laptop.openKubectl(...GET));
 
@@ -47,10 +47,10 @@ describe('many kubectls of one person', () => {
   }
 
   it('thirty with an expired token cause one refresh, and all succeed', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-thirty');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-thirty');
     const laptop = laptopOf('thirty', browser);
     expect((await laptop.kubectl(...GET)).code).toBe(0);
-    await ageTokens(`${gate.files.directory}/cache-thirty`, 400);
+    await ageTokens(`${instance.files.directory}/cache-thirty`, 400);
     const before = await count('refresh');
     await allSucceed(start(laptop, 30));
     expect((await count('refresh')) - before).toBe(1);
@@ -58,7 +58,7 @@ describe('many kubectls of one person', () => {
   });
 
   it('thirty with nobody signed in open one tab, wait for it, and all succeed after the one sign-in', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-waiting', 'nothing');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-waiting', 'nothing');
     const laptop = laptopOf('waiting', browser);
     const before = await count('sign-in');
     const running = start(laptop, 30);
@@ -71,7 +71,7 @@ describe('many kubectls of one person', () => {
   });
 
   it('Ctrl-C of one that waits hurts none; of the one that holds the sign-in, another takes over and says so', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-interrupted', 'nothing');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-interrupted', 'nothing');
     const laptop = laptopOf('interrupted', browser);
     const running = start(laptop, 4);
     const first = await holderOf(running);
@@ -89,7 +89,7 @@ describe('many kubectls of one person', () => {
   });
 
   it('the plugin that holds the sign-in killed in the middle: another takes over at once', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-killed', 'nothing');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-killed', 'nothing');
     const laptop = laptopOf('killed', browser);
     const running = start(laptop, 3);
     const first = await holderOf(running);
@@ -102,7 +102,7 @@ describe('many kubectls of one person', () => {
   });
 
   it('standard input a pipe: apply signs in by the browser and reads the file all the same', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-pipe');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-pipe');
     const laptop = laptopOf('pipe', browser);
     const map = 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: piped, namespace: default }\ndata: { a: b }\n';
     const applied = await laptop.kubectlWith(map, 'apply', '--filename', '-');
@@ -111,11 +111,11 @@ describe('many kubectls of one person', () => {
   });
 
   it('one command that asks the plugin five times opens one tab, and says why in the same words', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-nobody', 'find-no-browser');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-nobody', 'find-no-browser');
     const failed = await laptopOf('nobody', browser).kubectl(...GET);
     expect(failed.code).toBe(1);
     expect(failed.stderr.match(/No browser could be opened/g)?.length, failed.all).toBeGreaterThan(1);
-    expect(failed.stderr).toContain(`portcullis login --server ${gate.urls.web}`);
+    expect(failed.stderr).toContain(`portcullis login --server ${instance.urls.web}`);
     expect(await browser.tabs()).toHaveLength(1);
   });
 });

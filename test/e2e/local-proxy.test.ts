@@ -6,7 +6,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { freePort } from '../../demo/ports.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startChangedGate } from '../support/changed-gate.ts';
+import { startChangedInstance } from '../support/changed-instance.ts';
 import { Laptop, type Open } from '../support/kubectl.ts';
 import { cachedSession } from '../support/laptop-cache.ts';
 
@@ -45,36 +45,44 @@ interface Run {
 
 /** Clients that know nothing of certificates, and kubectl beside them. */
 describe('portcullis proxy', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let root: Laptop;
   const laptops: Laptop[] = [];
 
   beforeAll(async () => {
-    gate = await startChangedGate({
+    instance = await startChangedInstance({
       file: (settings) => settings,
       loaded: (config) => ({ ...config, sessions: { ...config.sessions, accessToken: TOKEN_SECONDS } }),
     });
-    root = new Laptop(gate, 'root');
+    root = new Laptop(instance, 'root');
     const signedIn = await root.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
   afterEach(() => {
     for (const laptop of laptops.splice(0)) laptop.close();
   });
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
-  const cacheOf = (name: string): string => `${gate.files.directory}/cache-${name}`;
+  const cacheOf = (name: string): string => `${instance.files.directory}/cache-${name}`;
 
   function laptopOf(name: string, extra: NodeJS.ProcessEnv = {}): Laptop {
-    const laptop = new Laptop(gate, 'alice', { PORTCULLIS_CACHE_DIR: cacheOf(name), ...extra });
+    const laptop = new Laptop(instance, 'alice', { PORTCULLIS_CACHE_DIR: cacheOf(name), ...extra });
     laptops.push(laptop);
     return laptop;
   }
 
   async function start(name: string): Promise<Run> {
-    const path = `${gate.files.directory}/${name}.kubeconfig`;
+    const path = `${instance.files.directory}/${name}.kubeconfig`;
     const laptop = laptopOf(name);
-    const open = laptop.openPortcullis('proxy', '--server', gate.urls.web, '--cluster', 'demo', '--kubeconfig', path);
+    const open = laptop.openPortcullis(
+      'proxy',
+      '--server',
+      instance.urls.web,
+      '--cluster',
+      'demo',
+      '--kubeconfig',
+      path,
+    );
     await open.until(/acts as you until/);
     return { open, path, client: laptopOf('nothing', { KUBECONFIG: path, PORTCULLIS_NO_BROWSER: '1' }) };
   }
@@ -122,7 +130,7 @@ describe('portcullis proxy', () => {
     const who = await client.kubectl('auth', 'whoami', '--output', 'jsonpath={.status.userInfo.username}');
     expect(who.stdout, who.all).toBe('demo:alice');
     const watch = client.openKubectl('get', 'configmaps', '--watch', '--output', 'name');
-    await expect.poll(async () => (await auditedBy(gate)).some(isOpenWatch)).toBe(true);
+    await expect.poll(async () => (await auditedBy(instance)).some(isOpenWatch)).toBe(true);
     await client.kubectl('create', 'configmap', 'seen', '--from-literal', 'a=b');
     await watch.until(/configmap\/seen/);
     await client.kubectl('delete', 'configmap', 'seen');
@@ -150,10 +158,10 @@ describe('portcullis proxy', () => {
 
   it('renews its token while clients go on, and shows it to nobody', async () => {
     const { client, open, path } = await start('renewing');
-    const seen = (await auditedBy(gate)).length;
+    const seen = (await auditedBy(instance)).length;
     const watch = client.openKubectl('get', 'pods', '--watch', '--output', 'name');
     await watch.until(/pod\/web-1/);
-    const since = async (): Promise<readonly AuditEvent[]> => (await auditedBy(gate)).slice(seen);
+    const since = async (): Promise<readonly AuditEvent[]> => (await auditedBy(instance)).slice(seen);
     const count = (events: readonly AuditEvent[], verb: string): number =>
       events.filter((one) => one.verb === verb).length;
     const first = await cachedSession(cacheOf('renewing'));

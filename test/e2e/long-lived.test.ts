@@ -4,7 +4,7 @@ import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startChangedGate } from '../support/changed-gate.ts';
+import { startChangedInstance } from '../support/changed-instance.ts';
 import { Laptop, type Open } from '../support/kubectl.ts';
 import { cachedSession } from '../support/laptop-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
@@ -17,29 +17,29 @@ const POD = '/api/v1/namespaces/default/pods/web-1';
 
 /** Programs that run for hours and ask the plugin again and again: what k9s, Lens and controllers do, by real client-go. */
 describe('a client that lives longer than its tokens', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let root: Laptop;
   const laptops: Laptop[] = [];
 
   beforeAll(async () => {
-    gate = await startChangedGate({
+    instance = await startChangedInstance({
       file: (settings) => settings,
       loaded: (config) => ({ ...config, sessions: { ...config.sessions, accessToken: TOKEN_SECONDS } }),
     });
-    root = new Laptop(gate, 'root');
+    root = new Laptop(instance, 'root');
     const signedIn = await root.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
   afterEach(() => {
     for (const laptop of laptops.splice(0)) laptop.close();
   });
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
-  const cacheOf = (name: string): string => `${gate.files.directory}/cache-${name}`;
+  const cacheOf = (name: string): string => `${instance.files.directory}/cache-${name}`;
 
   function laptopOf(name: string, browser: NotedBrowser, extra: NodeJS.ProcessEnv = {}): Laptop {
     const own = { PORTCULLIS_CACHE_DIR: cacheOf(name), BROWSER: browser.command, ...extra };
-    const laptop = new Laptop(gate, 'alice', own);
+    const laptop = new Laptop(instance, 'alice', own);
     laptops.push(laptop);
     return laptop;
   }
@@ -64,7 +64,7 @@ describe('a client that lives longer than its tokens', () => {
 
   /** What the record says since an earlier look at it. */
   async function since(seen: number) {
-    const events = (await auditedBy(gate)).slice(seen);
+    const events = (await auditedBy(instance)).slice(seen);
     return { count: (verb: string) => events.filter((one) => one.verb === verb).length, events };
   }
 
@@ -75,14 +75,14 @@ describe('a client that lives longer than its tokens', () => {
   }
 
   it('is never refused: a renewed credential works on the connection that it has, and on new ones', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-renewing');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-renewing');
     const laptop = laptopOf('renewing', browser);
     const proxy = await proxyOf(laptop);
     const watch = laptop.openKubectl('get', 'pods', '--watch', '--output', 'name');
     expect(await proxy.get()).toBe(200);
     await watch.until(/pod\/web-1/);
-    const seen = (await auditedBy(gate)).length;
-    const connections = await connectionsOf(proxy.open, gate.urls.api);
+    const seen = (await auditedBy(instance)).length;
+    const connections = await connectionsOf(proxy.open, instance.urls.api);
     expect(connections).toHaveLength(1);
     const { certificate } = (await cachedSession(cacheOf('renewing'))).binding;
     const answers = new Map<number, number>();
@@ -100,7 +100,7 @@ describe('a client that lives longer than its tokens', () => {
     }
     expect([...answers.keys()]).toEqual([200]);
     expect(commands).toBeGreaterThan(3);
-    expect(await connectionsOf(proxy.open, gate.urls.api)).toEqual(connections);
+    expect(await connectionsOf(proxy.open, instance.urls.api)).toEqual(connections);
     expect((await cachedSession(cacheOf('renewing'))).binding.certificate).toBe(certificate);
     const { events, count } = await since(seen);
     expect(events.filter(({ responseStatus }) => responseStatus?.code === 401)).toEqual([]);
@@ -114,12 +114,12 @@ describe('a client that lives longer than its tokens', () => {
   });
 
   it('whose session is revoked signs in once more, in one tab, and goes on', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-revoked');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-revoked');
     const proxy = await proxyOf(laptopOf('revoked', browser));
     expect(await proxy.get()).toBe(200);
     const before = await cachedSession(cacheOf('revoked'));
     await revoke('revoked');
-    const seen = (await auditedBy(gate)).length;
+    const seen = (await auditedBy(instance)).length;
     // client-go gives the first refusal to who asked, and asks the plugin before it does.
     const answers = [await proxy.get(), await proxy.get(), await proxy.get()];
     expect(answers).toEqual([401, 200, 200]);
@@ -131,7 +131,7 @@ describe('a client that lives longer than its tokens', () => {
   });
 
   it('whose session is revoked, where no browser may open, fails at once each time and is not fed the refused token', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-forbidden');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-forbidden');
     expect((await laptopOf('forbidden', browser).portcullis('login')).code).toBe(0);
     const proxy = await proxyOf(laptopOf('forbidden', browser, { PORTCULLIS_NO_BROWSER: '1' }));
     expect(await proxy.get()).toBe(200);
@@ -151,11 +151,11 @@ describe('a client that lives longer than its tokens', () => {
   });
 
   it('an hour of commands, three at a time, has none that fails, on one sign-in and a dozen tokens', async () => {
-    const browser = await notedBrowser(gate.files.directory, 'browser-of-an-hour');
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-an-hour');
     const clock = { CLIENT_CLOCK: `${Date.now()},10`, NODE_OPTIONS: `--import=${CLOCK}` };
     const laptop = laptopOf('hour', browser, clock);
     expect((await laptop.portcullis('login')).code).toBe(0);
-    const seen = (await auditedBy(gate)).length;
+    const seen = (await auditedBy(instance)).length;
     // Twelve tokens of five minutes are an hour.
     while ((await since(seen)).count('refresh') < 12) {
       await delay(250);

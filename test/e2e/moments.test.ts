@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { chromium, type Browser as Chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { browserAt, closeHouses, cookiesOf, openHouse, openSession, signIn, type House } from '../unit/web/harness.ts';
+import { browserAt, closeStages, cookiesOf, openStage, openSession, signIn, type Stage } from '../unit/web/harness.ts';
 
 const CHROMIUM = {
   executablePath: '/usr/bin/chromium-headless-shell',
@@ -19,14 +19,14 @@ beforeAll(async () => {
 afterEach(async () => {
   server?.close();
   server?.closeAllConnections();
-  await closeHouses();
+  await closeStages();
 });
 afterAll(() => chrome.close());
 
 /** The own page of somebody with sessions of several ages, in New York, where it is what the house's clock says. */
-async function ownPage(house: House, cookies: string, javaScriptEnabled: boolean): Promise<Page> {
+async function ownPage(stage: Stage, cookies: string, javaScriptEnabled: boolean): Promise<Page> {
   if (server?.listening !== true) {
-    server = createServer(house.web.app).listen(0, '127.0.0.1');
+    server = createServer(stage.web.app).listen(0, '127.0.0.1');
     await once(server, 'listening');
   }
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
@@ -35,27 +35,27 @@ async function ownPage(house: House, cookies: string, javaScriptEnabled: boolean
     cookies.split('; ').map((pair) => ({ name: pair.split('=')[0] ?? '', value: pair.split('=')[1] ?? '', url })),
   );
   const page = await context.newPage();
-  await page.clock.setFixedTime(house.clock.now());
+  await page.clock.setFixedTime(stage.clock.now());
   await page.goto(`${url}me`);
   return page;
 }
 
-async function aged(): Promise<{ readonly house: House; readonly cookies: string }> {
-  const house = await openHouse();
+async function aged(): Promise<{ readonly stage: Stage; readonly cookies: string }> {
+  const stage = await openStage();
   for (const [id, seconds] of Object.entries({ old: 3 * 60, older: 40 * 60, newest: 59 })) {
-    await openSession(house, id, 'alice');
-    house.clock.advance(seconds);
+    await openSession(stage, id, 'alice');
+    stage.clock.advance(seconds);
   }
-  const browser = browserAt(house);
+  const browser = browserAt(stage);
   await signIn(browser, 'alice');
-  return { house, cookies: cookiesOf(browser) };
+  return { stage, cookies: cookiesOf(browser) };
 }
 
 const relativeOn = (page: Page): Promise<string[]> => page.locator('time[data-relative]').allTextContents();
 
 it('shows moments in the reader’s own zone, with the exact one on hover', async () => {
-  const { house, cookies } = await aged();
-  const page = await ownPage(house, cookies, true);
+  const { stage, cookies } = await aged();
+  const page = await ownPage(stage, cookies, true);
   const first = page.locator('time:not([data-relative])').last();
   await expect.poll(() => first.textContent()).toMatch(/Nov 25, 2026, 7:00\sAM/);
   expect(await first.getAttribute('title')).toBe('2026-11-25T12:00:00Z');
@@ -66,9 +66,9 @@ it('shows moments in the reader’s own zone, with the exact one on hover', asyn
 });
 
 it('says how long ago in the same words as the page without scripts, which says that its times are UTC', async () => {
-  const { house, cookies } = await aged();
-  const plain = await ownPage(house, cookies, false);
-  const scripted = await ownPage(house, cookies, true);
+  const { stage, cookies } = await aged();
+  const plain = await ownPage(stage, cookies, false);
+  const scripted = await ownPage(stage, cookies, true);
   await expect.poll(() => scripted.locator('caption').first().textContent()).toContain('New_York');
   expect(await relativeOn(plain)).toEqual(['just now', 'just now', '40 min ago', '43 min ago']);
   expect(await relativeOn(scripted)).toEqual(await relativeOn(plain));

@@ -3,7 +3,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FRESH_TOLERANCE_SECONDS } from '../../src/core/identity/freshness.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedGate } from '../support/changed-gate.ts';
+import { startChangedInstance } from '../support/changed-instance.ts';
 import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { htmlFaults } from '../support/pages-html-validate.ts';
 
@@ -11,14 +11,14 @@ import { htmlFaults } from '../support/pages-html-validate.ts';
 const FRESHNESS = 12;
 
 describe('after a while', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
   let before: string;
 
   beforeAll(async () => {
-    gate = await startChangedGate({
+    instance = await startChangedInstance({
       file: (settings) => settings,
       // The clocks' tolerance comes on top: less than nothing, so that nobody has to wait for a minute.
       loaded: (config) => ({
@@ -30,16 +30,16 @@ describe('after a while', () => {
   });
   afterAll(async () => {
     await browser.close();
-    await gate.stop();
+    await instance.stop();
   });
   /** root, whose sign-in was fresh once. */
   beforeEach(async () => {
     const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
-    await gate.server.gate.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
-    context = await signedInContext(browser, gate.urls.web, 'root');
+    await instance.server.guard.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
+    context = await signedInContext(browser, instance.urls.web, 'root');
     page = await context.newPage();
-    await page.goto(`${gate.urls.web}/admin/locks`);
-    const [own] = (await gate.server.store.sessions.list({ account: 'demo/root', limit: 1 })).sessions;
+    await page.goto(`${instance.urls.web}/admin/locks`);
+    const [own] = (await instance.server.store.sessions.list({ account: 'demo/root', limit: 1 })).sessions;
     before = own?.id ?? '';
     const stale = (): void => {
       if (Date.now() / 1000 - (own?.authTime ?? 0) <= FRESHNESS + 1) throw new Error('the sign-in is fresh still');
@@ -58,19 +58,19 @@ describe('after a while', () => {
     const refused = await answered;
     expect(refused.status()).toBe(401);
     expect(await htmlFaults(await refused.text())).toEqual([]);
-    expect(await gate.server.store.locks.list()).toHaveLength(1);
+    expect(await instance.server.store.locks.list()).toHaveLength(1);
     await page.getByRole('link', { name: 'Sign in again' }).click();
     // Whoever sits there now has to know the password, although the provider knows this browser.
     await signInAtProvider(page, 'root');
-    await page.waitForURL(`${gate.urls.web}/admin/locks`);
+    await page.waitForURL(`${instance.urls.web}/admin/locks`);
     await unlock();
-    await expect.poll(() => gate.server.store.locks.list()).toEqual([]);
+    await expect.poll(() => instance.server.store.locks.list()).toEqual([]);
     // One screen is one session.
-    expect(await gate.server.store.sessions.read(before)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(before)).toBeUndefined();
   });
 
   it('the page that asks about a revocation asks for the sign-in first, and comes back to the very question', async () => {
-    const question = `${gate.urls.web}/admin/revoke?kind=account&value=demo%2Fbob`;
+    const question = `${instance.urls.web}/admin/revoke?kind=account&value=demo%2Fbob`;
     await page.goto(question);
     await signInAtProvider(page, 'root');
     await page.waitForURL(question);
@@ -82,8 +82,8 @@ describe('after a while', () => {
 
   it('whoever only looks is not asked', async () => {
     for (const path of ['/admin', '/admin/accounts/demo%2Fbob', '/admin/audit', '/admin/health']) {
-      expect((await page.goto(gate.urls.web + path))?.status(), path).toBe(200);
-      expect(page.url()).toBe(gate.urls.web + path);
+      expect((await page.goto(instance.urls.web + path))?.status(), path).toBe(200);
+      expect(page.url()).toBe(instance.urls.web + path);
     }
   });
 });

@@ -3,27 +3,27 @@ import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { openChromium } from '../support/pages-browser.ts';
 import { focusOf, tabTo } from '../support/pages-keyboard.ts';
 
 describe('by keyboard', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let browser: Browser;
   let alice: OAuthClient;
   let page: Page;
 
   beforeAll(async () => {
-    gate = await startTestGate();
+    instance = await startTestInstance();
     browser = await openChromium();
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   });
   afterAll(async () => {
     await browser.close();
     await alice.close();
-    await gate.stop();
+    await instance.stop();
   });
   beforeEach(async () => {
     page = await (await browser.newContext()).newPage();
@@ -31,10 +31,10 @@ describe('by keyboard', () => {
   afterEach(() => page.context().close());
 
   async function signIn(person: string): Promise<void> {
-    await page.goto(gate.urls.web);
+    await page.goto(instance.urls.web);
     await tabTo(page, 'a', /^Sign in with demo$/);
     await page.keyboard.press('Enter');
-    await page.waitForURL(`${gate.urls.issuer}/**`);
+    await page.waitForURL(`${instance.urls.issuer}/**`);
     await expect.poll(() => focusOf(page)).toMatchObject({ name: 'Name' });
     await page.keyboard.type(person);
     await page.keyboard.press('Tab');
@@ -42,7 +42,7 @@ describe('by keyboard', () => {
     await page.keyboard.press('Enter');
     await expect.poll(() => focusOf(page)).toMatchObject({ name: 'Share and go on' });
     await page.keyboard.press('Enter');
-    await page.waitForURL(`${gate.urls.web}/me`);
+    await page.waitForURL(`${instance.urls.web}/me`);
   }
 
   it('skips what stands on every page', async () => {
@@ -61,7 +61,7 @@ describe('by keyboard', () => {
     await tabTo(page, 'button', /^End the session of portcullis-demo-visitor$/);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Session ended' }).waitFor();
-    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   });
 
   it('revokes a session, as far as the receipt', async () => {
@@ -79,6 +79,6 @@ describe('by keyboard', () => {
     await page.keyboard.press('Enter');
     await page.waitForURL('**/admin/revocations/*');
     await page.getByText('No replica accepts what you revoked any more').waitFor();
-    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   });
 });

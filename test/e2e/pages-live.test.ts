@@ -25,9 +25,9 @@ describe('live', () => {
 
   beforeAll(async () => {
     replicas = await startThreeReplicas();
-    const { urls, files } = replicas.gate;
+    const { urls, files } = replicas.instance;
     web = urls.web;
-    const port = replicas.gate.server.ports.web;
+    const port = replicas.instance.server.ports.web;
     wire = await createLink(port);
     browser = await openChromium([`--host-resolver-rules=MAP localhost:${port} ${new URL(wire.url).host}`]);
     const ca = await readFile(`${files.directory}/ca.crt`, 'utf8');
@@ -67,7 +67,7 @@ describe('live', () => {
     wire.leadTo(NOBODY);
     await connection.getByText(/reconnecting/).waitFor(LATE);
     await visit('third');
-    wire.leadTo(replicas.gate.server.ports.web);
+    wire.leadTo(replicas.instance.server.ports.web);
     await lines.filter({ hasText: 'pods third' }).waitFor(LATE);
     await connection.getByText('live').waitFor(LATE);
     // Each once, and nothing is said to be missing but what the third would have to show: it has no live record.

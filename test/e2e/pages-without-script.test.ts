@@ -3,26 +3,26 @@ import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { openChromium, signInAtProvider } from '../support/pages-browser.ts';
 
 describe('without script', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let browser: Browser;
   let terminal: OAuthClient;
   let page: Page;
 
   beforeAll(async () => {
-    gate = await startTestGate();
+    instance = await startTestInstance();
     browser = await openChromium();
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    terminal = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    terminal = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   });
   afterAll(async () => {
     await browser.close();
     await terminal.close();
-    await gate.stop();
+    await instance.stop();
   });
   beforeEach(async () => {
     page = await (await browser.newContext({ javaScriptEnabled: false })).newPage();
@@ -30,10 +30,10 @@ describe('without script', () => {
   afterEach(() => page.context().close());
 
   async function signIn(person: string): Promise<void> {
-    await page.goto(gate.urls.web);
+    await page.goto(instance.urls.web);
     await page.getByRole('link', { name: 'Sign in with demo' }).click();
     await signInAtProvider(page, person);
-    await page.waitForURL(`${gate.urls.web}/me`);
+    await page.waitForURL(`${instance.urls.web}/me`);
   }
 
   it('a person sees their sessions in UTC, and ends one', async () => {
@@ -45,29 +45,29 @@ describe('without script', () => {
       .getByRole('button', { name: /^End/ })
       .click();
     await page.getByRole('heading', { name: 'Session ended' }).waitFor();
-    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   });
 
   it('an administrator revokes a person with a lock, reads the receipt, and unlocks them', async () => {
     const { session } = await terminal.signIn('bob');
     await signIn('root');
-    await page.goto(`${gate.urls.web}/admin/accounts/demo%2Fbob`);
+    await page.goto(`${instance.urls.web}/admin/accounts/demo%2Fbob`);
     await page.getByRole('link', { name: 'Lock this account' }).click();
     await page.getByLabel(/Reason/).fill('INC-4711');
     await page.getByRole('button', { name: 'Revoke now' }).click();
     await page.getByText('No replica accepts what you revoked any more').waitFor();
     expect(await page.getByRole('row').allInnerTexts()).toContainEqual(expect.stringMatching(/applied/));
-    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
     await page.getByRole('link', { name: 'Locks', exact: true }).click();
     await page.getByLabel('Reason for unlocking demo/bob').fill('found again');
     await page.getByRole('button', { name: 'Unlock demo/bob' }).click();
-    await expect.poll(() => gate.server.store.locks.list()).toEqual([]);
+    await expect.poll(() => instance.server.store.locks.list()).toEqual([]);
   });
 
   it('an administrator searches and sorts, and the address says how', async () => {
     for (const person of ['alice', 'vera']) await terminal.signIn(person);
     await signIn('root');
-    await page.goto(`${gate.urls.web}/admin`);
+    await page.goto(`${instance.urls.web}/admin`);
     const people = (): Promise<string[]> => page.locator('tbody tr .main').allInnerTexts();
     await page.getByLabel('Search', { exact: true }).fill('demo:v');
     await page.getByRole('button', { name: 'Show' }).click();
@@ -86,9 +86,9 @@ describe('without script', () => {
 
   it('the live pages say what to do instead, or show what is so now', async () => {
     await signIn('vera');
-    await page.goto(`${gate.urls.web}/admin/audit?account=demo%2Falice`);
+    await page.goto(`${instance.urls.web}/admin/audit?account=demo%2Falice`);
     expect(await page.textContent('main')).toContain('portcullis audit tail --account demo/alice');
-    await page.goto(`${gate.urls.web}/admin/replicas`);
+    await page.goto(`${instance.urls.web}/admin/replicas`);
     expect(await page.getByRole('row').count()).toBe(2);
   });
 });

@@ -92,7 +92,7 @@ interface Opened extends AsyncDisposable {
 
 /** In a context of its own, so that nothing of it is in a cache. */
 async function open({ at }: PageRow, who: Who, options: { readonly bypassCSP?: boolean } = {}): Promise<Opened> {
-  const { web } = stage.gate.urls;
+  const { web } = stage.instance.urls;
   const context = await stage.context(who, options);
   const page = await context.newPage();
   const watched = watch(page, web);

@@ -1,21 +1,21 @@
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Laptop } from '../support/kubectl.ts';
-import { startLogoutGate, type LogoutGate } from '../support/logout-gate.ts';
+import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
 import { PERSON } from '../support/logout-provider.ts';
 
 const ACCOUNT = `demo/${PERSON}` as const;
 
 /** Those that say when somebody signs out there. */
 describe.each(['oidc', 'okta', 'keycloak'] as const)('a person of type %s who signs out at the provider', (type) => {
-  let stage: LogoutGate;
+  let stage: LogoutInstance;
   let attended: Laptop;
   let unattended: Laptop;
 
   beforeAll(async () => {
-    stage = await startLogoutGate(type);
-    attended = new Laptop(stage.gate, PERSON);
-    unattended = new Laptop(stage.gate, PERSON, { PORTCULLIS_NO_BROWSER: '1' });
+    stage = await startLogoutInstance(type);
+    attended = new Laptop(stage.instance, PERSON);
+    unattended = new Laptop(stage.instance, PERSON, { PORTCULLIS_NO_BROWSER: '1' });
   });
   afterAll(async () => {
     attended.close();

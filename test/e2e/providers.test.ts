@@ -40,13 +40,13 @@ async function signedIn(name: string, provider: string): Promise<Person> {
 }
 
 const recorded = async (session: string): Promise<readonly AuditEvent[]> =>
-  (await auditedBy(stage.gate)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session);
+  (await auditedBy(stage.instance)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session);
 
 const named = (events: readonly AuditEvent[], name: string): readonly AuditEvent[] =>
   events.filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
 
 const isLive = async (session: string): Promise<boolean> =>
-  (await stage.gate.server.store.sessions.read(session)) !== undefined;
+  (await stage.instance.server.store.sessions.read(session)) !== undefined;
 
 describe.each([
   ['oidc', `oidc/${SUBJECT}`, 'oidc:alice'],
@@ -117,7 +117,7 @@ describe('alice of Okta and alice of Keycloak', () => {
     expect(refused.stderr).toContain('User "keycloak:alice" cannot list resource "pods"');
     const got = await getPods(ours);
     expect(got.code, got.all).toBe(0);
-    const allowed = (await auditedBy(stage.gate)).findLast(
+    const allowed = (await auditedBy(stage.instance)).findLast(
       ({ verb, responseStatus }) => verb === 'list' && responseStatus?.code === 200,
     );
     expect(allowed?.user).toMatchObject({ username: 'okta:alice', uid: `okta/${SUBJECT}` });

@@ -1,17 +1,17 @@
 import { chromium, type Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startLogoutGate, type LogoutGate } from '../support/logout-gate.ts';
+import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
 
 const CHROMIUM = {
   executablePath: '/usr/bin/chromium-headless-shell',
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
 };
 
-let stage: LogoutGate;
+let stage: LogoutInstance;
 let browser: Browser;
 
 beforeAll(async () => {
-  stage = await startLogoutGate();
+  stage = await startLogoutInstance();
   browser = await chromium.launch(CHROMIUM);
 });
 afterAll(async () => {

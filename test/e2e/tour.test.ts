@@ -4,7 +4,7 @@ import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -15,7 +15,7 @@ const jobs: Job[] = [];
 
 beforeAll(async () => {
   stage = await startWorkloadStage();
-  root = new Laptop(stage.gate, 'root');
+  root = new Laptop(stage.instance, 'root');
   const signedIn = await root.portcullis('login');
   if (signedIn.code !== 0) throw new Error(signedIn.all);
 });
@@ -39,7 +39,7 @@ async function readyJob(name: string, claims: Record<string, unknown> = {}): Pro
 }
 
 const events = async (name: string): Promise<readonly AuditEvent[]> =>
-  (await auditedBy(stage.gate)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+  (await auditedBy(stage.instance)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
 
 const whoami = async ({ machine }: Job): Promise<string> => {
   const said = await machine.kubectl('auth', 'whoami', '--output', 'jsonpath={.status.userInfo.username}');
@@ -60,7 +60,7 @@ describe('kubectl with nothing but a workload’s token', () => {
       user: { username: 'ci:example/shop' },
       annotations: { 'portcullis.dev/account': `ci/${SUBJECT}`, 'portcullis.dev/provider': 'ci' },
     });
-    const listed = (await auditedBy(stage.gate)).find(
+    const listed = (await auditedBy(stage.instance)).find(
       ({ verb, objectRef, user }) =>
         verb === 'list' && objectRef?.resource === 'pods' && user.username === 'ci:example/shop',
     );
@@ -86,7 +86,7 @@ describe('kubectl with nothing but a workload’s token', () => {
     for (const path of paths) expect((await stat(path)).mode & 0o077, path).toBe(0);
     const files = found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
     for (const path of files) expect(await readFile(path, 'utf8'), path).not.toContain(token.split('.')[1]);
-    expect(await readFile(stage.gate.files.auditLog, 'utf8')).not.toContain(token.split('.')[1]);
+    expect(await readFile(stage.instance.files.auditLog, 'utf8')).not.toContain(token.split('.')[1]);
   });
 
   it('is refused at a cluster that its rule does not name, and with another cluster’s credential', async () => {
@@ -120,14 +120,14 @@ describe('kubectl with nothing but a workload’s token', () => {
     const job = await readyJob('writes-its-own');
     const { machine, tokenFile } = job;
     const file = `${tokenFile}.kubeconfig`;
-    const server = ['--server', stage.gate.urls.web, '--token-file', tokenFile] as const;
+    const server = ['--server', stage.instance.urls.web, '--token-file', tokenFile] as const;
     const written = await machine.portcullis(
       'kubeconfig',
       ...server,
       '--file',
       file,
       '--command',
-      stage.gate.files.command,
+      stage.instance.files.command,
     );
     expect(written.code, written.all).toBe(0);
     const contexts = await machine.kubectl('--kubeconfig', file, 'config', 'get-contexts', '--output', 'name');
@@ -139,7 +139,7 @@ describe('kubectl with nothing but a workload’s token', () => {
   it('takes the file from PORTCULLIS_TOKEN_FILE too, also where a person is signed in on the machine', async () => {
     const { cacheDir } = await newJob('home-of-root');
     await mkdir(cacheDir, { mode: 0o700 });
-    const person = new Laptop(stage.gate, 'root', { PORTCULLIS_CACHE_DIR: cacheDir });
+    const person = new Laptop(stage.instance, 'root', { PORTCULLIS_CACHE_DIR: cacheDir });
     expect((await person.kubectl('get', 'pods')).code).toBe(0);
     const job = await newJob('by-environment', { byEnvironment: true, cacheDir });
     await job.project(await stage.issuer.token());
@@ -179,7 +179,7 @@ describe('a workload that is revoked by its rule and its subject', () => {
     expect(refused.stderr).toMatch(
       /was revoked after the subject token was issued|session of this subject token is over/,
     );
-    const cut = (await auditedBy(stage.gate)).findLast(
+    const cut = (await auditedBy(stage.instance)).findLast(
       ({ verb, annotations }) => verb === 'watch' && annotations['portcullis.dev/reason'] === 'session_revoked',
     );
     expect(cut).toMatchObject({
@@ -206,7 +206,7 @@ describe('get-token with a token file', () => {
     job.machine.portcullis(
       'get-token',
       '--server',
-      stage.gate.urls.web,
+      stage.instance.urls.web,
       '--cluster',
       cluster,
       '--token-file',

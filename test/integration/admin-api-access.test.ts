@@ -14,12 +14,12 @@ import {
 import { alsoAt } from '../unit/web/admin-at.ts';
 import {
   annotation,
-  closeHouses,
+  closeStages,
   cookiesOf,
-  openHouse,
+  openStage,
   openSession,
   PUBLIC_URL,
-  type House,
+  type Stage,
 } from '../unit/web/harness.ts';
 
 const REVOCATION = '0f5c7a52-5a0e-4d3b-9a59-6f1f3a1b2c3d';
@@ -105,24 +105,24 @@ const open: ApiDoor[] = [];
 
 afterEach(async () => {
   for (const door of open.splice(0)) door.close();
-  await closeHouses();
+  await closeStages();
 });
 
 /** A house with sessions that a call may end, and a revocation that can be asked for. */
-async function stage(): Promise<{ readonly house: House; readonly web: Door; readonly api: ApiDoor }> {
-  const house = await openHouse({ config: { workload: [PROBE] } });
-  for (const id of ['alice-1', 'alice-2', 'alice-3', 'alice-4']) await openSession(house, id, 'alice');
-  await house.gate.revoke({ target: { kind: 'session', session: 'alice-4' }, requestId: REVOCATION });
-  const api = await apiDoor(house);
+async function startStage(): Promise<{ readonly stage: Stage; readonly web: Door; readonly api: ApiDoor }> {
+  const stage = await openStage({ config: { workload: [PROBE] } });
+  for (const id of ['alice-1', 'alice-2', 'alice-3', 'alice-4']) await openSession(stage, id, 'alice');
+  await stage.guard.revoke({ target: { kind: 'session', session: 'alice-4' }, requestId: REVOCATION });
+  const api = await apiDoor(stage);
   open.push(api);
-  return { house, web: webDoor(house), api };
+  return { stage, web: webDoor(stage), api };
 }
 
 /** The lines that a call has written, each as event, code and reason. */
-async function linesOf(house: House, call: PromiseLike<unknown>): Promise<readonly (readonly unknown[])[]> {
-  const before = house.events.length;
+async function linesOf(stage: Stage, call: PromiseLike<unknown>): Promise<readonly (readonly unknown[])[]> {
+  const before = stage.events.length;
   await call;
-  return house.events
+  return stage.events
     .slice(before)
     .map((event) => [annotation(event, 'event'), event.responseStatus?.code, annotation(event, 'reason')]);
 }
@@ -138,14 +138,14 @@ const DRILLER = [
   ({ need }: Route) => (need === 'drill' || need === 'any' ? undefined : 'drill_only'),
 ] as const;
 
-async function assertRole(house: House, ask: Ask, rejection: (route: Route) => string | undefined): Promise<void> {
+async function assertRole(stage: Stage, ask: Ask, rejection: (route: Route) => string | undefined): Promise<void> {
   for (const { name, route, example } of every) {
     const reason = rejection(route);
     const expected =
       reason === undefined ? [example.event, example.status, example.reason] : ['admin-refused', 403, reason];
     const request = ask(callOf(route, example));
     const sent = example.body === undefined ? request : request.send(example.body);
-    const lines = await linesOf(house, sent.expect(Number(expected[1])));
+    const lines = await linesOf(stage, sent.expect(Number(expected[1])));
     expect(lines, name).toContainEqual(expected);
     // A lock is a revocation and a lock; everything else is one line.
     expect(lines, name).toHaveLength(expected[0] === 'lock' ? 2 : 1);
@@ -154,15 +154,15 @@ async function assertRole(house: House, ask: Ask, rejection: (route: Route) => s
 
 describe('every route for every role', () => {
   test.each(ROLES)('%s at the web door', async (who, rejection) => {
-    const { house, web } = await stage();
-    await assertRole(house, await web.as(who), rejection);
-    expect((await house.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
+    const { stage, web } = await startStage();
+    await assertRole(stage, await web.as(who), rejection);
+    expect((await stage.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
   });
 
   test.each([...ROLES, DRILLER])('%s at the api door', async (who, rejection) => {
-    const { house, api } = await stage();
-    await assertRole(house, await api.as(who), rejection);
-    expect((await house.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
+    const { stage, api } = await startStage();
+    await assertRole(stage, await api.as(who), rejection);
+    expect((await stage.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
   });
 });
 
@@ -175,17 +175,17 @@ interface Rejection {
 type Send = (call: Call, example: Example) => PromiseLike<{ readonly status: number; readonly body: unknown }>;
 
 /** How each of these routes answers, with the lines in the record; and what has happened, which should be nothing. */
-async function outcomes(house: House, rows: typeof every, send: Send): Promise<readonly unknown[]> {
-  const before = await house.store.sessions.count();
+async function outcomes(stage: Stage, rows: typeof every, send: Send): Promise<readonly unknown[]> {
+  const before = await stage.store.sessions.count();
   const answers: unknown[] = [];
   for (const { name, route, example } of rows) {
     let answer: { readonly status: number; readonly body: unknown } | undefined;
     const sent = Promise.resolve(send(callOf(route, example), example)).then((given) => (answer = given));
-    const lines = await linesOf(house, sent);
+    const lines = await linesOf(stage, sent);
     answers.push([name, answer?.status, (answer?.body as { readonly code?: string } | undefined)?.code, lines]);
   }
-  const locks = await house.store.locks.list();
-  return [...answers, ['sessions ended', before - (await house.store.sessions.count())], ['locks', locks]];
+  const locks = await stage.store.locks.list();
+  return [...answers, ['sessions ended', before - (await stage.store.sessions.count())], ['locks', locks]];
 }
 
 /** Each is refused in the same way, on one line of the record, and nothing happens. */
@@ -200,15 +200,15 @@ const forged = (reason: string): Rejection => ({ status: 403, code: 'csrf_failed
 
 describe('at the web door', () => {
   test('nobody gets anything', async () => {
-    const { house, web } = await stage();
-    const answers = await outcomes(house, every, (call, { body }) => web.nobody(call).send(body));
+    const { stage, web } = await startStage();
+    const answers = await outcomes(stage, every, (call, { body }) => web.nobody(call).send(body));
     expect(answers).toEqual(refused(every, unknown('no_session')));
   });
 
   test('an Authorization header is refused with a good cookie too', async () => {
-    const { house, web, api } = await stage();
+    const { stage, web, api } = await startStage();
     const [ask, token] = [await web.as('root'), await api.caller('root')];
-    const answers = await outcomes(house, every, (call, { body }) =>
+    const answers = await outcomes(stage, every, (call, { body }) =>
       ask(call).set('Authorization', `Bearer ${token}`).send(body),
     );
     expect(answers).toEqual(refused(every, unknown('authorization_header')));
@@ -223,19 +223,19 @@ describe('at the web door', () => {
     ['a foreign Origin', 'foreign_origin', { Origin: 'https://evil.example', 'X-CSRF-Token': 'own' }],
     ['our host in another scheme', 'foreign_origin', { Origin: 'https://localhost:7444', 'X-CSRF-Token': 'own' }],
   ])('a change with %s is refused', async (_what, reason, headers) => {
-    const { house } = await stage();
-    const [root, ann] = [await alsoAt(house, 'root'), await alsoAt(house, 'ann')];
+    const { stage } = await startStage();
+    const [root, ann] = [await alsoAt(stage, 'root'), await alsoAt(stage, 'ann')];
     const tokens: Readonly<Record<string, string>> = { own: root.csrf, 'of ann': ann.csrf };
     const sent = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, tokens[value] ?? value]));
-    const answers = await outcomes(house, changes, ({ method, path }, { body }) =>
+    const answers = await outcomes(stage, changes, ({ method, path }, { body }) =>
       root.browser[method](`/admin/api/v1${path}`).set(sent).send(body),
     );
     expect(answers).toEqual(refused(changes, forged(reason)));
   });
 
   test('the api door’s prefix is not here', async () => {
-    const { house } = await stage();
-    const { browser } = await alsoAt(house, 'root');
+    const { stage } = await startStage();
+    const { browser } = await alsoAt(stage, 'root');
     expect((await browser.get('/-/admin/api/v1/sessions')).status).toBe(404);
   });
 });
@@ -252,15 +252,15 @@ describe('at the api door', () => {
     ['with a token that is none', 'no_token', 'Bearer a b'],
     ['with a foreign token', 'foreign_token', 'Bearer eyJ.eyJ.x'],
   ])('a call %s is 401', async (_what, reason, header) => {
-    const { house, api } = await stage();
+    const { stage, api } = await startStage();
     await api.caller('root');
-    const answers = await outcomes(house, every, (call, { body }) => bearer(api.nobody, header)(call, body));
+    const answers = await outcomes(stage, every, (call, { body }) => bearer(api.nobody, header)(call, body));
     expect(answers).toEqual(refused(every, unknown(reason)));
-    expect(JSON.stringify(house.events)).not.toContain('eyJ');
+    expect(JSON.stringify(stage.events)).not.toContain('eyJ');
   });
 
   test('a token without the connection’s certificate is 401, and so is one on another connection', async () => {
-    const { house, api } = await stage();
+    const { stage, api } = await startStage();
     const header = `Bearer ${await api.caller('root')}`;
     const another = await newClient('another');
     for (const [client, reason] of [
@@ -268,28 +268,28 @@ describe('at the api door', () => {
       [another, 'certificate_mismatch'],
     ] as const) {
       const send = bearer(api.with(client), header);
-      const answers = await outcomes(house, every, (call, { body }) => send(call, body));
+      const answers = await outcomes(stage, every, (call, { body }) => send(call, body));
       expect(answers).toEqual(refused(every, unknown(reason)));
     }
   });
 
   test('a token of another audience, and one that is not bound, are 401', async () => {
-    const { house, api } = await stage();
+    const { stage, api } = await startStage();
     const send = bearer(api.nobody, `Bearer ${await api.caller('root', { audience: 'urn:portcullis:cluster:prod' })}`);
-    const ofAnother = await outcomes(house, every, (call, { body }) => send(call, body));
+    const ofAnother = await outcomes(stage, every, (call, { body }) => send(call, body));
     expect(ofAnother).toEqual(refused(every, unknown('wrong_audience')));
     await api.caller('root');
-    const caller = house.callers.get('token-of-root');
+    const caller = stage.callers.get('token-of-root');
     if (caller === undefined) throw new Error('no caller');
     const { thumbprint: _bound, ...credential } = caller.credential;
-    house.callers.set('token-of-root', { ...caller, credential });
-    const unbound = await outcomes(house, every, (call, { body }) => send(call, body));
+    stage.callers.set('token-of-root', { ...caller, credential });
+    const unbound = await outcomes(stage, every, (call, { body }) => send(call, body));
     expect(unbound).toEqual(refused(every, unknown('certificate_mismatch')));
   });
 
   test('a 401 asks for a Bearer token, and a cookie counts for nothing', async () => {
-    const { house, api } = await stage();
-    const { browser } = await alsoAt(house, 'root');
+    const { stage, api } = await startStage();
+    const { browser } = await alsoAt(stage, 'root');
     const call = { method: 'get', path: '/sessions' } as const;
     const answer = await api.nobody(call).set('Cookie', cookiesOf(browser)).expect(401);
     expect(answer.headers['www-authenticate']).toBe('Bearer');
@@ -298,12 +298,12 @@ describe('at the api door', () => {
 
 describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (name) => {
   const asRoot = async () => {
-    const { house, ...doors } = await stage();
-    return { house, ask: await doors[name].as('root') };
+    const { stage, ...doors } = await startStage();
+    return { stage, ask: await doors[name].as('root') };
   };
 
   test('a method that the resource does not take is 405, with those that it takes', async () => {
-    const { house, ask } = await asRoot();
+    const { stage, ask } = await asRoot();
     const paths = new Map<string, string[]>();
     for (const { route } of every) paths.set(route.path, [...(paths.get(route.path) ?? []), route.method]);
     for (const [path, methods] of paths) {
@@ -312,20 +312,20 @@ describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (na
       expect(body).toMatchObject({ code: 'method_not_allowed' });
       expect(headers['allow']).toBe(methods.join(', '));
     }
-    const reasons = house.events.map((event) => annotation(event, 'reason'));
+    const reasons = stage.events.map((event) => annotation(event, 'reason'));
     expect(reasons.filter((reason) => reason === 'method_not_allowed')).toHaveLength(paths.size);
   });
 
   test('an unknown query parameter is 400, never left out', async () => {
-    const { house, ask } = await asRoot();
-    const count = await house.store.sessions.count();
+    const { stage, ask } = await asRoot();
+    const count = await stage.store.sessions.count();
     for (const { name: route, route: row, example } of every) {
       const { method, path } = callOf(row, example);
       const query = `${path}${path.includes('?') ? '&' : '?'}acount=corp%2Fx`;
-      const lines = await linesOf(house, ask({ method, path: query }).send(example.body).expect(400));
+      const lines = await linesOf(stage, ask({ method, path: query }).send(example.body).expect(400));
       expect(lines, route).toEqual([[expect.any(String), 400, 'query_malformed']]);
     }
-    expect(await house.store.sessions.count()).toBe(count);
+    expect(await stage.store.sessions.count()).toBe(count);
   });
 
   test.each([
@@ -339,13 +339,13 @@ describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (na
     ['an unknown field', '{"reason":"x","all":true,"lokc":true}', 'application/json', 400, 'request_malformed'],
     ['a prototype', '{"reason":"x","__proto__":{"all":true}}', 'application/json', 400, 'request_malformed'],
   ])('a body of %s is refused without being repeated', async (_what, body, type, status, reason) => {
-    const { house, ask } = await asRoot();
-    const count = await house.store.sessions.count();
+    const { stage, ask } = await asRoot();
+    const count = await stage.store.sessions.count();
     for (const { name: route, route: row, example } of withBody) {
       const sent = ask(callOf(row, example)).set('Content-Type', type);
       let text = '';
       const lines = await linesOf(
-        house,
+        stage,
         Promise.resolve((body === undefined ? sent : sent.send(body)).expect(status)).then(
           (given) => ({ text } = given),
         ),
@@ -353,6 +353,6 @@ describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (na
       expect(lines, route).toEqual([[expect.any(String), status, reason]]);
       expect(text, route).not.toContain('canary');
     }
-    expect(await house.store.sessions.count()).toBe(count);
+    expect(await stage.store.sessions.count()).toBe(count);
   });
 });

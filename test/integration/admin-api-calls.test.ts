@@ -5,25 +5,25 @@ import { API, post, remove } from '../unit/web/admin-at.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
-  openHouse,
+  closeStages,
+  openStage,
   openSession,
   signedInAs,
   signIn,
-  type House,
+  type Stage,
 } from '../unit/web/harness.ts';
 
 const open: ApiDoor[] = [];
 
 afterEach(async () => {
   for (const door of open.splice(0)) door.close();
-  await closeHouses();
+  await closeStages();
 });
 
-async function doors(house: House): Promise<{ readonly web: ReturnType<typeof webDoor>; readonly api: ApiDoor }> {
-  const api = await apiDoor(house);
+async function doors(stage: Stage): Promise<{ readonly web: ReturnType<typeof webDoor>; readonly api: ApiDoor }> {
+  const api = await apiDoor(stage);
   open.push(api);
-  return { web: webDoor(house), api };
+  return { web: webDoor(stage), api };
 }
 
 describe('the same request twice', () => {
@@ -31,7 +31,7 @@ describe('the same request twice', () => {
 
   test.each(['revocations', 'locks'])('%s: the same key has the same answer, and is done once', async (resource) => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const key = randomUUID();
     const first = await post(at, resource, body).set('Idempotency-Key', key).expect(200);
     expect(first.body).toMatchObject({ id: key, sessions: 1 });
@@ -39,12 +39,12 @@ describe('the same request twice', () => {
     expect(again.body).toEqual(first.body);
     const inBody = await post(at, resource, { ...body, requestId: key }).expect(200);
     expect(inBody.body).toEqual(first.body);
-    expect(at.house.named('revocation')).toHaveLength(1);
+    expect(at.stage.named('revocation')).toHaveLength(1);
   });
 
   test('a session that was ended by DELETE has the same answer again', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const key = randomUUID();
     const first = await remove(at, 'sessions/alice-1?reason=x').set('Idempotency-Key', key).expect(200);
     const again = await remove(at, 'sessions/alice-1?reason=x').set('Idempotency-Key', key).expect(200);
@@ -53,7 +53,7 @@ describe('the same request twice', () => {
 
   test('another request, or another admin’s, with the same key is 409 at both doors', async () => {
     const at = await signedInAs('root');
-    const { api } = await doors(at.house);
+    const { api } = await doors(at.stage);
     const key = randomUUID();
     await post(at, 'locks', body).set('Idempotency-Key', key).expect(200);
     const other = { ...body, reason: 'another' };
@@ -61,7 +61,7 @@ describe('the same request twice', () => {
     expect(problem).toMatchObject({ code: 'request_id_reused' });
     const ann = await api.as('ann');
     await ann({ method: 'post', path: '/locks' }).set('Idempotency-Key', key).send(body).expect(409);
-    expect(annotation(at.house.named('lock').at(-1), 'reason')).toBe('request_id_reused');
+    expect(annotation(at.stage.named('lock').at(-1), 'reason')).toBe('request_id_reused');
   });
 
   test.each([
@@ -71,18 +71,18 @@ describe('the same request twice', () => {
     const at = await signedInAs('root');
     const sent = { ...body, ...(requestId === undefined ? {} : { requestId }) };
     await post(at, 'revocations', sent).set('Idempotency-Key', key).expect(400);
-    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe(reason);
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe(reason);
   });
 });
 
 describe('too many calls', () => {
   test('of one account wait, at both doors together, and nobody else does', async () => {
     const at = await signedInAs('root');
-    const { web, api } = await doors(at.house);
+    const { web, api } = await doors(at.stage);
     const [byWeb, byApi] = [await web.as('root'), await api.as('root')];
     const call = { method: 'get', path: '/replicas' } as const;
     // The pages of the sign-in were calls too.
-    at.house.clock.advance(1);
+    at.stage.clock.advance(1);
     for (let index = 0; index < 300; index += 1) {
       await byWeb(call).expect(200);
       await byApi(call).expect(200);
@@ -91,13 +91,13 @@ describe('too many calls', () => {
       const { headers } = await ask(call).expect(429);
       expect(headers['retry-after'], door).toBe('1');
     }
-    const line = at.house.named('admin-read').at(-1);
+    const line = at.stage.named('admin-read').at(-1);
     expect([line?.responseStatus?.code, annotation(line, 'reason')]).toEqual([429, 'too_many_requests']);
     expect(line?.user.username).toBe('corp:root@example.com');
     await (await web.as('ann'))(call).expect(200);
     // Changes have a bucket of their own: who has looked too much can still act.
     await post(at, 'locks', { account: 'corp/x', reason: 'x' }).expect(200);
-    at.house.clock.advance(1);
+    at.stage.clock.advance(1);
     await byWeb(call).expect(200);
   });
 
@@ -110,10 +110,10 @@ describe('too many calls', () => {
       expect(headers['retry-after'], page).toBe('1');
     }
     await at.browser.get(`${API}/replicas`).expect(429);
-    const ann = browserAt(at.house);
+    const ann = browserAt(at.stage);
     await signIn(ann, 'ann');
     await ann.get('/me').expect(200);
-    at.house.clock.advance(1);
+    at.stage.clock.advance(1);
     await at.browser.get('/me').expect(200);
   });
 
@@ -125,7 +125,7 @@ describe('too many calls', () => {
       if (status !== 429) continue;
       const seconds = Number(headers['retry-after']);
       waited += seconds;
-      at.house.clock.advance(seconds);
+      at.stage.clock.advance(seconds);
     }
     expect(waited).toBeGreaterThan(0);
     expect(waited).toBeLessThan(60);
@@ -133,15 +133,15 @@ describe('too many calls', () => {
 
   test('without a credential are told so, and who has one from the same address gets through', async () => {
     const at = await signedInAs('root');
-    for (let index = 0; index < 120; index += 1) await browserAt(at.house).get(`${API}/sessions`).expect(401);
-    const { body, headers } = await browserAt(at.house).get(`${API}/sessions`).expect(429);
+    for (let index = 0; index < 120; index += 1) await browserAt(at.stage).get(`${API}/sessions`).expect(401);
+    const { body, headers } = await browserAt(at.stage).get(`${API}/sessions`).expect(429);
     expect(body).toMatchObject({ code: 'too_many_requests' });
     expect(Number(headers['retry-after'])).toBeGreaterThan(0);
-    const line = at.house.named('admin-refused').at(-1);
+    const line = at.stage.named('admin-refused').at(-1);
     expect([line?.responseStatus?.code, annotation(line, 'reason')]).toEqual([429, 'too_many_requests']);
     await at.browser.get(`${API}/sessions`).expect(200);
     // By the other door it is the same address.
-    const { api } = await doors(at.house);
+    const { api } = await doors(at.stage);
     await api.nobody({ method: 'get', path: '/sessions' }).expect(429);
     await (await api.as('root'))({ method: 'get', path: '/sessions' }).expect(200);
   });
@@ -149,14 +149,14 @@ describe('too many calls', () => {
 
 describe('a change by a sign-in that is too old', () => {
   test('is 401 with the challenge of RFC 9470 at the api door; reads go on', async () => {
-    const house = await openHouse();
-    const { api } = await doors(house);
+    const stage = await openStage();
+    const { api } = await doors(stage);
     const root = await api.as('root');
-    house.clock.advance(1800);
+    stage.clock.advance(1800);
     const { body, headers } = await root({ method: 'delete', path: '/sessions/root-cli?reason=x' }).expect(401);
     expect(body).toMatchObject({ code: 'fresh_sign_in_needed' });
     expect(headers['www-authenticate']).toBe('Bearer error="insufficient_user_authentication", max_age=900');
-    const [line] = house.named('admin-refused');
+    const [line] = stage.named('admin-refused');
     expect([line?.responseStatus?.code, annotation(line, 'reason')]).toEqual([401, 'fresh_sign_in_needed']);
     await root({ method: 'get', path: '/sessions' }).expect(200);
   });

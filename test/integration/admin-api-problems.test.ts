@@ -6,19 +6,19 @@ import { alsoAt, API, post, remove } from '../unit/web/admin-at.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
-  openHouse,
+  closeStages,
+  openStage,
   openSession,
   PUBLIC_URL,
   seen,
   signedInAs,
   TestProvider,
   type AdminAt,
-  type House,
-  type HouseOptions,
+  type Stage,
+  type StageOptions,
 } from '../unit/web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const ALICE = 'corp/sub-alice';
 
@@ -30,7 +30,7 @@ const away = async (): Promise<never> => {
 
 const dualControl = {
   config: { admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 'off', dualControl: 'on' } },
-} as const satisfies HouseOptions;
+} as const satisfies StageOptions;
 
 /** A revocation that waits for a second admin. */
 async function asked(): Promise<{ readonly at: AdminAt; readonly approval: string }> {
@@ -40,7 +40,7 @@ async function asked(): Promise<{ readonly at: AdminAt; readonly approval: strin
 }
 
 interface Came {
-  readonly house: House;
+  readonly stage: Stage;
   readonly answer: {
     readonly status: number;
     readonly body: unknown;
@@ -56,34 +56,34 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
     reason: 'query_malformed',
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await read(at, 'sessions?limit=0') };
+      return { stage: at.stage, answer: await read(at, 'sessions?limit=0') };
     },
   },
   unauthenticated: {
     reason: 'no_session',
     come: async () => {
-      const house = await openHouse();
-      return { house, answer: await browserAt(house).get(`${API}/sessions`) };
+      const stage = await openStage();
+      return { stage, answer: await browserAt(stage).get(`${API}/sessions`) };
     },
   },
   fresh_sign_in_needed: {
     come: async () => {
       const at = await signedInAs('root');
-      at.house.clock.advance(1800);
-      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+      at.stage.clock.advance(1800);
+      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
     },
   },
   freshness_unprovable: {
     come: async () => {
       const at = await signedInAs('root', { providers: [new TestProvider('corp', { provesFreshness: false })] });
-      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
     },
   },
   forbidden: {
     reason: 'no_role',
     come: async () => {
       const at = await signedInAs('alice');
-      return { house: at.house, answer: await read(at, 'sessions') };
+      return { stage: at.stage, answer: await read(at, 'sessions') };
     },
   },
   csrf_failed: {
@@ -91,84 +91,84 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
     come: async () => {
       const at = await signedInAs('root');
       const answer = await at.browser.post(`${API}/revocations`).set('Origin', PUBLIC_URL).send({ all: true });
-      return { house: at.house, answer };
+      return { stage: at.stage, answer };
     },
   },
   same_admin: {
     come: async () => {
       const { at, approval } = await asked();
-      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x', approval }) };
+      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x', approval }) };
     },
   },
   not_found: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await read(at, 'nothing') };
+      return { stage: at.stage, answer: await read(at, 'nothing') };
     },
   },
   session_not_found: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await read(at, 'sessions/none/requests') };
+      return { stage: at.stage, answer: await read(at, 'sessions/none/requests') };
     },
   },
   revocation_not_found: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await read(at, 'revocations/none') };
+      return { stage: at.stage, answer: await read(at, 'revocations/none') };
     },
   },
   fresh_sign_in_not_needed: {
     reason: 'x',
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?reason=x`) };
+      return { stage: at.stage, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?reason=x`) };
     },
   },
   fresh_sign_in_newer: {
     reason: 'x',
     come: async () => {
       const at = await signedInAs('root');
-      await at.house.gate.revoke({ target: { kind: 'account', account: ALICE } });
+      await at.stage.guard.revoke({ target: { kind: 'account', account: ALICE } });
       const query = 'reason=x&since=2001-01-01T00%3A00%3A00Z';
-      return { house: at.house, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?${query}`) };
+      return { stage: at.stage, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?${query}`) };
     },
   },
   lock_not_found: {
     reason: 'x',
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await remove(at, `locks/${encodeURIComponent(ALICE)}?reason=x`) };
+      return { stage: at.stage, answer: await remove(at, `locks/${encodeURIComponent(ALICE)}?reason=x`) };
     },
   },
   provider_not_found: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await post(at, 'revocations', { provider: 'crop', reason: 'x' }) };
+      return { stage: at.stage, answer: await post(at, 'revocations', { provider: 'crop', reason: 'x' }) };
     },
   },
   workload_not_found: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await post(at, 'revocations', { workload: 'ci', subject: 's', reason: 'x' }) };
+      return { stage: at.stage, answer: await post(at, 'revocations', { workload: 'ci', subject: 's', reason: 'x' }) };
     },
   },
   cluster_not_found: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await post(at, 'drills', { cluster: 'none', reason: 'x' }) };
+      return { stage: at.stage, answer: await post(at, 'drills', { cluster: 'none', reason: 'x' }) };
     },
   },
   method_not_allowed: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await read(at, 'drills') };
+      return { stage: at.stage, answer: await read(at, 'drills') };
     },
   },
   username_ambiguous: {
     come: async () => {
       const at = await signedInAs('root');
-      return { house: at.house, answer: await post(at, 'revocations', { username: 'nobody', reason: 'x' }) };
+      return { stage: at.stage, answer: await post(at, 'revocations', { username: 'nobody', reason: 'x' }) };
     },
   },
   request_id_reused: {
@@ -176,46 +176,46 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
       const at = await signedInAs('root');
       const requestId = randomUUID();
       await post(at, 'locks', { account: ALICE, reason: 'x', requestId }).expect(200);
-      return { house: at.house, answer: await post(at, 'locks', { account: 'corp/other', reason: 'x', requestId }) };
+      return { stage: at.stage, answer: await post(at, 'locks', { account: 'corp/other', reason: 'x', requestId }) };
     },
   },
   second_admin_needed: {
     reason: 'x',
     come: async () => {
       const at = await signedInAs('root', dualControl);
-      return { house: at.house, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
     },
   },
   approval_not_good: {
     come: async () => {
       const { at } = await asked();
-      const ann = await alsoAt(at.house, 'ann');
+      const ann = await alsoAt(at.stage, 'ann');
       const answer = await post(ann, 'revocations', { all: true, reason: 'x', approval: 'another' });
-      return { house: at.house, answer };
+      return { stage: at.stage, answer };
     },
   },
   drill_running: {
     come: async () => {
       const at = await signedInAs('root');
-      at.house.gate.reportDrill({ id: 'another', state: 'open' });
-      await at.house.gate.refresh();
-      return { house: at.house, answer: await post(at, 'drills', { reason: 'x' }) };
+      at.stage.guard.reportDrill({ id: 'another', state: 'open' });
+      await at.stage.guard.refresh();
+      return { stage: at.stage, answer: await post(at, 'drills', { reason: 'x' }) };
     },
   },
   drill_refused: {
     come: async () => {
       const at = await signedInAs('root');
-      at.house.store.sessions.open = async () => ({ ok: false, reason: 'epoch_changed' });
-      return { house: at.house, answer: await post(at, 'drills', { reason: 'x' }) };
+      at.stage.store.sessions.open = async () => ({ ok: false, reason: 'epoch_changed' });
+      return { stage: at.stage, answer: await post(at, 'drills', { reason: 'x' }) };
     },
   },
   too_many_requests: {
     come: async () => {
       const at = await signedInAs('auditor');
       // The pages of the sign-in were calls too.
-      at.house.clock.advance(1);
+      at.stage.clock.advance(1);
       for (let call = 0; call < 600; call += 1) await read(at, 'replicas').expect(200);
-      return { house: at.house, answer: await read(at, 'replicas') };
+      return { stage: at.stage, answer: await read(at, 'replicas') };
     },
   },
   too_many_tails: {
@@ -225,43 +225,43 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
       };
       const tails = { open: full, stop: () => undefined };
       const at = await signedInAs('root', { change: (deps) => ({ ...deps, tails }) });
-      return { house: at.house, answer: await read(at, 'audit') };
+      return { stage: at.stage, answer: await read(at, 'audit') };
     },
   },
   internal: {
     come: async () => {
       const at = await signedInAs('root');
-      at.house.store.locks.list = () => Promise.reject(new TypeError('canary'));
-      return { house: at.house, answer: await read(at, 'locks') };
+      at.stage.store.locks.list = () => Promise.reject(new TypeError('canary'));
+      return { stage: at.stage, answer: await read(at, 'locks') };
     },
   },
   store_unavailable: {
     come: async () => {
       const at = await signedInAs('root');
-      at.house.store.locks.list = away;
-      return { house: at.house, answer: await read(at, 'locks') };
+      at.stage.store.locks.list = away;
+      return { stage: at.stage, answer: await read(at, 'locks') };
     },
   },
   revocation_not_written: {
     reason: 'x',
     come: async () => {
       const at = await signedInAs('root');
-      at.house.store.log.append = away;
-      return { house: at.house, answer: await post(at, 'revocations', { account: ALICE, reason: 'x' }) };
+      at.stage.store.log.append = away;
+      return { stage: at.stage, answer: await post(at, 'revocations', { account: ALICE, reason: 'x' }) };
     },
   },
   fenced: {
     come: async () => {
       const at = await signedInAs('root');
-      at.house.lapse();
-      return { house: at.house, answer: await read(at, 'sessions') };
+      at.stage.lapse();
+      return { stage: at.stage, answer: await read(at, 'sessions') };
     },
   },
   audit_unavailable: {
     come: async () => {
       const at = await signedInAs('root');
-      at.house.audit.blocked = true;
-      return { house: at.house, answer: await read(at, 'sessions') };
+      at.stage.audit.blocked = true;
+      return { stage: at.stage, answer: await read(at, 'sessions') };
     },
   },
 };
@@ -269,13 +269,13 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
 describe('every problem code', () => {
   test.each(Object.keys(PROBLEMS) as Problem[])('%s comes with its status, and is on the record', async (code) => {
     const way = WAYS[code];
-    const { house, answer } = await way.come();
+    const { stage, answer } = await way.come();
     expect(answer.body).toMatchObject({ type: 'about:blank', code, status: PROBLEMS[code].status });
     expect(answer.status).toBe(PROBLEMS[code].status);
     expect(answer.headers['content-type']).toBe('application/problem+json');
-    const last = house.events.at(-1);
+    const last = stage.events.at(-1);
     expect([last?.responseStatus?.code, annotation(last, 'reason')]).toEqual([answer.status, way.reason ?? code]);
-    expect(JSON.stringify([answer.body, house.events])).not.toContain('canary');
+    expect(JSON.stringify([answer.body, stage.events])).not.toContain('canary');
     const waits = answer.status === 429 || answer.status === 503;
     expect(Number(answer.headers['retry-after'] ?? 0) > 0).toBe(waits);
   });
@@ -287,11 +287,11 @@ describe('every problem code', () => {
 
 test('a sign-in that is too old is 401 with how old it may be, and nothing is done', async () => {
   const at = await signedInAs('root');
-  await openSession(at.house, 'alice-1', 'alice');
-  at.house.clock.advance(1800);
+  await openSession(at.stage, 'alice-1', 'alice');
+  at.stage.clock.advance(1800);
   const { body, headers } = await remove(at, 'sessions/alice-1?reason=x').expect(401);
   expect(body).toMatchObject({ code: 'fresh_sign_in_needed', maxAge: '900' });
   expect(headers['www-authenticate']).toBeUndefined();
-  expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+  expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
   await at.browser.get(`${API}/sessions`).expect(200);
 });

@@ -5,9 +5,9 @@ import { openApiDocument } from '../../src/admin/api/openapi.ts';
 import type { ComponentHealth } from '../../src/contracts/health.ts';
 import { PROBE } from '../support/admin-doors.ts';
 import { API, post } from '../unit/web/admin-at.ts';
-import { annotation, closeHouses, openSession, signedInAs, type AdminAt, type House } from '../unit/web/harness.ts';
+import { annotation, closeStages, openSession, signedInAs, type AdminAt, type Stage } from '../unit/web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const read = ({ browser }: AdminAt, path: string) => browser.get(`${API}/${path}`);
 
@@ -31,7 +31,7 @@ async function found(at: AdminAt, query: Readonly<Record<string, string>>): Prom
 }
 
 /** Four sessions, one an hour: alice's two, root's and a workload's. The one before the last was used just now. */
-async function stage(): Promise<AdminAt> {
+async function startStage(): Promise<AdminAt> {
   const at = await signedInAs('auditor', { config: { workload: [PROBE] } });
   const rows: readonly (readonly [id: string, who: string, account?: Account])[] = [
     ['s-1', 'alice'],
@@ -40,10 +40,10 @@ async function stage(): Promise<AdminAt> {
     ['s-4', 'brief', 'probe/sa:monitoring'],
   ];
   for (const [id, who, account] of rows) {
-    at.house.clock.advance(600);
-    await openSession(at.house, id, who, account);
+    at.stage.clock.advance(600);
+    await openSession(at.stage, id, who, account);
   }
-  await at.house.store.sessions.mint('s-3', {});
+  await at.stage.store.sessions.mint('s-3', {});
   return at;
 }
 
@@ -68,23 +68,23 @@ describe('the list of sessions', () => {
     ['not used for a day', { idle: '1d' }, []],
     ['several together', { search: 'alice', idle: '20m', cluster: 'staging', sort: 'oldest' }, ['s-1', 's-2']],
   ])('finds %s', async (_what, query, ids) => {
-    const at = await stage();
+    const at = await startStage();
     expect(await found(at, query)).toEqual(ids);
     expect(await found(at, { ...query, limit: '1' })).toEqual(ids);
   });
 
   test('a workload’s session is found by the clusters of its rule only', async () => {
-    const at = await stage();
+    const at = await startStage();
     // By its groups it would be an admin's.
-    await openSession(at.house, 's-5', 'root', 'probe/sa:other');
+    await openSession(at.stage, 's-5', 'root', 'probe/sa:other');
     expect(await found(at, { cluster: 'prod' })).toEqual(['s-3']);
     expect(await found(at, { cluster: 'staging' })).toContain('s-5');
   });
 
   test('orders by last use, either way', async () => {
-    const at = await stage();
-    at.house.clock.advance(60);
-    await at.house.store.sessions.mint('s-1', {});
+    const at = await startStage();
+    at.stage.clock.advance(60);
+    await at.stage.store.sessions.mint('s-1', {});
     expect((await found(at, { sort: 'last-used' }))[0]).toBe('s-1');
     expect((await found(at, { sort: 'least-used' })).at(-1)).toBe('s-1');
   });
@@ -102,28 +102,28 @@ describe('the list of sessions', () => {
     ['a cursor that is none', 'cursor=%00'],
     ['a cursor that was never given', 'cursor=abc'],
   ])('refuses %s, on the record', async (_what, query) => {
-    const at = await stage();
-    const before = at.house.events.length;
+    const at = await startStage();
+    const before = at.stage.events.length;
     const { body } = await read(at, `sessions?${query}`).expect(400);
     expect(body).toMatchObject({ code: 'bad_request' });
-    const lines = at.house.events.slice(before);
+    const lines = at.stage.events.slice(before);
     expect(lines.map((line) => [annotation(line, 'event'), line.responseStatus?.code])).toEqual([['admin-read', 400]]);
     expect(annotation(lines[0], 'reason')).toMatch(/^(?:query_malformed|bad_cursor)$/);
   });
 
   test('what was looked for is on the record', async () => {
-    const at = await stage();
+    const at = await startStage();
     await read(at, 'sessions?search=Alice&account=corp%2Fsub-alice&limit=1').expect(200);
-    const line = at.house.named('admin-read').at(-1);
+    const line = at.stage.named('admin-read').at(-1);
     expect(annotation(line, 'target')).toBe('account:corp/sub-alice');
     expect(JSON.parse(annotation(line, 'filter') ?? '')).toEqual({ search: 'Alice', account: 'corp/sub-alice' });
     await read(at, 'sessions?limit=1').expect(200);
-    expect(annotation(at.house.named('admin-read').at(-1), 'filter')).toBeUndefined();
+    expect(annotation(at.stage.named('admin-read').at(-1), 'filter')).toBeUndefined();
   });
 });
 
 test('the latest requests of a session, newest first, with the exact moment', async () => {
-  const at = await stage();
+  const at = await startStage();
   const request = {
     at: Date.parse('2026-11-25T12:00:00.123Z'),
     auditId: 'audit-1',
@@ -134,7 +134,7 @@ test('the latest requests of a session, newest first, with the exact moment', as
     code: 200,
     address: '203.0.113.7',
   };
-  await at.house.store.recent.add('s-1', [request, { ...request, at: request.at + 5, auditId: 'audit-2', code: 403 }]);
+  await at.stage.store.recent.add('s-1', [request, { ...request, at: request.at + 5, auditId: 'audit-2', code: 403 }]);
   const { body } = await read(at, 'sessions/s-1/requests').expect(200);
   expect(body).toMatchObject({
     requests: [
@@ -142,7 +142,7 @@ test('the latest requests of a session, newest first, with the exact moment', as
       { auditId: 'audit-1', at: '2026-11-25T12:00:00.123Z', resource: 'pods' },
     ],
   });
-  expect(annotation(at.house.named('admin-read').at(-1), 'target')).toBe('session:s-1');
+  expect(annotation(at.stage.named('admin-read').at(-1), 'target')).toBe('session:s-1');
   expect((await read(at, 'sessions/s-2/requests').expect(200)).body).toEqual({ requests: [] });
 });
 
@@ -184,8 +184,8 @@ describe('an ETag', () => {
     return `revocations/${(body as { id: string }).id}`;
   }
 
-  async function aSession(house: House): Promise<void> {
-    await openSession(house, 'alice-1', 'alice');
+  async function aSession(stage: Stage): Promise<void> {
+    await openSession(stage, 'alice-1', 'alice');
   }
 
   test('stands on what is asked for again and again', () => {
@@ -202,7 +202,7 @@ describe('an ETag', () => {
 
   test.each(conditional)('of %s answers 304 without a body while nothing has changed, on the record', async (path) => {
     const at = await signedInAs('root');
-    await aSession(at.house);
+    await aSession(at.stage);
     const resource = await pathAt(at, path);
     const first = await read(at, resource).expect(200);
     const etag = first.headers['etag'] ?? '';
@@ -210,15 +210,15 @@ describe('an ETag', () => {
     expect(first.headers['cache-control']).toBe('no-store');
     const again = await read(at, resource).set('If-None-Match', `"other", ${etag}`).expect(304);
     expect([again.text, again.headers['etag']]).toEqual(['', etag]);
-    expect(at.house.named('admin-read').at(-1)?.responseStatus?.code).toBe(304);
+    expect(at.stage.named('admin-read').at(-1)?.responseStatus?.code).toBe(304);
     await read(at, resource).set('If-None-Match', 'W/"other"').expect(200);
   });
 
   test('changes with what it stands for', async () => {
     const at = await signedInAs('root');
-    await aSession(at.house);
+    await aSession(at.stage);
     const { headers } = await read(at, 'sessions').expect(200);
-    await openSession(at.house, 'alice-2', 'alice');
+    await openSession(at.stage, 'alice-2', 'alice');
     const { headers: later } = await read(at, 'sessions')
       .set('If-None-Match', headers['etag'] ?? '')
       .expect(200);
@@ -227,9 +227,9 @@ describe('an ETag', () => {
 
   test('is no way to learn what one may not read', async () => {
     const at = await signedInAs('root');
-    await aSession(at.house);
+    await aSession(at.stage);
     const { headers } = await read(at, 'sessions/alice-1').expect(200);
-    const alice = await signedInAs('alice', { beside: at.house });
+    const alice = await signedInAs('alice', { beside: at.stage });
     const one = await read(alice, 'sessions/alice-1').set('If-None-Match', headers['etag'] ?? '');
     const all = await read(alice, 'sessions').set('If-None-Match', '*');
     expect([one.status, all.status]).toEqual([403, 403]);

@@ -3,8 +3,8 @@ import { AppError } from '../../src/core/errors.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
-  openHouse,
+  closeStages,
+  openStage,
   openSession,
   people,
   PUBLIC_URL,
@@ -12,7 +12,7 @@ import {
   type AdminAt,
 } from '../unit/web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const revocations = '/admin/api/v1/revocations';
 
@@ -28,9 +28,9 @@ describe('who may do what', () => {
     ['alice', 403],
   ])('%s reading gets %i, on the record', async (who, status) => {
     const at = await signedInAs(who);
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     for (const path of paths) await at.browser.get(`/admin/api/v1/${path}`).expect(status);
-    const events = at.house.named(status === 200 ? 'admin-read' : 'admin-refused');
+    const events = at.stage.named(status === 200 ? 'admin-read' : 'admin-refused');
     expect(events).toHaveLength(paths.length);
     expect(events[0]).toMatchObject({
       user: { username: people[who]?.identity.username },
@@ -45,27 +45,27 @@ describe('who may do what', () => {
     ['alice', 403, 'no_role'],
   ])('%s revoking gets %i, on the record as %s', async (who, status, reason) => {
     const at = await signedInAs(who);
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await post(at, { session: 'alice-1', reason: 'INC-4711' }).expect(status);
-    const [event] = at.house.named(status === 200 ? 'revocation' : 'admin-refused');
+    const [event] = at.stage.named(status === 200 ? 'revocation' : 'admin-refused');
     expect(annotation(event, 'reason')).toBe(reason);
     expect(event?.responseStatus?.code).toBe(status);
-    expect((await at.house.store.sessions.read('alice-1')) === undefined).toBe(status === 200);
+    expect((await at.stage.store.sessions.read('alice-1')) === undefined).toBe(status === 200);
   });
 
   test('somebody signed out gets 401 and no words about what exists', async () => {
-    const house = await openHouse();
+    const stage = await openStage();
     for (const path of ['sessions', 'nothing', 'revocations/x']) {
-      const { body } = await browserAt(house).get(`/admin/api/v1/${path}`).expect(401);
+      const { body } = await browserAt(stage).get(`/admin/api/v1/${path}`).expect(401);
       expect(body).toMatchObject({ code: 'unauthenticated', status: 401 });
     }
-    expect(house.named('admin-refused')).toHaveLength(3);
+    expect(stage.named('admin-refused')).toHaveLength(3);
   });
 
   test('an Authorization header is refused here even with a good cookie', async () => {
     const at = await signedInAs('root');
     await at.browser.get('/admin/api/v1/sessions').set('Authorization', 'Bearer anything').expect(401);
-    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('authorization_header');
+    expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('authorization_header');
   });
 
   test.each([
@@ -75,19 +75,19 @@ describe('who may do what', () => {
     ['no Origin', { 'X-CSRF-Token': 'own' }, 'foreign_origin'],
   ])('a change with %s is refused', async (_what, headers, reason) => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const sent = Object.fromEntries(Object.entries(headers).map(([k, v]) => [k, v === 'own' ? at.csrf : v]));
     await at.browser.post(revocations).set(sent).send({ all: true, reason: 'INC-1' }).expect(403);
     await at.browser.delete('/admin/api/v1/sessions/alice-1').set(sent).expect(403);
-    expect(at.house.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([reason, reason]);
-    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    expect(at.stage.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([reason, reason]);
+    expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
   });
 });
 
 describe('reading', () => {
   test('a session shows who, from where and until when, and no secret', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const { body, text } = await at.browser.get('/admin/api/v1/sessions/alice-1').expect(200);
     expect(body).toEqual({
       id: 'alice-1',
@@ -106,13 +106,13 @@ describe('reading', () => {
       device: false,
     });
     expect(text).not.toContain('canary');
-    await at.house.store.sessions.mint('alice-1', { thumbprint: 'a-thumbprint' });
+    await at.stage.store.sessions.mint('alice-1', { thumbprint: 'a-thumbprint' });
     expect((await at.browser.get('/admin/api/v1/sessions/alice-1')).body).toMatchObject({ bound: true });
   });
 
   test('the list pages by cursor and filters by account', async () => {
     const at = await signedInAs('root');
-    for (const id of ['a1', 'a2', 'a3']) await openSession(at.house, id, 'alice');
+    for (const id of ['a1', 'a2', 'a3']) await openSession(at.stage, id, 'alice');
     const first = await at.browser.get('/admin/api/v1/sessions?limit=2').expect(200);
     const { cursor } = first.body as { cursor: string };
     const second = await at.browser
@@ -154,7 +154,7 @@ describe('reading', () => {
     const { body, headers } = await at.browser.get(`/admin/api/v1/${path}`).expect(status);
     expect(headers['content-type']).toBe('application/problem+json');
     expect(body).toMatchObject({ type: 'about:blank', status, code, requestId: headers['x-request-id'] });
-    expect(at.house.named('admin-read')).toHaveLength(1);
+    expect(at.stage.named('admin-read')).toHaveLength(1);
   });
 });
 
@@ -165,25 +165,25 @@ describe('revoking', () => {
     ['a username', { username: 'corp:root@example.com' }, ['alice-1', 'other-1']],
   ])('%s ends what it names, and answers with the receipt', async (_what, body, left) => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
-    await openSession(at.house, 'root-1', 'root');
-    await openSession(at.house, 'other-1', 'brief');
+    await openSession(at.stage, 'alice-1', 'alice');
+    await openSession(at.stage, 'root-1', 'root');
+    await openSession(at.stage, 'other-1', 'brief');
     const answer = await post(at, { ...body, reason: 'INC-4711' }).expect(200);
     expect(answer.body).toMatchObject({ complete: true, replicas: [{ id: 'portcullis-0', state: 'applied' }] });
-    const { sessions } = await at.house.store.sessions.list({ limit: 200 });
+    const { sessions } = await at.stage.store.sessions.list({ limit: 200 });
     const ids = sessions.map(({ id }) => id).filter((id) => id.endsWith('-1'));
     expect(ids.toSorted()).toEqual(left.toSorted());
-    const [event] = at.house.named('revocation');
+    const [event] = at.stage.named('revocation');
     expect(annotation(event, 'revocation')).toBe((answer.body as { id: string }).id);
     expect(annotation(event, 'complete')).toBe('true');
   });
 
   test('everything ends everybody, the admin too', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const { body } = await post(at, { all: true, reason: 'break-in' }).expect(200);
     await at.browser.get(`${revocations}/${(body as { id: string }).id}`).expect(401);
-    expect(await at.house.store.sessions.count()).toBe(0);
+    expect(await at.stage.store.sessions.count()).toBe(0);
   });
 
   test('the answer can be asked for again', async () => {
@@ -196,14 +196,14 @@ describe('revoking', () => {
 
   test('DELETE of a session revokes it, with the reason from the query', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const gone = () =>
       at.browser
         .delete('/admin/api/v1/sessions/alice-1?reason=INC-9')
         .set('Origin', PUBLIC_URL)
         .set('X-CSRF-Token', at.csrf);
     await gone().expect(200);
-    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('INC-9');
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('INC-9');
     const { body } = await gone().expect(404);
     expect(body).toMatchObject({ code: 'session_not_found' });
   });
@@ -213,11 +213,11 @@ describe('revoking', () => {
     ['two accounts', 'corp:alice@example.com'],
   ])('a username of %s is 409', async (_what, username) => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
-    await openSession(at.house, 'alice-2', 'alice', 'corp/another-alice');
+    await openSession(at.stage, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-2', 'alice', 'corp/another-alice');
     const { body } = await post(at, { username, reason: 'INC-1' }).expect(409);
     expect(body).toMatchObject({ code: 'username_ambiguous' });
-    expect(await at.house.store.sessions.count()).toBe(3);
+    expect(await at.stage.store.sessions.count()).toBe(3);
   });
 
   test.each([
@@ -233,8 +233,8 @@ describe('revoking', () => {
     const at = await signedInAs('root');
     const answer = await post(at, body).expect(400);
     expect(answer.body).toMatchObject({ code: 'bad_request' });
-    expect(await at.house.store.sessions.count()).toBe(1);
-    expect(at.house.named('revocation')[0]?.responseStatus?.code).toBe(400);
+    expect(await at.stage.store.sessions.count()).toBe(1);
+    expect(at.stage.named('revocation')[0]?.responseStatus?.code).toBe(400);
   });
 
   test('a body that is not JSON, too large or malformed is refused without being repeated', async () => {
@@ -255,12 +255,12 @@ describe('revoking', () => {
 
   test('a store that is away is 503 revocation_not_written, on the record', async () => {
     const at = await signedInAs('root');
-    at.house.store.log.append = async () => {
+    at.stage.store.log.append = async () => {
       throw new AppError('store_unavailable', 'the store is away');
     };
     const { body } = await post(at, { account: 'corp/sub-alice', reason: 'INC-1' }).expect(503);
     expect(body).toMatchObject({ code: 'revocation_not_written' });
-    const events = at.house.named('revocation');
+    const events = at.stage.named('revocation');
     expect(events).toHaveLength(1);
     expect(annotation(events[0], 'outcome')).toBe('revocation_not_written');
   });

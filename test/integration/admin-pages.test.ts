@@ -7,7 +7,7 @@ import { PEOPLE } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
@@ -16,22 +16,22 @@ const PODS = '/api/v1/namespaces/default/pods';
 
 describe('the admin pages of two replicas', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let other: RunningServer;
   let alice: OAuthClient;
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    other = await startSecondReplica(gate);
+    instance = await startTestInstance({ redis: redis.url });
+    other = await startSecondReplica(instance);
     await other.ready;
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   });
   afterAll(async () => {
     await alice.close();
     await other.stop();
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
@@ -39,12 +39,12 @@ describe('the admin pages of two replicas', () => {
     const person = PEOPLE.find((one) => one.name === name);
     if (person === undefined) throw new Error(`nobody is called ${name}`);
     const visitor = new Visitor(person);
-    const page = await visitor.visit(`${gate.urls.web}/login/start?provider=demo&to=me`);
+    const page = await visitor.visit(`${instance.urls.web}/login/start?provider=demo&to=me`);
     expect(new URL(page.url).pathname).toBe('/me');
     return visitor;
   }
 
-  const at = (visitor: Visitor, path: string) => visitor.visit(gate.urls.web + path);
+  const at = (visitor: Visitor, path: string) => visitor.visit(instance.urls.web + path);
 
   async function csrfOf(visitor: Visitor): Promise<string> {
     const { html } = await at(visitor, '/admin');
@@ -52,7 +52,7 @@ describe('the admin pages of two replicas', () => {
   }
 
   const send = (visitor: Visitor, path: string, fields: Record<string, string>) =>
-    visitor.visit(gate.urls.web + path, new URLSearchParams(fields));
+    visitor.visit(instance.urls.web + path, new URLSearchParams(fields));
 
   it('show an auditor what an admin sees, and nobody else anything', async () => {
     const [root, vera, plain] = await Promise.all(['root', 'vera', 'alice'].map(signedIn));
@@ -82,7 +82,7 @@ describe('the admin pages of two replicas', () => {
     const { accessToken, session } = await alice.signIn('alice');
     const { key, endpoints } = alice;
     const agent = new Agent({ connect: { ca: endpoints.ca, ...key } });
-    const watch = await request(`${gate.urls.api}${PODS}?watch=1`, {
+    const watch = await request(`${instance.urls.api}${PODS}?watch=1`, {
       dispatcher: agent,
       headers: { authorization: `Bearer ${accessToken}` },
     });

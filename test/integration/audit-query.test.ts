@@ -10,27 +10,27 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { bareEnvironment } from '../support/bare-environment.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const PODS = '/api/v1/namespaces/default/pods';
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let session: string;
 beforeAll(async () => {
-  gate = await startTestGate();
-  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
-  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  instance = await startTestInstance();
+  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   const signedIn = await client.signIn('alice');
   session = signedIn.session;
   await client.get(PODS, signedIn.accessToken);
   await client.get('/api/v1/namespaces/default/secrets', signedIn.accessToken);
   await client.get(PODS, 'not-a-token');
   await client.close();
-  await gate.server.audit.flush();
+  await instance.server.audit.flush();
 });
-afterAll(() => gate.stop());
+afterAll(() => instance.stop());
 
 async function query(args: readonly string[], input?: string) {
   const child = spawn(process.execPath, [MAIN, 'audit', 'query', ...args], {
@@ -53,7 +53,13 @@ const eventsIn = (stdout: string): readonly AuditEvent[] =>
 
 describe('a question to the record of a gate', () => {
   it('answers who was refused, in a table', async () => {
-    const { code, stdout } = await query([gate.files.auditLog, gate.files.rejectedLog, '--refused', '--since', '1h']);
+    const { code, stdout } = await query([
+      instance.files.auditLog,
+      instance.files.rejectedLog,
+      '--refused',
+      '--since',
+      '1h',
+    ]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^TIME +WHO +DID WHAT +OUTCOME +FROM\n/);
     expect(stdout).toMatch(/demo:alice +list secrets -n default @demo +403 /);
@@ -62,17 +68,20 @@ describe('a question to the record of a gate', () => {
   });
 
   it('answers what one session did, from its sign-in on, as the lines themselves', async () => {
-    const { code, stdout } = await query([gate.files.auditLog, '--session', session, '--output', 'json']);
+    const { code, stdout } = await query([instance.files.auditLog, '--session', session, '--output', 'json']);
     expect(code).toBe(0);
     expect(eventsIn(stdout).map(({ verb }) => verb)).toEqual(['sign-in', 'refresh', 'list', 'list']);
-    const record = await readFile(gate.files.auditLog, 'utf8');
+    const record = await readFile(instance.files.auditLog, 'utf8');
     for (const line of stdout.trimEnd().split('\n')) expect(record).toContain(line);
   });
 
   it('reads standard input, gzipped too, and a file beside its gzipped copy once', async () => {
     // A copy: the server goes on writing.
-    const [plain, packed] = ['copy.log', 'copy.gz'].map((name) => join(gate.files.directory, name)) as [string, string];
-    await copyFile(gate.files.auditLog, plain);
+    const [plain, packed] = ['copy.log', 'copy.gz'].map((name) => join(instance.files.directory, name)) as [
+      string,
+      string,
+    ];
+    await copyFile(instance.files.auditLog, plain);
     await writeFile(packed, gzipSync(await readFile(plain)));
     const all = eventsIn((await query([plain, '-o', 'json'])).stdout);
     expect(all.length).toBeGreaterThan(0);
@@ -83,10 +92,10 @@ describe('a question to the record of a gate', () => {
   });
 
   it('fails with 1 for a file that is not there, and with 2 for a time that is none', async () => {
-    const missing = await query([join(gate.files.directory, 'none.log')]);
+    const missing = await query([join(instance.files.directory, 'none.log')]);
     expect([missing.code, missing.stdout]).toEqual([1, '']);
     expect(missing.stderr).toContain('none.log: could not be read to its end');
-    const wrong = await query([gate.files.auditLog, '--since', 'tomorrow']);
+    const wrong = await query([instance.files.auditLog, '--since', 'tomorrow']);
     expect([wrong.code, wrong.stdout]).toEqual([2, '']);
     expect(wrong.stderr).toContain('say a time such as');
   });

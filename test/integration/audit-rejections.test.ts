@@ -9,7 +9,7 @@ import { loadAuditPublicKeys } from '../../src/config/keys.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedGate } from '../support/changed-gate.ts';
+import { startChangedInstance } from '../support/changed-instance.ts';
 import { metric } from '../support/metric.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 
@@ -17,20 +17,20 @@ const LIMIT = { timeout: 180_000 };
 const CONFIGMAP = '/api/v1/namespaces/default/configmaps/none';
 
 /** Rotates after a megabyte, and keeps two files besides. */
-async function aGate(audit: object = {}): Promise<{ readonly gate: RunningDemo; readonly ca: string }> {
-  const gate = await startChangedGate({
+async function anInstance(audit: object = {}): Promise<{ readonly instance: RunningDemo; readonly ca: string }> {
+  const instance = await startChangedInstance({
     file: (settings, { files }) => ({
       ...settings,
       audit: { sinks: [{ type: 'file', path: files.auditLog, maxSizeMb: 1, keep: 2 }], ...audit },
     }),
   });
-  onTestFinished(() => gate.stop());
-  return { gate, ca: await readFile(join(gate.files.directory, 'ca.crt'), 'utf8') };
+  onTestFinished(() => instance.stop());
+  return { instance, ca: await readFile(join(instance.files.directory, 'ca.crt'), 'utf8') };
 }
 
 /** Every line of the files whose names begin so, oldest first. */
-async function linesOf(gate: RunningDemo, begin: string): Promise<readonly string[]> {
-  const { directory } = gate.files;
+async function linesOf(instance: RunningDemo, begin: string): Promise<readonly string[]> {
+  const { directory } = instance.files;
   const names = (await readdir(directory)).filter((name) => name.startsWith(begin) && !name.endsWith('.tmp'));
   const texts = await Promise.all(
     names.toSorted().map(async (name) => {
@@ -54,8 +54,8 @@ interface Flood {
 }
 
 /** A stranger's requests, each with a target and a user agent as long as they may be. */
-async function flood(gate: RunningDemo, ca: string, { requests, addresses }: Flood): Promise<void> {
-  const url = new URL(`${gate.urls.api}${CONFIGMAP}?${'x'.repeat(9000)}`);
+async function flood(instance: RunningDemo, ca: string, { requests, addresses }: Flood): Promise<void> {
+  const url = new URL(`${instance.urls.api}${CONFIGMAP}?${'x'.repeat(9000)}`);
   const from = async (index: number): Promise<void> => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca, localAddress: `127.0.1.${index + 1}`, family: 4 });
     for (let n = 0; n < requests / addresses; n += 1) {
@@ -73,8 +73,8 @@ async function flood(gate: RunningDemo, ca: string, { requests, addresses }: Flo
 }
 
 /** A user deletes something, and the audit log has it. @returns its audit id */
-async function deleted(gate: RunningDemo, ca: string): Promise<string> {
-  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+async function deleted(instance: RunningDemo, ca: string): Promise<string> {
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   const { accessToken } = await client.signIn('alice', { resource: clusterAudience('demo') });
   const answer = await client.send('DELETE', CONFIGMAP, { headers: { authorization: `Bearer ${accessToken}` } });
   await client.close();
@@ -83,13 +83,13 @@ async function deleted(gate: RunningDemo, ca: string): Promise<string> {
 
 describe('requests without a good credential', () => {
   it('do not rotate a logged change out of the audit files, however many come', LIMIT, async () => {
-    const { gate, ca } = await aGate();
-    const id = await deleted(gate, ca);
-    await flood(gate, ca, { requests: 1000, addresses: 4 });
-    const { auditLog, rejectedLog, directory } = gate.files;
-    const omitted = Number(await metric(gate.server, 'portcullis_audit_rejections_omitted_total'));
-    await gate.server.stop();
-    const events = eventsOf(await linesOf(gate, basename(auditLog)));
+    const { instance, ca } = await anInstance();
+    const id = await deleted(instance, ca);
+    await flood(instance, ca, { requests: 1000, addresses: 4 });
+    const { auditLog, rejectedLog, directory } = instance.files;
+    const omitted = Number(await metric(instance.server, 'portcullis_audit_rejections_omitted_total'));
+    await instance.server.stop();
+    const events = eventsOf(await linesOf(instance, basename(auditLog)));
     const kept = events.filter((event) => !isStrangers(event));
     expect(kept.filter(({ auditID }) => auditID === id).map(({ stage }) => stage)).toEqual([
       'RequestReceived',
@@ -97,7 +97,7 @@ describe('requests without a good credential', () => {
     ]);
 
     // In a file of their own, short, and no more of them from each address than the limit says; the rest is a number.
-    const lines = await linesOf(gate, basename(rejectedLog));
+    const lines = await linesOf(instance, basename(rejectedLog));
     const rejected = eventsOf(lines).filter(isStrangers);
     expect(rejected).toEqual(events.filter(isStrangers));
     const written = rejected.filter(({ verb }) => verb === 'delete');
@@ -136,10 +136,10 @@ describe('requests without a good credential', () => {
   });
 
   it('from very many addresses are limited all together, and every one of them is counted', LIMIT, async () => {
-    const { gate, ca } = await aGate({ rejectionsPerMinute: 3 });
-    await flood(gate, ca, { requests: 240, addresses: 120 });
-    await gate.server.stop();
-    const rejected = eventsOf(await linesOf(gate, basename(gate.files.rejectedLog))).filter(isStrangers);
+    const { instance, ca } = await anInstance({ rejectionsPerMinute: 3 });
+    await flood(instance, ca, { requests: 240, addresses: 120 });
+    await instance.server.stop();
+    const rejected = eventsOf(await linesOf(instance, basename(instance.files.rejectedLog))).filter(isStrangers);
     const written = rejected.filter(({ verb }) => verb === 'delete').length;
     const counts = rejected.filter(({ verb }) => verb === 'rejections-omitted');
     const left = counts.reduce((sum, { annotations }) => sum + Number(annotations['portcullis.dev/omitted']), 0);
@@ -151,17 +151,17 @@ describe('requests without a good credential', () => {
   });
 
   it('fill no more of the disk than their file may have', LIMIT, async () => {
-    const { gate, ca } = await aGate({
+    const { instance, ca } = await anInstance({
       rejectionsPerMinute: 100_000,
       sinks: [{ type: 'file', path: 'audit.log', rejectedPath: 'strangers.log', rejectedMaxMb: 4 }],
     });
-    const folder = gate.files.directory;
-    await flood(gate, ca, { requests: 6000, addresses: 8 });
-    await gate.server.stop();
+    const folder = instance.files.directory;
+    await flood(instance, ca, { requests: 6000, addresses: 8 });
+    await instance.server.stop();
     const names = (await readdir(folder)).filter((name) => name.startsWith('strangers.log'));
     const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
     expect(names.length).toBeGreaterThan(1);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(5 * 1024 * 1024);
-    expect(eventsOf(await linesOf(gate, 'audit.log')).filter(isStrangers)).toEqual([]);
+    expect(eventsOf(await linesOf(instance, 'audit.log')).filter(isStrangers)).toEqual([]);
   });
 });

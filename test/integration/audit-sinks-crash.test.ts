@@ -166,7 +166,7 @@ async function stuckWriter(settings: AuditSinkSettings, path: string, kibibytes:
   return { pid: child.pid ?? 0, ended };
 }
 
-const giveRoom = ({ pid }: Stuck): Buffer =>
+const giveSpace = ({ pid }: Stuck): Buffer =>
   execFileSync('/usr/bin/prlimit', ['--pid', String(pid), '--fsize=unlimited']);
 
 const HUNDRED = Array.from({ length: 100 }, (_, n) => `event-${n}`);
@@ -185,7 +185,7 @@ it('a file that may not grow within a line fails the sink, and every line is who
 it('goes on within the line when there is room again: none is torn, and none is there twice', async () => {
   const path = join(await aFolder(), 'audit.log');
   const stuck = await stuckWriter({ type: 'file', path }, path, 1024);
-  giveRoom(stuck);
+  giveSpace(stuck);
   expect(await stuck.ended()).toContain('false written');
   const lines = (await readFile(path, 'utf8')).split('\n');
   expect(lines.pop()).toBe('');
@@ -198,7 +198,7 @@ it('does so in a webhook’s spool, which then delivers every line whole and onc
   const spoolDir = join(await aFolder(), 'spool');
   const settings = { type: 'webhook', url: collector.url, spoolDir, batchWait: 0.005 } as const;
   const stuck = await stuckWriter(settings, join(spoolDir, '000000000000.jsonl'), 512);
-  giveRoom(stuck);
+  giveSpace(stuck);
   expect(await stuck.ended()).toContain('false written');
   collector.otherwise = 200;
   const next = opened(settings);

@@ -8,51 +8,51 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer } from '../../src/server/serve.ts';
 import { Collector } from '../support/audit-collector.ts';
-import { startChangedGate } from '../support/changed-gate.ts';
+import { startChangedInstance } from '../support/changed-instance.ts';
 import { makeCertificate } from '../support/upstream.ts';
 
 const PATIENT = { timeout: 30_000, interval: 50 };
 const LIMIT = 90_000;
 
 /** A gate whose record goes where `audit` says. */
-async function aGate(audit: (folder: string) => Promise<object>): Promise<RunningDemo> {
-  const gate = await startChangedGate({
+async function anInstance(audit: (folder: string) => Promise<object>): Promise<RunningDemo> {
+  const instance = await startChangedInstance({
     file: async (settings, { files }) => ({ ...settings, audit: await audit(files.directory) }),
   });
-  onTestFinished(() => gate.stop());
-  return gate;
+  onTestFinished(() => instance.stop());
+  return instance;
 }
 
 class Caller {
-  readonly #gate: RunningDemo;
+  readonly #instance: RunningDemo;
   readonly #agent: Agent;
 
-  private constructor(gate: RunningDemo, agent: Agent) {
-    this.#gate = gate;
+  private constructor(instance: RunningDemo, agent: Agent) {
+    this.#instance = instance;
     this.#agent = agent;
   }
 
-  static async of(gate: RunningDemo): Promise<Caller> {
-    const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+  static async of(instance: RunningDemo): Promise<Caller> {
+    const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
     const agent = new Agent({ connect: { ca } });
     onTestFinished(() => agent.destroy());
-    return new Caller(gate, agent);
+    return new Caller(instance, agent);
   }
 
   /** Somebody without a token: 401 while the gate serves. */
   async code(): Promise<number> {
-    const { statusCode, body } = await request(`${this.#gate.urls.api}/api/v1/pods`, { dispatcher: this.#agent });
+    const { statusCode, body } = await request(`${this.#instance.urls.api}/api/v1/pods`, { dispatcher: this.#agent });
     await body.dump();
     return statusCode;
   }
 
   async ready(): Promise<string> {
-    const { statusCode, body } = await request(`${this.#gate.urls.ops}/readyz?verbose`);
+    const { statusCode, body } = await request(`${this.#instance.urls.ops}/readyz?verbose`);
     return `${statusCode} ${await body.text()}`;
   }
 
   async metric(line: string): Promise<number> {
-    const { body } = await request(`${this.#gate.urls.ops}/metrics`);
+    const { body } = await request(`${this.#instance.urls.ops}/metrics`);
     const found = (await body.text()).split('\n').find((one) => one.startsWith(`${line} `));
     return Number(found?.slice(line.length) ?? NaN);
   }
@@ -91,12 +91,12 @@ const uris = (text: string): string[] =>
 describe('a full disk', () => {
   it('stops traffic under block, visibly, and everything is there once there is room', { timeout: LIMIT }, async () => {
     let disk: Awaited<ReturnType<typeof aFullDisk>> | undefined;
-    const gate = await aGate(async (folder) => {
+    const instance = await anInstance(async (folder) => {
       disk = await aFullDisk(folder);
       // Strangers are all that comes here, and their file stops traffic as any other does.
       return { sinks: [{ type: 'file', path: join(folder, 'main.log'), rejectedPath: disk.path }], onFailure: 'block' };
     });
-    const caller = await Caller.of(gate);
+    const caller = await Caller.of(instance);
     await vi.waitFor(async () => expect(await caller.code()).toBe(503), PATIENT);
     expect(await caller.ready()).toMatch(/^503 [^]*audit/);
     expect(await caller.metric('portcullis_audit_blocked')).toBe(1);
@@ -107,17 +107,17 @@ describe('a full disk', () => {
     expect(await caller.ready()).toMatch(/^200/);
     expect(await caller.metric('portcullis_audit_blocked')).toBe(0);
     expect(await caller.metric('portcullis_audit_events_total{sink="file",outcome="dropped"}')).toBe(0);
-    await gate.server.audit.flush();
+    await instance.server.audit.flush();
     // What was refused while it was full is on record too.
     expect(uris(await readFile(room ?? '', 'utf8')).filter((uri) => uri === '/api/v1/pods').length).toBeGreaterThan(1);
   });
 
   it('stops nothing under count, and is visible all the same', { timeout: LIMIT }, async () => {
-    const gate = await aGate(async (folder) => ({
+    const instance = await anInstance(async (folder) => ({
       sinks: [{ type: 'file', path: (await aFullDisk(folder)).path, rejectedPath: join(folder, 'rejected.log') }],
       onFailure: 'count',
     }));
-    const caller = await Caller.of(gate);
+    const caller = await Caller.of(instance);
     await vi.waitFor(
       async () => expect(await caller.metric('portcullis_audit_sink_failing{sink="file"}')).toBe(1),
       PATIENT,
@@ -137,11 +137,11 @@ describe('a webhook', () => {
     { timeout: LIMIT },
     async (onFailure, code) => {
       const collector = await Collector.start();
-      const gate = await aGate(async () => ({
+      const instance = await anInstance(async () => ({
         sinks: [{ type: 'webhook', url: collector.url, batchWait: '0s' }],
         onFailure,
       }));
-      const caller = await Caller.of(gate);
+      const caller = await Caller.of(instance);
       const failing = (): Promise<number> => caller.metric('portcullis_audit_sink_failing{sink="webhook"}');
       await vi.waitFor(() => expect(taken(collector, 'server-started')).toHaveLength(1), PATIENT);
       collector.otherwise = 500;
@@ -163,14 +163,14 @@ describe('a webhook', () => {
       const { cert, key } = await makeCertificate('siem.test');
       const collector = await Collector.start((listener) => createServer({ cert, key }, listener), 'https');
       collector.otherwise = 500;
-      const gate = await aGate(async (folder) => {
+      const instance = await anInstance(async (folder) => {
         const [caFile, tokenFile] = [join(folder, 'siem-ca.crt'), join(folder, 'siem-token')];
         await writeFile(caFile, cert);
         await writeFile(tokenFile, 'siem-canary\n');
         const spoolDir = join(folder, 'spool');
         return { sinks: [{ type: 'webhook', url: collector.url, caFile, tokenFile, spoolDir, batchWait: '0s' }] };
       });
-      const caller = await Caller.of(gate);
+      const caller = await Caller.of(instance);
       // The server takes nothing, and the gate serves: the spool, once it is open, has the record.
       await vi.waitFor(async () => expect(await caller.code()).toBe(401), PATIENT);
       await vi.waitFor(() => expect(collector.asked.length).toBeGreaterThan(0), PATIENT);
@@ -178,10 +178,10 @@ describe('a webhook', () => {
       expect(await caller.metric('portcullis_audit_sink_failing{sink="webhook"}')).toBe(1);
       expect(await caller.metric('portcullis_audit_queued_bytes{sink="webhook"}')).toBeGreaterThan(0);
       expect(await caller.metric('portcullis_audit_blocked')).toBe(0);
-      await gate.server.stop();
+      await instance.server.stop();
       expect(collector.taken).toEqual([]);
       collector.otherwise = 200;
-      const again = await loadConfig({ file: join(gate.files.directory, 'changed.yaml'), env: {} });
+      const again = await loadConfig({ file: join(instance.files.directory, 'changed.yaml'), env: {} });
       if (!again.ok) throw new Error(JSON.stringify(again.reason));
       const second = await startServer(again.value.config);
       onTestFinished(() => second.stop());

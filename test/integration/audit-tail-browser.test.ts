@@ -7,20 +7,20 @@ import { createLiveTails } from '../../src/audit/audit.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import {
   annotation,
-  closeHouses,
+  closeStages,
   cookiesOf,
   openSession,
   PUBLIC_URL,
   signedInAs,
   type AdminAt,
-  type HouseOptions,
+  type StageOptions,
 } from '../unit/web/harness.ts';
 
 const PATH = '/admin/api/v1/audit';
 const { live } = createMemoryStore({ clock: { now: Date.now } });
 
 /** @param pollMs what stands between two looks for something new */
-const withTails = (pollMs = 5): HouseOptions => ({
+const withTails = (pollMs = 5): StageOptions => ({
   change: (deps) => {
     const tails = createLiveTails(live, { pollMs });
     onTestFinished(() => tails.stop());
@@ -28,7 +28,7 @@ const withTails = (pollMs = 5): HouseOptions => ({
   },
 });
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 interface Stream {
   readonly response: IncomingMessage;
@@ -37,8 +37,8 @@ interface Stream {
   readonly cut: Promise<boolean>;
 }
 
-async function stream({ house, browser }: AdminAt): Promise<Stream> {
-  const server = createServer(house.web.app).listen(0, '127.0.0.1');
+async function stream({ stage, browser }: AdminAt): Promise<Stream> {
+  const server = createServer(stage.web.app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
@@ -68,7 +68,7 @@ test.each(['root', 'auditor'])('%s follows the record, and is on it', async (who
   await expect.poll(tailed.text).toMatch(/^retry: 1000\n\n(?:: .*\n)?id: \d+-0\.[\w-]{22}\n\n/);
   await live.publish([line('event-1')]);
   await expect.poll(tailed.text).toMatch(/\nid: \d+-0\.[\w-]{22}\ndata: \{"kind":"Event","auditID":"event-1"/);
-  const [read] = at.house.named('admin-read');
+  const [read] = at.stage.named('admin-read');
   expect(read).toMatchObject({ requestURI: PATH, responseStatus: { code: 200 } });
   expect(annotation(read, 'reason')).toBe('audit');
 });
@@ -76,7 +76,7 @@ test.each(['root', 'auditor'])('%s follows the record, and is on it', async (who
 test('nobody else does: 403, on the record', async () => {
   const at = await signedInAs('alice', withTails());
   await at.browser.get(PATH).expect(403);
-  expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('no_role');
+  expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('no_role');
 });
 
 test('HEAD gets the head and no stream, other methods 405', async () => {
@@ -90,9 +90,9 @@ test('it is cut when the session is revoked, and nothing more is said', async ()
   const at = await signedInAs('root', withTails());
   const tailed = await stream(at);
   await expect.poll(tailed.text).toContain('id: ');
-  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
+  const { sessions } = await at.stage.store.sessions.list({ limit: 1 });
   const session = sessions[0]?.id ?? '';
-  await at.house.gate.revoke({ target: { kind: 'session', session } });
+  await at.stage.guard.revoke({ target: { kind: 'session', session } });
   await live.publish([line('too-late')]);
   expect(await tailed.cut).toBe(true);
   expect(tailed.text()).not.toContain('too-late');
@@ -102,8 +102,8 @@ test('it is cut in the moment in which the account is revoked, and not with the 
   const at = await signedInAs('root', withTails(60_000));
   const tailed = await stream(at);
   await expect.poll(tailed.text).toContain('id: ');
-  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
-  await at.house.gate.revoke({ target: { kind: 'account', account: sessions[0]?.account ?? 'corp/nobody' } });
+  const { sessions } = await at.stage.store.sessions.list({ limit: 1 });
+  await at.stage.guard.revoke({ target: { kind: 'account', account: sessions[0]?.account ?? 'corp/nobody' } });
   expect(await tailed.cut).toBe(true);
 });
 
@@ -111,27 +111,27 @@ test('it is cut when the replica loses its lease', async () => {
   const at = await signedInAs('root', withTails());
   const tailed = await stream(at);
   await expect.poll(tailed.text).toContain('id: ');
-  at.house.lapse();
+  at.stage.lapse();
   expect(await tailed.cut).toBe(true);
 });
 
 test('it ends in good order when the person’s groups change, so that they are judged afresh', async () => {
   const at = await signedInAs('root', withTails());
-  await openSession(at.house, 'alice-1', 'alice');
+  await openSession(at.stage, 'alice-1', 'alice');
   const tailed = await stream(at);
   await expect.poll(tailed.text).toContain('id: ');
-  const { sessions } = await at.house.store.sessions.list({ limit: 10 });
+  const { sessions } = await at.stage.store.sessions.list({ limit: 10 });
   for (const { id, identity, client } of sessions) {
     const change = { ...identity, groups: ['corp:nothing'] };
     // Somebody else's change ends nothing.
-    if (client === 'portcullis-cli') await at.house.store.sessions.update(id, { identity: change, secret: {} });
+    if (client === 'portcullis-cli') await at.stage.store.sessions.update(id, { identity: change, secret: {} });
   }
   await live.publish([line('still-here')]);
   await expect.poll(tailed.text).toContain('still-here');
   const own = sessions.find(({ client }) => client !== 'portcullis-cli');
   if (own === undefined) throw new Error('no session of the browser');
   const identity = { ...own.identity, groups: ['corp:nothing'] };
-  await at.house.store.sessions.update(own.id, { identity, secret: {} });
+  await at.stage.store.sessions.update(own.id, { identity, secret: {} });
   expect(await tailed.cut).toBe(false);
   expect(tailed.text()).toContain('event: end\ndata: {"reason":"identity_changed"}');
   await at.browser.get(PATH).expect(403);

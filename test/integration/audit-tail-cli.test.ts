@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop, type Open } from '../support/kubectl.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
@@ -11,16 +11,16 @@ const LINE = /^\d\d:\d\d:\d\d {2}demo:alice {2}list pods -n default @demo {2}200
 
 describe('portcullis audit tail', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let again: RunningServer | undefined;
   let root: Laptop;
   let alice: Laptop;
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    root = new Laptop(gate, 'root');
-    alice = new Laptop(gate, 'alice');
+    instance = await startTestInstance({ redis: redis.url });
+    root = new Laptop(instance, 'root');
+    alice = new Laptop(instance, 'alice');
     for (const laptop of [root, alice]) {
       const { code, all } = await laptop.portcullis('login');
       if (code !== 0) throw new Error(all);
@@ -30,12 +30,12 @@ describe('portcullis audit tail', () => {
     root.close();
     alice.close();
     await again?.stop();
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
   async function tail(...args: readonly string[]): Promise<Open> {
-    const open = root.open(gate.files.command, ['audit', 'tail', ...args]);
+    const open = root.open(instance.files.command, ['audit', 'tail', ...args]);
     await open.until(/following the record/);
     return open;
   }
@@ -99,9 +99,9 @@ describe('portcullis audit tail', () => {
     // What nobody has asked for in the seconds before: so the gate has looked, and knows of both.
     await shown(open, /demo:root {2}list pods/, () => root.kubectl('get', 'pods'));
     await shown(json, LINE, listPods);
-    await gate.server.stop();
+    await instance.server.stop();
     await open.until(/the connection was lost; trying again/);
-    const loaded = await loadConfig({ file: gate.files.config, env: {} });
+    const loaded = await loadConfig({ file: instance.files.config, env: {} });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
     again = await startServer(loaded.value.config);
     await again.ready;

@@ -6,7 +6,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { openTail, type OpenTail, type TailRequest } from '../support/audit-tail.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
@@ -20,7 +20,7 @@ const SOON = { timeout: 10_000, interval: 50 };
 describe('the live record of two replicas', () => {
   let redis: RedisServer;
   let bare: Redis;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let other: RunningServer;
   let here: Endpoints;
   let root: OAuthClient;
@@ -33,10 +33,14 @@ describe('the live record of two replicas', () => {
   beforeAll(async () => {
     redis = await startRedis();
     bare = new Redis({ host: '127.0.0.1', port: redis.port });
-    gate = await startTestGate({ redis: redis.url });
-    other = await startSecondReplica(gate);
+    instance = await startTestInstance({ redis: redis.url });
+    other = await startSecondReplica(instance);
     await other.ready;
-    here = { web: gate.urls.web, api: gate.urls.api, ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8') };
+    here = {
+      web: instance.urls.web,
+      api: instance.urls.api,
+      ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
+    };
     root = new OAuthClient(here, await newClientKey());
     rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
     const key = await newClientKey();
@@ -54,13 +58,13 @@ describe('the live record of two replicas', () => {
     await Promise.all([root.close(), alice.close()]);
     bare.disconnect();
     await other.stop();
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
   async function tail(query?: string, change: Partial<TailRequest> = {}): Promise<OpenTail> {
     const tailed = await openTail({
-      port: gate.server.ports.api,
+      port: instance.server.ports.api,
       ca: here.ca,
       key: root.key ?? { cert: '', key: '' },
       token: rootToken,
@@ -103,11 +107,11 @@ describe('the live record of two replicas', () => {
     expect(performance.now() - before).toBeLessThan(4000);
     const shown = tailed.events.find(({ requestURI }) => requestURI.endsWith('limit=8'));
     // But for its place in the chain, which the record alone has.
-    expect(await auditedBy(gate)).toContainEqual({
+    expect(await auditedBy(instance)).toContainEqual({
       ...shown,
       annotations: expect.objectContaining(shown?.annotations ?? {}),
     });
-    const asked = (await auditedBy(gate)).find(({ requestURI }) => requestURI === '/-/admin/api/v1/audit');
+    const asked = (await auditedBy(instance)).find(({ requestURI }) => requestURI === '/-/admin/api/v1/audit');
     expect(asked).toMatchObject({ verb: 'admin-read', responseStatus: { code: 200 } });
   });
 
@@ -175,7 +179,7 @@ describe('the live record of two replicas', () => {
     const { status } = await client.get('/-/admin/api/v1/audit', accessToken);
     expect([401, 403]).toContain(status);
     await client.close();
-    const refused = (await auditedBy(gate)).filter(({ verb }) => verb === 'admin-refused');
+    const refused = (await auditedBy(instance)).filter(({ verb }) => verb === 'admin-refused');
     expect(refused.at(-1)).toMatchObject({ requestURI: '/-/admin/api/v1/audit', responseStatus: { code: status } });
   });
 
@@ -279,7 +283,7 @@ describe('the live record of two replicas', () => {
       JSON.stringify({ kind: 'Event', user: {}, annotations: {}, index, padding: 'x'.repeat(20_000) });
     const before = process.memoryUsage().rss;
     for (let batch = 0; batch < 45; batch += 1) {
-      await gate.server.store.live.publish(Array.from({ length: 20 }, (_, index) => line(batch * 20 + index)));
+      await instance.server.store.live.publish(Array.from({ length: 20 }, (_, index) => line(batch * 20 + index)));
     }
     const others = await Promise.all(Array.from({ length: 7 }, () => tail('event=drill')));
     expect(new Set(others.map(({ status }) => status))).toEqual(new Set([200]));

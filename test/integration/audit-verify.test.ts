@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { numbered, range } from '../unit/audit/fixtures.ts';
 
@@ -30,12 +30,12 @@ async function portcullis(...args: readonly string[]): Promise<Ended> {
 
 describe('portcullis audit verify', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let again: RunningServer;
   /** The record of a gate that was stopped, and of the one that was started after it with the same files. */
   let lines: readonly string[];
 
-  const file = (name: string): string => join(gate.files.directory, name);
+  const file = (name: string): string => join(instance.files.directory, name);
   const written = (name: string, content: readonly string[]): string => {
     writeFileSync(file(name), content.map((line) => `${line}\n`).join(''));
     return file(name);
@@ -48,26 +48,32 @@ describe('portcullis audit verify', () => {
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    record(gate.server);
-    await gate.server.stop();
+    instance = await startTestInstance({ redis: redis.url });
+    record(instance.server);
+    await instance.server.stop();
     // What a crash within a write leaves.
-    appendFileSync(gate.files.auditLog, '{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev');
-    const loaded = await loadConfig({ file: gate.files.config, env: {} });
+    appendFileSync(instance.files.auditLog, '{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev');
+    const loaded = await loadConfig({ file: instance.files.config, env: {} });
     if (!loaded.ok) throw new Error('the configuration is no good');
     again = await startServer(loaded.value.config, 'gate-again');
     await again.ready;
     record(again);
     await again.stop();
-    lines = readFileSync(gate.files.auditLog, 'utf8').trimEnd().split('\n');
+    lines = readFileSync(instance.files.auditLog, 'utf8').trimEnd().split('\n');
   });
   afterAll(async () => {
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
   it('proves a record over a restart, and tells of the line that a crash tore', async () => {
-    const { code, out } = await portcullis('audit', 'verify', gate.files.auditLog, '--config', gate.files.config);
+    const { code, out } = await portcullis(
+      'audit',
+      'verify',
+      instance.files.auditLog,
+      '--config',
+      instance.files.config,
+    );
     expect(out).toMatch(/^PROVEN: /m);
     expect(out).toMatch(/^torn: /m);
     expect(out).toMatch(/gate-again {2}lines 1–\d+ {2}proven to \d+, closed/);
@@ -97,7 +103,7 @@ describe('portcullis audit verify', () => {
 
   it('finds a tail that was cut by the anchors in Redis, and says without them that it cannot', async () => {
     const cut = written('cut.log', lines.slice(0, -3));
-    const anchored = await portcullis('audit', 'verify', cut, '--config', gate.files.config);
+    const anchored = await portcullis('audit', 'verify', cut, '--config', instance.files.config);
     expect(anchored).toMatchObject({
       code: 1,
       out: expect.stringMatching(/TAMPERED cut: .*cut\.log:\d+: .*by its anchor/),
@@ -109,7 +115,7 @@ describe('portcullis audit verify', () => {
   });
 
   it('finds by anchors that were kept elsewhere that a whole chain is not there', async () => {
-    const anchors = await portcullis('audit', 'anchors', '--config', gate.files.config);
+    const anchors = await portcullis('audit', 'anchors', '--config', instance.files.config);
     expect(anchors.out.trim().split('\n')).toHaveLength(2);
     writeFileSync(file('anchors'), anchors.out);
     const first = /portcullis\.dev\/chain":"(\w+)/.exec(lines[0] ?? '')?.[1] ?? '';
@@ -137,14 +143,14 @@ describe('portcullis audit verify', () => {
       'verify',
       written('edited.log', edited),
       '--config',
-      gate.files.config,
+      instance.files.config,
     );
     expect(out).toMatch(/TAMPERED edited: .*edited\.log:7: /);
     expect(code).toBe(1);
   });
 
   it('is used wrongly without keys, and with a file that is not there', async () => {
-    const keyless = await portcullis('audit', 'verify', gate.files.auditLog);
+    const keyless = await portcullis('audit', 'verify', instance.files.auditLog);
     expect(keyless).toMatchObject({ code: 2, out: expect.stringContaining('--keys DIR') });
     const nowhere = await portcullis('audit', 'verify', '/nowhere.log', '--keys', file('keys/audit'));
     expect(nowhere).toMatchObject({ code: 2, out: expect.stringContaining('/nowhere.log') });

@@ -15,7 +15,7 @@ import { clusterAudience } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServing, type Serving } from '../fixtures/serving.ts';
 import { pairsOf } from '../support/data-plane.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type ClientKey, type Endpoints } from '../support/oauth-client.ts';
 import { answerReviews } from '../support/reviews.ts';
 import { startUpstream, type Answer, type RecordedRequest, type RecordingUpstream } from '../support/upstream.ts';
@@ -64,14 +64,14 @@ const READS: readonly Sent[] = [
 
 /** A server process whose API server records, with nothing but what `audit` says of its audit log. */
 class Ground {
-  readonly gate: RunningDemo;
+  readonly instance: RunningDemo;
   readonly upstream: RecordingUpstream;
   readonly endpoints: Endpoints;
   readonly key: ClientKey;
   readonly foreign: string;
 
-  private constructor(given: Pick<Ground, 'gate' | 'upstream' | 'endpoints' | 'key' | 'foreign'>) {
-    this.gate = given.gate;
+  private constructor(given: Pick<Ground, 'instance' | 'upstream' | 'endpoints' | 'key' | 'foreign'>) {
+    this.instance = given.instance;
     this.upstream = given.upstream;
     this.endpoints = given.endpoints;
     this.key = given.key;
@@ -79,25 +79,25 @@ class Ground {
   }
 
   static async open(): Promise<Ground> {
-    const [gate, upstream] = [await startTestGate(), await startUpstream()];
+    const [instance, upstream] = [await startTestInstance(), await startUpstream()];
     // The same addresses, in a process of its own that can be killed.
-    await gate.server.stop();
-    const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
-    await writeFile(join(gate.files.directory, 'cluster-ca.crt'), upstream.ca);
+    await instance.server.stop();
+    const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
+    await writeFile(join(instance.files.directory, 'cluster-ca.crt'), upstream.ca);
     const foreign = await new SignJWT({ iss: 'https://kubernetes.default.svc', sub: BUILDER })
       .setProtectedHeader({ alg: 'HS256' })
       .sign(Buffer.alloc(32));
-    const endpoints = { web: gate.urls.web, api: gate.urls.api, ca };
-    return new Ground({ gate, upstream, endpoints, key: await newClientKey(), foreign });
+    const endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
+    return new Ground({ instance, upstream, endpoints, key: await newClientKey(), foreign });
   }
 
   get auditLog(): string {
-    return this.gate.files.auditLog;
+    return this.instance.files.auditLog;
   }
 
   /** Answers the proxy's own questions, and everything else with an empty list. */
   get answer(): Answer {
-    const own = readFileSync(join(this.gate.files.directory, 'cluster-token'), 'utf8');
+    const own = readFileSync(join(this.instance.files.directory, 'cluster-token'), 'utf8');
     const names = new Map([
       [own, 'system:serviceaccount:portcullis:portcullis'],
       [this.foreign, BUILDER],
@@ -110,7 +110,7 @@ class Ground {
 
   async serve(audit: object = {}): Promise<{ readonly server: Serving; readonly token: string }> {
     this.upstream.answer = this.answer;
-    const { config } = this.gate.files;
+    const { config } = this.instance.files;
     const settings = parse(await readFile(config, 'utf8')) as { clusters: object[] };
     const clusters = settings.clusters.map((cluster) => ({
       ...cluster,
@@ -118,9 +118,9 @@ class Ground {
       serviceAccountPassthrough: true,
     }));
     const sinks = [{ type: 'file', path: this.auditLog }];
-    const file = join(this.gate.files.directory, 'process.yaml');
+    const file = join(this.instance.files.directory, 'process.yaml');
     await writeFile(file, stringify({ ...settings, clusters, audit: { sinks, ...audit } }, { lineWidth: 0 }));
-    const opsPort = Number(new URL(this.gate.urls.ops).port);
+    const opsPort = Number(new URL(this.instance.urls.ops).port);
     const server = await startServing({ root: ROOT, file, opsPort });
     onTestFinished(() => server.kill());
     const client = new OAuthClient(this.endpoints, this.key);
@@ -131,7 +131,7 @@ class Ground {
 
   async close(): Promise<void> {
     await this.upstream.close();
-    await this.gate.stop();
+    await this.instance.stop();
   }
 }
 
@@ -217,7 +217,7 @@ describe('a change', () => {
     const written = new Set(linesOf(ground.auditLog).map(({ auditID }) => auditID));
     expect(carriedOut.length).toBeGreaterThan(ROUNDS * 150);
     expect(carriedOut.filter((id) => !written.has(id))).toEqual([]);
-    const keys = await loadAuditPublicKeys(join(ground.gate.files.directory, 'keys/audit'));
+    const keys = await loadAuditPublicKeys(join(ground.instance.files.directory, 'keys/audit'));
     expect((await verifyRecord({ files: [ground.auditLog], keys })).findings).toEqual([]);
   });
 
@@ -266,7 +266,7 @@ describe('a change', () => {
     ['block', 503, 0],
     ['count', 200, 1],
   ] as const)('whose audit event cannot be written: %s answers %i', LIMIT, async (onFailure, code, reached) => {
-    const folder = ground.gate.files.directory;
+    const folder = ground.instance.files.directory;
     const turnTo = async (target: string): Promise<void> => {
       await symlink(target, join(folder, 'next'));
       await rename(join(folder, 'next'), join(folder, 'disk'));

@@ -5,7 +5,7 @@
 import { createHmac } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ClaimsProvider } from '../../src/core/identity/types.ts';
-import { startHostileGate, ACCOUNT, type HostileGate } from '../support/hostile-gate.ts';
+import { startHostileInstance, ACCOUNT, type HostileInstance } from '../support/hostile-instance.ts';
 import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import {
   comeBack,
@@ -18,7 +18,7 @@ import {
   type Visit,
 } from '../support/two-providers.ts';
 import { startVendorIdp } from '../support/vendor-idp.ts';
-import { closeHouses, PUBLIC_URL } from '../unit/web/harness.ts';
+import { closeStages, PUBLIC_URL } from '../unit/web/harness.ts';
 
 let corp: HostileProvider;
 let evil: HostileProvider;
@@ -32,7 +32,7 @@ beforeEach(() => {
     server.asked.length = 0;
   }
 });
-afterEach(closeHouses);
+afterEach(closeStages);
 afterAll(() => Promise.all([corp.close(), evil.close()]));
 
 const open = (mapping: Partial<ClaimsProvider> = {}): Promise<Visit> =>
@@ -278,7 +278,7 @@ describe('claims that nobody is made of', () => {
     const page = await comeBack(visit, callback);
     expect(await outcomeOf(visit, page)).toEqual(refused(403, reason));
     // Nothing of it comes back to the person or goes on the record.
-    expect(page.text + JSON.stringify(visit.house.events)).not.toMatch(
+    expect(page.text + JSON.stringify(visit.stage.events)).not.toMatch(
       /\u202E|\u200B|\u2066|Impersonate-Group|system:(?:admin|masters)/,
     );
   });
@@ -338,49 +338,49 @@ describe('a provider that is only different', () => {
 });
 
 describe('a refresh', () => {
-  let gate: HostileGate;
+  let instance: HostileInstance;
   beforeAll(async () => {
-    gate = await startHostileGate();
+    instance = await startHostileInstance();
   });
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
   const reasonOf = async (name: string): Promise<readonly [string | undefined, string | undefined]> => {
-    const event = (await gate.events(name)).at(-1);
+    const event = (await instance.events(name)).at(-1);
     return [event?.annotations['portcullis.dev/reason'], event?.auditID];
   };
 
   it('whose ID token is about somebody else is refused, and ends the session', async () => {
-    const { refreshToken, session } = await gate.client.signIn('alice');
-    gate.provider.lie({ idToken: (honest) => ({ ...honest, sub: '43' }) });
-    const answer = await gate.client.refresh(refreshToken);
+    const { refreshToken, session } = await instance.client.signIn('alice');
+    instance.provider.lie({ idToken: (honest) => ({ ...honest, sub: '43' }) });
+    const answer = await instance.client.refresh(refreshToken);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     expect(await reasonOf('refresh-refused')).toEqual(['subject_changed', answer.headers['x-request-id']]);
-    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
-    gate.provider.lie({});
-    expect((await gate.client.refresh(refreshToken)).status).toBe(400);
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
+    instance.provider.lie({});
+    expect((await instance.client.refresh(refreshToken)).status).toBe(400);
   });
 
   it('with an error that is no OAuth answer refuses nobody: 503, and the session stands', async () => {
-    const { refreshToken, session } = await gate.client.signIn('alice');
-    gate.provider.lie({ token: () => ({ status: 400, body: '<html>invalid_grant</html>', type: 'text/html' }) });
-    const answer = await gate.client.refresh(refreshToken);
+    const { refreshToken, session } = await instance.client.signIn('alice');
+    instance.provider.lie({ token: () => ({ status: 400, body: '<html>invalid_grant</html>', type: 'text/html' }) });
+    const answer = await instance.client.refresh(refreshToken);
     expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
     expect(await reasonOf('refresh-refused')).toEqual(['provider_answer_invalid', answer.headers['x-request-id']]);
-    gate.provider.lie({});
-    expect((await gate.client.refresh(refreshToken)).status).toBe(200);
-    expect(await gate.server.store.sessions.read(session)).toMatchObject({ account: ACCOUNT });
+    instance.provider.lie({});
+    expect((await instance.client.refresh(refreshToken)).status).toBe(200);
+    expect(await instance.server.store.sessions.read(session)).toMatchObject({ account: ACCOUNT });
   });
 
   it('without an ID token is answered by UserInfo', async () => {
-    const { refreshToken, session } = await gate.client.signIn('alice');
-    gate.provider.lie({
+    const { refreshToken, session } = await instance.client.signIn('alice');
+    instance.provider.lie({
       token: ({ id_token: _none, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }),
       userinfo: () => ({ sub: '42', preferred_username: 'mallory', groups: ['ops'] }),
     });
-    const answer = await gate.client.refresh(refreshToken);
+    const answer = await instance.client.refresh(refreshToken);
     expect(answer.status, JSON.stringify(answer.body)).toBe(200);
-    const record = await gate.server.store.sessions.read(session);
+    const record = await instance.server.store.sessions.read(session);
     expect(record?.identity.username).toBe('demo:mallory');
-    gate.provider.lie({});
+    instance.provider.lie({});
   });
 });

@@ -11,7 +11,7 @@ import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { busyFor, openCrowd } from '../support/busy.ts';
 import { signIn, startPlane, until } from '../support/data-plane.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { http2Connection } from '../support/http2-client.ts';
 import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
@@ -21,22 +21,22 @@ const ALICE = { session: 'session', account: 'demo/alice', provider: 'demo' } as
 
 describe('two replicas on Redis', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let other: RunningServer;
   let root: OAuthClient;
   let token: string;
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    other = await startReplicaBeside(gate, 'other');
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    root = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    instance = await startTestInstance({ redis: redis.url });
+    other = await startReplicaBeside(instance, 'other');
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    root = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
     token = (await root.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;
   });
   afterAll(async () => {
     await root.close();
     await other.stop();
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
@@ -53,9 +53,9 @@ describe('two replicas on Redis', () => {
   }
 
   it('answer that a revocation is complete, and audit its receipts, where closing one stream takes longer than Redis may take', async () => {
-    openCrowd(gate.server.gate, ALICE, { count: 1, ms: 600 });
+    openCrowd(instance.server.guard, ALICE, { count: 1, ms: 600 });
     expect(await revokeAlice()).toMatchObject({ status: 200, body: { complete: true, streamsClosed: 1 } });
-    const events = (await auditedBy(gate)).filter(({ verb }) => verb === 'revocation');
+    const events = (await auditedBy(instance)).filter(({ verb }) => verb === 'revocation');
     expect(events).toMatchObject([
       {
         responseStatus: { code: 200 },
@@ -70,8 +70,8 @@ describe('two replicas on Redis', () => {
   it.each(['the asked replica', 'another replica'])(
     'say that it is complete only when %s has closed the last stream',
     async (where) => {
-      const server = where === 'another replica' ? other : gate.server;
-      const { closed } = openCrowd(server.gate, ALICE, { count: 1000, ms: 0.3 });
+      const server = where === 'another replica' ? other : instance.server;
+      const { closed } = openCrowd(server.guard, ALICE, { count: 1000, ms: 0.3 });
       await untilComplete(await revokeAlice());
       expect(closed()).toBe(1000);
     },
@@ -79,14 +79,14 @@ describe('two replicas on Redis', () => {
 
   it('fence one that was busy for longer than its lease, although the answer to its renewal came in time', async () => {
     const cuts: CutReason[] = [];
-    gate.server.gate.register({ cut: (reason) => void cuts.push(reason) });
-    await gate.server.gate.refresh();
+    instance.server.guard.register({ cut: (reason) => void cuts.push(reason) });
+    await instance.server.guard.refresh();
     // A renewal is under way, whose answer will have come.
-    void gate.server.gate.refresh();
+    void instance.server.guard.refresh();
     busyFor(2300);
-    expect(gate.server.gate.fenced).toBe(true);
+    expect(instance.server.guard.fenced).toBe(true);
     await expect.poll(() => cuts).toEqual(['fenced']);
-    await expect.poll(() => gate.server.gate.fenced).toBe(false);
+    await expect.poll(() => instance.server.guard.fenced).toBe(false);
   });
 });
 
@@ -95,7 +95,7 @@ describe('a stream that waits for its turn to be closed', () => {
     const plane = await startPlane();
     const alice = await signIn(plane);
     const { account, provider, id: session } = alice.session;
-    const crowd = openCrowd(plane.gate, { session, account, provider }, { count: 1000, ms: 0.3 });
+    const crowd = openCrowd(plane.guard, { session, account, provider }, { count: 1000, ms: 0.3 });
     const event = (name: string): string => `{"type":"ADDED","object":{"name":"${name}"}}\n`;
     let say: ((text: string) => void) | undefined;
     plane.upstream.answer = (_req, res) => {
@@ -106,7 +106,7 @@ describe('a stream that waits for its turn to be closed', () => {
     const h2 = await http2Connection(plane, alice.certificate);
     const watch = h2.open(alice, '/api/v1/pods?watch=1');
     await until(() => watch.received() === event('before'), 'the first event');
-    const revoked = plane.gate.revoke({ target: { kind: 'account', account } });
+    const revoked = plane.guard.revoke({ target: { kind: 'account', account } });
     say?.(event('after'));
     expect(await watch.ended).toBe('INTERNAL_ERROR');
     // It was behind all the others in the queue.

@@ -71,7 +71,7 @@ beforeEach(async () => {
 afterEach(async () => {
   // Nothing is kept alive for the next test, which counts connections.
   for (const { socket } of plane.upstream.connections) socket.destroy();
-  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  await until(() => plane.guard.inFlight === 0, 'nothing in flight');
 });
 afterAll(async () => {
   await plane.close();
@@ -164,7 +164,7 @@ it.each([
     return open === 0;
   }, 'the end of its connection');
   connecting.resolve();
-  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   // One more, which comes after it.
   plane.upstream.answer = answerJson({ kind: 'PodList' });
   const next = await send(`GET ${PODS}?limit=1 HTTP/1.1`);
@@ -225,7 +225,7 @@ it.each([
   const mine = await begin();
   await until(() => asked.length === 1, 'the review');
   mine.socket.destroy();
-  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   say();
   // One more, which waits for the same answer and comes after it.
   const next = await send(`GET ${PODS}?limit=1 HTTP/1.1`, AS);

@@ -81,7 +81,7 @@ describe('two clusters behind one gate', () => {
   it('are both closed by one revocation', async () => {
     const bob = await signIn(plane, { subject: 'bob' });
     const token = await tokenForDev(plane, bob);
-    await plane.gate.revoke({ target: { kind: 'session', session: bob.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: bob.session.id } });
     expect((await call(plane, bob, PODS)).status).toBe(401);
     expect((await call(plane, bob, PODS, { host: DEV_HOST, token })).status).toBe(401);
     expect([...plane.upstream.requests, ...other.requests]).toEqual([]);

@@ -131,13 +131,16 @@ describe('client authentication', () => {
     },
   );
 
-  it.each(Object.entries(REJECTIONS))('is refused by %s, and a method that is set is kept to', async (_name, rejection) => {
-    const idp = await probedIdp({ client }, (one) => (one.client = { refusesBasic: rejection }));
-    const { row, report } = await probed({ issuer: idp.issuer, clientAuth: 'basic' });
-    expect(row(check)).toMatchObject({ outcome: 'fails', seen: expect.stringContaining(String(rejection.status)) });
-    expect(row(check).action).toContain('It lists client_secret_basic, client_secret_post');
-    expect(isHopeless(report)).toBe(true);
-  });
+  it.each(Object.entries(REJECTIONS))(
+    'is refused by %s, and a method that is set is kept to',
+    async (_name, rejection) => {
+      const idp = await probedIdp({ client }, (one) => (one.client = { refusesBasic: rejection }));
+      const { row, report } = await probed({ issuer: idp.issuer, clientAuth: 'basic' });
+      expect(row(check)).toMatchObject({ outcome: 'fails', seen: expect.stringContaining(String(rejection.status)) });
+      expect(row(check).action).toContain('It lists client_secret_basic, client_secret_post');
+      expect(isHopeless(report)).toBe(true);
+    },
+  );
 
   it('by a key works, and is refused with another key', async () => {
     const { pem, jwk } = newKey('ec');

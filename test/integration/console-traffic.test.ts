@@ -16,17 +16,17 @@ import {
   type ConsoleStage,
 } from '../support/console-stage.ts';
 import { until } from '../support/data-plane.ts';
-import type { House } from '../unit/web/harness.ts';
+import type { Stage } from '../unit/web/harness.ts';
 
 let stage: ConsoleStage;
-let house: House;
+let web: Stage;
 let headlamp: TestConsole;
 let other: TestConsole;
 let alice: TestBrowser;
 
 beforeEach(async () => {
   stage = await openConsoleStage();
-  ({ house, headlamp, other } = stage);
+  ({ web, headlamp, other } = stage);
   alice = stage.newBrowser();
 });
 afterEach(() => stage.close());
@@ -163,7 +163,7 @@ describe('an account that may not use the cluster any more', () => {
     expect((await signInAt(root, 'root', `${OTHER}/`)).status).toBe(200);
     const session = await stage.soleSession();
     const identity = { username: 'corp:root@example.com', uid: 'corp/sub-root', groups: [], extra: {} };
-    await house.store.sessions.update(session, { identity, secret: {} });
+    await web.store.sessions.update(session, { identity, secret: {} });
     other.seen.length = 0;
     expect((await root.send(`${OTHER}/`)).status).toBe(403);
     expect(other.seen).toEqual([]);
@@ -176,7 +176,7 @@ describe('a session that ends', () => {
   });
 
   const revoke = async (): Promise<number> =>
-    (await house.gate.revoke({ target: { kind: 'session', session: await stage.soleSession() } })).streamsClosed;
+    (await web.guard.revoke({ target: { kind: 'session', session: await stage.soleSession() } })).streamsClosed;
 
   it('cuts an open event stream on both sides, over TLS too', async () => {
     const root = stage.newBrowser();
@@ -187,7 +187,7 @@ describe('a session that ends', () => {
     const [answer] = (await once(stream, 'response')) as [IncomingMessage];
     const ended = once(answer, 'error');
     answer.resume();
-    const { streamsClosed } = await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
+    const { streamsClosed } = await web.guard.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
     expect(streamsClosed).toBe(1);
     expect(await ended).toMatchObject([{ code: 'ECONNRESET' }]);
     await until(() => other.connections.size === 0, 'the end of the connection to the console');
@@ -231,9 +231,9 @@ describe('a session that ends', () => {
     headlamp.answer = page('done');
     await alice.send(`${HEADLAMP}/x`);
     const socket = (await stage.openSocket(alice, HEADLAMP)) as WebSocket;
-    expect(house.gate.inFlight).toBe(1);
+    expect(web.guard.inFlight).toBe(1);
     socket.close();
-    await until(() => house.gate.inFlight === 0, 'nothing in flight');
+    await until(() => web.guard.inFlight === 0, 'nothing in flight');
   });
 
   describe('leaves nothing registered after requests that were pipelined before an upgrade', () => {
@@ -258,7 +258,7 @@ describe('a session that ends', () => {
       const ours = request('/').replace('headlamp.test', 'portcullis.test');
       const { ended } = await send(request('/a').repeat(20) + ours.repeat(20) + request('/x', UPGRADE));
       expect(await ended).toBe('ECONNRESET');
-      await until(() => house.gate.inFlight === 0, 'nothing in flight', 20_000);
+      await until(() => web.guard.inFlight === 0, 'nothing in flight', 20_000);
     });
 
     it('by a user, and ends what the console has begun', async () => {
@@ -267,17 +267,17 @@ describe('a session that ends', () => {
       headlamp.seen.length = 0;
       const { socket, ended } = await send(request('/a', cookie).repeat(3));
       await until(() => headlamp.seen.length === 3, 'three event streams', 20_000);
-      expect(house.gate.inFlight).toBe(3);
+      expect(web.guard.inFlight).toBe(3);
       socket.write(request('/x', UPGRADE));
       expect(await ended).toBe('ECONNRESET');
-      await until(() => house.gate.inFlight === 0 && headlamp.connections.size === 0, 'their end', 20_000);
+      await until(() => web.guard.inFlight === 0 && headlamp.connections.size === 0, 'their end', 20_000);
     });
 
     it('whose client keeps its side of the refused upgrade open', async () => {
       const { socket, ended } = await send(request('/x', UPGRADE));
       socket.write('x');
       expect(await ended).toBe('end');
-      await until(() => house.gate.inFlight === 0, 'nothing in flight', 20_000);
+      await until(() => web.guard.inFlight === 0, 'nothing in flight', 20_000);
     });
   });
 
@@ -298,13 +298,13 @@ describe('a session that ends', () => {
   });
 
   it('lets nothing pass while the gate is fenced, or the record cannot be written', async () => {
-    house.audit.blocked = true;
+    web.audit.blocked = true;
     expect((await alice.send(`${HEADLAMP}/`)).status).toBe(503);
-    house.audit.blocked = false;
+    web.audit.blocked = false;
     const socket = (await stage.openSocket(alice, HEADLAMP)) as WebSocket;
     const closed = once(socket, 'close');
     headlamp.seen.length = 0;
-    house.lapse();
+    web.lapse();
     expect((await alice.send(`${HEADLAMP}/`)).status).toBe(503);
     expect(headlamp.seen).toEqual([]);
     socket.send('one more');

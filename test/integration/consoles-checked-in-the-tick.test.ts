@@ -18,10 +18,10 @@ beforeEach(async () => {
   ({ headlamp } = stage);
   alice = stage.newBrowser();
   await signInAt(alice, 'alice', `${HEADLAMP}/`);
-  const { gate } = stage.house;
-  const check = gate.check.bind(gate);
+  const { guard } = stage.web;
+  const check = guard.check.bind(guard);
   left = Number.POSITIVE_INFINITY;
-  gate.check = (credential) => ((left -= 1) < 0 ? 'session_revoked' : check(credential));
+  guard.check = (credential) => ((left -= 1) < 0 ? 'session_revoked' : check(credential));
   headlamp.seen.length = 0;
 });
 afterEach(() => stage.close());

@@ -14,17 +14,17 @@ import {
   signInAt,
   type ConsoleStage,
 } from '../support/console-stage.ts';
-import { annotation, type House } from '../unit/web/harness.ts';
+import { annotation, type Stage } from '../unit/web/harness.ts';
 
 let stage: ConsoleStage;
-let house: House;
+let web: Stage;
 let headlamp: TestConsole;
 let other: TestConsole;
 let alice: TestBrowser;
 
 beforeEach(async () => {
   stage = await openConsoleStage();
-  ({ house, headlamp, other } = stage);
+  ({ web, headlamp, other } = stage);
   alice = stage.newBrowser();
 });
 afterEach(() => stage.close());
@@ -41,11 +41,11 @@ describe('the way in', () => {
     const arrived = await signInAt(alice, 'alice', `${HEADLAMP}/c/main/pods?namespace=default`);
     expect(arrived).toMatchObject({ status: 200, url: `${HEADLAMP}/c/main/pods?namespace=default` });
     expect(headlamp.seen.map(({ url }) => url)).toEqual(['/c/main/pods?namespace=default']);
-    const [entered] = house.named('console-entered');
+    const [entered] = web.named('console-entered');
     expect(entered?.user.username).toBe('corp:alice@example.com');
     expect(annotation(entered, 'console')).toBe('headlamp');
     expect(annotation(entered, 'session')).toBe(await stage.soleSession());
-    expect(JSON.stringify(house.events)).not.toMatch(/code=/);
+    expect(JSON.stringify(web.events)).not.toMatch(/code=/);
   });
 
   it('asks nobody twice who is signed in already, and a second visit takes no detour', async () => {
@@ -67,7 +67,7 @@ describe('the way in', () => {
     const code = await codeFor(alice);
     const racing = await Promise.all([alice.send(code), alice.send(code), alice.send(code)]);
     expect(racing.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([303, 400, 400]);
-    expect(house.named('console-refused')).toHaveLength(2);
+    expect(web.named('console-refused')).toHaveLength(2);
   });
 
   it('leads a second tab on, whose own way in came to its end with the first one’s', async () => {
@@ -78,15 +78,15 @@ describe('the way in', () => {
       const { status, headers } = await alice.send(code);
       expect({ status, location: headers.location }).toEqual({ status: 303, location: `${HEADLAMP}/` });
     }
-    expect(house.named('console-refused')).toEqual([]);
-    expect(house.named('console-entered')).toHaveLength(2);
+    expect(web.named('console-refused')).toEqual([]);
+    expect(web.named('console-entered')).toHaveLength(2);
   });
 
   it('takes a code for a minute', async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');
     const code = await codeFor(alice);
-    house.clock.advance(61);
+    web.clock.advance(61);
     expect((await alice.send(code)).status).toBe(400);
   });
 
@@ -121,7 +121,7 @@ describe('the way in', () => {
     const refused = await signInAt(alice, 'alice', `${OTHER}/`);
     expect(refused.status).toBe(403);
     expect(refused.url).toMatch(/^https:\/\/portcullis\.test\/consoles\/other\/enter/);
-    const [event] = house.named('console-refused');
+    const [event] = web.named('console-refused');
     expect(annotation(event, 'reason')).toBe('cluster_not_allowed');
     expect(event?.user.username).toBe('corp:alice@example.com');
     expect(other.seen).toEqual([]);
@@ -134,7 +134,7 @@ describe('the way in', () => {
     for (let count = 0; count < 60; count += 1) statuses.push((await alice.send(enter)).status);
     expect(new Set(statuses.slice(0, 59))).toEqual(new Set([303]));
     expect(statuses.at(-1)).toBe(409);
-    const [event] = house.named('console-refused');
+    const [event] = web.named('console-refused');
     expect(annotation(event, 'reason')).toBe('too_many_console_entries');
     expect(event?.user.username).toBe('corp:alice@example.com');
   });
@@ -197,8 +197,8 @@ describe('what the console receives', () => {
     });
     expect(claims['cnf']).toBeUndefined();
     expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBe(300);
-    const { clock, gate, store } = house;
-    const common = { gate, sessions: store.sessions, issuer: MAIN, keys: { keys: [stage.jwk] }, clock };
+    const { clock, guard, store } = web;
+    const common = { guard, sessions: store.sessions, issuer: MAIN, keys: { keys: [stage.jwk] }, clock };
     const authenticate = createAuthenticator({ ...common, unboundClients: new Set(['console:headlamp']) });
     const strict = createAuthenticator({ ...common, unboundClients: new Set(['console:other']) });
     const question = { token, audience: clusterAudience('staging'), thumbprint: undefined };
@@ -207,14 +207,14 @@ describe('what the console receives', () => {
     for (const audience of [clusterAudience('prod'), ADMIN_AUDIENCE]) {
       expect(await authenticate({ ...question, audience })).toEqual({ ok: false, reason: 'wrong_audience' });
     }
-    await gate.revoke({ target: { kind: 'session', session: await stage.soleSession() } });
+    await guard.revoke({ target: { kind: 'session', session: await stage.soleSession() } });
     expect(await authenticate(question)).toMatchObject({ ok: false });
   });
 
   it('is one token for a page’s many requests, and a new one before half its life is over', async () => {
     await Promise.all([1, 2, 3].map((n) => alice.send(`${HEADLAMP}/${n}`, OWN_FETCH)));
     expect(stage.mints()).toBe(1);
-    house.clock.advance(160);
+    web.clock.advance(160);
     await alice.send(`${HEADLAMP}/4`, OWN_FETCH);
     expect(stage.mints()).toBe(2);
     const tokens = new Set(headlamp.seen.map(({ headers }) => headers.authorization));

@@ -102,12 +102,12 @@ describe.each([
   afterEach(async () => {
     for (const connection of opened) connection.close();
     opened = [];
-    await plane.gate.revoke({ target: { kind: 'all' } });
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await plane.guard.revoke({ target: { kind: 'all' } });
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   });
   afterAll(() => plane.close());
 
-  const end = (person: Person) => plane.gate.revoke({ target: { kind: 'session', session: person.session.id } });
+  const end = (person: Person) => plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
 
   it('for its session to be read: refused, and nothing reaches the API server', async () => {
     reads = Promise.withResolvers();
@@ -167,7 +167,7 @@ describe.each([
     await until(() => held.length === CONNECTIONS, 'every connection taken');
     const asking = await ask(plane, alice);
     const isHers = ({ session }: { readonly session: string }): boolean => session === alice.session.id;
-    await until(() => plane.gate.sessionsInFlight().some(isHers), 'one more');
+    await until(() => plane.guard.sessionsInFlight().some(isHers), 'one more');
     // From there to the queue it is promises only.
     await new Promise((resolve) => setImmediate(resolve));
     expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
@@ -175,7 +175,7 @@ describe.each([
     plane.upstream.answer = answerJson({ kind: 'PodList' });
     for (const answer of held) answer();
     await Promise.all(before.flatMap((each) => (each === undefined ? [] : [each.ended])));
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     expect(plane.upstream.requests).toHaveLength(CONNECTIONS);
     expect(asking.received()).toBe('');
   });
@@ -237,7 +237,7 @@ it('an upgrade that is revoked while its audit event is written reaches nobody',
   ];
   socket.write(`${head.join('\r\n')}\r\n\r\n`);
   await until(() => plane.ahead.length === 1, 'the event');
-  const revoked = await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+  const revoked = await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
   expect(revoked).toMatchObject({ complete: true, streamsClosed: 1 });
   disk.resolve(true);
   expect(await ended).toBe('ECONNRESET');

@@ -240,7 +240,7 @@ describe('kubectl --as', () => {
 
   it('is refused when the session is revoked while the cluster is being asked', async () => {
     answerWith(async () => {
-      await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+      await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
       return { allowed: true };
     });
     await expect(as()).rejects.toThrow('ECONNRESET');

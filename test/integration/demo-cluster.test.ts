@@ -12,9 +12,9 @@ import { makeCertificates, type DemoCertificates } from '../../demo/certificates
 import { startCluster } from '../../demo/cluster/cluster.ts';
 import type { EmbeddedCluster } from '../../demo/cluster/cluster.ts';
 
-const GATE = 'system:serviceaccount:portcullis:portcullis';
+const INSTANCE = 'system:serviceaccount:portcullis:portcullis';
 const TOKENS = {
-  gate: { username: GATE },
+  instance: { username: INSTANCE },
   alice: { username: 'demo:alice', uid: 'a-1', groups: ['demo:developers'] },
   bob: { username: 'demo:bob' },
   root: { username: 'demo:root', groups: ['demo:admins'] },
@@ -119,10 +119,12 @@ describe('kubectl against the embedded cluster', () => {
   });
 
   it('decides by the impersonated person, not by the token', async () => {
-    expect((await kubectl('gate', ['get', 'pods'])).err).toContain(`User "${GATE}" cannot list`);
+    expect((await kubectl('instance', ['get', 'pods'])).err).toContain(`User "${INSTANCE}" cannot list`);
     const developer = ['--as', 'somebody', '--as-group', 'demo:developers'];
-    expect((await kubectl('gate', ['get', 'pods', ...developer])).out).toContain('web-1');
-    expect((await kubectl('gate', ['get', 'pods', '--as', 'demo:bob'])).err).toContain('User "demo:bob" cannot list');
+    expect((await kubectl('instance', ['get', 'pods', ...developer])).out).toContain('web-1');
+    expect((await kubectl('instance', ['get', 'pods', '--as', 'demo:bob'])).err).toContain(
+      'User "demo:bob" cannot list',
+    );
     expect((await kubectl('alice', ['get', 'pods', '--as', 'demo:root'])).err).toContain('cannot impersonate');
   });
 
@@ -249,7 +251,7 @@ describe('requests as a gate sends them', () => {
   it('keep group lines apart and names in UTF-8', async () => {
     const utf8 = Buffer.from('Ünïté').toString('latin1');
     const extra = ['impersonate-extra-portcullis.dev%2fsession', 's1', 'content-type', 'application/json'];
-    const headers = [...bearer('gate'), ...asAlice, 'impersonate-group', utf8, 'impersonate-uid', 'u1', ...extra];
+    const headers = [...bearer('instance'), ...asAlice, 'impersonate-group', utf8, 'impersonate-uid', 'u1', ...extra];
     const response = await raw(review, headers, 'POST', '{}');
     expect(response.statusCode).toBe(201);
     expect(await json(response)).toMatchObject({
@@ -301,7 +303,7 @@ describe('requests as a gate sends them', () => {
     const path = '/apis/authentication.k8s.io/v1/tokenreviews';
     const post = (person: Person) => raw(path, [...bearer(person), 'content-type', 'application/json'], 'POST', body);
     expect((await post('alice')).statusCode).toBe(403);
-    const answer = await text(await post('gate'));
+    const answer = await text(await post('instance'));
     expect(JSON.parse(answer)).toMatchObject({ status: { authenticated: true, user: { username: 'demo:alice' } } });
     expect(answer).not.toContain('"token"');
   });

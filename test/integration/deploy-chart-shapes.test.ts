@@ -50,7 +50,7 @@ const workloads = (objects: readonly KubernetesObject[]): readonly (readonly [st
     .map((object) => [object.kind, podTemplateOf(object)]);
 
 /** Those that run one: `remote` is an account and its rights alone. */
-const GATES = SHAPES.filter((shape) => shape !== 'remote');
+const INSTANCES = SHAPES.filter((shape) => shape !== 'remote');
 
 describe.each(SHAPES)('the shape %s', (shape) => {
   it('passes helm lint', async () => {
@@ -109,7 +109,7 @@ describe.each(SHAPES)('the shape %s', (shape) => {
   });
 });
 
-describe.each(GATES)('the gate of the shape %s', (shape) => {
+describe.each(INSTANCES)('the gate of the shape %s', (shape) => {
   it('mounts every file that its configuration names, and config check takes it', async () => {
     const objects = await rendered('--values', valuesOf(shape));
     const outcome = await loadAsDeployed(objects, { extra: ['/etc/portcullis/extra/siem/token'] });

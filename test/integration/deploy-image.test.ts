@@ -19,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildImage, type BuiltImage } from '../../scripts/image.ts';
 import { demoPorts, PEOPLE } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
 
 interface Packages {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly version?: string }>>;
@@ -156,7 +156,7 @@ describe('a gate from the image', () => {
   let stderr = '';
   let ops: number;
   beforeAll(async () => {
-    demo = await startTestGate();
+    demo = await startTestInstance();
     const ports = demoPorts(await freePortBase());
     ops = ports.ops;
     const config = configurationOf(demo, ports);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { podTemplateOf } from '../support/chart-pods.ts';
 import { only, rendered, valuesOf } from '../support/chart.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 
 interface Answer {
   readonly code: number;

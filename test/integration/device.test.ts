@@ -148,7 +148,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     const via = (await sessions.read(session))?.via ?? '';
     expect(await sessions.read(via)).toMatchObject({ client: 'browser' });
     expect((await browser.visit(`${stage.web}/me`)).html).toContain('by code');
-    await stage.server.gate.revoke({ target: { kind: 'session', session } });
+    await stage.server.guard.revoke({ target: { kind: 'session', session } });
     await expect.poll(() => sessions.read(via)).toBeUndefined();
   });
 
@@ -279,11 +279,11 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
         provider: { kind: 'provider', provider: 'demo' },
         all: { kind: 'all' },
       } as const;
-      await stage.server.gate.revoke({ target: targets[target] });
+      await stage.server.guard.revoke({ target: targets[target] });
       expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
       // Until the entry has come back to this replica, whoever begins a sign-in begins it before the revocation.
       const { number } = await stage.server.store.log.position();
-      await expect.poll(() => stage.server.gate.position?.number).toBe(number);
+      await expect.poll(() => stage.server.guard.position?.number).toBe(number);
     },
   );
 });

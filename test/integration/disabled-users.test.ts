@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedGate } from '../support/changed-gate.ts';
+import { startChangedInstance } from '../support/changed-instance.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
 
@@ -17,12 +17,12 @@ const RULES = [{ expression: 'claims.active == true', message: DISABLED }];
 const SAYS = { none: [], idtoken: [], userinfo: ['active'] } as const;
 type Name = keyof typeof SAYS;
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let client: OAuthClient;
 const idps = new Map<Name, VendorIdp>();
 
 beforeAll(async () => {
-  gate = await startChangedGate({
+  instance = await startChangedInstance({
     async file(settings, { urls, files }) {
       const secret = join(files.directory, 'vendor-secret');
       await writeFile(secret, CLIENT.secret);
@@ -41,12 +41,12 @@ beforeAll(async () => {
       return { ...settings, providers: [...(settings['providers'] as object[]), ...providers] };
     },
   });
-  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
-  client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
+  client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
 });
 afterAll(async () => {
   await client.close();
-  await gate.stop();
+  await instance.stop();
   await Promise.all([...idps.values()].map((idp) => idp.close()));
 });
 beforeEach(() => {
@@ -69,7 +69,7 @@ it('goes on as it was without a rule, although the provider was asked', async ()
   const before = idpOf('none').tokenRequests.length;
   expect((await client.refresh(refreshToken)).status).toBe(200);
   expect(idpOf('none').tokenRequests.length).toBeGreaterThan(before);
-  expect(await gate.server.store.sessions.read(session)).toMatchObject({ account: 'none/subject-of-alice' });
+  expect(await instance.server.store.sessions.read(session)).toMatchObject({ account: 'none/subject-of-alice' });
 });
 
 it.each(['idtoken', 'userinfo'] as const)('ends at the next re-check by a rule over %s, in its words', async (name) => {
@@ -78,7 +78,7 @@ it.each(['idtoken', 'userinfo'] as const)('ends at the next re-check by a rule o
   const refused = await client.refresh(refreshToken);
   expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
   expect(String(refused.body['error_description'])).toContain(DISABLED);
-  expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+  expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   const request = await client.get('/version', accessToken);
   expect(request.status).toBe(401);
   expect(String(request.body['message'])).toContain(DISABLED);

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { checkoutIn, linesOf, pageBlock } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
 

@@ -3,20 +3,20 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate, temporaryFolder } from '../support/gate.ts';
+import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { checkoutIn, linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
 
 describe('the command line', { timeout: 300_000 }, () => {
   let folder: string;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let builder: PageShell;
   let laptop: PageShell;
 
   beforeAll(async () => {
     folder = await temporaryFolder();
-    gate = await startTestGate();
+    instance = await startTestInstance();
     builder = new PageShell(await checkoutIn(folder), {});
     const home = join(folder, 'home');
     await mkdir(home);
@@ -33,7 +33,7 @@ describe('the command line', { timeout: 300_000 }, () => {
   afterAll(async () => {
     builder.close();
     laptop.close();
-    await gate.stop();
+    await instance.stop();
     await rm(folder, { recursive: true, force: true });
   });
 
@@ -56,9 +56,9 @@ describe('the command line', { timeout: 300_000 }, () => {
 
   it('README.md, step 6: installs it, signs in, and kubectl runs it', async () => {
     const block = pageBlock('README.md', 'npm install --global');
-    const address = new URL(gate.urls.web);
+    const address = new URL(instance.urls.web);
     const here = withValues(block, {
-      'https://portcullis.example.com': gate.urls.web,
+      'https://portcullis.example.com': instance.urls.web,
       'prod@portcullis.example.com': `demo@${address.host}`,
     });
     expect(linesOf(here).at(-1)).toContain('get pods');
@@ -67,7 +67,7 @@ describe('the command line', { timeout: 300_000 }, () => {
 
   it('docs/kubectl.md: a second account has a session and a kubeconfig of its own', async () => {
     const block = pageBlock('docs/kubectl.md', 'export PORTCULLIS_CACHE_DIR');
-    const here = withValues(block, { 'https://portcullis.example.com': gate.urls.web });
+    const here = withValues(block, { 'https://portcullis.example.com': instance.urls.web });
     const whoami = 'portcullis whoami --output json';
     const second = await laptop.run(`export PORTCULLIS_DEMO_PERSON=root\n${here}\nkubectl get pods >&2\n${whoami}`);
     expect(second).toContain('demo:root');

@@ -3,7 +3,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { temporaryFolder } from '../support/gate.ts';
+import { temporaryFolder } from '../support/instance.ts';
 import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { probedIdp } from '../support/probe-stage.ts';

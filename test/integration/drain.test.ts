@@ -4,7 +4,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { rawConnection, signIn, startPlane, until, HOST } from '../support/data-plane.ts';
 import type { Person, TestPlane } from '../support/data-plane.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { http2Connection } from '../support/http2-client.ts';
 import { newClientKey, OAuthClient, type ClientKey } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
@@ -44,7 +44,7 @@ function startBalancer(replicas: () => readonly RunningServer[]) {
 
 describe('a rolling restart of two replicas under a steady load', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let key: ClientKey;
   let token: string;
   let ca: string;
@@ -53,18 +53,18 @@ describe('a rolling restart of two replicas under a steady load', () => {
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+    instance = await startTestInstance({ redis: redis.url });
+    ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
     key = await newClientKey();
-    const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+    const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
     token = (await client.signIn('alice')).accessToken;
     await client.close();
-    for (let count = 0; count < 2; count += 1) replicas.push(await startSecondReplica(gate, shutdown));
+    for (let count = 0; count < 2; count += 1) replicas.push(await startSecondReplica(instance, shutdown));
     await Promise.all(replicas.map(({ ready }) => ready));
   });
   afterAll(async () => {
     await Promise.all(replicas.map((replica) => replica.stop()));
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
@@ -86,7 +86,7 @@ describe('a rolling restart of two replicas under a steady load', () => {
     for (const index of [0, 1]) {
       const old = replicas[index];
       await old?.stop();
-      const fresh = await startSecondReplica(gate, shutdown);
+      const fresh = await startSecondReplica(instance, shutdown);
       await fresh.ready;
       replicas[index] = fresh;
       const before = answered();
@@ -106,7 +106,7 @@ describe('a drain', () => {
   let drained: Promise<void>;
   afterEach(async () => {
     await drained;
-    await plane.gate.stop();
+    await plane.guard.stop();
     await plane.upstream.close();
   });
 

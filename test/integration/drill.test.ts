@@ -2,31 +2,31 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
 
 describe('a drill of two replicas', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let other: RunningServer;
   let root: OAuthClient;
   let token: string;
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    other = await startSecondReplica(gate);
+    instance = await startTestInstance({ redis: redis.url });
+    other = await startSecondReplica(instance);
     await other.ready;
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    root = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    root = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
     token = (await root.signIn('root', { resource: 'urn:portcullis:admin' })).accessToken;
   });
   afterAll(async () => {
     await root.close();
     await other.stop();
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
@@ -47,7 +47,7 @@ describe('a drill of two replicas', () => {
       ],
       receipt: { complete: true, streamsClosed: 2 },
     });
-    expect([gate.server.gate.inFlight, other.gate.inFlight]).toEqual([0, 0]);
+    expect([instance.server.guard.inFlight, other.guard.inFlight]).toEqual([0, 0]);
   });
 
   it('fails, and says why, where the watch is refused', async () => {

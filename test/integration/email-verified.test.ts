@@ -2,14 +2,14 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { comeBack, goThere, landingOf, openPages, outcomeOf, refused, start } from '../support/two-providers.ts';
-import { closeHouses } from '../unit/web/harness.ts';
+import { closeStages } from '../unit/web/harness.ts';
 
 let corp: HostileProvider;
 beforeEach(async () => {
   corp = await startHostileProvider();
 });
 afterEach(async () => {
-  await closeHouses();
+  await closeStages();
   await corp.close();
 });
 
@@ -35,7 +35,7 @@ it.each([
   expect(page.text).toContain(words);
   expect(page.text).not.toContain(words === UNKNOWN ? UNVERIFIED : UNKNOWN);
   expect(await outcomeOf(visit, page)).toEqual(refused(403, reason));
-  expect(visit.house.logged).toContainEqual(expect.objectContaining({ provider: 'corp', reason }));
+  expect(visit.stage.logged).toContainEqual(expect.objectContaining({ provider: 'corp', reason }));
 });
 
 it.each([true, 'true'])('%j is taken for verified', async (verified) => {

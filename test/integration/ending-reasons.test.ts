@@ -3,7 +3,7 @@ import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PEOPLE } from '../../demo/demo.ts';
 import { Visitor } from '../../demo/visitor.ts';
-import { startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
+import { startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import type { Lies } from '../support/hostile-provider.ts';
 import { Laptop } from '../support/kubectl.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
@@ -26,22 +26,22 @@ const WAYS: readonly (readonly [string, Lies, string, boolean])[] = [
   ['a rule', { idToken: (honest) => ({ ...honest, groups: ['left'] }) }, LEFT, false],
 ];
 
-let gate: HostileGate;
+let instance: HostileInstance;
 beforeAll(async () => {
   const rules = [{ expression: '!("left" in claims.groups)', message: LEFT }];
-  gate = await startHostileGate({ recheck: 1, recheckGrace: 60 }, { rules });
+  instance = await startHostileInstance({ recheck: 1, recheckGrace: 60 }, { rules });
 });
 beforeEach(() => lie({}));
-afterAll(() => gate.stop());
+afterAll(() => instance.stop());
 
-const lie = (lies: Lies): void => gate.provider.lie({ idToken: developer, ...lies });
+const lie = (lies: Lies): void => instance.provider.lie({ idToken: developer, ...lies });
 const messageOf = (body: Record<string, unknown>): string => String(body['message'] ?? body['error_description']);
 
 /** A watch is open meanwhile, so that the gate asks about its user. @returns what the watch was told at last */
 async function refusedWhileWatching({ accessToken, session }: SignedIn, lies: Lies): Promise<string> {
-  const { cert, key } = gate.client.key as ClientKey;
-  const port = Number(new URL(gate.client.endpoints.api).port);
-  const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: gate.ca, cert, key });
+  const { cert, key } = instance.client.key as ClientKey;
+  const port = Number(new URL(instance.client.endpoints.api).port);
+  const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: instance.ca, cert, key });
   let heard = '';
   socket.setEncoding('utf8').on('data', (text: string) => (heard += text));
   socket.on('error', () => undefined);
@@ -52,53 +52,53 @@ async function refusedWhileWatching({ accessToken, session }: SignedIn, lies: Li
   await expect.poll(() => heard).toContain('200 OK');
   lie(lies);
   await closed;
-  await expect.poll(() => gate.server.store.sessions.read(session)).toBeUndefined();
+  await expect.poll(() => instance.server.store.sessions.read(session)).toBeUndefined();
   return heard;
 }
 
 describe.each(WAYS)('a user whom %s refuses', (_name, lies, words, isAsked) => {
   it('at a refresh reads why, at the token endpoint and at the cluster', async () => {
-    const { refreshToken, accessToken } = await gate.client.signIn('alice');
-    await gate.server.store.freshSignIns.lift('demo/42');
+    const { refreshToken, accessToken } = await instance.client.signIn('alice');
+    await instance.server.store.freshSignIns.lift('demo/42');
     lie(lies);
-    const first = await gate.client.refresh(refreshToken);
+    const first = await instance.client.refresh(refreshToken);
     expect(first).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     // A second command of the same laptop comes with a refresh token that is gone.
-    const second = await gate.client.refresh(refreshToken);
-    const request = await gate.client.get('/version', accessToken);
+    const second = await instance.client.refresh(refreshToken);
+    const request = await instance.client.get('/version', accessToken);
     expect([second.status, request.status]).toEqual([400, 401]);
     for (const { body } of [first, second, request]) {
       expect(messageOf(body)).toContain(words);
       expect(messageOf(body)).not.toMatch(OLD_WORDS);
     }
     expect(messageOf(request.body)).toContain('portcullis login --server');
-    expect((await gate.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
+    expect((await instance.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
   });
 
   it('while a watch is open reads why in it, at the next request and at the next refresh', async () => {
-    const signedIn = await gate.client.signIn('alice');
-    await gate.server.store.freshSignIns.lift('demo/42');
+    const signedIn = await instance.client.signIn('alice');
+    await instance.server.store.freshSignIns.lift('demo/42');
     const heard = await refusedWhileWatching(signedIn, lies);
     expect(heard).toContain('"type":"ERROR"');
-    const request = await gate.client.get('/version', signedIn.accessToken);
-    const refresh = await gate.client.refresh(signedIn.refreshToken);
+    const request = await instance.client.get('/version', signedIn.accessToken);
+    const refresh = await instance.client.refresh(signedIn.refreshToken);
     for (const said of [heard, messageOf(request.body), messageOf(refresh.body)]) {
       expect(said).toContain(words);
       expect(said).not.toMatch(OLD_WORDS);
     }
-    expect((await gate.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
+    expect((await instance.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
   });
 
   it('reads why at /me, in the browser through which the laptop was signed in', async () => {
     const alice = PEOPLE.find(({ name }) => name === 'alice');
     if (alice === undefined) throw new Error('alice is nobody');
     const visitor = new Visitor(alice, { stopAt: 'http://127.0.0.1:9/callback' });
-    const { web } = gate.client.endpoints;
+    const { web } = instance.client.endpoints;
     expect((await visitor.visit(`${web}/login?to=me`)).url).toBe(`${web}/me`);
-    const { callback, verifier } = await gate.client.authorize('alice', { visitor });
-    const { body } = await gate.client.redeem(callback.searchParams.get('code') ?? '', verifier);
+    const { callback, verifier } = await instance.client.authorize('alice', { visitor });
+    const { body } = await instance.client.redeem(callback.searchParams.get('code') ?? '', verifier);
     lie(lies);
-    await gate.client.refresh(String(body['refresh_token']));
+    await instance.client.refresh(String(body['refresh_token']));
     const page = await visitor.visit(`${web}/me`);
     expect(page.url).toBe(`${web}/login?to=me`);
     expect(page.html).toContain(words);
@@ -111,9 +111,9 @@ describe.each(WAYS)('a user whom %s refuses', (_name, lies, words, isAsked) => {
 
 describe('a user whose session an administrator has ended', () => {
   it('reads that, as before', async () => {
-    const { session, accessToken } = await gate.client.signIn('alice');
-    await gate.server.gate.revoke({ target: { kind: 'session', session } });
-    const { status, body } = await gate.client.get('/version', accessToken);
+    const { session, accessToken } = await instance.client.signIn('alice');
+    await instance.server.guard.revoke({ target: { kind: 'session', session } });
+    const { status, body } = await instance.client.get('/version', accessToken);
     expect(status).toBe(401);
     expect(messageOf(body)).toMatch(OLD_WORDS);
   });
@@ -122,7 +122,7 @@ describe('a user whose session an administrator has ended', () => {
 describe('kubectl and the command line', () => {
   let laptop: Laptop;
   beforeEach(() => {
-    laptop = new Laptop(gate.demo, 'alice', { PORTCULLIS_NO_BROWSER: '' });
+    laptop = new Laptop(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '' });
   });
   afterEach(() => laptop.close());
 
@@ -130,7 +130,7 @@ describe('kubectl and the command line', () => {
     const signedIn = await laptop.portcullis('login');
     expect(signedIn.code, signedIn.all).toBe(0);
     lie(lies);
-    const unattended = new Laptop(gate.demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
+    const unattended = new Laptop(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
     try {
       const whoami = await unattended.portcullis('whoami', '--verbose');
       expect(whoami.stderr).toContain(words);

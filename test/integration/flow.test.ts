@@ -5,8 +5,8 @@ import { open, until } from '../support/data-plane.ts';
 import type { TestPlane } from '../support/data-plane.ts';
 import { answerJson, startUpstream } from '../support/upstream.ts';
 import type { RecordingUpstream } from '../support/upstream.ts';
-import { startRemoteGate } from './flow/remote-gate.ts';
-import type { RemoteGate } from './flow/remote-gate.ts';
+import { startRemoteInstance } from './flow/remote-gate.ts';
+import type { RemoteInstance } from './flow/remote-gate.ts';
 
 const MB = 1024 * 1024;
 const LOG = '/api/v1/namespaces/default/pods/web-1/log';
@@ -35,26 +35,26 @@ async function drained(res: IncomingMessage): Promise<number> {
 
 describe('memory, measured at a gate in a process of its own', () => {
   let upstream: RecordingUpstream;
-  let gate: RemoteGate;
+  let instance: RemoteInstance;
   let plane: TestPlane;
   /** Bytes of answers that the API server could hand over. */
   let sent = 0;
   const opened: IncomingMessage[] = [];
   beforeAll(async () => {
     upstream = await startUpstream();
-    gate = await startRemoteGate(upstream);
+    instance = await startRemoteInstance(upstream);
     // `open` takes no more of it than where it is and whom to trust.
-    plane = gate.plane as TestPlane;
+    plane = instance.plane as TestPlane;
   });
   afterEach(async () => {
     for (const res of opened.splice(0)) res.destroy();
     sent = 0;
     upstream.answer = answerJson({});
     upstream.clear();
-    while ((await gate.state()).inFlight > 0);
+    while ((await instance.state()).inFlight > 0);
   });
   afterAll(async () => {
-    await gate.stop();
+    await instance.stop();
     await upstream.close();
   });
 
@@ -72,7 +72,7 @@ describe('memory, measured at a gate in a process of its own', () => {
     pump();
   };
   const asked = async (): Promise<IncomingMessage> => {
-    const req = open(plane, gate.person, LOG);
+    const req = open(plane, instance.person, LOG);
     req.end();
     const [res] = (await once(req, 'response')) as [IncomingMessage];
     opened.push(res);
@@ -83,23 +83,23 @@ describe('memory, measured at a gate in a process of its own', () => {
     // What the allocator keeps of a transfer at full speed is not held by the slow one.
     upstream.answer = answerWith(100 * MB);
     await drained(await asked());
-    const before = (await gate.state()).rss;
+    const before = (await instance.state()).rss;
     sent = 0;
     const res = await asked();
     res.pause();
     await standstill(() => sent);
     // Three kernel buffers lie between, of up to 32 MB each where Linux may tune them; what counts is that it stands still.
     expect(sent).toBeLessThan(80 * MB);
-    const grown = (await gate.state()).rss - before;
+    const grown = (await instance.state()).rss - before;
     expect(grown).toBeLessThan(40 * MB);
     expect(await drained(res)).toBe(100 * MB);
-    expect((await gate.state()).rss - before).toBeLessThan(40 * MB);
+    expect((await instance.state()).rss - before).toBeLessThan(40 * MB);
   });
 
   it('20 slow readers of 600 MB cost less than 80 MB together, and each gets it all', async () => {
     upstream.answer = answerWith(10 * MB);
     await drained(await asked());
-    const before = (await gate.state()).rss;
+    const before = (await instance.state()).rss;
     sent = 0;
     upstream.answer = answerWith(30 * MB);
     const answers = await Promise.all(Array.from({ length: 20 }, asked));
@@ -107,19 +107,19 @@ describe('memory, measured at a gate in a process of its own', () => {
     await standstill(() => sent);
     expect(sent).toBeLessThan(20 * 30 * MB);
     // Forty TLS connections among it.
-    expect((await gate.state()).rss - before).toBeLessThan(80 * MB);
+    expect((await instance.state()).rss - before).toBeLessThan(80 * MB);
     expect(await Promise.all(answers.map(drained))).toEqual(Array.from({ length: 20 }, () => 30 * MB));
   });
 
   it('an upload waits for a slow API server instead of in the gate', async () => {
-    const before = (await gate.state()).rss;
+    const before = (await instance.state()).rss;
     let release: () => void = () => undefined;
     upstream.answer = (req, res) => {
       release = () => {
         void drained(req).then((bytes) => answerJson({ bytes })(req, res));
       };
     };
-    const req = open(plane, gate.person, '/api/v1/namespaces/default/pods', {
+    const req = open(plane, instance.person, '/api/v1/namespaces/default/pods', {
       method: 'POST',
       headers: { 'transfer-encoding': 'chunked' },
     });
@@ -129,12 +129,12 @@ describe('memory, measured at a gate in a process of its own', () => {
     await standstill(() => written);
     expect(upstream.requests).toHaveLength(1);
     expect(written).toBeLessThan(40 * MB);
-    expect((await gate.state()).rss - before).toBeLessThan(40 * MB);
+    expect((await instance.state()).rss - before).toBeLessThan(40 * MB);
     release();
     const [res] = await answer;
     expect(res.statusCode).toBe(200);
     expect(await text(res)).toBe(JSON.stringify({ bytes: 100 * MB }));
-    expect((await gate.state()).rss - before).toBeLessThan(40 * MB);
+    expect((await instance.state()).rss - before).toBeLessThan(40 * MB);
   });
 });
 

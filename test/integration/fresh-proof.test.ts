@@ -33,7 +33,7 @@ const again = (visitor: Visitor): Promise<Visit> => visitor.visit(`${stage.web}/
 /** Their session was revoked; they come back in the same browser. */
 async function afterRevocation(): Promise<Visit> {
   const visitor = await signedIn('alice');
-  await stage.server.gate.revoke({ target: ALICE });
+  await stage.server.guard.revoke({ target: ALICE });
   return again(visitor);
 }
 
@@ -166,7 +166,7 @@ describe('a provider that shows no proof', () => {
     await stage.restart();
     stage.sso.manners = manners;
     const visitor = await signedIn('alice');
-    await stage.server.gate.revoke({ target: ALICE });
+    await stage.server.guard.revoke({ target: ALICE });
     const refused = await again(visitor);
     expect(refused.status).toBe(reason === 'provider_request_refused' ? 502 : 403);
     expect(stage.sso.asked).toEqual(asked);
@@ -202,7 +202,7 @@ test('the user sees at their own page that the next sign-in will ask again, and 
   const here = await signedIn('alice');
   await signedIn('alice');
   const [newest] = (await stage.server.store.sessions.list({ account: ALICE.account, limit: 9 })).sessions;
-  await stage.server.gate.revoke({ target: { kind: 'session', session: newest?.id ?? '' } });
+  await stage.server.guard.revoke({ target: { kind: 'session', session: newest?.id ?? '' } });
   expect((await here.visit(`${stage.web}/me`)).html).toContain('demo asks again who you');
   const back = await again(here);
   expect(back.url).toBe(`${stage.web}/me`);

@@ -3,29 +3,29 @@ import {
   annotation,
   beginAt,
   browserAt,
-  closeHouses,
+  closeStages,
   locationOf,
-  openHouse,
+  openStage,
   pendingAt,
   sessionsOf,
   signIn,
   TestProvider,
   type Browser,
-  type House,
+  type Stage,
 } from '../unit/web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const ALICE = { kind: 'account', account: 'corp/sub-alice' } as const;
-const seconds = (house: House): number => Math.floor(house.clock.now() / 1000);
+const seconds = (stage: Stage): number => Math.floor(stage.clock.now() / 1000);
 const stateAt = (location: string): string => new URL(location).searchParams.get('state') ?? '';
 
 /** Somebody whose account was revoked an hour after they had last proved who they are, and who comes back by single sign-on. */
-async function revokedHouse(): Promise<House> {
-  const house = await openHouse();
-  house.corp.authTime = seconds(house) - 3600;
-  await house.gate.revoke({ target: ALICE });
-  return house;
+async function revokedStage(): Promise<Stage> {
+  const stage = await openStage();
+  stage.corp.authTime = seconds(stage) - 3600;
+  await stage.guard.revoke({ target: ALICE });
+  return stage;
 }
 
 /** To the provider and back. @returns where the browser is sent then */
@@ -34,112 +34,112 @@ async function finishAt(browser: Browser, state: string): Promise<string> {
   return locationOf(await browser.get(locationOf(back)).expect(303));
 }
 
-async function adminBrowser(house: House): Promise<Browser> {
-  const browser = browserAt(house);
+async function adminBrowser(stage: Stage): Promise<Browser> {
+  const browser = browserAt(stage);
   await signIn(browser, 'root');
   return browser;
 }
 
 describe('the first sign-in after a revocation', () => {
   test('is sent to the provider once more, to prove anew who it is, and goes on from there', async () => {
-    const house = await revokedHouse();
-    const browser = browserAt(house);
+    const stage = await revokedStage();
+    const browser = browserAt(stage);
     const state = await beginAt(browser, 'corp', 'admin');
     const again = await finishAt(browser, state);
     expect(again).toMatch(/^https:\/\/idp\.example\.com\/corp\/authorize/);
     expect(stateAt(again)).not.toBe(state);
-    expect(house.corp.begun).toEqual([false, true]);
-    expect(await sessionsOf(house)).toBe(0);
-    house.corp.authTime = seconds(house);
+    expect(stage.corp.begun).toEqual([false, true]);
+    expect(await sessionsOf(stage)).toBe(0);
+    stage.corp.authTime = seconds(stage);
     expect(await finishAt(browser, stateAt(again))).toBe('/admin');
-    const [event] = house.named('sign-in');
+    const [event] = stage.named('sign-in');
     expect(annotation(event, 'fresh')).toBe('true');
-    const session = await house.store.sessions.read(annotation(event, 'session') ?? '');
-    expect(session?.authTime).toBe(seconds(house));
+    const session = await stage.store.sessions.read(annotation(event, 'session') ?? '');
+    expect(session?.authTime).toBe(seconds(stage));
     // All three values of the trip are new, so that nothing of the first one can finish the second.
-    const [first, second] = house.corp.finished.map(({ challenge }) => challenge);
+    const [first, second] = stage.corp.finished.map(({ challenge }) => challenge);
     for (const key of ['state', 'nonce', 'codeVerifier'] as const) expect(first?.[key]).not.toBe(second?.[key]);
   });
 
   test.each([
-    ['single sign-on again, the parameters having been stripped on the way', (house: House) => seconds(house) - 3600],
+    ['single sign-on again, the parameters having been stripped on the way', (stage: Stage) => seconds(stage) - 3600],
     ['a provider that says nothing of it', () => undefined],
   ])('ends with words and a line in the record, and goes round no third time: %s', async (_name, authTime) => {
-    const house = await revokedHouse();
-    const browser = browserAt(house);
+    const stage = await revokedStage();
+    const browser = browserAt(stage);
     const again = await finishAt(browser, await beginAt(browser));
-    house.corp.authTime = authTime(house);
+    stage.corp.authTime = authTime(stage);
     const back = await browser.get(`/callback/corp?code=alice&state=${stateAt(again)}`).expect(303);
     const page = await browser.get(locationOf(back)).expect(403);
     expect(page.text).toContain('prove anew who you are');
-    expect(house.corp.begun).toEqual([false, true]);
-    const [event] = house.named('sign-in-refused');
+    expect(stage.corp.begun).toEqual([false, true]);
+    const [event] = stage.named('sign-in-refused');
     expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
     expect(event?.user.username).toBe('corp:alice@example.com');
-    expect(await sessionsOf(house)).toBe(0);
+    expect(await sessionsOf(stage)).toBe(0);
   });
 
   test('does not pass by a trip that another replica began without asking, because its setting says that nothing is proven', async () => {
-    const house = await openHouse();
-    const browser = await adminBrowser(house);
-    house.corp.provesFreshness = false;
+    const stage = await openStage();
+    const browser = await adminBrowser(stage);
+    stage.corp.provesFreshness = false;
     const sent = locationOf(await browser.get('/login/fresh?to=%2Fadmin').expect(303));
-    house.corp.provesFreshness = true;
-    house.corp.authTime = seconds(house) - 3600;
+    stage.corp.provesFreshness = true;
+    stage.corp.authTime = seconds(stage) - 3600;
     const again = await finishAt(browser, stateAt(sent));
     expect(again).toMatch(/^https:\/\/idp\.example\.com\/corp\/authorize/);
-    expect(house.corp.finished).toHaveLength(1);
-    house.corp.authTime = seconds(house);
+    expect(stage.corp.finished).toHaveLength(1);
+    stage.corp.authTime = seconds(stage);
     expect(await finishAt(browser, stateAt(again))).toBe('/admin');
   });
 
   test('of kubectl goes the same way, and ends at kubectl', async () => {
-    const house = await revokedHouse();
-    const browser = pendingAt(house, 'uid1');
+    const stage = await revokedStage();
+    const browser = pendingAt(stage, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp').expect(303);
     const again = await finishAt(browser, stateAt(locationOf(started)));
-    expect(house.corp.begun).toEqual([false, true]);
-    expect(house.authorizations.granted).toEqual([]);
-    house.corp.authTime = seconds(house);
+    expect(stage.corp.begun).toEqual([false, true]);
+    expect(stage.authorizations.granted).toEqual([]);
+    stage.corp.authTime = seconds(stage);
     expect(await finishAt(browser, stateAt(again))).toMatch(/^http:\/\/127\.0\.0\.1:51234\//);
-    expect(house.authorizations.granted).toHaveLength(1);
+    expect(stage.authorizations.granted).toHaveLength(1);
   });
 
   test('cannot be finished by another browser, nor by the first trip’s callback again', async () => {
-    const house = await revokedHouse();
-    const browser = browserAt(house);
+    const stage = await revokedStage();
+    const browser = browserAt(stage);
     const state = await beginAt(browser);
     const again = await finishAt(browser, state);
-    house.corp.authTime = seconds(house);
-    await browserAt(house)
+    stage.corp.authTime = seconds(stage);
+    await browserAt(stage)
       .get(`/login/finish?code=alice&state=${stateAt(again)}`)
       .expect(400);
     await browser.get(`/login/finish?code=alice&state=${state}`).expect(400);
-    expect(await sessionsOf(house)).toBe(0);
+    expect(await sessionsOf(stage)).toBe(0);
     expect(await finishAt(browser, stateAt(again))).toBe('/me');
   });
 
   test('passes at once where the provider says that the person has just proved who they are', async () => {
-    const house = await revokedHouse();
-    house.clock.advance(5);
-    house.corp.authTime = seconds(house);
-    const browser = browserAt(house);
+    const stage = await revokedStage();
+    stage.clock.advance(5);
+    stage.corp.authTime = seconds(stage);
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
-    expect(house.corp.begun).toEqual([false]);
-    expect(annotation(house.named('sign-in')[0], 'fresh')).toBe('false');
+    expect(stage.corp.begun).toEqual([false]);
+    expect(annotation(stage.named('sign-in')[0], 'fresh')).toBe('false');
   });
 
   test('passes at a provider that cannot prove anything, which is what the answer to the revocation admits', async () => {
-    const house = await openHouse({ providers: [new TestProvider('corp', { provesFreshness: false })] });
-    await house.gate.revoke({ target: ALICE });
-    await signIn(browserAt(house), 'alice');
-    expect(await sessionsOf(house)).toBe(1);
+    const stage = await openStage({ providers: [new TestProvider('corp', { provesFreshness: false })] });
+    await stage.guard.revoke({ target: ALICE });
+    await signIn(browserAt(stage), 'alice');
+    expect(await sessionsOf(stage)).toBe(1);
   });
 
   test('of somebody else is as ever', async () => {
-    const house = await revokedHouse();
-    await signIn(browserAt(house), 'root');
-    expect(house.corp.begun).toEqual([false]);
+    const stage = await revokedStage();
+    await signIn(browserAt(stage), 'root');
+    expect(stage.corp.begun).toEqual([false]);
   });
 });
 
@@ -147,38 +147,38 @@ describe('a locked account', () => {
   const lock = { reason: 'INC-4711: canary words', by: 'corp:root@example.com', at: 1 };
 
   test('is told so once it has proved who it is, without the admin’s words, and is on the record', async () => {
-    const house = await openHouse();
-    await house.gate.revoke({ target: ALICE, lock });
-    const browser = browserAt(house);
+    const stage = await openStage();
+    await stage.guard.revoke({ target: ALICE, lock });
+    const browser = browserAt(stage);
     const state = await beginAt(browser);
     const back = await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303);
     const page = await browser.get(locationOf(back)).expect(403);
     expect(page.text).toContain('Your account is locked here');
     expect(page.text).not.toContain('canary');
     expect(page.text).not.toContain('root@example.com');
-    const [event] = house.named('sign-in-refused');
+    const [event] = stage.named('sign-in-refused');
     expect(annotation(event, 'reason')).toBe('account_locked');
     expect(annotation(event, 'account')).toBe('corp/sub-alice');
-    expect(await sessionsOf(house)).toBe(0);
+    expect(await sessionsOf(stage)).toBe(0);
   });
 
   test('is not mentioned to whoever has proved nothing', async () => {
-    const house = await openHouse();
-    await house.gate.revoke({ target: ALICE, lock });
-    const browser = browserAt(house);
+    const stage = await openStage();
+    await stage.guard.revoke({ target: ALICE, lock });
+    const browser = browserAt(stage);
     const state = await beginAt(browser);
     const page = await browser.get(`/login/finish?code=nobody&state=${state}`).expect(403);
     expect(page.text).not.toContain('locked');
   });
 
   test('signs in again once it is unlocked, freshly', async () => {
-    const house = await openHouse();
-    await house.gate.revoke({ target: ALICE, lock });
-    await house.store.locks.remove('corp/sub-alice');
-    house.corp.authTime = seconds(house) - 3600;
-    const browser = browserAt(house);
+    const stage = await openStage();
+    await stage.guard.revoke({ target: ALICE, lock });
+    await stage.store.locks.remove('corp/sub-alice');
+    stage.corp.authTime = seconds(stage) - 3600;
+    const browser = browserAt(stage);
     const again = await finishAt(browser, await beginAt(browser));
-    house.corp.authTime = seconds(house);
+    stage.corp.authTime = seconds(stage);
     expect(await finishAt(browser, stateAt(again))).toBe('/me');
   });
 });
@@ -186,38 +186,38 @@ describe('a locked account', () => {
 describe('what goes with a kubectl session that is revoked', () => {
   /** A browser that is signed in here, and a kubectl session opened in it. */
   async function kubectlAt(
-    house: House,
+    stage: Stage,
     person: string,
   ): Promise<{ readonly browser: Browser; readonly kubectl: string }> {
-    const browser = pendingAt(house, 'uid1');
+    const browser = pendingAt(stage, 'uid1');
     await signIn(browser, person);
     const started = await browser.get('/login/uid1/start?provider=corp').expect(303);
     await finishAt(browser, stateAt(locationOf(started)));
-    return { browser, kubectl: house.authorizations.granted[0]?.id ?? '' };
+    return { browser, kubectl: stage.authorizations.granted[0]?.id ?? '' };
   }
 
   test('is the browser session that it was opened beside: a stolen laptop keeps neither', async () => {
-    const house = await openHouse();
-    const { browser, kubectl } = await kubectlAt(house, 'alice');
+    const stage = await openStage();
+    const { browser, kubectl } = await kubectlAt(stage, 'alice');
     await browser.get('/me').expect(200);
-    await house.gate.revoke({ target: { kind: 'session', session: kubectl } });
+    await stage.guard.revoke({ target: { kind: 'session', session: kubectl } });
     expect(locationOf(await browser.get('/me').expect(303))).toBe('/login?to=me');
-    expect(await sessionsOf(house)).toBe(0);
+    expect(await sessionsOf(stage)).toBe(0);
   });
 
   test('is not somebody else’s session at the same screen', async () => {
-    const house = await openHouse();
-    const { browser, kubectl } = await kubectlAt(house, 'root');
-    expect((await house.store.sessions.read(kubectl))?.via).toBeUndefined();
-    await house.gate.revoke({ target: { kind: 'session', session: kubectl } });
+    const stage = await openStage();
+    const { browser, kubectl } = await kubectlAt(stage, 'root');
+    expect((await stage.store.sessions.read(kubectl))?.via).toBeUndefined();
+    await stage.guard.revoke({ target: { kind: 'session', session: kubectl } });
     await browser.get('/me').expect(200);
   });
 
   test('is nothing where nobody is signed in at that browser', async () => {
-    const house = await openHouse();
-    const browser = pendingAt(house, 'uid1');
+    const stage = await openStage();
+    const browser = pendingAt(stage, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp').expect(303);
     await finishAt(browser, stateAt(locationOf(started)));
-    expect((await house.store.sessions.read(house.authorizations.granted[0]?.id ?? ''))?.via).toBeUndefined();
+    expect((await stage.store.sessions.read(stage.authorizations.granted[0]?.id ?? ''))?.via).toBeUndefined();
   });
 });

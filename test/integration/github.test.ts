@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { ProviderSignIn } from '../../src/idp/idp.ts';
 import { createRecheck, type RecheckOutcome } from '../../src/oauth/recheck.ts';
 import { ACME, CALLBACK, githubStage, OTHER, rejection, tokenOf } from '../unit/idp/github-stage.ts';
-import { annotation, browserAt, closeHouses, locationOf, openHouse, PUBLIC_URL } from '../unit/web/harness.ts';
+import { annotation, browserAt, closeStages, locationOf, openStage, PUBLIC_URL } from '../unit/web/harness.ts';
 
 const on = githubStage();
 
@@ -281,85 +281,85 @@ describe('an organisation with single sign-on that the token is not authorised f
 });
 
 describe('at the gate’s own pages', () => {
-  afterEach(closeHouses);
+  afterEach(closeStages);
 
   /** A gate with this provider and another, and a browser that has been to GitHub and stands before the way back. */
   async function visit(options?: Parameters<typeof on.provider>[0]) {
     const gh = on.provider({ ...options, redirectUri: `${PUBLIC_URL}/callback/gh` });
     const providers = new Map([['gh', gh]]);
-    const house = await openHouse({
+    const stage = await openStage({
       change: (deps) => ({ ...deps, providers: new Map([...deps.providers, ...providers]) }),
     });
-    const browser = browserAt(house);
+    const browser = browserAt(stage);
     const started = await browser.get('/login/start?provider=gh&to=me').expect(303);
     const back = await on.follow(new URL(locationOf(started)));
-    return { house, browser, back, providers };
+    return { stage, browser, back, providers };
   }
 
   it('a session is opened for the numeric id, and the token is kept with it to re-check by', async () => {
-    const { house, browser, back } = await visit();
+    const { stage, browser, back } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);
     await browser.get(locationOf(there)).expect(303).expect('Location', '/me');
-    const id = annotation(house.named('sign-in')[0], 'session') ?? '';
-    const record = await house.store.sessions.read(id);
+    const id = annotation(stage.named('sign-in')[0], 'session') ?? '';
+    const record = await stage.store.sessions.read(id);
     expect(record).toMatchObject({ account: 'gh/583231', identity: { username: 'gh:alice' } });
-    const secret = await house.store.sessions.readSecret(id);
+    const secret = await stage.store.sessions.readSecret(id);
     expect(secret?.refreshToken).toContain('gho_');
-    expect(JSON.stringify([house.events, house.logged])).not.toContain('gho_');
+    expect(JSON.stringify([stage.events, stage.logged])).not.toContain('gho_');
   });
 
   it('a re-check changes the identity on the record where a team is lost, keeps it where GitHub is away, and refuses who left', async () => {
     on.github.tokenLife = 8 * 3600;
-    const { house, browser, back, providers } = await visit();
+    const { stage, browser, back, providers } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);
     await browser.get(locationOf(there)).expect(303);
-    const id = annotation(house.named('sign-in')[0], 'session') ?? '';
-    const { sessions } = house.store;
+    const id = annotation(stage.named('sign-in')[0], 'session') ?? '';
+    const { sessions } = stage.store;
     const recheck = (): Promise<RecheckOutcome> =>
-      createRecheck({ sessions, providers, workloads: new Set(), now: () => house.clock.now() })(id);
+      createRecheck({ sessions, providers, workloads: new Set(), now: () => stage.clock.now() })(id);
     expect(await recheck()).toMatchObject({ kind: 'same' });
-    house.clock.advance(60);
+    stage.clock.advance(60);
     on.alice.teams = [];
     expect(await recheck()).toMatchObject({ kind: 'changed', record: { identity: { groups: [] } } });
     // The token is refreshed, and then GitHub fails: the new one is with the session all the same.
     on.now += 8 * 3600 * 1000;
     on.github.instead.set('/user', { status: 503 });
-    house.clock.advance(60);
+    stage.clock.advance(60);
     expect((await rejection(recheck())).code).toBe('provider_unavailable');
     on.github.instead.clear();
     expect(await recheck()).toMatchObject({ kind: 'same' });
-    house.clock.advance(60);
+    stage.clock.advance(60);
     on.alice.memberships = [];
     expect(await recheck()).toMatchObject({ kind: 'refused', reason: 'organization_missing' });
   });
 
   it('a state that was used is worth nothing again', async () => {
-    const { house, browser, back } = await visit();
+    const { stage, browser, back } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);
     await browser.get(locationOf(there)).expect(303);
     on.github.news();
     const again = await browser.get(back.pathname + back.search);
     if (again.status === 303) await browser.get(locationOf(again)).expect(400);
     expect(on.github.news()).toEqual([]);
-    expect(house.named('sign-in')).toHaveLength(1);
+    expect(stage.named('sign-in')).toHaveLength(1);
   });
 
   it('its callback at another provider’s path opens nothing, and no code is redeemed anywhere', async () => {
-    const { house, browser, back } = await visit();
+    const { stage, browser, back } = await visit();
     on.github.news();
     const there = await browser.get(`/callback/corp${back.search}`);
     if (there.status === 303) await browser.get(locationOf(there)).expect(400);
     expect(on.github.news()).toEqual([]);
-    expect(house.corp.finished).toEqual([]);
-    expect(house.named('sign-in')).toEqual([]);
+    expect(stage.corp.finished).toEqual([]);
+    expect(stage.named('sign-in')).toEqual([]);
   });
 
   it('a refusal is a page that says what to do, and a line in the record that names the rule', async () => {
     on.alice.memberships = [];
-    const { house, browser, back } = await visit();
+    const { stage, browser, back } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);
     const page = await browser.get(locationOf(there)).expect(403);
     expect(page.text).toContain('Accept your invitation');
-    expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('organization_missing');
+    expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('organization_missing');
   });
 });

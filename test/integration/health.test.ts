@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
 import { providerLook } from '../../src/idp/provider-health.ts';
 import { clusterLook, type UpstreamCluster } from '../../src/proxy/proxy.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { freePort } from '../../demo/ports.ts';
 
@@ -242,20 +242,20 @@ describe('a whole gate', () => {
   const ADMIN = 'urn:portcullis:admin';
 
   it('says to admins and in its metrics how both are', async () => {
-    const gate = await startTestGate();
-    onTestFinished(() => gate.stop());
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    const root = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    const instance = await startTestInstance();
+    onTestFinished(() => instance.stop());
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    const root = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
     onTestFinished(() => root.close());
     const { accessToken } = await root.signIn('root', { resource: ADMIN });
     const metrics = async (): Promise<string> => {
-      const answer = await fetch(`http://127.0.0.1:${gate.server.ports.ops}/metrics`);
+      const answer = await fetch(`http://127.0.0.1:${instance.server.ports.ops}/metrics`);
       return answer.text();
     };
     expect(await metrics()).not.toContain('portcullis_component_up{');
     const providers = await root.get('/-/admin/api/v1/providers', accessToken);
     expect(providers.body['providers']).toMatchObject([{ name: 'demo', state: 'up' }]);
-    await gate.cluster.close();
+    await instance.cluster.close();
     const clusters = await root.get('/-/admin/api/v1/clusters', accessToken);
     expect(clusters.body['clusters']).toMatchObject([{ name: 'demo', state: 'down' }]);
     expect(JSON.stringify(clusters.body)).toContain('It refused the connection');

@@ -42,7 +42,7 @@ describe('a cut over HTTP/2', () => {
     ];
     await until(() => [mine, half, its].every((one) => one.received() === EVENT), 'all three');
     const reset = plane.upstream.requests.map(({ connection }) => connection.ended);
-    await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
     expect(await Promise.all([mine.ended, half.ended])).toEqual(['INTERNAL_ERROR', 'INTERNAL_ERROR']);
     // A watch is told why, between two events; half a list is only broken off.
     const [first, last = ''] = mine.received().trim().split('\n');
@@ -80,7 +80,7 @@ describe('a cut over HTTP/2', () => {
     plane.upstream.answer = stream(type, bytes);
     const answer = h2.open(person, path);
     await until(() => answer.received().length === bytes.length, 'the first bytes');
-    await plane.gate.revoke({ target: { kind: 'session', session: person.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
     expect(await answer.ended).toBe('INTERNAL_ERROR');
     expect(answer.received()).toBe(bytes.toString('latin1'));
   });
@@ -92,7 +92,7 @@ describe('a cut over HTTP/2', () => {
     const upload = h2.open(person, PODS, { method: 'POST', body: null });
     upload.stream.write('x'.repeat(1000));
     await until(() => plane.upstream.requests.length === 1, 'the request');
-    await plane.gate.revoke({ target: { kind: 'session', session: person.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
     expect(await upload.ended).toBe('INTERNAL_ERROR');
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
   });

@@ -78,7 +78,7 @@ describe('the age of an HTTP/2 connection', () => {
       await until(() => watch.received() === EVENT, 'the first event');
       h2.close();
     }
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     await expect.poll(timerLists).toBeLessThan(before + 10);
   });
 
@@ -93,7 +93,7 @@ describe('the age of an HTTP/2 connection', () => {
     expect(performance.now() - opened).toBeGreaterThan(90);
     expect(h2.goaways[0]).toBe(0);
     expect(watch.stream.destroyed).toBe(false);
-    await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
     expect(await watch.ended).toBe('INTERNAL_ERROR');
     expect(watch.received()).toContain('"type":"ERROR"');
     await h2.closed;
@@ -154,7 +154,7 @@ describe('an HTTP/2 connection is ended', () => {
     const socket = await http2Socket(plane, alice.certificate);
     socket.write(Buffer.concat([PREFACE, headersFrame(1, get(alice, `${PODS}?watch=1`), END_HEADERS | END_STREAM)]));
     expect(await ending(socket)).toBe('ECONNRESET');
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   });
 
   it('but not while it answers: a quiet watch lives on', async () => {
@@ -179,13 +179,13 @@ describe('an HTTP/2 connection is ended', () => {
       workerData: { port: plane.port, servername: HOST, certificate: alice.certificate, head },
     });
     await once(far, 'message');
-    await until(() => plane.gate.inFlight === 1, 'the watch');
+    await until(() => plane.guard.inFlight === 1, 'the watch');
     for (let ping = 0; ping < 3; ping += 1) {
       await once(far, 'message');
       busyFor(500);
     }
     await nextTurn();
-    expect(plane.gate.inFlight).toBe(1);
+    expect(plane.guard.inFlight).toBe(1);
   });
 
   it('when no request came in time', async () => {
@@ -223,7 +223,7 @@ describe('an HTTP/2 connection is ended', () => {
     attack();
     await done;
     expect(next).toBeLessThan(5_000);
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     const other = await http2Connection(plane, alice.certificate);
     plane.upstream.answer = answerJson({ kind: 'PodList' });
     expect((await other.call(alice, PODS)).status).toBe(200);

@@ -55,7 +55,7 @@ describe('a request over HTTP/2', () => {
     h2 = await http2Connection(plane, alice.certificate);
   });
   afterEach(async () => {
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     plane.upstream.answer = answerJson(LIST);
     plane.upstream.clear();
     plane.audited.length = 0;

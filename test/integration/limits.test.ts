@@ -85,7 +85,7 @@ describe('what one person may have in flight', () => {
   it('is free again after a cut', async () => {
     const eve = await signIn(plane, { subject: 'eve' });
     await watches(eve, 3);
-    await plane.gate.revoke({ target: { kind: 'session', session: eve.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: eve.session.id } });
     await until(() => plane.counted.streams === 0, 'the cut');
     expect((await call(plane, await signIn(plane, { subject: 'eve' }), PODS)).status).toBe(200);
   });

@@ -6,17 +6,17 @@ import { afterEach, expect, onTestFinished, test } from 'vitest';
 import { AppError } from '../../src/core/errors.ts';
 import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
 import { readEvents, type EventReader } from '../support/event-reader.ts';
-import type { WebDeps } from '../../src/web/deps.ts';
+import type { WebDeps } from '../../src/web/dependencies.ts';
 import { LateProof, post } from '../unit/web/admin-at.ts';
-import { annotation, closeHouses, cookiesOf, openSession, signedInAs, type AdminAt } from '../unit/web/harness.ts';
+import { annotation, closeStages, cookiesOf, openSession, signedInAs, type AdminAt } from '../unit/web/harness.ts';
 
 const API = '/admin/api/v1';
 const SOON = { timeout: 10_000, interval: 10 };
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
-async function watch({ house, browser }: AdminAt, resource: string): Promise<EventReader> {
-  const server = createServer(house.web.app).listen(0, '127.0.0.1');
+async function watch({ stage, browser }: AdminAt, resource: string): Promise<EventReader> {
+  const server = createServer(stage.web.app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
@@ -32,7 +32,7 @@ async function atUnproven(late: LateProof, laterMs = (): number => 0) {
     return { ...late.change(deps), clock: { now: () => clock.now() + laterMs() } };
   };
   const at = await signedInAs('root', { change });
-  await openSession(at.house, 'alice-1', 'alice');
+  await openSession(at.stage, 'alice-1', 'alice');
   const { body } = await post(at, 'revocations', { session: 'alice-1', reason: 'INC-4711' });
   const { id } = body as RevocationAnswer;
   const reader = await watch(at, `revocations/${id}`);
@@ -48,7 +48,7 @@ test('a receipt that another replica proves is read from the store, when it has 
   expect(await reader.ended).toBeUndefined();
   expect(reader.data('receipt')).toMatchObject([{ complete: false }, { id, complete: true }]);
   expect(reader.data('end')).toEqual([{ reason: 'complete' }]);
-  const reads = at.house.named('admin-read').filter(({ requestURI }) => requestURI === `${API}/revocations/${id}`);
+  const reads = at.stage.named('admin-read').filter(({ requestURI }) => requestURI === `${API}/revocations/${id}`);
   expect(reads.map((read) => [annotation(read, 'reason'), annotation(read, 'revocation')])).toEqual([
     ['revocation', id],
   ]);
@@ -57,7 +57,7 @@ test('a receipt that another replica proves is read from the store, when it has 
 test('a store that is away for a moment ends nothing', async () => {
   const late = new LateProof();
   const { at, reader } = await atUnproven(late);
-  const { artefacts } = at.house.store;
+  const { artefacts } = at.stage.store;
   const find = artefacts.find.bind(artefacts);
   let asked = 0;
   artefacts.find = async (...args: Parameters<typeof find>) => {
@@ -84,15 +84,15 @@ test('a revocation that is never proven is watched for ten minutes', async () =>
 
 test('it is cut in the moment in which the watcher is revoked', async () => {
   const { at, reader } = await atUnproven(new LateProof());
-  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
+  const { sessions } = await at.stage.store.sessions.list({ limit: 1 });
   // The next look never ends, so nothing is written that could be judged.
   const looking = Promise.withResolvers<void>();
-  at.house.store.artefacts.find = () => {
+  at.stage.store.artefacts.find = () => {
     looking.resolve();
     return new Promise(() => {});
   };
   await looking.promise;
-  await at.house.gate.revoke({ target: { kind: 'session', session: sessions[0]?.id ?? '' } });
+  await at.stage.guard.revoke({ target: { kind: 'session', session: sessions[0]?.id ?? '' } });
   expect(await reader.ended).toBe('ECONNRESET');
 });
 
@@ -100,7 +100,7 @@ test('it is cut when the replica loses its lease', async () => {
   const at = await signedInAs('root');
   const reader = await watch(at, 'replicas');
   await expect.poll(() => reader.told.length, SOON).toBeGreaterThan(0);
-  at.house.lapse();
+  at.stage.lapse();
   expect(await reader.ended).toBe('ECONNRESET');
 });
 
@@ -108,11 +108,11 @@ test('it ends in good order when the person’s groups change, so that they are 
   const at = await signedInAs('auditor');
   const reader = await watch(at, 'replicas');
   await expect.poll(() => reader.told.length, SOON).toBeGreaterThan(0);
-  const { sessions } = await at.house.store.sessions.list({ limit: 1 });
+  const { sessions } = await at.stage.store.sessions.list({ limit: 1 });
   const own = sessions[0];
   if (own === undefined) throw new Error('no session of the browser');
   const identity = { ...own.identity, groups: ['corp:nothing'] };
-  await at.house.store.sessions.update(own.id, { identity, secret: {} });
+  await at.stage.store.sessions.update(own.id, { identity, secret: {} });
   expect(await reader.ended).toBeUndefined();
   expect(reader.data('end')).toEqual([{ reason: 'identity_changed' }]);
   expect((await watch(at, 'replicas')).status).toBe(403);

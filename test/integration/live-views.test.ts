@@ -9,7 +9,7 @@ import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import type { CookieBrowser } from '../support/cookie-browser.ts';
 import { browserOf, readEvents, type EventReader } from '../support/event-reader.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Answer, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startReplicaBeside } from '../support/replica-beside.ts';
@@ -22,7 +22,7 @@ const SOON = { timeout: 15_000, interval: 20 };
 describe('live views of three replicas', () => {
   let redis: RedisServer;
   let link: Link;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let second: RunningServer;
   /** The one whose way to Redis can be held up. */
   let third: RunningServer;
@@ -35,10 +35,14 @@ describe('live views of three replicas', () => {
   beforeAll(async () => {
     redis = await startRedis();
     link = await createLink(redis.port);
-    gate = await startTestGate({ redis: redis.url });
-    second = await startReplicaBeside(gate, 'gate-second');
-    third = await startReplicaBeside(gate, 'gate-third', link.url);
-    here = { web: gate.urls.web, api: gate.urls.api, ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8') };
+    instance = await startTestInstance({ redis: redis.url });
+    second = await startReplicaBeside(instance, 'gate-second');
+    third = await startReplicaBeside(instance, 'gate-third', link.url);
+    here = {
+      web: instance.urls.web,
+      api: instance.urls.api,
+      ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
+    };
     root = new OAuthClient(here, await newClientKey());
     rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
     vera = await browserOf(here.web, 'vera');
@@ -49,7 +53,7 @@ describe('live views of three replicas', () => {
   afterAll(async () => {
     await root.close();
     await Promise.all([second.stop(), third.stop()]);
-    await gate.stop();
+    await instance.stop();
     await link[Symbol.asyncDispose]();
     await redis.stop();
   });
@@ -60,13 +64,17 @@ describe('live views of three replicas', () => {
   };
 
   /** As root's terminal. */
-  async function byBearer(resource: string, at = gate.server, more: Record<string, string> = {}): Promise<EventReader> {
+  async function byBearer(
+    resource: string,
+    at = instance.server,
+    more: Record<string, string> = {},
+  ): Promise<EventReader> {
     const tls = { ca: here.ca, ...(root.key ?? { cert: '', key: '' }) };
     const headers = { authorization: `Bearer ${rootToken}`, ...more };
     return keep(await readEvents({ port: at.ports.api, path: `${BEARER_API}/${resource}`, tls, headers }));
   }
 
-  async function byCookie(resource: string, browser: CookieBrowser, at = gate.server): Promise<EventReader> {
+  async function byCookie(resource: string, browser: CookieBrowser, at = instance.server): Promise<EventReader> {
     const headers = { cookie: browser.cookies, host: new URL(here.web).host };
     return keep(await readEvents({ port: at.ports.web, path: `${COOKIE_API}/${resource}`, headers }));
   }
@@ -131,7 +139,9 @@ describe('live views of three replicas', () => {
     const again = await byCookie(`revocations/${id}`, vera);
     expect(await again.ended).toBeUndefined();
     expect(receipts(again)).toMatchObject([{ id, complete: true }]);
-    const reads = (await auditedBy(gate)).filter(({ requestURI }) => requestURI === `${COOKIE_API}/revocations/${id}`);
+    const reads = (await auditedBy(instance)).filter(
+      ({ requestURI }) => requestURI === `${COOKIE_API}/revocations/${id}`,
+    );
     expect(reads).toHaveLength(3);
     expect(reads[0]).toMatchObject({
       verb: 'admin-read',
@@ -167,7 +177,7 @@ describe('live views of three replicas', () => {
     const seen = await byBearer(`revocations/${id}`);
     await seen.ended;
     expect(seen.told.find(({ event }) => event === 'receipt')?.id).toBe('complete');
-    const back = await byBearer(`revocations/${id}`, gate.server, { 'last-event-id': 'complete' });
+    const back = await byBearer(`revocations/${id}`, instance.server, { 'last-event-id': 'complete' });
     expect(back.status).toBe(204);
   });
 
@@ -234,7 +244,7 @@ describe('live views of three replicas', () => {
   });
 
   it('end in good order when their replica leaves', async () => {
-    const leaving = await startReplicaBeside(gate, 'gate-leaving');
+    const leaving = await startReplicaBeside(instance, 'gate-leaving');
     const readers = await Promise.all([byCookie('replicas', vera, leaving), byBearer('replicas', leaving)]);
     await expect.poll(() => readers.every(({ told }) => told.length > 0), SOON).toBe(true);
     await leaving.stop();
@@ -245,7 +255,7 @@ describe('live views of three replicas', () => {
   });
 
   /** Waits until it holds a lease again. */
-  async function serving({ gate: itsGate }: RunningServer): Promise<void> {
-    await expect.poll(() => itsGate.fenced, SOON).toBe(false);
+  async function serving({ guard: itsInstance }: RunningServer): Promise<void> {
+    await expect.poll(() => itsInstance.fenced, SOON).toBe(false);
   }
 });

@@ -2,7 +2,7 @@
 import { generateKeyPair } from 'jose';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startLogoutGate, type LogoutGate } from '../support/logout-gate.ts';
+import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
 import { PERSON, type TokenShape } from '../support/logout-provider.ts';
 import { metric } from '../support/metric.ts';
 
@@ -10,9 +10,9 @@ import { metric } from '../support/metric.ts';
 const ALERTING = ['logout_token_issued_at', 'logout_token_expired', 'not_carried_out'];
 
 describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
-  let stage: LogoutGate;
+  let stage: LogoutInstance;
   beforeAll(async () => {
-    stage = await startLogoutGate('oidc', { clockSkew });
+    stage = await startLogoutInstance('oidc', { clockSkew });
   });
   afterAll(() => stage.stop());
 

@@ -7,7 +7,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
 import { Laptop } from '../support/kubectl.ts';
-import { startLogoutGate, type LogoutGate } from '../support/logout-gate.ts';
+import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
 import { LOGOUT_CLIENT, PERSON, type TokenShape } from '../support/logout-provider.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
@@ -17,10 +17,10 @@ const PODS = '/api/v1/namespaces/default/pods';
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
 describe('logout, both ways', () => {
-  let stage: LogoutGate;
+  let stage: LogoutInstance;
 
   beforeAll(async () => {
-    stage = await startLogoutGate();
+    stage = await startLogoutInstance();
   });
   afterAll(() => stage.stop());
 
@@ -101,7 +101,7 @@ describe('logout, both ways', () => {
     });
 
     it('ends kubectl’s own watch', async () => {
-      const laptop = new Laptop(stage.gate, PERSON);
+      const laptop = new Laptop(stage.instance, PERSON);
       onTestFinished(() => laptop.close());
       const open = laptop.openKubectl('get', 'pods', '--watch');
       await open.until(/NAME/);
@@ -315,9 +315,9 @@ describe('logout, both ways', () => {
 });
 
 describe.each(['okta', 'keycloak'] as const)('logout, both ways, at a provider of type %s', (type) => {
-  let stage: LogoutGate;
+  let stage: LogoutInstance;
   beforeAll(async () => {
-    stage = await startLogoutGate(type);
+    stage = await startLogoutInstance(type);
   });
   afterAll(() => stage.stop());
 

@@ -15,7 +15,7 @@ beforeAll(async () => {
   alice = await signIn(plane);
 });
 afterEach(async () => {
-  await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   plane.upstream.clear();
 });
 afterAll(() => plane.close());

@@ -6,7 +6,7 @@ import { startMonitoring, type Monitoring } from '../../demo/monitoring.ts';
 import { freePorts } from '../../demo/ports.ts';
 import { startAlertmanager, type TestAlertmanager } from '../support/alertmanager.ts';
 import { dashboards, deployedRules, filledIn } from '../support/deployed.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 
 /** What a machine under load needs; nothing waits for as long as this when all is well. */
@@ -22,20 +22,20 @@ interface Credential {
 }
 
 describe('a real Prometheus beside the demo', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let alertmanager: TestAlertmanager;
   let monitoring: Monitoring;
 
   beforeAll(async () => {
-    gate = await startTestGate();
-    const folder = `${gate.files.directory}/alerts`;
+    instance = await startTestInstance();
+    const folder = `${instance.files.directory}/alerts`;
     await mkdir(folder);
     alertmanager = await startAlertmanager(folder);
     const [port = 0] = await freePorts(1);
     const started = await startMonitoring({
-      directory: gate.files.directory,
+      directory: instance.files.directory,
       port,
-      targets: [new URL(gate.urls.ops).host],
+      targets: [new URL(instance.urls.ops).host],
       alertmanager: alertmanager.address,
       everySeconds: 1,
     });
@@ -47,7 +47,7 @@ describe('a real Prometheus beside the demo', () => {
   afterAll(async () => {
     await monitoring?.stop();
     await alertmanager?.stop();
-    await gate?.stop();
+    await instance?.stop();
   });
 
   const api = async (path: string, query: Record<string, string>): Promise<unknown> => {
@@ -71,10 +71,10 @@ describe('a real Prometheus beside the demo', () => {
 
   /** What a day brings, in a few seconds: work, things that are refused, and a stolen credential that is tried after its end. */
   async function traffic(): Promise<void> {
-    const alice = new Laptop(gate, 'alice');
-    const root = new Laptop(gate, 'root');
+    const alice = new Laptop(instance, 'alice');
+    const root = new Laptop(instance, 'root');
     try {
-      const login = await alice.portcullis('login', '--server', gate.urls.web);
+      const login = await alice.portcullis('login', '--server', instance.urls.web);
       expect(login.code, login.all).toBe(0);
       const pods = await alice.kubectl('get', 'pods');
       expect(pods.code, pods.all).toBe(0);
@@ -83,14 +83,14 @@ describe('a real Prometheus beside the demo', () => {
       await alice.kubectl('get', 'pods');
       await alice.kubectl('exec', 'web-1', '--', 'sh', '-c', 'echo hello');
       expect((await alice.kubectl('get', 'pods', '--as', 'demo:root')).code).not.toBe(0);
-      const asked = await alice.portcullis('get-token', '--server', gate.urls.web, '--cluster', 'demo');
+      const asked = await alice.portcullis('get-token', '--server', instance.urls.web, '--cluster', 'demo');
       const { status } = JSON.parse(asked.stdout) as { status: Credential };
-      const rootLogin = await root.portcullis('login', '--server', gate.urls.web);
+      const rootLogin = await root.portcullis('login', '--server', instance.urls.web);
       expect(rootLogin.code, rootLogin.all).toBe(0);
       await fromManyPlaces(status);
       alice.openKubectl('get', 'pods', '--watch');
       await seen('portcullis_streams_open{kind="watch"} == 1');
-      await gate.server.gate.revoke({ target: { kind: 'provider', provider: 'demo' } });
+      await instance.server.guard.revoke({ target: { kind: 'provider', provider: 'demo' } });
       await tryAgain(status);
     } finally {
       alice.close();
@@ -105,7 +105,7 @@ describe('a real Prometheus beside the demo', () => {
     const headers = { authorization: `Bearer ${token}` };
     const statuses: number[] = [];
     for (let n = 0; n < times; n += 1) {
-      const url = `https://127.0.0.1:${gate.server.ports.api}/clusters/demo/api/v1/namespaces/default/pods`;
+      const url = `https://127.0.0.1:${instance.server.ports.api}/clusters/demo/api/v1/namespaces/default/pods`;
       const answer = await request(url, { dispatcher: agent, headers });
       await answer.body.dump();
       statuses.push(answer.statusCode);

@@ -9,7 +9,7 @@ import { Visitor } from '../../demo/visitor.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { AUTHORIZATION, newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
@@ -19,18 +19,18 @@ const VERA = { name: 'vera', password: 'vera-demo' };
 
 describe.each(['memory', 'redis'] as const)('the authorization server on the %s store', (kind) => {
   let redis: RedisServer | undefined;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let endpoints: Endpoints;
   let plugin: OAuthClient;
   let thief: OAuthClient;
 
   beforeAll(async () => {
     redis = kind === 'redis' ? await startRedis() : undefined;
-    gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
+    instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
     endpoints = {
-      web: gate.urls.web,
-      api: gate.urls.api,
-      ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8'),
+      web: instance.urls.web,
+      api: instance.urls.api,
+      ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
     };
     plugin = new OAuthClient(endpoints, await newClientKey());
     thief = new OAuthClient(endpoints, await newClientKey());
@@ -38,12 +38,12 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   afterAll(async () => {
     await plugin.close();
     await thief.close();
-    await gate.stop();
+    await instance.stop();
     await redis?.stop();
   });
 
   async function events(name: string): Promise<readonly AuditEvent[]> {
-    return (await auditedBy(gate)).filter((event) => event.annotations['portcullis.dev/event'] === name);
+    return (await auditedBy(instance)).filter((event) => event.annotations['portcullis.dev/event'] === name);
   }
 
   it('gives an RFC 9068 access token of five minutes for one cluster, bound to the key, without groups inside', async () => {
@@ -51,7 +51,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(decodeProtectedHeader(accessToken)).toMatchObject({ alg: 'ES256', typ: 'at+jwt' });
     const claims = decodeJwt(accessToken);
     expect(claims).toMatchObject({
-      iss: gate.urls.web,
+      iss: instance.urls.web,
       sub: 'demo/alice',
       aud: DEMO,
       client_id: 'portcullis-cli',
@@ -71,7 +71,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
       username: 'demo:alice',
       groups: ['demo:developers'],
       cluster: 'demo',
-      clusters: [{ name: 'demo', server: gate.urls.api, caData: endpoints.ca }],
+      clusters: [{ name: 'demo', server: instance.urls.api, caData: endpoints.ca }],
     });
     expect(answer.headers['cache-control']).toBe('no-store');
   });
@@ -83,7 +83,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
       user: { username: 'demo:alice', groups: ['demo:developers'] },
       sourceIPs: ['127.0.0.1'],
     });
-    const log = await readFile(gate.files.auditLog, 'utf8');
+    const log = await readFile(instance.files.auditLog, 'utf8');
     expect(log).not.toContain(accessToken);
     expect(log).not.toContain(refreshToken);
   });
@@ -101,9 +101,9 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
 
   it('lets thirty parallel refreshes through, and asks the identity provider once for all of them', async () => {
     const { refreshToken } = await plugin.signIn('alice');
-    const before = gate.identityProvider.tokenRequests;
+    const before = instance.identityProvider.tokenRequests;
     const answers = await Promise.all(Array.from({ length: 30 }, () => plugin.refresh(refreshToken)));
-    expect(gate.identityProvider.tokenRequests - before).toBe(1);
+    expect(instance.identityProvider.tokenRequests - before).toBe(1);
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 30 }, () => 200));
   });
 
@@ -121,7 +121,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     const form = { client_id: 'portcullis-cli', grant_type: 'refresh_token', refresh_token: refreshToken };
     const answer = await thief.post('/-/oauth/token', form, { accept: 'text/html' });
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-    const onTheWeb = await fetch(`${gate.urls.web}/oauth/token`, {
+    const onTheWeb = await fetch(`${instance.urls.web}/oauth/token`, {
       method: 'POST',
       headers: { accept: 'text/html' },
       body: new URLSearchParams(form),
@@ -173,7 +173,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(ended?.annotations['portcullis.dev/reason']).toBe('code_replayed');
     expect(await about('logout')).toEqual([]);
     // The provider still knows the browser, and says that its user proved who they are an hour ago: whoever stole it types no password.
-    const { sessions } = gate.server.store;
+    const { sessions } = instance.server.store;
     const open = sessions.open.bind(sessions);
     const authTimes: (number | undefined)[] = [];
     sessions.open = ({ authTime = 0, ...rest }, secret) => {
@@ -191,7 +191,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   it('does not spend a code that it could not decide about, without its store or fenced', async () => {
     const { callback, verifier } = await plugin.authorize('alice');
     const code = callback.searchParams.get('code') ?? '';
-    const { gate: own, store } = gate.server;
+    const { guard: own, store } = instance.server;
     const [mint, check] = [store.sessions.mint.bind(store.sessions), own.check.bind(own)];
     store.sessions.mint = () => Promise.reject(new AppError('store_unavailable', 'The store is away.'));
     expect((await plugin.redeem(code, verifier)).status).toBe(503);
@@ -238,7 +238,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   ])('shows a page and redirects nowhere for %s', async (_name, extra) => {
     const { page } = await plugin.authorize('alice', { extra });
     expect(page.status).toBe(400);
-    expect(new URL(page.url).origin).toBe(gate.urls.web);
+    expect(new URL(page.url).origin).toBe(instance.urls.web);
     expect(page.html).toContain('Portcullis');
     const requestId = /<dt>Request id<\/dt>\s*<dd[^>]*><code>([^<]+)/.exec(page.html)?.[1];
     expect(requestId).toBeTypeOf('string');
@@ -277,11 +277,11 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
 
   it('mints nothing for a session that it was asked to revoke, where no other replica and no store knows of it', async () => {
     const { refreshToken, session } = await plugin.signIn('alice');
-    const { log } = gate.server.store;
+    const { log } = instance.server.store;
     const append = log.append.bind(log);
     log.append = () => Promise.reject(new AppError('store_unavailable', 'The store is away.'));
     const target = { kind: 'session', session } as const;
-    await expect(gate.server.gate.revoke({ target })).rejects.toMatchObject({ code: 'store_unavailable' });
+    await expect(instance.server.guard.revoke({ target })).rejects.toMatchObject({ code: 'store_unavailable' });
     log.append = append;
     expect(await plugin.refresh(refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     expect((await events('refresh-refused')).at(-1)?.annotations['portcullis.dev/reason']).toBe('session_revoked');
@@ -289,15 +289,15 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
 
   it('can be asked to sign out again where it could not be written down', async () => {
     const { refreshToken, session } = await plugin.signIn('alice');
-    const { gate: own } = gate.server;
+    const { guard: own } = instance.server;
     const revoke = own.revoke.bind(own);
     own.revoke = () =>
       Promise.reject(new AppError('store_unavailable', 'The store is away.', { reason: 'revocation_not_written' }));
     expect((await plugin.revoke(refreshToken)).status).toBe(503);
-    expect(await gate.server.store.sessions.read(session)).toBeDefined();
+    expect(await instance.server.store.sessions.read(session)).toBeDefined();
     own.revoke = revoke;
     expect((await plugin.revoke(refreshToken)).status).toBe(200);
-    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   });
 
   it('lets nobody sign another person out without their key', async () => {
@@ -309,7 +309,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   it('changes the impersonated identity at the refresh after the provider changed it', async () => {
     const { refreshToken, accessToken } = await plugin.signIn('bob');
     expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(403);
-    gate.identityProvider.change('bob', { groups: ['developers'] });
+    instance.identityProvider.change('bob', { groups: ['developers'] });
     try {
       expect((await plugin.refresh(refreshToken)).status).toBe(200);
       // The old token too: identity is read from the session, never from the token.
@@ -318,34 +318,34 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
         .toBe(200);
       expect(await events('identity-changed')).not.toHaveLength(0);
     } finally {
-      gate.identityProvider.change('bob', { groups: [] });
+      instance.identityProvider.change('bob', { groups: [] });
     }
   });
 
   it('ends the session at the refresh after the provider disabled the person', async () => {
     const { refreshToken, accessToken } = await plugin.signIn('bob');
-    gate.identityProvider.change('bob', { disabled: true });
+    instance.identityProvider.change('bob', { disabled: true });
     try {
       expect(await plugin.refresh(refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
       expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(401);
     } finally {
-      gate.identityProvider.change('bob', { disabled: false });
+      instance.identityProvider.change('bob', { disabled: false });
     }
   });
 
   it('publishes discovery with its own origin whatever the Host header says', async () => {
-    const answer = await fetch(`${gate.urls.web}/.well-known/openid-configuration`, {
+    const answer = await fetch(`${instance.urls.web}/.well-known/openid-configuration`, {
       headers: { 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
     });
     const document = (await answer.json()) as Record<string, unknown>;
     expect(document).toMatchObject({
-      issuer: gate.urls.web,
-      authorization_endpoint: `${gate.urls.web}/oauth/authorize`,
+      issuer: instance.urls.web,
+      authorization_endpoint: `${instance.urls.web}/oauth/authorize`,
       mtls_endpoint_aliases: {
-        token_endpoint: `${gate.urls.api}/-/oauth/token`,
-        revocation_endpoint: `${gate.urls.api}/-/oauth/revoke`,
+        token_endpoint: `${instance.urls.api}/-/oauth/token`,
+        revocation_endpoint: `${instance.urls.api}/-/oauth/revoke`,
       },
-      portcullis: { api: gate.urls.api, adminApi: `${gate.urls.api}/-/admin/api/v1`, apiCa: endpoints.ca },
+      portcullis: { api: instance.urls.api, adminApi: `${instance.urls.api}/-/admin/api/v1`, apiCa: endpoints.ca },
     });
     expect(JSON.stringify(document)).not.toContain('evil');
   });
@@ -360,10 +360,10 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
 describe('a stolen Redis', () => {
   it('holds no credential of a real sign-in, in no spelling', async () => {
     const redis = await startRedis();
-    const gate = await startTestGate({ redis: redis.url });
+    const instance = await startTestInstance({ redis: redis.url });
     const bare = new Redis(redis.url);
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    const plugin = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    const plugin = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
     try {
       const pending = await plugin.authorize('bob');
       const { accessToken, refreshToken } = await plugin.signIn('alice');
@@ -384,7 +384,7 @@ describe('a stolen Redis', () => {
       expect(found).toEqual([]);
     } finally {
       await plugin.close();
-      await gate.stop();
+      await instance.stop();
       bare.disconnect();
       await redis.stop();
     }

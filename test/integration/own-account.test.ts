@@ -20,7 +20,7 @@ beforeEach(() => {
   plane.audited.length = 0;
   plane.counted.upstreamErrors.length = 0;
 });
-afterEach(() => until(() => plane.gate.inFlight === 0, 'nothing in flight'));
+afterEach(() => until(() => plane.guard.inFlight === 0, 'nothing in flight'));
 afterAll(() => plane.close());
 
 /** Whole answer to an upgrade, as it came. */

@@ -8,7 +8,7 @@ import type { AskedReview } from '../support/reviews.ts';
 
 const PODS = '/api/v1/namespaces/ci/pods';
 const BUILDER = 'system:serviceaccount:ci:builder';
-const GATE = 'system:serviceaccount:portcullis:portcullis';
+const INSTANCE = 'system:serviceaccount:portcullis:portcullis';
 const GROUPS = ['system:serviceaccounts', 'system:serviceaccounts:ci', 'system:authenticated'];
 
 /** As the cluster's own: another issuer and key than ours. */
@@ -37,7 +37,7 @@ describe('a service account with its own token', () => {
   beforeEach(() => {
     plane.audited.length = 0;
     plane.upstream.clear();
-    holders = new Map([['upstream-token', GATE]]);
+    holders = new Map([['upstream-token', INSTANCE]]);
     answer();
   });
 
@@ -114,7 +114,7 @@ describe('a service account with its own token', () => {
   });
 
   it.each<[string, string, string]>([
-    ['our own account, whoever holds its token', GATE, 'passthrough_own_account'],
+    ['our own account, whoever holds its token', INSTANCE, 'passthrough_own_account'],
     ['a person whose issuer the cluster trusts', 'oidc:root', 'passthrough_not_service_account'],
     ['a node', 'system:node:n1', 'passthrough_not_service_account'],
     ['a name that only looks so', 'system:serviceaccount:ci:builder:x', 'passthrough_not_service_account'],
@@ -201,7 +201,7 @@ describe('a service account with its own token', () => {
     const good = await serviceAccountToken();
     const users = new Map([
       [good, BUILDER],
-      ['upstream-token', GATE],
+      ['upstream-token', INSTANCE],
     ]);
     const reviews = answerReviews(({ spec }) => {
       const username = users.get(spec.token ?? '');
@@ -239,7 +239,7 @@ describe('a service account with its own token', () => {
     const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true } });
     const token = await serviceAccountToken();
     fresh.upstream.answer = answerReviews(
-      ({ spec }) => ({ authenticated: true, user: { username: spec.token === token ? BUILDER : GATE } }),
+      ({ spec }) => ({ authenticated: true, user: { username: spec.token === token ? BUILDER : INSTANCE } }),
       (_req, res) => {
         res.writeHead(200, { 'content-type': 'application/json' });
         res.write('{"type":"ADDED"}\n');
@@ -254,9 +254,9 @@ describe('a service account with its own token', () => {
     });
     watch.end();
     await until(() => received.includes('ADDED'), 'the first event');
-    await fresh.gate.revoke({ target: { kind: 'all' } });
+    await fresh.guard.revoke({ target: { kind: 'all' } });
     expect(ended).toBeUndefined();
-    await fresh.gate.stop();
+    await fresh.guard.stop();
     await until(() => ended !== undefined, 'the cut');
     await fresh.listener.close();
     await fresh.upstream.close();

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { Laptop } from '../support/kubectl.ts';
 import { foundIn, PLANTED, PLANTED_VALUES, plantedManifests, type PostureReport } from '../support/posture-faults.ts';
 
@@ -15,7 +15,7 @@ const BEFORE = [
   'token-mounted payments/ServiceAccount/default',
 ];
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let root: Laptop;
 
 async function posture(who: Laptop, ...args: string[]) {
@@ -24,27 +24,27 @@ async function posture(who: Laptop, ...args: string[]) {
 }
 
 /** As `portcullis kubeconfig` names it. */
-const context = (): string => `demo@${new URL(gate.urls.web).host}`;
+const context = (): string => `demo@${new URL(instance.urls.web).host}`;
 
 async function signIn(who: Laptop): Promise<Laptop> {
-  const signedIn = await who.portcullis('login', '--server', gate.urls.web);
+  const signedIn = await who.portcullis('login', '--server', instance.urls.web);
   expect(signedIn.code, signedIn.all).toBe(0);
   return who;
 }
 
 async function waivers(text: string): Promise<string> {
-  const file = join(gate.files.directory, 'waivers.yaml');
+  const file = join(instance.files.directory, 'waivers.yaml');
   await writeFile(file, text);
   return file;
 }
 
 beforeAll(async () => {
-  gate = await startTestGate();
-  root = await signIn(new Laptop(gate, 'root'));
+  instance = await startTestInstance();
+  root = await signIn(new Laptop(instance, 'root'));
 });
 afterAll(async () => {
   root.close();
-  await gate.stop();
+  await instance.stop();
 });
 
 describe('posture of the embedded cluster, through the gate', () => {
@@ -101,7 +101,7 @@ describe('posture of the embedded cluster, through the gate', () => {
 
   it('shows on a terminal how far it is, and nowhere else', async () => {
     // Under CI Node takes every terminal for one without colours, where nothing is ever rewritten.
-    const command = `env -u CI TERM=xterm ${gate.files.command} posture --cluster demo --fail-on none`;
+    const command = `env -u CI TERM=xterm ${instance.files.command} posture --cluster demo --fail-on none`;
     const { stdout } = await root.open('script', ['--quiet', '--return', '--command', command, '/dev/null']).finished;
     expect(stdout).toMatch(/\[#+-+\] pods \d+ of \d+/);
     expect((await posture(root)).all).not.toContain('[#');
@@ -160,7 +160,7 @@ describe('posture of the embedded cluster, through the gate', () => {
   });
 
   it('reports what the caller may not read as not readable, never as fine: exit 3', async () => {
-    const alice = await signIn(new Laptop(gate, 'alice'));
+    const alice = await signIn(new Laptop(instance, 'alice'));
     const { code, stderr, report } = await posture(alice, '--output', 'json');
     expect(code).toBe(3);
     expect(stderr).toContain('Not every rule could be judged');
@@ -174,7 +174,7 @@ describe('posture of the embedded cluster, through the gate', () => {
   });
 
   it('refuses who may read nothing, and a cluster that is not theirs: exit 3', async () => {
-    const bob = await signIn(new Laptop(gate, 'bob'));
+    const bob = await signIn(new Laptop(instance, 'bob'));
     const nothing = await posture(bob);
     expect([nothing.code, nothing.stdout]).toEqual([3, '']);
     expect(nothing.stderr).toContain('You may read nothing of this cluster');
@@ -189,7 +189,7 @@ describe('posture of the embedded cluster, through the gate', () => {
       .flatMap(({ mend }) => mend)
       .filter((line) => !line.startsWith('#') && !line.includes(' create token '));
     // The context that the commands name.
-    const written = await root.portcullis('kubeconfig', '--command', gate.files.command);
+    const written = await root.portcullis('kubeconfig', '--command', instance.files.command);
     expect(written.code, written.all).toBe(0);
     for (const command of commands) {
       const { code, all } = await root.open('sh', ['-c', command]).finished;
@@ -228,7 +228,7 @@ describe('the embedded cluster', () => {
     };
     await done('create', 'role', 'binder', '--verb', 'create', '--resource', 'rolebindings', '--namespace', 'default');
     await done('create', 'rolebinding', 'binder', '--role', 'binder', '--user', 'demo:alice', '--namespace', 'default');
-    const alice = new Laptop(gate, 'alice');
+    const alice = new Laptop(instance, 'alice');
     const args = ['create', 'rolebinding', 'mine', '--clusterrole', 'cluster-admin', '--user', 'demo:alice'];
     const refused = await alice.kubectl(...args, '--namespace', 'default');
     expect(refused.code).toBe(1);

@@ -1,11 +1,11 @@
 /** Providers whose clock is off ours: what is refused, and where an operator reads that the clocks are the reason. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
+import { startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import { startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { comeBack, goThere, openPages, outcomeOf, refused, start } from '../support/two-providers.ts';
 import { CALLBACK } from '../support/vendor-idp.ts';
 import { rejection, vendor } from '../support/vendors.ts';
-import { annotation, closeHouses } from '../unit/web/harness.ts';
+import { annotation, closeStages } from '../unit/web/harness.ts';
 
 const NAMED = { mapping: { username: 'claims.preferred_username' } };
 const OFF = { code: 'provider_unavailable', reason: 'provider_clock_off' };
@@ -16,7 +16,7 @@ beforeEach(async () => {
   server = await startHostileProvider();
 });
 afterEach(async () => {
-  await closeHouses();
+  await closeStages();
   await server.close();
 });
 
@@ -93,8 +93,8 @@ it('a refused sign-in says by how much the clocks differ: on the page, in the au
   const page = await comeBack(visit, callback);
   expect(await outcomeOf(visit, page)).toEqual(refused(502, 'provider_clock_off'));
   expect(page.text).toMatch(/The clock of corp and the clock of this server differ by (599|600|601) seconds/);
-  expect(annotation(visit.house.named('sign-in-refused').at(-1), 'clock-skew')).toMatch(/^(599|600|601)$/);
-  expect(visit.house.logged).toContainEqual(
+  expect(annotation(visit.stage.named('sign-in-refused').at(-1), 'clock-skew')).toMatch(/^(599|600|601)$/);
+  expect(visit.stage.logged).toContainEqual(
     expect.objectContaining({
       err: expect.objectContaining({ cause: expect.objectContaining({ clockSkewSeconds: expect.any(Number) }) }),
     }),
@@ -102,24 +102,24 @@ it('a refused sign-in says by how much the clocks differ: on the page, in the au
 });
 
 describe('a refresh', () => {
-  let gate: HostileGate;
+  let instance: HostileInstance;
   beforeAll(async () => {
-    gate = await startHostileGate();
+    instance = await startHostileInstance();
   });
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
   it('at a clock ten minutes ahead ends nothing, says why in the audit log, and keeps the new refresh token', async () => {
-    const { refreshToken, session } = await gate.client.signIn('alice');
-    gate.provider.lie({ clock: 600 });
-    const answer = await gate.client.refresh(refreshToken);
+    const { refreshToken, session } = await instance.client.signIn('alice');
+    instance.provider.lie({ clock: 600 });
+    const answer = await instance.client.refresh(refreshToken);
     expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
-    expect((await gate.events('refresh-refused')).at(-1)?.annotations).toMatchObject({
+    expect((await instance.events('refresh-refused')).at(-1)?.annotations).toMatchObject({
       'portcullis.dev/reason': 'provider_clock_off',
       'portcullis.dev/clock-skew': expect.stringMatching(/^(599|600|601)$/),
     });
-    gate.provider.lie({});
-    expect((await gate.client.refresh(refreshToken)).status).toBe(200);
-    expect(gate.provider.presented.at(-1)).toBe('rt-2');
-    expect(await gate.server.store.sessions.read(session)).toBeDefined();
+    instance.provider.lie({});
+    expect((await instance.client.refresh(refreshToken)).status).toBe(200);
+    expect(instance.provider.presented.at(-1)).toBe('rt-2');
+    expect(await instance.server.store.sessions.read(session)).toBeDefined();
   });
 });

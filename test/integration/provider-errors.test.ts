@@ -74,7 +74,7 @@ describe('the cause of an error, in the log', () => {
     const words = `user 42 is unknown\u001b[2J\r\nlevel=info forged\u202e; state ${state ?? ''}`;
     callback.searchParams.set('error_description', words);
     await comeBack(visit, callback);
-    const facts = visit.house.logged.find((fields) => 'err' in fields) as { err: AppError };
+    const facts = visit.stage.logged.find((fields) => 'err' in fields) as { err: AppError };
     const { line, cause } = logged(facts.err);
     expect(cause).toMatchObject({
       error: 'server_error',
@@ -91,7 +91,7 @@ describe('the cause of an error, in the log', () => {
     callback.searchParams.set('error', 'access_denied');
     callback.searchParams.set('error_description', 'not assigned to this application');
     await comeBack(visit, callback);
-    const facts = visit.house.logged.find((fields) => 'err' in fields) as { err: AppError };
+    const facts = visit.stage.logged.find((fields) => 'err' in fields) as { err: AppError };
     expect(logged(facts.err).cause).toMatchObject({
       error: 'access_denied',
       error_description: 'not assigned to this application',

@@ -168,7 +168,7 @@ describe('a credential that is not good', () => {
   it('is told that the session was ended, by whom and what to do, when it was revoked', async () => {
     const eve = await signIn(plane, { subject: 'eve' });
     expect((await call(plane, eve, PODS)).status).toBe(200);
-    await plane.gate.revoke({ target: { kind: 'session', session: eve.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: eve.session.id } });
     const answered = await call(plane, eve, PODS);
     expect(answered.json()).toMatchObject({
       code: 401,

@@ -29,7 +29,7 @@ describe('a request through the gate', () => {
     alice = await signIn(plane);
   });
   afterEach(async () => {
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     plane.upstream.answer = answerJson(LIST);
     plane.upstream.clear();
     plane.audited.length = 0;
@@ -259,7 +259,7 @@ describe('a request through the gate', () => {
     await until(() => gone.audited.length === 4, 'the audit events');
     expect(gone.audited[0]?.annotations['portcullis.dev/reason']).toBe('upstream_unavailable');
     await gone.listener.close();
-    await gone.gate.stop();
+    await gone.guard.stop();
   });
 
   it('is never told to repeat what the API server has got: 504 where no answer comes in time', async () => {
@@ -294,7 +294,7 @@ describe('a request through the gate', () => {
     await audited(2);
     expect(plane.audited.map(({ stage }) => stage)).toEqual(['ResponseStarted', 'ResponseComplete']);
     expect(plane.audited[1]?.annotations).toMatchObject({ 'portcullis.dev/bytes-out': '8' });
-    await until(() => plane.gate.inFlight === 0 && plane.counted.streams === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0 && plane.counted.streams === 0, 'nothing in flight');
   });
 
   it('takes no more from the API server than a slow client takes', async () => {
@@ -328,7 +328,7 @@ describe('a request through the gate', () => {
     expect(sent).toBeGreaterThan(0);
     expect(sent).toBeLessThan(ALL);
     req.destroy();
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   });
 
   it('is refused with 503 and sent elsewhere while the record cannot be written', async () => {
@@ -385,7 +385,7 @@ describe('a request through the gate', () => {
     await call(plane, bob, PODS);
     await plane.store.sessions.update(bob.session.id, { identity: { ...ALICE, username: 'corp:robert' }, secret: {} });
     const again = await mint(plane, { ...bob, id: bob.session.id });
-    await until(() => plane.gate.position?.number === again.session.version - 1, 'the entry');
+    await until(() => plane.guard.position?.number === again.session.version - 1, 'the entry');
     await call(plane, bob, PODS);
     expect(plane.upstream.requests.at(-1)?.rawHeaders).toContain('corp:robert');
   });

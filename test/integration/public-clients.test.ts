@@ -179,7 +179,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     const admin = await stage.plugin.signIn('root', { resource: 'urn:portcullis:admin' });
     const listed = await stage.plugin.get(`/-/admin/api/v1/sessions/${id}`, admin.accessToken);
     expect(listed.body).toMatchObject({ client: CLIENT.id, bound: false });
-    await stage.server.gate.revoke({ target: { kind: 'session', session: id } });
+    await stage.server.guard.revoke({ target: { kind: 'session', session: id } });
     const refused = await stage.pods('demo', tokens.accessToken);
     expect(refused.status).toBe(401);
     expect(refused.body['message']).toMatch(/: sign in again with kubelogin: .*`kubectl oidc-login clean`/);
@@ -221,7 +221,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect(whoami.stdout, whoami.all).toContain(sessionOf(accessToken));
     const ran = await kubectl('exec', 'web-1', '--', 'echo', 'hello');
     expect(ran.stdout, ran.all).toBe('hello\n');
-    await stage.server.gate.revoke({ target: { kind: 'session', session: sessionOf(accessToken) } });
+    await stage.server.guard.revoke({ target: { kind: 'session', session: sessionOf(accessToken) } });
     expect((await kubectl('get', 'pods')).code).not.toBe(0);
   });
 

@@ -2,28 +2,28 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 
 const CLUSTER = 'urn:portcullis:cluster:demo';
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let alice: OAuthClient;
 let signedIn: SignedIn;
 
 beforeAll(async () => {
-  gate = await startTestGate();
-  const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-  alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  instance = await startTestInstance();
+  const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+  alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   signedIn = await alice.signIn('alice', { resource: CLUSTER });
 });
 afterAll(async () => {
   await alice.close();
-  await gate.stop();
+  await instance.stop();
 });
 
 it('keeps what a session asked of a cluster, without what must not be read, and what was refused', async () => {
-  const { recent } = gate.server.store;
+  const { recent } = instance.server.store;
   const pods = '/api/v1/namespaces/default/pods';
   expect((await alice.get(`${pods}?token=CANARY`, signedIn.accessToken)).status).toBe(200);
   expect((await alice.get('/api/v1/secrets', signedIn.accessToken)).status).toBe(403);
@@ -36,8 +36,8 @@ it('keeps what a session asked of a cluster, without what must not be read, and 
 });
 
 it('writes what waits when it stops', async () => {
-  const { recent } = gate.server.store;
+  const { recent } = instance.server.store;
   await alice.get('/api/v1/namespaces/default/configmaps', signedIn.accessToken);
-  await gate.server.stop();
+  await instance.server.stop();
   expect((await recent.read(signedIn.session))[0]).toMatchObject({ resource: 'configmaps' });
 });

@@ -3,7 +3,7 @@ import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { AppError } from '../../src/core/errors.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
-import { ACCOUNT, startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
+import { ACCOUNT, startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import { startHostileProvider, type HostileProvider, type Lies, type Reply } from '../support/hostile-provider.ts';
 import { metric } from '../support/metric.ts';
 import type { ClientKey } from '../support/oauth-client.ts';
@@ -194,29 +194,29 @@ describe.each(['invalid_request', 'bare'] as const)('a real provider that refuse
 });
 
 describe('a user whom the provider refuses in its own words', () => {
-  let gate: HostileGate;
+  let instance: HostileInstance;
   beforeAll(async () => {
-    gate = await startHostileGate({ recheck: 1, recheckGrace: 60 });
+    instance = await startHostileInstance({ recheck: 1, recheckGrace: 60 });
   });
   beforeEach(() => lie({}));
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
   const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups: ['developers'] });
-  const lie = (lies: Lies): void => gate.provider.lie({ idToken: developer, ...lies });
+  const lie = (lies: Lies): void => instance.provider.lie({ idToken: developer, ...lies });
   const reachable = (): Promise<string | undefined> =>
-    metric(gate.server, 'portcullis_provider_reachable{provider="demo"}');
+    metric(instance.server, 'portcullis_provider_reachable{provider="demo"}');
   const facts = async (event: string, session: string) =>
-    (await gate.events(event)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session);
+    (await instance.events(event)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session);
 
   it.each([
     ['400 invalid_request', oauth(400, 'invalid_request')],
     ['400 without a body', { status: 400, body: '' }],
   ] as const)('by %s at a refresh is out, is audited by name, and says nothing of its health', async (_name, reply) => {
-    const { refreshToken, session } = await gate.client.signIn('alice');
+    const { refreshToken, session } = await instance.client.signIn('alice');
     lie({ token: () => reply });
-    const answer = await gate.client.refresh(refreshToken);
+    const answer = await instance.client.refresh(refreshToken);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-    expect(await gate.server.store.sessions.read(session)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
     expect(await facts('refresh-refused', session)).toMatchObject([
       {
         user: { username: 'demo:mallory' },
@@ -231,10 +231,10 @@ describe('a user whom the provider refuses in its own words', () => {
   });
 
   it('while a stream is open ends with it, and is audited by name', async () => {
-    const { accessToken, session } = await gate.client.signIn('alice');
-    const { cert, key } = gate.client.key as ClientKey;
-    const port = Number(new URL(gate.client.endpoints.api).port);
-    const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: gate.ca, cert, key });
+    const { accessToken, session } = await instance.client.signIn('alice');
+    const { cert, key } = instance.client.key as ClientKey;
+    const port = Number(new URL(instance.client.endpoints.api).port);
+    const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: instance.ca, cert, key });
     socket.on('error', () => undefined);
     const closed = new Promise((resolve) => socket.once('close', resolve));
     await once(socket, 'secureConnect');
@@ -259,9 +259,9 @@ describe('a user whom the provider refuses in its own words', () => {
   });
 
   it('is not refused by a wrong client secret of ours: 503, the session stands, and the provider counts as down', async () => {
-    const { refreshToken, session } = await gate.client.signIn('alice');
+    const { refreshToken, session } = await instance.client.signIn('alice');
     lie({ token: () => oauth(401, 'invalid_client', { headers: CHALLENGE }) });
-    expect(await gate.client.refresh(refreshToken)).toMatchObject({ status: 503 });
+    expect(await instance.client.refresh(refreshToken)).toMatchObject({ status: 503 });
     const named = { 'portcullis.dev/account': ACCOUNT, 'portcullis.dev/provider': 'demo' };
     expect(await facts('refresh-refused', session)).toMatchObject([
       {
@@ -271,7 +271,7 @@ describe('a user whom the provider refuses in its own words', () => {
     ]);
     expect(await reachable()).toBe('0');
     lie({});
-    expect((await gate.client.refresh(refreshToken)).status).toBe(200);
-    expect(await gate.server.store.sessions.read(session)).toMatchObject({ account: ACCOUNT });
+    expect((await instance.client.refresh(refreshToken)).status).toBe(200);
+    expect(await instance.server.store.sessions.read(session)).toMatchObject({ account: ACCOUNT });
   });
 });

@@ -7,24 +7,24 @@ import { connect } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { makeCertificate } from '../support/upstream.ts';
 
 const WATCH = '/api/v1/namespaces/default/pods?watch=1';
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 beforeAll(async () => {
-  gate = await startTestGate();
+  instance = await startTestInstance();
 });
-afterAll(() => gate.stop());
+afterAll(() => instance.stop());
 
-const at = (name: string): string => join(gate.files.directory, name);
+const at = (name: string): string => join(instance.files.directory, name);
 
 async function handshake(session?: Buffer): Promise<TLSSocket> {
   const socket = connect({
     host: '127.0.0.1',
-    port: gate.server.ports.api,
+    port: instance.server.ports.api,
     // The test looks at which certificate it is.
     checkServerIdentity: () => undefined,
     rejectUnauthorized: false,
@@ -60,7 +60,7 @@ it('the api listener takes a new certificate without a restart, and keeps its ru
   const again = await handshake(ticket);
   expect(again.isSessionReused()).toBe(false);
   again.destroy();
-  const { port } = { port: gate.server.ports.api };
+  const { port } = { port: instance.server.ports.api };
   const outdated = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, maxVersion: 'TLSv1.2' });
   await expect(once(outdated, 'secureConnect')).rejects.toThrow(/alert|protocol/i);
   await Promise.all([writeFile(at('server.crt'), old.cert), writeFile(at('server.key'), old.key)]);
@@ -71,7 +71,7 @@ it('new connections to a cluster are judged by its new authorities', async () =>
   const good = await readFile(at('cluster-ca.crt'), 'utf8');
   const ca = await readFile(at('ca.crt'), 'utf8');
   const key = await newClientKey();
-  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
   const { accessToken } = await client.signIn('alice');
   const status = async (): Promise<number> => (await client.get('/version', accessToken)).status;
   expect(await status()).toBe(200);
@@ -81,7 +81,7 @@ it('new connections to a cluster are judged by its new authorities', async () =>
   const watch = async (): Promise<number | undefined> => {
     const headers = { authorization: `Bearer ${accessToken}` };
     const { cert, key: privateKey } = key;
-    const asked = request(`${gate.urls.api}${WATCH}`, { ca, cert, key: privateKey, agent: false, headers });
+    const asked = request(`${instance.urls.api}${WATCH}`, { ca, cert, key: privateKey, agent: false, headers });
     asked.on('error', () => undefined);
     asked.end();
     const [answer] = (await once(asked, 'response')) as [IncomingMessage];

@@ -9,7 +9,7 @@ import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startReplicaBeside } from '../support/replica-beside.ts';
@@ -18,7 +18,7 @@ const PODS = '/api/v1/namespaces/default/pods';
 
 describe('a revocation while Redis hangs', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let asked: RunningServer;
   /** Beside it: one for which every sign-in is too old. */
   let strict: RunningServer;
@@ -28,25 +28,25 @@ describe('a revocation while Redis hangs', () => {
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    auditLog = `${gate.files.directory}/asked.log`;
+    instance = await startTestInstance({ redis: redis.url });
+    ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    auditLog = `${instance.files.directory}/asked.log`;
     asked = await startAsked('asked', auditLog);
-    strict = await startAsked('strict', `${gate.files.directory}/strict.log`, -100);
+    strict = await startAsked('strict', `${instance.files.directory}/strict.log`, -100);
   });
   afterEach(() => redis.resume());
   afterAll(async () => {
     redis.resume();
     await Promise.all(clients.map((client) => client.close()));
     await Promise.all([asked.stop(), strict.stop()]);
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
   /** A replica of its own log, whose lease outlasts the test: what it refuses meanwhile it refuses by its guard. */
   /** A replica of its own log, whose lease outlasts the test: what it refuses meanwhile it refuses by its guard. */
   const startAsked = (name: string, path: string, freshness?: number): Promise<RunningServer> =>
-    startReplicaBeside(gate, name, undefined, ({ revocation, audit, admin }) => ({
+    startReplicaBeside(instance, name, undefined, ({ revocation, audit, admin }) => ({
       revocation: { ...revocation, staleness: 60 },
       audit: { ...audit, sinks: [{ type: 'file', path }] },
       admin: { ...admin, ...(freshness === undefined ? {} : { freshness }) },
@@ -54,7 +54,7 @@ describe('a revocation while Redis hangs', () => {
 
   async function at(replica: RunningServer): Promise<OAuthClient> {
     const client = new OAuthClient(
-      { web: gate.urls.web, api: `https://localhost:${replica.ports.api}`, ca },
+      { web: instance.urls.web, api: `https://localhost:${replica.ports.api}`, ca },
       await newClientKey(),
     );
     clients.push(client);
@@ -63,7 +63,7 @@ describe('a revocation while Redis hangs', () => {
 
   /** Signs in at the other replica: this one has never met them. */
   async function strangerAt(replica: RunningServer, who: string, resource: string) {
-    const there = await at(gate.server);
+    const there = await at(instance.server);
     const { accessToken, session } = await there.signIn(who, { resource });
     const client = new OAuthClient({ ...there.endpoints, api: `https://localhost:${replica.ports.api}` }, there.key);
     clients.push(client);

@@ -50,8 +50,8 @@ describe('what is in flight', () => {
     plane.audited.length = 0;
   });
   afterEach(async () => {
-    for (const { gate } of [plane, beside]) await gate.revoke({ target: { kind: 'all' } });
-    await until(() => plane.gate.inFlight === 0 && beside.gate.inFlight === 0, 'nothing in flight');
+    for (const { guard } of [plane, beside]) await guard.revoke({ target: { kind: 'all' } });
+    await until(() => plane.guard.inFlight === 0 && beside.guard.inFlight === 0, 'nothing in flight');
   });
   afterAll(async () => {
     await beside.close();
@@ -71,7 +71,7 @@ describe('what is in flight', () => {
     return connection;
   };
   const end = (person: Person): Promise<unknown> =>
-    plane.gate.revoke({ target: { kind: 'session', session: person.session.id } });
+    plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
   const lastReason = (): string | undefined => plane.audited.at(-1)?.annotations['portcullis.dev/reason'];
 
   it('a watch is told why, reset on both sides, and recorded; nobody else is touched', async () => {
@@ -233,7 +233,7 @@ describe('what is in flight', () => {
 
   it('is cut on another replica as well, and the answer carries its receipt', async () => {
     const mine = await watch(beside, alice);
-    const answer = await plane.gate.revoke({ target: { kind: 'account', account: alice.session.account } });
+    const answer = await plane.guard.revoke({ target: { kind: 'account', account: alice.session.account } });
     expect(await mine.ended).toBe('ECONNRESET');
     expect(answer).toMatchObject({
       complete: true,
@@ -284,14 +284,14 @@ describe('a replica whose store is away', () => {
     res.on('error', () => undefined).resume();
     away = true;
     await ended;
-    expect(plane.gate.fenced).toBe(true);
+    expect(plane.guard.fenced).toBe(true);
     const answered = await call(plane, alice, PODS);
     expect(answered.json()).toMatchObject({ kind: 'Status', code: 503, reason: 'ServiceUnavailable' });
     expect(answered.headers).toMatchObject({ 'retry-after': '1', connection: 'close' });
     expect(plane.audited.at(-1)?.annotations['portcullis.dev/reason']).toBe('fenced');
     expect(plane.upstream.requests).toHaveLength(1);
     away = false;
-    await until(() => !plane.gate.fenced, 'the next lease');
+    await until(() => !plane.guard.fenced, 'the next lease');
     plane.upstream.answer = answerJson({});
     expect((await call(plane, alice, PODS)).status).toBe(200);
     await plane.close();
@@ -339,7 +339,7 @@ describe('a shutdown', () => {
     expect(await following.ended).toBe('ECONNRESET');
     await drained;
     expect(plane.audited.at(-1)?.annotations['portcullis.dev/reason']).toBe('shutdown');
-    await plane.gate.stop();
+    await plane.guard.stop();
     await plane.upstream.close();
   });
 });

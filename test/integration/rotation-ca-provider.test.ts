@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { metric } from '../support/metric.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
@@ -17,7 +17,7 @@ const PATIENCE = { timeout: 60_000, interval: 50 };
 const COUNTED = 'portcullis_key_changes_total{kind="authorities",outcome=';
 const STANDING = 'portcullis_key_files_refused{kind="authorities"}';
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let server: RunningServer;
 let provider: HostileProvider;
 let client: OAuthClient;
@@ -27,7 +27,7 @@ let refreshing: RefreshingLoad;
 const browsers = getGlobalDispatcher();
 const signIns = { done: 0, failures: [] as string[], stopping: new AbortController(), finished: Promise.resolve() };
 
-const at = (name: string): string => join(gate.files.directory, name);
+const at = (name: string): string => join(instance.files.directory, name);
 
 async function signInForEver(): Promise<void> {
   while (!signIns.stopping.signal.aborted) {
@@ -38,15 +38,15 @@ async function signInForEver(): Promise<void> {
 }
 
 beforeAll(async () => {
-  gate = await startTestGate();
-  await gate.server.stop();
+  instance = await startTestInstance();
+  await instance.server.stop();
   [former, next] = await Promise.all([makeCertificate('former.test'), makeCertificate('next.test')]);
   provider = await startHostileProvider(former);
   provider.lie({ idToken: (honest) => ({ ...honest, groups: ['developers'] }) });
   await writeFile(at('issuer-ca.crt'), former.cert);
   // The browser goes to the provider too, and is told of its authorities in a way of its own.
   setGlobalDispatcher(new Agent({ connect: { ca: [former.cert, next.cert] } }));
-  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const place = { issuer: provider.issuer, clientId: CLIENT_ID, caFile: at('issuer-ca.crt') };
@@ -54,7 +54,7 @@ beforeAll(async () => {
   server = await startServer({ ...config, providers, limits: { ...config.limits, signInsPerMinute: 1_000_000 } });
   await server.ready;
   const ca = await readFile(at('ca.crt'), 'utf8');
-  client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   const { refreshToken } = await client.signIn('alice');
   refreshing = startRefreshing(client, client, { refreshToken, path: '/api/v1/namespaces/default/pods' });
   signIns.finished = signInForEver().catch((error: unknown) => void signIns.failures.push(String(error)));
@@ -65,7 +65,7 @@ afterAll(async () => {
   await client.close();
   setGlobalDispatcher(browsers);
   await server.stop();
-  await Promise.all([gate.stop(), provider.close()]);
+  await Promise.all([instance.stop(), provider.close()]);
 });
 
 /** As a Secret's new version comes: whole, in one moment. Resolves when the gate has it. */

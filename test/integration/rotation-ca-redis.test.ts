@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { metric } from '../support/metric.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, startSentinels, type RedisServer, type Sentinels } from '../support/redis.ts';
@@ -45,13 +45,13 @@ describe.each([
   let follower: RedisServer | undefined;
   let sentinels: Sentinels | undefined;
   let operator: Redis;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let server: RunningServer;
   let client: OAuthClient;
   let load: Load;
   let refreshing: RefreshingLoad;
 
-  const at = (name: string): string => join(gate.files.directory, name);
+  const at = (name: string): string => join(instance.files.directory, name);
 
   beforeAll(async () => {
     [former, next] = await Promise.all([makeCertificate('former.test'), makeCertificate('next.test')]);
@@ -59,10 +59,10 @@ describe.each([
     shown = { ca: both, ...former };
     ({ master, follower, sentinels } = await startNodes(shown, withSentinel));
     operator = new Redis({ host: '127.0.0.1', port: master.port, tls: { ca: both } });
-    gate = await startTestGate();
-    await gate.server.stop();
+    instance = await startTestInstance();
+    await instance.server.stop();
     await writeFile(at('redis-ca.crt'), former.cert);
-    const loaded = await loadConfig({ file: gate.files.config, env: {} });
+    const loaded = await loadConfig({ file: instance.files.config, env: {} });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
     const { config } = loaded.value;
     server = await startServer({
@@ -82,7 +82,7 @@ describe.each([
     await vi.waitUntil(() => server.store.log.settled, PATIENCE);
     const ca = await readFile(at('ca.crt'), 'utf8');
     const key = await newClientKey();
-    client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+    client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
     const { accessToken, refreshToken } = await client.signIn('alice');
     const headers = { authorization: `Bearer ${accessToken}` };
     const backends = { ca, certificate: key, path: PODS, headers, ports: () => [server.ports.api] };
@@ -93,7 +93,7 @@ describe.each([
     await Promise.all([load.stop(), refreshing.stop()]);
     await client.close();
     await server.stop();
-    await gate.stop();
+    await instance.stop();
     operator.disconnect();
     await sentinels?.[Symbol.asyncDispose]();
     await follower?.stop();

@@ -8,7 +8,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startLoad, type Backends, type Load } from '../support/steady-load.ts';
@@ -16,7 +16,7 @@ import { answerJson, startUpstream, type RecordingUpstream } from '../support/up
 
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let server: RunningServer;
 let upstream: RecordingUpstream;
 let provider: HostileProvider;
@@ -26,7 +26,7 @@ let fresh: { readonly ca: string; readonly cert: string; readonly key: string };
 let accepted: ReadonlySet<string>;
 const loads: Load[] = [];
 
-const at = (name: string): string => join(gate.files.directory, name);
+const at = (name: string): string => join(instance.files.directory, name);
 
 async function replace(name: string, text: string): Promise<void> {
   await writeFile(at(`${name}.next`), text);
@@ -34,9 +34,9 @@ async function replace(name: string, text: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  gate = await startTestGate();
+  instance = await startTestInstance();
   [upstream, provider] = await Promise.all([startUpstream(), startHostileProvider()]);
-  await gate.server.stop();
+  await instance.server.stop();
   await Promise.all([replace('cluster-token', 'token-1\n'), replace('cluster-ca.crt', upstream.ca)]);
   accepted = new Set(['Bearer token-1']);
   const pods = answerJson({ kind: 'PodList', apiVersion: 'v1', items: [] });
@@ -44,7 +44,7 @@ beforeAll(async () => {
     if (accepted.has(req.headers.authorization ?? '')) pods(req, res);
     else res.writeHead(401, { 'content-type': 'application/json' }).end('{}');
   };
-  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const clusters = config.clusters.map((cluster) => ({ ...cluster, server: upstream.server }));
@@ -55,7 +55,7 @@ beforeAll(async () => {
   const ca = await readFile(at('ca.crt'), 'utf8');
   fresh = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
   const key = await newClientKey();
-  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
   const { accessToken } = await client.signIn('alice');
   await client.close();
   backends = {
@@ -70,7 +70,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all(loads.map((load) => load.stop()));
   await server.stop();
-  await gate.stop();
+  await instance.stop();
   await Promise.all([upstream.close(), provider.close()]);
 });
 
@@ -114,13 +114,13 @@ it('the certificate of the listener', async () => {
 });
 
 it('the client secret at an identity provider', async () => {
-  const old = `${CLIENT_ID}:${gate.files.clientSecret}`;
+  const old = `${CLIENT_ID}:${instance.files.clientSecret}`;
   const next = `${CLIENT_ID}:next-secret`;
   let last = '';
   let good: readonly string[] = [old, next];
   provider.lie({ client: (proof) => good.includes((last = proof)) });
   const ca = await readFile(at('ca.crt'), 'utf8');
-  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, undefined);
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, undefined);
   const failures: string[] = [];
   let done = 0;
   const stopping = new AbortController();

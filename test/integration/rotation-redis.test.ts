@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startLoad, type Load } from '../support/steady-load.ts';
@@ -17,7 +17,7 @@ const ANYTHING = ['~*', '&*', '+@all'];
 
 let redis: RedisServer;
 let operator: Redis;
-let gate: RunningDemo;
+let instance: RunningDemo;
 let replica: RunningServer;
 let client: OAuthClient;
 let refreshToken: string;
@@ -29,11 +29,11 @@ beforeAll(async () => {
   });
   operator = new Redis({ port: redis.port });
   // The demo's own replica, where people sign in, needs no password.
-  gate = await startTestGate({ redis: redis.url });
-  replica = await startFollowing(gate);
-  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+  instance = await startTestInstance({ redis: redis.url });
+  replica = await startFollowing(instance);
+  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
   const key = await newClientKey();
-  client = new OAuthClient({ web: gate.urls.web, api: `https://localhost:${replica.ports.api}`, ca }, key);
+  client = new OAuthClient({ web: instance.urls.web, api: `https://localhost:${replica.ports.api}`, ca }, key);
   const signedIn = await client.signIn('alice');
   ({ refreshToken } = signedIn);
   load = startLoad(
@@ -51,12 +51,12 @@ afterAll(async () => {
   await load.stop();
   await client.close();
   await replica.stop();
-  await gate.stop();
+  await instance.stop();
   operator.disconnect();
   await redis.stop();
 });
 
-const secretFile = (name: string): string => join(gate.files.directory, name);
+const secretFile = (name: string): string => join(instance.files.directory, name);
 
 /** A replica that is told who it is at Redis by files. */
 async function startFollowing({ files }: RunningDemo): Promise<RunningServer> {

@@ -7,7 +7,7 @@ import { keyText, makeKey } from '../../src/config/generate-keys.ts';
 import type { KeyKind } from '../../src/config/key-files.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { metric } from '../support/metric.ts';
 import {
   AUTHORIZATION,
@@ -30,7 +30,7 @@ const OVERLAP_SECONDS = 4;
 const PATIENCE = { timeout: 60_000, interval: 100 };
 
 let redis: RedisServer;
-let gate: RunningDemo;
+let instance: RunningDemo;
 let other: RunningServer;
 let key: ClientKey;
 let here: OAuthClient;
@@ -41,24 +41,25 @@ let refreshing: RefreshingLoad;
 
 beforeAll(async () => {
   redis = await startRedis();
-  gate = await startTestGate({ redis: redis.url });
+  instance = await startTestInstance({ redis: redis.url });
   // Those of the demo are new. These have signed for hours, as in a gate that has been there for a while.
   for (const kind of ['signing', 'sealing'] as const) await removeOthers(kind, await addKey(kind, -7000));
   // What a key of the record has signed is verified by its file.
   await addKey('audit', -7000);
-  const taken = (kind: KeyKind) => metric(gate.server, `portcullis_key_changes_total{kind="${kind}",outcome="taken"}`);
+  const taken = (kind: KeyKind) =>
+    metric(instance.server, `portcullis_key_changes_total{kind="${kind}",outcome="taken"}`);
   for (const kind of ['signing', 'sealing', 'audit'] as const) {
     await vi.waitUntil(async () => (await taken(kind)) !== undefined, PATIENCE);
   }
-  other = await startSecondReplica(gate);
+  other = await startSecondReplica(instance);
   await other.ready;
-  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
-  const at: Endpoints = { web: gate.urls.web, api: gate.urls.api, ca };
+  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
+  const at: Endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
   key = await newClientKey();
   here = new OAuthClient(at, key);
   there = new OAuthClient({ ...at, api: `https://localhost:${other.ports.api}` }, key);
   alice = await here.signIn('alice');
-  const ports = [gate.server.ports.api, other.ports.api];
+  const ports = [instance.server.ports.api, other.ports.api];
   const backends = { ca, certificate: key, path: PODS, headers: { authorization: `Bearer ${alice.accessToken}` } };
   loads = [
     startLoad({ ...backends, ports: () => ports }, 'http/1.1'),
@@ -70,11 +71,11 @@ afterAll(async () => {
   await Promise.all([...loads.map((load) => load.stop()), refreshing.stop()]);
   await Promise.all([here.close(), there.close()]);
   await other.stop();
-  await gate.stop();
+  await instance.stop();
   await redis.stop();
 });
 
-const keysOf = (kind: KeyKind): string => join(gate.files.directory, 'keys', kind);
+const keysOf = (kind: KeyKind): string => join(instance.files.directory, 'keys', kind);
 
 /** A new key, as a Secret's new version brings it. @param signsIn seconds */
 async function addKey(kind: KeyKind, signsIn: number): Promise<string> {
@@ -100,7 +101,7 @@ const publicKids = (port: number) => async (): Promise<readonly string[]> => {
 async function seen<T>(kind: KeyKind, change: () => Promise<T>): Promise<T> {
   const changes = async (): Promise<readonly number[]> =>
     Promise.all(
-      [gate.server, other].map(async (server) =>
+      [instance.server, other].map(async (server) =>
         Number((await metric(server, `portcullis_key_changes_total{kind="${kind}",outcome="taken"}`)) ?? 0),
       ),
     );
@@ -134,7 +135,7 @@ it('a signing key is shown by every replica before it signs, and verifies for a 
   await expectNoFailure();
   const old = refreshing.signedBy() ?? '';
   const kid = await addKey('signing', 2 * OVERLAP_SECONDS);
-  for (const { web } of [gate.server.ports, other.ports]) {
+  for (const { web } of [instance.server.ports, other.ports]) {
     await expect.poll(async () => (await publicKids(web)()).slice(0, 2), PATIENCE).toEqual([old, kid]);
   }
   expect(refreshing.signedBy()).toBe(old);
@@ -142,7 +143,7 @@ it('a signing key is shown by every replica before it signs, and verifies for a 
   await expectNoFailure();
   await seen('signing', () => removeOthers('signing', kid));
   // The steady load has a token of the key that is gone.
-  for (const { web } of [gate.server.ports, other.ports]) {
+  for (const { web } of [instance.server.ports, other.ports]) {
     const kids = await publicKids(web)();
     expect(kids[0]).toBe(kid);
     expect(kids).toContain(old);
@@ -151,18 +152,18 @@ it('a signing key is shown by every replica before it signs, and verifies for a 
 });
 
 it('a sign-in that began before a rotation is finished after it', async () => {
-  const begun = await fetch(`${gate.urls.web}/oauth/authorize?${new URLSearchParams(AUTHORIZATION).toString()}`, {
+  const begun = await fetch(`${instance.urls.web}/oauth/authorize?${new URLSearchParams(AUTHORIZATION).toString()}`, {
     redirect: 'manual',
   });
   // Signed by a key that is derived from the sealing key.
   const cookies = begun.headers.getSetCookie().map((cookie) => cookie.split(';', 1)[0] ?? '');
-  const page = new URL(begun.headers.get('location') ?? '', gate.urls.web);
+  const page = new URL(begun.headers.get('location') ?? '', instance.urls.web);
   expect(page.pathname).toMatch(/^\/login\//);
   const open = async (cookie: string): Promise<number> =>
     (await fetch(page, { headers: { cookie }, redirect: 'manual' })).status;
   const signing = await rotated('signing');
   await rotated('sealing');
-  expect(await publicKids(gate.server.ports.web)()).toContain(signing);
+  expect(await publicKids(instance.server.ports.web)()).toContain(signing);
   expect(await open(cookies.join('; '))).toBeLessThan(400);
   expect(await open(cookies.map((cookie) => cookie.replace(/(\.sig=)./, '$1-')).join('; '))).toBeGreaterThanOrEqual(
     400,
@@ -175,14 +176,14 @@ it('what an older sealing key sealed is sealed anew, and a replica without that 
   // Once a minute by itself; here at once.
   const rounds: number[] = [];
   const look = async (): Promise<number | undefined> => {
-    const outcome = await gate.server.store.sealed.reseal('test', async () => {});
+    const outcome = await instance.server.store.sealed.reseal('test', async () => {});
     if (outcome.kind === 'looked') rounds.push(outcome.found);
     return rounds.at(-1);
   };
   await expect.poll(look, PATIENCE).toBe(0);
   expect(Math.max(...rounds)).toBeGreaterThan(3);
   await removeOthers('sealing', kid);
-  const fresh = await startSecondReplica(gate);
+  const fresh = await startSecondReplica(instance);
   await fresh.ready;
   const client = new OAuthClient({ ...here.endpoints, api: `https://localhost:${fresh.ports.api}` }, key);
   const answer = await client.refresh(alice.refreshToken);
@@ -196,7 +197,7 @@ it('what an older sealing key sealed is sealed anew, and a replica without that 
 
 it('the record is signed by the new key, in the same chain, and verifies as a whole', async () => {
   const kid = await addKey('audit', 0);
-  const record = (): Promise<string> => readFile(gate.files.auditLog, 'utf8');
+  const record = (): Promise<string> => readFile(instance.files.auditLog, 'utf8');
   await expect.poll(record, PATIENCE).toContain(`"portcullis.dev/key-id":"${kid}"`);
   const signed = (await record())
     .split('\n')
@@ -204,19 +205,19 @@ it('the record is signed by the new key, in the same chain, and verifies as a wh
     .map((line) => (JSON.parse(line) as { annotations: Record<string, string> }).annotations['portcullis.dev/key-id']);
   expect(new Set(signed).size).toBeGreaterThan(1);
   await expectNoFailure();
-  expect(await verifyAudit([gate.files.auditLog], { keys: keysOf('audit'), output: 'json' }, {})).toBe(0);
+  expect(await verifyAudit([instance.files.auditLog], { keys: keysOf('audit'), output: 'json' }, {})).toBe(0);
 });
 
 it('a broken key is refused with its whole set, and counted, and the old keys go on', async () => {
   await writeFile(join(keysOf('signing'), 'broken.json'), '{"kty":"EC"');
   const good = await addKey('signing', OVERLAP_SECONDS);
   const refused = 'portcullis_key_changes_total{kind="signing",outcome="refused"}';
-  for (const server of [gate.server, other]) {
+  for (const server of [instance.server, other]) {
     await expect.poll(async () => Number(await metric(server, refused)), PATIENCE).toBeGreaterThan(0);
     expect(await publicKids(server.ports.web)()).not.toContain(good);
   }
   await expectNoFailure();
   await rm(join(keysOf('signing'), 'broken.json'));
-  await expect.poll(publicKids(gate.server.ports.web), PATIENCE).toContain(good);
+  await expect.poll(publicKids(instance.server.ports.web), PATIENCE).toContain(good);
   await expectNoFailure();
 });

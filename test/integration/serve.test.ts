@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { demoPorts } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { bareEnvironment } from '../support/bare-environment.ts';
-import { freePortBase, startTestGate, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { startRedis } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
 import { makeCertificate } from '../support/upstream.ts';
@@ -42,17 +42,17 @@ function portcullis(args: readonly string[], env: Record<string, string> = {}): 
 }
 
 describe('portcullis on a server', () => {
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let folder: string;
   let config: string;
   let ports: ReturnType<typeof demoPorts>;
 
   beforeAll(async () => {
-    gate = await startTestGate();
+    instance = await startTestInstance();
     folder = await temporaryFolder();
     ports = demoPorts(await freePortBase());
     config = join(folder, 'portcullis.yaml');
-    const file = parse(await readFile(gate.files.config, 'utf8')) as {
+    const file = parse(await readFile(instance.files.config, 'utf8')) as {
       listen: Record<string, { address: string }>;
       audit: { sinks: object[] };
     };
@@ -64,12 +64,12 @@ describe('portcullis on a server', () => {
     await writeFile(config, stringify(file));
   });
   afterAll(async () => {
-    await gate.stop();
+    await instance.stop();
     await rm(folder, { recursive: true, force: true });
   });
 
   it('keeps a browser’s connection for longer than the proxies in front of it do', async () => {
-    const answer = await fetch(`${gate.urls.web}/login`, { redirect: 'manual' });
+    const answer = await fetch(`${instance.urls.web}/login`, { redirect: 'manual' });
     await answer.body?.cancel();
     expect(answer.headers.get('keep-alive')).toBe('timeout=75');
   });
@@ -77,7 +77,7 @@ describe('portcullis on a server', () => {
   it.each(['web', 'ops'] as const)(
     'ends a connection to the %s listener that asks for hundreds of answers and reads none',
     async (name) => {
-      const { hostname, port } = new URL(gate.urls[name]);
+      const { hostname, port } = new URL(instance.urls[name]);
       const socket = connect(Number(port), hostname).pause();
       onTestFinished(() => void socket.destroy());
       await once(socket, 'connect');
@@ -152,7 +152,7 @@ describe('portcullis on a server', () => {
     {
       what: 'a port that is taken',
       change: async (file: ServerFile): Promise<void> => {
-        file.listen.web.address = new URL(gate.urls.web).host;
+        file.listen.web.address = new URL(instance.urls.web).host;
       },
       says: /EADDRINUSE/,
     },
@@ -174,11 +174,11 @@ describe('portcullis on a server', () => {
   });
 
   it('closes the record behind everything else, also where something before it cannot be ended', async () => {
-    const replica = await startSecondReplica(gate);
+    const replica = await startSecondReplica(instance);
     await replica.ready;
-    vi.spyOn(replica.gate, 'stop').mockRejectedValue(new Error('cannot be ended'));
+    vi.spyOn(replica.guard, 'stop').mockRejectedValue(new Error('cannot be ended'));
     await expect(replica.stop()).rejects.toThrow('cannot be ended');
-    const record = await readFile(join(gate.files.directory, 'audit.log'), 'utf8');
+    const record = await readFile(join(instance.files.directory, 'audit.log'), 'utf8');
     expect(record.match(/"verb":"server-stopped"/g)).toHaveLength(1);
   });
 

@@ -8,7 +8,7 @@ import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { metric } from '../support/metric.ts';
 import { AUTHORIZATION, newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
@@ -17,18 +17,18 @@ import { startRedis, type RedisServer } from '../support/redis.ts';
 const LIMIT = 30;
 
 let redis: RedisServer;
-let gate: RunningDemo;
+let instance: RunningDemo;
 let ca: string;
 let alice: OAuthClient;
 beforeAll(async () => {
   redis = await startRedis({ args: ['--maxmemory', '8mb'] });
-  gate = await startTestGate({ redis: redis.url });
-  ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-  alice = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  instance = await startTestInstance({ redis: redis.url });
+  ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+  alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
 });
 afterAll(async () => {
   await alice.close();
-  await gate.stop();
+  await instance.stop();
   await redis.stop();
 });
 
@@ -62,7 +62,7 @@ async function ask(
 }
 
 const authorize = (extra: Record<string, string> = {}): string =>
-  `${gate.urls.web}/oauth/authorize?${new URLSearchParams({ ...AUTHORIZATION, ...extra }).toString()}`;
+  `${instance.urls.web}/oauth/authorize?${new URLSearchParams({ ...AUTHORIZATION, ...extra }).toString()}`;
 
 /** Tries again where a busy machine makes Redis answer too late. */
 const soon = <T>(attempt: () => Promise<T>): Promise<T> => vi.waitFor(attempt, { timeout: 30_000, interval: 1000 });
@@ -79,7 +79,7 @@ async function begin(
 }
 
 const refusedFrom = async (address: string) =>
-  (await auditedBy(gate)).filter(
+  (await auditedBy(instance)).filter(
     ({ verb, sourceIPs, annotations }) =>
       verb === 'sign-in-refused' &&
       sourceIPs[0] === address &&
@@ -93,13 +93,13 @@ describe('one address', () => {
       'device codes',
       '127.8.0.2',
       () => ({
-        url: `${gate.urls.api}/-/oauth/device`,
+        url: `${instance.urls.api}/-/oauth/device`,
         form: { client_id: 'portcullis-cli', scope: 'kubernetes' },
       }),
     ],
   ])('may begin so many sign-ins a minute by %s; what is beyond is one audit event', async (_what, address, to) => {
     const counted = async (): Promise<number> =>
-      Number(await metric(gate.server, 'portcullis_refusals_total{reason="too_many_sign_ins"}'));
+      Number(await metric(instance.server, 'portcullis_refusals_total{reason="too_many_sign_ins"}'));
     const before = await counted();
     const { url, form } = to();
     const { statuses, retryAfter } = await ask(address, LIMIT * 3, url, { form });
@@ -116,8 +116,8 @@ describe('one address', () => {
 
   it('goes on with one authorization request as often as it may begin one, and not in parallel without end', async () => {
     const { location, cookie } = await soon(() => begin());
-    const uid = new URL(location, gate.urls.web).pathname.split('/').at(-1);
-    const { statuses } = await ask('127.8.0.3', LIMIT * 3, `${gate.urls.web}/oauth/authorize/${uid}`, { cookie });
+    const uid = new URL(location, instance.urls.web).pathname.split('/').at(-1);
+    const { statuses } = await ask('127.8.0.3', LIMIT * 3, `${instance.urls.web}/oauth/authorize/${uid}`, { cookie });
     const allowed = statuses.filter((status) => status !== 429).length;
     expect(allowed).toBeGreaterThanOrEqual(LIMIT);
     expect(allowed).toBeLessThan(LIMIT * 2);
@@ -158,7 +158,7 @@ describe('many addresses, each as often as it may', () => {
 
     // It began before all of them, and was not displaced by them.
     await soon(async () => {
-      const goesOn = await request(new URL(location, gate.urls.web), { headers: { cookie } });
+      const goesOn = await request(new URL(location, instance.urls.web), { headers: { cookie } });
       await goesOn.body.dump();
       expect(goesOn.headers.location).toMatch(/\/login\/[\w-]+\/start\?provider=demo$/);
     });
@@ -166,15 +166,15 @@ describe('many addresses, each as often as it may', () => {
     await soon(() => alice.signIn('root'));
     await soon(async () => {
       const target = { kind: 'session', session: session.session } as const;
-      expect(await gate.server.gate.revoke({ target })).toMatchObject({ complete: true });
+      expect(await instance.server.guard.revoke({ target })).toMatchObject({ complete: true });
     });
-    const ready = await request(`${gate.urls.ops}/readyz`);
+    const ready = await request(`${instance.urls.ops}/readyz`);
     await ready.body.dump();
     expect(ready.statusCode).toBe(200);
 
-    const displaced = Number(await metric(gate.server, 'portcullis_sign_ins_displaced_total{kind="Interaction"}'));
+    const displaced = Number(await metric(instance.server, 'portcullis_sign_ins_displaced_total{kind="Interaction"}'));
     expect(displaced).toBeGreaterThan(100);
-    const events = (await auditedBy(gate)).filter(({ verb }) => verb === 'sign-ins-displaced');
+    const events = (await auditedBy(instance)).filter(({ verb }) => verb === 'sign-ins-displaced');
     expect(events.length).toBeGreaterThan(0);
     expect(events.length).toBeLessThan(10);
     expect(events[0]?.annotations).toMatchObject({ 'portcullis.dev/artefact': 'Interaction' });

@@ -6,18 +6,18 @@ import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { visitor } from '../support/device-stage.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 let redis: RedisServer;
-let gate: RunningDemo;
+let instance: RunningDemo;
 beforeAll(async () => {
   redis = await startRedis();
-  gate = await startTestGate({ redis: redis.url });
+  instance = await startTestInstance({ redis: redis.url });
 });
 afterEach(() => redis.resume());
 afterAll(async () => {
-  await gate.stop();
+  await instance.stop();
   await redis.stop();
 });
 
@@ -34,21 +34,21 @@ const authorize = `/oauth/authorize?${new URLSearchParams({
 
 it('says that the store is away and when to try again, with a link to the same request', async () => {
   redis.pause();
-  const answer = await request(gate.urls.web + authorize, { headers: { accept: 'text/html' } });
+  const answer = await request(instance.urls.web + authorize, { headers: { accept: 'text/html' } });
   const page = await answer.body.text();
   expect(answer.statusCode).toBe(503);
   expect(answer.headers).toMatchObject({ 'retry-after': '1', 'cache-control': 'no-store' });
   expect(page).toContain('Portcullis cannot reach its store');
   expect(page).toContain(`href="${authorize.replaceAll('&', '&amp;')}">Try again</a>`);
   redis.resume();
-  const second = await request(gate.urls.web + authorize, { headers: { accept: 'text/html' } });
+  const second = await request(instance.urls.web + authorize, { headers: { accept: 'text/html' } });
   await second.body.dump();
   expect(second.statusCode).toBe(303);
 });
 
 it('leads to no other host, whatever the request target says', async () => {
   redis.pause();
-  const { hostname, port, host } = new URL(gate.urls.web);
+  const { hostname, port, host } = new URL(instance.urls.web);
   const socket = connect(Number(port), hostname);
   await once(socket, 'connect');
   const lines = [
@@ -67,7 +67,7 @@ it('leads to no other host, whatever the request target says', async () => {
 it('lets a person in who tries again as the page says', async () => {
   redis.pause();
   const alice = visitor('alice', { stopAt: CALLBACK });
-  const visit = alice.visit(gate.urls.web + authorize);
+  const visit = alice.visit(instance.urls.web + authorize);
   // Longer than a store may take to answer, shorter than the gate's lease.
   setTimeout(() => redis.resume(), 600);
   expect((await visit).url).toMatch(/^http:\/\/127\.0\.0\.1:1\/callback\?code=/);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ACCOUNT, startHostileGate, type HostileGate } from '../support/hostile-gate.ts';
+import { ACCOUNT, startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import type { Lies } from '../support/hostile-provider.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
@@ -14,21 +14,28 @@ interface Watch {
 }
 
 describe('an open watch and its person, at the provider', () => {
-  let gate: HostileGate;
+  let instance: HostileInstance;
 
   beforeAll(async () => {
-    gate = await startHostileGate({ recheck: 1, recheckGrace: 3 });
+    instance = await startHostileInstance({ recheck: 1, recheckGrace: 3 });
   });
   beforeEach(() => lie({}));
-  afterAll(() => gate.stop());
+  afterAll(() => instance.stop());
 
   const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups: ['developers'] });
-  const lie = (lies: Lies): void => gate.provider.lie({ idToken: developer, ...lies });
+  const lie = (lies: Lies): void => instance.provider.lie({ idToken: developer, ...lies });
 
   async function watch({ accessToken }: SignedIn): Promise<Watch> {
-    const { cert, key } = gate.client.key as ClientKey;
-    const { port } = new URL(gate.client.endpoints.api);
-    const socket = connect({ host: '127.0.0.1', port: Number(port), servername: 'localhost', ca: gate.ca, cert, key });
+    const { cert, key } = instance.client.key as ClientKey;
+    const { port } = new URL(instance.client.endpoints.api);
+    const socket = connect({
+      host: '127.0.0.1',
+      port: Number(port),
+      servername: 'localhost',
+      ca: instance.ca,
+      cert,
+      key,
+    });
     socket.on('error', () => undefined);
     const ended = new Promise((resolve) => socket.once('close', resolve));
     await once(socket, 'secureConnect');
@@ -38,60 +45,60 @@ describe('an open watch and its person, at the provider', () => {
     return { ended, isOpen: () => !socket.destroyed };
   }
 
-  const refreshes = (): number => gate.provider.asked.filter((path) => path === '/token').length;
+  const refreshes = (): number => instance.provider.asked.filter((path) => path === '/token').length;
   /** What the record says of how a session's watch ended. */
   const cutOf = async (session: string): Promise<string | undefined> => {
-    const watches = (await gate.recorded()).filter(
+    const watches = (await instance.recorded()).filter(
       ({ verb, annotations }) => verb === 'watch' && annotations['portcullis.dev/session'] === session,
     );
     return watches.at(-1)?.annotations['portcullis.dev/reason'];
   };
 
   it('goes on for as long as the provider says yes, and is asked about', async () => {
-    const open = await watch(await gate.client.signIn('alice'));
+    const open = await watch(await instance.client.signIn('alice'));
     const before = refreshes();
     await expect.poll(refreshes, { timeout: 10_000 }).toBeGreaterThan(before);
     expect(open.isOpen()).toBe(true);
   });
 
   it('ends with the session when the provider no longer vouches for the person', async () => {
-    const signedIn = await gate.client.signIn('alice');
+    const signedIn = await instance.client.signIn('alice');
     const open = await watch(signedIn);
     const rejection = { error: 'invalid_grant' };
     lie({ token: () => ({ status: 400, body: JSON.stringify(rejection) }) });
     await open.ended;
     // The stream is cut first, then the store is told.
-    await expect.poll(() => gate.server.store.sessions.read(signedIn.session)).toBeUndefined();
+    await expect.poll(() => instance.server.store.sessions.read(signedIn.session)).toBeUndefined();
     const ended = async () =>
-      (await gate.events('session-ended'))
+      (await instance.events('session-ended'))
         .map(({ annotations }) => annotations)
         .filter((facts) => facts['portcullis.dev/session'] === signedIn.session);
     // On the record once every replica has confirmed that it is over.
     await expect
       .poll(ended, { timeout: 10_000 })
       .toMatchObject([{ 'portcullis.dev/account': ACCOUNT, 'portcullis.dev/reason': 'provider_refresh_refused' }]);
-    expect((await gate.client.get('/version', signedIn.accessToken)).status).toBe(401);
+    expect((await instance.client.get('/version', signedIn.accessToken)).status).toBe(401);
   });
 
   it('ends when the person is another to Kubernetes now, and the next one runs as that', async () => {
-    const signedIn = await gate.client.signIn('alice');
+    const signedIn = await instance.client.signIn('alice');
     const open = await watch(signedIn);
     lie({ idToken: (honest) => ({ ...developer(honest), preferred_username: 'trent' }) });
     await open.ended;
-    expect((await gate.server.store.sessions.read(signedIn.session))?.identity.username).toBe('demo:trent');
-    expect(await gate.events('identity-changed')).toHaveLength(1);
-    expect((await gate.client.get('/version', signedIn.accessToken)).status).toBe(200);
+    expect((await instance.server.store.sessions.read(signedIn.session))?.identity.username).toBe('demo:trent');
+    expect(await instance.events('identity-changed')).toHaveLength(1);
+    expect((await instance.client.get('/version', signedIn.accessToken)).status).toBe(200);
   });
 
   it('ends when the provider has been away for the grace; the session stays, and serves when it is back', async () => {
-    const signedIn = await gate.client.signIn('alice');
+    const signedIn = await instance.client.signIn('alice');
     const open = await watch(signedIn);
     lie({ token: () => ({ status: 503, body: 'later', type: 'text/plain' }) });
     await open.ended;
     expect(await cutOf(signedIn.session)).toBe('recheck_overdue');
-    expect(await gate.server.store.sessions.read(signedIn.session)).toBeDefined();
+    expect(await instance.server.store.sessions.read(signedIn.session)).toBeDefined();
     lie({});
-    expect((await gate.client.refresh(signedIn.refreshToken)).status).toBe(200);
+    expect((await instance.client.refresh(signedIn.refreshToken)).status).toBe(200);
     const again = await watch(signedIn);
     expect(again.isOpen()).toBe(true);
   });

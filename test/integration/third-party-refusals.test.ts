@@ -20,7 +20,7 @@ beforeAll(async () => {
   plane = await startPlane({ thirdParties: new Map([['kubelogin-prod', 'kubelogin']]) });
   alice = await signIn(plane);
   claims = claimsOf(alice.session, alice.thumbprint, await plane.store.log.position());
-  await plane.gate.revoke({ target: { kind: 'session', session: alice.session.id } });
+  await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
 });
 afterAll(() => plane.close());
 

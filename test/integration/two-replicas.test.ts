@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
@@ -36,7 +36,7 @@ async function openWatch(port: number, ca: string, key: ClientKey, token: string
 
 describe('two replicas on one real Redis', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let other: RunningServer;
   let here: Endpoints;
   let there: Endpoints;
@@ -46,11 +46,11 @@ describe('two replicas on one real Redis', () => {
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
-    other = await startSecondReplica(gate);
+    instance = await startTestInstance({ redis: redis.url });
+    other = await startSecondReplica(instance);
     await other.ready;
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    here = { web: gate.urls.web, api: gate.urls.api, ca };
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    here = { web: instance.urls.web, api: instance.urls.api, ca };
     there = { ...here, api: `https://localhost:${other.ports.api}` };
     key = await newClientKey();
     root = new OAuthClient(here, await newClientKey());
@@ -59,7 +59,7 @@ describe('two replicas on one real Redis', () => {
   afterAll(async () => {
     await root.close();
     await other.stop();
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
@@ -119,7 +119,7 @@ describe('two replicas on one real Redis', () => {
     const { accessToken: bobs } = await bob.signIn('bob');
     const watches = await Promise.all([
       openWatch(other.ports.api, here.ca, key, first.accessToken),
-      openWatch(gate.server.ports.api, here.ca, key, second.accessToken),
+      openWatch(instance.server.ports.api, here.ca, key, second.accessToken),
     ]);
     await revoke({ account: 'demo/alice' });
     expect(await Promise.all(watches.map(({ ended }) => ended))).toEqual(['ECONNRESET', 'ECONNRESET']);

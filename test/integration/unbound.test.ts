@@ -26,7 +26,7 @@ async function setAhead(stage: PublicClientStage, milliseconds: number): Promise
   const jumps = async (): Promise<number> => (await stage.events('replica-fenced')).length;
   const before = await jumps();
   aheadMs = milliseconds;
-  const seen = async (): Promise<boolean> => (await jumps()) > before && !stage.server.gate.fenced;
+  const seen = async (): Promise<boolean> => (await jumps()) > before && !stage.server.guard.fenced;
   await vi.waitUntil(seen, { timeout: 30_000, interval: 20 });
 }
 

@@ -27,7 +27,9 @@ describe('a provider that takes a second use of a refresh token for theft', () =
       now += 60_000;
       idp.keys = keys;
       for (let count = 0; count < 2; count += 1) {
-        expect(await rejection(corp.recheck(person.subject, held, keep))).toMatchObject({ code: 'provider_unavailable' });
+        expect(await rejection(corp.recheck(person.subject, held, keep))).toMatchObject({
+          code: 'provider_unavailable',
+        });
       }
       expect(held).not.toBe(person.refreshToken);
       idp.keys = 'there';

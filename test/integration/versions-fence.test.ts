@@ -12,7 +12,7 @@ import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { PREFIX } from '../fixtures/frozen-store.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type ClientKey, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
@@ -21,7 +21,7 @@ const PODS = '/api/v1/namespaces/default/pods';
 
 let redis: RedisServer;
 let bare: Redis;
-let gate: RunningDemo;
+let instance: RunningDemo;
 let key: ClientKey;
 let client: OAuthClient;
 let alice: SignedIn;
@@ -29,16 +29,16 @@ let alice: SignedIn;
 beforeEach(async () => {
   redis = await startRedis();
   bare = new Redis(redis.url);
-  gate = await startTestGate({ redis: redis.url });
+  instance = await startTestInstance({ redis: redis.url });
   key = await newClientKey();
-  const ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
-  client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, key);
+  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
+  client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
   // A machine that is busy with other things may take longer for it than the gate waits.
   alice = await vi.waitFor(() => client.signIn('alice'), { timeout: 20_000 });
 });
 afterEach(async () => {
   await client.close();
-  await gate.stop();
+  await instance.stop();
   bare.disconnect();
   await redis.stop();
 });
@@ -66,7 +66,7 @@ async function append(
 async function openWatch(): Promise<{ readonly ended: Promise<boolean> }> {
   const { ca } = client.endpoints;
   const headers = { authorization: `Bearer ${alice.accessToken}` };
-  const asked = request(`${gate.urls.api}${PODS}?watch=1`, { agent: false, ca, ...key, headers });
+  const asked = request(`${instance.urls.api}${PODS}?watch=1`, { agent: false, ca, ...key, headers });
   asked.end();
   const [answer] = (await once(asked, 'response')) as [IncomingMessage];
   for (const emitter of [asked, answer]) emitter.on('error', () => {});
@@ -90,7 +90,7 @@ const expectServed = (): Promise<void> =>
 
 it('an entry of a kind that it knows is applied, as one of this version', async () => {
   await append('unlocked', 'account:AAAAAAAAAAAAAAAAAAAAAA');
-  await expect.poll(() => gate.server.gate.position?.number).toBe(1);
+  await expect.poll(() => instance.server.guard.position?.number).toBe(1);
   await expectServed();
 });
 
@@ -106,8 +106,8 @@ it.each([
     .poll(async () => client.get(PODS, alice.accessToken))
     .toMatchObject({ status: 503, body: { kind: 'Status' }, headers: { 'retry-after': '1' } });
   expect((await client.refresh(alice.refreshToken)).status).toBe(503);
-  expect((await fetch(`${gate.urls.web}/login/start?provider=demo`, { redirect: 'manual' })).status).toBe(503);
-  expect(gate.server.gate.position?.number ?? 0).toBeLessThan(number);
+  expect((await fetch(`${instance.urls.web}/login/start?provider=demo`, { redirect: 'manual' })).status).toBe(503);
+  expect(instance.server.guard.position?.number ?? 0).toBeLessThan(number);
 });
 
 it.each([
@@ -118,7 +118,7 @@ it.each([
   const until = Math.floor(Date.now() / 1000) + 600;
   const row = `${number} ${until} cluster:demo`;
   if (place === 'idx') await bare.zadd(`${PREFIX}idx`, number, row);
-  const other = await startSecondReplica(gate);
+  const other = await startSecondReplica(instance);
   const join = vi.spyOn(other.store.log, 'join');
   let isReady = false;
   void other.ready.then(() => (isReady = true));
@@ -131,7 +131,7 @@ it.each([
   // A row that can cover nobody any more keeps nobody out, whatever it said.
   else await replaceLast(number);
   await other.ready;
-  expect(other.gate.position?.number).toBe(number);
+  expect(other.guard.position?.number).toBe(number);
   await there.close();
   await other.stop();
 });

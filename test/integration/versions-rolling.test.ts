@@ -15,11 +15,11 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { ROOT, withoutSafeguard, type BrokenCopy } from '../chaos/broken-copy.ts';
 import { startFront, type Backend } from '../fixtures/front.ts';
 import { pairsOf, PREFIX } from '../fixtures/frozen-store.ts';
-import { writeGateFile } from '../fixtures/gate-file.ts';
+import { writeInstanceFile } from '../fixtures/instance-file.ts';
 import { NEXT, nextSources } from '../fixtures/next-version.ts';
 import { startServing, type Serving } from '../fixtures/serving.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
-import { freePortBase, startTestGate } from '../support/gate.ts';
+import { freePortBase, startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Answer, type ClientKey, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
@@ -34,7 +34,7 @@ interface Replica extends Backend, Serving {}
 
 let redis: RedisServer;
 let bare: Redis;
-let gate: RunningDemo;
+let instance: RunningDemo;
 let next: BrokenCopy;
 let front: AsyncDisposable;
 let ca: string;
@@ -54,7 +54,7 @@ async function startReplica(root: string): Promise<Replica> {
   const base = await freePortBase();
   const ports = { api: base, web: base + 1, ops: base + 2 };
   const shutdown = { delay: '1s', grace: '20s' };
-  const file = await writeGateFile(gate.files, `replica-${started}`, { ports, shutdown });
+  const file = await writeInstanceFile(instance.files, `replica-${started}`, { ports, shutdown });
   return { ...(await startServing({ root, file, opsPort: ports.ops })), ports };
 }
 
@@ -109,7 +109,7 @@ interface OpenWatch {
 
 async function openWatch(token: string, certificate: ClientKey): Promise<OpenWatch> {
   const headers = { authorization: `Bearer ${token}` };
-  const asked = request(`${gate.urls.api}${PODS}?watch=1`, { agent: false, ca, ...certificate, headers });
+  const asked = request(`${instance.urls.api}${PODS}?watch=1`, { agent: false, ca, ...certificate, headers });
   asked.end();
   const [answer] = (await once(asked, 'response')) as [IncomingMessage];
   // Of what is cut, each of the two says so.
@@ -123,21 +123,21 @@ async function openWatch(token: string, certificate: ClientKey): Promise<OpenWat
 beforeAll(async () => {
   redis = await startRedis();
   bare = new Redis(redis.url);
-  gate = await startTestGate({ redis: redis.url });
+  instance = await startTestInstance({ redis: redis.url });
   // Its provider and its cluster stay; its place is taken by what stands before the replicas.
-  await gate.server.stop();
+  await instance.server.stop();
   next = await withoutSafeguard(await nextSources());
   replicas = [await startReplica(ROOT), await startReplica(ROOT)];
   const portOf = (url: string): number => Number(new URL(url).port);
-  front = await startFront({ api: portOf(gate.urls.api), web: portOf(gate.urls.web) }, () => replicas);
-  ca = await readFile(join(gate.files.directory, 'ca.crt'), 'utf8');
+  front = await startFront({ api: portOf(instance.urls.api), web: portOf(instance.urls.web) }, () => replicas);
+  ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
   key = await newClientKey();
-  const endpoints = { web: gate.urls.web, api: gate.urls.api, ca };
+  const endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
   alice = new OAuthClient(endpoints, key);
   signedIn = await signInPatiently(alice, 'alice');
   browser = await vi.waitFor(signInAtPages, PATIENCE);
   const headers = { authorization: `Bearer ${signedIn.accessToken}` };
-  const backends = { ca, certificate: key, path: PODS, headers, ports: () => [portOf(gate.urls.api)] };
+  const backends = { ca, certificate: key, path: PODS, headers, ports: () => [portOf(instance.urls.api)] };
   loads = (['http/1.1', 'h2'] as const).map((protocol) => startLoad(backends, protocol));
   const there = new OAuthClient(endpoints, key);
   refreshing = startRefreshing(alice, there, { refreshToken: signedIn.refreshToken, path: PODS });
@@ -149,17 +149,17 @@ afterAll(async () => {
   await front[Symbol.asyncDispose]();
   await Promise.all(replicas.map((replica) => replica.stop()));
   await next[Symbol.asyncDispose]();
-  await gate.stop();
+  await instance.stop();
   bare.disconnect();
   await redis.stop();
 });
 
 async function signInAtPages(): Promise<CookieBrowser> {
   const person = new CookieBrowser();
-  const form = await person.follow(`${gate.urls.web}/login/start?provider=demo`);
+  const form = await person.follow(`${instance.urls.web}/login/start?provider=demo`);
   let action = /action="([^"]+)"/.exec(form.html)?.[1];
   let at = form.url;
-  while (action !== undefined && !at.startsWith(gate.urls.web)) {
+  while (action !== undefined && !at.startsWith(instance.urls.web)) {
     const sent = await person.post(new URL(action, at).href, { login: 'vera', password: 'vera-demo' });
     const page = await person.follow(new URL(sent.location, at).href);
     action = /action="([^"]+)"/.exec(page.html)?.[1];
@@ -180,7 +180,7 @@ async function expectNoFailure(): Promise<void> {
   expect(loads.flatMap(({ failures }) => failures)).toEqual([]);
   expect(refreshing.failures).toEqual([]);
   expect(watching.failures).toEqual([]);
-  await expect.poll(async () => (await browser.get(`${gate.urls.web}/me`)).html, PATIENCE).toContain('demo:vera');
+  await expect.poll(async () => (await browser.get(`${instance.urls.web}/me`)).html, PATIENCE).toContain('demo:vera');
 }
 
 /** How many of the live replicas say what only the next version says. */

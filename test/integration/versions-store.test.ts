@@ -144,7 +144,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
   });
 
   it('the record of that time is proven by its anchors, and a shorter one is not', async () => {
-    const at = (name: string): string => join(stage.gate.files.directory, name);
+    const at = (name: string): string => join(stage.instance.files.directory, name);
     const lines = (await readFile(stage.auditLog, 'utf8')).trimEnd().split('\n');
     await writeFile(at('shorter.log'), lines.slice(0, 10).join('\n'));
     await writeFile(at('anchors'), (await stage.store.anchors.list()).join('\n'));
@@ -167,7 +167,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
   });
 
   it('a device that waited for its code is signed in by it, and one that had been allowed gets its tokens', async () => {
-    const { web } = stage.gate.urls;
+    const { web } = stage.instance.urls;
     const poll = (which: 'waiting' | 'allowed'): Promise<Answer> =>
       stage.laptop.token({ grant_type: DEVICE_GRANT, device_code: stage.known.devices[which].deviceCode });
     expect(await servedWith(await poll('allowed'))).toBe(200);
@@ -184,7 +184,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
   });
 
   it('a browser is still signed in, and one that was about to sign in still is', async () => {
-    const { web } = stage.gate.urls;
+    const { web } = stage.instance.urls;
     const open = (path: string, cookie: string): Promise<Response> =>
       fetch(`${web}${path}`, { headers: { cookie }, redirect: 'manual' });
     const page = await open('/me', stage.known.cookies.browser);
@@ -192,7 +192,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(await page.text()).toContain('demo:alice');
     const pending = await open(`${stage.known.pendingPage}/start?provider=demo`, stage.known.cookies.pending);
     expect(pending.status).toBe(303);
-    expect(pending.headers.get('location')).toContain(new URL(stage.gate.urls.issuer).host);
+    expect(pending.headers.get('location')).toContain(new URL(stage.instance.urls.issuer).host);
     expect((await new CookieBrowser().get(`${web}${stage.known.pendingPage}`)).status).toBe(400);
     const { artefacts } = stage.store;
     const journey = { provider: 'demo', way: { for: 'client' }, challenge: { state: stage.known.state } };

@@ -7,7 +7,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../support/workload-issuer.ts';
@@ -33,7 +33,7 @@ workload:
 
 describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, on the %s store', (kind) => {
   let redis: RedisServer | undefined;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let server: RunningServer;
   let issuer: WorkloadIssuer;
   let job: OAuthClient;
@@ -41,12 +41,12 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
 
   beforeAll(async () => {
     redis = kind === 'redis' ? await startRedis() : undefined;
-    gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
-    issuer = await startWorkloadIssuer(gate.urls.web);
+    instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
+    issuer = await startWorkloadIssuer(instance.urls.web);
     server = await startWithRules();
     await server.ready;
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    const endpoints = { web: gate.urls.web, api: `https://localhost:${server.ports.api}`, ca };
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    const endpoints = { web: instance.urls.web, api: `https://localhost:${server.ports.api}`, ca };
     job = new OAuthClient(endpoints, await newClientKey());
     thief = new OAuthClient(endpoints, await newClientKey());
   });
@@ -54,17 +54,17 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     await job.close();
     await thief.close();
     await server.stop();
-    await gate.stop();
+    await instance.stop();
     await issuer.close();
     await redis?.stop();
   });
 
   /** The same gate on ports of its own, with workload rules in its file. */
   async function startWithRules(signInsPerMinute = 1000): Promise<RunningServer> {
-    const ca = join(gate.files.directory, 'issuer.crt');
+    const ca = join(instance.files.directory, 'issuer.crt');
     await writeFile(ca, issuer.ca);
-    const file = join(gate.files.directory, 'with-rules.yaml');
-    await writeFile(file, `${await readFile(gate.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
+    const file = join(instance.files.directory, 'with-rules.yaml');
+    await writeFile(file, `${await readFile(instance.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
     const loaded = await loadConfig({ file, env: {} });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
     const { config } = loaded.value;
@@ -79,7 +79,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
 
   async function lastEvent(name: string): Promise<AuditEvent | undefined> {
     await server.audit.flush();
-    return (await auditedBy(gate)).findLast(({ annotations }) => annotations['portcullis.dev/event'] === name);
+    return (await auditedBy(instance)).findLast(({ annotations }) => annotations['portcullis.dev/event'] === name);
   }
 
   const sessionOf = (answer: Answer): string => String(decodeJwt(String(answer.body['access_token']))['sid']);
@@ -108,7 +108,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
       user: { username: 'ci:example/shop' },
       annotations: { 'portcullis.dev/account': `ci/${SUBJECT}`, 'portcullis.dev/provider': 'ci' },
     });
-    expect(await readFile(gate.files.auditLog, 'utf8')).not.toContain(token);
+    expect(await readFile(instance.files.auditLog, 'utf8')).not.toContain(token);
   });
 
   it('ends with its token or with its rule’s life, whichever is first', async () => {
@@ -156,7 +156,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     ['is for somebody else', () => issuer.token({ aud: 'https://other.example' }), 'subject_token_audience'],
     [
       'is for us and for somebody else',
-      () => issuer.token({ aud: [gate.urls.web, 'https://other.example'] }),
+      () => issuer.token({ aud: [instance.urls.web, 'https://other.example'] }),
       'subject_token_audience',
     ],
     ['has no end', () => issuer.token({ exp: undefined }), 'subject_token_claims'],
@@ -165,7 +165,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     ['has no subject', () => issuer.token({ sub: undefined }), 'subject_token_claims'],
     ['has a subject with a line break', () => issuer.token({ sub: 'a\nb' }), 'subject_token_claims'],
     ['is of an unknown issuer', () => issuer.token({ iss: 'https://evil.example' }), 'issuer_unknown'],
-    ['is of our own making', () => issuer.token({ iss: gate.urls.web }), 'issuer_unknown'],
+    ['is of our own making', () => issuer.token({ iss: instance.urls.web }), 'issuer_unknown'],
     ['matches no rule', () => issuer.token({ repository_owner: 'mallory' }), 'no_rule_matches'],
     ['lacks what its rule asks for', () => issuer.token({ repository_owner: undefined }), 'no_rule_matches'],
     ['would be a name of Kubernetes’ own', () => issuer.token({ repository_owner: 'rude' }), 'username_reserved'],
@@ -276,7 +276,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     const answer = await exchange(job, token);
     const accessToken = String(answer.body['access_token']);
     expect((await job.get(PODS, accessToken)).status).toBe(200);
-    await server.gate.revoke({ target: { kind: 'account', account: 'ci/repo:example/revoked' } });
+    await server.guard.revoke({ target: { kind: 'account', account: 'ci/repo:example/revoked' } });
     expect((await job.get(PODS, accessToken)).status).toBe(401);
     for (const again of [token, older]) {
       expect(await exchange(job, again)).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
@@ -289,7 +289,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
   it('is over when its session is revoked, also for whoever kept the token', async () => {
     const token = await issuer.token({ sub: 'repo:example/one-session' });
     const session = sessionOf(await exchange(job, token));
-    await server.gate.revoke({ target: { kind: 'session', session } });
+    await server.guard.revoke({ target: { kind: 'session', session } });
     expect((await exchange(job, token)).status).toBe(400);
     expect((await exchange(thief, token)).status).toBe(400);
     expect(await server.store.sessions.read(session)).toBeUndefined();
@@ -298,7 +298,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
   it('is refused while its account is locked', async () => {
     const account = 'ci/repo:example/locked' as const;
     const lock = { reason: 'INC-4711', by: 'root', at: now() };
-    await server.gate.revoke({ target: { kind: 'account', account }, lock });
+    await server.guard.revoke({ target: { kind: 'account', account }, lock });
     const answer = await exchange(job, await issuer.token({ sub: 'repo:example/locked' }));
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
     expect((await lastEvent('workload-refused'))?.annotations).toMatchObject({

@@ -9,8 +9,8 @@ import { SignJWT, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CHAIN_FACTS,
-  GATE_EVENTS,
-  isGateEventName,
+  PORTCULLIS_EVENTS,
+  isPortcullisEventName,
   REQUEST_FACTS,
   type CatalogueEntry,
 } from '../../src/core/audit/catalogue.ts';
@@ -79,7 +79,7 @@ async function signIn(person: string) {
 
 /** Everything that a laptop keeps. */
 async function learnLaptop(person: string): Promise<void> {
-  const directory = join(stage.gate.files.directory, `cache-of-${person}`);
+  const directory = join(stage.instance.files.directory, `cache-of-${person}`);
   for (const name of await readdir(directory, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('session.json')) continue;
     const session = JSON.parse(await readFile(join(directory, name), 'utf8')) as Record<string, unknown>;
@@ -183,9 +183,9 @@ async function strangersCode(issuer: string): Promise<void> {
 
 /** What people do at their terminals, and an admin against them. */
 async function useCommands(aliceToken: string): Promise<void> {
-  const { gate, printed } = stage;
-  const server = ['--server', gate.urls.web];
-  const [root, alice] = [new Laptop(gate, 'root'), new Laptop(gate, 'alice')];
+  const { instance, printed } = stage;
+  const server = ['--server', instance.urls.web];
+  const [root, alice] = [new Laptop(instance, 'root'), new Laptop(instance, 'alice')];
   const done = async (laptop: Laptop, ...args: string[]): Promise<void> => {
     let { code, all } = printed(await laptop.portcullis(...args, ...server));
     // On a busy machine the store may miss its time; the answer says to send it again.
@@ -213,7 +213,7 @@ describe('every secret that is in play while people work, fail and are thrown ou
     const aliceToken = await workAndFail();
     await tryPages();
     await strangersCode('');
-    await strangersCode(stage.gate.urls.issuer);
+    await strangersCode(stage.instance.urls.issuer);
     await useCommands(aliceToken);
     const last = await signIn('bob');
     stage.shown(await client.revoke(last.refreshToken));
@@ -267,13 +267,13 @@ describe('every secret that is in play while people work, fail and are thrown ou
   });
 
   it('left a line in the record for each thing that happened, each with the annotations of the catalogue and no other', async () => {
-    const { auditLog, rejectedLog } = stage.gate.files;
+    const { auditLog, rejectedLog } = stage.instance.files;
     const texts = await Promise.all([auditLog, rejectedLog].map((file) => readFile(file, 'utf8')));
     const events = texts.flatMap((text) => text.trimEnd().split('\n')).map((line) => JSON.parse(line) as AuditEvent);
     expect([...new Set(events.map(({ verb }) => verb))]).toEqual(expect.arrayContaining(HAPPENED));
     const strange = events.flatMap(({ verb, annotations }) => {
-      const { facts } = isGateEventName(annotations[`${EXTRA_DOMAIN}/event`] ?? '')
-        ? (GATE_EVENTS[verb as keyof typeof GATE_EVENTS] as CatalogueEntry)
+      const { facts } = isPortcullisEventName(annotations[`${EXTRA_DOMAIN}/event`] ?? '')
+        ? (PORTCULLIS_EVENTS[verb as keyof typeof PORTCULLIS_EVENTS] as CatalogueEntry)
         : { facts: REQUEST_FACTS };
       const known = new Set(['event', ...facts, ...CHAIN_FACTS].map((fact) => `${EXTRA_DOMAIN}/${fact}`));
       return Object.keys(annotations)

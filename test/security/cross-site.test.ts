@@ -22,7 +22,7 @@ import {
 import { signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { changingPaths } from '../support/pages-routes.ts';
 import { ATTACKERS, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
-import { closeHouses, openHouse } from '../unit/web/harness.ts';
+import { closeStages, openStage } from '../unit/web/harness.ts';
 
 const API = '/admin/api/v1';
 /** Who sends these proves in the body who they are; the browser's cookie is nothing there. */
@@ -48,7 +48,7 @@ beforeAll(async () => {
   await alice.close();
   session = (await stage.server.store.sessions.list({ limit: 1 })).sessions[0]?.id ?? '';
   const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
-  await stage.server.gate.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
+  await stage.server.guard.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
   // Twice, so that there are others of root's own to end.
   await stage.context();
   cookies = await (await stage.context()).cookies();
@@ -89,9 +89,9 @@ const routeOf = (action: string): string => action.replace(/^\/me\/sessions\/[^/
 it('knows every form that the gate takes from a browser', async () => {
   const never = () => Promise.reject(new Error('nobody asks'));
   const devices = { find: never, allow: never, refuse: never };
-  const house = await openHouse({ change: (deps) => ({ ...deps, devices }) });
-  const taken = changingPaths(house.web.app).filter((path) => !FOR_PROGRAMS.test(path));
-  await closeHouses();
+  const stage = await openStage({ change: (deps) => ({ ...deps, devices }) });
+  const taken = changingPaths(stage.web.app).filter((path) => !FOR_PROGRAMS.test(path));
+  await closeStages();
   expect([...new Set(seen.forms.map(({ action }) => routeOf(action)))].toSorted()).toEqual(taken.toSorted());
 });
 

@@ -54,7 +54,7 @@ async function writesBehindAWatch(): Promise<RawConnection> {
 const allRecorded = (): Promise<void> =>
   until(() => ended('watch') && ended('create') && ended('delete'), 'all three in the audit log', PATIENCE);
 
-const nothingLeft = (): Promise<void> => until(() => plane.gate.inFlight === 0, 'nothing in flight', PATIENCE);
+const nothingLeft = (): Promise<void> => until(() => plane.guard.inFlight === 0, 'nothing in flight', PATIENCE);
 
 const WEBSOCKET = 'Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Key: k\nSec-WebSocket-Version: 13\n';
 
@@ -175,7 +175,7 @@ describe('an HTTP/2 client that never reads', () => {
     for (let index = 0; index < 100; index += 1) client.write(http2Request(1 + 2 * index, 'GET', '/api', 'bad'));
     await until(() => plane.audited.length === 100, 'each in the audit log', PATIENCE);
     // A refused request is over for us, whatever its client takes of the answer.
-    expect(plane.gate.inFlight).toBe(0);
+    expect(plane.guard.inFlight).toBe(0);
     await until(client.closed, 'the end of the connection', PATIENCE);
   });
 
@@ -216,7 +216,7 @@ describe('an HTTP/1.1 client that never reads', () => {
     expect(plane.audited.find((event) => event.verb === 'list')?.annotations).toMatchObject({
       'portcullis.dev/reason': 'answer_not_taken',
     });
-    expect(plane.gate.inFlight).toBe(1);
+    expect(plane.guard.inFlight).toBe(1);
     logs.destroy();
     await nothingLeft();
   });

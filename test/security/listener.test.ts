@@ -27,7 +27,7 @@ describe('the api listener', () => {
   const connected = (): Promise<RawConnection> => rawConnection(plane, alice.certificate);
   const answered = (connection: RawConnection, count: number): Promise<void> =>
     until(() => statusesOf(connection.received()).length === count, `answer ${count}`);
-  const idle = (): Promise<void> => until(() => plane.gate.inFlight === 0, 'nothing in flight');
+  const idle = (): Promise<void> => until(() => plane.guard.inFlight === 0, 'nothing in flight');
 
   it('refuses with a Status that says what to do, names our Audit-Id, and is recorded under it', async () => {
     const connection = await connected();
@@ -170,7 +170,7 @@ describe('the two dangers of a middleware in front of a proxy', () => {
   afterAll(() => plane.close());
   /** The line is written when both sides are closed. */
   const reasons = async (count: number): Promise<(string | undefined)[]> => {
-    await until(() => plane.gate.inFlight === 0 && plane.audited.length >= count, 'the record');
+    await until(() => plane.guard.inFlight === 0 && plane.audited.length >= count, 'the record');
     return plane.audited.map(({ annotations }) => annotations['portcullis.dev/reason']);
   };
 

@@ -82,11 +82,11 @@ export class Wire {
     await once(socket, 'secureConnect');
     socket.write(bytes);
     await until(() => enough(Buffer.concat(chunks)) || socket.destroyed, 'an answer');
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     socket.end();
     await closed;
     // A line is written when both sides are closed, and this one may know first. What never comes is for the comparison to say.
-    const recorded = until(() => plane.gate.inFlight === 0 && plane.audited.length >= lines, 'the record', 2_000);
+    const recorded = until(() => plane.guard.inFlight === 0 && plane.audited.length >= lines, 'the record', 2_000);
     await recorded.catch(() => undefined);
     return {
       received: Buffer.concat(chunks),

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
-import { problemSchema } from '../../src/core/admin-api/answers.ts';
+import { problemSchema } from '../../src/core/admin-api/responses.ts';
 import { isChange, problemsOf } from '../../src/admin/api/openapi.ts';
 import { routes, type Route } from '../../src/admin/api/routes.ts';
 import { SCHEMAS } from '../../src/admin/api/schemas.ts';

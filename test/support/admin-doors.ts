@@ -11,7 +11,7 @@ import type { Caller } from '../../src/core/credential/credential.ts';
 import type { Account } from '../../src/core/identity/identity.ts';
 import { coveringKeys } from '../../src/core/credential/revocation.ts';
 import { alsoAt } from '../unit/web/admin-at.ts';
-import { openSession, people, PUBLIC_URL, type House } from '../unit/web/harness.ts';
+import { openSession, people, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
 import { makeCertificate } from './upstream.ts';
 
 export type Method = 'get' | 'post' | 'delete' | 'put' | 'patch';
@@ -46,14 +46,14 @@ export async function newClient(name: string): Promise<Client> {
   return { key, cert, thumbprint };
 }
 
-export function webDoor(house: House): Door {
+export function webDoor(stage: Stage): Door {
   const prefix = '/admin/api/v1';
   return {
     name: 'web',
     prefix,
-    nobody: ({ method, path }) => supertest(house.web.app)[method](prefix + path),
+    nobody: ({ method, path }) => supertest(stage.web.app)[method](prefix + path),
     async as(who) {
-      const { browser, csrf } = await alsoAt(house, who);
+      const { browser, csrf } = await alsoAt(stage, who);
       return ({ method, path }) =>
         browser[method](prefix + path)
           .set('Origin', PUBLIC_URL)
@@ -74,10 +74,10 @@ export interface ApiDoor extends Door {
   close(): void;
 }
 
-export async function apiDoor(house: House): Promise<ApiDoor> {
+export async function apiDoor(stage: Stage): Promise<ApiDoor> {
   const prefix = '/-/admin/api/v1';
   const [own, mine] = [await newClient('localhost'), await newClient('mine')];
-  const server = await listening(house, own);
+  const server = await listening(stage, own);
   const base = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const withClient =
     (client: Client | undefined): Ask =>
@@ -88,7 +88,7 @@ export async function apiDoor(house: House): Promise<ApiDoor> {
     };
   const caller: ApiDoor['caller'] = async (who, change = {}) => {
     const token = `token-of-${who}`;
-    house.callers.set(token, await callerOf(house, who, { thumbprint: mine.thumbprint, ...change }));
+    stage.callers.set(token, await callerOf(stage, who, { thumbprint: mine.thumbprint, ...change }));
     return token;
   };
   return {
@@ -109,29 +109,29 @@ export async function apiDoor(house: House): Promise<ApiDoor> {
   };
 }
 
-async function listening(house: House, { key, cert }: Client): Promise<Server> {
+async function listening(stage: Stage, { key, cert }: Client): Promise<Server> {
   const server = createServer({ key, cert, requestCert: true, rejectUnauthorized: false }, (req, res) =>
-    house.web.adminApi(req, res),
+    stage.web.adminApi(req, res),
   );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return server;
 }
 
-async function callerOf(house: House, who: string, change: Partial<Caller['credential']>): Promise<Caller> {
+async function callerOf(stage: Stage, who: string, change: Partial<Caller['credential']>): Promise<Caller> {
   const person = people[who === 'probe' ? 'root' : who];
-  const { position } = house.gate;
+  const { position } = stage.guard;
   if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
   const account: Account = change.account ?? `corp/${person.subject}`;
   const session = `${who}-cli`;
-  if ((await house.store.sessions.read(session)) === undefined) {
-    await openSession(house, session, who === 'probe' ? 'root' : who, account);
+  if ((await stage.store.sessions.read(session)) === undefined) {
+    await openSession(stage, session, who === 'probe' ? 'root' : who, account);
   }
   const owner = { session, account, provider: account.slice(0, account.indexOf('/')) };
   return {
     identity: person.identity,
     sessionExpiresAt: 0,
     sessionIdleAt: 0,
-    authTime: Math.floor(house.clock.now() / 1000),
+    authTime: Math.floor(stage.clock.now() / 1000),
     credential: {
       ...owner,
       keys: coveringKeys(owner),
@@ -139,7 +139,7 @@ async function callerOf(house: House, who: string, change: Partial<Caller['crede
       audience: ADMIN_AUDIENCE,
       client: 'portcullis-cli',
       issuedAt: 0,
-      expiresAt: Math.floor(house.clock.now() / 1000) + 300,
+      expiresAt: Math.floor(stage.clock.now() / 1000) + 300,
       position,
       ...change,
     },

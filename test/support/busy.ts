@@ -1,6 +1,6 @@
 /** A process that does something else for a while, as one that closes thousands of streams in one turn. */
 import { coveringKeys, type Coverable } from '../../src/core/credential/revocation.ts';
-import type { Gate } from '../../src/revocation/revocation.ts';
+import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 
 /** Nothing of Node's runs meanwhile: no timer, no socket. */
 export function busyFor(ms: number): void {
@@ -18,15 +18,15 @@ export async function allSent(): Promise<void> {
  * @returns how many have been closed so far
  */
 export function openCrowd(
-  gate: Gate,
+  instance: RevocationGuard,
   owner: Coverable,
   { count, ms }: { readonly count: number; readonly ms: number },
 ) {
   let closed = 0;
-  const { position } = gate;
+  const { position } = instance;
   if (position === undefined) throw new Error('the replica has no lease');
   for (let each = 0; each < count; each += 1) {
-    const registration = gate.register({
+    const registration = instance.register({
       cut: () => {
         // At the end of the turn, as with sockets.
         process.nextTick(() => {

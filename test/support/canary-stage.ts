@@ -11,7 +11,7 @@ import { PEOPLE } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { bareEnvironment } from './bare-environment.ts';
 import { Secrets, watchClients, watchProvider } from './canary-secrets.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 import type { Finished } from './kubectl.ts';
 import type { Answer, Endpoints } from './oauth-client.ts';
 import { dumpRedis } from './redis-dump.ts';
@@ -28,7 +28,7 @@ interface Settings {
 }
 
 export interface CanaryStage {
-  readonly gate: RunningDemo;
+  readonly instance: RunningDemo;
   readonly secrets: Secrets;
   readonly endpoints: Endpoints;
   /** Keeps an answer that is none of success, as a client was shown it. */
@@ -44,11 +44,11 @@ export async function startCanaryStage(): Promise<CanaryStage> {
   const secrets = new Secrets();
   const unwatch = [watchClients(secrets), watchProvider(secrets)];
   const redis = await startRedis();
-  const gate = await startTestGate({ redis: redis.url });
+  const instance = await startTestInstance({ redis: redis.url });
   // The same addresses and the same store, in a process of its own: whatever it writes to its log is seen.
-  await gate.server.stop();
-  await learnSettings(gate, secrets);
-  const child = spawn(process.execPath, [MAIN, 'serve', '--config', gate.files.config], {
+  await instance.server.stop();
+  await learnSettings(instance, secrets);
+  const child = spawn(process.execPath, [MAIN, 'serve', '--config', instance.files.config], {
     env: bareEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -56,17 +56,17 @@ export async function startCanaryStage(): Promise<CanaryStage> {
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  await untilReady(`${gate.urls.ops}/readyz`, () => child.exitCode !== null && stderr);
+  await untilReady(`${instance.urls.ops}/readyz`, () => child.exitCode !== null && stderr);
   const answers: Answer[] = [];
   const prints: string[] = [];
   const bare = new Redis(redis.url);
   return {
-    gate,
+    instance,
     secrets,
     endpoints: {
-      web: gate.urls.web,
-      api: gate.urls.api,
-      ca: await readFile(join(gate.files.directory, 'ca.crt'), 'utf8'),
+      web: instance.urls.web,
+      api: instance.urls.api,
+      ca: await readFile(join(instance.files.directory, 'ca.crt'), 'utf8'),
     },
     shown(answer) {
       // A cookie is for the browser that it is set in.
@@ -80,10 +80,10 @@ export async function startCanaryStage(): Promise<CanaryStage> {
     },
     async surfaces() {
       return {
-        'the record': await readFile(gate.files.auditLog),
-        'what strangers left in the audit log': await readFile(gate.files.rejectedLog),
+        'the record': await readFile(instance.files.auditLog),
+        'what strangers left in the audit log': await readFile(instance.files.rejectedLog),
         'the log': stdout + stderr,
-        metrics: await (await fetch(`${gate.urls.ops}/metrics`)).text(),
+        metrics: await (await fetch(`${instance.urls.ops}/metrics`)).text(),
         Redis: (await dumpRedis(bare)).bytes,
         'an error page': JSON.stringify(answers),
         'the output of a command': prints.join('\n'),
@@ -94,7 +94,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
       bare.disconnect();
       child.kill('SIGTERM');
       await ended;
-      await gate.stop();
+      await instance.stop();
       await redis.stop();
     },
   };

@@ -7,8 +7,8 @@ import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { WebSocket } from 'ws';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { createConsoleTokens } from '../../src/oauth/console-token.ts';
-import type { Gate } from '../../src/revocation/revocation.ts';
-import { closeHouses, openHouse, type House } from '../unit/web/harness.ts';
+import type { RevocationGuard } from '../../src/revocation/revocation.ts';
+import { closeStages, openStage, type Stage } from '../unit/web/harness.ts';
 import { startConsole, TestBrowser, type TestConsole } from './console.ts';
 import { makeCertificate } from './upstream.ts';
 
@@ -29,7 +29,7 @@ const mayUse = (cluster: string, { groups }: Identity): boolean =>
   cluster === 'staging' || groups.includes('corp:platform');
 
 export interface ConsoleStage {
-  readonly house: House;
+  readonly web: Stage;
   /** http, for `staging`. */
   readonly headlamp: TestConsole;
   /** https, for `prod`. */
@@ -56,10 +56,10 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
   const { d: _private, ...jwk } = privateJwk;
   let mints = 0;
   const server = createServer(certificate);
-  const house = await openHouse({
+  const stage = await openStage({
     config: { publicUrl: MAIN },
     change: (deps) => {
-      const gate = deps.gate as Gate;
+      const guard = deps.guard as RevocationGuard;
       const mintToken = createConsoleTokens({
         config: { publicUrl: MAIN, sessions: { accessToken: 300 } },
         sessions: {
@@ -68,7 +68,7 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
             return deps.store.sessions.mint(id, options);
           },
         },
-        gate,
+        guard,
         audiences: { allows: (audience, { identity }) => mayUse(audience.split(':').at(-1) ?? '', identity) },
         signingKey: () => ({ kid: 'k1', alg: 'ES256', privateJwk }),
         now: () => deps.clock.now(),
@@ -82,16 +82,16 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
         { name: 'unsigned', host: 'unsigned.test', cluster: 'prod', server: other.server },
         { name: 'misnamed', host: 'misnamed.test', cluster: 'prod', server: misnamed, ca },
       ];
-      return { ...deps, consoles: { consoles, gate, mintToken, mayUse } };
+      return { ...deps, consoles: { consoles, guard, mintToken, mayUse } };
     },
   });
-  house.web.serve(server);
+  stage.web.serve(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const ca = certificate.cert;
   return {
-    house,
+    web: stage,
     headlamp,
     other,
     port,
@@ -99,7 +99,7 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
     jwk,
     mints: () => mints,
     newBrowser: () => new TestBrowser({ port, ca }),
-    soleSession: async () => (await house.store.sessions.list({ limit: 1 })).sessions[0]?.id ?? '',
+    soleSession: async () => (await stage.store.sessions.list({ limit: 1 })).sessions[0]?.id ?? '',
     openSocket: (browser, origin) => {
       const headers = { host: 'headlamp.test', cookie: browser.cookieHeader('headlamp.test') };
       const socket = new WebSocket(`wss://127.0.0.1:${port}/wsMultiplexer`, 'v5.channel.k8s.io', {
@@ -115,7 +115,7 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
     close: async () => {
       server.closeAllConnections();
       server.close();
-      await closeHouses();
+      await closeStages();
       await Promise.all([headlamp.close(), other.close()]);
     },
   };

@@ -12,8 +12,8 @@ import { clusterAudience, PLUGIN_CLIENT_ID } from '../../src/core/core.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { createApiListener, createAuthenticator } from '../../src/proxy/proxy.ts';
 import type { ApiListener, ApiListenerDeps, Authenticate, ProxyTiming } from '../../src/proxy/proxy.ts';
-import { createGate } from '../../src/revocation/guard.ts';
-import type { Gate } from '../../src/revocation/revocation.ts';
+import { createRevocationGuard } from '../../src/revocation/guard.ts';
+import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
@@ -39,7 +39,7 @@ export interface Counted {
 
 export interface TestPlane {
   readonly store: Store;
-  readonly gate: Gate;
+  readonly guard: RevocationGuard;
   readonly authenticate: Authenticate;
   readonly listener: ApiListener;
   readonly port: number;
@@ -63,7 +63,7 @@ export interface PlaneOptions {
   /** Wraps the reading of sessions, for a store that is slow. */
   readonly read?: (read: SessionStore['read']) => SessionStore['read'];
   /** Wraps the question of the revocation guard, which can so be shut before anything has cut what is in flight. */
-  readonly check?: (check: Gate['check']) => Gate['check'];
+  readonly check?: (check: RevocationGuard['check']) => RevocationGuard['check'];
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
@@ -90,7 +90,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   const { kty, crv, x, y } = await exportJWK(signingKey);
   const jwk = { ...defined({ kty, crv, x, y }), kid: 'k1', alg: 'ES256', use: 'sig' };
   const certificate = await makeCertificate(HOST);
-  const gate = createGate({
+  const guard = createRevocationGuard({
     log: options.log?.(store.log) ?? store.log,
     stalenessSeconds: options.stalenessSeconds ?? 2,
     replicaName: beside === undefined ? 'replica-a' : 'replica-b',
@@ -101,14 +101,14 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     firstLife: true,
     longestTokenSeconds: 600,
   });
-  if (options.check !== undefined) gate.check = options.check(gate.check.bind(gate));
+  if (options.check !== undefined) guard.check = options.check(guard.check.bind(guard));
   const audited: AuditEvent[] = [];
   const ahead: AuditEvent[] = [];
   const counted: Counted = { rejections: [], upstreamErrors: [], requests: [], streams: 0 };
   const thirdParties = options.thirdParties ?? new Map<string, string>();
   const read: SessionStore['read'] = (id) => store.sessions.read(id);
   const authenticate = createAuthenticator({
-    gate,
+    guard,
     sessions: { read: options.read?.(read) ?? read },
     issuer: PUBLIC_URL,
     keys: { keys: [jwk] },
@@ -133,7 +133,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       ...(options.otherClusters ?? []),
     ],
     authenticate,
-    gate,
+    guard,
     audit: {
       record: (event) => void audited.push(event),
       recordAhead: async (event) => {
@@ -164,10 +164,10 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     ...(options.auditPolicy === undefined ? {} : { auditPolicy: options.auditPolicy }),
   });
   const { port } = await listener.listen({ host: '127.0.0.1', port: 0 });
-  await gate.start();
+  await guard.start();
   return {
     store,
-    gate,
+    guard,
     authenticate,
     listener,
     port,
@@ -180,7 +180,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     advance: (seconds) => void (skew += seconds * 1000),
     close: async () => {
       await listener.close();
-      await gate.stop();
+      await guard.stop();
       if (beside === undefined) await upstream.close();
     },
   };

@@ -7,7 +7,7 @@ import { PEOPLE } from '../../demo/demo.ts';
 import { Visitor, type Visit } from '../../demo/visitor.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 import { newClientKey, OAuthClient, type Answer, type Endpoints } from './oauth-client.ts';
 import { startRedis } from './redis.ts';
 
@@ -58,14 +58,14 @@ export const allowLinkIn = (page: Visit): string | undefined =>
 
 export async function startDeviceStage(options: DeviceStageOptions = {}): Promise<DeviceStage> {
   const redis = options.redis === true ? await startRedis() : undefined;
-  const gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
+  const instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
   // The same addresses, with the settings of the test.
-  await gate.server.stop();
-  const config = await configuration(gate.files.config, options);
+  await instance.server.stop();
+  const config = await configuration(instance.files.config, options);
   const server = await startServer(config);
   await server.ready;
-  const { web, api } = gate.urls;
-  const endpoints = { web, api, ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8') };
+  const { web, api } = instance.urls;
+  const endpoints = { web, api, ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8') };
   const device = new OAuthClient(endpoints, await newClientKey());
   const thief = new OAuthClient(endpoints, await newClientKey());
   const enter = async (browser: Visitor, userCode: string): Promise<Visit> => {
@@ -93,13 +93,13 @@ export async function startDeviceStage(options: DeviceStageOptions = {}): Promis
     },
     async events(name) {
       await server.audit.flush();
-      return (await auditedBy(gate)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+      return (await auditedBy(instance)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
     },
     async stop() {
       await device.close();
       await thief.close();
       await server.stop();
-      await gate.stop();
+      await instance.stop();
       await redis?.stop();
     },
   };

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { exportPKCS8, generateKeyPair } from 'jose';
 import { makeCertificates } from '../../demo/certificates.ts';
 import { freePort } from '../../demo/ports.ts';
-import { temporaryFolder } from './gate.ts';
+import { temporaryFolder } from './instance.ts';
 
 /** Debian's, whose package it is; another Python first on PATH knows nothing of it. */
 const PYTHON = '/usr/bin/python3';

@@ -8,7 +8,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { PEOPLE } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
-import { startChangedGate } from './changed-gate.ts';
+import { startChangedInstance } from './changed-instance.ts';
 import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
 import { Laptop } from './kubectl.ts';
 
@@ -21,7 +21,7 @@ const PROVIDERS = ['django', 'ruled', 'secret'] as const;
 export type DjangoProvider = (typeof PROVIDERS)[number];
 
 export interface DjangoStage {
-  readonly gate: RunningDemo;
+  readonly instance: RunningDemo;
   readonly django: DjangoIdp;
   /** Administers the server and the cluster; signs in at the demo's own provider. */
   readonly root: Laptop;
@@ -51,7 +51,7 @@ export async function startDjangoStage(): Promise<DjangoStage> {
     await django.close();
   };
   try {
-    const gate = await startChangedGate({
+    const instance = await startChangedInstance({
       async file(settings, running) {
         await prepare(django, running);
         const own = settings['providers'] as readonly object[];
@@ -64,13 +64,13 @@ export async function startDjangoStage(): Promise<DjangoStage> {
       }),
     });
     const newLaptop = (name: string, extra: NodeJS.ProcessEnv = {}): Laptop => {
-      const laptop = new Laptop(gate, name, extra);
+      const laptop = new Laptop(instance, name, extra);
       open.push(laptop);
       return laptop;
     };
     let count = 0;
     return {
-      gate,
+      instance,
       django,
       root: newLaptop('root'),
       browser(user) {
@@ -80,7 +80,10 @@ export async function startDjangoStage(): Promise<DjangoStage> {
       },
       async signIn(user, provider) {
         const name = `${user}-${provider}-${(count += 1)}`;
-        const person = { PORTCULLIS_DEMO_PERSON: user, NODE_EXTRA_CA_CERTS: join(gate.files.directory, 'django.crt') };
+        const person = {
+          PORTCULLIS_DEMO_PERSON: user,
+          NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'django.crt'),
+        };
         const login = newLaptop(name, person).openPortcullis('login', '--provider', provider);
         // Where the browser ends at a page that refuses, the command waits for another try.
         const giveUp = setTimeout(() => login.child.kill(), SIGN_IN_MS);
@@ -92,7 +95,7 @@ export async function startDjangoStage(): Promise<DjangoStage> {
         return { laptop, session: (JSON.parse(said.stdout) as { session: { id: string } }).session.id };
       },
       async stop() {
-        await gate.stop();
+        await instance.stop();
         await closeAll();
       },
     };

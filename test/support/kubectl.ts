@@ -35,14 +35,14 @@ export class Laptop {
    * @param extra environment beside the usual, such as another `BROWSER`
    * @param kubectl which one; that of the system otherwise
    */
-  constructor(gate: RunningDemo, person: string, extra: NodeJS.ProcessEnv = {}, kubectl = 'kubectl') {
-    this.#command = gate.files.command;
+  constructor(instance: RunningDemo, person: string, extra: NodeJS.ProcessEnv = {}, kubectl = 'kubectl') {
+    this.#command = instance.files.command;
     this.#kubectl = kubectl;
     this.environment = {
       ...process.env,
-      KUBECONFIG: gate.files.kubeconfig,
-      KUBECACHEDIR: join(gate.files.directory, 'discovery'),
-      PORTCULLIS_CACHE_DIR: join(gate.files.directory, `cache-of-${person}`),
+      KUBECONFIG: instance.files.kubeconfig,
+      KUBECACHEDIR: join(instance.files.directory, 'discovery'),
+      PORTCULLIS_CACHE_DIR: join(instance.files.directory, `cache-of-${person}`),
       PORTCULLIS_DEMO_PERSON: person,
       BROWSER: HEADLESS_BROWSER,
       ...extra,

@@ -35,7 +35,7 @@ export interface LogoutProvider {
 }
 
 /** @param web the gate's public URL, and its provider's name */
-export async function startLogoutProvider(gate: {
+export async function startLogoutProvider(instance: {
   readonly web: string;
   readonly name: string;
 }): Promise<LogoutProvider> {
@@ -46,7 +46,7 @@ export async function startLogoutProvider(gate: {
   await once(server, 'listening');
   const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
   const jwk = { ...(await exportJWK(privateKey)), ...common };
-  const provider = new Provider(issuer, settings(gate, jwk));
+  const provider = new Provider(issuer, settings(instance, jwk));
   const fallback = provider.callback();
   server.on('request', (req, res) => {
     if (req.url?.startsWith('/interaction/') === true) void signIn(provider, req, res);

@@ -16,7 +16,7 @@ import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles } from '../../d
 import { startIdentityProvider } from '../../demo/idp/provider.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { page, startConsole } from './console.ts';
-import { freePortBase, temporaryFolder } from './gate.ts';
+import { freePortBase, temporaryFolder } from './instance.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 import { openChromium, signedInContext } from './pages-browser.ts';
 import { startUpstream, type RecordingUpstream } from './upstream.ts';
@@ -83,7 +83,7 @@ async function signInAsRoot(browser: Browser, main: string, console: string): Pr
 }
 
 /** The demo's gate on https, with names of its own, a console, and pods that answer what they like in the place of a cluster. */
-async function startGate(ports: ReturnType<typeof demoPorts>, hostile: string, pods: RecordingUpstream) {
+async function startInstance(ports: ReturnType<typeof demoPorts>, hostile: string, pods: RecordingUpstream) {
   const directory = await temporaryFolder();
   const main = `https://gate.${DOMAIN}:${ports.web}`;
   const certificates = await makeCertificates(['localhost', '127.0.0.1', `*.${DOMAIN}`, 'evil.test'], Date.now());
@@ -122,8 +122,8 @@ export async function openHostileStage(): Promise<HostileStage> {
   const ports = demoPorts(await freePortBase());
   const [pods, hostile] = await Promise.all([startUpstream(), startConsole()]);
   hostile.answer = page(EMPTY);
-  const gate = await startGate(ports, hostile.server, pods);
-  const { server, main, certificates } = gate;
+  const instance = await startInstance(ports, hostile.server, pods);
+  const { server, main, certificates } = instance;
   const site = await startHostileSite(certificates);
   const alice = new OAuthClient(
     { web: main, api: `https://localhost:${ports.api}`, ca: certificates.ca },
@@ -147,12 +147,12 @@ export async function openHostileStage(): Promise<HostileStage> {
     context: () => signInAsRoot(browser, main, origins['the host of a console']),
     state: () => stateOf(server),
     async recorded() {
-      return auditEvents({ server, files: gate.files });
+      return auditEvents({ server, files: instance.files });
     },
     async close() {
       await browser.close();
       await alice.close();
-      await gate.close();
+      await instance.close();
       await Promise.all([pods.close(), hostile.close(), site.close()]);
     },
   };

@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer } from '../../src/server/serve.ts';
 import type { ReplicaSetup } from '../chaos/protocol.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 import { startRedis } from './redis.ts';
 import { startReplicaBeside } from './replica-beside.ts';
 
@@ -16,7 +16,7 @@ const REPLICA = fileURLToPath(new URL('../chaos/replica.ts', import.meta.url));
 const STALENESS = 8;
 
 export interface ThreeReplicas {
-  readonly gate: RunningDemo;
+  readonly instance: RunningDemo;
   /** SIGSTOP for the third. */
   stopThird(): void;
   close(): Promise<void>;
@@ -25,18 +25,18 @@ export interface ThreeReplicas {
 /** @returns replicas `one` with the pages, `two` and `three` */
 export async function startThreeReplicas(): Promise<ThreeReplicas> {
   const redis = await startRedis();
-  const first = await startTestGate({ redis: redis.url });
+  const first = await startTestInstance({ redis: redis.url });
   await appendFile(first.files.config, `revocation: { staleness: ${STALENESS}s }\n`);
   const loaded = await loadConfig({ file: first.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   await first.server.stop();
   const server = await startServer(loaded.value.config, 'one');
   await server.ready;
-  const gate = { ...first, server };
-  const two = await startReplicaBeside(gate, 'two');
+  const instance = { ...first, server };
+  const two = await startReplicaBeside(instance, 'two');
   const three = await startThird(redis.url);
   return {
-    gate,
+    instance,
     stopThird: () => void three.kill('SIGSTOP'),
     async close() {
       const gone = once(three, 'exit');

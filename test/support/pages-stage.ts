@@ -6,7 +6,7 @@ import { expect, vi } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
-import { startChangedGate } from './changed-gate.ts';
+import { startChangedInstance } from './changed-instance.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 import { openChromium, signedInContext } from './pages-browser.ts';
 
@@ -17,7 +17,7 @@ export type Who = Person | 'nobody';
 type Cookies = Awaited<ReturnType<BrowserContext['cookies']>>;
 
 export interface PagesStage {
-  readonly gate: RunningDemo;
+  readonly instance: RunningDemo;
   readonly browser: Browser;
   /** alice's session at a terminal, with requests of hers. */
   readonly session: string;
@@ -41,8 +41,8 @@ const FURTHER = ['keycloak', 'okta', 'oidc'].map((type) => ({
 }));
 
 /** Two clusters, one of them away; several providers; and as many sign-ins as a test needs from one address. */
-const startGate = (): Promise<RunningDemo> =>
-  startChangedGate({
+const startInstance = (): Promise<RunningDemo> =>
+  startChangedInstance({
     file: (settings, { urls }) => {
       const [demo] = settings['providers'] as readonly object[];
       const [cluster] = settings['clusters'] as readonly object[];
@@ -61,8 +61,8 @@ const HARD_NAMES = [`demo:${'w'.repeat(240)}`, 'demo:أليس@شركة.example',
 
 type Opened = Pick<SessionRecord, 'id' | 'subject' | 'identity' | 'userAgent'>;
 
-async function open({ gate, store }: RunningDemo['server'], session: Opened): Promise<void> {
-  const { position } = gate;
+async function open({ guard, store }: RunningDemo['server'], session: Opened): Promise<void> {
+  const { position } = guard;
   if (position === undefined) throw new Error('the gate has no lease');
   const now = Math.floor(Date.now() / 1000);
   const opened = await store.sessions.open(
@@ -126,28 +126,28 @@ async function revokeBob(root: OAuthClient): Promise<string> {
 }
 
 export async function startPagesStage(): Promise<PagesStage> {
-  const gate = await startGate();
+  const instance = await startInstance();
   const browser = await openChromium();
   const endpoints = {
-    web: gate.urls.web,
-    api: gate.urls.api,
-    ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8'),
+    web: instance.urls.web,
+    api: instance.urls.api,
+    ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
   };
   const client = async (): Promise<OAuthClient> => new OAuthClient(endpoints, await newClientKey());
   const [alice, bob, root] = await Promise.all([client(), client(), client()]);
-  const session = await workAs(alice, gate.server);
+  const session = await workAs(alice, instance.server);
   await signIn(bob, 'bob', { resource: clusterAudience('demo') });
   const revocation = await revokeBob(root);
   for (const one of [...Array.from({ length: 55 }, oneOfMany), ...HARD_NAMES.map(hardSession)])
-    await open(gate.server, one);
+    await open(instance.server, one);
   const cookies = new Map<Who, Cookies>();
   for (const person of ['alice', 'root', 'vera'] as const) {
-    const context = await signedInContext(browser, gate.urls.web, person);
+    const context = await signedInContext(browser, instance.urls.web, person);
     cookies.set(person, await context.cookies());
     await context.close();
   }
   return {
-    gate,
+    instance,
     browser,
     session,
     revocation,
@@ -163,7 +163,7 @@ export async function startPagesStage(): Promise<PagesStage> {
     async stop() {
       await browser.close();
       await Promise.all([alice, bob, root].map((one) => one.close()));
-      await gate.stop();
+      await instance.stop();
     },
   };
 }

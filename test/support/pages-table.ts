@@ -26,8 +26,8 @@ function says(words: string): Pick<PageRow, 'title' | 'heading'> {
 const everybody = ['alice', 'root', 'vera'] as const;
 const admins = ['root', 'vera'] as const;
 
-async function typeCode(page: Page, code: string, { gate }: PagesStage): Promise<void> {
-  await page.goto(`${gate.urls.web}/device`);
+async function typeCode(page: Page, code: string, { instance }: PagesStage): Promise<void> {
+  await page.goto(`${instance.urls.web}/device`);
   await page.getByLabel('Code').fill(code);
   await page.getByRole('button', { name: 'Continue' }).click();
 }
@@ -40,7 +40,7 @@ const SIGNED_OUT: readonly PageRow[] = [
     name: 'choose-for-kubectl',
     who: ['nobody'],
     at: {
-      steps: async (page, { gate }) => {
+      steps: async (page, { instance }) => {
         const query = new URLSearchParams({
           client_id: 'portcullis-cli',
           response_type: 'code',
@@ -50,7 +50,7 @@ const SIGNED_OUT: readonly PageRow[] = [
           code_challenge: 'A'.repeat(43),
           code_challenge_method: 'S256',
         });
-        await page.goto(`${gate.urls.web}/oauth/authorize?${query.toString()}`);
+        await page.goto(`${instance.urls.web}/oauth/authorize?${query.toString()}`);
       },
     },
     ...says('Sign in'),
@@ -78,8 +78,8 @@ const ERRORS: readonly PageRow[] = [
     name: 'foreign-host',
     who: ['nobody'],
     at: {
-      steps: async (page, { gate }) => {
-        await page.goto(gate.urls.web.replace('localhost', '127.0.0.1'));
+      steps: async (page, { instance }) => {
+        await page.goto(instance.urls.web.replace('localhost', '127.0.0.1'));
       },
     },
     status: 421,

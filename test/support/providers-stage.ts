@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../src/config/config.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedGate } from './changed-gate.ts';
+import { startChangedInstance } from './changed-instance.ts';
 import { startGithub, type Github, type GithubPerson } from './github-api.ts';
 import { Laptop } from './kubectl.ts';
 import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
@@ -24,7 +24,7 @@ const ACME = { id: 501, login: 'acme' };
 export type VendorName = 'oidc' | 'okta' | 'keycloak' | 'entra' | 'google';
 
 export interface ProvidersStage {
-  readonly gate: RunningDemo;
+  readonly instance: RunningDemo;
   readonly vendors: Readonly<Record<VendorName, VendorIdp>>;
   readonly github: Github;
   readonly githubPerson: GithubPerson;
@@ -80,7 +80,7 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
   const githubPerson = newGithubPerson();
   github.visitor = githubPerson;
   let vendors: ProvidersStage['vendors'] | undefined;
-  const gate = await startChangedGate({
+  const instance = await startChangedInstance({
     async file(settings, running) {
       vendors = await startVendors(running.urls.web);
       const own = settings['providers'] as readonly object[];
@@ -91,20 +91,20 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
     },
     loaded: (config) => compressed(config, vendors),
   });
-  const root = new Laptop(gate, 'root');
+  const root = new Laptop(instance, 'root');
   if (vendors === undefined) throw new Error('there are no vendors');
   const open: Laptop[] = [root];
   const everybody = Object.values(vendors);
   return {
-    gate,
+    instance,
     vendors,
     github,
     githubPerson,
     root,
-    person: (name) => newPerson(gate, name, open),
+    person: (name) => newPerson(instance, name, open),
     async stop() {
       for (const laptop of open) laptop.close();
-      await gate.stop();
+      await instance.stop();
       await Promise.all([...everybody.map((vendor) => vendor.close()), github.close()]);
     },
   };
@@ -174,11 +174,11 @@ function compressed(config: Config, vendors: ProvidersStage['vendors'] | undefin
   return { ...config, providers, sessions, limits: { ...config.limits, signInsPerMinute: 1000 } };
 }
 
-function newPerson(gate: RunningDemo, name: string, open: Laptop[]): Person {
+function newPerson(instance: RunningDemo, name: string, open: Laptop[]): Person {
   // The browser goes to the local GitHub too, and Chromium would be told of its authority in another way.
-  const person = { PORTCULLIS_DEMO_PERSON: 'alice', NODE_EXTRA_CA_CERTS: join(gate.files.directory, 'github.crt') };
-  const attended = new Laptop(gate, name, person);
-  const unattended = new Laptop(gate, name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
+  const person = { PORTCULLIS_DEMO_PERSON: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
+  const attended = new Laptop(instance, name, person);
+  const unattended = new Laptop(instance, name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
   open.push(attended, unattended);
   return {
     unattended,

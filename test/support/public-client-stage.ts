@@ -6,7 +6,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 import { Laptop } from './kubectl.ts';
 import { Kubelogin, type KubeloginFlags } from './kubelogin.ts';
 import { newClientKey, OAuthClient, type Answer } from './oauth-client.ts';
@@ -46,18 +46,18 @@ export async function startPublicClientStage(
   options: { readonly redis?: boolean; readonly sessions?: Partial<Config['sessions']> } = {},
 ): Promise<PublicClientStage> {
   const redis = options.redis === true ? await startRedis() : undefined;
-  const gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
+  const instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
   // The same addresses, with the settings of the test.
-  await gate.server.stop();
+  await instance.server.stop();
   const start = async (sessions: Partial<Config['sessions']> = {}): Promise<RunningServer> => {
-    const started = await startServer(await configuration(gate.files.config, sessions));
+    const started = await startServer(await configuration(instance.files.config, sessions));
     await started.ready;
     return started;
   };
   let server = await start(options.sessions);
   const laptops: Laptop[] = [];
-  const { web, api } = gate.urls;
-  const endpoints = { web, api, ca: await readFile(`${gate.files.directory}/ca.crt`, 'utf8') };
+  const { web, api } = instance.urls;
+  const endpoints = { web, api, ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8') };
   const plugin = new OAuthClient(endpoints, await newClientKey());
   const bare = new OAuthClient(endpoints, undefined);
   // A host that names no cluster, so that the path does.
@@ -68,12 +68,12 @@ export async function startPublicClientStage(
     get server() {
       return server;
     },
-    identityProvider: gate.identityProvider,
+    identityProvider: instance.identityProvider,
     plugin,
     bare,
     kubelogin: (flags = {}) => Kubelogin.start({ issuerUrl: web, clientId: CLIENT.id, ...flags }),
     laptop(person) {
-      const laptop = new Laptop(gate, person);
+      const laptop = new Laptop(instance, person);
       laptops.push(laptop);
       return laptop;
     },
@@ -81,7 +81,7 @@ export async function startPublicClientStage(
       cluster === 'demo' ? bare.get(PODS, token) : elsewhere.get(`/clusters/other${PODS}`, token),
     async events(name) {
       await server.audit.flush();
-      return (await auditedBy(gate)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+      return (await auditedBy(instance)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
     },
     async restart(sessions) {
       await server.stop();
@@ -93,7 +93,7 @@ export async function startPublicClientStage(
       await bare.close();
       await elsewhere.close();
       await server.stop();
-      await gate.stop();
+      await instance.stop();
       await redis?.stop();
     },
   };

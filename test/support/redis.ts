@@ -242,7 +242,7 @@ export interface Link extends AsyncDisposable {
   isolate(): void;
 }
 
-const GATE = 'portcullis-';
+const INSTANCE = 'portcullis-';
 
 /** Passes TCP connections on to a port of loopback. */
 export async function startLink(to: { readonly port: number }): Promise<Link> {
@@ -275,7 +275,7 @@ export async function startLink(to: { readonly port: number }): Promise<Link> {
     port: (server.address() as AddressInfo).port,
     isolate() {
       isolated = true;
-      drop((said) => said.includes(GATE));
+      drop((said) => said.includes(INSTANCE));
     },
     async [Symbol.asyncDispose]() {
       isolated = true;

@@ -9,12 +9,12 @@ import { startServer, type RunningServer } from '../../src/server/serve.ts';
  * @param change what else is different at this one
  */
 export async function startReplicaBeside(
-  gate: RunningDemo,
+  instance: RunningDemo,
   name: string,
   redis?: string,
   change: (config: Config) => Partial<Config> = () => ({}),
 ): Promise<RunningServer> {
-  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const { api, web, ops } = config.listen;

@@ -5,8 +5,8 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 
 /** @param shutdown times other than the demo's, which lets go at once */
-export async function startSecondReplica(gate: RunningDemo, shutdown?: Config['shutdown']): Promise<RunningServer> {
-  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+export async function startSecondReplica(instance: RunningDemo, shutdown?: Config['shutdown']): Promise<RunningServer> {
+  const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const anyPort = { host: '127.0.0.1', port: 0 };

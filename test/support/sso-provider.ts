@@ -47,14 +47,17 @@ export const DESCRIPTION = 'this provider knows no such parameter';
 const now = (): number => Math.floor(Date.now() / 1000);
 
 /** @param gate the gate's public URL, and its provider's name */
-export async function startSsoProvider(gate: { readonly web: string; readonly name: string }): Promise<SsoProvider> {
+export async function startSsoProvider(instance: {
+  readonly web: string;
+  readonly name: string;
+}): Promise<SsoProvider> {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
   const key = { ...(await exportJWK(privateKey)), use: 'sig', alg: 'ES256', kid: 'k1' };
-  const provider = new Provider(issuer, settings(`${gate.web}/callback/${gate.name}`, key));
+  const provider = new Provider(issuer, settings(`${instance.web}/callback/${instance.name}`, key));
   const sso: SsoProvider = {
     issuer,
     person: 'root',

@@ -6,7 +6,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 import { SSO_CLIENT, startSsoProvider, type SsoProvider } from './sso-provider.ts';
 
 export interface SsoStage {
@@ -24,12 +24,12 @@ export interface SsoStage {
 }
 
 export async function startSsoStage(): Promise<SsoStage> {
-  const gate = await startTestGate();
-  const { web, api } = gate.urls;
+  const instance = await startTestInstance();
+  const { web, api } = instance.urls;
   const sso = await startSsoProvider({ web, name: 'demo' });
-  await gate.server.stop();
-  const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-  let server = await serverOf(gate, sso, 'auto');
+  await instance.server.stop();
+  const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+  let server = await serverOf(instance, sso, 'auto');
   return {
     web,
     api,
@@ -41,17 +41,17 @@ export async function startSsoStage(): Promise<SsoStage> {
     async restart(freshness = 'auto') {
       await server.stop();
       Object.assign(sso, { person: 'root', provenIn: 0, manners: {} });
-      server = await serverOf(gate, sso, freshness);
+      server = await serverOf(instance, sso, freshness);
       sso.prompts.length = 0;
       sso.asked.length = 0;
     },
     async events(name) {
       await server.audit.flush();
-      return (await auditedBy(gate)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+      return (await auditedBy(instance)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
     },
     async stop() {
       await server.stop();
-      await gate.stop();
+      await instance.stop();
       await sso.close();
     },
   };
@@ -59,11 +59,11 @@ export async function startSsoStage(): Promise<SsoStage> {
 
 /** The same addresses, another provider behind the same name. */
 async function serverOf(
-  gate: RunningDemo,
+  instance: RunningDemo,
   sso: SsoProvider,
   freshness: ProviderConfig['freshness'],
 ): Promise<RunningServer> {
-  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const providers = config.providers.map(({ clientSecretFile: _none, ...rest }) => ({

@@ -7,11 +7,11 @@ import {
   annotation,
   browserAt,
   locationOf,
-  openHouse,
+  openStage,
   PUBLIC_URL,
   sessionsOf,
   type Browser,
-  type House,
+  type Stage,
 } from '../unit/web/harness.ts';
 import { CLIENT } from './vendor-idp.ts';
 
@@ -47,14 +47,14 @@ function provider(name: string, issuer: string, mapping: Mapping): IdentityProvi
 }
 
 export interface Visit {
-  readonly house: House;
+  readonly stage: Stage;
   readonly browser: Browser;
 }
 
 export async function openPages(issuers: Readonly<Record<string, string>>, mapping: Mapping = {}): Promise<Visit> {
   const providers = new Map(Object.entries(issuers).map(([name, issuer]) => [name, provider(name, issuer, mapping)]));
-  const house = await openHouse({ change: (deps) => ({ ...deps, providers }) });
-  return { house, browser: browserAt(house) };
+  const stage = await openStage({ change: (deps) => ({ ...deps, providers }) });
+  return { stage, browser: browserAt(stage) };
 }
 
 /** From the front page to the provider. @returns its authorization URL */
@@ -77,14 +77,14 @@ export async function comeBack({ browser }: Visit, callback: URL) {
 type Page = Awaited<ReturnType<typeof comeBack>>;
 
 /** What became of a sign-in: what the page and the record say, and what is left behind. */
-export async function outcomeOf({ house, browser }: Visit, page: Page): Promise<ReturnType<typeof refused>> {
-  const event = house.named('sign-in-refused').at(-1);
+export async function outcomeOf({ stage, browser }: Visit, page: Page): Promise<ReturnType<typeof refused>> {
+  const event = stage.named('sign-in-refused').at(-1);
   const id = event?.auditID ?? 'no line';
   return {
     status: page.status,
     reason: annotation(event, 'reason'),
     saysRequestId: page.text.includes('role="alert"') && page.text.includes(id) && page.headers['x-request-id'] === id,
-    sessions: await sessionsOf(house),
+    sessions: await sessionsOf(stage),
     signedIn: locationOf(await browser.get('/me')) !== '/login?to=me',
   };
 }

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedGate } from './changed-gate.ts';
+import { startChangedInstance } from './changed-instance.ts';
 import { Laptop } from './kubectl.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';
 
@@ -18,7 +18,7 @@ export interface Job {
 }
 
 export interface WorkloadStage {
-  readonly gate: RunningDemo;
+  readonly instance: RunningDemo;
   readonly issuer: WorkloadIssuer;
   /**
    * A machine without a sign-in, whose kubeconfig has the contexts `demo`, `other`, and `astray`: the token of the one sent to the other.
@@ -30,7 +30,7 @@ export interface WorkloadStage {
 
 export async function startWorkloadStage(): Promise<WorkloadStage> {
   let started: WorkloadIssuer | undefined;
-  const gate = await startChangedGate({
+  const instance = await startChangedInstance({
     async file(settings, { urls, files }) {
       started = await startWorkloadIssuer(urls.web);
       const caFile = join(files.directory, 'issuer.crt');
@@ -57,11 +57,11 @@ export async function startWorkloadStage(): Promise<WorkloadStage> {
   const issuer = started;
   if (issuer === undefined) throw new Error('there is no issuer');
   return {
-    gate,
+    instance,
     issuer,
-    job: (name, options) => newJob(gate, name, options),
+    job: (name, options) => newJob(instance, name, options),
     async stop() {
-      await gate.stop();
+      await instance.stop();
       await issuer.close();
     },
   };
@@ -71,20 +71,20 @@ export async function startWorkloadStage(): Promise<WorkloadStage> {
 const otherUrl = (api: string): string => api.replace('localhost', '127.0.0.1');
 
 async function newJob(
-  gate: RunningDemo,
+  instance: RunningDemo,
   name: string,
   options: { readonly byEnvironment?: boolean; readonly cacheDir?: string } = {},
 ): Promise<Job> {
-  const folder = join(gate.files.directory, `job-${name}`);
+  const folder = join(instance.files.directory, `job-${name}`);
   await mkdir(folder, { recursive: true });
   const at = (file: string): string => join(folder, file);
   const tokenFile = at('token');
   const cacheDir = options.cacheDir ?? at('cache');
   await writeFile(
     at('kubeconfig'),
-    await kubeconfig(gate, options.byEnvironment === true ? [] : ['--token-file', tokenFile]),
+    await kubeconfig(instance, options.byEnvironment === true ? [] : ['--token-file', tokenFile]),
   );
-  const machine = new Laptop(gate, name, {
+  const machine = new Laptop(instance, name, {
     KUBECONFIG: at('kubeconfig'),
     PORTCULLIS_CACHE_DIR: cacheDir,
     PORTCULLIS_DEMO_PERSON: '',

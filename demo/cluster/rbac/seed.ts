@@ -58,7 +58,7 @@ const born = (): KubeObject[] =>
   ].map(bornWith);
 
 /** The gate's own account: it may act as others and ask who may do what, and nothing else. */
-const gate = (extraKeys: readonly string[]): KubeObject[] => [
+const guard = (extraKeys: readonly string[]): KubeObject[] => [
   role('portcullis', [
     { verbs: ['impersonate'], apiGroups: [''], resources: ['users', 'groups', 'serviceaccounts'] },
     {
@@ -98,4 +98,8 @@ const people = (): KubeObject[] => [
 ];
 
 /** @param extraKeys keys of `extra` that the gate may set while impersonating */
-export const rbacObjects = (extraKeys: readonly string[]): KubeObject[] => [...born(), ...gate(extraKeys), ...people()];
+export const rbacObjects = (extraKeys: readonly string[]): KubeObject[] => [
+  ...born(),
+  ...guard(extraKeys),
+  ...people(),
+];

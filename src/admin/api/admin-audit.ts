@@ -11,7 +11,7 @@ import {
   type TailItem,
   type TailRequest,
 } from '../../audit/live/live-tails.ts';
-import { isGateEventName } from '../../core/audit/catalogue.ts';
+import { isPortcullisEventName } from '../../core/audit/catalogue.ts';
 import { AppError } from '../../core/errors.ts';
 import type { AdminDeps } from '../dependencies.ts';
 import { EventStreams, frame, type EventStream, type STREAM_LIMITS } from './event-stream.ts';
@@ -36,7 +36,7 @@ export const auditQuerySchema = z
     namespace: word(/^[a-z0-9-]{1,63}$/, 'a namespace’s name'),
     code: word(/^[1-5]\d\d$/, 'an HTTP status, such as 403'),
     refused: z.literal('true', { error: 'true, or nothing' }).optional(),
-    event: z.string().refine(isGateEventName, 'there is no event of this name').optional(),
+    event: z.string().refine(isPortcullisEventName, 'there is no event of this name').optional(),
   })
   .refine(({ code, refused }) => code === undefined || refused === undefined, {
     message: 'code and refused do not go together',

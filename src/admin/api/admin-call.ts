@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
-import type { AuditFacts, GateEventName } from '../../core/audit/event.ts';
+import type { AuditFacts, PortcullisEventName } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
 import type { AdminDeps, AdminContext } from '../dependencies.ts';
 import { faultOf } from '../../http/error-status.ts';
@@ -131,7 +131,7 @@ export const notAllowed =
   };
 
 /** The name of what was tried. */
-function triedAt(req: Request): GateEventName {
+function triedAt(req: Request): PortcullisEventName {
   if (['GET', 'HEAD'].includes(req.method)) return 'admin-read';
   const [, resource] = req.path.split('/', 2);
   if (resource === 'drills') return 'drill';

@@ -55,7 +55,7 @@ function actorFrom(deps: AdminDeps, caller: Program): Actor {
     session: credential.session,
     expiresAt: credential.expiresAt,
     assertGood() {
-      const rejection = deps.gate.check(credential);
+      const rejection = deps.guard.check(credential);
       if (rejection === 'fenced') throw fencedError();
       if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
     },

@@ -3,7 +3,7 @@
  */
 import type { Request } from 'express';
 import type { z } from 'zod';
-import type { componentSchema } from '../../core/admin-api/answers.ts';
+import type { componentSchema } from '../../core/admin-api/responses.ts';
 import type { AdminDeps } from '../dependencies.ts';
 import type { ComponentHealth } from '../../contracts/health.ts';
 import { freshSignInNeeded } from '../fresh-sign-ins.ts';
@@ -72,7 +72,7 @@ export async function freshSignIn(deps: AdminDeps, req: Request): Promise<Reply>
 }
 
 export function listReplicas(deps: AdminDeps): Reply {
-  return { body: { replicas: deps.gate.replicas }, reason: 'replicas' };
+  return { body: { replicas: deps.guard.replicas }, reason: 'replicas' };
 }
 
 /** By name, with what is known of each: addresses and rules are the operator's business. */

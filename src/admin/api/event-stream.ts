@@ -40,9 +40,9 @@ export class EventStreams {
   readonly #deps: Pick<AdminDeps, 'config' | 'clock' | 'leaving'>;
   readonly #open = new Set<EventStream>();
 
-  constructor(deps: Pick<AdminDeps, 'config' | 'clock' | 'gate' | 'leaving'>) {
+  constructor(deps: Pick<AdminDeps, 'config' | 'clock' | 'guard' | 'leaving'>) {
     this.#deps = deps;
-    deps.gate.onChange((change) => {
+    deps.guard.onChange((change) => {
       for (const stream of this.#open) stream.judge(change);
     });
     deps.leaving?.addEventListener('abort', () => {

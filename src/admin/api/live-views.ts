@@ -35,13 +35,13 @@ type Opened = (stream: EventStream) => Promise<void>;
 type Asked = { readonly reason: string; readonly details?: AuditFacts };
 
 /** One count a replica, whichever door and whichever view. */
-const streamsHere = new WeakMap<AdminDeps['gate'], EventStreams>();
+const streamsHere = new WeakMap<AdminDeps['guard'], EventStreams>();
 
 function streamsOf(deps: AdminDeps): EventStreams {
-  const known = streamsHere.get(deps.gate);
+  const known = streamsHere.get(deps.guard);
   if (known !== undefined) return known;
   const streams = new EventStreams(deps);
-  streamsHere.set(deps.gate, streams);
+  streamsHere.set(deps.guard, streams);
   return streams;
 }
 
@@ -125,7 +125,7 @@ async function tellReceipts(
       told = { facts, words, at: now };
     }
     if (answer.complete) return stream.end('complete');
-    const here = deps.gate.answer(answer.id) !== undefined;
+    const here = deps.guard.answer(answer.id) !== undefined;
     await pause(here && now - begunAt < SOON_FOR_MS ? SOON_MS : LATER_MS, stream);
     if (!(await stream.beat())) return;
     answer = (await askedAgain(answers, answer.id)) ?? answer;
@@ -147,10 +147,10 @@ async function askedAgain(answers: AdminService['answers'], id: string): Promise
 const factsOf = ({ elapsedMs: _elapsed, missing, ...facts }: RevocationAnswer): string =>
   JSON.stringify([facts, missing?.length]);
 
-async function tellReplicas(stream: EventStream, { gate }: AdminDeps): Promise<void> {
+async function tellReplicas(stream: EventStream, { guard }: AdminDeps): Promise<void> {
   let told: { readonly facts: string; readonly at: number } | undefined;
   for (;;) {
-    const { replicas } = gate;
+    const { replicas } = guard;
     const [facts, now] = [JSON.stringify(replicas.map(withoutAge)), performance.now()];
     if (facts !== told?.facts || now - told.at >= LATER_MS) {
       if (!(await stream.send(frame('replicas', { replicas })))) return;

@@ -21,7 +21,7 @@ import {
   sessionPageSchema,
   sessionSchema,
   unlockedSchema,
-} from '../../core/admin-api/answers.ts';
+} from '../../core/admin-api/responses.ts';
 import { drillSchema, lockSchema, REVOCATION_TARGETS, revocationSchema } from '../../core/admin-api/requests.ts';
 import { PROBLEMS } from '../problem.ts';
 

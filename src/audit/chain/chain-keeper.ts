@@ -1,6 +1,6 @@
 /** The life of a chain: opened, signed now and then, its gaps declared, closed. */
 import { randomUUID } from 'node:crypto';
-import { gateEvent, type AuditEvent, type AuditFacts, type GateEventName } from '../../core/audit/event.ts';
+import { portcullisEvent, type AuditEvent, type AuditFacts, type PortcullisEventName } from '../../core/audit/event.ts';
 import type { SinkGap } from '../types.ts';
 import { Chain, type AuditKey, type ChainedLine } from './chain.ts';
 import { CHECKPOINT_LINES, type ChainHead } from './chain-facts.ts';
@@ -87,7 +87,7 @@ export class ChainKeeper {
     this.#sign('audit-checkpoint', { hash: this.head.hash });
   }
 
-  #sign(name: GateEventName, facts: AuditFacts): void {
+  #sign(name: PortcullisEventName, facts: AuditFacts): void {
     clearTimeout(this.#soon);
     this.#soon = undefined;
     this.#unsigned = 0;
@@ -95,10 +95,18 @@ export class ChainKeeper {
     this.#write(this.#chain.appendSigned(this.#event(name, { ...facts, ...(key && { 'key-id': key.kid }) }), key));
   }
 
-  #event(event: GateEventName, facts: AuditFacts): AuditEvent {
+  #event(event: PortcullisEventName, facts: AuditFacts): AuditEvent {
     const { replica, now = Date.now } = this.#settings;
     const details = { replica, ...facts };
-    return gateEvent({ event, auditId: randomUUID(), at: now(), requestUri: '', sourceIps: [], code: 200, details });
+    return portcullisEvent({
+      event,
+      auditId: randomUUID(),
+      at: now(),
+      requestUri: '',
+      sourceIps: [],
+      code: 200,
+      details,
+    });
   }
 }
 

@@ -10,7 +10,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { bucketOf } from '../../core/http/address.ts';
-import { gateEvent, type AuditEvent, type AuditFacts } from '../../core/audit/event.ts';
+import { portcullisEvent, type AuditEvent, type AuditFacts } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { isRejection, shortened } from '../../core/audit/rejected-event.ts';
 import type { AuditTrail } from '../types.ts';
@@ -124,7 +124,7 @@ class Limiter {
 
   #tell({ address, session, account }: Partial<Source>, details: AuditFacts): void {
     this.#trail.record(
-      gateEvent({
+      portcullisEvent({
         event: 'rejections-omitted',
         auditId: randomUUID(),
         at: this.#options.now(),

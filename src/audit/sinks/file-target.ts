@@ -28,7 +28,7 @@ const SYNC_EVERY_MS = 1000;
 /** A folder in which nothing may be renamed will not be another one at the next line. */
 const ROTATE_AGAIN_MS = 60_000;
 
-export const lacksRoom = (error: unknown): boolean => NO_ROOM.has(codeOf(error));
+export const lacksSpace = (error: unknown): boolean => NO_ROOM.has(codeOf(error));
 
 export interface FileTargetParts {
   readonly log?: AuditLog | undefined;
@@ -107,7 +107,7 @@ export class FileTarget implements LineTarget {
       await this.#afterWrite(file, sync);
       return bytesWritten;
     } catch (error) {
-      if (!lacksRoom(error)) await this.#discard();
+      if (!lacksSpace(error)) await this.#discard();
       throw error;
     }
   }

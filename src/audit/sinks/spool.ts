@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditLog } from '../types.ts';
-import { lacksRoom } from './file-target.ts';
+import { lacksSpace } from './file-target.ts';
 import { refuseForeignFolder, syncFile } from './folder.ts';
 import { SpoolOwner } from './spool-owner.ts';
 import { codeOf } from './target.ts';
@@ -94,7 +94,7 @@ export class Spool {
       this.#atLineStart = bytes[bytesWritten - 1] === NEWLINE;
       return bytesWritten;
     } catch (error) {
-      if (!lacksRoom(error)) {
+      if (!lacksSpace(error)) {
         const { handle } = newest;
         newest.handle = undefined;
         await handle?.close().catch(() => {});

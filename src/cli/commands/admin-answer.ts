@@ -3,7 +3,7 @@
  * that lacks something is not guessed at: an admin would take the guess for certainty.
  */
 import type { z } from 'zod';
-import type { revocationAnswerSchema, sessionSchema } from '../../core/admin-api/answers.ts';
+import type { revocationAnswerSchema, sessionSchema } from '../../core/admin-api/responses.ts';
 import { fault } from '../errors.ts';
 
 export type Session = z.output<typeof sessionSchema>;

@@ -1,7 +1,7 @@
 /**
  * `sessions` and `replicas`: what admins and auditors look at.
  */
-import { replicasSchema, sessionPageSchema } from '../../core/admin-api/answers.ts';
+import { replicasSchema, sessionPageSchema } from '../../core/admin-api/responses.ts';
 import { askAdmin } from '../http/admin-api.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
 import type { Laptop } from '../context.ts';

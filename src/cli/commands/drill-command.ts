@@ -3,7 +3,7 @@
  */
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { drillAnswerSchema } from '../../core/admin-api/answers.ts';
+import { drillAnswerSchema } from '../../core/admin-api/responses.ts';
 import { askAdmin, askAdminAs, type AdminRequest } from '../http/admin-api.ts';
 import { locateEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';

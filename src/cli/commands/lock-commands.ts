@@ -1,7 +1,7 @@
 /**
  * `locks` and `unlock`, for admins.
  */
-import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/admin-api/answers.ts';
+import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/admin-api/responses.ts';
 import { askAdmin } from '../http/admin-api.ts';
 import { locateEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';

@@ -2,7 +2,7 @@
  * What becomes of a revocation while it is being proven: followed to its end, and shown on a terminal replica by replica.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { revocationAnswerSchema } from '../../core/admin-api/answers.ts';
+import { revocationAnswerSchema } from '../../core/admin-api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { UNREGISTERED_LEASE_MS, waitFor } from '../../core/credential/lease.ts';
 import { askAdmin, type AdminRequest } from '../http/admin-api.ts';

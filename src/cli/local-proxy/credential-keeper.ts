@@ -10,12 +10,12 @@ import type { Laptop } from '../context.ts';
 import { renew, type Credential } from '../session/renewal.ts';
 import { hostOf } from '../http/server-url.ts';
 import { freshUntil, isAlive, isFresh, tokenId, type CachedToken } from '../session/session.ts';
-import { createGatePool, type GatePool } from './server-connection.ts';
+import { createServerPool, type ServerPool } from './server-connection.ts';
 
 /** What a request goes to the gate with. */
 export interface Held {
   readonly token: CachedToken;
-  readonly pool: GatePool;
+  readonly pool: ServerPool;
 }
 
 export interface KeeperOptions {
@@ -56,7 +56,7 @@ export class CredentialKeeper {
   #verifying = false;
   #verifyAgain = false;
   readonly #lookTimer: NodeJS.Timeout;
-  readonly #pools = new Set<GatePool>();
+  readonly #pools = new Set<ServerPool>();
   #closed = false;
 
   /** @throws AppError `forbidden` where the cluster is not among the session's */
@@ -200,7 +200,7 @@ export class CredentialKeeper {
     }
     const key = JSON.stringify([cluster.server, cluster.caData, binding.certificate]);
     const known = key === this.#poolKey;
-    const pool = known ? this.#held.pool : createGatePool(cluster, binding);
+    const pool = known ? this.#held.pool : createServerPool(cluster, binding);
     if (!known && this.#poolKey !== '') this.#held.pool.retire();
     this.#pools.add(pool);
     this.#poolKey = key;

@@ -10,11 +10,11 @@ import { unreachable } from '../http/network-error.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper, Held } from './credential-keeper.ts';
-import { bodyOf, towardsGate } from './headers.ts';
+import { bodyOf, towardsServer } from './headers.ts';
 import { localAnswer, type LocalAnswer } from './status.ts';
 
 /** What came back: an answer, or a connection that speaks another protocol from here on. */
-export interface GateAnswer {
+export interface UpstreamResponse {
   readonly answer: IncomingMessage;
   readonly upgraded?: { readonly socket: Duplex; readonly head: Buffer };
 }
@@ -72,7 +72,7 @@ export class Exchange {
   }
 
   /** @throws AppError, or what the connection failed with */
-  async ask(): Promise<GateAnswer> {
+  async ask(): Promise<UpstreamResponse> {
     const held = await this.#keeper.current();
     const first = await this.#once(held);
     if (first.answer.statusCode !== 401 || this.#clientGone) return first;
@@ -84,7 +84,7 @@ export class Exchange {
     return this.#once(other);
   }
 
-  async #once(held: Held): Promise<GateAnswer> {
+  async #once(held: Held): Promise<UpstreamResponse> {
     try {
       return await this.#send(held);
     } catch (error) {
@@ -100,11 +100,11 @@ export class Exchange {
     }
   }
 
-  #send({ token, pool }: Held): Promise<GateAnswer> {
+  #send({ token, pool }: Held): Promise<UpstreamResponse> {
     const { method = 'GET', url: target = '/', rawHeaders } = this.#req;
     const body = bodyOf(rawHeaders);
     const upgrade = this.#upgrade === undefined ? {} : { upgrade: this.#upgrade };
-    const headers = towardsGate(rawHeaders, { method, host: pool.url.host, token: token.token, body, ...upgrade });
+    const headers = towardsServer(rawHeaders, { method, host: pool.url.host, token: token.token, body, ...upgrade });
     return new Promise((resolve, reject) => {
       if (this.#clientGone) return reject(new Error('the client has gone'));
       const asked = pool.request({ method, target, headers, fresh: this.#upgrade !== undefined });

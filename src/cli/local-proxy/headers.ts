@@ -38,7 +38,7 @@ export function bodyOf(headers: RawHeaders): Body {
  * Towards the gate. `Impersonate-*` is passed on as kubectl's own would be: the server checks it. Nothing is added about where the request came from.
  * @param way the host for `Host`, the user's token, and `Upgrade` where the request is one
  */
-export function towardsGate(
+export function towardsServer(
   headers: RawHeaders,
   way: {
     readonly method: string;

@@ -14,7 +14,7 @@ import type { Duplex } from 'node:stream';
 import { fault } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper } from './credential-keeper.ts';
-import { Exchange, failureAnswer, type GateAnswer } from './exchange.ts';
+import { Exchange, failureAnswer, type UpstreamResponse } from './exchange.ts';
 import { rejectionOf, type Ground } from './guard.ts';
 import type { LoopbackCertificate } from './loopback-certificate.ts';
 import { answerLocally, answerOnSocket, joinTunnel, relayAnswer, relayOnSocket } from './relay.ts';
@@ -120,7 +120,7 @@ class Door {
     const exchange = new Exchange(req, this.#keeper);
     const over = this.#opened(exchange, req.socket, res);
     const ends = { onCut: () => this.#keeper.verify(), givenUp: () => exchange.givenUp };
-    const relay = ({ answer, upgraded }: GateAnswer): void => {
+    const relay = ({ answer, upgraded }: UpstreamResponse): void => {
       if (!exchange.clientGone && upgraded === undefined) return relayAnswer(answer, res, ends);
       // Nobody asked for another protocol: what would follow is none of HTTP.
       answer.destroy();
@@ -144,17 +144,17 @@ class Door {
     const exchange = new Exchange(req, this.#keeper, req.headers.upgrade);
     this.#opened(exchange, socket);
     const ends = { onCut: () => this.#keeper.verify(), givenUp: () => exchange.givenUp };
-    const relay = ({ answer, upgraded }: GateAnswer): void => {
+    const relay = ({ answer, upgraded }: UpstreamResponse): void => {
       if (exchange.clientGone || (upgraded !== undefined && protocolOf(answer) !== protocol)) {
         answer.destroy();
         upgraded?.socket.destroy();
         return void socket.destroy();
       }
       if (upgraded === undefined) return relayOnSocket(answer, socket, ends);
-      const { socket: gate, head: gateHead } = upgraded;
-      const cut = joinTunnel({ client: socket, clientHead: head, gate, gateHead, answer }, ends);
+      const { socket: upstream, head: serverHead } = upgraded;
+      const cut = joinTunnel({ client: socket, clientHead: head, server: upstream, serverHead, answer }, ends);
       this.#tunnels.add(cut);
-      gate.once('close', () => this.#tunnels.delete(cut));
+      upstream.once('close', () => this.#tunnels.delete(cut));
     };
     exchange
       .ask()

@@ -69,8 +69,8 @@ export interface Tunnel {
   readonly client: Duplex;
   /** What the client has sent after its request's head. */
   readonly clientHead: Buffer;
-  readonly gate: Duplex;
-  readonly gateHead: Buffer;
+  readonly server: Duplex;
+  readonly serverHead: Buffer;
   /** The 101. */
   readonly answer: IncomingMessage;
 }
@@ -80,7 +80,7 @@ export interface Tunnel {
  * @returns cuts them
  */
 export function joinTunnel(
-  { client, clientHead, gate, gateHead, answer }: Tunnel,
+  { client, clientHead, server, serverHead, answer }: Tunnel,
   ends: Pick<RelayEnds, 'onCut'>,
 ): () => void {
   const { rawHeaders, headers } = answer;
@@ -96,29 +96,29 @@ export function joinTunnel(
   // The first frames behind the head must not share its TLS record either.
   client.write(head, () => {
     begun = true;
-    if (gateHead.length > 0) onward.write(gateHead);
-    gate.pipe(onward);
-    if (gate.closed) endOnward();
+    if (serverHead.length > 0) onward.write(serverHead);
+    server.pipe(onward);
+    if (server.closed) endOnward();
   });
-  if (clientHead.length > 0) gate.write(clientHead);
-  gate.on('error', () => {
+  if (clientHead.length > 0) server.write(clientHead);
+  server.on('error', () => {
     ends.onCut();
     client.destroy();
   });
-  client.on('error', () => gate.destroy());
+  client.on('error', () => server.destroy());
   // Each of these alone can be missing, by who ended it and how. What was received before an end is handed on first.
-  gate.once('close', () => void (begun && endOnward()));
+  server.once('close', () => void (begun && endOnward()));
   client.once('close', () => {
-    if (gate.closed) return;
+    if (server.closed) return;
     // As with an answer: the cut may be yet to come.
-    gate.resume();
-    gate.end();
+    server.resume();
+    server.end();
     // Nobody is left whom it would matter to, where the other side does not read.
-    const late = setTimeout(() => gate.destroy(), FLUSH_MS);
-    gate.once('close', () => clearTimeout(late));
+    const late = setTimeout(() => server.destroy(), FLUSH_MS);
+    server.once('close', () => clearTimeout(late));
   });
-  client.pipe(gate);
-  return () => void gate.destroy();
+  client.pipe(server);
+  return () => void server.destroy();
 }
 
 /** Milliseconds in which the other side may still take what was sent before an end. */

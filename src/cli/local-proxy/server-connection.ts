@@ -15,7 +15,7 @@ import { insideTunnel, openTunnel } from '../http/tunnel.ts';
 const [TUNNEL_MS, CONNECT_MS] = [15_000, 30_000];
 
 /** All connections that present one certificate. */
-export interface GatePool {
+export interface ServerPool {
   readonly url: URL;
   readonly proxy: URL | undefined;
   readonly network: NetworkEnvironment;
@@ -39,11 +39,11 @@ export interface GatePool {
 }
 
 /** @throws AppError `bad_request` when the proxy of the environment cannot be used */
-export function createGatePool(
+export function createServerPool(
   cluster: ReachableCluster,
   binding: Binding,
   network: NetworkEnvironment = readNetwork(),
-): GatePool {
+): ServerPool {
   const url = new URL(cluster.server);
   const proxy = proxyFor(url, network);
   const tls: ConnectionOptions = {
@@ -55,8 +55,8 @@ export function createGatePool(
     minVersion: 'TLSv1.2',
   };
   const connect = proxy === undefined ? undefined : throughProxy({ proxy, url, tls, network });
-  const kept = new GateAgent({ ...tls, keepAlive: true }, connect);
-  const single = new GateAgent({ ...tls, keepAlive: false }, connect);
+  const kept = new ServerAgent({ ...tls, keepAlive: true }, connect);
+  const single = new ServerAgent({ ...tls, keepAlive: false }, connect);
   const prefix = url.pathname.replace(/\/+$/, '');
   return {
     url,
@@ -99,7 +99,7 @@ function limitConnecting(asked: ClientRequest): void {
 type Connected = (error: Error | null, socket?: Duplex) => void;
 
 /** An agent that may have to ask a proxy for its connections. */
-class GateAgent extends Agent {
+class ServerAgent extends Agent {
   readonly #connect: ((done: Connected) => void) | undefined;
 
   constructor(options: AgentOptions, connect: ((done: Connected) => void) | undefined) {

@@ -158,7 +158,7 @@ export function removeOldDrafts(dir: string, now: number): void {
  * Finds out whether a file of this size would fit, before something is done that cannot be done twice.
  * @throws AppError as `writePrivateFile`
  */
-export function proveRoom(dir: string, bytes: number): void {
+export function assertDiskSpace(dir: string, bytes: number): void {
   const path = join(dir, 'room');
   writePrivateFile(path, ' '.repeat(bytes));
   rmSync(path, { force: true });

@@ -16,7 +16,7 @@ import { fault } from '../errors.ts';
 import { takeTurn } from './file-lock.ts';
 import type { Laptop } from '../context.ts';
 import { listenOnLoopback, type Loopback } from './loopback.ts';
-import { proveRoom, removeOldDrafts } from './private-files.ts';
+import { assertDiskSpace, removeOldDrafts } from './private-files.ts';
 import { withAnswer } from './renewal.ts';
 import { hostOf } from '../http/server-url.ts';
 import type { CachedSession } from './session.ts';
@@ -79,7 +79,7 @@ async function signInOnce(laptop: Laptop, request: SignIn, waited: boolean): Pro
   if (waited) laptop.say('the other sign-in was given up; signing in here');
   try {
     // A person who has typed a password and a second factor must not hear then that there was no room to keep it.
-    proveRoom(entry.dir, SESSION_BYTES);
+    assertDiskSpace(entry.dir, SESSION_BYTES);
     const discovery = await discover(entry, readPins(entry));
     const remote = laptop.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
     const session =

@@ -116,7 +116,7 @@ export const CHAIN_FACTS: readonly AuditFact[] = ['chain', 'seq', 'prev', 'cut']
 const seen = 'HTTP status that the caller saw';
 const always = '200';
 
-export const GATE_EVENTS = {
+export const PORTCULLIS_EVENTS = {
   'sign-in': {
     chapter: 'Signing in',
     when: 'somebody has signed in, and a session stands',
@@ -370,7 +370,8 @@ export const GATE_EVENTS = {
   },
 } as const satisfies Readonly<Record<string, CatalogueEntry>>;
 
-export type GateEventName = keyof typeof GATE_EVENTS;
+export type PortcullisEventName = keyof typeof PORTCULLIS_EVENTS;
 
 /** @returns whether the record has an event of this name */
-export const isGateEventName = (name: string): name is GateEventName => Object.hasOwn(GATE_EVENTS, name);
+export const isPortcullisEventName = (name: string): name is PortcullisEventName =>
+  Object.hasOwn(PORTCULLIS_EVENTS, name);

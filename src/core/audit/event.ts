@@ -8,13 +8,13 @@
  *
  * @see https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
  */
-import { AUDIT_FACTS, type AuditFact, type GateEventName } from './catalogue.ts';
+import { AUDIT_FACTS, type AuditFact, type PortcullisEventName } from './catalogue.ts';
 import { auditUri } from './uri.ts';
 import { EXTRA_DOMAIN } from '../core.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { RequestInfo } from '../request/request-info.ts';
 
-export type { GateEventName } from './catalogue.ts';
+export type { PortcullisEventName } from './catalogue.ts';
 export { auditUri } from './uri.ts';
 
 export type AuditStage = 'RequestReceived' | 'ResponseStarted' | 'ResponseComplete' | 'Panic';
@@ -68,8 +68,8 @@ type OwnFact = 'account' | 'session' | 'provider' | 'reason' | 'event';
 /** Further facts of an event, by their names in the catalogue. */
 export type AuditFacts = { readonly [K in Exclude<AuditFact, OwnFact>]?: string };
 
-export interface GateEvent {
-  readonly event: GateEventName;
+export interface PortcullisEvent {
+  readonly event: PortcullisEventName;
   readonly auditId: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
@@ -123,7 +123,7 @@ export function requestEvent(input: RequestEventInput): AuditEvent {
 }
 
 /** One line for what the gate itself did; its verb is the event's name. */
-export function gateEvent(event: GateEvent): AuditEvent {
+export function portcullisEvent(event: PortcullisEvent): AuditEvent {
   const { auditId, requestUri, identity, sourceIps, userAgent, account, session, provider, reason } = event;
   const at = microTime(event.at);
   const status = { code: event.code };

@@ -26,7 +26,7 @@ export interface RecentRequest {
 }
 
 const SESSION = `${EXTRA_DOMAIN}/session`;
-const GATE_EVENT = `${EXTRA_DOMAIN}/event`;
+const PORTCULLIS_EVENT = `${EXTRA_DOMAIN}/event`;
 const CLUSTER = `${EXTRA_DOMAIN}/cluster`;
 const REASON = `${EXTRA_DOMAIN}/reason`;
 
@@ -41,7 +41,7 @@ const MOST_NAME = 256;
  */
 export function sessionOf({ annotations, stage }: AuditEvent): string | undefined {
   if (stage !== 'ResponseComplete' && stage !== 'ResponseStarted') return undefined;
-  return annotations[GATE_EVENT] === undefined ? annotations[SESSION] : undefined;
+  return annotations[PORTCULLIS_EVENT] === undefined ? annotations[SESSION] : undefined;
 }
 
 /**

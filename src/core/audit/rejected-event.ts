@@ -4,13 +4,13 @@
  * Anybody who reaches the server can cause as many of them as they like, and chooses much of what stands in them. So they are kept apart from
  * what users did, and short.
  */
-import type { GateEventName } from './catalogue.ts';
+import type { PortcullisEventName } from './catalogue.ts';
 import type { AuditEvent } from './event.ts';
 import { EXTRA_DOMAIN } from '../core.ts';
 import type { Identity } from '../identity/identity.ts';
 
 /** Of the server's own events those that say that a credential, or what should become one, was not good; and what counts the rest of them. */
-const EVENTS: ReadonlySet<string> = new Set<GateEventName>([
+const EVENTS: ReadonlySet<string> = new Set<PortcullisEventName>([
   'sign-in-refused',
   'workload-refused',
   'refresh-refused',

@@ -95,7 +95,11 @@ const REFUSING: Expression = {
  * @param claims from a token whose signature, issuer, audience and times have been verified
  * @param account `PROVIDER/SUBJECT`; the uid where the provider's mapping names none
  */
-export function mapClaims(mapping: ClaimsMapping, claims: Claims, account: Account): Result<Identity, IdentityRejection> {
+export function mapClaims(
+  mapping: ClaimsMapping,
+  claims: Claims,
+  account: Account,
+): Result<Identity, IdentityRejection> {
   const odd = subjectRejection(account);
   if (odd !== undefined) return no(odd);
   const tooMany = tooManyGroups(mapping, claims);

@@ -9,7 +9,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Account, Identity } from '../../core/identity/identity.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import { no, ok, type Result } from '../../core/result.ts';
-import type { Gate } from '../../revocation/revocation.ts';
+import type { RevocationGuard } from '../../revocation/revocation.ts';
 import type { ArtefactStore, MintOutcome, MintRejection, NewSession, SessionStore } from '../../store/store.ts';
 import { WORKLOAD_CLIENT } from './grant-type.ts';
 import { identifyWorkload, type ReadyRule, type Workload, type WorkloadRejection } from './rules.ts';
@@ -26,7 +26,7 @@ export interface WorkloadExchangeDeps {
     readonly sessions: Pick<SessionStore, 'open'>;
     readonly artefacts: Pick<ArtefactStore, 'find' | 'save' | 'consume'>;
   };
-  readonly gate: Pick<Gate, 'position' | 'fenced' | 'revoke'>;
+  readonly guard: Pick<RevocationGuard, 'position' | 'fenced' | 'revoke'>;
   /** Epoch milliseconds. */
   readonly now: () => number;
   /** `clockSkew`, seconds. */
@@ -58,7 +58,7 @@ export type ExchangeWorkloadToken = (request: ExchangeRequest) => Promise<Result
 export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWorkloadToken {
   return async (request) => {
     // Before anything is awaited: what is revoked from here on is not opened.
-    const startedAt = place(deps.gate);
+    const startedAt = place(deps.guard);
     const found = await identifyWorkload(deps.rules, request.subjectToken, {
       audience: deps.publicUrl,
       now: deps.now(),
@@ -69,7 +69,7 @@ export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWork
   };
 }
 
-function place({ position, fenced }: Pick<Gate, 'position' | 'fenced'>): LogPosition {
+function place({ position, fenced }: Pick<RevocationGuard, 'position' | 'fenced'>): LogPosition {
   if (position !== undefined && !fenced) return position;
   throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
 }
@@ -100,7 +100,7 @@ async function joinOrOpen(
   if (!opened.ok) return refused(opened.reason);
   if (await firstUse(deps, workload, use)) return ok(standing);
   // Another request opened it with this token and it was ended again, all within this one. What is over stays over.
-  await deps.gate.revoke({ target: { kind: 'session', session: standing.id }, ended: true });
+  await deps.guard.revoke({ target: { kind: 'session', session: standing.id }, ended: true });
   return refused('subject_token_used');
 }
 

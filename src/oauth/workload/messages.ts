@@ -1,8 +1,8 @@
 /** What a job's log says where its token was good and there is no session all the same. */
-import type { GateRejection } from '../../revocation/revocation.ts';
+import type { GuardRejection } from '../../revocation/revocation.ts';
 import type { MintRejection } from '../../store/store.ts';
 
-export function sessionOverWords(reason: MintRejection | GateRejection | 'subject_token_used'): string {
+export function sessionOverWords(reason: MintRejection | GuardRejection | 'subject_token_used'): string {
   switch (reason) {
     case 'account_locked':
       return 'This workload is locked here. Ask your platform team to unlock it.';

@@ -5,9 +5,9 @@ import type { Binding } from '../rules/rights.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
 import { allAccountsOf, isAccount, type Bound } from './bound.ts';
 
-export function gateFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
+export function proxyAccountFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
   const subject = binding.subjects[index];
-  if (subject === undefined || facts.beyondGate === '') return [];
+  if (subject === undefined || facts.beyondProxy === '') return [];
   const { namespace, name } = settings.gateAccount;
   const all = allAccountsOf(subject);
   const itself = isAccount(settings.gateAccount, subject);
@@ -18,8 +18,8 @@ export function gateFindings({ binding, facts, settings }: Bound, index: number)
       rule: 'gate-account',
       namespace,
       object: `ServiceAccount/${name}`,
-      evidence: `${givenBy(binding)}${through}; the gate does not need: ${facts.beyondGate}`,
-      mend: facts.ofGate ? narrowing(binding) : removal(binding, index),
+      evidence: `${givenBy(binding)}${through}; the gate does not need: ${facts.beyondProxy}`,
+      mend: facts.ofProxy ? narrowing(binding) : removal(binding, index),
     },
   ];
 }

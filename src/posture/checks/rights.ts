@@ -5,7 +5,7 @@ import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '
 import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound.ts';
 import { accountFindings } from './rights-accounts.ts';
 import { anonymousFindings } from './rights-anonymous.ts';
-import { gateFindings } from './rights-proxy.ts';
+import { proxyAccountFindings } from './rights-proxy.ts';
 import { peopleFindings } from './rights-users.ts';
 
 interface FromBindings {
@@ -13,7 +13,7 @@ interface FromBindings {
   /** `namespace/name` of accounts with a binding; `namespace/*` and `*` where a group that all of them are in has one. */
   readonly accounts: Set<string>;
   /** A binding names the gate's account. */
-  gateSeen: boolean;
+  proxySeen: boolean;
 }
 
 export interface RightsCheck {
@@ -30,7 +30,7 @@ export function rightsCheck(settings: Settings): RightsCheck {
     factsByName(role.kind, role.name);
   const bindings = (): Kept<FromBindings> =>
     kept(
-      () => ({ findings: [], accounts: new Set<string>(), gateSeen: false }),
+      () => ({ findings: [], accounts: new Set<string>(), proxySeen: false }),
       (state, object) => {
         const binding = bindingOf(object);
         noteBinding(state, { binding, facts: factsFor(binding), settings });
@@ -75,7 +75,7 @@ function noteBinding(state: FromBindings, bound: Bound): void {
     const all = isAuthenticated(subject) ? '' : allAccountsOf(subject);
     if (all !== undefined && !isForEverybody(binding)) state.accounts.add(all === '' ? '*' : `${all}/*`);
   }
-  state.gateSeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
+  state.proxySeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
 }
 
 /** What every cluster gives to all accounts, or to whoever is signed in. */
@@ -94,7 +94,7 @@ const judge = (bound: Bound, index: number): readonly Finding[] => [
   ...accountFindings(bound, index),
   ...peopleFindings(bound, index),
   ...anonymousFindings(bound, index),
-  ...gateFindings(bound, index),
+  ...proxyAccountFindings(bound, index),
 ];
 
 function unsaid({ prefixes, gateAccount }: Settings, both: readonly Kept<FromBindings>[]) {
@@ -103,7 +103,7 @@ function unsaid({ prefixes, gateAccount }: Settings, both: readonly Kept<FromBin
   const { namespace, name } = gateAccount;
   return {
     ...(prefixes.length > 0 ? {} : { 'admin-past-gate': noPrefix, 'person-past-gate': noPrefix }),
-    ...(both.some(({ value }) => value.gateSeen)
+    ...(both.some(({ value }) => value.proxySeen)
       ? {}
       : { 'gate-account': `no binding names ServiceAccount ${namespace}/${name}: give --gate-account` }),
   };

@@ -14,9 +14,9 @@ export interface RoleFacts {
   /** Nothing but what a cluster shows to anybody from the start. */
   readonly open: boolean;
   /** What the gate's own account does not need, in words; empty: nothing. */
-  readonly beyondGate: string;
+  readonly beyondProxy: string;
   /** It is what lets the gate do its work. */
-  readonly ofGate: boolean;
+  readonly ofProxy: boolean;
 }
 
 const NO_RIGHTS: RoleFacts = {
@@ -25,15 +25,15 @@ const NO_RIGHTS: RoleFacts = {
   escalation: '',
   escalationInNamespace: '',
   open: false,
-  beyondGate: '',
-  ofGate: false,
+  beyondProxy: '',
+  ofProxy: false,
 };
 
 /** A role that could not be found, by the one name that says enough. */
 export const factsByName = (kind: string, name: string): RoleFacts =>
   kind === 'ClusterRole' && name === 'cluster-admin'
-    ? { ...NO_RIGHTS, admin: true, beyondGate: 'everything' }
-    : { ...NO_RIGHTS, beyondGate: `what ${kind}/${name} allows` };
+    ? { ...NO_RIGHTS, admin: true, beyondProxy: 'everything' }
+    : { ...NO_RIGHTS, beyondProxy: `what ${kind}/${name} allows` };
 
 interface PolicyRule {
   readonly verbs: readonly string[];
@@ -54,15 +54,15 @@ const policyRule = (rule: JsonRecord): PolicyRule => ({
 /** @param namespace of the role; empty for a ClusterRole */
 export function factsOf(role: JsonRecord, namespace: string): RoleFacts {
   const rules = recordsAt(role, 'rules').map(policyRule);
-  const beyond = rules.filter((rule) => !isGates(rule)).map(inWords);
+  const beyond = rules.filter((rule) => !isOfProxy(rule)).map(inWords);
   return {
     admin: rules.some(isAdmin),
     wildcard: short(rules.filter(isWildcard).map(inWords)),
     escalation: short(rules.flatMap((rule) => escalationsOf(rule, ESCALATIONS))),
     escalationInNamespace: short(rules.flatMap((rule) => escalationsOf(rule, ESCALATIONS_IN_NAMESPACE))),
     open: rules.every((rule) => isOpen(rule, namespace)),
-    beyondGate: short(beyond),
-    ofGate: rules.some((rule) => isGates(rule) && rule.verbs.includes('impersonate')),
+    beyondProxy: short(beyond),
+    ofProxy: rules.some((rule) => isOfProxy(rule) && rule.verbs.includes('impersonate')),
   };
 }
 
@@ -125,7 +125,7 @@ function isOpen(rule: PolicyRule, namespace: string): boolean {
 }
 
 /** What the gate needs: what deploy/examples/service-account.yaml has (a unit test compares the two), and service accounts for `--as`. */
-const GATE: readonly (readonly [verb: string, group: string, resources: readonly (string | RegExp)[]])[] = [
+const PROXY: readonly (readonly [verb: string, group: string, resources: readonly (string | RegExp)[]])[] = [
   ['impersonate', '', ['users', 'groups', 'serviceaccounts']],
   // Each key by its name; further ones are in the configuration (`clusters[].impersonate.extra`), which a cluster does not show.
   ['impersonate', 'authentication.k8s.io', ['uids', /^userextras\/[^*]+$/]],
@@ -133,13 +133,13 @@ const GATE: readonly (readonly [verb: string, group: string, resources: readonly
   ['create', 'authorization.k8s.io', ['subjectaccessreviews']],
 ];
 
-function isGates({ verbs, groups, resources, paths }: PolicyRule): boolean {
+function isOfProxy({ verbs, groups, resources, paths }: PolicyRule): boolean {
   if (resources.length === 0) {
     return verbs.every((verb) => verb === 'get') && paths.every((path) => OPEN_PATHS.test(path));
   }
   return verbs.every((verb) =>
     groups.every((group) => {
-      const allowed = GATE.filter(([itsVerb, itsGroup]) => itsVerb === verb && itsGroup === group);
+      const allowed = PROXY.filter(([itsVerb, itsGroup]) => itsVerb === verb && itsGroup === group);
       return resources.every((one) =>
         allowed.some(([, , those]) => those.some((that) => (typeof that === 'string' ? that === one : that.test(one)))),
       );

@@ -106,7 +106,7 @@ export class Admission {
     this.#delegation = new Delegation(reviewsOf, clock);
     this.#passthrough = new Passthrough(reviewsOf, clock);
     this.#inFlight = new InFlight(deps.limits);
-    deps.gate.onChange((change) => this.#delegation.drop(change));
+    deps.guard.onChange((change) => this.#delegation.drop(change));
   }
 
   async close(): Promise<void> {
@@ -119,7 +119,7 @@ export class Admission {
       const place = this.#locate(exchange);
       if (!place.ok) return place;
       // In the tick of the first check and before any await: from here on a revocation or a fence ends it.
-      exchange.register(this.#deps.gate);
+      exchange.register(this.#deps.guard);
       const closed = this.#closed(place.value.info);
       if (closed !== undefined) return no(closed);
       const admitted = await this.#letIn(exchange, place.value, upgrade);
@@ -157,7 +157,7 @@ export class Admission {
   #closed(info: RequestInfo): Rejection | undefined {
     if (this.#isShutFor(info)) return draining();
     if (this.#deps.audit.blocked) return auditBlocked();
-    return this.#deps.gate.fenced ? fenced() : undefined;
+    return this.#deps.guard.fenced ? fenced() : undefined;
   }
 
   async #letIn(exchange: Exchange, place: Place, upgrade: boolean): Promise<Result<Admitted, Rejection>> {
@@ -172,7 +172,7 @@ export class Admission {
   }
 
   async #person({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Rejection>> {
-    const { authenticate, gate } = this.#deps;
+    const { authenticate, guard } = this.#deps;
     const { cluster } = place;
     const { raw, connection } = exchange.facts;
     const audience = clusterAudience(cluster.name);
@@ -180,7 +180,7 @@ export class Admission {
     if (!caller.ok) return no(credentialRejection(caller.reason, this.#words, caller));
     const { credential } = caller.value;
     exchange.bind(caller.value);
-    const shut = gate.check(credential);
+    const shut = guard.check(credential);
     if (shut !== undefined) return no(credentialRejection(shut, this.#words, credential));
     this.#noteAddress(credential.session, connection.address);
     const full = this.#takePlace(exchange, credential.account, cluster.name);
@@ -199,7 +199,7 @@ export class Admission {
     }
     const upstreamToken = await cluster.token();
     // The reviews and the token took their time.
-    const shutMeanwhile = gate.check(credential);
+    const shutMeanwhile = guard.check(credential);
     if (shutMeanwhile !== undefined) return no(credentialRejection(shutMeanwhile, this.#words, credential));
     const headers = buildUpstreamHeaders({
       ...this.#passing(exchange, place, upgrade),
@@ -224,7 +224,7 @@ export class Admission {
     if (findImpersonation(exchange.facts.raw).length > 0) {
       return no(passthroughRejection('passthrough_impersonation', this.#words));
     }
-    if (this.#deps.gate.fenced) return no(fenced());
+    if (this.#deps.guard.fenced) return no(fenced());
     const headers = buildPassthroughHeaders({ ...this.#passing(exchange, place, upgrade), clientToken: token });
     return ok({ ...place, person, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
   }

@@ -18,10 +18,10 @@ import { TokenVerifier } from './token-verifier.ts';
 
 /** One for the whole process, so that the api listener and the admin API share what is remembered. */
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
-  const { gate, clock } = deps;
+  const { guard, clock } = deps;
   const tokens = new TokenVerifier(deps);
   const identities = new IdentityCache(deps.sessions);
-  gate.onChange((change) => identities.drop(change));
+  guard.onChange((change) => identities.drop(change));
 
   const judge = async (
     credential: Credential,
@@ -31,7 +31,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
     const unbound = judgeBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
     if (unbound !== undefined) return no(unbound);
-    const shut = gate.check(credential);
+    const shut = guard.check(credential);
     if (shut !== undefined) return refused(deps, credential, shut);
 
     let record: SessionRecord | undefined;
@@ -42,7 +42,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
         ? new SessionUnread(credential, error)
         : error;
     }
-    const shutMeanwhile = gate.check(credential);
+    const shutMeanwhile = guard.check(credential);
     if (shutMeanwhile !== undefined) return refused(deps, credential, shutMeanwhile);
     // Its end may be older than what this replica's view still holds.
     if (record === undefined) return refused(deps, credential, 'session_unknown');

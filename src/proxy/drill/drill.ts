@@ -6,7 +6,7 @@
  */
 import type { Credential } from '../../core/credential/credential.ts';
 import type { Result } from '../../core/result.ts';
-import type { CutReason, Gate } from '../../revocation/revocation.ts';
+import type { CutReason, RevocationGuard } from '../../revocation/revocation.ts';
 import type { ArtefactStore } from '../../store/store.ts';
 import type { ProxyLogger, UpstreamCluster } from '../dependencies.ts';
 import { openWatch, type OwnListener, type WatchRequest } from './watch.ts';
@@ -18,7 +18,7 @@ const LONGEST_REASON = 300;
 const NO_HOST = 'drill.invalid';
 
 export interface DrillDeps {
-  readonly gate: Pick<Gate, 'onChange' | 'reportDrill' | 'check'>;
+  readonly guard: Pick<RevocationGuard, 'onChange' | 'reportDrill' | 'check'>;
   readonly artefacts: Pick<ArtefactStore, 'find'>;
   readonly clusters: readonly Pick<UpstreamCluster, 'name' | 'hosts'>[];
   readonly listener: OwnListener;
@@ -46,7 +46,7 @@ interface DrillOrder {
 export function takePartInDrills(deps: DrillDeps): () => void {
   const stopped = new AbortController();
   let running = false;
-  deps.gate.onChange((change) => {
+  deps.guard.onChange((change) => {
     if (change?.kind !== 'drill' || stopped.signal.aborted) return;
     if (running) {
       deps.logger.info({ drill: change.id }, 'a drill is running here already; this one is left out');
@@ -57,7 +57,7 @@ export function takePartInDrills(deps: DrillDeps): () => void {
     void takePart(deps, id, stopped.signal)
       .catch((error: unknown) => {
         deps.logger.warn({ err: error, drill: id }, 'the part in a drill failed');
-        deps.gate.reportDrill({ id, state: 'failed', reason: 'this replica could not take part; its log says why' });
+        deps.guard.reportDrill({ id, state: 'failed', reason: 'this replica could not take part; its log says why' });
       })
       .finally(() => (running = false));
   });
@@ -66,7 +66,7 @@ export function takePartInDrills(deps: DrillDeps): () => void {
 
 async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Promise<void> {
   const fail = (reason: string): void =>
-    deps.gate.reportDrill({ id, state: 'failed', reason: reason.slice(0, LONGEST_REASON) });
+    deps.guard.reportDrill({ id, state: 'failed', reason: reason.slice(0, LONGEST_REASON) });
   if (deps.behindProxies) {
     return fail('listen.api.proxyProtocol lets only load balancers connect, so a replica cannot watch through itself');
   }
@@ -83,14 +83,14 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
       deps.listener,
       { ...placeOf(cluster, order.path), token, signal },
       {
-        opened: () => deps.gate.reportDrill({ id, state: 'open' }),
+        opened: () => deps.guard.reportDrill({ id, state: 'open' }),
         refused: (code, text) => {
           fail(rejectionWords(code, text, order));
           resolve();
         },
         ended: (how) => {
-          const reason = endWords(how, { signal, rejection: deps.gate.check(credential) });
-          if (reason === undefined) deps.gate.reportDrill({ id, state: 'cut' });
+          const reason = endWords(how, { signal, rejection: deps.guard.check(credential) });
+          if (reason === undefined) deps.guard.reportDrill({ id, state: 'cut' });
           else fail(reason);
           resolve();
         },

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { gateEvent } from '../../core/audit/event.ts';
+import { portcullisEvent } from '../../core/audit/event.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import type { ApiListenerDeps } from '../dependencies.ts';
@@ -73,7 +73,7 @@ function answerParseError(
   deps.metrics.rejection(rejection.auditReason);
   // There is no request to write a line about, and whoever probes a gate with what is no HTTP should still stand in its record.
   deps.audit.record(
-    gateEvent({
+    portcullisEvent({
       event: 'malformed-request',
       auditId,
       at: deps.clock.now(),

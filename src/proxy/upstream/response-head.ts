@@ -29,7 +29,11 @@ export interface HeadContext {
  * @param raw the API server's headers, flat
  * @returns a flat list for the client
  */
-export function responseHead(status: number, raw: readonly string[], context: HeadContext): Result<string[], Rejection> {
+export function responseHead(
+  status: number,
+  raw: readonly string[],
+  context: HeadContext,
+): Result<string[], Rejection> {
   const { info, impersonates } = context.admitted;
   const proxySubresource = info.subresource === 'proxy' || info.verb === 'proxy';
   // What stands behind a proxy subresource asks for credentials of its own.

@@ -2,10 +2,10 @@
  * What all admin pages have in common: who may open them, the navigation among them, and the line in the record for what was read.
  */
 import type { Request, RequestHandler, Response } from 'express';
-import type { AuditFacts, GateEventName } from '../../core/audit/event.ts';
+import type { AuditFacts, PortcullisEventName } from '../../core/audit/event.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { PageHandler } from '../browser/guards.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import type { Clusters } from '../../core/identity/cluster-access.ts';
 import { sendPage } from '../page/response.ts';
 import { faultOf } from '../../http/error-status.ts';
@@ -53,7 +53,7 @@ export const adminContextAt = ({ req, person }: AdminPageContext): AdminContext 
   path: req.path,
 });
 
-function triedAt(path: string): GateEventName {
+function triedAt(path: string): PortcullisEventName {
   if (path === '/admin/unlock') return 'unlock';
   if (path === '/admin/lift-fresh-sign-in') return 'fresh-sign-in-lifted';
   return path === '/admin/drill' ? 'drill' : 'revocation';

@@ -1,7 +1,7 @@
 /**
  * The markup of the live record's page: filters, the stream's state, and what `audit.js` fills as lines come in.
  */
-import { GATE_EVENTS } from '../../core/audit/catalogue.ts';
+import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { html, type Html } from '../page/html.ts';
 import { queryString } from './links.ts';
 import { selectField } from './select-field.ts';
@@ -43,7 +43,7 @@ const textField = (name: keyof AuditShown, label: string, shown: AuditShown, pla
     />
   </div>`;
 
-const EVENTS = [['', 'Any'], ...Object.keys(GATE_EVENTS).map((name) => [name, name] as const)] as const;
+const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [name, name] as const)] as const;
 
 function refusedBox({ refused }: AuditShown): Html {
   const box =

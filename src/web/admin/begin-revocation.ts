@@ -38,7 +38,7 @@ export function createBeginnings(service: AdminService): BeginRevocation {
   function start(admin: AdminContext, request: Identified, asked: string): Running {
     const { requestId } = request;
     // What stands under this id already may be something else: that is judged before anything is told of it.
-    const isNew = service.deps.gate.answer(requestId) === undefined;
+    const isNew = service.deps.guard.answer(requestId) === undefined;
     const proven = handleRevocation(service, admin, request);
     const written = isNew ? untilWritten(service, requestId, proven) : proven;
     running.set(requestId, { asked, written, proven });
@@ -73,7 +73,7 @@ async function untilWritten(
       delay(LOOK_MS, undefined, { signal: over.signal }).catch(() => undefined),
     ]);
     if (over.signal.aborted) return ended;
-    const answer = early ?? deps.gate.answer(id);
+    const answer = early ?? deps.guard.answer(id);
     if (answer === undefined) continue;
     // Another replica may be the one that is asked for the receipt.
     if (!answer.complete) await answers.keep(answer);

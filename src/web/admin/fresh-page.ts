@@ -8,7 +8,7 @@ import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { assertFresh, isFresh } from '../../admin/freshness.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { seeOther } from '../page/response.ts';
 import { ownAdminPath } from '../sign-in/admin-path.ts';
 import { AdminError } from '../../admin/problem.ts';

@@ -3,7 +3,7 @@
  */
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, RecentRequest, SessionPage } from '../../store/store.ts';
-import { type WebDeps } from '../deps.ts';
+import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';

@@ -2,7 +2,7 @@
  * The latest requests of a person or of one session, with the way to those that come.
  */
 import type { RecentRequest } from '../../store/store.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { requestsTable } from '../page/recent-requests.ts';
 

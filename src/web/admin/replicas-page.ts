@@ -9,7 +9,7 @@ export function showReplicas(context: AdminPageContext): void {
   sendAdminPage(context, {
     title: 'Replicas',
     section: 'replicas',
-    body: replicasBody(context.deps.gate.replicas, '/admin/api/v1/replicas'),
+    body: replicasBody(context.deps.guard.replicas, '/admin/api/v1/replicas'),
     scripts: ['replicas.js'],
   });
 }

@@ -4,7 +4,7 @@
 import { targetKey, type RevocationTarget, type TargetKey } from '../../core/credential/revocation.ts';
 import type { SessionInFlight } from '../../revocation/revocation.ts';
 import type { SessionQuery, SessionRecord } from '../../store/store.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 
 const LISTED = 10;
 const PAGE_SIZE = 200;
@@ -63,7 +63,7 @@ const covers = (key: TargetKey, { keys }: SessionInFlight): boolean =>
 export async function scopeOf(deps: WebDeps, target: RevocationTarget): Promise<RevocationScope> {
   const { sessions, more } = await sessionsOf(deps, target);
   const key = targetKey(target);
-  const openHere = deps.gate
+  const openHere = deps.guard
     .sessionsInFlight()
     .filter((session) => covers(key, session))
     .reduce((sum, { flights }) => sum + flights, 0);

@@ -3,7 +3,7 @@
  */
 import type { RecentRequest, SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { badges, identityFacts } from './identity-facts.ts';

@@ -4,7 +4,7 @@ import type { IdentifyCaller } from '../../admin/api/admin-call.ts';
 import { AdminError } from '../../admin/problem.ts';
 import { AppError } from '../../core/errors.ts';
 import { contextOf } from '../../http/request-context.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import { assertCsrf, assertOwnOrigin } from './guards.ts';
 

@@ -9,10 +9,10 @@ import type { Response } from 'express';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
-import type { GateRejection } from '../../revocation/revocation.ts';
+import type { GuardRejection } from '../../revocation/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
-import { type WebDeps } from '../deps.ts';
+import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { OpenedSession } from '../sign-in/sign-in.ts';
 import type { Actor } from '../../http/request-context.ts';
@@ -50,7 +50,7 @@ type Payload = z.output<typeof payloadSchema>;
 /** How stale "last used" may be; moving it is a write for each click otherwise. */
 const TOUCH_SECONDS = 60;
 
-const signedOutError = (reason: GateRejection): AppError =>
+const signedOutError = (reason: GuardRejection): AppError =>
   new AppError('unauthenticated', 'Your session has ended. Sign in again.', { reason });
 
 /** Compares without telling by time how much was right. */
@@ -71,7 +71,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
     csrf,
     idToken,
     assertGood() {
-      const rejection = deps.gate.check(credential);
+      const rejection = deps.guard.check(credential);
       if (rejection === 'fenced') throw fencedError();
       if (rejection !== undefined) throw signedOutError(rejection);
     },

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
 import { browserCookie, type BrowserCookie } from './cookies.ts';
-import type { WebConfig, WebDeps } from '../deps.ts';
+import type { WebConfig, WebDeps } from '../dependencies.ts';
 
 export interface ProviderChoice {
   readonly name: string;

@@ -7,7 +7,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
-import type { Console } from './deps.ts';
+import type { Console } from './dependencies.ts';
 
 export interface ConsoleConnections {
   readonly agent: HttpAgent;

@@ -10,7 +10,7 @@ import { record } from '../../http/audit-events.ts';
 import { faultOf } from '../../http/error-status.ts';
 import { beginContext, plainVisit, type RequestContext } from '../../http/request-context.ts';
 import type { ClientSockets } from './client-sockets.ts';
-import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './deps.ts';
+import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
 import { ConsoleExchange } from './exchange.ts';
 import { ConsoleForwarding } from './forwarding.ts';
 import { refuseUpgrade, sendPlainError } from './page.ts';
@@ -50,7 +50,7 @@ export class ConsoleHost {
   /** Never rejects. */
   async request(req: IncomingMessage, res: ServerResponse, sockets: Sockets): Promise<void> {
     const context = beginContext(req, res, this.#addressOf);
-    const exchange = new ConsoleExchange(this.#deps.gate, () => sockets.reset(req.socket));
+    const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(req.socket));
     sockets.answerOpened(req.socket, res, () => exchange.end());
     res.on('error', () => undefined);
     try {
@@ -73,7 +73,7 @@ export class ConsoleHost {
   /** Never rejects. Only WebSockets (RFC 6455) from the console's own page. */
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, sockets: Sockets): Promise<void> {
     const context = plainVisit(req, this.#addressOf);
-    const exchange = new ConsoleExchange(this.#deps.gate, () => sockets.reset(socket));
+    const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(socket));
     socket.once('close', () => exchange.end());
     try {
       this.#assertServable(req);

@@ -10,7 +10,7 @@ import type { BrowserSessions } from '../browser/browser-session.ts';
 import { beginContext } from '../../http/request-context.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { ConsoleHost } from './console-host.ts';
-import type { ConsoleDeps } from './deps.ts';
+import type { ConsoleDeps } from './dependencies.ts';
 import { entrance } from './entrance.ts';
 import { refuseUpgrade, sendPlainPage } from './page.ts';
 import { ConsoleSessions } from './sessions.ts';

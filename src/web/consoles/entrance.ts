@@ -9,7 +9,7 @@ import { faultOf } from '../../http/error-status.ts';
 import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './deps.ts';
+import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './dependencies.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 
 /** Ways into consoles that one session is shown within a minute: twenty tabs that are restored at once are fewer. */

@@ -3,10 +3,10 @@
  * revocation, a fence or the session's end resets both of them, WebSockets and event streams included.
  */
 import type { CutReason, Flight, Registration } from '../../revocation/revocation.ts';
-import type { ConsoleParts, ConsoleToken } from './deps.ts';
+import type { ConsoleParts, ConsoleToken } from './dependencies.ts';
 
 export class ConsoleExchange implements Flight {
-  readonly #gate: ConsoleParts['gate'];
+  readonly #guard: ConsoleParts['guard'];
   readonly #resetClient: () => void;
   readonly #registration: Registration;
   #token: ConsoleToken | undefined;
@@ -15,10 +15,10 @@ export class ConsoleExchange implements Flight {
   #ended = false;
 
   /** Registers at once, before anything is awaited. */
-  constructor(gate: ConsoleParts['gate'], resetClient: () => void) {
-    this.#gate = gate;
+  constructor(guard: ConsoleParts['guard'], resetClient: () => void) {
+    this.#guard = guard;
     this.#resetClient = resetClient;
-    this.#registration = gate.register(this);
+    this.#registration = guard.register(this);
   }
 
   /** Says whose it is. */
@@ -35,7 +35,7 @@ export class ConsoleExchange implements Flight {
   /** May a byte pass now? Asked in the tick that hands it on; where the gate is shut meanwhile, everything is cut here. */
   mayPass(): boolean {
     if (this.#cut || this.#token === undefined) return false;
-    const rejection = this.#gate.check(this.#token.credential);
+    const rejection = this.#guard.check(this.#token.credential);
     if (rejection !== undefined) this.cut(rejection);
     return rejection === undefined;
   }

@@ -12,7 +12,7 @@ import type { Duplex } from 'node:stream';
 import { createProxyMiddleware, type Plugin, type RequestHandler } from 'http-proxy-middleware';
 import { AppError } from '../../core/errors.ts';
 import { consoleConnections, type ConsoleConnections } from './console-agent.ts';
-import { originOf, type Console, type ConsoleDeps } from './deps.ts';
+import { originOf, type Console, type ConsoleDeps } from './dependencies.ts';
 import type { ConsoleExchange } from './exchange.ts';
 import { refuseUpgrade, sendPlainError } from './page.ts';
 import { headersFromConsole, upgradeHeadersFromConsole } from './response-headers.ts';

@@ -9,7 +9,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
-export type GuardRejection = 'foreign_origin' | 'foreign_site';
+export type RequestRejection = 'foreign_origin' | 'foreign_site';
 
 export interface GuardedRequest {
   readonly method: string;
@@ -31,7 +31,7 @@ export function isNavigation({ method, headers }: Pick<GuardedRequest, 'method' 
  * @param origin the console's own
  * @returns undefined where it may pass
  */
-export function judgeRequest(request: GuardedRequest, origin: string): GuardRejection | undefined {
+export function judgeRequest(request: GuardedRequest, origin: string): RequestRejection | undefined {
   const { method, headers, upgrade } = request;
   // WebSockets know no same-origin policy: whoever answers must look at Origin himself (RFC 6455 §10.2).
   const mustTell = upgrade || !SAFE_METHODS.has(method);

@@ -14,7 +14,7 @@ import { coveringKeys, type LogPosition } from '../../core/credential/revocation
 import type { SessionRecord } from '../../store/store.ts';
 import { newCookieValue } from '../browser/cookies.ts';
 import { hostCookie } from './cookie-jar.ts';
-import { OWN_PATH, type Console, type ConsoleDeps } from './deps.ts';
+import { OWN_PATH, type Console, type ConsoleDeps } from './dependencies.ts';
 
 /** Between two redirects, both followed by a browser at once. */
 const CODE_SECONDS = 60;
@@ -171,7 +171,7 @@ export class ConsoleSessions {
   }
 
   #rejection({ record, position }: ConsoleVisitor): string | undefined {
-    const rejection = this.#deps.gate.check({ keys: coveringKeys({ ...record, session: record.id }), position });
+    const rejection = this.#deps.guard.check({ keys: coveringKeys({ ...record, session: record.id }), position });
     if (rejection !== 'fenced') return rejection;
     throw new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');
   }

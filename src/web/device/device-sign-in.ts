@@ -14,7 +14,7 @@ import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import { sameSecret, type BrowserSessions } from '../browser/browser-session.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
 import { providerChoices, rememberProvider } from '../browser/provider-choices.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import type { DeviceRequest, DeviceRequests } from '../../contracts/authorization.ts';
 import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
 import { sameNetwork } from './device-network.ts';
@@ -31,7 +31,7 @@ import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
-interface DeviceRoom {
+interface DeviceService {
   readonly deps: WebDeps;
   readonly devices: DeviceRequests;
   readonly cookie: BrowserCookie;
@@ -61,7 +61,7 @@ function send(res: Response, status: number, title: string, body: Html): void {
 
 /** The device behind a code, for a browser that may decide about it. @throws AppError `sign_in_expired` or `sign_in_refused` */
 async function requestFor(
-  { deps, devices }: DeviceRoom,
+  { deps, devices }: DeviceService,
   context: RequestContext,
   userCode: string,
 ): Promise<DeviceRequest> {
@@ -78,14 +78,14 @@ async function requestFor(
 
 const limitedBy = ({ shared, address }: RequestContext): string | undefined => (shared === true ? undefined : address);
 
-async function codeOf({ deps, cookie }: DeviceRoom, req: Request, ticket: string | undefined): Promise<string> {
+async function codeOf({ deps, cookie }: DeviceService, req: Request, ticket: string | undefined): Promise<string> {
   const value = cookie.read(req);
   const found = confirmationSchema.safeParse(await deps.store.artefacts.find('DeviceConfirmation', ticket ?? ''));
   if (!found.success || value === undefined || found.data.browser !== browserOf(value)) throw otherBrowser();
   return found.data.userCode;
 }
 
-function show({ cookie }: DeviceRoom): RequestHandler {
+function show({ cookie }: DeviceService): RequestHandler {
   return (req, res) => {
     const value = cookie.read(req) ?? newCookieValue();
     cookie.set(res, value, LOGIN_SECONDS);
@@ -95,13 +95,13 @@ function show({ cookie }: DeviceRoom): RequestHandler {
 }
 
 /** @returns the cookie's value */
-function ownForm({ cookie }: DeviceRoom, req: Request): string {
+function ownForm({ cookie }: DeviceService, req: Request): string {
   const value = cookie.read(req);
   if (value === undefined || !sameSecret(field(req, 'csrf'), csrfOf(value))) throw otherBrowser();
   return value;
 }
 
-function enter(room: DeviceRoom): RequestHandler {
+function enter(room: DeviceService): RequestHandler {
   const { deps, limit } = room;
   return async (req, res) => {
     const context = contextOf(req);
@@ -130,7 +130,7 @@ function browserPlace(publicUrl: string, context: RequestContext): Omit<Paramete
 }
 
 async function sendConfirmation(
-  { deps }: DeviceRoom,
+  { deps }: DeviceService,
   res: Response,
   given: {
     readonly req: Request;
@@ -159,7 +159,7 @@ async function sendConfirmation(
   send(res, 200, 'Is this your device?', body);
 }
 
-function start(room: DeviceRoom): RequestHandler {
+function start(room: DeviceService): RequestHandler {
   const { deps, cookie } = room;
   return async (req, res) => {
     const context = contextOf(req);
@@ -177,7 +177,7 @@ function start(room: DeviceRoom): RequestHandler {
   };
 }
 
-function finish(room: DeviceRoom): RequestHandler {
+function finish(room: DeviceService): RequestHandler {
   const { deps, devices, cookie, browsers } = room;
   return async (req, res) => {
     const context = contextOf(req);
@@ -210,7 +210,7 @@ function finish(room: DeviceRoom): RequestHandler {
   };
 }
 
-function refuse(room: DeviceRoom): RequestHandler {
+function refuse(room: DeviceService): RequestHandler {
   const { deps, devices } = room;
   return async (req, res) => {
     const context = contextOf(req);
@@ -231,7 +231,7 @@ export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: 
   const { publicUrl, limits } = deps.config;
   const cookie = browserCookie(publicUrl, 'portcullis-device');
   const limit = createCodeLimit(limits.signInsPerMinute, deps.clock);
-  const room: DeviceRoom = { deps, devices: deps.devices, cookie, browsers, limit };
+  const room: DeviceService = { deps, devices: deps.devices, cookie, browsers, limit };
   const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 });
   const ownOrigin = recordingFailures(deps, 'sign-in-refused', (req, _res, next) => {
     assertOwnOrigin(req, publicUrl);

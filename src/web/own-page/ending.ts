@@ -6,7 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import type { RevocationAnswer } from '../../revocation/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { seeOther, sendPage } from '../page/response.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
@@ -30,7 +30,7 @@ function show(deps: WebDeps, res: Response, person: SignedIn, page: { readonly t
 
 /** Ends one session of the person's own, and says so on the record. */
 async function end(deps: WebDeps, req: Request, session: string): Promise<RevocationAnswer> {
-  const answer = await deps.gate.revoke({ target: { kind: 'session', session } });
+  const answer = await deps.guard.revoke({ target: { kind: 'session', session } });
   const details = { target: `session:${session}`, complete: String(answer.complete) };
   record(deps, contextOf(req), { event: 'logout', path: req.path, code: 200, reason: 'ended_by_owner', details });
   return answer;

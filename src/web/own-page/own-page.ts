@@ -5,7 +5,7 @@ import { Router, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
-import { type WebDeps } from '../deps.ts';
+import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
 import { confirmEndOthers, endOne, endOthers } from './ending.ts';

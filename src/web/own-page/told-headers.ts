@@ -4,7 +4,7 @@
 import { EXTRA_SESSION } from '../../core/core.ts';
 import { impersonationHeaders, limitIdentity } from '../../core/http/upstream-headers.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
-import type { WebConfig } from '../deps.ts';
+import type { WebConfig } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 
 /** Lines of one kind, and what they mean. */

@@ -1,6 +1,6 @@
 /** The bar at the top, for one signed-in person. */
 import type { SignedIn } from '../browser/browser-session.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import type { Navigation } from './layout.ts';
 import { roleOf } from '../../admin/roles.ts';
 

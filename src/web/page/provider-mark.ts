@@ -2,7 +2,7 @@
  * A small mark for each type of identity provider, so that people find theirs without reading. Our own drawings, which suggest and copy
  * nobody's logo; drawn in the colour of the text around them, and silent for screen readers: the name stands beside it.
  */
-import type { WebConfig } from '../deps.ts';
+import type { WebConfig } from '../dependencies.ts';
 import { html, type Html } from './html.ts';
 
 type ProviderType = WebConfig['providers'][number]['type'];

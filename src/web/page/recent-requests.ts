@@ -2,7 +2,7 @@
  * The latest requests of a person's sessions: what was asked of which cluster, and what came back.
  */
 import type { RecentRequest, SessionRecord } from '../../store/store.ts';
-import { type WebDeps } from '../deps.ts';
+import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from './html.ts';
 import { momentAgo, momentsCaption } from './layout.ts';

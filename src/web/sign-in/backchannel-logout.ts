@@ -15,7 +15,7 @@ import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import type { ProviderLogout } from '../../idp/idp.ts';
 import { logoutTokenSeconds, type LogoutNotice, type LogoutRejection } from '../../idp/logout-token.ts';
 import type { SessionRecord } from '../../store/store.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { field, readForm } from '../browser/guards.ts';
 import { createRateLimit, createTally, type RateLimit, type Tally } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
@@ -87,7 +87,7 @@ async function endingsOf(
 
 async function end(deps: WebDeps, req: Request, provider: string, { target, session }: Ending): Promise<void> {
   // The provider has ended its own session, so the next sign-in there is a fresh one by itself.
-  const answer = await deps.gate.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
+  const answer = await deps.guard.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
   record(deps, contextOf(req), {
     event: 'logout',
     path: req.path,

@@ -12,7 +12,7 @@ import { ownAdminPath } from './admin-path.ts';
 import { choosePage } from './choose-page.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
 import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { html } from '../page/html.ts';
 import {
   beginLogin,
@@ -133,7 +133,7 @@ async function endBefore(
   { before, session }: { readonly before: SignedIn | undefined; readonly session: OpenedSession },
 ): Promise<void> {
   if (before?.account !== session.account) return;
-  await deps.gate.revoke({ target: { kind: 'session', session: before.session }, ended: true });
+  await deps.guard.revoke({ target: { kind: 'session', session: before.session }, ended: true });
   record(deps, context, { event: 'logout', path: '/login/finish', code: 303, reason: 'signed_in_anew', about: before });
 }
 

@@ -5,7 +5,7 @@
 import { Router, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { parameter, queryOf, seeOther } from '../page/response.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { findLogin, type LoginPurpose } from './login-transaction.ts';
 import { signInStep } from './sign-in.ts';
 import { contextOf } from '../../http/request-context.ts';

@@ -8,7 +8,7 @@ import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import { createBrowserSessions, type BrowserSessions } from '../browser/browser-session.ts';
 import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import { choosePage, donePage } from './choose-page.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import type { PendingAuthorization } from '../../contracts/authorization.ts';
 import { html } from '../page/html.ts';
 import { beginLogin, findLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';

@@ -11,7 +11,7 @@ import { AppError } from '../../core/errors.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import { FRESH_ASKS } from '../../idp/types.ts';
 import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
 /** Lifetime in seconds. RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and what a second factor takes. */
@@ -78,8 +78,8 @@ const expired = (reason: string): AppError =>
   new AppError('sign_in_expired', 'This sign-in was used already, or took longer than ten minutes.', { reason });
 
 /** Returns the current position in the revocation log. Without a valid lease a revocation could be missed, so no sign-in begins. */
-function logPosition(deps: Pick<WebDeps, 'gate'>): LogPosition {
-  const { position, fenced } = deps.gate;
+function logPosition(deps: Pick<WebDeps, 'guard'>): LogPosition {
+  const { position, fenced } = deps.guard;
   if (position === undefined || fenced) {
     throw new AppError('fenced', 'This replica is not ready for sign-ins yet.', { reason: 'fenced' });
   }
@@ -101,7 +101,7 @@ export function providerNamed(deps: Pick<WebDeps, 'providers'>, name: string | u
  * @throws AppError `not_found`, `fenced`, `provider_unavailable` or `store_unavailable`
  */
 export async function beginLogin(
-  deps: Pick<WebDeps, 'gate' | 'store' | 'providers'>,
+  deps: Pick<WebDeps, 'guard' | 'store' | 'providers'>,
   context: RequestContext,
   start: {
     readonly provider: string | undefined;

@@ -6,7 +6,7 @@
  */
 import { AppError } from '../../core/errors.ts';
 import { faultOf } from '../../http/error-status.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
 /** What `error_description` may not hold (RFC 6749 §4.1.2.1: printable ASCII without `"` and `\`), and what stands for it. */

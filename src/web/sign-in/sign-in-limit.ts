@@ -5,7 +5,7 @@
  * an admin's in an incident included. So an address that is shared is not counted; the ingress sees the real ones, and can.
  */
 import type { RequestHandler } from 'express';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { recordTooMany } from './sign-in.ts';

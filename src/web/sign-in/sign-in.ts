@@ -12,7 +12,7 @@ import { FreshProofMissing } from '../../idp/fresh-proof.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRejection, NewSession } from '../../store/store.ts';
-import { type SignInOutcome, type WebDeps } from '../deps.ts';
+import { type SignInOutcome, type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { faultOf } from '../../http/error-status.ts';
 import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
@@ -186,7 +186,7 @@ export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () =
   try {
     return await rest();
   } catch (cause) {
-    await deps.gate
+    await deps.guard
       .revoke({ target: { kind: 'session', session: session.id }, ended: true })
       .catch((error: unknown) => {
         deps.logger.error({ err: error, session: session.id }, 'a session of a failed sign-in could not be ended');
@@ -229,7 +229,8 @@ function recordRefusedSignIn(
   rejection: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
 ): void {
   const { error, status } = faultOf(rejection.thrown);
-  const known = rejection.provider !== undefined && deps.providers.has(rejection.provider) ? rejection.provider : undefined;
+  const known =
+    rejection.provider !== undefined && deps.providers.has(rejection.provider) ? rejection.provider : undefined;
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
   // What the provider said, or which setting turns its users away. A fault of 500 and above is logged where it is answered.
   if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {

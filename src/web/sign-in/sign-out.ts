@@ -5,7 +5,7 @@
 import type { Request, Response } from 'express';
 import { seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
-import type { WebDeps } from '../deps.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
 import { record } from '../../http/audit-events.ts';
@@ -24,7 +24,7 @@ export async function signOut(
   // The browser forgets first: even when the store is away nobody is signed in at this screen any more.
   const [forgotten, ended] = await Promise.allSettled([
     browsers.forget(req, res),
-    deps.gate.revoke({ target: { kind: 'session', session: person.session }, ended: true }),
+    deps.guard.revoke({ target: { kind: 'session', session: person.session }, ended: true }),
   ]);
   const failed = [forgotten, ended].find((outcome) => outcome.status === 'rejected');
   record(deps, contextOf(req), {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { demoPorts, PEOPLE } from '../../../demo/demo.ts';
 import { demoUrls } from '../../../demo/files.ts';
 import { CookieBrowser } from '../../support/cookie-browser.ts';
-import { freePortBase, temporaryFolder } from '../../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../../support/instance.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import { median } from '../report.ts';
 import type { BenchResult } from '../report.ts';

@@ -7,7 +7,7 @@ import { Redis } from 'ioredis';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../../src/core/core.ts';
 import { accountKey, providerKey, sessionKey } from '../../../src/core/credential/revocation.ts';
 import type { CoveringKeys } from '../../../src/core/credential/revocation.ts';
-import { createGate } from '../../../src/revocation/guard.ts';
+import { createRevocationGuard } from '../../../src/revocation/guard.ts';
 import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
 import { createRedisStore } from '../../../src/store/redis/redis.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
@@ -175,7 +175,7 @@ async function measureView(url: string): Promise<BenchResult[]> {
   const store = storeOn(url);
   await untilUp(store);
   const before = usedMegabytes();
-  const gate = createGate({
+  const guard = createRevocationGuard({
     log: store.log,
     sessions: store.sessions,
     stalenessSeconds: 2,
@@ -185,12 +185,12 @@ async function measureView(url: string): Promise<BenchResult[]> {
     clock: { now: Date.now },
   });
   const begun = performance.now();
-  await gate.start();
+  await guard.start();
   const seconds = (performance.now() - begun) / 1000;
   const megabytes = usedMegabytes() - before;
-  const { microseconds, refused } = checks(gate);
-  const { number } = gate.position ?? { number: 0 };
-  await gate.stop();
+  const { microseconds, refused } = checks(guard);
+  const { number } = guard.position ?? { number: 0 };
+  await guard.stop();
   await store.close();
   // A view that lets everybody through, or nobody, would be as quick.
   if (refused !== CREDENTIALS / 2) throw new Error(`${refused} of ${CREDENTIALS} credentials were refused, not half`);
@@ -219,8 +219,8 @@ async function measureView(url: string): Promise<BenchResult[]> {
 }
 
 /** Every other session is revoked. */
-function checks(gate: Pick<ReturnType<typeof createGate>, 'check' | 'position'>) {
-  const epoch = gate.position?.epoch ?? '';
+function checks(guard: Pick<ReturnType<typeof createRevocationGuard>, 'check' | 'position'>) {
+  const epoch = guard.position?.epoch ?? '';
   const [account, provider] = [accountKey('corp/alice'), providerKey('corp')];
   const credentials = Array.from({ length: CREDENTIALS }, (_each, index) => {
     const keys: CoveringKeys = {
@@ -232,7 +232,7 @@ function checks(gate: Pick<ReturnType<typeof createGate>, 'check' | 'position'>)
   });
   const round = (): number => {
     let refused = 0;
-    for (const credential of credentials) if (gate.check(credential) !== undefined) refused += 1;
+    for (const credential of credentials) if (guard.check(credential) !== undefined) refused += 1;
     return refused;
   };
   const refused = round();

@@ -9,7 +9,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { slope } from '../report.ts';
 import type { BenchResult } from '../report.ts';
-import type { GateFigures } from '../stage/gate.ts';
+import type { InstanceFigures } from '../stage/gate.ts';
 import { PATHS } from '../stage/peers.ts';
 import type { Stage } from '../stage/stage.ts';
 
@@ -88,7 +88,7 @@ const figure = (name: string, unit: string, portcullis: number, goal: string): O
   goal,
 });
 
-interface Look extends GateFigures {
+interface Look extends InstanceFigures {
   readonly minute: number;
 }
 

@@ -11,7 +11,7 @@ import type { LoadWorker } from '../load/worker.ts';
 import { median, pairedRatio } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { Remote } from '../rpc.ts';
-import { signInAlice, startGate } from '../stage/gate.ts';
+import { signInAlice, startInstance } from '../stage/gate.ts';
 import { HOSTS, PATHS, startNginx } from '../stage/peers.ts';
 import { cpuMicroseconds } from '../stage/processes.ts';
 
@@ -92,18 +92,18 @@ async function startServers(opened: AsyncDisposableStack) {
     const own = await mkdtemp(join(directory, `${mode}-`));
     await writeFiles(own);
     const upstreams = { files: nginx.port, live: nginx.port };
-    const gate = await startGate({ directory: own, upstreams, writeAhead: mode });
-    opened.defer(gate.stop);
-    const alice = await signInAlice(gate, ca);
+    const instance = await startInstance({ directory: own, upstreams, writeAhead: mode });
+    opened.defer(instance.stop);
+    const alice = await signInAlice(instance, ca);
     const target = {
-      port: gate.port,
+      port: instance.port,
       host: HOSTS.files,
       token: alice.tokens.files,
       ca,
       ...alice.key,
       method: 'POST' as const,
     };
-    servers.push({ mode, pid: gate.pid, target });
+    servers.push({ mode, pid: instance.pid, target });
   }
   return servers;
 }

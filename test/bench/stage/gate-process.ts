@@ -8,7 +8,7 @@ const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 /** As in the Dockerfile. The loader finds it by its name on every architecture, and only warns where it is missing. */
 const ALLOCATOR = 'libjemalloc.so.2';
 
-export interface GateProcess {
+export interface InstanceProcess {
   readonly config: string;
   /** For Node itself, before the program. */
   readonly flags?: readonly string[];
@@ -16,7 +16,7 @@ export interface GateProcess {
 }
 
 /** @throws where it does not start, or runs without the image's allocator: its figures would be about another program */
-export async function startGateProcess({ config, flags = [], ready }: GateProcess): Promise<Started> {
+export async function startInstanceProcess({ config, flags = [], ready }: InstanceProcess): Promise<Started> {
   const args = [...flags, MAIN, 'serve', '--config', config];
   const started = await start(process.execPath, args, ready, { LD_PRELOAD: ALLOCATOR });
   const maps = await readFile(`/proc/${started.pid}/maps`, 'utf8');

@@ -10,26 +10,26 @@ import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
 import { HOSTS } from './peers.ts';
-import { startGateProcess } from './gate-process.ts';
+import { startInstanceProcess } from './gate-process.ts';
 import type { Started } from './processes.ts';
 import { freePort } from '../../../demo/ports.ts';
 
-export interface BenchGate extends Started {
+export interface BenchInstance extends Started {
   readonly port: number;
   readonly web: string;
   /** What it says of itself on `/metrics`. */
-  readonly figures: () => Promise<GateFigures>;
+  readonly figures: () => Promise<InstanceFigures>;
 }
 
 /** Memory in megabytes (10^6 bytes). */
-export interface GateFigures {
+export interface InstanceFigures {
   readonly resident: number;
   /** In V8's old space, garbage since the last collection included. */
   readonly old: number;
   readonly openFiles: number;
 }
 
-export interface GateOptions {
+export interface InstanceOptions {
   /** Has the certificates. */
   readonly directory: string;
   readonly upstreams: { readonly files: number; readonly live: number };
@@ -40,7 +40,7 @@ export interface GateOptions {
 }
 
 /** Starts the identity provider here and the gate beside it; resolves when the gate is ready. */
-export async function startGate(options: GateOptions): Promise<BenchGate> {
+export async function startInstance(options: InstanceOptions): Promise<BenchInstance> {
   const [api, web, ops] = [await freePort(), await freePort(), await freePort()];
   const webUrl = `http://localhost:${web}`;
   const clientSecret = randomBytes(24).toString('base64url');
@@ -61,7 +61,7 @@ export async function startGate(options: GateOptions): Promise<BenchGate> {
       (answer) => answer.ok,
       () => false,
     );
-  const started = await startGateProcess({ config: at('portcullis.yaml'), flags: profiling, ready });
+  const started = await startInstanceProcess({ config: at('portcullis.yaml'), flags: profiling, ready });
   const stop = async (): Promise<void> => {
     await started.stop();
     await identityProvider.close();
@@ -69,7 +69,7 @@ export async function startGate(options: GateOptions): Promise<BenchGate> {
   return { pid: started.pid, port: api, web: webUrl, figures: () => figuresOf(ops), stop };
 }
 
-async function figuresOf(opsPort: number): Promise<GateFigures> {
+async function figuresOf(opsPort: number): Promise<InstanceFigures> {
   const text = await (await fetch(`http://127.0.0.1:${opsPort}/metrics`)).text();
   const value = (name: string): number => {
     const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
@@ -83,7 +83,7 @@ async function figuresOf(opsPort: number): Promise<GateFigures> {
 }
 
 export function configuration(
-  { directory, upstreams, writeAhead }: Pick<GateOptions, 'directory' | 'upstreams' | 'writeAhead'>,
+  { directory, upstreams, writeAhead }: Pick<InstanceOptions, 'directory' | 'upstreams' | 'writeAhead'>,
   ports: { readonly api: number; readonly web: number; readonly ops: number; readonly issuer: string },
 ): object {
   const at = (name: string): string => join(directory, name);
@@ -138,9 +138,9 @@ export interface SignedInPerson {
 }
 
 /** Signs alice in with a certificate of her own, and gets a token for each cluster. */
-export async function signInAlice(gate: BenchGate, ca: string): Promise<SignedInPerson> {
+export async function signInAlice(instance: BenchInstance, ca: string): Promise<SignedInPerson> {
   const key = await newClientKey();
-  const client = new OAuthClient({ web: gate.web, api: `https://localhost:${gate.port}`, ca }, key);
+  const client = new OAuthClient({ web: instance.web, api: `https://localhost:${instance.port}`, ca }, key);
   try {
     const signedIn = await client.signIn('alice', { resource: clusterAudience('files') });
     const live = await client.refresh(signedIn.refreshToken, { resource: clusterAudience('live') });
@@ -153,8 +153,11 @@ export async function signInAlice(gate: BenchGate, ca: string): Promise<SignedIn
 }
 
 /** An administrator with a credential, ready to revoke. */
-export async function signInRoot(gate: BenchGate, ca: string) {
-  const client = new OAuthClient({ web: gate.web, api: `https://localhost:${gate.port}`, ca }, await newClientKey());
+export async function signInRoot(instance: BenchInstance, ca: string) {
+  const client = new OAuthClient(
+    { web: instance.web, api: `https://localhost:${instance.port}`, ca },
+    await newClientKey(),
+  );
   const { accessToken } = await client.signIn('root', { resource: ADMIN_AUDIENCE });
   return {
     async revoke(session: string): Promise<void> {

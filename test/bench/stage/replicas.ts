@@ -18,7 +18,7 @@ import { startRedis } from '../../support/redis.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
-import { startGateProcess } from './gate-process.ts';
+import { startInstanceProcess } from './gate-process.ts';
 import { configuration } from './gate.ts';
 import { HOSTS } from './peers.ts';
 import { freePort } from '../../../demo/ports.ts';
@@ -95,7 +95,10 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
       limits: { connections: 20_000, inFlightPerPerson: 20_000, signInsPerMinute: 10_000 },
     };
     await writeFile(at(`replica-${replica}.yaml`), stringify(config));
-    const started = await startGateProcess({ config: at(`replica-${replica}.yaml`), ready: () => isReady(own.ops) });
+    const started = await startInstanceProcess({
+      config: at(`replica-${replica}.yaml`),
+      ready: () => isReady(own.ops),
+    });
     stops.push(started.stop);
   }
   const load = new Remote<LoadWorker>(entry('../load/worker.ts'));

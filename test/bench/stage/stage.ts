@@ -8,8 +8,8 @@ import type { LoadTarget } from '../load/http1.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
-import { signInAlice, signInRoot, startGate } from './gate.ts';
-import type { BenchGate } from './gate.ts';
+import { signInAlice, signInRoot, startInstance } from './gate.ts';
+import type { BenchInstance } from './gate.ts';
 import { HOSTS, startHaproxy, startNginx } from './peers.ts';
 import { cpuMicroseconds } from './processes.ts';
 
@@ -23,7 +23,7 @@ export interface Stage {
   /** CPU time so far in microseconds: of the proxy, and for `direct` of nginx itself. */
   readonly cpu: (name: TargetName) => Promise<number>;
   readonly pid: (name: TargetName) => number;
-  readonly figures: BenchGate['figures'];
+  readonly figures: BenchInstance['figures'];
   /** Ends alice's session as an administrator does. Resolves with the answer, which must be `complete`. */
   readonly revokeAlice: () => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -60,25 +60,25 @@ async function open(stops: (() => Promise<unknown>)[], stop: () => Promise<void>
   const upstreams = { files: nginx.port, live };
   const haproxy = await startHaproxy(directory, upstreams);
   stops.push(haproxy.stop);
-  const gate = await startGate({ directory, upstreams, profile });
-  stops.push(gate.stop);
-  const alice = await signInAlice(gate, ca);
-  const root = await signInRoot(gate, ca);
+  const instance = await startInstance({ directory, upstreams, profile });
+  stops.push(instance.stop);
+  const alice = await signInAlice(instance, ca);
+  const root = await signInRoot(instance, ca);
   stops.push(root.close);
   const load = new Remote<LoadWorker>(entry('../load/worker.ts'));
   stops.push(() => load.stop());
 
-  const pids = { direct: nginx.pid, haproxy: haproxy.pid, portcullis: gate.pid };
+  const pids = { direct: nginx.pid, haproxy: haproxy.pid, portcullis: instance.pid };
   return {
     load,
     upstream,
     target: (name, host) => {
-      const port = name === 'direct' ? upstreams[host] : name === 'haproxy' ? haproxy.port : gate.port;
+      const port = name === 'direct' ? upstreams[host] : name === 'haproxy' ? haproxy.port : instance.port;
       return { port, host: HOSTS[host], token: alice.tokens[host], ca, ...alice.key };
     },
     cpu: (name) => cpuMicroseconds(pids[name]),
     pid: (name) => pids[name],
-    figures: gate.figures,
+    figures: instance.figures,
     revokeAlice: () => root.revoke(alice.session),
     stop,
   };

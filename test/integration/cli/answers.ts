@@ -6,7 +6,7 @@ import type {
   replicaSchema,
   revocationAnswerSchema,
   sessionSchema,
-} from '../../../src/core/admin-api/answers.ts';
+} from '../../../src/core/admin-api/responses.ts';
 
 type Session = z.output<typeof sessionSchema>;
 type Receipt = z.output<typeof revocationAnswerSchema>;

@@ -5,14 +5,14 @@ import { parse } from 'yaml';
 import { PEOPLE } from '../../../demo/demo.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { Visitor } from '../../../demo/visitor.ts';
-import { startChangedGate } from '../../support/changed-gate.ts';
+import { startChangedInstance } from '../../support/changed-instance.ts';
 import { Laptop } from '../../support/kubectl.ts';
 
-let gate: RunningDemo;
+let instance: RunningDemo;
 let laptop: Laptop;
 
 beforeAll(async () => {
-  gate = await startChangedGate({
+  instance = await startChangedInstance({
     file: (settings) => {
       const [demo] = settings['clusters'] as object[];
       const more = [
@@ -28,27 +28,27 @@ beforeAll(async () => {
       return { ...settings, clusters: [demo, ...more] };
     },
   });
-  laptop = new Laptop(gate, 'alice', { KUBECONFIG: join(gate.files.directory, 'mine') });
+  laptop = new Laptop(instance, 'alice', { KUBECONFIG: join(instance.files.directory, 'mine') });
 });
 
 afterAll(async () => {
   laptop?.close();
-  await gate?.stop();
+  await instance?.stop();
 });
 
 async function download(person: string): Promise<string> {
   const who = PEOPLE.find(({ name }) => name === person);
   if (who === undefined) throw new Error(`there is no ${person}`);
   const browser = new Visitor(who);
-  await browser.visit(`${gate.urls.web}/login/start?to=me&provider=demo`);
-  const { status, html } = await browser.visit(`${gate.urls.web}/me/kubeconfig`);
+  await browser.visit(`${instance.urls.web}/login/start?to=me&provider=demo`);
+  const { status, html } = await browser.visit(`${instance.urls.web}/me/kubeconfig`);
   expect(status).toBe(200);
   return html;
 }
 
 describe('a kubeconfig', () => {
   test('from the page is the one from the command, to the byte', async () => {
-    const ended = await laptop.portcullis('login', '--server', gate.urls.web);
+    const ended = await laptop.portcullis('login', '--server', instance.urls.web);
     expect(ended.code, ended.all).toBe(0);
     const printed = await laptop.portcullis('kubeconfig', '--print');
     expect(printed.code, printed.all).toBe(0);
@@ -58,13 +58,13 @@ describe('a kubeconfig', () => {
   });
 
   test('from the command makes kubectl work, and a second time nothing changes', async () => {
-    const first = await laptop.portcullis('kubeconfig', '--command', gate.files.command);
+    const first = await laptop.portcullis('kubeconfig', '--command', instance.files.command);
     expect(first.code, first.all).toBe(0);
-    const mine = join(gate.files.directory, 'mine');
+    const mine = join(instance.files.directory, 'mine');
     const written = await readFile(mine, 'utf8');
     const pods = await laptop.kubectl('get', 'pods', '--namespace', 'default');
     expect(pods.code, pods.all).toBe(0);
-    const again = await laptop.portcullis('kubeconfig', '--command', gate.files.command, '--output', 'json');
+    const again = await laptop.portcullis('kubeconfig', '--command', instance.files.command, '--output', 'json');
     expect(JSON.parse(again.stdout)).toMatchObject({ contexts: [{ change: 'unchanged' }, { change: 'unchanged' }] });
     expect(await readFile(mine, 'utf8')).toBe(written);
   });
@@ -73,7 +73,7 @@ describe('a kubeconfig', () => {
     const { stdout } = await laptop.portcullis('whoami', '--output', 'json');
     const { session } = JSON.parse(stdout) as { session: { id: string; key: string } };
     expect(session.key).toMatch(/^SHA256:[A-Za-z0-9_-]{43}$/);
-    const record = await gate.server.store.sessions.read(session.id);
+    const record = await instance.server.store.sessions.read(session.id);
     expect(session.key).toBe(`SHA256:${record?.thumbprint}`);
   });
 });

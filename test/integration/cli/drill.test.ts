@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../../src/server/serve.ts';
-import { startTestGate } from '../../support/gate.ts';
+import { startTestInstance } from '../../support/instance.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';
 import { Machine, type Ended } from './machine.ts';
 
@@ -17,19 +17,19 @@ workload:
 
 describe('drill --token-file, as a probe from cron at a real gate', () => {
   const machine = new Machine();
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let server: RunningServer;
   let issuer: WorkloadIssuer;
 
   beforeAll(async () => {
-    gate = await startTestGate();
-    issuer = await startWorkloadIssuer(gate.urls.web);
+    instance = await startTestInstance();
+    issuer = await startWorkloadIssuer(instance.urls.web);
     // The same gate once more, with workload rules in its file.
-    await gate.server.stop();
-    const ca = join(gate.files.directory, 'issuer.crt');
+    await instance.server.stop();
+    const ca = join(instance.files.directory, 'issuer.crt');
     await writeFile(ca, issuer.ca);
-    const file = join(gate.files.directory, 'with-rules.yaml');
-    await writeFile(file, `${await readFile(gate.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
+    const file = join(instance.files.directory, 'with-rules.yaml');
+    await writeFile(file, `${await readFile(instance.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
     const loaded = await loadConfig({ file, env: {} });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
     server = await startServer(loaded.value.config);
@@ -38,14 +38,14 @@ describe('drill --token-file, as a probe from cron at a real gate', () => {
   afterAll(async () => {
     machine.remove();
     await server.stop();
-    await gate.stop();
+    await instance.stop();
     await issuer.close();
   });
 
   async function drill(token: string, ...more: readonly string[]): Promise<Ended> {
     const file = join(machine.home, 'token');
     await writeFile(file, token);
-    return machine.run('drill', '--server', gate.urls.web, '--token-file', file, ...more);
+    return machine.run('drill', '--server', instance.urls.web, '--token-file', file, ...more);
   }
 
   const pods = ['--path', '/api/v1/namespaces/default/pods?watch=1'] as const;

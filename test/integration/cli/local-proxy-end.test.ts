@@ -14,14 +14,14 @@ const WATCH = `${PODS}?watch=true`;
 describe('the end', () => {
   test('of the session: says why, cuts what is open, removes the kubeconfig, exits 1', async () => {
     const { local, ended } = await stage.onPort();
-    stage.gate.answer = openWatch;
+    stage.instance.answer = openWatch;
     const answer = await answerOf(openLocal(local, WATCH).end());
     answer.resume();
     const cut = once(answer, 'error');
     const [session] = stage.at.broker.sessions;
     if (session !== undefined) session.over = 'an admin ended it';
     // As a revocation does.
-    stage.gate.connections[0]?.socket.destroy();
+    stage.instance.connections[0]?.socket.destroy();
     await cut;
     const { code, stderr } = await ended;
     expect(code).toBe(1);
@@ -31,7 +31,7 @@ describe('the end', () => {
 
   test('of the session is found out also where the client has left by its last word', async () => {
     const { local, ended } = await stage.onPort();
-    stage.gate.answer = openWatch;
+    stage.instance.answer = openWatch;
     const request = openLocal(local, WATCH).end();
     const answer = await answerOf(request);
     await once(answer, 'data');
@@ -40,23 +40,23 @@ describe('the end', () => {
     const gone = once(request, 'close');
     request.destroy();
     await gone;
-    stage.gate.connections[0]?.socket.destroy();
+    stage.instance.connections[0]?.socket.destroy();
     expect((await ended).code).toBe(1);
   });
 
   test('of the session cuts what the gate has left open', async () => {
     const { local, ended } = await stage.onPort();
-    stage.gate.answer = openWatch;
+    stage.instance.answer = openWatch;
     const answer = await answerOf(openLocal(local, WATCH).end());
     answer.resume();
     const cut = once(answer, 'error');
     const [session] = stage.at.broker.sessions;
     if (session !== undefined) session.over = 'an admin ended it';
-    stage.gate.answer = answerJson({}, {}, 401);
+    stage.instance.answer = answerJson({}, {}, 401);
     await callLocal(local, PODS).catch(() => undefined);
     await cut;
     expect((await ended).code).toBe(1);
-    await stage.gate.connections[0]?.ended;
+    await stage.instance.connections[0]?.ended;
   });
 
   test('by a sign-out on this machine', async () => {
@@ -72,14 +72,14 @@ describe('the end', () => {
     const { local, ended } = await stage.onPort();
     stage.at.broker.account = 'corp/root';
     await stage.at.login();
-    const before = stage.gate.requests.length;
-    stage.gate.answer = answerJson({}, {}, 401);
+    const before = stage.instance.requests.length;
+    stage.instance.answer = answerJson({}, {}, 401);
     await callLocal(local, PODS).catch(() => undefined);
     const { code, stderr } = await ended;
     expect(code).toBe(1);
     expect(stderr).toContain('Another account has signed in to ');
     // It was the first one's to the end.
-    expect(stage.gate.requests).toHaveLength(before + 1);
+    expect(stage.instance.requests).toHaveLength(before + 1);
   });
 
   test('by the same account’s next sign-in it is not: what follows has the new certificate', async () => {
@@ -87,7 +87,7 @@ describe('the end', () => {
     await callLocal(local, PODS);
     await stage.at.login();
     let first = true;
-    stage.gate.answer = (req, res) => {
+    stage.instance.answer = (req, res) => {
       answerJson({}, {}, first ? 401 : 200)(req, res);
       first = false;
     };
@@ -98,7 +98,7 @@ describe('the end', () => {
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('by %s: exits 0, with nothing left', async (signal) => {
     const { local, child, ended } = await stage.onPort();
-    stage.gate.answer = openWatch;
+    stage.instance.answer = openWatch;
     const answer = await answerOf(openLocal(local, WATCH).end());
     answer.resume();
     const cut = once(answer, 'error');
@@ -106,7 +106,7 @@ describe('the end', () => {
     expect((await ended).code).toBe(0);
     await cut;
     expect(existsSync(local.path)).toBe(false);
-    await stage.gate.connections[0]?.ended;
+    await stage.instance.connections[0]?.ended;
   });
 });
 

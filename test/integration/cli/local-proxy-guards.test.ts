@@ -121,7 +121,7 @@ describe('a request', () => {
     expect(await sendRaw(local, head(local, { more: [`Origin: https://127.0.0.1:${local.port}`] }))).toMatch(
       /^HTTP\/1\.1 200 /,
     );
-    expect(stage.gate.requests).toHaveLength(3);
+    expect(stage.instance.requests).toHaveLength(3);
   });
 
   test('that is not, is refused, and nothing of it reaches the gate', async () => {
@@ -131,8 +131,8 @@ describe('a request', () => {
       expect(answer.slice(0, 12), name).toBe(`HTTP/1.1 ${status}`);
       expect(answer, name).not.toContain(local.secret);
     }
-    expect(stage.gate.requests).toEqual([]);
-    expect(stage.gate.connections).toEqual([]);
+    expect(stage.instance.requests).toEqual([]);
+    expect(stage.instance.connections).toEqual([]);
     // It goes on.
     expect((await callLocal(local, PODS)).status).toBe(200);
   });
@@ -146,7 +146,7 @@ describe('a request', () => {
       socket.on('error', () => undefined).on('close', () => resolve(text));
     });
     expect(heard).not.toContain('HTTP/1.1 2');
-    expect(stage.gate.requests).toEqual([]);
+    expect(stage.instance.requests).toEqual([]);
   });
 });
 

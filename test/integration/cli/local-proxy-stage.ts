@@ -18,7 +18,7 @@ export interface ProxyRun {
 
 export interface ProxyStage {
   readonly at: Stage;
-  readonly gate: RecordingUpstream;
+  readonly instance: RecordingUpstream;
   /** Runs it, signed in, until its line has come. */
   start(...more: readonly string[]): Promise<ProxyRun>;
   /** The same on a port, with what the kubeconfig says. */
@@ -38,14 +38,14 @@ export const openWatch: Answer = (_req, res) => {
 /** Sets up anew before each test of the file. */
 export function proxyStage(): ProxyStage {
   const at = stage();
-  let gate: RecordingUpstream | undefined;
+  let instance: RecordingUpstream | undefined;
   const running: ChildProcess[] = [];
   const secrets: string[] = [];
   const words = (): readonly string[] => ['proxy', '--server', at.broker.web, '--cluster', 'prod'];
   beforeEach(async () => {
-    gate = await startUpstream({ requestCert: true });
-    at.broker.clusterServer = gate.server;
-    at.broker.clusterCa = gate.ca;
+    instance = await startUpstream({ requestCert: true });
+    at.broker.clusterServer = instance.server;
+    at.broker.clusterCa = instance.ca;
     await at.login();
   });
   afterEach(async () => {
@@ -56,7 +56,7 @@ export function proxyStage(): ProxyStage {
       }
     }
     at.machine.checkWords(secrets.splice(0));
-    await gate?.close();
+    await instance?.close();
   });
   const start = async (...more: readonly string[]): Promise<ProxyRun> => {
     const child = at.machine.startPlugin(...words(), ...more);
@@ -75,9 +75,9 @@ export function proxyStage(): ProxyStage {
   };
   return {
     at,
-    get gate() {
-      if (gate === undefined) throw new Error('no test runs');
-      return gate;
+    get instance() {
+      if (instance === undefined) throw new Error('no test runs');
+      return instance;
     },
     start,
     onPort: async (...more) => {
@@ -88,7 +88,7 @@ export function proxyStage(): ProxyStage {
     },
     refused: (...more) => at.machine.run(...words(), ...more),
     presented: () => {
-      const socket = gate?.connections.at(-1)?.socket as TLSSocket | undefined;
+      const socket = instance?.connections.at(-1)?.socket as TLSSocket | undefined;
       const lines =
         socket
           ?.getPeerCertificate()

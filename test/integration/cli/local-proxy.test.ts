@@ -35,7 +35,7 @@ describe('a request', () => {
       body: '{"a":1}',
     });
     expect(status).toBe(200);
-    const [request] = stage.gate.requests;
+    const [request] = stage.instance.requests;
     expect(request).toMatchObject({ method: 'POST', url: `${PODS}?limit=5&labelSelector=a%3Db` });
     const { rawHeaders = [], connection } = request ?? {};
     expect(tokenOf(rawHeaders)).toBe(currentToken());
@@ -43,7 +43,7 @@ describe('a request', () => {
     expect(valuesOf(rawHeaders, 'impersonate-user')).toEqual(['bob']);
     expect(valuesOf(rawHeaders, 'impersonate-group')).toEqual(['ops']);
     expect(valuesOf(rawHeaders, 'accept')).toEqual(['application/json;as=Table']);
-    expect(valuesOf(rawHeaders, 'host')).toEqual([new URL(stage.gate.server).host]);
+    expect(valuesOf(rawHeaders, 'host')).toEqual([new URL(stage.instance.server).host]);
     for (const name of [
       'cookie',
       'x-mine',
@@ -63,8 +63,8 @@ describe('a request', () => {
   test('keeps its connection to the gate for the next one', async () => {
     const { local } = await stage.onPort();
     for (const path of ['/a', '/b', '/c']) await callLocal(local, path);
-    expect(stage.gate.requests).toHaveLength(3);
-    expect(stage.gate.connections).toHaveLength(1);
+    expect(stage.instance.requests).toHaveLength(3);
+    expect(stage.instance.connections).toHaveLength(1);
   });
 
   test('that asks before it sends its body is told to go on', async () => {
@@ -75,13 +75,13 @@ describe('a request', () => {
     await once(request, 'continue');
     request.end('{}');
     expect((await answered).statusCode).toBe(200);
-    expect(stage.gate.requests[0]?.connection.received()).toMatch(/\r\n\r\n\{\}$/);
+    expect(stage.instance.requests[0]?.connection.received()).toMatch(/\r\n\r\n\{\}$/);
   });
 
   test('goes through the proxy of the company, with the certificate', async () => {
     const company = new ConnectProxy();
     const port = await company.start();
-    const at = new URL(stage.gate.server);
+    const at = new URL(stage.instance.server);
     const named = `api.cluster.test:${at.port}`;
     company.ways.set(named, Number(at.port));
     stage.at.broker.clusterServer = `https://${named}`;
@@ -108,7 +108,7 @@ describe('a request', () => {
 describe('an answer', () => {
   test('is passed on as it comes: head, events, and lines of one name', async () => {
     const { local } = await stage.onPort();
-    stage.gate.answer = (req, res) => {
+    stage.instance.answer = (req, res) => {
       res.setHeader('warning', ['299 - "one"', '299 - "two"']);
       openWatch(req, res);
     };
@@ -122,7 +122,7 @@ describe('an answer', () => {
     const { local } = await stage.onPort();
     let sent = 0;
     const chunk = Buffer.alloc(65_536);
-    stage.gate.answer = (_req, res) => {
+    stage.instance.answer = (_req, res) => {
       res.writeHead(200);
       const more = (): void => {
         while (sent < 256 * 1_048_576) {
@@ -143,7 +143,7 @@ describe('an answer', () => {
 
   test('that is half of one is cut, and does not look like a whole one', async () => {
     const { local } = await stage.onPort();
-    stage.gate.answer = (req, res) => {
+    stage.instance.answer = (req, res) => {
       openWatch(req, res);
       setImmediate(() => res.socket?.destroy());
     };
@@ -154,18 +154,18 @@ describe('an answer', () => {
 
   test('that nobody waits for any more is given up at the gate', async () => {
     const { local } = await stage.onPort();
-    stage.gate.answer = openWatch;
+    stage.instance.answer = openWatch;
     const request = openLocal(local, WATCH).end();
     await answerOf(request);
     request.destroy();
-    await stage.gate.connections[0]?.ended;
+    await stage.instance.connections[0]?.ended;
     // And one that has no answer yet.
-    stage.gate.answer = () => undefined;
+    stage.instance.answer = () => undefined;
     const waiting = openLocal(local, PODS).end();
-    await vi.waitUntil(() => stage.gate.requests.length === 2);
+    await vi.waitUntil(() => stage.instance.requests.length === 2);
     waiting.destroy();
-    await stage.gate.connections[1]?.ended;
-    expect(stage.gate.connections).toHaveLength(2);
+    await stage.instance.connections[1]?.ended;
+    expect(stage.instance.connections).toHaveLength(2);
   });
 });
 
@@ -186,7 +186,7 @@ describe('an upgrade', () => {
     const { local } = await stage.onPort();
     const asked = Promise.withResolvers<() => void>();
     let early = '';
-    stage.gate.answerUpgrade = (_req, socket, head) => {
+    stage.instance.answerUpgrade = (_req, socket, head) => {
       early = head.toString();
       asked.resolve(() => {
         socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst');
@@ -199,21 +199,21 @@ describe('an upgrade', () => {
     socket.write(HEAD(local.port, local.secret));
     const accept = await asked.promise;
     expect(early).toBe('');
-    expect(stage.gate.connections[0]?.received()).not.toContain('early');
-    expect(stage.gate.connections[0]?.received()).not.toContain(local.secret);
+    expect(stage.instance.connections[0]?.received()).not.toContain('early');
+    expect(stage.instance.connections[0]?.received()).not.toContain(local.secret);
     accept();
     await vi.waitUntil(() => heard.endsWith('firstearly'));
     expect(heard).toMatch(/^HTTP\/1\.1 101 Switching Protocols\r\n/);
     socket.write('later');
     await vi.waitUntil(() => heard.endsWith('later'));
     socket.destroy();
-    await stage.gate.connections[0]?.ended;
+    await stage.instance.connections[0]?.ended;
   });
 
   test('whose gate has ended it ends for the client, with all that was sent, and keeps no run from its end', async () => {
     const { local, child, ended } = await stage.onPort();
-    stage.gate.answerUpgrade = (_req, gate) => {
-      gate.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nlast');
+    stage.instance.answerUpgrade = (_req, instance) => {
+      instance.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nlast');
     };
     const socket = localConnection(local);
     let heard = '';
@@ -235,8 +235,8 @@ describe('an upgrade', () => {
     const frames = ['one', 'two', 'three'].map((text) =>
       Buffer.from(`\u0002${String.fromCharCode(text.length)}${text}`),
     );
-    stage.gate.answerUpgrade = (_req, gate) => {
-      gate.end(Buffer.concat([Buffer.from(head), ...frames]));
+    stage.instance.answerUpgrade = (_req, instance) => {
+      instance.end(Buffer.concat([Buffer.from(head), ...frames]));
     };
     const socket = localConnection(local);
     // Node hands out what is read of one record at a time.
@@ -250,7 +250,7 @@ describe('an upgrade', () => {
   test('that the gate refuses is answered as it says, once more with another token where that was refused', async () => {
     const { local } = await stage.onPort();
     const tokens: string[] = [];
-    stage.gate.answerUpgrade = ({ rawHeaders }, socket) => {
+    stage.instance.answerUpgrade = ({ rawHeaders }, socket) => {
       tokens.push(tokenOf(rawHeaders));
       const status = tokens.length === 1 ? '401 Unauthorized' : '403 Forbidden';
       socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 2\r\n\r\nno`);
@@ -269,26 +269,26 @@ describe('a token', () => {
   test('that is refused is renewed once, and the request is repeated', async () => {
     const { local } = await stage.onPort();
     const before = currentToken();
-    stage.gate.answer = (req, res) => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res);
+    stage.instance.answer = (req, res) => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res);
     expect((await callLocal(local, PODS)).status).toBe(200);
-    expect(stage.gate.requests.map(({ rawHeaders }) => tokenOf(rawHeaders))).toEqual([before, currentToken()]);
+    expect(stage.instance.requests.map(({ rawHeaders }) => tokenOf(rawHeaders))).toEqual([before, currentToken()]);
     expect(stage.at.broker.counts.refreshes).toBe(1);
   });
 
   test('that is refused with a body is renewed, and the client repeats it or not', async () => {
     const { local } = await stage.onPort();
     const before = currentToken();
-    stage.gate.answer = (req, res) => {
+    stage.instance.answer = (req, res) => {
       req.resume().on('end', () => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res));
     };
     expect((await callLocal(local, PODS, { method: 'POST', body: '{}' })).status).toBe(401);
     expect((await callLocal(local, PODS, { method: 'POST', body: '{}' })).status).toBe(200);
-    expect(stage.gate.requests).toHaveLength(2);
+    expect(stage.instance.requests).toHaveLength(2);
   });
 
   test('is not renewed for each 401 of something behind the gate', async () => {
     const { local } = await stage.onPort();
-    stage.gate.answer = answerJson({}, {}, 401);
+    stage.instance.answer = answerJson({}, {}, 401);
     const answers = await Promise.all(Array.from({ length: 20 }, () => callLocal(local, PODS)));
     for (const { status } of answers) expect(status).toBe(401);
     expect((await callLocal(local, PODS)).status).toBe(401);
@@ -309,16 +309,16 @@ describe('a token', () => {
     );
     expect(stage.at.broker.counts.refreshes).toBe(began + 1);
     expect((await callLocal(local, PODS)).status).toBe(200);
-    expect(tokenOf(stage.gate.requests.at(-1)?.rawHeaders ?? [])).not.toBe(unused);
+    expect(tokenOf(stage.instance.requests.at(-1)?.rawHeaders ?? [])).not.toBe(unused);
   });
 
   test('of the broker that is away is used to its end', async () => {
     const { local } = await stage.onPort();
     stage.at.broker.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     const before = currentToken();
-    stage.gate.answer = (req, res) => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res);
+    stage.instance.answer = (req, res) => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res);
     expect((await callLocal(local, PODS)).status).toBe(401);
-    stage.gate.answer = answerJson({});
+    stage.instance.answer = answerJson({});
     expect((await callLocal(local, PODS)).status).toBe(200);
   });
 });

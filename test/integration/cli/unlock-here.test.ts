@@ -9,7 +9,7 @@ import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { Account } from '../../../src/core/identity/identity.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { Collector } from '../../support/audit-collector.ts';
-import { startTestGate } from '../../support/gate.ts';
+import { startTestInstance } from '../../support/instance.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
 
 const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
@@ -32,28 +32,28 @@ function portcullis(...args: readonly string[]): Promise<Ended> {
 
 describe('unlock --config, on the server’s own shell', () => {
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
 
   beforeAll(async () => {
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
+    instance = await startTestInstance({ redis: redis.url });
   });
   afterAll(async () => {
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
   });
 
   const lock = (account: Account) =>
-    gate.server.gate.revoke({
+    instance.server.guard.revoke({
       target: { kind: 'account', account },
       lock: { reason: 'stolen admin', by: 'demo:root', at: Math.floor(Date.now() / 1000) },
     });
 
   const unlock = (...args: readonly string[]): Promise<Ended> =>
-    portcullis('unlock', '--config', gate.files.config, ...args);
+    portcullis('unlock', '--config', instance.files.config, ...args);
 
   async function unlocksOnRecord(): Promise<readonly AuditEvent[]> {
-    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+    const lines = (await readFile(instance.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
     return lines.map((line) => JSON.parse(line) as AuditEvent).filter(({ verb }) => verb === 'unlock');
   }
 
@@ -63,7 +63,7 @@ describe('unlock --config, on the server’s own shell', () => {
     const ended = await unlock('demo/one', '--reason', 'INC-4711');
     expect(ended).toMatchObject({ code: 0, stdout: '' });
     expect(ended.stderr).toContain('demo/one is unlocked');
-    const { locks } = gate.server.store;
+    const { locks } = instance.server.store;
     expect((await locks.list()).map(({ account }) => account)).toEqual(['demo/two']);
     const [event] = await unlocksOnRecord();
     expect(event?.annotations).toMatchObject({
@@ -76,7 +76,7 @@ describe('unlock --config, on the server’s own shell', () => {
 
   test('--fresh lets an account sign in that cannot prove who it is, and leaves its lock', async () => {
     await lock('demo/seven');
-    const { locks, freshSignIns } = gate.server.store;
+    const { locks, freshSignIns } = instance.server.store;
     const ended = await unlock('demo/seven', '--fresh', '--reason', 'INC-4712');
     expect(ended).toMatchObject({
       code: 0,
@@ -84,7 +84,7 @@ describe('unlock --config, on the server’s own shell', () => {
     });
     expect(await freshSignIns.find('demo/seven')).toBeUndefined();
     expect(await locks.find('demo/seven')).toBeDefined();
-    const lines = (await readFile(gate.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+    const lines = (await readFile(instance.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
     const events = lines.map((line) => JSON.parse(line) as AuditEvent);
     expect(events.find(({ verb }) => verb === 'fresh-sign-in-lifted')?.annotations).toMatchObject({
       'portcullis.dev/target': 'account:demo/seven',
@@ -98,14 +98,14 @@ describe('unlock --config, on the server’s own shell', () => {
     await lock('demo/three');
     await lock('demo/four');
     expect((await unlock('--all')).code).toBe(0);
-    expect(await gate.server.store.locks.list()).toEqual([]);
+    expect(await instance.server.store.locks.list()).toEqual([]);
     expect(await unlock('--all')).toMatchObject({ code: 0, stderr: expect.stringContaining('no account is locked') });
   });
 
   /** The gate's configuration with other sinks. */
   async function configWith(sinks: readonly object[]): Promise<string> {
-    const config = parse(await readFile(gate.files.config, 'utf8')) as object;
-    const path = join(gate.files.directory, 'other-sinks.yaml');
+    const config = parse(await readFile(instance.files.config, 'utf8')) as object;
+    const path = join(instance.files.directory, 'other-sinks.yaml');
     await writeFile(path, stringify({ ...config, audit: { sinks } }));
     return path;
   }
@@ -121,7 +121,7 @@ describe('unlock --config, on the server’s own shell', () => {
 
   test('delivers to a webhook whose spool the running gate has', async () => {
     const collector = await Collector.start();
-    const spoolDir = join(gate.files.directory, 'spool');
+    const spoolDir = join(instance.files.directory, 'spool');
     await mkdir(spoolDir, { mode: 0o700 });
     const owner = JSON.stringify({ id: 'the-gate', host: hostname(), pid: process.pid });
     await writeFile(join(spoolDir, 'owner'), owner, { mode: 0o600 });
@@ -148,7 +148,7 @@ describe('unlock --config, on the server’s own shell', () => {
   });
 
   test('with the memory store it says where the locks are', async () => {
-    const other = await startTestGate();
+    const other = await startTestInstance();
     const ended = await portcullis('unlock', '--config', other.files.config, 'demo/x');
     await other.stop();
     expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining('restart it') });

@@ -18,7 +18,7 @@ describe('how it ends', () => {
     alice = await signIn(plane);
   });
   afterEach(async () => {
-    await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+    await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     plane.upstream.answer = answerJson({});
     plane.upstream.clear();
     plane.audited.length = 0;
@@ -88,7 +88,7 @@ describe('how it ends', () => {
       plane.upstream.answer = half(framing, () => undefined);
       const connection = await asked(bob, `${PODS}?limit=5&watch=false`);
       await until(() => connection.received().includes('"x"'), 'half a list');
-      await plane.gate.revoke({ target: { kind: 'session', session: bob.session.id } });
+      await plane.guard.revoke({ target: { kind: 'session', session: bob.session.id } });
       expect(await connection.ended).toBe('ECONNRESET');
       expect(looksWhole(connection.received())).toBe(false);
       expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
@@ -197,7 +197,7 @@ describe('how it ends', () => {
       await until(() => plane.upstream.requests.length === 1, 'the request');
       vanish();
       const ending = await plane.upstream.requests[0]?.connection.ended;
-      await until(() => plane.gate.inFlight === 0, 'nothing in flight');
+      await until(() => plane.guard.inFlight === 0, 'nothing in flight');
       return ending;
     };
 

@@ -13,6 +13,6 @@ const person = await signIn(plane);
 process.on('message', () => {
   // What is garbage already is not held: the question is what the gate cannot let go of.
   collect();
-  process.send?.({ rss: process.memoryUsage.rss(), inFlight: plane.gate.inFlight });
+  process.send?.({ rss: process.memoryUsage.rss(), inFlight: plane.guard.inFlight });
 });
 process.send?.({ port: plane.port, ca: plane.ca, person });

@@ -8,22 +8,22 @@ import type { RecordingUpstream } from '../../support/upstream.ts';
 /** As much of it as a client needs. */
 export type Reachable = Pick<TestPlane, 'port' | 'ca'>;
 
-export interface GateState {
+export interface InstanceState {
   /** Resident bytes, garbage collected. */
   readonly rss: number;
   readonly inFlight: number;
 }
 
-export interface RemoteGate {
+export interface RemoteInstance {
   readonly plane: Reachable;
   readonly person: Person;
-  state(): Promise<GateState>;
+  state(): Promise<InstanceState>;
   stop(): Promise<void>;
 }
 
 const PROGRAM = fileURLToPath(new URL('./gate-process.ts', import.meta.url));
 
-export async function startRemoteGate(upstream: RecordingUpstream): Promise<RemoteGate> {
+export async function startRemoteInstance(upstream: RecordingUpstream): Promise<RemoteInstance> {
   const child = fork(PROGRAM, [upstream.server, upstream.ca], { execArgv: [] });
   const [started] = (await once(child, 'message')) as [Reachable & { readonly person: Person }];
   return {
@@ -32,7 +32,7 @@ export async function startRemoteGate(upstream: RecordingUpstream): Promise<Remo
     state: async () => {
       const answer = once(child, 'message');
       child.send('state');
-      const [state] = (await answer) as [GateState];
+      const [state] = (await answer) as [InstanceState];
       return state;
     },
     stop: async () => {

@@ -5,17 +5,17 @@ import { alsoAt, post } from '../web/admin-at.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
+  closeStages,
   csrfOf,
   locationOf,
   openSession,
   PUBLIC_URL,
   signedInAs,
-  type House,
+  type Stage,
   signIn,
 } from '../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const DUAL = {
   config: {
@@ -43,24 +43,24 @@ describe('dual control', () => {
     ['a lock on an account nobody is signed in to', { account: 'corp/nobody', lock: true }, 'account:corp/nobody'],
   ])('%s waits for a second admin, and then stands under both names', async (_what, target, name) => {
     const at = await signedInAs('root', DUAL);
-    const second = await alsoAt(at.house, 'ann');
+    const second = await alsoAt(at.stage, 'ann');
     const body = { ...target, reason: 'INC-1' };
     const first = asked(await post(at, 'revocations', body).expect(409));
     expect(first).toMatchObject({ code: 'second_admin_needed', expiresAt: '2026-11-25T12:15:00Z' });
     expect(first.detail).toContain(first.approval);
-    expect(await at.house.store.sessions.count()).toBe(2);
-    expect(await at.house.store.locks.list()).toEqual([]);
-    const [ask] = at.house.named('approval-asked');
+    expect(await at.stage.store.sessions.count()).toBe(2);
+    expect(await at.stage.store.locks.list()).toEqual([]);
+    const [ask] = at.stage.named('approval-asked');
     expect([annotation(ask, 'target'), annotation(ask, 'reason')]).toEqual([name, 'INC-1']);
-    expect(at.house.named('revocation')).toEqual([]);
+    expect(at.stage.named('revocation')).toEqual([]);
 
     const { body: answer } = await post(second, 'revocations', { ...body, approval: first.approval }).expect(200);
     expect(answer).toMatchObject({ complete: true });
-    const [done] = at.house.named('revocation');
+    const [done] = at.stage.named('revocation');
     expect(done).toMatchObject({ user: { username: 'corp:ann@example.com' } });
     expect(annotation(done, 'asked-by')).toBe('corp:root@example.com');
     expect(annotation(done, 'asked-by-account')).toBe('corp/sub-root');
-    const locks = await at.house.store.locks.list();
+    const locks = await at.stage.store.locks.list();
     expect(locks.map(({ by }) => by)).toEqual('lock' in target ? ['corp:root@example.com, corp:ann@example.com'] : []);
   });
 
@@ -71,33 +71,33 @@ describe('dual control', () => {
     ['a lock on somebody who is signed in and no admin', { account: 'corp/sub-alice', lock: true }],
   ])('%s takes one admin', async (_what, target) => {
     const at = await signedInAs('root', DUAL);
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await post(at, 'revocations', { ...target, reason: 'INC-1' }).expect(200);
-    expect(at.house.named('approval-asked')).toEqual([]);
+    expect(at.stage.named('approval-asked')).toEqual([]);
   });
 
   test('an admin whose sessions were ended first counts as an admin still', async () => {
     const at = await signedInAs('root', DUAL);
-    await alsoAt(at.house, 'ann');
+    await alsoAt(at.stage, 'ann');
     await post(at, 'revocations', { account: 'corp/sub-ann', reason: 'x' }).expect(200);
     await post(at, 'locks', { account: 'corp/sub-ann', reason: 'x' }).expect(409);
-    expect(await at.house.store.locks.list()).toEqual([]);
+    expect(await at.stage.store.locks.list()).toEqual([]);
   });
 
   test('the same admin cannot be the second, from another session either', async () => {
     const at = await signedInAs('root', DUAL);
     const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
-    for (const self of [at, await alsoAt(at.house, 'root')]) {
+    for (const self of [at, await alsoAt(at.stage, 'root')]) {
       const { body } = await post(self, 'revocations', { ...everybody, approval }).expect(403);
       expect(body).toMatchObject({ code: 'same_admin' });
     }
-    expect(at.house.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([
+    expect(at.stage.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([
       'same_admin',
       'same_admin',
     ]);
-    expect(await at.house.store.sessions.count()).toBe(2);
+    expect(await at.stage.store.sessions.count()).toBe(2);
     // The wrong tries have spent nothing.
-    await post(await alsoAt(at.house, 'ann'), 'revocations', { ...everybody, approval }).expect(200);
+    await post(await alsoAt(at.stage, 'ann'), 'revocations', { ...everybody, approval }).expect(200);
   });
 
   test.each([
@@ -105,24 +105,24 @@ describe('dual control', () => {
     ['that nobody gave', () => ({ ...everybody, approval: 'made-up' })],
   ])('an approval %s is 409', async (_what, change) => {
     const at = await signedInAs('root', DUAL);
-    const second = await alsoAt(at.house, 'ann');
+    const second = await alsoAt(at.stage, 'ann');
     const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
     const { body } = await post(second, 'revocations', { approval, ...change() }).expect(409);
     expect(body).toMatchObject({ code: 'approval_not_good' });
-    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('approval_not_good');
-    expect(await at.house.store.sessions.count()).toBe(2);
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('approval_not_good');
+    expect(await at.stage.store.sessions.count()).toBe(2);
   });
 
   test('an approval serves once, and for a quarter of an hour', async () => {
     const at = await signedInAs('root', DUAL);
-    const second = await alsoAt(at.house, 'ann');
+    const second = await alsoAt(at.stage, 'ann');
     const target = { provider: 'lab', reason: 'x' };
     const { approval } = asked(await post(at, 'revocations', target).expect(409));
     const tries = [1, 2, 3, 4].map(() => post(second, 'revocations', { ...target, approval }));
     const statuses = (await Promise.all(tries)).map(({ status }) => status);
     expect(statuses.toSorted((one, other) => one - other)).toEqual([200, 409, 409, 409]);
     const late = asked(await post(at, 'revocations', target).expect(409));
-    at.house.clock.advance(901);
+    at.stage.clock.advance(901);
     await post(second, 'revocations', { ...target, approval: late.approval }).expect(409);
   });
 
@@ -130,7 +130,7 @@ describe('dual control', () => {
     const lab = { provider: 'lab', reason: 'x' };
 
     /** The next write gets no answer, before or after it has been done. */
-    function loseNext({ store: { log } }: House, written: boolean): void {
+    function loseNext({ store: { log } }: Stage, written: boolean): void {
       const append = log.append.bind(log);
       log.append = async (request) => {
         log.append = append;
@@ -141,45 +141,45 @@ describe('dual control', () => {
 
     test('the approval is left, and the same admin sends it again', async () => {
       const at = await signedInAs('root', DUAL);
-      const second = await alsoAt(at.house, 'ann');
+      const second = await alsoAt(at.stage, 'ann');
       const { approval } = asked(await post(at, 'revocations', lab).expect(409));
-      loseNext(at.house, false);
+      loseNext(at.stage, false);
       const { body } = await post(second, 'revocations', { ...lab, approval }).expect(503);
       expect(body).toMatchObject({ code: 'revocation_not_written' });
       await post(second, 'revocations', { ...lab, approval }).expect(200);
       await post(second, 'revocations', { ...lab, approval }).expect(409);
-      const lines = at.house.named('revocation');
+      const lines = at.stage.named('revocation');
       expect(lines.map((line) => [annotation(line, 'approval'), annotation(line, 'asked-by')])).toEqual([
         [approval, 'corp:root@example.com'],
         [approval, 'corp:root@example.com'],
         [undefined, undefined],
       ]);
-      expect(annotation(at.house.named('approval-asked')[0], 'approval')).toBe(approval);
+      expect(annotation(at.stage.named('approval-asked')[0], 'approval')).toBe(approval);
     });
 
     test('the same request is answered where it was written all the same, and another by that approval is not', async () => {
       const at = await signedInAs('root', DUAL);
-      const second = await alsoAt(at.house, 'ann');
+      const second = await alsoAt(at.stage, 'ann');
       const { approval } = asked(await post(at, 'revocations', lab).expect(409));
-      loseNext(at.house, true);
+      loseNext(at.stage, true);
       const order = { ...lab, approval, requestId: randomUUID() };
       await post(second, 'revocations', order).expect(503);
-      const { number } = await at.house.store.log.position();
+      const { number } = await at.stage.store.log.position();
       await post(second, 'revocations', { ...order, requestId: randomUUID() }).expect(409);
       await post(second, 'revocations', { ...order, provider: 'corp' }).expect(409);
       await post(second, 'revocations', order).expect(200);
-      expect((await at.house.store.log.position()).number).toBe(number);
+      expect((await at.stage.store.log.position()).number).toBe(number);
     });
 
     test('an approval that is spent shuts nothing here, not for a moment', async () => {
       const at = await signedInAs('root', DUAL);
-      const second = await alsoAt(at.house, 'ann');
+      const second = await alsoAt(at.stage, 'ann');
       const { approval } = asked(await post(at, 'revocations', lab).expect(409));
       await post(second, 'revocations', { ...lab, approval }).expect(200);
       const orders: string[] = [];
-      const { gate } = at.house;
-      const revoke = gate.revoke.bind(gate);
-      gate.revoke = async (order) => {
+      const { guard } = at.stage;
+      const revoke = guard.revoke.bind(guard);
+      guard.revoke = async (order) => {
         orders.push(order.target.kind);
         return revoke(order);
       };
@@ -198,7 +198,7 @@ describe('dual control', () => {
         .send({ csrf, kind: 'provider', value: 'lab', reason: 'INC-1', approval, requestId: randomUUID() });
     const told = await send(at.browser, at.csrf, '').expect(409);
     const approval = /--approval ([\w-]+)/.exec(told.text)?.[1] ?? '';
-    const ann = browserAt(at.house);
+    const ann = browserAt(at.stage);
     await signIn(ann, 'ann');
     const link = `/admin/revoke?kind=provider&value=lab&approval=${approval}`;
     expect((await ann.get(link).expect(200)).text).toMatch(new RegExp(`name="approval"\\s+value="${approval}"`));
@@ -209,6 +209,6 @@ describe('dual control', () => {
   test('off, one admin is enough for everything', async () => {
     const at = await signedInAs('root');
     await post(at, 'revocations', everybody).expect(200);
-    expect(await at.house.store.sessions.count()).toBe(0);
+    expect(await at.stage.store.sessions.count()).toBe(0);
   });
 });

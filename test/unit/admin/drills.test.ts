@@ -2,9 +2,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { DrillAnswer } from '../../../src/admin/drills.ts';
 import { alsoAt, API, LateProof, post } from '../web/admin-at.ts';
-import { annotation, closeHouses, openHouse, signedInAs, type House } from '../web/harness.ts';
+import { annotation, closeStages, openStage, signedInAs, type Stage } from '../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 interface Part {
   readonly opens: 'open' | 'failed' | 'never';
@@ -16,19 +16,19 @@ interface Part {
 const GOOD: Part = { opens: 'open', cuts: 'cut' };
 
 /** A replica's own half of a drill, without the stream: reports as one whose watch goes this way. @returns what it was asked */
-function takePart({ gate, store }: House, { opens, cuts, until }: Part = GOOD): object[] {
+function takePart({ guard, store }: Stage, { opens, cuts, until }: Part = GOOD): object[] {
   const asked: object[] = [];
   let id = '';
   const report = (state: 'open' | 'cut' | 'failed' | 'never', reason: string): void => {
     if (state === 'never') return;
-    gate.reportDrill({ id, state, ...(state === 'failed' ? { reason } : {}) });
+    guard.reportDrill({ id, state, ...(state === 'failed' ? { reason } : {}) });
   };
   const begin = async (): Promise<void> => {
     asked.push((await store.artefacts.find('Drill', id)) ?? {});
     await until;
     report(opens, 'list namespaces is not allowed');
   };
-  gate.onChange((change) => {
+  guard.onChange((change) => {
     if (change?.kind === 'drill') {
       ({ id } = change);
       void begin();
@@ -43,9 +43,9 @@ const answerOf = ({ body }: { readonly body: unknown }): DrillAnswer => body as 
 describe('a drill', () => {
   test('passes when every replica opened its watch and had it cut', async () => {
     const at = await signedInAs('root');
-    const beside = await openHouse({ beside: at.house });
-    await beside.gate.refresh();
-    const asked = takePart(at.house);
+    const beside = await openStage({ beside: at.stage });
+    await beside.guard.refresh();
+    const asked = takePart(at.stage);
     takePart(beside);
     const answer = answerOf(await post(at, 'drills', { reason: 'monthly' }).expect(200));
     expect(answer.verdict).toBe('passed');
@@ -55,22 +55,22 @@ describe('a drill', () => {
       { id: 'portcullis-1', opened: true, cut: true, ms: expect.any(Number) },
     ]);
     expect(asked).toMatchObject([{ cluster: 'prod', path: '/api/v1/namespaces?watch=1' }]);
-    expect(await at.house.store.sessions.count()).toBe(1);
-    const [event] = at.house.named('drill');
+    expect(await at.stage.store.sessions.count()).toBe(1);
+    const [event] = at.stage.named('drill');
     expect([annotation(event, 'verdict'), annotation(event, 'reason')]).toEqual(['passed', 'monthly']);
     expect(annotation(event, 'replicas-passed')).toBe('2');
-    expect(annotation(at.house.named('revocation')[0], 'revocation')).toBe(answer.receipt.id);
+    expect(annotation(at.stage.named('revocation')[0], 'revocation')).toBe(answer.receipt.id);
   });
 
   test('acts as the caller on a session that has an account of its own, so that the caller is left alone', async () => {
     const at = await signedInAs('root');
     const seen: object[] = [];
-    const open = at.house.store.sessions.open.bind(at.house.store.sessions);
-    at.house.store.sessions.open = (session, secret) => {
+    const open = at.stage.store.sessions.open.bind(at.stage.store.sessions);
+    at.stage.store.sessions.open = (session, secret) => {
       seen.push(session, secret);
       return open(session, secret);
     };
-    takePart(at.house);
+    takePart(at.stage);
     for (const reason of ['first', 'second']) {
       expect(answerOf(await post(at, 'drills', { reason }).expect(200)).verdict).toBe('passed');
     }
@@ -81,7 +81,7 @@ describe('a drill', () => {
       {},
     ]);
     // A revocation of one of root's own sessions would have asked for a fresh sign-in here.
-    await alsoAt(at.house, 'root');
+    await alsoAt(at.stage, 'root');
     await at.browser.get(`${API}/sessions`).expect(200);
   });
 
@@ -90,16 +90,16 @@ describe('a drill', () => {
     ['loses it before its time', { opens: 'open', cuts: 'failed' }, true, 'it ended by itself'],
   ] as const)('fails where a replica %s, and says why', async (_what, part, opened, reason) => {
     const at = await signedInAs('root');
-    takePart(at.house, part);
+    takePart(at.stage, part);
     const answer = answerOf(await post(at, 'drills', { reason: 'x' }).expect(200));
     expect(answer).toMatchObject({ verdict: 'failed', receipt: { complete: true } });
     expect(answer.replicas).toEqual([{ id: 'portcullis-0', opened, cut: false, reason }]);
-    expect(annotation(at.house.named('drill')[0], 'verdict')).toBe('failed');
+    expect(annotation(at.stage.named('drill')[0], 'verdict')).toBe('failed');
   });
 
   test('fails where the watch was cut and the revocation is not proven', async () => {
     const at = await signedInAs('root', { change: new LateProof().change });
-    takePart(at.house);
+    takePart(at.stage);
     const answer = answerOf(await post(at, 'drills', { reason: 'x' }).expect(200));
     expect(answer).toMatchObject({ verdict: 'failed', receipt: { complete: false } });
   });
@@ -107,11 +107,11 @@ describe('a drill', () => {
   test('is one at a time', async () => {
     const at = await signedInAs('root');
     const hold = Promise.withResolvers<void>();
-    const asked = takePart(at.house, { ...GOOD, until: hold.promise });
+    const asked = takePart(at.stage, { ...GOOD, until: hold.promise });
     const first = post(at, 'drills', { reason: 'x' }).then(answerOf);
     await expect.poll(() => asked).toHaveLength(1);
     expect((await post(at, 'drills', { reason: 'y' }).expect(409)).body).toMatchObject({ code: 'drill_running' });
-    expect(annotation(at.house.named('drill')[0], 'reason')).toBe('drill_running');
+    expect(annotation(at.stage.named('drill')[0], 'reason')).toBe('drill_running');
     hold.resolve();
     expect((await first).verdict).toBe('passed');
     expect(answerOf(await post(at, 'drills', { reason: 'z' }).expect(200)).verdict).toBe('passed');
@@ -119,10 +119,10 @@ describe('a drill', () => {
 
   test('is refused while another replica’s runs', async () => {
     const at = await signedInAs('root');
-    const beside = await openHouse({ beside: at.house });
-    beside.gate.reportDrill({ id: 'another', state: 'open' });
-    await beside.gate.refresh();
-    await at.house.gate.refresh();
+    const beside = await openStage({ beside: at.stage });
+    beside.guard.reportDrill({ id: 'another', state: 'open' });
+    await beside.guard.refresh();
+    await at.stage.guard.refresh();
     const { body } = await post(at, 'drills', { reason: 'x' }).expect(409);
     expect(body).toMatchObject({ code: 'drill_running' });
   });
@@ -137,24 +137,24 @@ describe('a drill', () => {
     const at = await signedInAs('root');
     const refused = await post(at, 'drills', body).expect(status);
     expect(refused.body).toMatchObject({ code });
-    expect(at.house.named('drill')[0]?.responseStatus?.code).toBe(status);
-    expect(await at.house.store.sessions.count()).toBe(1);
+    expect(at.stage.named('drill')[0]?.responseStatus?.code).toBe(status);
+    expect(await at.stage.store.sessions.count()).toBe(1);
   });
 
   test('that cannot be announced ends its session all the same', async () => {
     const at = await signedInAs('root');
-    at.house.store.log.announceDrill = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    at.stage.store.log.announceDrill = () => Promise.reject(new AppError('store_unavailable', 'away'));
     await post(at, 'drills', { reason: 'x' }).expect(503);
-    expect(await at.house.store.sessions.count()).toBe(1);
-    expect(at.house.named('drill')[0]?.responseStatus?.code).toBe(503);
+    expect(await at.stage.store.sessions.count()).toBe(1);
+    expect(at.stage.named('drill')[0]?.responseStatus?.code).toBe(503);
   });
 
   test('whose revocation cannot be written has failed, on the record', async () => {
     const at = await signedInAs('root');
-    takePart(at.house);
-    at.house.store.log.append = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    takePart(at.stage);
+    at.stage.store.log.append = () => Promise.reject(new AppError('store_unavailable', 'away'));
     await post(at, 'drills', { reason: 'x' }).expect(503);
-    const [event] = at.house.named('drill');
+    const [event] = at.stage.named('drill');
     expect([annotation(event, 'verdict'), annotation(event, 'outcome')]).toEqual(['failed', 'revocation_not_written']);
   });
 
@@ -164,7 +164,7 @@ describe('a drill', () => {
   ])('is not for %s', async (who, reason) => {
     const at = await signedInAs(who);
     await post(at, 'drills', { reason: 'x' }).expect(403);
-    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe(reason);
+    expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe(reason);
   });
 });
 
@@ -172,6 +172,6 @@ test('replicas are shown to admins and auditors', async () => {
   const at = await signedInAs('auditor');
   const { body } = await at.browser.get(`${API}/replicas`).expect(200);
   expect(body).toMatchObject({ replicas: [{ id: 'portcullis-0', self: true, state: 'live' }] });
-  expect(annotation(at.house.named('admin-read')[0], 'reason')).toBe('replicas');
-  await (await alsoAt(at.house, 'alice')).browser.get(`${API}/replicas`).expect(403);
+  expect(annotation(at.stage.named('admin-read')[0], 'reason')).toBe('replicas');
+  await (await alsoAt(at.stage, 'alice')).browser.get(`${API}/replicas`).expect(403);
 });

@@ -2,13 +2,13 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { Account } from '../../../src/core/identity/identity.ts';
 import { assertFresh } from '../../../src/admin/freshness.ts';
-import type { WebDeps } from '../../../src/web/deps.ts';
+import type { WebDeps } from '../../../src/web/dependencies.ts';
 import type { Actor } from '../../../src/http/request-context.ts';
 import { alsoAt, API, post, remove } from '../web/admin-at.ts';
 import {
   annotation,
-  closeHouses,
-  openHouse,
+  closeStages,
+  openStage,
   openSession,
   people,
   PUBLIC_URL,
@@ -16,20 +16,20 @@ import {
   signedInAs,
   TestProvider,
   type AdminAt,
-  type House,
-  type HouseOptions,
+  type Stage,
+  type StageOptions,
 } from '../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
-const seconds = (house: House): number => Math.floor(house.clock.now() / 1000);
+const seconds = (stage: Stage): number => Math.floor(stage.clock.now() / 1000);
 const ADMIN = { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' } as const;
 const ALICE = { account: 'corp/sub-alice', reason: 'INC-4711' };
 
 /** An admin whose sign-in has become too old for a change. */
-async function staleAdmin(options: HouseOptions = {}): Promise<AdminAt> {
+async function staleAdmin(options: StageOptions = {}): Promise<AdminAt> {
   const at = await signedInAs('root', options);
-  at.house.clock.advance(16 * 60 + 1);
+  at.stage.clock.advance(16 * 60 + 1);
   return at;
 }
 
@@ -43,34 +43,34 @@ describe('a change by an admin', () => {
     ['a drill', (at) => post(at, 'drills', { reason: 'x' })],
   ])('needs a fresh sign-in, and without one nothing happens: %s', async (_what, change) => {
     const at = await staleAdmin();
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const answer = await change(at).expect(401);
     expect(answer.body).toMatchObject({ code: 'fresh_sign_in_needed', maxAge: '900' });
     expect(answer.body.detail).toContain('every 15 minutes');
-    const [event] = at.house.named('admin-refused');
+    const [event] = at.stage.named('admin-refused');
     expect(event?.user.username).toBe('corp:root@example.com');
     expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
     for (const name of ['revocation', 'lock', 'unlock', 'fresh-sign-in-lifted', 'drill'])
-      expect(at.house.named(name)).toEqual([]);
-    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
-    expect(await at.house.store.locks.list()).toEqual([]);
+      expect(at.stage.named(name)).toEqual([]);
+    expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
+    expect(await at.stage.store.locks.list()).toEqual([]);
   });
 
   test('is done until the time is over, and as far beyond it as clocks may differ', async () => {
     const at = await signedInAs('root');
-    at.house.clock.advance(16 * 60);
+    at.stage.clock.advance(16 * 60);
     await post(at, 'revocations', ALICE).expect(200);
-    expect(at.house.named('revocation')).toHaveLength(1);
+    expect(at.stage.named('revocation')).toHaveLength(1);
   });
 
   test.each([0, 300])(
     'takes a proof of a clock that is off by at most %d s, as the configuration allows',
     async (clockSkew) => {
       const changed = async (ahead: number, later = 0): Promise<number> => {
-        const house = await openHouse({ config: { clockSkew } });
-        house.corp.authTime = seconds(house) + ahead;
-        const at = await alsoAt(house, 'root');
-        house.clock.advance(later);
+        const stage = await openStage({ config: { clockSkew } });
+        stage.corp.authTime = seconds(stage) + ahead;
+        const at = await alsoAt(stage, 'root');
+        stage.clock.advance(later);
         return (await post(at, 'revocations', ALICE)).status;
       };
       expect([await changed(clockSkew), await changed(clockSkew + 1)]).toEqual([200, 401]);
@@ -81,17 +81,17 @@ describe('a change by an admin', () => {
   test('is done at any age where freshness is off', async () => {
     const at = await staleAdmin({ config: { admin: { ...ADMIN, freshness: 'off' } } });
     await post(at, 'revocations', ALICE).expect(200);
-    expect(at.house.named('revocation')).toHaveLength(1);
+    expect(at.stage.named('revocation')).toHaveLength(1);
   });
 
-  test.each<[string, (house: House) => number | undefined]>([
+  test.each<[string, (stage: Stage) => number | undefined]>([
     ['nothing', () => undefined],
-    ['an hour ago', (house) => seconds(house) - 3600],
-    ['in an hour', (house) => seconds(house) + 3600],
+    ['an hour ago', (stage) => seconds(stage) - 3600],
+    ['in an hour', (stage) => seconds(stage) + 3600],
   ])('counts what the provider says, never our own clock of the sign-in: %s', async (_said, authTime) => {
-    const house = await openHouse();
-    house.corp.authTime = authTime(house);
-    const at = await alsoAt(house, 'root');
+    const stage = await openStage();
+    stage.corp.authTime = authTime(stage);
+    const at = await alsoAt(stage, 'root');
     const { body } = await post(at, 'revocations', ALICE).expect(401);
     expect(body).toMatchObject({ code: 'fresh_sign_in_needed' });
   });
@@ -101,49 +101,49 @@ describe('a change by an admin', () => {
     const { body } = await post(at, 'revocations', ALICE).expect(403);
     expect(body).toMatchObject({ code: 'freshness_unprovable' });
     await at.browser.get('/admin/revoke?kind=account&value=corp%2Fsub-alice').expect(403);
-    expect(at.house.named('revocation')).toEqual([]);
+    expect(at.stage.named('revocation')).toEqual([]);
   });
 
   test('to look at is no change', async () => {
     const at = await staleAdmin();
     for (const resource of ['sessions', 'locks', 'replicas']) await at.browser.get(`${API}/${resource}`).expect(200);
     await at.browser.get('/admin').expect(200);
-    expect(at.house.named('admin-refused')).toEqual([]);
+    expect(at.stage.named('admin-refused')).toEqual([]);
   });
 
   test('to one’s own sessions needs none', async () => {
     const at = await staleAdmin();
     const form = new URLSearchParams({ csrf: at.csrf }).toString();
     await at.browser.post('/logout').set('Origin', PUBLIC_URL).type('form').send(form);
-    expect(await sessionsOf(at.house)).toBe(0);
+    expect(await sessionsOf(at.stage)).toBe(0);
   });
 
   test('is refused first for who may not act, so that nobody is sent to sign in for nothing', async () => {
     const at = await signedInAs('auditor');
-    at.house.clock.advance(3600);
+    at.stage.clock.advance(3600);
     const { body } = await post(at, 'revocations', ALICE).expect(403);
     expect(body).toMatchObject({ code: 'forbidden' });
   });
 });
 
 interface Bench {
-  readonly house: House;
+  readonly stage: Stage;
   readonly deps: WebDeps;
   /** Somebody with a token, whose session was opened just now. */
   readonly actor: (session: string, account?: Account) => Actor;
 }
 
-async function bench(options: HouseOptions = {}): Promise<Bench> {
+async function bench(options: StageOptions = {}): Promise<Bench> {
   const given: WebDeps[] = [];
-  const house = await openHouse({ ...options, change: (deps) => (given.push(deps), deps) });
+  const stage = await openStage({ ...options, change: (deps) => (given.push(deps), deps) });
   const [deps] = given;
   const { identity } = people['root'] ?? {};
   if (deps === undefined || identity === undefined) throw new Error('no dependencies, or no such person');
   return {
-    house,
+    stage,
     deps,
     actor: (session, account = 'corp/sub-root') => {
-      const proof = { provider: 'corp', authTime: seconds(house) };
+      const proof = { provider: 'corp', authTime: seconds(stage) };
       return { identity, account, session, proof, assertGood: () => undefined };
     },
   };
@@ -151,10 +151,10 @@ async function bench(options: HouseOptions = {}): Promise<Bench> {
 
 describe('a program', () => {
   test('is judged by what its provider said when the session was opened', async () => {
-    const { house, deps, actor } = await bench();
+    const { stage, deps, actor } = await bench();
     const root = actor('root-cli');
     assertFresh(deps, root);
-    house.clock.advance(16 * 60 + 1);
+    stage.clock.advance(16 * 60 + 1);
     expect(() => assertFresh(deps, root)).toThrow(
       expect.objectContaining({ problem: 'fresh_sign_in_needed', code: 'unauthenticated', maxAgeSeconds: 900 }),
     );
@@ -171,17 +171,17 @@ describe('a program', () => {
 
   test('is a workload that may start drills: nobody is there who could sign in', async () => {
     const workload = [{ name: 'probe', role: 'drill', clusters: [] } as const];
-    const { house, deps, actor } = await bench({ config: { workload } });
+    const { stage, deps, actor } = await bench({ config: { workload } });
     const probe = actor('probe-1', 'probe/sa:monitoring');
-    house.clock.advance(3000);
+    stage.clock.advance(3000);
     expect(() => assertFresh(deps, probe)).not.toThrow();
   });
 
   test('is no workload of another role', async () => {
     const workload = [{ name: 'probe', role: 'none', clusters: [] } as const];
-    const { house, deps, actor } = await bench({ config: { workload } });
+    const { stage, deps, actor } = await bench({ config: { workload } });
     const probe = actor('probe-1', 'probe/sa:monitoring');
-    house.clock.advance(3000);
+    stage.clock.advance(3000);
     expect(() => assertFresh(deps, probe)).toThrow(expect.objectContaining({ problem: 'fresh_sign_in_needed' }));
   });
 });

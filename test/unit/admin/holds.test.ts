@@ -4,10 +4,10 @@ import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import { createAnswers } from '../../../src/admin/revocation-results.ts';
 import type { RevocationRequest } from '../../../src/admin/revocation-request.ts';
 import { handleRevocation } from '../../../src/admin/revoke.ts';
-import type { WebDeps } from '../../../src/web/deps.ts';
-import { annotation, closeHouses, openHouse, people } from '../web/harness.ts';
+import type { WebDeps } from '../../../src/web/dependencies.ts';
+import { annotation, closeStages, openStage, people } from '../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const unavailable = (): AppError => new AppError('store_unavailable', 'The store does not answer.');
 const ROOT = { session: 'root-1', account: 'corp/sub-root', provider: 'corp' } as const;
@@ -17,19 +17,19 @@ const ALICE = { session: 'alice-1', account: 'corp/sub-alice', provider: 'corp' 
 async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: boolean }) {
   const given: WebDeps[] = [];
   const admin = { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl } as const;
-  const house = await openHouse({ config: { admin }, change: (deps) => (given.push(deps), deps) });
+  const stage = await openStage({ config: { admin }, change: (deps) => (given.push(deps), deps) });
   const [deps] = given;
   const { identity } = people['root'] ?? {};
-  const { position } = house.gate;
+  const { position } = stage.guard;
   if (deps === undefined || identity === undefined || position === undefined) throw new Error('not ready');
-  house.store.sessions.list = () => Promise.reject(unavailable());
+  stage.store.sessions.list = () => Promise.reject(unavailable());
   const actor = {
     identity,
     account: ROOT.account,
     session: ROOT.session,
     proof: { provider: 'corp' },
     assertGood: () => {
-      if (house.gate.check({ keys: coveringKeys(ROOT), position }) !== undefined)
+      if (stage.guard.check({ keys: coveringKeys(ROOT), position }) !== undefined)
         throw new AppError('unauthenticated', 'gone');
     },
     ...(unread ? { unread: unavailable() } : {}),
@@ -38,7 +38,7 @@ async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: b
   const room = { deps, answers: createAnswers(deps) };
   const revoke = (request: Omit<RevocationRequest, 'reason'>) =>
     handleRevocation(room, { context, actor, path: '/revocations' }, { reason: 'INC-1', ...request });
-  return { house, revoke, isShut: () => house.gate.check({ keys: coveringKeys(ALICE), position }) };
+  return { stage, revoke, isShut: () => stage.guard.check({ keys: coveringKeys(ALICE), position }) };
 }
 
 describe('of an admin whose session cannot be read', () => {
@@ -49,32 +49,32 @@ describe('of an admin whose session cannot be read', () => {
     ['a provider', { provider: 'corp' }, 'off'],
     ['everything', { all: true }, 'off'],
   ] as const)('%s is held for a quarter of an hour, and it is audited', async (_what, request, dualControl) => {
-    const { house, revoke, isShut } = await bench(dualControl, { unread: true });
+    const { stage, revoke, isShut } = await bench(dualControl, { unread: true });
     await expect(revoke(request)).rejects.toMatchObject({
       problem: 'revocation_not_written',
       members: { heldUntil: '2026-11-25T12:15:00Z' },
     });
     expect(isShut()).toBe('session_revoked');
-    const [event] = house.named('revocation');
+    const [event] = stage.named('revocation');
     expect(event).toMatchObject({ responseStatus: { code: 503 } });
     expect(annotation(event, 'held-until')).toBe('2026-11-25T12:15:00Z');
     expect(annotation(event, 'outcome')).toBe('revocation_not_written');
-    expect(await house.store.locks.list()).toEqual([]);
+    expect(await stage.store.locks.list()).toEqual([]);
   });
 
   test.each([
     ['a provider', { provider: 'corp' }],
     ['everything', { all: true }],
   ] as const)('%s is not, where it takes two admins', async (_what, request) => {
-    const { house, revoke, isShut } = await bench('on', { unread: true });
+    const { stage, revoke, isShut } = await bench('on', { unread: true });
     await expect(revoke(request)).rejects.toMatchObject({ code: 'store_unavailable', reason: 'store_unavailable' });
     expect(isShut()).toBeUndefined();
-    expect(house.named('revocation')).toEqual([]);
+    expect(stage.named('revocation')).toEqual([]);
   });
 
   test('a username is not, which only the store can resolve; it is not asked, in case it is back', async () => {
-    const { house, revoke, isShut } = await bench('off', { unread: true });
-    house.store.sessions.list = () => Promise.reject(new Error('asked'));
+    const { stage, revoke, isShut } = await bench('off', { unread: true });
+    stage.store.sessions.list = () => Promise.reject(new Error('asked'));
     await expect(revoke({ username: 'corp:alice@example.com' })).rejects.toMatchObject({ reason: 'store_unavailable' });
     expect(isShut()).toBeUndefined();
   });
@@ -85,18 +85,18 @@ describe('of an admin whose session cannot be read', () => {
   });
 
   test('nothing is, once the credential has stopped being good', async () => {
-    const { house, revoke, isShut } = await bench('off', { unread: true });
-    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
+    const { stage, revoke, isShut } = await bench('off', { unread: true });
+    await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
     await expect(revoke({ session: 'alice-1' })).rejects.toMatchObject({ code: 'unauthenticated' });
     expect(isShut()).toBeUndefined();
   });
 });
 
 test('an account is held where nobody can say whether its lock takes two admins', async () => {
-  const { house, revoke, isShut } = await bench('on', { unread: false });
+  const { stage, revoke, isShut } = await bench('on', { unread: false });
   await expect(revoke({ account: ALICE.account, lock: true })).rejects.toMatchObject({
     problem: 'revocation_not_written',
   });
   expect(isShut()).toBe('session_revoked');
-  expect(house.named('approval-asked')).toEqual([]);
+  expect(stage.named('approval-asked')).toEqual([]);
 });

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { alsoAt, API, post, remove } from '../web/admin-at.ts';
 import { revokedBy } from '../web/admin/admin-pages-at.ts';
-import { annotation, beginAt, browserAt, closeHouses, openSession, PUBLIC_URL, signedInAs } from '../web/harness.ts';
+import { annotation, beginAt, browserAt, closeStages, openSession, PUBLIC_URL, signedInAs } from '../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const ALICE = 'corp/sub-alice';
 const ENCODED = encodeURIComponent(ALICE);
@@ -11,21 +11,21 @@ const ENCODED = encodeURIComponent(ALICE);
 describe('locks', () => {
   test('end the account’s sessions and keep it from signing in until it is unlocked', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const { body } = await post(at, 'locks', { account: ALICE, reason: 'INC-1' }).expect(200);
     expect(body).toMatchObject({ complete: true, sessions: 1, canSignInAgain: false });
-    await expect(openSession(at.house, 'alice-2', 'alice')).rejects.toThrow('account_locked');
+    await expect(openSession(at.stage, 'alice-2', 'alice')).rejects.toThrow('account_locked');
     const { body: listed } = await at.browser.get(`${API}/locks`).expect(200);
     const lock = { account: ALICE, reason: 'INC-1', by: 'corp:root@example.com', at: '2026-11-25T12:00:00Z' };
     expect(listed).toEqual({ locks: [lock] });
     const gone = await remove(at, `locks/${ENCODED}?reason=INC-1%20closed`).expect(200);
     expect(gone.body).toEqual({ account: ALICE, locked: false });
-    expect(await at.house.store.locks.list()).toEqual([]);
+    expect(await at.stage.store.locks.list()).toEqual([]);
     for (const event of ['revocation', 'lock'] as const) {
-      const [line] = at.house.named(event);
+      const [line] = at.stage.named(event);
       expect([annotation(line, 'target'), annotation(line, 'reason')]).toEqual([`account:${ALICE}`, 'INC-1']);
     }
-    const [unlocked] = at.house.named('unlock');
+    const [unlocked] = at.stage.named('unlock');
     expect(unlocked).toMatchObject({ user: { username: 'corp:root@example.com' }, responseStatus: { code: 200 } });
     expect(annotation(unlocked, 'reason')).toBe('INC-1 closed');
     expect(annotation(unlocked, 'target')).toBe(`account:${ALICE}`);
@@ -33,18 +33,18 @@ describe('locks', () => {
 
   test('go with a revocation, by username too', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await post(at, 'revocations', { username: 'corp:alice@example.com', lock: true, reason: 'x' }).expect(200);
-    expect(await at.house.store.locks.find(ALICE)).toMatchObject({ reason: 'x' });
+    expect(await at.stage.store.locks.find(ALICE)).toMatchObject({ reason: 'x' });
   });
 
   test('an admin may lock themself, and another admin unlocks them', async () => {
     const at = await signedInAs('root');
-    const ann = await alsoAt(at.house, 'ann');
+    const ann = await alsoAt(at.stage, 'ann');
     await post(at, 'locks', { account: 'corp/sub-root', reason: 'my laptop is gone' }).expect(200);
     await at.browser.get(`${API}/locks`).expect(401);
     await remove(ann, `locks/${encodeURIComponent('corp/sub-root')}?reason=found`).expect(200);
-    expect(await at.house.store.locks.list()).toEqual([]);
+    expect(await at.stage.store.locks.list()).toEqual([]);
   });
 
   test.each([
@@ -55,7 +55,7 @@ describe('locks', () => {
     const at = await signedInAs('root');
     const { body } = await remove(at, path).expect(status);
     expect(body).toMatchObject({ code });
-    const [event] = at.house.named('unlock');
+    const [event] = at.stage.named('unlock');
     expect(event?.responseStatus?.code).toBe(status);
     expect(annotation(event, 'reason')).toBe(reason);
   });
@@ -67,18 +67,18 @@ describe('locks', () => {
   ])('locking %s is 400, on the record as a lock', async (_what, body) => {
     const at = await signedInAs('root');
     await post(at, 'locks', body).expect(400);
-    expect(annotation(at.house.named('lock')[0], 'reason')).toBe('request_malformed');
-    expect(await at.house.store.locks.list()).toEqual([]);
+    expect(annotation(at.stage.named('lock')[0], 'reason')).toBe('request_malformed');
+    expect(await at.stage.store.locks.list()).toEqual([]);
   });
 
   test('auditors see them and change none', async () => {
     const at = await signedInAs('auditor');
-    const root = await alsoAt(at.house, 'root');
+    const root = await alsoAt(at.stage, 'root');
     await post(root, 'locks', { account: ALICE, reason: 'x' }).expect(200);
     expect((await at.browser.get(`${API}/locks`).expect(200)).body).toMatchObject({ locks: [{ account: ALICE }] });
     await post(at, 'locks', { account: ALICE, reason: 'x' }).expect(403);
     await remove(at, `locks/${ENCODED}?reason=x`).expect(403);
-    expect(at.house.named('admin-refused')).toHaveLength(2);
+    expect(at.stage.named('admin-refused')).toHaveLength(2);
     expect((await at.browser.get('/admin/locks').expect(200)).text).not.toContain('/admin/unlock');
   });
 
@@ -94,10 +94,10 @@ describe('locks', () => {
         .send({ csrf: at.csrf, ...body });
     await send({ account: ALICE, reason: 'x', csrf: 'wrong' }).expect(403);
     await send({ account: ALICE, reason: '' }).expect(400);
-    expect(await at.house.store.locks.find(ALICE)).toBeDefined();
+    expect(await at.stage.store.locks.find(ALICE)).toBeDefined();
     await send({ account: ALICE, reason: 'INC-1 closed' }).expect(303);
-    expect(await at.house.store.locks.find(ALICE)).toBeUndefined();
-    expect(at.house.named('unlock').map((event) => event.responseStatus?.code)).toEqual([400, 200]);
+    expect(await at.stage.store.locks.find(ALICE)).toBeUndefined();
+    expect(at.stage.named('unlock').map((event) => event.responseStatus?.code)).toEqual([400, 200]);
   });
 
   test('the page locks with a revocation where the box is ticked', async () => {
@@ -106,17 +106,17 @@ describe('locks', () => {
     expect(ask.text).toContain('name="lock"');
     expect((await at.browser.get('/admin/revoke?kind=all').expect(200)).text).not.toContain('name="lock"');
     await revokedBy(at, { kind: 'account', value: ALICE, lock: 'on' });
-    expect(await at.house.store.locks.find(ALICE)).toBeDefined();
+    expect(await at.stage.store.locks.find(ALICE)).toBeDefined();
   });
 });
 
 test('a locked person who stands at the provider’s page is not let in', async () => {
   const at = await signedInAs('root');
-  const browser = browserAt(at.house);
+  const browser = browserAt(at.stage);
   const state = await beginAt(browser);
   await post(at, 'locks', { account: ALICE, reason: 'x' }).expect(200);
   const back = await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303);
   const { status } = await browser.get(back.headers['location'] ?? '');
   expect(status).toBeGreaterThanOrEqual(400);
-  expect(await at.house.store.sessions.count()).toBe(1);
+  expect(await at.stage.store.sessions.count()).toBe(1);
 });

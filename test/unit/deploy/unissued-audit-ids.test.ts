@@ -178,12 +178,12 @@ it('judges each request of an id by itself: an open read before it excuses nothi
 it('keeps of the gate’s record only what the API server’s log asks for: one day of a busy gate is larger than memory', () => {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const [gate, api] = [join(folder, 'gate.log'), join(folder, 'api.log')];
+  const [instance, api] = [join(folder, 'gate.log'), join(folder, 'api.log')];
   const line = (id: number): string =>
     `${JSON.stringify({ auditID: `${id}`.padStart(200, 'x'), user: { username: 'a' } })}\n`;
-  writeFileSync(gate, Array.from({ length: 60_000 }, (_, id) => line(id)).join(''));
+  writeFileSync(instance, Array.from({ length: 60_000 }, (_, id) => line(id)).join(''));
   writeFileSync(api, `${JSON.stringify(there({ auditID: 'later', user: 'system:node:a' }))}\n`);
-  const args = ['--service-account', ACCOUNT, '--gate', gate, '--api-server', api];
+  const args = ['--service-account', ACCOUNT, '--gate', instance, '--api-server', api];
   const { status, stderr } = spawnSync(process.execPath, ['--max-old-space-size=16', COMMAND, ...args], {
     encoding: 'utf8',
   });

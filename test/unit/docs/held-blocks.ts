@@ -27,13 +27,13 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'docs/install-cli.md': ['npm run build:cli', 'mkdir -p ~/.local'],
     'docs/kubectl.md': ['export PORTCULLIS_CACHE_DIR'],
   }),
-  ...runBy('test/integration/docs-gate.test.ts', {
+  ...runBy('test/integration/docs-server.test.ts', {
     'README.md': ['portcullis sessions'],
     'docs/runbooks/laptop-stolen.md': ['portcullis revoke --account'],
     'docs/runbooks/provider-compromised.md': ['portcullis revoke --provider'],
     'docs/runbooks/token-leaked.md': ['portcullis revoke --session'],
   }),
-  ...runBy('test/integration/docs-record.test.ts', {
+  ...runBy('test/integration/docs-audit.test.ts', {
     'docs/audit-query.md': ['portcullis audit query'],
     'docs/audit-tail.md': ['portcullis audit tail --user'],
     'docs/audit-verify.md': ['portcullis audit verify'],
@@ -64,7 +64,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     ],
     'docs/network-policies.md': ['kubectl --namespace portcullis run try'],
   }),
-  ...runBy('test/cluster/guides-record.test.ts', {
+  ...runBy('test/cluster/guides-audit.test.ts', {
     'docs/audit-tail.md': ['portcullis audit tail --event'],
     'docs/audit-verify.md': ['# does line 8'],
     'docs/posture/account-admin.md': ['portcullis audit query'],

@@ -6,9 +6,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { addressSet } from '../../../src/proxy/listener/proxy-protocol.ts';
 import { clientAddresses } from '../../../src/http/client-address.ts';
 import { makeCertificate } from '../../support/upstream.ts';
-import { annotation, beginAt, browserAt, closeHouses, openHouse, type House } from '../web/harness.ts';
+import { annotation, beginAt, browserAt, closeStages, openStage, type Stage } from '../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const SITE = 'https://portcullis.example.com';
 const isTrustedProxy = addressSet(['127.0.0.0/8', '10.0.0.0/8', 'fd00::/8']);
@@ -77,28 +77,28 @@ test('who passes TLS on cannot have written a header, so what stands in one is t
 
 describe('sign-ins behind an ingress', () => {
   const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 2 };
-  const behind = (named: boolean): Promise<House> =>
-    openHouse({
+  const behind = (named: boolean): Promise<Stage> =>
+    openStage({
       config: { limits, publicUrl: SITE },
       change: (deps) => ({ ...deps, ...(named ? { isTrustedProxy } : {}) }),
     });
 
   test('are counted by the person’s own address where the ingress is named, which the record has too', async () => {
-    const house = await behind(true);
-    const browser = browserAt(house);
+    const stage = await behind(true);
+    const browser = browserAt(stage);
     const start = (from: string) => browser.get('/login/start?provider=corp').set('X-Forwarded-For', from);
     for (const status of [303, 303, 429]) await start('198.51.100.1, 203.0.113.7').expect(status);
     await start('203.0.113.8').expect(303);
-    const [refused] = house.named('sign-in-refused');
+    const [refused] = stage.named('sign-in-refused');
     expect(annotation(refused, 'reason')).toBe('too_many_sign_ins');
     expect(refused?.sourceIPs).toEqual(['203.0.113.7']);
   });
 
   test('are counted against nobody where it is not: a stranger would shut everybody out', async () => {
-    const house = await behind(false);
-    const browser = browserAt(house);
+    const stage = await behind(false);
+    const browser = browserAt(stage);
     for (let index = 0; index < 10; index += 1) await beginAt(browser);
-    expect(house.corp.begun).toHaveLength(10);
-    expect(house.named('sign-in-refused')).toEqual([]);
+    expect(stage.corp.begun).toHaveLength(10);
+    expect(stage.named('sign-in-refused')).toEqual([]);
   });
 });

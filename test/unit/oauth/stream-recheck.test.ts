@@ -6,7 +6,12 @@ import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
 import { createRecheck } from '../../../src/oauth/recheck.ts';
 import { createStreamRecheck, type StreamRecheck } from '../../../src/oauth/stream-recheck.ts';
-import { createGate, type CutReason, type Gate, type Registration } from '../../../src/revocation/revocation.ts';
+import {
+  createRevocationGuard,
+  type CutReason,
+  type RevocationGuard,
+  type Registration,
+} from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { Store } from '../../../src/store/store.ts';
 
@@ -50,7 +55,7 @@ const refused = async (): Promise<never> => {
 describe('people with open streams', () => {
   let now: number;
   let store: Store;
-  let gate: Gate;
+  let guard: RevocationGuard;
   let corp: Provider;
   let lab: Provider;
   let streams: StreamRecheck;
@@ -60,7 +65,7 @@ describe('people with open streams', () => {
     now = Date.UTC(2030, 0, 1);
     const clock = { now: () => now };
     store = createMemoryStore({ clock });
-    gate = createGate({
+    guard = createRevocationGuard({
       log: store.log,
       sessions: store.sessions,
       stalenessSeconds: 2,
@@ -70,17 +75,17 @@ describe('people with open streams', () => {
       clock: { now: Date.now },
       firstLife: true,
     });
-    await gate.start();
+    await guard.start();
     [corp, lab] = [new Provider('corp'), new Provider('lab')];
     audited = [];
     streams = watching();
   });
-  afterEach(() => gate.stop());
+  afterEach(() => guard.stop());
 
   function watching(): StreamRecheck {
     const providers = new Map([corp, lab].map((provider) => [provider.name, provider]));
     return createStreamRecheck({
-      gate,
+      guard,
       sessions: store.sessions,
       recheck: createRecheck({ sessions: store.sessions, providers, workloads: new Set(['ci']), now: () => now }),
       audit: { record: (event) => void audited.push(event) },
@@ -95,7 +100,7 @@ describe('people with open streams', () => {
   /** A session with a stream of it in flight. @returns how the stream was cut, as it is then */
   async function stream(id: string, provider: string, refreshToken?: string): Promise<() => CutReason | undefined> {
     const account = `${provider}/${id}` as const;
-    const position = gate.position ?? { epoch: '', number: 0 };
+    const position = guard.position ?? { epoch: '', number: 0 };
     const opened = await store.sessions.open(
       {
         id,
@@ -116,7 +121,7 @@ describe('people with open streams', () => {
     if (!opened.ok) throw new Error(opened.reason);
     let cut: CutReason | undefined;
     let registration: Registration | undefined;
-    registration = gate.register({
+    registration = guard.register({
       cut: (reason) => {
         cut = reason;
         registration?.close();
@@ -184,7 +189,7 @@ describe('people with open streams', () => {
 
   it('are not asked about where no stream is open', async () => {
     await stream('alice', 'corp', 'rt');
-    gate.cutSession('alice', 'session_expired');
+    guard.cutSession('alice', 'session_expired');
     await pass(EVERY * 2);
     expect(corp.asked).toEqual([]);
   });
@@ -264,8 +269,8 @@ describe('people with open streams', () => {
     expect(cut()).toBe('recheck_overdue');
     const keys = coveringKeys({ session: 'alice', account: 'corp/alice', provider: 'corp' });
     let again: CutReason | undefined;
-    const registration = gate.register({ cut: (reason) => void (again = reason) });
-    const position = gate.position ?? { epoch: '', number: 0 };
+    const registration = guard.register({ cut: (reason) => void (again = reason) });
+    const position = guard.position ?? { epoch: '', number: 0 };
     const credential = { session: 'alice', account: 'corp/alice', provider: 'corp', keys, position } as const;
     registration.bind(
       { ...credential, tokenId: 't', audience: 'a', client: 'c', issuedAt: 0, expiresAt: 0 },

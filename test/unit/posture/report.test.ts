@@ -5,7 +5,7 @@ import { RULES, SEVERITIES } from '../../../src/posture/rules/rules.ts';
 import { parseWaivers, waives, type Waiver } from '../../../src/posture/rules/waivers.ts';
 import { account, binding, checksOf, CONTEXT, NOW, object, role, rule, user, type Cluster } from './objects.ts';
 
-const GATE = account('portcullis', 'portcullis');
+const INSTANCE = account('portcullis', 'portcullis');
 
 const FAULTY: Cluster = {
   namespaces: [object('', 'b'), object('', 'a')],
@@ -13,7 +13,7 @@ const FAULTY: Cluster = {
   clusterrolebindings: [
     binding({ role: 'cluster-admin' }, account('z', 'ci')),
     binding({ role: 'reader' }, user('jane')),
-    binding({ role: 'none' }, GATE),
+    binding({ role: 'none' }, INSTANCE),
   ],
   pods: [object('a', 'web', { spec: {} })],
 };
@@ -49,7 +49,7 @@ describe('a report', () => {
     ['clusterroles', 'gate-account', 'every role would seem to be more than it needs'],
   ])('says nothing of a rule that a part would mislead: %s', (kind, id) => {
     const anonymous = binding({ role: 'system:public-info-viewer' }, user('system:anonymous'));
-    const given = { ...FAULTY, rolebindings: [anonymous, binding({ role: 'portcullis' }, GATE)] };
+    const given = { ...FAULTY, rolebindings: [anonymous, binding({ role: 'portcullis' }, INSTANCE)] };
     const { findings, unjudged } = judged(given, { [kind]: '403 Forbidden' });
     expect(findings.filter((one) => one.rule === id)).toEqual([]);
     expect(unjudged.find((one) => one.rule === id)).toMatchObject({
@@ -67,7 +67,10 @@ describe('a report', () => {
 
 describe('the verdict', () => {
   // The gate's account is there to be judged.
-  const kept: Cluster = { clusterroles: [role('none', [])], clusterrolebindings: [binding({ role: 'none' }, GATE)] };
+  const kept: Cluster = {
+    clusterroles: [role('none', [])],
+    clusterrolebindings: [binding({ role: 'none' }, INSTANCE)],
+  };
   const medium = judged({ ...kept, namespaces: [object('', 'a')] });
   const clean = judged(kept);
   const blind = judged(kept, { secrets: '403 Forbidden' });

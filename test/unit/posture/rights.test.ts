@@ -238,7 +238,7 @@ describe('the gate’s own account', () => {
   const exampleBinding = documents.find(({ kind }) => kind === 'ClusterRoleBinding') ?? {};
 
   test('needs what the example gives it, and each right of it', () => {
-    expect(factsOf(example, '').beyondGate).toBe('');
+    expect(factsOf(example, '').beyondProxy).toBe('');
     const given: Cluster = { clusterroles: [example], clusterrolebindings: [exampleBinding] };
     expect(checksOf(given).flatMap((check) => check.outcome().findings)).toEqual([]);
     expect(checksOf(given).some((check) => 'gate-account' in (check.outcome().needsOption ?? {}))).toBe(false);
@@ -261,13 +261,13 @@ describe('the gate’s own account', () => {
     [{ verbs: ['get'], nonResourceURLs: ['/openid/v1/jwks'] }, ''],
     [{ verbs: ['get'], nonResourceURLs: ['/metrics'] }, 'get on /metrics'],
   ])('does not need %j beyond: %j', (one, beyond) => {
-    expect(factsOf(role('r', [one]), '').beyondGate).toBe(beyond);
+    expect(factsOf(role('r', [one]), '').beyondProxy).toBe(beyond);
   });
 
   test('has what its groups have; what another account has is not its', () => {
-    const gate = account('portcullis', 'portcullis');
+    const instance = account('portcullis', 'portcullis');
     const through = (subject: JsonRecord) => find(cluster([], [binding({ role: 'reader' }, subject)]), 'gate-account');
-    for (const subject of [gate, group('system:serviceaccounts'), group('system:serviceaccounts:portcullis')]) {
+    for (const subject of [instance, group('system:serviceaccounts'), group('system:serviceaccounts:portcullis')]) {
       expect(through(subject)).toMatchObject([{ namespace: 'portcullis', object: 'ServiceAccount/portcullis' }]);
     }
     expect(through(account('portcullis', 'other'))).toEqual([]);
@@ -275,7 +275,7 @@ describe('the gate’s own account', () => {
   });
 
   describe('is mended without taking from it what it works by', () => {
-    const gate = account('portcullis', 'portcullis');
+    const instance = account('portcullis', 'portcullis');
     const wide = [...(example['rules'] as readonly JsonRecord[]), rule('get', 'core', 'secrets')];
     const mendOf = (roleName: string, rules: readonly JsonRecord[], bound: JsonRecord) =>
       find({ clusterroles: [role(roleName, rules)], clusterrolebindings: [bound] }, 'gate-account')[0]?.mend;
@@ -287,13 +287,13 @@ describe('the gate’s own account', () => {
     });
 
     test('a role of another name, as the chart has it, by hand', () => {
-      const [only, ...more] = mendOf('gate-impersonator', wide, binding({ role: 'gate-impersonator' }, gate)) ?? [];
+      const [only, ...more] = mendOf('gate-impersonator', wide, binding({ role: 'gate-impersonator' }, instance)) ?? [];
       expect(only).toMatch(/^# 'narrow ClusterRole\/gate-impersonator /);
       expect(more).toEqual([]);
     });
 
     test('what gives it something else only, by taking it out', () => {
-      const reader = mendOf('reader', [rule('get', 'core', 'pods')], binding({ role: 'reader' }, gate));
+      const reader = mendOf('reader', [rule('get', 'core', 'pods')], binding({ role: 'reader' }, instance));
       expect(reader?.at(-1)).toBe('kubectl --context prod@gate.example.com delete clusterrolebinding/some-binding');
     });
   });

@@ -5,7 +5,7 @@ import { RequestRecord } from '../../../src/proxy/request-audit.ts';
 
 const BUILDER: Identity = { username: 'system:serviceaccount:ci:builder', uid: 'u', groups: [], extra: {} };
 
-function exchangeAt(gate: { readonly fenced: boolean }) {
+function exchangeAt(guard: { readonly fenced: boolean }) {
   const resets: string[] = [];
   const connection = {
     address: '192.0.2.1',
@@ -34,9 +34,9 @@ function exchangeAt(gate: { readonly fenced: boolean }) {
   const exchange = new Exchange({
     facts,
     // No session is behind it, so nothing can be asked about one.
-    gate: {
+    guard: {
       get fenced() {
-        return gate.fenced;
+        return guard.fenced;
       },
       check: () => {
         throw new Error('not asked');
@@ -56,14 +56,14 @@ describe('a request of a service account with its own token', () => {
   });
 
   it('passes while the gate is open, and is cut at the first byte after the lease has lapsed unseen', () => {
-    const gate = { fenced: false };
-    const { exchange, resets } = exchangeAt(gate);
+    const guard = { fenced: false };
+    const { exchange, resets } = exchangeAt(guard);
     exchange.bindServiceAccount(BUILDER);
     expect(exchange.mayPass()).toBe(true);
-    gate.fenced = true;
+    guard.fenced = true;
     expect(exchange.mayPass()).toBe(false);
     expect(resets).toEqual(['client']);
-    gate.fenced = false;
+    guard.fenced = false;
     expect(exchange.mayPass()).toBe(false);
     // Once: the reason that is recorded is the first.
     exchange.cut('shutdown');

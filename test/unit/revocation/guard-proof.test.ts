@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sessionKey } from '../../../src/core/credential/revocation.ts';
-import type { GateOptions } from '../../../src/revocation/types.ts';
-import type { Gate, RevocationAnswer } from '../../../src/revocation/revocation.ts';
+import type { RevocationGuardOptions } from '../../../src/revocation/types.ts';
+import type { RevocationGuard, RevocationAnswer } from '../../../src/revocation/revocation.ts';
 import type { Renewal, RenewOutcome } from '../../../src/store/store.ts';
 import { openNow, type TestClock } from '../../conformance/fixtures.ts';
 import { ALICE, begin, fly, pass, replicas } from './replicas-of-a-test.ts';
@@ -18,30 +18,30 @@ describe('a revocation among replicas', () => {
     await made.stop();
     vi.useRealTimers();
   });
-  const started = (name: string, change?: Partial<GateOptions>) => made.started(name, change);
+  const started = (name: string, change?: Partial<RevocationGuardOptions>) => made.started(name, change);
   /** The answer, or what has been answered so far. */
-  const asked = (gate: Gate, requestId = 'r1') => {
+  const asked = (guard: RevocationGuard, requestId = 'r1') => {
     const state: { answer: RevocationAnswer | undefined } = { answer: undefined };
-    void gate.revoke({ target: SESSION, requestId }).then((answer) => (state.answer = answer));
+    void guard.revoke({ target: SESSION, requestId }).then((answer) => (state.answer = answer));
     return state;
   };
   const settled = { name: 'b' };
   /** A replica, and session `s1`, which was opened through a browser session. */
   const openedThrough = async () => {
-    const { gate, log } = await started('a');
+    const { guard, log } = await started('a');
     const browser = 'of-the-browser';
     const clock = { seconds: () => Math.floor(Date.now() / 1000) } as TestClock;
     await openNow({ store: made.store, clock }, { id: browser });
     await openNow({ store: made.store, clock }, { id: 's1', via: browser });
     await pass(600);
-    return { gate, log, browser };
+    return { guard, log, browser };
   };
 
   it('is complete as soon as each of them has applied it and cut', async () => {
     const [a, b] = [await started('a'), await started('b')];
     await pass(600);
-    const cuts = fly(b.gate, (await made.now(b.gate)).position);
-    const asking = asked(a.gate);
+    const cuts = fly(b.guard, (await made.now(b.guard)).position);
+    const asking = asked(a.guard);
     await pass(60);
     expect(cuts).toEqual(['session_revoked']);
     expect(asking.answer).toMatchObject({
@@ -58,14 +58,14 @@ describe('a revocation among replicas', () => {
   it('is complete when one that is silent has lost its lease, and not before', async () => {
     const [a, b] = [await started('a'), await started('b')];
     await pass(600);
-    const credential = await made.now(b.gate);
+    const credential = await made.now(b.guard);
     b.log.away = true;
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(500);
-    expect(b.gate.check(credential)).toBeUndefined();
+    expect(b.guard.check(credential)).toBeUndefined();
     while (asking.answer === undefined) await pass(1);
     // What the promise is about: at no moment may one say complete and the other still let pass.
-    expect(b.gate.check(credential)).toBe('fenced');
+    expect(b.guard.check(credential)).toBe('fenced');
     expect(asking.answer).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
     expect(asking.answer.elapsedMs).toBeGreaterThan(1_500);
     expect(asking.answer.elapsedMs).toBeLessThan(2_200);
@@ -74,12 +74,12 @@ describe('a revocation among replicas', () => {
   it('waits for the lease of the silent one, however short its own is', async () => {
     const [a, b] = [await started('a', { stalenessSeconds: 1 }), await started('b', { stalenessSeconds: 10 })];
     await pass(600);
-    const credential = await made.now(b.gate);
+    const credential = await made.now(b.guard);
     b.log.away = true;
     await pass(5_000);
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     while (asking.answer === undefined) await pass(1);
-    expect(b.gate.check(credential)).toBe('fenced');
+    expect(b.guard.check(credential)).toBe('fenced');
     expect(asking.answer).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
   });
 
@@ -90,19 +90,19 @@ describe('a revocation among replicas', () => {
     await pass(600);
     b.log.away = true;
     await pass(5_000);
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(10_050);
     expect(asking.answer).toMatchObject({
       complete: false,
       missing: [expect.stringMatching(/^replica b: within 1\d\./)],
     });
     await pass(14_000);
-    expect(a.gate.answer('r1')).toMatchObject({
+    expect(a.guard.answer('r1')).toMatchObject({
       complete: false,
       missing: [expect.stringMatching(/^replica b: within/)],
     });
     await pass(2_000);
-    expect(a.gate.answer('r1')).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
+    expect(a.guard.answer('r1')).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
   });
 
   it('is complete at once where the silent one has been silent for W already, and takes that one out after a minute', async () => {
@@ -110,22 +110,22 @@ describe('a revocation among replicas', () => {
     await pass(600);
     b.log.away = true;
     await pass(3_000);
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(60);
     expect(asking.answer).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
     expect(a.log.left).toEqual([]);
     await pass(61_000);
     // As it was last seen: should it be back by then, it stays.
-    expect(a.log.left).toEqual([{ incarnation: b.gate.incarnation, count: expect.any(Number) }]);
+    expect(a.log.left).toEqual([{ incarnation: b.guard.incarnation, count: expect.any(Number) }]);
   });
 
   it('tells two of the same name apart', async () => {
     const [a, b, twin] = [await started('a'), await started('b'), await started('b')];
     await pass(600);
     twin.log.away = true;
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(1_000);
-    expect(a.gate.answer('r1')).toMatchObject({
+    expect(a.guard.answer('r1')).toMatchObject({
       complete: false,
       missing: [expect.stringMatching(/^replica b: within/)],
     });
@@ -134,7 +134,7 @@ describe('a revocation among replicas', () => {
       complete: true,
       replicas: [{ id: 'a' }, { id: 'b', state: 'applied' }, { id: 'b', state: 'fenced' }],
     });
-    expect(b.gate.fenced).toBe(false);
+    expect(b.guard.fenced).toBe(false);
   });
 
   it('is answered as incomplete after W and half a second where one moves and never has it, and told again when it has', async () => {
@@ -143,10 +143,10 @@ describe('a revocation among replicas', () => {
     // Its renewals reach the store, and no answer of the store's reaches it in time.
     b.log.slow = 2_500;
     const told: RevocationAnswer[] = [];
-    a.gate.onAnswer((answer) => void told.push(answer));
+    a.guard.onAnswer((answer) => void told.push(answer));
     let count = 1_000;
     a.log.lie = (outcome) => withPeer(outcome, settled.name, () => (count += 1));
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(2_550);
     expect(asking.answer).toBeUndefined();
     await pass(150);
@@ -155,19 +155,19 @@ describe('a revocation among replicas', () => {
     [a.log.lie, b.log.slow] = [undefined, 0];
     await pass(3_000);
     expect(told).toMatchObject([{ id: 'r1', complete: true, replicas: [{}, { id: 'b', state: 'applied' }] }]);
-    expect(a.gate.answer('r1')).toEqual(told[0]);
+    expect(a.guard.answer('r1')).toEqual(told[0]);
     await pass(600_000);
-    expect(a.gate.answer('r1')).toBeUndefined();
+    expect(a.guard.answer('r1')).toBeUndefined();
   });
 
   it('does not count one that has left', async () => {
     const [a, b] = [await started('a'), await started('b')];
     await pass(600);
     b.log.away = true;
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(100);
     b.log.away = false;
-    void b.gate.stop();
+    void b.guard.stop();
     await pass(100);
     expect(asking.answer).toMatchObject({ complete: true, replicas: [{ id: 'a' }] });
   });
@@ -179,14 +179,14 @@ describe('a revocation among replicas', () => {
     a.log.slow = 300;
     const append = a.log.append;
     a.log.append = (request) => made.shared.append(request);
-    void a.gate.refresh();
+    void a.guard.refresh();
     await pass(10);
     const b = await started('b');
-    const credential = await made.now(b.gate);
+    const credential = await made.now(b.guard);
     b.log.away = true;
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(500);
-    expect(b.gate.check(credential)).toBeUndefined();
+    expect(b.guard.check(credential)).toBeUndefined();
     expect(asking.answer).toBeUndefined();
     [a.log.slow, a.log.append] = [0, append];
     await pass(2_200);
@@ -194,26 +194,26 @@ describe('a revocation among replicas', () => {
   });
 
   it('waits in a life of the store that is younger than W, although nobody else is there', async () => {
-    const { gate } = await started('a', { firstLife: false });
+    const { guard } = await started('a', { firstLife: false });
     await pass(500);
-    const asking = asked(gate);
+    const asking = asked(guard);
     await pass(1_500);
     expect(asking.answer).toBeUndefined();
     await pass(200);
     expect(asking.answer).toMatchObject({ complete: true });
-    const next = asked(gate, 'r2');
+    const next = asked(guard, 'r2');
     await pass(60);
     expect(next.answer).toMatchObject({ complete: true });
   });
 
   it('counts that life anew after a lapse of its own lease', async () => {
-    const { gate, log } = await started('a', { firstLife: false });
+    const { guard, log } = await started('a', { firstLife: false });
     await pass(5_000);
     log.away = true;
     await pass(2_200);
     log.away = false;
     await pass(600);
-    const asking = asked(gate);
+    const asking = asked(guard);
     await pass(1_000);
     expect(asking.answer).toBeUndefined();
     await pass(1_200);
@@ -225,10 +225,10 @@ describe('a revocation among replicas', () => {
     await pass(600);
     a.log.unconfirmed = true;
     const told: RevocationAnswer[] = [];
-    a.gate.onAnswer((answer) => void told.push(answer));
-    const asking = asked(a.gate);
+    a.guard.onAnswer((answer) => void told.push(answer));
+    const asking = asked(a.guard);
     await pass(1_000);
-    expect(a.gate.answer('r1')?.missing).toEqual([
+    expect(a.guard.answer('r1')?.missing).toEqual([
       'this replica: it has not yet read the entry back',
       'redis: not enough followers have acknowledged',
     ]);
@@ -242,81 +242,81 @@ describe('a revocation among replicas', () => {
   it('is never complete when the store begins a new life; the own gate holds until this replica stands in that life', async () => {
     const a = await started('a');
     await pass(600);
-    const credential = await made.now(a.gate);
+    const credential = await made.now(a.guard);
     a.log.unconfirmed = true;
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(10);
     begin(a.log, credential.position.epoch);
-    expect(a.gate.check(credential)).toBe('session_revoked');
+    expect(a.guard.check(credential)).toBe('session_revoked');
     a.log.unconfirmed = false;
     await pass(600);
     expect(asking.answer).toMatchObject({
       complete: false,
       missing: ['the store began a new life: everybody signs in again; send it again to be sure'],
     });
-    expect(a.gate.check(credential)).toBe('epoch_changed');
+    expect(a.guard.check(credential)).toBe('epoch_changed');
     await pass(10_000);
-    expect(a.gate.answer('r1')).toMatchObject({ complete: false });
+    expect(a.guard.answer('r1')).toMatchObject({ complete: false });
   });
 
   it('written into a life of the store in which this replica does not stand is refused here until it does', async () => {
     const a = await started('a');
     await pass(600);
-    const credential = await made.now(a.gate);
+    const credential = await made.now(a.guard);
     const position = { epoch: 'of a primary that was promoted elsewhere', number: 1 };
     a.log.append = async () => ({ position, regime: 'other', acknowledged: false, sessions: 1, replicas: [] });
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(1_200);
     expect(asking.answer).toMatchObject({ complete: false, missing: [expect.stringContaining('new life')] });
-    expect(a.gate.check(credential)).toBe('session_revoked');
+    expect(a.guard.check(credential)).toBe('session_revoked');
     begin(a.log, credential.position.epoch);
     await pass(600);
-    expect(a.gate.check(credential)).toBe('epoch_changed');
-    expect(a.gate.check(await made.now(a.gate))).toBeUndefined();
+    expect(a.guard.check(credential)).toBe('epoch_changed');
+    expect(a.guard.check(await made.now(a.guard))).toBeUndefined();
   });
 
   it('does not take one for gone because the registry of another life of the store does not name it', async () => {
     const [a, b] = [await started('a'), await started('b')];
     await pass(600);
-    const credential = await made.now(b.gate);
+    const credential = await made.now(b.guard);
     b.log.away = true;
-    asked(a.gate);
+    asked(a.guard);
     await pass(600);
     const position = { epoch: 'of a primary that was promoted elsewhere', number: 1 };
     a.log.append = async () => ({ position, regime: 'other', acknowledged: false, sessions: 1, replicas: [] });
-    asked(a.gate, 'r2');
+    asked(a.guard, 'r2');
     await pass(10);
-    expect(b.gate.check(credential)).toBeUndefined();
-    expect(a.gate.answer('r1')).toMatchObject({ complete: false, replicas: [{}, { id: 'b', state: 'pending' }] });
+    expect(b.guard.check(credential)).toBeUndefined();
+    expect(a.guard.answer('r1')).toMatchObject({ complete: false, replicas: [{}, { id: 'b', state: 'pending' }] });
   });
 
   it('is refused and holds nothing where its id stands for another one in the store', async () => {
     const [a, b] = [await started('a'), await started('b')];
-    asked(a.gate);
+    asked(a.guard);
     await pass(100);
-    const refused = b.gate.revoke({ target: { kind: 'all' }, requestId: 'r1' });
+    const refused = b.guard.revoke({ target: { kind: 'all' }, requestId: 'r1' });
     await expect(refused).rejects.toMatchObject({ code: 'conflict', reason: 'request_id_reused' });
     await pass(100);
-    expect(b.gate.check(await made.now(b.gate))).toBeUndefined();
+    expect(b.guard.check(await made.now(b.guard))).toBeUndefined();
   });
 
   it('is not complete before the replica that was asked has read its entries back, the one of the browser session too', async () => {
-    const { gate, log, browser } = await openedThrough();
-    const through = await made.now(gate);
+    const { guard, log, browser } = await openedThrough();
+    const through = await made.now(guard);
     const inBrowser = { ...through, keys: { ...ALICE.keys, session: sessionKey(browser) } };
     log.away = true;
     log.append = (request) => made.shared.append(request);
-    const asking = asked(gate);
+    const asking = asked(guard);
     await pass(1_000);
-    expect(gate.check(inBrowser)).toBeUndefined();
-    expect(gate.answer('r1')).toMatchObject({
+    expect(guard.check(inBrowser)).toBeUndefined();
+    expect(guard.answer('r1')).toMatchObject({
       complete: false,
       missing: ['this replica: it has not yet read the entry back'],
     });
     log.away = false;
     await pass(600);
     expect(asking.answer).toMatchObject({ complete: true, sessions: 2 });
-    expect(gate.check(inBrowser)).toBe('session_revoked');
+    expect(guard.check(inBrowser)).toBe('session_revoked');
   });
 
   it('asked of a replica without a lease is proven after it has one', async () => {
@@ -325,27 +325,27 @@ describe('a revocation among replicas', () => {
     const append = a.log.append;
     a.log.away = true;
     await pass(2_100);
-    expect(a.gate.fenced).toBe(true);
+    expect(a.guard.fenced).toBe(true);
     a.log.append = (request) => made.shared.append(request);
-    const asking = asked(a.gate);
+    const asking = asked(a.guard);
     await pass(500);
-    expect(b.gate.check({ ...ALICE, position: { ...(await made.shared.position()), number: 0 } })).toBe(
+    expect(b.guard.check({ ...ALICE, position: { ...(await made.shared.position()), number: 0 } })).toBe(
       'session_revoked',
     );
-    expect(a.gate.answer('r1')).toMatchObject({ complete: false });
+    expect(a.guard.answer('r1')).toMatchObject({ complete: false });
     [a.log.away, a.log.append] = [false, append];
     await pass(600);
     expect(asking.answer).toMatchObject({ complete: true });
   });
 
   it('of an account with a lock says that its owner cannot sign in again', async () => {
-    const { gate } = await started('a');
+    const { guard } = await started('a');
     const lock = { reason: 'INC-1', by: 'root', at: 1 };
-    const answer = gate.revoke({ target: { kind: 'account', account: 'corp/alice' }, lock });
+    const answer = guard.revoke({ target: { kind: 'account', account: 'corp/alice' }, lock });
     await pass(50);
     expect(await answer).toMatchObject({ complete: true, canSignInAgain: false });
     expect(await made.store.locks.find('corp/alice')).toMatchObject(lock);
-    const open = gate.revoke({ target: SESSION, canSignInAgain: false });
+    const open = guard.revoke({ target: SESSION, canSignInAgain: false });
     await pass(50);
     expect(await open).toMatchObject({ canSignInAgain: false });
   });
@@ -355,14 +355,14 @@ describe('a revocation among replicas', () => {
     await pass(600);
     const answers: RevocationAnswer[] = [];
     for (let each = 0; each < 1_000; each += 1) {
-      void a.gate.revoke({ target: { kind: 'session', session: `s${each}` } }).then((answer) => answers.push(answer));
+      void a.guard.revoke({ target: { kind: 'session', session: `s${each}` } }).then((answer) => answers.push(answer));
       if (each % 10 === 0) await pass(10);
     }
     await pass(500);
     expect(answers.filter(({ complete }) => complete)).toHaveLength(1_000);
-    expect(b.gate.position?.number).toBe(1_000);
+    expect(b.guard.position?.number).toBe(1_000);
     expect(
-      b.gate.check({
+      b.guard.check({
         keys: { ...ALICE.keys, session: sessionKey('s999') },
         position: { ...(await made.shared.position()), number: 0 },
       }),

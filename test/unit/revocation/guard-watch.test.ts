@@ -40,17 +40,17 @@ describe('what the gate watches', () => {
 
   it('a clock that stood still while the lease seemed to run: everything is cut and the log joined afresh', async () => {
     let asleep = 0;
-    const { gate, fences } = await made.started('a', { monotonic: () => performance.now() - asleep });
+    const { guard, fences } = await made.started('a', { monotonic: () => performance.now() - asleep });
     await pass(1_000);
-    const credential = await made.now(gate);
-    const cuts = fly(gate, credential.position);
+    const credential = await made.now(guard);
+    const cuts = fly(guard, credential.position);
     const dropped: (LogChange | undefined)[] = [];
-    gate.onChange((change) => void dropped.push(change));
+    guard.onChange((change) => void dropped.push(change));
     asleep = 3_600_000;
     await pass(600);
     expect(cuts).toEqual(['fenced']);
     expect(dropped).toContain(undefined);
-    expect(gate.check(credential)).toBeUndefined();
+    expect(guard.check(credential)).toBeUndefined();
     expect(fences).toMatchObject([{ cause: 'clock_jumped' }]);
     await pass(5_000);
     expect(fences).toHaveLength(1);
@@ -60,8 +60,8 @@ describe('what the gate watches', () => {
     ['epoch', { epoch: 'another' }],
     ['server process', { regime: 'another' }],
   ])('whose word a renewal is: another %s alone is another life of the store', async (_what, change) => {
-    const { gate, log } = await made.started();
-    const cuts = fly(gate, (await made.now(gate)).position);
+    const { guard, log } = await made.started();
+    const cuts = fly(guard, (await made.now(guard)).position);
     log.lie = (outcome) => {
       log.lie = undefined;
       return outcome.ok ? { ...outcome, ...change } : outcome;
@@ -71,26 +71,26 @@ describe('what the gate watches', () => {
   });
 
   it('that its view can be trusted: it is fenced from the moment at which it cannot, also where it cannot join afresh', async () => {
-    const { gate, log } = await made.started();
+    const { guard, log } = await made.started();
     log.lie = () => ({ ok: false, reason: 'gap' });
     log.join = () => Promise.reject(new Error('away'));
     await pass(600);
     // What passes with a token of its own asks for nothing else.
-    expect(gate.fenced).toBe(true);
+    expect(guard.fenced).toBe(true);
   });
 
   it('that it has stopped: an answer that was under way then grants nothing, and nobody waits for it', async () => {
-    const { gate, log } = await made.started();
+    const { guard, log } = await made.started();
     log.slow = 300;
-    const refreshed = [gate.refresh(), gate.refresh()];
+    const refreshed = [guard.refresh(), guard.refresh()];
     await pass(10);
-    refreshed.push(gate.refresh());
-    const stopped = gate.stop();
-    refreshed.push(gate.refresh());
+    refreshed.push(guard.refresh());
+    const stopped = guard.stop();
+    refreshed.push(guard.refresh());
     await pass(1_000);
     await Promise.all([stopped, ...refreshed]);
-    await gate.refresh();
-    expect(gate.fenced).toBe(true);
+    await guard.refresh();
+    expect(guard.fenced).toBe(true);
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -103,12 +103,12 @@ describe('what the gate watches', () => {
   });
 
   it('its fences: each is told once, when it serves again, and renewals are not', async () => {
-    const { gate, log, fences } = await made.started();
+    const { guard, log, fences } = await made.started();
     await pass(5_000);
     expect(fences).toEqual([]);
     log.away = true;
     await pass(10_000);
-    expect(gate.fenced).toBe(true);
+    expect(guard.fenced).toBe(true);
     expect(fences).toEqual([]);
     log.away = false;
     await pass(600);
@@ -125,9 +125,9 @@ describe('what the gate watches', () => {
   it('a session that goes idle: its streams are cut, and the log tells every other replica', async () => {
     const [a, b] = [await made.started('a'), await made.started('b')];
     await open(60);
-    const credential = await made.now(a.gate);
+    const credential = await made.now(a.guard);
     const ends = { expiresAt: seconds() + 86_400, idleAt: seconds() + 60 };
-    const cuts = [fly(a.gate, credential.position, ends), fly(b.gate, credential.position, ends)];
+    const cuts = [fly(a.guard, credential.position, ends), fly(b.guard, credential.position, ends)];
     await pass(30_000);
     await made.store.sessions.mint('s1', {});
     await pass(40_000);
@@ -136,41 +136,41 @@ describe('what the gate watches', () => {
     // Whoever notices first writes it down, and the other is told by the log.
     expect(cuts).toEqual([['session_expired'], ['session_revoked']]);
     expect(a.ended).toMatchObject([{ session: 's1', how: 'idle', streamsCut: 1 }]);
-    expect([a.gate.check(credential), b.gate.check(credential)]).toEqual(['session_revoked', 'session_revoked']);
+    expect([a.guard.check(credential), b.guard.check(credential)]).toEqual(['session_revoked', 'session_revoked']);
     expect((await made.shared.position()).number).toBe(1);
   });
 
   it('which sessions have something in flight, and cuts one of them without revoking it', async () => {
-    const { gate } = await made.started();
-    const credential = await made.now(gate);
-    const cuts = fly(gate, credential.position);
-    expect(gate.sessionsInFlight()).toMatchObject([{ session: 's1', keys: ALICE.keys, flights: 1 }]);
-    expect(gate.cutSession('other', 'recheck_overdue')).toBe(0);
-    expect(gate.cutSession('s1', 'recheck_overdue')).toBe(1);
+    const { guard } = await made.started();
+    const credential = await made.now(guard);
+    const cuts = fly(guard, credential.position);
+    expect(guard.sessionsInFlight()).toMatchObject([{ session: 's1', keys: ALICE.keys, flights: 1 }]);
+    expect(guard.cutSession('other', 'recheck_overdue')).toBe(0);
+    expect(guard.cutSession('s1', 'recheck_overdue')).toBe(1);
     expect(cuts).toEqual(['recheck_overdue']);
-    expect(gate.sessionsInFlight()).toEqual([]);
-    expect(gate.check(credential)).toBeUndefined();
+    expect(guard.sessionsInFlight()).toEqual([]);
+    expect(guard.check(credential)).toBeUndefined();
   });
 
   it('the others, and what they say of a drill', async () => {
     const [a, b] = [await made.started('a'), await made.started('b')];
-    b.gate.reportDrill({ id: 'd', state: 'open' });
-    await a.gate.refresh();
-    expect(a.gate.replicas).toMatchObject([
+    b.guard.reportDrill({ id: 'd', state: 'open' });
+    await a.guard.refresh();
+    expect(a.guard.replicas).toMatchObject([
       { id: 'a', self: true, state: 'live' },
       { id: 'b', self: false, state: 'live', drill: { id: 'd', state: 'open' } },
     ]);
     b.log.away = true;
     await pass(2_700);
-    expect(a.gate.replicas.map(({ state }) => state)).toEqual(['live', 'silent']);
-    expect(b.gate.replicas[0]?.state).toBe('fenced');
+    expect(a.guard.replicas.map(({ state }) => state)).toEqual(['live', 'silent']);
+    expect(b.guard.replicas[0]?.state).toBe('fenced');
     const drills: unknown[] = [];
-    a.gate.onChange((change) => void drills.push(change));
+    a.guard.onChange((change) => void drills.push(change));
     await made.shared.announceDrill('d2');
     await pass(600);
     expect(drills).toEqual([{ kind: 'drill', id: 'd2' }]);
     expect(
-      a.gate.check({ keys: coveringKeys(ALICE), position: { ...(await made.shared.position()), number: 0 } }),
+      a.guard.check({ keys: coveringKeys(ALICE), position: { ...(await made.shared.position()), number: 0 } }),
     ).toBeUndefined();
   });
 });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { sessionKey } from '../../../src/core/credential/revocation.ts';
 import type { LogChange, LogEntry } from '../../../src/core/credential/revocation.ts';
-import type { CutReason, Gate } from '../../../src/revocation/revocation.ts';
+import type { CutReason, RevocationGuard } from '../../../src/revocation/revocation.ts';
 import type { RevocationLog } from '../../../src/store/store.ts';
 import { ALICE, begin, fly, pass, replicas } from './replicas-of-a-test.ts';
 
@@ -20,116 +20,116 @@ describe('the gate', () => {
   });
   const replica = () => made.replica();
   const started = () => made.started();
-  const now = (gate: Gate) => made.now(gate);
+  const now = (guard: RevocationGuard) => made.now(guard);
 
   it('refuses everything before its first lease', async () => {
-    const { gate } = replica();
-    expect(gate.check({ ...ALICE, position: { epoch: 'e', number: 0 } })).toBe('fenced');
-    expect(gate.position).toBeUndefined();
-    expect(gate.stalenessSeconds).toBe(Number.POSITIVE_INFINITY);
+    const { guard } = replica();
+    expect(guard.check({ ...ALICE, position: { epoch: 'e', number: 0 } })).toBe('fenced');
+    expect(guard.position).toBeUndefined();
+    expect(guard.stalenessSeconds).toBe(Number.POSITIVE_INFINITY);
   });
 
   it('lets a credential of its epoch pass while the lease is renewed', async () => {
-    const { gate } = await started();
+    const { guard } = await started();
     await pass(60_000);
-    expect(gate.check(await now(gate))).toBeUndefined();
-    expect(gate.stalenessSeconds).toBeLessThanOrEqual(0.5);
+    expect(guard.check(await now(guard))).toBeUndefined();
+    expect(guard.stalenessSeconds).toBeLessThanOrEqual(0.5);
   });
 
   it('knows at its first lease what was revoked before it joined', async () => {
     const before = await shared.position();
     await shared.append({ requestId: 'r', target: { kind: 'session', session: 's1' } });
-    const { gate } = await started();
-    expect(gate.check({ ...ALICE, position: before })).toBe('session_revoked');
+    const { guard } = await started();
+    expect(guard.check({ ...ALICE, position: before })).toBe('session_revoked');
   });
 
   it('refuses a credential of another epoch', async () => {
-    const { gate } = await started();
-    expect(gate.check({ ...ALICE, position: { epoch: 'other', number: 99 } })).toBe('epoch_changed');
+    const { guard } = await started();
+    expect(guard.check({ ...ALICE, position: { epoch: 'other', number: 99 } })).toBe('epoch_changed');
   });
 
   it('is fenced and cuts, L after the last renewal was sent, when the store is away', async () => {
-    const { gate, log } = await started();
-    const credential = await now(gate);
-    const cuts = fly(gate, credential.position);
+    const { guard, log } = await started();
+    const credential = await now(guard);
+    const cuts = fly(guard, credential.position);
     const unbound: CutReason[] = [];
-    gate.register({ cut: (reason) => void unbound.push(reason) });
+    guard.register({ cut: (reason) => void unbound.push(reason) });
     log.away = true;
     await pass(1_400);
-    expect(gate.check(credential)).toBeUndefined();
+    expect(guard.check(credential)).toBeUndefined();
     await pass(601);
-    expect(gate.fenced).toBe(true);
-    expect(gate.check(credential)).toBe('fenced');
+    expect(guard.fenced).toBe(true);
+    expect(guard.check(credential)).toBe('fenced');
     expect([cuts, unbound]).toEqual([['fenced'], ['fenced']]);
   });
 
   it('fences again before a lapsed lease is renewed, and then lets pass', async () => {
-    const { gate, log } = await started();
+    const { guard, log } = await started();
     log.away = true;
     await pass(2_100);
-    const cuts = fly(gate, (await now(gate)).position);
+    const cuts = fly(guard, (await now(guard)).position);
     const dropped: (LogChange | undefined)[] = [];
-    gate.onChange((change) => void dropped.push(change));
+    guard.onChange((change) => void dropped.push(change));
     log.away = false;
     await pass(600);
     expect(cuts).toEqual(['fenced']);
     expect(dropped).toContain(undefined);
-    expect(gate.check(await now(gate))).toBeUndefined();
+    expect(guard.check(await now(guard))).toBeUndefined();
   });
 
   it('is granted nothing by an answer that comes too late', async () => {
-    const { gate, log } = await started();
+    const { guard, log } = await started();
     log.slow = 2_000;
     await pass(10_000);
-    expect(gate.fenced).toBe(true);
+    expect(guard.fenced).toBe(true);
     log.slow = 100;
     await pass(4_000);
-    expect(gate.fenced).toBe(false);
+    expect(guard.fenced).toBe(false);
   });
 
   it('has no first lease from an answer that comes too late', async () => {
-    const { gate, log } = replica();
+    const { guard, log } = replica();
     log.slow = 2_000;
     let leased = false;
-    void gate.start().then(() => (leased = true));
+    void guard.start().then(() => (leased = true));
     await pass(9_000);
-    expect([leased, gate.position, gate.fenced]).toEqual([false, undefined, true]);
+    expect([leased, guard.position, guard.fenced]).toEqual([false, undefined, true]);
     log.slow = 0;
     await pass(3_000);
-    expect([leased, gate.fenced]).toEqual([true, false]);
+    expect([leased, guard.fenced]).toEqual([true, false]);
   });
 
   it('counts its lease from the sending of the renewal, however long the answer took', async () => {
-    const { gate, log } = await started();
+    const { guard, log } = await started();
     log.slow = 800;
     await pass(600); // sent at 500, answered at 1300
     log.away = true;
     await pass(1_890);
-    expect(gate.fenced).toBe(false);
+    expect(guard.fenced).toBe(false);
     await pass(20);
-    expect(gate.fenced).toBe(true);
+    expect(guard.fenced).toBe(true);
   });
 
   it('joins afresh, and lets nothing of the old view pass, when the store says that its log is another', async () => {
-    const { gate, log } = await started();
-    const credential = await now(gate);
-    const cuts = fly(gate, credential.position);
+    const { guard, log } = await started();
+    const credential = await now(guard);
+    const cuts = fly(guard, credential.position);
     for (const reason of ['epoch', 'gap', 'rollback'] as const) {
-      const cutsNow = fly(gate, credential.position);
+      const cutsNow = fly(guard, credential.position);
       log.lie = () => {
         log.lie = undefined;
         return { ok: false, reason };
       };
       await pass(600);
       expect(cutsNow).toEqual([reason === 'gap' ? 'fenced' : 'epoch_changed']);
-      expect(gate.check(credential)).toBeUndefined();
+      expect(guard.check(credential)).toBeUndefined();
     }
     expect(cuts).toEqual(['epoch_changed']);
   });
 
   it('does not follow a log with a number missing', async () => {
-    const { gate, log } = await started();
-    const credential = await now(gate);
+    const { guard, log } = await started();
+    const credential = await now(guard);
     const entry = (number: number): LogEntry => ({
       number,
       change: { kind: 'identity-changed', key: sessionKey('x') },
@@ -141,19 +141,19 @@ describe('the gate', () => {
       told = true;
       return { ...outcome, entries: [entry(1), entry(3)] };
     };
-    const cuts = fly(gate, credential.position);
+    const cuts = fly(guard, credential.position);
     await pass(600);
     expect(told).toBe(true);
     expect(cuts).toEqual(['fenced']);
-    expect(gate.position?.number).toBe(0);
+    expect(guard.position?.number).toBe(0);
   });
 
   it('refuses and cuts in the very tick in which it is asked to revoke', async () => {
-    const { gate } = await started();
-    const credential = await now(gate);
-    const cuts = fly(gate, credential.position);
-    const answer = gate.revoke({ target: { kind: 'session', session: 's1' } });
-    expect(gate.check(credential)).toBe('session_revoked');
+    const { guard } = await started();
+    const credential = await now(guard);
+    const cuts = fly(guard, credential.position);
+    const answer = guard.revoke({ target: { kind: 'session', session: 's1' } });
+    expect(guard.check(credential)).toBe('session_revoked');
     expect(cuts).toEqual(['session_revoked']);
     await pass(50);
     expect(await answer).toMatchObject({ complete: true, streamsClosed: 1, canSignInAgain: true });
@@ -161,51 +161,51 @@ describe('the gate', () => {
   });
 
   it('lets a credential pass that was minted after the revocation, once the entry has come back', async () => {
-    const { gate } = await started();
-    const answer = gate.revoke({ target: { kind: 'account', account: 'corp/alice' } });
+    const { guard } = await started();
+    const answer = guard.revoke({ target: { kind: 'account', account: 'corp/alice' } });
     await pass(50);
     await answer;
     const later = { ...ALICE, position: await shared.position() };
-    expect(gate.check(later)).toBeUndefined();
-    expect(gate.check({ ...ALICE, position: { ...later.position, number: 0 } })).toBe('session_revoked');
+    expect(guard.check(later)).toBeUndefined();
+    expect(guard.check({ ...ALICE, position: { ...later.position, number: 0 } })).toBe('session_revoked');
   });
 
   it('keeps refusing where the write failed, and lets go when a later one is written', async () => {
-    const { gate, log } = await started();
+    const { guard, log } = await started();
     const target = { kind: 'account', account: 'corp/alice' } as const;
     log.away = true;
-    const failed = gate.revoke({ target, requestId: 'r1' });
+    const failed = guard.revoke({ target, requestId: 'r1' });
     await expect(failed).rejects.toMatchObject({ code: 'store_unavailable', reason: 'revocation_not_written' });
     log.away = false;
     await pass(600);
-    expect(gate.check({ ...ALICE, position: await shared.position() })).toBe('session_revoked');
-    const written = gate.revoke({ target, requestId: 'r1' });
+    expect(guard.check({ ...ALICE, position: await shared.position() })).toBe('session_revoked');
+    const written = guard.revoke({ target, requestId: 'r1' });
     await pass(100);
     expect((await written).complete).toBe(true);
-    expect(gate.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
+    expect(guard.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
   });
 
   it('cuts nothing for an entry that revokes nobody', async () => {
-    const { gate, log } = await started();
-    const credential = await now(gate);
-    const cuts = fly(gate, credential.position);
+    const { guard, log } = await started();
+    const credential = await now(guard);
+    const cuts = fly(guard, credential.position);
     log.lie = (outcome) => {
       const change = { kind: 'identity-changed', key: sessionKey('s1') } as const;
       log.lie = undefined;
       return outcome.ok ? { ...outcome, entries: [{ number: 1, change, until: 1 }] } : outcome;
     };
     const seen: unknown[] = [];
-    gate.onChange((told) => void seen.push([told?.kind, gate.check(credential), [...cuts]]));
+    guard.onChange((told) => void seen.push([told?.kind, guard.check(credential), [...cuts]]));
     await pass(600);
     expect(seen[0]).toEqual(['identity-changed', undefined, []]);
   });
 
   it('lets go of a write that failed where another replica’s entry comes with a join', async () => {
-    const [{ gate, log }, other] = [await started(), await started()];
+    const [{ guard, log }, other] = [await started(), await started()];
     const target = { kind: 'account', account: 'corp/alice' } as const;
     log.away = true;
-    await expect(gate.revoke({ target })).rejects.toMatchObject({ reason: 'revocation_not_written' });
-    void other.gate.revoke({ target });
+    await expect(guard.revoke({ target })).rejects.toMatchObject({ reason: 'revocation_not_written' });
+    void other.guard.revoke({ target });
     await pass(100);
     log.away = false;
     log.lie = () => {
@@ -214,12 +214,12 @@ describe('the gate', () => {
     };
     await pass(1_000);
     const later = await shared.position();
-    expect(gate.check({ ...ALICE, position: later })).toBeUndefined();
-    expect(gate.check({ ...ALICE, position: { ...later, number: 0 } })).toBe('session_revoked');
+    expect(guard.check({ ...ALICE, position: later })).toBeUndefined();
+    expect(guard.check({ ...ALICE, position: { ...later, number: 0 } })).toBe('session_revoked');
   });
 
   it('has caches emptied at the fence, and once more when it has joined: what was read in between is of the old view', async () => {
-    const { gate, log } = await started();
+    const { guard, log } = await started();
     const joined: boolean[] = [];
     const join = log.join;
     let isJoined = false;
@@ -228,7 +228,7 @@ describe('the gate', () => {
       isJoined = true;
       return answer;
     };
-    gate.onChange((change) => void (change === undefined && joined.push(isJoined)));
+    guard.onChange((change) => void (change === undefined && joined.push(isJoined)));
     log.lie = () => {
       log.lie = undefined;
       return { ok: false, reason: 'gap' };
@@ -238,115 +238,115 @@ describe('the gate', () => {
   });
 
   it('lets go of a write that failed once another replica has written the same target', async () => {
-    const [{ gate, log }, other] = [await started(), await started()];
+    const [{ guard, log }, other] = [await started(), await started()];
     const target = { kind: 'account', account: 'corp/alice' } as const;
     log.append = () => Promise.reject(new Error('away'));
-    await expect(gate.revoke({ target })).rejects.toMatchObject({ reason: 'revocation_not_written' });
-    expect(gate.check(await now(gate))).toBe('session_revoked');
-    await other.gate.revoke({ target });
+    await expect(guard.revoke({ target })).rejects.toMatchObject({ reason: 'revocation_not_written' });
+    expect(guard.check(await now(guard))).toBe('session_revoked');
+    await other.guard.revoke({ target });
     await pass(100);
     const later = await shared.position();
-    expect(gate.check({ ...ALICE, position: later })).toBeUndefined();
-    expect(gate.check({ ...ALICE, position: { ...later, number: 0 } })).toBe('session_revoked');
+    expect(guard.check({ ...ALICE, position: later })).toBeUndefined();
+    expect(guard.check({ ...ALICE, position: { ...later, number: 0 } })).toBe('session_revoked');
   });
 
   it.each(['before its failure is known', 'after'])(
     'lets go of a write that seemed to fail and stands, where its entry comes back %s',
     async (when) => {
-      const { gate, log } = await started();
+      const { guard, log } = await started();
       log.append = async (request) => {
         if (when === 'after') log.away = true;
         await shared.append(request);
         if (when !== 'after') await pass(600);
         throw new Error('the answer was lost');
       };
-      const failed = gate.revoke({ target: { kind: 'all' } });
+      const failed = guard.revoke({ target: { kind: 'all' } });
       await expect(failed).rejects.toMatchObject({ reason: 'revocation_not_written' });
       log.away = false;
       await pass(600);
-      expect(gate.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
+      expect(guard.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
     },
   );
 
   it('does not take an entry that was written before for one that failed, although it comes back later', async () => {
-    const { gate, log } = await started();
+    const { guard, log } = await started();
     const target = { kind: 'account', account: 'corp/alice' } as const;
     const append = log.append;
     log.renew = () => Promise.reject(new Error('away'));
-    void gate.revoke({ target, requestId: 'r1' });
+    void guard.revoke({ target, requestId: 'r1' });
     await pass(10);
     log.append = () => Promise.reject(new Error('away'));
-    await expect(gate.revoke({ target, requestId: 'r2' })).rejects.toMatchObject({ reason: 'revocation_not_written' });
+    await expect(guard.revoke({ target, requestId: 'r2' })).rejects.toMatchObject({ reason: 'revocation_not_written' });
     log.renew = (state, position) => shared.renew(state, position);
     await pass(600);
-    expect(gate.position?.number).toBe(1);
-    expect(gate.check(await now(gate))).toBe('session_revoked');
+    expect(guard.position?.number).toBe(1);
+    expect(guard.check(await now(guard))).toBe('session_revoked');
     log.append = append;
-    await gate.revoke({ target, requestId: 'r2' });
+    await guard.revoke({ target, requestId: 'r2' });
     await pass(100);
-    expect(gate.check(await now(gate))).toBeUndefined();
+    expect(guard.check(await now(guard))).toBeUndefined();
   });
 
   it('lets go of a write that failed when the store begins a new life, in which nothing of the old one is let in', async () => {
-    const { gate, log } = await started();
-    const before = await now(gate);
+    const { guard, log } = await started();
+    const before = await now(guard);
     log.append = () => Promise.reject(new Error('away'));
-    await expect(gate.revoke({ target: { kind: 'all' } })).rejects.toMatchObject({ code: 'store_unavailable' });
+    await expect(guard.revoke({ target: { kind: 'all' } })).rejects.toMatchObject({ code: 'store_unavailable' });
     begin(log, before.position.epoch);
     await pass(600);
-    expect(gate.check(before)).toBe('epoch_changed');
-    expect(gate.check(await now(gate))).toBeUndefined();
+    expect(guard.check(before)).toBe('epoch_changed');
+    expect(guard.check(await now(guard))).toBeUndefined();
   });
 
   it('answers the same request id with the same revocation, and refuses it for another target', async () => {
-    const { gate } = await started();
+    const { guard } = await started();
     const request = { target: { kind: 'session', session: 's1' }, requestId: 'r1' } as const;
-    const answers = [gate.revoke(request), gate.revoke(request)];
+    const answers = [guard.revoke(request), guard.revoke(request)];
     await pass(50);
     const [one, two] = await Promise.all(answers);
     expect(two).toEqual(one);
     expect((await shared.position()).number).toBe(1);
-    await expect(gate.revoke({ ...request, target: { kind: 'all' } })).rejects.toMatchObject({ code: 'conflict' });
+    await expect(guard.revoke({ ...request, target: { kind: 'all' } })).rejects.toMatchObject({ code: 'conflict' });
   });
 
   it('refuses the same request id with a lock, which the first one had not', async () => {
-    const { gate } = await started();
+    const { guard } = await started();
     const request = { target: { kind: 'account', account: 'corp/alice' }, requestId: 'r1' } as const;
-    const first = gate.revoke(request);
+    const first = guard.revoke(request);
     const lock = { reason: 'INC-1', by: 'root', at: 1 };
-    await expect(gate.revoke({ ...request, lock })).rejects.toMatchObject({ reason: 'request_id_reused' });
+    await expect(guard.revoke({ ...request, lock })).rejects.toMatchObject({ reason: 'request_id_reused' });
     await pass(50);
     expect(await first).toMatchObject({ complete: true });
     expect(await made.store.locks.find('corp/alice')).toBeUndefined();
   });
 
   it('tells each change once, after it has been applied', async () => {
-    const { gate } = await started();
+    const { guard } = await started();
     const seen: unknown[] = [];
-    const before = await now(gate);
-    gate.onChange((change) => void seen.push([change, gate.check(before)]));
+    const before = await now(guard);
+    guard.onChange((change) => void seen.push([change, guard.check(before)]));
     await shared.append({ requestId: 'r', target: { kind: 'session', session: 's1' } });
     await pass(1_000);
     expect(seen).toEqual([[{ kind: 'revoked', key: sessionKey('s1') }, 'session_revoked']]);
   });
 
   it('takes itself out of the registry, and cuts, when it stops', async () => {
-    const { gate, log } = await started();
-    const cuts = fly(gate, (await now(gate)).position);
-    const stopped = gate.stop();
+    const { guard, log } = await started();
+    const cuts = fly(guard, (await now(guard)).position);
+    const stopped = guard.stop();
     await pass(10);
     await stopped;
     expect(cuts).toEqual(['shutdown']);
-    expect(log.left).toEqual([{ incarnation: gate.incarnation, count: undefined }]);
-    expect(gate.fenced).toBe(true);
+    expect(log.left).toEqual([{ incarnation: guard.incarnation, count: undefined }]);
+    expect(guard.fenced).toBe(true);
   });
 
   it('does not cut what was minted after the entry, where the entry itself comes late', async () => {
-    const { gate, log } = await started();
+    const { guard, log } = await started();
     const before = await shared.position();
     log.away = true;
     const { position } = await shared.append({ requestId: 'r', target: { kind: 'all' } });
-    const [old, fresh] = [fly(gate, before), fly(gate, position)];
+    const [old, fresh] = [fly(guard, before), fly(guard, position)];
     log.away = false;
     await pass(1_100);
     expect([old, fresh]).toEqual([['session_revoked'], []]);
@@ -373,9 +373,9 @@ describe('the gate', () => {
   });
 
   it('does not turn hints without entries into a busy loop', async () => {
-    const { gate, log } = replica();
+    const { guard, log } = replica();
     log.waitForEntry = () => Promise.resolve();
-    await gate.start();
+    await guard.start();
     await pass(5_000);
     expect(log.renewals).toBeLessThan(40);
   });

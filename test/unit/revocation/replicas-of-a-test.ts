@@ -3,9 +3,9 @@ import { vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { LogPosition } from '../../../src/core/credential/revocation.ts';
-import type { EndedSession, Fence, GateOptions } from '../../../src/revocation/types.ts';
-import { createGate } from '../../../src/revocation/guard.ts';
-import type { CutReason, Gate } from '../../../src/revocation/revocation.ts';
+import type { EndedSession, Fence, RevocationGuardOptions } from '../../../src/revocation/types.ts';
+import { createRevocationGuard } from '../../../src/revocation/guard.ts';
+import type { CutReason, RevocationGuard } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { RenewOutcome, RevocationLog } from '../../../src/store/store.ts';
 
@@ -64,7 +64,7 @@ export class TestLog implements RevocationLog {
 }
 
 export interface Replica {
-  readonly gate: Gate;
+  readonly guard: RevocationGuard;
   readonly log: TestLog;
   readonly fences: Fence[];
   readonly ended: EndedSession[];
@@ -73,11 +73,11 @@ export interface Replica {
 /** To be made under fake timers. */
 export function replicas() {
   const store = createMemoryStore({ clock: { now: () => Date.now() } });
-  const gates: Gate[] = [];
-  const replica = (name = 'a', change: Partial<GateOptions> = {}): Replica => {
+  const instances: RevocationGuard[] = [];
+  const replica = (name = 'a', change: Partial<RevocationGuardOptions> = {}): Replica => {
     const log = new TestLog(store.log);
     const [fences, ended]: [Fence[], EndedSession[]] = [[], []];
-    const gate = createGate({
+    const guard = createRevocationGuard({
       log,
       sessions: store.sessions,
       stalenessSeconds: 2,
@@ -90,21 +90,21 @@ export function replicas() {
       onSessionEnded: (session) => void ended.push(session),
       ...change,
     });
-    gates.push(gate);
-    return { gate, log, fences, ended };
+    instances.push(guard);
+    return { guard, log, fences, ended };
   };
   return {
     store,
     shared: store.log,
     replica,
-    started: async (name?: string, change?: Partial<GateOptions>): Promise<Replica> => {
+    started: async (name?: string, change?: Partial<RevocationGuardOptions>): Promise<Replica> => {
       const made = replica(name, change);
-      await made.gate.start();
+      await made.guard.start();
       return made;
     },
-    now: async (gate: Gate) => ({ ...ALICE, position: gate.position ?? (await store.log.position()) }),
+    now: async (guard: RevocationGuard) => ({ ...ALICE, position: guard.position ?? (await store.log.position()) }),
     stop: async (): Promise<void> => {
-      const stops = gates.splice(0).map((gate) => gate.stop());
+      const stops = instances.splice(0).map((guard) => guard.stop());
       await pass(5_000);
       await Promise.all(stops);
     },
@@ -123,12 +123,12 @@ export function begin(log: TestLog, old: string): void {
 
 /** Something of alice's in flight. @returns the reasons it was cut for */
 export function fly(
-  gate: Gate,
+  guard: RevocationGuard,
   position: LogPosition,
   ends = { expiresAt: Date.now() / 1000 + 86_400, idleAt: Date.now() / 1000 + 86_400 },
 ): CutReason[] {
   const cuts: CutReason[] = [];
-  const registration = gate.register({
+  const registration = guard.register({
     cut: (reason) => {
       cuts.push(reason);
       registration.close();

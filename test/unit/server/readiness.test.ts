@@ -20,7 +20,7 @@ function stage() {
       },
       log: Object.create(store.log, { settled: { get: () => state.settled } }) as typeof store.log,
     },
-    gate: state,
+    guard: state,
     audit: state,
     monotonic: () => state.now,
   });

@@ -1,8 +1,8 @@
 /** An admin at the admin API, for tests. */
 import type supertest from 'supertest';
 import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
-import type { WebDeps } from '../../../src/web/deps.ts';
-import { browserAt, csrfOf, PUBLIC_URL, signIn, type AdminAt, type House } from './harness.ts';
+import type { WebDeps } from '../../../src/web/dependencies.ts';
+import { browserAt, csrfOf, PUBLIC_URL, signIn, type AdminAt, type Stage } from './harness.ts';
 
 export const API = '/admin/api/v1';
 
@@ -13,10 +13,10 @@ export const remove = ({ browser, csrf }: AdminAt, path: string): supertest.Test
   browser.delete(`${API}/${path}`).set('Origin', PUBLIC_URL).set('X-CSRF-Token', csrf);
 
 /** Another person at the same house. */
-export async function alsoAt(house: House, who: string): Promise<AdminAt> {
-  const browser = browserAt(house);
+export async function alsoAt(stage: Stage, who: string): Promise<AdminAt> {
+  const browser = browserAt(stage);
   await signIn(browser, who);
-  return { house, browser, csrf: await csrfOf(browser) };
+  return { stage, browser, csrf: await csrfOf(browser) };
 }
 
 /** A gate whose proof is late: it answers incomplete, and completes when told to. */
@@ -25,33 +25,33 @@ export class LateProof {
   #answers: RevocationAnswer[] = [];
 
   readonly change = (deps: WebDeps): WebDeps => {
-    const { gate } = deps;
-    const late: WebDeps['gate'] = {
+    const { guard } = deps;
+    const late: WebDeps['guard'] = {
       get position() {
-        return gate.position;
+        return guard.position;
       },
       get fenced() {
-        return gate.fenced;
+        return guard.fenced;
       },
       get replicas() {
-        return gate.replicas;
+        return guard.replicas;
       },
-      check: (credential) => gate.check(credential),
-      onChange: (listener) => gate.onChange(listener),
-      refresh: () => gate.refresh(),
-      hold: (target, seconds) => gate.hold(target, seconds),
-      sessionsInFlight: () => gate.sessionsInFlight(),
+      check: (credential) => guard.check(credential),
+      onChange: (listener) => guard.onChange(listener),
+      refresh: () => guard.refresh(),
+      hold: (target, seconds) => guard.hold(target, seconds),
+      sessionsInFlight: () => guard.sessionsInFlight(),
       // As where another replica was asked.
       answer: () => undefined,
       onAnswer: (listener) => void this.#listeners.push(listener),
       revoke: async (order) => {
-        const answer = await gate.revoke(order);
+        const answer = await guard.revoke(order);
         const incomplete = { ...answer, complete: false, missing: ['replica portcullis-1'] };
         this.#answers.push(answer);
         return incomplete;
       },
     };
-    return { ...deps, gate: late };
+    return { ...deps, guard: late };
   };
 
   /** The proof has come. */

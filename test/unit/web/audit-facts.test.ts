@@ -1,15 +1,15 @@
 /** What the lines of these pages say besides who and when. */
 import { afterEach, expect, test } from 'vitest';
 import { revokedBy } from './admin/admin-pages-at.ts';
-import { annotation, closeHouses, openSession, signedInAs } from './harness.ts';
+import { annotation, closeStages, openSession, signedInAs } from './harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 test('whose sessions an admin has looked at is on record, beside the admin’s own account', async () => {
   const at = await signedInAs('root');
   await at.browser.get('/admin/accounts/corp%2Fsub-alice').expect(200);
   await at.browser.get('/admin/api/v1/sessions?account=corp%2Fsub-alice').expect(200);
-  const reads = at.house.named('admin-read');
+  const reads = at.stage.named('admin-read');
   expect(reads.map((event) => annotation(event, 'target'))).toEqual([
     'account:corp/sub-alice',
     'account:corp/sub-alice',
@@ -19,9 +19,9 @@ test('whose sessions an admin has looked at is on record, beside the admin’s o
 
 test('a revocation is on record with the receipt of each replica', async () => {
   const at = await signedInAs('root');
-  await openSession(at.house, 'alice-1', 'alice');
+  await openSession(at.stage, 'alice-1', 'alice');
   await revokedBy(at, { kind: 'session', value: 'alice-1' });
-  const [line] = at.house.named('revocation');
+  const [line] = at.stage.named('revocation');
   expect(annotation(line, 'receipts')).toMatch(/^portcullis-0=applied( [\w-]+=[a-z]+)*$/);
   expect(annotation(line, 'complete')).toBe('true');
 });

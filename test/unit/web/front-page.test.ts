@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from 'vitest';
 import type { DeviceRequests } from '../../../src/contracts/authorization.ts';
-import { browserAt, closeHouses, openHouse, pendingAt } from './harness.ts';
+import { browserAt, closeStages, openStage, pendingAt } from './harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 /** Nobody waits. */
 const devices: DeviceRequests = {
@@ -18,19 +18,19 @@ test.each([
 ] as const)(
   'the front page leads to where a device’s code is typed, if there is such a page: %s',
   async (deviceCode, there) => {
-    const house = await openHouse({
+    const stage = await openStage({
       change: (deps) => ({
         ...deps,
         devices,
         config: { ...deps.config, sessions: { ...deps.config.sessions, deviceCode } },
       }),
     });
-    const browser = browserAt(house);
+    const browser = browserAt(stage);
     const front = await browser.get('/').expect(200);
     expect(front.text.includes('href="/device"')).toBe(there);
     await browser.get('/device').expect(there ? 200 : 404);
     // Who signs in for a program has something else to do.
-    const waiting = await pendingAt(house, 'u1').get('/login/u1');
+    const waiting = await pendingAt(stage, 'u1').get('/login/u1');
     expect(waiting.text).not.toContain('href="/device"');
   },
 );

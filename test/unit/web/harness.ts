@@ -9,11 +9,11 @@ import { createTally } from '../../../src/core/rate-limit.ts';
 import type { Caller } from '../../../src/core/credential/credential.ts';
 import { no, ok } from '../../../src/core/result.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../../src/idp/idp.ts';
-import { createGate } from '../../../src/revocation/guard.ts';
-import type { Gate } from '../../../src/revocation/revocation.ts';
+import { createRevocationGuard } from '../../../src/revocation/guard.ts';
+import type { RevocationGuard } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { Store } from '../../../src/store/store.ts';
-import type { WebConfig, WebDeps } from '../../../src/web/deps.ts';
+import type { WebConfig, WebDeps } from '../../../src/web/dependencies.ts';
 import type { Clock } from '../../../src/contracts/clock.ts';
 import type { Authorizations, PendingAuthorization } from '../../../src/contracts/authorization.ts';
 import { createWeb, type Web } from '../../../src/web/web.ts';
@@ -197,10 +197,10 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
   };
 }
 
-export interface House {
+export interface Stage {
   readonly web: Web;
   readonly store: Store;
-  readonly gate: Gate;
+  readonly guard: RevocationGuard;
   readonly clock: TestClock;
   readonly corp: TestProvider;
   readonly lab: TestProvider;
@@ -217,24 +217,24 @@ export interface House {
   named(event: string): readonly AuditEvent[];
 }
 
-export interface HouseOptions {
+export interface StageOptions {
   readonly config?: Partial<WebConfig>;
   readonly providers?: readonly TestProvider[];
   /** False: the gate has not started, so this replica is fenced. */
   readonly leased?: boolean;
   readonly change?: (deps: WebDeps) => WebDeps;
   /** Another replica of this house, on the same store. */
-  readonly beside?: House;
+  readonly beside?: Stage;
 }
 
-const opened: Gate[] = [];
+const opened: RevocationGuard[] = [];
 
 /** What the admin API has answered in this file. */
 export const seen = emptySeen();
 
 /** To be called after each test: leaves no timer behind, and throws for an answer that is not as the admin API’s description has it. */
-export async function closeHouses(): Promise<void> {
-  await Promise.all(opened.splice(0).map((gate) => gate.stop()));
+export async function closeStages(): Promise<void> {
+  await Promise.all(opened.splice(0).map((guard) => guard.stop()));
   const faults = seen.faults.splice(0);
   if (faults.length > 0) throw new Error(`answers of the admin API that are not as described:\n${faults.join('\n')}`);
 }
@@ -242,12 +242,12 @@ export async function closeHouses(): Promise<void> {
 export const annotation = (event: AuditEvent | undefined, name: string): string | undefined =>
   event?.annotations[`portcullis.dev/${name}`];
 
-async function startGate(
+async function startInstance(
   parts: { readonly store: Store; readonly clock: TestClock; readonly stall: { ms: number }; readonly name: string },
   leased: boolean,
-): Promise<Gate> {
+): Promise<RevocationGuard> {
   const { store, clock, stall, name } = parts;
-  const gate = createGate({
+  const guard = createRevocationGuard({
     log: store.log,
     sessions: store.sessions,
     stalenessSeconds: 20,
@@ -258,18 +258,18 @@ async function startGate(
     firstLife: true,
   });
   if (leased) {
-    await gate.start();
-    opened.push(gate);
+    await guard.start();
+    opened.push(guard);
   }
-  return gate;
+  return guard;
 }
 
-export async function openHouse(options: HouseOptions = {}): Promise<House> {
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const clock = options.beside?.clock ?? testClock();
   const store = options.beside?.store ?? createMemoryStore({ clock });
   const stall = { ms: 0 };
   const name = options.beside === undefined ? 'portcullis-0' : 'portcullis-1';
-  const gate = await startGate({ store, clock, stall, name }, options.leased ?? true);
+  const guard = await startInstance({ store, clock, stall, name }, options.leased ?? true);
   const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab', { provesFreshness: false })];
   // Who signs in has just proved who they are, until a test says otherwise.
   corp.authTime = Math.floor(clock.now() / 1000);
@@ -285,7 +285,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     store,
     providers: new Map((options.providers ?? [corp, lab]).map((provider) => [provider.name, provider])),
     authorizations,
-    gate,
+    guard,
     audit,
     logger: { info: log, warn: log, error: log },
     metrics: {
@@ -303,7 +303,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   };
   const web = watched(createWeb(options.change?.(deps) ?? deps), seen);
   const named = (event: string): readonly AuditEvent[] => events.filter((one) => annotation(one, 'event') === event);
-  const parts = { web, store, gate, clock, corp, lab, authorizations, events, logged, counted, callers, audit };
+  const parts = { web, store, guard, clock, corp, lab, authorizations, events, logged, counted, callers, audit };
   const lapse = (): void => {
     store.log.renew = async () => new Promise(() => {});
     stall.ms += 60_000;
@@ -313,7 +313,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
 
 export type Browser = ReturnType<typeof supertest.agent>;
 
-export const browserAt = (house: House): Browser => supertest.agent(house.web.app);
+export const browserAt = (stage: Stage): Browser => supertest.agent(stage.web.app);
 
 export const locationOf = (response: { readonly headers: Record<string, string> }): string =>
   response.headers['location'] ?? '';
@@ -338,25 +338,25 @@ export async function csrfOf(browser: Browser, page = '/me'): Promise<string> {
 }
 
 /** An authorization request that waits, and a browser that holds its cookie. */
-export function pendingAt(house: House, uid: string, hint?: string): Browser {
-  house.authorizations.waiting.set(uid, {
+export function pendingAt(stage: Stage, uid: string, hint?: string): Browser {
+  stage.authorizations.waiting.set(uid, {
     uid,
     clientId: 'portcullis-cli',
     clientName: 'kubectl',
     ...(hint === undefined ? {} : { providerHint: hint }),
   });
-  const browser = browserAt(house);
+  const browser = browserAt(stage);
   browser.jar.setCookie(`interaction=${uid}`, '127.0.0.1', '/');
   return browser;
 }
 
 /** Opens a kubectl session for one of the harness' people, or for another account under the same username. */
-export async function openSession(house: House, id: string, who: string, account?: Account): Promise<void> {
+export async function openSession(stage: Stage, id: string, who: string, account?: Account): Promise<void> {
   const person = people[who];
-  const { position } = house.gate;
+  const { position } = stage.guard;
   if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
-  const now = Math.floor(house.clock.now() / 1000);
-  const opened = await house.store.sessions.open(
+  const now = Math.floor(stage.clock.now() / 1000);
+  const opened = await stage.store.sessions.open(
     {
       id,
       account: account ?? `corp/${person.subject}`,
@@ -379,19 +379,19 @@ export async function openSession(house: House, id: string, who: string, account
 
 /** Somebody signed in, with what a change needs. */
 export interface AdminAt {
-  readonly house: House;
+  readonly stage: Stage;
   readonly browser: Browser;
   readonly csrf: string;
 }
 
-export async function signedInAs(who: string, options: HouseOptions = {}): Promise<AdminAt> {
-  const house = await openHouse(options);
-  const browser = browserAt(house);
+export async function signedInAs(who: string, options: StageOptions = {}): Promise<AdminAt> {
+  const stage = await openStage(options);
+  const browser = browserAt(stage);
   await signIn(browser, who);
-  return { house, browser, csrf: await csrfOf(browser) };
+  return { stage, browser, csrf: await csrfOf(browser) };
 }
 
-export const sessionsOf = (house: House): Promise<number> => house.store.sessions.count();
+export const sessionsOf = (stage: Stage): Promise<number> => stage.store.sessions.count();
 
 /** The browser's cookies as a header. */
 export const cookiesOf = (browser: Browser): string =>

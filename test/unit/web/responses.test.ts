@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { browserAt, closeHouses, locationOf, openHouse, signIn } from './harness.ts';
+import { browserAt, closeStages, locationOf, openStage, signIn } from './harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 describe('every response', () => {
   test('carries the security headers and a request id', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     for (const path of ['/', '/me', '/login/done', '/nowhere', '/callback/corp']) {
       const { headers } = await browser.get(path);
@@ -30,8 +30,8 @@ describe('every response', () => {
   });
 
   test('has cookies that no script and no other host can reach', async () => {
-    const house = await openHouse({ config: { publicUrl: 'https://portcullis.example.com' } });
-    const browser = browserAt(house);
+    const stage = await openStage({ config: { publicUrl: 'https://portcullis.example.com' } });
+    const browser = browserAt(stage);
     const started = await browser.get('/login/start?provider=corp').expect(303);
     expect(started.headers['set-cookie']?.[0]).toMatch(
       /^__Host-portcullis-sign-in=[\w-]{43}; Max-Age=600; Path=\/; Expires=[^;]+; HttpOnly; Secure; SameSite=Lax$/,
@@ -46,8 +46,8 @@ describe('every response', () => {
   });
 
   test('has no inline script or style and no remote asset', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'root');
     for (const path of ['/me', '/me/end-others', '/admin', '/login', '/nowhere']) {
       const { text } = await browser.get(path);
@@ -59,8 +59,8 @@ describe('every response', () => {
   test.each(['/', '/login', '/login/done', '/nowhere', '/login/finish?state=x'])(
     '%s has no script, and none could run there',
     async (path) => {
-      const house = await openHouse();
-      const { text, headers } = await browserAt(house).get(path);
+      const stage = await openStage();
+      const { text, headers } = await browserAt(stage).get(path);
       expect(text).not.toContain('<script');
       expect(headers['content-security-policy']).toBe(
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -69,8 +69,8 @@ describe('every response', () => {
   );
 
   test('lets scripts of ours run for who is signed in, which talk to us alone and can make no markup out of text', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const { text, headers } = await browser.get('/me').expect(200);
     expect(text.match(/<script/g)).toHaveLength(1);
@@ -86,19 +86,19 @@ describe('every response', () => {
   });
 
   test('hands OAuth paths over untouched, and nothing that only looks like one', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     expect((await browser.get('/oauth/jwks?a=b')).text).toBe('oauth /oauth/jwks?a=b');
     expect((await browser.get('/.well-known/openid-configuration')).text).toContain('oauth');
     await browser.get('/oauthx').expect(404);
   });
 
   test('is 503 while the record cannot be written, and nothing is created', async () => {
-    const house = await openHouse();
-    house.audit.blocked = true;
-    await browserAt(house).get('/login/start?provider=corp').expect(503).expect('Retry-After', '1');
-    expect(house.counted).toEqual([]);
-    await browserAt(house)
+    const stage = await openStage();
+    stage.audit.blocked = true;
+    await browserAt(stage).get('/login/start?provider=corp').expect(503).expect('Retry-After', '1');
+    expect(stage.counted).toEqual([]);
+    await browserAt(stage)
       .get('/admin/api/v1/sessions')
       .expect(503)
       .expect('Content-Type', /problem\+json/);

@@ -4,9 +4,9 @@ import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
 import { alsoAt, API, LateProof, post } from './admin-at.ts';
-import { annotation, closeHouses, openHouse, openSession, signedInAs, TestProvider, type AdminAt } from './harness.ts';
+import { annotation, closeStages, openStage, openSession, signedInAs, TestProvider, type AdminAt } from './harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const WORKLOAD = { workload: [{ name: 'ci', role: 'none', clusters: [] }] } as const;
 
@@ -15,16 +15,16 @@ const answerOf = ({ body }: { readonly body: unknown }): RevocationAnswer => bod
 describe('what may be named', () => {
   test('a workload is its rule and its subject, and an unknown rule is 404', async () => {
     const at = await signedInAs('root', { config: WORKLOAD });
-    await openSession(at.house, 'ci-1', 'brief', 'ci/repo:corp/app:ref');
-    await openSession(at.house, 'ci-2', 'brief', 'ci/repo:corp/other');
+    await openSession(at.stage, 'ci-1', 'brief', 'ci/repo:corp/app:ref');
+    await openSession(at.stage, 'ci-2', 'brief', 'ci/repo:corp/other');
     const body = { workload: 'ci', subject: 'repo:corp/app:ref', reason: 'INC-1' };
     expect((await post(at, 'revocations', body).expect(200)).body).toMatchObject({ sessions: 1, canSignInAgain: true });
-    expect(await at.house.store.sessions.read('ci-1')).toBeUndefined();
-    expect(await at.house.store.sessions.read('ci-2')).toBeDefined();
-    expect(annotation(at.house.named('revocation')[0], 'target')).toBe('account:ci/repo:corp/app:ref');
+    expect(await at.stage.store.sessions.read('ci-1')).toBeUndefined();
+    expect(await at.stage.store.sessions.read('ci-2')).toBeDefined();
+    expect(annotation(at.stage.named('revocation')[0], 'target')).toBe('account:ci/repo:corp/app:ref');
     const wrong = await post(at, 'revocations', { ...body, workload: 'cl' }).expect(404);
     expect(wrong.body).toMatchObject({ code: 'workload_not_found' });
-    expect(annotation(at.house.named('revocation')[1], 'reason')).toBe('workload_not_found');
+    expect(annotation(at.stage.named('revocation')[1], 'reason')).toBe('workload_not_found');
   });
 
   test.each([
@@ -37,8 +37,8 @@ describe('what may be named', () => {
   ])('%s is 400, on the record', async (_what, body) => {
     const at = await signedInAs('root', { config: WORKLOAD });
     await post(at, 'revocations', { ...body, reason: 'x' }).expect(400);
-    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('request_malformed');
-    expect(await at.house.store.sessions.count()).toBe(1);
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('request_malformed');
+    expect(await at.stage.store.sessions.count()).toBe(1);
   });
 });
 
@@ -53,7 +53,7 @@ describe('whether they can sign in again by themselves', () => {
     ['an account that is locked already', { account: 'lab/locked' }, false],
   ])('%s', async (_what, body, again) => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await post(at, 'locks', { account: 'lab/locked', reason: 'x' }).expect(200);
     const { body: answer } = await post(at, 'revocations', { ...body, reason: 'x' }).expect(200);
     expect(answer).toMatchObject({ complete: true, canSignInAgain: again });
@@ -76,7 +76,7 @@ describe('whether they can sign in again by themselves', () => {
 describe('the same request again', () => {
   test('is the same revocation, also by the header, and also when its session is gone', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const requestId = randomUUID();
     const body = { session: 'alice-1', reason: 'INC-1' };
     const first = answerOf(await post(at, 'revocations', { ...body, requestId }).expect(200));
@@ -85,7 +85,7 @@ describe('the same request again', () => {
       const again = await post(at, 'revocations', body).set('Idempotency-Key', key).expect(200);
       expect(answerOf(again)).toMatchObject({ id: requestId, sessions: first.sessions, at: first.at });
     }
-    expect(at.house.named('revocation')).toHaveLength(1);
+    expect(at.stage.named('revocation')).toHaveLength(1);
   });
 
   test.each([
@@ -99,9 +99,9 @@ describe('the same request again', () => {
     await post(at, 'revocations', body).expect(200);
     const { body: problem } = await post(at, 'revocations', { ...body, ...change }).expect(409);
     expect(problem).toMatchObject({ code: 'request_id_reused' });
-    expect(await at.house.store.sessions.count()).toBe(1);
-    expect(await at.house.store.locks.list()).toEqual([]);
-    const last = at.house.named('revocation').at(-1);
+    expect(await at.stage.store.sessions.count()).toBe(1);
+    expect(await at.stage.store.locks.list()).toEqual([]);
+    const last = at.stage.named('revocation').at(-1);
     expect(last?.responseStatus?.code).toBe(409);
     expect(annotation(last, 'reason')).toBe('request_id_reused');
   });
@@ -110,8 +110,8 @@ describe('the same request again', () => {
     const at = await signedInAs('root');
     const body = { account: 'corp/sub-alice', reason: 'INC-1', requestId: randomUUID() };
     await post(at, 'revocations', body).expect(200);
-    await post(await alsoAt(at.house, 'ann'), 'revocations', body).expect(409);
-    expect(annotation(at.house.named('revocation')[1], 'reason')).toBe('request_id_reused');
+    await post(await alsoAt(at.stage, 'ann'), 'revocations', body).expect(409);
+    expect(annotation(at.stage.named('revocation')[1], 'reason')).toBe('request_id_reused');
   });
 
   test('two ids in one request are 400', async () => {
@@ -121,7 +121,7 @@ describe('the same request again', () => {
     await post(at, 'revocations', { ...body })
       .set('Idempotency-Key', 'not-a-uuid')
       .expect(400);
-    expect(at.house.named('revocation').map((event) => annotation(event, 'reason'))).toEqual([
+    expect(at.stage.named('revocation').map((event) => annotation(event, 'reason'))).toEqual([
       'request_id_twice',
       'idempotency_key_malformed',
     ]);
@@ -138,12 +138,12 @@ describe('two requests with one id, while the first is being written', () => {
 
   async function held(): Promise<Held> {
     const at = await signedInAs('root');
-    const { gate, store } = at.house;
-    const [append, revoke] = [store.log.append.bind(store.log), gate.revoke.bind(gate)];
+    const { guard, store } = at.stage;
+    const [append, revoke] = [store.log.append.bind(store.log), guard.revoke.bind(guard)];
     const { promise, resolve } = Promise.withResolvers<void>();
     let asked = 0;
     store.log.append = async (entry) => promise.then(() => append(entry));
-    gate.revoke = (order) => {
+    guard.revoke = (order) => {
       asked += 1;
       return revoke(order);
     };
@@ -175,8 +175,8 @@ describe('two requests with one id, while the first is being written', () => {
       await expect.poll(() => asked() === 2 || refused !== undefined).toBe(true);
       write();
       expect([await first, await second]).toEqual([200, 409]);
-      expect(at.house.named('lock')).toEqual([]);
-      expect(await at.house.store.locks.list()).toEqual([]);
+      expect(at.stage.named('lock')).toEqual([]);
+      expect(await at.stage.store.locks.list()).toEqual([]);
       await post(at, 'revocations', body).expect(200);
     },
   );
@@ -186,26 +186,26 @@ describe('two requests with one id, while the first is being written', () => {
     write();
     const body = { account: 'corp/sub-alice', reason: 'INC-1', requestId: randomUUID() };
     await post(at, 'revocations', body).expect(200);
-    const { artefacts } = at.house.store;
+    const { artefacts } = at.stage.store;
     const find = artefacts.find.bind(artefacts);
     artefacts.find = (kind, id) =>
       kind === 'RevocationAnswer' ? Promise.reject(new AppError('store_unavailable', 'away')) : find(kind, id);
     await post(at, 'revocations', { ...body, lock: true }).expect(409);
-    expect(at.house.named('lock')).toEqual([]);
+    expect(at.stage.named('lock')).toEqual([]);
   });
 });
 
 describe('following an answer', () => {
   test('any replica knows it', async () => {
     const at = await signedInAs('root');
-    const beside = await openHouse({ beside: at.house });
+    const beside = await openStage({ beside: at.stage });
     const other = await alsoAt(beside, 'auditor');
     const { body } = await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
     const { id } = answerOf({ body });
-    expect(beside.gate.answer(id)).toBeUndefined();
+    expect(beside.guard.answer(id)).toBeUndefined();
     const found = await other.browser.get(`${API}/revocations/${id}`).expect(200);
     expect(found.body).toEqual(body);
-    at.house.clock.advance(601);
+    at.stage.clock.advance(601);
     await other.browser.get(`${API}/revocations/${id}`).expect(404);
   });
 
@@ -216,11 +216,11 @@ describe('following an answer', () => {
     expect(body).toMatchObject({ complete: false, missing: ['replica portcullis-1'] });
     const path = `${API}/revocations/${answerOf({ body }).id}`;
     expect((await at.browser.get(path).expect(200)).body).toMatchObject({ complete: false });
-    expect(at.house.named('revocation-proven')).toEqual([]);
+    expect(at.stage.named('revocation-proven')).toEqual([]);
     late.prove();
     await expect.poll(async () => (await at.browser.get(path)).body).toMatchObject({ complete: true });
-    const [asked] = at.house.named('revocation');
-    const [proven] = at.house.named('revocation-proven');
+    const [asked] = at.stage.named('revocation');
+    const [proven] = at.stage.named('revocation-proven');
     expect(proven).toMatchObject({ auditID: asked?.auditID, user: { username: 'corp:root@example.com' } });
     expect(annotation(proven, 'reason')).toBe('INC-7');
     expect(annotation(proven, 'revocation')).toBe(annotation(asked, 'revocation'));
@@ -229,7 +229,7 @@ describe('following an answer', () => {
   test('what was said first never stands in the store behind what was said later, however slow it was', async () => {
     const late = new LateProof();
     const at = await signedInAs('root', { change: late.change });
-    const { artefacts } = at.house.store;
+    const { artefacts } = at.stage.store;
     const save = artefacts.save.bind(artefacts);
     const { promise: slow, resolve: goOn } = Promise.withResolvers<void>();
     let saves = 0;
@@ -252,7 +252,7 @@ describe('following an answer', () => {
     const at = await signedInAs('alice', { change: late.change });
     await at.browser.post('/logout').type('form').set('Origin', 'http://localhost:7444').send({ csrf: at.csrf });
     late.prove();
-    expect(at.house.named('revocation-proven')).toHaveLength(1);
+    expect(at.stage.named('revocation-proven')).toHaveLength(1);
   });
 });
 
@@ -268,24 +268,24 @@ describe('with the store away', () => {
         return deps;
       },
     });
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const owner = { session: 'alice-1', account: 'corp/sub-alice', provider: 'corp' } as const;
-    const { position } = at.house.gate;
+    const { position } = at.stage.guard;
     if (position === undefined) throw new Error('no lease');
     const credential = { keys: coveringKeys(owner), position };
-    expect(at.house.gate.check(credential)).toBeUndefined();
+    expect(at.stage.guard.check(credential)).toBeUndefined();
     away = true;
-    at.house.store.log.append = () => Promise.reject(gone);
+    at.stage.store.log.append = () => Promise.reject(gone);
     const { body } = await post(at, 'revocations', { session: 'alice-1', reason: 'INC-1' }).expect(503);
     expect(body).toMatchObject({ code: 'revocation_not_written' });
-    expect(at.house.gate.check(credential)).toBe('session_revoked');
-    expect(annotation(at.house.named('revocation')[0], 'outcome')).toBe('revocation_not_written');
+    expect(at.stage.guard.check(credential)).toBe('session_revoked');
+    expect(annotation(at.stage.named('revocation')[0], 'outcome')).toBe('revocation_not_written');
   });
 
   test('an answer that cannot be kept is given all the same', async () => {
     const at = await signedInAs('root');
-    at.house.store.artefacts.save = () => Promise.reject(new AppError('store_unavailable', 'away'));
+    at.stage.store.artefacts.save = () => Promise.reject(new AppError('store_unavailable', 'away'));
     await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
-    expect(at.house.logged).toMatchObject([{ revocation: annotation(at.house.named('revocation')[0], 'revocation') }]);
+    expect(at.stage.logged).toMatchObject([{ revocation: annotation(at.stage.named('revocation')[0], 'revocation') }]);
   });
 });

@@ -13,16 +13,16 @@ import { ROUTES, type Route } from '../../../../src/admin/api/routes.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
+  closeStages,
   cookiesOf,
-  openHouse,
+  openStage,
   openSession,
   people,
   signIn,
-  type House,
+  type Stage,
 } from '../../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 describe('the admin API for programs', () => {
   interface Client {
@@ -32,7 +32,7 @@ describe('the admin API for programs', () => {
   }
 
   let server: Server;
-  let house: House;
+  let stage: Stage;
   let [mine, another]: Client[] = [];
 
   async function selfSigned(name: string): Promise<Client> {
@@ -54,7 +54,7 @@ describe('the admin API for programs', () => {
     const own = await selfSigned('localhost');
     [mine, another] = [await selfSigned('mine'), await selfSigned('another')];
     const tls = { key: own.key, cert: own.cert, requestCert: true, rejectUnauthorized: false };
-    server = createServer(tls, (req, res) => house.web.adminApi(req, res));
+    server = createServer(tls, (req, res) => stage.web.adminApi(req, res));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   });
 
@@ -101,9 +101,9 @@ describe('the admin API for programs', () => {
   /** A caller as the data plane's authenticator would answer, for a session that stands in the store. */
   async function callerFor(who: string, change: Partial<Caller['credential']> = {}): Promise<void> {
     const person = people[who];
-    const { position } = house.gate;
+    const { position } = stage.guard;
     if (person === undefined || position === undefined || mine === undefined) throw new Error('not ready');
-    await openSession(house, `${who}-cli`, who, change.account);
+    await openSession(stage, `${who}-cli`, who, change.account);
     const owner = { session: `${who}-cli`, account: `corp/${person.subject}` as Account, provider: 'corp' };
     const credential = {
       ...owner,
@@ -117,27 +117,27 @@ describe('the admin API for programs', () => {
       thumbprint: mine.thumbprint,
       ...change,
     };
-    house.callers.set(`token-of-${who}`, {
+    stage.callers.set(`token-of-${who}`, {
       credential,
       identity: person.identity,
       sessionExpiresAt: 0,
       sessionIdleAt: 0,
-      authTime: Math.floor(house.clock.now() / 1000),
+      authTime: Math.floor(stage.clock.now() / 1000),
     });
   }
 
   const bearer = (who: string): Record<string, string> => ({ Authorization: `Bearer token-of-${who}` });
 
   test('an admin with a bound token reads and revokes', async () => {
-    house = await openHouse();
+    stage = await openStage();
     await callerFor('root');
-    await openSession(house, 'alice-1', 'alice');
+    await openSession(stage, 'alice-1', 'alice');
     expect((await call({ headers: bearer('root'), client: mine })).status).toBe(200);
     const path = '/-/admin/api/v1/revocations';
     const body = { session: 'alice-1', reason: 'INC-4711' };
     const answer = await call({ path, method: 'POST', headers: bearer('root'), client: mine, body });
     expect(answer).toMatchObject({ status: 200, body: { complete: true, sessions: 1 } });
-    const [event] = house.named('revocation');
+    const [event] = stage.named('revocation');
     expect(event).toMatchObject({ requestURI: path, user: { username: 'corp:root@example.com' } });
     expect(annotation(event, 'reason')).toBe('INC-4711');
   });
@@ -150,30 +150,30 @@ describe('the admin API for programs', () => {
     ['without a certificate', bearer('root'), 'certificate_missing', () => undefined],
     ['with another certificate', bearer('root'), 'certificate_mismatch', () => another],
   ])('a call %s is 401', async (_what, headers, reason, client) => {
-    house = await openHouse();
+    stage = await openStage();
     await callerFor('root');
     const answer = await call({ headers, client: client() });
     expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
     expect(answer.headers['www-authenticate']).toBe('Bearer');
-    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe(reason);
-    expect(JSON.stringify([house.events, answer.body])).not.toContain('token-of-root');
+    expect(annotation(stage.named('admin-refused')[0], 'reason')).toBe(reason);
+    expect(JSON.stringify([stage.events, answer.body])).not.toContain('token-of-root');
   });
 
   test('a token for a cluster is 401 here, and an unbound one too', async () => {
-    house = await openHouse();
+    stage = await openStage();
     await callerFor('root', { audience: 'urn:portcullis:cluster:prod' });
     expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
-    house = await openHouse();
+    stage = await openStage();
     await callerFor('root');
-    const caller = house.callers.get('token-of-root');
+    const caller = stage.callers.get('token-of-root');
     if (caller === undefined) throw new Error('no caller');
     const { thumbprint: _unbound, ...credential } = caller.credential;
-    house.callers.set('token-of-root', { ...caller, credential });
+    stage.callers.set('token-of-root', { ...caller, credential });
     expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
   });
 
   test('roles count as they do for browsers', async () => {
-    house = await openHouse();
+    stage = await openStage();
     for (const who of ['alice', 'auditor']) await callerFor(who);
     expect((await call({ headers: bearer('alice'), client: mine })).status).toBe(403);
     expect((await call({ headers: bearer('auditor'), client: mine })).status).toBe(200);
@@ -182,7 +182,7 @@ describe('the admin API for programs', () => {
   });
 
   test('a workload of role drill starts drills and nothing else, an admin group or not', async () => {
-    house = await openHouse({ config: { workload: [{ name: 'probe', role: 'drill', clusters: [] }] } });
+    stage = await openStage({ config: { workload: [{ name: 'probe', role: 'drill', clusters: [] }] } });
     await callerFor('root', { account: 'probe/sa:monitoring' });
     const as = { headers: bearer('root'), client: mine };
     const body = { reason: 'probe', all: true, account: 'corp/sub-alice' };
@@ -195,25 +195,25 @@ describe('the admin API for programs', () => {
     for (const path of ['sessions/root-cli', 'locks/corp%2Fx?reason=x']) {
       expect((await call({ ...as, path: `/-/admin/api/v1/${path}`, method: 'DELETE' })).status).toBe(403);
     }
-    expect(new Set(house.named('admin-refused').map((event) => annotation(event, 'reason')))).toEqual(
+    expect(new Set(stage.named('admin-refused').map((event) => annotation(event, 'reason')))).toEqual(
       new Set(['drill_only']),
     );
     const drills = { ...as, path: '/-/admin/api/v1/drills', method: 'POST' };
     expect((await call({ ...drills, body: {} })).status).toBe(400);
-    house = await openHouse({ config: { workload: [{ name: 'probe', role: 'none', clusters: [] }] } });
+    stage = await openStage({ config: { workload: [{ name: 'probe', role: 'none', clusters: [] }] } });
     await callerFor('root', { account: 'probe/sa:monitoring' });
     expect((await call({ ...drills, body: { reason: 'x' } })).status).toBe(403);
   });
 
   test('a revoked admin is out although the authenticator still knew them', async () => {
-    house = await openHouse();
+    stage = await openStage();
     await callerFor('root');
-    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
+    await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
     expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
-    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe('session_revoked');
+    expect(annotation(stage.named('admin-refused')[0], 'reason')).toBe('session_revoked');
     const change = { method: 'POST', headers: bearer('root'), client: mine, body: { all: true, reason: 'revenge' } };
     expect((await call({ ...change, path: '/-/admin/api/v1/revocations' })).status).toBe(401);
-    expect(house.named('revocation')).toHaveLength(0);
+    expect(stage.named('revocation')).toHaveLength(0);
   });
 
   describe('while no session can be read', () => {
@@ -221,9 +221,9 @@ describe('the admin API for programs', () => {
     const NOW = Date.parse('2026-11-25T12:00:00Z') / 1000;
 
     /** A house whose authenticator finds each token good, and its session nowhere. */
-    async function unreadHouse(): Promise<void> {
+    async function unreadStage(): Promise<void> {
       const unavailable = new AppError('store_unavailable', 'The store does not answer.');
-      house = await openHouse({
+      stage = await openStage({
         change: (deps) => ({
           ...deps,
           async authenticate(question) {
@@ -246,27 +246,27 @@ describe('the admin API for programs', () => {
 
     const isHeld = (): boolean => {
       const owner = { session: 'alice-1', account: 'corp/sub-alice', provider: 'corp' } as const;
-      const { position } = house.gate;
+      const { position } = stage.guard;
       if (position === undefined) throw new Error('not ready');
-      return house.gate.check({ keys: coveringKeys(owner), position }) !== undefined;
+      return stage.guard.check({ keys: coveringKeys(owner), position }) !== undefined;
     };
 
     test('an admin may have a target held, and is audited as what the token says', async () => {
-      await unreadHouse();
+      await unreadStage();
       await callerFor('root', { wasAdmin: true, authTime: NOW });
       expect(await revoke()).toMatchObject({
         status: 503,
         body: { code: 'revocation_not_written', heldUntil: '2026-11-25T12:15:00Z' },
       });
       expect(isHeld()).toBe(true);
-      const [event] = house.named('revocation');
+      const [event] = stage.named('revocation');
       expect(event).toMatchObject({ user: { username: 'corp/sub-root', uid: 'corp/sub-root' } });
       expect(annotation(event, 'held-until')).toBe('2026-11-25T12:15:00Z');
     });
 
     const others = Object.entries<Route>(ROUTES).filter(([, { holds }]) => holds !== true);
     test.each(others)('an admin may not %s', async (_name, { method, path }) => {
-      await unreadHouse();
+      await unreadStage();
       await callerFor('root', { wasAdmin: true, authTime: NOW });
       const body = method === 'POST' ? { body: {} } : {};
       const there = { path: `/-/admin/api/v1${path.replace(/[{}]/g, '')}`, method, ...body };
@@ -291,7 +291,7 @@ describe('the admin API for programs', () => {
         'unauthenticated',
       ],
     ] as const)('an admin %s holds nothing', async (_who, change, code) => {
-      await unreadHouse();
+      await unreadStage();
       await callerFor('root', change);
       expect((await revoke()).body.code).toBe(code);
       expect(isHeld()).toBe(false);
@@ -299,15 +299,15 @@ describe('the admin API for programs', () => {
   });
 
   test('a cookie counts for nothing here', async () => {
-    house = await openHouse();
-    const browser = browserAt(house);
+    stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'root');
     const cookie = cookiesOf(browser);
     expect((await call({ headers: { Cookie: cookie }, client: mine })).status).toBe(401);
   });
 
   test('other paths are 404 as a problem', async () => {
-    house = await openHouse();
+    stage = await openStage();
     expect(await call({ path: '/-/admin/api/v2/sessions', client: mine })).toMatchObject({
       status: 404,
       body: { code: 'not_found' },

@@ -6,9 +6,9 @@ import { afterEach, expect, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
 import { EventStream } from '../../../../src/admin/api/event-stream.ts';
 import { API } from '../../web/admin-at.ts';
-import { closeHouses, cookiesOf, signedInAs, type AdminAt } from '../../web/harness.ts';
+import { closeStages, cookiesOf, signedInAs, type AdminAt } from '../../web/harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const actor = {
   identity: { username: 'root', uid: 'root', groups: [], extra: {} },
@@ -40,7 +40,7 @@ async function leavingAt(): Promise<{ readonly at: AdminAt; readonly get: (path:
   const at = await signedInAs('root', { change: (deps) => ({ ...deps, tails, leaving: leaving.signal }) });
   leaving.abort();
   const server = createServer();
-  at.house.web.serve(server);
+  at.stage.web.serve(server);
   const get = (path: string): supertest.Test =>
     supertest(server).get(path).set('Host', 'localhost').set('Cookie', cookiesOf(at.browser));
   return { at, get };

@@ -8,7 +8,12 @@ import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { auditQuery, type QueryOptions } from '../../../../src/commands/audit-query.ts';
 import { encodeLine } from '../../../../src/audit/line.ts';
-import { gateEvent, requestEvent, type AuditEvent, type RequestEventInput } from '../../../../src/core/audit/event.ts';
+import {
+  portcullisEvent,
+  requestEvent,
+  type AuditEvent,
+  type RequestEventInput,
+} from '../../../../src/core/audit/event.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'portcullis-query-'));
@@ -40,7 +45,7 @@ const asked = ({ method = 'GET', target = '/api/v1/namespaces/shop/pods/web-0', 
   });
 
 const signedIn = (at: number): AuditEvent =>
-  gateEvent({
+  portcullisEvent({
     event: 'sign-in',
     auditId: 'b',
     at,

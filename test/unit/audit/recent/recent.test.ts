@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { AuditTrail } from '../../../../src/audit/audit.ts';
 import { createRecentRequests, type RecentChannel, type RecentRequests } from '../../../../src/audit/recent/recent.ts';
-import { gateEvent, type AuditEvent } from '../../../../src/core/audit/event.ts';
+import { portcullisEvent, type AuditEvent } from '../../../../src/core/audit/event.ts';
 import type { RecentRequest } from '../../../../src/core/audit/recent-request.ts';
 import { anEvent, LogLines, range, trailInto } from '../fixtures.ts';
 
@@ -91,12 +91,12 @@ describe('recent requests', () => {
 
   test('that came while others were written wait for the next round, and need no other event for it', async () => {
     const { trail, channel } = stage({ everyMs: 5 });
-    const gate = Promise.withResolvers<undefined>();
-    channel.hold = gate.promise;
+    const instance = Promise.withResolvers<undefined>();
+    channel.hold = instance.promise;
     trail.record(requestOf('a', '1'));
     await vi.waitFor(() => expect(channel.calls).toBe(1));
     trail.record(requestOf('a', '2'));
-    gate.resolve(undefined);
+    instance.resolve(undefined);
     await vi.waitFor(() => expect(channel.idsOf('a')).toEqual(['1', '2']));
   });
 
@@ -105,7 +105,7 @@ describe('recent requests', () => {
     trail.record(anEvent());
     await trail.recordAhead(requestOf('a', '1', { stage: 'RequestReceived' }));
     const event = { auditId: '2', at: 0, requestUri: '/', sourceIps: [], code: 200, session: 'a' } as const;
-    trail.record(gateEvent({ ...event, event: 'sign-in' }));
+    trail.record(portcullisEvent({ ...event, event: 'sign-in' }));
     await recent.stop();
     expect(recorded).toHaveLength(3);
     expect(channel.calls).toBe(0);
@@ -190,15 +190,15 @@ describe('a store that keeps nothing', () => {
 describe('when it is stopped', () => {
   test('it waits for the round that runs, writes the rest once, and takes no more', async () => {
     const { trail, recent, channel, recorded } = stage({ everyMs: 5 });
-    const gate = Promise.withResolvers<undefined>();
-    channel.hold = gate.promise;
+    const instance = Promise.withResolvers<undefined>();
+    channel.hold = instance.promise;
     trail.record(requestOf('a', '1'));
     await vi.waitFor(() => expect(channel.calls).toBe(1));
     trail.record(requestOf('a', '2'));
     const stopped = recent.stop();
     trail.record(requestOf('a', '3'));
     expect(channel.calls).toBe(1);
-    gate.resolve(undefined);
+    instance.resolve(undefined);
     await stopped;
     await recent.stop();
     expect(channel.idsOf('a')).toEqual(['1', '2']);

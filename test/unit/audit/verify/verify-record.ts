@@ -7,7 +7,7 @@ import type { JWK } from 'jose';
 import { signAnchor } from '../../../../src/audit/chain/anchors.ts';
 import { Chain, type AuditKey } from '../../../../src/audit/chain/chain.ts';
 import type { ChainHead } from '../../../../src/audit/chain/chain-facts.ts';
-import { gateEvent, type AuditFacts, type GateEventName } from '../../../../src/core/audit/event.ts';
+import { portcullisEvent, type AuditFacts, type PortcullisEventName } from '../../../../src/core/audit/event.ts';
 import { numbered } from '../fixtures.ts';
 
 export interface TestKey extends AuditKey {
@@ -37,7 +37,7 @@ export interface RecordLine {
 const AT = Date.parse('2026-01-02T00:00:00Z');
 
 /** One process of a gate, whose lines are written one at a time. */
-export class Gate {
+export class Instance {
   readonly #chain: Chain;
   readonly #key: AuditKey;
   readonly replica: string;
@@ -65,11 +65,11 @@ export class Gate {
     return this.#line(this.#chain.append(numbered(n)));
   }
 
-  plain(event: GateEventName, details: AuditFacts = {}): RecordLine {
+  plain(event: PortcullisEventName, details: AuditFacts = {}): RecordLine {
     return this.#line(this.#chain.append(this.#event(event, details)));
   }
 
-  signed(event: GateEventName, details: AuditFacts = {}): RecordLine {
+  signed(event: PortcullisEventName, details: AuditFacts = {}): RecordLine {
     return this.#line(this.#chain.appendSigned(this.#event(event, { ...details, 'key-id': this.#key.kid })));
   }
 
@@ -77,9 +77,9 @@ export class Gate {
     return signAnchor({ ...this.head, replica: this.replica, at: AT + 60_000 }, this.#key);
   }
 
-  #event(event: GateEventName, details: AuditFacts) {
+  #event(event: PortcullisEventName, details: AuditFacts) {
     const all = { replica: this.replica, ...details };
-    return gateEvent({ event, auditId: 'own', at: AT, requestUri: '', sourceIps: [], code: 200, details: all });
+    return portcullisEvent({ event, auditId: 'own', at: AT, requestUri: '', sourceIps: [], code: 200, details: all });
   }
 
   #line({ line, seq }: { readonly line: Buffer; readonly seq: number }): RecordLine {
@@ -89,7 +89,7 @@ export class Gate {
 
 export interface TestRecord {
   readonly key: TestKey;
-  readonly gates: readonly Gate[];
+  readonly instances: readonly Instance[];
   /** In the order in which the sink has them, file by file. */
   readonly files: RecordLine[][];
   readonly anchors: readonly string[];
@@ -101,11 +101,15 @@ export interface TestRecord {
  */
 export async function aRecord(choose: (below: number) => number, key = aKey()): Promise<TestRecord> {
   const lines: RecordLine[] = [];
-  const [first, second, third] = [new Gate(key, 'gate-0'), new Gate(key, 'gate-0'), new Gate(key, 'gate-1')] as const;
+  const [first, second, third] = [
+    new Instance(key, 'gate-0'),
+    new Instance(key, 'gate-0'),
+    new Instance(key, 'gate-1'),
+  ] as const;
   let n = 0;
-  const write = (gate: Gate): void => {
+  const write = (instance: Instance): void => {
     n += 1;
-    lines.push(choose(6) === 0 ? gate.signed('audit-checkpoint') : gate.request(n));
+    lines.push(choose(6) === 0 ? instance.signed('audit-checkpoint') : instance.request(n));
   };
   lines.push(first.open(), third.open());
   for (let left = 10 + choose(20); left > 0; left -= 1) write(choose(3) === 0 ? third : first);
@@ -113,8 +117,13 @@ export async function aRecord(choose: (below: number) => number, key = aKey()): 
   lines.push(second.open(first.head));
   for (let left = 10 + choose(20); left > 0; left -= 1) write(choose(3) === 0 ? third : second);
   lines.push(second.signed('audit-closed'));
-  const gates = [first, second, third];
-  return { key, gates, files: split(lines, choose), anchors: await Promise.all(gates.map((gate) => gate.anchor())) };
+  const instances = [first, second, third];
+  return {
+    key,
+    instances,
+    files: split(lines, choose),
+    anchors: await Promise.all(instances.map((instance) => instance.anchor())),
+  };
 }
 
 function split(lines: readonly RecordLine[], choose: (below: number) => number): RecordLine[][] {

@@ -95,7 +95,7 @@ const reorder: Tampering = (record, choose) => {
 };
 
 const cutTail: Tampering = (record, choose) => {
-  const { chain } = record.gates[choose(record.gates.length)]?.head ?? {};
+  const { chain } = record.instances[choose(record.instances.length)]?.head ?? {};
   const all = record.files.flat().filter((line) => line.chain === chain);
   const cut = all.slice(-1 - choose(5));
   record.files.forEach((lines, index) => (record.files[index] = lines.filter((line) => !cut.includes(line))));

@@ -7,7 +7,7 @@ import { CHECKPOINT_LINES, hashOf } from '../../../../src/audit/chain/chain-fact
 import { formatVerdict } from '../../../../src/audit/verify/report.ts';
 import { verifyRecord, type VerifyOptions } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, LogLines, range } from '../fixtures.ts';
-import { aKey, Gate, publicKeys, type RecordLine } from './verify-record.ts';
+import { aKey, Instance, publicKeys, type RecordLine } from './verify-record.ts';
 import { cpuClock } from '../../../support/cpu-time.ts';
 
 const key = aKey();
@@ -26,8 +26,8 @@ async function verified(
 }
 
 /** A whole chain: opened, so many requests, closed. */
-function whole(requests: number, gate = new Gate(key, 'gate-0')): RecordLine[] {
-  return [gate.open(), ...range(requests).map((n) => gate.request(n)), gate.signed('audit-closed')];
+function whole(requests: number, instance = new Instance(key, 'gate-0')): RecordLine[] {
+  return [instance.open(), ...range(requests).map((n) => instance.request(n)), instance.signed('audit-closed')];
 }
 
 const kinds = ({ findings }: Awaited<ReturnType<typeof verified>>) => findings.map(({ kind, seq }) => ({ kind, seq }));
@@ -44,26 +44,26 @@ describe('verifyRecord', () => {
 
   it('does not believe lines that were written anew without the key, hashes and all', async () => {
     const mallory = aKey(key.kid);
-    const verdict = await verified({ 'audit.log': whole(5, new Gate(mallory, 'gate-0')) });
+    const verdict = await verified({ 'audit.log': whole(5, new Instance(mallory, 'gate-0')) });
     expect(kinds(verdict)).toContainEqual({ kind: 'edited', seq: 1 });
   });
 
   it('does not believe a key that it was not given', async () => {
-    const verdict = await verified({ 'audit.log': whole(5, new Gate(aKey('other'), 'gate-0')) });
+    const verdict = await verified({ 'audit.log': whole(5, new Instance(aKey('other'), 'gate-0')) });
     expect(kinds(verdict)).toEqual([{ kind: 'unsigned', seq: 1 }]);
     expect(formatVerdict(verdict)).toContain('key that was not given (other)');
   });
 
   it('goes on over a key that was replaced, while its public half is given', async () => {
     const next = aKey('audit-2');
-    const files = { 'audit.log': [...whole(3), ...whole(3, new Gate(next, 'gate-0'))] };
+    const files = { 'audit.log': [...whole(3), ...whole(3, new Instance(next, 'gate-0'))] };
     expect(await verified(files)).toMatchObject({ proven: false });
     expect(await verified(files, { keys: publicKeys(key, next) })).toMatchObject({ proven: true });
   });
 
   it('finds a closing line that was made of a checkpoint to hide a cut', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open(), gate.request(1), gate.signed('audit-checkpoint')];
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open(), instance.request(1), instance.signed('audit-checkpoint')];
     const forged = (lines[2]?.text ?? '').replaceAll('audit-checkpoint', 'audit-closed');
     expect(kinds(await verified({ 'audit.log': [...lines.slice(0, 2), forged] }))).toEqual([
       { kind: 'edited', seq: 3 },
@@ -71,38 +71,42 @@ describe('verifyRecord', () => {
   });
 
   it('finds more lines without a signature than any gate writes', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const few = [gate.open(), ...range(CHECKPOINT_LINES).map((n) => gate.request(n))];
+    const instance = new Instance(key, 'gate-0');
+    const few = [instance.open(), ...range(CHECKPOINT_LINES).map((n) => instance.request(n))];
     expect((await verified({ 'audit.log': few })).proven).toBe(true);
-    expect(kinds(await verified({ 'audit.log': [...few, gate.request(1)] }))).toEqual([{ kind: 'unsigned', seq: 2 }]);
+    expect(kinds(await verified({ 'audit.log': [...few, instance.request(1)] }))).toEqual([
+      { kind: 'unsigned', seq: 2 },
+    ]);
   });
 
   it('does not believe a chain of which no line is signed, however well its hashes fit', async () => {
-    const forger = new Gate(aKey(), 'gate-0');
+    const forger = new Instance(aKey(), 'gate-0');
     forger.open();
     const forged = range(900).map((n) => forger.request(n));
     const planted = await verified({ 'audit.log': [...whole(3), ...forged] });
     expect(kinds(planted)).toEqual([{ kind: 'unsigned', seq: 2 }]);
     expect(planted.proven).toBe(false);
     // What is kept elsewhere knows a chain that begins in an older file.
-    const gate = new Gate(key, 'gate-0');
-    gate.open();
-    const files = { 'audit.log': range(3).map((n) => gate.request(n)) };
+    const instance = new Instance(key, 'gate-0');
+    instance.open();
+    const files = { 'audit.log': range(3).map((n) => instance.request(n)) };
     expect((await verified(files)).proven).toBe(false);
-    expect(await verified(files, { anchors: [await gate.anchor()] })).toMatchObject({ proven: true });
+    expect(await verified(files, { anchors: [await instance.anchor()] })).toMatchObject({ proven: true });
   });
 
   it('finds lines behind the closing line', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = whole(2, gate);
-    expect(kinds(await verified({ 'audit.log': [...lines, gate.request(1)] }))).toEqual([{ kind: 'inserted', seq: 5 }]);
+    const instance = new Instance(key, 'gate-0');
+    const lines = whole(2, instance);
+    expect(kinds(await verified({ 'audit.log': [...lines, instance.request(1)] }))).toEqual([
+      { kind: 'inserted', seq: 5 },
+    ]);
   });
 
   it('tells a gap that was declared from a removal, and one sink’s from another’s', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open(), ...range(10).map((n) => gate.request(n))];
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open(), ...range(10).map((n) => instance.request(n))];
     const facts = { sink: '/var/log/audit.log', first: '4', last: '6', count: '2' };
-    const kept = [...lines, gate.plain('audit-gap', facts), gate.signed('audit-closed')].filter(
+    const kept = [...lines, instance.plain('audit-gap', facts), instance.signed('audit-closed')].filter(
       ({ seq }) => seq !== 4 && seq !== 6,
     );
     const good = await verified({ 'audit.log.2026-01-01T00-00-00.000Z': kept });
@@ -117,23 +121,23 @@ describe('verifyRecord', () => {
   it('believes a gap only where the gate itself vouches for the line that declares it', async () => {
     const sink = { sink: '/var/log/audit.log', first: '4', last: '8', count: '5' };
     const taken = ({ seq }: RecordLine): boolean => seq >= 4 && seq <= 8;
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open(), ...range(10).map((n) => gate.request(n)), gate.signed('audit-checkpoint')];
-    const anchors = [await gate.anchor()];
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open(), ...range(10).map((n) => instance.request(n)), instance.signed('audit-checkpoint')];
+    const anchors = [await instance.anchor()];
     // Behind the last signature and the last anchor anybody can write on.
-    const forged = [...lines, gate.plain('audit-gap', sink)].filter((line) => !taken(line));
-    const next = new Gate(key, 'gate-0');
-    const vouching = [...forged, next.open(gate.head), next.signed('audit-closed')];
+    const forged = [...lines, instance.plain('audit-gap', sink)].filter((line) => !taken(line));
+    const next = new Instance(key, 'gate-0');
+    const vouching = [...forged, next.open(instance.head), next.signed('audit-closed')];
     for (const file of [forged, vouching]) {
       const verdict = await verified({ 'audit.log': file }, { anchors });
       expect(kinds(verdict)).toEqual([{ kind: 'removed', seq: 9 }]);
       expect(formatVerdict(verdict)).toContain('line 13 says that this sink had lost them');
     }
     // In a hole of its own it is linked to nothing that is signed.
-    const lone = new Gate(aKey(), 'gate-0');
+    const lone = new Instance(aKey(), 'gate-0');
     range(5).forEach((n) => lone.request(n));
     const { text } = lone.plain('audit-gap', sink);
-    const placed = { chain: gate.head.chain, seq: 6, text: text.replaceAll(lone.head.chain, gate.head.chain) };
+    const placed = { chain: instance.head.chain, seq: 6, text: text.replaceAll(lone.head.chain, instance.head.chain) };
     const split = [...lines.slice(0, 3), placed, ...lines.slice(8)];
     expect(kinds(await verified({ 'audit.log': split }, { anchors }))).toEqual([
       { kind: 'removed', seq: 6 },
@@ -142,9 +146,9 @@ describe('verifyRecord', () => {
   });
 
   it('believes a gap that is signed itself, whatever was lost behind it', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open(), ...range(5).map((n) => gate.request(n))];
-    const gap = gate.signed('audit-gap', { sink: '/var/log/audit.log', first: '3', last: '4', count: '2' });
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open(), ...range(5).map((n) => instance.request(n))];
+    const gap = instance.signed('audit-gap', { sink: '/var/log/audit.log', first: '3', last: '4', count: '2' });
     const kept = [...lines, gap].filter(({ seq }) => seq !== 3 && seq !== 4);
     expect(await verified({ 'audit.log': kept })).toMatchObject({ proven: true, chains: [{ provenTo: 7 }] });
     const forged = kept.map((line) => (line === gap ? gap.text.replace('"3"', '"2"') : line));
@@ -152,16 +156,16 @@ describe('verifyRecord', () => {
   });
 
   it('says which lines before a gap nothing links to a signature', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open(), ...range(9).map((n) => gate.request(n))];
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open(), ...range(9).map((n) => instance.request(n))];
     const facts = { sink: '/var/log/audit.log', first: '5', last: '8', count: '3' };
-    const kept = [...lines, gate.signed('audit-gap', facts), gate.signed('audit-closed')].filter(
+    const kept = [...lines, instance.signed('audit-gap', facts), instance.signed('audit-closed')].filter(
       ({ seq }) => ![5, 6, 8].includes(seq),
     );
     // A line that hangs in the air can be replaced by any other.
     const planted = anEvent({
       annotations: {
-        'portcullis.dev/chain': gate.head.chain,
+        'portcullis.dev/chain': instance.head.chain,
         'portcullis.dev/seq': '7',
         'portcullis.dev/prev': hashOf(Buffer.from('of nothing')),
       },
@@ -222,7 +226,7 @@ describe('verifyRecord', () => {
   });
 
   it('finds by the next chain that the one before it was cut, or taken out whole', async () => {
-    const [first, second] = [new Gate(key, 'gate-0'), new Gate(key, 'gate-0')];
+    const [first, second] = [new Instance(key, 'gate-0'), new Instance(key, 'gate-0')];
     const old = [first.open(), first.request(1), first.request(2)];
     const rest = [second.open(first.head), second.signed('audit-closed')];
     expect((await verified({ 'audit.log': [...old, ...rest] })).notes).toEqual([]);
@@ -234,31 +238,31 @@ describe('verifyRecord', () => {
   });
 
   it('believes an anchor that is signed, and the head that a webhook’s server kept, and no other', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open(), gate.request(1), gate.request(2)];
-    const anchor = await gate.anchor();
-    const { chain, seq, hash } = gate.head;
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open(), instance.request(1), instance.request(2)];
+    const anchor = await instance.anchor();
+    const { chain, seq, hash } = instance.head;
     const cut = { 'audit.log': lines.slice(0, 2) };
     for (const given of [anchor, `Portcullis-Audit-Head: chain=${chain}; seq=${seq}; hash=${hash}`]) {
       expect(kinds(await verified(cut, { anchors: [given] }))).toEqual([{ kind: 'cut', seq: 2 }]);
       expect(await verified({ 'audit.log': lines }, { anchors: [given] })).toMatchObject({ chains: [{ provenTo: 3 }] });
     }
-    const forged = await new Gate(aKey(key.kid), 'gate-0').anchor();
+    const forged = await new Instance(aKey(key.kid), 'gate-0').anchor();
     expect(kinds(await verified({ 'audit.log': lines }, { anchors: [forged] }))).toEqual([{ kind: 'anchor' }]);
   });
 
   it('misses no replica that it was not asked about', async () => {
-    const gate = new Gate(key, 'gate-1');
-    whole(1, gate);
-    const anchors = [await gate.anchor()];
+    const instance = new Instance(key, 'gate-1');
+    whole(1, instance);
+    const anchors = [await instance.anchor()];
     const files = { 'audit.log': whole(3) };
     expect(kinds(await verified(files, { anchors }))).toEqual([{ kind: 'missing-chain' }]);
     expect(await verified(files, { anchors, replica: 'gate-0' })).toMatchObject({ proven: true });
   });
 
   it('is done in moments with a file in which every line was tampered with, and leaves out one that is being compressed', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open(), ...range(20_000).map((n) => gate.request(n))];
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open(), ...range(20_000).map((n) => instance.request(n))];
     const spent = cpuClock();
     const halved = await verified({
       'audit.log': lines.filter(({ seq }) => seq % 2 === 1),
@@ -275,19 +279,19 @@ describe('verifyRecord', () => {
   });
 
   it('is done in moments with a week of heads that a webhook’s server has kept', async () => {
-    const gate = new Gate(key, 'gate-0');
-    const lines = [gate.open()];
-    const head = (): string => `chain=${gate.head.chain}; seq=${gate.head.seq}; hash=${gate.head.hash}`;
+    const instance = new Instance(key, 'gate-0');
+    const lines = [instance.open()];
+    const head = (): string => `chain=${instance.head.chain}; seq=${instance.head.seq}; hash=${instance.head.hash}`;
     const anchors = range(200_000).map(head);
-    lines.push(gate.signed('audit-closed'));
+    lines.push(instance.signed('audit-closed'));
     const spent = cpuClock();
     expect(await verified({ 'audit.log': lines }, { anchors })).toMatchObject({ proven: true });
     expect(spent()).toBeLessThan(5000);
   });
 
   it('says what a file says as plain characters', async () => {
-    const gate = new Gate(key, 'gate\u001b[31m');
-    const told = formatVerdict(await verified({ 'audit.log': whole(1, gate) }));
+    const instance = new Instance(key, 'gate\u001b[31m');
+    const told = formatVerdict(await verified({ 'audit.log': whole(1, instance) }));
     expect(told).not.toContain('\u001b');
     expect(told).toMatch(/PROVEN/);
   });
@@ -295,7 +299,7 @@ describe('verifyRecord', () => {
 
 describe('startAnchors', () => {
   it('anchors the head while it moves, tries again where it could not, and anchors the end', async () => {
-    const gate = new Gate(key, 'gate-0');
+    const instance = new Instance(key, 'gate-0');
     const kept: string[] = [];
     let away = true;
     const store = {
@@ -305,11 +309,11 @@ describe('startAnchors', () => {
       },
     };
     const logger = new LogLines();
-    const lines = [gate.open()];
+    const lines = [instance.open()];
     const stop = startAnchors({
       trail: {
         get head() {
-          return gate.head;
+          return instance.head;
         },
         flush: async () => {},
       },
@@ -322,7 +326,7 @@ describe('startAnchors', () => {
     await expect.poll(() => logger.lines.length).toBe(1);
     away = false;
     await expect.poll(() => kept.length).toBe(1);
-    lines.push(gate.signed('audit-closed'));
+    lines.push(instance.signed('audit-closed'));
     await stop();
     expect(kept.length).toBe(2);
     expect(kinds(await verified({ 'audit.log': lines.slice(0, 1) }, { anchors: kept.slice(1) }))).toEqual([

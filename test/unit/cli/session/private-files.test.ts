@@ -106,8 +106,8 @@ describe('a disk that takes no more', () => {
   });
 
   test('is found out beforehand', () => {
-    expect(limited(attempt('files.proveRoom(process.argv[1], 9000)'))).toContain('cache_unwritable');
-    expect(limited(attempt('files.proveRoom(process.argv[1], 900)'))).toBe('');
+    expect(limited(attempt('files.assertDiskSpace(process.argv[1], 9000)'))).toContain('cache_unwritable');
+    expect(limited(attempt('files.assertDiskSpace(process.argv[1], 900)'))).toBe('');
     expect(readdirSync(dir)).toEqual([]);
   });
 });

@@ -18,7 +18,7 @@ const exec: JsonRecord = {
   annotations: { 'portcullis.dev/cluster': 'prod' },
 };
 
-const gateEvent = (facts: Record<string, string>): JsonRecord => ({
+const portcullisEvent = (facts: Record<string, string>): JsonRecord => ({
   ...exec,
   stage: 'ResponseComplete',
   verb: 'revocation',
@@ -42,10 +42,14 @@ describe('a line', () => {
     ],
     [
       'an event of the gate’s own',
-      gateEvent({ event: 'revocation', target: 'account:corp/1', reason: 'INC-4711' }),
+      portcullisEvent({ event: 'revocation', target: 'account:corp/1', reason: 'INC-4711' }),
       'corp:alice  revocation account:corp/1 [INC-4711]  200  203.0.113.7',
     ],
-    ['one that says no more', gateEvent({ event: 'server-started' }), 'corp:alice  revocation -  200  203.0.113.7'],
+    [
+      'one that says no more',
+      portcullisEvent({ event: 'server-started' }),
+      'corp:alice  revocation -  200  203.0.113.7',
+    ],
   ])('shows %s', (_what, event, line) => {
     expect(eventLine(event, false)).toBe(`14:02:09  ${line}`);
   });

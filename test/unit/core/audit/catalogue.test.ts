@@ -6,8 +6,8 @@ import { AUDIT_REFERENCE, auditReference, REGENERATE_AUDIT } from '../../../../s
 import {
   AUDIT_FACTS,
   CHAIN_FACTS,
-  GATE_EVENTS,
-  isGateEventName,
+  PORTCULLIS_EVENTS,
+  isPortcullisEventName,
   REQUEST_FACTS,
   type CatalogueEntry,
 } from '../../../../src/core/audit/catalogue.ts';
@@ -30,7 +30,7 @@ const recorded = new Set(
   ),
 );
 
-const entries = Object.entries(GATE_EVENTS) as [string, CatalogueEntry][];
+const entries = Object.entries(PORTCULLIS_EVENTS) as [string, CatalogueEntry][];
 
 describe('the catalogue of the record', () => {
   test('has no event that nothing records', () => {
@@ -60,7 +60,7 @@ describe('the catalogue of the record', () => {
   });
 
   test('knows its names and no other', () => {
-    expect(['sign-in', 'audit-gap', 'constructor', ''].map(isGateEventName)).toEqual([true, true, false, false]);
+    expect(['sign-in', 'audit-gap', 'constructor', ''].map(isPortcullisEventName)).toEqual([true, true, false, false]);
   });
 });
 

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { auditUri, gateEvent, requestEvent } from '../../../../src/core/audit/event.ts';
+import { auditUri, portcullisEvent, requestEvent } from '../../../../src/core/audit/event.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import { cpuClock } from '../../../support/cpu-time.ts';
 
@@ -76,7 +76,7 @@ test('writes the members in the order of Kubernetes, whichever of them there are
       '"requestReceivedTimestamp":"2026-11-25T10:00:00.123000Z","stageTimestamp":"2026-11-25T10:00:00.124000Z",' +
       '"annotations":{"portcullis.dev/session":"s1","portcullis.dev/cluster":"prod"}}',
   );
-  const event = gateEvent({ event: 'logout', code: 200, sourceIps: [], requestUri: '/', at: AT, auditId: 'a1' });
+  const event = portcullisEvent({ event: 'logout', code: 200, sourceIps: [], requestUri: '/', at: AT, auditId: 'a1' });
   expect(JSON.stringify(event)).toBe(
     '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a1","stage":"ResponseComplete",' +
       '"requestURI":"/","verb":"logout","user":{},"sourceIPs":[],"responseStatus":{"metadata":{},"code":200},' +
@@ -112,7 +112,7 @@ test('cuts an endless user agent', () => {
 test('writes what the gate did in the same envelope, and no detail stands for another event', () => {
   // The compiler refuses these where it sees them.
   const others: object = { event: 'logout', account: 'other/2' };
-  const event = gateEvent({
+  const event = portcullisEvent({
     event: 'revocation',
     auditId: 'a1',
     at: AT,

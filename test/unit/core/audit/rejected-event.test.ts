@@ -1,6 +1,11 @@
 import { describe, expect, it, test } from 'vitest';
 import { encodeLine } from '../../../../src/audit/line.ts';
-import { gateEvent, requestEvent, type AuditEvent, type GateEvent } from '../../../../src/core/audit/event.ts';
+import {
+  portcullisEvent,
+  requestEvent,
+  type AuditEvent,
+  type PortcullisEvent,
+} from '../../../../src/core/audit/event.ts';
 import { isRejection, shortened } from '../../../../src/core/audit/rejected-event.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 
@@ -18,8 +23,8 @@ const asked = (change: Partial<Parameters<typeof requestEvent>[0]> = {}): AuditE
     ...change,
   });
 
-const said = (change: Partial<GateEvent> & Pick<GateEvent, 'event'>): AuditEvent =>
-  gateEvent({ auditId: 'b', at: 0, requestUri: '/x', sourceIps: ['203.0.113.7'], code: 200, ...change });
+const said = (change: Partial<PortcullisEvent> & Pick<PortcullisEvent, 'event'>): AuditEvent =>
+  portcullisEvent({ auditId: 'b', at: 0, requestUri: '/x', sourceIps: ['203.0.113.7'], code: 200, ...change });
 
 test.each<[string, AuditEvent, boolean]>([
   ['a request of nobody that was refused', asked({ status: { code: 404 } }), true],

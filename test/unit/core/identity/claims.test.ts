@@ -105,7 +105,9 @@ describe('names that are refused', () => {
   });
 
   test('refuses a prefix that makes a name reserved together with the claim', () => {
-    expect(rejection({ preferred_username: 'em:masters' }, { usernamePrefix: 'syst' }).reason).toBe('username_reserved');
+    expect(rejection({ preferred_username: 'em:masters' }, { usernamePrefix: 'syst' }).reason).toBe(
+      'username_reserved',
+    );
   });
 
   test.each([

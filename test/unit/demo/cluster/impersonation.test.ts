@@ -22,7 +22,7 @@ function cluster(): ClusterParts {
   return parts;
 }
 
-const GATE: Identity = {
+const INSTANCE: Identity = {
   username: 'system:serviceaccount:portcullis:portcullis',
   uid: '',
   groups: ['system:authenticated'],
@@ -30,7 +30,7 @@ const GATE: Identity = {
 };
 
 const as = (...rawHeaders: string[]): Identity =>
-  impersonate({ rawHeaders } as IncomingMessage, GATE, cluster().authorizer);
+  impersonate({ rawHeaders } as IncomingMessage, INSTANCE, cluster().authorizer);
 
 const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 
@@ -57,8 +57,8 @@ describe('impersonation', () => {
   });
 
   it('fails open for an empty user alone, as the API server does', () => {
-    expect(as('Impersonate-User', '')).toBe(GATE);
-    expect(as()).toBe(GATE);
+    expect(as('Impersonate-User', '')).toBe(INSTANCE);
+    expect(as()).toBe(INSTANCE);
   });
 
   it.each([
@@ -76,7 +76,7 @@ describe('impersonation', () => {
 
   it('refuses what the real user may not impersonate, in the words of Kubernetes', () => {
     expect(() => as('Impersonate-User', 'alice', 'Impersonate-Extra-scopes', 'all')).toThrow(
-      `userextras.authentication.k8s.io "all" is forbidden: User "${GATE.username}" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope`,
+      `userextras.authentication.k8s.io "all" is forbidden: User "${INSTANCE.username}" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope`,
     );
     const alice = { username: 'demo:alice', uid: '', groups: ['demo:developers'], extra: {} };
     const account = { rawHeaders: ['Impersonate-User', 'system:serviceaccount:default:default'] } as IncomingMessage;

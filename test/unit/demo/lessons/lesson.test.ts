@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { gateEvent, requestEvent, type AuditEvent } from '../../../../src/core/audit/event.ts';
-import type { GateEventName } from '../../../../src/core/audit/catalogue.ts';
+import { portcullisEvent, requestEvent, type AuditEvent } from '../../../../src/core/audit/event.ts';
+import type { PortcullisEventName } from '../../../../src/core/audit/catalogue.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import { happened, type Evidence } from '../../../../demo/lessons/lesson.ts';
 import { lessonOf } from '../../../../demo/lessons/lessons.ts';
@@ -14,8 +14,12 @@ interface Happening {
   readonly code?: number;
 }
 
-const gate = (event: GateEventName, name: string, { target, code = 200, ...rest }: Happening = {}): AuditEvent =>
-  gateEvent({
+const instance = (
+  event: PortcullisEventName,
+  name: string,
+  { target, code = 200, ...rest }: Happening = {},
+): AuditEvent =>
+  portcullisEvent({
     event,
     auditId: 'a',
     at: 0,
@@ -50,7 +54,7 @@ function lesson(number: number) {
 }
 
 describe('what happened in the record', () => {
-  const evidence = seen(gate('sign-in', 'alice'), asked('alice', 'GET', PODS, 200));
+  const evidence = seen(instance('sign-in', 'alice'), asked('alice', 'GET', PODS, 200));
 
   it.each([
     { wanted: { event: 'sign-in' }, so: true },
@@ -85,7 +89,7 @@ describe('the lessons', () => {
   });
 
   it('do not take what somebody else did for the learner', async () => {
-    const others = seen(gate('sign-in', 'bob'), asked('bob', 'GET', PODS, 200));
+    const others = seen(instance('sign-in', 'bob'), asked('bob', 'GET', PODS, 200));
     const done = await Promise.all(lesson(1).tasks.map(async (task) => task.done(others)));
     expect(done).toEqual([false, false, false, false]);
   });
@@ -93,7 +97,7 @@ describe('the lessons', () => {
   it('do not take a revocation of somebody else for that of the stolen laptop', () => {
     const task = lesson(3).tasks.find(({ words }) => words === "root ends alice's sessions");
     const after = (target: string) =>
-      task?.done(seen(gate('sign-in', 'alice'), gate('revocation', 'root', { target })));
+      task?.done(seen(instance('sign-in', 'alice'), instance('revocation', 'root', { target })));
     expect(after('account:demo/bob')).toBe(false);
     expect(after('account:demo/alice')).toBe(true);
   });
@@ -133,19 +137,27 @@ describe('the lessons', () => {
 
 describe('signing out of what kubectl uses', () => {
   const task = lesson(2).tasks.find(({ words }) => words === 'sign out');
-  const atWork = [gate('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
+  const atWork = [instance('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
 
   it.each([
-    { how: 'with the command', event: gate('logout', 'alice', { session: 'laptop', reason: 'sign_out' }), so: true },
-    { how: 'on her page', event: gate('logout', 'alice', { session: 'pages', target: 'session:laptop' }), so: true },
+    {
+      how: 'with the command',
+      event: instance('logout', 'alice', { session: 'laptop', reason: 'sign_out' }),
+      so: true,
+    },
+    {
+      how: 'on her page',
+      event: instance('logout', 'alice', { session: 'pages', target: 'session:laptop' }),
+      so: true,
+    },
     {
       how: 'out of the pages alone',
-      event: gate('logout', 'alice', { session: 'pages', reason: 'sign_out' }),
+      event: instance('logout', 'alice', { session: 'pages', reason: 'sign_out' }),
       so: false,
     },
     {
       how: 'of another session',
-      event: gate('logout', 'alice', { session: 'pages', target: 'session:pages' }),
+      event: instance('logout', 'alice', { session: 'pages', target: 'session:pages' }),
       so: false,
     },
   ])('is done $how: $so', ({ event, so }) => {
@@ -155,8 +167,8 @@ describe('signing out of what kubectl uses', () => {
 
 describe('the stolen laptop', () => {
   const task = (words: string) => lesson(3).tasks.find((one) => one.words === words);
-  const atWork = [gate('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
-  const revoked = (target: string) => gate('revocation', 'root', { target });
+  const atWork = [instance('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
+  const revoked = (target: string) => instance('revocation', 'root', { target });
 
   it.each([
     { target: 'session:laptop', so: true },
@@ -169,7 +181,7 @@ describe('the stolen laptop', () => {
   });
 
   it('is refused at its renewal too, where its token has run out by then', () => {
-    const refused = gate('refresh-refused', 'alice', { reason: 'invalid_grant' });
+    const refused = instance('refresh-refused', 'alice', { reason: 'invalid_grant' });
     const done = (...events: readonly AuditEvent[]) =>
       task("the thief's next request is refused")?.done(seen(...events));
     expect(done(...atWork, revoked('account:demo/alice'), refused)).toBe(true);
@@ -202,7 +214,7 @@ describe('the case of the incident', () => {
 
   it('is not closed by an unlock that was refused', () => {
     const done = (code: number) =>
-      task("take alice's lock off")?.done(seen(gate('unlock', 'root', { reason: 'INC-2207 closed', code })));
+      task("take alice's lock off")?.done(seen(instance('unlock', 'root', { reason: 'INC-2207 closed', code })));
     expect(done(404)).toBe(false);
     expect(done(200)).toBe(true);
   });

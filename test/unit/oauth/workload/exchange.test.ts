@@ -4,7 +4,7 @@ import type { WorkloadRule } from '../../../../src/config/config.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { createWorkloadExchange, type ExchangeWorkloadToken } from '../../../../src/oauth/workload/exchange.ts';
 import { readyRules } from '../../../../src/oauth/workload/rules.ts';
-import { createGate, type Gate } from '../../../../src/revocation/revocation.ts';
+import { createRevocationGuard, type RevocationGuard } from '../../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import type { Store } from '../../../../src/store/store.ts';
 
@@ -29,7 +29,7 @@ describe('a workload token at the exchange', () => {
   let keys: { readonly publicKey: CryptoKey; readonly privateKey: CryptoKey };
   let now: number;
   let store: Store;
-  let gate: Gate;
+  let guard: RevocationGuard;
 
   beforeAll(async () => {
     keys = await generateKeyPair('ES256');
@@ -37,7 +37,7 @@ describe('a workload token at the exchange', () => {
   beforeEach(() => {
     now = Date.UTC(2030, 0, 1);
     store = createMemoryStore({ clock: { now: () => now } });
-    gate = createGate({
+    guard = createRevocationGuard({
       log: store.log,
       sessions: store.sessions,
       stalenessSeconds: 2,
@@ -48,14 +48,14 @@ describe('a workload token at the exchange', () => {
       firstLife: true,
     });
   });
-  afterEach(() => gate.stop());
+  afterEach(() => guard.stop());
 
   const exchange = (parts: Pick<Parts, 'artefacts'> = store, clockSkew = 60): ExchangeWorkloadToken =>
     createWorkloadExchange({
       rules: readyRules([RULE], 100, () => async () => keys.publicKey),
       publicUrl: PUBLIC_URL,
       store: { sessions: store.sessions, artefacts: parts.artefacts },
-      gate,
+      guard,
       now: () => now,
       clockSkew,
     });
@@ -70,7 +70,7 @@ describe('a workload token at the exchange', () => {
   }
 
   it('opens one session for each issuer, subject and token id', async () => {
-    await gate.start();
+    await guard.start();
     const ids = new Set<string>();
     for (const claims of [{}, {}, { jti: 'two' }, { sub: 'other' }]) {
       const outcome = await exchange()(await request(claims));
@@ -82,7 +82,7 @@ describe('a workload token at the exchange', () => {
   });
 
   it.each([0, 60, 300])('is taken where its issuer’s clock is off by at most %d s', async (clockSkew) => {
-    await gate.start();
+    await guard.start();
     const ahead = async (seconds: number) => {
       const iat = now / 1000 + seconds;
       return exchange(store, clockSkew)(await request({ jti: `of ${seconds}`, iat, exp: iat + 300 }));
@@ -93,7 +93,7 @@ describe('a workload token at the exchange', () => {
   });
 
   it('opens nothing again once its session’s life is over, although it is good for longer', async () => {
-    await gate.start();
+    await guard.start();
     const asked = await request();
     const first = await exchange()(asked);
     now += 901_000;
@@ -102,7 +102,7 @@ describe('a workload token at the exchange', () => {
   });
 
   it('opens nothing again although its use could not be marked at first, once another request has joined', async () => {
-    await gate.start();
+    await guard.start();
     const asked = await request();
     const artefacts: Parts['artefacts'] = {
       find: (...args) => store.artefacts.find(...args),
@@ -119,7 +119,7 @@ describe('a workload token at the exchange', () => {
   });
 
   it('opens nothing where its session was revoked while another request with the same token was on its way', async () => {
-    await gate.start();
+    await guard.start();
     const asked = await request();
     const hold = Promise.withResolvers<void>();
     const opened = Promise.withResolvers<void>();
@@ -136,7 +136,7 @@ describe('a workload token at the exchange', () => {
     const first = exchange({ artefacts })(asked);
     await opened.promise;
     const { sessions } = await store.sessions.list({ limit: 1 });
-    await gate.revoke({ target: { kind: 'session', session: sessions[0]?.id ?? '' } });
+    await guard.revoke({ target: { kind: 'session', session: sessions[0]?.id ?? '' } });
     const second = exchange()(asked);
     expect(await second).toMatchObject({ ok: true });
     hold.resolve();

@@ -5,8 +5,8 @@ import { SessionUnread } from '../../../../src/core/credential/credential.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { createAuthenticator } from '../../../../src/proxy/proxy.ts';
 import type { Authenticate } from '../../../../src/proxy/proxy.ts';
-import { createGate } from '../../../../src/revocation/guard.ts';
-import type { Gate } from '../../../../src/revocation/revocation.ts';
+import { createRevocationGuard } from '../../../../src/revocation/guard.ts';
+import type { RevocationGuard } from '../../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import type { SessionRecord, Store } from '../../../../src/store/store.ts';
 
@@ -19,7 +19,7 @@ describe('authentication', () => {
   let skew = 0;
   const clock = { now: (): number => Date.now() + skew };
   let store: Store;
-  let gate: Gate;
+  let guard: RevocationGuard;
   let authenticate: Authenticate;
   let token: string;
   /** What happens while a session is being read. */
@@ -30,7 +30,7 @@ describe('authentication', () => {
     [skew, reads] = [0, 0];
     meanwhile = () => Promise.resolve();
     store = createMemoryStore({ clock });
-    gate = createGate({
+    guard = createRevocationGuard({
       log: store.log,
       stalenessSeconds: 2,
       replicaName: 'a',
@@ -39,7 +39,7 @@ describe('authentication', () => {
       sessions: store.sessions,
       longestTokenSeconds: 600,
     });
-    await gate.start();
+    await guard.start();
     const keys = await generateKeyPair('ES256');
     const read = async (id: string): Promise<SessionRecord | undefined> => {
       reads += 1;
@@ -48,7 +48,7 @@ describe('authentication', () => {
       return record;
     };
     const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'k', alg: 'ES256' };
-    authenticate = createAuthenticator({ gate, sessions: { read }, issuer: ISSUER, keys: { keys: [jwk] }, clock });
+    authenticate = createAuthenticator({ guard, sessions: { read }, issuer: ISSUER, keys: { keys: [jwk] }, clock });
     await open(60);
     const minted = await store.sessions.mint('s', { thumbprint: THUMBPRINT });
     const { epoch: ep, number: ln } = minted.ok ? minted.position : { epoch: '', number: 0 };
@@ -62,7 +62,7 @@ describe('authentication', () => {
       .setExpirationTime('5m')
       .sign(keys.privateKey);
   });
-  afterEach(() => gate.stop());
+  afterEach(() => guard.stop());
 
   const open = async (life: number): Promise<void> => {
     const now = Math.floor(Date.now() / 1000);
@@ -98,13 +98,13 @@ describe('authentication', () => {
 
   it('refuses when the session is revoked while it is being read', async () => {
     meanwhile = async () => {
-      if (reads === 1) await gate.revoke({ target: SESSION });
+      if (reads === 1) await guard.revoke({ target: SESSION });
     };
     expect(await ask()).toEqual({ ok: false, reason: 'session_revoked' });
   });
 
   it('refuses when the gate is fenced while the session is being read', async () => {
-    meanwhile = () => gate.stop();
+    meanwhile = () => guard.stop();
     expect(await ask()).toEqual({ ok: false, reason: 'fenced' });
   });
 
@@ -118,7 +118,7 @@ describe('authentication', () => {
   });
 
   it('asks nothing about a session that the gate refuses already', async () => {
-    await gate.revoke({ target: SESSION });
+    await guard.revoke({ target: SESSION });
     expect(await ask()).toEqual({ ok: false, reason: 'session_revoked' });
     expect(reads).toBe(0);
   });

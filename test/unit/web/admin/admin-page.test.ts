@@ -1,10 +1,10 @@
 /** Who sees which admin page, and what each says of names that were chosen to hurt. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { alsoAt, post } from '../admin-at.ts';
-import { annotation, browserAt, closeHouses, openHouse, openSession, signedInAs, signIn } from '../harness.ts';
+import { annotation, browserAt, closeStages, openStage, openSession, signedInAs, signIn } from '../harness.ts';
 import { postForm, sendRevocation } from './admin-pages-at.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 /** Of each page: its path, what it is read as on the record (nothing where it shows nothing of anybody), and what an admin finds there. */
 const PAGES = [
@@ -20,8 +20,8 @@ const PAGES = [
 
 describe.each(PAGES)('%s', (path, reason, found) => {
   test('sends nobody known to sign in', async () => {
-    const house = await openHouse();
-    const { status, headers } = await browserAt(house).get(path);
+    const stage = await openStage();
+    const { status, headers } = await browserAt(stage).get(path);
     expect([status, headers['location']]).toEqual([303, '/login?to=admin']);
   });
 
@@ -29,13 +29,13 @@ describe.each(PAGES)('%s', (path, reason, found) => {
     const at = await signedInAs('alice');
     const page = await at.browser.get(path).expect(403);
     expect(page.text).not.toContain('corp/sub-');
-    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('no_role');
+    expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('no_role');
   });
 
   test('shows an auditor no way to change anything, and says so', async () => {
     const at = await signedInAs('auditor');
-    await openSession(at.house, 'alice-1', 'alice');
-    await post(await alsoAt(at.house, 'root'), 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
+    await openSession(at.stage, 'alice-1', 'alice');
+    await post(await alsoAt(at.stage, 'root'), 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
     const { text } = await at.browser.get(path).expect(200);
     expect(text).toContain('change nothing');
     const forms = [...text.matchAll(/<form[^>]*method="post"[^>]*>/g)].map(([form]) => form);
@@ -46,13 +46,13 @@ describe.each(PAGES)('%s', (path, reason, found) => {
 
   test('is whole for an admin, and what was read is on the record', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await post(at, 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
     const { text } = await at.browser.get(path).expect(200);
     expect(text).toContain('aria-current="page"');
     expect(text).not.toContain('change nothing');
     expect(text).toContain(found);
-    const reads = at.house.named('admin-read').map((event) => annotation(event, 'reason'));
+    const reads = at.stage.named('admin-read').map((event) => annotation(event, 'reason'));
     expect(reads).toEqual(reason === undefined ? [] : [reason]);
   });
 });
@@ -67,40 +67,40 @@ describe('what changes something', () => {
 
   test.each(changes)('%s is refused to an auditor, on the record', async (path, fields) => {
     const at = await signedInAs('auditor');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await postForm(at, path, { reason: 'x', ...fields }).expect(403);
-    expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('auditor_may_not_act');
-    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('auditor_may_not_act');
+    expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
   });
 
   test.each(changes)('%s is refused from an earlier sign-in’s page, and from another site', async (path, fields) => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await postForm({ ...at, csrf: 'of-an-earlier-sign-in' }, path, { reason: 'x', ...fields }).expect(403);
     await postForm(at, path, { reason: 'x', ...fields })
       .set('Origin', 'https://evil.example')
       .expect(403);
-    const reasons = at.house.named('admin-refused').map((event) => annotation(event, 'reason'));
+    const reasons = at.stage.named('admin-refused').map((event) => annotation(event, 'reason'));
     expect(reasons).toEqual(['csrf_token', 'foreign_origin']);
-    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
   });
 
   test.each(changes)(
     '%s asks who has signed in too long ago to sign in again, and changes nothing',
     async (path, fields) => {
       const at = await signedInAs('root');
-      await openSession(at.house, 'alice-1', 'alice');
-      at.house.clock.advance(1000);
+      await openSession(at.stage, 'alice-1', 'alice');
+      at.stage.clock.advance(1000);
       const { text } = await postForm(at, path, { reason: 'x', ...fields }).expect(401);
       expect(text).toContain('href="/login/fresh?to=%2Fadmin%2F');
-      expect(annotation(at.house.named('admin-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
-      expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+      expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
+      expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
     },
   );
 
   test('the page that asks sends such an admin to sign in first, and has them back with everything that was chosen', async () => {
     const at = await signedInAs('root');
-    at.house.clock.advance(1000);
+    at.stage.clock.advance(1000);
     const asked = '/admin/revoke?kind=account&value=corp%2Fsub-alice&lock=on';
     const { headers } = await at.browser.get(asked).expect(303);
     const location = new URL(String(headers['location']), 'http://localhost');
@@ -114,8 +114,8 @@ const SCRIPT = '<script>alert(1)</script>';
 describe('names from outside', () => {
   test('a user agent that is script stays text', async () => {
     const at = await signedInAs('root');
-    await signIn(browserAt(at.house).set('User-Agent', SCRIPT), 'brief');
-    const [session] = (await at.house.store.sessions.list({ account: 'corp/sub-brief', limit: 1 })).sessions;
+    await signIn(browserAt(at.stage).set('User-Agent', SCRIPT), 'brief');
+    const [session] = (await at.stage.store.sessions.list({ account: 'corp/sub-brief', limit: 1 })).sessions;
     for (const path of ['/admin', '/admin/accounts/corp%2Fsub-brief', `/admin/sessions/${session?.id}`]) {
       const { text } = await at.browser.get(path).expect(200);
       expect(text).not.toContain(SCRIPT);
@@ -137,11 +137,11 @@ describe('names from outside', () => {
 
   test('a username that is written from right to left turns nothing around it', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
-    const session = await at.house.store.sessions.read('alice-1');
+    await openSession(at.stage, 'alice-1', 'alice');
+    const session = await at.stage.store.sessions.read('alice-1');
     const username = `corp:\u202E${'x'.repeat(500)}`;
     const identity = { ...session?.identity, username, uid: '', groups: [], extra: {} };
-    await at.house.store.sessions.update('alice-1', { identity, secret: {} });
+    await at.stage.store.sessions.update('alice-1', { identity, secret: {} });
     for (const path of ['/admin', '/admin/accounts/corp%2Fsub-alice', '/admin/sessions/alice-1']) {
       expect((await at.browser.get(path).expect(200)).text).toContain(`<bdi>${username}</bdi>`);
     }
@@ -168,6 +168,6 @@ describe('names from outside', () => {
     const at = await signedInAs('root');
     const { text } = await sendRevocation(at, { kind: 'session', value: SCRIPT }).expect(400);
     expect(text).not.toContain('alert(1)');
-    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('revocation_malformed');
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('revocation_malformed');
   });
 });

@@ -2,27 +2,27 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import type { WebDeps } from '../../../../src/web/deps.ts';
-import { closeHouses, openSession, signedInAs } from '../harness.ts';
+import type { WebDeps } from '../../../../src/web/dependencies.ts';
+import { closeStages, openSession, signedInAs } from '../harness.ts';
 import { sendRevocation } from './admin-pages-at.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const ALICE = { kind: 'account', value: 'corp/sub-alice' } as const;
 
 /** A gate that writes nothing before it is told to. */
-function heldGate(): {
+function heldInstance(): {
   readonly change: (deps: WebDeps) => WebDeps;
   readonly asked: Promise<void>;
   readonly release: () => void;
 } {
   const [asked, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const change = (deps: WebDeps): WebDeps => {
-    const { revoke } = deps.gate;
-    deps.gate.revoke = async (order) => {
+    const { revoke } = deps.guard;
+    deps.guard.revoke = async (order) => {
       asked.resolve();
       await released.promise;
-      return revoke.call(deps.gate, order);
+      return revoke.call(deps.guard, order);
     };
     return deps;
   };
@@ -30,19 +30,19 @@ function heldGate(): {
 }
 
 test('a second click joins the first one, which is not written yet', async () => {
-  const gate = heldGate();
-  const at = await signedInAs('root', { change: gate.change });
-  await openSession(at.house, 'alice-1', 'alice');
+  const guard = heldInstance();
+  const at = await signedInAs('root', { change: guard.change });
+  await openSession(at.stage, 'alice-1', 'alice');
   const fields = { ...ALICE, requestId: randomUUID() };
   const first = sendRevocation(at, fields).then(({ status }) => status);
-  await gate.asked;
+  await guard.asked;
   const second = sendRevocation(at, fields).then(({ status }) => status);
   const other = await sendRevocation(at, { ...fields, lock: 'on' });
   expect(other.status).toBe(409);
-  gate.release();
+  guard.release();
   expect(await Promise.all([first, second])).toEqual([303, 303]);
-  expect(at.house.named('revocation').map(({ responseStatus }) => responseStatus?.code)).toEqual([409, 200]);
-  expect(await at.house.store.locks.list()).toEqual([]);
+  expect(at.stage.named('revocation').map(({ responseStatus }) => responseStatus?.code)).toEqual([409, 200]);
+  expect(await at.stage.store.locks.list()).toEqual([]);
 });
 
 test('an id that stands for something else already is not answered with that, however slow the store is', async () => {

@@ -4,36 +4,36 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import type { RevocationAnswer } from '../../../../src/revocation/revocation.ts';
-import type { WebDeps } from '../../../../src/web/deps.ts';
+import type { WebDeps } from '../../../../src/web/dependencies.ts';
 import { LateProof } from '../admin-at.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
+  closeStages,
   locationOf,
-  openHouse,
+  openStage,
   openSession,
   signedInAs,
   signIn,
 } from '../harness.ts';
 import { revokedBy, sendRevocation } from './admin-pages-at.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const ALICE = { kind: 'account', value: 'corp/sub-alice' } as const;
 
 describe('the page that asks', () => {
   test('says which sessions of whom it cuts, and what is open here', async () => {
     const at = await signedInAs('root');
-    const { gate } = at.house;
-    for (const id of ['alice-1', 'alice-2']) await openSession(at.house, id, 'alice');
-    await openSession(at.house, 'brief-1', 'brief');
+    const { guard } = at.stage;
+    for (const id of ['alice-1', 'alice-2']) await openSession(at.stage, id, 'alice');
+    await openSession(at.stage, 'brief-1', 'brief');
     const parts = { account: 'corp/sub-alice', provider: 'corp' } as const;
     const keys = coveringKeys({ ...parts, session: 'alice-1' });
-    const registration = gate.register({ cut: () => {} });
+    const registration = guard.register({ cut: () => {} });
     registration.bind(
-      { ...parts, keys, session: 'alice-1', position: gate.position ?? { epoch: '', number: 0 } } as never,
-      { expiresAt: at.house.clock.now(), idleAt: at.house.clock.now() },
+      { ...parts, keys, session: 'alice-1', position: guard.position ?? { epoch: '', number: 0 } } as never,
+      { expiresAt: at.stage.clock.now(), idleAt: at.stage.clock.now() },
     );
     const { text } = await at.browser.get('/admin/revoke?kind=account&value=corp%2Fsub-alice').expect(200);
     registration.close();
@@ -41,12 +41,12 @@ describe('the page that asks', () => {
     expect(text).toContain('<strong>1 request or stream</strong>');
     expect(text).toContain('/admin/sessions/alice-2');
     expect(text).not.toContain('brief');
-    expect(annotation(at.house.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
+    expect(annotation(at.stage.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
   });
 
   test('lists ten at most, and counts the rest', async () => {
     const at = await signedInAs('root');
-    for (let number = 0; number < 12; number += 1) await openSession(at.house, `a-${number}`, 'alice');
+    for (let number = 0; number < 12; number += 1) await openSession(at.stage, `a-${number}`, 'alice');
     const { text } = await at.browser.get('/admin/revoke?kind=all').expect(200);
     expect(text).toContain('<strong>13 sessions of 2 people</strong>');
     expect(text.match(/href="\/admin\/sessions\//g)).toHaveLength(10);
@@ -67,44 +67,44 @@ describe('the page that asks', () => {
 describe('sending it', () => {
   test('revokes with the reason, and leads to the receipt', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const text = await revokedBy(at, { kind: 'session', value: 'alice-1', reason: 'INC-4711' });
     expect(text).toContain('Complete.');
     expect(text).toContain('portcullis-0');
     expect(text).not.toContain('http-equiv="refresh"');
-    expect(await at.house.store.sessions.read('alice-1')).toBeUndefined();
-    expect(annotation(at.house.named('revocation')[0], 'reason')).toBe('INC-4711');
+    expect(await at.stage.store.sessions.read('alice-1')).toBeUndefined();
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('INC-4711');
   });
 
   test('twice, at once and later, is one revocation', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const fields = { kind: 'session', value: 'alice-1', requestId: randomUUID() };
     const both = await Promise.all([sendRevocation(at, fields), sendRevocation(at, fields)]);
     both.push(await sendRevocation(at, fields));
     expect(both.map(({ status }) => status)).toEqual([303, 303, 303]);
     expect(new Set(both.map(locationOf))).toEqual(new Set([`/admin/revocations/${fields.requestId}`]));
-    expect(at.house.named('revocation')).toHaveLength(1);
+    expect(at.stage.named('revocation')).toHaveLength(1);
   });
 
   test('the same page with another wish is not taken for the first one', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const fields = { ...ALICE, requestId: randomUUID() };
     const [one, other] = await Promise.all([sendRevocation(at, fields), sendRevocation(at, { ...fields, lock: 'on' })]);
     const locked = other.status === 303;
     expect([one.status, other.status]).toEqual(locked ? [409, 303] : [303, 409]);
     await sendRevocation(at, locked ? fields : { ...fields, lock: 'on' }).expect(409);
-    expect((await at.house.store.locks.find('corp/sub-alice')) !== undefined).toBe(locked);
+    expect((await at.stage.store.locks.find('corp/sub-alice')) !== undefined).toBe(locked);
   });
 
   test('without a reason, or by a form of somebody else’s making, is 400', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     await sendRevocation(at, { ...ALICE, reason: ' ' }).expect(400);
     await sendRevocation(at, { ...ALICE, requestId: 'again' }).expect(400);
     await sendRevocation(at, { ...ALICE, kind: 'everybody' }).expect(400);
-    expect(await at.house.store.sessions.read('alice-1')).toBeDefined();
+    expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
   });
 
   test('who ends their own session with it still sees the receipt', async () => {
@@ -120,19 +120,19 @@ describe('sending it', () => {
     let away = true;
     const at = await signedInAs('root', {
       change: (deps) => {
-        const { revoke } = deps.gate;
-        deps.gate.revoke = (order) =>
-          away ? Promise.reject(new AppError('store_unavailable', 'away')) : revoke.call(deps.gate, order);
+        const { revoke } = deps.guard;
+        deps.guard.revoke = (order) =>
+          away ? Promise.reject(new AppError('store_unavailable', 'away')) : revoke.call(deps.guard, order);
         return deps;
       },
     });
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const requestId = randomUUID();
     const { text } = await sendRevocation(at, { ...ALICE, requestId, reason: 'INC-1' }).expect(503);
     expect(text).toContain('Send it again');
     expect(text).toContain(`name="requestId" value="${requestId}"`);
     expect(text).toContain('name="reason" value="INC-1"');
-    expect(annotation(at.house.named('revocation')[0], 'outcome')).toBe('revocation_not_written');
+    expect(annotation(at.stage.named('revocation')[0], 'outcome')).toBe('revocation_not_written');
     away = false;
     const again = await sendRevocation(at, { ...ALICE, requestId, reason: 'INC-1' }).expect(303);
     expect(locationOf(again)).toBe(`/admin/revocations/${requestId}`);
@@ -142,7 +142,7 @@ describe('sending it', () => {
     const dual = { groups: ['corp:platform'], auditors: [], freshness: 900, dualControl: 'on' } as const;
     const at = await signedInAs('root', { config: { admin: dual } });
     const { text } = await sendRevocation(at, { kind: 'provider', value: 'lab', reason: 'INC-1' }).expect(409);
-    const [approval] = at.house.named('approval-asked').map((event) => annotation(event, 'approval') ?? '');
+    const [approval] = at.stage.named('approval-asked').map((event) => annotation(event, 'approval') ?? '');
     expect(text).toContain('Nothing was done yet');
     expect(text).toContain(`/admin/revoke?kind=provider&amp;value=lab&amp;approval=${approval}`);
     expect(text).toContain('datetime="2026-11-25T12:15:00Z"');
@@ -153,7 +153,7 @@ describe('the receipt', () => {
   test('comes in: without script the page is loaded again until it is complete', async () => {
     const proof = new LateProof();
     const at = await signedInAs('root', { change: proof.change });
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const sent = await sendRevocation(at, { kind: 'session', value: 'alice-1' }).expect(303);
     const page = async () => (await at.browser.get(locationOf(sent)).expect(200)).text;
     const before = await page();
@@ -170,29 +170,29 @@ describe('the receipt', () => {
   test('is shown as soon as the revocation is written, and by the other replica too', async () => {
     const release = Promise.withResolvers<void>();
     const slow = (deps: WebDeps): WebDeps => {
-      const { revoke, answer } = deps.gate;
+      const { revoke, answer } = deps.guard;
       let known: RevocationAnswer | undefined;
-      deps.gate.revoke = async (order) => {
-        const proven = await revoke.call(deps.gate, order);
+      deps.guard.revoke = async (order) => {
+        const proven = await revoke.call(deps.guard, order);
         known = { ...proven, complete: false, missing: ['replica portcullis-1'] };
         await release.promise;
         known = proven;
         return proven;
       };
-      deps.gate.answer = (id) => (known?.id === id ? known : answer.call(deps.gate, id));
+      deps.guard.answer = (id) => (known?.id === id ? known : answer.call(deps.guard, id));
       return deps;
     };
     const at = await signedInAs('root', { change: slow });
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const sent = await sendRevocation(at, { kind: 'session', value: 'alice-1' }).expect(303);
-    const beside = browserAt(await openHouse({ beside: at.house }));
+    const beside = browserAt(await openStage({ beside: at.stage }));
     await signIn(beside, 'root');
     const pages = async (): Promise<readonly string[]> =>
       Promise.all([at.browser, beside].map(async (browser) => (await browser.get(locationOf(sent)).expect(200)).text));
     for (const text of await pages()) expect(text).toContain('being proven');
-    expect(at.house.named('revocation')).toEqual([]);
+    expect(at.stage.named('revocation')).toEqual([]);
     release.resolve();
-    await expect.poll(() => at.house.named('revocation').length).toBe(1);
+    await expect.poll(() => at.stage.named('revocation').length).toBe(1);
     await expect
       .poll(pages)
       .toEqual([expect.not.stringContaining('http-equiv'), expect.not.stringContaining('http-equiv')]);

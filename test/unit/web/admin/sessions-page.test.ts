@@ -1,9 +1,9 @@
 /** The list of sessions: all that it shows is in its URL. */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { SessionRecord } from '../../../../src/store/store.ts';
-import { annotation, closeHouses, openSession, signedInAs, type AdminAt } from '../harness.ts';
+import { annotation, closeStages, openSession, signedInAs, type AdminAt } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 async function textAt(at: AdminAt, path: string): Promise<string> {
   return (await at.browser.get(path).expect(200)).text;
@@ -20,30 +20,30 @@ const linkNamed = (text: string, words: string): string => {
 
 async function openMany(at: AdminAt, count: number): Promise<void> {
   for (let number = 0; number < count; number += 1) {
-    at.house.clock.advance(1);
-    await openSession(at.house, `s-${String(number).padStart(3, '0')}`, 'alice', `corp/many-${number}`);
+    at.stage.clock.advance(1);
+    await openSession(at.stage, `s-${String(number).padStart(3, '0')}`, 'alice', `corp/many-${number}`);
   }
 }
 
 describe('the list of sessions', () => {
   test('finds what is searched for, in any case, and says how to see the rest again', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
-    await openSession(at.house, 'brief-1', 'brief');
+    await openSession(at.stage, 'alice-1', 'alice');
+    await openSession(at.stage, 'brief-1', 'brief');
     const text = await textAt(at, '/admin?search=ALICE');
     expect(listed(text)).toEqual(['alice-1']);
     expect(text).toContain('value="ALICE"');
     expect(text).toContain('1 on this page; 3 sessions in all.');
-    expect(annotation(at.house.named('admin-read')[0], 'filter')).toBe('{"search":"ALICE"}');
+    expect(annotation(at.stage.named('admin-read')[0], 'filter')).toBe('{"search":"ALICE"}');
   });
 
   test('narrows by provider, cluster and idleness, and each filter can be taken off by itself', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     expect(listed(await textAt(at, '/admin?cluster=prod'))).not.toContain('alice-1');
     expect(listed(await textAt(at, '/admin?cluster=staging'))).toContain('alice-1');
     expect(listed(await textAt(at, '/admin?provider=lab'))).toEqual([]);
-    at.house.clock.advance(1000);
+    at.stage.clock.advance(1000);
     const text = await textAt(at, '/admin?search=alice&idle=15m&sort=oldest');
     expect(listed(text)).toEqual(['alice-1']);
     expect(text).toContain('href="/admin?idle=15m&amp;sort=oldest"');
@@ -87,13 +87,13 @@ describe('the list of sessions', () => {
 describe('a person’s page', () => {
   test('has all their sessions, the lock, and unlocks to itself', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
-    await openSession(at.house, 'alice-2', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-2', 'alice');
     const text = await textAt(at, '/admin/accounts/corp%2Fsub-alice');
     expect(listed(text).toSorted()).toEqual(['alice-1', 'alice-2']);
     expect(text).toContain('Not locked');
     expect(text).toContain('/admin/revoke?kind=account&amp;value=corp%2Fsub-alice&amp;lock=on');
-    expect(annotation(at.house.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
+    expect(annotation(at.stage.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
   });
 
   test('stands where the latest requests cannot be read', async () => {
@@ -103,15 +103,15 @@ describe('a person’s page', () => {
         return deps;
       },
     });
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     expect(await textAt(at, '/admin/accounts/corp%2Fsub-alice')).toContain('cannot be read right now');
   });
 
   test('shows the latest requests of all their sessions', async () => {
     const at = await signedInAs('root');
-    await openSession(at.house, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-1', 'alice');
     const request = {
-      at: at.house.clock.now(),
+      at: at.stage.clock.now(),
       auditId: 'a-1',
       cluster: 'staging',
       verb: 'delete',
@@ -122,7 +122,7 @@ describe('a person’s page', () => {
       code: 403,
       address: '203.0.113.7',
     };
-    await at.house.store.recent.add('alice-1', [request]);
+    await at.stage.store.recent.add('alice-1', [request]);
     for (const path of ['/admin/accounts/corp%2Fsub-alice', '/admin/sessions/alice-1']) {
       const text = await textAt(at, path);
       expect(text).toContain('web-0');

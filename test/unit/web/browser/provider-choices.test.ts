@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { beginAt, browserAt, closeHouses, locationOf, openHouse, pendingAt, signIn, TestProvider } from '../harness.ts';
+import { beginAt, browserAt, closeStages, locationOf, openStage, pendingAt, signIn, TestProvider } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 /** The names that a page offers, in its order, and the one that it calls the last. */
 const offeredBy = ({ text }: { readonly text: string }) => ({
@@ -11,16 +11,16 @@ const offeredBy = ({ text }: { readonly text: string }) => ({
 
 describe('the provider that a browser signed in with last', () => {
   test('comes first and is said to be that, on the next visit', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     expect(offeredBy(await browser.get('/login'))).toEqual({ names: ['corp', 'lab'], last: undefined });
     await signIn(browser, 'alice', 'lab');
     expect(offeredBy(await browser.get('/login'))).toEqual({ names: ['lab', 'corp'], last: 'lab' });
   });
 
   test('is remembered after a sign-in for kubectl too, and not after one that failed', async () => {
-    const house = await openHouse();
-    const browser = pendingAt(house, 'uid1');
+    const stage = await openStage();
+    const browser = pendingAt(stage, 'uid1');
     const failed = await beginAt(browser, 'corp');
     await browser.get(`/login/finish?code=nobody&state=${failed}`).expect(403);
     expect(offeredBy(await browser.get('/login/uid1')).last).toBeUndefined();
@@ -31,14 +31,14 @@ describe('the provider that a browser signed in with last', () => {
   });
 
   test.each(['nobody', 'LAB', 'lab"><b>', '../lab', ''])('is none of ours and changes nothing: %j', async (value) => {
-    const house = await openHouse();
-    const page = await browserAt(house).get('/login').set('Cookie', `portcullis-provider=${value}`).expect(200);
+    const stage = await openStage();
+    const page = await browserAt(stage).get('/login').set('Cookie', `portcullis-provider=${value}`).expect(200);
     expect(offeredBy(page)).toEqual({ names: ['corp', 'lab'], last: undefined });
   });
 
   test('is kept for a year where no script and no other host reaches it', async () => {
-    const house = await openHouse({ config: { publicUrl: 'https://portcullis.example.com' } });
-    const browser = browserAt(house);
+    const stage = await openStage({ config: { publicUrl: 'https://portcullis.example.com' } });
+    const browser = browserAt(stage);
     const started = await browser.get('/login/start?provider=corp').expect(303);
     const cookie = String(started.headers['set-cookie']?.[0]).split(';', 1)[0] ?? '';
     const state = new URL(locationOf(started)).searchParams.get('state');
@@ -50,11 +50,11 @@ describe('the provider that a browser signed in with last', () => {
 });
 
 describe('where there is one provider', () => {
-  const alone = () => openHouse({ providers: [new TestProvider('corp')] });
+  const alone = () => openStage({ providers: [new TestProvider('corp')] });
 
   test('a page that wants somebody signed in leads straight to it, and back', async () => {
-    const house = await alone();
-    const browser = browserAt(house);
+    const stage = await alone();
+    const browser = browserAt(stage);
     const wanted = locationOf(await browser.get('/admin').expect(303));
     expect(locationOf(await browser.get(wanted).expect(303))).toBe('/login/start?provider=corp&to=admin');
     const elsewhere = await browser.get('/login?to=//evil.example').expect(303);
@@ -64,16 +64,16 @@ describe('where there is one provider', () => {
   test.each(['/', '/?signed-out', '/?state=signed-out', '/login?signed-out'])(
     '%s waits for a click: it must not undo a sign-out',
     async (path) => {
-      const house = await alone();
-      expect(offeredBy(await browserAt(house).get(path).expect(200)).names).toEqual(['corp']);
-      expect(house.corp.begun).toEqual([]);
+      const stage = await alone();
+      expect(offeredBy(await browserAt(stage).get(path).expect(200)).names).toEqual(['corp']);
+      expect(stage.corp.begun).toEqual([]);
     },
   );
 });
 
 test('each provider has the mark of its type, which screen readers pass over', async () => {
-  const house = await openHouse();
-  const { text } = await browserAt(house).get('/login');
+  const stage = await openStage();
+  const { text } = await browserAt(stage).get('/login');
   const marks = [...text.matchAll(/<svg[\s\S]*?<\/svg>/g)].map(([mark]) => mark);
   expect(marks).toHaveLength(2);
   expect(marks[0]).not.toBe(marks[1]);

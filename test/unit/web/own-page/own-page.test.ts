@@ -2,38 +2,38 @@ import { afterEach, describe, expect, test } from 'vitest';
 import {
   annotation,
   browserAt,
-  closeHouses,
+  closeStages,
   cookiesOf,
   csrfOf,
   locationOf,
-  openHouse,
+  openStage,
   pendingAt,
   PUBLIC_URL,
   sessionsOf,
   signIn,
   type Browser,
-  type House,
+  type Stage,
 } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 describe('the own page', () => {
   const post = (browser: Browser, path: string, csrf: string, origin = PUBLIC_URL) =>
     browser.post(path).type('form').set('Origin', origin).send({ csrf });
 
-  async function kubectlSession(house: House, uid: string, person: string): Promise<string> {
-    const browser = pendingAt(house, uid);
+  async function kubectlSession(stage: Stage, uid: string, person: string): Promise<string> {
+    const browser = pendingAt(stage, uid);
     const started = await browser.get(`/login/${uid}/start?provider=corp`);
     const state = new URL(locationOf(started)).searchParams.get('state') ?? '';
     await browser.get(`/login/${uid}/finish?code=${person}&state=${state}`).expect(303);
-    return house.authorizations.granted.at(-1)?.id ?? '';
+    return stage.authorizations.granted.at(-1)?.id ?? '';
   }
 
   test('lists my sessions only, and ends the one I choose', async () => {
-    const house = await openHouse();
-    const mine = await kubectlSession(house, 'uid1', 'alice');
-    const hers = await kubectlSession(house, 'uid2', 'root');
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const mine = await kubectlSession(stage, 'uid1', 'alice');
+    const hers = await kubectlSession(stage, 'uid2', 'root');
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const { text } = await browser.get('/me');
     expect(text).toContain(`/me/sessions/${mine}/end`);
@@ -41,48 +41,48 @@ describe('the own page', () => {
     const csrf = await csrfOf(browser);
     const ended = await post(browser, `/me/sessions/${mine}/end`, csrf).expect(200);
     expect(ended.text).toContain('Complete.');
-    expect(await house.store.sessions.read(mine)).toBeUndefined();
+    expect(await stage.store.sessions.read(mine)).toBeUndefined();
     await post(browser, `/me/sessions/${hers}/end`, csrf).expect(404);
-    expect(await house.store.sessions.read(hers)).toBeDefined();
-    expect(annotation(house.named('logout')[0], 'target')).toBe(`session:${mine}`);
+    expect(await stage.store.sessions.read(hers)).toBeDefined();
+    expect(annotation(stage.named('logout')[0], 'target')).toBe(`session:${mine}`);
   });
 
   test('refuses a change from another site, and says so on the record', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const csrf = await csrfOf(browser);
     for (const path of ['/logout', '/me/end-others', '/me/sessions/some-id/end']) {
       await post(browser, path, csrf, 'https://evil.example').expect(403);
-      const [last] = house.named('logout-refused').slice(-1);
+      const [last] = stage.named('logout-refused').slice(-1);
       expect(last?.requestURI).toBe(path);
       expect(annotation(last, 'reason')).toBe('foreign_origin');
     }
     await post(browser, '/logout', 'wrong').expect(403);
-    const [last] = house.named('logout-refused').slice(-1);
+    const [last] = stage.named('logout-refused').slice(-1);
     expect([annotation(last, 'reason'), last?.user.username]).toEqual(['csrf_token', 'corp:alice@example.com']);
-    expect(await sessionsOf(house)).toBe(1);
+    expect(await sessionsOf(stage)).toBe(1);
   });
 
   test('ends all others and keeps this one', async () => {
-    const house = await openHouse();
-    for (const uid of ['uid1', 'uid2', 'uid3']) await kubectlSession(house, uid, 'alice');
-    const other = await kubectlSession(house, 'uid4', 'root');
-    const browser = browserAt(house);
+    const stage = await openStage();
+    for (const uid of ['uid1', 'uid2', 'uid3']) await kubectlSession(stage, uid, 'alice');
+    const other = await kubectlSession(stage, 'uid4', 'root');
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const asked = await browser.get('/me/end-others').expect(200);
     expect(asked.text).toContain('End 3 sessions');
-    expect(await sessionsOf(house)).toBe(5);
+    expect(await sessionsOf(stage)).toBe(5);
     const page = await post(browser, '/me/end-others', await csrfOf(browser)).expect(200);
     expect(page.text).toContain('3 ended');
     await browser.get('/me').expect(200);
-    expect(await sessionsOf(house)).toBe(2);
-    expect(await house.store.sessions.read(other)).toBeDefined();
+    expect(await sessionsOf(stage)).toBe(2);
+    expect(await stage.store.sessions.read(other)).toBeDefined();
   });
 
   test('says so where there are no others to end', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const { text } = await browser.get('/me/end-others').expect(200);
     expect(text).toContain('There are no others');
@@ -97,8 +97,8 @@ describe('the own page', () => {
     ['from the same host over another scheme', 'own', PUBLIC_URL.replace('http:', 'https:'), 403],
     ['from our own page', 'own', PUBLIC_URL, 303],
   ])('answers a sign-out %s', async (_what, token, origin, status) => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const csrf = token === 'own' ? await csrfOf(browser) : token;
     await browser
@@ -107,56 +107,56 @@ describe('the own page', () => {
       .set('Origin', origin)
       .send(csrf === undefined ? {} : { csrf })
       .expect(status);
-    expect(await sessionsOf(house)).toBe(status === 303 ? 0 : 1);
+    expect(await sessionsOf(stage)).toBe(status === 303 ? 0 : 1);
   });
 
   test('refuses a change without any Origin', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const csrf = await csrfOf(browser);
     await browser.post('/logout').type('form').send({ csrf }).expect(403);
-    expect(await sessionsOf(house)).toBe(1);
+    expect(await sessionsOf(stage)).toBe(1);
   });
 
   test('refuses one person’s token in another one’s browser', async () => {
-    const house = await openHouse();
-    const [alice, root] = [browserAt(house), browserAt(house)];
+    const stage = await openStage();
+    const [alice, root] = [browserAt(stage), browserAt(stage)];
     await signIn(alice, 'alice');
     await signIn(root, 'root');
     await post(root, '/logout', await csrfOf(alice)).expect(403);
-    expect(await sessionsOf(house)).toBe(2);
+    expect(await sessionsOf(stage)).toBe(2);
   });
 
   test('signs out for good: the old cookie is worth nothing', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const stolen = cookiesOf(browser);
     await post(browser, '/logout', await csrfOf(browser)).expect(303);
-    await browserAt(house).get('/me').set('Cookie', stolen).expect(303).expect('Location', '/login?to=me');
-    expect(annotation(house.named('logout')[0], 'reason')).toBe('signed_out');
+    await browserAt(stage).get('/me').set('Cookie', stolen).expect(303).expect('Location', '/login?to=me');
+    expect(annotation(stage.named('logout')[0], 'reason')).toBe('signed_out');
   });
 
   test('is gone at the next request after a revocation of the account', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
-    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
+    await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
     expect(locationOf(await browser.get('/me'))).toBe('/login?to=me');
     const refused = await post(browser, '/me/end-others', 'any');
     expect(refused.status).toBe(401);
   });
 
   test('stays signed in while in use, and ends after the idle time', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     for (const hours of [11, 11]) {
-      house.clock.advance(hours * 3600);
+      stage.clock.advance(hours * 3600);
       expect((await browser.get('/me')).status).toBe(200);
     }
-    const idle = await openHouse();
+    const idle = await openStage();
     const left = browserAt(idle);
     await signIn(left, 'alice');
     idle.clock.advance(12 * 3600 + 1);
@@ -164,20 +164,20 @@ describe('the own page', () => {
   });
 
   test('ends after its absolute life, however much it is used', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     for (let hour = 0; hour < 23; hour += 1) {
-      house.clock.advance(3600);
+      stage.clock.advance(3600);
       expect((await browser.get('/me')).status).toBe(200);
     }
-    house.clock.advance(3601);
+    stage.clock.advance(3601);
     expect(locationOf(await browser.get('/me'))).toBe('/login?to=me');
   });
 
   test('takes a new cookie value at each sign-in', async () => {
-    const house = await openHouse();
-    const browser = browserAt(house);
+    const stage = await openStage();
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const first = cookiesOf(browser);
     await signIn(browser, 'alice');
@@ -185,8 +185,8 @@ describe('the own page', () => {
   });
 
   test('gives a kubeconfig for the clusters that allow me, without a credential', async () => {
-    const house = await openHouse();
-    const [alice, root] = [browserAt(house), browserAt(house)];
+    const stage = await openStage();
+    const [alice, root] = [browserAt(stage), browserAt(stage)];
     await signIn(alice, 'alice');
     await signIn(root, 'root');
     const file = await alice

@@ -1,11 +1,11 @@
 import { afterEach, expect, test } from 'vitest';
 import type { RecentRequest } from '../../../../src/store/store.ts';
-import { browserAt, closeHouses, openHouse, openSession, signIn, type House } from '../harness.ts';
+import { browserAt, closeStages, openStage, openSession, signIn, type Stage } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
-const request = (house: House, change: Partial<RecentRequest>): RecentRequest => ({
-  at: house.clock.now(),
+const request = (stage: Stage, change: Partial<RecentRequest>): RecentRequest => ({
+  at: stage.clock.now(),
   auditId: crypto.randomUUID(),
   cluster: 'prod',
   verb: 'list',
@@ -27,21 +27,21 @@ const requestsOn = ({ text }: { readonly text: string }): readonly string[] =>
   );
 
 test('shows the latest requests of all my sessions and of nobody else, newest first', async () => {
-  const house = await openHouse();
-  const browser = browserAt(house);
+  const stage = await openStage();
+  const browser = browserAt(stage);
   await signIn(browser, 'alice');
-  await openSession(house, 'laptop', 'alice');
-  await openSession(house, 'bastion', 'alice');
-  await openSession(house, 'of-root', 'root');
-  const now = house.clock.now();
-  await house.store.recent.add('laptop', [
-    request(house, { at: now - 7_200_000, namespace: 'web', name: 'web-1', verb: 'get' }),
-    request(house, { at: now - 60_000, code: 403 }),
+  await openSession(stage, 'laptop', 'alice');
+  await openSession(stage, 'bastion', 'alice');
+  await openSession(stage, 'of-root', 'root');
+  const now = stage.clock.now();
+  await stage.store.recent.add('laptop', [
+    request(stage, { at: now - 7_200_000, namespace: 'web', name: 'web-1', verb: 'get' }),
+    request(stage, { at: now - 60_000, code: 403 }),
   ]);
-  await house.store.recent.add('bastion', [
-    request(house, { at: now - 120_000, code: 429, reason: 'too_many_requests' }),
+  await stage.store.recent.add('bastion', [
+    request(stage, { at: now - 120_000, code: 429, reason: 'too_many_requests' }),
   ]);
-  await house.store.recent.add('of-root', [request(house, { cluster: 'of-root' })]);
+  await stage.store.recent.add('of-root', [request(stage, { cluster: 'of-root' })]);
   expect(requestsOn(await browser.get('/me').expect(200))).toEqual([
     '1 min ago prod list pods 403 refused by the cluster 203.0.113.7',
     '2 min ago prod list pods 429 by Portcullis: too many requests 203.0.113.7',
@@ -50,31 +50,31 @@ test('shows the latest requests of all my sessions and of nobody else, newest fi
 });
 
 test('shows fifty at most', async () => {
-  const house = await openHouse();
-  const browser = browserAt(house);
+  const stage = await openStage();
+  const browser = browserAt(stage);
   await signIn(browser, 'alice');
   for (const id of ['one', 'two']) {
-    await openSession(house, id, 'alice');
-    const many = Array.from({ length: 40 }, (_, index) => request(house, { at: house.clock.now() - index }));
-    await house.store.recent.add(id, many);
+    await openSession(stage, id, 'alice');
+    const many = Array.from({ length: 40 }, (_, index) => request(stage, { at: stage.clock.now() - index }));
+    await stage.store.recent.add(id, many);
   }
   expect(requestsOn(await browser.get('/me'))).toHaveLength(50);
 });
 
 test('shows what a client wrote as text', async () => {
-  const house = await openHouse();
-  const browser = browserAt(house);
+  const stage = await openStage();
+  const browser = browserAt(stage);
   await signIn(browser, 'alice');
-  await openSession(house, 'laptop', 'alice');
-  const { resource: _none, ...bare } = request(house, { uri: '/<script>x</script>"', verb: '<b>' });
-  await house.store.recent.add('laptop', [bare]);
+  await openSession(stage, 'laptop', 'alice');
+  const { resource: _none, ...bare } = request(stage, { uri: '/<script>x</script>"', verb: '<b>' });
+  await stage.store.recent.add('laptop', [bare]);
   const { text } = await browser.get('/me');
   expect(text).toContain('/&lt;script&gt;x&lt;/script&gt;&quot;');
   expect(text).toContain('&lt;b&gt;');
 });
 
 test('stays a page where the requests cannot be read, and says so', async () => {
-  const house = await openHouse({
+  const stage = await openStage({
     change: (deps) => ({
       ...deps,
       store: {
@@ -83,10 +83,10 @@ test('stays a page where the requests cannot be read, and says so', async () => 
       },
     }),
   });
-  const browser = browserAt(house);
+  const browser = browserAt(stage);
   await signIn(browser, 'alice');
   const { text } = await browser.get('/me').expect(200);
   expect(text).toContain('They cannot be read right now.');
   expect(text).toContain('this browser');
-  expect(house.logged).toHaveLength(1);
+  expect(stage.logged).toHaveLength(1);
 });

@@ -2,9 +2,9 @@ import { afterEach, expect, test } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import { buildUpstreamHeaders } from '../../../../src/core/http/upstream-headers.ts';
 import type { ProviderSignIn, SignInChallenge } from '../../../../src/idp/idp.ts';
-import { browserAt, closeHouses, openHouse, people, signIn, TestProvider, type HouseOptions } from '../harness.ts';
+import { browserAt, closeStages, openStage, people, signIn, TestProvider, type StageOptions } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const decoded = (text: string): string =>
   text
@@ -14,13 +14,13 @@ const decoded = (text: string): string =>
     .replaceAll('&quot;', '"')
     .replaceAll('&amp;', '&');
 
-async function toldTo(who: string, options: HouseOptions = {}) {
-  const house = await openHouse(options);
-  const browser = browserAt(house);
+async function toldTo(who: string, options: StageOptions = {}) {
+  const stage = await openStage(options);
+  const browser = browserAt(stage);
   await signIn(browser, who);
   const { text } = await browser.get('/me').expect(200);
   const card = /<section class="card" aria-labelledby="told">[\s\S]*?<\/section>/.exec(text)?.[0] ?? '';
-  const [session] = (await house.store.sessions.list({ account: `corp/sub-${who}`, limit: 1 })).sessions;
+  const [session] = (await stage.store.sessions.list({ account: `corp/sub-${who}`, limit: 1 })).sessions;
   return {
     card,
     session: session?.id ?? '',

@@ -1,11 +1,11 @@
 import { afterEach, expect, test } from 'vitest';
-import { browserAt, closeHouses, openHouse, signIn } from '../harness.ts';
+import { browserAt, closeStages, openStage, signIn } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 async function styleSheet() {
-  const house = await openHouse();
-  const browser = browserAt(house);
+  const stage = await openStage();
+  const browser = browserAt(stage);
   const url = /href="([^"]+\/portcullis\.css)"/.exec((await browser.get('/')).text)?.[1] ?? '';
   return { browser, url };
 }
@@ -50,18 +50,18 @@ test('is compressed for who takes it, and plain for who does not', async () => {
 test.each(['/assets/', '/assets/x/', '/assets/nothing.css', '/assets/x/..%2fdeps.ts', '/assets/x/y/portcullis.css'])(
   '%s is nothing',
   async (path) => {
-    const house = await openHouse();
-    expect((await browserAt(house).get(path)).status).toBe(404);
+    const stage = await openStage();
+    expect((await browserAt(stage).get(path)).status).toBe(404);
   },
 );
 
 test('the pages of one person need less than 50 kB with all that they load, even with fifty requests to show', async () => {
-  const house = await openHouse();
-  const browser = browserAt(house);
+  const stage = await openStage();
+  const browser = browserAt(stage);
   await signIn(browser, 'root');
-  const [session] = (await house.store.sessions.list({ account: 'corp/sub-root', limit: 1 })).sessions;
+  const [session] = (await stage.store.sessions.list({ account: 'corp/sub-root', limit: 1 })).sessions;
   const requests = Array.from({ length: 50 }, (_, index) => ({
-    at: house.clock.now() - index,
+    at: stage.clock.now() - index,
     auditId: `id-${index}`,
     cluster: 'prod',
     verb: 'list',
@@ -73,7 +73,7 @@ test('the pages of one person need less than 50 kB with all that they load, even
     reason: 'delegation_refused',
     address: '203.0.113.77',
   }));
-  await house.store.recent.add(session?.id ?? '', requests);
+  await stage.store.recent.add(session?.id ?? '', requests);
   const { text } = await browser.get('/me').expect(200);
   expect(text.match(/delegation refused/g)).toHaveLength(50);
   const loaded = [...text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, url = '']) => url);

@@ -6,17 +6,17 @@ import { sameNetwork } from '../../../../src/web/device/device-network.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
+  closeStages,
   locationOf,
-  openHouse,
+  openStage,
   PUBLIC_URL,
   sessionsOf,
   signIn,
   type Browser,
-  type House,
+  type Stage,
 } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 const CODE = 'BCDF-GHJK';
 
@@ -49,22 +49,22 @@ class TestDevices implements DeviceRequests {
   }
 }
 
-interface DeviceHouse {
-  readonly house: House;
+interface DeviceStage {
+  readonly stage: Stage;
   readonly devices: TestDevices;
   readonly browser: Browser;
 }
 
-async function houseWithDevice(deviceCode: 'on' | 'sameNetwork' = 'on'): Promise<DeviceHouse> {
+async function stageWithDevice(deviceCode: 'on' | 'sameNetwork' = 'on'): Promise<DeviceStage> {
   const devices = new TestDevices();
-  const house = await openHouse({
+  const stage = await openStage({
     change: (deps) => ({
       ...deps,
       devices,
       config: { ...deps.config, sessions: { ...deps.config.sessions, deviceCode } },
     }),
   });
-  return { house, devices, browser: browserAt(house) };
+  return { stage, devices, browser: browserAt(stage) };
 }
 
 const csrfAt = async (browser: Browser): Promise<string> =>
@@ -87,99 +87,99 @@ async function toProvider(browser: Browser, link: string, person = 'alice'): Pro
 
 describe('a device is signed in', () => {
   test('by its code and a fresh sign-in, and the session is the device’s', async () => {
-    const { house, devices, browser } = await houseWithDevice();
+    const { stage, devices, browser } = await stageWithDevice();
     const finish = await toProvider(browser, linkIn(await enter(browser)));
-    expect(house.corp.begun).toEqual([true]);
+    expect(stage.corp.begun).toEqual([true]);
     expect(finish).toMatch(/^\/device\/finish\?/);
     await browser.get(finish).expect(303).expect('Location', '/device/done');
     const [id = ''] = devices.allowed;
-    expect(await house.store.sessions.read(id)).toMatchObject({
+    expect(await stage.store.sessions.read(id)).toMatchObject({
       device: true,
       client: 'portcullis-cli',
       userAgent: devices.request.userAgent,
     });
-    const [event] = house.named('sign-in');
+    const [event] = stage.named('sign-in');
     expect(annotation(event, 'device')).toBe('127.0.0.1');
     expect((await browser.get('/device/done').expect(200)).text).toContain('The device is signed in');
   });
 
   test('and the browser is not: it gets no session of its own', async () => {
-    const { house, browser } = await houseWithDevice();
+    const { stage, browser } = await stageWithDevice();
     await browser.get(await toProvider(browser, linkIn(await enter(browser)))).expect(303);
-    expect(await sessionsOf(house)).toBe(1);
+    expect(await sessionsOf(stage)).toBe(1);
     expect(locationOf(await browser.get('/me').expect(303))).toBe('/login?to=me');
   });
 
   test('with the session of these pages as its way in, where it is of the same person', async () => {
-    const { house, devices, browser } = await houseWithDevice();
+    const { stage, devices, browser } = await stageWithDevice();
     await signIn(browser, 'alice');
     await browser.get(await toProvider(browser, linkIn(await enter(browser)))).expect(303);
-    const record = await house.store.sessions.read(devices.allowed[0] ?? '');
-    expect(record?.via).toBe(annotation(house.named('sign-in')[0], 'session'));
+    const record = await stage.store.sessions.read(devices.allowed[0] ?? '');
+    expect(record?.via).toBe(annotation(stage.named('sign-in')[0], 'session'));
   });
 });
 
 describe('nothing is allowed', () => {
   test('from another site, nor with a form of another browser', async () => {
-    const { house, browser } = await houseWithDevice();
+    const { stage, browser } = await stageWithDevice();
     expect((await enter(browser, CODE, 'https://evil.example.com')).status).toBe(403);
-    const foreign = { csrf: await csrfAt(browserAt(house)), user_code: CODE };
+    const foreign = { csrf: await csrfAt(browserAt(stage)), user_code: CODE };
     const posted = browser.post('/device').set('Origin', PUBLIC_URL).type('form').send(foreign);
     expect((await posted).status).toBe(400);
   });
 
   test('by a link without the ticket of this browser’s page: nobody is led past the page to the sign-in', async () => {
-    const { house, browser } = await houseWithDevice();
+    const { stage, browser } = await stageWithDevice();
     const link = linkIn(await enter(browser));
-    const victim = browserAt(house);
+    const victim = browserAt(stage);
     await victim.get('/device').expect(200);
     await victim.get(link).expect(400);
     await victim.get('/device/start?provider=corp').expect(400);
-    expect(house.corp.begun).toEqual([]);
+    expect(stage.corp.begun).toEqual([]);
   });
 
   test('by a callback in another browser than the one that began', async () => {
-    const { house, devices, browser } = await houseWithDevice();
+    const { stage, devices, browser } = await stageWithDevice();
     const finish = await toProvider(browser, linkIn(await enter(browser)));
-    const victim = browserAt(house);
+    const victim = browserAt(stage);
     await victim.get('/device').expect(200);
     await victim.get(finish).expect(400);
     expect(devices.allowed).toEqual([]);
-    expect(await sessionsOf(house)).toBe(0);
+    expect(await sessionsOf(stage)).toBe(0);
     // And it has spoiled nothing.
     await browser.get(finish).expect(303);
   });
 
   test('where the decision has fallen meanwhile: the session ends again', async () => {
-    const { house, devices, browser } = await houseWithDevice();
+    const { stage, devices, browser } = await stageWithDevice();
     const finish = await toProvider(browser, linkIn(await enter(browser)));
-    house.corp.meanwhile(() => devices.refuse(CODE));
+    stage.corp.meanwhile(() => devices.refuse(CODE));
     await browser.get(finish).expect(400);
-    expect(await sessionsOf(house)).toBe(0);
+    expect(await sessionsOf(stage)).toBe(0);
   });
 
   test('where the account is revoked while the person stands at the provider', async () => {
-    const { house, devices, browser } = await houseWithDevice();
+    const { stage, devices, browser } = await stageWithDevice();
     const finish = await toProvider(browser, linkIn(await enter(browser)));
-    await house.gate.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
+    await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
     await browser.get(finish).expect(400);
     expect(devices.allowed).toEqual([]);
   });
 
   test('where somebody refuses, which is on the record', async () => {
-    const { house, devices, browser } = await houseWithDevice();
+    const { stage, devices, browser } = await stageWithDevice();
     const page = await enter(browser);
     const ticket = /name="ticket" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
     const form = { csrf: await csrfAt(browser), ticket };
     await browser.post('/device/refuse').set('Origin', PUBLIC_URL).type('form').send(form).expect(200);
     expect(devices.refused).toBe(1);
-    expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('device_refused');
+    expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('device_refused');
     await browser.get(linkIn(page)).expect(400);
   });
 });
 
 test('a page shows what a device says of itself as text', async () => {
-  const { browser } = await houseWithDevice();
+  const { browser } = await stageWithDevice();
   const { text } = await enter(browser);
   expect(text).toContain('portcullis on Linux');
   expect(text).toContain('&lt;b&gt;');
@@ -188,14 +188,14 @@ test('a page shows what a device says of itself as text', async () => {
 
 describe('sameNetwork', () => {
   test('lets a browser beside the device through, and no other, whatever it knows', async () => {
-    const { house, devices, browser } = await houseWithDevice('sameNetwork');
+    const { stage, devices, browser } = await stageWithDevice('sameNetwork');
     const page = await enter(browser);
     expect(page.status).toBe(200);
     devices.request = { ...devices.request, address: '203.0.113.7' };
     await browser.get(linkIn(page)).expect(403);
     expect((await enter(browser)).status).toBe(403);
-    expect(annotation(house.named('sign-in-refused').at(-1), 'reason')).toBe('device_in_other_network');
-    expect(house.corp.begun).toEqual([]);
+    expect(annotation(stage.named('sign-in-refused').at(-1), 'reason')).toBe('device_in_other_network');
+    expect(stage.corp.begun).toEqual([]);
   });
 
   test.each([

@@ -1,13 +1,13 @@
 import { afterEach, expect, test } from 'vitest';
-import { beginAt, browserAt, closeHouses, openHouse, TestProvider } from '../harness.ts';
+import { beginAt, browserAt, closeStages, openStage, TestProvider } from '../harness.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { errorDocument } from '../../../../src/web/web.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 test('a refused sign-in says which rule, whom to ask, and the request id', async () => {
-  const house = await openHouse({ config: { contact: '#help <us>' } });
-  const browser = browserAt(house);
+  const stage = await openStage({ config: { contact: '#help <us>' } });
+  const browser = browserAt(stage);
   const state = await beginAt(browser);
   const { text, headers } = await browser.get(`/login/finish?code=nobody&state=${state}`).expect(403);
   expect(text).toContain('Only &lt;b&gt;example.com&lt;/b&gt; may sign in.');
@@ -18,15 +18,15 @@ test('a refused sign-in says which rule, whom to ask, and the request id', async
 test.each(['/nowhere', '/login/finish?state=long-ago', '/login/start?provider=nobody'])(
   '%s says whom to ask',
   async (path) => {
-    const house = await openHouse();
-    expect((await browserAt(house).get(path)).text).toContain('#platform-help');
+    const stage = await openStage();
+    expect((await browserAt(stage).get(path)).text).toContain('#platform-help');
   },
 );
 
 test('too many sign-ins say whom to ask, and when to go on', async () => {
   const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 1 };
-  const house = await openHouse({ config: { limits }, providers: [new TestProvider('corp')] });
-  const browser = browserAt(house);
+  const stage = await openStage({ config: { limits }, providers: [new TestProvider('corp')] });
+  const browser = browserAt(stage);
   await beginAt(browser);
   const { text } = await browser.get('/login/start?provider=corp').expect(429);
   expect(text).toContain('Try again in 60 seconds.');

@@ -7,18 +7,18 @@ import type { LogoutNotice } from '../../../../src/idp/logout-token.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
+  closeStages,
   csrfOf,
   locationOf,
-  openHouse,
+  openStage,
   openSession,
   sessionsOf,
   signIn,
   TestProvider,
-  type House,
+  type Stage,
 } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
 /** Tokens here are the notice itself; what makes a real one good is the provider room's. */
 class LoggingOut extends TestProvider {
@@ -45,94 +45,94 @@ class LoggingOut extends TestProvider {
 }
 
 interface Setting {
-  readonly house: House;
+  readonly stage: Stage;
   readonly corp: LoggingOut;
 }
 
-async function houseWith(reach: ProviderLogout['reach'], beside?: House): Promise<Setting> {
+async function stageWith(reach: ProviderLogout['reach'], beside?: Stage): Promise<Setting> {
   const corp = new LoggingOut(reach);
-  return { house: await openHouse({ providers: [corp], ...(beside === undefined ? {} : { beside }) }), corp };
+  return { stage: await openStage({ providers: [corp], ...(beside === undefined ? {} : { beside }) }), corp };
 }
 
-const post = (house: House, token: string | LogoutNotice, name = 'corp') =>
-  supertest(house.web.app)
+const post = (stage: Stage, token: string | LogoutNotice, name = 'corp') =>
+  supertest(stage.web.app)
     .post(`/backchannel-logout/${name}`)
     .type('form')
     .send({ logout_token: typeof token === 'string' ? token : JSON.stringify(token) });
 
 /** One of alice's sessions, opened in a session at the provider. */
-async function openIn(house: House, id: string, providerSid: string): Promise<void> {
-  const { store } = house;
+async function openIn(stage: Stage, id: string, providerSid: string): Promise<void> {
+  const { store } = stage;
   const open = store.sessions.open.bind(store.sessions);
   store.sessions.open = (session, secret) => open({ ...session, providerSid }, secret);
-  await openSession(house, id, 'alice');
+  await openSession(stage, id, 'alice');
   store.sessions.open = open;
 }
 
-const stands = async ({ store }: House, id: string): Promise<boolean> => (await store.sessions.read(id)) !== undefined;
-const reasons = (house: House): readonly (string | undefined)[] =>
-  house.named('logout-refused').map((event) => annotation(event, 'reason'));
+const stands = async ({ store }: Stage, id: string): Promise<boolean> => (await store.sessions.read(id)) !== undefined;
+const reasons = (stage: Stage): readonly (string | undefined)[] =>
+  stage.named('logout-refused').map((event) => annotation(event, 'reason'));
 
 describe('a logout at the provider', () => {
   test('ends many sessions of one session there, each with a line in the record', async () => {
-    const { house } = await houseWith('session');
-    for (let index = 0; index < 120; index += 1) await openIn(house, `in-${index}`, 'sid-1');
-    await openIn(house, 'elsewhere', 'sid-2');
-    await post(house, { tokenId: 't', subject: 'sub-alice', sid: 'sid-1' })
+    const { stage } = await stageWith('session');
+    for (let index = 0; index < 120; index += 1) await openIn(stage, `in-${index}`, 'sid-1');
+    await openIn(stage, 'elsewhere', 'sid-2');
+    await post(stage, { tokenId: 't', subject: 'sub-alice', sid: 'sid-1' })
       .expect(200, '')
       .expect('Cache-Control', 'no-store');
-    expect(await sessionsOf(house)).toBe(1);
-    expect(await stands(house, 'elsewhere')).toBe(true);
-    expect(house.named('logout')).toHaveLength(120);
-    expect(annotation(house.named('logout')[0], 'account')).toBe('corp/sub-alice');
-    expect(annotation(house.named('logout')[0], 'complete')).toBe('true');
+    expect(await sessionsOf(stage)).toBe(1);
+    expect(await stands(stage, 'elsewhere')).toBe(true);
+    expect(stage.named('logout')).toHaveLength(120);
+    expect(annotation(stage.named('logout')[0], 'account')).toBe('corp/sub-alice');
+    expect(annotation(stage.named('logout')[0], 'complete')).toBe('true');
   });
 
   test.each<[string, LogoutNotice]>([
     ['with sub', { tokenId: 't', subject: 'sub-alice', sid: 'sid-1' }],
     ['with sid alone', { tokenId: 't', sid: 'sid-1' }],
   ])('ends all of the account where the setting says so, %s', async (_name, notice) => {
-    const { house } = await houseWith('account');
-    await openIn(house, 'one', 'sid-1');
-    await openIn(house, 'two', 'sid-2');
-    await openSession(house, 'roots', 'root');
-    await post(house, notice).expect(200);
-    expect([await stands(house, 'one'), await stands(house, 'two')]).toEqual([false, false]);
-    expect(await stands(house, 'roots')).toBe(true);
-    expect(annotation(house.named('logout')[0], 'target')).toBe('account:corp/sub-alice');
+    const { stage } = await stageWith('account');
+    await openIn(stage, 'one', 'sid-1');
+    await openIn(stage, 'two', 'sid-2');
+    await openSession(stage, 'roots', 'root');
+    await post(stage, notice).expect(200);
+    expect([await stands(stage, 'one'), await stands(stage, 'two')]).toEqual([false, false]);
+    expect(await stands(stage, 'roots')).toBe(true);
+    expect(annotation(stage.named('logout')[0], 'target')).toBe('account:corp/sub-alice');
   });
 
   test('ends those of the person’s too that no session there is known of', async () => {
-    const { house } = await houseWith('session');
-    await openIn(house, 'named', 'sid-2');
-    await openSession(house, 'unnamed', 'alice');
-    await openSession(house, 'roots', 'root');
-    await post(house, { tokenId: 't', subject: 'sub-alice', sid: 'sid-1' }).expect(200);
-    expect(await stands(house, 'unnamed')).toBe(false);
-    expect([await stands(house, 'named'), await stands(house, 'roots')]).toEqual([true, true]);
+    const { stage } = await stageWith('session');
+    await openIn(stage, 'named', 'sid-2');
+    await openSession(stage, 'unnamed', 'alice');
+    await openSession(stage, 'roots', 'root');
+    await post(stage, { tokenId: 't', subject: 'sub-alice', sid: 'sid-1' }).expect(200);
+    expect(await stands(stage, 'unnamed')).toBe(false);
+    expect([await stands(stage, 'named'), await stands(stage, 'roots')]).toEqual([true, true]);
   });
 
   test('of a session that nothing was opened in is well, and on the record', async () => {
-    const { house } = await houseWith('session');
-    await post(house, { tokenId: 't', sid: 'sid-1' }).expect(200);
-    expect(annotation(house.named('logout')[0], 'sessions')).toBe('0');
+    const { stage } = await stageWith('session');
+    await post(stage, { tokenId: 't', sid: 'sid-1' }).expect(200);
+    expect(annotation(stage.named('logout')[0], 'sessions')).toBe('0');
   });
 
   test('is not taken where it is off, or by GET, or for a provider that knows nothing of the kind', async () => {
-    const { house } = await houseWith('off');
-    await openIn(house, 'one', 'sid-1');
-    await post(house, { tokenId: 't', sid: 'sid-1' }).expect(404);
-    await supertest(house.web.app).get('/backchannel-logout/corp').expect(404);
-    await post(await openHouse(), { tokenId: 't', sid: 'sid-1' }).expect(404);
-    expect(await stands(house, 'one')).toBe(true);
+    const { stage } = await stageWith('off');
+    await openIn(stage, 'one', 'sid-1');
+    await post(stage, { tokenId: 't', sid: 'sid-1' }).expect(404);
+    await supertest(stage.web.app).get('/backchannel-logout/corp').expect(404);
+    await post(await openStage(), { tokenId: 't', sid: 'sid-1' }).expect(404);
+    expect(await stands(stage, 'one')).toBe(true);
   });
 
   test('counts once over all replicas, however many get it at once', async () => {
-    const { house: first } = await houseWith('account');
-    const { house: second } = await houseWith('account', first);
+    const { stage: first } = await stageWith('account');
+    const { stage: second } = await stageWith('account', first);
     const notice = { tokenId: 't', subject: 'sub-alice' };
-    const houses = [first, second, first, second, first, second];
-    const answers = await Promise.all(houses.map(async (house) => (await post(house, notice)).status));
+    const stages = [first, second, first, second, first, second];
+    const answers = await Promise.all(stages.map(async (stage) => (await post(stage, notice)).status));
     expect(answers.toSorted((left, right) => left - right)).toEqual([200, 400, 400, 400, 400, 400]);
     expect([...reasons(first), ...reasons(second)]).toEqual(Array.from({ length: 5 }, () => 'logout_token_replayed'));
     // Another token of the provider is another matter.
@@ -142,96 +142,96 @@ describe('a logout at the provider', () => {
   test.each([0, 60, 300])(
     'is remembered for as long as it may be used where clocks differ by %d s',
     async (clockSkew) => {
-      const house = await openHouse({ providers: [new LoggingOut('account')], config: { clockSkew } });
+      const stage = await openStage({ providers: [new LoggingOut('account')], config: { clockSkew } });
       const status = async (tokenId: string): Promise<number> =>
-        (await post(house, { tokenId, subject: 'sub-alice' })).status;
+        (await post(stage, { tokenId, subject: 'sub-alice' })).status;
       expect([await status('one'), await status('two')]).toEqual([200, 200]);
-      house.clock.advance(300 + 2 * clockSkew);
+      stage.clock.advance(300 + 2 * clockSkew);
       expect(await status('one')).toBe(400);
-      house.clock.advance(2);
+      stage.clock.advance(2);
       expect(await status('two')).toBe(200);
     },
   );
 
   test('that is refused for its time is counted and logged with the skew, whoever floods the same address', async () => {
-    const { house } = await houseWith('session');
-    await post(house, 'late').expect(400);
-    expect(annotation(house.named('logout-refused')[0], 'clock-skew')).toBe('-600');
-    for (let index = 0; index < 120; index += 1) await post(house, 'forged');
-    await post(house, 'late').expect(429);
-    house.clock.advance(60);
-    await post(house, 'late').expect(400);
-    expect(house.counted.filter((line) => line === 'corp logout_token_issued_at')).toHaveLength(3);
-    expect(house.counted.filter((line) => line === 'corp logout_token_signature')).toHaveLength(120);
-    expect(house.logged).toMatchObject([
+    const { stage } = await stageWith('session');
+    await post(stage, 'late').expect(400);
+    expect(annotation(stage.named('logout-refused')[0], 'clock-skew')).toBe('-600');
+    for (let index = 0; index < 120; index += 1) await post(stage, 'forged');
+    await post(stage, 'late').expect(429);
+    stage.clock.advance(60);
+    await post(stage, 'late').expect(400);
+    expect(stage.counted.filter((line) => line === 'corp logout_token_issued_at')).toHaveLength(3);
+    expect(stage.counted.filter((line) => line === 'corp logout_token_signature')).toHaveLength(120);
+    expect(stage.logged).toMatchObject([
       { provider: 'corp', times: 1, clockSkewSeconds: -600 },
       { provider: 'corp', times: 2, clockSkewSeconds: -600 },
     ]);
   });
 
   test('that could not be written says so, is on the record, and may come again', async () => {
-    const { house } = await houseWith('session');
-    await openIn(house, 'one', 'sid-1');
-    await openIn(house, 'two', 'sid-1');
-    const append = house.store.log.append.bind(house.store.log);
-    house.store.log.append = async () => {
+    const { stage } = await stageWith('session');
+    await openIn(stage, 'one', 'sid-1');
+    await openIn(stage, 'two', 'sid-1');
+    const append = stage.store.log.append.bind(stage.store.log);
+    stage.store.log.append = async () => {
       throw new AppError('store_unavailable', 'away', { reason: 'redis_timeout' });
     };
     const notice = { tokenId: 't', sid: 'sid-1' };
-    const answer = await post(house, notice).expect(400).expect('Cache-Control', 'no-store');
+    const answer = await post(stage, notice).expect(400).expect('Cache-Control', 'no-store');
     expect(answer.body).toMatchObject({ error: 'temporarily_unavailable' });
-    expect(reasons(house)).toEqual(['revocation_not_written']);
-    house.store.log.append = append;
-    await post(house, notice).expect(200);
-    expect(await sessionsOf(house)).toBe(0);
+    expect(reasons(stage)).toEqual(['revocation_not_written']);
+    stage.store.log.append = append;
+    await post(stage, notice).expect(200);
+    expect(await sessionsOf(stage)).toBe(0);
   });
 
   test.each([
     ['the provider’s keys cannot be read', ({ corp }: Setting) => (corp.keysAway = true), 'issuer_keys_unavailable'],
-    ['the record cannot be written', ({ house }: Setting) => (house.audit.blocked = true), 'audit_unavailable'],
+    ['the record cannot be written', ({ stage }: Setting) => (stage.audit.blocked = true), 'audit_unavailable'],
   ])('ends nothing while %s, and the token is not used up', async (_name, spoil, reason) => {
-    const setting = await houseWith('session');
-    await openIn(setting.house, 'one', 'sid-1');
+    const setting = await stageWith('session');
+    await openIn(setting.stage, 'one', 'sid-1');
     spoil(setting);
     const notice = { tokenId: 't', sid: 'sid-1' };
-    await post(setting.house, notice).expect(400);
-    expect(reasons(setting.house)).toEqual([reason]);
-    expect(await stands(setting.house, 'one')).toBe(true);
+    await post(setting.stage, notice).expect(400);
+    expect(reasons(setting.stage)).toEqual([reason]);
+    expect(await stands(setting.stage, 'one')).toBe(true);
     setting.corp.keysAway = false;
-    setting.house.audit.blocked = false;
-    await post(setting.house, notice).expect(200);
+    setting.stage.audit.blocked = false;
+    await post(setting.stage, notice).expect(200);
   });
 
   test('is carried out whatever else has come from its address: behind an ingress everybody has the same one', async () => {
-    const { house } = await houseWith('session');
-    await openIn(house, 'one', 'sid-1');
-    for (let index = 0; index < 120; index += 1) await post(house, 'rubbish').expect(400);
-    const answer = await post(house, 'rubbish').expect(429);
-    expect(reasons(house).at(-1)).toBe('too_many_refused');
-    await post(house, { tokenId: 't', sid: 'sid-1' }).expect(200);
-    expect(await stands(house, 'one')).toBe(false);
-    house.clock.advance(Number(answer.headers['retry-after']));
-    await post(house, 'rubbish').expect(400);
+    const { stage } = await stageWith('session');
+    await openIn(stage, 'one', 'sid-1');
+    for (let index = 0; index < 120; index += 1) await post(stage, 'rubbish').expect(400);
+    const answer = await post(stage, 'rubbish').expect(429);
+    expect(reasons(stage).at(-1)).toBe('too_many_refused');
+    await post(stage, { tokenId: 't', sid: 'sid-1' }).expect(200);
+    expect(await stands(stage, 'one')).toBe(false);
+    stage.clock.advance(Number(answer.headers['retry-after']));
+    await post(stage, 'rubbish').expect(400);
   });
 
   test('may come as often as it likes where it is good', async () => {
-    const { house } = await houseWith('session');
-    for (let index = 0; index < 130; index += 1) await post(house, { tokenId: `t${index}`, sid: 'sid-1' });
-    expect(house.named('logout')).toHaveLength(130);
-    expect(reasons(house)).toEqual([]);
+    const { stage } = await stageWith('session');
+    for (let index = 0; index < 130; index += 1) await post(stage, { tokenId: `t${index}`, sid: 'sid-1' });
+    expect(stage.named('logout')).toHaveLength(130);
+    expect(reasons(stage)).toEqual([]);
   });
 });
 
 describe('signing out here', () => {
-  async function signOut({ house }: Setting) {
-    const browser = browserAt(house);
+  async function signOut({ stage }: Setting) {
+    const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const csrf = await csrfOf(browser);
     return browser.post('/logout').set('Origin', 'http://localhost:7444').type('form').send({ csrf });
   }
 
   test('leads on to the provider’s own place for it, by a page', async () => {
-    const setting = await houseWith('session');
+    const setting = await stageWith('session');
     setting.corp.there = new URL('https://idp.example.com/out?a=1');
     const answer = await signOut(setting);
     expect(answer.status).toBe(200);
@@ -240,21 +240,21 @@ describe('signing out here', () => {
     expect(setting.corp.there.searchParams.get('said')).toContain(
       '"returnTo":"http://localhost:7444/","state":"signed-out"',
     );
-    expect(await sessionsOf(setting.house)).toBe(0);
+    expect(await sessionsOf(setting.stage)).toBe(0);
   });
 
   test.each([
     ['has no such place', () => undefined],
     ['is away', ({ corp }: Setting) => void (corp.down = true)],
   ])('ends at our front page where the provider %s', async (_name, spoil) => {
-    const setting = await houseWith('session');
-    const browser = browserAt(setting.house);
+    const setting = await stageWith('session');
+    const browser = browserAt(setting.stage);
     await signIn(browser, 'alice');
     const csrf = await csrfOf(browser);
     spoil(setting);
     const answer = await browser.post('/logout').set('Origin', 'http://localhost:7444').type('form').send({ csrf });
     expect(answer.status).toBe(303);
     expect(locationOf(answer)).toBe('/?signed-out');
-    expect(await sessionsOf(setting.house)).toBe(0);
+    expect(await sessionsOf(setting.stage)).toBe(0);
   });
 });

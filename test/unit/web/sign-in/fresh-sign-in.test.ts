@@ -3,11 +3,11 @@ import { post } from '../admin-at.ts';
 import {
   annotation,
   browserAt,
-  closeHouses,
+  closeStages,
   cookiesOf,
   csrfOf,
   locationOf,
-  openHouse,
+  openStage,
   pendingAt,
   PUBLIC_URL,
   sessionsOf,
@@ -15,19 +15,19 @@ import {
   signIn,
   type AdminAt,
   type Browser,
-  type House,
+  type Stage,
 } from '../harness.ts';
 
-afterEach(closeHouses);
+afterEach(closeStages);
 
-const seconds = (house: House): number => Math.floor(house.clock.now() / 1000);
+const seconds = (stage: Stage): number => Math.floor(stage.clock.now() / 1000);
 const stateAt = (location: string): string => new URL(location).searchParams.get('state') ?? '';
 const CONFIRM = '/admin/revoke?kind=account&value=corp%2Fsub-alice&lock=on';
 const freshTo = (to: string): string => `/login/fresh?${new URLSearchParams({ to }).toString()}`;
 
 async function staleAdmin(): Promise<AdminAt> {
   const at = await signedInAs('root');
-  at.house.clock.advance(16 * 60 + 1);
+  at.stage.clock.advance(16 * 60 + 1);
   return at;
 }
 
@@ -46,20 +46,20 @@ async function back(browser: Browser, state: string, who = 'root') {
 
 describe('an admin whose sign-in is too old', () => {
   test('goes from the confirmation to their provider and back to it with all that it was about, and is done', async () => {
-    const { house, browser } = await staleAdmin();
+    const { stage, browser } = await staleAdmin();
     expect(locationOf(await browser.get(CONFIRM).expect(303))).toBe(freshTo(CONFIRM));
     const state = await sentOff(browser);
-    expect(house.corp.begun).toEqual([false, true]);
-    house.corp.authTime = seconds(house);
+    expect(stage.corp.begun).toEqual([false, true]);
+    stage.corp.authTime = seconds(stage);
     expect(locationOf(await back(browser, state))).toBe(CONFIRM);
     const { text } = await browser.get(CONFIRM).expect(200);
     expect(text).toContain('corp/sub-alice');
     const csrf = await csrfOf(browser, CONFIRM);
-    await post({ house, browser, csrf }, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
+    await post({ stage, browser, csrf }, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
   });
 
   test('whose form comes too late is told so, nothing is done, and the way back is to its confirmation', async () => {
-    const { house, browser, csrf } = await staleAdmin();
+    const { stage, browser, csrf } = await staleAdmin();
     const form = {
       csrf,
       kind: 'account',
@@ -75,63 +75,63 @@ describe('an admin whose sign-in is too old', () => {
       .send(new URLSearchParams(form).toString());
     expect(page.status).toBe(401);
     expect(page.text).toContain(freshTo(CONFIRM).replaceAll('&', '&amp;'));
-    expect(house.named('revocation')).toEqual([]);
-    expect(annotation(house.named('admin-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
+    expect(stage.named('revocation')).toEqual([]);
+    expect(annotation(stage.named('admin-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
   });
 
   test('has one session at this browser afterwards, with another cookie and another token, and the old ones are worth nothing', async () => {
     const at = await staleAdmin();
-    const { house, browser } = at;
+    const { stage, browser } = at;
     const old = cookiesOf(browser);
     const state = await sentOff(browser);
-    house.corp.authTime = seconds(house);
+    stage.corp.authTime = seconds(stage);
     await back(browser, state);
-    expect(await sessionsOf(house)).toBe(1);
+    expect(await sessionsOf(stage)).toBe(1);
     expect(await csrfOf(browser)).not.toBe(at.csrf);
-    const stolen = await browserAt(house).get('/me').set('Cookie', old).expect(303);
+    const stolen = await browserAt(stage).get('/me').set('Cookie', old).expect(303);
     expect(locationOf(stolen)).toBe('/login?to=me');
-    const [ended] = house.named('logout');
-    const [first, second] = house.named('sign-in');
+    const [ended] = stage.named('logout');
+    const [first, second] = stage.named('sign-in');
     expect(annotation(ended, 'session')).toBe(annotation(first, 'session'));
     expect(annotation(ended, 'reason')).toBe('signed_in_anew');
     expect(annotation(second, 'fresh')).toBe('true');
     // In good order: nobody's next sign-in has to be a fresh one because of it.
-    house.corp.authTime = seconds(house) - 3600;
-    await signIn(browserAt(house), 'root');
+    stage.corp.authTime = seconds(stage) - 3600;
+    await signIn(browserAt(stage), 'root');
   });
 
   test('who comes back as somebody else is that one, and the session before is left to whose it is', async () => {
-    const { house, browser } = await staleAdmin();
+    const { stage, browser } = await staleAdmin();
     const state = await sentOff(browser);
-    house.corp.authTime = seconds(house);
+    stage.corp.authTime = seconds(stage);
     expect(locationOf(await back(browser, state, 'alice'))).toBe(CONFIRM);
     await browser.get(CONFIRM).expect(403);
     expect((await browser.get('/me').expect(200)).text).toContain('corp:alice@example.com');
-    expect(await sessionsOf(house)).toBe(2);
-    expect(house.named('logout')).toEqual([]);
+    expect(await sessionsOf(stage)).toBe(2);
+    expect(stage.named('logout')).toEqual([]);
   });
 
-  test.each<[string, (house: House) => number | undefined]>([
+  test.each<[string, (stage: Stage) => number | undefined]>([
     ['says nothing of when', () => undefined],
-    ['says that it will be in an hour', (house) => seconds(house) + 3600],
+    ['says that it will be in an hour', (stage) => seconds(stage) + 3600],
   ])('is refused where the provider %s, goes round no second time, and stays who they were', async (_lie, authTime) => {
-    const { house, browser } = await staleAdmin();
+    const { stage, browser } = await staleAdmin();
     const state = await sentOff(browser);
-    house.corp.authTime = authTime(house);
+    stage.corp.authTime = authTime(stage);
     const page = await back(browser, state);
     expect(page.status).toBe(403);
     expect(page.text).toContain('prove anew who you are');
-    expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
-    expect(await sessionsOf(house)).toBe(1);
+    expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
+    expect(await sessionsOf(stage)).toBe(1);
     await browser.get('/admin').expect(200);
   });
 
   test('cannot be sent back to what another browser was at', async () => {
-    const { house, browser } = await staleAdmin();
+    const { stage, browser } = await staleAdmin();
     const state = await sentOff(browser);
-    house.corp.authTime = seconds(house);
-    expect((await back(browserAt(house), state)).status).toBe(400);
-    expect(await sessionsOf(house)).toBe(1);
+    stage.corp.authTime = seconds(stage);
+    expect((await back(browserAt(stage), state)).status).toBe(400);
+    expect(await sessionsOf(stage)).toBe(1);
   });
 });
 
@@ -148,24 +148,24 @@ describe('/login/fresh', () => {
     '',
     `/admin?${'x'.repeat(10_240)}`,
   ])('leads to no page but ours below /admin: %j', async (to) => {
-    const { house, browser } = await staleAdmin();
+    const { stage, browser } = await staleAdmin();
     const answer = await browser.get(freshTo(to));
     expect(answer.status).toBe(400);
     expect(locationOf(answer)).toBe('');
-    expect(house.corp.begun).toEqual([false]);
-    expect(annotation(house.named('sign-in-refused')[0], 'reason')).toBe('return_path_refused');
+    expect(stage.corp.begun).toEqual([false]);
+    expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('return_path_refused');
   });
 
   test.each(['/login/fresh', '/login/fresh?to=/admin&to=//evil.example'])('takes one page: %s', async (path) => {
-    const { house, browser } = await staleAdmin();
+    const { stage, browser } = await staleAdmin();
     await browser.get(path).expect(400);
-    expect(house.corp.begun).toEqual([false]);
+    expect(stage.corp.begun).toEqual([false]);
   });
 
   test('of somebody who is signed out is a sign-in like any other', async () => {
-    const house = await openHouse();
-    expect(locationOf(await browserAt(house).get(freshTo(CONFIRM)).expect(303))).toBe('/login?to=admin');
-    expect(house.corp.begun).toEqual([]);
+    const stage = await openStage();
+    expect(locationOf(await browserAt(stage).get(freshTo(CONFIRM)).expect(303))).toBe('/login?to=admin');
+    expect(stage.corp.begun).toEqual([]);
   });
 });
 
@@ -174,12 +174,12 @@ describe('a client that asks for a fresh sign-in', () => {
     [true, [true]],
     [undefined, [false]],
   ] as const)('has its person sent to the provider for one: %s', async (fresh, begun) => {
-    const house = await openHouse();
-    const browser = pendingAt(house, 'uid1');
-    const pending = house.authorizations.waiting.get('uid1');
+    const stage = await openStage();
+    const browser = pendingAt(stage, 'uid1');
+    const pending = stage.authorizations.waiting.get('uid1');
     if (pending === undefined) throw new Error('nothing waits');
-    house.authorizations.waiting.set('uid1', { ...pending, ...(fresh === undefined ? {} : { fresh }) });
+    stage.authorizations.waiting.set('uid1', { ...pending, ...(fresh === undefined ? {} : { fresh }) });
     await browser.get('/login/uid1/start?provider=corp').expect(303);
-    expect(house.corp.begun).toEqual(begun);
+    expect(stage.corp.begun).toEqual(begun);
   });
 });

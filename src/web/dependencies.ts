@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
 import type { EndingReasons } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
-import type { ConsoleParts } from './consoles/deps.ts';
+import type { ConsoleParts } from './consoles/dependencies.ts';
 
 /** The parts of the configuration that the pages need. */
 export type WebConfig = AdminConfig &

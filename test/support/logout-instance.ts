@@ -6,12 +6,12 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 import { LOGOUT_CLIENT, startLogoutProvider, type LogoutProvider } from './logout-provider.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 
-export interface LogoutGate {
-  readonly gate: RunningDemo;
+export interface LogoutInstance {
+  readonly instance: RunningDemo;
   /** The gate's public URL for browsers. */
   readonly web: string;
   readonly provider: LogoutProvider;
@@ -25,16 +25,16 @@ export interface LogoutGate {
 }
 
 /** @param type what the gate takes its provider for @param settings of the configuration that another test does not want */
-export async function startLogoutGate(
+export async function startLogoutInstance(
   type: Config['providers'][number]['type'] = 'oidc',
   settings: Partial<Config> = {},
-): Promise<LogoutGate> {
-  const gate = await startTestGate();
-  const { web, api } = gate.urls;
+): Promise<LogoutInstance> {
+  const instance = await startTestInstance();
+  const { web, api } = instance.urls;
   const provider = await startLogoutProvider({ web, name: 'demo' });
   // The same addresses, another provider behind the same name.
-  await gate.server.stop();
-  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  await instance.server.stop();
+  const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const providers = config.providers.map(({ clientSecretFile: _none, ...rest }) => ({
@@ -45,10 +45,10 @@ export async function startLogoutGate(
   }));
   const server = await startServer({ ...config, ...settings, providers });
   await server.ready;
-  const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
+  const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
   const client = new OAuthClient({ web, api, ca }, await newClientKey());
   return {
-    gate,
+    instance,
     web,
     provider,
     server,
@@ -56,12 +56,12 @@ export async function startLogoutGate(
     ca,
     async recorded() {
       await server.audit.flush();
-      return auditedBy(gate);
+      return auditedBy(instance);
     },
     async stop() {
       await client.close();
       await server.stop();
-      await gate.stop();
+      await instance.stop();
       await provider.close();
     },
   };

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';
 import { PageShell } from '../support/page-shell.ts';
@@ -17,7 +17,7 @@ import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-s
 describe('what the documents tell to do with the records', () => {
   let folder: string;
   let server: HardenedApiServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let admin: PageShell;
   let root: PageShell;
   let alice: PageShell;
@@ -26,26 +26,26 @@ describe('what the documents tell to do with the records', () => {
     folder = await temporaryFolder();
     server = await startHardenedApiServer();
     const { kubeconfig } = server;
-    gate = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
     admin = new PageShell(folder, { KUBECONFIG: kubeconfig });
     [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
     for (const person of [root, alice])
-      await person.run(`portcullis login --server ${gate.urls.web}\nportcullis kubeconfig`);
+      await person.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     await root.run('kubectl get secrets --all-namespaces\nkubectl get pods');
     await root.try('kubectl exec web-1 -- true');
     await alice.try('kubectl get secrets');
   });
   afterAll(async () => {
     for (const shell of [admin, root, alice]) shell.close();
-    await gate.stop();
+    await instance.stop();
     await server.close();
     await rm(folder, { recursive: true, force: true });
   });
 
   /** Where an admin stands, with both records as they are now. */
   async function withRecords(): Promise<void> {
-    await gate.server.audit.flush();
-    await copyFile(gate.files.auditLog, join(folder, 'laptop-of-root/audit.log'));
+    await instance.server.audit.flush();
+    await copyFile(instance.files.auditLog, join(folder, 'laptop-of-root/audit.log'));
     for (const name of ['kube-audit.log', 'kube-apiserver-audit.log'])
       await copyFile(server.auditLog, join(folder, 'laptop-of-root', name));
   }
@@ -77,7 +77,7 @@ describe('what the documents tell to do with the records', () => {
     const typed = root.open(withValues(block, { 'jq -r': 'jq --unbuffered -r' }));
     await typed.until(/following the record/);
     await root.run('portcullis lock demo/alice --reason INC-4711');
-    const refused = alice.open(`portcullis login --server ${gate.urls.web}`);
+    const refused = alice.open(`portcullis login --server ${instance.urls.web}`);
     await typed.until(/^(?:account_)?locked$/m);
     expect((await typed.interrupt()).all).toContain('following the record');
     await refused.interrupt();
@@ -115,7 +115,7 @@ describe('what the documents tell to do with the records', () => {
     const asHere = `${compare} --settle 0 --expected masters`;
     expect(await checkout.try(asHere)).toMatchObject({ code: 0 });
     expect(await readFile(join(here, 'portcullis.prom'), 'utf8')).toMatch(/^portcullis_\w+(?:\{.*\})? 0$/m);
-    const token = await readFile(join(gate.files.directory, 'cluster-token'), 'utf8');
+    const token = await readFile(join(instance.files.directory, 'cluster-token'), 'utf8');
     await admin.run(`kubectl --token '${token}' --as demo:bob auth whoami`);
     const found = async () => {
       await withRecords();

@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
-import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/admin-api/answers.ts';
+import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/admin-api/responses.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { openApiDocument } from '../../src/admin/api/openapi.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
@@ -13,27 +13,27 @@ const PREFIX = '/-/admin/api/v1';
 
 describe.each(['memory', 'redis'] as const)('on the %s store', (kind) => {
   let redis: RedisServer | undefined;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let root: OAuthClient;
   let admin: SignedIn;
   const clients: OAuthClient[] = [];
 
   async function newClient(): Promise<OAuthClient> {
-    const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-    const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
     clients.push(client);
     return client;
   }
 
   beforeAll(async () => {
     redis = kind === 'redis' ? await startRedis() : undefined;
-    gate = await startTestGate(redis === undefined ? {} : { redis: redis.url });
+    instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
     root = await newClient();
     admin = await root.signIn('root', { resource: ADMIN_AUDIENCE });
   });
   afterAll(async () => {
     await Promise.all(clients.map((client) => client.close()));
-    await gate.stop();
+    await instance.stop();
     await redis?.stop();
   });
 

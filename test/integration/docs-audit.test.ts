@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate, temporaryFolder } from '../support/gate.ts';
+import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';
 import type { PageShell } from '../support/page-shell.ts';
@@ -13,7 +13,7 @@ import { fencedBlocks, readPage } from '../unit/docs/markdown.ts';
 describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
   let folder: string;
   let redis: RedisServer;
-  let gate: RunningDemo;
+  let instance: RunningDemo;
   let root: PageShell;
   let alice: PageShell;
   let log: Readonly<Record<string, string>>;
@@ -21,17 +21,17 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
   beforeAll(async () => {
     folder = await temporaryFolder();
     redis = await startRedis();
-    gate = await startTestGate({ redis: redis.url });
+    instance = await startTestInstance({ redis: redis.url });
     [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
     for (const person of [root, alice])
-      await person.run(`portcullis login --server ${gate.urls.web}\nportcullis kubeconfig`);
+      await person.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     await alice.try('kubectl get secrets');
-    await gate.server.audit.flush();
-    log = { '/var/log/portcullis/audit.log': gate.files.auditLog };
+    await instance.server.audit.flush();
+    log = { '/var/log/portcullis/audit.log': instance.files.auditLog };
   });
   afterAll(async () => {
     for (const person of [root, alice]) person.close();
-    await gate.stop();
+    await instance.stop();
     await redis.stop();
     await rm(folder, { recursive: true, force: true });
   });
@@ -54,13 +54,13 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
 
   it('docs/audit-verify.md', async () => {
     const block = pageBlock('docs/audit-verify.md', 'portcullis audit verify');
-    const typed = withValues(block, { ...log, '/etc/portcullis/portcullis.yaml': gate.files.config });
+    const typed = withValues(block, { ...log, '/etc/portcullis/portcullis.yaml': instance.files.config });
     expect(await root.run(typed)).toMatch(/^PROVEN: \d+ lines in \d+ files?, 1 chains?/m);
   });
 
   it('docs/device-code.md', async () => {
     const block = pageBlock('docs/device-code.md', 'portcullis login --device');
-    const typed = alice.open(withValues(block, { 'https://portcullis.example.com': gate.urls.web }));
+    const typed = alice.open(withValues(block, { 'https://portcullis.example.com': instance.urls.web }));
     await typed.until(
       /open this page in a browser on any machine:\n +\S+\/device\nand type this code, within 10 minutes:\n +\w{4}-\w{4}\n/,
     );
@@ -84,10 +84,10 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
   it('docs/troubleshooting.md', async () => {
     const typed = pageBlock('docs/troubleshooting.md', 'kubectl get pods');
     await alice.run('portcullis logout');
-    await gate.stop();
+    await instance.stop();
     const { all } = await alice.try(typed);
     expect(all).toContain(
-      `${new URL(gate.urls.web).host} cannot be reached: nothing listens there (ECONNREFUSED).\n  Next: `,
+      `${new URL(instance.urls.web).host} cannot be reached: nothing listens there (ECONNREFUSED).\n  Next: `,
     );
   });
 });

@@ -28,7 +28,7 @@ async function untilSettled({ log }: Pick<Store, 'log'>): Promise<void> {
   while (!log.settled) await pause(20);
 }
 
-export async function startTestGate(options: { readonly redis?: string } = {}): Promise<RunningDemo> {
+export async function startTestInstance(options: { readonly redis?: string } = {}): Promise<RunningDemo> {
   const directory = await temporaryFolder();
   const demo = await startDemo({ directory, portBase: await freePortBase(), ...options });
   if (options.redis !== undefined) await untilSettled(demo.server.store);

@@ -1,7 +1,13 @@
 import { expect, test } from 'vitest';
 import type { Config, SealingKeys, SigningKeys } from '../../../src/config/config.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
-import { configurationDigest, fenceRecord, say, sayConfiguration, sayEnded } from '../../../src/server/own-events.ts';
+import {
+  configurationDigest,
+  fenceRecord,
+  say,
+  sayConfiguration,
+  sayEnded,
+} from '../../../src/server/server-events.ts';
 import { loaded, settings } from '../config/sandbox.ts';
 
 const AT = Date.UTC(2031, 0, 1);

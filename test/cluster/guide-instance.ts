@@ -13,7 +13,7 @@ import { makeCertificates } from '../../demo/certificates.ts';
 import { demoPorts, PEOPLE } from '../../demo/demo.ts';
 import { demoUrls } from '../../demo/files.ts';
 import { startIdentityProvider } from '../../demo/idp/provider.ts';
-import { freePortBase } from '../support/gate.ts';
+import { freePortBase } from '../support/instance.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
 
 type Settings = Record<string, unknown>;

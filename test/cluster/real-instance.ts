@@ -3,28 +3,28 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
-import { freePortBase, temporaryFolder } from '../support/gate.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
 
-export interface RealGate {
-  readonly gate: RunningDemo;
+export interface RealInstance {
+  readonly instance: RunningDemo;
   /** What the API server has recorded so far. */
   apiServerAudit(): Promise<readonly ApiServerEvent[]>;
   stop(): Promise<void>;
 }
 
-export async function startRealGate(): Promise<RealGate> {
+export async function startRealInstance(): Promise<RealInstance> {
   const folder = await temporaryFolder();
   const apiServerAuditLog = join(folder, 'api-server-audit.log');
   const directory = join(folder, 'gate');
-  const gate = await startDemo({ directory, portBase: await freePortBase(), apiServerAuditLog });
+  const instance = await startDemo({ directory, portBase: await freePortBase(), apiServerAuditLog });
   return {
-    gate,
+    instance,
     apiServerAudit: async () => {
       const lines = (await readFile(apiServerAuditLog, 'utf8')).split('\n').filter((line) => line !== '');
       return lines.map((line) => JSON.parse(line) as ApiServerEvent);
     },
     stop: async () => {
-      await gate.stop();
+      await instance.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -6,38 +6,41 @@ import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer } from '../../src/server/serve.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 
 type Settings = Readonly<Record<string, unknown>>;
 
-export interface GateChange {
+export interface InstanceChange {
   /**
    * Adds to the file's settings.
    * @param gate for its folder and addresses
    */
-  readonly file: (settings: Settings, gate: RunningDemo) => Settings | Promise<Settings>;
+  readonly file: (settings: Settings, instance: RunningDemo) => Settings | Promise<Settings>;
   /** What no file may say: lives shorter than the schema allows, a vendor's issuer on loopback. */
   readonly loaded?: (config: Config) => Config;
 }
 
-export async function startChangedGate({ file, loaded = (config) => config }: GateChange): Promise<RunningDemo> {
-  const gate = await startTestGate();
+export async function startChangedInstance({
+  file,
+  loaded = (config) => config,
+}: InstanceChange): Promise<RunningDemo> {
+  const instance = await startTestInstance();
   try {
-    const settings = await file(parse(await readFile(gate.files.config, 'utf8')) as Settings, gate);
-    const path = join(gate.files.directory, 'changed.yaml');
+    const settings = await file(parse(await readFile(instance.files.config, 'utf8')) as Settings, instance);
+    const path = join(instance.files.directory, 'changed.yaml');
     await writeFile(path, stringify(settings, { lineWidth: 0 }));
     const result = await loadConfig({ file: path, env: {} });
     if (!result.ok) throw new Error(JSON.stringify(result.reason));
-    await gate.server.stop();
+    await instance.server.stop();
     const server = await startServer(loaded(result.value.config));
     await server.ready;
     const stop = async (): Promise<void> => {
       await server.stop();
-      await gate.stop();
+      await instance.stop();
     };
-    return { ...gate, server, stop };
+    return { ...instance, server, stop };
   } catch (error) {
-    await gate.stop();
+    await instance.stop();
     throw error;
   }
 }

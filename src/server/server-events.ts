@@ -4,7 +4,12 @@ import { createHash, randomUUID } from 'node:crypto';
 import manifest from '../../package.json' with { type: 'json' };
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config, SealingKeys, SigningKeys } from '../config/config.ts';
-import { gateEvent, type AuditFacts, type GateEvent, type GateEventName } from '../core/audit/event.ts';
+import {
+  portcullisEvent,
+  type AuditFacts,
+  type PortcullisEvent,
+  type PortcullisEventName,
+} from '../core/audit/event.ts';
 import type { EndedSession } from '../revocation/revocation.ts';
 
 export interface Speaker {
@@ -13,10 +18,10 @@ export interface Speaker {
   readonly replica: string;
 }
 
-type About = Pick<GateEvent, 'session' | 'account' | 'provider' | 'reason'>;
+type About = Pick<PortcullisEvent, 'session' | 'account' | 'provider' | 'reason'>;
 
 /** An event of this process itself, and what is to be said of it. */
-export type Said = readonly [event: GateEventName, facts?: AuditFacts & { readonly reason?: string }];
+export type Said = readonly [event: PortcullisEventName, facts?: AuditFacts & { readonly reason?: string }];
 
 /** A line of the record about this process itself. */
 export function say(speaker: Speaker, ...[event, { reason, ...details } = {}]: Said): void {
@@ -80,9 +85,9 @@ const sorted = (_key: string, value: unknown): unknown =>
     ? Object.fromEntries(Object.entries(value).toSorted(([left], [right]) => (left < right ? -1 : 1)))
     : value;
 
-function tell({ audit, clock, replica }: Speaker, event: GateEventName, about: About, details: AuditFacts): void {
+function tell({ audit, clock, replica }: Speaker, event: PortcullisEventName, about: About, details: AuditFacts): void {
   audit.record(
-    gateEvent({
+    portcullisEvent({
       event,
       auditId: randomUUID(),
       at: clock.now(),

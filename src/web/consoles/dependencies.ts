@@ -3,7 +3,7 @@ import type { Clock } from '../../contracts/clock.ts';
 import type { Credential } from '../../core/credential/credential.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import type { Result } from '../../core/result.ts';
-import type { Gate, SessionEnds } from '../../revocation/revocation.ts';
+import type { RevocationGuard, SessionEnds } from '../../revocation/revocation.ts';
 import type { Store } from '../../store/store.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
 import type { InFront } from '../../http/client-address.ts';
@@ -28,7 +28,7 @@ export interface ConsoleToken {
 
 export interface ConsoleParts {
   readonly consoles: readonly Console[];
-  readonly gate: Pick<Gate, 'check' | 'register'>;
+  readonly guard: Pick<RevocationGuard, 'check' | 'register'>;
   /** A token for the console's cluster, good for minutes. */
   readonly mintToken: (request: {
     readonly session: string;

@@ -16,7 +16,7 @@ interface Hold {
   replaced: boolean;
 }
 
-export class OwnGate {
+export class LocalGuard {
   /** By target, then by the id of the request that holds it shut. */
   readonly #holds = new Map<TargetKey, Map<string, Hold>>();
   #known: LogPosition | undefined;

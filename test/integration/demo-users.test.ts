@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PEOPLE } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
-import { startTestGate } from '../support/gate.ts';
+import { startTestInstance } from '../support/instance.ts';
 
 describe('the people of the demo', () => {
   let demo: RunningDemo;
   beforeAll(async () => {
-    demo = await startTestGate();
+    demo = await startTestInstance();
   });
   afterAll(() => demo.stop());
 

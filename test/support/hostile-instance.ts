@@ -6,7 +6,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
-import { startTestGate } from './gate.ts';
+import { startTestInstance } from './instance.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider } from './hostile-provider.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 import { startRedis, type RedisServer } from './redis.ts';
@@ -14,7 +14,7 @@ import { startRedis, type RedisServer } from './redis.ts';
 /** Whoever signs in at the hostile provider. */
 export const ACCOUNT = 'demo/42';
 
-export interface HostileGate {
+export interface HostileInstance {
   readonly provider: HostileProvider;
   readonly server: RunningServer;
   readonly client: OAuthClient;
@@ -30,28 +30,28 @@ export interface HostileGate {
 }
 
 /** @param settings of the provider that another test does not want */
-export async function startHostileGate(
+export async function startHostileInstance(
   sessions: Partial<Config['sessions']> = {},
   settings: Partial<Config['providers'][number]> = {},
-): Promise<HostileGate> {
+): Promise<HostileInstance> {
   const redis: RedisServer = await startRedis();
-  const gate: RunningDemo = await startTestGate({ redis: redis.url });
+  const instance: RunningDemo = await startTestInstance({ redis: redis.url });
   const provider = await startHostileProvider();
   // The same addresses, another provider behind the same name.
-  await gate.server.stop();
-  const server = await startServer(await configuration(gate, provider, { sessions, settings }));
+  await instance.server.stop();
+  const server = await startServer(await configuration(instance, provider, { sessions, settings }));
   await server.ready;
-  const ca = await readFile(`${gate.files.directory}/ca.crt`, 'utf8');
-  const client = new OAuthClient({ web: gate.urls.web, api: gate.urls.api, ca }, await newClientKey());
+  const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   const recorded = async (): Promise<readonly AuditEvent[]> => {
     await server.audit.flush();
-    return auditedBy(gate);
+    return auditedBy(instance);
   };
   return {
     provider,
     server,
     client,
-    demo: gate,
+    demo: instance,
     ca,
     recorded,
     events: async (name) =>
@@ -59,7 +59,7 @@ export async function startHostileGate(
     async stop() {
       await client.close();
       await server.stop();
-      await gate.stop();
+      await instance.stop();
       await provider.close();
       await redis.stop();
     },
@@ -67,14 +67,14 @@ export async function startHostileGate(
 }
 
 async function configuration(
-  gate: RunningDemo,
+  instance: RunningDemo,
   { issuer }: HostileProvider,
   {
     sessions,
     settings,
   }: { readonly sessions: Partial<Config['sessions']>; readonly settings: Partial<Config['providers'][number]> },
 ): Promise<Config> {
-  const loaded = await loadConfig({ file: gate.files.config, env: {} });
+  const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const providers = config.providers.map((provider) => ({ ...provider, ...settings, issuer, clientId: CLIENT_ID }));

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestGate, temporaryFolder } from '../support/gate.ts';
+import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { laptopIn } from '../support/page-laptop.ts';
 import type { PageShell } from '../support/page-shell.ts';
@@ -10,26 +10,26 @@ import { startRedis, type RedisServer } from '../support/redis.ts';
 
 let folder: string;
 let redis: RedisServer;
-let gate: RunningDemo;
+let instance: RunningDemo;
 let root: PageShell;
 let alice: PageShell;
 
 beforeAll(async () => {
   folder = await temporaryFolder();
   redis = await startRedis();
-  gate = await startTestGate({ redis: redis.url });
+  instance = await startTestInstance({ redis: redis.url });
   root = await laptopIn(folder, 'root');
   alice = await laptopIn(folder, 'alice');
 });
 afterAll(async () => {
   root.close();
   alice.close();
-  await gate.stop();
+  await instance.stop();
   await redis.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
-const signIn = (who: PageShell): Promise<string> => who.run(`portcullis login --server ${gate.urls.web}`);
+const signIn = (who: PageShell): Promise<string> => who.run(`portcullis login --server ${instance.urls.web}`);
 
 /** In the context that `portcullis kubeconfig` made the current one. */
 const pods = 'kubectl get pods';
