@@ -10,7 +10,7 @@
  *   WITHOUT_RANDOM_INCARNATION   both replicas sign `live` with one name: a pod that came back, the old process being cut off
  *   WITHOUT_WAIT_FROM_ARRIVAL    R counts W from when it sent the revocation
  *   WITHOUT_SILENCE_FOR_W        a count that has not moved since R last looked counts as fenced, however short ago that was
- *   WITHOUT_OWN_GATE             R does not shut its own gate
+ *   WITHOUT_LOCAL_GUARD             R does not shut its own gate
  *
  *   UNEQUAL     replica 0 has a longer lease than all others, R included: the setting is being changed. It has registered it; or it is of a
  *               version that does not, and R takes it for as long as there may be one
@@ -175,7 +175,7 @@ proctype replica_that_was_asked()
   :: atomic { entry && !view -> view = 1; shut = 0 }
 
   /* R's own check; its lease is taken to be fresh for ever. */
-#ifdef WITHOUT_OWN_GATE
+#ifdef WITHOUT_LOCAL_GUARD
   :: atomic { !view -> assert(revocation != complete) }
 #else
   :: atomic { !shut && !view -> assert(revocation != complete) }

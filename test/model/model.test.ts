@@ -30,7 +30,7 @@ const MODELS: readonly Model[] = [
       'RANDOM_INCARNATION',
       'WAIT_FROM_ARRIVAL',
       'SILENCE_FOR_W',
-      'OWN_GATE',
+      'LOCAL_GUARD',
     ],
   },
   {
