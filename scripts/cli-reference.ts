@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Argument, Command, Option } from 'commander';
-import { createLaptopProgram } from '../src/cli-package/program.ts';
+import { createUserProgram } from '../src/cli-package/program.ts';
 import { createProgram } from '../src/program.ts';
 
 export const REFERENCE_FILE = fileURLToPath(new URL('../docs/reference/cli.md', import.meta.url));
@@ -165,7 +165,7 @@ const anchor = (path: string): string => path.replaceAll(' ', '-');
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = cliReference(createProgram({}), createLaptopProgram());
+  const text = cliReference(createProgram({}), createUserProgram());
   const before = readFileSync(REFERENCE_FILE, { encoding: 'utf8', flag: 'a+' });
   if (before !== text) writeFileSync(REFERENCE_FILE, text);
   console.log(`${REFERENCE_FILE} ${before === text ? 'is up to date' : 'is written'}`);

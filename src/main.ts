@@ -3,9 +3,9 @@
  * The command `portcullis`. kubectl runs it before almost every request, and almost always a cached credential is the answer: that way
  * loads next to nothing. Everything else goes through the parser.
  */
-import { answerFromCache } from './cli/cli.ts';
+import { respondFromCache } from './cli/cli.ts';
 
-if (!answerFromCache(process.argv.slice(2))) {
+if (!respondFromCache(process.argv.slice(2))) {
   const { createProgram } = await import('./program.ts');
   await createProgram(process.env).parseAsync();
 }

@@ -2,12 +2,12 @@
 import { Command } from 'commander';
 import type { QueryOptions } from './commands/audit-query.ts';
 import { addAdminCommands } from './cli/commands/admin-parser.ts';
-import { addLaptopCommands, exitByUse } from './cli/cli.ts';
+import { addUserCommands, exitByUse } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
 import { addPostureCommand } from './posture/posture.ts';
 import { VERSION } from './cli/http/version.ts';
 import type { CheckOptions, Environment, ProbeOptions } from './commands/server-commands.ts';
-import { addKeyCommands, addRecordProof } from './commands/server-parser.ts';
+import { addKeyCommands, addAuditProof } from './commands/server-parser.ts';
 
 const CONFIG_OPTION = [
   '--config <file>',
@@ -24,7 +24,7 @@ export function createProgram(environment: Environment): Command {
     .version(`portcullis ${VERSION}`, '--version', 'show the version of this program')
     .showHelpAfterError()
     .exitOverride(exitByUse);
-  addLaptopCommands(program);
+  addUserCommands(program);
   addAdminCommands(program, async (options) => {
     const { unlockHere } = await import('./commands/server-commands.ts');
     return unlockHere(options, environment);
@@ -32,7 +32,7 @@ export function createProgram(environment: Environment): Command {
   addPostureCommand(program);
   addServerCommands(program, environment);
   addAuditQuery(auditCommand(program));
-  addRecordProof(auditCommand(program), environment);
+  addAuditProof(auditCommand(program), environment);
   addCompletionCommands(program);
   return program;
 }

@@ -4,7 +4,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ReplicaReceipt, RevocationAnswer } from '../../src/revocation/revocation.ts';
+import type { ReplicaReceipt, RevocationResult } from '../../src/revocation/revocation.ts';
 import { demoPorts } from '../demo.ts';
 import { DEMO_PROVIDER } from '../files.ts';
 import type { RunningDemo } from '../launch.ts';
@@ -132,7 +132,7 @@ async function revokeWhileOneIsStopped(cast: Cast, watches: readonly Watch[]): P
 
 const byName = (left: ReplicaReceipt, right: ReplicaReceipt): number => (left.id < right.id ? -1 : 1);
 
-async function revoke({ story, root, demo }: Cast): Promise<RevocationAnswer> {
+async function revoke({ story, root, demo }: Cast): Promise<RevocationResult> {
   story.command('root', `portcullis revoke --account ${ACCOUNT} --reason ${REASON}`);
   const server = ['--server', demo.urls.web];
   const revoked = await root.portcullis(
@@ -146,7 +146,7 @@ async function revoke({ story, root, demo }: Cast): Promise<RevocationAnswer> {
     ...server,
   );
   story.claim('the admin endpoint took it', revoked.code === 0, revoked.stdout + revoked.stderr);
-  return JSON.parse(revoked.stdout) as RevocationAnswer;
+  return JSON.parse(revoked.stdout) as RevocationResult;
 }
 
 async function wakeTheStopped({ story, replicas, root }: Cast, watches: readonly Watch[]): Promise<void> {

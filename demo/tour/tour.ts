@@ -3,7 +3,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../src/revocation/revocation.ts';
 import { auditEvents } from '../audit-events.ts';
 import { DEMO_PROVIDER } from '../files.ts';
 import type { RunningDemo } from '../launch.ts';
@@ -177,7 +177,7 @@ async function dropTheInstance({ story, root, demo }: Cast, streams: readonly Op
     demo.urls.web,
   );
   story.claim('the admin endpoint took it', revoked.code === 0, revoked.stdout + revoked.stderr);
-  const answer = JSON.parse(revoked.stdout) as RevocationAnswer;
+  const answer = JSON.parse(revoked.stdout) as RevocationResult;
   story.output(
     JSON.stringify({
       complete: answer.complete,

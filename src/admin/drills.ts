@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { z } from 'zod';
-import type { drillAnswerSchema, replicaDrillSchema } from '../core/admin-api/responses.ts';
+import type { drillResultSchema, replicaDrillSchema } from '../core/admin-api/responses.ts';
 import type { drillSchema } from '../core/admin-api/requests.ts';
 import { DRILL_CLIENT_ID } from '../core/core.ts';
 import { accountOf } from '../core/identity/identity.ts';
@@ -13,7 +13,7 @@ import type { DrillPart, SessionRecord } from '../store/store.ts';
 import { type AdminDeps, type AdminContext } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import { outcomeOf, watchParts, type Parts } from './drill-results.ts';
-import { faultOf } from '../http/error-status.ts';
+import { appErrorOf } from '../http/error-status.ts';
 import { createClusters, type Clusters } from '../core/identity/cluster-access.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
@@ -27,13 +27,13 @@ export type DrillRequest = z.infer<typeof drillSchema>;
 
 type ReplicaDrill = z.output<typeof replicaDrillSchema>;
 
-export type DrillAnswer = z.output<typeof drillAnswerSchema>;
+export type DrillResult = z.output<typeof drillResultSchema>;
 
 interface DrillService extends AdminService {
   readonly clusters: Clusters;
 }
 
-export type RunDrill = (admin: AdminContext, request: DrillRequest) => Promise<DrillAnswer>;
+export type RunDrill = (admin: AdminContext, request: DrillRequest) => Promise<DrillResult>;
 
 /** Makes the one place of this replica where drills run, one at a time. */
 export function createDrills(admin: AdminService): RunDrill {
@@ -108,7 +108,7 @@ async function openSession(deps: AdminDeps, { context, actor }: AdminContext, ow
   throw new AdminError('drill_refused', 'conflict', words);
 }
 
-async function drill(service: DrillService, admin: AdminContext, request: DrillRequest): Promise<DrillAnswer> {
+async function drill(service: DrillService, admin: AdminContext, request: DrillRequest): Promise<DrillResult> {
   const { deps } = service;
   const id = randomUUID();
   const own = await deps.store.sessions.read(admin.actor.session);
@@ -131,9 +131,9 @@ async function drill(service: DrillService, admin: AdminContext, request: DrillR
   }
   const begun = performance.now();
   const receipt = await revokeIt().catch((error: unknown) => {
-    const details = { drill: id, verdict: 'failed', cluster, outcome: faultOf(error).error.reason };
+    const details = { drill: id, verdict: 'failed', cluster, outcome: appErrorOf(error).error.reason };
     const { context, path } = admin;
-    record(deps, context, { event: 'drill', path, code: faultOf(error).status, reason: request.reason, details });
+    record(deps, context, { event: 'drill', path, code: appErrorOf(error).status, reason: request.reason, details });
     throw error;
   });
   const answer = { id, receipt, ...(await awaitCuts(deps, id, opened, begun)) };
@@ -186,8 +186,8 @@ function recorded(
     request,
     cluster,
     answer,
-  }: { readonly request: DrillRequest; readonly cluster: string; readonly answer: DrillAnswer },
-): DrillAnswer {
+  }: { readonly request: DrillRequest; readonly cluster: string; readonly answer: DrillResult },
+): DrillResult {
   const details = {
     drill: answer.id,
     verdict: answer.verdict,

@@ -10,7 +10,7 @@ import type { AppError } from '../core/errors.ts';
 import type { RevocationTarget } from '../core/credential/revocation.ts';
 import { type AdminDeps, type AdminContext } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
-import { faultOf } from '../http/error-status.ts';
+import { appErrorOf } from '../http/error-status.ts';
 import { rfc3339 } from '../core/time.ts';
 import { record } from '../http/audit-events.ts';
 import { AdminError } from './problem.ts';
@@ -51,6 +51,6 @@ export function holdInstead(
     'held-until': heldUntil,
     'streams-closed': String(streamsClosed),
   };
-  record(deps, context, { event: 'revocation', path, code: faultOf(error).status, reason, details });
+  record(deps, context, { event: 'revocation', path, code: appErrorOf(error).status, reason, details });
   throw error;
 }

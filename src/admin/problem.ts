@@ -3,7 +3,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import { AppError, type ErrorCode } from '../core/errors.ts';
-import { faultOf, retryAfterSeconds } from '../http/error-status.ts';
+import { appErrorOf, retryAfterSeconds } from '../http/error-status.ts';
 
 /** Codes that only the admin API has, each finer than the error code it comes with. */
 export type AdminProblem =
@@ -184,7 +184,7 @@ const titlesOfStatus: ReadonlyMap<number, string> = new Map([
 
 /** The one mapper from anything thrown to a problem document. */
 export function problemOf(thrown: unknown, requestId: string): Problem {
-  const { error, status } = faultOf(thrown);
+  const { error, status } = appErrorOf(thrown);
   const { problem: finer, members } = error instanceof AdminError ? error : {};
   const seen = finer === undefined ? status : PROBLEMS[finer].status;
   return {
@@ -217,7 +217,7 @@ export function sendProblem(
 ): Problem {
   const problem = problemOf(thrown, options.requestId);
   const own = thrown instanceof AdminError ? thrown.retryAfterSeconds : undefined;
-  const wait = own ?? retryAfterSeconds(faultOf(thrown).error.code);
+  const wait = own ?? retryAfterSeconds(appErrorOf(thrown).error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   if (problem.status === 401 && options.bearer) res.setHeader('WWW-Authenticate', challenge(thrown));
   const body = Buffer.from(JSON.stringify(problem));

@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { revocationAnswerSchema } from '../core/admin-api/responses.ts';
+import { revocationResultSchema } from '../core/admin-api/responses.ts';
 import { AppError } from '../core/errors.ts';
-import type { RevocationAnswer } from '../revocation/revocation.ts';
+import type { RevocationResult } from '../revocation/revocation.ts';
 import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
@@ -25,7 +25,7 @@ export interface AnswerContext {
   readonly fingerprint: string;
 }
 
-export interface Answers {
+export interface RevocationResults {
   /**
    * To be called before the gate is asked: its proof may come in the tick of its answer.
    * @returns to be called where nothing came of it
@@ -33,20 +33,20 @@ export interface Answers {
    */
   expect(id: string, about: AnswerContext): () => void;
   /** Keeps the first answer. Never throws: what was revoked stays revoked. */
-  keep(answer: RevocationAnswer): Promise<void>;
+  keep(answer: RevocationResult): Promise<void>;
   /** Undefined: unknown here and in the store, or older than ten minutes. */
-  find(id: string): Promise<RevocationAnswer | undefined>;
+  find(id: string): Promise<RevocationResult | undefined>;
   /**
    * The answer that this very request has had already.
    * @throws AdminError `request_id_reused` where the id stands for another request
    */
-  repeated(id: string, fingerprint: string): Promise<RevocationAnswer | undefined>;
+  repeated(id: string, fingerprint: string): Promise<RevocationResult | undefined>;
 }
 
 const payloadSchema = z.object({
   /** Absent where the revocation was not asked for at the admin API. */
   fingerprint: z.string().exactOptional(),
-  answer: revocationAnswerSchema,
+  answer: revocationResultSchema,
 });
 
 export const reusedError = (cause?: unknown): AdminError =>
@@ -61,14 +61,14 @@ export const reusedError = (cause?: unknown): AdminError =>
 const MOST_RECEIPTS = 100;
 
 /** For the record: what each replica has answered so far, as `gate-0=applied gate-1=fenced`. */
-export const receiptsOf = ({ replicas }: RevocationAnswer): string =>
+export const receiptsOf = ({ replicas }: RevocationResult): string =>
   replicas
     .slice(0, MOST_RECEIPTS)
     .map(({ id, state }) => `${id}=${state}`)
     .join(' ');
 
 /** `revocation-proven`: the line for the proof that came after a 202. */
-function recordProof(deps: AdminDeps, answer: RevocationAnswer, about: AnswerContext | undefined): void {
+function recordProof(deps: AdminDeps, answer: RevocationResult, about: AnswerContext | undefined): void {
   const { context, path, reason, target } = about ?? {
     context: { requestId: randomUUID(), address: '', userAgent: '' },
     path: '',
@@ -86,14 +86,14 @@ function recordProof(deps: AdminDeps, answer: RevocationAnswer, about: AnswerCon
 }
 
 /** Begins to listen to the gate; one for the whole process. */
-export function createAnswers(deps: AdminDeps): Answers {
+export function createRevocationResults(deps: AdminDeps): RevocationResults {
   const { artefacts } = deps.store;
   /** Also of what is proven: whose an answer is must be known for as long as the id can come again. */
   const expected = new Map<string, AnswerContext & { readonly until: number }>();
   const saving = new Map<string, Promise<void>>();
 
   /** One after another for each revocation: of two under way at once the older might arrive last, and would stand. */
-  async function save(answer: RevocationAnswer): Promise<void> {
+  async function save(answer: RevocationResult): Promise<void> {
     const { id } = answer;
     const fingerprint = expected.get(id)?.fingerprint;
     const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(answer, fingerprint));
@@ -102,7 +102,7 @@ export function createAnswers(deps: AdminDeps): Answers {
     if (saving.get(id) === turn) saving.delete(id);
   }
 
-  async function write(answer: RevocationAnswer, fingerprint: string | undefined): Promise<void> {
+  async function write(answer: RevocationResult, fingerprint: string | undefined): Promise<void> {
     const payload = { answer: { ...answer }, ...(fingerprint === undefined ? {} : { fingerprint }) };
     try {
       await artefacts.save('RevocationAnswer', answer.id, payload, { ttlSeconds: TTL_SECONDS });

@@ -5,12 +5,12 @@ import type { AdminContext } from './dependencies.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
-import type { RevocationAnswer, RevocationOrder } from '../revocation/revocation.ts';
-import { receiptsOf, reusedError, type Answers } from './revocation-results.ts';
+import type { RevocationResult, RevocationOrder } from '../revocation/revocation.ts';
+import { receiptsOf, reusedError, type RevocationResults } from './revocation-results.ts';
 import { approvalNotGood, secondAdmin, type Consent } from './approvals.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
-import { faultOf } from '../http/error-status.ts';
+import { appErrorOf } from '../http/error-status.ts';
 import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
@@ -25,7 +25,7 @@ import {
 /** What the admin page and the admin API share. */
 export interface AdminService {
   readonly deps: AdminDeps;
-  readonly answers: Answers;
+  readonly results: RevocationResults;
 }
 
 export interface RevokeOrder {
@@ -49,7 +49,7 @@ function failureOf(thrown: unknown): AdminError | undefined {
   return new AdminError('revocation_not_written', 'store_unavailable', words, { cause: thrown, recorded: true });
 }
 
-function answerDetails(answer: RevocationAnswer): AuditFacts {
+function answerDetails(answer: RevocationResult): AuditFacts {
   return {
     revocation: answer.id,
     complete: String(answer.complete),
@@ -75,36 +75,36 @@ const consentFacts = ({ approval, first }: Partial<Consent> = {}): AuditFacts =>
 });
 
 /** 200 when proven, 202 when written and still being proven. */
-export const revocationStatus = (answer: RevocationAnswer): 200 | 202 => (answer.complete ? 200 : 202);
+export const revocationStatus = (answer: RevocationResult): 200 | 202 => (answer.complete ? 200 : 202);
 
 /**
  * Revokes, and puts the outcome on the record either way: a `revocation`, and a `lock` besides where there is one.
  * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
-  { deps, answers }: AdminService,
+  { deps, results }: AdminService,
   admin: AdminContext,
   order: RevokeOrder,
-): Promise<RevocationAnswer> {
+): Promise<RevocationResult> {
   const { context, path } = admin;
   const { plan, reason, consent } = order;
   const id = order.requestId ?? randomUUID();
   const target = targetName(plan.target);
   const said = { target, ...consentFacts(consent) };
-  const forget = answers.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
+  const forget = results.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
   try {
     const answer = await deps.guard.revoke(guardOrder(deps, admin, order, id));
     const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...answerDetails(answer) } };
     record(deps, context, { event: 'revocation', ...happening });
     if (plan.lock) record(deps, context, { event: 'lock', ...happening });
-    await answers.keep(answer);
+    await results.keep(answer);
     return answer;
   } catch (cause) {
     forget();
     const thrown = failureOf(cause) ?? cause;
     if (thrown instanceof AdminError && thrown.recorded) {
       const details = { ...said, outcome: thrown.reason };
-      record(deps, context, { event: 'revocation', path, code: faultOf(thrown).status, reason, details });
+      record(deps, context, { event: 'revocation', path, code: appErrorOf(thrown).status, reason, details });
     }
     throw thrown;
   }
@@ -127,15 +127,15 @@ export async function handleRevocation(
   service: AdminService,
   admin: AdminContext,
   request: RevocationRequest,
-): Promise<RevocationAnswer> {
-  const { deps, answers } = service;
+): Promise<RevocationResult> {
+  const { deps, results } = service;
   const { reason, requestId, approval } = request;
   const { actor } = admin;
   if (actor.unread !== undefined) {
     return holdInstead(deps, admin, { target: await targetWithoutStore(deps, request), reason, cause: actor.unread });
   }
   const fingerprint = fingerprintOf(admin, request);
-  const before = requestId === undefined ? undefined : await answers.repeated(requestId, fingerprint);
+  const before = requestId === undefined ? undefined : await results.repeated(requestId, fingerprint);
   if (before !== undefined) {
     const details = { revocation: before.id };
     const code = revocationStatus(before);

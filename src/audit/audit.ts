@@ -5,7 +5,7 @@
  * about, who may read the record, or anything of a request. The shape of an event is core's.
  */
 export { startAnchors } from './chain/anchors.ts';
-export { createLiveRecord } from './live/live.ts';
+export { createLiveAuditLog } from './live/live.ts';
 export { createLiveTails } from './live/live-tails.ts';
 export { limitRejections } from './rejections/rejections.ts';
 export { createRecentRequests } from './recent/recent.ts';

@@ -2,7 +2,14 @@
 import type { Writable } from 'node:stream';
 import { AppError } from '../core/errors.ts';
 import { isRejection } from '../core/audit/rejected-event.ts';
-import type { AuditLog, AuditMetrics, AuditSinkSettings, FileSinkSettings, RecordingTrail, SinkGap } from './types.ts';
+import type {
+  AuditLog,
+  AuditMetrics,
+  AuditSinkSettings,
+  FileSinkSettings,
+  MonitoredAuditTrail,
+  SinkGap,
+} from './types.ts';
 import type { ChainSettings } from './chain/chain-keeper.ts';
 import { ChainedSinks } from './chained-sinks.ts';
 import type { SinkLimits } from './sinks/sink.ts';
@@ -43,7 +50,7 @@ const LIMITS: SinkLimits = {
  * and rotate nothing but that file, and the chain of all other events has no holes where they are gone.
  * @throws AppError `internal` when there is no sink: a record that goes nowhere must be a fault, not a silence
  */
-export function createAuditTrail(options: AuditTrailOptions): RecordingTrail {
+export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrail {
   if (options.sinks.length === 0) {
     throw new AppError('internal', 'The audit record has no sink. Configure at least one under audit.sinks.');
   }

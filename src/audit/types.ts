@@ -88,7 +88,7 @@ export interface SinkStatus {
 }
 
 /** A trail, and how its sinks stand. */
-export interface RecordingTrail extends AuditTrail {
+export interface MonitoredAuditTrail extends AuditTrail {
   status(): readonly SinkStatus[];
   /** The last line of its chain, where it writes one. */
   readonly head: ChainHead | undefined;

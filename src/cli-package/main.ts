@@ -1,7 +1,7 @@
 /**
  * The full program of the laptop's packages: started by the shell front (portcullis.sh), or by itself where there is no shell.
  */
-import { answerFromCache } from '../cli/cli.ts';
+import { respondFromCache } from '../cli/cli.ts';
 import { faultWords } from '../cli/errors.ts';
 
 const OLDEST_NODE = 24;
@@ -13,9 +13,9 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  if (answerFromCache(process.argv.slice(2))) return;
-  const { createLaptopProgram } = await import('./program.ts');
-  await createLaptopProgram().parseAsync();
+  if (respondFromCache(process.argv.slice(2))) return;
+  const { createUserProgram } = await import('./program.ts');
+  await createUserProgram().parseAsync();
 }
 
 // Node would show the line of the script where it happened, and that line is the program.

@@ -1,19 +1,19 @@
 /** The laptop's commands alone, as a parser: what the packages of the command line hold. */
 import { Command } from 'commander';
 import { addAdminCommands } from '../cli/commands/admin-parser.ts';
-import { addLaptopCommands, exitByUse } from '../cli/cli.ts';
+import { addUserCommands, exitByUse } from '../cli/cli.ts';
 import { addCompletionCommands } from '../cli/commands/completion-parser.ts';
 import { addPostureCommand } from '../posture/posture.ts';
 import { VERSION } from '../cli/http/version.ts';
 
 /** The same commands as the whole program has, without those that run on a server. */
-export function createLaptopProgram(): Command {
+export function createUserProgram(): Command {
   const program = new Command('portcullis')
     .description('Sign in to Kubernetes with your own identity provider, act as yourself.')
     .version(`portcullis ${VERSION}`, '--version', 'show the version of this program')
     .showHelpAfterError()
     .exitOverride(exitByUse);
-  addLaptopCommands(program);
+  addUserCommands(program);
   addAdminCommands(program, () => {
     process.stderr.write(
       'portcullis: unlock --config works on the server’s own shell.\n  Next: run it there, in the container of the gate\n',

@@ -15,7 +15,7 @@ import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
 import type { ProxyOptions } from './commands/proxy-command.ts';
 import { exitCodeOf, faultCode, faultWords } from './errors.ts';
 import { fromCache, getToken } from './plugin/get-token.ts';
-import { thisLaptop, type Laptop } from './context.ts';
+import { createCliContext, type CliContext } from './context.ts';
 import type { OutputOptions } from './terminal/output.ts';
 import { parseClusterName, parseServer } from './http/server-url.ts';
 import { whichServer, type ServerOptions } from './session/which-server.ts';
@@ -28,7 +28,7 @@ export interface CommonOptions extends ServerOptions {
  * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig`, `proxy` and `version`. Their actions set `process.exitCode` (0 done, 1 failed,
  * 2 wrong use or configuration, 3 refused) and never throw; wrong use of them exits 2. The admins' commands are in `admin-line.ts`.
  */
-export function addLaptopCommands(program: Command): void {
+export function addUserCommands(program: Command): void {
   addGetToken(program);
   addRenewToken(program);
   addSignInCommands(program);
@@ -37,12 +37,12 @@ export function addLaptopCommands(program: Command): void {
   addCommand(program, 'version', 'show the version of this program')
     .addOption(outputOption(program))
     .action((options: OutputOptions) =>
-      run({}, async (laptop) => {
+      run({}, async (context) => {
         const { VERSION } = await import('./http/version.ts');
         const facts = { version: VERSION, node: process.version, platform: process.platform, arch: process.arch };
         await (
           await import('./terminal/output.ts')
-        ).printResult(laptop, options, facts, () => `portcullis ${VERSION}\n`);
+        ).printResult(context, options, facts, () => `portcullis ${VERSION}\n`);
       }),
     );
 }
@@ -53,18 +53,18 @@ export function addLaptopCommands(program: Command): void {
  * @param args after the program's name
  * @returns false where it has done nothing and the command is to be run in full
  */
-export function answerFromCache(args: readonly string[]): boolean {
+export function respondFromCache(args: readonly string[]): boolean {
   const [command, serverOption, server, clusterOption, cluster, ...rest] = args;
   if (command !== 'get-token' || serverOption !== '--server' || clusterOption !== '--cluster') return false;
   if (server === undefined || cluster === undefined || rest.length > 0) return false;
-  const laptop = thisLaptop();
-  if (laptop.environment.tokenFile !== undefined) return false;
+  const context = createCliContext();
+  if (context.environment.tokenFile !== undefined) return false;
   try {
-    const entry = locateEntry(laptop.environment.cacheDir, { url: parseServer(server) });
+    const entry = locateEntry(context.environment.cacheDir, { url: parseServer(server) });
     // A token that was refused is noted as handed out by now, so the full command finds the same.
-    const found = fromCache(laptop, entry, parseClusterName(cluster));
+    const found = fromCache(context, entry, parseClusterName(cluster));
     if (!('credential' in found)) return false;
-    laptop.print(found.credential);
+    context.print(found.credential);
     return true;
   } catch {
     return false; // The full command meets the same fault and says it in words.
@@ -92,15 +92,15 @@ function addGetToken(program: Command): void {
     .option('--no-browser', 'never open a browser: fail and say what to type (also PORTCULLIS_NO_BROWSER)')
     .option(...TOKEN_FILE)
     .action((options: GetTokenOptions) =>
-      run(options, async (laptop) => {
-        const server = whichServer(laptop.environment, options);
+      run(options, async (context) => {
+        const server = whichServer(context.environment, options);
         const cluster = parseClusterName(options.cluster);
-        const tokenFile = options.tokenFile ?? laptop.environment.tokenFile;
+        const tokenFile = options.tokenFile ?? context.environment.tokenFile;
         if (tokenFile === undefined) {
-          return getToken(laptop, { server, cluster, browser: options.browser && !laptop.environment.noBrowser });
+          return getToken(context, { server, cluster, browser: options.browser && !context.environment.noBrowser });
         }
         const { getWorkloadToken } = await import('./plugin/workload-token.ts');
-        return getWorkloadToken(laptop, { server, cluster, tokenFile: resolve(tokenFile) });
+        return getWorkloadToken(context, { server, cluster, tokenFile: resolve(tokenFile) });
       }),
     );
 }
@@ -113,8 +113,8 @@ function addRenewToken(program: Command): void {
     .requiredOption('--cluster <name>')
     .option('--ca-file <file>')
     .action((options: CommonOptions & { readonly cluster: string }) =>
-      run(options, (laptop) =>
-        renewNow(laptop, whichServer(laptop.environment, options), parseClusterName(options.cluster)),
+      run(options, (context) =>
+        renewNow(context, whichServer(context.environment, options), parseClusterName(options.cluster)),
       ),
     );
 }
@@ -124,15 +124,15 @@ function addSignInCommands(program: Command): void {
     .option('--provider <name>', 'identity provider to go to')
     .option('--device', 'by a code that you type into a browser on another machine (over SSH by itself)')
     .action((options: CommonOptions & { readonly provider?: string; readonly device?: boolean }) =>
-      run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).login(laptop, options)),
+      run(options, async (context) => (await import('./commands/sign-in-commands.ts')).login(context, options)),
     );
   addServerCommand(program, 'logout', 'end your session, here and at the server').action((options: CommonOptions) =>
-    run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).logout(laptop, options)),
+    run(options, async (context) => (await import('./commands/sign-in-commands.ts')).logout(context, options)),
   );
   addServerCommand(program, 'whoami', 'show who the server thinks you are')
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions) =>
-      run(options, async (laptop) => (await import('./commands/sign-in-commands.ts')).whoami(laptop, options)),
+      run(options, async (context) => (await import('./commands/sign-in-commands.ts')).whoami(context, options)),
     );
 }
 
@@ -145,7 +145,7 @@ function addKubeconfig(program: Command): void {
     .option(...TOKEN_FILE)
     .addOption(outputOption(program))
     .action((options: CommonOptions & KubeconfigOptions) =>
-      run(options, async (laptop) => (await import('./commands/kubeconfig-command.ts')).kubeconfig(laptop, options)),
+      run(options, async (context) => (await import('./commands/kubeconfig-command.ts')).kubeconfig(context, options)),
     );
 }
 
@@ -160,7 +160,7 @@ function addProxy(program: Command): void {
     )
     .option('--no-browser', 'never open a browser: fail and say what to type (also PORTCULLIS_NO_BROWSER)')
     .action((options: CommonOptions & ProxyOptions) =>
-      run(options, async (laptop) => (await import('./commands/proxy-command.ts')).proxy(laptop, options)),
+      run(options, async (context) => (await import('./commands/proxy-command.ts')).proxy(context, options)),
     );
 }
 
@@ -191,15 +191,15 @@ export const outputOption = (program: Command): Option =>
 /** Runs a command's action and turns what it throws into words and an exit code. */
 export async function run(
   options: { readonly verbose?: boolean },
-  action: (laptop: Laptop) => Promise<void>,
+  action: (context: CliContext) => Promise<void>,
 ): Promise<void> {
-  const laptop = thisLaptop({ verbose: options.verbose === true });
-  if (options.verbose === true) (await import('./http/request-trace.ts')).sayAsks((words) => laptop.detail(words));
+  const context = createCliContext({ verbose: options.verbose === true });
+  if (options.verbose === true) (await import('./http/request-trace.ts')).sayAsks((words) => context.detail(words));
   try {
-    await action(laptop);
+    await action(context);
   } catch (error) {
-    laptop.say(faultWords(error));
-    laptop.detail(faultCode(error));
+    context.say(faultWords(error));
+    context.detail(faultCode(error));
     process.exitCode = exitCodeOf(error);
   }
 }

@@ -7,7 +7,7 @@ import { plainLines } from './terminal/plain-text.ts';
 import { printOut } from './terminal/print-out.ts';
 import { createSpinner, type Spinner } from './terminal/spinner.ts';
 
-export interface Laptop {
+export interface CliContext {
   readonly environment: Environment;
   /** The program that asks. */
   readonly parent: ParentId;
@@ -27,7 +27,7 @@ export interface Laptop {
   working(words: string): () => void;
 }
 
-export function thisLaptop(options: { readonly verbose?: boolean } = {}): Laptop {
+export function createCliContext(options: { readonly verbose?: boolean } = {}): CliContext {
   // Opening stderr takes time that a cached credential must not cost.
   let onStderr: Spinner | undefined;
   const spinner = (): Spinner => (onStderr ??= createSpinner(process.stderr));

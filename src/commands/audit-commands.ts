@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
 import { formatVerdict } from '../audit/verify/report.ts';
-import { verifyRecord } from '../audit/verify/verify.ts';
+import { verifyAuditLog } from '../audit/verify/verify.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
 import { printOut } from '../cli/terminal/print-out.ts';
 import type { Config } from '../config/config.ts';
@@ -48,7 +48,7 @@ export async function verifyAudit(
     const keys = await keysOf(options, config);
     const anchors = await anchorsOf(options, config);
     const { replica, sink } = options;
-    const verdict = await verifyRecord({
+    const verdict = await verifyAuditLog({
       files,
       keys,
       ...(anchors && { anchors }),

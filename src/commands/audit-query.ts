@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { byOutcome } from '../audit/query/outcomes.ts';
-import { MOST_FILES, queryRecord, type FileFault, type Hit, type Question } from '../audit/query/query.ts';
+import { MOST_FILES, queryAuditLog, type FileFault, type Hit, type Question } from '../audit/query/query.ts';
 import { eventCells } from '../cli/terminal/audit-event-line.ts';
 import { escapeUnsafe, plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
@@ -41,7 +41,7 @@ export async function auditQuery(
   let failed = false;
   const isJson = options.output === 'json';
   const show = isJson ? asLines : asTable(ground.stdout.columns);
-  const hits = queryRecord(files, question.value, (fault) => {
+  const hits = queryAuditLog(files, question.value, (fault) => {
     failed ||= fault.error !== undefined;
     ground.stderr.write(`${faultWords(fault)}\n`);
   });

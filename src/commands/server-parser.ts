@@ -41,7 +41,7 @@ export function addKeyCommands(program: Command, environment: Environment): void
 }
 
 /** Adds `audit verify` and `audit anchors`. */
-export function addRecordProof(audit: Command, environment: Environment): void {
+export function addAuditProof(audit: Command, environment: Environment): void {
   audit
     .command('verify')
     .description('prove that nobody changed the record: exit 0 where it is proven, 1 where it was tampered with')

@@ -7,7 +7,7 @@ import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Clock } from '../contracts/clock.ts';
-import { faultOf } from './error-status.ts';
+import { appErrorOf } from './error-status.ts';
 import { contextOf, type RequestContext } from './request-context.ts';
 
 interface Audited {
@@ -15,7 +15,7 @@ interface Audited {
   readonly clock: Clock;
 }
 
-export interface Happening {
+export interface AuditedAct {
   readonly event: PortcullisEventName;
   /** A path without its query: queries carry codes and states. */
   readonly path: string;
@@ -29,7 +29,7 @@ export interface Happening {
 }
 
 /** Nothing may happen that could not be recorded. */
-export function recordable(deps: Pick<Audited, 'audit'>): RequestHandler {
+export function requireAuditLog(deps: Pick<Audited, 'audit'>): RequestHandler {
   return (_req, _res, next) => {
     if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
     next();
@@ -40,12 +40,12 @@ export function recordable(deps: Pick<Audited, 'audit'>): RequestHandler {
  * What came to nothing has a line too, under the name of what was tried; and then goes on to the error page.
  * @param event for what the handler does
  */
-export function recordingFailures(deps: Audited, event: PortcullisEventName, handler: RequestHandler): RequestHandler {
+export function auditFailures(deps: Audited, event: PortcullisEventName, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);
     } catch (thrown) {
-      const { error, status } = faultOf(thrown);
+      const { error, status } = appErrorOf(thrown);
       record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
     }
@@ -53,9 +53,9 @@ export function recordingFailures(deps: Audited, event: PortcullisEventName, han
 }
 
 /** Writes one audit event; the actor comes from the request's context. */
-export function record(deps: Audited, context: RequestContext, happening: Happening): void {
+export function record(deps: Audited, context: RequestContext, happening: AuditedAct): void {
   const { path, about, ...rest } = happening;
-  const who: Happening['about'] = about ?? context.actor ?? context.person;
+  const who: AuditedAct['about'] = about ?? context.actor ?? context.person;
   deps.audit.record(
     portcullisEvent({
       ...rest,

@@ -37,7 +37,7 @@ function clientStatus(error: unknown): number | undefined {
  * What was thrown, as an `AppError` and the HTTP status to answer with. Words of a foreign error are never passed on: they can
  * quote the request.
  */
-export function faultOf(thrown: unknown): { readonly error: AppError; readonly status: number } {
+export function appErrorOf(thrown: unknown): { readonly error: AppError; readonly status: number } {
   if (thrown instanceof AppError) return { error: thrown, status: statusOfCode[thrown.code] };
   const status = clientStatus(thrown);
   if (status === undefined) {

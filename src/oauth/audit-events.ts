@@ -7,7 +7,7 @@ import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
 import { DEVICE_CODE_GRANT, isExchange, type TokenFacts } from './token-facts.ts';
 
-export interface TokenRecorder {
+export interface TokenAudit {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
   refused(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string, details?: AuditFacts): void;
   /** An authorization request that did not come as far as a sign-in, or a revocation request that made no sense. */
@@ -21,7 +21,7 @@ export interface TokenRecorder {
 /** Why a session ended at one of our endpoints: its own client said so, or something that is good once came twice. */
 export type SessionEnding = 'sign-out' | 'code-replayed' | 'refresh-token-replayed';
 
-export interface TokenRecorderDeps {
+export interface TokenAuditDeps {
   readonly audit: AuditTrail;
   readonly now: () => number;
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
@@ -29,7 +29,7 @@ export interface TokenRecorderDeps {
   readonly tooManySignIns: (address: string) => number | undefined;
 }
 
-export function tokenRecorder(deps: TokenRecorderDeps): TokenRecorder {
+export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
   const write = (event: Omit<PortcullisEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
     deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.now() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';

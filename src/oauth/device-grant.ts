@@ -8,7 +8,7 @@ import { createRateLimit } from '../core/rate-limit.ts';
 import type { Config } from '../config/config.ts';
 import { clientAddress } from './client-address.ts';
 import { isRecent } from '../core/time.ts';
-import type { TokenRecorder } from './audit-events.ts';
+import type { TokenAudit } from './audit-events.ts';
 
 /** Time to walk to another machine and to sign in there, and no more: whoever is talked into typing a stranger's code has as long. */
 export const DEVICE_CODE_SECONDS = 600;
@@ -72,7 +72,7 @@ type Body = Record<string, unknown> & { error?: string; error_description?: stri
 /** Middleware around the library's endpoints. */
 export function deviceAnswer(
   config: Pick<Config, 'listen' | 'publicUrl'>,
-  { pace, record }: { readonly pace: DevicePace; readonly record: Pick<TokenRecorder, 'tooManySignIns'> },
+  { pace, record }: { readonly pace: DevicePace; readonly record: Pick<TokenAudit, 'tooManySignIns'> },
 ): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
   return async (ctx, next) => {
     // Before the library, so by the path: the door of the api listener knows one spelling.

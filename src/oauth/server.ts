@@ -23,7 +23,7 @@ import { discoveryDocument } from './discovery.ts';
 import type { AuthorizationFault, AuthorizationServer } from './oauth.ts';
 import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
-import { tokenRecorder, type SessionEnding } from './audit-events.ts';
+import { createTokenAudit, type SessionEnding } from './audit-events.ts';
 import { createRefreshRotation, createRotationPace } from './refresh-rotation.ts';
 import { perKeys, publicKeysAnswer, type RotatingKeys } from './rotating-keys.ts';
 import {
@@ -76,7 +76,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   };
   const allowed = audiences(deps.config, deps.mayUse);
   const thirdParties = publicClients(deps.config.sessions);
-  const record = tokenRecorder(deps);
+  const record = createTokenAudit(deps);
   const endSession = async (session: string, why: SessionEnding): Promise<void> => {
     const before = await deps.store.sessions.read(session);
     // A code or a refresh token that comes a second time was stolen; who signs out has only gone home.
@@ -265,7 +265,7 @@ const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
 
 /** The account behind a token; at a refresh, after asking its provider. */
 function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
-  const record = tokenRecorder(deps);
+  const record = createTokenAudit(deps);
   const mayRotate = createRotationPace(deps.now);
   return async (ctx: KoaContextWithOIDC, accountId: string, token?: unknown) => {
     const account = { accountId, claims: () => ({ sub: accountId }) };

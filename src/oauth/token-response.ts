@@ -7,13 +7,13 @@ import { AppError } from '../core/errors.ts';
 import { clockSkewOf } from '../idp/provider-clock.ts';
 import type { Audiences } from './audiences.ts';
 import { isWaiting } from './device-grant.ts';
-import type { TokenRecorder } from './audit-events.ts';
+import type { TokenAudit } from './audit-events.ts';
 import type { TokenFacts } from './token-facts.ts';
 
 export interface TokenAnswerDeps {
   readonly audiences: Audiences;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
-  readonly record: TokenRecorder;
+  readonly record: TokenAudit;
   readonly apiCa?: string;
   /** What the user is told whose session a refusal of their provider has ended, by the key that it was bound to. */
   readonly whyEnded: (ctx: KoaContextWithOIDC) => Promise<string | undefined>;

@@ -4,7 +4,7 @@ import type { CacheEntry } from '../cli/session/cache.ts';
 import { readNetwork } from '../cli/environment.ts';
 import { fault } from '../cli/errors.ts';
 import { ask, type HttpAnswer } from '../cli/http/http-client.ts';
-import type { Laptop } from '../cli/context.ts';
+import type { CliContext } from '../cli/context.ts';
 import { renew } from '../cli/session/renewal.ts';
 import { isFresh, tokenId, type Person, type ReachableCluster } from '../cli/session/session.ts';
 import type { ClusterApi } from './cluster-lists.ts';
@@ -19,18 +19,18 @@ export interface OpenCluster {
 }
 
 /** @throws AppError `forbidden` for a cluster that the person may not use, else as `renew` */
-export async function openCluster(laptop: Laptop, entry: CacheEntry, name: string): Promise<OpenCluster> {
+export async function openCluster(context: CliContext, entry: CacheEntry, name: string): Promise<OpenCluster> {
   // Asked afresh, so that who they are and where the cluster is are not of yesterday.
-  const { session } = await renew(laptop, entry, { audience: clusterAudience(name), accept: () => false });
+  const { session } = await renew(context, entry, { audience: clusterAudience(name), accept: () => false });
   const cluster = session.person.clusters.find((one) => one.name === name);
   if (cluster === undefined) {
     throw fault('forbidden', `You may not use a cluster ${name}.`, 'portcullis whoami lists your clusters');
   }
-  return { api: { get: (path, accept) => get({ laptop, entry, cluster }, path, accept) }, person: session.person };
+  return { api: { get: (path, accept) => get({ context, entry, cluster }, path, accept) }, person: session.person };
 }
 
 interface Place {
-  readonly laptop: Laptop;
+  readonly context: CliContext;
   readonly entry: CacheEntry;
   readonly cluster: ReachableCluster;
 }
@@ -46,14 +46,14 @@ async function get(place: Place, path: string, accept: string): Promise<HttpAnsw
 }
 
 async function getOnce(
-  { laptop, entry, cluster }: Place,
+  { context, entry, cluster }: Place,
   path: string,
   accept: string,
   refused: string | undefined,
 ): Promise<{ readonly answer: HttpAnswer; readonly used: string }> {
-  const { session, token } = await renew(laptop, entry, {
+  const { session, token } = await renew(context, entry, {
     audience: clusterAudience(cluster.name),
-    accept: (cached) => isFresh(cached, laptop.now()) && tokenId(cached) !== refused,
+    accept: (cached) => isFresh(cached, context.now()) && tokenId(cached) !== refused,
   });
   const request = {
     method: 'GET',

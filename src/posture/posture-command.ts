@@ -8,7 +8,7 @@ import { KIND_NAMES, type Kind } from './rules/kinds.ts';
 import { report as reportOf, verdictOf, type FailOn, type Report } from './rules/report.ts';
 import { locateEntry } from '../cli/session/cache.ts';
 import { fault } from '../cli/errors.ts';
-import type { Laptop } from '../cli/context.ts';
+import type { CliContext } from '../cli/context.ts';
 import { printResult, type OutputOptions } from '../cli/terminal/output.ts';
 import { parseClusterName } from '../cli/http/server-url.ts';
 import type { Person } from '../cli/session/session.ts';
@@ -31,7 +31,7 @@ export interface PostureOptions extends ServerOptions, OutputOptions {
  * @throws AppError `conflict` where something as bad as `--fail-on` was found, `forbidden` where what it takes to say so may not be read or
  *   was not said, `bad_request` for options and waivers that cannot be used
  */
-export async function posture(laptop: Laptop, options: PostureOptions): Promise<void> {
+export async function posture(laptop: CliContext, options: PostureOptions): Promise<void> {
   const cluster = parseClusterName(options.cluster);
   const gateAccount = parseAccount(options.gateAccount);
   const given = parsePrefixes(options.prefix);
@@ -50,7 +50,7 @@ export async function posture(laptop: Laptop, options: PostureOptions): Promise<
 
 /** @returns why each kind that cannot be read cannot */
 export async function readAll(
-  laptop: Pick<Laptop, 'working' | 'detail'>,
+  laptop: Pick<CliContext, 'working' | 'detail'>,
   api: ClusterApi,
   checks: Checks,
 ): Promise<ReadonlyMap<Kind, string>> {

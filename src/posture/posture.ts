@@ -30,6 +30,6 @@ export function addPostureCommand(program: Command): void {
     .option('--gate-account <account>', 'the gate’s own service account, NAMESPACE/NAME', 'portcullis/portcullis')
     .addOption(outputOption(program))
     .action((options: CommonOptions & PostureOptions) =>
-      run(options, async (laptop) => (await import('./posture-command.ts')).posture(laptop, options)),
+      run(options, async (context) => (await import('./posture-command.ts')).posture(context, options)),
     );
 }

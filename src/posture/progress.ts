@@ -1,6 +1,6 @@
 /** How far the reading is, on a terminal only: what a spinner turns beside. */
 import { KIND_NAMES, type Kind } from './rules/kinds.ts';
-import type { Laptop } from '../cli/context.ts';
+import type { CliContext } from '../cli/context.ts';
 
 const CELLS = 20;
 
@@ -9,12 +9,12 @@ export interface Progress {
   end(): void;
 }
 
-export function progressOf(laptop: Pick<Laptop, 'working'>): Progress {
+export function progressOf(context: Pick<CliContext, 'working'>): Progress {
   let stop = (): void => undefined;
   return {
     show(kind, taken, total) {
       stop();
-      stop = laptop.working(progressWords(kind, taken, total));
+      stop = context.working(progressWords(kind, taken, total));
     },
     end() {
       stop();

@@ -15,7 +15,7 @@ import { Forwarding } from './upstream/forward.ts';
 import { connectRejection, http1Fault, pipelinedUpgrade } from './listener/framing.ts';
 import { isMachinePath } from './listener/http1-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
-import { RequestRecord } from './request-audit.ts';
+import { RequestAudit } from './request-audit.ts';
 import { RequestSide } from './upstream/request-side.ts';
 import { malformed } from './rejections.ts';
 import type { Rejection } from './status.ts';
@@ -190,7 +190,7 @@ export class DataPlane {
       guard: this.#deps.guard,
       resetClient,
       record: ({ auditId }) =>
-        new RequestRecord(this.#deps, { ...facts, auditId, userAgent, trace, address: facts.connection.address }),
+        new RequestAudit(this.#deps, { ...facts, auditId, userAgent, trace, address: facts.connection.address }),
       onEnd: (ended) => this.#forget(ended),
     });
     this.#open.add(exchange);

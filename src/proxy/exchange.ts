@@ -12,7 +12,7 @@ import type { RequestInfo } from '../core/request/request-info.ts';
 import type { CutReason, Flight, RevocationGuard, GuardRejection, Registration } from '../revocation/revocation.ts';
 import type { ClientConnection } from './listener/connection.ts';
 import { Progress } from './streams/progress.ts';
-import type { RequestRecord } from './request-audit.ts';
+import type { RequestAudit } from './request-audit.ts';
 import type { Rejection } from './status.ts';
 
 /** The client's half. */
@@ -71,7 +71,7 @@ const LOOKS_UNTIL_GONE = 2;
 export class Exchange implements Flight {
   readonly auditId = randomUUID();
   readonly facts: ExchangeFacts;
-  readonly record: RequestRecord;
+  readonly record: RequestAudit;
   readonly #guard: Pick<RevocationGuard, 'check' | 'fenced'>;
   readonly #resetClient: () => void;
   readonly #onEnd: (exchange: Exchange) => void;
@@ -97,7 +97,7 @@ export class Exchange implements Flight {
     readonly guard: Pick<RevocationGuard, 'check' | 'fenced'>;
     /** RST of the client's side: its connection, or its stream where others share the connection. */
     readonly resetClient: () => void;
-    readonly record: (exchange: Exchange) => RequestRecord;
+    readonly record: (exchange: Exchange) => RequestAudit;
     readonly onEnd: (exchange: Exchange) => void;
   }) {
     this.facts = options.facts;

@@ -18,7 +18,7 @@ import type { Rejection } from './status.ts';
 /** For the metrics only: the client went away before it was answered. No HTTP status, so it is counted as `other`. */
 const NOT_ANSWERED = 0;
 
-export interface RecordFacts {
+export interface RequestAuditFacts {
   readonly auditId: string;
   readonly method: string;
   readonly target: string;
@@ -28,7 +28,7 @@ export interface RecordFacts {
   readonly trace?: string | undefined;
 }
 
-export class RequestRecord {
+export class RequestAudit {
   caller: Caller | undefined;
   /** A service account that passes with its own token, where there is no caller of ours. */
   serviceAccount: Identity | undefined;
@@ -39,7 +39,7 @@ export class RequestRecord {
   bytesIn = 0;
   bytesOut = 0;
   readonly #deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>;
-  readonly #facts: RecordFacts;
+  readonly #facts: RequestAuditFacts;
   readonly #receivedAt: number;
   #info: RequestInfo | undefined;
   #status: { readonly code: number; readonly reason?: string; readonly message?: string } | undefined;
@@ -48,7 +48,7 @@ export class RequestRecord {
   #streamClosed: (() => void) | undefined;
   #writtenAhead = false;
 
-  constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RecordFacts) {
+  constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RequestAuditFacts) {
     this.#deps = deps;
     this.#facts = facts;
     this.#receivedAt = deps.clock.now();

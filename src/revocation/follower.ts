@@ -14,7 +14,7 @@ import { ClockWitness } from './clocks.ts';
 import { delay } from './delay.ts';
 import type { Fence, FenceCause } from './types.ts';
 import { Lease } from './lease.ts';
-import type { Footing } from './proof.ts';
+import type { UnbrokenLease } from './proof.ts';
 import type { CutReason } from './types.ts';
 
 export interface FollowerHooks {
@@ -109,7 +109,7 @@ export class LogFollower {
   }
 
   /** Undefined without a lease: whoever has none sees nobody. */
-  get footing(): Footing | undefined {
+  get footing(): UnbrokenLease | undefined {
     const { freshAt } = this.lease;
     if (this.#standing === undefined || freshAt === undefined) return undefined;
     return this.lease.holds(this.#options.monotonic()) ? { ...this.#standing, renewedAtMs: freshAt } : undefined;

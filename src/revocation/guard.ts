@@ -15,7 +15,7 @@ import type { EndedSession, RevocationGuardOptions } from './types.ts';
 import { LogFollower } from './follower.ts';
 import { Peers } from './peers.ts';
 import { FlightRegistry } from './registry.ts';
-import type { Footing } from './proof.ts';
+import type { UnbrokenLease } from './proof.ts';
 import { replicaViews } from './replicas.ts';
 import type { CutReason, RevocationGuard, GuardRejection, ReplicaView, SessionInFlight } from './types.ts';
 import { Revocations } from './revocations.ts';
@@ -205,7 +205,7 @@ class LeasedGuard implements RevocationGuard {
     });
   }
 
-  #footing(): Footing | undefined {
+  #footing(): UnbrokenLease | undefined {
     const { footing } = this.#follower;
     // There is no life before the first, so nobody can hold a lease of it.
     if (footing === undefined || this.#options.firstLife !== true) return footing;

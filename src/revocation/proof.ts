@@ -13,7 +13,7 @@
 import type { LogPosition } from '../core/credential/revocation.ts';
 
 /** How this replica stands in the store's life. Undefined while it has no lease. */
-export interface Footing {
+export interface UnbrokenLease {
   readonly epoch: string;
   readonly regime: string;
   /** Monotonic milliseconds since which every lease followed on the one before, all in this life. */
@@ -48,7 +48,7 @@ export interface ProofQuestion {
   /** Streams that it covers are still to be reset here. */
   readonly isCutting: boolean;
   readonly others: readonly OtherReplica[];
-  readonly footing: Footing | undefined;
+  readonly footing: UnbrokenLease | undefined;
   /** Monotonic milliseconds. */
   readonly now: number;
 }
@@ -89,14 +89,14 @@ export function judgeProof({ written, isBack, isCutting, others, footing, now }:
   return missing.length === 0 ? { outcome: 'proven' } : { outcome: 'open', missing };
 }
 
-export const isSameLife = (footing: Footing, written: Written): boolean =>
+export const isSameLife = (footing: UnbrokenLease, written: Written): boolean =>
   footing.epoch === written.position.epoch && footing.regime === written.regime;
 
 /**
  * The life in which the entry was written has ended. Not by another epoch alone: an entry may be the first thing that this replica hears of
  * a new life, and then it is our own footing that is old.
  */
-export const isOver = (footing: Footing, written: Written): boolean =>
+export const isOver = (footing: UnbrokenLease, written: Written): boolean =>
   !isSameLife(footing, written) && footing.renewedAtMs > written.arrivedAt;
 
 const seconds = (ms: number): string => `${(Math.max(ms, 100) / 1000).toFixed(1)} s`;

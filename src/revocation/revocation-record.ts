@@ -4,7 +4,7 @@ import type { RevocationTarget, TargetKey } from '../core/credential/revocation.
 import type { ReplicaState } from '../store/store.ts';
 import type { OtherReplica, Proof, Written } from './proof.ts';
 import type { Peers } from './peers.ts';
-import type { ReplicaReceipt, RevocationAnswer, RevocationOrder } from './types.ts';
+import type { ReplicaReceipt, RevocationResult, RevocationOrder } from './types.ts';
 
 interface Other {
   readonly name: string;
@@ -124,7 +124,7 @@ export const othersOf = (record: RevocationRecord, now: number): readonly OtherR
   }));
 
 /** @param now monotonic milliseconds */
-export function answerOf(record: RevocationRecord, replicaName: string, now: number): RevocationAnswer {
+export function answerOf(record: RevocationRecord, replicaName: string, now: number): RevocationResult {
   const { id, at, written, others, proof, begunAt, endedAt, canSignInAgain } = record;
   const own: ReplicaReceipt = {
     id: replicaName,

@@ -13,10 +13,10 @@ import { delay } from './delay.ts';
 import type { RevocationMetrics } from './types.ts';
 import { LocalGuard } from './local-guard.ts';
 import type { Peers } from './peers.ts';
-import { isOver, isSameLife, judgeProof, type Footing, type Written } from './proof.ts';
+import { isOver, isSameLife, judgeProof, type UnbrokenLease, type Written } from './proof.ts';
 import type { FlightRegistry } from './registry.ts';
 import { answerOf, newRecord, noteOthers, noteReceipts, othersOf, type RevocationRecord } from './revocation-record.ts';
-import type { RevocationAnswer, RevocationOrder } from './types.ts';
+import type { RevocationResult, RevocationOrder } from './types.ts';
 
 /** How long an answer can be asked for again. */
 const ANSWER_LIFE_MS = 600_000;
@@ -46,7 +46,7 @@ export interface RevocationsOptions {
   readonly peers: Peers;
   /** The log's place as this replica has applied it. */
   readonly position: () => LogPosition | undefined;
-  readonly footing: () => Footing | undefined;
+  readonly footing: () => UnbrokenLease | undefined;
   readonly wake: () => Promise<void>;
   readonly metrics: RevocationMetrics | undefined;
 }
@@ -54,7 +54,7 @@ export interface RevocationsOptions {
 interface Known {
   readonly record: RevocationRecord;
   readonly locks: boolean;
-  readonly answer: Promise<RevocationAnswer>;
+  readonly answer: Promise<RevocationResult>;
 }
 
 export class Revocations {
@@ -67,7 +67,7 @@ export class Revocations {
   readonly #told = new Map<RevocationRecord, number>();
   /** What ends each hold, by target. */
   readonly #holds = new Map<TargetKey, NodeJS.Timeout>();
-  readonly #listeners: ((answer: RevocationAnswer) => void)[] = [];
+  readonly #listeners: ((answer: RevocationResult) => void)[] = [];
   #lookFrom = 0;
   #lookUntil = 0;
   #looking = false;
@@ -76,11 +76,11 @@ export class Revocations {
     this.#options = options;
   }
 
-  onAnswer(listener: (answer: RevocationAnswer) => void): void {
+  onAnswer(listener: (answer: RevocationResult) => void): void {
     this.#listeners.push(listener);
   }
 
-  async revoke(order: RevocationOrder): Promise<RevocationAnswer> {
+  async revoke(order: RevocationOrder): Promise<RevocationResult> {
     this.#forgetOld();
     const id = order.requestId ?? randomUUID();
     const known = this.#known.get(id);
@@ -108,7 +108,7 @@ export class Revocations {
     return this.#options.registry.cut(key, 'session_revoked');
   }
 
-  answer(id: string): RevocationAnswer | undefined {
+  answer(id: string): RevocationResult | undefined {
     this.#forgetOld();
     const record = this.#known.get(id)?.record;
     return record?.written === undefined ? undefined : this.#describe(record);
@@ -146,7 +146,7 @@ export class Revocations {
     return this.#options.log.append({ requestId, target, ended, asksFreshSignIn, ...given });
   }
 
-  async #carryOut(record: RevocationRecord, writing: Promise<Appended>): Promise<RevocationAnswer> {
+  async #carryOut(record: RevocationRecord, writing: Promise<Appended>): Promise<RevocationResult> {
     const { monotonic, metrics } = this.#options;
     let appended: Appended;
     try {
@@ -206,7 +206,7 @@ export class Revocations {
   }
 
   /** The same request id again: the same revocation, with what is known by now. */
-  async #again({ record, locks, answer }: Known, { target, lock }: RevocationOrder): Promise<RevocationAnswer> {
+  async #again({ record, locks, answer }: Known, { target, lock }: RevocationOrder): Promise<RevocationResult> {
     // With a lock it is another one: the first answer would hide that nothing was locked.
     if (record.key !== targetKey(target) || locks !== (lock !== undefined)) {
       throw new AppError('conflict', 'This request id has already revoked something else. Use a new one.', {
@@ -289,7 +289,7 @@ export class Revocations {
     this.#looking = false;
   }
 
-  #describe(record: RevocationRecord): RevocationAnswer {
+  #describe(record: RevocationRecord): RevocationResult {
     // Time alone changes what is missing.
     if (record.endedAt === undefined) this.#prove(record);
     return answerOf(record, this.#options.replicaName, this.#options.monotonic());

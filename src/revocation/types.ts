@@ -71,7 +71,7 @@ export interface SessionInFlight {
 }
 
 /** The response to `POST revocations` (docs/reference/admin-api.md#revocation). */
-export interface RevocationAnswer {
+export interface RevocationResult {
   readonly id: string;
   /** RFC 3339. */
   readonly at: string;
@@ -123,7 +123,7 @@ export interface RevocationGuard {
    * Shuts and cuts here first, then writes, then asks the others.
    * @throws AppError `store_unavailable` when nothing could be written, `conflict` (`request_id_reused`, `approval_spent`)
    */
-  revoke(request: RevocationOrder): Promise<RevocationAnswer>;
+  revoke(request: RevocationOrder): Promise<RevocationResult>;
   /**
    * Shuts and cuts here, and writes nothing. It ends after `seconds`, with an entry of the same target, or with a new life of the store.
    * The same target again begins its time anew.
@@ -131,9 +131,9 @@ export interface RevocationGuard {
    */
   hold(target: RevocationTarget, seconds: number): number;
   /** An earlier answer of this replica, brought up to date; undefined when unknown or older than 10 minutes. */
-  answer(id: string): RevocationAnswer | undefined;
+  answer(id: string): RevocationResult | undefined;
   /** Each time an answer that was given as incomplete has become more complete. */
-  onAnswer(listener: (answer: RevocationAnswer) => void): void;
+  onAnswer(listener: (answer: RevocationResult) => void): void;
   /** This replica and the others, as of the last renewal. */
   readonly replicas: readonly ReplicaView[];
   /** Which sessions have something in flight here, so that they can be re-checked at their provider. */

@@ -8,7 +8,7 @@ import type { RequestListener } from 'node:http';
 import { hostname, uptime } from 'node:os';
 import {
   createAuditTrail,
-  createLiveRecord,
+  createLiveAuditLog,
   createLiveTails,
   createRecentRequests,
   limitRejections,
@@ -55,7 +55,7 @@ import {
   displacedSignIns,
   observeAuthorities,
   observedProviders,
-  observeRecord,
+  observeAuditLog,
   observeStore,
   prepare,
   refusedSignIns,
@@ -179,12 +179,12 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
     onDisplaced: displacedSignIns(metrics, clock, (facts) => audited('sign-ins-displaced', facts)),
   });
   opening.defer(() => store.close());
-  const live = createLiveRecord({ metrics, logger });
+  const live = createLiveAuditLog({ metrics, logger });
   const { sinks, onFailure, writeAhead, rejectionsPerMinute } = config.audit;
   const chain = keys.signingRecord({ replica });
   const syncAhead = writeAhead === 'sync';
   const trail = createAuditTrail({ sinks, onFailure, syncAhead, metrics, logger, chain });
-  observeRecord(metrics, trail);
+  observeAuditLog(metrics, trail);
   const recent = createRecentRequests({ logger });
   // Outermost, so that live views are no more flooded than files are.
   const audit = limitRejections(recent.over(live.over(trail)), {

@@ -1,7 +1,7 @@
 /** What this process tells of itself in the metrics: who is known by name, what it stands on, and how long that lasts. */
 import type { Clock } from '../contracts/clock.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import type { RecordingTrail } from '../audit/audit.ts';
+import type { MonitoredAuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
 import { withContact } from '../idp/contact.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
@@ -73,7 +73,7 @@ export function observeStore(metrics: Metrics, store: Pick<Store, 'sessions' | '
 }
 
 /** How the record stands, by the type of its sinks: two files are one here, as bad as the worse of them. */
-export function observeRecord(metrics: Metrics, trail: RecordingTrail): void {
+export function observeAuditLog(metrics: Metrics, trail: MonitoredAuditTrail): void {
   metrics.observeAudit(() => {
     const queuedBytes = new Map<string, number>();
     const failing = new Map<string, number>();

@@ -13,7 +13,7 @@ export interface LiveLimits {
   readonly most: number;
 }
 
-export type LiveWish =
+export type SubscriptionState =
   /** It has stood without a break since it was first told: nothing that it matches was left out. */
   | { readonly kind: 'stands' }
   /** It stands from now on; what comes after `place` is seen. */
@@ -21,7 +21,7 @@ export type LiveWish =
   | { readonly kind: 'full' };
 
 /** A wish as a replica finds it. */
-export interface LiveWanted {
+export interface Subscription {
   /** Names the wish, and another once its filter has changed. Opaque. */
   readonly wish: string;
   readonly filter: LiveFilter;
@@ -39,13 +39,13 @@ export interface LiveEntry {
  * What replicas show each other of the audit record while somebody tails: the latest thousand or so, kept for a minute after the last one
  * has gone. A view and never the record itself: it may lack lines, and then says so.
  */
-export interface LiveRecord {
+export interface LiveAuditLog {
   /** Says, or repeats, that the tail of this id wants to see what `filter` matches. */
-  want(tail: string, filter: LiveFilter, limits: LiveLimits): Promise<LiveWish>;
+  want(tail: string, filter: LiveFilter, limits: LiveLimits): Promise<SubscriptionState>;
   /** Takes a wish back. */
   leave(tail: string): Promise<void>;
   /** What the tails of all replicas want to see now. @param replica incarnation of the one that asks */
-  wanted(replica: string): Promise<readonly LiveWanted[]>;
+  wanted(replica: string): Promise<readonly Subscription[]>;
   /** The replica shows from now on what these wishes are about. One that stands no more is passed over. */
   takeUp(replica: string, wishes: readonly string[]): Promise<void>;
   /** Whether every replica of the registry (`RevocationLog.renew`) has taken this tail's wish up. False where it has none. */

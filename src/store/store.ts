@@ -13,7 +13,7 @@
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { LogEntry, LogPosition, RevocationTarget } from '../core/credential/revocation.ts';
 import type { ArtefactStore } from './artefacts.ts';
-import type { AnchorStore, LiveRecord, RecentStore } from './live-audit.ts';
+import type { AnchorStore, LiveAuditLog, RecentStore } from './live-audit.ts';
 
 export type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from './artefacts.ts';
 export type { RecentRequest } from '../core/audit/recent-request.ts';
@@ -22,9 +22,9 @@ export type {
   LiveEntry,
   LiveFilter,
   LiveLimits,
-  LiveRecord,
-  LiveWanted,
-  LiveWish,
+  LiveAuditLog,
+  Subscription,
+  SubscriptionState,
   RecentStore,
 } from './live-audit.ts';
 
@@ -34,7 +34,7 @@ export interface Store {
   readonly log: RevocationLog;
   readonly locks: LockStore;
   readonly freshSignIns: FreshSignIns;
-  readonly live: LiveRecord;
+  readonly live: LiveAuditLog;
   readonly anchors: AnchorStore;
   readonly recent: RecentStore;
   readonly sealed: SealedValues;

@@ -13,7 +13,7 @@ import { bearerCaller } from '../admin/api/admin-callers.ts';
 import { browserCaller } from './browser/admin-caller.ts';
 import { adminPage } from './admin/admin-page.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
-import { createAnswers } from '../admin/revocation-results.ts';
+import { createRevocationResults } from '../admin/revocation-results.ts';
 import { createBrowserSessions } from './browser/browser-session.ts';
 import { browserSignIn } from './sign-in/browser-sign-in.ts';
 import { callback } from './sign-in/callback.ts';
@@ -25,11 +25,11 @@ import type { WebDeps } from './dependencies.ts';
 import { deviceSignIn } from './device/device-sign-in.ts';
 import { createDrills, type RunDrill } from '../admin/drills.ts';
 import { sendErrorPage } from './page/error-page.ts';
-import { faultOf } from '../http/error-status.ts';
+import { appErrorOf } from '../http/error-status.ts';
 import { createGuards } from './browser/guards.ts';
 import { createCallLimits, type CallLimits } from '../admin/api/call-limits.ts';
 import { ownPage } from './own-page/own-page.ts';
-import { recordable } from '../http/audit-events.ts';
+import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../admin/problem.ts';
 import { createRateLimit } from '../core/rate-limit.ts';
 import type { AdminService } from '../admin/revoke.ts';
@@ -71,7 +71,7 @@ const nothingHere: RequestHandler = () => {
 };
 
 function logFault(deps: WebDeps, requestId: string, thrown: unknown): void {
-  const { error, status } = faultOf(thrown);
+  const { error, status } = appErrorOf(thrown);
   const facts = { requestId, code: error.code, reason: error.reason, err: thrown };
   if (status >= 500) deps.logger.error(facts, 'a request failed');
 }
@@ -131,7 +131,7 @@ function webApp(
   const identify = browserCaller(deps, browsers);
   app.use(adminApi({ prefix: '/admin/api/v1', bearer: false, identify }));
   app.use(backchannelLogout(deps));
-  app.use(recordable(deps));
+  app.use(requireAuditLog(deps));
   app.use(browserSignIn(deps, browsers, limit));
   app.use(callback(deps));
   app.use(clientSignIn(deps, limit));
@@ -160,7 +160,7 @@ function machineApp({ service, adminApi }: AdminParts): Express {
  * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
  */
 export function createWeb(deps: WebDeps): Web {
-  const service = { deps, answers: createAnswers(deps) };
+  const service = { deps, results: createRevocationResults(deps) };
   const runDrill = createDrills(service);
   const limits = createCallLimits(deps.clock);
   const admin = { service, runDrill, limits, adminApi: createAdminApi(service, runDrill, limits) };

@@ -2,7 +2,7 @@
 import type { Account } from '../../src/core/identity/identity.ts';
 import type { LogPosition, RevocationTarget } from '../../src/core/credential/revocation.ts';
 import type { RedisSettings } from '../../src/store/redis/redis.ts';
-import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../src/revocation/revocation.ts';
 
 /** How a replica process is set up; its one argument, as JSON. */
 export interface ReplicaSetup {
@@ -52,7 +52,7 @@ export interface Commands {
 
 /** An answer, and when this process had it. */
 export interface Told {
-  readonly answer: RevocationAnswer;
+  readonly answer: RevocationResult;
   /** Nanoseconds of the machine's monotonic clock, which all processes share. */
   readonly at: number;
 }

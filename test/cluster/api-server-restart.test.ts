@@ -8,7 +8,7 @@ import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
 
 const ACCOUNT = 'system:serviceaccount:portcullis-demo:portcullis-demo';
@@ -18,14 +18,14 @@ describe('an API server that is not there for a while', () => {
   let folder: string;
   let server: HardenedApiServer;
   let instance: RunningDemo;
-  let root: Laptop;
+  let root: CliContext;
 
   beforeAll(async () => {
     folder = await temporaryFolder();
     server = await startHardenedApiServer();
     const { kubeconfig } = server;
     instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
-    root = new Laptop(instance, 'root');
+    root = new CliContext(instance, 'root');
     // Signs in, and fills the cache of what the API server has.
     await root.kubectl('get', 'pods,configmaps');
   });
@@ -50,7 +50,7 @@ describe('an API server that is not there for a while', () => {
 
   it('fails no command that finds it gone: kubectl reads, writes and acts as others once it is back', async () => {
     const commands = [['get', 'pods'], createConfigMap('during'), ['get', 'secrets', '--as', 'demo:alice-of-root']];
-    const running: ReturnType<Laptop['openKubectl']>[] = [];
+    const running: ReturnType<CliContext['openKubectl']>[] = [];
     await server.outage(async () => {
       running.push(...commands.map((command) => root.openKubectl(...command)));
       await expect.poll(() => answers('pods')).toContain('list 503 upstream_unavailable');
@@ -123,7 +123,7 @@ describe('an API server that is not there for a while', () => {
   );
 
   it('relays what is about the user as it is', async () => {
-    const { stderr } = await new Laptop(instance, 'alice').kubectl('get', 'secrets');
+    const { stderr } = await new CliContext(instance, 'alice').kubectl('get', 'secrets');
     expect(stderr).toContain('secrets is forbidden: User "demo:alice" cannot list resource "secrets"');
   });
 });

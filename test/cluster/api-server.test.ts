@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditedBy } from '../support/audit-log.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { expectJoinedAudit } from './audit-join.ts';
 import { startRealInstance, type RealInstance } from './real-instance.ts';
 
@@ -13,30 +13,30 @@ const MAGIC = Buffer.from('k8s\0');
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
 
 let real: RealInstance;
-let root: Laptop;
+let root: CliContext;
 beforeAll(async () => {
   real = await startRealInstance();
-  root = new Laptop(real.instance, 'root');
+  root = new CliContext(real.instance, 'root');
 });
 afterAll(async () => {
   root.close();
   await real.stop();
 });
 
-async function done(laptop: Laptop, ...args: string[]): Promise<string> {
+async function done(laptop: CliContext, ...args: string[]): Promise<string> {
   const { code, stdout, all } = await laptop.kubectl(...args);
   expect(code, all).toBe(0);
   return stdout;
 }
 
 describe('the service account of the gate, by itself', () => {
-  let own: Laptop;
+  let own: CliContext;
   let flags: readonly string[];
   beforeAll(() => {
     const { cluster, files } = real.instance;
     const { server, token } = cluster.upstream;
     flags = ['--server', server, '--token', token, '--certificate-authority', join(files.directory, 'cluster-ca.crt')];
-    own = new Laptop(real.instance, 'nobody', { KUBECONFIG: '/dev/null' });
+    own = new CliContext(real.instance, 'nobody', { KUBECONFIG: '/dev/null' });
   });
   afterAll(() => own.close());
 
@@ -109,7 +109,7 @@ describe('who the API server sees', () => {
   it('is the person, with each group by itself: commas, blanks and letters of any script included', async () => {
     const groups = ['a, b', 'größe-チーム', 'plain'];
     real.instance.identityProvider.change('bob', { groups });
-    const bob = new Laptop(real.instance, 'bob');
+    const bob = new CliContext(real.instance, 'bob');
     const { status } = JSON.parse(await done(bob, 'auth', 'whoami', '--output', 'json')) as {
       status: { userInfo: Record<string, unknown> };
     };
@@ -134,7 +134,7 @@ describe('kubectl --as before a real API server', () => {
   });
 
   it('is refused in the words of Kubernetes where the person may not', async () => {
-    const alice = new Laptop(real.instance, 'alice');
+    const alice = new CliContext(real.instance, 'alice');
     const { code, stderr } = await alice.kubectl('get', 'pods', '--as', 'demo:root');
     expect(code).toBe(1);
     expect(stderr).toContain('User "demo:alice" cannot impersonate resource "users" in API group ""');

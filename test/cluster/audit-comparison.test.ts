@@ -7,7 +7,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { AUDIT_CASES, headersOf, type AuditCase } from '../support/audit-cases.ts';
 import { expectSameLine, scrubbed, stagesHere, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { startRealInstance, type RealInstance } from './real-instance.ts';
 
 interface Client {
@@ -23,7 +23,7 @@ let ours: readonly AuditEvent[];
 let theirs: readonly ApiServerEvent[];
 
 async function clientOf(person: string): Promise<Client> {
-  const laptop = new Laptop(real.instance, person);
+  const laptop = new CliContext(real.instance, person);
   const printed = await laptop.portcullis('get-token', '--server', real.instance.urls.web, '--cluster', 'demo');
   const { status } = JSON.parse(printed.stdout) as {
     status: { token: string; clientCertificateData: string; clientKeyData: string };

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { readPage, ROOT } from '../unit/docs/markdown.ts';
@@ -20,7 +20,7 @@ describe('docs/break-glass.md', () => {
   let folder: string;
   let server: HardenedApiServer;
   let instance: RunningDemo;
-  let root: Laptop;
+  let root: CliContext;
   let signer: CsrSigner;
   let signing: Promise<void>;
   const shells: PageShell[] = [];
@@ -44,7 +44,7 @@ describe('docs/break-glass.md', () => {
     signing = signer.watch();
     const { kubeconfig } = server;
     instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
-    root = new Laptop(instance, 'root');
+    root = new CliContext(instance, 'root');
     await (await administrator('before')).run(`kubectl create namespace portcullis\n${DEPLOYMENT}`);
   });
   afterAll(async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { expectJoinedAudit } from './audit-join.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
 import type { RealInstance } from './real-instance.ts';
@@ -12,7 +12,7 @@ import type { RealInstance } from './real-instance.ts';
 describe('a cluster with the audit policy and the encryption of deploy/examples/apiserver', () => {
   let server: HardenedApiServer;
   let real: RealInstance;
-  let root: Laptop;
+  let root: CliContext;
 
   beforeAll(async () => {
     server = await startHardenedApiServer();
@@ -30,7 +30,7 @@ describe('a cluster with the audit policy and the encryption of deploy/examples/
         await rm(folder, { recursive: true, force: true });
       },
     };
-    root = new Laptop(instance, 'root');
+    root = new CliContext(instance, 'root');
   });
   afterAll(async () => {
     root.close();

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 import { expectJoinedAudit } from './audit-join.ts';
 import { startRealInstance, type RealInstance } from './real-instance.ts';
@@ -28,7 +28,7 @@ spec:
 
 describe('Helm 4 before a real API server', () => {
   let real: RealInstance;
-  let root: Laptop;
+  let root: CliContext;
   let program: string;
   let chart: string;
 
@@ -36,7 +36,7 @@ describe('Helm 4 before a real API server', () => {
     real = await startRealInstance();
     program = (await newestClients()).helm;
     const home = join(real.instance.files.directory, 'helm');
-    root = new Laptop(real.instance, 'root', {
+    root = new CliContext(real.instance, 'root', {
       HELM_CACHE_HOME: join(home, 'cache'),
       HELM_CONFIG_HOME: join(home, 'config'),
       HELM_DATA_HOME: join(home, 'data'),
@@ -99,7 +99,7 @@ describe('Helm 4 before a real API server', () => {
   });
 
   it('is refused where the person may not keep releases', async () => {
-    const alice = new Laptop(real.instance, 'alice', root.environment);
+    const alice = new CliContext(real.instance, 'alice', root.environment);
     const person = {
       PORTCULLIS_CACHE_DIR: join(real.instance.files.directory, 'cache-of-alice'),
       PORTCULLIS_DEMO_PERSON: 'alice',

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 import { expectJoinedAudit } from './audit-join.ts';
 import { startRealInstance, type RealInstance } from './real-instance.ts';
@@ -27,9 +27,9 @@ beforeAll(async () => {
 afterAll(() => real.stop());
 
 describe.each(KUBECTLS)('kubectl $version before a real API server', ({ program }) => {
-  let root: Laptop;
+  let root: CliContext;
   beforeAll(() => {
-    root = new Laptop(real.instance, 'root', {}, program);
+    root = new CliContext(real.instance, 'root', {}, program);
   });
   afterAll(() => root.close());
 
@@ -103,7 +103,7 @@ describe.each(KUBECTLS)('kubectl $version before a real API server', ({ program 
 
   it('tells what one may do, by the rules of the API server', async () => {
     expect(await done('auth', 'can-i', 'create', 'clusterrolebindings')).toBe('yes\n');
-    const alice = new Laptop(real.instance, 'alice', {}, program);
+    const alice = new CliContext(real.instance, 'alice', {}, program);
     expect((await alice.kubectl('auth', 'can-i', '--list')).stdout).toMatch(/^pods\/exec +\[\] +\[\] +\[get list/m);
     const refused = await alice.kubectl('get', 'secrets');
     expect(refused.code).toBe(1);

@@ -1,7 +1,7 @@
 /** What posture finds in a real API server: the same planted faults, the workloads that the embedded cluster does not keep, and a certificate. */
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import {
   foundIn,
   PLANTED,
@@ -22,7 +22,7 @@ const BEFORE = [
 ];
 
 let real: RealInstance;
-let root: Laptop;
+let root: CliContext;
 
 async function done(program: string, ...args: string[]): Promise<string> {
   const { code, stdout, all } = await root.open(program, args).finished;
@@ -37,7 +37,7 @@ async function posture(...args: string[]) {
 
 beforeAll(async () => {
   real = await startRealInstance();
-  root = new Laptop(real.instance, 'root');
+  root = new CliContext(real.instance, 'root');
   await root.portcullis('login', '--server', real.instance.urls.web);
   // In place of the controller that makes it.
   await done('kubectl', 'create', 'serviceaccount', 'default', '-n', 'default');

@@ -1,22 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 
-import type { LiveFilter, LiveRecord, Store } from '../../src/store/store.ts';
+import type { LiveFilter, LiveAuditLog, Store } from '../../src/store/store.ts';
 import { replica, type OpenStore } from './fixtures.ts';
 
 const LONG = { ttlMs: 60_000, most: 50 };
 
-async function following(live: LiveRecord, tail = 'tail-1', filter: Record<string, string> = {}): Promise<string> {
+async function following(live: LiveAuditLog, tail = 'tail-1', filter: Record<string, string> = {}): Promise<string> {
   const wish = await live.want(tail, filter, LONG);
   if (wish.kind !== 'new') throw new Error(`the wish was not new: ${wish.kind}`);
   return wish.place;
 }
 
-const wantedOf = async (live: LiveRecord): Promise<readonly LiveFilter[]> =>
+const wantedOf = async (live: LiveAuditLog): Promise<readonly LiveFilter[]> =>
   (await live.wanted('replica-a')).map(({ filter }) => filter);
 
 /** The replica looks, and says that it sees to all that it has found. */
-async function takeAllUp(live: LiveRecord, incarnation: string): Promise<void> {
+async function takeAllUp(live: LiveAuditLog, incarnation: string): Promise<void> {
   const wishes = await live.wanted(incarnation);
   await live.takeUp(
     incarnation,

@@ -4,7 +4,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 
 const CHROMIUM = {
   executablePath: '/usr/bin/chromium-headless-shell',
@@ -58,7 +58,7 @@ describe('a person at a real browser', () => {
   }
 
   it('signs in through the provider, and the kubectl that waited goes on by itself', async () => {
-    const alice = new Laptop(instance, 'alice', { BROWSER: writesUrl });
+    const alice = new CliContext(instance, 'alice', { BROWSER: writesUrl });
     const kubectl = alice.open('kubectl', ['get', 'pods']);
     await page.goto(await askedUrl());
     await signInAtProvider('alice');
@@ -73,7 +73,7 @@ describe('a person at a real browser', () => {
   });
 
   it('shows a person their sessions, and lets them end one', async () => {
-    const bob = new Laptop(instance, 'bob');
+    const bob = new CliContext(instance, 'bob');
     expect((await bob.portcullis('login')).code).toBe(0);
     await signInToPages('bob');
     expect(await page.textContent('main')).toContain('demo:bob');
@@ -82,13 +82,13 @@ describe('a person at a real browser', () => {
       .getByRole('button', { name: /end/i })
       .click();
     await page.waitForLoadState();
-    const refused = await new Laptop(instance, 'bob', { PORTCULLIS_NO_BROWSER: '1' }).kubectl('get', 'pods');
+    const refused = await new CliContext(instance, 'bob', { PORTCULLIS_NO_BROWSER: '1' }).kubectl('get', 'pods');
     expect(refused.code, refused.all).toBe(1);
     expect(refused.stderr).toMatch(/portcullis login/);
   });
 
   it('lets an administrator end a session from the admin page: the open watch is cut', async () => {
-    const alice = new Laptop(instance, 'alice');
+    const alice = new CliContext(instance, 'alice');
     const watch = alice.open('kubectl', ['get', 'pods', '--watch']);
     await watch.until(/web-1/);
     await signInToPages('root');

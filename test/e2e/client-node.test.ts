@@ -15,7 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy, whatWasDone } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 
 const CLOCK = new URL('../support/client-clock.ts', import.meta.url).href;
 const INFORMER = fileURLToPath(new URL('../support/informer-program.ts', import.meta.url));
@@ -40,7 +40,7 @@ describe('@kubernetes/client-node through the gate', () => {
   beforeAll(async () => {
     instance = await startTestInstance();
     // In the cache that the kubeconfig's own command uses.
-    const signedIn = await new Laptop(instance, 'alice', { PORTCULLIS_CACHE_DIR: '' }).portcullis('login');
+    const signedIn = await new CliContext(instance, 'alice', { PORTCULLIS_CACHE_DIR: '' }).portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
     config = new KubeConfig();
     config.loadFromFile(instance.files.kubeconfig);
@@ -121,11 +121,11 @@ describe('@kubernetes/client-node through the gate', () => {
   it('keeps an informer for an hour, on one sign-in and a new token every five minutes', async () => {
     const cache = { PORTCULLIS_CACHE_DIR: `${instance.files.directory}/cache-of-the-informer` };
     const before = (await auditedBy(instance)).length;
-    const signedIn = await new Laptop(instance, 'alice', cache).portcullis('login');
+    const signedIn = await new CliContext(instance, 'alice', cache).portcullis('login');
     expect(signedIn.code, signedIn.all).toBe(0);
     // The plugin that the informer runs lives by the same clock: five minutes in a second.
     const clock = { CLIENT_CLOCK: `${Date.now()},300`, NODE_OPTIONS: `--import=${CLOCK}` };
-    const laptop = new Laptop(instance, 'alice', { ...cache, ...clock });
+    const laptop = new CliContext(instance, 'alice', { ...cache, ...clock });
     const informer = laptop.open(process.execPath, [INFORMER]);
     const turns = Array.from({ length: 14 }, (_, index) => index + 1);
     for (const turn of turns) {

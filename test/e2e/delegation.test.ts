@@ -3,22 +3,22 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 
 /** The one user that developers of the embedded cluster may act as, who may read config maps and nothing else. */
 const LIMITED = ['--as', 'demo:limited'];
 
 describe('kubectl --as through the gate', () => {
   let instance: RunningDemo;
-  let alice: Laptop;
-  let bob: Laptop;
-  let root: Laptop;
+  let alice: CliContext;
+  let bob: CliContext;
+  let root: CliContext;
 
   beforeAll(async () => {
     instance = await startTestInstance();
-    alice = new Laptop(instance, 'alice');
-    bob = new Laptop(instance, 'bob');
-    root = new Laptop(instance, 'root');
+    alice = new CliContext(instance, 'alice');
+    bob = new CliContext(instance, 'bob');
+    root = new CliContext(instance, 'root');
   });
   afterAll(async () => {
     for (const laptop of [alice, bob, root]) laptop.close();

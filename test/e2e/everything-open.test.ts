@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop, type Open } from '../support/kubectl.ts';
+import { CliContext, type Open } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 
 const newest = await newestClients();
@@ -17,10 +17,10 @@ const WAYS = [
 const SOON_MS = 5_000;
 
 let instance: RunningDemo;
-let root: Laptop;
+let root: CliContext;
 beforeAll(async () => {
   instance = await startTestInstance();
-  root = new Laptop(instance, 'root');
+  root = new CliContext(instance, 'root');
   const signedIn = await root.portcullis('login');
   if (signedIn.code !== 0) throw new Error(signedIn.all);
 });
@@ -30,11 +30,11 @@ afterAll(async () => {
 });
 
 describe.each(WAYS)('everything that kubectl $version may leave open, over $protocol', ({ program, websockets }) => {
-  let alice: Laptop;
+  let alice: CliContext;
   afterAll(() => alice.close());
 
   it('ends when the person is revoked, and is on the record as revoked', async () => {
-    alice = new Laptop(
+    alice = new CliContext(
       instance,
       'alice',
       { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: websockets, KUBECTL_PORT_FORWARD_WEBSOCKETS: websockets },

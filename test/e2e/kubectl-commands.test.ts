@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 
 const configMap = (name: string, colour: string): string => `apiVersion: v1
@@ -28,12 +28,12 @@ const WAYS = KUBECTLS.flatMap((kubectl) => HTTP.map((http) => ({ ...kubectl, ...
 /** What every kubectl does by plain requests. The streams, which differ by protocol, have a file of their own. */
 describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, environment }) => {
   let instance: RunningDemo;
-  let alice: Laptop;
+  let alice: CliContext;
   const name = 'colours';
 
   beforeAll(async () => {
     instance = await startTestInstance();
-    alice = new Laptop(instance, 'alice', environment, program);
+    alice = new CliContext(instance, 'alice', environment, program);
   });
   afterAll(async () => {
     alice.close();
@@ -52,7 +52,7 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
     const said = JSON.parse(await done('version', '--output', 'json')) as Record<string, { gitVersion: string }>;
     expect(said['clientVersion']?.gitVersion).toMatch(reports);
     expect(said['serverVersion']?.gitVersion).toContain('portcullis.demo');
-    const tracing = new Laptop(instance, 'alice', { ...environment, GODEBUG: 'http2debug=1' }, program);
+    const tracing = new CliContext(instance, 'alice', { ...environment, GODEBUG: 'http2debug=1' }, program);
     const { stderr } = await tracing.kubectl('get', 'pods');
     expect(stderr.includes('http2: Transport received HEADERS') ? 'HTTP/2' : 'HTTP/1.1').toBe(http);
   });
@@ -128,7 +128,7 @@ describe.each(KUBECTLS)('twenty of kubectl $version', ({ program }) => {
   afterAll(() => instance.stop());
 
   it('sign in once when they start at the same time with nothing cached', async () => {
-    const cold = new Laptop(instance, 'alice', {}, program);
+    const cold = new CliContext(instance, 'alice', {}, program);
     const all = await Promise.all(
       Array.from({ length: 20 }, () => cold.kubectl('get', 'pod', 'web-1', '--output', 'name')),
     );

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy, whatWasDone } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 
 const newest = await newestClients();
@@ -30,14 +30,14 @@ beforeAll(async () => {
 afterAll(() => instance.stop());
 
 describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, verb }) => {
-  let alice: Laptop;
+  let alice: CliContext;
   let before = 0;
   beforeAll(async () => {
     const environment = {
       KUBECTL_REMOTE_COMMAND_WEBSOCKETS: websockets,
       KUBECTL_PORT_FORWARD_WEBSOCKETS: websockets,
     };
-    alice = new Laptop(instance, 'alice', environment, program);
+    alice = new CliContext(instance, 'alice', environment, program);
     const signedIn = await alice.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
     before = (await auditedBy(instance)).length;

@@ -5,7 +5,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { freePort } from '../../demo/ports.ts';
 
 const CONFIG_MAP = `apiVersion: v1
@@ -16,13 +16,13 @@ data: { wall: white }
 
 describe('kubectl through the gate', () => {
   let instance: RunningDemo;
-  let alice: Laptop;
-  let bob: Laptop;
+  let alice: CliContext;
+  let bob: CliContext;
 
   beforeAll(async () => {
     instance = await startTestInstance();
-    alice = new Laptop(instance, 'alice');
-    bob = new Laptop(instance, 'bob');
+    alice = new CliContext(instance, 'alice');
+    bob = new CliContext(instance, 'bob');
   });
   afterAll(async () => {
     alice.close();
@@ -60,7 +60,7 @@ describe('kubectl through the gate', () => {
     const older = usual.replaceAll('client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1');
     expect(older).not.toBe(usual);
     await writeFile(kubeconfig, older);
-    const client = new Laptop(instance, 'alice', { KUBECONFIG: kubeconfig });
+    const client = new CliContext(instance, 'alice', { KUBECONFIG: kubeconfig });
     const got = await client.kubectl('get', 'pods');
     client.close();
     expect(got.code, got.all).toBe(0);
@@ -75,7 +75,7 @@ describe('kubectl through the gate', () => {
     const prefixed = usual.replaceAll(`https://localhost:${port}`, `https://127.0.0.1:${port}/clusters/demo`);
     expect(prefixed).not.toBe(usual);
     await writeFile(kubeconfig, prefixed);
-    const client = new Laptop(instance, 'alice', { KUBECONFIG: kubeconfig });
+    const client = new CliContext(instance, 'alice', { KUBECONFIG: kubeconfig });
     const got = await client.kubectl('get', 'pods');
     expect(got.code, got.all).toBe(0);
     const statuses: number[] = [];

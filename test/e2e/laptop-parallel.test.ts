@@ -4,7 +4,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { visitor } from '../support/device-stage.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop, type Open } from '../support/kubectl.ts';
+import { CliContext, type Open } from '../support/kubectl.ts';
 import { ageTokens } from '../support/laptop-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
 
@@ -15,7 +15,7 @@ const PATIENCE = { timeout: 120_000, interval: 100 };
 
 describe('many kubectls of one person', () => {
   let instance: RunningDemo;
-  const laptops: Laptop[] = [];
+  const laptops: CliContext[] = [];
 
   beforeAll(async () => {
     instance = await startTestInstance();
@@ -26,17 +26,17 @@ describe('many kubectls of one person', () => {
   afterAll(() => instance.stop());
 
   /** A laptop with a cache of its own. */
-  function laptopOf(name: string, browser: NotedBrowser): Laptop {
+  function laptopOf(name: string, browser: NotedBrowser): CliContext {
     const cache = `${instance.files.directory}/cache-${name}`;
     const own = { PORTCULLIS_CACHE_DIR: cache, KUBECACHEDIR: `${cache}-of-kubectl`, BROWSER: browser.command };
-    const laptop = new Laptop(instance, 'alice', own);
+    const laptop = new CliContext(instance, 'alice', own);
     laptops.push(laptop);
     return laptop;
   }
 
   const count = async (verb: string): Promise<number> =>
     (await auditedBy(instance)).filter((one) => one.verb === verb).length;
-  const start = (laptop: Laptop, times: number): Open[] =>
+  const start = (laptop: CliContext, times: number): Open[] =>
     Array.from({ length: times }, () => laptop.openKubectl(...GET));
 
   async function allSucceed(running: readonly Open[]): Promise<void> {

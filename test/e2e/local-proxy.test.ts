@@ -7,7 +7,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { freePort } from '../../demo/ports.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
-import { Laptop, type Open } from '../support/kubectl.ts';
+import { CliContext, type Open } from '../support/kubectl.ts';
 import { cachedSession } from '../support/laptop-cache.ts';
 
 /** So that a token ends while a test looks on. */
@@ -38,7 +38,7 @@ print(stream(api.connect_get_namespaced_pod_exec, "web-1", "default", command=["
 
 interface Run {
   /** With the kubeconfig that was written, and without the plugin's cache. */
-  readonly client: Laptop;
+  readonly client: CliContext;
   readonly open: Open;
   readonly path: string;
 }
@@ -46,15 +46,15 @@ interface Run {
 /** Clients that know nothing of certificates, and kubectl beside them. */
 describe('portcullis proxy', () => {
   let instance: RunningDemo;
-  let root: Laptop;
-  const laptops: Laptop[] = [];
+  let root: CliContext;
+  const laptops: CliContext[] = [];
 
   beforeAll(async () => {
     instance = await startChangedInstance({
       file: (settings) => settings,
       loaded: (config) => ({ ...config, sessions: { ...config.sessions, accessToken: TOKEN_SECONDS } }),
     });
-    root = new Laptop(instance, 'root');
+    root = new CliContext(instance, 'root');
     const signedIn = await root.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
@@ -65,8 +65,8 @@ describe('portcullis proxy', () => {
 
   const cacheOf = (name: string): string => `${instance.files.directory}/cache-${name}`;
 
-  function laptopOf(name: string, extra: NodeJS.ProcessEnv = {}): Laptop {
-    const laptop = new Laptop(instance, 'alice', { PORTCULLIS_CACHE_DIR: cacheOf(name), ...extra });
+  function laptopOf(name: string, extra: NodeJS.ProcessEnv = {}): CliContext {
+    const laptop = new CliContext(instance, 'alice', { PORTCULLIS_CACHE_DIR: cacheOf(name), ...extra });
     laptops.push(laptop);
     return laptop;
   }
@@ -87,7 +87,7 @@ describe('portcullis proxy', () => {
     return { open, path, client: laptopOf('nothing', { KUBECONFIG: path, PORTCULLIS_NO_BROWSER: '1' }) };
   }
 
-  const python = (client: Laptop, script: string): Open => client.open(PYTHON, ['-c', script]);
+  const python = (client: CliContext, script: string): Open => client.open(PYTHON, ['-c', script]);
 
   async function revoke(name: string): Promise<void> {
     const { person } = await cachedSession(cacheOf(name));

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
-import { Laptop, type Open } from '../support/kubectl.ts';
+import { CliContext, type Open } from '../support/kubectl.ts';
 import { cachedSession } from '../support/laptop-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
 
@@ -18,15 +18,15 @@ const POD = '/api/v1/namespaces/default/pods/web-1';
 /** Programs that run for hours and ask the plugin again and again: what k9s, Lens and controllers do, by real client-go. */
 describe('a client that lives longer than its tokens', () => {
   let instance: RunningDemo;
-  let root: Laptop;
-  const laptops: Laptop[] = [];
+  let root: CliContext;
+  const laptops: CliContext[] = [];
 
   beforeAll(async () => {
     instance = await startChangedInstance({
       file: (settings) => settings,
       loaded: (config) => ({ ...config, sessions: { ...config.sessions, accessToken: TOKEN_SECONDS } }),
     });
-    root = new Laptop(instance, 'root');
+    root = new CliContext(instance, 'root');
     const signedIn = await root.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
@@ -37,14 +37,14 @@ describe('a client that lives longer than its tokens', () => {
 
   const cacheOf = (name: string): string => `${instance.files.directory}/cache-${name}`;
 
-  function laptopOf(name: string, browser: NotedBrowser, extra: NodeJS.ProcessEnv = {}): Laptop {
+  function laptopOf(name: string, browser: NotedBrowser, extra: NodeJS.ProcessEnv = {}): CliContext {
     const own = { PORTCULLIS_CACHE_DIR: cacheOf(name), BROWSER: browser.command, ...extra };
-    const laptop = new Laptop(instance, 'alice', own);
+    const laptop = new CliContext(instance, 'alice', own);
     laptops.push(laptop);
     return laptop;
   }
 
-  async function proxyOf(laptop: Laptop): Promise<{ readonly open: Open; get(): Promise<number> }> {
+  async function proxyOf(laptop: CliContext): Promise<{ readonly open: Open; get(): Promise<number> }> {
     const open = laptop.openKubectl('proxy', '--port', '0');
     await open.until(/Starting to serve on 127\.0\.0\.1:\d+/);
     const [, port] = /127\.0\.0\.1:(\d+)/.exec(open.output()) ?? [];

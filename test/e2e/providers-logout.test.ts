@@ -1,6 +1,6 @@
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
 import { PERSON } from '../support/logout-provider.ts';
 
@@ -9,13 +9,13 @@ const ACCOUNT = `demo/${PERSON}` as const;
 /** Those that say when somebody signs out there. */
 describe.each(['oidc', 'okta', 'keycloak'] as const)('a person of type %s who signs out at the provider', (type) => {
   let stage: LogoutInstance;
-  let attended: Laptop;
-  let unattended: Laptop;
+  let attended: CliContext;
+  let unattended: CliContext;
 
   beforeAll(async () => {
     stage = await startLogoutInstance(type);
-    attended = new Laptop(stage.instance, PERSON);
-    unattended = new Laptop(stage.instance, PERSON, { PORTCULLIS_NO_BROWSER: '1' });
+    attended = new CliContext(stage.instance, PERSON);
+    unattended = new CliContext(stage.instance, PERSON, { PORTCULLIS_NO_BROWSER: '1' });
   });
   afterAll(async () => {
     attended.close();

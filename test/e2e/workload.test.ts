@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { startWorkloadStage, type Job, type WorkloadStage } from '../support/workload-stage.ts';
 
 const SUBJECT = 'repo:example/shop:ref:refs/heads/main';
 const now = (): number => Math.floor(Date.now() / 1000);
 
 let stage: WorkloadStage;
-let root: Laptop;
+let root: CliContext;
 const jobs: Job[] = [];
 
 beforeAll(async () => {
   stage = await startWorkloadStage();
-  root = new Laptop(stage.instance, 'root');
+  root = new CliContext(stage.instance, 'root');
   const signedIn = await root.portcullis('login');
   if (signedIn.code !== 0) throw new Error(signedIn.all);
 });
@@ -139,7 +139,7 @@ describe('kubectl with nothing but a workload’s token', () => {
   it('takes the file from PORTCULLIS_TOKEN_FILE too, also where a person is signed in on the machine', async () => {
     const { cacheDir } = await newJob('home-of-root');
     await mkdir(cacheDir, { mode: 0o700 });
-    const person = new Laptop(stage.instance, 'root', { PORTCULLIS_CACHE_DIR: cacheDir });
+    const person = new CliContext(stage.instance, 'root', { PORTCULLIS_CACHE_DIR: cacheDir });
     expect((await person.kubectl('get', 'pods')).code).toBe(0);
     const job = await newJob('by-environment', { byEnvironment: true, cacheDir });
     await job.project(await stage.issuer.token());

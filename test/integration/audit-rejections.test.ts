@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { verifyRecord } from '../../src/audit/verify/verify.ts';
+import { verifyAuditLog } from '../../src/audit/verify/verify.ts';
 import { loadAuditPublicKeys } from '../../src/config/keys.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
@@ -125,7 +125,7 @@ describe('requests without a good credential', () => {
       .filter((name) => name.startsWith('audit.log'))
       .map((name) => join(directory, name));
     const verified = async (part: readonly string[]) => {
-      const { proven, findings, chains } = await verifyRecord({ files: part, keys });
+      const { proven, findings, chains } = await verifyAuditLog({ files: part, keys });
       return { proven, findings, chains: chains.length };
     };
     // The files have two lives of the server, of which the first met no stranger.

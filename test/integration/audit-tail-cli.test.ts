@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop, type Open } from '../support/kubectl.ts';
+import { CliContext, type Open } from '../support/kubectl.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const SOON = { timeout: 20_000, interval: 100 };
@@ -13,14 +13,14 @@ describe('portcullis audit tail', () => {
   let redis: RedisServer;
   let instance: RunningDemo;
   let again: RunningServer | undefined;
-  let root: Laptop;
-  let alice: Laptop;
+  let root: CliContext;
+  let alice: CliContext;
 
   beforeAll(async () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    root = new Laptop(instance, 'root');
-    alice = new Laptop(instance, 'alice');
+    root = new CliContext(instance, 'root');
+    alice = new CliContext(instance, 'alice');
     for (const laptop of [root, alice]) {
       const { code, all } = await laptop.portcullis('login');
       if (code !== 0) throw new Error(all);

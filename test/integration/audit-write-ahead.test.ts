@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { SignJWT } from 'jose';
 import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { verifyRecord } from '../../src/audit/verify/verify.ts';
+import { verifyAuditLog } from '../../src/audit/verify/verify.ts';
 import { loadAuditPublicKeys } from '../../src/config/keys.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
@@ -218,7 +218,7 @@ describe('a change', () => {
     expect(carriedOut.length).toBeGreaterThan(ROUNDS * 150);
     expect(carriedOut.filter((id) => !written.has(id))).toEqual([]);
     const keys = await loadAuditPublicKeys(join(ground.instance.files.directory, 'keys/audit'));
-    expect((await verifyRecord({ files: [ground.auditLog], keys })).findings).toEqual([]);
+    expect((await verifyAuditLog({ files: [ground.auditLog], keys })).findings).toEqual([]);
   });
 
   it.each(['changes', 'sync', 'off'] as const)(

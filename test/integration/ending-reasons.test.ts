@@ -5,7 +5,7 @@ import { PEOPLE } from '../../demo/demo.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import type { Lies } from '../support/hostile-provider.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
 const LEFT = 'People who have left may not use the clusters.';
@@ -120,9 +120,9 @@ describe('a user whose session an administrator has ended', () => {
 });
 
 describe('kubectl and the command line', () => {
-  let laptop: Laptop;
+  let laptop: CliContext;
   beforeEach(() => {
-    laptop = new Laptop(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '' });
+    laptop = new CliContext(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '' });
   });
   afterEach(() => laptop.close());
 
@@ -130,7 +130,7 @@ describe('kubectl and the command line', () => {
     const signedIn = await laptop.portcullis('login');
     expect(signedIn.code, signedIn.all).toBe(0);
     lie(lies);
-    const unattended = new Laptop(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
+    const unattended = new CliContext(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
     try {
       const whoami = await unattended.portcullis('whoami', '--verbose');
       expect(whoami.stderr).toContain(words);

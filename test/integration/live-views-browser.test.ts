@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, onTestFinished, test } from 'vitest';
 import { AppError } from '../../src/core/errors.ts';
-import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../src/revocation/revocation.ts';
 import { readEvents, type EventReader } from '../support/event-reader.ts';
 import type { WebDeps } from '../../src/web/dependencies.ts';
 import { LateProof, post } from '../unit/web/admin-at.ts';
@@ -34,7 +34,7 @@ async function atUnproven(late: LateProof, laterMs = (): number => 0) {
   const at = await signedInAs('root', { change });
   await openSession(at.stage, 'alice-1', 'alice');
   const { body } = await post(at, 'revocations', { session: 'alice-1', reason: 'INC-4711' });
-  const { id } = body as RevocationAnswer;
+  const { id } = body as RevocationResult;
   const reader = await watch(at, `revocations/${id}`);
   await expect.poll(() => reader.data('receipt').length, SOON).toBe(1);
   return { at, id, reader };

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createLink, type Link } from '../chaos/link.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import type { ReplicaView, RevocationAnswer } from '../../src/revocation/revocation.ts';
+import type { ReplicaView, RevocationResult } from '../../src/revocation/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import type { CookieBrowser } from '../support/cookie-browser.ts';
@@ -99,8 +99,8 @@ describe('live views of three replicas', () => {
     return reader;
   }
 
-  const receipts = (reader: EventReader) => reader.data('receipt') as readonly RevocationAnswer[];
-  const statesOf = (answer: RevocationAnswer | undefined) =>
+  const receipts = (reader: EventReader) => reader.data('receipt') as readonly RevocationResult[];
+  const statesOf = (answer: RevocationResult | undefined) =>
     Object.fromEntries((answer?.replicas ?? []).map(({ id, state }) => [id, state]));
   const statesIn = (reader: EventReader) => receipts(reader).map(statesOf);
 

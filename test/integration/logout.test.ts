@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
 import { LOGOUT_CLIENT, PERSON, type TokenShape } from '../support/logout-provider.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
@@ -101,7 +101,7 @@ describe('logout, both ways', () => {
     });
 
     it('ends kubectl’s own watch', async () => {
-      const laptop = new Laptop(stage.instance, PERSON);
+      const laptop = new CliContext(stage.instance, PERSON);
       onTestFinished(() => laptop.close());
       const open = laptop.openKubectl('get', 'pods', '--watch');
       await open.until(/NAME/);

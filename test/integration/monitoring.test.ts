@@ -7,7 +7,7 @@ import { freePorts } from '../../demo/ports.ts';
 import { startAlertmanager, type TestAlertmanager } from '../support/alertmanager.ts';
 import { dashboards, deployedRules, filledIn } from '../support/deployed.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 
 /** What a machine under load needs; nothing waits for as long as this when all is well. */
 const PATIENCE = { timeout: 50_000, interval: 250 };
@@ -71,8 +71,8 @@ describe('a real Prometheus beside the demo', () => {
 
   /** What a day brings, in a few seconds: work, things that are refused, and a stolen credential that is tried after its end. */
   async function traffic(): Promise<void> {
-    const alice = new Laptop(instance, 'alice');
-    const root = new Laptop(instance, 'root');
+    const alice = new CliContext(instance, 'alice');
+    const root = new CliContext(instance, 'root');
     try {
       const login = await alice.portcullis('login', '--server', instance.urls.web);
       expect(login.code, login.all).toBe(0);

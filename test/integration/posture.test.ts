@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { foundIn, PLANTED, PLANTED_VALUES, plantedManifests, type PostureReport } from '../support/posture-faults.ts';
 
 /** What the demonstration's own workloads are, and are meant to be found for. */
@@ -16,9 +16,9 @@ const BEFORE = [
 ];
 
 let instance: RunningDemo;
-let root: Laptop;
+let root: CliContext;
 
-async function posture(who: Laptop, ...args: string[]) {
+async function posture(who: CliContext, ...args: string[]) {
   const ended = await who.portcullis('posture', '--cluster', 'demo', ...args);
   return { ...ended, report: (): PostureReport => JSON.parse(ended.stdout) as PostureReport };
 }
@@ -26,7 +26,7 @@ async function posture(who: Laptop, ...args: string[]) {
 /** As `portcullis kubeconfig` names it. */
 const context = (): string => `demo@${new URL(instance.urls.web).host}`;
 
-async function signIn(who: Laptop): Promise<Laptop> {
+async function signIn(who: CliContext): Promise<CliContext> {
   const signedIn = await who.portcullis('login', '--server', instance.urls.web);
   expect(signedIn.code, signedIn.all).toBe(0);
   return who;
@@ -40,7 +40,7 @@ async function waivers(text: string): Promise<string> {
 
 beforeAll(async () => {
   instance = await startTestInstance();
-  root = await signIn(new Laptop(instance, 'root'));
+  root = await signIn(new CliContext(instance, 'root'));
 });
 afterAll(async () => {
   root.close();
@@ -160,7 +160,7 @@ describe('posture of the embedded cluster, through the gate', () => {
   });
 
   it('reports what the caller may not read as not readable, never as fine: exit 3', async () => {
-    const alice = await signIn(new Laptop(instance, 'alice'));
+    const alice = await signIn(new CliContext(instance, 'alice'));
     const { code, stderr, report } = await posture(alice, '--output', 'json');
     expect(code).toBe(3);
     expect(stderr).toContain('Not every rule could be judged');
@@ -174,7 +174,7 @@ describe('posture of the embedded cluster, through the gate', () => {
   });
 
   it('refuses who may read nothing, and a cluster that is not theirs: exit 3', async () => {
-    const bob = await signIn(new Laptop(instance, 'bob'));
+    const bob = await signIn(new CliContext(instance, 'bob'));
     const nothing = await posture(bob);
     expect([nothing.code, nothing.stdout]).toEqual([3, '']);
     expect(nothing.stderr).toContain('You may read nothing of this cluster');
@@ -228,7 +228,7 @@ describe('the embedded cluster', () => {
     };
     await done('create', 'role', 'binder', '--verb', 'create', '--resource', 'rolebindings', '--namespace', 'default');
     await done('create', 'rolebinding', 'binder', '--role', 'binder', '--user', 'demo:alice', '--namespace', 'default');
-    const alice = new Laptop(instance, 'alice');
+    const alice = new CliContext(instance, 'alice');
     const args = ['create', 'rolebinding', 'mine', '--clusterrole', 'cluster-admin', '--user', 'demo:alice'];
     const refused = await alice.kubectl(...args, '--namespace', 'default');
     expect(refused.code).toBe(1);

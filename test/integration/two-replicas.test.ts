@@ -3,7 +3,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import type { RevocationAnswer } from '../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../src/revocation/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
@@ -70,12 +70,12 @@ describe('two replicas on one real Redis', () => {
     return signedIn;
   }
 
-  const revoke = async (body: object): Promise<{ status: number; answer: RevocationAnswer }> => {
+  const revoke = async (body: object): Promise<{ status: number; answer: RevocationResult }> => {
     const answered = await root.send('POST', '/-/admin/api/v1/revocations', {
       headers: { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json' },
       body: JSON.stringify({ reason: 'INC-4711', ...body }),
     });
-    return { status: answered.status, answer: answered.body as unknown as RevocationAnswer };
+    return { status: answered.status, answer: answered.body as unknown as RevocationResult };
   };
 
   it('accept each other’s tokens', async () => {

@@ -19,7 +19,7 @@ import { EXTRA_DOMAIN } from '../../src/core/core.ts';
 import { startCanaryStage, type CanaryStage } from '../support/canary-stage.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
 import { visitor } from '../support/device-stage.ts';
-import { Laptop } from '../support/kubectl.ts';
+import { CliContext } from '../support/kubectl.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 
 /** Events that must be in the record when all is over. */
@@ -185,8 +185,8 @@ async function strangersCode(issuer: string): Promise<void> {
 async function useCommands(aliceToken: string): Promise<void> {
   const { instance, printed } = stage;
   const server = ['--server', instance.urls.web];
-  const [root, alice] = [new Laptop(instance, 'root'), new Laptop(instance, 'alice')];
-  const done = async (laptop: Laptop, ...args: string[]): Promise<void> => {
+  const [root, alice] = [new CliContext(instance, 'root'), new CliContext(instance, 'alice')];
+  const done = async (laptop: CliContext, ...args: string[]): Promise<void> => {
     let { code, all } = printed(await laptop.portcullis(...args, ...server));
     // On a busy machine the store may miss its time; the answer says to send it again.
     while (all.includes('revocation_not_written'))

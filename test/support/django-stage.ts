@@ -10,7 +10,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { startChangedInstance } from './changed-instance.ts';
 import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
-import { Laptop } from './kubectl.ts';
+import { CliContext } from './kubectl.ts';
 
 /** Seconds. Longer than a provider's answer is taken for fresh (10 s), so that each renewal asks. */
 const ACCESS_TOKEN = 15;
@@ -24,7 +24,7 @@ export interface DjangoStage {
   readonly instance: RunningDemo;
   readonly django: DjangoIdp;
   /** Administers the server and the cluster; signs in at the demo's own provider. */
-  readonly root: Laptop;
+  readonly root: CliContext;
   /** A browser of its own that a user sits at. */
   browser(user: string): Visitor;
   /**
@@ -37,7 +37,7 @@ export interface DjangoStage {
 
 export interface SignedIn {
   /** No browser is opened here. */
-  readonly laptop: Laptop;
+  readonly laptop: CliContext;
   /** The session's id. */
   readonly session: string;
 }
@@ -45,7 +45,7 @@ export interface SignedIn {
 export async function startDjangoStage(): Promise<DjangoStage> {
   const django = await startDjangoIdp();
   setDefaultCACertificates([...getCACertificates(), django.ca]);
-  const open: Laptop[] = [];
+  const open: CliContext[] = [];
   const closeAll = async (): Promise<void> => {
     for (const laptop of open) laptop.close();
     await django.close();
@@ -63,8 +63,8 @@ export async function startDjangoStage(): Promise<DjangoStage> {
         limits: { ...config.limits, signInsPerMinute: 1000 },
       }),
     });
-    const newLaptop = (name: string, extra: NodeJS.ProcessEnv = {}): Laptop => {
-      const laptop = new Laptop(instance, name, extra);
+    const newLaptop = (name: string, extra: NodeJS.ProcessEnv = {}): CliContext => {
+      const laptop = new CliContext(instance, name, extra);
       open.push(laptop);
       return laptop;
     };

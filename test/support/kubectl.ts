@@ -24,7 +24,7 @@ export interface Open {
   readonly finished: Promise<Finished>;
 }
 
-export class Laptop {
+export class CliContext {
   readonly environment: NodeJS.ProcessEnv;
   readonly #command: string;
   readonly #kubectl: string;

@@ -8,7 +8,7 @@ import type { Config } from '../../src/config/config.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedInstance } from './changed-instance.ts';
 import { startGithub, type Github, type GithubPerson } from './github-api.ts';
-import { Laptop } from './kubectl.ts';
+import { CliContext } from './kubectl.ts';
 import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
 
 /**
@@ -29,7 +29,7 @@ export interface ProvidersStage {
   readonly github: Github;
   readonly githubPerson: GithubPerson;
   /** Administers gate and cluster; signed in at the demo's own provider. */
-  readonly root: Laptop;
+  readonly root: CliContext;
   /** Somebody with a browser. @param name of their laptop */
   person(name: string): Person;
   stop(): Promise<void>;
@@ -40,7 +40,7 @@ export interface Person {
   /** Signs in at a provider as the person would, by a browser. Throws where that fails. */
   login(provider: string): Promise<void>;
   /** Nobody looks at the screen: no browser is opened. */
-  readonly unattended: Laptop;
+  readonly unattended: CliContext;
 }
 
 /** What each says of the same alice. */
@@ -91,9 +91,9 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
     },
     loaded: (config) => compressed(config, vendors),
   });
-  const root = new Laptop(instance, 'root');
+  const root = new CliContext(instance, 'root');
   if (vendors === undefined) throw new Error('there are no vendors');
-  const open: Laptop[] = [root];
+  const open: CliContext[] = [root];
   const everybody = Object.values(vendors);
   return {
     instance,
@@ -174,11 +174,11 @@ function compressed(config: Config, vendors: ProvidersStage['vendors'] | undefin
   return { ...config, providers, sessions, limits: { ...config.limits, signInsPerMinute: 1000 } };
 }
 
-function newPerson(instance: RunningDemo, name: string, open: Laptop[]): Person {
+function newPerson(instance: RunningDemo, name: string, open: CliContext[]): Person {
   // The browser goes to the local GitHub too, and Chromium would be told of its authority in another way.
   const person = { PORTCULLIS_DEMO_PERSON: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
-  const attended = new Laptop(instance, name, person);
-  const unattended = new Laptop(instance, name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
+  const attended = new CliContext(instance, name, person);
+  const unattended = new CliContext(instance, name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
   open.push(attended, unattended);
   return {
     unattended,

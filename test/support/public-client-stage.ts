@@ -7,7 +7,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
 import { startTestInstance } from './instance.ts';
-import { Laptop } from './kubectl.ts';
+import { CliContext } from './kubectl.ts';
 import { Kubelogin, type KubeloginFlags } from './kubelogin.ts';
 import { newClientKey, OAuthClient, type Answer } from './oauth-client.ts';
 import { startRedis } from './redis.ts';
@@ -24,7 +24,7 @@ export interface PublicClientStage {
   readonly bare: OAuthClient;
   kubelogin(flags?: Partial<KubeloginFlags>): Promise<Kubelogin>;
   /** The real kubectl and the real command of one person; closed with the stage. */
-  laptop(person: string): Laptop;
+  laptop(person: string): CliContext;
   /** Lists pods of one of the clusters, without a client certificate. */
   pods(cluster: 'demo' | 'other', token: string): Promise<Answer>;
   events(name: string): Promise<readonly AuditEvent[]>;
@@ -55,7 +55,7 @@ export async function startPublicClientStage(
     return started;
   };
   let server = await start(options.sessions);
-  const laptops: Laptop[] = [];
+  const laptops: CliContext[] = [];
   const { web, api } = instance.urls;
   const endpoints = { web, api, ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8') };
   const plugin = new OAuthClient(endpoints, await newClientKey());
@@ -73,7 +73,7 @@ export async function startPublicClientStage(
     bare,
     kubelogin: (flags = {}) => Kubelogin.start({ issuerUrl: web, clientId: CLIENT.id, ...flags }),
     laptop(person) {
-      const laptop = new Laptop(instance, person);
+      const laptop = new CliContext(instance, person);
       laptops.push(laptop);
       return laptop;
     },

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedInstance } from './changed-instance.ts';
-import { Laptop } from './kubectl.ts';
+import { CliContext } from './kubectl.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';
 
 export interface Job {
-  readonly machine: Laptop;
+  readonly machine: CliContext;
   readonly tokenFile: string;
   readonly cacheDir: string;
   /** Would be there if a browser had been started. */
@@ -84,7 +84,7 @@ async function newJob(
     at('kubeconfig'),
     await kubeconfig(instance, options.byEnvironment === true ? [] : ['--token-file', tokenFile]),
   );
-  const machine = new Laptop(instance, name, {
+  const machine = new CliContext(instance, name, {
     KUBECONFIG: at('kubeconfig'),
     PORTCULLIS_CACHE_DIR: cacheDir,
     PORTCULLIS_DEMO_PERSON: '',

@@ -5,7 +5,7 @@
 import express, { type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
 import type { AdminDeps } from '../dependencies.ts';
-import { recordable } from '../../http/audit-events.ts';
+import { requireAuditLog } from '../../http/audit-events.ts';
 import type { RunDrill } from '../drills.ts';
 import type { AdminService } from '../revoke.ts';
 import { createSessionList } from '../session-query.ts';
@@ -128,7 +128,7 @@ export function createAdminApi(
   const handlers = handlersOf(service, runDrill);
   return ({ prefix, bearer, identify }) => {
     const api = express.Router({ caseSensitive: true, strict: true });
-    api.use(recordable(deps), identified(identify, limits), limitCalls(limits));
+    api.use(requireAuditLog(deps), identified(identify, limits), limitCalls(limits));
     addRoutes(deps, api, handlers);
     api.use(nothingHere);
     const router = express.Router({ caseSensitive: true, strict: true });

@@ -6,7 +6,7 @@ import express, { type ErrorRequestHandler, type Request, type RequestHandler } 
 import type { AuditFacts, PortcullisEventName } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
 import type { AdminDeps, AdminContext } from '../dependencies.ts';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { assertFresh } from '../freshness.ts';
 import { AdminError, sendProblem } from '../problem.ts';
 import { record } from '../../http/audit-events.ts';
@@ -146,7 +146,7 @@ export function onError(deps: AdminDeps, bearer: boolean): ErrorRequestHandler {
     const context = contextOf(req);
     if (res.headersSent) return next(thrown);
     const problem = sendProblem(res, thrown, { requestId: context.requestId, bearer });
-    const { reason } = faultOf(thrown).error;
+    const { reason } = appErrorOf(thrown).error;
     if (problem.status >= 500)
       deps.logger.error({ err: thrown, requestId: context.requestId, reason }, 'admin API failed');
     if (thrown instanceof AdminError && thrown.recorded) return;

@@ -51,8 +51,8 @@ export async function sessionRequests(deps: AdminDeps, req: Request): Promise<Re
   };
 }
 
-export async function oneRevocation({ answers }: AdminService, req: Request): Promise<Reply> {
-  const answer = await answers.find(String(req.params['id']));
+export async function oneRevocation({ results }: AdminService, req: Request): Promise<Reply> {
+  const answer = await results.find(String(req.params['id']));
   if (answer === undefined) {
     const words = 'No revocation of this id is known from the last ten minutes.';
     throw new AdminError('revocation_not_found', 'not_found', words);

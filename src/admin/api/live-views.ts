@@ -6,7 +6,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
-import type { ReplicaView, RevocationAnswer } from '../../revocation/revocation.ts';
+import type { ReplicaView, RevocationResult } from '../../revocation/revocation.ts';
 import type { AdminDeps } from '../dependencies.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf, type Actor } from '../../http/request-context.ts';
@@ -46,11 +46,11 @@ function streamsOf(deps: AdminDeps): EventStreams {
 }
 
 /** `GET revocations/ID`: `receipt` with the answer as it stands, again each time it has changed, and `end` when it is complete or ten minutes old. */
-export function liveRevocation({ deps, answers }: AdminService): RequestHandler {
+export function liveRevocation({ deps, results }: AdminService): RequestHandler {
   return async (req, res) => {
     const actor = readerOf(req);
     const id = String(req.params['id']);
-    const first = await answers.find(id);
+    const first = await results.find(id);
     if (first === undefined) {
       const words = 'No revocation of this id is known from the last ten minutes.';
       throw new AdminError('revocation_not_found', 'not_found', words);
@@ -63,7 +63,7 @@ export function liveRevocation({ deps, answers }: AdminService): RequestHandler 
       return void res.status(204).end();
     }
     await streamed(deps, req, res, asked, async (stream) => {
-      await tellReceipts(stream, { deps, answers }, first);
+      await tellReceipts(stream, { deps, results }, first);
     });
   };
 }
@@ -110,12 +110,12 @@ async function streamed(deps: AdminDeps, req: Request, res: Response, asked: Ask
 
 async function tellReceipts(
   stream: EventStream,
-  { deps, answers }: AdminService,
-  first: RevocationAnswer,
+  { deps, results }: AdminService,
+  first: RevocationResult,
 ): Promise<void> {
   const begunAt = performance.now();
   let told: { readonly facts: string; readonly words: string; readonly at: number } | undefined;
-  let answer: RevocationAnswer | undefined = first;
+  let answer: RevocationResult | undefined = first;
   while (answer !== undefined && deps.clock.now() - Date.parse(answer.at) < OLDEST_MS) {
     const now = performance.now();
     const [facts, words] = [factsOf(answer), String(answer.missing)];
@@ -128,13 +128,13 @@ async function tellReceipts(
     const here = deps.guard.answer(answer.id) !== undefined;
     await pause(here && now - begunAt < SOON_FOR_MS ? SOON_MS : LATER_MS, stream);
     if (!(await stream.beat())) return;
-    answer = (await askedAgain(answers, answer.id)) ?? answer;
+    answer = (await askedAgain(results, answer.id)) ?? answer;
   }
   stream.end('too_old');
 }
 
 /** The store may be away for a moment. Where it stays so the lease ends, and the stream with it. */
-async function askedAgain(answers: AdminService['answers'], id: string): Promise<RevocationAnswer | undefined> {
+async function askedAgain(answers: AdminService['results'], id: string): Promise<RevocationResult | undefined> {
   try {
     return await answers.find(id);
   } catch (error) {
@@ -144,7 +144,7 @@ async function askedAgain(answers: AdminService['answers'], id: string): Promise
 }
 
 /** Without what changes by itself. */
-const factsOf = ({ elapsedMs: _elapsed, missing, ...facts }: RevocationAnswer): string =>
+const factsOf = ({ elapsedMs: _elapsed, missing, ...facts }: RevocationResult): string =>
   JSON.stringify([facts, missing?.length]);
 
 async function tellReplicas(stream: EventStream, { guard }: AdminDeps): Promise<void> {

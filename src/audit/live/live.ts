@@ -23,14 +23,14 @@ export interface LiveChannel {
   publish(texts: readonly string[]): Promise<void>;
 }
 
-export interface LiveRecordOptions {
+export interface LiveAuditLogOptions {
   readonly metrics: { auditEvent(sink: 'live', outcome: 'written' | 'dropped', events: number): void };
   readonly logger: Pick<AuditLog, 'info'>;
   /** How often it is asked whether somebody tails, where no word of it comes before. Default: a second. */
   readonly lookMs?: number;
 }
 
-export interface LiveRecord {
+export interface LiveAuditLog {
   /** The same trail, whose events are shown besides. */
   over(trail: AuditTrail): AuditTrail;
   /** Looks from now on whether somebody tails. @param replica the incarnation by which the others know this one */
@@ -53,12 +53,12 @@ const LONGEST_LINE = 128 * 1024;
 /** What comes within it goes together. */
 const GATHER_MS = 50;
 
-export function createLiveRecord(options: LiveRecordOptions): LiveRecord {
+export function createLiveAuditLog(options: LiveAuditLogOptions): LiveAuditLog {
   return new Publisher(options);
 }
 
-class Publisher implements LiveRecord {
-  readonly #options: LiveRecordOptions;
+class Publisher implements LiveAuditLog {
+  readonly #options: LiveAuditLogOptions;
   #channel: LiveChannel | undefined;
   #filters: readonly LiveFilter[] = [];
   /** What each event's way is asked, and all that it costs while nobody tails. */
@@ -69,7 +69,7 @@ class Publisher implements LiveRecord {
   #gathering: NodeJS.Timeout | undefined;
   #publishing: Promise<void> | undefined;
 
-  constructor(options: LiveRecordOptions) {
+  constructor(options: LiveAuditLogOptions) {
     this.#options = options;
   }
 

@@ -28,7 +28,7 @@ export interface FileFault {
  * @param faults is given each file that could not be read in full, when it is through
  * @returns what matches, in batches
  */
-export async function* queryRecord(
+export async function* queryAuditLog(
   files: readonly string[],
   question: Question,
   faults: (fault: FileFault) => void,

@@ -32,7 +32,7 @@ export interface VerifyOptions {
  * Reads each file once. Memory: some twenty bytes a line.
  * @throws where a file cannot be opened
  */
-export async function verifyRecord(options: VerifyOptions): Promise<Verdict> {
+export async function verifyAuditLog(options: VerifyOptions): Promise<Verdict> {
   const [unfinished, files] = [options.files.filter(isUnfinished), options.files.filter((file) => !isUnfinished(file))];
   const scan = await scanFiles(files, options.keys);
   const { anchors, faults } = await readAnchors(options.anchors ?? [], options.keys);

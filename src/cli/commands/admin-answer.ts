@@ -3,11 +3,11 @@
  * that lacks something is not guessed at: an admin would take the guess for certainty.
  */
 import type { z } from 'zod';
-import type { revocationAnswerSchema, sessionSchema } from '../../core/admin-api/responses.ts';
+import type { revocationResultSchema, sessionSchema } from '../../core/admin-api/responses.ts';
 import { fault } from '../errors.ts';
 
 export type Session = z.output<typeof sessionSchema>;
-export type Receipt = z.output<typeof revocationAnswerSchema>;
+export type Receipt = z.output<typeof revocationResultSchema>;
 
 /** @throws AppError `upstream_unavailable` that names the place, and quotes nothing */
 export function answerOf<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {

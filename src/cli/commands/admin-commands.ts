@@ -4,7 +4,7 @@
 import { replicasSchema, sessionPageSchema } from '../../core/admin-api/responses.ts';
 import { askAdmin } from '../http/admin-api.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { table } from '../terminal/table.ts';
@@ -20,32 +20,32 @@ const FILTERS = ['account', 'username', 'provider', 'cluster', 'search', 'idle',
 
 export type SessionsOptions = ServerOptions & OutputOptions & { readonly [F in (typeof FILTERS)[number]]?: string };
 
-export async function sessions(laptop: Laptop, options: SessionsOptions): Promise<void> {
-  const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
-  const found = await allSessions(laptop, entry, options);
-  await printResult(laptop, options, { sessions: found }, () => sessionTable(laptop, found));
-  if (found.length === 0) laptop.say('there are no sessions');
+export async function sessions(context: CliContext, options: SessionsOptions): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const found = await allSessions(context, entry, options);
+  await printResult(context, options, { sessions: found }, () => sessionTable(context, found));
+  if (found.length === 0) context.say('there are no sessions');
 }
 
 /** What matters least comes last: a narrow terminal leaves it out. */
 const COLUMNS = ['id', 'username', 'lastUsedAt', 'expiresAt', 'account', 'client', 'address'] as const;
 
-function sessionTable(laptop: Laptop, found: readonly Session[]): string {
+function sessionTable(context: CliContext, found: readonly Session[]): string {
   if (found.length === 0) return '';
   const cell = (session: Session, key: (typeof COLUMNS)[number]): string => {
     const text = session[key];
     if (key === 'client' && session.device) return `${text} (by code)`;
     const isMoment = key === 'lastUsedAt' || key === 'expiresAt';
-    return isMoment && laptop.columns !== undefined ? fromNow(text, laptop.now()) : text;
+    return isMoment && context.columns !== undefined ? fromNow(text, context.now()) : text;
   };
   return table(
     ['SESSION', 'USERNAME', 'LAST USED', 'EXPIRES', 'ACCOUNT', 'CLIENT', 'ADDRESS'],
     found.map((session) => COLUMNS.map((key) => cell(session, key))),
-    laptop.columns,
+    context.columns,
   );
 }
 
-async function allSessions(laptop: Laptop, entry: CacheEntry, options: SessionsOptions): Promise<Session[]> {
+async function allSessions(context: CliContext, entry: CacheEntry, options: SessionsOptions): Promise<Session[]> {
   const found: Session[] = [];
   let cursor: string | undefined;
   for (let page = 0; page < MAX_PAGES; page += 1) {
@@ -55,21 +55,21 @@ async function allSessions(laptop: Laptop, entry: CacheEntry, options: SessionsO
       if (value !== undefined) query.set(filter, value);
     }
     if (cursor !== undefined) query.set('cursor', cursor);
-    const { body } = await askAdmin(laptop, entry, { method: 'GET', path: `sessions?${query.toString()}` });
+    const { body } = await askAdmin(context, entry, { method: 'GET', path: `sessions?${query.toString()}` });
     const answer = answerOf(sessionPageSchema, body);
     found.push(...answer.sessions);
     ({ cursor } = answer);
     if (cursor === undefined) return found;
   }
-  laptop.say(`only the first ${found.length} sessions are shown; narrow with --search, --account or --idle`);
+  context.say(`only the first ${found.length} sessions are shown; narrow with --search, --account or --idle`);
   return found;
 }
 
-export async function replicas(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
-  const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
-  const { body } = await askAdmin(laptop, entry, { method: 'GET', path: 'replicas' });
+export async function replicas(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const { body } = await askAdmin(context, entry, { method: 'GET', path: 'replicas' });
   const { replicas: found } = answerOf(replicasSchema, body);
-  await printResult(laptop, options, { replicas: found }, () =>
+  await printResult(context, options, { replicas: found }, () =>
     table(
       ['REPLICA', 'STATE', 'SEEN MS AGO', 'LAST ENTRY', 'STREAMS CUT', 'INCARNATION'],
       found.map((replica) => [
@@ -78,7 +78,7 @@ export async function replicas(laptop: Laptop, options: ServerOptions & OutputOp
         ...[replica.seenMsAgo, replica.number, replica.streamsCut].map((figure) => String(Math.round(figure))),
         replica.incarnation.slice(0, 8),
       ]),
-      laptop.columns,
+      context.columns,
     ),
   );
 }

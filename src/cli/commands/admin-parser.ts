@@ -52,12 +52,12 @@ function addReads(program: Command): void {
     .addOption(program.createOption('--sort <order>', 'the order (default: newest)').choices([...SESSION_SORTS]))
     .addOption(outputOption(program))
     .action((options: CommonOptions & SessionsOptions) =>
-      run(options, async (laptop) => (await import('./admin-commands.ts')).sessions(laptop, options)),
+      run(options, async (context) => (await import('./admin-commands.ts')).sessions(context, options)),
     );
   addServerCommand(program, 'replicas', 'list the replicas of the gate (admins and auditors)')
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions) =>
-      run(options, async (laptop) => (await import('./admin-commands.ts')).replicas(laptop, options)),
+      run(options, async (context) => (await import('./admin-commands.ts')).replicas(context, options)),
     );
 }
 
@@ -75,7 +75,7 @@ function addRevoke(program: Command): void {
     .option(...APPROVAL)
     .addOption(outputOption(program))
     .action((options: CommonOptions & RevokeOptions) =>
-      run(options, async (laptop) => (await import('./revoke-commands.ts')).revoke(laptop, options)),
+      run(options, async (context) => (await import('./revoke-commands.ts')).revoke(context, options)),
     );
 }
 
@@ -86,7 +86,7 @@ function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise
     .option(...APPROVAL)
     .addOption(outputOption(program))
     .action((account: string, options: CommonOptions & LockOptions) =>
-      run(options, async (laptop) => (await import('./revoke-commands.ts')).lock(laptop, account, options)),
+      run(options, async (context) => (await import('./revoke-commands.ts')).lock(context, account, options)),
     );
   addServerCommand(program, 'unlock', 'let an account sign in again (admins; with --config, on the server’s own shell)')
     .argument('[account]', 'PROVIDER/SUBJECT')
@@ -98,10 +98,10 @@ function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise
       'lift the fresh sign-in that a revocation asks for, where the identity provider cannot prove one',
     )
     .action((account: string | undefined, options: UnlockLine) =>
-      run(options, async (laptop) => {
+      run(options, async (context) => {
         const { config, all, fresh, reason } = options;
         if (config === undefined) {
-          return (await import('./lock-commands.ts')).unlock(laptop, account, options);
+          return (await import('./lock-commands.ts')).unlock(context, account, options);
         }
         const given = {
           ...(account && { account }),
@@ -115,7 +115,7 @@ function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise
   addServerCommand(program, 'locks', 'list the locked accounts (admins and auditors)')
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions) =>
-      run(options, async (laptop) => (await import('./lock-commands.ts')).locks(laptop, options)),
+      run(options, async (context) => (await import('./lock-commands.ts')).locks(context, options)),
     );
 }
 
@@ -131,7 +131,7 @@ function addDrill(program: Command): void {
     .option('--token-file <file>', 'as a workload of role drill, by its token (for cron) instead of your session')
     .addOption(outputOption(program))
     .action((options: CommonOptions & DrillOptions) =>
-      run(options, async (laptop) => (await import('./drill-command.ts')).drill(laptop, options)),
+      run(options, async (context) => (await import('./drill-command.ts')).drill(context, options)),
     );
 }
 
@@ -152,6 +152,6 @@ function addAudit(program: Command): void {
     .option('--event <name>', 'only this event of the gate’s own, for example sign-in-refused')
     .addOption(program.createOption('-o, --output <format>', 'for scripts: a line for each event').choices(['json']))
     .action((options: CommonOptions & TailOptions) =>
-      run(options, async (laptop) => (await import('./audit-command.ts')).auditTail(laptop, options)),
+      run(options, async (context) => (await import('./audit-command.ts')).auditTail(context, options)),
     );
 }

@@ -8,7 +8,7 @@ import { eventLine } from '../terminal/audit-event-line.ts';
 import { serverEvents, type ServerEvent } from '../http/server-sent-events.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
 import { parseRecord, stringAt } from '../http/json-shape.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import type { OutputOptions } from '../terminal/output.ts';
 import { escapeUnsafe } from '../terminal/plain-text.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
@@ -33,7 +33,7 @@ const SILENCE_MS = { first: 15_000, later: 45_000 };
 const WAIT_MS = { first: 250, longest: 10_000 };
 
 interface Tail {
-  readonly laptop: Laptop;
+  readonly context: CliContext;
   readonly entry: CacheEntry;
   readonly path: string;
   readonly show: (event: ServerEvent) => void;
@@ -47,17 +47,17 @@ interface Tail {
  * Shows events until it is stopped (Ctrl-C, or a reader of stdout that goes away).
  * @throws AppError what `askAdmin` throws; once it has been connected, only where trying again would not help
  */
-export async function auditTail(laptop: Laptop, options: TailOptions): Promise<void> {
+export async function auditTail(context: CliContext, options: TailOptions): Promise<void> {
   const stop = new AbortController();
   const end = (): void => stop.abort();
   // Not `once`: the file locks' own handler ends the process by the signal where it finds no other.
   process.on('SIGINT', end).on('SIGTERM', end);
   process.stdout.on('error', end);
   const tail: Tail = {
-    laptop,
-    entry: locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options)),
+    context,
+    entry: locateEntry(context.environment.cacheDir, whichServer(context.environment, options)),
     path: pathOf(options),
-    show: shower(laptop, options),
+    show: shower(context, options),
     stop: stop.signal,
     after: undefined,
     connected: false,
@@ -67,7 +67,7 @@ export async function auditTail(laptop: Laptop, options: TailOptions): Promise<v
     const { reached, inOrder } = await connection(tail);
     if (stop.signal.aborted) return;
     if (reached) wait = WAIT_MS.first;
-    if (!inOrder) laptop.say('the connection was lost; trying again, and going on from there');
+    if (!inOrder) context.say('the connection was lost; trying again, and going on from there');
     await delay(wait, undefined, { signal: stop.signal }).catch(() => undefined);
     wait = Math.min(wait * 2, WAIT_MS.longest);
   }
@@ -96,8 +96,8 @@ async function connection(tail: Tail): Promise<Connected> {
   const timer = setTimeout(() => silent.abort(), SILENCE_MS.first);
   let [reached, inOrder] = [false, false];
   const take = async (stream: AsyncIterable<Buffer>): Promise<void> => {
-    if (!tail.connected) tail.laptop.say('following the record; Ctrl-C ends it');
-    else if (tail.after !== undefined) tail.laptop.detail('connected again');
+    if (!tail.connected) tail.context.say('following the record; Ctrl-C ends it');
+    else if (tail.after !== undefined) tail.context.detail('connected again');
     tail.connected = true;
     reached = true;
     for await (const event of serverEvents(alive(stream, silent))) {
@@ -110,7 +110,7 @@ async function connection(tail: Tail): Promise<Connected> {
     const signal = AbortSignal.any([tail.stop, silent.signal]);
     const events = { signal, take: (stream: AsyncIterable<Buffer>) => (clearTimeout(timer), take(stream)) };
     const after = tail.after === undefined ? {} : { after: tail.after };
-    await askAdmin(tail.laptop, tail.entry, { method: 'GET', path: tail.path, events: { ...events, ...after } });
+    await askAdmin(tail.context, tail.entry, { method: 'GET', path: tail.path, events: { ...events, ...after } });
   } catch (error) {
     const passing = error instanceof AppError && error.code === 'upstream_unavailable';
     if (!tail.stop.aborted && !(tail.connected && passing)) throw error;
@@ -141,17 +141,17 @@ const GAPS: Readonly<Record<string, string>> = {
   too_slow: 'they came faster than they were read here',
 };
 
-function shower(laptop: Laptop, { output }: OutputOptions): (event: ServerEvent) => void {
+function shower(context: CliContext, { output }: OutputOptions): (event: ServerEvent) => void {
   // Node's own word on it heeds NO_COLOR.
-  const colour = laptop.columns !== undefined && process.stdout.hasColors();
+  const colour = context.columns !== undefined && process.stdout.hasColors();
   return ({ event, data }) => {
     const record = parseRecord(data);
     if (record === undefined) return;
     if (event === 'gap') {
       const why = GAPS[stringAt(record, 'reason') ?? ''] ?? 'the server says no more';
-      return laptop.say(`events may be missing here: ${why}. The record itself, where it is kept, has them.`);
+      return context.say(`events may be missing here: ${why}. The record itself, where it is kept, has them.`);
     }
     if (event !== 'message') return;
-    laptop.print(`${output === 'json' ? escapeUnsafe(JSON.stringify(record)) : eventLine(record, colour)}\n`);
+    context.print(`${output === 'json' ? escapeUnsafe(JSON.stringify(record)) : eventLine(record, colour)}\n`);
   };
 }

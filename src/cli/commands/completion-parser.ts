@@ -19,20 +19,20 @@ export function addCompletionCommands(program: Command): void {
         .choices(SHELLS),
     )
     .action((shell: string) =>
-      run({}, async (laptop) => {
+      run({}, async (context) => {
         const { COMPLETION_SCRIPTS } = await import('../completion/scripts.ts');
-        laptop.print(COMPLETION_SCRIPTS.get(shell) ?? '');
+        context.print(COMPLETION_SCRIPTS.get(shell) ?? '');
       }),
     );
   program
     .command('__complete', { hidden: true })
     .argument('[words...]')
     .action((words: readonly string[]) =>
-      run({}, async (laptop) => {
+      run({}, async (context) => {
         const { complete } = await import('../completion/complete.ts');
         const { formatCompletion } = await import('../completion/scripts.ts');
         const { valuesOnLaptop } = await import('../completion/values.ts');
-        laptop.print(formatCompletion(complete(program, words, valuesOnLaptop(laptop, words))));
+        context.print(formatCompletion(complete(program, words, valuesOnLaptop(context, words))));
       }),
     );
 }

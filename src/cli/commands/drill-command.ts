@@ -3,11 +3,11 @@
  */
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { drillAnswerSchema } from '../../core/admin-api/responses.ts';
+import { drillResultSchema } from '../../core/admin-api/responses.ts';
 import { askAdmin, askAdminAs, type AdminRequest } from '../http/admin-api.ts';
 import { locateEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeDrill, describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
@@ -22,16 +22,16 @@ export interface DrillOptions extends ServerOptions, OutputOptions {
 }
 
 /** @throws AppError `conflict` where the drill failed, so that a monitor sees it by the exit status */
-export async function drill(laptop: Laptop, options: DrillOptions): Promise<void> {
+export async function drill(context: CliContext, options: DrillOptions): Promise<void> {
   const { cluster, path, reason, tokenFile } = options;
-  const server = whichServer(laptop.environment, options);
+  const server = whichServer(context.environment, options);
   const json = { reason, ...(cluster === undefined ? {} : { cluster }), ...(path === undefined ? {} : { path }) };
   const request = { method: 'POST', path: 'drills', json } as const;
   const { body } = await (tokenFile === undefined
-    ? askAdmin(laptop, locateEntry(laptop.environment.cacheDir, server), request)
-    : asWorkload(laptop, { server, tokenFile: resolve(tokenFile) }, request));
-  const answer = answerOf(drillAnswerSchema, body);
-  await printResult(laptop, options, answer, () => described(answer, laptop.columns));
+    ? askAdmin(context, locateEntry(context.environment.cacheDir, server), request)
+    : asWorkload(context, { server, tokenFile: resolve(tokenFile) }, request));
+  const answer = answerOf(drillResultSchema, body);
+  await printResult(context, options, answer, () => described(answer, context.columns));
   if (answer.verdict === 'passed') return;
   throw fault(
     'conflict',
@@ -41,12 +41,12 @@ export async function drill(laptop: Laptop, options: DrillOptions): Promise<void
   );
 }
 
-async function asWorkload(laptop: Laptop, place: WorkloadPlace, request: AdminRequest) {
+async function asWorkload(context: CliContext, place: WorkloadPlace, request: AdminRequest) {
   const { adminCredential } = await import('../plugin/workload-token.ts');
-  return askAdminAs(laptop, place.server.url, (refused) => adminCredential(laptop, place, refused), request);
+  return askAdminAs(context, place.server.url, (refused) => adminCredential(context, place, refused), request);
 }
 
-function described(answer: z.output<typeof drillAnswerSchema>, columns?: number): string {
+function described(answer: z.output<typeof drillResultSchema>, columns?: number): string {
   const verdict = answer.verdict === 'passed' ? 'PASSED' : 'FAILED';
   return `drill ${verdict}\n${describeDrill(answer, columns)}\nrevocation ${describeReceipt(answer.receipt, columns)}`;
 }

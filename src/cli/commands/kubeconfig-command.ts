@@ -13,7 +13,7 @@ import {
   type MergedKubeconfig,
 } from '../kubeconfig/kubeconfig.ts';
 import { changeKubeconfig, chooseKubeconfig, readKubeconfig } from '../kubeconfig/kubeconfig-file.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { renew } from '../session/renewal.ts';
 import type { ReachableCluster } from '../session/session.ts';
@@ -31,12 +31,12 @@ export interface KubeconfigOptions extends ServerOptions, OutputOptions {
   readonly tokenFile?: string;
 }
 
-export async function kubeconfig(laptop: Laptop, options: KubeconfigOptions): Promise<void> {
+export async function kubeconfig(context: CliContext, options: KubeconfigOptions): Promise<void> {
   checkUse(options);
-  const server = whichServer(laptop.environment, options);
-  const named = options.tokenFile ?? laptop.environment.tokenFile;
+  const server = whichServer(context.environment, options);
+  const named = options.tokenFile ?? context.environment.tokenFile;
   const tokenFile = named === undefined ? undefined : resolve(named);
-  const clusters = await clustersOf(laptop, server, tokenFile);
+  const clusters = await clustersOf(context, server, tokenFile);
   const request: KubeconfigRequest = {
     server: server.url,
     clusters,
@@ -48,9 +48,9 @@ export async function kubeconfig(laptop: Laptop, options: KubeconfigOptions): Pr
   };
   if (options.print === true) {
     if (clusters.length === 0) throw noCluster();
-    return laptop.print(stringify(newKubeconfig(request), { lineWidth: 0 }));
+    return context.print(stringify(newKubeconfig(request), { lineWidth: 0 }));
   }
-  const { file, others } = placeOf(laptop, options, server.url);
+  const { file, others } = placeOf(context, options, server.url);
   const currentElsewhere = others.some((other) => namesCurrentContext(readKubeconfig(other)));
   const merge = (existing: string): MergedKubeconfig => {
     const merged = mergeKubeconfig(existing, request, { file, currentElsewhere });
@@ -61,21 +61,21 @@ export async function kubeconfig(laptop: Laptop, options: KubeconfigOptions): Pr
   const dryRun = options.dryRun === true;
   const merged = dryRun ? merge(readKubeconfig(file)) : await changeKubeconfig(file, merge);
   const { contexts, currentContext } = merged;
-  await printResult(laptop, options, { file, dryRun, contexts, currentContext }, () => described(laptop, merged));
-  sayOutcome(laptop, { file, dryRun, merged, currentElsewhere });
+  await printResult(context, options, { file, dryRun, contexts, currentContext }, () => described(context, merged));
+  sayOutcome(context, { file, dryRun, merged, currentElsewhere });
 }
 
 /** Asked afresh: what the person may use can have changed since they signed in. */
 async function clustersOf(
-  laptop: Laptop,
+  context: CliContext,
   server: Server,
   tokenFile: string | undefined,
 ): Promise<readonly ReachableCluster[]> {
   if (tokenFile !== undefined) {
-    return (await import('../plugin/workload-token.ts')).clustersOfWorkload(laptop, { server, tokenFile });
+    return (await import('../plugin/workload-token.ts')).clustersOfWorkload(context, { server, tokenFile });
   }
-  const entry = locateEntry(laptop.environment.cacheDir, server);
-  return (await renew(laptop, entry, { accept: () => false })).session.person.clusters;
+  const entry = locateEntry(context.environment.cacheDir, server);
+  return (await renew(context, entry, { accept: () => false })).session.person.clusters;
 }
 
 function checkUse({ print, dryRun, file, output }: KubeconfigOptions): void {
@@ -88,25 +88,25 @@ function checkUse({ print, dryRun, file, output }: KubeconfigOptions): void {
 
 /** The file to write to, and the others that kubectl reads beside it. */
 function placeOf(
-  laptop: Laptop,
+  context: CliContext,
   { file }: KubeconfigOptions,
   server: string,
 ): { readonly file: string; readonly others: readonly string[] } {
   if (file !== undefined) return { file: resolve(file), others: [] };
-  const files = laptop.environment.kubeconfigs.map((path) => resolve(path));
+  const files = context.environment.kubeconfigs.map((path) => resolve(path));
   const chosen = chooseKubeconfig(files, (text) => mentionsServer(text, server));
   return { file: chosen, others: files.filter((path) => path !== chosen) };
 }
 
-const described = (laptop: Laptop, { contexts }: MergedKubeconfig): string =>
+const described = (context: CliContext, { contexts }: MergedKubeconfig): string =>
   table(
     ['CONTEXT', 'CHANGE', 'SERVER'],
     contexts.map(({ name, change, server }) => [name, change, server]),
-    laptop.columns,
+    context.columns,
   );
 
 function sayOutcome(
-  laptop: Laptop,
+  context: CliContext,
   facts: {
     readonly file: string;
     readonly dryRun: boolean;
@@ -117,18 +117,18 @@ function sayOutcome(
   const { contexts, currentContext } = facts.merged;
   const idle = contexts.every(({ change }) => change === 'unchanged');
   const written = facts.dryRun ? `nothing was written; this would change ${facts.file}` : `wrote ${facts.file}`;
-  laptop.say(idle ? `${facts.file} needs no change` : written);
+  context.say(idle ? `${facts.file} needs no change` : written);
   const usable = contexts.filter(({ change }) => change !== 'removed');
   const [first] = usable;
   const use = first === undefined ? 'kubectl config get-contexts' : `kubectl config use-context ${first.name}`;
   if (usable.some(({ name }) => name === currentContext)) {
-    laptop.say(`kubectl ${facts.dryRun ? 'would use' : 'now uses'} ${currentContext}`);
+    context.say(`kubectl ${facts.dryRun ? 'would use' : 'now uses'} ${currentContext}`);
   } else if (currentContext !== '' || facts.currentElsewhere) {
-    laptop.say(
+    context.say(
       `kubectl’s current context stays ${currentContext || 'as another file of KUBECONFIG has it'}; to change it: ${use}`,
     );
   } else {
-    laptop.say(`kubectl’s current context was of a cluster that is no longer yours; to choose another: ${use}`);
+    context.say(`kubectl’s current context was of a cluster that is no longer yours; to choose another: ${use}`);
   }
 }
 

@@ -5,22 +5,22 @@ import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/admin
 import { askAdmin } from '../http/admin-api.ts';
 import { locateEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { answerOf } from './admin-answer.ts';
 
-export async function locks(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
-  const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
-  const { body } = await askAdmin(laptop, entry, { method: 'GET', path: 'locks' });
+export async function locks(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const { body } = await askAdmin(context, entry, { method: 'GET', path: 'locks' });
   const { locks: found } = answerOf(locksSchema, body);
   const rows = found.map((lock) => [lock.account, lock.by, lock.at, lock.reason]);
-  await printResult(laptop, options, { locks: found }, () =>
-    rows.length === 0 ? '' : table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows, laptop.columns),
+  await printResult(context, options, { locks: found }, () =>
+    rows.length === 0 ? '' : table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows, context.columns),
   );
-  if (rows.length === 0) laptop.say('no account is locked');
+  if (rows.length === 0) context.say('no account is locked');
 }
 
 export interface UnlockOptions extends ServerOptions {
@@ -31,7 +31,7 @@ export interface UnlockOptions extends ServerOptions {
 }
 
 /** @throws AppError `bad_request` where it is not said which account and why, `not_found` where it is not locked */
-export async function unlock(laptop: Laptop, account: string | undefined, options: UnlockOptions): Promise<void> {
+export async function unlock(context: CliContext, account: string | undefined, options: UnlockOptions): Promise<void> {
   const { reason, all } = options;
   if (all === true)
     throw fault(
@@ -43,16 +43,18 @@ export async function unlock(laptop: Laptop, account: string | undefined, option
     const next = 'portcullis unlock PROVIDER/SUBJECT --reason …; portcullis locks lists them';
     throw fault('bad_request', 'Say which account to unlock, and why.', next);
   }
-  const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   const query = new URLSearchParams({ reason });
   const resource = options.fresh === true ? 'fresh-sign-ins' : 'locks';
   const path = `${resource}/${encodeURIComponent(account)}?${query.toString()}`;
-  const { body } = await askAdmin(laptop, entry, { method: 'DELETE', path });
+  const { body } = await askAdmin(context, entry, { method: 'DELETE', path });
   if (options.fresh === true) {
     answerOf(freshSignInSchema, body);
-    laptop.say(`${plainText(account, 512)} can sign in without authenticating again, until something of it is revoked`);
+    context.say(
+      `${plainText(account, 512)} can sign in without authenticating again, until something of it is revoked`,
+    );
     return;
   }
   answerOf(unlockedSchema, body);
-  laptop.say(`${plainText(account, 512)} is unlocked and can sign in again`);
+  context.say(`${plainText(account, 512)} is unlocked and can sign in again`);
 }

@@ -7,7 +7,7 @@ import { AppError } from '../../core/errors.ts';
 import { clusterAudience } from '../../core/core.ts';
 import { ensureEntry, locateEntry, type CacheEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { CredentialKeeper } from '../local-proxy/credential-keeper.ts';
 import { listenLocally, type LocalListener, type Place } from '../local-proxy/listener.ts';
 import { createLoopbackCertificate } from '../local-proxy/loopback-certificate.ts';
@@ -31,38 +31,38 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  * Serves until it is told to end.
  * @throws AppError with why the session is over; all is cut and removed by then
  */
-export async function proxy(laptop: Laptop, options: ProxyOptions): Promise<void> {
+export async function proxy(context: CliContext, options: ProxyOptions): Promise<void> {
   const port = checkUse(options);
-  const server = whichServer(laptop.environment, options);
+  const server = whichServer(context.environment, options);
   const cluster = parseClusterName(options.cluster);
   const socket = options.socket === undefined ? undefined : resolve(options.socket);
   if (socket !== undefined) checkSocketPlace(socket);
-  const entry = locateEntry(laptop.environment.cacheDir, server);
-  const browser = options.browser && !laptop.environment.noBrowser;
-  const first = await credentialOf(laptop, entry, { cluster, browser });
+  const entry = locateEntry(context.environment.cacheDir, server);
+  const browser = options.browser && !context.environment.noBrowser;
+  const first = await credentialOf(context, entry, { cluster, browser });
   const ended = Promise.withResolvers<void>();
   ended.promise.catch(() => undefined); // Whoever waits for it comes later.
   const end = (): void => ended.resolve();
   for (const signal of SIGNALS) process.once(signal, end);
-  const keeper = new CredentialKeeper({ laptop, entry, cluster, first, onOver: ended.reject });
+  const keeper = new CredentialKeeper({ context, entry, cluster, first, onOver: ended.reject });
   let listener: LocalListener | undefined;
   let remove = (): void => undefined;
   // Also where this program ends by a fault that nobody foresaw.
   process.once('exit', () => remove());
   try {
-    const place = socket === undefined ? await placeOnPort(laptop, port) : { socket };
+    const place = socket === undefined ? await placeOnPort(context, port) : { socket };
     listener = await listenLocally(place, keeper);
     if ('secret' in place) {
       const path = kubeconfigPath(entry, options, cluster);
       const facts = { server: server.url, cluster, port: listener.port, secret: place.secret };
       remove = writeKubeconfig(path, kubeconfigText({ ...facts, ca: place.certificate.ca }));
-      laptop.print(`${path}\n`);
-      laptop.say(`serving ${cluster} on 127.0.0.1:${listener.port} for whoever has this kubeconfig: ${path}`);
+      context.print(`${path}\n`);
+      context.say(`serving ${cluster} on 127.0.0.1:${listener.port} for whoever has this kubeconfig: ${path}`);
     } else {
-      laptop.print(`${place.socket}\n`);
-      laptop.say(`serving ${cluster} on the socket ${place.socket}, for programs of yours alone`);
+      context.print(`${place.socket}\n`);
+      context.say(`serving ${cluster} on the socket ${place.socket}, for programs of yours alone`);
     }
-    laptop.say('it acts as you until your session is over, or until it is ended with Ctrl-C');
+    context.say('it acts as you until your session is over, or until it is ended with Ctrl-C');
     await ended.promise;
   } finally {
     for (const signal of SIGNALS) process.off(signal, end);
@@ -85,8 +85,8 @@ function checkUse({ port: given, socket, kubeconfig }: ProxyOptions): number {
   return Number(port);
 }
 
-async function placeOnPort(laptop: Laptop, port: number): Promise<Extract<Place, { readonly secret: string }>> {
-  const certificate = await createLoopbackCertificate(laptop.now());
+async function placeOnPort(context: CliContext, port: number): Promise<Extract<Place, { readonly secret: string }>> {
+  const certificate = await createLoopbackCertificate(context.now());
   return { port, secret: randomBytes(32).toString('base64url'), certificate };
 }
 
@@ -99,19 +99,19 @@ function kubeconfigPath(entry: CacheEntry, { kubeconfig }: ProxyOptions, cluster
 
 /** As `get-token` has it: from the cache, from the broker, or by a sign-in where one is allowed. */
 async function credentialOf(
-  laptop: Laptop,
+  context: CliContext,
   entry: CacheEntry,
   { cluster, browser }: { readonly cluster: string; readonly browser: boolean },
 ): Promise<Credential> {
   const renewed = (): Promise<Credential> =>
-    renew(laptop, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, laptop.now()) });
+    renew(context, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, context.now()) });
   try {
     return await renewed();
   } catch (error) {
     if (!browser || !(error instanceof AppError) || error.code !== 'unauthenticated') throw error;
-    laptop.say(error.message.split('\n')[0] ?? error.message);
+    context.say(error.message.split('\n')[0] ?? error.message);
     const { signIn } = await import('../session/sign-in.ts');
-    await signIn(laptop, { entry, attended: false });
+    await signIn(context, { entry, attended: false });
     return renewed();
   }
 }

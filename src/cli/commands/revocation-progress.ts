@@ -2,12 +2,12 @@
  * What becomes of a revocation while it is being proven: followed to its end, and shown on a terminal replica by replica.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { revocationAnswerSchema } from '../../core/admin-api/responses.ts';
+import { revocationResultSchema } from '../../core/admin-api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { UNREGISTERED_LEASE_MS, waitFor } from '../../core/credential/lease.ts';
 import { askAdmin, type AdminRequest } from '../http/admin-api.ts';
 import type { CacheEntry } from '../session/cache.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { describeReplica } from '../terminal/receipt.ts';
 import { answerOf, type Receipt } from './admin-answer.ts';
 
@@ -17,7 +17,7 @@ const FOLLOW_EVERY_MS = 250;
 
 /** Where the receipt is looked up. */
 export interface Followed {
-  readonly laptop: Laptop;
+  readonly context: CliContext;
   readonly entry: CacheEntry;
   /** Says what is new in a receipt. */
   readonly tell: (receipt: Receipt) => void;
@@ -27,15 +27,15 @@ export interface Followed {
  * One line on stderr whenever a replica is in another state than was last said. Nothing where stdout is no terminal: a script
  * gets the receipt once, when it is final.
  */
-export function replicaLines(laptop: Laptop): (receipt: Receipt) => void {
-  if (laptop.columns === undefined) return () => undefined;
+export function replicaLines(context: CliContext): (receipt: Receipt) => void {
+  if (context.columns === undefined) return () => undefined;
   const told = new Map<string, string>();
   return (receipt) => {
     for (const replica of receipt.replicas) {
       const { id, state } = replica;
       if (told.get(id) === state) continue;
       told.set(id, state);
-      laptop.say(describeReplica(replica));
+      context.say(describeReplica(replica));
     }
   };
 }
@@ -45,22 +45,22 @@ export async function sendOrder(
   followed: Followed,
   request: AdminRequest & { readonly json: { readonly requestId: string } },
 ): Promise<Receipt> {
-  const { laptop, entry, tell } = followed;
+  const { context, entry, tell } = followed;
   const answered = new AbortController();
   const order = { id: request.json.requestId, signingIn: false };
   // It only looks on: what goes wrong there must not end the order, nor hide its receipt.
   const watching =
-    laptop.columns === undefined ? undefined : watch(followed, order, answered.signal).catch(() => false);
+    context.columns === undefined ? undefined : watch(followed, order, answered.signal).catch(() => false);
   let shown: boolean | undefined;
   const onSignIn = (under: boolean): void => void (order.signingIn = under);
-  const ordered = askAdmin(laptop, entry, { ...request, onSignIn });
+  const ordered = askAdmin(context, entry, { ...request, onSignIn });
   try {
     await ordered;
   } finally {
     answered.abort();
     shown = await watching;
   }
-  const receipt = answerOf(revocationAnswerSchema, (await ordered).body);
+  const receipt = answerOf(revocationResultSchema, (await ordered).body);
   // What is complete at once says all of it in its table.
   if (shown === true || !receipt.complete) tell(receipt);
   return receipt;
@@ -88,11 +88,11 @@ async function watch(
 
 /** Asks until the receipt is complete, for half a minute. @returns the latest */
 export async function follow(followed: Followed, first: Receipt): Promise<Receipt> {
-  const { laptop, tell } = followed;
-  laptop.say('written; waiting for the other replicas to prove it');
-  const until = laptop.now() + FOLLOW_MS;
+  const { context, tell } = followed;
+  context.say('written; waiting for the other replicas to prove it');
+  const until = context.now() + FOLLOW_MS;
   let latest = first;
-  while (!latest.complete && laptop.now() < until) {
+  while (!latest.complete && context.now() < until) {
     await delay(FOLLOW_EVERY_MS);
     const looked = await look(followed, first.id);
     if (looked === 'refused' || looked === 'unknown') return latest;
@@ -107,10 +107,10 @@ export async function follow(followed: Followed, first: Receipt): Promise<Receip
  * `unknown`: not written yet, or forgotten. `away`: nobody answers now, which is no reason to give up. `refused`: an admin who has
  * revoked themselves cannot ask any more.
  */
-async function look({ laptop, entry }: Followed, id: string): Promise<Receipt | 'unknown' | 'away' | 'refused'> {
+async function look({ context, entry }: Followed, id: string): Promise<Receipt | 'unknown' | 'away' | 'refused'> {
   try {
     const path = `revocations/${encodeURIComponent(id)}`;
-    return answerOf(revocationAnswerSchema, (await askAdmin(laptop, entry, { method: 'GET', path })).body);
+    return answerOf(revocationResultSchema, (await askAdmin(context, entry, { method: 'GET', path })).body);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.code === 'not_found') return 'unknown';

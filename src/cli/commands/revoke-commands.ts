@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
@@ -32,14 +32,14 @@ export interface RevokeOptions extends LockOptions {
  * Revokes and shows the receipt. Follows an answer that is not complete for a while.
  * @throws AppError `conflict` when it is written but not proven by then: a script must not take that for done
  */
-export function revoke(laptop: Laptop, options: RevokeOptions): Promise<void> {
+export function revoke(context: CliContext, options: RevokeOptions): Promise<void> {
   const { lock: locked } = options;
-  return send(laptop, options, { ...targetOf(options), ...(locked === undefined ? {} : { lock: locked }) });
+  return send(context, options, { ...targetOf(options), ...(locked === undefined ? {} : { lock: locked }) });
 }
 
 /** As `revoke --account ACCOUNT --lock`. */
-export function lock(laptop: Laptop, account: string, options: LockOptions): Promise<void> {
-  return send(laptop, options, { account, lock: true });
+export function lock(context: CliContext, account: string, options: LockOptions): Promise<void> {
+  return send(context, options, { account, lock: true });
 }
 
 type Target = Readonly<Record<string, string | true>>;
@@ -58,17 +58,17 @@ function targetOf(options: RevokeOptions): Target {
   return { ...Object.fromEntries(given), ...(subject === undefined ? {} : { subject }) };
 }
 
-async function send(laptop: Laptop, options: LockOptions, target: Target): Promise<void> {
-  const entry = locateEntry(laptop.environment.cacheDir, whichServer(laptop.environment, options));
-  warnOfOneself(laptop, entry, target);
+async function send(context: CliContext, options: LockOptions, target: Target): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  warnOfOneself(context, entry, target);
   const { reason, approval } = options;
   // The same id on every try of this command, so that a token renewed on the way does not revoke twice.
   const json = { ...target, reason, requestId: randomUUID(), ...(approval === undefined ? {} : { approval }) };
-  const followed = { laptop, entry, tell: replicaLines(laptop) };
+  const followed = { context, entry, tell: replicaLines(context) };
   const answer = await sendOrder(followed, { method: 'POST', path: 'revocations', json });
   const receipt = answer.complete ? answer : await follow(followed, answer);
-  await printResult(laptop, options, receipt, () => describeReceipt(receipt, laptop.columns));
-  sayWhatNext(laptop, receipt, target);
+  await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
+  sayWhatNext(context, receipt, target);
   if (receipt.complete) return;
   const missing = plainText(receipt.missing?.join(', ') || 'unknown', 1000);
   throw fault(
@@ -80,7 +80,7 @@ async function send(laptop: Laptop, options: LockOptions, target: Target): Promi
 }
 
 /** Said before it is done. It is done all the same: whoever finds their own laptop stolen must not be asked twice. */
-function warnOfOneself(laptop: Laptop, entry: CacheEntry, target: Target): void {
+function warnOfOneself(context: CliContext, entry: CacheEntry, target: Target): void {
   const person = readSession(entry)?.person;
   if (person === undefined) return;
   const own =
@@ -90,22 +90,22 @@ function warnOfOneself(laptop: Laptop, entry: CacheEntry, target: Target): void 
     target['session'] === person.sessionId ||
     person.account.startsWith(`${String(target['provider'])}/`);
   if (!own) return;
-  laptop.say(
+  context.say(
     target['lock'] === true
       ? 'this is your own account: you will be signed out and locked out, until another admin or the server’s own shell unlocks it'
       : 'this is about yourself too: your own session ends with it',
   );
 }
 
-function sayWhatNext(laptop: Laptop, receipt: Receipt, target: Target): void {
+function sayWhatNext(context: CliContext, receipt: Receipt, target: Target): void {
   if (receipt.complete && receipt.sessions === 0 && target['session'] === undefined) {
-    laptop.say('no session was live under this name: make sure that it is spelled right');
+    context.say('no session was live under this name: make sure that it is spelled right');
   }
   if (!receipt.canSignInAgain) return;
   const { account, provider, all } = target;
   if (provider !== undefined || all !== undefined) {
-    return laptop.say('everybody can sign in again by themselves; who must stay out needs a lock: portcullis lock');
+    return context.say('everybody can sign in again by themselves; who must stay out needs a lock: portcullis lock');
   }
   const whom = typeof account === 'string' ? plainText(account, 512) : 'PROVIDER/SUBJECT';
-  laptop.say(`they can sign in again by themselves; to keep them out: portcullis lock ${whom} --reason …`);
+  context.say(`they can sign in again by themselves; to keep them out: portcullis lock ${whom} --reason …`);
 }

@@ -6,7 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import { dropEntry, locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';
 import { takeTurn } from '../session/file-lock.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
@@ -23,37 +23,37 @@ export interface LoginOptions extends ServerOptions {
 }
 
 /** Signs in, also when somebody is signed in already: running commands keep the earlier session until it ends. */
-export async function login(laptop: Laptop, options: LoginOptions): Promise<void> {
-  const server = whichServer(laptop.environment, options);
-  if (laptop.environment.noBrowser && options.device !== true) {
+export async function login(context: CliContext, options: LoginOptions): Promise<void> {
+  const server = whichServer(context.environment, options);
+  if (context.environment.noBrowser && options.device !== true) {
     const next = `by a browser on another machine: portcullis login --device --server ${server.url}`;
     throw fault('bad_request', 'Signing in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
   }
-  const entry = locateEntry(laptop.environment.cacheDir, server);
+  const entry = locateEntry(context.environment.cacheDir, server);
   const previous = readSession(entry)?.person.sessionId;
-  const { person } = await signIn(laptop, {
+  const { person } = await signIn(context, {
     entry,
     attended: true,
     ...(previous === undefined ? {} : { previous }),
     ...(options.provider === undefined ? {} : { provider: options.provider }),
     ...(options.device === undefined ? {} : { device: options.device }),
   });
-  laptop.say(`signed in to ${hostOf(server.url)}\n${describe(person, laptop.now())}`);
-  laptop.say(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
+  context.say(`signed in to ${hostOf(server.url)}\n${describe(person, context.now())}`);
+  context.say(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
 }
 
 /** Ends the session at the server and forgets it here. What is here goes in any case: that is what the person asked for. */
-export async function logout(laptop: Laptop, options: ServerOptions): Promise<void> {
-  const server = whichServer(laptop.environment, options);
-  const entry = locateEntry(laptop.environment.cacheDir, server);
+export async function logout(context: CliContext, options: ServerOptions): Promise<void> {
+  const server = whichServer(context.environment, options);
+  const entry = locateEntry(context.environment.cacheDir, server);
   const session = await takeSession(entry);
-  if (session === undefined) return laptop.say(`nobody was signed in to ${hostOf(server.url)}`);
+  if (session === undefined) return context.say(`nobody was signed in to ${hostOf(server.url)}`);
   try {
     await revokeRefreshToken(session, session.refreshToken);
   } catch (cause) {
     throw stillOpen(session, cause);
   }
-  laptop.say(`signed out of ${hostOf(server.url)}`);
+  context.say(`signed out of ${hostOf(server.url)}`);
 }
 
 function takeSession(entry: CacheEntry): Promise<CachedSession | undefined> | undefined {
@@ -85,18 +85,23 @@ function stillOpen(session: CachedSession, cause: unknown): AppError {
 }
 
 /** Says who the server thinks this is, which also proves that the session still holds. */
-export async function whoami(laptop: Laptop, options: ServerOptions & OutputOptions): Promise<void> {
-  const server = whichServer(laptop.environment, options);
-  const entry = locateEntry(laptop.environment.cacheDir, server);
-  const { session } = await renew(laptop, entry, { accept: () => false });
+export async function whoami(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
+  const server = whichServer(context.environment, options);
+  const entry = locateEntry(context.environment.cacheDir, server);
+  const { session } = await renew(context, entry, { accept: () => false });
   const { account, username, groups, sessionId, sessionExpiresAt } = session.person;
   const clusters = session.person.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
   const held = { id: sessionId, expiresAt: sessionExpiresAt, key };
-  await printResult(laptop, options, { server: server.url, account, username, groups, session: held, clusters }, () => {
-    const lines = [`  server    ${server.url}`, describe(session.person, laptop.now()), `  key       ${key}`];
-    return `${lines.join('\n')}\n`;
-  });
+  await printResult(
+    context,
+    options,
+    { server: server.url, account, username, groups, session: held, clusters },
+    () => {
+      const lines = [`  server    ${server.url}`, describe(session.person, context.now()), `  key       ${key}`];
+      return `${lines.join('\n')}\n`;
+    },
+  );
 }
 
 /** SHA-256 of the certificate that every token of the session is bound to (RFC 8705 §3.1), as the server's record has it. */

@@ -10,7 +10,7 @@ import { fault } from '../errors.ts';
 import { needsFreshSignIn, signInFreshly } from '../session/fresh-sign-in.ts';
 import { ask, type Ask, type EventsAsk, type HttpAnswer } from './http-client.ts';
 import { stringAt } from './json-shape.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { renew } from '../session/renewal.ts';
 import { isFresh, tokenId, type Binding, type Endpoints } from '../session/session.ts';
@@ -30,34 +30,34 @@ export interface AdminRequest {
  * @returns the answer, with a status below 300
  * @throws AppError `forbidden` for somebody who is no admin, else by what the problem says
  */
-export async function askAdmin(laptop: Laptop, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
-  const first = await askAsSignedIn(laptop, entry, request);
+export async function askAdmin(context: CliContext, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
+  const first = await askAsSignedIn(context, entry, request);
   // Once: a provider that does not say when somebody signed in must not send them there for ever.
-  const answer = needsFreshSignIn(first) ? await askAfterSignIn(laptop, entry, request, first) : first;
+  const answer = needsFreshSignIn(first) ? await askAfterSignIn(context, entry, request, first) : first;
   if (answer.status >= 200 && answer.status < 300) return answer;
   throw problem(entry.server.url, answer, { signsIn: true });
 }
 
 async function askAfterSignIn(
-  laptop: Laptop,
+  context: CliContext,
   entry: CacheEntry,
   request: AdminRequest,
   { body }: HttpAnswer,
 ): Promise<HttpAnswer> {
   request.onSignIn?.(true);
   try {
-    await signInFreshly(laptop, entry, body);
+    await signInFreshly(context, entry, body);
   } finally {
     request.onSignIn?.(false);
   }
-  return askAsSignedIn(laptop, entry, request);
+  return askAsSignedIn(context, entry, request);
 }
 
-async function askAsSignedIn(laptop: Laptop, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
-  const { answer, used } = await askOnce(laptop, entry, request, undefined);
+async function askAsSignedIn(context: CliContext, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
+  const { answer, used } = await askOnce(context, entry, request, undefined);
   if (answer.status !== 401 || needsFreshSignIn(answer)) return answer;
   // The token may be of an earlier life of the store: once more with a new one.
-  return (await askOnce(laptop, entry, request, used)).answer;
+  return (await askOnce(context, entry, request, used)).answer;
 }
 
 /** What proves to the admin API who asks. */
@@ -75,22 +75,22 @@ export interface AdminCredential {
  * @returns, throws as `askAdmin`
  */
 export async function askAdminAs(
-  laptop: Laptop,
+  context: CliContext,
   server: string,
   credential: (refused?: string) => Promise<AdminCredential>,
   request: AdminRequest,
 ): Promise<HttpAnswer> {
   const first = await credential();
-  const before = await send(laptop, first, request);
+  const before = await send(context, first, request);
   // As above.
-  const answer = before.status === 401 ? await send(laptop, await credential(first.token), request) : before;
+  const answer = before.status === 401 ? await send(context, await credential(first.token), request) : before;
   if (answer.status >= 200 && answer.status < 300) return answer;
   throw problem(server, answer, { signsIn: false });
 }
 
-function send(laptop: Laptop, credential: AdminCredential, request: AdminRequest): Promise<HttpAnswer> {
+function send(context: CliContext, credential: AdminCredential, request: AdminRequest): Promise<HttpAnswer> {
   const { adminApi, apiCa } = credential.endpoints;
-  laptop.detail(`${request.method} ${adminApi}/${request.path}`);
+  context.detail(`${request.method} ${adminApi}/${request.path}`);
   return ask({
     method: request.method,
     url: `${adminApi}/${request.path}`,
@@ -103,19 +103,19 @@ function send(laptop: Laptop, credential: AdminCredential, request: AdminRequest
 }
 
 async function askOnce(
-  laptop: Laptop,
+  context: CliContext,
   entry: CacheEntry,
   request: AdminRequest,
   refused: string | undefined,
 ): Promise<{ answer: HttpAnswer; used: string }> {
-  const { session, token } = await renew(laptop, entry, {
+  const { session, token } = await renew(context, entry, {
     audience: ADMIN_AUDIENCE,
-    accept: (cached) => isFresh(cached, laptop.now()) && tokenId(cached) !== refused,
+    accept: (cached) => isFresh(cached, context.now()) && tokenId(cached) !== refused,
   }).catch((error: unknown) => {
     throw error instanceof AppError && error.code === 'forbidden' ? noAdmin(entry, error) : error;
   });
   const { endpoints, binding } = session;
-  const answer = await send(laptop, { endpoints, binding, token: token.token }, request);
+  const answer = await send(context, { endpoints, binding, token: token.token }, request);
   return { answer, used: tokenId(token) };
 }
 

@@ -6,7 +6,7 @@ import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { readSession, type CacheEntry } from '../session/cache.ts';
 import { fault } from '../errors.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { renew, type Credential } from '../session/renewal.ts';
 import { hostOf } from '../http/server-url.ts';
 import { freshUntil, isAlive, isFresh, tokenId, type CachedToken } from '../session/session.ts';
@@ -19,7 +19,7 @@ export interface Held {
 }
 
 export interface KeeperOptions {
-  readonly laptop: Laptop;
+  readonly context: CliContext;
   readonly entry: CacheEntry;
   readonly cluster: string;
   readonly first: Credential;
@@ -74,14 +74,14 @@ export class CredentialKeeper {
   async current(): Promise<Held> {
     this.#used = true;
     const { token } = this.#held;
-    const now = this.#options.laptop.now();
+    const now = this.#options.context.now();
     if (isFresh(token, now)) return this.#held;
     if (isAlive(token, now)) {
       // The request need not wait. A timer that is set is that of a try that failed, and is soon enough.
       if (this.#renewTimer === undefined && this.#renewing === undefined) this.#renewLater(0);
       return this.#held;
     }
-    const held = await this.#renewed((found) => isFresh(found, this.#options.laptop.now()));
+    const held = await this.#renewed((found) => isFresh(found, this.#options.context.now()));
     this.#used = true;
     return held;
   }
@@ -93,10 +93,10 @@ export class CredentialKeeper {
   async refused({ token }: Held): Promise<Held | undefined> {
     if (this.#held.token !== token) return this.#held;
     if (this.#rejection?.token === token) return this.#rejection.renewed;
-    const { laptop } = this.#options;
-    if (laptop.now() < this.#refusedAt + PAUSE_MS) return undefined;
-    this.#refusedAt = laptop.now();
-    const isOther = (found: CachedToken): boolean => isFresh(found, laptop.now()) && tokenId(found) !== tokenId(token);
+    const { context } = this.#options;
+    if (context.now() < this.#refusedAt + PAUSE_MS) return undefined;
+    this.#refusedAt = context.now();
+    const isOther = (found: CachedToken): boolean => isFresh(found, context.now()) && tokenId(found) !== tokenId(token);
     const renewed = this.#renewed(isOther).then(
       (held) => held,
       () => undefined, // Told by `onOver`, or it passes; the client gets the 401.
@@ -114,7 +114,7 @@ export class CredentialKeeper {
       return;
     }
     if (this.#verifyTimer !== undefined) return;
-    const wait = Math.max(0, this.#verifiedAt + PAUSE_MS - this.#options.laptop.now());
+    const wait = Math.max(0, this.#verifiedAt + PAUSE_MS - this.#options.context.now());
     this.#verifyTimer = setTimeout(() => void this.#verifyNow(), wait);
   }
 
@@ -131,7 +131,7 @@ export class CredentialKeeper {
     this.#verifyTimer = undefined;
     this.#verifying = true;
     this.#verifyAgain = false;
-    this.#verifiedAt = this.#options.laptop.now();
+    this.#verifiedAt = this.#options.context.now();
     // No token of the cache proves anything now: only the broker's word does.
     const error = await this.#renewed(() => false).then(
       () => undefined,
@@ -142,8 +142,8 @@ export class CredentialKeeper {
   }
 
   #look(): void {
-    const { laptop, entry } = this.#options;
-    const now = laptop.now();
+    const { context, entry } = this.#options;
+    const now = context.now();
     // The server's clock decides about the end; by this one it is only asked.
     if (now >= this.#sessionEndsAt && now >= this.#verifiedAt + 6 * PAUSE_MS) return this.verify();
     let present = true;
@@ -173,9 +173,9 @@ export class CredentialKeeper {
   }
 
   async #renewOnce(accept: (token: CachedToken) => boolean): Promise<Held> {
-    const { laptop, entry, cluster } = this.#options;
+    const { context, entry, cluster } = this.#options;
     try {
-      const credential = await renew(laptop, entry, { audience: clusterAudience(cluster), accept });
+      const credential = await renew(context, entry, { audience: clusterAudience(cluster), accept });
       if (this.#closed) throw fault('upstream_unavailable', 'portcullis proxy has ended.', 'run it again');
       this.#held = this.#adopt(credential);
       return this.#held;
@@ -206,7 +206,7 @@ export class CredentialKeeper {
     this.#poolKey = key;
     this.#sessionEndsAt = Date.parse(person.sessionExpiresAt) || Number.POSITIVE_INFINITY;
     this.#used = false;
-    this.#renewLater(freshUntil(token) - this.#options.laptop.now());
+    this.#renewLater(freshUntil(token) - this.#options.context.now());
     return { token, pool };
   }
 
@@ -220,11 +220,11 @@ export class CredentialKeeper {
     if (this.#closed) return;
     this.#renewTimer = setTimeout(
       () => {
-        const { laptop } = this.#options;
+        const { context } = this.#options;
         this.#renewTimer = undefined;
         if (!this.#used || this.#closed) return;
-        this.#renewed((token) => isFresh(token, laptop.now())).catch((error: unknown) => {
-          if (isPassing(error) && isAlive(this.#held.token, laptop.now())) this.#renewLater(PAUSE_MS);
+        this.#renewed((token) => isFresh(token, context.now())).catch((error: unknown) => {
+          if (isPassing(error) && isAlive(this.#held.token, context.now())) this.#renewLater(PAUSE_MS);
         });
       },
       Math.min(Math.max(wait, 0), LONGEST_MS),

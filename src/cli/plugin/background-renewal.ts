@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { isSea } from 'node:sea';
 import { clusterAudience } from '../../core/core.ts';
 import { locateEntry, type CacheEntry, type Server } from '../session/cache.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { codeOf, isUnwritable } from '../session/private-files.ts';
 import { isFresh, tokenId, type CachedToken } from '../session/session.ts';
 
@@ -22,8 +22,8 @@ const PAUSE_MS = 10_000;
  * Starts it and does not wait. Thirty kubectls start one: who makes the note about this token does.
  * @param token of the cache, in its last minute
  */
-export function renewInBackground(laptop: Laptop, entry: CacheEntry, cluster: string, token: CachedToken): void {
-  if (!isFirst(join(entry.dir, 'served', tokenId(token)), laptop.now())) return;
+export function renewInBackground(context: CliContext, entry: CacheEntry, cluster: string, token: CachedToken): void {
+  if (!isFirst(join(entry.dir, 'served', tokenId(token)), context.now())) return;
   const { url, caFile } = entry.server;
   const command = [RENEW_COMMAND, '--server', url, '--cluster', cluster];
   const args = [...ownProgram(), ...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])];
@@ -55,8 +55,8 @@ function isFirst(dir: string, now: number): boolean {
  * What the process does. Its failures are for nobody's eyes: the next call meets them in the foreground, or finds them in the cache.
  * @throws AppError as `renew`
  */
-export async function renewNow(laptop: Laptop, server: Server, cluster: string): Promise<void> {
-  const entry = locateEntry(laptop.environment.cacheDir, server);
+export async function renewNow(context: CliContext, server: Server, cluster: string): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, server);
   const { renew } = await import('../session/renewal.ts');
-  await renew(laptop, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, laptop.now()) });
+  await renew(context, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, context.now()) });
 }

@@ -9,7 +9,7 @@ import { renewInBackground } from './background-renewal.ts';
 import { ensureEntry, locateEntry, readSession, type CacheEntry, type Server } from '../session/cache.ts';
 import { execCredential } from './exec-credential.ts';
 import { failureOfParent, rememberForParent } from './failures.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { handOut } from './rejected-token.ts';
 import { isAlive, isFresh, tokenId, toldExpiry, type CachedToken } from '../session/session.ts';
 
@@ -21,12 +21,13 @@ export interface TokenRequest {
 }
 
 /** @throws AppError with words for the person; nothing has been written to stdout then */
-export async function getToken(laptop: Laptop, request: TokenRequest): Promise<void> {
-  const entry = locateEntry(laptop.environment.cacheDir, request.server);
-  const cached = fromCache(laptop, entry, request.cluster);
-  if ('credential' in cached) return laptop.print(cached.credential);
-  if (cached.refused !== undefined) laptop.detail('the cached token was refused: this program has asked for it before');
-  laptop.print(await fromBroker(laptop, entry, { ...request, refused: cached.refused }));
+export async function getToken(context: CliContext, request: TokenRequest): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, request.server);
+  const cached = fromCache(context, entry, request.cluster);
+  if ('credential' in cached) return context.print(cached.credential);
+  if (cached.refused !== undefined)
+    context.detail('the cached token was refused: this program has asked for it before');
+  context.print(await fromBroker(context, entry, { ...request, refused: cached.refused }));
 }
 
 /**
@@ -34,19 +35,19 @@ export async function getToken(laptop: Laptop, request: TokenRequest): Promise<v
  * @returns `refused`: the id of a token that this parent has had before
  */
 export function fromCache(
-  laptop: Laptop,
+  context: CliContext,
   entry: CacheEntry,
   cluster: string,
 ): { readonly credential: string } | { readonly refused: string | undefined } {
   const session = readSession(entry);
   const token = session?.tokens[clusterAudience(cluster)];
-  const now = laptop.now();
+  const now = context.now();
   if (session === undefined || token === undefined || now < token.receivedAt || now >= toldExpiry(token)) {
     return { refused: undefined };
   }
-  if (!handOut(entry, token, laptop.parent, laptop.startedAt)) return { refused: tokenId(token) };
-  if (!isFresh(token, now)) renewInBackground(laptop, entry, cluster, token);
-  return { credential: execCredential(token, session.binding, laptop.environment.execVersion) };
+  if (!handOut(entry, token, context.parent, context.startedAt)) return { refused: tokenId(token) };
+  if (!isFresh(token, now)) renewInBackground(context, entry, cluster, token);
+  return { credential: execCredential(token, session.binding, context.environment.execVersion) };
 }
 
 /** A server that lets one wait this long is not waited for again by the same program for a while: client-go would ask five times. */
@@ -56,63 +57,63 @@ interface Wanted extends TokenRequest {
   readonly refused: string | undefined;
 }
 
-async function fromBroker(laptop: Laptop, entry: CacheEntry, wanted: Wanted): Promise<string> {
-  const remembered = failureOfParent(entry, laptop.parent, laptop.now());
+async function fromBroker(context: CliContext, entry: CacheEntry, wanted: Wanted): Promise<string> {
+  const remembered = failureOfParent(entry, context.parent, context.now());
   if (remembered !== undefined) throw remembered;
   try {
-    return await renewed(laptop, entry, wanted);
+    return await renewed(context, entry, wanted);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    const old = error.code === 'upstream_unavailable' ? stillGood(laptop, entry, wanted) : undefined;
+    const old = error.code === 'upstream_unavailable' ? stillGood(context, entry, wanted) : undefined;
     if (old !== undefined) {
-      laptop.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
+      context.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
       return old;
     }
-    if (error.code === 'upstream_unavailable' && laptop.now() - laptop.startedAt > SLOW_MS) {
-      rememberForParent(entry, laptop.parent, error, laptop.now());
+    if (error.code === 'upstream_unavailable' && context.now() - context.startedAt > SLOW_MS) {
+      rememberForParent(entry, context.parent, error, context.now());
     }
     if (error.code !== 'unauthenticated') throw error;
-    return afterSignIn(laptop, entry, wanted, error);
+    return afterSignIn(context, entry, wanted, error);
   }
 }
 
-async function renewed(laptop: Laptop, entry: CacheEntry, wanted: Wanted): Promise<string> {
+async function renewed(context: CliContext, entry: CacheEntry, wanted: Wanted): Promise<string> {
   const { renew } = await import('../session/renewal.ts');
-  const accept = (token: CachedToken): boolean => isFresh(token, laptop.now()) && tokenId(token) !== wanted.refused;
-  const { session, token } = await renew(laptop, entry, { audience: clusterAudience(wanted.cluster), accept });
-  handOut(entry, token, laptop.parent, laptop.startedAt);
-  return execCredential(token, session.binding, laptop.environment.execVersion);
+  const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && tokenId(token) !== wanted.refused;
+  const { session, token } = await renew(context, entry, { audience: clusterAudience(wanted.cluster), accept });
+  handOut(entry, token, context.parent, context.startedAt);
+  return execCredential(token, session.binding, context.environment.execVersion);
 }
 
 /**
  * The present token in its last minute: the broker is away, the API server need not be. Not for a parent that has had it and
  * asks before it was told to: there it was refused.
  */
-function stillGood(laptop: Laptop, entry: CacheEntry, wanted: Wanted): string | undefined {
+function stillGood(context: CliContext, entry: CacheEntry, wanted: Wanted): string | undefined {
   const session = readSession(entry);
   const token = session?.tokens[clusterAudience(wanted.cluster)];
-  const now = laptop.now();
+  const now = context.now();
   if (session === undefined || token === undefined || !isAlive(token, now)) return undefined;
-  const first = handOut(entry, token, laptop.parent, laptop.startedAt);
+  const first = handOut(entry, token, context.parent, context.startedAt);
   return first || now >= toldExpiry(token)
-    ? execCredential(token, session.binding, laptop.environment.execVersion)
+    ? execCredential(token, session.binding, context.environment.execVersion)
     : undefined;
 }
 
 /** @param why what ended the session, or that there is none */
-async function afterSignIn(laptop: Laptop, entry: CacheEntry, wanted: Wanted, why: AppError): Promise<string> {
+async function afterSignIn(context: CliContext, entry: CacheEntry, wanted: Wanted, why: AppError): Promise<string> {
   try {
     if (!wanted.browser) throw why;
     const [firstLine] = why.message.split('\n');
-    laptop.say(firstLine ?? why.message);
+    context.say(firstLine ?? why.message);
     const { signIn } = await import('../session/sign-in.ts');
-    await signIn(laptop, { entry, attended: false });
+    await signIn(context, { entry, attended: false });
   } catch (error) {
     if (error instanceof AppError) {
       ensureEntry(entry);
-      rememberForParent(entry, laptop.parent, error, laptop.now());
+      rememberForParent(entry, context.parent, error, context.now());
     }
     throw error;
   }
-  return renewed(laptop, entry, { ...wanted, refused: undefined });
+  return renewed(context, entry, { ...wanted, refused: undefined });
 }

@@ -14,7 +14,7 @@ import { execCredential } from './exec-credential.ts';
 import { failureOfParent, failureSince, rememberForParent, shareFailure } from './failures.ts';
 import { fault } from '../errors.ts';
 import { takeTurn, type HeldLock } from '../session/file-lock.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { forgetOthers, handOut } from './rejected-token.ts';
 import { isAlive, isFresh, toldExpiry, tokenId } from '../session/session.ts';
 import type { Binding, CachedToken, ReachableCluster } from '../session/session.ts';
@@ -53,33 +53,33 @@ const PATIENCE_MS = 60_000;
  *   nothing has been written to stdout then
  */
 export async function getWorkloadToken(
-  laptop: Laptop,
+  context: CliContext,
   request: WorkloadPlace & { readonly cluster: string },
 ): Promise<void> {
-  const wanted = { ...workloadAt(laptop, request), audience: clusterAudience(request.cluster) };
+  const wanted = { ...workloadAt(context, request), audience: clusterAudience(request.cluster) };
   const { entry } = wanted;
   const cached = kept(wanted);
-  const fresh = cached !== undefined && isFresh(cached.token, laptop.now());
-  if (fresh && handOut(entry, cached.token, laptop.parent, laptop.startedAt)) return print(laptop, cached);
+  const fresh = cached !== undefined && isFresh(cached.token, context.now());
+  if (fresh && handOut(entry, cached.token, context.parent, context.startedAt)) return print(context, cached);
   const refused = fresh ? tokenId(cached.token) : undefined;
   // Another token in the file, or another cluster, is another question.
   const question = createHash('sha256').update(`${wanted.audience} ${wanted.subjectToken}`).digest('hex');
-  const asker = `${laptop.parent}-${question.slice(0, 16)}`;
-  const remembered = failureOfParent(entry, asker, laptop.now());
+  const asker = `${context.parent}-${question.slice(0, 16)}`;
+  const remembered = failureOfParent(entry, asker, context.now());
   if (remembered !== undefined) throw remembered;
   try {
-    const accept = (token: CachedToken): boolean => isFresh(token, laptop.now()) && tokenId(token) !== refused;
-    const renewed = await renew(laptop, wanted, accept);
-    handOut(entry, renewed.token, laptop.parent, laptop.startedAt);
-    return print(laptop, renewed);
+    const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && tokenId(token) !== refused;
+    const renewed = await renew(context, wanted, accept);
+    handOut(entry, renewed.token, context.parent, context.startedAt);
+    return print(context, renewed);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    if (error.code === 'forbidden') rememberForParent(entry, asker, error, laptop.now());
-    if (error.code !== 'upstream_unavailable' || cached === undefined || !stillGood(laptop, entry, cached.token)) {
+    if (error.code === 'forbidden') rememberForParent(entry, asker, error, context.now());
+    if (error.code !== 'upstream_unavailable' || cached === undefined || !stillGood(context, entry, cached.token)) {
       throw error;
     }
-    laptop.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
-    return print(laptop, cached);
+    context.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
+    return print(context, cached);
   }
 }
 
@@ -90,15 +90,15 @@ export async function getWorkloadToken(
  * @throws AppError as `getWorkloadToken`
  */
 export async function adminCredential(
-  laptop: Laptop,
+  context: CliContext,
   place: WorkloadPlace,
   refused?: string,
 ): Promise<AdminCredential> {
-  const wanted = { ...workloadAt(laptop, place), audience: ADMIN_AUDIENCE };
-  const accept = (token: CachedToken): boolean => isFresh(token, laptop.now()) && token.token !== refused;
+  const wanted = { ...workloadAt(context, place), audience: ADMIN_AUDIENCE };
+  const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && token.token !== refused;
   const cached = kept(wanted);
   const { token, binding } =
-    cached !== undefined && accept(cached.token) ? cached : await renew(laptop, wanted, accept);
+    cached !== undefined && accept(cached.token) ? cached : await renew(context, wanted, accept);
   const { endpoints } = await discover(wanted.entry, readPins(wanted.entry));
   return { endpoints, binding, token: token.token };
 }
@@ -107,20 +107,23 @@ export async function adminCredential(
  * The clusters that the workload may use, as the server says now; for a kubeconfig.
  * @throws AppError as `getWorkloadToken`
  */
-export async function clustersOfWorkload(laptop: Laptop, place: WorkloadPlace): Promise<readonly ReachableCluster[]> {
-  const workload = workloadAt(laptop, place);
+export async function clustersOfWorkload(
+  context: CliContext,
+  place: WorkloadPlace,
+): Promise<readonly ReachableCluster[]> {
+  const workload = workloadAt(context, place);
   ensureEntry(workload.entry);
   const { person } = await takeTurn({
     path: workload.entry.lockPath,
     patienceMs: PATIENCE_MS,
     meanwhile: () => undefined,
-    work: async (lock) => (await exchangeNow(laptop, workload, lock)).answer,
+    work: async (lock) => (await exchangeNow(context, workload, lock)).answer,
   });
   return person?.clusters ?? [];
 }
 
-const workloadAt = (laptop: Laptop, { server, tokenFile }: WorkloadPlace): Workload => ({
-  entry: locateWorkload(laptop.environment.cacheDir, server, tokenFile),
+const workloadAt = (context: CliContext, { server, tokenFile }: WorkloadPlace): Workload => ({
+  entry: locateWorkload(context.environment.cacheDir, server, tokenFile),
   tokenFile,
   subjectToken: readSubjectToken(tokenFile),
 });
@@ -131,25 +134,25 @@ function kept({ entry, subjectToken, audience }: Wanted): Credential | undefined
   return found === undefined || token === undefined ? undefined : { token, binding: found.binding };
 }
 
-const print = (laptop: Laptop, { token, binding }: Credential): void =>
-  laptop.print(execCredential(token, binding, laptop.environment.execVersion));
+const print = (context: CliContext, { token, binding }: Credential): void =>
+  context.print(execCredential(token, binding, context.environment.execVersion));
 
 /** In its last minute, and not for a parent that has had it and asks before it was told to: there it was refused. */
-function stillGood(laptop: Laptop, entry: CacheEntry, token: CachedToken): boolean {
-  const now = laptop.now();
+function stillGood(context: CliContext, entry: CacheEntry, token: CachedToken): boolean {
+  const now = context.now();
   if (!isAlive(token, now)) return false;
-  return handOut(entry, token, laptop.parent, laptop.startedAt) || now >= toldExpiry(token);
+  return handOut(entry, token, context.parent, context.startedAt) || now >= toldExpiry(token);
 }
 
 /** A token that will do: of somebody who asked at the same time, or by an exchange. */
-function renew(laptop: Laptop, wanted: Wanted, accept: (token: CachedToken) => boolean): Promise<Credential> {
+function renew(context: CliContext, wanted: Wanted, accept: (token: CachedToken) => boolean): Promise<Credential> {
   const { entry } = wanted;
   ensureEntry(entry);
-  const since = laptop.now();
+  const since = context.now();
   const settled = (): Credential | undefined => {
     const found = kept(wanted);
     if (found !== undefined && accept(found.token)) return found;
-    const failure = failureSince(entry, 'refresh', since, laptop.now());
+    const failure = failureSince(entry, 'refresh', since, context.now());
     if (failure !== undefined) throw failure;
     return undefined;
   };
@@ -157,28 +160,28 @@ function renew(laptop: Laptop, wanted: Wanted, accept: (token: CachedToken) => b
     path: entry.lockPath,
     patienceMs: PATIENCE_MS,
     meanwhile: settled,
-    work: async (lock) => settled() ?? (await exchangeNow(laptop, wanted, lock)),
+    work: async (lock) => settled() ?? (await exchangeNow(context, wanted, lock)),
   });
 }
 
 /** @param workload without an audience it is the first that the workload may have */
 async function exchangeNow(
-  laptop: Laptop,
+  context: CliContext,
   workload: Workload & Partial<Wanted>,
   lock: HeldLock,
 ): Promise<Credential & { readonly answer: TokenAnswer }> {
   const { entry, subjectToken, audience } = workload;
   try {
     const { endpoints, pins } = await discover(entry, readPins(entry));
-    const before = readKept(entry, subjectToken) ?? { binding: await newBinding(laptop), tokens: {} };
+    const before = readKept(entry, subjectToken) ?? { binding: await newBinding(context), tokens: {} };
     if (lock.lost) throw fault('upstream_timeout', 'Another portcullis exchanges this token just now.', 'try again');
     const { binding } = before;
     writePins(entry, pins);
     writeKept(entry, subjectToken, before);
-    laptop.detail(`exchanging the workload’s token at ${endpoints.token}`);
+    context.detail(`exchanging the workload’s token at ${endpoints.token}`);
     const answer = await exchange({ server: entry.server.url, endpoints, binding }, subjectToken, audience);
     const { token } = answer;
-    const tokens = { ...living(before, laptop.now()), ...(audience === undefined ? {} : { [audience]: token }) };
+    const tokens = { ...living(before, context.now()), ...(audience === undefined ? {} : { [audience]: token }) };
     if (!lock.lost) {
       writeKept(entry, subjectToken, { binding, tokens });
       forgetOthers(entry, Object.values(tokens));
@@ -187,15 +190,15 @@ async function exchangeNow(
   } catch (error) {
     const said = error instanceof AppError ? inWords(error, workload) : error;
     if (said instanceof AppError && said.code === 'upstream_unavailable' && !lock.lost) {
-      shareFailure(entry, 'refresh', said, laptop.now());
+      shareFailure(entry, 'refresh', said, context.now());
     }
     throw said;
   }
 }
 
-async function newBinding(laptop: Laptop): Promise<Binding> {
+async function newBinding(context: CliContext): Promise<Binding> {
   const { createBinding } = await import('../session/binding.ts');
-  return createBinding(laptop.now());
+  return createBinding(context.now());
 }
 
 const living = ({ tokens }: KeptWorkload, now: number): KeptWorkload['tokens'] =>

@@ -7,7 +7,7 @@ import type { CacheEntry } from './cache.ts';
 import { createBinding } from './binding.ts';
 import type { Discovery } from './discovery.ts';
 import { fault } from '../errors.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { withAnswer } from './renewal.ts';
 import { openableUrl } from '../http/server-url.ts';
@@ -22,26 +22,32 @@ const SLOW_DOWN_SECONDS = 5;
  * @throws AppError `sign_in_refused` when it was refused there, `sign_in_expired` when nobody came, `forbidden` where the server has no codes or
  *   names another host
  */
-export async function throughDevice(laptop: Laptop, entry: CacheEntry, discovery: Discovery): Promise<CachedSession> {
+export async function throughDevice(
+  context: CliContext,
+  entry: CacheEntry,
+  discovery: Discovery,
+): Promise<CachedSession> {
   const server = entry.server.url;
   const { endpoints, deviceAuthorizationEndpoint: url } = discovery;
   if (url === undefined) {
     const next = `on a machine with a browser: portcullis login --server ${server}`;
     throw fault('forbidden', `${server} does not let anybody sign in by a code.`, next, { reason: 'device_code_off' });
   }
-  const asker = { server, endpoints, binding: await createBinding(laptop.now()) };
+  const asker = { server, endpoints, binding: await createBinding(context.now()) };
   const code = await askForDeviceCode(asker, url);
-  say(laptop, code, discovery);
-  const rest = laptop.working('waiting for the code to be typed');
-  const answer = await answered(laptop, () => redeemDeviceCode(asker, code.deviceCode), { code, server }).finally(rest);
+  say(context, code, discovery);
+  const rest = context.working('waiting for the code to be typed');
+  const answer = await answered(context, () => redeemDeviceCode(asker, code.deviceCode), { code, server }).finally(
+    rest,
+  );
   const { person, refreshToken } = answer;
   if (person === undefined || refreshToken === undefined) {
     throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
   }
-  return withAnswer({ ...asker, person, refreshToken, tokens: {}, device: true }, answer, undefined, laptop.now());
+  return withAnswer({ ...asker, person, refreshToken, tokens: {}, device: true }, answer, undefined, context.now());
 }
 
-function say(laptop: Laptop, code: DeviceCode, discovery: Discovery): void {
+function say(context: CliContext, code: DeviceCode, discovery: Discovery): void {
   const page = openableUrl(code.verificationUri);
   // Threat: the address is typed into a browser with everything in it that signs people in; only the server's own page may be named.
   if (page?.origin !== discovery.pins.web) {
@@ -51,19 +57,19 @@ function say(laptop: Laptop, code: DeviceCode, discovery: Discovery): void {
     });
   }
   const minutes = Math.max(1, Math.round(code.expiresIn / 60));
-  laptop.say(
+  context.say(
     `to sign in, open this page in a browser on any machine:\n  ${page.href}\nand type this code, within ${minutes} minutes:\n  ${plainText(code.userCode, 40)}`,
   );
 }
 
 async function answered(
-  laptop: Laptop,
+  context: CliContext,
   ask: () => Promise<TokenAnswer | 'authorization_pending' | 'slow_down'>,
   { code, server }: { readonly code: DeviceCode; readonly server: string },
 ): Promise<TokenAnswer> {
-  const end = laptop.now() + code.expiresIn * 1000;
+  const end = context.now() + code.expiresIn * 1000;
   let seconds = code.interval;
-  while (laptop.now() < end) {
+  while (context.now() < end) {
     await pause(seconds * 1000);
     const answer = await ask();
     if (typeof answer === 'object') return answer;

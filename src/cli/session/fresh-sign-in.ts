@@ -6,7 +6,7 @@ import { everyWords } from '../../core/identity/freshness.ts';
 import { readSession, type CacheEntry } from './cache.ts';
 import { fault } from '../errors.ts';
 import { stringAt, type JsonRecord } from '../http/json-shape.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import type { HttpAnswer } from '../http/http-client.ts';
 
@@ -21,17 +21,17 @@ export const needsFreshSignIn = ({ status, body }: Pick<HttpAnswer, 'status' | '
  * @param problem what the server said
  * @throws AppError what `signIn` throws; `forbidden` where somebody else comes back: the command was begun by another
  */
-export async function signInFreshly(laptop: Laptop, entry: CacheEntry, problem: JsonRecord): Promise<void> {
+export async function signInFreshly(context: CliContext, entry: CacheEntry, problem: JsonRecord): Promise<void> {
   const before = readSession(entry);
   const every = howOften(stringAt(problem, 'maxAge'));
-  laptop.say(`admins have to prove who they are ${every}: signing in again`);
-  const byCode = before?.device === true || laptop.environment.noBrowser;
+  context.say(`admins have to prove who they are ${every}: signing in again`);
+  const byCode = before?.device === true || context.environment.noBrowser;
   const { signIn } = await import('./sign-in.ts');
-  const { person } = await signIn(laptop, {
+  const { person } = await signIn(context, {
     entry,
     fresh: true,
     // Where stdout is a script's nobody may be reading, so who cannot open a browser is told so at once.
-    attended: laptop.columns !== undefined,
+    attended: context.columns !== undefined,
     ...(byCode ? { device: true } : {}),
     ...(before === undefined ? {} : { previous: before.person.sessionId, ...providerOf(before.person.account) }),
   });

@@ -8,7 +8,7 @@ import { dropSession, readSession, writeSession, type CacheEntry } from './cache
 import { failureSince, shareFailure } from '../plugin/failures.ts';
 import { fault, faultWords } from '../errors.ts';
 import { takeTurn, type HeldLock } from './file-lock.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { isUnwritable, removeOldDrafts } from './private-files.ts';
 import { forgetOthers } from '../plugin/rejected-token.ts';
 import { hostOf } from '../http/server-url.ts';
@@ -34,13 +34,13 @@ const PATIENCE_MS = 60_000;
  * @throws AppError `unauthenticated` when nobody is signed in or the session is over (then it is dropped from the cache),
  *   `forbidden` when the audience is not for this person, `upstream_unavailable` when the broker cannot say: the cache is kept
  */
-export async function renew(laptop: Laptop, entry: CacheEntry, renewal: Renewal): Promise<Credential> {
-  const since = laptop.now();
+export async function renew(context: CliContext, entry: CacheEntry, renewal: Renewal): Promise<Credential> {
+  const since = context.now();
   const settled = (): Credential | undefined => {
-    const session = signedIn(laptop, entry);
+    const session = signedIn(context, entry);
     const token = renewal.audience === undefined ? undefined : session.tokens[renewal.audience];
     if (token !== undefined && renewal.accept(token)) return { session, token };
-    const failure = failureSince(entry, 'refresh', since, laptop.now());
+    const failure = failureSince(entry, 'refresh', since, context.now());
     if (failure !== undefined) throw failure;
     return undefined;
   };
@@ -51,69 +51,69 @@ export async function renew(laptop: Laptop, entry: CacheEntry, renewal: Renewal)
         path: entry.lockPath,
         patienceMs: PATIENCE_MS,
         meanwhile: settled,
-        work: async (lock) => settled() ?? (await refreshNow(laptop, entry, renewal.audience, lock)),
+        work: async (lock) => settled() ?? (await refreshNow(context, entry, renewal.audience, lock)),
       }))
     );
   } catch (error) {
     if (!isUnwritable(error)) throw error;
     // No room for a lock. A refresh without one is harmless (see file-lock.ts); a command that fails because of a full disk is not.
-    sayNotKept(laptop, error);
-    return refreshNow(laptop, entry, renewal.audience, { lost: true });
+    sayNotKept(context, error);
+    return refreshNow(context, entry, renewal.audience, { lost: true });
   }
 }
 
-function sayNotKept(laptop: Laptop, error: unknown): void {
-  laptop.say(`${faultWords(error)}\n  Going on: the new token is for this command only.`);
+function sayNotKept(context: CliContext, error: unknown): void {
+  context.say(`${faultWords(error)}\n  Going on: the new token is for this command only.`);
 }
 
 /** The session. @throws AppError `unauthenticated`, with the reason for which the last one ended where there is one */
-function signedIn(laptop: Laptop, entry: CacheEntry): CachedSession {
+function signedIn(context: CliContext, entry: CacheEntry): CachedSession {
   const session = readSession(entry);
   if (session !== undefined) return session;
   const server = entry.server.url;
   throw (
-    failureSince(entry, 'session', 0, laptop.now()) ??
+    failureSince(entry, 'session', 0, context.now()) ??
     fault('unauthenticated', `You are not signed in to ${hostOf(server)}.`, `portcullis login --server ${server}`)
   );
 }
 
 async function refreshNow(
-  laptop: Laptop,
+  context: CliContext,
   entry: CacheEntry,
   audience: string | undefined,
   lock: HeldLock,
 ): Promise<Credential> {
-  const session = signedIn(laptop, entry);
-  laptop.detail(`asking ${hostOf(session.endpoints.token)} for a new token${audience ? ` for ${audience}` : ''}`);
+  const session = signedIn(context, entry);
+  context.detail(`asking ${hostOf(session.endpoints.token)} for a new token${audience ? ` for ${audience}` : ''}`);
   try {
     const answer = await refresh(session, session.refreshToken, audience);
-    const renewed = withAnswer(session, answer, audience, laptop.now());
-    if (!lock.lost) keepRenewed(laptop, entry, renewed);
+    const renewed = withAnswer(session, answer, audience, context.now());
+    if (!lock.lost) keepRenewed(context, entry, renewed);
     return { session: renewed, token: answer.token };
   } catch (error) {
-    if (error instanceof AppError && !lock.lost) keepOutcome(laptop, entry, error);
+    if (error instanceof AppError && !lock.lost) keepOutcome(context, entry, error);
     throw error;
   }
 }
 
 /** A disk that takes no more costs the next command a refresh, and this one nothing: the token is there. */
-function keepRenewed(laptop: Laptop, entry: CacheEntry, renewed: CachedSession): void {
+function keepRenewed(context: CliContext, entry: CacheEntry, renewed: CachedSession): void {
   try {
     writeSession(entry, renewed);
     forgetOthers(entry, Object.values(renewed.tokens));
-    removeOldDrafts(entry.dir, laptop.now());
+    removeOldDrafts(entry.dir, context.now());
   } catch (error) {
     if (!isUnwritable(error)) throw error;
-    sayNotKept(laptop, error);
+    sayNotKept(context, error);
   }
 }
 
-function keepOutcome(laptop: Laptop, entry: CacheEntry, error: AppError): void {
+function keepOutcome(context: CliContext, entry: CacheEntry, error: AppError): void {
   if (error.code === 'unauthenticated') {
     dropSession(entry);
-    shareFailure(entry, 'session', error, laptop.now());
+    shareFailure(entry, 'session', error, context.now());
   }
-  if (error.code === 'upstream_unavailable') shareFailure(entry, 'refresh', error, laptop.now());
+  if (error.code === 'upstream_unavailable') shareFailure(entry, 'refresh', error, context.now());
 }
 
 /** The session after an answer: the new token in, dead ones out. */

@@ -14,7 +14,7 @@ import { discover, type Discovery } from './discovery.ts';
 import { failureSince, forgetFailures, shareFailure } from '../plugin/failures.ts';
 import { fault } from '../errors.ts';
 import { takeTurn } from './file-lock.ts';
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { listenOnLoopback, type Loopback } from './loopback.ts';
 import { assertDiskSpace, removeOldDrafts } from './private-files.ts';
 import { withAnswer } from './renewal.ts';
@@ -46,15 +46,15 @@ export interface SignIn {
 }
 
 /** @throws AppError with words for the person, whatever went wrong */
-export async function signIn(laptop: Laptop, request: SignIn): Promise<CachedSession> {
+export async function signIn(context: CliContext, request: SignIn): Promise<CachedSession> {
   const { entry } = request;
   ensureEntry(entry);
-  const since = laptop.now();
+  const since = context.now();
   let told = false;
   const settled = (): CachedSession | undefined => {
     const session = readSession(entry);
     if (session !== undefined && session.person.sessionId !== request.previous) return session;
-    const failure = failureSince(entry, 'sign-in', since, laptop.now());
+    const failure = failureSince(entry, 'sign-in', since, context.now());
     if (failure !== undefined) throw failure;
     return undefined;
   };
@@ -63,33 +63,33 @@ export async function signIn(laptop: Laptop, request: SignIn): Promise<CachedSes
     staleMs: SIGN_IN_STALE_MS,
     patienceMs: DEVICE_MS + 30_000,
     meanwhile: () => {
-      if (!told) laptop.say('a sign-in is under way already; waiting for it');
+      if (!told) context.say('a sign-in is under way already; waiting for it');
       told = true;
       return settled();
     },
-    work: async () => settled() ?? (await signInOnce(laptop, request, told)),
+    work: async () => settled() ?? (await signInOnce(context, request, told)),
   }).catch((error: unknown) => {
     throw error instanceof AppError && error.code === 'upstream_timeout' ? tooLong(entry) : error;
   });
 }
 
 /** @param waited for another sign-in, which ended without a result: its command was stopped */
-async function signInOnce(laptop: Laptop, request: SignIn, waited: boolean): Promise<CachedSession> {
+async function signInOnce(context: CliContext, request: SignIn, waited: boolean): Promise<CachedSession> {
   const { entry } = request;
-  if (waited) laptop.say('the other sign-in was given up; signing in here');
+  if (waited) context.say('the other sign-in was given up; signing in here');
   try {
     // A person who has typed a password and a second factor must not hear then that there was no room to keep it.
     assertDiskSpace(entry.dir, SESSION_BYTES);
     const discovery = await discover(entry, readPins(entry));
-    const remote = laptop.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
+    const remote = context.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
     const session =
       request.device === true || remote
-        ? await (await import('./device-sign-in.ts')).throughDevice(laptop, entry, discovery)
-        : await throughBrowser(laptop, request, discovery);
+        ? await (await import('./device-sign-in.ts')).throughDevice(context, entry, discovery)
+        : await throughBrowser(context, request, discovery);
     await keep(entry, session, discovery.pins);
     return session;
   } catch (error) {
-    if (error instanceof AppError) shareFailure(entry, 'sign-in', error, laptop.now());
+    if (error instanceof AppError) shareFailure(entry, 'sign-in', error, context.now());
     throw error;
   }
 }
@@ -109,7 +109,7 @@ function keep(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<tr
   });
 }
 
-async function throughBrowser(laptop: Laptop, request: SignIn, discovery: Discovery): Promise<CachedSession> {
+async function throughBrowser(context: CliContext, request: SignIn, discovery: Discovery): Promise<CachedSession> {
   const state = randomBytes(32).toString('base64url');
   const codeVerifier = randomBytes(32).toString('base64url');
   const loopback = await listenOnLoopback({ state, issuer: discovery.issuer });
@@ -119,9 +119,9 @@ async function throughBrowser(laptop: Laptop, request: SignIn, discovery: Discov
   try {
     const { provider, fresh } = request;
     const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider, fresh });
-    open(laptop, request, url, abandon);
-    rest = laptop.working('waiting for your sign-in in the browser');
-    return await redeem(laptop, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
+    open(context, request, url, abandon);
+    rest = context.working('waiting for your sign-in in the browser');
+    return await redeem(context, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
   } finally {
     rest();
     clearTimeout(timer);
@@ -156,25 +156,25 @@ function authorizationUrl(
   return url;
 }
 
-function open(laptop: Laptop, request: SignIn, url: URL, abandon: AbortController): void {
+function open(context: CliContext, request: SignIn, url: URL, abandon: AbortController): void {
   const server = request.entry.server.url;
-  laptop.say(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
-  openBrowser(browserCommands(url, laptop.environment), (why) => {
-    if (request.attended) return laptop.say(`no browser opened (${why}): open the address above by hand`);
+  context.say(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
+  openBrowser(browserCommands(url, context.environment), (why) => {
+    if (request.attended) return context.say(`no browser opened (${why}): open the address above by hand`);
     const next = `set $BROWSER to your browser's command, or sign in first: portcullis login --server ${server} (with --device where there is no browser)`;
     abandon.abort(fault('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
   });
 }
 
 async function redeem(
-  laptop: Laptop,
+  context: CliContext,
   way: { request: SignIn; discovery: Discovery; loopback: Loopback; codeVerifier: string; signal: AbortSignal },
 ): Promise<CachedSession> {
   const server = way.request.entry.server.url;
   const answered = way.loopback.wait(way.signal);
   // The key is made while the person types; its library is the slowest to load.
   const { createBinding } = await import('./binding.ts');
-  const binding = await createBinding(laptop.now());
+  const binding = await createBinding(context.now());
   const callback = await answered;
   try {
     const { endpoints } = way.discovery;
@@ -187,7 +187,7 @@ async function redeem(
     }
     const empty = { server, endpoints, person, refreshToken, binding, tokens: {} };
     await callback.answer({ location: `${server}/login/done` });
-    return withAnswer(empty, answer, undefined, laptop.now());
+    return withAnswer(empty, answer, undefined, context.now());
   } catch (error) {
     await callback.answer({ problem: error instanceof AppError ? error.message : 'The sign-in failed.' });
     throw error;

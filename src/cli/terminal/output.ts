@@ -1,7 +1,7 @@
 /**
  * A command's result on stdout: for people, or as JSON or YAML for programs.
  */
-import type { Laptop } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { escapeUnsafe, plainJson } from './plain-text.ts';
 
 export interface OutputOptions {
@@ -14,14 +14,14 @@ export interface OutputOptions {
  * @param forPeople its text, ending with a newline, or empty where stderr has said it all
  */
 export async function printResult(
-  laptop: Laptop,
+  context: CliContext,
   { output }: OutputOptions,
   value: unknown,
   forPeople: () => string,
 ): Promise<void> {
-  if (output === 'json') return laptop.print(`${plainJson(value)}\n`);
-  if (output === 'yaml') return laptop.print(await plainYaml(value));
-  laptop.print(forPeople());
+  if (output === 'json') return context.print(`${plainJson(value)}\n`);
+  if (output === 'yaml') return context.print(await plainYaml(value));
+  context.print(forPeople());
 }
 
 /** YAML with every character that a terminal might obey written as an escape. */

@@ -38,4 +38,4 @@ export const durationSchema = z
   .transform((text) => Number(text.slice(0, -1)) * (UNIT_SECONDS[text.slice(-1)] ?? 1));
 
 /** RFC 3339, UTC. */
-export const momentSchema = z.iso.datetime();
+export const timeSchema = z.iso.datetime();

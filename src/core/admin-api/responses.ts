@@ -2,7 +2,7 @@
  * What the admin API answers. Open objects on purpose: a later version may say more, and who reads it ignores what it does not know.
  */
 import { z } from 'zod';
-import { momentSchema } from './fields.ts';
+import { timeSchema } from './fields.ts';
 
 const count = z.number().int().min(0);
 
@@ -14,9 +14,9 @@ export const sessionSchema = z.object({
   username: z.string().describe('as Kubernetes sees it'),
   groups: z.array(z.string()).readonly(),
   client: z.string().describe('the OAuth client, or `browser`'),
-  createdAt: momentSchema,
-  lastUsedAt: momentSchema,
-  expiresAt: momentSchema,
+  createdAt: timeSchema,
+  lastUsedAt: timeSchema,
+  expiresAt: timeSchema,
   address: z.string().describe('where the sign-in came from'),
   userAgent: z.string().describe('the device’s own words'),
   bound: z.boolean().describe('tied to a client certificate (RFC 8705)'),
@@ -29,7 +29,7 @@ export const sessionPageSchema = z.object({
 });
 
 export const recentRequestSchema = z.object({
-  at: momentSchema,
+  at: timeSchema,
   auditId: z.string().describe('finds the line in the record, here and at the cluster'),
   cluster: z.string(),
   verb: z.string(),
@@ -53,7 +53,7 @@ export const receiptSchema = z.object({
   streamsClosed: z.number().exactOptional(),
 });
 
-export const revocationAnswerSchema = z.object({
+export const revocationResultSchema = z.object({
   id: z.string(),
   at: z.string().describe('RFC 3339'),
   sessions: z.number().describe('how many sessions ended'),
@@ -69,7 +69,7 @@ export const lockViewSchema = z.object({
   account: z.string(),
   reason: z.string().describe('the admin’s own words'),
   by: z.string().describe('username of the admin, or of both where it took two'),
-  at: momentSchema,
+  at: timeSchema,
 });
 
 export const locksSchema = z.object({ locks: z.array(lockViewSchema).readonly().describe('newest first') });
@@ -79,7 +79,7 @@ export const unlockedSchema = z.object({ account: z.string(), locked: z.literal(
 export const freshSignInSchema = z.object({
   account: z.string(),
   needed: z.boolean().describe('whether the next sign-in has to show that the user has authenticated since'),
-  since: momentSchema.exactOptional(),
+  since: timeSchema.exactOptional(),
 });
 
 const drillPartSchema = z.object({
@@ -104,7 +104,7 @@ export const replicasSchema = z.object({ replicas: z.array(replicaSchema).readon
 export const componentSchema = z.object({
   name: z.string(),
   state: z.enum(['up', 'down', 'unknown']).describe('as this replica found it; `unknown`: nobody has looked'),
-  checkedAt: momentSchema.describe('when it looked').exactOptional(),
+  checkedAt: timeSchema.describe('when it looked').exactOptional(),
   ms: z.number().describe('how long the answer took').exactOptional(),
   problem: z.string().describe('of `down`: what went wrong').exactOptional(),
 });
@@ -121,11 +121,11 @@ export const replicaDrillSchema = z.object({
   reason: z.string().describe('why it has not passed').exactOptional(),
 });
 
-export const drillAnswerSchema = z.object({
+export const drillResultSchema = z.object({
   id: z.string(),
   verdict: z.enum(['passed', 'failed']),
   replicas: z.array(replicaDrillSchema).readonly(),
-  receipt: revocationAnswerSchema,
+  receipt: revocationResultSchema,
 });
 
 /** RFC 9457. */
@@ -138,8 +138,8 @@ export const problemSchema = z.object({
   requestId: z.string().describe('also the audit id of the line in the record'),
   maxAge: z.string().describe('with `fresh_sign_in_needed`: seconds for which a sign-in is fresh').exactOptional(),
   approval: z.string().describe('with `second_admin_needed`').exactOptional(),
-  expiresAt: momentSchema.describe('with `second_admin_needed`: how long the approval serves').exactOptional(),
-  heldUntil: momentSchema
+  expiresAt: timeSchema.describe('with `second_admin_needed`: how long the approval serves').exactOptional(),
+  heldUntil: timeSchema
     .describe(
       'with `revocation_not_written`, where it is held for a time only: until when this replica refuses the target',
     )

@@ -1,5 +1,5 @@
 import type { Clock } from '../../contracts/clock.ts';
-import type { LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWanted, LiveWish } from '../store.ts';
+import type { LiveEntry, LiveFilter, LiveLimits, LiveAuditLog, Subscription, SubscriptionState } from '../store.ts';
 
 const MOST_ENTRIES = 1000;
 
@@ -15,7 +15,7 @@ interface Wish {
 const spelled = (filter: LiveFilter): string => JSON.stringify(filter, Object.keys(filter).toSorted());
 const wishName = (tail: string, filter: LiveFilter): string => `${tail} ${spelled(filter)}`;
 
-export class MemoryLive implements LiveRecord {
+export class MemoryLive implements LiveAuditLog {
   readonly #clock: Clock;
   readonly #replicas: () => Iterable<string>;
   readonly #wishes = new Map<string, Wish>();
@@ -29,7 +29,7 @@ export class MemoryLive implements LiveRecord {
     this.#replicas = replicas;
   }
 
-  async want(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<LiveWish> {
+  async want(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<SubscriptionState> {
     this.#forget();
     const before = this.#wishes.get(tail);
     if (this.#wishes.size - (before === undefined ? 0 : 1) >= most) return { kind: 'full' };
@@ -45,7 +45,7 @@ export class MemoryLive implements LiveRecord {
     this.#wishes.delete(tail);
   }
 
-  async wanted(replica: string): Promise<readonly LiveWanted[]> {
+  async wanted(replica: string): Promise<readonly Subscription[]> {
     this.#forget();
     return [...this.#wishes].map(([tail, wish]) => ({
       wish: wishName(tail, wish.filter),

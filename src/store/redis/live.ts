@@ -1,4 +1,4 @@
-import type { LiveEntry, LiveFilter, LiveLimits, LiveRecord, LiveWanted, LiveWish } from '../store.ts';
+import type { LiveEntry, LiveFilter, LiveLimits, LiveAuditLog, Subscription, SubscriptionState } from '../store.ts';
 import { digest } from './keys.ts';
 import type { News } from './news.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
@@ -16,7 +16,7 @@ interface LiveParts extends RedisParts {
   readonly news: News;
 }
 
-export class RedisLive implements LiveRecord {
+export class RedisLive implements LiveAuditLog {
   readonly #parts: LiveParts;
   /** By their sealed text, because they are looked at every second; undefined for one that does not open. */
   #opened = new Map<string, LiveFilter | undefined>();
@@ -25,7 +25,7 @@ export class RedisLive implements LiveRecord {
     this.#parts = parts;
   }
 
-  async want(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<LiveWish> {
+  async want(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<SubscriptionState> {
     const { keys, sealer } = this.#parts;
     const same = digest(JSON.stringify(filter, Object.keys(filter).toSorted()));
     const sealed = await sealer.seal(filter, keys.sealedTail(tail));
@@ -39,10 +39,10 @@ export class RedisLive implements LiveRecord {
     await this.#run(scripts.leaveLive, [tail]);
   }
 
-  async wanted(replica: string): Promise<readonly LiveWanted[]> {
+  async wanted(replica: string): Promise<readonly Subscription[]> {
     const [, ...rows] = await this.#run(scripts.wantedLive, [replica]);
     const opened = new Map<string, LiveFilter | undefined>();
-    const wanted: LiveWanted[] = [];
+    const wanted: Subscription[] = [];
     for (const row of rows) {
       const [tail = '', same = '', sealed = '', taken] = list(row).map(text);
       const filter = this.#opened.has(sealed) ? this.#opened.get(sealed) : await this.#open(tail, sealed);

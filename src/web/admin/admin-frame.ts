@@ -8,7 +8,7 @@ import type { PageHandler } from '../browser/guards.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { Clusters } from '../../core/identity/cluster-access.ts';
 import { sendPage } from '../page/response.ts';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { html, type Html } from '../page/html.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { record } from '../../http/audit-events.ts';
@@ -60,12 +60,12 @@ function triedAt(path: string): PortcullisEventName {
 }
 
 /** Every refusal of an admin page is an audit event: no role, no session, a foreign Origin, a wrong token, an approval of one's own. */
-export function recordingRejections(deps: WebDeps, handler: RequestHandler): RequestHandler {
+export function auditRejections(deps: WebDeps, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);
     } catch (thrown) {
-      const { error, status } = faultOf(thrown);
+      const { error, status } = appErrorOf(thrown);
       const refused = status === 401 || status === 403;
       // What was tried and came to nothing has a line of its own, unless it stands there already.
       const failed = req.method === 'POST' && !(thrown instanceof AdminError && thrown.recorded);
@@ -124,6 +124,6 @@ export function sendAdminPage(context: AdminPageContext, page: AdminPage): void 
 }
 
 /** What was read goes on the record, as with the admin API. */
-export function recordRead({ deps, req }: AdminPageContext, reason: string, details: AuditFacts = {}): void {
+export function auditRead({ deps, req }: AdminPageContext, reason: string, details: AuditFacts = {}): void {
   record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: 200, reason, details });
 }

@@ -7,7 +7,7 @@ import type { Guards } from '../browser/guards.ts';
 import { createClusters } from '../../core/identity/cluster-access.ts';
 import type { Need } from '../../admin/roles.ts';
 import { createSessionList } from '../../admin/session-query.ts';
-import { forRole, recordingRejections, type AdminHandler, type AdminPages } from './admin-frame.ts';
+import { forRole, auditRejections, type AdminHandler, type AdminPages } from './admin-frame.ts';
 import { showAudit } from './audit-page.ts';
 import { createBeginnings } from './begin-revocation.ts';
 import { runDrillHere, showDrill } from './drill-page.ts';
@@ -30,10 +30,10 @@ export function adminPage(service: Omit<AdminPages, 'clusters'>, guards: Guards)
   const list = createSessionList(deps);
   const router = Router({ caseSensitive: true, strict: true });
   const look = (path: string, handler: AdminHandler, need: Need = 'read'): void => {
-    router.get(path, recordingRejections(deps, guards.page('admin', forRole(pages, need, handler))));
+    router.get(path, auditRejections(deps, guards.page('admin', forRole(pages, need, handler))));
   };
   const act = (path: string, handler: AdminHandler): void => {
-    router.post(path, recordingRejections(deps, guards.action(forRole(pages, 'act', handler))));
+    router.post(path, auditRejections(deps, guards.action(forRole(pages, 'act', handler))));
   };
   look('/admin', showSessions(list));
   look('/admin/accounts/:account', showPerson(list));

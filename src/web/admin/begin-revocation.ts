@@ -4,7 +4,7 @@
  * Threat: an admin in a hurry clicks twice. The second click joins the first one, and is told the same.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RevocationAnswer } from '../../revocation/revocation.ts';
+import type { RevocationResult } from '../../revocation/revocation.ts';
 import { reusedError } from '../../admin/revocation-results.ts';
 import type { RevocationRequest } from '../../admin/revocation-request.ts';
 import { handleRevocation, type AdminService } from '../../admin/revoke.ts';
@@ -16,15 +16,15 @@ const LOOK_MS = 5;
 interface Running {
   /** What was asked, by whom: the same id for something else is not the same revocation. */
   readonly asked: string;
-  readonly written: Promise<RevocationAnswer>;
-  readonly proven: Promise<RevocationAnswer>;
+  readonly written: Promise<RevocationResult>;
+  readonly proven: Promise<RevocationResult>;
 }
 
 export interface Begun {
   /** As it stood when it was written. */
-  readonly answer: RevocationAnswer;
+  readonly answer: RevocationResult;
   /** As `handleRevocation` answers: proven, or given up waiting for. */
-  readonly proven: Promise<RevocationAnswer>;
+  readonly proven: Promise<RevocationResult>;
 }
 
 type Identified = RevocationRequest & { readonly requestId: string };
@@ -61,10 +61,10 @@ export function createBeginnings(service: AdminService): BeginRevocation {
 
 /** @throws where it came to its end before anything was written */
 async function untilWritten(
-  { deps, answers }: AdminService,
+  { deps, results }: AdminService,
   id: string,
-  proven: Promise<RevocationAnswer>,
-): Promise<RevocationAnswer> {
+  proven: Promise<RevocationResult>,
+): Promise<RevocationResult> {
   const over = new AbortController();
   const ended = proven.finally(() => over.abort());
   for (;;) {
@@ -76,7 +76,7 @@ async function untilWritten(
     const answer = early ?? deps.guard.answer(id);
     if (answer === undefined) continue;
     // Another replica may be the one that is asked for the receipt.
-    if (!answer.complete) await answers.keep(answer);
+    if (!answer.complete) await results.keep(answer);
     return answer;
   }
 }

@@ -4,7 +4,7 @@
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 import { reasonField } from './reason-field.ts';
-import type { DrillAnswer } from '../../admin/drills.ts';
+import type { DrillResult } from '../../admin/drills.ts';
 import { receiptHref } from './links.ts';
 import { counted, spanOfMs } from './words.ts';
 
@@ -67,7 +67,7 @@ export function drillBody(drill: DrillForm | undefined): Html {
     </section>`;
 }
 
-const row = ({ id, opened, cut, ms, reason }: DrillAnswer['replicas'][number]): Html =>
+const row = ({ id, opened, cut, ms, reason }: DrillResult['replicas'][number]): Html =>
   html`<tr>
     <td class="main" data-label="Replica">${id}</td>
     <td data-label="Watch">${opened ? 'opened' : 'not opened'}</td>
@@ -81,7 +81,7 @@ const row = ({ id, opened, cut, ms, reason }: DrillAnswer['replicas'][number]): 
     <td data-label="After">${ms === undefined ? '–' : spanOfMs(ms)}</td>
   </tr>`;
 
-export function drillResultBody({ verdict, replicas, receipt }: DrillAnswer): Html {
+export function drillResultBody({ verdict, replicas, receipt }: DrillResult): Html {
   const passed = replicas.filter(({ cut }) => cut).length;
   const words =
     verdict === 'passed'

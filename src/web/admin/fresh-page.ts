@@ -2,7 +2,7 @@
  * What an admin sees whose sign-in is too old for a change: nothing was done, and the way to prove who they are and come back.
  */
 import type { Request, Response } from 'express';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { html } from '../page/html.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
@@ -25,7 +25,7 @@ export async function ifFresh(context: AdminPageContext, back: string, change: (
     assertFresh(context.deps, context.person);
   } catch (thrown) {
     if (!(thrown instanceof AdminError && thrown.problem === 'fresh_sign_in_needed')) throw thrown;
-    const { error, status } = faultOf(thrown);
+    const { error, status } = appErrorOf(thrown);
     const { deps, req } = context;
     if (!thrown.recorded) {
       record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });

@@ -3,7 +3,7 @@
  */
 import { type ComponentHealth } from '../../contracts/health.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { healthBody, type Component } from './health-body.ts';
 
 /** What is configured is shown, whether somebody has looked at it or not. */
@@ -14,7 +14,7 @@ function components(names: readonly string[], known: readonly ComponentHealth[] 
 export async function showHealth(context: AdminPageContext): Promise<void> {
   const { deps } = context;
   const [clusters, providers] = await Promise.all([deps.health?.clusters(), deps.health?.providers()]);
-  recordRead(context, 'health');
+  auditRead(context, 'health');
   const body = healthBody({
     clusters: components(
       deps.config.clusters.map(({ name }) => name),

@@ -9,7 +9,7 @@ import { parameter, seeOther } from '../page/response.ts';
 import { liftFreshSignIn } from '../../admin/fresh-sign-ins.ts';
 import { lockViews, unlock } from '../../admin/locks.ts';
 
-import { adminContextAt, recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { adminContextAt, auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { ifFresh } from './fresh-page.ts';
 import { accountHref } from './links.ts';
 import { locksBody } from './locks-body.ts';
@@ -22,7 +22,7 @@ export async function showLocks(context: AdminPageContext): Promise<void> {
   const page = pageNumber(parameter(req.query['page']));
   const all = await lockViews(deps);
   const locks = all.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE);
-  recordRead(context, 'locks');
+  auditRead(context, 'locks');
   const pager = numberedPager('/admin/locks', page, Math.ceil(all.length / PAGE_SIZE));
   const body = locksBody({ locks, count: all.length, pager, mayAct, csrf: person.csrf });
   sendAdminPage(context, { title: 'Locks', section: 'locks', body });

@@ -8,7 +8,7 @@ import { latestRequests } from '../page/recent-requests.ts';
 import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import type { ListSessions } from '../../admin/session-query.ts';
 import { listQuery } from '../../admin/session-query.ts';
-import { recordRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
+import { auditRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
 import { personBody } from './person-body.ts';
 
 const PAGE_SIZE = 15;
@@ -29,7 +29,7 @@ export function showPerson(list: ListSessions): AdminHandler {
       freshSignInNeeded(deps, account.data),
     ]);
     const requests = (await latestRequests(deps, page.sessions))?.slice(0, MOST_REQUESTS);
-    recordRead(context, 'account', { target: `account:${account.data}` });
+    auditRead(context, 'account', { target: `account:${account.data}` });
     const later = cursor !== undefined;
     const known = { account: account.data, page, later, lock, freshSince, requests };
     const body = personBody({ deps, ...known, mayAct, csrf: person.csrf });

@@ -4,7 +4,7 @@
  * `receipt.js` brings it up to date. It has no words of its own: it clones the row of each state from a template and fills in what has a name
  * in `data-text`.
  */
-import type { ReplicaReceipt, RevocationAnswer } from '../../revocation/revocation.ts';
+import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { byName, counted, spanOfMs } from './words.ts';
@@ -28,7 +28,7 @@ const row = (state: State, receipt?: ReplicaReceipt): Html =>
 
 const template = (state: State): Html => html`<template data-row="${state}">${row(state)}</template>`;
 
-function verdict(answer: RevocationAnswer): Html {
+function verdict(answer: RevocationResult): Html {
   const notice = (complete: boolean, words: Html): Html =>
     answer.complete === complete
       ? html`<div data-complete="${String(complete)}">${words}</div>`
@@ -45,7 +45,7 @@ function verdict(answer: RevocationAnswer): Html {
   return html`<div role="status">${notice(true, proven)}${notice(false, open)}</div>`;
 }
 
-function figures(answer: RevocationAnswer): Html {
+function figures(answer: RevocationResult): Html {
   const figure = (name: string, value: string | number, words: string): Html =>
     html`<div class="figure">
       <dt>${words}</dt>
@@ -58,7 +58,7 @@ function figures(answer: RevocationAnswer): Html {
   </dl>`;
 }
 
-function replicasCard(answer: RevocationAnswer): Html {
+function replicasCard(answer: RevocationResult): Html {
   return html`<section class="card" aria-labelledby="replicas">
     <div class="card-head">
       <h2 id="replicas">Receipts of <span data-text="replicas">${counted(answer.replicas.length, 'replica')}</span></h2>
@@ -82,7 +82,7 @@ function replicasCard(answer: RevocationAnswer): Html {
 }
 
 /** What nobody's proof can say: whether the person is back tomorrow. */
-function nextCard({ canSignInAgain }: RevocationAnswer, mayAct: boolean): Html {
+function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
   const again = html`<p>
     They can sign in again by themselves. To keep them out, lock the account, and disable it at the identity provider.
   </p>`;
@@ -101,7 +101,7 @@ function nextCard({ canSignInAgain }: RevocationAnswer, mayAct: boolean): Html {
  * @param answer as far as it is known now
  * @param live where more of it can be had, as server-sent events; undefined where there is nobody to ask any more
  */
-export function receiptBody(answer: RevocationAnswer, live: string | undefined, mayAct: boolean): Html {
+export function receiptBody(answer: RevocationResult, live: string | undefined, mayAct: boolean): Html {
   const at = rfc3339(Math.floor(Date.parse(answer.at) / 1000));
   const content = html`${verdict(answer)} ${figures(answer)} ${replicasCard(answer)}`;
   return html`<h1>Revocation</h1>

@@ -1,11 +1,11 @@
 /**
  * `/admin/replicas`.
  */
-import { recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { replicasBody } from './replicas-body.ts';
 
 export function showReplicas(context: AdminPageContext): void {
-  recordRead(context, 'replicas');
+  auditRead(context, 'replicas');
   sendAdminPage(context, {
     title: 'Replicas',
     section: 'replicas',

@@ -2,17 +2,17 @@
  * `/admin/revoke`: asks once more, then does it and leads to the receipt.
  */
 import { randomUUID } from 'node:crypto';
-import type { RevocationAnswer } from '../../revocation/revocation.ts';
+import type { RevocationResult } from '../../revocation/revocation.ts';
 import { field } from '../browser/guards.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { seeOther, sendPage } from '../page/response.ts';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { html } from '../page/html.ts';
 import { freshOrRedirect } from './fresh-page.ts';
 import { AdminError } from '../../admin/problem.ts';
 import { planOf, targetName } from '../../admin/revocation-request.ts';
 import { revocationStatus } from '../../admin/revoke.ts';
-import { adminContextAt, recordRead, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
+import { adminContextAt, auditRead, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
 import type { Begun, BeginRevocation } from './begin-revocation.ts';
 import { ifFresh } from './fresh-page.ts';
 import { receiptHref, revokeHref } from './links.ts';
@@ -30,7 +30,7 @@ export async function confirm(context: AdminPageContext): Promise<void> {
   if (!freshOrRedirect(deps, req, res, person)) return;
   const plan = await planOf(deps, request);
   const scope = await scopeOf(deps, plan.target);
-  recordRead(context, 'sessions', { target: targetName(plan.target) });
+  auditRead(context, 'sessions', { target: targetName(plan.target) });
   const body = confirmBody({
     fields,
     scope,
@@ -80,7 +80,7 @@ async function leadToReceipt(context: AdminPageContext, { answer, proven }: Begu
   else sendLastReceipt(context, await proven);
 }
 
-function sendLastReceipt({ res }: AdminPageContext, answer: RevocationAnswer): void {
+function sendLastReceipt({ res }: AdminPageContext, answer: RevocationResult): void {
   const body = html`<p class="notice">
       You have ended your own session with it. <a href="/login?to=admin">Sign in again</a> to go on.
     </p>
@@ -97,7 +97,7 @@ function askSecond(
   const { approval = '', expiresAt = '' } = error.members;
   const link = new URL(revokeHref({ ...fields, approval }), deps.config.publicUrl).href;
   const body = secondAdminBody({ fields, reason, approval, expiresAt: secondsOf(expiresAt), link });
-  const { status } = faultOf(error);
+  const { status } = appErrorOf(error);
   sendAdminPage({ deps, ...context }, { title: 'A second admin is needed', section: 'sessions', status, body });
 }
 
@@ -107,7 +107,7 @@ function offerAgain(
   said: { readonly reason: string; readonly requestId: string },
   error: AdminError,
 ): void {
-  const { status } = faultOf(error);
+  const { status } = appErrorOf(error);
   const body = sendAgainBody({ fields, ...said, csrf: context.person.csrf, words: error.message });
   sendAdminPage(context, { title: 'Not written', section: 'sessions', status, body });
 }

@@ -5,7 +5,7 @@ import { sessionIdSchema } from '../../core/admin-api/fields.ts';
 import { latestRequests } from '../page/recent-requests.ts';
 import { sessionGone } from '../../admin/revocation-request.ts';
 import { workloadRule } from '../../admin/roles.ts';
-import { recordRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { sessionBody } from './session-body.ts';
 
 /** @throws AdminError `session_not_found` */
@@ -20,7 +20,7 @@ export async function showSession(context: AdminPageContext): Promise<void> {
     .usableBy(session.identity)
     .map(({ name }) => name)
     .filter((name) => rule?.clusters.includes(name) ?? true);
-  recordRead(context, 'session', { target: `session:${session.id}` });
+  auditRead(context, 'session', { target: `session:${session.id}` });
   sendAdminPage(context, {
     title: 'Session',
     section: 'sessions',

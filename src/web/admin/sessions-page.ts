@@ -3,7 +3,7 @@
  */
 import type { AuditFacts } from '../../core/audit/event.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { recordRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
+import { auditRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
 import type { ListSessions } from '../../admin/session-query.ts';
 import { sessionsBody } from './sessions-body.ts';
 import { queryFor, shownBy, type Shown } from './sessions-query.ts';
@@ -20,7 +20,7 @@ export function showSessions(list: ListSessions): AdminHandler {
     const shown = shownBy(req);
     const query = queryFor(shown);
     const [page, total] = await Promise.all([list(query), deps.store.sessions.count()]);
-    recordRead(context, 'sessions', asked(shown));
+    auditRead(context, 'sessions', asked(shown));
     const body = sessionsBody({
       shown,
       page,

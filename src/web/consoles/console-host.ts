@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 import { AppError } from '../../core/errors.ts';
 import { clientAddresses, type ClientAddressOf } from '../../http/client-address.ts';
 import { record } from '../../http/audit-events.ts';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { beginContext, plainVisit, type RequestContext } from '../../http/request-context.ts';
 import type { ClientSockets } from './client-sockets.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
@@ -89,7 +89,7 @@ export class ConsoleHost {
     } catch (error) {
       if (exchange.isCut) return;
       this.#log(error, context);
-      const fault = faultOf(error);
+      const fault = appErrorOf(error);
       refuseUpgrade(socket, fault.status, fault.error.message);
     }
   }
@@ -162,14 +162,14 @@ export class ConsoleHost {
       }
       redirect(res, `${this.#origin}${path}`);
     } catch (error) {
-      const { error: fault, status } = faultOf(error);
+      const { error: fault, status } = appErrorOf(error);
       record(this.#deps, context, { event: 'console-refused', code: status, reason: fault.reason, ...entered });
       throw error;
     }
   }
 
   #log(thrown: unknown, { requestId }: RequestContext): void {
-    const { error, status } = faultOf(thrown);
+    const { error, status } = appErrorOf(thrown);
     if (status < 500) return;
     const facts = { requestId, console: this.console.name, reason: error.reason, err: thrown };
     this.#deps.logger.error(facts, 'a request at a console failed');

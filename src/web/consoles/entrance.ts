@@ -5,7 +5,7 @@ import { Router, type Request, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther } from '../page/response.ts';
 import type { BrowserSessions } from '../browser/browser-session.ts';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
@@ -61,7 +61,7 @@ function enter(parts: Entrance): RequestHandler {
       if (code === undefined) return seeOther(res, `/login?to=console:${console.name}`);
       seeOther(res, `${originOf(deps.publicUrl, console)}${OWN_PATH}/enter?code=${code}`);
     } catch (error) {
-      const { error: fault, status } = faultOf(error);
+      const { error: fault, status } = appErrorOf(error);
       const details = { console: console.name, cluster: console.cluster };
       const happening = { path: req.path, code: status, reason: fault.reason, details };
       record(deps, contextOf(req), { event: 'console-refused', ...happening });

@@ -7,7 +7,7 @@ import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { assetText } from '../page/assets.ts';
 import { errorWords } from '../page/error-page.ts';
-import { faultOf, retryAfterSeconds } from '../../http/error-status.ts';
+import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { html, type Html } from '../page/html.ts';
 import { asBytes } from '../../core/http/header-names.ts';
 
@@ -83,7 +83,7 @@ export function sendPlainError(
   thrown: unknown,
   { publicUrl, requestId }: { readonly publicUrl: string; readonly requestId: string },
 ): number {
-  const { error, status } = faultOf(thrown);
+  const { error, status } = appErrorOf(thrown);
   const { title, next } = errorWords[error.code];
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined && !res.headersSent) res.setHeader('Retry-After', String(wait));

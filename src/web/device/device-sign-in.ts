@@ -26,8 +26,8 @@ import { beginLogin, findLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose }
 import type { Html } from '../page/html.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRejection } from '../sign-in/rejection.ts';
-import { record, recordingFailures } from '../../http/audit-events.ts';
-import { openSession, orEnd, recordSignIn, recordTooMany, signInStep } from '../sign-in/sign-in.ts';
+import { record, auditFailures } from '../../http/audit-events.ts';
+import { openSession, orEnd, auditSignIn, auditTooMany, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
@@ -108,7 +108,7 @@ function enter(room: DeviceService): RequestHandler {
     const value = ownForm(room, req);
     const wait = limit.take(limitedBy(context));
     if (wait > 0) {
-      recordTooMany(deps, context, '/device');
+      auditTooMany(deps, context, '/device');
       return sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
     }
     const userCode = field(req, 'user_code');
@@ -204,7 +204,7 @@ function finish(room: DeviceService): RequestHandler {
       const { session } = outcome;
       await orEnd(deps, session, () => devices.allow(userCode, session));
       rememberProvider(deps, res, session.provider);
-      recordSignIn(deps, context, session, completed);
+      auditSignIn(deps, context, session, completed);
       seeOther(res, '/device/done');
     });
   };
@@ -233,7 +233,7 @@ export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: 
   const limit = createCodeLimit(limits.signInsPerMinute, deps.clock);
   const room: DeviceService = { deps, devices: deps.devices, cookie, browsers, limit };
   const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 });
-  const ownOrigin = recordingFailures(deps, 'sign-in-refused', (req, _res, next) => {
+  const ownOrigin = auditFailures(deps, 'sign-in-refused', (req, _res, next) => {
     assertOwnOrigin(req, publicUrl);
     next();
   });

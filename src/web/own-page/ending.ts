@@ -3,7 +3,7 @@
  */
 import type { Request, Response } from 'express';
 import { AppError } from '../../core/errors.ts';
-import type { RevocationAnswer } from '../../revocation/revocation.ts';
+import type { RevocationResult } from '../../revocation/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -29,7 +29,7 @@ function show(deps: WebDeps, res: Response, person: SignedIn, page: { readonly t
 }
 
 /** Ends one session of the person's own, and says so on the record. */
-async function end(deps: WebDeps, req: Request, session: string): Promise<RevocationAnswer> {
+async function end(deps: WebDeps, req: Request, session: string): Promise<RevocationResult> {
   const answer = await deps.guard.revoke({ target: { kind: 'session', session } });
   const details = { target: `session:${session}`, complete: String(answer.complete) };
   record(deps, contextOf(req), { event: 'logout', path: req.path, code: 200, reason: 'ended_by_owner', details });
@@ -119,7 +119,7 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, person: Sig
 export async function endOthers(deps: WebDeps, req: Request, res: Response, person: SignedIn): Promise<void> {
   const others = await otherSessions(deps, person);
   person.assertGood();
-  const answers: RevocationAnswer[] = [];
+  const answers: RevocationResult[] = [];
   for (let index = 0; index < others.length; index += BATCH) {
     answers.push(...(await Promise.all(others.slice(index, index + BATCH).map(({ id }) => end(deps, req, id)))));
   }

@@ -16,7 +16,7 @@ import { navigationFor } from '../page/navigation.ts';
 import { latestRequests, requestsTable } from '../page/recent-requests.ts';
 import { KUBECONFIG_FILE, ownPageBody } from './own-page-body.ts';
 import { signOut } from '../sign-in/sign-out.ts';
-import { recordingFailures } from '../../http/audit-events.ts';
+import { auditFailures } from '../../http/audit-events.ts';
 import { toldCard } from './told-headers.ts';
 
 interface OwnPage {
@@ -63,7 +63,7 @@ export function ownPage(deps: WebDeps, browsers: BrowserSessions, guards: Guards
   const router = Router({ caseSensitive: true, strict: true });
   const { page } = guards;
   const action = (handler: PageHandler): RequestHandler =>
-    recordingFailures(deps, 'logout-refused', guards.action(handler));
+    auditFailures(deps, 'logout-refused', guards.action(handler));
   router.get(
     '/me',
     page('me', (_req, res, person) => show(room, res, person)),

@@ -4,7 +4,7 @@
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Response } from 'express';
 import { sendPage } from './response.ts';
-import { faultOf, retryAfterSeconds } from '../../http/error-status.ts';
+import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { html, type Html } from './html.ts';
 import { renderPage } from './layout.ts';
 import type { RequestContext } from '../../http/request-context.ts';
@@ -92,7 +92,7 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
  * @param contact whom to ask
  */
 export function sendErrorPage(res: Response, context: RequestContext, thrown: unknown, contact: string): void {
-  const { error, status } = faultOf(thrown);
+  const { error, status } = appErrorOf(thrown);
   const { title, next } = errorWords[error.code];
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
@@ -116,7 +116,7 @@ export interface AuthorizationFault {
  */
 export function errorDocument({ cause, requestId, again }: AuthorizationFault, contact: string): string {
   const { code, message } =
-    'thrown' in cause ? faultOf(cause.thrown).error : { code: 'sign_in_expired' as const, message: cause.detail };
+    'thrown' in cause ? appErrorOf(cause.thrown).error : { code: 'sign_in_expired' as const, message: cause.detail };
   const { title, next } = errorWords[code];
   const frontPage = { href: '/', words: 'Front page' };
   const links = again === undefined ? [frontPage] : [{ href: again, words: 'Try again' }, frontPage];

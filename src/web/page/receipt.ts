@@ -1,12 +1,12 @@
 /**
  * What came of a revocation, for people: complete or not, on which replicas, how many streams, in how many milliseconds.
  */
-import type { ReplicaReceipt, RevocationAnswer } from '../../revocation/revocation.ts';
+import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { html, type Html } from './html.ts';
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
-function verdict(answer: RevocationAnswer): Html {
+function verdict(answer: RevocationResult): Html {
   if (answer.complete) {
     return html`<div class="notice ok">
       <p role="status"><strong>Complete.</strong> No replica accepts what you revoked any more.</p>
@@ -34,7 +34,7 @@ const replicaRow = (replica: ReplicaReceipt): Html =>
     <td data-label="After">${replica.ms === undefined ? '–' : `${Math.round(replica.ms)} ms`}</td>
   </tr>`;
 
-export function receipt(answer: RevocationAnswer): Html {
+export function receipt(answer: RevocationResult): Html {
   return html`${verdict(answer)}
     <div class="card">
       <dl class="facts">

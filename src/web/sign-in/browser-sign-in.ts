@@ -25,7 +25,7 @@ import {
   type LoginPurpose,
 } from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
-import { openSession, orEnd, recordSignIn, signInStep, type OpenedSession } from './sign-in.ts';
+import { openSession, orEnd, auditSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';
 import { record } from '../../http/audit-events.ts';
@@ -161,7 +161,7 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
         await browsers.begin(res, session);
       });
       rememberProvider(deps, res, session.provider);
-      recordSignIn(deps, context, session, completed);
+      auditSignIn(deps, context, session, completed);
       seeOther(res, back ?? returnPath(login.purpose.for === 'browser' ? login.purpose.to : 'me'));
     });
   };

@@ -14,7 +14,7 @@ import { html } from '../page/html.ts';
 import { beginLogin, findLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
 import { toldRejection } from './rejection.ts';
-import { openSession, orEnd, recordSignIn, signInStep } from './sign-in.ts';
+import { openSession, orEnd, auditSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { contextOf } from '../../http/request-context.ts';
 
@@ -89,7 +89,7 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
         const { session } = outcome;
         rememberProvider(deps, res, session.provider);
         await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
-        recordSignIn(deps, context, session, completed);
+        auditSignIn(deps, context, session, completed);
       });
     } catch (thrown) {
       // Client and redirect_uri were judged before there was anything to finish: the authorization server knows where to send the browser.

@@ -5,7 +5,7 @@
  * more than the page says.
  */
 import { AppError } from '../../core/errors.ts';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
@@ -34,7 +34,7 @@ export async function toldRejection(
   { requestId }: RequestContext,
   { thrown, tell }: { readonly thrown: unknown; readonly tell: Tell },
 ): Promise<boolean> {
-  const { error } = faultOf(thrown);
+  const { error } = appErrorOf(thrown);
   if (error.code !== 'sign_in_refused') return false;
   try {
     // The command line takes it apart again (`cli/session/rejection.ts`).

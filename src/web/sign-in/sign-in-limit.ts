@@ -8,7 +8,7 @@ import type { RequestHandler } from 'express';
 import type { WebDeps } from '../dependencies.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import type { RateLimit } from '../../core/rate-limit.ts';
-import { recordTooMany } from './sign-in.ts';
+import { auditTooMany } from './sign-in.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 /** @param path of the step, for the audit log */
@@ -17,7 +17,7 @@ export function limitSignIns<P>(deps: WebDeps, limit: RateLimit, path = '/login/
     const context = contextOf(req);
     const wait = context.shared === true ? 0 : limit.take(context.address);
     if (wait <= 0) return next();
-    recordTooMany(deps, context, path);
+    auditTooMany(deps, context, path);
     sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
   };
 }

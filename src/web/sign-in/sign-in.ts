@@ -14,7 +14,7 @@ import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRejection, NewSession } from '../../store/store.ts';
 import { type SignInOutcome, type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { faultOf } from '../../http/error-status.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
 import { record } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
@@ -196,7 +196,7 @@ export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () =
 }
 
 /** Puts a finished sign-in on the record. */
-export function recordSignIn(
+export function auditSignIn(
   deps: WebDeps,
   context: RequestContext,
   session: OpenedSession,
@@ -228,7 +228,7 @@ function recordRefusedSignIn(
   context: RequestContext,
   rejection: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
 ): void {
-  const { error, status } = faultOf(rejection.thrown);
+  const { error, status } = appErrorOf(rejection.thrown);
   const known =
     rejection.provider !== undefined && deps.providers.has(rejection.provider) ? rejection.provider : undefined;
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
@@ -248,7 +248,7 @@ function recordRefusedSignIn(
 }
 
 /** Counts a sign-in that an address may not begin yet, and audits it where it is the first for a while. */
-export function recordTooMany(deps: WebDeps, context: RequestContext, path: string): void {
+export function auditTooMany(deps: WebDeps, context: RequestContext, path: string): void {
   const refused = deps.tooManySignIns(context.address);
   if (refused === undefined) return;
   const details = { count: String(refused) };

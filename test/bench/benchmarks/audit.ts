@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
 import { Chain } from '../../../src/audit/chain/chain.ts';
-import { verifyRecord } from '../../../src/audit/verify/verify.ts';
+import { verifyAuditLog } from '../../../src/audit/verify/verify.ts';
 import { ensureAuditKey } from '../../../src/config/generate-keys.ts';
 import { loadAuditKeys, loadAuditPublicKeys } from '../../../src/config/keys.ts';
 import { requestEvent, type AuditEvent } from '../../../src/core/audit/event.ts';
@@ -113,7 +113,7 @@ async function fullLoad(folder: string): Promise<BenchResult> {
   const asked = await paced(FULL_LOAD_MS, () => trail.record(anEvent()));
   await trail.close();
   const keys = await loadAuditPublicKeys(join(folder, 'keys'));
-  const verdict = await verifyRecord({ files: await filesOf(folder, 'load.log'), keys });
+  const verdict = await verifyAuditLog({ files: await filesOf(folder, 'load.log'), keys });
   const own = verdict.lines - asked;
   const whole = verdict.proven && verdict.lines === (trail.head?.seq ?? 0) && counts.dropped === 0;
   return {

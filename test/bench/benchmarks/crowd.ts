@@ -3,7 +3,7 @@
  * busy for longer than a command of Redis may take, and neither may cost a lease or the answer to the revocation.
  */
 import { ADMIN_AUDIENCE } from '../../../src/core/core.ts';
-import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../../src/revocation/revocation.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { BenchResult } from '../report.ts';
 import { HOSTS, PATHS } from '../stage/peers.ts';
@@ -73,7 +73,7 @@ async function cutAtOnce(stage: ReplicaStage): Promise<BenchResult[]> {
     const ms = performance.now() - begun;
     await over;
     await stage.load.call('closeWatches', {});
-    const { complete, streamsClosed } = body as unknown as RevocationAnswer;
+    const { complete, streamsClosed } = body as unknown as RevocationResult;
     const fenced = await stage.cutByFences();
     results.push({
       name: http2 ? 'cut-redis-h2' : 'cut-redis',

@@ -8,7 +8,7 @@ import { ADMIN_AUDIENCE, clusterAudience } from '../../../src/core/core.ts';
 import { accountKey, providerKey, sessionKey } from '../../../src/core/credential/revocation.ts';
 import type { CoveringKeys } from '../../../src/core/credential/revocation.ts';
 import { createRevocationGuard } from '../../../src/revocation/guard.ts';
-import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../../src/revocation/revocation.ts';
 import { createRedisStore } from '../../../src/store/redis/redis.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
@@ -44,7 +44,7 @@ export async function revoke(): Promise<BenchResult[]> {
         body: JSON.stringify({ session, reason: 'bench' }),
       });
       times.push(performance.now() - begun);
-      const answer = body as unknown as RevocationAnswer;
+      const answer = body as unknown as RevocationResult;
       if (!answer.complete) incomplete += 1;
       cut += answer.streamsClosed;
     }

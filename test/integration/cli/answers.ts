@@ -1,15 +1,15 @@
 /** Answers of the admin API for tests of the commands: whole ones, as the shared schemas have them. */
 import type { z } from 'zod';
 import type {
-  drillAnswerSchema,
+  drillResultSchema,
   lockViewSchema,
   replicaSchema,
-  revocationAnswerSchema,
+  revocationResultSchema,
   sessionSchema,
 } from '../../../src/core/admin-api/responses.ts';
 
 type Session = z.output<typeof sessionSchema>;
-type Receipt = z.output<typeof revocationAnswerSchema>;
+type Receipt = z.output<typeof revocationResultSchema>;
 
 export const session = (change: Partial<Session> = {}): Session => ({
   id: 's-1',
@@ -61,8 +61,8 @@ export const lock: z.output<typeof lockViewSchema> = {
 };
 
 export const drill = (
-  change: Partial<z.output<typeof drillAnswerSchema>> = {},
-): z.output<typeof drillAnswerSchema> => ({
+  change: Partial<z.output<typeof drillResultSchema>> = {},
+): z.output<typeof drillResultSchema> => ({
   id: 'd',
   verdict: 'passed',
   replicas: [{ id: 'a', opened: true, cut: true, ms: 12 }],

@@ -6,10 +6,10 @@ import { PEOPLE } from '../../../demo/demo.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { Visitor } from '../../../demo/visitor.ts';
 import { startChangedInstance } from '../../support/changed-instance.ts';
-import { Laptop } from '../../support/kubectl.ts';
+import { CliContext } from '../../support/kubectl.ts';
 
 let instance: RunningDemo;
-let laptop: Laptop;
+let laptop: CliContext;
 
 beforeAll(async () => {
   instance = await startChangedInstance({
@@ -28,7 +28,7 @@ beforeAll(async () => {
       return { ...settings, clusters: [demo, ...more] };
     },
   });
-  laptop = new Laptop(instance, 'alice', { KUBECONFIG: join(instance.files.directory, 'mine') });
+  laptop = new CliContext(instance, 'alice', { KUBECONFIG: join(instance.files.directory, 'mine') });
 });
 
 afterAll(async () => {

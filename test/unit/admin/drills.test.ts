@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
-import type { DrillAnswer } from '../../../src/admin/drills.ts';
+import type { DrillResult } from '../../../src/admin/drills.ts';
 import { alsoAt, API, LateProof, post } from '../web/admin-at.ts';
 import { annotation, closeStages, openStage, signedInAs, type Stage } from '../web/harness.ts';
 
@@ -38,7 +38,7 @@ function takePart({ guard, store }: Stage, { opens, cuts, until }: Part = GOOD):
   return asked;
 }
 
-const answerOf = ({ body }: { readonly body: unknown }): DrillAnswer => body as DrillAnswer;
+const answerOf = ({ body }: { readonly body: unknown }): DrillResult => body as DrillResult;
 
 describe('a drill', () => {
   test('passes when every replica opened its watch and had it cut', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
-import { createAnswers } from '../../../src/admin/revocation-results.ts';
+import { createRevocationResults } from '../../../src/admin/revocation-results.ts';
 import type { RevocationRequest } from '../../../src/admin/revocation-request.ts';
 import { handleRevocation } from '../../../src/admin/revoke.ts';
 import type { WebDeps } from '../../../src/web/dependencies.ts';
@@ -35,7 +35,7 @@ async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: b
     ...(unread ? { unread: unavailable() } : {}),
   };
   const context = { requestId: 'r', address: '203.0.113.7', userAgent: '', actor };
-  const room = { deps, answers: createAnswers(deps) };
+  const room = { deps, results: createRevocationResults(deps) };
   const revoke = (request: Omit<RevocationRequest, 'reason'>) =>
     handleRevocation(room, { context, actor, path: '/revocations' }, { reason: 'INC-1', ...request });
   return { stage, revoke, isShut: () => stage.guard.check({ keys: coveringKeys(ALICE), position }) };

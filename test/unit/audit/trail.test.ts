@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
-import { verifyRecord } from '../../../src/audit/verify/verify.ts';
+import { verifyAuditLog } from '../../../src/audit/verify/verify.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
 import { aKey, publicKeys } from './verify/verify-record.ts';
@@ -181,7 +181,7 @@ describe('createAuditTrail', () => {
     expect(stdout.text.split('\n').toSorted()).toEqual(files.join('').split('\n').concat('').toSorted().slice(1));
     const keys = publicKeys(key);
     for (const file of [path, rejectedPath])
-      expect(await verifyRecord({ files: [file], keys })).toMatchObject({ proven: true, chains: [{ first: 1 }] });
+      expect(await verifyAuditLog({ files: [file], keys })).toMatchObject({ proven: true, chains: [{ first: 1 }] });
   });
 
   it('declares what a sink of two chains lost in the chain that it belongs to', async () => {
@@ -205,7 +205,7 @@ describe('createAuditTrail', () => {
     await trail.close();
     const file = join(folder, 'stdout.log');
     await writeFile(file, stdout.text);
-    const verdict = await verifyRecord({ files: [file], keys: publicKeys(key), sink: 'stdout' });
+    const verdict = await verifyAuditLog({ files: [file], keys: publicKeys(key), sink: 'stdout' });
     expect(verdict).toMatchObject({ proven: true, findings: [], chains: [{}, {}] });
     expect(verdict.notes.filter(({ kind }) => kind === 'gap').length).toBeGreaterThanOrEqual(2);
   });

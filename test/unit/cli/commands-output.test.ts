@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import type { Laptop } from '../../../src/cli/context.ts';
+import type { CliContext } from '../../../src/cli/context.ts';
 import { fromNow } from '../../../src/cli/terminal/time.ts';
 import { printResult } from '../../../src/cli/terminal/output.ts';
 import { table } from '../../../src/cli/terminal/table.ts';
@@ -79,7 +79,7 @@ describe('a result', () => {
 
   const printed = async (output?: string): Promise<string> => {
     let text = '';
-    const laptop = { print: (more: string) => (text += more) } as unknown as Laptop;
+    const laptop = { print: (more: string) => (text += more) } as unknown as CliContext;
     await printResult(laptop, output === undefined ? {} : { output }, value, () => 'for people\n');
     return text;
   };

@@ -2,27 +2,27 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { cliReference, REFERENCE_FILE, REGENERATE, VARIABLES } from '../../../scripts/cli-reference.ts';
-import { createLaptopProgram } from '../../../src/cli-package/program.ts';
+import { createUserProgram } from '../../../src/cli-package/program.ts';
 import { createProgram } from '../../../src/program.ts';
 
 const cli = fileURLToPath(new URL('../../../src/cli/', import.meta.url));
 
 describe('the reference of the command line', () => {
   test('is what the commands say', () => {
-    const now = cliReference(createProgram({}), createLaptopProgram());
+    const now = cliReference(createProgram({}), createUserProgram());
     expect(readFileSync(REFERENCE_FILE, 'utf8') === now, `docs/reference/cli.md is out of date: ${REGENERATE}`).toBe(
       true,
     );
   });
 
   test('has a section for each command that is offered, and none for the others', () => {
-    const text = cliReference(createProgram({}), createLaptopProgram());
+    const text = cliReference(createProgram({}), createUserProgram());
     for (const name of ['get-token', 'config check', 'revoke', 'completion']) expect(text).toContain(`\n## ${name}\n`);
     for (const name of ['__complete', 'renew-token', 'help']) expect(text).not.toContain(`## ${name}\n`);
   });
 
   test('says of each command which of the two programs has it', () => {
-    const text = cliReference(createProgram({}), createLaptopProgram());
+    const text = cliReference(createProgram({}), createUserProgram());
     const whereOf = (path: string): string | undefined =>
       new RegExp(`^\\| \\[\`${path}\`\\]\\(.* \\| ([^|]+) \\|$`, 'm').exec(text)?.[1];
     for (const path of ['get-token', 'revoke', 'posture']) expect(whereOf(path)).toBe('package, image');

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { createLaptopProgram } from '../../../src/cli-package/program.ts';
+import { createUserProgram } from '../../../src/cli-package/program.ts';
 import { createProgram } from '../../../src/program.ts';
 import { beginsWith } from '../../support/page-blocks.ts';
 import { HELD_BLOCKS, type HeldBlock } from './held-blocks.ts';
@@ -59,11 +59,11 @@ describe('what people type who have a package of the command line and nothing el
   const onLaptops = written.filter(({ where }) => pages.includes(where.replace(/:\d+$/, '')));
 
   test.each(onLaptops)('$where: portcullis $words', async ({ words }) => {
-    await expect(parse(words, createLaptopProgram())).resolves.toBeInstanceOf(Command);
+    await expect(parse(words, createUserProgram())).resolves.toBeInstanceOf(Command);
   });
 
   test('a command of the server’s shell is none of theirs', async () => {
-    await expect(parse(['serve'], createLaptopProgram())).rejects.toThrow('unknown command');
+    await expect(parse(['serve'], createUserProgram())).rejects.toThrow('unknown command');
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/core/identity/identity.ts';
 import { Exchange } from '../../../src/proxy/exchange.ts';
-import { RequestRecord } from '../../../src/proxy/request-audit.ts';
+import { RequestAudit } from '../../../src/proxy/request-audit.ts';
 
 const BUILDER: Identity = { username: 'system:serviceaccount:ci:builder', uid: 'u', groups: [], extra: {} };
 
@@ -44,7 +44,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     },
     resetClient: () => void resets.push('client'),
     record: ({ auditId }) =>
-      new RequestRecord(record, { ...facts, auditId, address: connection.address, userAgent: undefined }),
+      new RequestAudit(record, { ...facts, auditId, address: connection.address, userAgent: undefined }),
     onEnd: () => undefined,
   });
   return { exchange, resets };

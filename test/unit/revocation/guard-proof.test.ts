@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sessionKey } from '../../../src/core/credential/revocation.ts';
 import type { RevocationGuardOptions } from '../../../src/revocation/types.ts';
-import type { RevocationGuard, RevocationAnswer } from '../../../src/revocation/revocation.ts';
+import type { RevocationGuard, RevocationResult } from '../../../src/revocation/revocation.ts';
 import type { Renewal, RenewOutcome } from '../../../src/store/store.ts';
 import { openNow, type TestClock } from '../../conformance/fixtures.ts';
 import { ALICE, begin, fly, pass, replicas } from './replicas-of-a-test.ts';
@@ -21,7 +21,7 @@ describe('a revocation among replicas', () => {
   const started = (name: string, change?: Partial<RevocationGuardOptions>) => made.started(name, change);
   /** The answer, or what has been answered so far. */
   const asked = (guard: RevocationGuard, requestId = 'r1') => {
-    const state: { answer: RevocationAnswer | undefined } = { answer: undefined };
+    const state: { answer: RevocationResult | undefined } = { answer: undefined };
     void guard.revoke({ target: SESSION, requestId }).then((answer) => (state.answer = answer));
     return state;
   };
@@ -142,7 +142,7 @@ describe('a revocation among replicas', () => {
     await pass(600);
     // Its renewals reach the store, and no answer of the store's reaches it in time.
     b.log.slow = 2_500;
-    const told: RevocationAnswer[] = [];
+    const told: RevocationResult[] = [];
     a.guard.onAnswer((answer) => void told.push(answer));
     let count = 1_000;
     a.log.lie = (outcome) => withPeer(outcome, settled.name, () => (count += 1));
@@ -224,7 +224,7 @@ describe('a revocation among replicas', () => {
     const a = await started('a');
     await pass(600);
     a.log.unconfirmed = true;
-    const told: RevocationAnswer[] = [];
+    const told: RevocationResult[] = [];
     a.guard.onAnswer((answer) => void told.push(answer));
     const asking = asked(a.guard);
     await pass(1_000);
@@ -353,7 +353,7 @@ describe('a revocation among replicas', () => {
   it('keeps up with a thousand in a second, each of them proven', async () => {
     const [a, b] = [await started('a'), await started('b')];
     await pass(600);
-    const answers: RevocationAnswer[] = [];
+    const answers: RevocationResult[] = [];
     for (let each = 0; each < 1_000; each += 1) {
       void a.guard.revoke({ target: { kind: 'session', session: `s${each}` } }).then((answer) => answers.push(answer));
       if (each % 10 === 0) await pass(10);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isOver, judgeProof } from '../../../src/revocation/proof.ts';
-import type { Footing, OtherReplica, ProofQuestion, Written } from '../../../src/revocation/proof.ts';
+import type { UnbrokenLease, OtherReplica, ProofQuestion, Written } from '../../../src/revocation/proof.ts';
 
 const W = 2102;
 const ARRIVED = 10_000;
@@ -12,7 +12,7 @@ const written: Written = {
   sessions: 1,
 };
 /** It has followed this life for long, and has renewed since. */
-const footing: Footing = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1, waitMs: W };
+const footing: UnbrokenLease = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1, waitMs: W };
 const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
 const judge = (change: Partial<ProofQuestion>) =>
   judgeProof({ written, isBack: true, isCutting: false, others: [], footing, now: ARRIVED + 5, ...change });

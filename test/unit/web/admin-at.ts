@@ -1,6 +1,6 @@
 /** An admin at the admin API, for tests. */
 import type supertest from 'supertest';
-import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../../src/revocation/revocation.ts';
 import type { WebDeps } from '../../../src/web/dependencies.ts';
 import { browserAt, csrfOf, PUBLIC_URL, signIn, type AdminAt, type Stage } from './harness.ts';
 
@@ -21,8 +21,8 @@ export async function alsoAt(stage: Stage, who: string): Promise<AdminAt> {
 
 /** A gate whose proof is late: it answers incomplete, and completes when told to. */
 export class LateProof {
-  #listeners: ((answer: RevocationAnswer) => void)[] = [];
-  #answers: RevocationAnswer[] = [];
+  #listeners: ((answer: RevocationResult) => void)[] = [];
+  #answers: RevocationResult[] = [];
 
   readonly change = (deps: WebDeps): WebDeps => {
     const { guard } = deps;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
-import type { RevocationAnswer } from '../../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../../src/revocation/revocation.ts';
 import { alsoAt, API, LateProof, post } from './admin-at.ts';
 import { annotation, closeStages, openStage, openSession, signedInAs, TestProvider, type AdminAt } from './harness.ts';
 
@@ -10,7 +10,7 @@ afterEach(closeStages);
 
 const WORKLOAD = { workload: [{ name: 'ci', role: 'none', clusters: [] }] } as const;
 
-const answerOf = ({ body }: { readonly body: unknown }): RevocationAnswer => body as RevocationAnswer;
+const answerOf = ({ body }: { readonly body: unknown }): RevocationResult => body as RevocationResult;
 
 describe('what may be named', () => {
   test('a workload is its rule and its subject, and an unknown rule is 404', async () => {

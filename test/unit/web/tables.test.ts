@@ -5,7 +5,7 @@ import { queryOf } from '../../../src/web/page/response.ts';
 import { browserCookie } from '../../../src/web/browser/cookies.ts';
 import { deviceOf } from '../../../src/web/page/client-label.ts';
 import { errorWords } from '../../../src/web/page/error-page.ts';
-import { faultOf, statusOfCode } from '../../../src/http/error-status.ts';
+import { appErrorOf, statusOfCode } from '../../../src/http/error-status.ts';
 import { kubeconfigFor } from '../../../src/web/own-page/kubeconfig.ts';
 import { AdminError, problemOf } from '../../../src/admin/problem.ts';
 import { createRateLimit, createTally } from '../../../src/core/rate-limit.ts';
@@ -36,7 +36,7 @@ describe('errors', () => {
     [503, 500, 'internal'],
     [200, 500, 'internal'],
   ])('a foreign error with status %i is %i', (status, expected, code) => {
-    const fault = faultOf(Object.assign(new Error('canary'), { status }));
+    const fault = appErrorOf(Object.assign(new Error('canary'), { status }));
     expect(fault).toMatchObject({ status: expected, error: { code } });
   });
 

@@ -5,7 +5,7 @@ import { createAuditTrail } from '../../../../src/audit/audit.ts';
 import type { ChainedLine } from '../../../../src/audit/chain/chain.ts';
 import { CHAIN_SEED, CHECKPOINT_LINES, chainFacts, hashOf } from '../../../../src/audit/chain/chain-facts.ts';
 import { ChainKeeper, type ChainSettings } from '../../../../src/audit/chain/chain-keeper.ts';
-import { verifyRecord } from '../../../../src/audit/verify/verify.ts';
+import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, numbered, range } from '../fixtures.ts';
 import { aKey, publicKeys } from '../verify/verify-record.ts';
 
@@ -117,7 +117,7 @@ describe('a trail with a chain', () => {
       'portcullis.dev/previous-seq': '4',
       'portcullis.dev/previous-hash': head?.hash,
     });
-    const verdict = await verifyRecord({ files: [path], keys: publicKeys(key) });
+    const verdict = await verifyAuditLog({ files: [path], keys: publicKeys(key) });
     expect(verdict).toMatchObject({ proven: true, findings: [], notes: [{ kind: 'torn', line: 5 }] });
     // The first chain is proven by the second.
     expect(verdict.chains.map(({ ended }) => ended)).toEqual([true, true]);
@@ -138,7 +138,7 @@ describe('a trail with a chain', () => {
     await trail.flush();
     await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toContain('"audit-gap"'));
     await trail.close();
-    const { chains, ...verdict } = await verifyRecord({ files: [path], keys: publicKeys(key) });
+    const { chains, ...verdict } = await verifyAuditLog({ files: [path], keys: publicKeys(key) });
     expect(verdict).toMatchObject({ proven: true, findings: [], notes: [{ kind: 'gap' }, { kind: 'limit' }] });
     expect(chains).toMatchObject([{ first: 1, last: 53, provenTo: 53, ended: true }]);
     expect(verdict.lines).toBeLessThan(53);

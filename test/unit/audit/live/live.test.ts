@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { AuditTrail } from '../../../../src/audit/audit.ts';
-import { createLiveRecord, type LiveChannel, type LiveRecord } from '../../../../src/audit/live/live.ts';
+import { createLiveAuditLog, type LiveChannel, type LiveAuditLog } from '../../../../src/audit/live/live.ts';
 import type { LiveFilter } from '../../../../src/audit/live/live-filter.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { anEvent, Counts, LogLines, numbered, trailInto } from '../fixtures.ts';
@@ -59,10 +59,10 @@ interface Stage {
   readonly log: LogLines;
   readonly recorded: AuditEvent[];
   readonly trail: AuditTrail;
-  readonly live: LiveRecord;
+  readonly live: LiveAuditLog;
 }
 
-const running: LiveRecord[] = [];
+const running: LiveAuditLog[] = [];
 afterEach(async () => {
   await Promise.all(running.splice(0).map((live) => live.stop()));
 });
@@ -72,7 +72,7 @@ const stage = (...filters: readonly LiveFilter[]): Promise<Stage> => stageThatLo
 async function stageThatLooks(lookMs: number, looks: number, ...filters: readonly LiveFilter[]): Promise<Stage> {
   const [channel, counts, log] = [new Channel(), new Counts(), new LogLines()];
   channel.filters = filters;
-  const live = createLiveRecord({ metrics: counts, logger: log, lookMs });
+  const live = createLiveAuditLog({ metrics: counts, logger: log, lookMs });
   running.push(live);
   const recorded: AuditEvent[] = [];
   const trail = live.over(trailInto(recorded));

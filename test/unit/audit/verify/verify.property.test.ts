@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { assert, asyncProperty, infiniteStream, nat } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { verifyRecord } from '../../../../src/audit/verify/verify.ts';
+import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
 import type { Finding, Note, Verdict } from '../../../../src/audit/verify/verdict.ts';
 import { anEvent } from '../fixtures.ts';
 import { aKey, aRecord, filesIn, publicKeys, type RecordLine, type TestRecord } from './verify-record.ts';
@@ -33,7 +33,7 @@ function withEveryRecord(
       const folder = mkdtempSync(join(tmpdir(), 'portcullis-verify-'));
       try {
         const files = filesIn(folder, record.files);
-        const verdict = await verifyRecord({ files, keys: publicKeys(record.key), anchors: record.anchors });
+        const verdict = await verifyAuditLog({ files, keys: publicKeys(record.key), anchors: record.anchors });
         for (const one of [...verdict.findings, ...verdict.notes]) standsThere(one);
         judge(verdict, touched);
       } finally {

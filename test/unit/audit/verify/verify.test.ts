@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { startAnchors } from '../../../../src/audit/audit.ts';
 import { CHECKPOINT_LINES, hashOf } from '../../../../src/audit/chain/chain-facts.ts';
 import { formatVerdict } from '../../../../src/audit/verify/report.ts';
-import { verifyRecord, type VerifyOptions } from '../../../../src/audit/verify/verify.ts';
+import { verifyAuditLog, type VerifyOptions } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, LogLines, range } from '../fixtures.ts';
 import { aKey, Instance, publicKeys, type RecordLine } from './verify-record.ts';
 import { cpuClock } from '../../../support/cpu-time.ts';
@@ -22,7 +22,7 @@ async function verified(
     writeFileSync(join(folder, name), name.endsWith('.gz') ? gzipSync(content) : content);
     return join(folder, name);
   });
-  return verifyRecord({ files: paths, keys: publicKeys(key), ...options });
+  return verifyAuditLog({ files: paths, keys: publicKeys(key), ...options });
 }
 
 /** A whole chain: opened, so many requests, closed. */
@@ -211,7 +211,7 @@ describe('verifyRecord', () => {
     const packed = gzipSync(lines.map(({ text }) => `${text}\n`).join(''));
     packed.fill(0, packed.length - 12, packed.length - 4);
     writeFileSync(path, packed);
-    expect((await verifyRecord({ files: [path], keys: publicKeys(key) })).findings).toMatchObject([
+    expect((await verifyAuditLog({ files: [path], keys: publicKeys(key) })).findings).toMatchObject([
       { kind: 'unreadable' },
     ]);
   });

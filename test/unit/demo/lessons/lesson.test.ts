@@ -7,7 +7,7 @@ import { lessonOf } from '../../../../demo/lessons/lessons.ts';
 
 const identity = (name: string) => ({ username: `demo:${name}`, uid: `demo/${name}`, groups: [], extra: {} });
 
-interface Happening {
+interface AuditedAct {
   readonly target?: string;
   readonly session?: string;
   readonly reason?: string;
@@ -17,7 +17,7 @@ interface Happening {
 const instance = (
   event: PortcullisEventName,
   name: string,
-  { target, code = 200, ...rest }: Happening = {},
+  { target, code = 200, ...rest }: AuditedAct = {},
 ): AuditEvent =>
   portcullisEvent({
     event,

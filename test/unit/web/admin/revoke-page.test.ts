@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
-import type { RevocationAnswer } from '../../../../src/revocation/revocation.ts';
+import type { RevocationResult } from '../../../../src/revocation/revocation.ts';
 import type { WebDeps } from '../../../../src/web/dependencies.ts';
 import { LateProof } from '../admin-at.ts';
 import {
@@ -171,7 +171,7 @@ describe('the receipt', () => {
     const release = Promise.withResolvers<void>();
     const slow = (deps: WebDeps): WebDeps => {
       const { revoke, answer } = deps.guard;
-      let known: RevocationAnswer | undefined;
+      let known: RevocationResult | undefined;
       deps.guard.revoke = async (order) => {
         const proven = await revoke.call(deps.guard, order);
         known = { ...proven, complete: false, missing: ['replica portcullis-1'] };
