@@ -1,0 +1,107 @@
+/**
+ * Words that this project does not use, each with the field's own and the reason: an engineer from this field should never have to learn a
+ * private dialect. `node test/unit/docs/word-list.ts PATH…` lists what is found below these paths.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+interface Unwanted {
+  /** A regular expression, matched without regard to case, and never inside a longer name such as `gate-bypassed`. */
+  readonly word: string;
+  readonly write: string;
+  readonly because: string;
+}
+
+export const UNWANTED: readonly Unwanted[] = [
+  { word: 'gates?', write: 'Portcullis, the proxy, the server, revocation guard', because: 'it meant all four' },
+  { word: '(?:the|on) record', write: 'the audit log; or which record', because: 'sessions have records too' },
+  { word: 'rooms?', write: 'module; space', because: 'no other project calls a module so' },
+  { word: 'houses?', write: 'server, stage', because: 'nobody outside can know it' },
+  {
+    word: '(?:is|are|was|were|be|been|stays?|went) away',
+    write: 'unavailable',
+    because: 'it is the word for a dependency',
+  },
+  { word: '(?:some|no|every|any)body', write: 'a user, no user, everyone, an attacker', because: 'it hides the role' },
+  { word: 'persons?|people', write: 'user, admin, auditor, operator', because: 'each role has a name' },
+  { word: 'strangers?', write: 'unauthenticated client, attacker', because: 'each has a name' },
+  { word: 'faults?', write: 'error, failure', because: 'one word for one thing' },
+  { word: 'refusals?', write: 'rejection', because: 'one word for one thing' },
+  { word: 'troubles?', write: 'error, failure', because: 'one word for one thing' },
+  { word: 'words', write: 'message, text', because: 'a text for users is a message' },
+  { word: 'foot(?:ing|age)', write: 'lease', because: 'distributed systems have leases' },
+  { word: 'regimes?', write: 'primary generation', because: 'it says what it counts' },
+  {
+    word: '(?:new|earlier|other|same|first|each|this) li(?:fe|ves) of',
+    write: 'primary generation',
+    because: 'see regime',
+  },
+  { word: 'lanes?|paces?', write: 'rate limiter, circuit breaker, queue', because: 'these patterns have names' },
+  { word: 'farewells?', write: 'termination notice', because: 'it is one' },
+  { word: 'journeys?', write: 'login transaction', because: 'OAuth libraries call it so' },
+  { word: 'wish(?:es)?', write: 'subscription', because: 'it is one' },
+  { word: 'askers?', write: 'caller, client', because: 'it is one' },
+  { word: 'anew|afresh', write: 'again', because: 'plain English' },
+  { word: 'mend(?:s|ed|ing)?', write: 'fix, repair', because: 'plain English' },
+  { word: 'for good', write: 'permanently', because: 'plain English' },
+  {
+    word: '(?:hand(?:s|ed|ing)?|carr(?:y|ies|ied|ying)) out',
+    write: 'issue, run, apply',
+    because: 'verbs of the field',
+  },
+  { word: 'vouch(?:es|ed|ing)?', write: 'verify, trust', because: 'plain English' },
+  { word: '(?<!certificate )authorit(?:y|ies)', write: 'CA', because: 'a certificate authority is meant' },
+  { word: 'brokers?', write: 'the server', because: 'one word for one thing' },
+];
+
+/** Names outside keep their spelling, because scripts depend on them. */
+const STABLE = ['gateAccount', 'inFlightPerPerson'];
+
+const PATTERNS = UNWANTED.map((entry) => ({
+  entry,
+  pattern: new RegExp(`(?<![\\w-])(?:${entry.word})(?![\\w-])`, 'gi'),
+}));
+
+/** `startTestGate` as three words. */
+const spaced = (name: string): string => name.replace(/([a-z\d])(?=[A-Z])/g, '$1 ');
+
+export interface Finding {
+  readonly line: number;
+  readonly found: string;
+  readonly write: string;
+}
+
+/** @param isCode identifiers are looked into, word by word */
+export function unwantedIn(text: string, isCode: boolean): readonly Finding[] {
+  return text.split('\n').flatMap((source, index) => {
+    const known = STABLE.reduce((left, name) => left.replaceAll(name, ''), source);
+    // What stands inside `single` back-ticks is a name, of which only the whole could be changed.
+    const plain = isCode ? spaced(known) : known.replaceAll(/`[^` ]*`/g, '``');
+    return PATTERNS.flatMap(({ entry, pattern }) =>
+      [...plain.matchAll(pattern)].map(([found]) => ({ line: index + 1, found, write: entry.write })),
+    );
+  });
+}
+
+const TEXT = /\.(?:ts|md|css|js|mjs|ya?ml|tpl|txt|json|sh|pml|py)$|\/(?:Dockerfile|Makefile)$/;
+/** Frozen, generated from a source that is checked, or the list itself. */
+const LEFT_OUT = /^(?:test\/fixtures\/store-|test\/unit\/docs\/words?-|package-lock)/;
+
+export function textFiles(path: string): readonly string[] {
+  if (statSync(path).isFile()) return [path];
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((file) => file.isFile())
+    .map((file) => join(file.parentPath, file.name))
+    .filter((file) => TEXT.test(`/${file}`) && !LEFT_OUT.test(file));
+}
+
+/** @returns `FILE:LINE word: write that` for each */
+export const findingsAt = (file: string): readonly string[] =>
+  unwantedIn(readFileSync(file, 'utf8'), /\.(?:ts|js|mjs)$/.test(file)).map(
+    ({ line, found, write }) => `${file}:${line} ${found}: write ${write}`,
+  );
+
+if (import.meta.main) {
+  const found = process.argv.slice(2).flatMap(textFiles).flatMap(findingsAt);
+  process.stdout.write(`${found.join('\n')}\n${found.length} found\n`);
+}

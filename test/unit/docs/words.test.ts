@@ -1,0 +1,36 @@
+/** Sources, pages and documents use the words of the field (CONTRIBUTING.md#words). */
+import { describe, expect, test } from 'vitest';
+import { ROOT } from './markdown.ts';
+import { findingsAt, textFiles, UNWANTED, unwantedIn } from './word-list.ts';
+
+/** Cleared of the dialect so far. */
+const CHECKED = ['src/contracts', 'src/timing', 'CONTRIBUTING.md', 'SECURITY.md'];
+
+describe('the word list', () => {
+  test.each(CHECKED)('finds nothing in %s', (path) => {
+    expect(textFiles(`${ROOT}${path}`).flatMap(findingsAt)).toEqual([]);
+  });
+
+  test('finds a word in a comment, in a text and in an identifier', () => {
+    const code = "// somebody\nconst startTestGate = 'the record'; // delegates\n";
+    expect(unwantedIn(code, true).map(({ line, found }) => `${line} ${found}`)).toEqual([
+      '1 somebody',
+      '2 Gate',
+      '2 the record',
+    ]);
+  });
+
+  test('leaves names outside as they are', () => {
+    expect(
+      unwantedIn(
+        '`gate-bypassed`, portcullis_gate_bypasses, [runbook](runbooks/gate-bypassed.md), --gate-account',
+        false,
+      ),
+    ).toEqual([]);
+    expect(unwantedIn('limits.inFlightPerPerson', true)).toEqual([]);
+  });
+
+  test('gives a reason for each', () => {
+    for (const { write, because } of UNWANTED) expect(`${write}${because}`).toMatch(/\w.*\w/);
+  });
+});
