@@ -92,7 +92,7 @@ it('README.md, step 4: all faults at once, and who somebody would be', { timeout
   const block = pageBlock('README.md', 'npx portcullis config check');
   const [check = ''] = linesOf(block);
   await writeConfiguration();
-  await writeFile(join(checkout, 'somebody.json'), JSON.stringify(CLAIMS));
+  await writeFile(join(checkout, 'claims.json'), JSON.stringify(CLAIMS));
   expect(await shell.run(block)).toMatch(/^good: 1 provider[^]*corp:alice@example\.com/);
   await writeFile(join(checkout, 'portcullis.yaml'), stringify({ ...settings(), publicUrl: 'nowhere', frob: 1 }));
   const { code, all } = await shell.try(check);

@@ -10,6 +10,8 @@ interface Unwanted {
   readonly word: string;
   readonly write: string;
   readonly because: string;
+  /** Prose may speak of words. */
+  readonly onlyInCode?: true;
 }
 
 export const UNWANTED: readonly Unwanted[] = [
@@ -28,7 +30,7 @@ export const UNWANTED: readonly Unwanted[] = [
   { word: 'faults?', write: 'error, failure', because: 'one word for one thing' },
   { word: 'refusals?', write: 'rejection', because: 'one word for one thing' },
   { word: 'troubles?', write: 'error, failure', because: 'one word for one thing' },
-  { word: 'words', write: 'message, text', because: 'a text for users is a message' },
+  { word: 'words', write: 'message, text', because: 'a text for users is a message', onlyInCode: true },
   { word: 'foot(?:ing|age)', write: 'lease', because: 'distributed systems have leases' },
   { word: 'regimes?', write: 'primary generation', because: 'it says what it counts' },
   {
@@ -77,7 +79,7 @@ export function unwantedIn(text: string, isCode: boolean): readonly Finding[] {
     const known = STABLE.reduce((left, name) => left.replaceAll(name, ''), source);
     // What stands inside `single` back-ticks is a name, of which only the whole could be changed.
     const plain = isCode ? spaced(known) : known.replaceAll(/`[^` ]*`/g, '``');
-    return PATTERNS.flatMap(({ entry, pattern }) =>
+    return PATTERNS.filter(({ entry }) => isCode || entry.onlyInCode !== true).flatMap(({ entry, pattern }) =>
       [...plain.matchAll(pattern)].map(([found]) => ({ line: index + 1, found, write: entry.write })),
     );
   });
