@@ -64,7 +64,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       `--service-account-key-file=${at('sa.pub')}`,
       `--service-account-signing-key-file=${at('sa.key')}`,
       '--service-cluster-ip-range=10.96.0.0/16',
-      // Without a controller manager nobody makes the default service account that this plugin waits for.
+      // Without a controller manager nothing creates the default service account that this plugin waits for.
       '--disable-admission-plugins=ServiceAccount',
       ...(options.auditLog === undefined
         ? []

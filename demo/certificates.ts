@@ -1,4 +1,4 @@
-/** The demo's own certificate authority: one root and one server certificate for loopback names, made afresh at each start. */
+/** The demo's certificate authority: one root and one server certificate for loopback names, generated at each start. */
 import type { webcrypto } from 'node:crypto';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';

@@ -1,21 +1,21 @@
 /**
  * Demo: the whole of Portcullis on one machine, with nothing to install beside it.
  *
- * Owns: an identity provider with four people, a cluster, their certificates and configuration, and the guided tour. Must not know: the
- * plugin's inside (room `cli`): it runs the same command that a developer runs. Everything here listens on loopback only.
+ * Owns: an identity provider with four users, a cluster, their certificates and configuration, and the guided tour. Must not know: the
+ * internals of the plugin (module `cli`): it runs the same command that a developer runs. Everything here listens on loopback only.
  */
 
 /** Who can sign in at the demo's identity provider. */
-export interface Person {
+export interface DemoUser {
   readonly name: string;
   readonly password: string;
   readonly groups: readonly string[];
   readonly role: string;
 }
 
-export const PEOPLE: readonly Person[] = [
+export const USERS: readonly DemoUser[] = [
   { name: 'alice', password: 'alice-demo', groups: ['developers'], role: 'a developer' },
-  { name: 'bob', password: 'bob-demo', groups: [], role: 'somebody without groups' },
+  { name: 'bob', password: 'bob-demo', groups: [], role: 'a user without groups' },
   { name: 'root', password: 'root-demo', groups: ['admins'], role: 'an administrator' },
   { name: 'vera', password: 'vera-demo', groups: ['auditors'], role: 'an auditor' },
 ];

@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { ensureAuditKey } from '../src/config/generate-keys.ts';
 import { generateKeys } from '../src/config/keys.ts';
 import type { DemoCertificates } from './certificates.ts';
-import { PEOPLE, type DemoPorts } from './demo.ts';
+import { USERS, type DemoPorts } from './demo.ts';
 
 const DEMO_CLUSTER = 'demo';
 export const DEMO_PROVIDER = 'demo';
@@ -62,7 +62,7 @@ function demoFiles(directory: string): Omit<DemoFiles, 'clientSecret'> {
   };
 }
 
-/** Writes the folder afresh, but for the signing keys: those are made once, so that a restarted demo still knows its sessions' keys. */
+/** Writes the folder again, except the signing keys: those are generated once, so that a restarted demo still has the keys of its sessions. */
 export async function writeDemoFiles(options: {
   readonly directory: string;
   readonly ports: DemoPorts;
@@ -83,7 +83,7 @@ export async function writeDemoFiles(options: {
     writeFile(at('cluster-ca.crt'), options.upstream.ca),
     writeFile(at('cluster-token'), options.upstream.token, secret),
     writeFile(at('client-secret'), clientSecret, secret),
-    writeFile(at('people.txt'), peopleTable()),
+    writeFile(at('users.txt'), usersTable()),
     writeFile(files.auditLog, '', secret),
     writeFile(files.rejectedLog, '', secret),
     writeFile(files.config, stringify(configuration(files.directory, options), { lineWidth: 0 })),
@@ -99,8 +99,8 @@ export async function writeDemoFiles(options: {
 
 const isExisting = (error: unknown): boolean => error instanceof Error && /exist/i.test(error.message);
 
-function peopleTable(): string {
-  const rows = PEOPLE.map(
+function usersTable(): string {
+  const rows = USERS.map(
     ({ name, password, groups, role }) =>
       `${name.padEnd(8)}${password.padEnd(14)}${(groups.join(',') || '-').padEnd(14)}${role}`,
   );

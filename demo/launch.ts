@@ -4,7 +4,7 @@ import { startServer, type RunningServer } from '../src/server/serve.ts';
 import { startIdentityProvider, type DemoIdentityProvider } from './idp/provider.ts';
 import { makeCertificates } from './certificates.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles, type DemoFiles, type DemoUrls } from './files.ts';
-import { PEOPLE, demoPorts } from './demo.ts';
+import { USERS, demoPorts } from './demo.ts';
 import { takenPorts } from './ports.ts';
 import { startDemoCluster, type DemoCluster } from './upstream.ts';
 
@@ -30,16 +30,16 @@ export interface RunningDemo {
   stop(): Promise<void>;
 }
 
-/** Something the person can put right: said without a stack trace. */
-export class DemoFault extends Error {}
+/** An error that the user can fix. It is printed without a stack trace. */
+export class DemoError extends Error {}
 
 /**
- * @throws DemoFault when a port is taken or the configuration that the demo wrote does not hold
+ * @throws DemoError when a port is taken or the configuration that the demo wrote does not hold
  */
 export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
   const ports = demoPorts(options.portBase);
   const taken = await takenPorts(ports);
-  if (taken.length > 0) throw new DemoFault(taken.join('\n'));
+  if (taken.length > 0) throw new DemoError(taken.join('\n'));
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).toReversed()) await end();
@@ -64,7 +64,7 @@ export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
     const urls = demoUrls(ports);
     const identityProvider = await startIdentityProvider({
       port: ports.idp,
-      people: PEOPLE,
+      users: USERS,
       client: {
         clientId: DEMO_CLIENT_ID,
         clientSecret: files.clientSecret,
@@ -73,7 +73,7 @@ export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
     });
     stops.push(() => identityProvider.close());
     const loaded = await loadConfig({ file: files.config, env: {} });
-    if (!loaded.ok) throw new DemoFault(`the demo's own configuration does not hold: ${JSON.stringify(loaded.reason)}`);
+    if (!loaded.ok) throw new DemoError(`the demo's own configuration does not hold: ${JSON.stringify(loaded.reason)}`);
     const server = await startServer(loaded.value.config);
     stops.push(() => server.stop());
     await server.ready;

@@ -10,7 +10,7 @@ import { end } from './redis-server.ts';
 
 const RULES = fileURLToPath(new URL('../deploy/prometheus/rules.yaml', import.meta.url));
 
-/** Seconds. Somebody sits before it and waits for what they have just done to show. */
+/** Seconds. A user waits in front of the dashboard for the effect of what they have just done. */
 const EVERY = 5;
 const READY_WITHIN_MS = 60_000;
 const PROBE_MS = 100;
@@ -26,7 +26,7 @@ export interface MonitoringOptions {
   readonly port: number;
   /** `host:port` of each ops listener. */
   readonly targets: readonly string[];
-  /** `host:port` of an Alertmanager; nobody is told of alerts when absent. */
+  /** `host:port` of an Alertmanager; absent: alerts are not sent. */
   readonly alertmanager?: string;
   /** Seconds between two scrapes and between two evaluations. */
   readonly everySeconds?: number;
@@ -79,7 +79,7 @@ const commandLine = ({
   `--config.file=${config}`,
   `--storage.tsdb.path=${data}`,
   '--storage.tsdb.retention.time=1d',
-  // Exemplars lead from a slow bucket to the line of the record.
+  // Exemplars lead from a slow bucket to the audit event.
   '--enable-feature=exemplar-storage',
   `--web.listen-address=127.0.0.1:${port}`,
 ];
@@ -90,7 +90,7 @@ async function launch(args: readonly string[], log: string): Promise<ChildProces
   try {
     const child = spawn('prometheus', args, { stdio: ['ignore', file.fd, file.fd] });
     await once(child, 'spawn');
-    // Whatever ends the demo: what nobody waits for must not stay behind.
+    // However the demo ends, no child process may stay behind.
     process.once('exit', () => child.kill());
     return child;
   } catch (error) {

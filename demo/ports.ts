@@ -23,7 +23,7 @@ export async function takenPorts(ports: DemoPorts): Promise<readonly string[]> {
 }
 
 /**
- * Ports on loopback that nobody listens on at this moment. Below those that systems give to outgoing connections (Linux from 32768, others from
+ * Ports on loopback that no process listens on at the moment. Below those that systems give to outgoing connections (Linux from 32768, others from
  * 49152): until it is listened on, one of those may be taken by any connection.
  */
 export async function freePorts(count: number): Promise<readonly number[]> {

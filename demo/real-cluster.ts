@@ -1,21 +1,21 @@
 /**
- * Makes a real cluster ready for the demo: the gate's own service account as the guide has it, and rights for the demo's groups.
+ * Makes a real cluster ready for the demo: the service account of Portcullis as the guide creates it, and rights for the demo's groups.
  */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse, parseAllDocuments, stringify } from 'yaml';
-import { PEOPLE } from './demo.ts';
+import { USERS } from './demo.ts';
 import type { DemoUpstream } from './files.ts';
 
 const run = promisify(execFile);
 /** As the guide has it: of the account, its role and binding, and the namespace. */
 const GUIDE_NAME = 'portcullis';
-/** In somebody's cluster a gate of the guide's name may be at work: its rights must not change. */
+/** The cluster may already have a Portcullis under the guide's name, whose rights must not change. */
 const OWN_NAME = 'portcullis-demo';
 const LABEL = 'app.kubernetes.io/part-of';
-/** The manifest that the guide has people apply, so that the demo tries what the guide says. */
+/** The manifest that the guide applies, so that the demo tries what the guide says. */
 const SERVICE_ACCOUNT = fileURLToPath(new URL('../deploy/examples/service-account.yaml', import.meta.url));
 
 /** @returns the command that takes away all that the demo makes in that cluster */
@@ -55,7 +55,7 @@ interface Manifest {
 }
 
 const demoGroups = (): readonly string[] => [
-  ...new Set(PEOPLE.flatMap(({ groups }) => groups.map((each) => `demo:${each}`))),
+  ...new Set(USERS.flatMap(({ groups }) => groups.map((each) => `demo:${each}`))),
 ];
 
 /**
@@ -78,7 +78,7 @@ async function serviceAccount(name: string, groups: readonly string[] | undefine
   return manifests;
 }
 
-/** What is left behind in somebody's cluster is found by it. */
+/** Marks what the demo leaves behind in the cluster, so that it can be found. */
 const labelled = ({ metadata, ...rest }: Manifest): Manifest => ({
   ...rest,
   metadata: { ...metadata, labels: { ...metadata.labels, [LABEL]: OWN_NAME } },

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE, monitoringPort } from './demo.ts';
-import { DemoFault, startDemo, type DemoOptions, type RunningDemo } from './launch.ts';
+import { DemoError, startDemo, type DemoOptions, type RunningDemo } from './launch.ts';
 import { answer, forgetAnswers } from './lessons/answers.ts';
 import type { Lesson } from './lessons/lesson.ts';
 import { lessonOf } from './lessons/lessons.ts';
@@ -54,13 +54,13 @@ export async function runDemo(args: DemoArguments): Promise<number> {
     if (typeof lesson === 'object') return await teach(options, lesson, args.answer);
     return args.tour === true ? await runTour(options) : await runUntilStopped(options, args.withMonitoring === true);
   } catch (error) {
-    if (!(error instanceof DemoFault)) throw error;
+    if (!(error instanceof DemoError)) throw error;
     console.error(error.message);
     return 1;
   }
 }
 
-/** @returns what does not go together, in words */
+/** @returns a message about options that exclude each other */
 function lessonMisuse({
   lesson,
   answer: answers,
@@ -70,7 +70,7 @@ function lessonMisuse({
 }: DemoArguments): string | undefined {
   if (lesson === undefined) return answers === undefined ? undefined : '--answer belongs to a lesson: add --lesson N.';
   if (told === true || withMonitoring === true) return '--lesson runs alone: leave out --tour and --with-monitoring.';
-  // A lesson makes roles and ends sessions: nothing to try on a cluster that somebody works on.
+  // A lesson makes roles and ends sessions: do not try it on a cluster that is in use.
   return kubeconfig === undefined ? undefined : '--lesson has a cluster of its own: leave out --kubeconfig.';
 }
 
@@ -78,7 +78,7 @@ async function teach(options: DemoOptions, lesson: Lesson, answers: readonly str
   const say = (line: string): void => console.log(line);
   if (answers !== undefined) {
     if (!(await isTaken(options.directory)))
-      throw new DemoFault(`No lesson runs in ${options.directory}: start it first.`);
+      throw new DemoError(`No lesson runs in ${options.directory}: start it first.`);
     return await answer(options.directory, lesson, { pairs: answers, say });
   }
   const release = await takeFolder(options.directory);
@@ -137,7 +137,7 @@ async function runUntilStopped(options: DemoOptions, withMonitoring: boolean): P
   return 0;
 }
 
-/** A demo without Prometheus is still a demo, so a fault here only says so. */
+/** A demo without Prometheus is still a demo, so an error here is only reported. */
 async function monitor(demo: RunningDemo, { directory, portBase }: DemoOptions): Promise<Monitoring | undefined> {
   const targets = [new URL(demo.urls.ops).host];
   try {
@@ -176,11 +176,11 @@ Portcullis is up, in front of ${cluster.description}.
   2. Leave something open:
        kubectl get pods --watch
 
-  3. Drop the gate: in a private window open  ${urls.web}/admin
+  3. Revoke her session: in a private window open  ${urls.web}/admin
      Sign in as  root / root-demo,  and end alice's sessions. Look at the terminal of step 2.
      (vera / vera-demo  is an auditor: she sees the same, and changes nothing.)
 
-  People: ${relative(process.cwd(), files.directory)}/people.txt     Record: ${relative(process.cwd(), files.auditLog)}     Metrics: ${urls.ops}/metrics
+  Users: ${relative(process.cwd(), files.directory)}/users.txt     Audit log: ${relative(process.cwd(), files.auditLog)}     Metrics: ${urls.ops}/metrics
   The whole story by itself:  npm run demo -- --tour     Lessons to do yourself:  docs/training
 
 Ctrl-C stops everything.`;

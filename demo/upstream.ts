@@ -13,7 +13,7 @@ import { startApiServer } from './api-server.ts';
 
 export interface DemoCluster {
   readonly upstream: DemoUpstream;
-  /** What it is, in words for the first lines of the demo. */
+  /** What it is, for the first lines that the demo prints. */
   readonly description: string;
   /** Whether pods run in it: without a kubelet there is nothing to exec into. */
   readonly runsPods: boolean;

@@ -1,5 +1,5 @@
 /**
- * A person at a browser, without a browser: follows redirects and links, keeps cookies as browsers do (by host and path, blind to ports),
+ * A user at a browser, without a browser: follows redirects and links, keeps cookies as browsers do (by host and path, blind to ports),
  * fills in sign-in forms, and tries again where a page says so. For machines without a screen; the real Chromium is for the end-to-end tests.
  */
 import { setTimeout as pause } from 'node:timers/promises';

@@ -2,7 +2,7 @@
  * The embedded cluster: a small, honest Kubernetes API server, so that kubectl has something to talk to on a laptop without one.
  *
  * Owns: authentication by bearer token, impersonation and RBAC as a real API server does them, the objects in memory, and the
- * streams of logs, exec, attach and port-forward. Must not know: the gate, its sessions or its tokens; it sees a service account
+ * streams of logs, exec, attach and port-forward. Must not know: Portcullis, its sessions or its tokens; it sees a service account
  * that impersonates, as a real cluster would. Nothing here runs a container or a program of this machine.
  */
 import { createServer } from 'node:https';
@@ -28,7 +28,7 @@ export interface ClusterOptions {
   readonly tokens: Readonly<Record<string, TokenUser>>;
   /** False leaves the demonstration's pods and services out; namespaces and RBAC are always there. */
   readonly seed?: boolean;
-  /** Keys of `extra` that the gate's account may set while impersonating; by default those that the gate sets itself. */
+  /** Keys of `extra` that Portcullis' account may set while impersonating; by default those that Portcullis sets itself. */
   readonly impersonatedExtraKeys?: readonly string[];
   readonly now?: () => Date;
 }
@@ -67,7 +67,7 @@ export async function startCluster(options: ClusterOptions): Promise<EmbeddedClu
       void serve(parts, request, response);
     },
   );
-  // With a bound Node drops the headers beyond it unseen: a group that is not looked at is a fault that is not found.
+  // With a bound Node drops the headers beyond it unseen: a group that is not read is an error that is not found.
   server.maxHeadersCount = 0;
   server.on('upgrade', (request, socket, head) => upgrades.handle(request, socket, head));
 

@@ -1,7 +1,7 @@
 /**
  * From method and URL to what is being asked, by the API server's own rules.
  *
- * Written apart from the gate's parser on purpose: where the two differ, a test through the gate shows it.
+ * Written apart from Portcullis' own parser on purpose: where the two differ, a test through Portcullis shows it.
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb
  */
 import { badRequest } from './objects/status.ts';

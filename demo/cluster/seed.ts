@@ -62,7 +62,7 @@ const workloads = (): KubeObject[] => [
 ];
 
 /**
- * @param extraKeys keys of `extra` that the gate may set while impersonating
+ * @param extraKeys keys of `extra` that Portcullis may set while impersonating
  * @param withWorkloads false leaves only the namespaces and RBAC
  */
 export function seed(parts: ClusterParts, extraKeys: readonly string[], withWorkloads: boolean): void {

@@ -1,5 +1,5 @@
 /** The demo identity provider's few pages. They look unlike Portcullis' own, so that a newcomer sees who asks for the password. */
-import type { Person } from '../demo.ts';
+import type { DemoUser } from '../demo.ts';
 
 export const STYLE = `
 :root { color-scheme: light dark; --ink: #1c1f24; --page: #f3efe7; --card: #fff; --line: #d8d0c0; --accent: #8a5a00; }
@@ -16,7 +16,7 @@ button { margin-top: 1.25rem; width: 100%; padding: .7rem; font: inherit; font-w
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { width: 100%; margin-top: 1.5rem; border-top: 1px solid var(--line); font-size: .875rem; border-collapse: collapse; }
 th { padding: .75rem .75rem 0 0; text-align: left; } td { padding: .15rem .75rem .15rem 0; white-space: nowrap; }
-.fault { padding: .5rem .75rem; border-left: 3px solid #b3261e; }
+.error { padding: .5rem .75rem; border-left: 3px solid #b3261e; }
 `;
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
@@ -26,15 +26,15 @@ const page = (title: string, body: string): string => `<!doctype html>
 <title>${escape(title)}</title><link rel="stylesheet" href="/style.css"></head>
 <body><main>${body}</main></body></html>`;
 
-export function loginPage(uid: string, people: readonly Person[], fault?: string): string {
-  const rows = people.map(
+export function loginPage(uid: string, users: readonly DemoUser[], error?: string): string {
+  const rows = users.map(
     ({ name, password, role }) =>
       `<tr><td>${escape(name)}</td><td>${escape(password)}</td><td>${escape(role)}</td></tr>`,
   );
   return page(
     'Demo company sign-in',
     `<h1>Demo company</h1><p>This page plays your company's identity provider.</p>
-${fault === undefined ? '' : `<p class="fault" role="alert">${escape(fault)}</p>`}
+${error === undefined ? '' : `<p class="error" role="alert">${escape(error)}</p>`}
 <form method="post" action="/interaction/${escape(uid)}">
 <label for="login">Name</label><input id="login" name="login" autocomplete="username" autocapitalize="none" required autofocus>
 <label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required>
@@ -43,15 +43,15 @@ ${fault === undefined ? '' : `<p class="fault" role="alert">${escape(fault)}</p>
   );
 }
 
-export function consentPage(uid: string, person: string): string {
+export function consentPage(uid: string, user: string): string {
   return page(
     'Share your details',
-    `<h1>Share your details with Portcullis?</h1><p>${escape(person)}, Portcullis asks for your name, e-mail address and groups,
+    `<h1>Share your details with Portcullis?</h1><p>${escape(user)}, Portcullis asks for your name, e-mail address and groups,
 and to ask again while you are signed in there.</p>
 <form method="post" action="/interaction/${escape(uid)}"><button type="submit" autofocus>Share and go on</button></form>`,
   );
 }
 
-export function messagePage(title: string, words: string): string {
-  return page(title, `<h1>${escape(title)}</h1><p>${escape(words)}</p>`);
+export function messagePage(title: string, message: string): string {
+  return page(title, `<h1>${escape(title)}</h1><p>${escape(message)}</p>`);
 }

@@ -9,7 +9,7 @@ import { exportJWK, generateKeyPair } from 'jose';
 import { Provider, type Configuration } from 'oidc-provider';
 import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
-import type { Person } from '../demo.ts';
+import type { DemoUser } from '../demo.ts';
 import { consentPage, loginPage, messagePage, STYLE } from './pages.ts';
 
 export interface DemoClient {
@@ -20,7 +20,7 @@ export interface DemoClient {
 
 export interface DemoIdentityProvider {
   readonly issuer: string;
-  /** Changes what the provider says of a person from now on: other groups, or no sign-in and no refresh any more. */
+  /** Changes what the provider says about a user from now on: other groups, or no sign-in and no refresh any more. */
   change(name: string, change: { readonly groups?: readonly string[]; readonly disabled?: boolean }): void;
   /** How often its token endpoint was asked so far. */
   readonly tokenRequests: number;
@@ -29,35 +29,35 @@ export interface DemoIdentityProvider {
 
 export interface DemoIdentityProviderOptions {
   readonly port: number;
-  readonly people: readonly Person[];
+  readonly users: readonly DemoUser[];
   readonly client: DemoClient;
 }
 
-interface Entry extends Person {
+interface Entry extends DemoUser {
   readonly disabled: boolean;
 }
 
 export async function startIdentityProvider(options: DemoIdentityProviderOptions): Promise<DemoIdentityProvider> {
-  const people = new Map<string, Entry>(options.people.map((person) => [person.name, { ...person, disabled: false }]));
+  const users = new Map<string, Entry>(options.users.map((user) => [user.name, { ...user, disabled: false }]));
   const server = createServer();
   server.listen(options.port, '127.0.0.1');
   await once(server, 'listening');
   const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
-  const provider = new Provider(issuer, await settings(options, people));
+  const provider = new Provider(issuer, await settings(options, users));
   let tokenRequests = 0;
   server.on('request', (req) => {
     if (req.url === '/token') tokenRequests += 1;
   });
-  server.on('request', handler(provider, people));
+  server.on('request', handler(provider, users));
   return {
     issuer,
     get tokenRequests() {
       return tokenRequests;
     },
     change(name, change) {
-      const person = people.get(name);
-      if (person === undefined) throw new Error(`nobody here is called ${name}`);
-      people.set(name, { ...person, ...change });
+      const user = users.get(name);
+      if (user === undefined) throw new Error(`there is no user called ${name}`);
+      users.set(name, { ...user, ...change });
     },
     close: () => closeServer(server),
   };
@@ -65,7 +65,7 @@ export async function startIdentityProvider(options: DemoIdentityProviderOptions
 
 async function settings(
   options: DemoIdentityProviderOptions,
-  people: ReadonlyMap<string, Entry>,
+  users: ReadonlyMap<string, Entry>,
 ): Promise<Configuration> {
   const store = createMemoryStore({ clock: { now: Date.now } });
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
@@ -83,7 +83,7 @@ async function settings(
         grant_types: ['authorization_code', 'refresh_token'],
         response_types: ['code'],
         id_token_signed_response_alg: 'ES256',
-        // Each ID token says when the person proved who they are, as most companies' providers do without being asked.
+        // Each ID token says when the user authenticated, as most companies' providers do without being asked.
         require_auth_time: true,
       },
     ],
@@ -115,8 +115,8 @@ async function settings(
     },
     clientBasedCORS: () => false,
     findAccount: (_ctx, name) => {
-      const person = people.get(name);
-      if (person === undefined || person.disabled) return undefined;
+      const user = users.get(name);
+      if (user === undefined || user.disabled) return undefined;
       return {
         accountId: name,
         claims: () => ({
@@ -125,7 +125,7 @@ async function settings(
           preferred_username: name,
           email: `${name}@demo.example`,
           email_verified: true,
-          groups: [...person.groups],
+          groups: [...user.groups],
         }),
       };
     },
@@ -136,16 +136,16 @@ async function settings(
   };
 }
 
-function handler(provider: Provider, people: ReadonlyMap<string, Entry>) {
+function handler(provider: Provider, users: ReadonlyMap<string, Entry>) {
   const fallback = provider.callback();
   return (req: IncomingMessage, res: ServerResponse): void => {
     const path = (req.url ?? '/').split('?', 1)[0] ?? '/';
     if (path === '/style.css') {
       res.writeHead(200, { 'content-type': 'text/css' }).end(STYLE);
     } else if (path.startsWith('/interaction/')) {
-      interact(provider, people, req, res).catch((error: unknown) => {
-        const words = error instanceof Error ? error.message : 'unknown fault';
-        if (!res.headersSent) html(res, 400, messagePage('This sign-in has expired', words));
+      interact(provider, users, req, res).catch((error: unknown) => {
+        const message = error instanceof Error ? error.message : 'unknown error';
+        if (!res.headersSent) html(res, 400, messagePage('This sign-in has expired', message));
       });
     } else void fallback(req, res);
   };
@@ -153,7 +153,7 @@ function handler(provider: Provider, people: ReadonlyMap<string, Entry>) {
 
 async function interact(
   provider: Provider,
-  people: ReadonlyMap<string, Entry>,
+  users: ReadonlyMap<string, Entry>,
   req: IncomingMessage,
   res: ServerResponse,
 ) {
@@ -162,19 +162,19 @@ async function interact(
     return html(
       res,
       200,
-      prompt.name === 'login' ? loginPage(uid, [...people.values()]) : consentPage(uid, session?.accountId ?? ''),
+      prompt.name === 'login' ? loginPage(uid, [...users.values()]) : consentPage(uid, session?.accountId ?? ''),
     );
   }
   if (prompt.name === 'login') {
     const form = await readForm(req);
-    const person = people.get(form.get('login') ?? '');
-    if (person === undefined || person.disabled || person.password !== form.get('password')) {
-      return html(res, 401, loginPage(uid, [...people.values()], 'That name and password do not belong together.'));
+    const user = users.get(form.get('login') ?? '');
+    if (user === undefined || user.disabled || user.password !== form.get('password')) {
+      return html(res, 401, loginPage(uid, [...users.values()], 'That name and password do not belong together.'));
     }
     return provider.interactionFinished(
       req,
       res,
-      { login: { accountId: person.name } },
+      { login: { accountId: user.name } },
       { mergeWithLastSubmission: false },
     );
   }

@@ -1,4 +1,4 @@
-/** Asks the cluster what somebody may do, as the gate itself does: by a SubjectAccessReview, with the gate's own account. */
+/** Asks the cluster what a user may do, as Portcullis does: by a SubjectAccessReview, with its own service account. */
 import { Agent, request } from 'undici';
 import type { DemoUpstream } from '../files.ts';
 import type { AccessQuestion } from './lesson.ts';

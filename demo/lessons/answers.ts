@@ -7,7 +7,7 @@ const place = (directory: string, { number }: Lesson): string => join(directory,
 
 const plain = (text: string): string => text.trim().toLowerCase();
 
-/** @returns the questions whose kept answers are right: they are judged anew, whoever wrote the file */
+/** @returns the questions whose kept answers are right: they are checked again, because anyone may have written the file */
 export async function readAnswered(directory: string, lesson: Lesson): Promise<ReadonlySet<string>> {
   const kept = await readKept(directory, lesson);
   const right = (lesson.questions ?? []).filter(({ name, right: expected }) => kept[name] === expected);

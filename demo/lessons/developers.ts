@@ -5,11 +5,11 @@ import { annotation, happened, type Evidence, type Lesson, type Wanted } from '.
 const ALICE = 'demo:alice';
 const signedIn: Wanted = { event: 'sign-in', who: ALICE };
 const listed: Wanted = { who: ALICE, verb: 'list', resource: 'pods', code: 200 };
-// kubectl may ask for the list of APIs first, and be refused there.
+// kubectl may ask for the list of APIs first, and be rejected there.
 const refusedWithoutKey: Wanted = { code: 401, reason: 'certificate_missing' };
 const cut: Wanted = { who: ALICE, verb: 'watch', reason: 'session_revoked', stage: 'ResponseComplete' };
 const refusedAsEnded: Wanted = { code: 401, reason: 'session_revoked' };
-// After five minutes kubectl has no token to show any more: it is the renewal that is refused then.
+// After five minutes kubectl has no token left, so the renewal is rejected instead.
 const renewalRefused: Wanted = { event: 'refresh-refused', reason: 'invalid_grant' };
 
 /** Whether alice's own session was ended, by `logout` or on her page; signing out of the pages alone leaves it. */
@@ -22,7 +22,7 @@ function signedOut({ events }: Pick<Evidence, 'events'>): boolean {
   );
 }
 
-/** What ends alice's sessions: the one that she works in, all of hers, or everybody's. Root's own is none of hers. */
+/** What ends alice's sessions: the one that she works in, all of hers, or those of all users. Root's own is not hers. */
 function revocations({ events }: Pick<Evidence, 'events'>): readonly Wanted[] {
   const targets = [/^(account:demo\/alice|provider:demo|all)$/, ...sessionsAtWork(events).map(ofSession)];
   return targets.map((target) => ({ event: 'revocation', who: 'demo:root', facts: { target }, code: 200 }));
@@ -46,16 +46,16 @@ export const signingIn: Lesson = {
   number: 1,
   title: 'Signing in',
   page: '1-signing-in.md',
-  terminals: [{ name: 'alice', person: 'alice', browser: 'own' }],
+  terminals: [{ name: 'alice', user: 'alice', browser: 'own' }],
   tasks: [
-    { words: 'sign in as alice', done: (evidence) => happened(evidence, signedIn) },
-    { words: 'list pods with plain kubectl', done: (evidence) => happened(evidence, signedIn, listed) },
+    { title: 'sign in as alice', done: (evidence) => happened(evidence, signedIn) },
+    { title: 'list pods with plain kubectl', done: (evidence) => happened(evidence, signedIn, listed) },
     {
-      words: 'ask the cluster who you are to it',
+      title: 'ask the cluster who you are',
       done: (evidence) => happened(evidence, { who: ALICE, verb: 'create', resource: 'selfsubjectreviews', code: 201 }),
     },
     {
-      words: 'try the secrets of the namespace payments, and be refused',
+      title: 'try the secrets of the namespace payments, and be denied',
       done: (evidence) => happened(evidence, { who: ALICE, resource: 'secrets', namespace: 'payments', code: 403 }),
     },
   ],
@@ -65,20 +65,20 @@ export const aboutTokens: Lesson = {
   number: 2,
   title: 'What a token is, and what it is not',
   page: '2-tokens.md',
-  terminals: [{ name: 'alice', person: 'alice', browser: 'played' }],
+  terminals: [{ name: 'alice', user: 'alice', browser: 'played' }],
   tasks: [
-    { words: 'sign in as alice', done: (evidence) => happened(evidence, signedIn) },
+    { title: 'sign in as alice', done: (evidence) => happened(evidence, signedIn) },
     {
-      words: 'use the token alone, and be refused',
+      title: 'use the token alone, and be rejected',
       done: (evidence) => happened(evidence, signedIn, refusedWithoutKey),
     },
     {
-      words: 'use the token with its key, and be let in',
+      title: 'use the token with its key, and be accepted',
       done: (evidence) => happened(evidence, refusedWithoutKey, listed),
     },
-    { words: 'sign out', done: signedOut },
+    { title: 'sign out', done: signedOut },
     {
-      words: 'use both once more, and be refused',
+      title: 'use both once more, and be rejected',
       done: (evidence) => signedOut(evidence) && happened(evidence, listed, { event: 'logout' }, refusedAsEnded),
     },
   ],
@@ -89,29 +89,29 @@ export const stolenLaptop: Lesson = {
   title: 'A stolen laptop',
   page: '3-stolen-laptop.md',
   terminals: [
-    { name: 'alice', person: 'alice', browser: 'played' },
-    { name: 'thief', person: 'alice', laptopOf: 'alice', browser: 'none' },
-    { name: 'root', person: 'root', browser: 'played' },
-    { name: 'alice-new', person: 'alice', browser: 'played' },
+    { name: 'alice', user: 'alice', browser: 'played' },
+    { name: 'thief', user: 'alice', laptopOf: 'alice', browser: 'none' },
+    { name: 'root', user: 'root', browser: 'played' },
+    { name: 'alice-new', user: 'alice', browser: 'played' },
   ],
   tasks: [
-    { words: 'alice signs in and works', done: (evidence) => happened(evidence, signedIn, listed) },
+    { title: 'alice signs in and works', done: (evidence) => happened(evidence, signedIn, listed) },
     {
-      words: 'the thief opens a watch with her session',
+      title: 'the thief opens a watch with her session',
       done: (evidence) => happened(evidence, signedIn, { who: ALICE, verb: 'watch', stage: 'ResponseStarted' }),
     },
     {
-      words: 'root looks at the sessions',
+      title: 'root looks at the sessions',
       done: (evidence) => happened(evidence, signedIn, { event: 'admin-read', who: 'demo:root', reason: 'sessions' }),
     },
-    { words: "root ends alice's sessions", done: (evidence) => afterRevocation(evidence) },
-    { words: "the thief's watch is cut", done: (evidence) => afterRevocation(evidence, cut) },
+    { title: "root ends alice's sessions", done: (evidence) => afterRevocation(evidence) },
+    { title: "the thief's watch is cut", done: (evidence) => afterRevocation(evidence, cut) },
     {
-      words: "the thief's next request is refused",
+      title: "the thief's next request is rejected",
       done: (evidence) => [refusedAsEnded, renewalRefused].some((refused) => afterRevocation(evidence, refused)),
     },
     {
-      words: 'alice signs in on her new laptop and works',
+      title: 'alice signs in on her new laptop and works',
       done: (evidence) => afterRevocation(evidence, signedIn, listed),
     },
   ],

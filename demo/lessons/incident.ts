@@ -1,4 +1,4 @@
-/** The incident: evidence was planted in a record, and the learner finds out what happened. */
+/** The incident: evidence was planted in an audit log, and the learner finds out what happened. */
 import { Terminal } from '../tour/terminal.ts';
 import { happened, setUp, type Evidence, type Lesson, type Question, type Wanted } from './lesson.ts';
 import { plantNight, TRUTH } from './night.ts';
@@ -6,49 +6,49 @@ import { plantNight, TRUTH } from './night.ts';
 const QUESTIONS: readonly Question[] = [
   {
     name: 'forged',
-    words: 'which file has been changed',
+    title: 'which file has been changed',
     right: TRUTH.forged,
     hint: 'Let audit verify judge each file by itself.',
   },
   {
     name: 'who',
-    words: 'whose credential was used',
+    title: 'whose credential was used',
     right: TRUTH.who,
-    hint: 'Look at who was refused secrets in a row, and from where. Write the name as the record does.',
+    hint: 'Look at which user was denied secrets several times in a row, and from where. Write the name as the audit log does.',
   },
   {
     name: 'from',
-    words: 'from which address by the thief',
+    title: 'from which address by the thief',
     right: TRUTH.from,
-    hint: 'The same person worked from the office before. Which address is the other one?',
+    hint: 'The same user worked from the office before. Which address is the other one?',
   },
   {
     name: 'session',
-    words: 'in which session',
+    title: 'in which session',
     right: TRUTH.session,
     hint: 'It stands in each line as portcullis.dev/session: ask with -o json.',
   },
   {
     name: 'time',
-    words: 'from when on, HH:MM (UTC)',
+    title: 'from when on, HH:MM (UTC)',
     right: TRUTH.time,
     hint: 'Ask for that session alone. When does the second address come first? It was not a secret that was read then.',
   },
   {
     name: 'as',
-    words: 'as whom it worked in the end',
+    title: 'as whom it worked in the end',
     right: TRUTH.as,
-    hint: 'The table says "as" where somebody used --as. Look at the outcomes. Write the name as the record does.',
+    hint: 'The table says "as" where --as was used. Look at the outcomes. Write the name as the audit log does.',
   },
   {
     name: 'read',
-    words: 'the secret that was read',
+    title: 'the secret that was read',
     right: TRUTH.read,
     hint: 'Only one read of a secret was answered 200: --resource secrets --code 200. Its name alone.',
   },
   {
     name: 'by',
-    words: 'who locked the account',
+    title: 'who locked the account',
     right: TRUTH.by,
     hint: 'Ask for --event lock.',
   },
@@ -77,7 +77,7 @@ const toSecret: Wanted = { who: ROOT, resource: 'secrets', namespace: 'payments'
 const REPLACED: readonly (readonly Wanted[])[] = [
   [{ ...toSecret, verb: 'update', name: TRUTH.read, code: 200 }],
   [{ ...toSecret, verb: 'patch', name: TRUTH.read, code: 200 }],
-  // The name of what is made stands in the body, which the gate does not read.
+  // The name of a new object is in the body, which Portcullis does not read.
   [
     { ...toSecret, verb: 'delete', name: TRUTH.read, code: 200 },
     { ...toSecret, verb: 'create', code: 201 },
@@ -88,27 +88,27 @@ export const incident: Lesson = {
   number: 7,
   title: 'An incident',
   page: '7-incident.md',
-  terminals: [{ name: 'root', person: 'root', browser: 'played' }],
+  terminals: [{ name: 'root', user: 'root', browser: 'played' }],
   questions: QUESTIONS,
   tasks: [
-    ...QUESTIONS.map(({ name, words }) => ({
-      words: `answer ${name}=… : ${words}`,
+    ...QUESTIONS.map(({ name, title }) => ({
+      title: `answer ${name}=… : ${title}`,
       done: ({ answered }: { readonly answered: ReadonlySet<string> }) => answered.has(name),
     })),
     {
-      words: 'see that alice has no session now',
+      title: 'see that alice has no session now',
       done: (seen) =>
         [{ reason: 'sessions' }, { facts: { target: /^account:demo\/alice$/ } }].some((read) =>
           happened(seen, { event: 'admin-read', who: ROOT, code: 200, ...read }),
         ),
     },
-    { words: `take away the rule that lets alice act as ${TRUTH.as}`, done: isRuleGone },
+    { title: `take away the rule that lets alice act as ${TRUTH.as}`, done: isRuleGone },
     {
-      words: `replace the secret that was read`,
+      title: `replace the secret that was read`,
       done: (seen) => REPLACED.some((series) => happened(seen, ...series)),
     },
     {
-      words: "take alice's lock off, with the case in the reason",
+      title: "take alice's lock off, with the case in the reason",
       done: (seen) => happened(seen, { event: 'unlock', who: ROOT, code: 200, facts: { reason: /INC-2207/ } }),
     },
   ],

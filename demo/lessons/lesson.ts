@@ -1,26 +1,26 @@
-/** What a lesson is made of, and how a task is known to be done: by the record, never by what somebody says. */
+/** What a lesson consists of. A task is done when the audit log or the cluster shows it, never because the learner says so. */
 import type { AuditFact } from '../../src/core/audit/catalogue.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import { DemoFault, type RunningDemo } from '../launch.ts';
+import { DemoError, type RunningDemo } from '../launch.ts';
 import type { Finished } from '../tour/terminal.ts';
 
 /** One shell of the learner: who sits at it, and what it cannot do. */
 export interface LessonTerminal {
   /** Its file in the demo's folder is `as-NAME`. */
   readonly name: string;
-  readonly person: string;
+  readonly user: string;
   /** The terminal whose sign-in it shares, as whoever has taken that laptop; its own otherwise. */
   readonly laptopOf?: string;
-  /** `own`: the learner's. `played`: a small program signs in as the person. `none`: nobody can sign in here. */
+  /** `own`: the learner's. `played`: a small program signs in as the user. `none`: no sign-in is possible here. */
   readonly browser: 'own' | 'played' | 'none';
 }
 
 export interface Evidence {
-  /** The record since the scene was set, in its order. */
+  /** The audit events since the lesson was set up, in their order. */
   readonly events: readonly AuditEvent[];
   /** Questions of the lesson that were answered right so far. */
   readonly answered: ReadonlySet<string>;
-  /** Asks the cluster itself what somebody may do there now. */
+  /** Asks the cluster itself what a user may do there now. */
   may(question: AccessQuestion): Promise<boolean>;
 }
 
@@ -35,13 +35,13 @@ export interface AccessQuestion {
 }
 
 export interface Task {
-  readonly words: string;
+  readonly title: string;
   done(evidence: Evidence): boolean | Promise<boolean>;
 }
 
 export interface Question {
   readonly name: string;
-  readonly words: string;
+  readonly title: string;
   readonly right: string;
   readonly hint: string;
 }
@@ -60,16 +60,16 @@ export interface Lesson {
 
 /**
  * Waits for a command of a scene.
- * @throws DemoFault where it failed: a lesson without its scene would mislead
+ * @throws DemoError where it failed: a lesson that is not set up would mislead
  */
 export async function setUp(command: Promise<Finished>): Promise<void> {
   const { code, stderr } = await command;
-  if (code !== 0) throw new DemoFault(`the scene of the lesson could not be set: ${stderr}`);
+  if (code !== 0) throw new DemoError(`the lesson could not be set up: ${stderr}`);
 }
 
-/** What is looked for in the record; what is absent may be anything. */
+/** What an audit event must have. An absent field may have any value. */
 export interface Wanted {
-  /** Username of the person. */
+  /** The username. */
   readonly who?: string;
   readonly as?: string;
   readonly account?: string;
@@ -112,7 +112,7 @@ function matches(event: AuditEvent, wanted: Wanted): boolean {
 }
 
 /**
- * Whether the record has these one after another. Others may lie between them.
+ * Returns whether the audit log has these in this order. Others may lie between them.
  * @param series at least one
  */
 export function happened({ events }: Pick<Evidence, 'events'>, ...series: readonly Wanted[]): boolean {

@@ -1,7 +1,7 @@
 /**
  * Lessons: the demo as a classroom. Each sets a scene, watches what the learner does, and says what is still open.
  *
- * Owns: what each lesson wants to see, and how it is told. Must not know: how the gate decides anything; a task is done when the record or
+ * Owns: the tasks of each lesson and their texts. Must not know: how Portcullis decides anything; a task is done when the audit log or
  * the cluster says so. The pages of the lessons are in docs/training.
  */
 import { aboutTokens, signingIn, stolenLaptop } from './developers.ts';

@@ -1,6 +1,6 @@
 /**
- * The night of the incident: a record that was planted, made by the same code as a real one, so that it can be asked and proven as one.
- * The addresses are those for documentation (RFC 5737): nobody has them.
+ * The night of the incident: an audit log that was planted, written by the same code as a real one, so that it can be queried and verified.
+ * The addresses are those for documentation (RFC 5737): no host has them.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -49,20 +49,20 @@ const identity = (name: string): Identity => ({
 
 const startOfYesterday = (now: number): number => (Math.floor(now / DAY_MS) - 1) * DAY_MS;
 
-/** Writes it to `incident/`: the record itself, and a copy from which somebody has taken a line. */
+/** Writes it to `incident/`: the audit log itself, and a copy from which a line was removed. */
 export async function plantNight(files: Pick<DemoFiles, 'directory'>, now = Date.now()): Promise<void> {
   const folder = join(files.directory, 'incident');
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  const path = join(folder, 'gate.log');
+  const path = join(folder, 'portcullis.log');
   const { current: key } = await loadAuditKeys(join(files.directory, 'keys', 'audit'));
   const night = nightOf(now);
-  // The record's own lines are of that night too: with today's date before yesterday's they would look forged.
+  // The log's own events are of that night too: with today's date before yesterday's they would look forged.
   let clock = startOfYesterday(now);
   const trail = createAuditTrail({
     sinks: [{ type: 'file', path }],
     onFailure: 'count',
-    chain: { replica: 'gate-0', key, now: () => clock },
+    chain: { replica: 'portcullis-0', key, now: () => clock },
   });
   for (const event of night) {
     clock = Date.parse(event.stageTimestamp);
@@ -74,7 +74,7 @@ export async function plantNight(files: Pick<DemoFiles, 'directory'>, now = Date
   await writeFile(join(folder, TRUTH.forged), taken.join('\n'));
 }
 
-/** @returns what was recorded on the day before, in its order */
+/** @returns the events of the day before, in their order */
 export function nightOf(now: number): readonly AuditEvent[] {
   const midnight = startOfYesterday(now);
   let count = 0;
@@ -156,5 +156,5 @@ const ended = (at: number, event: 'revocation' | 'lock'): AuditEvent =>
     account: 'demo/root',
     session: ADMIN.session,
     reason: CASE,
-    details: { target: 'account:demo/alice', complete: 'true', receipts: 'gate-0=applied', sessions: '1' },
+    details: { target: 'account:demo/alice', complete: 'true', receipts: 'portcullis-0=applied', sessions: '1' },
   });

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import lockfile, { type CheckOptions } from 'proper-lockfile';
-import { DemoFault } from '../launch.ts';
+import { DemoError } from '../launch.ts';
 
 const optionsOf = (directory: string): CheckOptions => ({
   lockfilePath: join(resolve(directory), 'lessons', 'running'),
@@ -13,7 +13,7 @@ const optionsOf = (directory: string): CheckOptions => ({
 /**
  * Takes the folder for a lesson. One that was killed frees it ten seconds later.
  * @returns gives it back
- * @throws DemoFault where a lesson runs there
+ * @throws DemoError where a lesson runs there
  */
 export async function takeFolder(directory: string): Promise<() => Promise<void>> {
   await mkdir(join(directory, 'lessons'), { recursive: true, mode: 0o700 });
@@ -22,7 +22,7 @@ export async function takeFolder(directory: string): Promise<() => Promise<void>
     return () => release().catch(() => undefined);
   } catch (cause) {
     if (!isHeld(cause)) throw cause;
-    throw new DemoFault(
+    throw new DemoError(
       `A lesson runs in ${directory} already: end it with Ctrl-C, or give this one a folder and ports of its own:\n  npm run demo -- --dir .portcullis-demo-2 --port-base 8443 --lesson …`,
       { cause },
     );

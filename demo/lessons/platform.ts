@@ -1,8 +1,8 @@
-/** The lessons for platform and security people: rights as small as the work, keys that are replaced, and a drill with its record. */
+/** The lessons for platform and security engineers: least privilege, key rotation, and a drill with its audit log. */
 import { Terminal } from '../tour/terminal.ts';
 import { happened, setUp, type Evidence, type Lesson, type LessonTerminal, type Wanted } from './lesson.ts';
 
-const ROOT: LessonTerminal = { name: 'root', person: 'root', browser: 'played' };
+const ROOT: LessonTerminal = { name: 'root', user: 'root', browser: 'played' };
 const PAYMENTS = 'payments';
 const bobLists: Wanted = { who: 'demo:bob', verb: 'list', resource: 'pods', namespace: PAYMENTS };
 /** By `create`, by `apply` of either kind, by `replace` or `edit`. */
@@ -35,23 +35,23 @@ export const leastPrivilege: Lesson = {
   number: 4,
   title: 'Least privilege',
   page: '4-least-privilege.md',
-  terminals: [{ name: 'bob', person: 'bob', browser: 'played' }, ROOT],
+  terminals: [{ name: 'bob', user: 'bob', browser: 'played' }, ROOT],
   tasks: [
-    { words: 'bob is refused the pods of payments', done: (seen) => happened(seen, { ...bobLists, code: 403 }) },
+    { title: 'bob is denied the pods of payments', done: (seen) => happened(seen, { ...bobLists, code: 403 }) },
     {
-      words: 'root gives him a role that reads pods there',
-      // Whom a binding names stands in its body, which the gate does not read: the cluster says whether it was bob.
+      title: 'root gives him a role that reads pods there',
+      // The subject of a binding is in its body, which Portcullis does not read: the cluster says whether it was bob.
       done: async (seen) =>
         onceBound(seen) && (await seen.may({ user: 'demo:bob', verb: 'list', resource: 'pods', namespace: PAYMENTS })),
     },
-    { words: 'bob lists them', done: (seen) => onceBound(seen, { ...bobLists, code: 200 }) },
+    { title: 'bob lists them', done: (seen) => onceBound(seen, { ...bobLists, code: 200 }) },
     {
-      words: 'bob is refused to delete one',
+      title: 'bob is denied to delete one',
       done: (seen) =>
         onceBound(seen, { who: 'demo:bob', verb: 'delete', resource: 'pods', namespace: PAYMENTS, code: 403 }),
     },
     {
-      words: 'root tries his rights with --as: no secrets of payments',
+      title: 'root tries his rights with --as: no secrets of payments',
       done: (seen) =>
         onceBound(seen, {
           who: 'demo:root',
@@ -62,7 +62,7 @@ export const leastPrivilege: Lesson = {
         }),
     },
     {
-      words: 'the cluster says: bob reads pods in payments and nowhere else, deletes none, and sees no secrets',
+      title: 'the cluster says: bob reads pods in payments and nowhere else, deletes none, and sees no secrets',
       done: isJustEnough,
     },
   ],
@@ -77,26 +77,26 @@ export const rotation: Lesson = {
   title: 'Rotation',
   page: '5-rotation.md',
   terminals: [
-    { name: 'alice', person: 'alice', browser: 'played' },
-    { name: 'server', person: 'root', browser: 'none' },
+    { name: 'alice', user: 'alice', browser: 'played' },
+    { name: 'server', user: 'root', browser: 'none' },
   ],
   questions: [
     {
       name: 'minutes',
-      words: 'After how many minutes does a new key sign?',
+      title: 'After how many minutes does a new key sign?',
       right: '10',
       hint: 'keys rotate says it in its last line. As a number.',
     },
   ],
   tasks: [
-    { words: 'alice signs in and works', done: (seen) => happened(seen, signedIn, works) },
-    { words: 'new keys are made, and the gate takes them up', done: (seen) => happened(seen, reloaded) },
+    { title: 'alice signs in and works', done: (seen) => happened(seen, signedIn, works) },
+    { title: 'new keys are generated, and the server uses them', done: (seen) => happened(seen, reloaded) },
     {
-      words: 'answer minutes=… : after how many minutes the new key signs',
+      title: 'answer minutes=… : after how many minutes the new key signs',
       done: ({ answered }) => answered.has('minutes'),
     },
     {
-      words: 'alice works on without signing in again',
+      title: 'alice works on without signing in again',
       done: (seen) => happened(seen, signedIn, works, reloaded, works) && !happened(seen, reloaded, signedIn),
     },
   ],
@@ -106,40 +106,40 @@ const drilled: Wanted = { event: 'drill', who: 'demo:root', facts: { verdict: /^
 
 export const drillAndRecord: Lesson = {
   number: 6,
-  title: 'A drill, and what the record says',
+  title: 'A drill and the audit log',
   page: '6-drill-and-record.md',
-  terminals: [ROOT, { name: 'vera', person: 'vera', browser: 'played' }],
+  terminals: [ROOT, { name: 'vera', user: 'vera', browser: 'played' }],
   questions: [
     {
       name: 'who',
-      words: 'Who was refused the secrets of payments before you came?',
+      title: 'Which user was denied the secrets of payments before you came?',
       right: 'demo:bob',
-      hint: 'Ask the record for what was refused: audit query … --refused --resource secrets. Write the name as the record does.',
+      hint: 'Query the audit log for what was denied: audit query … --refused --resource secrets. Write the name as the audit log does.',
     },
     {
       name: 'verdict',
-      words: 'What does audit verify call a copy in which one name was changed?',
+      title: 'What does audit verify call a copy in which one name was changed?',
       right: 'tampered',
       hint: 'Change a name in a copy with sed, and let audit verify judge the copy. One word.',
     },
   ],
   tasks: [
-    { words: 'root runs a drill, and it passes', done: (seen) => happened(seen, drilled) },
+    { title: 'root runs a drill, and it passes', done: (seen) => happened(seen, drilled) },
     {
-      words: 'vera, an auditor, looks at the sessions',
+      title: 'vera, an auditor, looks at the sessions',
       done: (seen) => happened(seen, { event: 'admin-read', who: 'demo:vera', reason: 'sessions' }),
     },
     {
-      words: 'vera tries to revoke, and is refused',
+      title: 'vera tries to revoke, and is denied',
       done: (seen) =>
         happened(seen, { event: 'admin-refused', who: 'demo:vera', reason: 'auditor_may_not_act', code: 403 }),
     },
     {
-      words: 'answer who=… : who was refused the secrets before you came',
+      title: 'answer who=… : which user was denied the secrets before you came',
       done: ({ answered }) => answered.has('who'),
     },
     {
-      words: 'answer verdict=… : what audit verify calls a copy in which one name was changed',
+      title: 'answer verdict=… : what audit verify calls a copy in which one name was changed',
       done: ({ answered }) => answered.has('verdict'),
     },
   ],

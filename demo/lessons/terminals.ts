@@ -1,4 +1,4 @@
-/** The learner's shells: one small file a terminal, to be read into it with `.`, so that nobody has to type variables. */
+/** The learner's shells: one small file a terminal, to be read into it with `.`, so that no variables have to be typed. */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +25,7 @@ export async function writeTerminals(demo: RunningDemo, terminals: readonly Less
 function terminalFile({ files, urls, cluster }: RunningDemo, browser: string, terminal: LessonTerminal): string {
   const cache = join(files.directory, 'cache', terminal.laptopOf ?? terminal.name);
   const lines = [
-    `# A terminal of ${terminal.person}:  . as-${terminal.name}`,
+    `# A terminal of ${terminal.user}:  . as-${terminal.name}`,
     `export PATH=${quoted(dirname(files.command))}:"$PATH"`,
     `export KUBECONFIG=${quoted(files.kubeconfig)}`,
     `export PORTCULLIS_CACHE_DIR=${quoted(cache)}`,
@@ -33,8 +33,8 @@ function terminalFile({ files, urls, cluster }: RunningDemo, browser: string, te
     `export KUBECACHEDIR=${quoted(join(files.directory, 'cache', 'kubectl'))}`,
     `export DEMO=${quoted(files.directory)}`,
     // So that what a page says to type holds with other ports too.
-    `export GATE=${quoted(urls.api)} WEB=${quoted(urls.web)} CLUSTER=${quoted(cluster.upstream.server)}`,
-    `export PORTCULLIS_DEMO_PERSON=${quoted(terminal.person)}`,
+    `export SERVER=${quoted(urls.api)} WEB=${quoted(urls.web)} CLUSTER=${quoted(cluster.upstream.server)}`,
+    `export PORTCULLIS_DEMO_USER=${quoted(terminal.user)}`,
   ];
   if (terminal.browser === 'played') lines.push(`export BROWSER=${quoted(browser)}`);
   if (terminal.browser === 'none') lines.push('export PORTCULLIS_NO_BROWSER=1');

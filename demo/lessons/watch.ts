@@ -1,4 +1,4 @@
-/** A lesson while it runs: looks at the record now and then, says what was done, and ends with Ctrl-C. */
+/** A lesson while it runs: polls the audit log, prints which tasks are done, and ends with Ctrl-C. */
 import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -26,7 +26,7 @@ export interface Watching {
  */
 export async function watchLesson(watching: Watching): Promise<number> {
   const { demo, lesson, stopped, say } = watching;
-  // What somebody did here yesterday must not stand for today.
+  // What was done here yesterday must not count for today.
   await rm(join(demo.files.directory, 'cache'), { recursive: true, force: true });
   await writeTerminals(demo, lesson.terminals);
   await lesson.scene?.(demo);
@@ -47,7 +47,7 @@ export async function watchLesson(watching: Watching): Promise<number> {
   const open = lesson.tasks.filter((task) => !done.has(task));
   if (open.length === 0) return 0;
   say(
-    `\nLesson ${lesson.number} is not finished. Still open:\n${open.map(({ words }) => `  [ ] ${words}`).join('\n')}`,
+    `\nLesson ${lesson.number} is not finished. Still open:\n${open.map(({ title }) => `  [ ] ${title}`).join('\n')}`,
   );
   return 1;
 }
@@ -61,7 +61,7 @@ async function look({ demo, lesson, say }: Watching, before: number, done: Set<T
   for (const task of lesson.tasks) {
     if (done.has(task) || !(await task.done(evidence))) continue;
     done.add(task);
-    say(`  [x] ${task.words}${left(lesson.tasks.length - done.size)}`);
+    say(`  [x] ${task.title}${left(lesson.tasks.length - done.size)}`);
   }
 }
 
@@ -71,7 +71,7 @@ function opening({ files }: RunningDemo, lesson: Lesson): string {
   const near = relative(process.cwd(), files.directory);
   const directory = near === '' || near.startsWith('..') ? files.directory : near;
   const shells = lesson.terminals.map(({ name }) => `  . ${directory}/as-${name}`).join('\n');
-  const tasks = lesson.tasks.map(({ words }) => `  [ ] ${words}`).join('\n');
+  const tasks = lesson.tasks.map(({ title }) => `  [ ] ${title}`).join('\n');
   return `
 Lesson ${lesson.number}: ${lesson.title}
 The page to follow: docs/training/${lesson.page}

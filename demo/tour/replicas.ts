@@ -1,4 +1,4 @@
-/** Three replicas of the gate, each a process of its own as in a cluster, on one Redis. */
+/** Three replicas, each a process of its own as in a cluster, on one Redis. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ interface Ports {
 
 /**
  * Starts three `serve` processes with the demo's own configuration and keys, on one store. The first takes over the demo's ports, where
- * browsers and plugins expect the gate.
+ * browsers and plugins expect the server.
  * @param first ports of the first one: they must be free
  */
 export async function startReplicas(files: DemoFiles, first: Ports, redis: string): Promise<Replicas> {
@@ -59,9 +59,9 @@ export async function startReplicas(files: DemoFiles, first: Ports, redis: strin
   };
   try {
     const [a, b, c] = await Promise.all([
-      start('gate-a', first),
-      start('gate-b', await anyPorts()),
-      start('gate-c', await anyPorts()),
+      start('portcullis-a', first),
+      start('portcullis-b', await anyPorts()),
+      start('portcullis-c', await anyPorts()),
     ]);
     return { a, b, c, [Symbol.asyncDispose]: dispose };
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * The tour's second act: three replicas on one Redis, one of which is stopped dead while somebody is revoked. What the answer may
+ * The tour's second act: three replicas on one Redis, one of which is frozen while a session is revoked. What the answer may
  * promise about a process that cannot answer is the heart of the whole thing (docs/revocation-protocol.md#revoke-3).
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -30,14 +30,14 @@ interface Cast {
 }
 
 /**
- * @param portBase the demo's, whose gate must have been stopped: the first replica takes its ports
+ * @param portBase the demo's, whose server must have been stopped: the first replica takes its ports
  * @throws ClaimFailed at the first thing that did not hold
  */
 export async function secondAct(demo: RunningDemo, story: Story, portBase: number): Promise<void> {
   story.chapter('Second act: three replicas on one Redis');
   const redis = await startRedisServer(demo.files.directory);
   if (redis === undefined) {
-    story.tell('There is no redis-server here, and it may not be installed, so the second act is left out.');
+    story.narrate('There is no redis-server here, and it may not be installed, so the second act is left out.');
     return;
   }
   try {
@@ -49,7 +49,9 @@ export async function secondAct(demo: RunningDemo, story: Story, portBase: numbe
       alice: new Terminal(demo.files, 'alice'),
       root: new Terminal(demo.files, 'root'),
     };
-    story.tell('gate-a, gate-b and gate-c are processes of their own; each holds a lease on its view of the log.');
+    story.narrate(
+      'portcullis-a, portcullis-b and portcullis-c are processes of their own; each holds a lease on its view of the log.',
+    );
     await play(cast);
   } finally {
     await redis.stop();
@@ -58,13 +60,13 @@ export async function secondAct(demo: RunningDemo, story: Story, portBase: numbe
 
 async function play(cast: Cast): Promise<void> {
   const { story, demo, replicas, alice, root } = cast;
-  for (const [person, terminal] of [
+  for (const [user, terminal] of [
     ['alice', alice],
     ['root', root],
   ] as const) {
-    story.command(person, `portcullis login --server ${demo.urls.web}`);
+    story.command(user, `portcullis login --server ${demo.urls.web}`);
     const { code, stderr } = await terminal.login(demo.urls.web);
-    story.claim(`${person} signs in, as everybody must at another store`, code === 0, stderr);
+    story.claim(`${user} signs in, because another store has no sessions`, code === 0, stderr);
   }
   const watches = await Promise.all([replicas.a, replicas.b, replicas.c].map((replica) => watchThrough(cast, replica)));
   try {
@@ -90,10 +92,10 @@ async function watchThrough({ alice }: Cast, replica: Replica): Promise<Watch> {
 
 async function revokeWhileOneIsStopped(cast: Cast, watches: readonly Watch[]): Promise<void> {
   const { story, replicas } = cast;
-  story.chapter('gate-c is stopped dead, and Alice is revoked at gate-a');
+  story.chapter('portcullis-c is frozen, and Alice is revoked at portcullis-a');
   replicas.c.stop();
-  story.tell(
-    'SIGSTOP: no code of gate-c runs any more. Its connections stay open; it cannot be asked, told, or seen to end.',
+  story.narrate(
+    'SIGSTOP: no code of portcullis-c runs any more. Its connections stay open; it cannot be asked, told, or seen to end.',
   );
   // A machine that lets even this process wait for its timers lets the replicas wait as long: that is not theirs to answer for.
   const late = monitorEventLoopDelay({ resolution: 10 });
@@ -109,12 +111,12 @@ async function revokeWhileOneIsStopped(cast: Cast, watches: readonly Watch[]): P
     answer.replicas.find(({ id }) => id === replica.name)?.state ?? 'absent';
   const seen = JSON.stringify(answer);
   story.claim(
-    'gate-a and gate-b have applied it',
+    'portcullis-a and portcullis-b have applied it',
     stateOf(replicas.a) === 'applied' && stateOf(replicas.b) === 'applied',
     seen,
   );
   story.claim(
-    'gate-c is fenced: its lease has run out, as each lease does that is not renewed',
+    'portcullis-c is fenced: its lease has run out, as each lease does that is not renewed',
     stateOf(replicas.c) === 'fenced',
     seen,
   );
@@ -150,7 +152,7 @@ async function revoke({ story, root, demo }: Cast): Promise<RevocationResult> {
 }
 
 async function wakeTheStopped({ story, replicas, root }: Cast, watches: readonly Watch[]): Promise<void> {
-  story.chapter('gate-c wakes up');
+  story.chapter('portcullis-c wakes up');
   const change = ['label', 'pod', 'web-1', 'after-the-revocation=yes', '--overwrite', '--namespace', 'default'];
   story.command('root', `kubectl ${change.slice(0, 4).join(' ')}`);
   const labelled = await root.kubectl(...change);
@@ -161,7 +163,7 @@ async function wakeTheStopped({ story, replicas, root }: Cast, watches: readonly
   // kubectl prints a line for each change that it is told of: her first list, and nothing behind it.
   const lines = (ended?.output ?? '').split('\n').filter((line) => line.startsWith('web-1'));
   story.claim(
-    'gate-c notices that its lease has run out and cuts before it passes another byte: she never saw the change',
+    'portcullis-c notices that its lease has run out and cuts before it passes another byte: she never saw the change',
     ended !== undefined && lines.length === 1,
     ended?.output ?? `the watch is still open: ${asleep?.running.output()}`,
   );

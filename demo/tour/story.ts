@@ -21,11 +21,11 @@ export class Story {
     this.#say(`\n${this.#chapter}. ${title}`);
   }
 
-  tell(words: string): void {
-    this.#say(`   ${words}`);
+  narrate(statement: string): void {
+    this.#say(`   ${statement}`);
   }
 
-  /** The command as a person would type it. */
+  /** The command as a user would type it. */
   command(who: string, line: string): void {
     this.#say(`   ${who}$ ${line}`);
   }
@@ -41,10 +41,10 @@ export class Story {
    * Prints the claim with a tick when it holds.
    * @throws ClaimFailed with what was seen instead
    */
-  claim(words: string, holds: boolean, seen: string): void {
-    if (!holds) throw new ClaimFailed(`${words}\n     seen instead: ${seen.trim().slice(0, 2000)}`);
+  claim(statement: string, holds: boolean, seen: string): void {
+    if (!holds) throw new ClaimFailed(`${statement}\n     seen instead: ${seen.trim().slice(0, 2000)}`);
     this.#claims += 1;
-    this.#say(`   ✓ ${words}`);
+    this.#say(`   ✓ ${statement}`);
   }
 
   #say(line: string): void {

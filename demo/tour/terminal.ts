@@ -1,4 +1,4 @@
-/** The tour's terminals: one a person, each with a cache of its own, running the very commands that a person would type. */
+/** The tour's terminals: one for each user, with a cache of its own, running the commands that a user would type. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
@@ -33,14 +33,14 @@ export class Terminal {
   readonly #command: string;
   readonly #browserLog: string;
 
-  constructor(files: DemoFiles, person: string, options: { readonly browser: boolean } = { browser: true }) {
+  constructor(files: DemoFiles, user: string, options: { readonly browser: boolean } = { browser: true }) {
     this.#command = files.command;
-    this.#browserLog = join(files.directory, `browser-${person}.log`);
+    this.#browserLog = join(files.directory, `browser-${user}.log`);
     this.#environment = {
       ...process.env,
       KUBECONFIG: files.kubeconfig,
-      PORTCULLIS_CACHE_DIR: join(files.directory, 'cache', person),
-      PORTCULLIS_DEMO_PERSON: person,
+      PORTCULLIS_CACHE_DIR: join(files.directory, 'cache', user),
+      PORTCULLIS_DEMO_USER: user,
       PORTCULLIS_DEMO_BROWSER_LOG: this.#browserLog,
       BROWSER,
       ...(options.browser ? {} : { PORTCULLIS_NO_BROWSER: '1' }),
@@ -55,7 +55,7 @@ export class Terminal {
     return this.#run(this.#command, args);
   }
 
-  /** `portcullis login`. What the browser had to say comes after the command's own words. */
+  /** `portcullis login`. The browser's output comes after the command's own. */
   async login(server: string): Promise<Finished> {
     await rm(this.#browserLog, { force: true });
     const finished = await this.portcullis('login', '--server', server);

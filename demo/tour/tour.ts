@@ -1,5 +1,5 @@
 /**
- * The tour: the whole story of the gate, told and checked. Each claim is tested against what really happened before it is printed.
+ * The tour: what Portcullis does, shown and checked. Each claim is tested against what really happened before it is printed.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
@@ -18,7 +18,7 @@ interface Cast {
   readonly demo: RunningDemo;
   readonly story: Story;
   readonly alice: Terminal;
-  /** Alice where nobody can open a browser, so that a refusal is an answer and not a new sign-in. */
+  /** Alice on a machine without a browser, so that a rejection is reported and does not open a new sign-in. */
   readonly aliceAlone: Terminal;
   readonly bob: Terminal;
   readonly root: Terminal;
@@ -26,7 +26,7 @@ interface Cast {
 
 /** @throws ClaimFailed at the first thing that did not hold */
 export async function tour(demo: RunningDemo, story: Story): Promise<void> {
-  const terminal = (person: string): Terminal => new Terminal(demo.files, person);
+  const terminal = (user: string): Terminal => new Terminal(demo.files, user);
   const cast: Cast = {
     demo,
     story,
@@ -37,10 +37,10 @@ export async function tour(demo: RunningDemo, story: Story): Promise<void> {
   };
   await signIn(cast);
   await work(cast);
-  await somebodyElse(cast);
+  await anotherUser(cast);
   const streams = await openStreams(cast);
   try {
-    await readTheRecord(cast);
+    await readTheAuditLog(cast);
     await dropTheInstance(cast, streams);
   } finally {
     for (const { running } of streams) running.kill();
@@ -50,21 +50,23 @@ export async function tour(demo: RunningDemo, story: Story): Promise<void> {
 
 async function signIn({ story, alice, demo }: Cast): Promise<void> {
   story.chapter('Alice signs in');
-  story.tell(`Her password goes to her company's identity provider (${demo.urls.issuer}); Portcullis never sees it.`);
-  await login({ story, demo, person: 'alice', terminal: alice });
+  story.narrate(
+    `Her password goes to her company's identity provider (${demo.urls.issuer}); Portcullis never sees it.`,
+  );
+  await login({ story, demo, user: 'alice', terminal: alice });
 }
 
 async function login({
   story,
   demo,
-  person,
+  user,
   terminal,
-}: Pick<Cast, 'story' | 'demo'> & { person: string; terminal: Terminal }) {
-  story.command(person, `portcullis login --server ${demo.urls.web}`);
+}: Pick<Cast, 'story' | 'demo'> & { user: string; terminal: Terminal }) {
+  story.command(user, `portcullis login --server ${demo.urls.web}`);
   const { code, stdout, stderr } = await terminal.login(demo.urls.web);
   // The address that the browser was given is a screen wide and over by now.
   story.output((stderr + stdout).replace(/^.*opening your browser.*\n.*\n/m, ''));
-  story.claim(`${person} is signed in`, code === 0, `exit ${code}: ${stderr}`);
+  story.claim(`${user} is signed in`, code === 0, `exit ${code}: ${stderr}`);
 }
 
 async function work({ story, alice, demo }: Cast): Promise<void> {
@@ -87,9 +89,9 @@ async function work({ story, alice, demo }: Cast): Promise<void> {
   );
 }
 
-async function somebodyElse({ story, demo, bob }: Cast): Promise<void> {
+async function anotherUser({ story, demo, bob }: Cast): Promise<void> {
   story.chapter('Bob signs in too, and has no rights there');
-  await login({ story, demo, person: 'bob', terminal: bob });
+  await login({ story, demo, user: 'bob', terminal: bob });
   story.command('bob', 'kubectl get pods');
   const pods = await bob.kubectl('get', 'pods', '--namespace', 'default');
   story.output(pods.stderr, 3);
@@ -113,7 +115,7 @@ async function openStreams({ story, alice, demo }: Cast): Promise<readonly OpenS
   const streams: OpenStream[] = [{ name: 'the watch', running: watch }];
   story.claim('her watch is open', true, '');
   if (!demo.cluster.runsPods) {
-    story.tell('(This API server has no kubelet, so there is no container to exec into: the exec is left out.)');
+    story.narrate('(This API server has no kubelet, so there is no container to exec into: the exec is left out.)');
     return streams;
   }
   const script = 'echo at the prompt; sleep 600';
@@ -124,8 +126,8 @@ async function openStreams({ story, alice, demo }: Cast): Promise<readonly OpenS
   return [...streams, { name: 'the exec', running: exec }];
 }
 
-async function readTheRecord({ story, demo }: Cast): Promise<void> {
-  story.chapter('Every request is on the record');
+async function readTheAuditLog({ story, demo }: Cast): Promise<void> {
+  story.chapter('Every request is audited');
   const began = (event: AuditEvent): boolean => event.stage === 'ResponseStarted' && event.verb === 'watch';
   const events = (await recorded(demo, began)).filter((event) => event.user.username === 'demo:alice');
   for (const event of events.slice(-4)) {
@@ -134,7 +136,7 @@ async function readTheRecord({ story, demo }: Cast): Promise<void> {
     );
   }
   story.claim(
-    'the record has her list of pods, answered 200',
+    'the audit log has her list of pods, with code 200',
     events.some(
       (event) => event.verb === 'list' && event.objectRef?.resource === 'pods' && event.responseStatus?.code === 200,
     ),
@@ -153,8 +155,8 @@ async function readTheRecord({ story, demo }: Cast): Promise<void> {
 }
 
 async function dropTheInstance({ story, root, demo }: Cast, streams: readonly OpenStream[]): Promise<void> {
-  story.chapter('Root drops the gate');
-  await login({ story, demo, person: 'root', terminal: root });
+  story.chapter('Root revokes the sessions');
+  await login({ story, demo, user: 'root', terminal: root });
   const sessions = await root.portcullis('sessions', '--server', demo.urls.web);
   story.command('root', 'portcullis sessions');
   story.output(sessions.stdout + sessions.stderr);
@@ -199,11 +201,11 @@ async function dropTheInstance({ story, root, demo }: Cast, streams: readonly Op
   for (const { name, running } of streams) {
     const ended = await Promise.race([running.ended, timeout(INSTANT_MS)]);
     if (ended === undefined) return story.claim(`${name} was cut`, false, 'it is still open');
-    // What kubectl had to say about it; for a watch that is the gate's own last event.
+    // What kubectl printed about it; for a watch that is the termination notice.
     story.output(lastLine(ended.output), 1);
     const cutAfter = Math.max(0, ended.at - Date.parse(answer.at));
     story.claim(
-      `${name} was cut: kubectl was gone ${cutAfter} ms after the gate was told, its own exit included`,
+      `${name} was cut: kubectl was gone ${cutAfter} ms after the revocation was sent, its own exit included`,
       cutAfter < INSTANT_MS && (ended.code !== 0 || /session was ended/.test(ended.output)),
       `exit ${ended.code} after ${cutAfter} ms: ${ended.output}`,
     );
@@ -233,14 +235,14 @@ async function knockAgain({ story, aliceAlone, demo }: Cast): Promise<void> {
   );
   const since = (await auditEvents(demo)).slice(before);
   story.claim(
-    "the record says that it was the gate's own check that refused her, in memory, before anything was asked of the store or the cluster",
+    'the audit log says that the revocation guard rejected her, in memory, before the store or the cluster was asked',
     since.some(
       (event) => event.responseStatus?.code === 401 && event.annotations['portcullis.dev/reason'] === 'session_revoked',
     ),
     JSON.stringify(since),
   );
   story.claim(
-    'and the record has the revocation with its reason',
+    'and the audit log has the revocation with its reason',
     (await auditEvents(demo)).some(
       (event) =>
         event.annotations['portcullis.dev/event'] === 'revocation' && JSON.stringify(event).includes('INC-4711'),

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
-import { demoPorts, PEOPLE } from '../../demo/demo.ts';
+import { demoPorts, USERS } from '../../demo/demo.ts';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePort, takenPorts } from '../../demo/ports.ts';
 import { startRedisServer } from '../../demo/redis-server.ts';
@@ -43,7 +43,7 @@ async function freePortBase(): Promise<number> {
 }
 
 async function typeAtProvider(page: Page, person: string): Promise<void> {
-  const who = PEOPLE.find(({ name }) => name === person);
+  const who = USERS.find(({ name }) => name === person);
   if (who === undefined) throw new Error(`nobody is called ${person}`);
   // Whoever is known there already is only asked whether to go on.
   if (await page.getByLabel('Password').isVisible()) {

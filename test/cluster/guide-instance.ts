@@ -10,7 +10,7 @@ import { request } from 'undici';
 import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { makeCertificates } from '../../demo/certificates.ts';
-import { demoPorts, PEOPLE } from '../../demo/demo.ts';
+import { demoPorts, USERS } from '../../demo/demo.ts';
 import { demoUrls } from '../../demo/files.ts';
 import { startIdentityProvider } from '../../demo/idp/provider.ts';
 import { freePortBase } from '../support/instance.ts';
@@ -50,7 +50,7 @@ export async function startGuideMachine(folder: string): Promise<GuideMachine> {
   const idp = await startIdentityProvider({
     port: ports.idp,
     // In the groups that the guides give rights to.
-    people: PEOPLE.map((person) => (person.name === 'root' ? { ...person, groups: ['platform'] } : person)),
+    users: USERS.map((person) => (person.name === 'root' ? { ...person, groups: ['platform'] } : person)),
     client: { clientId: 'portcullis', clientSecret, redirectUris: [`${urls.web}/callback/corp`] },
   });
   const certificate = await makeCertificates(['localhost', '127.0.0.1'], Date.now());

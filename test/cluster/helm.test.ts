@@ -102,7 +102,7 @@ describe('Helm 4 before a real API server', () => {
     const alice = new CliContext(real.instance, 'alice', root.environment);
     const person = {
       PORTCULLIS_CACHE_DIR: join(real.instance.files.directory, 'cache-of-alice'),
-      PORTCULLIS_DEMO_PERSON: 'alice',
+      PORTCULLIS_DEMO_USER: 'alice',
     };
     Object.assign(alice.environment, person);
     const { code, stderr } = await alice.open(program, ['list']).finished;

@@ -12,7 +12,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
-import { demoPorts, PEOPLE } from '../../demo/demo.ts';
+import { demoPorts, USERS } from '../../demo/demo.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles } from '../../demo/files.ts';
 import { startIdentityProvider } from '../../demo/idp/provider.ts';
 import { startDemoCluster } from '../../demo/upstream.ts';
@@ -59,7 +59,7 @@ async function openStage(): Promise<Stage> {
   const files = await writeDemoFiles({ directory, ports, certificates, upstream: cluster.upstream });
   const identityProvider = await startIdentityProvider({
     port: ports.idp,
-    people: PEOPLE,
+    users: USERS,
     client: {
       clientId: DEMO_CLIENT_ID,
       clientSecret: files.clientSecret,

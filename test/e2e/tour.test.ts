@@ -32,7 +32,7 @@ describe('the tour', () => {
     expect(output).toMatch(/the watch was cut/);
     expect(output).toMatch(/the exec was cut/);
     // It is left out where there is no redis-server.
-    expect(output).toMatch(/✓ gate-c notices that its lease has run out/);
+    expect(output).toMatch(/✓ portcullis-c notices that its lease has run out/);
   });
 
   /** A copy of the sources with one safeguard taken out: the tour must notice. */

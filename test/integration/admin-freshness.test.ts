@@ -85,7 +85,7 @@ describe('a command', () => {
   beforeEach(async () => {
     machine = new Machine();
     browser = await notedBrowser(machine.home, 'browser');
-    machine.env = { BROWSER: browser.command, PORTCULLIS_DEMO_PERSON: 'root' };
+    machine.env = { BROWSER: browser.command, PORTCULLIS_DEMO_USER: 'root' };
     const login = await machine.run('login', '--server', web);
     if (login.code !== 0) throw new Error(login.stderr);
     sso.prompts.length = 0;

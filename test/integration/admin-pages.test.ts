@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
@@ -36,7 +36,7 @@ describe('the admin pages of two replicas', () => {
   });
 
   async function signedIn(name: string): Promise<Visitor> {
-    const person = PEOPLE.find((one) => one.name === name);
+    const person = USERS.find((one) => one.name === name);
     if (person === undefined) throw new Error(`nobody is called ${name}`);
     const visitor = new Visitor(person);
     const page = await visitor.visit(`${instance.urls.web}/login/start?provider=demo&to=me`);

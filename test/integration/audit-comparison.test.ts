@@ -23,7 +23,7 @@ const identityOf = (name: string, groups: readonly string[]): Identity => ({
 });
 
 /** As the demo's identity provider has them. */
-const PEOPLE: Readonly<Record<AuditCase['person'], Identity>> = {
+const USERS: Readonly<Record<AuditCase['person'], Identity>> = {
   root: identityOf('root', ['demo:admins']),
   alice: identityOf('alice', ['demo:developers']),
   bob: identityOf('bob', []),
@@ -39,7 +39,7 @@ let plane: TestPlane;
 const people = new Map<string, Person>();
 beforeAll(async () => {
   plane = await startPlane();
-  for (const [name, identity] of Object.entries(PEOPLE)) {
+  for (const [name, identity] of Object.entries(USERS)) {
     people.set(name, await signIn(plane, { subject: name, identity }));
   }
 });

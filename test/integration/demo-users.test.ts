@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { startTestInstance } from '../support/instance.ts';
@@ -12,8 +12,8 @@ describe('the people of the demo', () => {
   });
   afterAll(() => demo.stop());
 
-  it('all stand in people.txt, with their passwords and groups', async () => {
-    const lines = (await readFile(`${demo.files.directory}/people.txt`, 'utf8')).trimEnd().split('\n');
+  it('all stand in users.txt, with their passwords and groups', async () => {
+    const lines = (await readFile(`${demo.files.directory}/users.txt`, 'utf8')).trimEnd().split('\n');
     expect(lines.slice(1).map((line) => line.split(/\s{2,}/).slice(0, 3))).toEqual([
       ['alice', 'alice-demo', 'developers'],
       ['bob', 'bob-demo', '-'],
@@ -28,7 +28,7 @@ describe('the people of the demo', () => {
     ['root', 200, true],
     ['vera', 200, false],
   ])('%s at the admin pages: %i', async (name, status, mayAct) => {
-    const who = PEOPLE.find((person) => person.name === name);
+    const who = USERS.find((person) => person.name === name);
     if (who === undefined) throw new Error(`nobody is called ${name}`);
     const browser = new Visitor(who);
     await browser.visit(`${demo.urls.web}/login/start?provider=demo&to=me`);

@@ -17,7 +17,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildImage, type BuiltImage } from '../../scripts/image.ts';
-import { demoPorts, PEOPLE } from '../../demo/demo.ts';
+import { demoPorts, USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
 
@@ -87,7 +87,7 @@ describe('the image', () => {
   // An attacker starts the demo's identity provider in the gate's container and signs in with a printed password, so it is not there.
   it('has no file of the demo, and none of its passwords', () => {
     expect(sources().filter((path) => /(^|\/)demo(\/|\.ts$)/.test(path))).toEqual([]);
-    const known = PEOPLE.map(({ password }) => password);
+    const known = USERS.map(({ password }) => password);
     const texts = sources().map((path) => ({ path, text: readFileSync(join(app, 'src', path), 'utf8') }));
     expect(
       texts.filter(({ text }) => known.some((password) => text.includes(password))).map(({ path }) => path),

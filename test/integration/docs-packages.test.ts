@@ -26,7 +26,7 @@ describe('the command line', { timeout: 300_000 }, () => {
       npm_config_prefix: join(home, 'npm'),
       PATH: `${join(home, 'npm/bin')}:${process.env['PATH']}`,
       PORTCULLIS_CACHE_DIR: join(home, 'cache'),
-      PORTCULLIS_DEMO_PERSON: 'alice',
+      PORTCULLIS_DEMO_USER: 'alice',
       BROWSER: join(ROOT, 'demo/headless-browser.ts'),
     });
   });
@@ -69,7 +69,7 @@ describe('the command line', { timeout: 300_000 }, () => {
     const block = pageBlock('docs/kubectl.md', 'export PORTCULLIS_CACHE_DIR');
     const here = withValues(block, { 'https://portcullis.example.com': instance.urls.web });
     const whoami = 'portcullis whoami --output json';
-    const second = await laptop.run(`export PORTCULLIS_DEMO_PERSON=root\n${here}\nkubectl get pods >&2\n${whoami}`);
+    const second = await laptop.run(`export PORTCULLIS_DEMO_USER=root\n${here}\nkubectl get pods >&2\n${whoami}`);
     expect(second).toContain('demo:root');
     expect(await laptop.run(whoami)).toContain('demo:alice');
   });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import type { Lies } from '../support/hostile-provider.ts';
@@ -90,7 +90,7 @@ describe.each(WAYS)('a user whom %s refuses', (_name, lies, words, isAsked) => {
   });
 
   it('reads why at /me, in the browser through which the laptop was signed in', async () => {
-    const alice = PEOPLE.find(({ name }) => name === 'alice');
+    const alice = USERS.find(({ name }) => name === 'alice');
     if (alice === undefined) throw new Error('alice is nobody');
     const visitor = new Visitor(alice, { stopAt: 'http://127.0.0.1:9/callback' });
     const { web } = instance.client.endpoints;

@@ -3,7 +3,7 @@ import { compileMapping } from '../../src/core/identity/claims.ts';
 import type { AppError } from '../../src/core/errors.ts';
 import { createOidcProvider, type OidcProviderOptions } from '../../src/idp/oidc.ts';
 import type { IdentityProvider, SignInChallenge } from '../../src/idp/idp.ts';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import { startIdentityProvider, type DemoIdentityProvider } from '../../demo/idp/provider.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
@@ -57,7 +57,7 @@ describe('a real provider', () => {
 
   beforeAll(async () => {
     const client = { clientId: 'gate', clientSecret: 's3cret-of-the-gate', redirectUris: [CALLBACK] };
-    idp = await startIdentityProvider({ port: 0, people: PEOPLE, client });
+    idp = await startIdentityProvider({ port: 0, users: USERS, client });
     corp = provider(idp.issuer, {
       secret: client.clientSecret,
       scopes: ['openid', 'profile', 'groups', 'offline_access'],
@@ -68,7 +68,7 @@ describe('a real provider', () => {
   /** Signs in up to the redirect back to us, where nobody listens. */
   async function callbackOf(person: string): Promise<{ callback: URL; challenge: SignInChallenge }> {
     const { url, challenge } = await corp.begin();
-    const who = PEOPLE.find(({ name }) => name === person);
+    const who = USERS.find(({ name }) => name === person);
     if (who === undefined) throw new Error(`nobody is called ${person}`);
     const visitor = new Visitor(who, { stopAt: CALLBACK });
     const page = await visitor.visit(url.href);
@@ -128,7 +128,7 @@ describe('a real provider', () => {
   });
 
   it('says when the person proved who they are, and asks them again where a fresh sign-in is wanted', async () => {
-    const alice = { name: 'alice', password: PEOPLE.find(({ name }) => name === 'alice')?.password ?? '' };
+    const alice = { name: 'alice', password: USERS.find(({ name }) => name === 'alice')?.password ?? '' };
     const { password } = alice;
     const visitor = new Visitor(alice, { stopAt: CALLBACK });
     const first = await corp.begin();

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { parse, stringify } from 'yaml';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { bareEnvironment } from './bare-environment.ts';
 import { Secrets, watchClients, watchProvider } from './canary-secrets.ts';
@@ -103,7 +103,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
 /** Every secret that the configuration names, and the passwords; sets the log as talkative as it can be. */
 async function learnSettings({ files }: RunningDemo, secrets: Secrets): Promise<void> {
   const settings = parse(await readFile(files.config, 'utf8')) as Settings;
-  for (const { password } of PEOPLE) secrets.add('password', password);
+  for (const { password } of USERS) secrets.add('password', password);
   secrets.add('client secret', files.clientSecret);
   const at = (file: string): string => resolve(files.directory, file);
   for (const { tokenFile } of settings.clusters)

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import { Visitor, type Visit } from '../../demo/visitor.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
@@ -44,7 +44,7 @@ export interface DeviceStageOptions {
 }
 
 export function visitor(person: string, options?: ConstructorParameters<typeof Visitor>[1]): Visitor {
-  const who = PEOPLE.find(({ name }) => name === person);
+  const who = USERS.find(({ name }) => name === person);
   if (who === undefined) throw new Error(`nobody is called ${person}`);
   return new Visitor(who, options);
 }

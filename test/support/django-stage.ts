@@ -5,7 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { startChangedInstance } from './changed-instance.ts';
@@ -74,14 +74,14 @@ export async function startDjangoStage(): Promise<DjangoStage> {
       django,
       root: newLaptop('root'),
       browser(user) {
-        const person = PEOPLE.find(({ name }) => name === user);
+        const person = USERS.find(({ name }) => name === user);
         if (person === undefined) throw new Error(`nobody is called ${user}`);
         return new Visitor(person);
       },
       async signIn(user, provider) {
         const name = `${user}-${provider}-${(count += 1)}`;
         const person = {
-          PORTCULLIS_DEMO_PERSON: user,
+          PORTCULLIS_DEMO_USER: user,
           NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'django.crt'),
         };
         const login = newLaptop(name, person).openPortcullis('login', '--provider', provider);
@@ -107,7 +107,7 @@ export async function startDjangoStage(): Promise<DjangoStage> {
 
 /** Users who have the passwords that the demo's browser types, all of them developers; and a client for each provider. */
 async function prepare(django: DjangoIdp, { urls }: RunningDemo): Promise<void> {
-  for (const { name, password } of PEOPLE) await django.addUser({ name, password, groups: ['developers'] });
+  for (const { name, password } of USERS) await django.addUser({ name, password, groups: ['developers'] });
   for (const provider of PROVIDERS) {
     const callback = `${urls.web}/callback/${provider}`;
     await django.addClient({ id: provider, secret: SECRET, callback, skipConsent: provider !== 'django' });

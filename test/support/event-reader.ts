@@ -2,7 +2,7 @@
 import { request as plainRequest, type IncomingMessage } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { serverEvents, type ServerEvent } from '../../src/cli/http/server-sent-events.ts';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import { CookieBrowser } from './cookie-browser.ts';
 import type { ClientKey } from './oauth-client.ts';
 
@@ -55,7 +55,7 @@ export async function readEvents({ port, path, headers, tls }: Read): Promise<Ev
 /** Signs in with a browser at the demo. @returns it, signed in */
 export async function browserOf(web: string, person: string): Promise<CookieBrowser> {
   const browser = new CookieBrowser();
-  const password = PEOPLE.find(({ name }) => name === person)?.password ?? '';
+  const password = USERS.find(({ name }) => name === person)?.password ?? '';
   let { url, html } = await browser.follow(`${web}/login/start?provider=demo&to=me`);
   for (const form of [{ login: person, password }, {}]) {
     const action = /<form method="post" action="(\/interaction\/[^"]+)"/.exec(html)?.[1];

@@ -43,7 +43,7 @@ export class CliContext {
       KUBECONFIG: instance.files.kubeconfig,
       KUBECACHEDIR: join(instance.files.directory, 'discovery'),
       PORTCULLIS_CACHE_DIR: join(instance.files.directory, `cache-of-${person}`),
-      PORTCULLIS_DEMO_PERSON: person,
+      PORTCULLIS_DEMO_USER: person,
       BROWSER: HEADLESS_BROWSER,
       ...extra,
     };

@@ -6,7 +6,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createLocalJWKSet, decodeJwt, jwtVerify, type JSONWebKeySet } from 'jose';
 import { request } from 'undici';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import { Visitor, type Visit } from '../../demo/visitor.ts';
 import type { Answer } from './oauth-client.ts';
 
@@ -93,7 +93,7 @@ export class Kubelogin {
       ...this.flags.extraParams,
     });
     for (const [name, value] of query) if (value === '') query.delete(name);
-    const who = PEOPLE.find(({ name }) => name === person);
+    const who = USERS.find(({ name }) => name === person);
     if (who === undefined) throw new Error(`nobody is called ${person}`);
     const page = await new Visitor(who, { stopAt: this.redirectUri }).visit(
       `${this.#provider.authorization_endpoint}?${query.toString()}`,

@@ -12,7 +12,7 @@ export interface NotedBrowser {
   tabs(): Promise<readonly string[]>;
 }
 
-/** @param then what it does once it has noted the tab; `sign-in` does it as `PORTCULLIS_DEMO_PERSON` */
+/** @param then what it does once it has noted the tab; `sign-in` does it as `PORTCULLIS_DEMO_USER` */
 export async function notedBrowser(
   folder: string,
   name: string,

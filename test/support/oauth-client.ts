@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Agent, request } from 'undici';
 import { makeCertificates } from '../../demo/certificates.ts';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 import { Visitor } from '../../demo/visitor.ts';
 
 const REDIRECT_URI = 'http://127.0.0.1:9/callback';
@@ -85,7 +85,7 @@ export class OAuthClient {
       code_challenge_method: 'S256',
       ...options.extra,
     }).toString();
-    const who = PEOPLE.find(({ name }) => name === person);
+    const who = USERS.find(({ name }) => name === person);
     if (who === undefined) throw new Error(`nobody is called ${person}`);
     const visitor = options.visitor ?? new Visitor(who, { stopAt: REDIRECT_URI });
     const page = await visitor.visit(url.href);

@@ -18,7 +18,7 @@ export async function laptopIn(folder: string, person: string): Promise<PageShel
     KUBECONFIG: join(home, '.kube', 'config'),
     PATH: `${bin}:${process.env['PATH']}`,
     PORTCULLIS_CACHE_DIR: join(home, 'cache'),
-    PORTCULLIS_DEMO_PERSON: person,
+    PORTCULLIS_DEMO_USER: person,
     BROWSER,
   });
 }

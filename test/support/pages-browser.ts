@@ -7,7 +7,7 @@ import {
   type Page,
   type Response,
 } from 'playwright-core';
-import { PEOPLE } from '../../demo/demo.ts';
+import { USERS } from '../../demo/demo.ts';
 
 /** @param args beside the usual, such as `--host-resolver-rules` */
 export function openChromium(args: readonly string[] = []): Promise<Browser> {
@@ -83,7 +83,7 @@ export function watch(page: Page, origin: string): Watched {
 
 /** Types name and password at the demo's provider, and agrees to what it asks. */
 export async function signInAtProvider(page: Page, person: string): Promise<void> {
-  const who = PEOPLE.find(({ name }) => name === person);
+  const who = USERS.find(({ name }) => name === person);
   if (who === undefined) throw new Error(`nobody is called ${person}`);
   await page.getByLabel('Name').fill(who.name);
   await page.getByLabel('Password').fill(who.password);

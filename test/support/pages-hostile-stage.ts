@@ -11,7 +11,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditEvents } from '../../demo/audit-events.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
-import { demoPorts, PEOPLE } from '../../demo/demo.ts';
+import { demoPorts, USERS } from '../../demo/demo.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles } from '../../demo/files.ts';
 import { startIdentityProvider } from '../../demo/idp/provider.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
@@ -92,7 +92,7 @@ async function startInstance(ports: ReturnType<typeof demoPorts>, hostile: strin
   const redirectUris = [`${main}/callback/${DEMO_PROVIDER}`];
   const identityProvider = await startIdentityProvider({
     port: ports.idp,
-    people: PEOPLE,
+    users: USERS,
     client: { clientId: DEMO_CLIENT_ID, clientSecret: files.clientSecret, redirectUris },
   });
   const loaded = await loadConfig({ file: files.config, env: {} });

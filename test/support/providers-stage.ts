@@ -176,7 +176,7 @@ function compressed(config: Config, vendors: ProvidersStage['vendors'] | undefin
 
 function newPerson(instance: RunningDemo, name: string, open: CliContext[]): Person {
   // The browser goes to the local GitHub too, and Chromium would be told of its authority in another way.
-  const person = { PORTCULLIS_DEMO_PERSON: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
+  const person = { PORTCULLIS_DEMO_USER: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
   const attended = new CliContext(instance, name, person);
   const unattended = new CliContext(instance, name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
   open.push(attended, unattended);

@@ -87,7 +87,7 @@ async function newJob(
   const machine = new CliContext(instance, name, {
     KUBECONFIG: at('kubeconfig'),
     PORTCULLIS_CACHE_DIR: cacheDir,
-    PORTCULLIS_DEMO_PERSON: '',
+    PORTCULLIS_DEMO_USER: '',
     BROWSER: `touch ${at('browser-was-here')}`,
     ...(options.byEnvironment === true ? { PORTCULLIS_TOKEN_FILE: tokenFile } : {}),
   });

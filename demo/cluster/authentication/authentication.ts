@@ -14,7 +14,7 @@ export interface TokenUser {
   readonly groups?: readonly string[];
 }
 
-/** Paths that nobody needs a name for. */
+/** Paths that need no authentication. */
 const OPEN_PATHS = new Set(['/livez', '/readyz', '/version']);
 
 /** `namespace` and `name` of `system:serviceaccount:NAMESPACE:NAME`. */
@@ -40,7 +40,7 @@ function identityOf(user: TokenUser): Identity {
 }
 
 export interface Authenticator {
-  /** Undefined for a token that nobody holds. */
+  /** Undefined for an unknown token. */
   review(token: string): Identity | undefined;
   /** @throws StatusError 401 for an unknown token, or for none on a path that needs a name */
   authenticate(request: IncomingMessage, path: string): Identity;

@@ -1,6 +1,6 @@
 /**
- * Acting as somebody else, as the API server does it, faults included: an empty `Impersonate-User` without anything else means
- * no impersonation at all (it "fails open"), so that a gate that forgets the user is found out here as it would be there.
+ * User impersonation as the API server does it, its surprises included: an empty `Impersonate-User` without anything else means
+ * no impersonation at all (it "fails open"), so a proxy that forgets the user is detected here as it would be there.
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
  */
 import type { IncomingMessage } from 'node:http';
@@ -21,8 +21,8 @@ export interface Requested {
 }
 
 /** A group, uid or extra without a user. The API server answers this with 500 and plain text, and so does this one. */
-export class ImpersonationFault extends Error {
-  override readonly name = 'ImpersonationFault';
+export class ImpersonationError extends Error {
+  override readonly name = 'ImpersonationError';
 }
 
 /** Header values are bytes; Node shows each as one Latin-1 character. Names are UTF-8. */
@@ -79,26 +79,26 @@ function* permissions(requested: Requested): Generator<Attributes> {
   }
 }
 
-/** The groups that the impersonated person ends up with. */
+/** The groups that the impersonated user ends up with. */
 function groupsOf(requested: Requested): string[] {
   const groups = [...requested.groups];
   const account = serviceAccountOf(requested.user);
   if (groups.length === 0 && account !== undefined) groups.push(...serviceAccountGroups(account.namespace));
-  const everybody = requested.user === ANONYMOUS ? UNAUTHENTICATED : AUTHENTICATED;
-  if (!groups.includes(AUTHENTICATED) && !groups.includes(UNAUTHENTICATED)) groups.push(everybody);
+  const defaultGroup = requested.user === ANONYMOUS ? UNAUTHENTICATED : AUTHENTICATED;
+  if (!groups.includes(AUTHENTICATED) && !groups.includes(UNAUTHENTICATED)) groups.push(defaultGroup);
   return groups;
 }
 
 /**
- * The person that the request is to be decided for.
+ * Returns the user for whom the request is decided.
  * @throws StatusError 403 where RBAC does not let the real user impersonate one of the values
- * @throws ImpersonationFault for groups, uid or extra without a user
+ * @throws ImpersonationError for groups, uid or extra without a user
  */
 export function impersonate(request: IncomingMessage, real: Identity, authorizer: Authorizer): Identity {
   const requested = requestedImpersonation(request.rawHeaders);
   if (requested.user === '') {
     if (requested.groups.length > 0 || requested.uid !== '' || requested.extra.size > 0) {
-      throw new ImpersonationFault('groups, uid or extra were requested without impersonating a user');
+      throw new ImpersonationError('groups, uid or extra were requested without impersonating a user');
     }
     return real;
   }

@@ -5,7 +5,7 @@ import type { Storage } from '../storage/storage.ts';
 import { FileSystem } from './file-system.ts';
 
 export class ContainerFiles {
-  /** By the pod's uid, then by the container's name. A pod of the same name that comes later starts afresh. */
+  /** By the pod's uid, then by the container's name. A later pod of the same name starts with none. */
   readonly #pods = new Map<string, Map<string, FileSystem>>();
 
   constructor(storage: Storage) {

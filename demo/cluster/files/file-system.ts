@@ -11,8 +11,8 @@ const MAX_ENTRIES = 1000;
 
 const DIRECTORIES = ['/bin', '/etc', '/home', '/proc', '/root', '/tmp', '/usr', '/var'];
 
-export class FileFault extends Error {
-  override readonly name = 'FileFault';
+export class FileError extends Error {
+  override readonly name = 'FileError';
 }
 
 /** Absolute, without `.`, `..` and doubled slashes; what is relative starts at the root, where every program runs. */
@@ -29,7 +29,7 @@ export class FileSystem {
   }
 
   /** Bytes that still fit. */
-  get room(): number {
+  get space(): number {
     return MAX_BYTES - this.#bytes;
   }
 
@@ -62,21 +62,21 @@ export class FileSystem {
     return [...this.#entries.keys()].filter((each) => each === from || each.startsWith(below)).toSorted();
   }
 
-  /** Makes a directory with its parents; one that is there already will do. @throws FileFault */
+  /** Makes a directory with its parents; one that is there already will do. @throws FileError */
   makeDirectory(path: string): void {
     const wanted = absolute(path);
     if (this.isDirectory(wanted)) return;
-    if (this.exists(wanted)) throw new FileFault(`${wanted}: Not a directory`);
+    if (this.exists(wanted)) throw new FileError(`${wanted}: Not a directory`);
     this.makeDirectory(posix.dirname(wanted));
     this.#put(wanted, undefined);
   }
 
-  /** Makes or replaces a file; its directory is made where it is missing. @throws FileFault */
+  /** Makes or replaces a file; its directory is made where it is missing. @throws FileError */
   write(path: string, bytes: Buffer): void {
     const wanted = absolute(path);
-    if (this.isDirectory(wanted)) throw new FileFault(`${wanted}: Is a directory`);
+    if (this.isDirectory(wanted)) throw new FileError(`${wanted}: Is a directory`);
     const before = this.read(wanted)?.length ?? 0;
-    if (bytes.length - before > this.room) throw new FileFault(`${wanted}: No space left on device`);
+    if (bytes.length - before > this.space) throw new FileError(`${wanted}: No space left on device`);
     this.makeDirectory(posix.dirname(wanted));
     this.#put(wanted, bytes);
     this.#bytes += bytes.length - before;
@@ -84,7 +84,7 @@ export class FileSystem {
 
   #put(path: string, content: Buffer | undefined): void {
     if (!this.#entries.has(path) && this.#entries.size >= MAX_ENTRIES) {
-      throw new FileFault(`${path}: No space left on device`);
+      throw new FileError(`${path}: No space left on device`);
     }
     this.#entries.set(path, content);
   }

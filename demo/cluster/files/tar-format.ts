@@ -9,8 +9,8 @@ export const BLOCK = 512;
 /** A name or a set of pax records; longer than this is no name. */
 export const MAX_RECORDS = 64 * 1024;
 
-export class TarFault extends Error {
-  override readonly name = 'TarFault';
+export class TarError extends Error {
+  override readonly name = 'TarError';
 }
 
 export interface TarHeader {
@@ -28,7 +28,7 @@ const text = (block: Buffer, start: number, length: number): string => {
 
 const octal = (block: Buffer, start: number, length: number): number => {
   const digits = text(block, start, length).trim();
-  if (!/^[0-7]{1,11}$/.test(digits)) throw new TarFault('invalid tar header');
+  if (!/^[0-7]{1,11}$/.test(digits)) throw new TarError('invalid tar header');
   return Number.parseInt(digits, 8);
 };
 
@@ -43,11 +43,11 @@ function checksum(block: Buffer): number {
 
 /**
  * @returns undefined for a block of zeros, with which an archive ends
- * @throws TarFault
+ * @throws TarError
  */
 export function readHeader(block: Buffer): TarHeader | undefined {
   if (block.every((byte) => byte === 0)) return undefined;
-  if (block.length < BLOCK || octal(block, 148, 8) !== checksum(block)) throw new TarFault('invalid tar header');
+  if (block.length < BLOCK || octal(block, 148, 8) !== checksum(block)) throw new TarError('invalid tar header');
   const prefix = text(block, 257, 5) === 'ustar' ? text(block, 345, 155) : '';
   const name = text(block, 0, 100);
   return {
@@ -57,14 +57,14 @@ export function readHeader(block: Buffer): TarHeader | undefined {
   };
 }
 
-/** The `path` of a set of pax records, each of the form `LENGTH KEY=VALUE\n`. @throws TarFault */
+/** The `path` of a set of pax records, each of the form `LENGTH KEY=VALUE\n`. @throws TarError */
 export function pathOfRecords(records: Buffer): string | undefined {
   let path: string | undefined;
   for (let start = 0; start < records.length;) {
     const blank = records.indexOf(0x20, start);
     const length = Number(records.toString('latin1', start, blank));
     const record = records.toString('utf8', blank + 1, start + length - 1);
-    if (blank === -1 || !(length > 0) || start + length > records.length) throw new TarFault('invalid pax record');
+    if (blank === -1 || !(length > 0) || start + length > records.length) throw new TarError('invalid pax record');
     if (record.startsWith('path=')) path = record.slice('path='.length);
     start += length;
   }

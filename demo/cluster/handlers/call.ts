@@ -16,12 +16,12 @@ export interface ClusterParts {
   readonly now: () => Date;
 }
 
-/** A request that has been let in: everything is decided for `person`, whoever's token it came with. */
+/** An admitted request: everything is decided for `user`, whichever token it came with. */
 export interface Call {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly info: RequestInfo;
-  readonly person: Identity;
+  readonly user: Identity;
 }
 
 /** A call about objects of a known kind. */
@@ -30,7 +30,7 @@ export interface ResourceCall extends Call {
   readonly resource: ResourceType;
 }
 
-/** The object that the path names, for the words of an error. */
+/** The object that the path names, for error messages. */
 export const named = (call: ResourceCall, name: string = call.target.name): Named => ({
   group: call.resource.group,
   resource: call.resource.resource,

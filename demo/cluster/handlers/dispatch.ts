@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Identity } from '../../../src/core/identity/identity.ts';
 import { isOpenPath } from '../authentication/authentication.ts';
-import { impersonate, ImpersonationFault } from '../authentication/impersonation.ts';
+import { impersonate, ImpersonationError } from '../authentication/impersonation.ts';
 import { discoveryAt, openApiAt, openApiV2 } from '../discovery.ts';
 import { badRequest, methodNotAllowed, StatusError, unknownPath } from '../objects/status.ts';
 import { logs } from '../pods/logs.ts';
@@ -36,7 +36,7 @@ const VERSION = {
 
 export interface Admitted {
   readonly info: RequestInfo;
-  readonly person: Identity;
+  readonly user: Identity;
 }
 
 const attributesOf = (info: RequestInfo): Attributes =>
@@ -45,14 +45,14 @@ const attributesOf = (info: RequestInfo): Attributes =>
 /**
  * Who is asking for what, and that they may.
  * @throws StatusError 400, 401, 403
- * @throws ImpersonationFault
+ * @throws ImpersonationError
  */
 export function admit(parts: ClusterParts, request: IncomingMessage): Admitted {
   const info = requestInfo(request.method ?? 'GET', request.url ?? '/');
   const real = parts.authenticator.authenticate(request, info.path);
-  const person = impersonate(request, real, parts.authorizer);
-  if (!isOpenPath(info.path)) parts.authorizer.require(person, attributesOf(info));
-  return { info, person };
+  const user = impersonate(request, real, parts.authorizer);
+  if (!isOpenPath(info.path)) parts.authorizer.require(user, attributesOf(info));
+  return { info, user };
 }
 
 /**
@@ -142,7 +142,7 @@ function fail(response: ServerResponse, error: unknown): void {
     response.destroy();
     return;
   }
-  if (error instanceof ImpersonationFault) {
+  if (error instanceof ImpersonationError) {
     response.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' });
     response.end(`Internal Server Error: ${error.message}\n`);
     return;
@@ -151,11 +151,11 @@ function fail(response: ServerResponse, error: unknown): void {
 }
 
 export const internal = (): StatusError =>
-  new StatusError(500, 'InternalError', 'Internal error occurred: the demo cluster met a fault of its own');
+  new StatusError(500, 'InternalError', 'Internal error occurred: an error in the demo cluster itself');
 
 /** Serves one request to its end; never rejects. */
 export async function serve(parts: ClusterParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // The same id in this cluster's answer and in the record of whoever stands before it.
+  // The same id is in this cluster's response and in the audit log of the proxy before it.
   const auditId = request.headers['audit-id'];
   response.setHeader('audit-id', typeof auditId === 'string' ? auditId : randomUUID());
   try {

@@ -1,4 +1,4 @@
-/** Writing answers: as the object itself, or as a Table for people to read. */
+/** Writes responses: the object itself, or a Table for terminals. */
 import type { ServerResponse } from 'node:http';
 
 import type { JsonObject } from '../objects/json.ts';

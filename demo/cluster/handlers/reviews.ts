@@ -1,4 +1,4 @@
-/** The questions that a cluster answers about people: who am I, who holds this token, may they do this, what may I do. */
+/** The questions that a cluster answers about users: who am I, whose token is this, may they do this, what may I do. */
 import type { Identity } from '../../../src/core/identity/identity.ts';
 import { isJsonObject, objectAt, stringAt, stringsAt } from '../objects/json.ts';
 import type { JsonObject } from '../objects/json.ts';
@@ -10,13 +10,13 @@ import { readObject } from './body.ts';
 import type { ClusterParts, ResourceCall } from './call.ts';
 import { writeJson } from './reply.ts';
 
-const userInfo = (person: Identity): JsonObject => ({
-  username: person.username,
-  ...(person.uid === '' ? {} : { uid: person.uid }),
-  groups: [...person.groups],
-  ...(Object.keys(person.extra).length === 0
+const userInfo = (user: Identity): JsonObject => ({
+  username: user.username,
+  ...(user.uid === '' ? {} : { uid: user.uid }),
+  groups: [...user.groups],
+  ...(Object.keys(user.extra).length === 0
     ? {}
-    : { extra: Object.fromEntries(Object.entries(person.extra).map(([key, values]) => [key, [...values]])) }),
+    : { extra: Object.fromEntries(Object.entries(user.extra).map(([key, values]) => [key, [...values]])) }),
 });
 
 /** `resourceAttributes` or `nonResourceAttributes`, of which there must be exactly one. */
@@ -25,8 +25,8 @@ function attributesOf(kind: string, spec: JsonObject): Attributes {
   const path = spec['nonResourceAttributes'];
   if (isJsonObject(resource) === isJsonObject(path)) {
     const message = 'Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified';
-    const fault = { field: 'spec.resourceAttributes', reason: 'FieldValueInvalid', message } as const;
-    throw invalid('authorization.k8s.io', kind, '', [fault]);
+    const error = { field: 'spec.resourceAttributes', reason: 'FieldValueInvalid', message } as const;
+    throw invalid('authorization.k8s.io', kind, '', [error]);
   }
   if (isJsonObject(path)) return { verb: stringAt(path, 'verb'), path: stringAt(path, 'path') };
   const given = isJsonObject(resource) ? resource : {};
@@ -42,12 +42,12 @@ function attributesOf(kind: string, spec: JsonObject): Attributes {
   };
 }
 
-function access(parts: ClusterParts, person: Identity, wanted: Attributes): JsonObject {
-  const { allowed, reason } = parts.authorizer.decide(person, wanted);
+function access(parts: ClusterParts, user: Identity, wanted: Attributes): JsonObject {
+  const { allowed, reason } = parts.authorizer.decide(user, wanted);
   return { allowed, ...(reason === '' ? {} : { reason }) };
 }
 
-/** The person that a SubjectAccessReview asks about; no group is added to what it says. */
+/** The user that a SubjectAccessReview asks about; no group is added to those that it names. */
 function subjectOf(spec: JsonObject): Identity {
   const username = stringAt(spec, 'user');
   const groups = stringsAt(spec, 'groups');
@@ -77,8 +77,8 @@ const resourceRule = (rule: PolicyRule): JsonObject =>
     ['resourceNames', rule.resourceNames],
   ]);
 
-function rulesStatus(parts: ClusterParts, person: Identity, namespace: string): JsonObject {
-  const rules = parts.authorizer.rulesFor(person, namespace);
+function rulesStatus(parts: ClusterParts, user: Identity, namespace: string): JsonObject {
+  const rules = parts.authorizer.rulesFor(user, namespace);
   const paths = rules.filter((rule) => rule.nonResourceURLs.length > 0);
   return {
     resourceRules: rules.filter((rule) => rule.resources.length > 0).map(resourceRule),
@@ -94,17 +94,17 @@ function statusOf(parts: ClusterParts, call: ResourceCall, spec: JsonObject): Js
   const { kind } = call.resource;
   switch (kind) {
     case 'SelfSubjectReview':
-      return { userInfo: userInfo(call.person) };
+      return { userInfo: userInfo(call.user) };
     case 'TokenReview':
       return tokenStatus(parts, spec);
     case 'SelfSubjectAccessReview':
-      return access(parts, call.person, attributesOf(kind, spec));
+      return access(parts, call.user, attributesOf(kind, spec));
     case 'SubjectAccessReview':
       return access(parts, subjectOf(spec), attributesOf(kind, spec));
     default: {
       const namespace = stringAt(spec, 'namespace');
       if (namespace === '') throw badRequest('no namespace on request');
-      return rulesStatus(parts, call.person, namespace);
+      return rulesStatus(parts, call.user, namespace);
     }
   }
 }

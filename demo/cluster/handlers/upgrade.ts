@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 
-import { ImpersonationFault } from '../authentication/impersonation.ts';
+import { ImpersonationError } from '../authentication/impersonation.ts';
 import { streamOptions } from '../channels/channels.ts';
 import type { RemoteChannels } from '../channels/channels.ts';
 import { spdyChannels, SPDY_PROTOCOLS } from '../channels/spdy.ts';
@@ -57,7 +57,7 @@ function chosen(request: IncomingMessage, header: string, spoken: readonly strin
 
 /** An answer without a response object: the socket has already left Node's hands. */
 function refuse(socket: Duplex, error: unknown): void {
-  const plain = error instanceof ImpersonationFault;
+  const plain = error instanceof ImpersonationError;
   const status = (error instanceof StatusError ? error : internal()).status;
   const code = plain ? 500 : status.code;
   const body = plain ? `Internal Server Error: ${error.message}\n` : JSON.stringify(status);

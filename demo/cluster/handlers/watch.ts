@@ -20,7 +20,7 @@ const MAX_BEHIND_BYTES = 1024 * 1024;
 
 type EventType = Change['type'] | 'BOOKMARK';
 
-/** What a change means to somebody who only sees what the selector lets through. */
+/** What a change means to a client that sees only what its selector matches. */
 function seen(change: Change, selects: Selector): EventType | undefined {
   const before = change.previous !== undefined && selects(change.previous);
   const after = change.type !== 'DELETED' && selects(change.object);

@@ -5,7 +5,7 @@ import { isJsonObject, stringAt } from '../objects/json.ts';
 import type { JsonObject, JsonValue } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import { badRequest, invalid, methodNotAllowed, notFound } from '../objects/status.ts';
-import type { FieldFault } from '../objects/status.ts';
+import type { FieldError } from '../objects/status.ts';
 import { kindOf } from '../kinds/kinds.ts';
 import { jsonPatch } from '../patch/json-patch.ts';
 import { mergePatch } from '../patch/merge.ts';
@@ -83,7 +83,7 @@ function validate(resource: ResourceType, object: KubeObject, previous?: KubeObj
   const kind = kindOf(resource);
   kind.complete?.(object);
   const { name } = object.metadata;
-  const faults: FieldFault[] =
+  const errors: FieldError[] =
     name === undefined
       ? [
           {
@@ -92,8 +92,8 @@ function validate(resource: ResourceType, object: KubeObject, previous?: KubeObj
             message: 'Required value: name or generateName is required',
           },
         ]
-      : [...kind.faults(object), ...(previous === undefined ? [] : (kind.changeFaults?.(object, previous) ?? []))];
-  if (faults.length > 0) throw invalid(resource.group, resource.kind, name ?? '', faults);
+      : [...kind.errors(object), ...(previous === undefined ? [] : (kind.changeErrors?.(object, previous) ?? []))];
+  if (errors.length > 0) throw invalid(resource.group, resource.kind, name ?? '', errors);
 }
 
 /** Stores a new object; also how the cluster's first objects come about. */

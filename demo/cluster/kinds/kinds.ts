@@ -1,25 +1,25 @@
-/** What is particular to a kind: its defaults, its faults, and the status that the cluster gives it. */
+/** What is particular to a kind: its defaults, its validation, and the status that the cluster gives it. */
 import { isIP } from 'node:net';
 
 import { isJsonObject, objectAt, objectsAt, stringAt } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
-import type { FieldFault } from '../objects/status.ts';
+import type { FieldError } from '../objects/status.ts';
 import type { ResourceType } from '../resources.ts';
 import { addressFor } from './addresses.ts';
-import { labelFault, required, subdomainFault } from './names.ts';
+import { labelError, required, subdomainError } from './names.ts';
 import type { Kind } from './kind.ts';
 import { podKind } from './pods.ts';
 
 const nameOnly =
-  (fault: typeof labelFault) =>
-  (object: KubeObject): FieldFault[] => {
-    const found = fault('metadata.name', object.metadata.name ?? '');
+  (error: typeof labelError) =>
+  (object: KubeObject): FieldError[] => {
+    const found = error('metadata.name', object.metadata.name ?? '');
     return found === undefined ? [] : [found];
   };
 
-const plain: Kind = { faults: nameOnly(subdomainFault) };
+const plain: Kind = { errors: nameOnly(subdomainError) };
 
-function stringMapFaults(object: KubeObject, key: string): FieldFault[] {
+function stringMapErrors(object: KubeObject, key: string): FieldError[] {
   const map = object[key];
   if (map === undefined || map === null) return [];
   const good = isJsonObject(map) && Object.values(map).every((value) => typeof value === 'string');
@@ -29,10 +29,10 @@ function stringMapFaults(object: KubeObject, key: string): FieldFault[] {
 }
 
 const configMap: Kind = {
-  faults: (object) => [
-    ...plain.faults(object),
-    ...stringMapFaults(object, 'data'),
-    ...stringMapFaults(object, 'binaryData'),
+  errors: (object) => [
+    ...plain.errors(object),
+    ...stringMapErrors(object, 'data'),
+    ...stringMapErrors(object, 'binaryData'),
   ],
 };
 
@@ -45,7 +45,7 @@ const secret: Kind = {
     if (plainText.length > 0) object['data'] = { ...objectAt(object, 'data'), ...Object.fromEntries(plainText) };
     delete object['stringData'];
   },
-  faults: (object) => [...plain.faults(object), ...stringMapFaults(object, 'data')],
+  errors: (object) => [...plain.errors(object), ...stringMapErrors(object, 'data')],
 };
 
 const namespace: Kind = {
@@ -56,7 +56,7 @@ const namespace: Kind = {
       'kubernetes.io/metadata.name': object.metadata.name ?? '',
     };
   },
-  faults: nameOnly(labelFault),
+  errors: nameOnly(labelError),
   status: () => ({ phase: 'Active' }),
 };
 
@@ -80,12 +80,12 @@ const service: Kind = {
       })),
     };
   },
-  faults(object) {
+  errors(object) {
     const spec = objectAt(object, 'spec');
     const address = stringAt(spec, 'clusterIP');
     const bad = address !== 'None' && isIP(address) === 0;
     return [
-      ...nameOnly(labelFault)(object),
+      ...nameOnly(labelError)(object),
       ...(objectsAt(spec, 'ports').length === 0 && address !== 'None' ? [required('spec.ports')] : []),
       ...(bad
         ? [
@@ -110,7 +110,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
 };
 
 /** RBAC names may hold colons. */
-const free: Kind = { faults: () => [] };
+const free: Kind = { errors: () => [] };
 
 export const kindOf = (resource: ResourceType): Kind =>
   resource.group === '' ? (KINDS[resource.resource] ?? plain) : free;

@@ -1,10 +1,10 @@
-/** What names may look like (RFC 1123), and the fault when one does not. */
-import type { FieldFault } from '../objects/status.ts';
+/** The syntax of names (RFC 1123), and the error for a name that breaks it. */
+import type { FieldError } from '../objects/status.ts';
 
 const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
-export function labelFault(field: string, value: string): FieldFault | undefined {
+export function labelError(field: string, value: string): FieldError | undefined {
   if (LABEL.test(value) && value.length <= 63) return undefined;
   return {
     field,
@@ -13,7 +13,7 @@ export function labelFault(field: string, value: string): FieldFault | undefined
   };
 }
 
-export function subdomainFault(field: string, value: string): FieldFault | undefined {
+export function subdomainError(field: string, value: string): FieldError | undefined {
   if (SUBDOMAIN.test(value) && value.length <= 253) return undefined;
   return {
     field,
@@ -22,7 +22,7 @@ export function subdomainFault(field: string, value: string): FieldFault | undef
   };
 }
 
-export const required = (field: string): FieldFault => ({
+export const required = (field: string): FieldError => ({
   field,
   reason: 'FieldValueRequired',
   message: 'Required value',

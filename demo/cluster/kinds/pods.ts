@@ -1,14 +1,14 @@
-/** Pods: defaults, faults, and a status that says Running at once, for there is no kubelet here to wait for. */
+/** Pods: defaults, validation, and a status that is Running from the start, because no kubelet runs here. */
 import { isDeepStrictEqual } from 'node:util';
 
 import type { JsonObject } from '../objects/json.ts';
 import { objectAt, objectsAt, stringAt } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import { kubeTime } from '../objects/kube-object.ts';
-import type { FieldFault } from '../objects/status.ts';
+import type { FieldError } from '../objects/status.ts';
 import { addressFor } from './addresses.ts';
 import type { Kind } from './kind.ts';
-import { labelFault, required, subdomainFault } from './names.ts';
+import { labelError, required, subdomainError } from './names.ts';
 
 const NODE = 'demo-node';
 const HOST_IP = '192.0.2.10';
@@ -45,20 +45,20 @@ function complete(pod: KubeObject): void {
   };
 }
 
-function containerFaults(container: JsonObject, field: string): FieldFault[] {
+function containerErrors(container: JsonObject, field: string): FieldError[] {
   const name = stringAt(container, 'name');
-  const nameFault = name === '' ? required(`${field}.name`) : labelFault(`${field}.name`, name);
+  const nameError = name === '' ? required(`${field}.name`) : labelError(`${field}.name`, name);
   return [
-    ...(nameFault === undefined ? [] : [nameFault]),
+    ...(nameError === undefined ? [] : [nameError]),
     ...(stringAt(container, 'image') === '' ? [required(`${field}.image`)] : []),
   ];
 }
 
-function faults(pod: KubeObject): FieldFault[] {
-  const nameFault = subdomainFault('metadata.name', pod.metadata.name ?? '');
+function errors(pod: KubeObject): FieldError[] {
+  const nameError = subdomainError('metadata.name', pod.metadata.name ?? '');
   const containers = objectsAt(objectAt(pod, 'spec'), 'containers');
   const seen = new Set<string>();
-  const duplicates = containers.flatMap((container, index): FieldFault[] => {
+  const duplicates = containers.flatMap((container, index): FieldError[] => {
     const name = stringAt(container, 'name');
     const twice = seen.has(name);
     seen.add(name);
@@ -66,9 +66,9 @@ function faults(pod: KubeObject): FieldFault[] {
     return twice ? [{ field, reason: 'FieldValueDuplicate', message: `Duplicate value: ${JSON.stringify(name)}` }] : [];
   });
   return [
-    ...(nameFault === undefined ? [] : [nameFault]),
+    ...(nameError === undefined ? [] : [nameError]),
     ...(containers.length === 0 ? [required('spec.containers')] : []),
-    ...containers.flatMap((container, index) => containerFaults(container, `spec.containers[${index}]`)),
+    ...containers.flatMap((container, index) => containerErrors(container, `spec.containers[${index}]`)),
     ...duplicates,
   ];
 }
@@ -82,7 +82,7 @@ function fixedSpec(pod: KubeObject): JsonObject {
   };
 }
 
-function changeFaults(pod: KubeObject, previous: KubeObject): FieldFault[] {
+function changeErrors(pod: KubeObject, previous: KubeObject): FieldError[] {
   if (isDeepStrictEqual(fixedSpec(pod), fixedSpec(previous))) return [];
   return [
     {
@@ -136,4 +136,4 @@ function status(pod: KubeObject, now: Date): JsonObject {
   };
 }
 
-export const podKind: Kind = { complete, faults, changeFaults, status };
+export const podKind: Kind = { complete, errors, changeErrors, status };

@@ -110,21 +110,21 @@ export const tooLarge = (): StatusError =>
 export const expired = (requested: number, oldest: number): StatusError =>
   new StatusError(410, 'Expired', `too old resource version: ${requested} (${oldest})`);
 
-/** One fault of an object, as the server's field validation words it. */
-export interface FieldFault {
+/** One error of an object, in the wording of the server's field validation. */
+export interface FieldError {
   readonly field: string;
   readonly reason: 'FieldValueRequired' | 'FieldValueInvalid' | 'FieldValueForbidden' | 'FieldValueDuplicate';
   readonly message: string;
 }
 
-/** 422 that names every fault at once. */
-export function invalid(group: string, kind: string, name: string, faults: readonly FieldFault[]): StatusError {
-  const listed = faults.map((fault) => `${fault.field}: ${fault.message}`);
+/** 422 that names all errors together. */
+export function invalid(group: string, kind: string, name: string, errors: readonly FieldError[]): StatusError {
+  const listed = errors.map((error) => `${error.field}: ${error.message}`);
   const said = listed.length === 1 ? listed[0] : `[${listed.join(', ')}]`;
   return new StatusError(422, 'Invalid', `${qualified(group, kind)} "${name}" is invalid: ${said}`, {
     name,
     ...(group === '' ? {} : { group }),
     kind,
-    causes: faults.map(({ reason, message, field }) => ({ reason, message, field })),
+    causes: errors.map(({ reason, message, field }) => ({ reason, message, field })),
   });
 }

@@ -8,7 +8,7 @@ import { badRequest, StatusError } from '../objects/status.ts';
 /** The API server's bound on operations in one patch. */
 const MAX_OPERATIONS = 10_000;
 
-const fault = (message: string): StatusError => new StatusError(422, 'Invalid', message);
+const error = (message: string): StatusError => new StatusError(422, 'Invalid', message);
 
 function tokensOf(pointer: string): string[] {
   if (pointer === '') return [];
@@ -25,14 +25,14 @@ function tokensOf(pointer: string): string[] {
 function indexOf(list: JsonValue[], token: string, limit: number): number {
   const index = token === '-' ? list.length : /^(0|[1-9]\d*)$/.test(token) ? Number(token) : -1;
   if (index < 0 || index > limit)
-    throw fault(`the server rejected our request due to an error in our request: index ${token}`);
+    throw error(`the server rejected our request due to an error in our request: index ${token}`);
   return index;
 }
 
 function child(parent: JsonValue, token: string): JsonValue {
   if (Array.isArray(parent)) return parent[indexOf(parent, token, parent.length - 1)] ?? null;
   if (isJsonObject(parent) && Object.hasOwn(parent, token)) return parent[token] ?? null;
-  throw fault('the server rejected our request due to an error in our request: path does not exist');
+  throw error('the server rejected our request due to an error in our request: path does not exist');
 }
 
 const valueAt = (root: JsonValue, tokens: readonly string[]): JsonValue =>
@@ -44,7 +44,7 @@ function add(root: JsonValue, tokens: readonly string[], value: JsonValue): Json
   const parent = valueAt(root, tokens.slice(0, -1));
   if (Array.isArray(parent)) parent.splice(indexOf(parent, last, parent.length), 0, value);
   else if (isJsonObject(parent)) parent[last] = value;
-  else throw fault('the server rejected our request due to an error in our request: path does not exist');
+  else throw error('the server rejected our request due to an error in our request: path does not exist');
   return root;
 }
 
@@ -75,7 +75,7 @@ function apply(root: JsonValue, operation: JsonObject): JsonValue {
       return replace(root, path, value);
     case 'test':
       if (isDeepStrictEqual(valueAt(root, path), value)) return root;
-      throw fault('the server rejected our request due to an error in our request: testing path failed');
+      throw error('the server rejected our request due to an error in our request: testing path failed');
     case 'copy':
       return add(root, path, structuredClone(valueAt(root, tokensOf(stringAt(operation, 'from')))));
     case 'move': {

@@ -30,7 +30,7 @@ async function write(stream: Writable | undefined, text: string | Buffer, closed
   try {
     await once(stream, 'drain', { signal: closed });
   } catch {
-    // The other end has gone: `closed` says so to everybody who waits.
+    // The other end has gone: `closed` resolves for every waiter.
   }
 }
 

@@ -16,6 +16,6 @@ export const helloServer = (pod: KubeObject): Server =>
     response.end(`Hello from ${pod.metadata.name} in ${pod.metadata.namespace}. You asked for ${request.url}\n`);
   });
 
-/** The kubelet's words for a port on which nothing listens. */
+/** The kubelet's message for a port on which nothing listens. */
 export const refusedConnection = (pod: KubeObject, port: string): string =>
   `error forwarding port ${port} to pod ${pod.metadata.uid}, uid : failed to connect to localhost:${port} inside the pod: connect: connection refused`;

@@ -1,4 +1,4 @@
-/** What a container has said so far: it follows from the time alone, so nothing runs while nobody listens. */
+/** A container's output so far. It follows from the time alone, so nothing runs while no client reads it. */
 import type { KubeObject } from '../objects/kube-object.ts';
 
 export interface LogLine {

@@ -1,5 +1,5 @@
 /**
- * RBAC: may this person do this? Reads the roles and bindings that the cluster keeps as objects, so that what `kubectl get
+ * RBAC: may this user do this? Reads the roles and bindings that the cluster keeps as objects, so that what `kubectl get
  * rolebindings` shows is what decides.
  */
 import type { Identity } from '../../../src/core/identity/identity.ts';
@@ -19,11 +19,11 @@ export interface Decision {
 }
 
 export interface Authorizer {
-  decide(person: Identity, wanted: Attributes): Decision;
+  decide(user: Identity, wanted: Attributes): Decision;
   /** @throws StatusError 403 */
-  require(person: Identity, wanted: Attributes): void;
-  /** Every rule that holds for the person in one namespace. */
-  rulesFor(person: Identity, namespace: string): PolicyRule[];
+  require(user: Identity, wanted: Attributes): void;
+  /** Every rule that holds for the user in one namespace. */
+  rulesFor(user: Identity, namespace: string): PolicyRule[];
 }
 
 interface Grant {
@@ -31,15 +31,15 @@ interface Grant {
   readonly reason: string;
 }
 
-function names(subject: JsonObject, person: Identity): boolean {
+function names(subject: JsonObject, user: Identity): boolean {
   const name = stringAt(subject, 'name');
   switch (stringAt(subject, 'kind')) {
     case 'User':
-      return name === person.username;
+      return name === user.username;
     case 'Group':
-      return person.groups.includes(name);
+      return user.groups.includes(name);
     case 'ServiceAccount':
-      return person.username === `system:serviceaccount:${stringAt(subject, 'namespace')}:${name}`;
+      return user.username === `system:serviceaccount:${stringAt(subject, 'namespace')}:${name}`;
     default:
       return false;
   }
@@ -63,19 +63,19 @@ export function createAuthorizer(storage: Storage): Authorizer {
     return objectsAt(role, 'rules').map(policyRule);
   }
 
-  function* grants(person: Identity, namespace: string): Generator<Grant> {
+  function* grants(user: Identity, namespace: string): Generator<Grant> {
     const bindings = storage.list(CLUSTER_ROLE_BINDINGS).items;
     if (namespace !== '') bindings.push(...storage.list(ROLE_BINDINGS, namespace).items);
     for (const binding of bindings) {
-      const subject = objectsAt(binding, 'subjects').find((each) => names(each, person));
+      const subject = objectsAt(binding, 'subjects').find((each) => names(each, user));
       if (subject === undefined) continue;
       const reason = describe(binding, subject);
       for (const rule of rulesOf(binding)) yield { rule, reason };
     }
   }
 
-  const decide = (person: Identity, wanted: Attributes): Decision => {
-    for (const { rule, reason } of grants(person, wanted.resource?.namespace ?? '')) {
+  const decide = (user: Identity, wanted: Attributes): Decision => {
+    for (const { rule, reason } of grants(user, wanted.resource?.namespace ?? '')) {
       if (ruleAllows(rule, wanted)) return { allowed: true, reason };
     }
     return { allowed: false, reason: '' };
@@ -83,24 +83,24 @@ export function createAuthorizer(storage: Storage): Authorizer {
 
   return {
     decide,
-    require(person, wanted) {
-      if (!decide(person, wanted).allowed) throw forbidden(person, wanted);
+    require(user, wanted) {
+      if (!decide(user, wanted).allowed) throw forbidden(user, wanted);
     },
-    rulesFor: (person, namespace) => [...grants(person, namespace)].map((grant) => grant.rule),
+    rulesFor: (user, namespace) => [...grants(user, namespace)].map((grant) => grant.rule),
   };
 }
 
-/** 403 in the API server's own words. */
-function forbidden(person: Identity, wanted: Attributes): StatusError {
+/** 403 in the API server's own wording. */
+function forbidden(user: Identity, wanted: Attributes): StatusError {
   if (wanted.resource === undefined) {
-    const message = `forbidden: User "${person.username}" cannot ${wanted.verb} path "${wanted.path}"`;
+    const message = `forbidden: User "${user.username}" cannot ${wanted.verb} path "${wanted.path}"`;
     return new StatusError(403, 'Forbidden', message, {});
   }
   const { group, namespace, resource, subresource, name } = wanted.resource;
   const what = qualified(group, resource) + (name === '' ? '' : ` "${name}"`);
   const full = subresource === '' ? resource : `${resource}/${subresource}`;
   const where = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`;
-  const message = `${what} is forbidden: User "${person.username}" cannot ${wanted.verb} resource "${full}" in API group "${group}" ${where}`;
+  const message = `${what} is forbidden: User "${user.username}" cannot ${wanted.verb} resource "${full}" in API group "${group}" ${where}`;
   return new StatusError(403, 'Forbidden', message, {
     ...(name === '' ? {} : { name }),
     ...(group === '' ? {} : { group }),

@@ -2,7 +2,7 @@
 import type { JsonObject } from '../objects/json.ts';
 import { stringsAt } from '../objects/json.ts';
 
-/** What somebody wants to do. */
+/** What a user wants to do. */
 export interface Attributes {
   readonly verb: string;
   readonly resource?: {

@@ -57,7 +57,7 @@ const born = (): KubeObject[] =>
     binding('system:basic-user', 'system:basic-user', [['Group', 'system:authenticated']]),
   ].map(bornWith);
 
-/** The gate's own account: it may act as others and ask who may do what, and nothing else. */
+/** Portcullis' own account: it may impersonate users and ask what they may do, and nothing else. */
 const guard = (extraKeys: readonly string[]): KubeObject[] => [
   role('portcullis', [
     { verbs: ['impersonate'], apiGroups: [''], resources: ['users', 'groups', 'serviceaccounts'] },
@@ -72,8 +72,8 @@ const guard = (extraKeys: readonly string[]): KubeObject[] => [
   binding('portcullis', 'portcullis', [['ServiceAccount', 'portcullis', 'portcullis']]),
 ];
 
-/** The demo's people: developers work in `default`, admins everywhere, and who has no group may do nothing here. */
-const people = (): KubeObject[] => [
+/** The demo's users: developers work in `default`, admins everywhere, and a user without a group may do nothing here. */
+const users = (): KubeObject[] => [
   role('demo:namespace-reader', [{ verbs: READ, apiGroups: [''], resources: ['namespaces'] }]),
   binding('demo:namespace-readers', 'demo:namespace-reader', [['Group', 'demo:developers']]),
   role(
@@ -97,9 +97,5 @@ const people = (): KubeObject[] => [
   binding('demo:limited', 'demo:limited', [['User', 'demo:limited']], 'default'),
 ];
 
-/** @param extraKeys keys of `extra` that the gate may set while impersonating */
-export const rbacObjects = (extraKeys: readonly string[]): KubeObject[] => [
-  ...born(),
-  ...guard(extraKeys),
-  ...people(),
-];
+/** @param extraKeys keys of `extra` that Portcullis may set while impersonating */
+export const rbacObjects = (extraKeys: readonly string[]): KubeObject[] => [...born(), ...guard(extraKeys), ...users()];

@@ -1,4 +1,4 @@
-/** The part of the shell's language that is understood: words, quotes, `$NAME`, `;`, `&&`, `||`, `>&2`, and `while`. */
+/** The supported part of the shell language: arguments, quotes, `$NAME`, `;`, `&&`, `||`, `>&2`, and `while`. */
 
 /** A piece of a word; what stood in single quotes is taken as it is. */
 export interface Piece {
@@ -8,7 +8,7 @@ export interface Piece {
 export type Word = readonly Piece[];
 
 export type Command =
-  | { readonly kind: 'simple'; readonly words: readonly Word[]; readonly toStderr: boolean }
+  | { readonly kind: 'simple'; readonly parts: readonly Word[]; readonly toStderr: boolean }
   | { readonly kind: 'while'; readonly test: Script; readonly body: Script };
 
 /** Each command with what must hold of the one before it. */
@@ -77,9 +77,9 @@ class Parser {
     return script;
   }
 
-  #atKeyword(words: readonly string[]): boolean {
+  #atKeyword(parts: readonly string[]): boolean {
     const token = this.#tokens[this.#at];
-    return token !== undefined && 'bare' in token && words.includes(token.bare);
+    return token !== undefined && 'bare' in token && parts.includes(token.bare);
   }
 
   #operator(): string | undefined {
@@ -108,15 +108,15 @@ class Parser {
   }
 
   #simple(): Command {
-    const words: Word[] = [];
+    const parts: Word[] = [];
     let toStderr = false;
     for (let token = this.#tokens[this.#at]; token !== undefined; token = this.#tokens[this.#at]) {
-      if ('word' in token) words.push(token.word);
+      if ('word' in token) parts.push(token.word);
       else if (token.operator.endsWith('>&2')) toStderr = true;
       else break;
       this.#at += 1;
     }
-    return { kind: 'simple', words, toStderr };
+    return { kind: 'simple', parts, toStderr };
   }
 }
 

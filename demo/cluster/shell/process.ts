@@ -7,10 +7,10 @@ export interface Process {
   readonly env: ReadonlyMap<string, string>;
   readonly files: FileSystem;
   readonly hostname: string;
-  /** There is a person at a terminal. */
+  /** Standard input is a terminal. */
   readonly interactive: boolean;
   readonly now: () => Date;
-  /** Resolves when there is room for more. */
+  /** Resolves when more can be written. */
   out(text: string | Buffer): Promise<void>;
   err(text: string | Buffer): Promise<void>;
   /** Aborted when the caller has gone: everything ends. */

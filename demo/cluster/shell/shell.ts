@@ -1,7 +1,7 @@
 /**
  * A shell small enough to read: it runs inside the cluster's own process and starts nothing outside it.
  *
- * Threat: whoever may exec chooses the words. They only ever select from the programs listed here.
+ * Threat: a client that may exec chooses the arguments, so they only select from the programs that are listed here.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -79,7 +79,7 @@ class Shell {
       const process = command.toStderr
         ? { ...this.#process, out: (text: string | Buffer) => this.#process.err(text) }
         : this.#process;
-      const argv = command.words.map((word) => this.#expand(word));
+      const argv = command.parts.map((word) => this.#expand(word));
       this.#last = await runProgram(argv, process, signal);
       return;
     }
@@ -102,7 +102,7 @@ class Shell {
       .join('');
   }
 
-  /** Line by line from standard input, with a prompt where there is a person. */
+  /** Reads standard input line by line, with a prompt on a terminal. */
   async interact(): Promise<number> {
     const { foreground } = this.#process;
     // A shell within a shell keeps ^C to itself.

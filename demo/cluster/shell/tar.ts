@@ -1,5 +1,5 @@
 /** `tar`, from standard input and to standard output only: what `kubectl cp` runs in a container. */
-import { absolute, FileFault } from '../files/file-system.ts';
+import { absolute, FileError } from '../files/file-system.ts';
 import {
   ARCHIVE_END,
   BLOCK,
@@ -7,7 +7,7 @@ import {
   padding,
   pathOfRecords,
   readHeader,
-  TarFault,
+  TarError,
   writeEntry,
 } from '../files/tar-format.ts';
 import type { TarHeader } from '../files/tar-format.ts';
@@ -20,15 +20,15 @@ interface Wanted {
   readonly paths: readonly string[];
 }
 
-/** @throws TarFault for what this tar cannot do */
+/** @throws TarError for what this tar cannot do */
 function wanted(args: readonly string[]): Wanted {
   const [first = '', ...rest] = args;
   const letters = first.replace(/^-/, '');
   const action = /^[cx]/.exec(letters)?.[0] ?? '';
-  if ((action !== 'c' && action !== 'x') || !/^[cxfmpv]+$/.test(letters)) throw new TarFault('use cf - PATH or xf -');
+  if ((action !== 'c' && action !== 'x') || !/^[cxfmpv]+$/.test(letters)) throw new TarError('use cf - PATH or xf -');
   let directory = '/';
   const paths: string[] = [];
-  if (letters.includes('f') && rest.shift() !== '-') throw new TarFault('only standard input and output, written -');
+  if (letters.includes('f') && rest.shift() !== '-') throw new TarError('only standard input and output, written -');
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     if (arg === '-C') directory = absolute(rest.shift() ?? '/');
     else if (!arg.startsWith('--')) paths.push(arg);
@@ -47,13 +47,13 @@ class Blocks {
     this.#signal = signal;
   }
 
-  /** @throws TarFault where the input ends early */
+  /** @throws TarError where the input ends early */
   async take(count: number): Promise<Buffer> {
     const pieces = [this.#rest];
     let have = this.#rest.length;
     while (have < count) {
       const piece = await this.#process.input.read(this.#signal);
-      if (piece.length === 0) throw new TarFault('short read');
+      if (piece.length === 0) throw new TarError('short read');
       pieces.push(piece);
       have += piece.length;
     }
@@ -65,13 +65,13 @@ class Blocks {
 
 /** Contents of an entry. Its size is the client's word, so it is held against a bound before a byte is kept. */
 async function content(blocks: Blocks, { name, size }: TarHeader, bound: number): Promise<Buffer> {
-  if (size > bound) throw new FileFault(`${name}: No space left on device`);
+  if (size > bound) throw new FileError(`${name}: No space left on device`);
   return (await blocks.take(size + padding(size))).subarray(0, size);
 }
 
 async function unpack({ directory }: Wanted, process: Process, signal: AbortSignal): Promise<void> {
   const { files } = process;
-  if (!files.isDirectory(directory)) throw new FileFault(`can't change directory to '${directory}'`);
+  if (!files.isDirectory(directory)) throw new FileError(`can't change directory to '${directory}'`);
   const blocks = new Blocks(process, signal);
   let longName: string | undefined;
   for (
@@ -88,7 +88,7 @@ async function unpack({ directory }: Wanted, process: Process, signal: AbortSign
     // A name that climbs with `..` stays below the directory.
     const path = directory + absolute(longName ?? next.name);
     longName = undefined;
-    const bytes = await content(blocks, next, files.room);
+    const bytes = await content(blocks, next, files.space);
     if (next.type === '5') files.makeDirectory(path);
     else if (next.type === '0') files.write(path, Buffer.from(bytes));
     else await process.err(`tar: skipping ${next.name}: neither a file nor a directory\n`);
@@ -123,7 +123,7 @@ export async function tar(args: readonly string[], process: Process, signal: Abo
     return 0;
   } catch (error) {
     if (signal.aborted) return INTERRUPTED;
-    if (!(error instanceof TarFault || error instanceof FileFault)) throw error;
+    if (!(error instanceof TarError || error instanceof FileError)) throw error;
     await process.err(`tar: ${error.message}\n`);
     return 1;
   }

@@ -1,4 +1,4 @@
-/** A terminal between a person and a program: echo, line editing, ^C, ^D, and line ends as screens want them. */
+/** A terminal between a user and a program: echo, line editing, ^C, ^D, and the line ends that screens expect. */
 import { PassThrough } from 'node:stream';
 import type { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';

@@ -4,8 +4,8 @@
  * @see https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/ §2.6.10.1
  */
 
-/** Words that stand behind their length in four bytes, as names and values do in a header block. */
-const WORDS = (
+/** Entries, each behind its length in four bytes, as names and values are in a header block. */
+const ENTRIES = (
   'options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow ' +
   'authorization cache-control connection content-base content-encoding content-language content-length ' +
   'content-location content-md5 content-range content-type date etag expect expires from host if-match ' +
@@ -13,7 +13,7 @@ const WORDS = (
   'proxy-authenticate proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade ' +
   'user-agent vary via warning www-authenticate method get status'
 ).split(' ');
-const MORE_WORDS = ['200 OK', 'version', 'HTTP/1.1', 'url', 'public', 'set-cookie', 'keep-alive', 'origin'];
+const MORE_ENTRIES = ['200 OK', 'version', 'HTTP/1.1', 'url', 'public', 'set-cookie', 'keep-alive', 'origin'];
 
 const CODES =
   '100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505' +
@@ -31,7 +31,7 @@ function prefixed(word: string): Buffer {
 }
 
 export const DICTIONARY: Buffer = Buffer.concat([
-  ...[...WORDS, ...MORE_WORDS].map(prefixed),
+  ...[...ENTRIES, ...MORE_ENTRIES].map(prefixed),
   Buffer.from(CODES + DATES + TYPES),
 ]);
 

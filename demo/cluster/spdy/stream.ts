@@ -1,4 +1,4 @@
-/** One stream of a SPDY connection, as a Node duplex: half-closing, and pausing its sender while nobody reads. */
+/** One stream of a SPDY connection, as a Node duplex: half-closing, and pausing its sender while it is not read. */
 import { Duplex } from 'node:stream';
 
 import type { Headers } from './header-block.ts';

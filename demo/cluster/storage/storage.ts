@@ -1,7 +1,7 @@
 /**
  * Objects in memory, and what happened to them lately.
  *
- * Every write takes the next number of one counter (`resourceVersion`). Objects handed out are the stored ones: callers copy
+ * Every write takes the next number of one counter (`resourceVersion`). Returned objects are the stored ones: callers copy
  * before they change anything.
  */
 import { randomUUID } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** meta.k8s.io/v1 Table: what kubectl asks for when a person is to read the answer. */
+/** meta.k8s.io/v1 Table: what kubectl requests when it prints to a terminal. */
 import type { JsonObject } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import type { ResourceType } from '../resources.ts';

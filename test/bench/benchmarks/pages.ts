@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { demoPorts, PEOPLE } from '../../../demo/demo.ts';
+import { demoPorts, USERS } from '../../../demo/demo.ts';
 import { demoUrls } from '../../../demo/files.ts';
 import { CookieBrowser } from '../../support/cookie-browser.ts';
 import { freePortBase, temporaryFolder } from '../../support/instance.ts';
@@ -60,7 +60,7 @@ async function signInTerminals(endpoints: ConstructorParameters<typeof OAuthClie
 
 /** @returns the `Cookie` header of a browser in which root is signed in */
 async function signInRoot(web: string): Promise<string> {
-  const root = PEOPLE.find(({ name }) => name === 'root');
+  const root = USERS.find(({ name }) => name === 'root');
   const browser = new CookieBrowser();
   const login = await browser.follow(`${web}/login/start?provider=demo&to=me`);
   const known = await browser.post(login.url, { login: 'root', password: root?.password ?? '' });

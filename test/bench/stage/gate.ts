@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { generateKeys } from '../../../src/config/keys.ts';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../../src/core/core.ts';
-import { PEOPLE } from '../../../demo/demo.ts';
+import { USERS } from '../../../demo/demo.ts';
 import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
@@ -46,7 +46,7 @@ export async function startInstance(options: InstanceOptions): Promise<BenchInst
   const clientSecret = randomBytes(24).toString('base64url');
   const identityProvider = await startIdentityProvider({
     port: 0,
-    people: PEOPLE,
+    users: USERS,
     client: { clientId: 'bench', clientSecret, redirectUris: [`${webUrl}/callback/bench`] },
   });
   const at = (name: string): string => join(options.directory, name);

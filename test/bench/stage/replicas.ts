@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { clusterAudience } from '../../../src/core/core.ts';
 import { generateKeys } from '../../../src/config/keys.ts';
-import { PEOPLE } from '../../../demo/demo.ts';
+import { USERS } from '../../../demo/demo.ts';
 import { makeCertificates } from '../../../demo/certificates.ts';
 import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { metric } from '../../support/metric.ts';
@@ -69,7 +69,7 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
   const web = await freePort();
   const identityProvider = await startIdentityProvider({
     port: 0,
-    people: PEOPLE,
+    users: USERS,
     client: {
       clientId: 'bench',
       clientSecret: secrets['client-secret'],

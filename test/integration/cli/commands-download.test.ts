@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { PEOPLE } from '../../../demo/demo.ts';
+import { USERS } from '../../../demo/demo.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { Visitor } from '../../../demo/visitor.ts';
 import { startChangedInstance } from '../../support/changed-instance.ts';
@@ -37,7 +37,7 @@ afterAll(async () => {
 });
 
 async function download(person: string): Promise<string> {
-  const who = PEOPLE.find(({ name }) => name === person);
+  const who = USERS.find(({ name }) => name === person);
   if (who === undefined) throw new Error(`there is no ${person}`);
   const browser = new Visitor(who);
   await browser.visit(`${instance.urls.web}/login/start?to=me&provider=demo`);

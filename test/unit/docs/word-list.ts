@@ -57,7 +57,15 @@ export const UNWANTED: readonly Unwanted[] = [
 ];
 
 /** Names outside keep their spelling, because scripts depend on them. */
-const STABLE = ['gateAccount', 'inFlightPerPerson'];
+const STABLE = [
+  'gateAccount',
+  'inFlightPerPerson',
+  'Readiness Gates',
+  'readiness gates',
+  'component: gate',
+  'component=gate',
+  'unknown authority',
+];
 
 const PATTERNS = UNWANTED.map((entry) => ({
   entry,

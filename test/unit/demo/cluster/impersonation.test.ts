@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import {
   impersonate,
-  ImpersonationFault,
+  ImpersonationError,
   requestedImpersonation,
 } from '../../../../demo/cluster/authentication/impersonation.ts';
 import { createAuthenticator } from '../../../../demo/cluster/authentication/authentication.ts';
@@ -67,7 +67,7 @@ describe('impersonation', () => {
     ['an extra', ['Impersonate-Extra-x', '1']],
     ['a group with an empty user', ['Impersonate-User', '', 'Impersonate-Group', 'a']],
   ])('refuses %s without a user', (_what, headers) => {
-    expect(() => as(...headers)).toThrow(ImpersonationFault);
+    expect(() => as(...headers)).toThrow(ImpersonationError);
   });
 
   it('counts the first of two users', () => {

@@ -52,7 +52,7 @@ describe('the files of the night', () => {
     try {
       await ensureAuditKey(join(folder, 'keys', 'audit'));
       await plantNight({ directory: folder }, NOW);
-      const lines = (await readFile(join(folder, 'incident', 'gate.log'), 'utf8')).trim().split('\n');
+      const lines = (await readFile(join(folder, 'incident', 'portcullis.log'), 'utf8')).trim().split('\n');
       const times = lines.map((line) => (JSON.parse(line) as AuditEvent).stageTimestamp);
       expect(times).toHaveLength(night.length + 2);
       expect(times.every((time) => time.startsWith('2026-11-25T'))).toBe(true);

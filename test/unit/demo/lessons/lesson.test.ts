@@ -95,7 +95,7 @@ describe('the lessons', () => {
   });
 
   it('do not take a revocation of somebody else for that of the stolen laptop', () => {
-    const task = lesson(3).tasks.find(({ words }) => words === "root ends alice's sessions");
+    const task = lesson(3).tasks.find(({ title }) => title === "root ends alice's sessions");
     const after = (target: string) =>
       task?.done(seen(instance('sign-in', 'alice'), instance('revocation', 'root', { target })));
     expect(after('account:demo/bob')).toBe(false);
@@ -117,7 +117,7 @@ describe('the lessons', () => {
   });
 
   it('do not take a binding of somebody else for the one that bob needs', async () => {
-    const task = lesson(4).tasks.find(({ words }) => words === 'root gives him a role that reads pods there');
+    const task = lesson(4).tasks.find(({ title }) => title === 'root gives him a role that reads pods there');
     const path = '/apis/rbac.authorization.k8s.io/v1/namespaces/payments/rolebindings';
     for (const bound of [asked('root', 'POST', path, 201), asked('root', 'PATCH', `${path}/reads`, 200)]) {
       expect(await task?.done(seen(bound))).toBe(false);
@@ -126,7 +126,7 @@ describe('the lessons', () => {
   });
 
   it('do not take a refusal in another namespace for the one that was asked for', () => {
-    const task = lesson(4).tasks.find(({ words }) => words === 'bob is refused to delete one');
+    const task = lesson(4).tasks.find(({ title }) => title === 'bob is refused to delete one');
     const bound = asked('root', 'POST', '/apis/rbac.authorization.k8s.io/v1/namespaces/payments/rolebindings', 201);
     const after = (namespace: string) =>
       task?.done(seen(bound, asked('bob', 'DELETE', `/api/v1/namespaces/${namespace}/pods/web-1`, 403)));
@@ -136,7 +136,7 @@ describe('the lessons', () => {
 });
 
 describe('signing out of what kubectl uses', () => {
-  const task = lesson(2).tasks.find(({ words }) => words === 'sign out');
+  const task = lesson(2).tasks.find(({ title }) => title === 'sign out');
   const atWork = [instance('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
 
   it.each([
@@ -166,7 +166,7 @@ describe('signing out of what kubectl uses', () => {
 });
 
 describe('the stolen laptop', () => {
-  const task = (words: string) => lesson(3).tasks.find((one) => one.words === words);
+  const task = (words: string) => lesson(3).tasks.find((one) => one.title === words);
   const atWork = [instance('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
   const revoked = (target: string) => instance('revocation', 'root', { target });
 
@@ -191,7 +191,7 @@ describe('the stolen laptop', () => {
 
 describe('the case of the incident', () => {
   const root = (method: string, path: string, code = 200) => asked('root', method, path, code);
-  const task = (start: string) => lesson(7).tasks.find(({ words }) => words.startsWith(start));
+  const task = (start: string) => lesson(7).tasks.find(({ title }) => title.startsWith(start));
   const SECRETS = '/api/v1/namespaces/payments/secrets';
 
   it.each([

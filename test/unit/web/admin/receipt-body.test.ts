@@ -9,22 +9,22 @@ const answer = {
   complete: false,
   elapsedMs: 1234,
   canSignInAgain: false,
-  missing: ['replica gate-b (within 700 ms)'],
+  missing: ['replica portcullis-b (within 700 ms)'],
 };
 
 test('each replica keeps its place in the receipt while the others come in', () => {
   const applied = { state: 'applied', ms: 3, streamsClosed: 1 } as const;
   const early = [
-    { id: 'gate-c', ...applied },
-    { id: 'gate-a', ...applied },
-    { id: 'gate-b', state: 'pending' },
+    { id: 'portcullis-c', ...applied },
+    { id: 'portcullis-a', ...applied },
+    { id: 'portcullis-b', state: 'pending' },
   ] as const;
   const text = receiptBody({ ...answer, replicas: early }, '/live', true).toString();
   const names = [...text.matchAll(/data-text="id">(gate-\w)</g)].map(([, name]) => name);
-  expect(names).toEqual(['gate-a', 'gate-b', 'gate-c']);
+  expect(names).toEqual(['portcullis-a', 'portcullis-b', 'portcullis-c']);
 });
 
 test('a receipt that nobody can be asked about any more watches nothing', () => {
-  const replicas = [{ id: 'gate-a', state: 'applied', ms: 1 }] as const;
+  const replicas = [{ id: 'portcullis-a', state: 'applied', ms: 1 }] as const;
   expect(receiptBody({ ...answer, replicas }, undefined, true).toString()).not.toContain('data-live');
 });
