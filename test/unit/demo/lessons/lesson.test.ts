@@ -126,7 +126,7 @@ describe('the lessons', () => {
   });
 
   it('do not take a refusal in another namespace for the one that was asked for', () => {
-    const task = lesson(4).tasks.find(({ title }) => title === 'bob is refused to delete one');
+    const task = lesson(4).tasks.find(({ title }) => title === 'bob is denied to delete one');
     const bound = asked('root', 'POST', '/apis/rbac.authorization.k8s.io/v1/namespaces/payments/rolebindings', 201);
     const after = (namespace: string) =>
       task?.done(seen(bound, asked('bob', 'DELETE', `/api/v1/namespaces/${namespace}/pods/web-1`, 403)));
@@ -166,7 +166,7 @@ describe('signing out of what kubectl uses', () => {
 });
 
 describe('the stolen laptop', () => {
-  const task = (words: string) => lesson(3).tasks.find((one) => one.title === words);
+  const task = (title: string) => lesson(3).tasks.find((one) => one.title === title);
   const atWork = [instance('sign-in', 'alice'), asked('alice', 'GET', PODS, 200, 'laptop')];
   const revoked = (target: string) => instance('revocation', 'root', { target });
 
@@ -183,7 +183,7 @@ describe('the stolen laptop', () => {
   it('is refused at its renewal too, where its token has run out by then', () => {
     const refused = instance('refresh-refused', 'alice', { reason: 'invalid_grant' });
     const done = (...events: readonly AuditEvent[]) =>
-      task("the thief's next request is refused")?.done(seen(...events));
+      task("the thief's next request is rejected")?.done(seen(...events));
     expect(done(...atWork, revoked('account:demo/alice'), refused)).toBe(true);
     expect(done(...atWork, refused, revoked('account:demo/alice'))).toBe(false);
   });
