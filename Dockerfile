@@ -1,7 +1,7 @@
 # The server's image. Start it with a configuration file (PORTCULLIS_CONFIG, or `serve --config FILE`) or with the
 # environment of .env.example:
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v …:/etc/portcullis:ro -e PORTCULLIS_CONFIG=… IMAGE
-# `node scripts/image.ts DIR` does the same steps into a folder where there is no builder; a test starts the gate from there.
+# `node scripts/image.ts DIR` does the same steps into a folder where there is no builder; a test starts the server from there.
 # Nothing is written below the root. An audit file needs a volume that user 65532 may write to; the stdout sink needs none.
 
 ARG NODE_IMAGE=node:24-trixie-slim
@@ -17,14 +17,14 @@ RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 RUN npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx > sbom.cdx.json && sed -i '/"serialNumber":/d; /"timestamp":/d' sbom.cdx.json
 COPY LICENSE ./
 COPY src ./src
-# Whatever the umask of the checkout was: everybody may read, only root may write.
+# Whatever the umask of the checkout was: every user may read, only root may write.
 RUN chmod -R u=rwX,go=rX .
 
 # --- The system --------------------------------------------------------------------------------------------------------
 FROM ${NODE_IMAGE} AS system
 # glibc's allocator keeps the most that each of its arenas ever needed at once; this one gives memory back (docs/decisions/0015).
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libjemalloc2
-# Node and the libraries that it loads, and nothing else: whoever gets into a running gate finds no shell, no package manager and no set-uid program.
+# Node and the libraries that it loads, and nothing else: an attacker in a running server finds no shell, no package manager and no set-uid program.
 # A file for each package in status.d, and os-release, tell a scanner which packages of Debian's these libraries are.
 RUN libraries="$(LD_PRELOAD=libjemalloc.so.2 ldd /usr/local/bin/node | grep -o '/[^ ]*')" && \
     mkdir -p /image/etc /image/var/lib/dpkg/status.d && \
@@ -41,7 +41,7 @@ RUN libraries="$(LD_PRELOAD=libjemalloc.so.2 ldd /usr/local/bin/node | grep -o '
 FROM scratch AS runtime
 
 LABEL org.opencontainers.image.title="portcullis" \
-      org.opencontainers.image.description="A gate in front of Kubernetes: sign in with your own identity provider, act as yourself, be revoked in an instant." \
+      org.opencontainers.image.description="A proxy in front of Kubernetes: sign in with your own identity provider, act as yourself, be revoked instantly." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 
@@ -52,7 +52,7 @@ ENV NODE_ENV=production
 
 COPY --from=system /image/ /
 WORKDIR /app
-# Owned by root and read by the user below: the gate cannot rewrite itself.
+# Owned by root and read by the user below: the server cannot rewrite itself.
 COPY --from=program /build/portcullis/node_modules ./node_modules
 COPY --from=program /build/portcullis/package.json /build/portcullis/LICENSE /build/portcullis/sbom.cdx.json ./
 COPY --from=program /build/portcullis/src ./src

@@ -17,10 +17,10 @@ test-unit: ## unit tests only: nothing to install
 test-integration: ## through HTTP, with a real Redis and a real identity provider
 	@npm run --silent test:integration
 
-format: ## rewrite the sources in the house's format
+format: ## rewrite the sources in the project's format
 	@npm run --silent format
 
-demo: ## the whole thing on this machine: identity provider, cluster, gate
+demo: ## the whole thing on this machine: identity provider, cluster, server
 	@npm run --silent demo
 
 tour: ## the demo tells and checks its own story, then ends

@@ -1,15 +1,15 @@
 #!/usr/bin/env node
 /**
- * Finds what reached the API server without the gate: lays its audit log beside the gate's and prints each request that the gate's service
- * account made there and that the gate knows nothing of, and each of anybody who is neither that account nor one of the cluster's own. Node 20
+ * Finds requests that reached the API server without Portcullis: compares its audit log with Portcullis' and prints each request that Portcullis' service
+ * account made there and that Portcullis did not log, and each of an identity that is neither that account nor one of the cluster's own. Node 20
  * or newer, no packages. docs/runbooks/unissued-impersonation.md, docs/runbooks/gate-bypassed.md.
  *
  *   node unissued-audit-ids.mjs --service-account system:serviceaccount:portcullis:portcullis --cluster prod \
  *     --gate audit.log --gate audit.log.1.gz --api-server kube-audit.log [--live] [--expected eks:] [--settle 120] [--textfile portcullis.prom]
  *
- * `--live`: the `--gate` files are those that the gate writes now, and no copies, so they are whole up to the moment they are read. A gate that
- * nobody uses writes nothing: without this, what comes after its last line is judged once somebody uses it again.
- * `--expected`, once or more: how the names begin of components of your cloud that may come without the gate.
+ * `--live`: the `--gate` files are those that Portcullis writes now, and no copies, so they are complete up to the moment they are read. An idle
+ * Portcullis writes nothing: without this, what comes after its last line is judged only after its next request.
+ * `--expected`, once or more: prefixes of the names of your cloud's components that may connect without Portcullis.
  *
  * Prints one JSON object a line. Exit status: 0 none found, 1 some found, 2 wrong use or a file that cannot be read.
  */
@@ -18,7 +18,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { createGunzip } from 'node:zlib';
 
-/** Allowed reads that the gate keeps no line of. They tell nothing about anybody. */
+/** Allowed reads that Portcullis does not log. They say nothing about any user. */
 const UNRECORDED = /^\/(livez|readyz|version|openapi)(\/|\?|$)/;
 const OWN_QUESTIONS = new Set(['authorization.k8s.io/subjectaccessreviews', 'authentication.k8s.io/tokenreviews']);
 
@@ -51,8 +51,8 @@ async function* events(file) {
 const moment = (text) => Date.parse(text ?? '') / 1000;
 
 /**
- * By audit id, whom each request of the gate's was made as; and the stretch of time that its record covers.
- * @param asked the ids that matter: a day of a busy gate has more than memory has room for
+ * By audit id, the user as whom Portcullis made each request; and the period that its audit log covers.
+ * @param asked the ids that matter: a day of a busy server has more than fit into memory
  */
 async function issuedBy(files, asked) {
   const issued = new Map();
@@ -68,14 +68,14 @@ async function issuedBy(files, asked) {
   return { issued, from, until };
 }
 
-/** True for the only two things that the gate asks as itself. */
+/** True for the only two requests that Portcullis makes as itself. */
 const isOwnQuestion = ({ objectRef, verb }) =>
   verb === 'create' &&
   objectRef?.subresource === undefined &&
   OWN_QUESTIONS.has(`${objectRef?.apiGroup}/${objectRef?.resource}`);
 
-/** @returns {string | undefined} what is wrong with a request that the gate's service account made as somebody */
-function fault({ auditID, impersonated, verb, requestURI }, issued) {
+/** @returns {string | undefined} what is wrong with a request that Portcullis' service account made as a user */
+function mismatch({ auditID, impersonated, verb, requestURI }, issued) {
   // The head of the API server's answer carries the id, so who copies the token may have seen some.
   if (issued.has(auditID)) return issued.get(auditID) === impersonated ? undefined : 'audit_id_of_another_person';
   return verb === 'get' && UNRECORDED.test(requestURI) ? undefined : 'audit_id_not_issued';
@@ -84,14 +84,14 @@ function fault({ auditID, impersonated, verb, requestURI }, issued) {
 /** An administrator that some distributions make; every other `system:` name is the cluster's own. */
 const ADMINISTRATOR = 'system:admin';
 
-/** True for a name that is neither the gate's nor the cluster's own: somebody who went around the gate. */
+/** True for a name that is neither Portcullis' nor the cluster's own: a user who bypassed Portcullis. */
 const isBypass = (name, expected) =>
   name !== undefined &&
   name !== '' &&
   (name === ADMINISTRATOR || !name.startsWith('system:')) &&
   !expected.some((prefix) => name.startsWith(prefix));
 
-/** @returns of the API server's log what is wrong whatever the gate's says, and what that has to be asked about, by audit id */
+/** @returns what is wrong in the API server's log whatever Portcullis' log has, and what has to be looked up there, by audit id */
 async function reached(files, { account, expected }) {
   const wrong = new Map();
   const asked = new Map();
@@ -114,14 +114,14 @@ async function reached(files, { account, expected }) {
   return { wrong, asked, newest };
 }
 
-async function compare({ account, expected, gate, apiServer, settle, live }) {
+async function compare({ account, expected, portcullis, apiServer, settle, live }) {
   const { wrong, asked, newest } = await reached(apiServer, { account, expected });
   const now = Date.now() / 1000;
-  const { issued, from, until } = await issuedBy(gate, asked);
+  const { issued, from, until } = await issuedBy(portcullis, asked);
   // The two logs do not end at the same moment: what is too young to stand in both is judged next time.
   const judgedUntil = Math.min(newest, live ? now : until) - settle;
   for (const request of [...asked.values()].flat()) {
-    const found = fault(request, issued);
+    const found = mismatch(request, issued);
     const at = moment(request.at);
     const judged = found !== 'audit_id_not_issued' || (at >= from && at <= judgedUntil);
     if (found !== undefined && judged && !wrong.has(request.auditID)) {
@@ -147,10 +147,10 @@ async function writeTextfile(path, cluster, { findings, judgedUntil }) {
   const labels = `{cluster=${JSON.stringify(cluster)}}`;
   const bypasses = findings.filter(({ wrong }) => wrong === 'went_around_the_gate').length;
   const lines = [
-    '# HELP portcullis_unissued_audit_ids Requests of the service account of the gate that the gate did not make.',
+    '# HELP portcullis_unissued_audit_ids Requests of the service account of Portcullis that Portcullis did not make.',
     '# TYPE portcullis_unissued_audit_ids gauge',
     `portcullis_unissued_audit_ids${labels} ${findings.length - bypasses}`,
-    '# HELP portcullis_gate_bypasses Requests of people who reached the API server without the gate.',
+    '# HELP portcullis_gate_bypasses Requests of users who reached the API server without Portcullis.',
     '# TYPE portcullis_gate_bypasses gauge',
     `portcullis_gate_bypasses${labels} ${bypasses}`,
     '# HELP portcullis_unissued_check_timestamp_seconds Up to when both records were compared, epoch seconds.',
@@ -174,16 +174,24 @@ async function main() {
       textfile: { type: 'string' },
     },
   });
-  const { 'service-account': account, expected, gate, 'api-server': apiServer, cluster, live, textfile } = values;
+  const {
+    'service-account': account,
+    expected,
+    gate: portcullis,
+    'api-server': apiServer,
+    cluster,
+    live,
+    textfile,
+  } = values;
   const settle = Number(values.settle);
-  if (account === undefined || gate === undefined || apiServer === undefined || !(settle >= 0)) {
+  if (account === undefined || portcullis === undefined || apiServer === undefined || !(settle >= 0)) {
     throw new Error(
       'name --service-account, at least one --gate FILE and one --api-server FILE; --settle is in seconds',
     );
   }
-  // It would be how every name begins: whoever went around the gate would be expected.
+  // Every name begins with it, so every bypass would be expected.
   if (expected.includes('')) throw new Error('--expected wants how names begin, such as eks:');
-  const outcome = await compare({ account, expected, gate, apiServer, settle, live });
+  const outcome = await compare({ account, expected, portcullis, apiServer, settle, live });
   for (const finding of outcome.findings) process.stdout.write(`${JSON.stringify(finding)}\n`);
   if (textfile !== undefined) await writeTextfile(textfile, cluster, outcome);
   return outcome.findings.length === 0 ? 0 : 1;

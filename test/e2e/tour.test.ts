@@ -55,7 +55,7 @@ describe('the tour', () => {
       name: 'the deny check is taken out',
       file: 'src/revocation/guard.ts',
       edit: (source: string) => source.replace(/return this\.#view\.covers\([^;]*;/, 'return undefined;'),
-      fails: /it was the gate's own check that refused her/,
+      fails: /it was the revocation guard that rejected her/,
     },
     {
       name: 'nothing is cut',

@@ -120,7 +120,7 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- end }}
 {{- end }}
 
-{{/* How long a pod may take to end: longer than the gate's own drain, else streams are cut in the middle. */}}
+{{/* How long a pod may take to end: longer than the server's own drain, else streams are cut in the middle. */}}
 {{- define "portcullis.terminationSeconds" -}}
 {{- $drain := add (include "portcullis.seconds" .Values.shutdown.delay) (include "portcullis.seconds" .Values.shutdown.grace) }}
 {{- $given := .Values.terminationGracePeriodSeconds | int }}
@@ -171,12 +171,12 @@ tls-ca-cert-file /tls/ca.crt
 tls-auth-clients no
 aclfile /run/redis/users.acl
 dir /data
-# A revocation must survive a restart, and nothing may be thrown out to make room: it could be a revocation.
+# A revocation must survive a restart, and nothing may be evicted: it could be a revocation.
 appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
 maxmemory {{ .Values.redis.inChart.maxMemory }}
-# A backlog that is freed is another history, for which everybody would have to sign in again.
+# A backlog that is freed is another history, for which every user would have to sign in again.
 repl-backlog-ttl 0
 save ""
 {{- end }}

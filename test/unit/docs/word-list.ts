@@ -64,6 +64,9 @@ const STABLE = [
   'readiness gates',
   'component: gate',
   'component=gate',
+  "gate: { type: 'string'",
+  'gate: portcullis',
+  '"app.kubernetes.io/component":"gate"',
   'unknown authority',
 ];
 
