@@ -1,5 +1,5 @@
 /**
- * Builds what people install on their laptops: `npm run build:cli [-- --out DIR] [--arch x64,arm64]`.
+ * Builds what users install on their machines: `npm run build:cli [-- --out DIR] [--arch x64,arm64]`.
  *
  *     portcullis.cjs                         one file for any Node from 24 on; portcullis.cmd starts it on Windows
  *     npm/, portcullis-VERSION.tgz           for npm i -g: the shell front and the program

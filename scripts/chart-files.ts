@@ -21,7 +21,7 @@ export function chartFiles(): ReadonlyMap<string, string> {
   ]);
 }
 
-/** What the gate's user of Redis may do, out of the documented `ACL SETUSER` line: the suite of the store passes with exactly that. */
+/** What Portcullis' user of Redis may do, from the documented `ACL SETUSER` line: the suite of the store passes with exactly that. */
 function redisCommands(page: string): string {
   const commands = /^ACL SETUSER portcullis .*? (\+.*)$/m.exec(page)?.[1];
   if (commands === undefined) throw new Error('docs/reference/store-schema.md has no line ACL SETUSER portcullis …');

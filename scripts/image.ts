@@ -111,14 +111,14 @@ class Build {
     return join(this.#folderOf(this.#stage), resolve(this.#workingDirectory, path));
   }
 
-  async #copy(words: readonly string[]): Promise<void> {
-    const stage = words.find((word) => word.startsWith('--from='))?.slice('--from='.length);
-    const paths = words.filter((word) => !word.startsWith('--'));
+  async #copy(args: readonly string[]): Promise<void> {
+    const stage = args.find((word) => word.startsWith('--from='))?.slice('--from='.length);
+    const paths = args.filter((word) => !word.startsWith('--'));
     const to = paths.at(-1) ?? '.';
     for (const path of paths.slice(0, -1)) {
       const from = stage === undefined ? join(CONTEXT, path) : join(this.#folderOf(stage), path);
       if (stage !== undefined && this.#changesBase.has(stage) && !existsSync(from)) {
-        this.#left.push(`COPY ${words.join(' ')}`);
+        this.#left.push(`COPY ${args.join(' ')}`);
         continue;
       }
       const name = path.split('/').at(-1) ?? path;
@@ -157,11 +157,11 @@ const pairs = (text: string): Record<string, string> =>
     [...text.matchAll(/([\w.]+)=(?:"([^"]*)"|(\S+))/g)].map(([, name, quoted, bare]) => [name, quoted ?? bare]),
   );
 
-/** @throws Error where it is no list of words: then a shell would be needed to start it */
+/** @throws Error if it is not a list of arguments: starting it would need a shell */
 function execForm(text: string): readonly string[] {
-  const words: unknown = text.startsWith('[') ? JSON.parse(text) : undefined;
-  if (!Array.isArray(words)) throw new Error(`not in exec form: ${text}`);
-  return words.map(String);
+  const args: unknown = text.startsWith('[') ? JSON.parse(text) : undefined;
+  if (!Array.isArray(args)) throw new Error(`not in exec form: ${text}`);
+  return args.map(String);
 }
 
 /** As a builder reads .dockerignore: the last rule that matches a path, or a folder above it, counts. */

@@ -23,7 +23,7 @@ const HEAD = `# Portcullis in a cluster, without Helm. Rendered from deploy/char
 
 /**
  * @param helm path of the program
- * @throws Error with Helm's words where the chart does not render
+ * @throws Error with Helm's message if the chart does not render
  */
 export function kubernetesExample(helm = 'helm'): string {
   const values = `${ROOT}deploy/examples/kubernetes-values.yaml`;

@@ -1,5 +1,5 @@
 /**
- * Writes the pictures of docs/images: `npm run screenshots`. The demo runs on free ports with three replicas, people sign in and work, and
+ * Writes the pictures of docs/images: `npm run screenshots`. The demo runs on free ports with three replicas, users sign in and work, and
  * Chromium looks at the pages. Run it when the pages have changed.
  */
 import { mkdir, stat } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 /**
- * Freezes a store of the version that is about to be released: real sign-ins at a real gate on a real Redis, into test/fixtures/store-VERSION.
+ * Freezes a store of the version that is about to be released: real sign-ins at a real server with a real Redis, into test/fixtures/store-VERSION.
  * Every later version has to read it (test/integration/versions-store.test.ts). Before a release: node scripts/store-fixture.ts
  */
 import { cp, mkdir, readFile, stat } from 'node:fs/promises';
@@ -73,7 +73,7 @@ const ca = await readFile(join(guard.files.directory, 'ca.crt'), 'utf8');
 const laptop = new OAuthClient({ web, api, ca }, { cert: certificate, key: clientKey() });
 const now = (): number => Math.floor(Date.now() / 1000);
 
-// Revocations first: of everything, and of a provider that nobody here comes from.
+// Revocations first: of everything, and of a provider without users here.
 await server.guard.revoke({ target: { kind: 'all' } });
 await server.guard.revoke({ target: { kind: 'provider', provider: 'elsewhere' } });
 
@@ -112,7 +112,7 @@ const signInAt = async (start: string): Promise<void> => {
 };
 await signInAt(`${web}/login/start?provider=demo`);
 const [atPages] = (await store.sessions.list({ limit: 1 })).sessions;
-if (atPages?.client !== 'browser') throw new Error('nobody signed in at the pages');
+if (atPages?.client !== 'browser') throw new Error('no user signed in at the pages');
 const other = new CookieBrowser();
 const begun = await other.get(`${web}/oauth/authorize?${new URLSearchParams(AUTHORIZATION).toString()}`);
 const pendingPage = new URL(begun.location, web).pathname;
@@ -132,7 +132,7 @@ const done = await beside.visit(`${web}${allowLinkIn(page) ?? ''}`);
 if (!done.url.endsWith('/device/done')) throw new Error(`the device was not allowed: ${done.url}`);
 const [ofDevice] = (await store.sessions.list({ limit: 1 })).sessions;
 
-// What takes a provider, a console, a workload, a second replica or more time than anybody has.
+// What needs a provider, a console, a workload, a second replica or too much time.
 const session = async (change: Partial<NewSession>): Promise<NewSession> => ({
   id: `fixture-${change.subject ?? ''}`,
   account: `demo/${change.subject ?? ''}`,

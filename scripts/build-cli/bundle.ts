@@ -12,7 +12,7 @@ export interface Bundles {
   /** CommonJS, because a single executable takes nothing else. Asks for the program as `./program.ts`. */
   readonly main: string;
   readonly program: string;
-  /** Names and licences of what is inside, for people. */
+  /** Names and licences of the bundled packages. */
   readonly notices: string;
 }
 
@@ -21,13 +21,13 @@ interface Part {
   readonly moduleIds: readonly string[];
 }
 
-/** Rooms of the server. One of them in the bundle would be a mistake of an import. */
+/** Modules of the server. None may be in the bundle: it would mean a wrong import. */
 const SERVER_ROOM = /[\\/]src[\\/](?:config|store|idp|oauth|revocation|proxy|web|audit|telemetry)[\\/]/;
 
 /** What main.ts loads when it is asked for. */
 const PROGRAM = './program.ts';
 
-/** Oldest Node whose grammar the file keeps to, so that an older one than we need can say so in words. */
+/** Oldest Node whose grammar the file keeps to, so that an older one can still print that it is too old. */
 const GRAMMAR = 'node18';
 
 /** @param root the checkout */

@@ -1,4 +1,4 @@
-/** What is on the pictures: the demo with three replicas, and people who work. */
+/** What the pictures show: the demo with three replicas, and users at work. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import { startRedisServer } from '../../demo/redis-server.ts';
 import { startReplicas, type Replicas } from '../../demo/tour/replicas.ts';
 import { Terminal } from '../../demo/tour/terminal.ts';
 
-/** Each person's own computer. */
+/** Each user's own computer. */
 const DEVICES: Readonly<Record<string, string>> = {
   alice:
     'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 Safari/605.1.15',
@@ -27,12 +27,12 @@ const SIGN_IN_WITHIN_MS = 30_000;
 export interface Stage extends AsyncDisposable {
   readonly demo: RunningDemo;
   readonly replicas: Replicas;
-  /** A browser on this person's computer; nobody is signed in yet. */
-  newBrowser(person: string): Promise<BrowserContext>;
-  /** Signs in at the gate's pages, and shows the person's own. */
-  signIn(context: BrowserContext, person: string): Promise<Page>;
+  /** A browser on this user's computer, before any sign-in. */
+  newBrowser(user: string): Promise<BrowserContext>;
+  /** Signs in at the pages, and shows the user's own page. */
+  signIn(context: BrowserContext, user: string): Promise<Page>;
   /** Signs in kubectl, by `portcullis login`. */
-  terminal(person: string): Promise<Terminal>;
+  terminal(user: string): Promise<Terminal>;
 }
 
 async function freePortBase(): Promise<number> {
@@ -42,9 +42,9 @@ async function freePortBase(): Promise<number> {
   }
 }
 
-async function typeAtProvider(page: Page, person: string): Promise<void> {
-  const who = USERS.find(({ name }) => name === person);
-  if (who === undefined) throw new Error(`nobody is called ${person}`);
+async function typeAtProvider(page: Page, user: string): Promise<void> {
+  const who = USERS.find(({ name }) => name === user);
+  if (who === undefined) throw new Error(`there is no user ${user}`);
   // Whoever is known there already is only asked whether to go on.
   if (await page.getByLabel('Password').isVisible()) {
     await page.getByLabel('Name').fill(who.name);
@@ -65,22 +65,22 @@ async function askedUrl(file: string): Promise<string> {
   throw new Error('the plugin opened no browser');
 }
 
-async function loginOf(demo: RunningDemo, browser: Browser, person: string): Promise<Terminal> {
+async function loginOf(demo: RunningDemo, browser: Browser, user: string): Promise<Terminal> {
   const { directory, command } = demo.files;
-  const [asked, opener] = [join(directory, `asked-by-${person}`), join(directory, `browser-of-${person}`)];
+  const [asked, opener] = [join(directory, `asked-by-${user}`), join(directory, `browser-of-${user}`)];
   await writeFile(opener, `#!/bin/sh\nprintf %s "$1" > '${asked}.new' && mv '${asked}.new' '${asked}'\n`);
   await chmod(opener, 0o755);
-  const env = { ...process.env, PORTCULLIS_CACHE_DIR: join(directory, 'cache', person), BROWSER: opener };
+  const env = { ...process.env, PORTCULLIS_CACHE_DIR: join(directory, 'cache', user), BROWSER: opener };
   const child = spawn(command, ['login', '--server', demo.urls.web], { env, stdio: ['ignore', 'ignore', 'inherit'] });
-  const context = await browser.newContext({ userAgent: DEVICES[person] ?? '' });
+  const context = await browser.newContext({ userAgent: DEVICES[user] ?? '' });
   const page = await context.newPage();
   const ended = once(child, 'exit') as Promise<[number | null]>;
   await page.goto(await askedUrl(asked));
-  await typeAtProvider(page, person);
+  await typeAtProvider(page, user);
   const [code] = await ended;
-  if (code !== 0) throw new Error(`portcullis login of ${person} ended with ${code}`);
+  if (code !== 0) throw new Error(`portcullis login of ${user} ended with ${code}`);
   await context.close();
-  return new Terminal(demo.files, person, { browser: false });
+  return new Terminal(demo.files, user, { browser: false });
 }
 
 /** @throws Error where Chromium, kubectl or redis-server is missing */
@@ -106,7 +106,7 @@ export async function openStage(): Promise<Stage> {
     return {
       demo,
       replicas,
-      newBrowser: (person) =>
+      newBrowser: (user) =>
         browser.newContext({
           viewport: { width: 1440, height: 900 },
           deviceScaleFactor: 1,
@@ -114,16 +114,16 @@ export async function openStage(): Promise<Stage> {
           reducedMotion: 'reduce',
           locale: 'en-GB',
           timezoneId: 'Europe/Zurich',
-          userAgent: DEVICES[person] ?? '',
+          userAgent: DEVICES[user] ?? '',
         }),
-      async signIn(context, person) {
+      async signIn(context, user) {
         const page = await context.newPage();
         await page.goto(`${demo.urls.web}/login/start?provider=demo&to=me`);
-        await typeAtProvider(page, person);
+        await typeAtProvider(page, user);
         await page.waitForURL(`${demo.urls.web}/me`);
         return page;
       },
-      terminal: (person) => loginOf(demo, browser, person),
+      terminal: (user) => loginOf(demo, browser, user),
       [Symbol.asyncDispose]: () => stops.disposeAsync(),
     };
   } catch (error) {
