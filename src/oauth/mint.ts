@@ -50,5 +50,7 @@ export async function mint(
   if (!deps.audiences.allows(request.audience, record)) {
     return { ok: false, reason: 'audience_refused', detail: request.audience };
   }
-  return { ok: true, claims: { sid: record.id, ep: position.epoch, ln: position.number }, record };
+  // test seam: TOKEN_CLAIMS
+  const claims = { sid: record.id, ep: position.epoch, ln: position.number };
+  return { ok: true, claims, record };
 }

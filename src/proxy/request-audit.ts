@@ -94,6 +94,7 @@ export class RequestAudit {
     if (sensitive !== undefined) this.#deps.metrics.sensitiveRequest(sensitive);
     if (!this.info.longRunning) return;
     this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
+    // test seam: RESPONSE_STARTED
     this.#deps.audit.record(this.#event('ResponseStarted'));
   }
 

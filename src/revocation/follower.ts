@@ -214,6 +214,7 @@ export class LogFollower {
     const drill = hooks.drill();
     const own = { incarnation, name, leaseMs: Math.ceil(lengthMs), count: this.#count };
     const number = hooks.cutThrough(position.number);
+    // test seam: REPLICA_STATE
     const state = { ...own, number, streamsCut: hooks.streamsCut() };
     return drill === undefined ? state : { ...state, drill };
   }
@@ -234,6 +235,7 @@ export class LogFollower {
     const { freshAt } = this.lease;
     // A lapsed lease is never merely extended: for a while nobody knows what was let through here, so all of it ends first.
     if (outcome === 'lapsed') this.#fence('lease_lapsed');
+    // safeguard: EVERY_ENTRY
     for (const entry of reply.entries) hooks.apply(entry);
     this.#position = { epoch: position.epoch, number: reply.entries.at(-1)?.number ?? position.number };
     this.lease.grant(sentAt);
@@ -310,6 +312,7 @@ export class LogFollower {
 
 /** True when the entries continue at `number` + 1 without a gap: a missing number may be the revocation that matters. */
 function follows(entries: readonly LogEntry[], number: number): boolean {
+  // safeguard: GAP_IN_REPLY
   return entries.every((entry, index) => entry.number === number + 1 + index);
 }
 

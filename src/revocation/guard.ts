@@ -47,6 +47,7 @@ class LeasedGuard implements RevocationGuard {
   readonly #revocations: Revocations;
   readonly #listeners: ((change: LogChange | undefined) => void)[] = [];
   /** A pod's name comes back after a restart; this does not. */
+  // safeguard: INCARNATION
   readonly incarnation = randomBytes(16).toString('hex');
   #drill: DrillPart | undefined;
   #receipt = 0;
@@ -84,6 +85,7 @@ class LeasedGuard implements RevocationGuard {
   }
 
   get fenced(): boolean {
+    // safeguard: LEASE
     return !this.#follower.lease.holds(this.#options.monotonic());
   }
 
@@ -123,8 +125,10 @@ class LeasedGuard implements RevocationGuard {
   }): GuardRejection | undefined {
     const position = this.#follower.position;
     if (position === undefined || this.fenced) return 'fenced';
+    // safeguard: EPOCH
     if (at.epoch !== position.epoch) return 'epoch_changed';
     if (this.#revocations.localGuard.shutFor(keys)) return 'session_revoked';
+    // safeguard: DENY_LIST
     return this.#view.covers(keys, at.number) ? 'session_revoked' : undefined;
   }
 
@@ -214,6 +218,7 @@ class LeasedGuard implements RevocationGuard {
 
   #joined({ position, live }: Joined): void {
     const { localGuard } = this.#revocations;
+    // safeguard: IDX
     this.#view.reset(live);
     localGuard.began(position);
     for (const entry of live) localGuard.applied(entry);

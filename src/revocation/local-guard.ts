@@ -71,6 +71,7 @@ export class LocalGuard {
 
   shutFor({ session, account, provider }: CoveringKeys): boolean {
     if (this.#holds.size === 0) return false;
+    // safeguard: LOCAL_GUARD
     return this.#holds.has(session) || this.#holds.has(account) || this.#holds.has(provider) || this.#holds.has('all');
   }
 

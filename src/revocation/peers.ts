@@ -36,6 +36,7 @@ export class Peers {
       const before = this.#peers.get(state.incarnation);
       const moved = before === undefined || before.state.count !== state.count;
       const movedAt = moved ? now : before.movedAt;
+      // safeguard: LEASE_OF_THE_SILENT
       const waitMs = Math.max(waitFor(leaseOf(state)), before?.waitMs ?? 0);
       peers.set(state.incarnation, { state, movedAt, waitMs, silent: now - movedAt >= waitMs });
     }

@@ -160,6 +160,7 @@ export class FlightRegistry {
   #reset(entry: Entry, reason: CutReason): void {
     if (!this.#marked.has(entry)) return;
     try {
+      // safeguard: CUT
       entry.flight.cut(reason);
     } catch {
       // `Flight.cut` promises not to throw. Should one do so all the same, the others must still be cut.

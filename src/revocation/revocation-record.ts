@@ -105,6 +105,7 @@ export function noteReceipts(
     if (state.count > other.count) [other.count, other.movedAt] = [state.count, now];
     // Attacker has a replica whose lease is longer than ours cut off from the store, and goes on there: so its own W counts, not ours.
     other.waitMs = Math.max(other.waitMs, peer.waitMs);
+    // safeguard: WAIT_FOR_SILENT
     other.silent = peers.observedAt - other.movedAt >= other.waitMs;
     if (other.receipt === undefined && state.number >= written.position.number) {
       other.receipt = { ms: now - begunAt, streamsClosed: state.streamsCut - other.cutBefore };

@@ -62,6 +62,7 @@ export function openStore(config: Config, sealing: SealingKeys, logger: Logger, 
     sealingKeys: sealing,
     clock,
     providerClockSkew: config.clockSkew,
+    // test seam: STORE_OPTIONS
     emptyStore: config.revocation.emptyStore,
     onError: (error) => logger.warn({ err: error }, 'store'),
     onEpoch: (event) => {

@@ -12,11 +12,11 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { ROOT, withoutSafeguard, type BrokenCopy } from '../chaos/broken-copy.ts';
+import { ROOT, type BrokenCopy } from '../chaos/broken-copy.ts';
 import { startFront, type Backend } from '../fixtures/front.ts';
 import { pairsOf, PREFIX } from '../fixtures/frozen-store.ts';
 import { writeInstanceFile } from '../fixtures/instance-file.ts';
-import { NEXT, nextSources } from '../fixtures/next-version.ts';
+import { copyOfNextVersion, NEXT } from '../fixtures/next-version.ts';
 import { startServing, type Serving } from '../fixtures/serving.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
 import { freePortBase, startTestInstance } from '../support/instance.ts';
@@ -126,7 +126,7 @@ beforeAll(async () => {
   instance = await startTestInstance({ redis: redis.url });
   // Its provider and its cluster stay; its place is taken by what stands before the replicas.
   await instance.server.stop();
-  next = await withoutSafeguard(await nextSources());
+  next = await copyOfNextVersion();
   replicas = [await startReplica(ROOT), await startReplica(ROOT)];
   const portOf = (url: string): number => Number(new URL(url).port);
   front = await startFront({ api: portOf(instance.urls.api), web: portOf(instance.urls.web) }, () => replicas);

@@ -32,6 +32,7 @@ export async function readLog(
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const reply = await runner.run(connection, join, [longestTokenSeconds]);
     const place = { epoch: text(reply[1]), number: number(reply[2]), hash: text(reply[3]) };
+    // safeguard: NUMBER_FIRST
     const rows = await readRows(runner, connection, place);
     const known = rows !== undefined && (await passLog(runner, connection, { place, seconds }));
     if (known) return { place, live: rows.filter(({ until }) => until > seconds) };

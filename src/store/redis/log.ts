@@ -88,6 +88,7 @@ export class RedisLog implements RevocationLog {
         return { ok: false, reason: reply[0] === 'REGIME' ? 'epoch' : 'rollback' };
       default:
     }
+    // safeguard: ACKNOWLEDGED
     if (!acknowledged) {
       // Nothing may be built on this round. A primary that its followers have left, and are not merely slow, may have been replaced.
       this.#unacknowledged += 1;

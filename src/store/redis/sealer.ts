@@ -40,6 +40,7 @@ export function createSealer(keys: SealingKeys): Sealer {
   return {
     seal(value, ctx) {
       const { kid, key } = keys.current;
+      // test seam: SEALED_VALUE
       return new CompactEncrypt(new TextEncoder().encode(JSON.stringify(value)))
         .setProtectedHeader({ ...HEADER, kid, ctx })
         .encrypt(key);

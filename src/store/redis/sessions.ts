@@ -160,7 +160,9 @@ export class RedisSessions implements SessionStore {
     if (reply[0] !== 'OK') return { ok: false, reason: text(reply[1]) as MintRejection };
     const record = await this.#open(hash, readFields(reply[3]));
     if (record === undefined) return { ok: false, reason: 'session_unknown' };
-    return { ok: true, position: { epoch: text(reply[1]), number: number(reply[2]) }, record };
+    // safeguard: MINTED_AT
+    const mintedAt = number(reply[2]);
+    return { ok: true, position: { epoch: text(reply[1]), number: mintedAt }, record };
   }
 
   async #listed(item: unknown): Promise<{ readonly record: SessionRecord | undefined; readonly place: number }> {

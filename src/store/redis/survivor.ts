@@ -64,6 +64,7 @@ export class Survivor {
 
   async #restore(place: ChainPlace, longestTokenSeconds = LONGEST_TOKEN_SECONDS): Promise<boolean> {
     const { runner, writes, clock } = this.#parts;
+    // safeguard: SURVIVOR
     const known = [...this.#locks];
     for (let from = 0; from < known.length; from += BATCH) {
       const args = [

@@ -13,6 +13,7 @@ local key, exp, ttl, payload, of, uid, code, kind, site, bytes, share, budget, p
 local before = live_artefact(key)
 local place = redis.call('HGET', key, 'pd')
 drop_artefact(key)
+-- test seam: ARTEFACT_FIELDS
 redis.call('HSET', key, 'ep', id, 'exp', exp, 'p', payload)
 -- What has been used once stays used, however often it is saved again.
 if before and before[4] then redis.call('HSET', key, 'c', before[4]) end

@@ -33,14 +33,19 @@ local seconds = math.floor(now / 1000)
 -- A replica whose clock is off is served by no script. No clock decides about order; but what is over is cleaned up by the caller's time, and
 -- an hour ahead is early enough for an entry to go while a token that it covers lives.
 local at = redis.call('TIME')
+-- safeguard: CLOCK
 if math.abs(now - tonumber(at[1]) * 1000) > tonumber(ARGV[5]) then return {'CLOCK'} end
 
 -- docs/revocation-protocol.md#head-1: an epoch that is missing, or that another server process wrote, is over. REGIME, and nothing is written.
 -- A node that was restarted, restored, emptied or promoted may have forgotten a revocation.
 local E = redis.call('HMGET', P .. 'epoch', 'id', 'rid', 'n', 'h', 'settled')
 ${REGIME}
-if not E[1] or not E[3] or E[2] ~= rid then return {'REGIME', E[1] or '', E[2] or '', rid} end
-local id, n, h, settled = E[1], tonumber(E[3]), E[4], E[5] == '1'
+-- safeguard: RUN_ID
+local of_another_process = E[2] ~= rid
+if not E[1] or not E[3] or of_another_process then return {'REGIME', E[1] or '', E[2] or '', rid} end
+local id, n, h = E[1], tonumber(E[3]), E[4]
+-- safeguard: SETTLED
+local settled = E[5] == '1'
 
 -- docs/revocation-protocol.md#head-2: ROLLBACK, the log is behind the caller or tells another story; gap, entries after the caller's were trimmed.
 local mine = tonumber(ARGV[3])

@@ -55,6 +55,7 @@ export const renew = script(
   `
 -- docs/revocation-protocol.md#head-2, EPOCH and GAP: nothing of mine is written there.
 if ARGV[2] ~= id then return {'EPOCH'} end
+-- safeguard: GAP
 if gap then return {'GAP'} end
 redis.call('HSET', P .. 'live', ARGV[6], ARGV[7])
 -- Without this mark some replica of an earlier life registered no lease, or a version that registers none began this one: it took note of nothing.

@@ -88,6 +88,7 @@ local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 
 local function covered(acc, prov, started)
   local marks = redis.call('HMGET', P .. 'wm', 'account:' .. acc, 'provider:' .. prov, 'all')
   for i = 1, 3 do
+    -- safeguard: WATERMARK
     if marks[i] and tonumber(marks[i]) > started then return true end
   end
   return false
@@ -183,6 +184,7 @@ end
 local function append_entry(till, kind, key)
   n = n + 1
   h = redis.sha1hex(h .. ' ' .. n .. ' ' .. till .. ' ' .. kind .. ' ' .. key)
+  -- test seam: EPOCH_FIELDS
   redis.call('HSET', P .. 'epoch', 'n', n, 'h', h)
   redis.call('XADD', P .. 'log', n .. '-0', 'h', h, 'u', till, 'k', kind, 't', key)
   if kind == 'revoked' then

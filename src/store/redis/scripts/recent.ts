@@ -18,6 +18,7 @@ if not f then return {'NO', why} end
 local total = redis.call('HINCRBY', P .. 'session:' .. hash, 'rq', count)
 local key = P .. 'recent:' .. hash
 local oldest = string.format('%.0f', math.max(total - tonumber(most) + 1, 0))
+-- test seam: RECENT_FIELDS
 redis.call('XADD', key, 'MINID', oldest, string.format('%.0f-0', total), 'e', sealed)
 redis.call('EXPIRE', key, tonumber(f[5]) - seconds + tonumber(slack))
 return {'OK'}

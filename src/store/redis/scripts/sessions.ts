@@ -46,6 +46,7 @@ end
 redis.call('DEL', key, P .. 'recent:' .. hash)
 
 local seq = redis.call('INCR', P .. 'seq')
+-- test seam: SESSION_FIELDS
 redis.call('HSET', key, 'ep', id, 'acc', acc, 'prov', prov, 'sn', started, 'exp', exp, 'idle', idle, 'lu', created,
   'v', 1, 'r', record, 'x', secret, 'seq', seq, 'un', user, 'via', via, 'ck', created, 'ps', ps)
 redis.call('EXPIRE', key, ttl)
