@@ -5,7 +5,7 @@ import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createReloading, renewContext } from '../../../src/server/reload.ts';
 import type { Reloading } from '../../../src/server/reload.ts';
 import { makeCertificate } from '../../support/upstream.ts';
@@ -33,6 +33,16 @@ beforeEach(async () => {
 });
 afterEach(() => reloading.stop());
 
+// Files are looked at once a second; only that second is not waited for.
+beforeAll(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }));
+afterAll(() => void vi.useRealTimers());
+
+const waitFor = (check: () => void): Promise<void> =>
+  vi.waitFor(() => {
+    vi.advanceTimersByTime(1000);
+    check();
+  });
+
 const at = (name: string): string => join(directory, name);
 const write = (name: string, text: string): void => writeFileSync(at(name), text);
 
@@ -59,11 +69,11 @@ describe('a server’s certificate', () => {
     certificate.onChange((pair) => renewContext(server, pair));
     const before = await serialNumber();
     write('tls.crt', second.cert);
-    await vi.waitFor(() => expect(faults).toBe(1));
+    await waitFor(() => expect(faults).toBe(1));
     expect(await serialNumber()).toBe(before);
     expect(certificate.current()).toEqual(first);
     write('tls.key', second.key);
-    await vi.waitFor(() => expect(renewed).toBe(1));
+    await waitFor(() => expect(renewed).toBe(1));
     expect(await serialNumber()).not.toBe(before);
     expect(certificate.current()).toEqual(second);
     expect(faults).toBe(1);
@@ -76,11 +86,11 @@ test('authorities are replaced, and a file without a certificate keeps the old o
   const authorities = reloading.authorities(at('ca.crt'));
   expect(authorities()).toBe(first.cert);
   write('ca.crt', 'nothing');
-  await vi.waitFor(() => expect(faults).toBe(1));
+  await waitFor(() => expect(faults).toBe(1));
   expect(authorities()).toBe(first.cert);
   const both = `${first.cert}\n${second.cert}\n`;
   write('ca.crt', both);
-  await vi.waitFor(() => expect(authorities()).toBe(both));
+  await waitFor(() => expect(authorities()).toBe(both));
   expect(counted).toEqual(['authorities refused ca.crt', 'authorities taken ca.crt']);
 });
 
@@ -88,7 +98,7 @@ test('authorities of two are followed once', async () => {
   write('ca.crt', first.cert);
   const both = [reloading.authorities(at('ca.crt')), reloading.authorities(at('ca.crt'))];
   write('ca.crt', second.cert);
-  await vi.waitFor(() => expect(both.map((authorities) => authorities())).toEqual([second.cert, second.cert]));
+  await waitFor(() => expect(both.map((authorities) => authorities())).toEqual([second.cert, second.cert]));
   expect(counted).toEqual(['authorities taken ca.crt']);
 });
 
@@ -101,7 +111,7 @@ test.each([
   write('ca.crt', first.cert);
   const authorities = reloading.authorities(at('ca.crt'));
   write('ca.crt', first.cert + addition(second.cert));
-  await vi.waitFor(() => expect(faults).toBe(1));
+  await waitFor(() => expect(faults).toBe(1));
   expect(authorities()).toBe(first.cert);
 });
 
@@ -125,9 +135,9 @@ describe('a secret', () => {
     expect(secret()).toBe('one');
     write('password.new', 'two');
     renameSync(at('password.new'), at('password'));
-    await vi.waitFor(() => expect(secret()).toBe('two'));
+    await waitFor(() => expect(secret()).toBe('two'));
     write('password', 'six\n');
-    await vi.waitFor(() => expect(secret()).toBe('six'));
+    await waitFor(() => expect(secret()).toBe('six'));
     expect(counted).toEqual(['secret taken password', 'secret taken password']);
   });
 
@@ -135,13 +145,13 @@ describe('a secret', () => {
     write('password', 'one');
     const secret = reloading.secret(at('password'));
     rmSync(at('password'));
-    await vi.waitFor(() => expect(faults).toBe(1));
+    await waitFor(() => expect(faults).toBe(1));
     expect(secret()).toBe('one');
     write('password', '\n');
-    await vi.waitFor(() => expect(faults).toBe(2));
+    await waitFor(() => expect(faults).toBe(2));
     expect(secret()).toBe('one');
     write('password', 'two');
-    await vi.waitFor(() => expect(secret()).toBe('two'));
+    await waitFor(() => expect(secret()).toBe('two'));
     expect(counted).toEqual(['secret refused password', 'secret refused password', 'secret taken password']);
   });
 

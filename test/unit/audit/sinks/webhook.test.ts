@@ -19,6 +19,8 @@ const LIMITS: SinkLimits = {
   stallMs: 1000,
   closeTimeoutMs: 5000,
 };
+/** For a sink that still fails when its test ends: nothing more can be delivered. */
+const SHORT_CLOSE = { closeTimeoutMs: 50 };
 const PATIENT = { timeout: 15_000 };
 /** The machine may be busy with other things. */
 vi.setConfig({ testTimeout: 30_000 });
@@ -188,7 +190,7 @@ describe.each([
     const tokenFile = join(await aFolder(), 'token');
     await writeFile(tokenFile, 'canary-one\n');
     collector.script.push(200, 500);
-    const stage = new Stage(collector, { ...(await aPlace()), tokenFile });
+    const stage = new Stage(collector, { ...(await aPlace()), tokenFile }, SHORT_CLOSE);
     stage.push([1]);
     await vi.waitFor(() => expect(collector.taken).toEqual(['event-1']), PATIENT);
     await writeFile(tokenFile, 'canary-two\n');
@@ -355,7 +357,8 @@ it('takes no answer for an answer of its own: a server that speaks no HTTP is on
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void server.close());
   const address = server.address();
-  const stage = new Stage({ url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/` });
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/`;
+  const stage = new Stage({ url }, {}, SHORT_CLOSE);
   stage.push([1]);
   await vi.waitFor(() => expect(stage.sink.failing).toBe(true), PATIENT);
 });
