@@ -1,5 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { POSTURE_PAGES, postureIndex, REGENERATE_POSTURE, withHead } from '../../../scripts/posture-reference.ts';
@@ -24,15 +23,6 @@ describe('the pages of the rules', () => {
     expect(readdirSync(POSTURE_PAGES).toSorted()).toEqual(
       ['README.md', ...RULES.map(({ id }) => `${id}.md`)].toSorted(),
     );
-  });
-});
-
-describe('links', () => {
-  const pages = ['../posture.md', ...readdirSync(POSTURE_PAGES)];
-
-  test.each(pages)('lead somewhere: %s', (name) => {
-    const links = [...page(name).matchAll(/\]\((?!https:)([^)#]+)(?:#[^)]*)?\)/g)].map(([, path = '']) => path);
-    expect(links.filter((path) => !existsSync(join(dirname(`${POSTURE_PAGES}${name}`), path)))).toEqual([]);
   });
 });
 
