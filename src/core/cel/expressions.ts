@@ -15,6 +15,7 @@ import {
 } from '@marcbachmann/cel-js';
 import { CostError, Meter, type Budget } from './cost.ts';
 import { functionNames, inOurWords, useOwnFunctions, withFunctions } from './functions.ts';
+import { Patterns } from './searches.ts';
 import type { Identity } from '../identity/identity.ts';
 import { no, ok, type Result } from '../result.ts';
 
@@ -61,13 +62,15 @@ const options = {
 interface Metered {
   readonly environment: Environment;
   readonly meter: Meter;
+  readonly patterns: Patterns;
 }
 
 function metered(declare: (environment: Environment) => Environment): Metered {
   const meter = new Meter();
-  const environment = declare(withFunctions(new Environment(options), meter));
+  const patterns = new Patterns(meter);
+  const environment = declare(withFunctions(new Environment(options), patterns));
   meter.watch(environment);
-  return { environment, meter };
+  return { environment, meter, patterns };
 }
 
 const ENVIRONMENTS = {
@@ -123,11 +126,11 @@ export function compileExpression(
   source: string,
   produces: Produces,
 ): Result<Expression, string> {
-  const { environment, meter } = ENVIRONMENTS[variable];
+  const { environment, meter, patterns } = ENVIRONMENTS[variable];
   let program: ReturnType<Environment['parse']>;
   try {
     program = environment.parse(source);
-    useOwnFunctions(program.ast);
+    useOwnFunctions(program.ast, patterns);
     meter.learn(program.ast);
   } catch (error) {
     return no(wordsOf(error));

@@ -11,44 +11,49 @@
  * @see https://github.com/google/cel-go/blob/master/ext/README.md
  */
 import type { ASTNode, Environment } from '@marcbachmann/cel-js';
-import type { Meter } from './cost.ts';
 import { lists, sets } from './lists.ts';
 import { OWN, REPLACED } from './names.ts';
-import { searches, strings } from './strings.ts';
-import { compileRegExp } from './linear-regexp.ts';
+import { searches, type Patterns } from './searches.ts';
+import { strings } from './strings.ts';
 
 const OWN_NAMES = new RegExp(`\\b${OWN}(?=(?:${[...REPLACED].join('|')})\\b)`, 'g');
 
-/** With whose first argument a text is searched. */
+/** Functions that search a text by a pattern. */
 const SEARCHES: ReadonlySet<string> = new Set(['matches', 'find', 'findAll']);
 
 /** A message of the library in the words of who wrote the expression. */
 export const inOurWords = (message: string): string => message.replaceAll(OWN_NAMES, '');
 
 /**
- * Has a parsed expression call our functions, before it is checked.
- * @throws Error for a pattern, written out in it, that is none
+ * Has a parsed expression call our functions, before it is checked, and compiles the patterns that are written out in it.
+ * @throws Error if such a pattern is invalid or too large
  */
-export function useOwnFunctions(node: unknown): void {
-  if (Array.isArray(node)) return node.forEach(useOwnFunctions);
+export function useOwnFunctions(node: unknown, patterns: Patterns): void {
+  if (Array.isArray(node)) return node.forEach((each) => useOwnFunctions(each, patterns));
   if (!isNode(node)) return;
   if ((node.op === 'rcall' || node.op === 'call') && node.args[0].startsWith(OWN)) {
     throw new Error(`there is no function ${node.args[0]}`);
   }
-  if (node.op === 'rcall') {
-    const [name, , [first]] = node.args;
-    if (SEARCHES.has(name) && first?.op === 'value' && typeof first.args === 'string') compileRegExp(first.args);
-    if (REPLACED.has(name)) node.args[0] = `${OWN}${name}`;
-  }
-  useOwnFunctions(node.args);
+  const pattern = patternOf(node);
+  if (pattern !== undefined) patterns.addLiteral(pattern);
+  if (node.op === 'rcall' && REPLACED.has(node.args[0])) node.args[0] = `${OWN}${node.args[0]}`;
+  useOwnFunctions(node.args, patterns);
+}
+
+/** @returns the pattern by which a call searches, if it is written out */
+function patternOf(node: ASTNode): string | undefined {
+  let pattern: ASTNode | undefined;
+  if (node.op === 'rcall' && SEARCHES.has(node.args[0])) [pattern] = node.args[2];
+  if (node.op === 'call' && node.args[0] === 'matches') [, pattern] = node.args[1];
+  return pattern?.op === 'value' && typeof pattern.args === 'string' ? pattern.args : undefined;
 }
 
 const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
 
 /** @returns the same environment */
-export function withFunctions(environment: Environment, meter: Meter): Environment {
+export function withFunctions(environment: Environment, patterns: Patterns): Environment {
   strings(environment);
-  searches(environment, meter);
+  searches(environment, patterns);
   lists(environment);
   sets(environment);
   return environment;

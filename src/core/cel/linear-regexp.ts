@@ -1,219 +1,119 @@
 /**
- * Regular expressions that take time in proportion to the text, as RE2's do in Kubernetes, and with what RE2 has: no look-around, no
- * back-references.
+ * Regular expressions in RE2's syntax that take time in proportion to the text, as in Kubernetes. The engine is re2js.
  *
- * Threat: the pattern is the configuration's, but the text is a person's own (a display name, a branch). The language's own engine goes back and
- * tries again, and some pattern of a careful author takes hours for forty letters of somebody else's choosing, in which nobody is served.
- * So a pattern becomes a small program, and all ways through it are followed at once, letter by letter (Thompson 1968, Pike's variant, which
- * prefers the leftmost match and in it the first alternative).
+ * The pattern is the configuration's, but the text is in part chosen by a user (a display name, a branch). An attacker chooses a
+ * text for which JavaScript's own engine backtracks for hours, so patterns never reach that engine.
  *
- * @see https://swtch.com/~rsc/regexp/regexp2.html
+ * Linear time still leaves a large factor, the size of the pattern. So the work is limited, and each caller can charge for it
+ * before it is done. A search takes at most one unit of work for each instruction of the pattern at each character. Only
+ * `Matcher.find` is called: `RE2JS.test` builds a cache of up to 8 MiB for each pattern.
+ *
  * @see https://github.com/google/re2/wiki/Syntax
+ * @see https://github.com/le0pard/re2js
  */
-import { parsePattern, type PatternNode } from './regexp-syntax.ts';
+import { RE2JS } from 're2js';
 
-/** Counted repetition is written out: `(a{50}){50}` would be 2,500 steps for each letter. */
-const MAX_INSTRUCTIONS = 1000;
-/** UTF-16 units. Claims that are looked into with a pattern are names, not documents. */
+/** A pattern is one line of a configuration. */
+const MAX_PATTERN = 1000;
+/** Counted repetition is written out: `(a{30}){30}` is 1,800 instructions. */
+const MAX_INSTRUCTIONS = 4000;
+/** UTF-16 units. Claims that are searched by a pattern are names, not documents. */
 const MAX_TEXT = 16_384;
-/** Steps of one call; some tens of milliseconds. */
-const MAX_STEPS = 1_000_000;
+/** Units of one search; some tens of milliseconds. */
+const MAX_WORK = 2_000_000;
 
-type Instruction =
-  | { readonly op: 'char'; readonly test: (character: string) => boolean }
-  | { readonly op: 'assert'; readonly holds: (text: readonly string[], at: number) => boolean }
-  /** `first` is preferred. */
-  | { readonly op: 'split'; first: number; second: number }
-  | { readonly op: 'jump'; to: number }
-  | { readonly op: 'match' };
+/** Units for compiling one character of a pattern, by how long it takes: some ten microseconds. */
+const WORK_OF_CHARACTER = 320;
+/** A class with characters beyond ASCII has hundreds of ranges. */
+const TIMES_FOR_UNICODE = 8;
+/** Ignoring case, each character of a range is looked up, of as many as 125,000. */
+const TIMES_FOR_FOLDED_RANGES = 100;
+/** RE2 allows no more copies of a part, nested repetitions multiplied. */
+const MAX_COPIES = 1000;
+
+/** Is told of some work before it is done. @throws Error if it may not be done */
+export type Charge = (work: number) => void;
 
 export interface LinearRegExp {
-  /** @param took is told how many steps it took @throws Error where the text is too long for it */
-  test(text: string, took?: Took): boolean;
+  /** @throws Error if the text is too long for the pattern */
+  test(text: string, charge?: Charge): boolean;
   /**
-   * Matches that do not overlap, from the left; an empty one right behind another is none, as in Go.
+   * Returns the matches that do not overlap, from the left. An empty match right after another match is left out, as in Go.
    * @param limit how many at most; negative: all
-   * @param took as above
-   * @throws Error where the text is too long for it
+   * @throws Error if the text is too long for the pattern
    */
-  find(text: string, limit: number, took?: Took): readonly string[];
+  find(text: string, limit: number, charge?: Charge): readonly string[];
 }
 
-type Took = (steps: number) => void;
-
-/** @throws Error in words where the pattern is none, or has what RE2 does not have */
-export function compileRegExp(pattern: string): LinearRegExp {
-  const program: Instruction[] = [];
-  emit(program, parsePattern(pattern));
-  program.push({ op: 'match' });
+/**
+ * Compiles a pattern.
+ * @throws Error with a message for the author of the pattern if it is invalid or too large
+ */
+export function compileRegExp(pattern: string, charge?: Charge): LinearRegExp {
+  if (pattern.length > MAX_PATTERN) throw new Error(`the pattern is longer than ${MAX_PATTERN} characters`);
+  charge?.(workOfCompiling(pattern));
+  const expression = RE2JS.compile(pattern);
+  if (expression.programSize() > MAX_INSTRUCTIONS) throw new Error('the pattern is too large: repeat less in it');
   return {
-    test: (text, took) => {
-      const search = new Search(program, charactersOf(text));
-      const found = search.from(0) !== undefined;
-      took?.(search.steps);
-      return found;
-    },
-    find: (text, limit, took) => {
-      const search = new Search(program, charactersOf(text));
-      const found = findAll(search, limit);
-      took?.(search.steps);
-      return found;
-    },
+    test: (text, chargeSearch) => new Search(expression, text, chargeSearch).next() !== undefined,
+    find: (text, limit, chargeSearch) => findAll(new Search(expression, text, chargeSearch), limit),
   };
 }
 
-function charactersOf(text: string): readonly string[] {
-  if (text.length > MAX_TEXT)
-    throw new Error(`a text of more than ${MAX_TEXT} characters is not searched by a pattern`);
-  return Array.from(text);
-}
-
-function push(program: Instruction[], instruction: Instruction): void {
-  if (program.length >= MAX_INSTRUCTIONS) throw new Error('the pattern is too large: repeat less in it');
-  program.push(instruction);
-}
-
-function emit(program: Instruction[], node: PatternNode): void {
-  switch (node.kind) {
-    case 'char':
-      return push(program, { op: 'char', test: node.test });
-    case 'assert':
-      return push(program, { op: 'assert', holds: node.holds });
-    case 'sequence':
-      for (const item of node.items) emit(program, item);
-      return;
-    case 'choice':
-      return emitChoice(program, node.options);
-    case 'repeat':
-      return emitRepeat(program, node);
-  }
-}
-
-function emitChoice(program: Instruction[], [option, ...others]: readonly PatternNode[]): void {
-  if (option === undefined) return;
-  if (others.length === 0) return emit(program, option);
-  const split: Instruction & { op: 'split' } = { op: 'split', first: program.length + 1, second: 0 };
-  push(program, split);
-  emit(program, option);
-  const jump: Instruction & { op: 'jump' } = { op: 'jump', to: 0 };
-  push(program, jump);
-  split.second = program.length;
-  emitChoice(program, others);
-  jump.to = program.length;
-}
-
-function emitRepeat(program: Instruction[], node: PatternNode & { readonly kind: 'repeat' }): void {
-  const { item, min, max, lazy } = node;
-  for (let count = 0; count < min; count += 1) {
-    const before = program.length;
-    emit(program, item);
-    // Nothing is nothing again, and the program's size is no bound for it: `((){1000}){1000}`.
-    if (program.length === before) break;
-  }
-  const splits: { readonly split: Instruction & { op: 'split' }; readonly body: number }[] = [];
-  const branch = (): number => {
-    const split: Instruction & { op: 'split' } = { op: 'split', first: 0, second: 0 };
-    push(program, split);
-    splits.push({ split, body: program.length });
-    return program.length - 1;
-  };
-  if (max === Number.POSITIVE_INFINITY) {
-    const to = branch();
-    emit(program, item);
-    push(program, { op: 'jump', to });
-  } else {
-    for (let count = min; count < max; count += 1) {
-      branch();
-      emit(program, item);
-    }
-  }
-  for (const { split, body } of splits) {
-    [split.first, split.second] = lazy ? [program.length, body] : [body, program.length];
-  }
+/**
+ * An upper bound, found without parsing: an attacker who can choose a part of a pattern could mislead a second parser.
+ * A thousand characters that are repeated a thousand times take a second and 350 MB, although the pattern is then rejected.
+ */
+function workOfCompiling(pattern: string): number {
+  const counts = [...pattern.matchAll(/\{(\d+),?(\d*)\}/g)];
+  const copies = counts.reduce((product, [, min, max]) => product * Math.max(1, Number(min), Number(max)), 1);
+  const isUnicode = /\\[pPx]|[^\0-\x7f]/.test(pattern);
+  const foldsRanges = isUnicode && /\(\?[a-zA-Z]*i/.test(pattern) && pattern.includes('-');
+  const times = foldsRanges ? TIMES_FOR_FOLDED_RANGES : isUnicode ? TIMES_FOR_UNICODE : 1;
+  return pattern.length * Math.min(copies, MAX_COPIES) * times * WORK_OF_CHARACTER;
 }
 
 interface Match {
   readonly start: number;
   readonly end: number;
+  readonly text: string;
 }
 
-/** A way through the program, and where it began in the text. */
-interface Way {
-  readonly at: number;
-  readonly start: number;
-}
-
+/** The matches of one pattern in one text, one after the other. */
 class Search {
-  readonly text: readonly string[];
-  readonly #program: readonly Instruction[];
-  #steps = 0;
+  readonly #matcher: ReturnType<RE2JS['matcher']>;
+  readonly #size: number;
+  readonly #charge: Charge | undefined;
+  #from = 0;
 
-  get steps(): number {
-    return this.#steps;
+  constructor(expression: RE2JS, text: string, charge: Charge | undefined) {
+    if (text.length > MAX_TEXT)
+      throw new Error(`a text of more than ${MAX_TEXT} characters is not searched by a pattern`);
+    this.#matcher = expression.matcher(text);
+    this.#size = expression.programSize();
+    this.#charge = charge;
   }
 
-  constructor(program: readonly Instruction[], text: readonly string[]) {
-    this.#program = program;
-    this.text = text;
-  }
-
-  /** The leftmost match that begins at `from` or later. */
-  from(from: number): Match | undefined {
-    let ways: Way[] = [];
-    let seen = new Set<number>();
-    let found: Match | undefined;
-    for (let at = from; at <= this.text.length; at += 1) {
-      if (found === undefined) this.#follow(ways, seen, { at: 0, start: at }, at);
-      const next: Way[] = [];
-      const seenNext = new Set<number>();
-      for (const way of ways) {
-        const instruction = this.#program[way.at];
-        if (instruction?.op === 'match') {
-          found = { start: way.start, end: at };
-          // Those behind it are less wanted.
-          break;
-        }
-        const character = this.text[at];
-        if (instruction?.op === 'char' && character !== undefined && instruction.test(character)) {
-          this.#follow(next, seenNext, { at: way.at + 1, start: way.start }, at + 1);
-        }
-      }
-      if (next.length === 0 && found !== undefined) return found;
-      [ways, seen] = [next, seenNext];
-    }
-    return found;
-  }
-
-  /** Adds a way as far as it leads without another character. */
-  #follow(ways: Way[], seen: Set<number>, from: Way, at: number): void {
-    const open: number[] = [from.at];
-    for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      this.#steps += 1;
-      if (this.#steps > MAX_STEPS) throw new Error('the text is too long for this pattern');
-      if (seen.has(next)) continue;
-      seen.add(next);
-      const instruction = this.#program[next];
-      if (instruction?.op === 'jump') open.push(instruction.to);
-      else if (instruction?.op === 'split') open.push(instruction.second, instruction.first);
-      else if (instruction?.op !== 'assert') ways.push({ at: next, start: from.start });
-      else if (instruction.holds(this.text, at)) open.push(next + 1);
-    }
+  next(): Match | undefined {
+    const work = this.#size * (this.#matcher.inputLength() - this.#from + 1);
+    if (work > MAX_WORK) throw new Error('the text is too long for this pattern');
+    this.#charge?.(work);
+    if (!this.#matcher.find()) return undefined;
+    const match = { start: this.#matcher.start(), end: this.#matcher.end(), text: this.#matcher.group() ?? '' };
+    this.#from = match.end;
+    return match;
   }
 }
 
 function findAll(search: Search, limit: number): readonly string[] {
-  const { text } = search;
-  const matches: string[] = [];
   const wanted = limit < 0 ? Number.POSITIVE_INFINITY : limit;
+  const found: string[] = [];
   let last = -1;
-  let from = 0;
-  while (from <= text.length && matches.length < wanted) {
-    const match = search.from(from);
+  while (found.length < wanted) {
+    const match = search.next();
     if (match === undefined) break;
-    const behind = match.end === match.start && match.start === last;
-    if (!behind) matches.push(text.slice(match.start, match.end).join(''));
+    if (match.start !== match.end || match.start !== last) found.push(match.text);
     last = match.end;
-    from = match.end === from ? from + 1 : match.end;
   }
-  return matches;
+  return found;
 }

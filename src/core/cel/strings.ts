@@ -1,9 +1,7 @@
-/** CEL's functions over texts: cel-go's extended strings, and Kubernetes' searches by a pattern. */
+/** CEL's functions over texts: cel-go's extended strings. */
 import type { Environment } from '@marcbachmann/cel-js';
-import type { Meter } from './cost.ts';
 import { isComparable } from './lists.ts';
 import { OWN } from './names.ts';
-import { compileRegExp, type LinearRegExp } from './linear-regexp.ts';
 
 /** Characters of a text that an expression makes. */
 const MAX_MADE = 65_536;
@@ -115,28 +113,4 @@ function format(pattern: string, values: readonly unknown[]): string {
   });
   if (made.length > MAX_MADE) throw new Error(`a text of more than ${MAX_MADE} characters is not made`);
   return made;
-}
-
-/** Steps of a search by a pattern to one step of an expression. */
-const PATTERN_STEPS = 4;
-
-export function searches(environment: Environment, meter: Meter): void {
-  // A pattern is nearly always written out, and asked of each of a person's groups.
-  let last: { readonly pattern: string; readonly compiled: LinearRegExp } | undefined;
-  const compiled = (pattern: string): LinearRegExp => {
-    if (last?.pattern !== pattern) last = { pattern, compiled: compileRegExp(pattern) };
-    return last.compiled;
-  };
-  const took = (steps: number): void => meter.spend(Math.ceil(steps / PATTERN_STEPS));
-  const matches = (text: string, pattern: string): boolean => compiled(pattern).test(text, took);
-  const all = (text: string, pattern: string, limit: bigint): readonly string[] =>
-    compiled(pattern).find(text, Number(limit), took);
-  environment
-    .registerFunction(`string.${OWN}matches(string): bool`, matches)
-    .registerFunction('matches(string, string): bool', matches)
-    .registerFunction('string.find(string): string', (text: string, pattern: string) => all(text, pattern, 1n)[0] ?? '')
-    .registerFunction('string.findAll(string): list<string>', (text: string, pattern: string) =>
-      all(text, pattern, -1n),
-    )
-    .registerFunction('string.findAll(string, int): list<string>', all);
 }

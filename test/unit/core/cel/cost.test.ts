@@ -118,3 +118,39 @@ test('nothing starts where the library would evaluate without being counted', ()
 test.each(['portcullis_evaluator(true)', 'claims.name.portcullis_trim() == ""'])('%s is no function', (source) => {
   expect(compileExpression('claims', source, 'bool')).toMatchObject({ ok: false });
 });
+
+describe('a search by a pattern', () => {
+  const left = (source: string, claims: unknown): number => {
+    const compiled = compileExpression('claims', source, 'bool');
+    if (!compiled.ok) throw new Error(compiled.reason);
+    const budget = { left: MOST };
+    compiled.value.evaluate(celValue(claims), budget);
+    return budget.left;
+  };
+
+  test('costs steps in proportion to the text and to the pattern', () => {
+    const cost = (pattern: string, length: number): number =>
+      MOST - left(`claims.name.matches("${pattern}")`, { name: 'a'.repeat(length) });
+    expect(cost('^[a-z]+$', 8000) / cost('^[a-z]+$', 1000)).toBeGreaterThan(7);
+    expect(cost('^[a-z]{1,200}$', 1000) / cost('^[a-z]{1,20}$', 1000)).toBeGreaterThan(7);
+  });
+
+  test('costs nothing for a pattern that is written out, and steps for one that is built from claims', () => {
+    const written = MOST - left('claims.name.matches("^alice$")', { name: 'alice' });
+    const built = MOST - left('claims.name.matches("^" + claims.name + "$")', { name: 'robert' });
+    expect(written).toBeLessThan(20);
+    expect(built).toBeGreaterThan(200);
+  });
+
+  test.each([
+    // Ten thousand patterns, none of them costly.
+    'claims.groups.exists(g, "x".matches("^" + g + "$"))',
+    // One pattern, which would take a second to compile.
+    'claims.groups.exists(g, "x".matches("(?:" + claims.groups.join("") + "){1000}"))',
+    'claims.groups.exists(g, claims.groups[0].find("[0-9]{1,40}$") != "" && g.findAll("(?:[a-z0-9]+-?){100}").size() > 9)',
+  ])('has no value where it would take too long: %s', (source) => {
+    const { outcome, cpuMs } = evaluate(source, { groups: groups(400) }, FEW);
+    expect(outcome).toMatchObject({ kind: 'error', tooCostly: true });
+    expect(cpuMs).toBeLessThan(500);
+  });
+});

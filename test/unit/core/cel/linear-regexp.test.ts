@@ -1,4 +1,5 @@
 import * as fc from 'fast-check';
+import { RE2JS } from 're2js';
 import { describe, expect, test } from 'vitest';
 import { compileRegExp } from '../../../../src/core/cel/linear-regexp.ts';
 
@@ -57,6 +58,21 @@ describe('a pattern', () => {
     ['^\\(?P<$', '<', false],
     ['', 'anything', true],
     ['a||b', 'x', true],
+    ['a(?i:b)', 'aB', true],
+    ['(?ii)a', 'A', true],
+    ['^[[:alpha:]]+$', 'team', true],
+    ['^[[:alpha:]]+$', 'ä', false],
+    ['(?m)\\Aops', 'dev\nops', false],
+    ['^ops$', 'ops\n', false],
+    ['a{', 'a{', true],
+    ['^\\Qa.b\\E$', 'a.b', true],
+    ['^\\Qa.b\\E$', 'axb', false],
+    ['^\\x{1F600}$', '😀', true],
+    ['^[^😀]$', '😁', true],
+    ['^..$', '😀', false],
+    ['(?i)^k$', '\u212A', true],
+    ['^\\w$', 'ä', false],
+    [`${'('.repeat(60)}a${')'.repeat(60)}`, 'a', true],
   ])('%s in %j: %s', (pattern, text, expected) => {
     expect(compileRegExp(pattern).test(text)).toBe(expected);
   });
@@ -81,28 +97,33 @@ describe('a pattern', () => {
   });
 
   test.each([
-    ['(a', /Unterminated group/],
-    ['a{2,1}', /out of order/],
-    ['*a', /Nothing to repeat/],
-    ['a(?=b)', /look-around/],
-    ['(?<!a)b', /look-around/],
-    ['a(?i:b)', /flags within/],
-    ['(a)\\1', /back-references/],
-    ['(?<x>a)\\k<x>', /back-references/],
-    ['[[:alpha:]]', /\\p\{L\}/],
-    ['[\\A]', /Invalid escape|Invalid class escape/],
-    ['(?m)\\Aa', /Invalid escape/],
-    ['a{', /Incomplete quantifier|Nothing to repeat|brackets/],
-    ['(?ii)a', /flags/],
-    ['((a{50}){50}){50}', /too large/],
-    ['(){1001}', /more than 1000/],
-    ['a{1000000000}', /more than 1000/],
-    ['a{1,1001}', /more than 1000/],
-    ['a{1001,}?', /more than 1000/],
-    [`${'('.repeat(60)}a${')'.repeat(60)}`, /too deep/],
+    ['(a', /missing closing \)/],
+    ['a{2,1}', /invalid repeat count/],
+    ['*a', /missing argument to repetition operator/],
+    ['a(?=b)', /invalid or unsupported Perl syntax/],
+    ['(?<!a)b', /invalid or unsupported Perl syntax|invalid named capture/],
+    ['(a)\\1', /invalid escape sequence/],
+    ['(?<x>a)\\k<x>', /invalid escape sequence/],
+    ['[\\A]', /invalid escape sequence/],
+    ['\\u00e4', /invalid escape sequence/],
+    ['[[:letters:]]', /invalid character class range/],
+    ['a**', /invalid nested repetition operator/],
+    ['((a{50}){50}){50}', /invalid repeat count/],
+    ['(a{1000}){1000}', /invalid repeat count/],
+    ['a{1000}(?i){1000}', /invalid repeat count/],
+    [`${'('.repeat(9)}a${'{9})'.repeat(9)}`, /invalid repeat count/],
+    ['(){1001}', /invalid repeat count/],
+    ['a{1000000000}', /invalid repeat count/],
+    ['a{1,1001}', /invalid repeat count/],
+    ['a{1001,}?', /invalid repeat count/],
+    ['(?:abcd){1000}', /too large/],
+    ['(?:(?:abcde){30}){33}', /too large/],
     ['a'.repeat(1001), /longer/],
-  ])('%s is refused in words', (pattern, words) => {
-    expect(() => compileRegExp(pattern)).toThrow(words);
+  ])('%s is rejected with a message, before it takes time or memory', (pattern, message) => {
+    const since = process.cpuUsage();
+    expect(() => compileRegExp(pattern)).toThrow(message);
+    // Written out, `(a{1000}){1000}` is a million instructions.
+    expect(process.cpuUsage(since).user / 1000).toBeLessThan(200);
   });
 
   test.each(['^(a+)+$', '^(a|a)*$', '^(a|aa)+$', '(a*)*b', '^(.*a){12}$', '(x+x+)+y'])(
@@ -110,20 +131,77 @@ describe('a pattern', () => {
     (pattern) => {
       const expression = compileRegExp(pattern);
       const text = pattern.includes('x') ? 'x'.repeat(2000) : `${'a'.repeat(2000)}!`;
-      // Going back, it would not end while anybody waits.
+      // With backtracking, it would not end in a lifetime.
       expect(expression.test(text)).toBe(false);
     },
   );
 
-  test('nothing is repeated in no time, however often', () => {
-    // Written out, the last of them would be 10^15 times nothing.
-    const nothing = ['(){1000}', '(?:|){0,20}', `${'('.repeat(6)}${'){1000}'.repeat(5)}b)`];
-    expect(nothing.map((pattern) => compileRegExp(pattern).test('ab'))).toEqual([true, true, true]);
+  test('a repetition of nothing takes no time, however often it is repeated', () => {
+    const nothing = ['(){1000}', '(?:|){0,20}'];
+    expect(nothing.map((pattern) => compileRegExp(pattern).test('ab'))).toEqual([true, true]);
+    // Written out, it would be 10^15 times nothing.
+    expect(() => compileRegExp(`${'('.repeat(6)}${'){1000}'.repeat(5)}b)`)).toThrow(/invalid repeat count|too large/);
   });
 
-  test('ends by a fault where a text would take too long all the same', () => {
+  test('ends with an error where a text would take too long nevertheless', () => {
     expect(() => all('(a?){200}b', 'a'.repeat(16_000))).toThrow(/too long for this pattern/);
     expect(() => all('a', 'a'.repeat(20_000))).toThrow(/more than 16384/);
+  });
+});
+
+describe('the work of a search', () => {
+  const charged = (search: (charge: (work: number) => void) => unknown): readonly number[] => {
+    const works: number[] = [];
+    search((work) => works.push(work));
+    return works;
+  };
+
+  test('is the size of the pattern times the length of the text, whatever is found', () => {
+    const size = RE2JS.compile('^[a-z]+$').programSize();
+    const expression = compileRegExp('^[a-z]+$');
+    expect(charged((charge) => expression.test('abc', charge))).toEqual([size * 4]);
+    expect(charged((charge) => expression.test('!bc', charge))).toEqual([size * 4]);
+    expect(charged((charge) => expression.test('a'.repeat(1000), charge))).toEqual([size * 1001]);
+  });
+
+  test('is charged for each match, from where the search goes on', () => {
+    const size = RE2JS.compile('[0-9]').programSize();
+    const expression = compileRegExp('[0-9]');
+    expect(charged((charge) => expression.find('1a2b', -1, charge))).toEqual([size * 5, size * 4, size * 2]);
+    expect(charged((charge) => expression.find('1a2b', 1, charge))).toEqual([size * 5]);
+  });
+
+  test('is charged before it is done', () => {
+    const refuse = (): never => {
+      throw new Error('no budget');
+    };
+    expect(() => compileRegExp('a').test('a', refuse)).toThrow('no budget');
+    expect(() => compileRegExp('a').find('a', -1, refuse)).toThrow('no budget');
+    // That would take a second: it is not even parsed.
+    expect(() => compileRegExp(`(?:${'ab'.repeat(490)}){1000}`, refuse)).toThrow('no budget');
+  });
+
+  /** Those that take longest to compile for what they are, and what they take at least in microseconds on a fast machine. */
+  test.each([
+    ['^user-[a-z]+$', 5],
+    [`(?:${'ab'.repeat(490)}){1000}`, 300_000],
+    [`(?:(?:${'(a)'.repeat(300)}){31}){31}`, 300_000],
+    [`(?i)${'[A-\u{1e900}]'.repeat(160)}`, 300_000],
+    [`(?i)${'[A-\\x{1e900}]'.repeat(70)}`, 150_000],
+    ['^(?:\\pL|\\pN){0,300}$', 40_000],
+    [`(?i)${'[^\\pL]'.repeat(160)}`, 20_000],
+  ])('of compiling is estimated before: %s', (pattern, microseconds) => {
+    const stop = (work: number): never => {
+      throw new Error(String(work));
+    };
+    let work = 0;
+    try {
+      compileRegExp(pattern, stop);
+    } catch (error) {
+      work = Number(error instanceof Error ? error.message : 0);
+    }
+    // Forty units of a search take about a microsecond.
+    expect(work).toBeGreaterThan(microseconds * 40);
   });
 });
 
