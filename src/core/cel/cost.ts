@@ -1,32 +1,35 @@
 /**
- * What an evaluation of an expression may cost, counted in steps.
+ * Limits what the evaluation of an expression may cost, counted in steps.
  *
- * The expression is the configuration's, but the claims are a provider's and in part a user's own. An attacker who is in thousands of groups
- * signs in where a rule goes through all of them once for each of them: the process does nothing else for seconds, loses its lease and cuts
- * everyone off. So each evaluation has a budget, and one that uses it up has no value.
+ * The expression is the configuration's, but the claims are a provider's and in part a user's own. An attacker who is
+ * in thousands of groups signs in where a rule goes through all groups once for each of them: the process does nothing
+ * else for seconds, loses its lease and cuts all users off. So each evaluation has a budget, and one that exceeds it
+ * has no value.
  *
- * A step is one part of an expression that is evaluated, or so much of a value as an operator or a function looks through in that time. The
- * library has no limit of its own. It evaluates every part by one method of its evaluator, which it hands to macros: there steps are counted,
- * before an operator or a function is given what it looks through.
+ * A step is the evaluation of one part of an expression, or as much of a value as an operator or a function reads in
+ * the same time. The library has no limit. It evaluates each part by one method of its evaluator, which it passes to
+ * macros. Steps are counted in that method, before an operator or a function receives its operands.
  */
 import type { ASTNode, Environment } from '@marcbachmann/cel-js';
 import { OWN } from './names.ts';
 
-/** Characters that are looked through in a step. */
+/** Characters that are read in a step. */
 const CHARACTERS = 16;
 /** Comparisons of characters, in the worst case of a search for one text in another. */
 const COMPARISONS = 64;
-/** A fault within an expression (`exists` goes on behind it), and a time in another time zone, by how long they take. */
-const STEPS_OF_FAULT = 200;
+/**
+ * An error within an expression (`exists` continues after it), and a time in another time zone, by how long they take.
+ */
+const STEPS_OF_ERROR = 200;
 const STEPS_OF_TIME_ZONE = 500;
 
-/** Functions that take, at worst, the product of the sizes of what they are given. */
+/** Functions whose time is, at worst, the product of the sizes of their operands. */
 const SEARCHES: ReadonlySet<string> = new Set(
   ['contains', 'indexOf', 'lastIndexOf', 'split', 'replace', 'join'].flatMap((name) => [name, `${OWN}${name}`]),
 );
 
-/** Operators that look into no operand: they choose one of them, or one part of it. */
-const LOOKS_INTO_NONE: ReadonlySet<string> = new Set([
+/** Operators that read no operand: they choose one of them, or one part of it. */
+const READS_NO_OPERAND: ReadonlySet<string> = new Set([
   'value',
   'id',
   '.',
@@ -40,19 +43,19 @@ const LOOKS_INTO_NONE: ReadonlySet<string> = new Set([
   'map',
 ]);
 
-/** How many steps are left for one evaluation, or for several together. */
+/** The steps that are left for one evaluation, or for several together. */
 export interface Budget {
   left: number;
 }
 
-/** An evaluation would have cost more than it may. */
+/** Reports that an evaluation would have cost more than it may. */
 export class CostError extends Error {
   constructor() {
     super('it takes more steps than it may, for so much data');
   }
 }
 
-/** What the library hands to macros. */
+/** The library's evaluator, as macros receive it. */
 interface Evaluator {
   run(node: ASTNode, context: unknown): unknown;
 }
@@ -61,27 +64,30 @@ interface Evaluator {
 export class Meter {
   #budget: Budget = { left: 0 };
   #sizes = new WeakMap<object, number>();
-  /** The product of the sizes of what the search that is being evaluated is given, as far as that has been evaluated. */
+  /** The product of the sizes of those operands of the current search that have been evaluated. */
   #product = 1;
-  #lastFault: unknown;
+  #lastError: unknown;
   #exhausted: CostError | undefined;
-  /** Parts of expressions whose values are looked through, and those of them that are for a search. */
+  /** Parts of expressions whose values are read, and those of them that are operands of a search. */
   readonly #operands = new WeakSet<object>();
   readonly #searched = new WeakSet<object>();
 
-  /** Has a parsed expression counted by what its operators and functions do. */
+  /** Registers a parsed expression, so that its operands are counted by what its operators and functions read. */
   learn(node: unknown): void {
     if (Array.isArray(node)) return node.forEach((each) => this.learn(each));
     if (!isNode(node)) return;
     const isSearch = SEARCHES.has(functionOf(node) ?? '');
-    for (const operand of LOOKS_INTO_NONE.has(node.op) ? [] : [node.args].flat(2).filter(isNode)) {
+    for (const operand of READS_NO_OPERAND.has(node.op) ? [] : [node.args].flat(2).filter(isNode)) {
       this.#operands.add(operand);
       if (isSearch) this.#searched.add(operand);
     }
     this.learn(node.args);
   }
 
-  /** @throws CostError where `evaluate` has used up the budget, whatever it made of that */
+  /**
+   * Evaluates within a budget.
+   * @throws CostError if `evaluate` has used up the budget, whatever it returns then
+   */
   limit<T>(budget: Budget, evaluate: () => T): T {
     this.#budget = budget;
     this.#product = 1;
@@ -93,21 +99,25 @@ export class Meter {
     } catch (error) {
       throw budget.left < 0 ? new CostError() : error;
     }
-    // The library takes a fault on one side of `||`, or in one round of `exists`, for no value, and may come to one without it.
+    // The library ignores an error on one side of `||`, or in one round of `exists`, and may return a value
+    // nevertheless.
     if (budget.left < 0) throw new CostError();
     return value;
   }
 
-  /** @throws CostError where nothing is left, from then on each time */
+  /**
+   * Takes steps from the budget.
+   * @throws CostError if none are left, and at each later call
+   */
   spend(steps: number): void {
     this.#budget.left -= steps;
-    // One for all of them: thousands of rounds may still be to come, each of which ends here at once.
+    // One error object for all: thousands of rounds may follow, and each of them ends here.
     if (this.#budget.left < 0) throw (this.#exhausted ??= new CostError());
   }
 
   /**
    * Counts every evaluation in an environment.
-   * @throws Error where the library evaluates in another way than this relies on: nothing may start without a limit
+   * @throws Error if the library evaluates in another way: nothing may start without a limit
    */
   watch(environment: Environment): void {
     const evaluator = evaluatorOf(environment);
@@ -129,7 +139,7 @@ export class Meter {
     this.spend(1);
     const outer = this.#product;
     this.#product = 1;
-    const value = this.#faultsCounted(evaluate);
+    const value = this.#errorsCounted(evaluate);
     this.#product = outer;
     if (isInTimeZone(node)) this.spend(STEPS_OF_TIME_ZONE);
     if (!this.#operands.has(node)) return value;
@@ -142,20 +152,20 @@ export class Meter {
     return value;
   }
 
-  #faultsCounted(evaluate: () => unknown): unknown {
+  #errorsCounted(evaluate: () => unknown): unknown {
     try {
       return evaluate();
     } catch (error) {
-      // Once, and not again at each part of the expression that it passes on its way out.
-      if (error !== this.#lastFault) {
-        this.#lastFault = error;
-        this.spend(STEPS_OF_FAULT);
+      // Once, and not again at each outer part of the expression.
+      if (error !== this.#lastError) {
+        this.#lastError = error;
+        this.spend(STEPS_OF_ERROR);
       }
       throw error;
     }
   }
 
-  /** How many steps it takes to look through a value, at least 1. To find that out of a new list or map takes as many. */
+  /** Returns how many steps it takes to read a value, at least 1. Measuring a new list or map takes as many. */
   #sizeOf(value: unknown): number {
     if (typeof value === 'string' || value instanceof Uint8Array) return 1 + Math.floor(value.length / CHARACTERS);
     if (typeof value !== 'object' || value === null) return 1;
@@ -186,7 +196,7 @@ function partsOf(value: object): Iterable<unknown> {
   return Object.getPrototypeOf(value) === Object.prototype ? Object.entries(value).flat() : [];
 }
 
-/** By a macro, since those are the ones that are given it. */
+/** Returns the evaluator of an environment, by a macro, because only macros receive it. */
 function evaluatorOf(environment: Environment): Evaluator {
   const name = `${OWN}evaluator`;
   let evaluator: Evaluator | undefined;

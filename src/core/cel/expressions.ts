@@ -1,8 +1,9 @@
 /**
- * Expressions of the configuration, in CEL, the language of Kubernetes' own AuthenticationConfiguration.
+ * Compiles and evaluates the expressions of the configuration, in CEL, the language of Kubernetes'
+ * AuthenticationConfiguration.
  *
- * They are compiled once, when the configuration is read, so that a wrong one is a fault at the start and never a surprise
- * at a sign-in. An expression sees one variable: `claims`, or the mapped `user`.
+ * They are compiled once, when the configuration is read, so that an invalid one is an error at the start and never at
+ * a sign-in. An expression reads one variable: `claims`, or the mapped `user`.
  *
  * @see https://github.com/google/cel-spec
  */
@@ -14,19 +15,19 @@ import {
   type ASTNode,
 } from '@marcbachmann/cel-js';
 import { CostError, Meter, type Budget } from './cost.ts';
-import { functionNames, inOurWords, useOwnFunctions, withFunctions } from './functions.ts';
+import { functionNames, withoutPrefixes, useOwnFunctions, withFunctions } from './functions.ts';
 import { Patterns } from './searches.ts';
 import type { Identity } from '../identity/identity.ts';
 import { no, ok, type Result } from '../result.ts';
 
-/** Why an expression cannot be used, with its place in the configuration (`username`, `rules[0].expression`). */
-export interface ExpressionFault {
+/** Says why an expression cannot be used, with its place in the configuration (`username`, `rules[0].expression`). */
+export interface ExpressionError {
   readonly place: string;
-  /** The library's words. */
+  /** The library's message. */
   readonly message: string;
 }
 
-/** What an expression has to produce; checked at compile time as far as its static type tells. */
+/** The type of an expression's value; checked when it is compiled, as far as its static type is known. */
 export type Produces = 'string' | 'strings' | 'bool';
 
 export type Evaluation =
@@ -36,20 +37,23 @@ export type Evaluation =
   | {
       readonly kind: 'error';
       readonly message: string;
-      /** It would have cost more than an evaluation may. */
+      /** The evaluation would have cost more than it may. */
       readonly tooCostly?: true;
     };
 
 export interface Expression {
-  /** Whether the value can come from this claim, by name or in a way that cannot be told. */
+  /** Whether the value can come from this claim: the expression names it, or may read any claim. */
   reads(claim: string): boolean;
-  /** Never throws. @param budget what it may cost, which it takes from there */
+  /**
+   * Evaluates the expression; never throws.
+   * @param budget the steps that are left, from which the evaluation takes its own
+   */
   evaluate(subject: unknown, budget: Budget): Evaluation;
 }
 
-/** Far above any sensible mapping; a bound on what a configuration can make each sign-in cost. */
+/** Far above any sensible mapping; limits what a configuration can make each sign-in cost. */
 const LIMITS = { maxAstNodes: 2000, maxDepth: 60 };
-/** Deeper values than this do not occur in claims; a bound for the recursion below. */
+/** Claims have no deeper values; limits the recursion below. */
 const MAX_CLAIM_DEPTH = 24;
 
 const options = {
@@ -84,15 +88,16 @@ const ENVIRONMENTS = {
 };
 
 /**
- * Stands for a claim that cannot be read without loss. CEL knows no such type, so an expression that touches it fails, and only
- * that one.
+ * Stands for a claim that cannot be read without loss. CEL knows no such type, so only an expression that reads it
+ * fails.
  */
 const UNREADABLE = Symbol('unreadable claim');
 
 /**
- * JSON as CEL takes it. Whole numbers become CEL ints (BigInt), so that `claims.level == 1` and `claims.exp - claims.iat <= 3600`
- * work. A whole number past 2^53 has already lost digits in JSON parsing: two people could share one `string(claims.id)`.
- * Objects become Maps: the library asks an object for its `constructor`, which a claim could name.
+ * Returns JSON as CEL's values. Whole numbers become CEL ints (BigInt), so that `claims.level == 1` and `claims.exp -
+ * claims.iat <= 3600` work. A whole number beyond 2^53 has already lost digits in JSON parsing: two users could share
+ * one `string(claims.id)`. Objects become Maps: the library reads the `constructor` of an object, and a claim could
+ * have that name.
  */
 export function celValue(json: unknown, depth = 0): unknown {
   if (depth > MAX_CLAIM_DEPTH) return UNREADABLE;
@@ -109,7 +114,7 @@ export function celValue(json: unknown, depth = 0): unknown {
   return UNREADABLE;
 }
 
-/** The mapped person as CEL's `user`. */
+/** Returns the mapped user as CEL's `user`. */
 export const celUser = (identity: Identity): unknown => ({
   username: identity.username,
   uid: identity.uid,
@@ -119,7 +124,7 @@ export const celUser = (identity: Identity): unknown => ({
 
 /**
  * Compiles an expression over `claims` or `user`.
- * @returns the expression, or the library's words about what is wrong
+ * @returns the expression, or the library's message
  */
 export function compileExpression(
   variable: 'claims' | 'user',
@@ -133,12 +138,12 @@ export function compileExpression(
     useOwnFunctions(program.ast, patterns);
     meter.learn(program.ast);
   } catch (error) {
-    return no(wordsOf(error));
+    return no(messageOf(error));
   }
   const check = program.check();
-  if (!check.valid) return no(wordsOf(check.error));
+  if (!check.valid) return no(messageOf(check.error));
   if (!ACCEPTABLE[produces].test(check.type ?? 'dyn')) {
-    return no(`must be ${WANTED[produces]}, but is ${check.type ?? 'unknown'}`);
+    return no(`must be ${DESCRIPTIONS[produces]}, but is ${check.type ?? 'unknown'}`);
   }
   const plain = isPlainPath(program.ast);
   return ok({
@@ -148,7 +153,7 @@ export function compileExpression(
         return { kind: 'value', value: meter.limit(budget, () => program({ [variable]: subject }) as unknown) };
       } catch (error) {
         if (plain && error instanceof EvaluationError && error.code === 'no_such_key') return { kind: 'absent' };
-        return { kind: 'error', message: wordsOf(error), ...(error instanceof CostError ? { tooCostly: true } : {}) };
+        return { kind: 'error', message: messageOf(error), ...(error instanceof CostError ? { tooCostly: true } : {}) };
       }
     },
   });
@@ -157,25 +162,25 @@ export function compileExpression(
 const ACCEPTABLE: Record<Produces, RegExp> = {
   string: /^(?:string|dyn.*)$/,
   // A list literal without elements has a type parameter (one capital letter) for its elements.
-  // Of what `map` makes of claims the library says `list`, without a parameter.
+  // The library gives the result of `map` over claims the type `list`, without a parameter.
   strings: /^(?:string|dyn.*|list(?:<(?:string|dyn.*|[A-Z])>)?)$/,
   bool: /^(?:bool|dyn.*)$/,
 };
 
-const WANTED: Record<Produces, string> = {
+const DESCRIPTIONS: Record<Produces, string> = {
   string: 'a string',
   strings: 'a string or a list of strings',
   bool: 'a bool',
 };
 
-/** The functions that an expression may call, by name. */
+/** Returns the names of the functions that an expression may call. */
 export const availableFunctions = (): ReadonlySet<string> => functionNames(ENVIRONMENTS.claims.environment);
 
-function wordsOf(error: unknown): string {
-  return inOurWords(plainWordsOf(error));
+function messageOf(error: unknown): string {
+  return withoutPrefixes(libraryMessageOf(error));
 }
 
-function plainWordsOf(error: unknown): string {
+function libraryMessageOf(error: unknown): string {
   if (error instanceof ParseError || error instanceof EvaluationError || error instanceof CelTypeError) {
     return error.range === undefined ? error.summary : `${error.summary} (column ${error.range.start + 1})`;
   }
@@ -184,15 +189,15 @@ function plainWordsOf(error: unknown): string {
 
 const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
 
-/** `claims.a.b`, nothing else. */
+/** Whether it is a plain path such as `claims.a.b`. */
 function isPlainPath(node: ASTNode): boolean {
   if (node.op === 'id') return node.args === 'claims';
   return node.op === '.' && isPlainPath(node.args[0]);
 }
 
 /**
- * Fails closed: `claims` used in any way but a field written out (passed on whole, or indexed by something computed) may reach
- * any claim.
+ * Whether an expression can read a claim. Fails closed: if `claims` is passed on whole, or indexed by a computed value,
+ * any claim may be read.
  */
 function canRead(claim: string, node: unknown): boolean {
   if (Array.isArray(node)) return node.some((each) => canRead(claim, each));

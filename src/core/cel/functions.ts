@@ -1,11 +1,12 @@
 /**
- * Functions of expressions, as Kubernetes' own AuthenticationConfiguration has them, where the library lacks one or has it otherwise.
+ * Registers the functions of Kubernetes' AuthenticationConfiguration that the library does not have, or has with
+ * another meaning.
  *
- * Threat: a mapping that means one thing in Kubernetes' own configuration and another here gives somebody another name. The library's
- * `lowerAscii` maps letters beyond ASCII too, so that two people could share a name (the Kelvin sign becomes `k`), its positions count halves of
- * characters, and its `matches` takes hours over some texts.
+ * Threat: a mapping that means one thing in Kubernetes' configuration and another here gives a user another name. The
+ * library's `lowerAscii` maps letters beyond ASCII too, so that two users could share a name (the Kelvin sign becomes
+ * `k`). Its positions count halves of characters, and its `matches` takes hours for some texts.
  *
- * All are pure, and none makes more of its input than a small multiple of it.
+ * All functions are pure, and none returns more than a small multiple of its input.
  *
  * @see https://kubernetes.io/docs/reference/using-api/cel/
  * @see https://github.com/google/cel-go/blob/master/ext/README.md
@@ -21,11 +22,11 @@ const OWN_NAMES = new RegExp(`\\b${OWN}(?=(?:${[...REPLACED].join('|')})\\b)`, '
 /** Functions that search a text by a pattern. */
 const SEARCHES: ReadonlySet<string> = new Set(['matches', 'find', 'findAll']);
 
-/** A message of the library in the words of who wrote the expression. */
-export const inOurWords = (message: string): string => message.replaceAll(OWN_NAMES, '');
+/** Returns a message of the library with the function names that the author of the expression used. */
+export const withoutPrefixes = (message: string): string => message.replaceAll(OWN_NAMES, '');
 
 /**
- * Has a parsed expression call our functions, before it is checked, and compiles the patterns that are written out in it.
+ * Makes a parsed expression call our functions, before it is checked, and compiles its literal patterns.
  * @throws Error if such a pattern is invalid or too large
  */
 export function useOwnFunctions(node: unknown, patterns: Patterns): void {
@@ -40,7 +41,7 @@ export function useOwnFunctions(node: unknown, patterns: Patterns): void {
   useOwnFunctions(node.args, patterns);
 }
 
-/** @returns the pattern by which a call searches, if it is written out */
+/** Returns the pattern of a search if it is a literal. */
 function patternOf(node: ASTNode): string | undefined {
   let pattern: ASTNode | undefined;
   if (node.op === 'rcall' && SEARCHES.has(node.args[0])) [pattern] = node.args[2];
@@ -50,7 +51,7 @@ function patternOf(node: ASTNode): string | undefined {
 
 const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
 
-/** @returns the same environment */
+/** Registers all functions. @returns the same environment */
 export function withFunctions(environment: Environment, patterns: Patterns): Environment {
   strings(environment);
   searches(environment, patterns);
@@ -59,19 +60,19 @@ export function withFunctions(environment: Environment, patterns: Patterns): Env
   return environment;
 }
 
-/** Types of the library and of ours that stand for a name in the expression. */
+/** Types, of the library and ours, whose functions are called by the name of a namespace. */
 const NAMESPACES: ReadonlyMap<string, string> = new Map([
   ['CelNamespace', 'cel.'],
   ['OptionalNamespace', 'optional.'],
   ['Sets', 'sets.'],
 ]);
 
-/** What an expression may call, for the documentation and its test: `lowerAscii`, `sets.contains`. */
+/** Returns the names of all functions, for the documentation and its test: `lowerAscii`, `sets.contains`. */
 export function functionNames(environment: Environment): ReadonlySet<string> {
   const { functions } = environment.getDefinitions();
   return new Set(
     functions
-      .map(({ name, receiverType }) => `${NAMESPACES.get(receiverType ?? '') ?? ''}${inOurWords(name)}`)
+      .map(({ name, receiverType }) => `${NAMESPACES.get(receiverType ?? '') ?? ''}${withoutPrefixes(name)}`)
       .filter((name) => !name.startsWith(OWN)),
   );
 }

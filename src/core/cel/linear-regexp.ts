@@ -1,12 +1,12 @@
 /**
  * Regular expressions in RE2's syntax that take time in proportion to the text, as in Kubernetes. The engine is re2js.
  *
- * The pattern is the configuration's, but the text is in part chosen by a user (a display name, a branch). An attacker chooses a
- * text for which JavaScript's own engine backtracks for hours, so patterns never reach that engine.
+ * The pattern is the configuration's, but the text is in part chosen by a user (a display name, a branch). An attacker
+ * chooses a text for which JavaScript's own engine backtracks for hours, so patterns never reach that engine.
  *
- * Linear time still leaves a large factor, the size of the pattern. So the work is limited, and each caller can charge for it
- * before it is done. A search takes at most one unit of work for each instruction of the pattern at each character. Only
- * `Matcher.find` is called: `RE2JS.test` builds a cache of up to 8 MiB for each pattern.
+ * Linear time still leaves a large factor, the size of the pattern. So the work is limited, and each caller can charge
+ * for it before it is done. A search takes at most one unit of work for each instruction of the pattern at each
+ * character. Only `Matcher.find` is called: `RE2JS.test` builds a cache of up to 8 MiB for each pattern.
  *
  * @see https://github.com/google/re2/wiki/Syntax
  * @see https://github.com/le0pard/re2js
@@ -31,14 +31,15 @@ const TIMES_FOR_FOLDED_RANGES = 100;
 /** RE2 allows no more copies of a part, nested repetitions multiplied. */
 const MAX_COPIES = 1000;
 
-/** Is told of some work before it is done. @throws Error if it may not be done */
+/** Is called before some work is done. @throws Error if the work may not be done */
 export type Charge = (work: number) => void;
 
 export interface LinearRegExp {
   /** @throws Error if the text is too long for the pattern */
   test(text: string, charge?: Charge): boolean;
   /**
-   * Returns the matches that do not overlap, from the left. An empty match right after another match is left out, as in Go.
+   * Returns the matches that do not overlap, from the left. An empty match right after another match is left out, as in
+   * Go.
    * @param limit how many at most; negative: all
    * @throws Error if the text is too long for the pattern
    */
@@ -62,7 +63,8 @@ export function compileRegExp(pattern: string, charge?: Charge): LinearRegExp {
 
 /**
  * An upper bound, found without parsing: an attacker who can choose a part of a pattern could mislead a second parser.
- * A thousand characters that are repeated a thousand times take a second and 350 MB, although the pattern is then rejected.
+ * A thousand characters that are repeated a thousand times take a second and 350 MB, although the pattern is then
+ * rejected.
  */
 function workOfCompiling(pattern: string): number {
   const counts = [...pattern.matchAll(/\{(\d+),?(\d*)\}/g)];

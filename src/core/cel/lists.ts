@@ -1,8 +1,8 @@
-/** CEL's functions over lists: Kubernetes' list library, and cel-go's sets. */
+/** Provides CEL's functions for lists: Kubernetes' list library, and cel-go's sets. */
 import type { Environment } from '@marcbachmann/cel-js';
 import { OWN } from './names.ts';
 
-/** Kubernetes' list library. */
+/** Registers Kubernetes' list library. */
 export function lists(environment: Environment): void {
   environment
     .registerFunction('list<dyn>.isSorted(): bool', (list: readonly unknown[]) =>
@@ -30,7 +30,7 @@ function comparable(value: unknown): Comparable {
   throw new Error('only texts, numbers and bools can be compared here');
 }
 
-/** Texts by their characters, as CEL has it. */
+/** Compares two values; strings by their code points, as CEL does. */
 function compare(a: unknown, b: unknown): number {
   const [left, right] = [comparable(a), comparable(b)];
   if (typeof left !== typeof right) throw new Error('a list of several types has no order');
@@ -40,14 +40,15 @@ function compare(a: unknown, b: unknown): number {
 
 const isSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdfff;
 
-/** Looks no further than to the first difference: a long text is compared with each of many. */
+/** Reads no further than to the first difference, because a long string is compared with each of many. */
 function compareTexts(left: string, right: string): number {
   const most = Math.min(left.length, right.length);
   let at = 0;
   while (at < most && left.charCodeAt(at) === right.charCodeAt(at)) at += 1;
   if (at === most) return left.length - right.length;
   const [a, b] = [left.charCodeAt(at), right.charCodeAt(at)];
-  // What takes two units is beyond what takes one, although the units themselves are not beyond U+E000 to U+FFFF.
+  // A character of two UTF-16 units is greater than one of a single unit, although its units are less than U+E000 to
+  // U+FFFF.
   return isSurrogate(a) === isSurrogate(b) ? a - b : Number(isSurrogate(a)) - Number(isSurrogate(b));
 }
 
@@ -69,7 +70,7 @@ function sum(list: readonly unknown[]): bigint | number {
   return total;
 }
 
-/** The same text for what is equal in CEL: numbers by their value, whatever their type. */
+/** Returns the same key for values that are equal in CEL: numbers by their value, whatever their type. */
 function keyOf(value: unknown): string {
   const item = comparable(value);
   const whole = typeof item === 'number' && Number.isInteger(item) ? BigInt(item) : item;
@@ -83,7 +84,7 @@ class Sets {
   readonly library = 'sets';
 }
 
-/** Both lists may be a person's own and long, so neither is gone through once for each item of the other. */
+/** Takes linear time: a user can choose both lists, so neither is read once for each item of the other. */
 const contains = (list: readonly unknown[], part: readonly unknown[]): boolean => {
   const keys = keysOf(list);
   return part.every((item) => keys.has(keyOf(item)));
@@ -94,6 +95,7 @@ const intersects = (a: readonly unknown[], b: readonly unknown[]): boolean => {
   return b.some((item) => keys.has(keyOf(item)));
 };
 
+/** Registers cel-go's `sets`. */
 export function sets(environment: Environment): void {
   type List = readonly unknown[];
   environment

@@ -1,4 +1,4 @@
-/** Functions of the library in whose place ours are called; it lets nobody redefine one, so ours have names of their own. */
+/** Functions of the library that ours replace. The library allows no redefinition, so ours have a prefix. */
 export const REPLACED: ReadonlySet<string> = new Set([
   'indexOf',
   'lastIndexOf',
@@ -9,4 +9,5 @@ export const REPLACED: ReadonlySet<string> = new Set([
   'trim',
   'upperAscii',
 ]);
+/** The prefix. */
 export const OWN = 'portcullis_';

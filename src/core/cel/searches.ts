@@ -1,18 +1,18 @@
-/** Kubernetes' functions that search a text by a pattern: `matches`, `find`, `findAll`. */
+/** Provides Kubernetes' functions that search a string by a pattern: `matches`, `find`, `findAll`. */
 import type { Environment } from '@marcbachmann/cel-js';
 import type { Meter } from './cost.ts';
 import { compileRegExp, type LinearRegExp } from './linear-regexp.ts';
 import { OWN } from './names.ts';
 
-/** Units of work of a search to one step of an expression. */
+/** Units of work of a search for each step of an expression. */
 const WORK_OF_STEP = 8;
-/** Patterns that an expression builds from claims, for one after another of a user's groups. */
-const MAX_BUILT = 16;
+/** Patterns built from claims that are kept; an expression may build another one for each group. */
+const MAX_BUILT_PATTERNS = 16;
 
 /** The compiled patterns of one environment. */
 export class Patterns {
   readonly #meter: Meter;
-  /** Those that are written out in an expression: no sign-in waits or pays for them. */
+  /** Literals of expressions: no sign-in compiles or is charged for them. */
   readonly #literals = new Map<string, LinearRegExp>();
   readonly #built = new Map<string, LinearRegExp>();
 
@@ -21,27 +21,31 @@ export class Patterns {
   }
 
   /**
-   * Compiles a pattern that is written out in an expression, and keeps it.
+   * Compiles a literal pattern and keeps it.
    * @throws Error with a message for the author of the pattern if it is invalid or too large
    */
   addLiteral(pattern: string): void {
     if (!this.#literals.has(pattern)) this.#literals.set(pattern, compileRegExp(pattern));
   }
 
-  /** @throws Error if there is no such pattern, and CostError if it costs too much to compile it */
+  /**
+   * Returns a compiled pattern.
+   * @throws Error if it is invalid or too large; CostError if it costs too much to compile
+   */
   compiled(pattern: string): LinearRegExp {
     const known = this.#literals.get(pattern) ?? this.#built.get(pattern);
     if (known !== undefined) return known;
     const compiled = compileRegExp(pattern, this.charge);
-    if (this.#built.size >= MAX_BUILT) this.#built.clear();
+    if (this.#built.size >= MAX_BUILT_PATTERNS) this.#built.clear();
     this.#built.set(pattern, compiled);
     return compiled;
   }
 
+  /** Charges the budget of the current evaluation. @throws CostError if it is used up */
   readonly charge = (work: number): void => this.#meter.spend(Math.ceil(work / WORK_OF_STEP));
 }
 
-/** Registers them. */
+/** Registers the functions. */
 export function searches(environment: Environment, patterns: Patterns): void {
   const matches = (text: string, pattern: string): boolean => patterns.compiled(pattern).test(text, patterns.charge);
   const all = (text: string, pattern: string, limit: bigint): readonly string[] =>

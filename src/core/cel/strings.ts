@@ -1,12 +1,12 @@
-/** CEL's functions over texts: cel-go's extended strings. */
+/** Provides CEL's functions for strings, as in cel-go's extended strings. */
 import type { Environment } from '@marcbachmann/cel-js';
 import { isComparable } from './lists.ts';
 import { OWN } from './names.ts';
 
-/** Characters of a text that an expression makes. */
-const MAX_MADE = 65_536;
+/** Characters of a string that an expression builds. */
+const MAX_BUILT = 65_536;
 
-/** Positions are of characters, as in CEL: the language's own count halves of those beyond U+FFFF. */
+/** Registers the functions. Positions count characters, as in CEL; JavaScript's count halves of those beyond U+FFFF. */
 export function strings(environment: Environment): void {
   environment
     .registerFunction(`string.${OWN}lowerAscii(): string`, (text: string) =>
@@ -35,10 +35,13 @@ export function strings(environment: Environment): void {
     .registerFunction('string.format(list<dyn>): string', format);
 }
 
-/** None of them is beyond U+FFFF. */
+/** Has no character beyond U+FFFF. */
 const WHITE_SPACE = /^\p{White_Space}$/u;
 
-/** Not by one pattern: for an end it would look anew from each blank within, which takes the square of their number. */
+/**
+ * Removes white space at both ends, without a pattern: that would search again from each blank within, in quadratic
+ * time.
+ */
 function trim(text: string): string {
   let from = 0;
   let to = text.length;
@@ -47,7 +50,7 @@ function trim(text: string): string {
   return text.slice(from, to);
 }
 
-/** By Unicode's code points, as CEL counts. */
+/** Returns the code points, which are CEL's characters. */
 const charactersOf = (text: string): readonly string[] => Array.from(text);
 
 function within(position: bigint, length: number): number {
@@ -82,12 +85,12 @@ function split(text: string, by: string, limit: bigint): readonly string[] {
   return [...parts.slice(0, most - 1), parts.slice(most - 1).join(by)];
 }
 
-/** In the place of an empty text: between all characters, and at both ends. */
+/** Replaces a string; an empty one is found between all characters, and at both ends. */
 function replace(text: string, old: string, by: string, limit: bigint): string {
   const characters = old === '' ? ['', ...charactersOf(text), ''] : text.split(old);
   const most = limit < 0n ? characters.length - 1 : Math.min(Number(limit), characters.length - 1);
-  if (text.length + most * by.length > MAX_MADE)
-    throw new Error(`a text of more than ${MAX_MADE} characters is not made`);
+  if (text.length + most * by.length > MAX_BUILT)
+    throw new Error(`a text of more than ${MAX_BUILT} characters is not made`);
   return (
     characters.slice(0, most + 1).join(by) +
     characters
@@ -97,10 +100,10 @@ function replace(text: string, old: string, by: string, limit: bigint): string {
   );
 }
 
-/** `%s` and `%d`; the other verbs of CEL are for numbers, of which names are not made. */
+/** Formats with `%s` and `%d`; CEL's other verbs are for numbers, which names do not need. */
 function format(pattern: string, values: readonly unknown[]): string {
   let next = 0;
-  const made = pattern.replaceAll(/%(.?)/gsu, (_all, verb: string) => {
+  const formatted = pattern.replaceAll(/%(.?)/gsu, (_all, verb: string) => {
     if (verb === '%') return '%';
     const value = values[next];
     if (next >= values.length) throw new Error('format has more verbs than values');
@@ -111,6 +114,6 @@ function format(pattern: string, values: readonly unknown[]): string {
       `format knows %s for texts, numbers and bools, and %d for whole numbers; not this value by %${verb}`,
     );
   });
-  if (made.length > MAX_MADE) throw new Error(`a text of more than ${MAX_MADE} characters is not made`);
-  return made;
+  if (formatted.length > MAX_BUILT) throw new Error(`a text of more than ${MAX_BUILT} characters is not made`);
+  return formatted;
 }

@@ -1,5 +1,5 @@
 /**
- * The parts of an identity, each from its expression: value, or the refusal that names the rule it broke.
+ * Maps claims to the parts of an identity, each by its expression. A part has a value, or a rejection with its reason.
  */
 import type { Claims, ClaimsMapping, IdentityRejection } from './types.ts';
 import type { Evaluation, Expression } from '../cel/expressions.ts';
@@ -18,11 +18,12 @@ import { no, ok, type Result } from '../result.ts';
 
 type Mapped<T> = Result<T, IdentityRejection>;
 
-/** Evaluates an expression of a mapping over what it is about, within the budget of the whole sign-in. */
+/** Evaluates an expression of a mapping over the claims, within the budget of the whole sign-in. */
 export type Evaluate = (expression: Expression) => Evaluation;
 
 const ASK = 'Ask your platform team to correct it at the identity provider.';
 
+/** Maps the username, and rejects an e-mail address that the provider has not verified. */
 export function mappedUsername(mapping: ClaimsMapping, evaluate: Evaluate, claims: Claims): Mapped<string> {
   const outcome = evaluate(mapping.username);
   if (outcome.kind === 'error') return no(expressionError('username', outcome));
@@ -35,10 +36,14 @@ export function mappedUsername(mapping: ClaimsMapping, evaluate: Evaluate, claim
 }
 
 /**
- * Threat: at many providers anyone may enter any address, so only the provider's own statement makes it a name.
+ * Rejects an address that the provider has not verified.
  *
- * `email_verified` is a boolean (OpenID Connect Core §5.1), and some providers send it as text (Amazon Cognito at UserInfo). Exactly "true" counts,
- * because an operator who could not use it would set `emailVerified: trusted`, which lets every address in. Any other value says nothing.
+ * Threat: at many providers an attacker can enter the address of another user, so it is a name only if the provider has
+ * verified it.
+ *
+ * `email_verified` is a boolean (OpenID Connect Core §5.1), and some providers send it as a string (Amazon Cognito at
+ * UserInfo). Exactly "true" counts, because an operator who could not use it would set `emailVerified: trusted`, which
+ * accepts every address. Any other value counts as unknown.
  */
 function unprovenEmail(provider: string, verified: unknown): IdentityRejection | undefined {
   if (verified === true || verified === 'true') return undefined;
@@ -52,8 +57,9 @@ function unprovenEmail(provider: string, verified: unknown): IdentityRejection |
 }
 
 /**
- * Counts before anything is evaluated: an attacker has a user put into thousands of groups, over which a rule or the mapping would take long. What
- * the groups are taken from has at most as many entries as there may be groups, whatever the expression would make of it.
+ * Counts the entries of the claims that `groups` reads, before anything is evaluated: an attacker has a user put into
+ * thousands of groups, for which a rule or the mapping would take long. There may be no more entries than groups, even
+ * if the expression would filter them.
  */
 export function tooManyGroups(
   { groups, maxGroups, provider }: ClaimsMapping,
@@ -76,11 +82,13 @@ const groupsTooMany = (count: number, most: number, provider: string): IdentityR
   message: `You have ${count} groups; at most ${most} can be used. Ask your platform team to limit the groups that ${provider} sends.`,
 });
 
+/** Maps the groups, without duplicates. */
 export function mappedGroups(mapping: ClaimsMapping, evaluate: Evaluate, claims: Claims): Mapped<readonly string[]> {
   if (mapping.groups === undefined) return ok([]);
   const outcome = evaluate(mapping.groups);
   if (outcome.kind === 'error') return no(expressionError('groups', outcome));
-  // Threat: Entra leaves the claim out where somebody has too many groups. That is not the same as none, whatever the expression makes of it.
+  // Threat: Entra omits the claim of a user with too many groups. That is not the same as no groups, whatever the
+  // expression returns.
   const none =
     outcome.kind === 'absent' || (mapping.groups.reads('groups') && isUnlisted(claims) && isEmpty(outcome.value));
   if (none && hasGroupsOverage(claims)) {
@@ -110,16 +118,20 @@ export function mappedGroups(mapping: ClaimsMapping, evaluate: Evaluate, claims:
 }
 
 /**
- * Threat: an account is what admins lock and revoke, and what a logout at the provider names. One with an invisible character looks like another
- * account, and one that is longer than an account may be could be named by nobody. Where `uid` is an expression nothing else looks at the subject.
+ * Rejects a subject that an account cannot have.
+ *
+ * Threat: admins lock and revoke an account by its name, and a logout at the provider names it. One with an invisible
+ * character looks like another account, and no admin could name one that is too long. If `uid` is an expression,
+ * nothing else checks the subject.
  */
 export function subjectRejection(account: Account): IdentityRejection | undefined {
   const subject = account.slice(account.indexOf('/') + 1);
-  const room = MAX_USERNAME_BYTES - byteLength(account) + byteLength(subject);
-  const problem = textProblem(subject, room);
-  return problem && nameRejection(problem, subject, { what: 'subject', place: 'subject', maxBytes: room });
+  const maxBytes = MAX_USERNAME_BYTES - byteLength(account) + byteLength(subject);
+  const problem = textProblem(subject, maxBytes);
+  return problem && nameRejection(problem, subject, { what: 'subject', place: 'subject', maxBytes });
 }
 
+/** Maps the uid; without an expression it is the account. */
 export function mappedUid(mapping: ClaimsMapping, evaluate: Evaluate, account: Account): Mapped<string> {
   const outcome: Evaluation = mapping.uid === undefined ? { kind: 'value', value: account } : evaluate(mapping.uid);
   if (outcome.kind === 'error') return no(expressionError('uid', outcome));
@@ -130,7 +142,10 @@ export function mappedUid(mapping: ClaimsMapping, evaluate: Evaluate, account: A
   return ok(String(uid));
 }
 
-/** A claim that is absent, an empty string or an empty list sets no key, as in Kubernetes' own claim mappings. */
+/**
+ * Maps the extra values. An absent claim, an empty string or an empty list sets no key, as in Kubernetes' claim
+ * mappings.
+ */
 export function mappedExtra(mapping: ClaimsMapping, evaluate: Evaluate): Mapped<Identity['extra']> {
   const extra: [string, readonly string[]][] = [];
   for (const [key, expression] of mapping.extra) {
@@ -159,7 +174,7 @@ interface Named {
   readonly maxBytes: number;
 }
 
-/** The bare name is checked before the prefix hides that it is empty or begins with a space; the whole name after. */
+/** Adds the prefix. It could hide that the bare name is empty or begins with a space, so both names are checked. */
 function prefixed(prefix: string, bare: unknown, named: Named): Mapped<string> {
   const bareProblem = textProblem(bare, Number.MAX_SAFE_INTEGER);
   if (bareProblem !== undefined) return no(nameRejection(bareProblem, bare, named));
@@ -168,7 +183,10 @@ function prefixed(prefix: string, bare: unknown, named: Named): Mapped<string> {
   return problem === undefined ? ok(name) : no(nameRejection(problem, name, named));
 }
 
-/** One string counts as a list of one: several providers send a single group so. Anything else is no list of names. */
+/**
+ * Returns the value as a list. Several providers send a single group as a string.
+ * @returns undefined for any other type
+ */
 function strings(outcome: Evaluation & { readonly kind: 'value' }): readonly string[] | undefined {
   if (typeof outcome.value === 'string') return [outcome.value];
   if (!Array.isArray(outcome.value)) return undefined;
@@ -179,12 +197,16 @@ const isUnlisted = (claims: Claims): boolean => claims['groups'] === undefined |
 
 const isEmpty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
-/** OpenID Connect Core §5.6.2 distributed claims, and the marker of Entra's implicit flow. */
+/**
+ * Whether the groups are elsewhere: distributed claims (OpenID Connect Core §5.6.2), or the marker of Entra's implicit
+ * flow.
+ */
 function hasGroupsOverage(claims: Claims): boolean {
   const names = claims['_claim_names'];
   return (typeof names === 'object' && names !== null && 'groups' in names) || claims['hasgroups'] === true;
 }
 
+/** Whether an evaluation has used up the budget. */
 export const isTooCostly = (outcome: Evaluation): boolean => outcome.kind === 'error' && outcome.tooCostly === true;
 
 const expressionError = (place: string, outcome: Evaluation & { readonly kind: 'error' }): IdentityRejection => ({

@@ -1,8 +1,8 @@
 /**
- * From a provider's claims to who somebody is to Kubernetes (docs/architecture.md#invariant-6).
+ * Maps a provider's claims to a Kubernetes identity (docs/architecture.md#invariant-6).
  *
- * Everything in the claims is the provider's word and, in part, the person's own (display names, e-mail addresses). Whatever
- * cannot be mapped beyond doubt is refused; nothing is cut, cleaned or left out to make it fit.
+ * The claims come from the provider and, in part, from the user (display names, e-mail addresses). Claims that cannot
+ * be mapped beyond doubt are rejected; nothing is truncated, cleaned or left out.
  */
 import type { Claims, ClaimsProvider, CompiledRule, ClaimsMapping, IdentityRejection } from './types.ts';
 import type { Account, Identity } from './identity.ts';
@@ -12,7 +12,7 @@ import {
   compileExpression,
   type Evaluation,
   type Expression,
-  type ExpressionFault,
+  type ExpressionError,
 } from '../cel/expressions.ts';
 import {
   isTooCostly,
@@ -29,14 +29,14 @@ import { no, ok, type Result } from '../result.ts';
 import { MAX_GROUPS } from './names.ts';
 
 export { compileAllow, mayUse } from './cluster-access.ts';
-export type { ExpressionFault } from '../cel/expressions.ts';
+export type { ExpressionError } from '../cel/expressions.ts';
 
 /**
  * Compiles a provider's expressions.
- * @returns the mapping, or every fault with its place
+ * @returns the mapping, or all errors with their places
  */
-export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, ExpressionFault[]> {
-  const faults: ExpressionFault[] = [];
+export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, ExpressionError[]> {
+  const errors: ExpressionError[] = [];
   const compile = (
     place: string,
     source: string,
@@ -45,8 +45,8 @@ export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, 
   ): Expression => {
     const compiled = compileExpression(variable, source, produces);
     if (compiled.ok) return compiled.value;
-    faults.push({ place, message: compiled.reason });
-    return REFUSING;
+    errors.push({ place, message: compiled.reason });
+    return REJECTS_ALL;
   };
   const rules = (list: ClaimsProvider['rules'], name: string, variable: 'claims' | 'user'): CompiledRule[] =>
     list.map((rule, index) => ({
@@ -57,7 +57,7 @@ export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, 
 
   for (const key of Object.keys(provider.extra)) {
     const problem = extraKeyProblem(key);
-    if (problem !== undefined) faults.push({ place: `extra.${key}`, message: problem });
+    if (problem !== undefined) errors.push({ place: `extra.${key}`, message: problem });
   }
   const username = compile('username', provider.username, 'string');
   const mapping: ClaimsMapping = {
@@ -75,23 +75,24 @@ export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, 
     rules: rules(provider.rules, 'rules', 'claims'),
     userRules: rules(provider.userRules, 'userRules', 'user'),
   };
-  return faults.length === 0 ? ok(mapping) : no(faults);
+  return errors.length === 0 ? ok(mapping) : no(errors);
 }
 
 /**
- * What all expressions of one sign-in or re-check may take together: enough to filter, search and map ten thousand groups. Where it is used up,
- * that took one to two tenths of a second; Kubernetes gives each of its expressions as much.
+ * Steps that all expressions of one sign-in or re-check may take together: enough to filter, search and map ten
+ * thousand groups. They take one to two tenths of a second. Kubernetes gives each of its expressions as many.
  */
 const MOST_STEPS = 1_000_000;
 
-/** Stands in for an expression that did not compile, until the faults are returned. */
-const REFUSING: Expression = {
+/** Replaces an expression that did not compile, until the errors are returned. */
+const REJECTS_ALL: Expression = {
   reads: () => true,
   evaluate: () => ({ kind: 'error', message: 'did not compile' }),
 };
 
 /**
- * Maps verified claims to an identity. Rules over the claims come first, then the mapping, then rules over the mapped user.
+ * Maps verified claims to an identity. Rules over the claims come first, then the mapping, then rules over the mapped
+ * user.
  * @param claims from a token whose signature, issuer, audience and times have been verified
  * @param account `PROVIDER/SUBJECT`; the uid where the provider's mapping names none
  */
@@ -100,15 +101,15 @@ export function mapClaims(
   claims: Claims,
   account: Account,
 ): Result<Identity, IdentityRejection> {
-  const odd = subjectRejection(account);
-  if (odd !== undefined) return no(odd);
+  const badSubject = subjectRejection(account);
+  if (badSubject !== undefined) return no(badSubject);
   const tooMany = tooManyGroups(mapping, claims);
   if (tooMany !== undefined) return no(tooMany);
   const budget = { left: MOST_STEPS };
   const subject = celValue(claims);
   const evaluate: Evaluate = (expression) => expression.evaluate(subject, budget);
-  const refused = firstRejection(mapping.rules, evaluate);
-  if (refused !== undefined) return no(refused);
+  const rejection = firstRejection(mapping.rules, evaluate);
+  if (rejection !== undefined) return no(rejection);
 
   const username = mappedUsername(mapping, evaluate, claims);
   if (!username.ok) return username;
@@ -121,11 +122,11 @@ export function mapClaims(
 
   const identity: Identity = { username: username.value, uid: uid.value, groups: groups.value, extra: extra.value };
   const user = celUser(identity);
-  const refusedUser = firstRejection(mapping.userRules, (expression) => expression.evaluate(user, budget));
-  return refusedUser === undefined ? ok(identity) : no(refusedUser);
+  const userRejection = firstRejection(mapping.userRules, (expression) => expression.evaluate(user, budget));
+  return userRejection === undefined ? ok(identity) : no(userRejection);
 }
 
-/** A rule passes by the boolean `true` and by nothing else. */
+/** Returns the rejection of the first rule that fails. A rule passes only with the boolean `true`. */
 function firstRejection(rules: readonly CompiledRule[], evaluate: Evaluate): IdentityRejection | undefined {
   for (const { place, expression, message } of rules) {
     const outcome = evaluate(expression);

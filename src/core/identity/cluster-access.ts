@@ -1,16 +1,17 @@
-/** Who may use which cluster: `clusters[].allow`, judged at each mint (docs/architecture.md#invariant-7). */
+/** Decides which clusters a user may use, by `clusters[].allow`, at each mint (docs/architecture.md#invariant-7). */
 import { celUser, compileExpression, type Expression } from '../cel/expressions.ts';
 import type { Identity } from './identity.ts';
 import { no, ok, type Result } from '../result.ts';
 
-/** A compiled `allow`; opaque to other rooms. */
+/** A compiled `allow`; opaque to other modules. */
 export interface Allow {
   readonly expression: Expression;
 }
 
 /**
+ * Compiles an `allow`.
  * @param source CEL over `user` {username, uid, groups, extra} that yields a bool
- * @returns the rule, or the library's words about what is wrong
+ * @returns the rule, or the library's message
  */
 export function compileAllow(source: string): Result<Allow, string> {
   const compiled = compileExpression('user', source, 'bool');
@@ -18,14 +19,14 @@ export function compileAllow(source: string): Result<Allow, string> {
 }
 
 /**
- * Some hundredths of a second, and enough to go through the groups of a user a few times: the rules of a hundred clusters are evaluated for one
- * page.
+ * Some hundredths of a second, and enough to read a user's groups a few times: one page evaluates the rules of a
+ * hundred clusters.
  */
 const MOST_STEPS = 250_000;
 
 /**
- * True by the boolean `true` and by nothing else: a rule that cannot be evaluated means no.
- * @param tooCostly is called where that is because it would take too many steps
+ * Whether a user may use a cluster. Only the boolean `true` allows it: a rule that cannot be evaluated denies it.
+ * @param tooCostly is called if the rule would take too many steps
  */
 export function mayUse(allow: Allow, identity: Identity, tooCostly?: () => void): boolean {
   const outcome = allow.expression.evaluate(celUser(identity), { left: MOST_STEPS });
@@ -35,18 +36,18 @@ export function mayUse(allow: Allow, identity: Identity, tooCostly?: () => void)
 
 export interface UsableCluster {
   readonly name: string;
-  /** What a kubeconfig says as `server`. */
+  /** The `server` of a kubeconfig. */
   readonly publicUrl: string;
 }
 
 export interface Clusters {
-  /** Those whose `allow` says yes to this person, in the order of the configuration. */
+  /** Returns the clusters whose `allow` is true for this user, in the order of the configuration. */
   usableBy(identity: Identity): readonly UsableCluster[];
-  /** Whether it is one of those: evaluates its rule alone. */
+  /** Whether the user may use this cluster: evaluates its rule alone. */
   mayUse(identity: Identity, name: string): boolean;
 }
 
-/** Compiles each `allow` once. @throws Error when an expression does not compile; the configuration has checked that before */
+/** Compiles each `allow` once. @throws Error if one does not compile, which the configuration has checked before */
 export function createClusters(config: {
   readonly clusters: readonly { readonly name: string; readonly publicUrl: string; readonly allow: string }[];
 }): Clusters {
@@ -54,7 +55,7 @@ export function createClusters(config: {
   return {
     usableBy: (identity) =>
       compiled.filter((cluster) => mayUse(cluster.allow, identity)).map(({ name, publicUrl }) => ({ name, publicUrl })),
-    mayUse: (identity, wanted) => compiled.some(({ name, allow }) => name === wanted && mayUse(allow, identity)),
+    mayUse: (identity, cluster) => compiled.some(({ name, allow }) => name === cluster && mayUse(allow, identity)),
   };
 }
 

@@ -1,8 +1,8 @@
 /**
- * Keys of Kubernetes' `extra` map.
+ * Checks keys of Kubernetes' `extra` map.
  *
- * Threat: some keys mean something to others. `authentication.kubernetes.io/…` tells admission which node or pod a token is bound
- * to, and ours under `portcullis.dev/` is how both audit logs find the session. A provider's mapping may set neither.
+ * Threat: some keys have a meaning. `authentication.kubernetes.io/…` tells admission to which node or pod a token is
+ * bound, and both audit logs find the session by ours under `portcullis.dev/`. A provider's mapping may set neither.
  */
 import { EXTRA_DOMAIN } from '../core.ts';
 
@@ -17,15 +17,15 @@ const isUnder = (key: string, domain: string): boolean => {
   return own === domain || own.endsWith(`.${domain}`);
 };
 
-/** True for a key under a domain that only this gate or Kubernetes may set. */
+/** Whether only Portcullis or Kubernetes may set the key. */
 export function isReservedExtraKey(key: string): boolean {
   return RESERVED_DOMAINS.some((reserved) => isUnder(key, reserved));
 }
 
-/** True for a key that only this gate may set. */
+/** Whether only Portcullis may set the key. */
 export const isOwnExtraKey = (key: string): boolean => isUnder(key, EXTRA_DOMAIN);
 
-/** @returns what is wrong with a key that a mapping wants to set, in words for the configuration's author */
+/** Checks a key of a mapping. @returns a message for the author of the configuration if the key is invalid */
 export function extraKeyProblem(key: string): string | undefined {
   if (!KEY.test(key) || key.length > MAX_KEY_LENGTH) {
     return 'must be a lower-case key such as example.com/department';

@@ -1,21 +1,22 @@
 /**
- * Whether an admin has proved who they are a short while ago (`admin.freshness`, OpenID Connect Core §2 `auth_time`).
+ * Decides whether an admin has authenticated recently (`admin.freshness`, OpenID Connect Core §2 `auth_time`).
  *
- * Threat: a laptop that was left open, or stolen, has an admin's session for a day. What it must not have is the right to shut everybody out.
+ * Threat: an attacker with an admin's stolen or unlocked laptop has the admin's session for a day. They must not be
+ * able to revoke the sessions of all users with it.
  */
 
 /**
- * `auth_time` is whole seconds of the provider's clock, and the two clocks may differ by so much. As in the store, where a sign-in after a
- * revocation is judged.
+ * `auth_time` is whole seconds of the provider's clock, and the two clocks may differ by this much. The store allows
+ * the same for a sign-in after a revocation.
  */
 export const FRESH_TOLERANCE_SECONDS = 60;
 
 export interface SignInProof {
-  /** The provider says when somebody proved who they are. */
+  /** Whether the provider reports when a user has authenticated. */
   readonly provesFreshness: boolean;
   /**
-   * Epoch seconds, what the provider said. Never our own clock at the session's start: single sign-on opens a session now for who typed
-   * their password yesterday.
+   * Epoch seconds, as the provider reported. Never our own clock at the session's start: with single sign-on, a user
+   * who typed their password yesterday gets a session now.
    */
   readonly authTime: number | undefined;
 }
@@ -23,7 +24,8 @@ export interface SignInProof {
 export type Freshness = 'fresh' | 'stale' | 'unprovable';
 
 /**
- * A time that is still to come proves nothing: it would make its session fresh for as long as the provider likes.
+ * Whether a time can be true. One in the future proves nothing: it would keep its session fresh for as long as the
+ * provider likes.
  * @param now epoch seconds
  * @param clockSkew `clockSkew` of the configuration, seconds
  */
@@ -33,7 +35,7 @@ export const isPlausible = (authTime: number, now: number, clockSkew = FRESH_TOL
 /**
  * Judges a session's proof.
  * @param at.now epoch seconds
- * @param at.withinSeconds how long after the proof somebody may act
+ * @param at.withinSeconds how long after the proof an admin may act
  * @param at.clockSkew as above
  */
 export function freshnessOf(
@@ -55,7 +57,9 @@ const UNITS = [
   [1, 'second'],
 ] as const;
 
-/** `every 15 minutes`, `every hour`, `every 90 seconds`: in the largest unit that it is a whole number of. */
+/**
+ * Returns a period as text, in the largest unit that divides it: `every 15 minutes`, `every hour`, `every 90 seconds`.
+ */
 export function everyWords(seconds: number): string {
   const [size, unit] = UNITS.find(([of]) => seconds % of === 0) ?? [1, 'second'];
   const count = seconds / size;

@@ -1,8 +1,8 @@
 /**
- * Who somebody is to Kubernetes (its UserInfo), and which account at which provider that is.
+ * Defines a user's identity for Kubernetes (its UserInfo), and the user's account at a provider.
  */
 
-/** Kubernetes UserInfo: what impersonation headers will say. This is the impersonation credential cached per session. */
+/** A Kubernetes UserInfo, from which impersonation headers are built. It is cached for each session. */
 export interface Identity {
   readonly username: string;
   readonly uid: string;
@@ -12,13 +12,14 @@ export interface Identity {
 
 /**
  * `PROVIDER/SUBJECT`: the provider's configured name and its immutable subject. Username and groups are presentation;
- * only the account decides who somebody is. A provider's name has no slash, so the first one parts the two.
+ * only the account decides which user it is. A provider's name has no slash, so the first one separates the two.
  */
 export type Account = `${string}/${string}`;
 
+/** Returns the account of a subject. */
 export const accountOf = (provider: string, subject: string): Account => `${provider}/${subject}`;
 
-/** True where two identities would send the same headers; the order of groups carries no meaning. */
+/** Whether two identities would send the same headers; the order of groups has no meaning. */
 export function sameIdentity(a: Identity, b: Identity): boolean {
   const canonical = (identity: Identity): string =>
     JSON.stringify([

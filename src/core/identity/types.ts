@@ -1,8 +1,8 @@
-/** From claims to an identity: what goes in, the compiled mapping, and why a user is rejected. */
+/** Defines the types of a mapping from claims to an identity: its input, the compiled mapping, and its rejections. */
 import type { Expression } from '../cel/expressions.ts';
 import type { NameProblem } from './names.ts';
 
-/** Decoded payload of an ID token, with what UserInfo added. */
+/** The decoded payload of an ID token, with the claims that UserInfo added. */
 export type Claims = Readonly<Record<string, unknown>>;
 
 /** The part of a provider's configuration that says how its claims are read. */
@@ -17,7 +17,7 @@ export interface ClaimsProvider {
   readonly emailVerified: 'claim' | 'trusted';
   readonly rules: readonly { readonly expression: string; readonly message: string }[];
   readonly userRules: readonly { readonly expression: string; readonly message: string }[];
-  /** `limits.groups`: who has more is refused, never cut to it. */
+  /** `limits.groups`: a user with more groups is rejected, and the list is never truncated. */
   readonly maxGroups?: number;
 }
 
@@ -27,7 +27,7 @@ export interface CompiledRule {
   readonly message: string;
 }
 
-/** A provider's mapping, compiled; opaque to other rooms. */
+/** A provider's compiled mapping; opaque to other modules. */
 export interface ClaimsMapping {
   readonly provider: string;
   readonly usernamePrefix: string;
@@ -44,8 +44,9 @@ export interface ClaimsMapping {
 }
 
 /**
- * Why somebody is refused, for the audit record. `rule_error`: a rule could not be evaluated, which never passes. `expression_too_costly`: a
- * rule or a part of the mapping would have taken more steps than all expressions of one sign-in may take together.
+ * Why a user is rejected, for the audit log. `rule_error`: a rule could not be evaluated, so it does not pass.
+ * `expression_too_costly`: a rule or a part of the mapping would have taken more steps than all expressions of one
+ * sign-in may take together.
  */
 export type IdentityRejectionReason =
   | 'rule_refused'
@@ -53,7 +54,7 @@ export type IdentityRejectionReason =
   | 'expression_error'
   | 'expression_too_costly'
   | 'email_unverified' // the provider says that the address is not verified
-  | 'email_verification_unknown' // it does not say, or says something else than true and false
+  | 'email_verification_unknown' // the claim is missing, or neither true nor false
   | 'groups_not_strings'
   | 'groups_too_many'
   | 'groups_overage'
@@ -62,10 +63,13 @@ export type IdentityRejectionReason =
 
 export interface IdentityRejection {
   readonly reason: IdentityRejectionReason;
-  /** Place in the provider's configuration, such as `rules[0]`; `subject` where no setting is at fault. */
+  /** Place in the provider's configuration, such as `rules[0]`; `subject` if no setting is wrong. */
   readonly place: string;
-  /** For the person: what is wrong and what to do. Holds no value of a claim. */
+  /** Says to the user what is wrong and what to do. Contains no value of a claim. */
   readonly message: string;
-  /** Why an expression could not be evaluated. May quote claims: for who tries a configuration out, never for a page or the record. */
+  /**
+   * Why an expression could not be evaluated. May quote claims: for an operator who tests a configuration, never for a
+   * page or the audit log.
+   */
   readonly fault?: string;
 }

@@ -1,4 +1,4 @@
-/** What an evaluation may cost, whatever the claims are. */
+/** Tests what an evaluation may cost, for any claims. */
 import { Environment } from '@marcbachmann/cel-js';
 import { describe, expect, test } from 'vitest';
 import { Meter } from '../../../../src/core/cel/cost.ts';
@@ -54,7 +54,7 @@ describe('an expression over many groups or long texts', () => {
     'claims.long.lastIndexOf(claims.end) > 0',
     'claims.long.split(claims.middle).size() == 3',
     'claims.groups.join(claims.long) == ""',
-    // A part that is too costly is no value that can be done without.
+    // An error of a part that is too costly is never ignored.
     'claims.groups.exists(g, claims.groups.exists(h, g == h + "x")) || true',
     'true || claims.groups.all(g, claims.groups.all(h, g != h + "x")) ? claims.groups.all(g, claims.groups.all(h, g != h + "x")) : true',
   ])('has no value where it would take too long: %s', (source) => {
@@ -89,23 +89,23 @@ test('the expressions of one sign-in share a budget', () => {
   expect(outcomes.at(-1)).toBe('error');
 });
 
-test('a cluster whose rule would take too long is nobody’s, and that is told', () => {
+test('no user may use a cluster whose rule would take too long, and the caller is notified', () => {
   const allow = compileAllow('user.groups.exists(g, user.groups.exists(h, g == h + "x")) || true');
   if (!allow.ok) throw new Error(allow.reason);
-  const told: string[] = [];
+  const notified: string[] = [];
   const user = (count: number) => ({ username: 'u', uid: '1', groups: groups(count), extra: {} });
-  expect(mayUse(allow.value, user(1000), () => told.push('too costly'))).toBe(false);
-  expect(told).toEqual(['too costly']);
-  expect(mayUse(allow.value, user(10), () => told.push('too costly'))).toBe(true);
-  expect(told).toHaveLength(1);
+  expect(mayUse(allow.value, user(1000), () => notified.push('too costly'))).toBe(false);
+  expect(notified).toEqual(['too costly']);
+  expect(mayUse(allow.value, user(10), () => notified.push('too costly'))).toBe(true);
+  expect(notified).toHaveLength(1);
 });
 
-test('nothing starts where the library would evaluate without being counted', () => {
+test('nothing starts if the library would evaluate without a limit', () => {
   const environment = new Environment();
   const evaluator: { run?: unknown } = {};
   const other = Object.assign(Object.create(environment) as Environment, {
     registerFunction: (_signature: string, macro: () => { evaluate(given: unknown): unknown }) => {
-      // As a version would that evaluates by something else than what it hands to macros.
+      // Like a version that does not evaluate by what it passes to macros.
       evaluator.run = () => true;
       macro().evaluate(evaluator);
     },

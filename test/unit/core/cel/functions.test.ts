@@ -15,9 +15,9 @@ const CLAIMS = celValue({
   none: [],
 });
 
-/** The value of an expression over claims; fails the test where there is none. */
+/** Returns the value of an expression over claims; fails the test if there is none. */
 function value(source: string): unknown {
-  // As text, a bool or a list of texts it is what a mapping could use.
+  // A mapping can use a string, a bool or a list of strings.
   for (const produces of ['string', 'bool', 'strings'] as const) {
     const compiled = compileExpression('claims', source, produces);
     if (!compiled.ok) continue;
@@ -28,11 +28,11 @@ function value(source: string): unknown {
   throw new Error(`${source} does not compile`);
 }
 
-function fault(source: string): string {
+function errorOf(source: string): string {
   const compiled = compileExpression('claims', source, 'string');
   if (!compiled.ok) return compiled.reason;
   const outcome = compiled.value.evaluate(CLAIMS, { left: ENOUGH });
-  return outcome.kind === 'error' ? outcome.message : `no fault: ${JSON.stringify(outcome)}`;
+  return outcome.kind === 'error' ? outcome.message : `no error: ${JSON.stringify(outcome)}`;
 }
 
 /** @see https://github.com/google/cel-go/blob/master/ext/README.md#strings */
@@ -90,25 +90,25 @@ describe('strings, as cel-go documents them', () => {
     [`'%x'.format([1])`, /format knows/],
     [`'%s'.format([claims.objects])`, /format knows/],
     [`'${'a'.repeat(400)}'.replace('a', '${'b'.repeat(400)}')`, /is not made/],
-    // The name that we call it by is nobody's business.
+    // No message shows the prefix of our functions.
     [`claims.groups.lowerAscii()`, /'list<?.*>?\.lowerAscii\(\)'/],
     [`claims.name.lowerAscii(1)`, /lowerAscii\(int\)/],
-  ])('%s is a fault', (source, words) => {
-    expect(fault(source)).toMatch(words);
-    expect(fault(source)).not.toContain('portcullis');
+  ])('%s is an error', (source, message) => {
+    expect(errorOf(source)).toMatch(message);
+    expect(errorOf(source)).not.toContain('portcullis');
   });
 
-  test('the blanks within a name cost nobody’s time', () => {
+  test('blanks within a name take only linear time', () => {
     const name = `a${' '.repeat(200_000)}b`;
     const trimmed = compileExpression('claims', 'claims.name.trim()', 'string');
-    // Looked at from every blank anew, they would take half a minute.
+    // With a search from each blank, they would take half a minute.
     expect(trimmed.ok && trimmed.value.evaluate(celValue({ name }), { left: ENOUGH })).toEqual({
       kind: 'value',
       value: name,
     });
   });
 
-  test('no two people share a name by letters that only look alike', () => {
+  test('no two users share a name by letters that only look alike', () => {
     expect(value('claims.kelvin.lowerAscii()')).toBe('\u212Aate@example.com');
   });
 
@@ -160,13 +160,13 @@ describe('searches, as Kubernetes documents them', () => {
     `claims.groups.filter(g, g.matches('(a'))[0]`,
     `matches(claims.name, '(a') ? 'a' : 'b'`,
     `claims.name.find('(a{1000}){1000}')`,
-  ])('a pattern that is written out and is none is found when the configuration is read: %s', (source) => {
+  ])('an invalid literal pattern is found when the configuration is read: %s', (source) => {
     expect(compileExpression('claims', source, 'string')).toMatchObject({ ok: false });
     expect(compileExpression('user', source.replaceAll('claims', 'user'), 'string')).toMatchObject({ ok: false });
   });
 
-  test('one that is made of claims is a fault of the evaluation', () => {
-    expect(fault(`claims.name.find('(' + claims.name)`)).toMatch(/missing closing \)/);
+  test('an invalid pattern that is built from claims is an error of the evaluation', () => {
+    expect(errorOf(`claims.name.find('(' + claims.name)`)).toMatch(/missing closing \)/);
   });
 });
 
@@ -201,8 +201,8 @@ describe('lists, as Kubernetes documents them', () => {
     ['string(claims.mixed.sum())', /one type/],
     ['string(claims.objects.max())', /only texts|no order/],
     ['string([9223372036854775807, 1].sum())', /overflow/],
-  ])('%s is a fault', (source, words) => {
-    expect(fault(source)).toMatch(words);
+  ])('%s is an error', (source, message) => {
+    expect(errorOf(source)).toMatch(message);
   });
 });
 

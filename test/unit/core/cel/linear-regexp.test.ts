@@ -30,7 +30,7 @@ describe('a pattern', () => {
     ['\\Bops', 'devops', true],
     ['(?m)^ops$', 'dev\nops', true],
     ['^ops$', 'dev\nops', false],
-    // RE2's, where the language's own expressions think otherwise.
+    // RE2's meaning, where JavaScript's own expressions have another one.
     ['^\\s$', '\u00a0', false],
     ['^[\\s]$', '\u00a0', false],
     ['^\\S$', '\u00a0', true],
@@ -91,7 +91,7 @@ describe('a pattern', () => {
     expect(all(pattern, text)).toEqual(expected);
   });
 
-  test('finds as many as it is asked for', () => {
+  test('finds no more than the limit', () => {
     expect(all('[0-9]+', '1 2 3', 2)).toEqual(['1', '2']);
     expect(all('[0-9]+', '1 2 3', 0)).toEqual([]);
   });
@@ -127,7 +127,7 @@ describe('a pattern', () => {
   });
 
   test.each(['^(a+)+$', '^(a|a)*$', '^(a|aa)+$', '(a*)*b', '^(.*a){12}$', '(x+x+)+y'])(
-    '%s is not made to go back and try again',
+    '%s does not backtrack',
     (pattern) => {
       const expression = compileRegExp(pattern);
       const text = pattern.includes('x') ? 'x'.repeat(2000) : `${'a'.repeat(2000)}!`;
@@ -181,7 +181,7 @@ describe('the work of a search', () => {
     expect(() => compileRegExp(`(?:${'ab'.repeat(490)}){1000}`, refuse)).toThrow('no budget');
   });
 
-  /** Those that take longest to compile for what they are, and what they take at least in microseconds on a fast machine. */
+  /** Patterns that take long to compile, and what they take at least, in microseconds. */
   test.each([
     ['^user-[a-z]+$', 5],
     [`(?:${'ab'.repeat(490)}){1000}`, 300_000],
@@ -208,7 +208,7 @@ describe('the work of a search', () => {
 type Grammar = { pattern: string; atom: string; repeated: string; sequence: string };
 const BARE = /^(?:\\b|\^|\$)$/;
 
-/** @param groups whether groups may be repeated: of an empty turn of theirs RE2 and the language think differently */
+/** @param groups whether groups may be repeated: for an empty repetition, RE2 and JavaScript differ */
 const patterns = (groups: boolean): fc.Arbitrary<string> =>
   fc.letrec<Grammar>((tie) => ({
     atom: fc.oneof(
@@ -224,7 +224,7 @@ const patterns = (groups: boolean): fc.Arbitrary<string> =>
     pattern: fc.array(tie('sequence'), { minLength: 1, maxLength: 2 }).map((options) => options.join('|')),
   })).pattern;
 
-test('finds what the language’s own expressions find', { timeout: 60_000 }, () => {
+test('finds what JavaScript’s own expressions find', { timeout: 60_000 }, () => {
   const texts = fc.string({ unit: fc.constantFrom('a', 'b', 'c', '1', ' '), maxLength: 8 });
   fc.assert(
     fc.property(patterns(false), texts, (pattern, text) => {
