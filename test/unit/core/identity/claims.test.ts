@@ -60,7 +60,7 @@ describe('mapping claims', () => {
   });
 });
 
-describe('names that are refused', () => {
+describe('names that are rejected', () => {
   const bidi = [0x061c, 0x200e, 0x200f, 0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069];
   const invisible = [
     0xad, 0x34f, 0x115f, 0x1160, 0x17b4, 0x180e, 0x200b, 0x200c, 0x200d, 0x2060, 0x2064, 0x2800, 0x3164,
@@ -68,7 +68,7 @@ describe('names that are refused', () => {
   const others = [
     0, 9, 10, 13, 0x1f, 0x7f, 0x85, 0x9f, 0x2028, 0x2029, 0xfe0f, 0xfeff, 0xfffd, 0xd800, 0xdfff, 0xe0041, 0xe0100,
   ];
-  test.each([...bidi, ...invisible, ...others])('refuses U+%i anywhere in a username or a group', (point) => {
+  test.each([...bidi, ...invisible, ...others])('rejects U+%i anywhere in a username or a group', (point) => {
     const name = `al${String.fromCodePoint(point)}ice`;
     expect(rejection({ preferred_username: name }).reason).toBe('username_characters');
     expect(rejection({ ...ALICE, groups: [name] }).reason).toBe('group_characters');
@@ -88,23 +88,23 @@ describe('names that are refused', () => {
     [['alice'], 'username_not_string'],
     [{ name: 'alice' }, 'username_not_string'],
     [true, 'username_not_string'],
-  ])('refuses the username %j with %s', (name, reason) => {
+  ])('rejects the username %j with %s', (name, reason) => {
     const claims = name === undefined ? {} : { preferred_username: name };
     expect(rejection(claims).reason).toBe(reason);
   });
 
-  test('says how long a name is and how long it may be', () => {
+  test('reports how long a name is and how long it may be', () => {
     expect(rejection({ preferred_username: 'a'.repeat(508) }).message).toContain('513 bytes long; at most 512');
     expect(map({ preferred_username: 'a'.repeat(507) })).toMatchObject({ ok: true });
   });
 
-  test.each(['system:masters', 'system:admin', 'System:masters'])('refuses %s where the prefix is empty', (name) => {
+  test.each(['system:masters', 'system:admin', 'System:masters'])('rejects %s where the prefix is empty', (name) => {
     const open = { usernamePrefix: '', groupsPrefix: '' };
     expect(rejection({ preferred_username: name }, open).reason).toBe('username_reserved');
     expect(rejection({ ...ALICE, groups: ['a', name] }, open).reason).toBe('group_reserved');
   });
 
-  test('refuses a prefix that makes a name reserved together with the claim', () => {
+  test('rejects a prefix that makes a name reserved together with the claim', () => {
     expect(rejection({ preferred_username: 'em:masters' }, { usernamePrefix: 'syst' }).reason).toBe(
       'username_reserved',
     );
@@ -121,11 +121,11 @@ describe('names that are refused', () => {
     [['a', ''], 'group_empty'],
     [[' a'], 'group_white_space'],
     [['a'.repeat(252)], 'group_too_long'],
-  ])('refuses the groups %j with %s', (groups, reason) => {
+  ])('rejects the groups %j with %s', (groups, reason) => {
     expect(rejection({ ...ALICE, groups }).reason).toBe(reason);
   });
 
-  test('refuses more than 1000 groups with their number, and never cuts the list', () => {
+  test('rejects more than 1000 groups with their number, and never truncates the list', () => {
     const groups = Array.from({ length: 1001 }, (_, index) => `g${index}`);
     expect(rejection({ ...ALICE, groups })).toMatchObject({ reason: 'groups_too_many' });
     expect(rejection({ ...ALICE, groups }).message).toContain('1001 groups');
@@ -151,7 +151,7 @@ describe('names that are refused', () => {
     }
   });
 
-  test('does not mind the marker where the groups are there all the same, or are made of something else', () => {
+  test('ignores the marker where the groups are there nevertheless, or come from another claim', () => {
     const marker = { _claim_names: { groups: 'src1' } };
     const groups = 'claims.?groups.orValue([])';
     expect(map({ ...ALICE, ...marker, groups: [] }, { groups })).toMatchObject({ ok: true });
@@ -175,19 +175,19 @@ describe('names that are refused', () => {
     ['white space at its edge', 'corp/ 4711', 'subject_white_space'],
     ['nothing in it', 'corp/', 'subject_empty'],
     ['more than an account has room for', `corp/${'4'.repeat(508)}`, 'subject_too_long'],
-  ] as const)('refuses a subject with %s, also where the uid is another claim', (_what, account, reason) => {
+  ] as const)('rejects a subject with %s, also where the uid is another claim', (_what, account, reason) => {
     const mapping = compileMapping({ ...PROVIDER, uid: 'claims.oid' });
     const outcome = mapping.ok ? mapClaims(mapping.value, { ...ALICE, oid: 'o-1' }, account) : mapping;
     expect(outcome).toMatchObject({ ok: false, reason: { reason, place: 'subject' } });
   });
 
-  test('refuses a uid that is missing or not text', () => {
+  test('rejects a uid that is missing or not text', () => {
     expect(rejection(ALICE, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
     expect(rejection({ ...ALICE, oid: 7 }, { uid: 'claims.oid' }).reason).toBe('uid_not_string');
     expect(rejection(ALICE, { uid: 'claims.oid + "x"' })).toMatchObject({ reason: 'expression_error', place: 'uid' });
   });
 
-  test('refuses extra values that are not text', () => {
+  test('rejects extra values that are not text', () => {
     const changes = { extra: { 'example.com/team': 'claims.team' } };
     for (const team of [1, null, ['a', 1], {}]) {
       expect(rejection({ ...ALICE, team }, changes).reason).toBe('extra_not_strings');
@@ -205,14 +205,14 @@ describe('names that are refused', () => {
 
 describe('e-mail addresses as names', () => {
   const byEmail = { username: 'claims.email' };
-  test.each([false, 'false'])('refuses an address of which the provider says that it is not verified (%j)', (said) => {
+  test.each([false, 'false'])('rejects an address that the provider reports as not verified (%j)', (said) => {
     const { reason, message } = rejection({ email: 'alice@example.com', email_verified: said }, byEmail);
     expect(reason).toBe('email_unverified');
     expect(message).toMatch(/^corp says that your e-mail address is not verified\. Verify it there/);
   });
 
   test.each([undefined, null, 0, 1, '', 'True', 'true ', 'yes', {}, [true], ['true']])(
-    'refuses an address of which the provider does not say whether it is verified, and sends no user there (%j)',
+    'rejects an address of which the provider does not say whether it is verified, and sends no user there (%j)',
     (said) => {
       const claims = { email: 'alice@example.com', ...(said === undefined ? {} : { email_verified: said }) };
       const { reason, message } = rejection(claims, byEmail);
@@ -268,7 +268,7 @@ describe('rules', () => {
     rules: expressions.map((expression, index) => ({ expression, message: `no ${index}` })),
   });
 
-  test('refuses by the first rule that fails, with its message', () => {
+  test('rejects by the first rule that fails, with its message', () => {
     expect(rejection(ALICE, rules('true', '1 == 2', 'false'))).toEqual({
       reason: 'rule_refused',
       place: 'rules[1]',
@@ -286,13 +286,13 @@ describe('rules', () => {
     'claims.profile.is_employee',
     'claims.yes',
     'claims.nothing',
-  ])('never passes where %s cannot be decided', (expression) => {
+  ])('rejects the user where %s cannot be decided', (expression) => {
     const claims = { ...ALICE, level: 1, profile: {}, yes: 'true', nothing: null };
     expect(rejection(claims, rules(expression))).toMatchObject({ reason: 'rule_error', place: 'rules[0]' });
     expect(rejection(claims, rules('true', expression, 'true'))).toMatchObject({ place: 'rules[1]' });
   });
 
-  test('says why a rule cannot be decided', () => {
+  test('reports why a rule cannot be decided', () => {
     expect(rejection(ALICE, rules('claims.is_employee')).fault).toBe('there is no such claim');
     expect(rejection(ALICE, rules('claims.preferred_username')).fault).toBe('neither true nor false');
     expect(rejection(ALICE, rules('claims.a == 1')).fault).toMatch(/No such key: a/);
@@ -337,7 +337,7 @@ describe('rules', () => {
 });
 
 describe('compiling a mapping', () => {
-  test('reports every fault with its place', () => {
+  test('reports every error with its place', () => {
     const compiled = compileMapping({
       ...PROVIDER,
       username: 'claims.',
@@ -363,7 +363,7 @@ describe('compiling a mapping', () => {
     ]);
   });
 
-  test('gives the library’s words and the column', () => {
+  test('reports the library’s message and the column', () => {
     const compiled = compileMapping({ ...PROVIDER, username: 'clams.sub' });
     expect(compiled).toMatchObject({ ok: false, reason: [{ message: expect.stringMatching(/clams.*column 1/) }] });
   });
