@@ -4,7 +4,7 @@
 import { readEnvironment, type Environment } from './environment.ts';
 import { parentProcess, type ParentId } from './plugin/parent-process.ts';
 import { plainLines } from './terminal/plain-text.ts';
-import { printOut } from './terminal/print-out.ts';
+import { printOut } from './terminal/stdout.ts';
 import { createSpinner, type Spinner } from './terminal/spinner.ts';
 
 export interface CliContext {

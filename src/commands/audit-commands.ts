@@ -4,7 +4,7 @@ import type { JWK } from 'jose';
 import { formatVerdict } from '../audit/verify/report.ts';
 import { verifyAuditLog } from '../audit/verify/verify.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
-import { printOut } from '../cli/terminal/print-out.ts';
+import { printOut } from '../cli/terminal/stdout.ts';
 import type { Config } from '../config/config.ts';
 import { loadAuditPublicKeys, loadSealingKeys } from '../config/keys.ts';
 import { formatFaults, loadConfig } from '../config/load.ts';

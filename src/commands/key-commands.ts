@@ -1,6 +1,6 @@
 /** `keys generate`, `keys rotate` and `keys public`: the server's keys, in folders below one. */
 import { join } from 'node:path';
-import { printOut } from '../cli/terminal/print-out.ts';
+import { printOut } from '../cli/terminal/stdout.ts';
 import { auditJwkSet, generateKeys } from '../config/keys.ts';
 import { rotateKeys, type KeyRotation } from '../config/rotate-keys.ts';
 import { parseDuration } from '../config/values.ts';

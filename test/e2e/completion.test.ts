@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { stage } from '../integration/cli/stage.ts';
+import { stage } from '../integration/cli/setup.ts';
 import { ShellTerminal } from '../support/shell-terminal.ts';
 
 const at = stage();

@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { thumbprintOfPem } from './cli/broker.ts';
+import { thumbprintOfPem } from './cli/fake-server.ts';
 import type { Ended } from './cli/machine.ts';
-import { stage } from './cli/stage.ts';
+import { stage } from './cli/setup.ts';
 
 const at = stage();
 const WAIT = { timeout: 30_000 };

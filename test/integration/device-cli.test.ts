@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { fieldIn, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
-import { Broker } from './cli/broker.ts';
+import { Broker } from './cli/fake-server.ts';
 import { Machine } from './cli/machine.ts';
 
 /** Over SSH, without a display. */

@@ -9,7 +9,7 @@ import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { answerOf, type Session } from './admin-answer.ts';
+import { answerOf, type Session } from './admin-response.ts';
 
 /** Pages that are asked for at most: 20,000 sessions. */
 const MAX_PAGES = 100;

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { SESSION_SORTS } from '../../core/admin-api/session-sorts.ts';
 import { addServerCommand, outputOption, run, type CommonOptions } from '../cli.ts';
 import type { SessionsOptions } from './admin-commands.ts';
-import type { TailOptions } from './audit-command.ts';
+import type { TailOptions } from './audit-tail-command.ts';
 import type { DrillOptions } from './drill-command.ts';
 import type { UnlockOptions } from './lock-commands.ts';
 import type { LockOptions, RevokeOptions } from './revoke-commands.ts';
@@ -152,6 +152,6 @@ function addAudit(program: Command): void {
     .option('--event <name>', 'only this event of the gate’s own, for example sign-in-refused')
     .addOption(program.createOption('-o, --output <format>', 'for scripts: a line for each event').choices(['json']))
     .action((options: CommonOptions & TailOptions) =>
-      run(options, async (context) => (await import('./audit-command.ts')).auditTail(context, options)),
+      run(options, async (context) => (await import('./audit-tail-command.ts')).auditTail(context, options)),
     );
 }

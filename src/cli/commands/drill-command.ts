@@ -11,7 +11,7 @@ import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeDrill, describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { answerOf } from './admin-answer.ts';
+import { answerOf } from './admin-response.ts';
 import type { WorkloadPlace } from '../plugin/workload-token.ts';
 
 export interface DrillOptions extends ServerOptions, OutputOptions {

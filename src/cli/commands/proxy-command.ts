@@ -11,7 +11,7 @@ import type { CliContext } from '../context.ts';
 import { CredentialKeeper } from '../local-proxy/credential-keeper.ts';
 import { listenLocally, type LocalListener, type Place } from '../local-proxy/listener.ts';
 import { createLoopbackCertificate } from '../local-proxy/loopback-certificate.ts';
-import { checkSocketPlace, kubeconfigText, writeKubeconfig } from '../local-proxy/connection-slots.ts';
+import { checkSocketPlace, kubeconfigText, writeKubeconfig } from '../local-proxy/run-files.ts';
 import { renew, type Credential } from '../session/renewal.ts';
 import { parseClusterName } from '../http/server-url.ts';
 import { isFresh } from '../session/session.ts';

@@ -9,7 +9,7 @@ import { askAdmin, type AdminRequest } from '../http/admin-api.ts';
 import type { CacheEntry } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { describeReplica } from '../terminal/receipt.ts';
-import { answerOf, type Receipt } from './admin-answer.ts';
+import { answerOf, type Receipt } from './admin-response.ts';
 
 /** As long as any lease may last: until then a replica that is silent is not known to be fenced. */
 const FOLLOW_MS = waitFor(UNREGISTERED_LEASE_MS);

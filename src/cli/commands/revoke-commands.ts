@@ -9,7 +9,7 @@ import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import type { Receipt } from './admin-answer.ts';
+import type { Receipt } from './admin-response.ts';
 import { follow, replicaLines, sendOrder } from './revocation-progress.ts';
 
 export interface LockOptions extends ServerOptions, OutputOptions {

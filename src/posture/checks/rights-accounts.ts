@@ -4,7 +4,7 @@ import { comment } from '../rules/kubectl.ts';
 import type { Binding, Subject } from '../rules/rights.ts';
 import type { RuleId } from '../rules/rules.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
-import { allAccountsOf, escalationOf, isAccount, type Bound } from './bound.ts';
+import { allAccountsOf, escalationOf, isAccount, type Bound } from './bound-subjects.ts';
 
 export function accountFindings(bound: Bound, index: number): readonly Finding[] {
   const { binding, facts, settings } = bound;

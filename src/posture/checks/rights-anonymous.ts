@@ -1,7 +1,7 @@
 /** What may be done without any credential at all. */
 import type { Finding } from '../rules/check.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
-import { isAnonymous, type Bound } from './bound.ts';
+import { isAnonymous, type Bound } from './bound-subjects.ts';
 
 export function anonymousFindings({ binding, facts }: Bound, index: number): readonly Finding[] {
   const subject = binding.subjects[index];

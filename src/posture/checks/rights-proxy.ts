@@ -3,7 +3,7 @@ import type { Finding } from '../rules/check.ts';
 import { comment, kubectl, type Mend } from '../rules/kubectl.ts';
 import type { Binding } from '../rules/rights.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
-import { allAccountsOf, isAccount, type Bound } from './bound.ts';
+import { allAccountsOf, isAccount, type Bound } from './bound-subjects.ts';
 
 export function proxyAccountFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
   const subject = binding.subjects[index];

@@ -7,7 +7,7 @@ import { comment } from '../rules/kubectl.ts';
 import type { Binding, Subject } from '../rules/rights.ts';
 import type { RuleId } from '../rules/rules.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
-import { escalationOf, isAnonymous, isAuthenticated, type Bound } from './bound.ts';
+import { escalationOf, isAnonymous, isAuthenticated, type Bound } from './bound-subjects.ts';
 
 /** Of the control plane itself. */
 const COMPONENTS = new Set([

@@ -2,7 +2,7 @@
 import { kept, type Check, type Finding, type Kept, type Settings } from '../rules/check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
 import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rules/rights.ts';
-import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound.ts';
+import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound-subjects.ts';
 import { accountFindings } from './rights-accounts.ts';
 import { anonymousFindings } from './rights-anonymous.ts';
 import { proxyAccountFindings } from './rights-proxy.ts';

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { drill as drillAnswer, lock, receipt, replica, session } from './answers.ts';
-import { stage } from './stage.ts';
+import { drill as drillAnswer, lock, receipt, replica, session } from './admin-responses.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 

@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, cpSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { stage } from './stage.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 

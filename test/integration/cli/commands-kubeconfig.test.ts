@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { stage } from './stage.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 const run = promisify(execFile);

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { bareEnvironment } from '../../support/bare-environment.ts';
 import { ShellTerminal } from '../../support/shell-terminal.ts';
-import { receipt, session } from './answers.ts';
-import { stage } from './stage.ts';
+import { receipt, session } from './admin-responses.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 

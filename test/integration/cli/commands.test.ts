@@ -2,8 +2,8 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import type { Broker } from './broker.ts';
-import { stage } from './stage.ts';
+import type { Broker } from './fake-server.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 

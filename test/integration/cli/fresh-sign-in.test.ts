@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { stage } from './stage.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 

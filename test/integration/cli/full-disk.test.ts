@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dropReadyFiles } from '../../../src/cli/plugin/ready-file.ts';
-import { stage } from './stage.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 

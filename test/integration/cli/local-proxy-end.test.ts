@@ -5,7 +5,7 @@ import { createServer } from 'node:https';
 import { describe, expect, test } from 'vitest';
 import { answerOf, callLocal, openLocal } from '../../support/local-proxy.ts';
 import { answerJson, makeCertificate } from '../../support/upstream.ts';
-import { openWatch, proxyStage } from './local-proxy-stage.ts';
+import { openWatch, proxyStage } from './local-proxy-setup.ts';
 
 const stage = proxyStage();
 const PODS = '/api/v1/namespaces/default/pods';

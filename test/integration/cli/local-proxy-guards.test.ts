@@ -15,7 +15,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { answerOf, callLocal, sendRaw, type LocalKubeconfig } from '../../support/local-proxy.ts';
-import { proxyStage } from './local-proxy-stage.ts';
+import { proxyStage } from './local-proxy-setup.ts';
 
 const stage = proxyStage();
 const PODS = '/api/v1/namespaces/default/pods';

@@ -5,7 +5,7 @@ import { valuesOf } from '../../../src/core/http/header-names.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
 import { answerOf, callLocal, localConnection, openLocal } from '../../support/local-proxy.ts';
 import { answerJson } from '../../support/upstream.ts';
-import { openWatch, proxyStage } from './local-proxy-stage.ts';
+import { openWatch, proxyStage } from './local-proxy-setup.ts';
 
 const stage = proxyStage();
 const PODS = '/api/v1/namespaces/default/pods';

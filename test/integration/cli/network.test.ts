@@ -7,7 +7,7 @@ import { makeCertificates } from '../../../demo/certificates.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
 import { DEVICE_PATH, DeviceBroker, sendJson, type BrokerPlace } from '../../support/device-broker.ts';
 import { Machine, type Ended } from './machine.ts';
-import { thumbprintOfPem } from './broker.ts';
+import { thumbprintOfPem } from './fake-server.ts';
 
 /** A name that nobody but the proxy knows. */
 const ORIGIN = 'https://gate.portcullis.test';

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
 import { afterEach, describe, expect, test } from 'vitest';
-import { stage } from './stage.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 const FAST_TIMERS = new URL('../../support/fast-timers.ts', import.meta.url).href;

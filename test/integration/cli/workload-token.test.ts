@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { thumbprintOfPem } from './broker.ts';
+import { thumbprintOfPem } from './fake-server.ts';
 import type { Ended } from './machine.ts';
-import { stage } from './stage.ts';
+import { stage } from './setup.ts';
 
 const at = stage();
 const SUBJECT_TOKEN = 'canary-subject-token';

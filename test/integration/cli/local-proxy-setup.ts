@@ -5,9 +5,9 @@ import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach } from 'vitest';
 import { readLocalKubeconfig, type LocalKubeconfig } from '../../support/local-proxy.ts';
 import { startUpstream, type Answer, type RecordingUpstream } from '../../support/upstream.ts';
-import { thumbprintOfPem } from './broker.ts';
+import { thumbprintOfPem } from './fake-server.ts';
 import type { Ended } from './machine.ts';
-import { stage, type Stage } from './stage.ts';
+import { stage, type Stage } from './setup.ts';
 
 export interface ProxyRun {
   readonly child: ChildProcess;

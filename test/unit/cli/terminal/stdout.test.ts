@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
-const MODULE = fileURLToPath(new URL('../../../../src/cli/terminal/print-out.ts', import.meta.url));
+const MODULE = fileURLToPath(new URL('../../../../src/cli/terminal/stdout.ts', import.meta.url));
 
 test('a reader that goes away is no fault: no stack, and the exit status is the command’s own', async () => {
   const script = `import { printOut } from ${JSON.stringify(MODULE)};

@@ -1,6 +1,6 @@
 /** What every test of the command line stands on: a broker, a laptop, and the rule that words for people hold no secret. */
 import { afterEach, beforeEach } from 'vitest';
-import { Broker } from './broker.ts';
+import { Broker } from './fake-server.ts';
 import { Machine, type Ended } from './machine.ts';
 
 export interface Stage {
