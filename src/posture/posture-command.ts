@@ -1,23 +1,25 @@
 /**
  * `posture`: how a cluster is kept, seen with the caller's own rights through the gate. It only ever reads.
  */
+import { readFileSync } from 'node:fs';
+import type { AppError } from '../core/errors.ts';
 import { contextName } from '../core/kubeconfig.ts';
 import { createChecks, type Checks } from './rules/evaluate.ts';
 import type { Settings } from './rules/check.ts';
 import { KIND_NAMES, type Kind } from './rules/kinds.ts';
+import { parseWaivers, type Waiver } from './rules/waivers.ts';
 import { report as reportOf, verdictOf, type FailOn, type Report } from './rules/report.ts';
 import { locateEntry } from '../cli/session/cache.ts';
 import { fault } from '../cli/errors.ts';
 import type { CliContext } from '../cli/context.ts';
+import { plainText } from '../cli/terminal/plain-text.ts';
 import { printResult, type OutputOptions } from '../cli/terminal/output.ts';
 import { parseClusterName } from '../cli/http/server-url.ts';
 import type { Person } from '../cli/session/session.ts';
 import { whichServer, type ServerOptions } from '../cli/session/which-server.ts';
 import { openCluster } from './cluster-api.ts';
 import { readKind, type ClusterApi } from './cluster-lists.ts';
-import { progressOf } from './progress.ts';
 import { reportData, reportText } from './report-text.ts';
-import { readWaivers } from './waiver-file.ts';
 
 export interface PostureOptions extends ServerOptions, OutputOptions {
   readonly cluster: string;
@@ -135,4 +137,60 @@ function conclude(report: Report, failOn: FailOn): void {
       'give the option that the report names, or waive the rule with object "*": --waivers FILE',
     );
   }
+}
+
+/** @throws AppError `bad_request` with every fault of the file */
+async function readWaivers(file: string): Promise<readonly Waiver[]> {
+  const parsed = parseWaivers(await readYaml(file));
+  if ('waivers' in parsed) return parsed.waivers;
+  throw unusable(file, parsed.faults.map((one) => `\n  ${plainText(one)}`).join(''));
+}
+
+async function readYaml(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw fault('bad_request', `The waivers ${plainText(file)} cannot be read.`, 'check --waivers', { cause });
+  }
+  const { parse } = await import('yaml');
+  try {
+    return parse(text);
+  } catch (cause) {
+    // The parser repeats the line in its message; the file is the person's own.
+    throw unusable(file, ` ${plainText(cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : 'no YAML')}`);
+  }
+}
+
+const unusable = (file: string, why: string): AppError =>
+  fault('bad_request', `The waivers ${plainText(file)} cannot be used:${why}`, 'docs/posture.md shows how they look');
+
+/** Cells of the progress bar. */
+const CELLS = 20;
+
+interface Progress {
+  show(kind: Kind, taken: number, total: number): void;
+  end(): void;
+}
+
+function progressOf(context: Pick<CliContext, 'working'>): Progress {
+  let stop = (): void => undefined;
+  return {
+    show(kind, taken, total) {
+      stop();
+      stop = context.working(progressWords(kind, taken, total));
+    },
+    end() {
+      stop();
+      stop = () => undefined;
+    },
+  };
+}
+
+/** `[######--------------] pods 12500 of 50000`: each kind has the same share of the bar. */
+function progressWords(kind: Kind, taken: number, total: number): string {
+  const part = total === 0 ? 0 : Math.min(1, taken / total);
+  const filled = Math.floor(((KIND_NAMES.indexOf(kind) + part) / KIND_NAMES.length) * CELLS);
+  const words = total === 0 ? kind : `${kind} ${taken} of ${total}`;
+  return `[${'#'.repeat(filled)}${'-'.repeat(CELLS - filled)}] ${words}`;
 }

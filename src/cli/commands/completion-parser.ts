@@ -29,9 +29,8 @@ export function addCompletionCommands(program: Command): void {
     .argument('[words...]')
     .action((words: readonly string[]) =>
       run({}, async (context) => {
-        const { complete } = await import('../completion/complete.ts');
+        const { complete, valuesOnLaptop } = await import('../completion/complete.ts');
         const { formatCompletion } = await import('../completion/scripts.ts');
-        const { valuesOnLaptop } = await import('../completion/values.ts');
         context.print(formatCompletion(complete(program, words, valuesOnLaptop(context, words))));
       }),
     );

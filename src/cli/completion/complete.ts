@@ -2,6 +2,9 @@
  * What may come next on a command line, found out from the commands themselves.
  */
 import type { Argument, Command, Option } from 'commander';
+import type { CliContext } from '../context.ts';
+import { knownServers, locateEntry, readSession } from '../session/cache.ts';
+import type { Person } from '../session/session.ts';
 
 export interface Candidate {
   readonly value: string;
@@ -115,3 +118,21 @@ const onlyWords = (candidates: readonly Candidate[], current: string): Completio
   candidates: candidates.filter(({ value }) => SAFE.test(value) && value.startsWith(current)),
   besides: 'nothing',
 });
+
+/** @param words as they were typed; a `--server` among them narrows what is offered */
+export function valuesOnLaptop(context: CliContext, words: readonly string[]): ValuesOf {
+  return (option) => {
+    const servers = knownServers(context.environment.cacheDir);
+    if (option === '--server') return servers.map(({ url }) => url);
+    const named = servers.filter(({ url }) => words.includes(url) || words.includes(`--server=${url}`));
+    const people = (named.length > 0 ? named : servers).flatMap((server): Person[] => {
+      const session = readSession(locateEntry(context.environment.cacheDir, server));
+      return session === undefined ? [] : [session.person];
+    });
+    if (option === '--cluster') return unique(people.flatMap(({ clusters }) => clusters.map(({ name }) => name)));
+    if (option === '--provider') return unique(people.map(({ account }) => account.split('/')[0] ?? ''));
+    return [];
+  };
+}
+
+const unique = (values: readonly string[]): readonly string[] => [...new Set(values)].toSorted();

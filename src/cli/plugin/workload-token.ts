@@ -5,8 +5,9 @@
  * A token is good for one key, so that key is on disk before the token is sent: a job that is stopped half-way can go on with it.
  */
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../core/core.ts';
-import { AppError } from '../../core/errors.ts';
+import { AppError, type ErrorCode } from '../../core/errors.ts';
 import type { AdminCredential } from '../http/admin-api.ts';
 import { ensureEntry, readPins, writePins, type CacheEntry, type Server } from '../session/cache.ts';
 import { discover } from '../session/discovery.ts';
@@ -16,11 +17,10 @@ import { fault } from '../errors.ts';
 import { takeTurn, type HeldLock } from '../session/file-lock.ts';
 import type { CliContext } from '../context.ts';
 import { forgetOthers, handOut } from './rejected-token.ts';
-import { isAlive, isFresh, toldExpiry, tokenId } from '../session/session.ts';
+import { isAlive, isFresh, isTokenText, toldExpiry, tokenId } from '../session/session.ts';
 import type { Binding, CachedToken, ReachableCluster } from '../session/session.ts';
 import { exchange, type TokenAnswer } from '../session/token-endpoint.ts';
 import { locateWorkload, readKept, writeKept, type KeptWorkload } from './workload-cache.ts';
-import { readSubjectToken, withNext } from './workload.ts';
 
 export interface WorkloadPlace {
   readonly server: Server;
@@ -226,3 +226,24 @@ function inWords(error: AppError, { entry, tokenFile, audience }: Workload & Par
 
 const aRule = (audience: string | undefined): string =>
   audience === ADMIN_AUDIENCE ? 'a workload rule of role drill' : 'a workload rule';
+
+/** The same fault with another next step: a workload cannot sign in at a browser. */
+function withNext(error: AppError, next: string, code: ErrorCode = error.code): AppError {
+  const [what] = error.message.split('\n  Next: ');
+  return fault(code, what ?? error.message, next, { reason: error.reason, cause: error });
+}
+
+/**
+ * Kubernetes mounts such a token as a link that it moves, so links are followed here.
+ * @throws AppError `bad_request`
+ */
+function readSubjectToken(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8').trim();
+  } catch (cause) {
+    throw fault('bad_request', `The token file ${path} cannot be read.`, 'check --token-file', { cause });
+  }
+  if (!isTokenText(text)) throw fault('bad_request', `${path} does not hold one token.`, 'check --token-file');
+  return text;
+}

@@ -2,9 +2,9 @@
 import { kept, type Check, type Finding, type Kept, type Settings } from '../rules/check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
 import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rules/rights.ts';
+import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
 import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound-subjects.ts';
 import { accountFindings } from './rights-accounts.ts';
-import { anonymousFindings } from './rights-anonymous.ts';
 import { proxyAccountFindings } from './rights-proxy.ts';
 import { peopleFindings } from './rights-users.ts';
 
@@ -107,4 +107,19 @@ function unsaid({ prefixes, gateAccount }: Settings, both: readonly Kept<FromBin
       ? {}
       : { 'gate-account': `no binding names ServiceAccount ${namespace}/${name}: give --gate-account` }),
   };
+}
+
+/** Reports what a client may do without any credential. */
+function anonymousFindings({ binding, facts }: Bound, index: number): readonly Finding[] {
+  const subject = binding.subjects[index];
+  if (subject === undefined || !isAnonymous(subject) || facts.open) return [];
+  return [
+    {
+      rule: 'anonymous-access',
+      namespace: binding.namespace,
+      object: `${subject.kind}/${subject.name}`,
+      evidence: `${givenBy(binding)}: more than the health and the version that anybody may see`,
+      mend: [subjectRemoval(binding, index)],
+    },
+  ];
 }
