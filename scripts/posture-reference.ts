@@ -44,7 +44,7 @@ export function postureIndex(): string {
   return `${INDEX_HEAD}${rules.join('\n')}\n${INDEX_KINDS}${kinds.join('\n')}\n`;
 }
 
-export function pageHead({ id, title, severity, why, mend, reads }: Rule): string {
+export function pageHead({ id, title, severity, why, fix, reads }: Rule): string {
   const kinds = reads.length === 0 ? 'nothing of the cluster' : reads.map((kind) => `\`${kind}\``).join(', ');
   return `# ${title}
 
@@ -54,7 +54,7 @@ Rule \`${id}\`, severity **${severity}**; reads ${kinds}.
 
 **Why.** ${why}
 
-**What mends it.** ${mend}
+**What mends it.** ${fix}
 
 ${BY_HAND}
 `;

@@ -26,8 +26,8 @@ export function createProgram(environment: Environment): Command {
     .exitOverride(exitByUse);
   addUserCommands(program);
   addAdminCommands(program, async (options) => {
-    const { unlockHere } = await import('./commands/server-commands.ts');
-    return unlockHere(options, environment);
+    const { unlockOnServer } = await import('./commands/server-commands.ts');
+    return unlockOnServer(options, environment);
   });
   addPostureCommand(program);
   addServerCommands(program, environment);
@@ -99,7 +99,7 @@ function addAuditQuery(audit: Command): void {
     )
     .action(async (files: string[], options: QueryOptions) => {
       const { auditQuery } = await import('./commands/audit-query.ts');
-      const ground = { stdout: process.stdout, stderr: process.stderr, now: Date.now() };
-      process.exitCode = await auditQuery(files, options, ground);
+      const context = { stdout: process.stdout, stderr: process.stderr, now: Date.now() };
+      process.exitCode = await auditQuery(files, options, context);
     });
 }

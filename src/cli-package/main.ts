@@ -2,7 +2,7 @@
  * The full program of the laptop's packages: started by the shell front (portcullis.sh), or by itself where there is no shell.
  */
 import { respondFromCache } from '../cli/cli.ts';
-import { faultWords } from '../cli/errors.ts';
+import { errorMessage } from '../cli/errors.ts';
 
 const OLDEST_NODE = 24;
 
@@ -20,6 +20,6 @@ async function main(): Promise<void> {
 
 // Node would show the line of the script where it happened, and that line is the program.
 main().catch((error: unknown) => {
-  process.stderr.write(`portcullis: ${faultWords(error)}\n`);
+  process.stderr.write(`portcullis: ${errorMessage(error)}\n`);
   process.exitCode = 1;
 });

@@ -13,7 +13,7 @@ import { RENEW_COMMAND, renewNow } from './plugin/background-renewal.ts';
 import { locateEntry } from './session/cache.ts';
 import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
 import type { ProxyOptions } from './commands/proxy-command.ts';
-import { exitCodeOf, faultCode, faultWords } from './errors.ts';
+import { exitCodeOf, describeErrorCode, errorMessage } from './errors.ts';
 import { fromCache, getToken } from './plugin/get-token.ts';
 import { createCliContext, type CliContext } from './context.ts';
 import type { OutputOptions } from './terminal/output.ts';
@@ -194,12 +194,13 @@ export async function run(
   action: (context: CliContext) => Promise<void>,
 ): Promise<void> {
   const context = createCliContext({ verbose: options.verbose === true });
-  if (options.verbose === true) (await import('./http/request-trace.ts')).sayAsks((words) => context.detail(words));
+  if (options.verbose === true)
+    (await import('./http/request-trace.ts')).logRequests((message) => context.detail(message));
   try {
     await action(context);
   } catch (error) {
-    context.say(faultWords(error));
-    context.detail(faultCode(error));
+    context.notify(errorMessage(error));
+    context.detail(describeErrorCode(error));
     process.exitCode = exitCodeOf(error);
   }
 }

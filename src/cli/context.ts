@@ -4,7 +4,7 @@
 import { readEnvironment, type Environment } from './environment.ts';
 import { parentProcess, type ParentId } from './plugin/parent-process.ts';
 import { plainLines } from './terminal/plain-text.ts';
-import { printOut } from './terminal/stdout.ts';
+import { writeStdout } from './terminal/stdout.ts';
 import { createSpinner, type Spinner } from './terminal/spinner.ts';
 
 export interface CliContext {
@@ -20,27 +20,27 @@ export interface CliContext {
   /** To stdout: the command's result and nothing else. */
   print(text: string): void;
   /** To stderr, for people. Never a token. */
-  say(words: string): void;
+  notify(message: string): void;
   /** To stderr with `--verbose` only. Never a token either. */
-  detail(words: string): void;
+  detail(message: string): void;
   /** A spinner beside `words` on stderr where that is a terminal, until the result is called. */
-  working(words: string): () => void;
+  showProgress(message: string): () => void;
 }
 
 export function createCliContext(options: { readonly verbose?: boolean } = {}): CliContext {
   // Opening stderr takes time that a cached credential must not cost.
   let onStderr: Spinner | undefined;
   const spinner = (): Spinner => (onStderr ??= createSpinner(process.stderr));
-  const say = (words: string): void => spinner().write(`portcullis: ${plainLines(words)}\n`);
+  const notify = (message: string): void => spinner().write(`portcullis: ${plainLines(message)}\n`);
   return {
     environment: readEnvironment(),
     parent: parentProcess(),
     startedAt: performance.timeOrigin,
     ...(process.stdout.isTTY ? { columns: process.stdout.columns || 80 } : {}),
     now: () => Date.now(),
-    print: printOut,
-    say,
-    detail: options.verbose === true ? say : () => undefined,
-    working: (words) => spinner().start(words),
+    print: writeStdout,
+    notify,
+    detail: options.verbose === true ? notify : () => undefined,
+    showProgress: (message) => spinner().start(message),
   };
 }

@@ -86,17 +86,17 @@ export function readNetwork(
  */
 function execVersionOf(info: string | undefined): ExecVersion {
   try {
-    const said: unknown = JSON.parse(info ?? 'null');
-    const isObject = typeof said === 'object' && said !== null && 'apiVersion' in said;
-    return isObject && said.apiVersion === 'client.authentication.k8s.io/v1beta1' ? 'v1beta1' : 'v1';
+    const parsed: unknown = JSON.parse(info ?? 'null');
+    const isObject = typeof parsed === 'object' && parsed !== null && 'apiVersion' in parsed;
+    return isObject && parsed.apiVersion === 'client.authentication.k8s.io/v1beta1' ? 'v1beta1' : 'v1';
   } catch {
     return 'v1';
   }
 }
 
 function cacheDirectory(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platform, home: string): string {
-  const own = env['PORTCULLIS_CACHE_DIR'];
-  if (own) return own;
+  const configured = env['PORTCULLIS_CACHE_DIR'];
+  if (configured) return configured;
   const base = platform === 'win32' ? env['LOCALAPPDATA'] : env['XDG_CACHE_HOME'];
   // Relative ones are to be ignored (XDG Base Directory Specification): a credential must not land where one happens to stand.
   return join(base && isAbsolute(base) ? base : join(home, '.cache'), 'portcullis');

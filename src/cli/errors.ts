@@ -9,7 +9,7 @@ import { plainLines, plainText } from './terminal/plain-text.ts';
  * @param what what happened and why, in one or two sentences; must hold no token
  * @param next the command to type, or what else to do
  */
-export function fault(
+export function cliError(
   code: ErrorCode,
   what: string,
   next?: string,
@@ -49,14 +49,14 @@ export function exitCodeOf(error: unknown): 1 | 2 | 3 {
  * The words for stderr. Whoever built the message has made a server's words plain already; a terminal is not the place to find
  * out that one forgot. A fault nobody foresaw shows its message on one line, never a stack or a value that it carried.
  */
-export function faultWords(error: unknown): string {
+export function errorMessage(error: unknown): string {
   if (error instanceof AppError) return plainLines(error.message);
   const what = plainText(error instanceof Error ? error.message : 'unknown fault');
   return `${what}\n  Next: run it again with --verbose, and give your platform team what it says`;
 }
 
 /** What `docs/troubleshooting.md` can be searched for; for `--verbose`. */
-export function faultCode(error: unknown): string {
+export function describeErrorCode(error: unknown): string {
   if (!(error instanceof AppError)) return 'no code: nobody foresaw this fault';
   return error.reason === error.code
     ? `code ${error.code}`

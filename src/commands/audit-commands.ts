@@ -4,7 +4,7 @@ import type { JWK } from 'jose';
 import { formatVerdict } from '../audit/verify/report.ts';
 import { verifyAuditLog } from '../audit/verify/verify.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
-import { printOut } from '../cli/terminal/stdout.ts';
+import { writeStdout } from '../cli/terminal/stdout.ts';
 import type { Config } from '../config/config.ts';
 import { loadAuditPublicKeys, loadSealingKeys } from '../config/keys.ts';
 import { formatFaults, loadConfig } from '../config/load.ts';
@@ -14,10 +14,10 @@ import { createLogger } from '../telemetry/telemetry.ts';
 
 const FAILED = 1;
 /** Wrong use or configuration (docs/reference/cli.md#exit-codes). */
-const MISUSED = 2;
+const WRONG_USE = 2;
 
-const print = (text: string): void => printOut(`${text}\n`);
-const complain = (text: string): void => void process.stderr.write(`${text}\n`);
+const print = (text: string): void => writeStdout(`${text}\n`);
+const printError = (text: string): void => void process.stderr.write(`${text}\n`);
 
 /** `audit verify`, as it was typed. */
 export interface AuditVerifyOptions {
@@ -35,7 +35,7 @@ export interface AuditVerifyOptions {
   readonly output?: string;
 }
 
-class Misuse extends Error {}
+class UsageError extends Error {}
 
 /** @returns exit status: 0 proven, 1 tampered (or, with `strict`, not proven whole), 2 for wrong use or what cannot be read */
 export async function verifyAudit(
@@ -59,8 +59,8 @@ export async function verifyAudit(
     const whole = options.strict !== true || verdict.notes.every(({ kind }) => kind !== 'limit');
     return verdict.proven && whole ? 0 : FAILED;
   } catch (error) {
-    complain(`audit verify: ${error instanceof Error ? error.message : String(error)}`);
-    return MISUSED;
+    printError(`audit verify: ${error instanceof Error ? error.message : String(error)}`);
+    return WRONG_USE;
   }
 }
 
@@ -73,14 +73,14 @@ export async function listAnchors(file: string, env: Environment): Promise<numbe
     for (const anchor of await anchorsIn(await configOf(file, env))) print(anchor);
     return 0;
   } catch (error) {
-    complain(`audit anchors: ${error instanceof Error ? error.message : String(error)}`);
-    return error instanceof Misuse ? MISUSED : FAILED;
+    printError(`audit anchors: ${error instanceof Error ? error.message : String(error)}`);
+    return error instanceof UsageError ? WRONG_USE : FAILED;
   }
 }
 
 async function configOf(file: string, env: Environment): Promise<Config> {
   const loaded = await loadConfig({ file, env });
-  if (!loaded.ok) throw new Misuse(formatFaults(loaded.reason));
+  if (!loaded.ok) throw new UsageError(formatFaults(loaded.reason));
   return loaded.value.config;
 }
 
@@ -88,13 +88,13 @@ async function keysOf(
   { keys: folder, public: file }: AuditVerifyOptions,
   config: Config | undefined,
 ): Promise<ReadonlyMap<string, JWK>> {
-  const places = [folder, file, config?.keys.auditDir].filter((place) => place !== undefined);
-  if (places.length === 0) {
-    throw new Misuse(
+  const sources = [folder, file, config?.keys.auditDir].filter((source) => source !== undefined);
+  if (sources.length === 0) {
+    throw new UsageError(
       'say by which keys the record is signed: --keys DIR (as keys.auditDir), --public FILE (from: portcullis keys public), or --config FILE whose keys.auditDir is set',
     );
   }
-  const loaded = await Promise.all(places.map(loadAuditPublicKeys));
+  const loaded = await Promise.all(sources.map(loadAuditPublicKeys));
   return new Map(loaded.flatMap((keys) => [...keys]));
 }
 
@@ -110,7 +110,7 @@ async function anchorsOf(
 }
 
 async function anchorsIn(config: Config): Promise<readonly string[]> {
-  if (config.store.kind === 'memory') throw new Misuse('with `store.memory` no anchors are kept outside the gate');
+  if (config.store.kind === 'memory') throw new UsageError('with `store.memory` no anchors are kept outside the gate');
   const logger = createLogger({ level: 'error' });
   const store = openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   try {

@@ -20,7 +20,7 @@ export interface QueryOptions extends Omit<Question, 'refused' | 'since' | 'unti
   readonly output?: 'json' | 'table';
 }
 
-export interface QueryGround {
+export interface QueryContext {
   readonly stdout: Writable & { readonly columns?: number };
   readonly stderr: Pick<Writable, 'write'>;
   /** Milliseconds since the epoch. */
@@ -31,27 +31,27 @@ export interface QueryGround {
 export async function auditQuery(
   files: readonly string[],
   options: QueryOptions,
-  ground: QueryGround,
+  context: QueryContext,
 ): Promise<number> {
-  const question = questionOf(files, options, ground.now);
+  const question = questionOf(files, options, context.now);
   if (!question.ok) {
-    ground.stderr.write(`${question.reason}\n`);
+    context.stderr.write(`${question.reason}\n`);
     return WRONG_USE;
   }
   let failed = false;
   const isJson = options.output === 'json';
-  const show = isJson ? asLines : asTable(ground.stdout.columns);
-  const hits = queryAuditLog(files, question.value, (fault) => {
-    failed ||= fault.error !== undefined;
-    ground.stderr.write(`${faultWords(fault)}\n`);
+  const show = isJson ? asLines : asTable(context.stdout.columns);
+  const hits = queryAuditLog(files, question.value, (failure) => {
+    failed ||= failure.error !== undefined;
+    context.stderr.write(`${failureMessage(failure)}\n`);
   });
   // Whoever reads may have seen enough, as `head` does.
-  let gone = false;
-  ground.stdout.on('error', () => (gone = true));
+  let readerClosed = false;
+  context.stdout.on('error', () => (readerClosed = true));
   for await (const batch of isJson ? hits : byOutcome(hits)) {
-    if (gone) break;
-    if (!ground.stdout.write(show(batch)))
-      await Promise.race([once(ground.stdout, 'drain'), once(ground.stdout, 'close')]).catch(() => undefined);
+    if (readerClosed) break;
+    if (!context.stdout.write(show(batch)))
+      await Promise.race([once(context.stdout, 'drain'), once(context.stdout, 'close')]).catch(() => undefined);
   }
   return failed ? FAILED : 0;
 }
@@ -119,7 +119,7 @@ function asTable(columns: number | undefined): (hits: readonly Hit[]) => string 
   };
 }
 
-function faultWords({ file, unreadable, firstUnreadable, error }: FileFault): string {
+function failureMessage({ file, unreadable, firstUnreadable, error }: FileFault): string {
   const name = plainText(file, 200);
   const lines =
     unreadable === 0

@@ -77,14 +77,14 @@ export function judgeClaims(config: Config, name: string | undefined, claims: Cl
   const [only, ...others] = config.providers;
   const wanted = name ?? (others.length === 0 ? only?.name : undefined);
   const provider = config.providers.findIndex((each) => each.name === wanted);
-  if (provider !== -1) return ok(ofPerson(config, provider, claims));
+  if (provider !== -1) return ok(userVerdict(config, provider, claims));
   const rule = config.workload.findIndex((each) => each.name === wanted);
-  if (rule !== -1) return ok(ofWorkload(config, rule, claims));
+  if (rule !== -1) return ok(workloadVerdict(config, rule, claims));
   const names = [...config.providers, ...config.workload].map((each) => each.name).join(', ');
   return no(name === undefined ? `say --provider, one of: ${names}` : `--provider must be one of: ${names}`);
 }
 
-function ofPerson(config: Config, index: number, claims: Claims): ClaimsVerdict {
+function userVerdict(config: Config, index: number, claims: Claims): ClaimsVerdict {
   const provider = config.providers[index] as ProviderConfig;
   const base = `providers[${index}]`;
   const verdict = { provider: provider.name, type: provider.type, notes: notesOf(provider, claims) };
@@ -99,7 +99,7 @@ function ofPerson(config: Config, index: number, claims: Claims): ClaimsVerdict 
   return { ...verdict, allowed: true, account, identity: mapped.value, ...rightsOf(config, account, mapped.value) };
 }
 
-function ofWorkload(config: Config, index: number, claims: Claims): ClaimsVerdict {
+function workloadVerdict(config: Config, index: number, claims: Claims): ClaimsVerdict {
   const rule = config.workload[index] as WorkloadRule;
   const base = `workload[${index}]`;
   const verdict = { provider: rule.name, type: 'workload', notes: [WORKLOAD_NOTE] };
@@ -193,7 +193,7 @@ function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
 /** For people. Whatever the claims hold, no character of theirs is obeyed by a terminal. */
 export function formatVerdict(verdict: ClaimsVerdict): string {
   const head = `${verdict.provider} (${verdict.type})`;
-  const rows = verdict.allowed ? allowedRows(verdict) : refusedRows(verdict.refusal);
+  const rows = verdict.allowed ? allowedRows(verdict) : rejectedRows(verdict.refusal);
   const width = Math.max(...rows.map(([label]) => label.length)) + 2;
   const lines = rows.flatMap(([label, values]) =>
     (values.length === 0 ? ['none'] : values).map(
@@ -221,7 +221,7 @@ const allowedRows = (verdict: ClaimsVerdict & { readonly allowed: true }): reado
   ['role', [verdict.role]],
 ];
 
-const refusedRows = ({ reason, place, message, fault }: Rejection): readonly Row[] => [
+const rejectedRows = ({ reason, place, message, fault }: Rejection): readonly Row[] => [
   ['by', [place]],
   ['reason', [reason]],
   ['message', [message]],

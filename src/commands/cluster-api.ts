@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
+import { request as requestHttps } from 'node:https';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 
@@ -17,14 +17,14 @@ export interface ClusterApi {
    * @returns status and parsed body; undefined where the body is no JSON
    * @throws Error where the server cannot be reached, or its certificate is not vouched for; never with the token
    */
-  ask(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<{ status: number; body: unknown }>;
+  request(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<{ status: number; body: unknown }>;
 }
 
 /**
  * @param environment as a pod has it
  * @throws Error where this is no pod, or one without a service account's token
  */
-export function ownCluster(
+export function inClusterApi(
   environment: Readonly<Record<string, string | undefined>>,
   serviceAccount = SERVICE_ACCOUNT,
 ): ClusterApi {
@@ -36,9 +36,9 @@ export function ownCluster(
   const read = (name: string): string => readFileSync(join(serviceAccount, name), 'utf8').trim();
   const ca = read('ca.crt');
   return {
-    async ask(method, path, body) {
+    async request(method, path, body) {
       const text = body === undefined ? undefined : JSON.stringify(body);
-      const asked = request({
+      const sent = requestHttps({
         host,
         port,
         path,
@@ -54,9 +54,9 @@ export function ownCluster(
         },
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      asked.end(text);
-      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-      return { status: answer.statusCode ?? 0, body: await json(answer).catch(() => undefined) };
+      sent.end(text);
+      const [response] = (await once(sent, 'response')) as [IncomingMessage];
+      return { status: response.statusCode ?? 0, body: await json(response).catch(() => undefined) };
     },
   };
 }

@@ -1,10 +1,10 @@
 /** `keys generate`, `keys rotate` and `keys public`: the server's keys, in folders below one. */
 import { join } from 'node:path';
-import { printOut } from '../cli/terminal/stdout.ts';
+import { writeStdout } from '../cli/terminal/stdout.ts';
 import { auditJwkSet, generateKeys } from '../config/keys.ts';
 import { rotateKeys, type KeyRotation } from '../config/rotate-keys.ts';
 import { parseDuration } from '../config/values.ts';
-import { ownCluster } from './cluster-api.ts';
+import { inClusterApi } from './cluster-api.ts';
 import { parseSecretsName, rotateSecrets } from './key-secrets.ts';
 import type { Environment } from './server-commands.ts';
 
@@ -13,8 +13,8 @@ const MISCONFIGURED = 2;
 /** Seconds. A token lives for less, and sealing anew takes less; a day or more is what people should say. */
 const SOONEST = 3600;
 
-const print = (line: string): void => printOut(`${line}\n`);
-const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+const print = (line: string): void => writeStdout(`${line}\n`);
+const printError = (line: string): void => void process.stderr.write(`${line}\n`);
 
 const directoriesIn = (dir: string) => ({
   signingDir: join(dir, 'signing'),
@@ -53,32 +53,32 @@ export async function rotate(options: RotateOptions, environment: Environment): 
   const { dir, retireAfter, kubernetesSecret } = options;
   const seconds = retireAfter === undefined ? undefined : parseDuration(retireAfter);
   if (retireAfter !== undefined && (seconds === undefined || seconds < SOONEST)) {
-    return misused('--retire-after takes a duration from 1h on, such as 168h');
+    return wrongUse('--retire-after takes a duration from 1h on, such as 168h');
   }
   const secrets = kubernetesSecret === undefined ? undefined : parseSecretsName(kubernetesSecret);
   if (kubernetesSecret !== undefined && secrets === undefined) {
-    return misused('--kubernetes-secret takes NAMESPACE/NAME, such as gate/portcullis');
+    return wrongUse('--kubernetes-secret takes NAMESPACE/NAME, such as gate/portcullis');
   }
   const now = Math.floor(Date.now() / 1000);
   const times = { now, ...(seconds === undefined ? {} : { retireAfter: seconds }) };
   return attempt(async () => {
-    if (secrets === undefined) tell(await rotateKeys({ ...directoriesIn(dir), ...times }));
+    if (secrets === undefined) printRotation(await rotateKeys({ ...directoriesIn(dir), ...times }));
     else {
-      const rotated = await rotateSecrets(ownCluster(environment), secrets, times);
-      for (const one of rotated) tell(one, `${one.secret}: `);
+      const rotated = await rotateSecrets(inClusterApi(environment), secrets, times);
+      for (const one of rotated) printRotation(one, `${one.secret}: `);
     }
     print('Replicas take the new keys when they see them, and sign and seal by them ten minutes from now.');
   });
 }
 
-function tell({ made, retired, removed }: Omit<KeyRotation, 'files'>, where = ''): void {
+function printRotation({ made, retired, removed }: Omit<KeyRotation, 'files'>, where = ''): void {
   for (const file of made) print(`${where}made ${file}`);
   for (const file of retired) print(`${where}retired ${file}: it verifies, and signs no more`);
   for (const file of removed) print(`${where}removed ${file}: another one has been in its place for long enough`);
 }
 
-function misused(words: string): number {
-  complain(words);
+function wrongUse(message: string): number {
+  printError(message);
   return MISCONFIGURED;
 }
 
@@ -95,7 +95,7 @@ async function attempt(act: () => Promise<void>): Promise<number> {
     await act();
     return 0;
   } catch (error) {
-    complain(error instanceof Error ? error.message : String(error));
+    printError(error instanceof Error ? error.message : String(error));
     return FAILED;
   }
 }

@@ -51,8 +51,9 @@ async function rotateSecret(
   const secret = `${name}-${kind}-keys`;
   const collection = `/api/v1/namespaces/${namespace}/secrets`;
   for (let left = ATTEMPTS; left > 0; left -= 1) {
-    const found = await api.ask('GET', `${collection}/${secret}`);
-    if (found.status !== 200 && found.status !== 404) throw refused('get', `${namespace}/${secret}`, found.status);
+    const found = await api.request('GET', `${collection}/${secret}`);
+    if (found.status !== 200 && found.status !== 404)
+      throw requestFailure('get', `${namespace}/${secret}`, found.status);
     const before = found.status === 200 ? (found.body as Secret) : undefined;
     const { files, ...done } = await rotate(kind, filesOf(before), times).catch((error: unknown) => {
       throw new Error(
@@ -61,12 +62,15 @@ async function rotateSecret(
     });
     const written =
       before === undefined
-        ? await api.ask('POST', collection, fresh(namespace, secret, files))
+        ? await api.request('POST', collection, fresh(namespace, secret, files))
         : // With the version that was read: whoever wrote meanwhile is not undone, and is read again.
-          await api.ask('PUT', `${collection}/${secret}`, { ...before, data: { ...rest(before), ...encoded(files) } });
+          await api.request('PUT', `${collection}/${secret}`, {
+            ...before,
+            data: { ...rest(before), ...encoded(files) },
+          });
     if (written.status === 200 || written.status === 201) return { ...done, secret: `${namespace}/${secret}` };
     if (written.status !== 409) {
-      throw refused(before === undefined ? 'create' : 'update', `${namespace}/${secret}`, written.status);
+      throw requestFailure(before === undefined ? 'create' : 'update', `${namespace}/${secret}`, written.status);
     }
   }
   throw new Error(`the Secret ${namespace}/${secret} was changed by somebody else each time; run this again`);
@@ -94,7 +98,7 @@ const rest = ({ data = {} }: Secret): Readonly<Record<string, string>> =>
 const encoded = (files: ReadonlyMap<string, string>): Readonly<Record<string, string>> =>
   Object.fromEntries([...files].map(([name, text]) => [name, Buffer.from(text).toString('base64')]));
 
-function refused(verb: string, secret: string, status: number): Error {
+function requestFailure(verb: string, secret: string, status: number): Error {
   const hint = status === 401 || status === 403 ? `: the service account may not ${verb} it` : '';
   return new Error(`${verb} of the Secret ${secret} was answered with ${status}${hint}`);
 }

@@ -9,7 +9,7 @@ import { hostname, userInfo } from 'node:os';
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
 import { formatVerdict, judgeClaims, readClaims } from './claims-check.ts';
 import { formatReport, isHopeless, probe, probeJson } from './provider-probe.ts';
-import type { UnlockHere } from '../cli/commands/admin-parser.ts';
+import type { UnlockOnServer } from '../cli/commands/admin-parser.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
 import type { Config } from '../config/config.ts';
 import { loadSealingKeys } from '../config/keys.ts';
@@ -24,7 +24,7 @@ import { createLogger } from '../telemetry/telemetry.ts';
 /** Wrong use or configuration (docs/reference/cli.md#exit-codes). */
 const MISCONFIGURED = 2;
 const FAILED = 1;
-const REFUSED = 3;
+const REJECTED = 3;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -79,8 +79,8 @@ export async function checkConfig(options: CheckOptions, env: Environment): Prom
     return MISCONFIGURED;
   }
   const facts = { providers: config.providers.length, clusters: config.clusters.length, store: config.store.kind };
-  const words = `good: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
-  console.log(options.output === 'json' ? plainJson(facts) : words);
+  const message = `good: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
+  console.log(options.output === 'json' ? plainJson(facts) : message);
   return 0;
 }
 
@@ -103,7 +103,7 @@ async function checkClaims(
     return MISCONFIGURED;
   }
   console.log(output === 'json' ? plainJson(verdict.value) : formatVerdict(verdict.value));
-  return verdict.value.allowed ? 0 : REFUSED;
+  return verdict.value.allowed ? 0 : REJECTED;
 }
 
 /** `config probe`, as it was typed. */
@@ -130,7 +130,7 @@ export async function probeConfig(options: ProbeOptions, env: Environment): Prom
  * cannot shut everyone out for good. Who can read the server's configuration and keys could do it anyway; this way it is on the record.
  * @returns exit status: 0, 1 where it failed or there was no lock, 2 for wrong use
  */
-export async function unlockHere(options: UnlockHere, env: Environment): Promise<number> {
+export async function unlockOnServer(options: UnlockOnServer, env: Environment): Promise<number> {
   const { account, all, fresh } = options;
   if (all === true && fresh === true) {
     console.error('--fresh is for one account: name it, as PROVIDER/SUBJECT');
@@ -155,7 +155,7 @@ export async function unlockHere(options: UnlockHere, env: Environment): Promise
   }
 }
 
-async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockHere): Promise<number> {
+async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockOnServer): Promise<number> {
   const logger = createLogger({ level: config.telemetry.logLevel });
   let lost = 0;
   const key = (await auditKeysOf(config, logger))?.current;
@@ -174,7 +174,8 @@ async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockH
   try {
     const accounts = all === true ? (await store.locks.list()).map((lock) => lock.account) : [account as Account];
     const what = fresh === true ? FRESH_SIGN_IN : LOCK;
-    for (const one of accounts) removed += (await takeOff({ store, audit }, { account: one, reason, what })) ? 1 : 0;
+    for (const one of accounts)
+      removed += (await removeBlock({ store, audit }, { account: one, reason, what })) ? 1 : 0;
     if (accounts.length === 0) console.error('no account is locked');
   } finally {
     await audit.close();
@@ -188,21 +189,21 @@ async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockH
 }
 
 /** What keeps an account from signing in, and how that is said. */
-interface Obstacle {
+interface SignInBlock {
   readonly event: 'unlock' | 'fresh-sign-in-lifted';
   readonly take: (store: Store, account: Account) => Promise<boolean>;
   readonly missing: string;
   readonly messages: { readonly taken: string; readonly missing: string };
 }
 
-const LOCK: Obstacle = {
+const LOCK: SignInBlock = {
   event: 'unlock',
   take: ({ locks }, account) => locks.remove(account),
   missing: 'lock_not_found',
   messages: { taken: 'is unlocked', missing: 'was not locked' },
 };
 
-const FRESH_SIGN_IN: Obstacle = {
+const FRESH_SIGN_IN: SignInBlock = {
   event: 'fresh-sign-in-lifted',
   take: async ({ freshSignIns }, account) => (await freshSignIns.lift(account)) === 'lifted',
   missing: 'fresh_sign_in_not_needed',
@@ -210,11 +211,11 @@ const FRESH_SIGN_IN: Obstacle = {
 };
 
 /** Taken off first: an audit log that cannot be written must not keep anybody out. */
-async function takeOff(
+async function removeBlock(
   { store, audit }: { readonly store: Store; readonly audit: AuditTrail },
-  asked: { readonly account: Account; readonly reason: string | undefined; readonly what: Obstacle },
+  request: { readonly account: Account; readonly reason: string | undefined; readonly what: SignInBlock },
 ): Promise<boolean> {
-  const { account, reason = 'no reason given', what } = asked;
+  const { account, reason = 'no reason given', what } = request;
   const removed = await what.take(store, account);
   const details = { target: `account:${account}`, by: shellUser(), ...(removed ? {} : { outcome: what.missing }) };
   audit.record(

@@ -2,58 +2,58 @@
 import { clusterAudience } from '../core/core.ts';
 import type { CacheEntry } from '../cli/session/cache.ts';
 import { readNetwork } from '../cli/environment.ts';
-import { fault } from '../cli/errors.ts';
-import { ask, type HttpAnswer } from '../cli/http/http-client.ts';
+import { cliError } from '../cli/errors.ts';
+import { sendRequest, type HttpResponse } from '../cli/http/http-client.ts';
 import type { CliContext } from '../cli/context.ts';
 import { renew } from '../cli/session/renewal.ts';
-import { isFresh, tokenId, type Person, type ReachableCluster } from '../cli/session/session.ts';
+import { isFresh, tokenId, type SignedInUser, type ReachableCluster } from '../cli/session/session.ts';
 import type { ClusterApi } from './cluster-lists.ts';
 
 /** Of one page: the longest wait for it, and its longest text. */
-const PAGE_LIMITS = { timeoutMs: 60_000, answerBytes: 16 * 1024 * 1024 };
+const PAGE_LIMITS = { timeoutMs: 60_000, responseBytes: 16 * 1024 * 1024 };
 
 export interface OpenCluster {
   readonly api: ClusterApi;
   /** Who asks. */
-  readonly person: Person;
+  readonly user: SignedInUser;
 }
 
 /** @throws AppError `forbidden` for a cluster that the person may not use, else as `renew` */
-export async function openCluster(context: CliContext, entry: CacheEntry, name: string): Promise<OpenCluster> {
+export async function openCluster(cli: CliContext, entry: CacheEntry, name: string): Promise<OpenCluster> {
   // Asked afresh, so that who they are and where the cluster is are not of yesterday.
-  const { session } = await renew(context, entry, { audience: clusterAudience(name), accept: () => false });
-  const cluster = session.person.clusters.find((one) => one.name === name);
+  const { session } = await renew(cli, entry, { audience: clusterAudience(name), accept: () => false });
+  const cluster = session.user.clusters.find((one) => one.name === name);
   if (cluster === undefined) {
-    throw fault('forbidden', `You may not use a cluster ${name}.`, 'portcullis whoami lists your clusters');
+    throw cliError('forbidden', `You may not use a cluster ${name}.`, 'portcullis whoami lists your clusters');
   }
-  return { api: { get: (path, accept) => get({ context, entry, cluster }, path, accept) }, person: session.person };
+  return { api: { get: (path, accept) => get({ cli, entry, cluster }, path, accept) }, user: session.user };
 }
 
-interface Place {
-  readonly context: CliContext;
+interface ClusterContext {
+  readonly cli: CliContext;
   readonly entry: CacheEntry;
   readonly cluster: ReachableCluster;
 }
 
-async function get(place: Place, path: string, accept: string): Promise<HttpAnswer> {
-  const first = await getOnce(place, path, accept, undefined);
-  if (first.answer.status !== 401) return first.answer;
+async function get(cli: ClusterContext, path: string, accept: string): Promise<HttpResponse> {
+  const first = await getOnce(cli, path, accept, undefined);
+  if (first.response.status !== 401) return first.response;
   // The token may be of an earlier life of the store: once more with a new one.
-  const { answer } = await getOnce(place, path, accept, first.used);
-  if (answer.status !== 401) return answer;
-  const next = `portcullis login --server ${place.entry.server.url}`;
-  throw fault('unauthenticated', `${place.cluster.name} does not take your session.`, next);
+  const { response } = await getOnce(cli, path, accept, first.used);
+  if (response.status !== 401) return response;
+  const next = `portcullis login --server ${cli.entry.server.url}`;
+  throw cliError('unauthenticated', `${cli.cluster.name} does not take your session.`, next);
 }
 
 async function getOnce(
-  { context, entry, cluster }: Place,
+  { cli, entry, cluster }: ClusterContext,
   path: string,
   accept: string,
-  refused: string | undefined,
-): Promise<{ readonly answer: HttpAnswer; readonly used: string }> {
-  const { session, token } = await renew(context, entry, {
+  rejectedTokenId: string | undefined,
+): Promise<{ readonly response: HttpResponse; readonly used: string }> {
+  const { session, token } = await renew(cli, entry, {
     audience: clusterAudience(cluster.name),
-    accept: (cached) => isFresh(cached, context.now()) && tokenId(cached) !== refused,
+    accept: (cached) => isFresh(cached, cli.now()) && tokenId(cached) !== rejectedTokenId,
   });
   const request = {
     method: 'GET',
@@ -63,5 +63,5 @@ async function getOnce(
     accept,
     ...(cluster.caData === undefined ? {} : { ca: cluster.caData }),
   } as const;
-  return { answer: await ask(request, readNetwork(), PAGE_LIMITS), used: tokenId(token) };
+  return { response: await sendRequest(request, readNetwork(), PAGE_LIMITS), used: tokenId(token) };
 }

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../core/errors.ts';
 import { KINDS, type Kind } from './rules/kinds.ts';
-import type { HttpAnswer } from '../cli/http/http-client.ts';
+import type { HttpResponse } from '../cli/http/http-client.ts';
 import { arrayAt, isRecord, numberAt, recordAt, stringAt, type JsonRecord } from '../cli/http/json-shape.ts';
 import { plainText } from '../cli/terminal/plain-text.ts';
 
@@ -15,13 +15,13 @@ export interface ClusterApi {
    * @returns the answer, whatever its status
    * @throws AppError where there is none; `answer_too_long` as its reason where it was longer than a page may be
    */
-  get(path: string, accept: string): Promise<HttpAnswer>;
+  get(path: string, accept: string): Promise<HttpResponse>;
 }
 
 export interface Reader {
   /** The list begins, perhaps anew: what was taken of it does not count. */
   begin(): void;
-  take(object: JsonRecord): void;
+  add(object: JsonRecord): void;
   /** After each page. @param total as far as the server says */
   onPage?(taken: number, total: number): void;
 }
@@ -39,7 +39,7 @@ const WHOLE = 'application/json';
 /** Names, labels and annotations only. */
 const METADATA = 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io';
 
-type Read = { readonly done: true } | { readonly done: false; readonly gone: boolean; readonly why: string };
+type Read = { readonly done: true } | { readonly done: false; readonly expired: boolean; readonly why: string };
 
 /**
  * Reads every object of a kind, in all namespaces.
@@ -54,7 +54,7 @@ export async function readKind(
 ): Promise<string | undefined> {
   reader.begin();
   let read = await readList(api, kind, reader, wait);
-  if (!read.done && read.gone) {
+  if (!read.done && read.expired) {
     // The place in the list is too old: once more from the start, and no more than once.
     reader.begin();
     read = await readList(api, kind, reader, wait);
@@ -76,13 +76,13 @@ async function readList(
   // Where the objects end for which a larger page was too long: from there on it is tried again.
   let largeUntil = 0;
   while (taken < MOST.objects && shortPages < MOST.shortPages) {
-    const asked = await askPage(api, kind, { from, size }, wait);
-    if ('why' in asked) return { done: false, ...asked };
-    if (asked.size > size) largeUntil = taken + sizeOf(asked.size - 1);
-    size = asked.size;
-    const { body } = asked;
+    const page = await requestPage(api, kind, { from, size }, wait);
+    if ('why' in page) return { done: false, ...page };
+    if (page.size > size) largeUntil = taken + sizeOf(page.size - 1);
+    size = page.size;
+    const { body } = page;
     const items = arrayAt(body, 'items').filter(isRecord);
-    for (const item of items) reader.take(item);
+    for (const item of items) reader.add(item);
     taken += items.length;
     if (items.length < sizeOf(size)) shortPages += 1;
     if (size > 0 && taken >= largeUntil) {
@@ -94,37 +94,37 @@ async function readList(
     from = stringAt(list, 'continue') ?? '';
     if (from === '') return { done: true };
   }
-  return { done: false, gone: false, why: 'the list has no end' };
+  return { done: false, expired: false, why: 'the list has no end' };
 }
 
 /** @param index into `PAGE_SIZES` */
 const sizeOf = (index: number): number => PAGE_SIZES[index] ?? 1;
 
-interface Place {
+interface PagePosition {
   readonly from: string;
   /** Index into `PAGE_SIZES`. */
   readonly size: number;
 }
 
-type Page = { readonly body: JsonRecord; readonly size: number } | { readonly gone: boolean; readonly why: string };
+type Page = { readonly body: JsonRecord; readonly size: number } | { readonly expired: boolean; readonly why: string };
 
-async function askPage(
+async function requestPage(
   api: ClusterApi,
   kind: Kind,
-  { from, size: first }: Place,
+  { from, size: first }: PagePosition,
   wait: (ms: number) => Promise<unknown>,
 ): Promise<Page> {
   for (let size = first; size < PAGE_SIZES.length; size += 1) {
     try {
-      const answer = await patiently(() => api.get(pathOf(kind, from, sizeOf(size)), acceptOf(kind)), wait);
-      return answer.status === 200 ? pageOf(kind, answer.body, size) : rejection(answer);
+      const response = await patiently(() => api.get(pathOf(kind, from, sizeOf(size)), acceptOf(kind)), wait);
+      return response.status === 200 ? pageOf(kind, response.body, size) : rejection(response);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      if (error.reason === 'not_portcullis') return { gone: false, why: 'not served by this cluster' };
+      if (error.reason === 'not_portcullis') return { expired: false, why: 'not served by this cluster' };
       if (error.reason !== 'answer_too_long') throw error;
     }
   }
-  return { gone: false, why: 'an object of it is too large' };
+  return { expired: false, why: 'an object of it is too large' };
 }
 
 function pathOf(kind: Kind, from: string, limit: number): string {
@@ -138,24 +138,27 @@ const acceptOf = (kind: Kind): string => (KINDS[kind].metadataOnly ? METADATA : 
 function pageOf(kind: Kind, body: JsonRecord, size: number): Page {
   // A server that does not know this form sends whole Secrets: those are not looked at.
   if (KINDS[kind].metadataOnly && stringAt(body, 'kind') !== 'PartialObjectMetadataList') {
-    return { gone: false, why: 'the server does not send the metadata alone' };
+    return { expired: false, why: 'the server does not send the metadata alone' };
   }
   return Array.isArray(body['items']) || body['items'] === null
     ? { body, size }
-    : { gone: false, why: 'the answer is no list' };
+    : { expired: false, why: 'the answer is no list' };
 }
 
-const rejection = ({ status, body }: HttpAnswer): Page => ({
-  gone: status === 410,
+const rejection = ({ status, body }: HttpResponse): Page => ({
+  expired: status === 410,
   why: `${status} ${plainText(stringAt(body, 'reason') ?? '', 60)}`.trim(),
 });
 
 /** A server that is busy for a moment is asked again. */
-async function patiently(ask: () => Promise<HttpAnswer>, wait: (ms: number) => Promise<unknown>): Promise<HttpAnswer> {
+async function patiently(
+  sendRequest: () => Promise<HttpResponse>,
+  wait: (ms: number) => Promise<unknown>,
+): Promise<HttpResponse> {
   for (const ms of WAITS_MS) {
-    const answer = await ask();
-    if (!BUSY.has(answer.status)) return answer;
+    const response = await sendRequest();
+    if (!BUSY.has(response.status)) return response;
     await wait(ms);
   }
-  return ask();
+  return sendRequest();
 }

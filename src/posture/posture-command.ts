@@ -10,12 +10,12 @@ import { KIND_NAMES, type Kind } from './rules/kinds.ts';
 import { parseWaivers, type Waiver } from './rules/waivers.ts';
 import { report as reportOf, verdictOf, type FailOn, type Report } from './rules/report.ts';
 import { locateEntry } from '../cli/session/cache.ts';
-import { fault } from '../cli/errors.ts';
+import { cliError } from '../cli/errors.ts';
 import type { CliContext } from '../cli/context.ts';
 import { plainText } from '../cli/terminal/plain-text.ts';
 import { printResult, type OutputOptions } from '../cli/terminal/output.ts';
 import { parseClusterName } from '../cli/http/server-url.ts';
-import type { Person } from '../cli/session/session.ts';
+import type { SignedInUser } from '../cli/session/session.ts';
 import { whichServer, type ServerOptions } from '../cli/session/which-server.ts';
 import { openCluster } from './cluster-api.ts';
 import { readKind, type ClusterApi } from './cluster-lists.ts';
@@ -33,40 +33,42 @@ export interface PostureOptions extends ServerOptions, OutputOptions {
  * @throws AppError `conflict` where something as bad as `--fail-on` was found, `forbidden` where what it takes to say so may not be read or
  *   was not said, `bad_request` for options and waivers that cannot be used
  */
-export async function posture(laptop: CliContext, options: PostureOptions): Promise<void> {
+export async function posture(cli: CliContext, options: PostureOptions): Promise<void> {
   const cluster = parseClusterName(options.cluster);
   const gateAccount = parseAccount(options.gateAccount);
   const given = parsePrefixes(options.prefix);
   const waivers = options.waivers === undefined ? [] : await readWaivers(options.waivers);
-  const server = whichServer(laptop.environment, options);
-  const { api, person } = await openCluster(laptop, locateEntry(laptop.environment.cacheDir, server), cluster);
-  const settings: Settings = { prefixes: given ?? prefixesOf(person), gateAccount, now: laptop.now() };
+  const server = whichServer(cli.environment, options);
+  const { api, user } = await openCluster(cli, locateEntry(cli.environment.cacheDir, server), cluster);
+  const settings: Settings = { prefixes: given ?? prefixesOf(user), gateAccount, now: cli.now() };
   const checks = createChecks(settings);
-  const unreadable = await readAll(laptop, api, checks);
+  const unreadable = await readAll(cli, api, checks);
   const context = contextName(server.url, cluster);
   const report = reportOf({ checks: checks.all, unreadable, waivers, context, now: settings.now });
-  const asked = { server: server.url, cluster, context, at: new Date(settings.now).toISOString() };
-  await printResult(laptop, options, reportData(report, asked), () => reportText(report, asked, laptop.columns));
+  const reportContext = { server: server.url, cluster, context, at: new Date(settings.now).toISOString() };
+  await printResult(cli, options, reportData(report, reportContext), () =>
+    reportText(report, reportContext, cli.columns),
+  );
   conclude(report, options.failOn);
 }
 
 /** @returns why each kind that cannot be read cannot */
 export async function readAll(
-  laptop: Pick<CliContext, 'working' | 'detail'>,
+  cli: Pick<CliContext, 'showProgress' | 'detail'>,
   api: ClusterApi,
   checks: Checks,
 ): Promise<ReadonlyMap<Kind, string>> {
-  const progress = progressOf(laptop);
+  const progress = progressOf(cli);
   const unreadable = new Map<Kind, string>();
   try {
     for (const kind of KIND_NAMES) {
       progress.show(kind, 0, 0);
       const why = await readKind(api, kind, {
         begin: () => checks.begin(kind),
-        take: (object) => checks.take(kind, object),
+        add: (object) => checks.add(kind, object),
         onPage: (taken, total) => progress.show(kind, taken, total),
       });
-      laptop.detail(`${kind}: ${why ?? 'read'}`);
+      cli.detail(`${kind}: ${why ?? 'read'}`);
       if (why !== undefined) unreadable.set(kind, why);
     }
   } finally {
@@ -78,14 +80,14 @@ export async function readAll(
 
 function nothingReadable(unreadable: ReadonlyMap<Kind, string>): Error {
   const reasons = [...new Set(unreadable.values())];
-  const refused = reasons.every((why) => why.startsWith('403'));
-  return refused
-    ? fault(
+  const forbidden = reasons.every((why) => why.startsWith('403'));
+  return forbidden
+    ? cliError(
         'forbidden',
         'You may read nothing of this cluster that the rules need.',
         'ask for the right to list: docs/posture.md names the kinds',
       )
-    : fault(
+    : cliError(
         'upstream_unavailable',
         `Nothing of the cluster can be read: ${reasons.join('; ')}.`,
         'try again in a moment',
@@ -96,7 +98,7 @@ function nothingReadable(unreadable: ReadonlyMap<Kind, string>): Error {
 function parseAccount(text: string): Settings['gateAccount'] {
   const [, namespace, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,253})$/.exec(text) ?? [];
   if (namespace === undefined || name === undefined) {
-    throw fault('bad_request', '--gate-account is not NAMESPACE/NAME.', 'give --gate-account portcullis/portcullis');
+    throw cliError('bad_request', '--gate-account is not NAMESPACE/NAME.', 'give --gate-account portcullis/portcullis');
   }
   return { namespace, name };
 }
@@ -105,7 +107,7 @@ function parseAccount(text: string): Settings['gateAccount'] {
 function parsePrefixes(given: readonly string[] | undefined): readonly string[] | undefined {
   // With either, names that Kubernetes keeps for itself would count as people of the gate.
   if (given?.some((prefix) => prefix === '' || 'system:'.startsWith(prefix) || prefix.startsWith('system:'))) {
-    throw fault('bad_request', '--prefix cannot be empty or the beginning of system:.', 'give --prefix corp:');
+    throw cliError('bad_request', '--prefix cannot be empty or the beginning of system:.', 'give --prefix corp:');
   }
   return given;
 }
@@ -114,7 +116,7 @@ function parsePrefixes(given: readonly string[] | undefined): readonly string[] 
  * What stands before the first colon of the caller's own names: a provider's prefix, as whoami shows it. Not where that is a URL's: with
  * `https:` the names of every other issuer would count as people of the gate.
  */
-export function prefixesOf({ username, groups }: Pick<Person, 'username' | 'groups'>): readonly string[] {
+export function prefixesOf({ username, groups }: Pick<SignedInUser, 'username' | 'groups'>): readonly string[] {
   const prefixes = [username, ...groups].map((name) => /^[^:]+:(?!\/\/)/.exec(name)?.[0] ?? '');
   return [...new Set(prefixes)].filter((prefix) => prefix !== '' && prefix !== 'system:');
 }
@@ -123,15 +125,15 @@ function conclude(report: Report, failOn: FailOn): void {
   const verdict = verdictOf(report, failOn);
   if (verdict === 'failed') {
     const what = `Something of severity ${failOn}${failOn === 'high' ? '' : ' or worse'} was found.`;
-    throw fault('conflict', what, 'mend it as the report says, or waive it with a reason and a day: --waivers FILE');
+    throw cliError('conflict', what, 'mend it as the report says, or waive it with a reason and a day: --waivers FILE');
   }
   if (verdict === 'refused') {
     const what = 'Not every rule could be judged: you may not read all that they need.';
-    throw fault('forbidden', what, 'ask for the right to list what the report names as not readable');
+    throw cliError('forbidden', what, 'ask for the right to list what the report names as not readable');
   }
   if (verdict === 'incomplete') {
     const what = 'Not every rule could be judged: an option is missing.';
-    throw fault(
+    throw cliError(
       'forbidden',
       what,
       'give the option that the report names, or waive the rule with object "*": --waivers FILE',
@@ -143,7 +145,7 @@ function conclude(report: Report, failOn: FailOn): void {
 async function readWaivers(file: string): Promise<readonly Waiver[]> {
   const parsed = parseWaivers(await readYaml(file));
   if ('waivers' in parsed) return parsed.waivers;
-  throw unusable(file, parsed.faults.map((one) => `\n  ${plainText(one)}`).join(''));
+  throw unusable(file, parsed.errors.map((one) => `\n  ${plainText(one)}`).join(''));
 }
 
 async function readYaml(file: string): Promise<unknown> {
@@ -151,7 +153,7 @@ async function readYaml(file: string): Promise<unknown> {
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
-    throw fault('bad_request', `The waivers ${plainText(file)} cannot be read.`, 'check --waivers', { cause });
+    throw cliError('bad_request', `The waivers ${plainText(file)} cannot be read.`, 'check --waivers', { cause });
   }
   const { parse } = await import('yaml');
   try {
@@ -163,7 +165,11 @@ async function readYaml(file: string): Promise<unknown> {
 }
 
 const unusable = (file: string, why: string): AppError =>
-  fault('bad_request', `The waivers ${plainText(file)} cannot be used:${why}`, 'docs/posture.md shows how they look');
+  cliError(
+    'bad_request',
+    `The waivers ${plainText(file)} cannot be used:${why}`,
+    'docs/posture.md shows how they look',
+  );
 
 /** Cells of the progress bar. */
 const CELLS = 20;
@@ -173,12 +179,12 @@ interface Progress {
   end(): void;
 }
 
-function progressOf(context: Pick<CliContext, 'working'>): Progress {
+function progressOf(context: Pick<CliContext, 'showProgress'>): Progress {
   let stop = (): void => undefined;
   return {
     show(kind, taken, total) {
       stop();
-      stop = context.working(progressWords(kind, taken, total));
+      stop = context.showProgress(progressText(kind, taken, total));
     },
     end() {
       stop();
@@ -188,9 +194,9 @@ function progressOf(context: Pick<CliContext, 'working'>): Progress {
 }
 
 /** `[######--------------] pods 12500 of 50000`: each kind has the same share of the bar. */
-function progressWords(kind: Kind, taken: number, total: number): string {
+function progressText(kind: Kind, taken: number, total: number): string {
   const part = total === 0 ? 0 : Math.min(1, taken / total);
   const filled = Math.floor(((KIND_NAMES.indexOf(kind) + part) / KIND_NAMES.length) * CELLS);
-  const words = total === 0 ? kind : `${kind} ${taken} of ${total}`;
-  return `[${'#'.repeat(filled)}${'-'.repeat(CELLS - filled)}] ${words}`;
+  const message = total === 0 ? kind : `${kind} ${taken} of ${total}`;
+  return `[${'#'.repeat(filled)}${'-'.repeat(CELLS - filled)}] ${message}`;
 }

@@ -2,11 +2,11 @@
 import { commentLine, LONGEST_TYPED } from './rules/kubectl.ts';
 import { RULES, SEVERITIES } from './rules/rules.ts';
 import type { Report, Reported, UnjudgedState } from './rules/report.ts';
-import { placeOf } from './rules/waivers.ts';
+import { objectPath } from './rules/waivers.ts';
 import { plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
 
-export interface Asked {
+export interface ReportContext {
   /** Public URL of the gate. */
   readonly server: string;
   readonly cluster: string;
@@ -16,14 +16,14 @@ export interface Asked {
   readonly at: string;
 }
 
-export function reportText(report: Report, asked: Asked, columns?: number): string {
+export function reportText(report: Report, reportContext: ReportContext, columns?: number): string {
   const parts = [
     ...(report.findings.length === 0
       ? []
-      : [findingsTable(report.findings, columns), mendText(report.findings, asked)]),
+      : [findingsTable(report.findings, columns), fixText(report.findings, reportContext)]),
     ...(report.unjudged.length === 0 ? [] : [unjudgedTable(report, columns)]),
     ...report.unused.map((one) => `a waiver that nothing needs: ${plainText(`${one.rule} ${one.object}`)}\n`),
-    `${summaryLine(report, asked)}\n`,
+    `${summaryLine(report, reportContext)}\n`,
   ];
   return parts.join('\n');
 }
@@ -42,10 +42,10 @@ const findingsTable = (findings: readonly Reported[], columns?: number): string 
   );
 
 /** To be pasted into a shell, whole or line by line. */
-function mendText(findings: readonly Reported[], { context }: Asked): string {
+function fixText(findings: readonly Reported[], { context }: ReportContext): string {
   const lines = findings.flatMap((finding) => [
     '',
-    commentLine(`${finding.rule}: ${placeOf(finding)} (docs/${finding.page})`),
+    commentLine(`${finding.rule}: ${objectPath(finding)} (docs/${finding.page})`),
     // Here too: a narrow terminal cuts it in the table.
     commentLine(finding.evidence),
     ...finding.mend.map(typedLine),
@@ -92,7 +92,7 @@ function counts({ findings, waived, unjudged }: Report) {
   };
 }
 
-function summaryLine(report: Report, { cluster }: Asked): string {
+function summaryLine(report: Report, { cluster }: ReportContext): string {
   const { high, medium, low, waived, notReadable, needsOption, notVisible } = counts(report);
   const judged = RULES.length - report.unjudged.length;
   const unjudged = [
@@ -105,10 +105,10 @@ function summaryLine(report: Report, { cluster }: Asked): string {
 }
 
 /** What `--output json` prints. */
-export function reportData(report: Report, asked: Asked): unknown {
+export function reportData(report: Report, reportContext: ReportContext): unknown {
   const unjudged = new Map(report.unjudged.map(({ rule, severity: _severity, ...rest }) => [rule, rest]));
   return {
-    ...asked,
+    ...reportContext,
     summary: counts(report),
     findings: report.findings,
     waived: report.waived,

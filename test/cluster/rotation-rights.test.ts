@@ -2,7 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ownCluster, type ClusterApi } from '../../src/commands/cluster-api.ts';
+import { inClusterApi, type ClusterApi } from '../../src/commands/cluster-api.ts';
 import { rotateSecrets } from '../../src/commands/key-secrets.ts';
 import { generateKeys } from '../../src/config/keys.ts';
 import { rendered, valuesOf } from '../support/chart.ts';
@@ -32,7 +32,7 @@ describe('the chart’s job that rotates keys, with the role that the chart rend
     await writeFile(join(folder, 'token'), await kubectl(['create', 'token', 'portcullis-keys']));
     await writeFile(join(folder, 'ca.crt'), server.ca);
     const { hostname, port } = new URL(server.url);
-    api = ownCluster({ KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port }, folder);
+    api = inClusterApi({ KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port }, folder);
   });
   afterAll(async () => {
     await server.close();
@@ -64,12 +64,12 @@ describe('the chart’s job that rotates keys, with the role that the chart rend
     const secrets = '/api/v1/namespaces/portcullis/secrets';
     const fresh = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'another', namespace: 'portcullis' } };
     const answers = await Promise.all([
-      api.ask('GET', secrets),
-      api.ask('GET', `${secrets}/portcullis-oidc`),
-      api.ask('PUT', `${secrets}/portcullis-oidc`, { ...fresh, metadata: { name: 'portcullis-oidc' } }),
-      api.ask('POST', secrets, fresh),
-      api.ask('GET', '/api/v1/namespaces/default/secrets/portcullis-signing-keys'),
-      api.ask('GET', '/api/v1/pods'),
+      api.request('GET', secrets),
+      api.request('GET', `${secrets}/portcullis-oidc`),
+      api.request('PUT', `${secrets}/portcullis-oidc`, { ...fresh, metadata: { name: 'portcullis-oidc' } }),
+      api.request('POST', secrets, fresh),
+      api.request('GET', '/api/v1/namespaces/default/secrets/portcullis-signing-keys'),
+      api.request('GET', '/api/v1/pods'),
     ]);
     expect(answers.map(({ status }) => status)).toEqual([403, 403, 403, 403, 403, 403]);
   });

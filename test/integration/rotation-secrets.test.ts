@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ownCluster, type ClusterApi } from '../../src/commands/cluster-api.ts';
+import { inClusterApi, type ClusterApi } from '../../src/commands/cluster-api.ts';
 import { rotate } from '../../src/commands/key-commands.ts';
 import { parseSecretsName, rotateSecrets } from '../../src/commands/key-secrets.ts';
 import { loadSigningKeys } from '../../src/config/keys.ts';
@@ -87,7 +87,7 @@ beforeEach(async () => {
   environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(port) };
   await writeFile(join(folder, 'token'), 'pod-canary\n');
   await writeFile(join(folder, 'ca.crt'), certificates.ca);
-  api = ownCluster(environment, folder);
+  api = inClusterApi(environment, folder);
   return () => {
     stage.server.close();
     stage.server.closeAllConnections();
@@ -183,7 +183,7 @@ describe('in a pod', () => {
   it('sends its token to nobody whose certificate its own authorities do not vouch for', async () => {
     const strange = await makeCertificates(['127.0.0.1'], Date.now());
     await writeFile(join(folder, 'ca.crt'), strange.ca);
-    await expect(rotateSecrets(ownCluster(environment, folder), WHERE, { now: NOW })).rejects.toThrow(
+    await expect(rotateSecrets(inClusterApi(environment, folder), WHERE, { now: NOW })).rejects.toThrow(
       /certificate|issuer/,
     );
     expect(stage.asked).toEqual([]);

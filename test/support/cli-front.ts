@@ -166,7 +166,7 @@ function freshToken(): CachedToken {
 const sessionOf = (token: CachedToken): CachedSession => ({
   server: SERVER,
   endpoints: { token: `${SERVER}/t`, revocation: `${SERVER}/r`, adminApi: `${SERVER}/a` },
-  person: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
+  user: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
   refreshToken: 'refresh',
   binding: { certificate: 'CERT\n', privateKey: 'KEY\n' },
   tokens: { [`urn:portcullis:cluster:${CLUSTER}`]: token },

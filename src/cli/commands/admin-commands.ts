@@ -2,14 +2,14 @@
  * `sessions` and `replicas`: what admins and auditors look at.
  */
 import { replicasSchema, sessionPageSchema } from '../../core/admin-api/responses.ts';
-import { askAdmin } from '../http/admin-api.ts';
+import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { answerOf, type Session } from './admin-response.ts';
+import { parseResponse, type Session } from './admin-response.ts';
 
 /** Pages that are asked for at most: 20,000 sessions. */
 const MAX_PAGES = 100;
@@ -24,7 +24,7 @@ export async function sessions(context: CliContext, options: SessionsOptions): P
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   const found = await allSessions(context, entry, options);
   await printResult(context, options, { sessions: found }, () => sessionTable(context, found));
-  if (found.length === 0) context.say('there are no sessions');
+  if (found.length === 0) context.notify('there are no sessions');
 }
 
 /** What matters least comes last: a narrow terminal leaves it out. */
@@ -55,20 +55,20 @@ async function allSessions(context: CliContext, entry: CacheEntry, options: Sess
       if (value !== undefined) query.set(filter, value);
     }
     if (cursor !== undefined) query.set('cursor', cursor);
-    const { body } = await askAdmin(context, entry, { method: 'GET', path: `sessions?${query.toString()}` });
-    const answer = answerOf(sessionPageSchema, body);
-    found.push(...answer.sessions);
-    ({ cursor } = answer);
+    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: `sessions?${query.toString()}` });
+    const response = parseResponse(sessionPageSchema, body);
+    found.push(...response.sessions);
+    ({ cursor } = response);
     if (cursor === undefined) return found;
   }
-  context.say(`only the first ${found.length} sessions are shown; narrow with --search, --account or --idle`);
+  context.notify(`only the first ${found.length} sessions are shown; narrow with --search, --account or --idle`);
   return found;
 }
 
 export async function replicas(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await askAdmin(context, entry, { method: 'GET', path: 'replicas' });
-  const { replicas: found } = answerOf(replicasSchema, body);
+  const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: 'replicas' });
+  const { replicas: found } = parseResponse(replicasSchema, body);
   await printResult(context, options, { replicas: found }, () =>
     table(
       ['REPLICA', 'STATE', 'SEEN MS AGO', 'LAST ENTRY', 'STREAMS CUT', 'INCARNATION'],

@@ -12,7 +12,7 @@ import type { LockOptions, RevokeOptions } from './revoke-commands.ts';
 import type { OutputOptions } from '../terminal/output.ts';
 
 /** `unlock --config`: on the server's own shell, past every admin. */
-export interface UnlockHere {
+export interface UnlockOnServer {
   readonly config: string;
   readonly account?: string;
   readonly all?: true;
@@ -21,7 +21,7 @@ export interface UnlockHere {
   readonly reason?: string;
 }
 
-interface UnlockLine extends CommonOptions, UnlockOptions {
+interface UnlockCommandOptions extends CommonOptions, UnlockOptions {
   readonly config?: string;
   readonly all?: true;
 }
@@ -30,10 +30,10 @@ interface UnlockLine extends CommonOptions, UnlockOptions {
  * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas`, `drill` and `audit tail`.
  * @param unlockHere what `unlock --config` does; it returns the exit status
  */
-export function addAdminCommands(program: Command, unlockHere: (options: UnlockHere) => Promise<number>): void {
+export function addAdminCommands(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
   addReads(program);
   addRevoke(program);
-  addLocks(program, unlockHere);
+  addLocks(program, unlockOnServer);
   addDrill(program);
   addAudit(program);
 }
@@ -79,7 +79,7 @@ function addRevoke(program: Command): void {
     );
 }
 
-function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise<number>): void {
+function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
   addServerCommand(program, 'lock', 'end every session of an account and let nobody sign in to it (admins)')
     .argument('<account>', 'PROVIDER/SUBJECT')
     .requiredOption(...REASON)
@@ -97,7 +97,7 @@ function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise
       '--fresh',
       'lift the fresh sign-in that a revocation asks for, where the identity provider cannot prove one',
     )
-    .action((account: string | undefined, options: UnlockLine) =>
+    .action((account: string | undefined, options: UnlockCommandOptions) =>
       run(options, async (context) => {
         const { config, all, fresh, reason } = options;
         if (config === undefined) {
@@ -109,7 +109,7 @@ function addLocks(program: Command, unlockHere: (options: UnlockHere) => Promise
           ...(fresh && { fresh }),
           ...(reason && { reason }),
         };
-        process.exitCode = await unlockHere({ config, ...given });
+        process.exitCode = await unlockOnServer({ config, ...given });
       }),
     );
   addServerCommand(program, 'locks', 'list the locked accounts (admins and auditors)')

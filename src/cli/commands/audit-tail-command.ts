@@ -3,7 +3,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
-import { askAdmin } from '../http/admin-api.ts';
+import { sendAdminRequest } from '../http/admin-api.ts';
 import { eventLine } from '../terminal/audit-event-line.ts';
 import { serverEvents, type ServerEvent } from '../http/server-sent-events.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
@@ -57,19 +57,19 @@ export async function auditTail(context: CliContext, options: TailOptions): Prom
     context,
     entry: locateEntry(context.environment.cacheDir, whichServer(context.environment, options)),
     path: pathOf(options),
-    show: shower(context, options),
+    show: eventPrinter(context, options),
     stop: stop.signal,
     after: undefined,
     connected: false,
   };
-  let wait = WAIT_MS.first;
+  let waitMs = WAIT_MS.first;
   while (!stop.signal.aborted) {
-    const { reached, inOrder } = await connection(tail);
+    const { reached, endedCleanly } = await connection(tail);
     if (stop.signal.aborted) return;
-    if (reached) wait = WAIT_MS.first;
-    if (!inOrder) context.say('the connection was lost; trying again, and going on from there');
-    await delay(wait, undefined, { signal: stop.signal }).catch(() => undefined);
-    wait = Math.min(wait * 2, WAIT_MS.longest);
+    if (reached) waitMs = WAIT_MS.first;
+    if (!endedCleanly) context.notify('the connection was lost; trying again, and going on from there');
+    await delay(waitMs, undefined, { signal: stop.signal }).catch(() => undefined);
+    waitMs = Math.min(waitMs * 2, WAIT_MS.longest);
   }
 }
 
@@ -87,41 +87,45 @@ interface Connected {
   /** The server answered. */
   readonly reached: boolean;
   /** It said that it would end: the token is over, or the replica is about to stop. */
-  readonly inOrder: boolean;
+  readonly endedCleanly: boolean;
 }
 
 /** One connection to its end. */
 async function connection(tail: Tail): Promise<Connected> {
   const silent = new AbortController();
   const timer = setTimeout(() => silent.abort(), SILENCE_MS.first);
-  let [reached, inOrder] = [false, false];
-  const take = async (stream: AsyncIterable<Buffer>): Promise<void> => {
-    if (!tail.connected) tail.context.say('following the record; Ctrl-C ends it');
+  let [reached, endedCleanly] = [false, false];
+  const consume = async (stream: AsyncIterable<Buffer>): Promise<void> => {
+    if (!tail.connected) tail.context.notify('following the record; Ctrl-C ends it');
     else if (tail.after !== undefined) tail.context.detail('connected again');
     tail.connected = true;
     reached = true;
-    for await (const event of serverEvents(alive(stream, silent))) {
+    for await (const event of serverEvents(withSilenceLimit(stream, silent))) {
       tail.after = event.id ?? tail.after;
-      if (event.event === 'end') inOrder = true;
+      if (event.event === 'end') endedCleanly = true;
       else tail.show(event);
     }
   };
   try {
     const signal = AbortSignal.any([tail.stop, silent.signal]);
-    const events = { signal, take: (stream: AsyncIterable<Buffer>) => (clearTimeout(timer), take(stream)) };
+    const events = { signal, consume: (stream: AsyncIterable<Buffer>) => (clearTimeout(timer), consume(stream)) };
     const after = tail.after === undefined ? {} : { after: tail.after };
-    await askAdmin(tail.context, tail.entry, { method: 'GET', path: tail.path, events: { ...events, ...after } });
+    await sendAdminRequest(tail.context, tail.entry, {
+      method: 'GET',
+      path: tail.path,
+      events: { ...events, ...after },
+    });
   } catch (error) {
-    const passing = error instanceof AppError && error.code === 'upstream_unavailable';
-    if (!tail.stop.aborted && !(tail.connected && passing)) throw error;
+    const isTemporary = error instanceof AppError && error.code === 'upstream_unavailable';
+    if (!tail.stop.aborted && !(tail.connected && isTemporary)) throw error;
   } finally {
     clearTimeout(timer);
   }
-  return { reached, inOrder };
+  return { reached, endedCleanly };
 }
 
 /** Gives up on a connection on which nothing comes any more. */
-async function* alive(stream: AsyncIterable<Buffer>, silent: AbortController): AsyncGenerator<Buffer> {
+async function* withSilenceLimit(stream: AsyncIterable<Buffer>, silent: AbortController): AsyncGenerator<Buffer> {
   let timer = setTimeout(() => silent.abort(), SILENCE_MS.later);
   try {
     for await (const chunk of stream) {
@@ -141,7 +145,7 @@ const GAPS: Readonly<Record<string, string>> = {
   too_slow: 'they came faster than they were read here',
 };
 
-function shower(context: CliContext, { output }: OutputOptions): (event: ServerEvent) => void {
+function eventPrinter(context: CliContext, { output }: OutputOptions): (event: ServerEvent) => void {
   // Node's own word on it heeds NO_COLOR.
   const colour = context.columns !== undefined && process.stdout.hasColors();
   return ({ event, data }) => {
@@ -149,7 +153,7 @@ function shower(context: CliContext, { output }: OutputOptions): (event: ServerE
     if (record === undefined) return;
     if (event === 'gap') {
       const why = GAPS[stringAt(record, 'reason') ?? ''] ?? 'the server says no more';
-      return context.say(`events may be missing here: ${why}. The record itself, where it is kept, has them.`);
+      return context.notify(`events may be missing here: ${why}. The record itself, where it is kept, has them.`);
     }
     if (event !== 'message') return;
     context.print(`${output === 'json' ? escapeUnsafe(JSON.stringify(record)) : eventLine(record, colour)}\n`);

@@ -27,11 +27,11 @@ export function addCompletionCommands(program: Command): void {
   program
     .command('__complete', { hidden: true })
     .argument('[words...]')
-    .action((words: readonly string[]) =>
+    .action((typed: readonly string[]) =>
       run({}, async (context) => {
-        const { complete, valuesOnLaptop } = await import('../completion/complete.ts');
+        const { complete, cachedValues } = await import('../completion/complete.ts');
         const { formatCompletion } = await import('../completion/scripts.ts');
-        context.print(formatCompletion(complete(program, words, valuesOnLaptop(context, words))));
+        context.print(formatCompletion(complete(program, typed, cachedValues(context, typed))));
       }),
     );
 }

@@ -4,15 +4,15 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { drillResultSchema } from '../../core/admin-api/responses.ts';
-import { askAdmin, askAdminAs, type AdminRequest } from '../http/admin-api.ts';
+import { sendAdminRequest, sendAdminRequestAs, type AdminRequest } from '../http/admin-api.ts';
 import { locateEntry } from '../session/cache.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeDrill, describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { answerOf } from './admin-response.ts';
-import type { WorkloadPlace } from '../plugin/workload-token.ts';
+import { parseResponse } from './admin-response.ts';
+import type { WorkloadSource } from '../plugin/workload-token.ts';
 
 export interface DrillOptions extends ServerOptions, OutputOptions {
   readonly cluster?: string;
@@ -28,12 +28,12 @@ export async function drill(context: CliContext, options: DrillOptions): Promise
   const json = { reason, ...(cluster === undefined ? {} : { cluster }), ...(path === undefined ? {} : { path }) };
   const request = { method: 'POST', path: 'drills', json } as const;
   const { body } = await (tokenFile === undefined
-    ? askAdmin(context, locateEntry(context.environment.cacheDir, server), request)
+    ? sendAdminRequest(context, locateEntry(context.environment.cacheDir, server), request)
     : asWorkload(context, { server, tokenFile: resolve(tokenFile) }, request));
-  const answer = answerOf(drillResultSchema, body);
-  await printResult(context, options, answer, () => described(answer, context.columns));
-  if (answer.verdict === 'passed') return;
-  throw fault(
+  const response = parseResponse(drillResultSchema, body);
+  await printResult(context, options, response, () => described(response, context.columns));
+  if (response.verdict === 'passed') return;
+  throw cliError(
     'conflict',
     'The drill failed: not every replica has shown that a revocation reaches it.',
     'read the reasons above, look at portcullis replicas, then run it again',
@@ -41,12 +41,17 @@ export async function drill(context: CliContext, options: DrillOptions): Promise
   );
 }
 
-async function asWorkload(context: CliContext, place: WorkloadPlace, request: AdminRequest) {
+async function asWorkload(context: CliContext, source: WorkloadSource, request: AdminRequest) {
   const { adminCredential } = await import('../plugin/workload-token.ts');
-  return askAdminAs(context, place.server.url, (refused) => adminCredential(context, place, refused), request);
+  return sendAdminRequestAs(
+    context,
+    source.server.url,
+    (rejectedToken) => adminCredential(context, source, rejectedToken),
+    request,
+  );
 }
 
-function described(answer: z.output<typeof drillResultSchema>, columns?: number): string {
-  const verdict = answer.verdict === 'passed' ? 'PASSED' : 'FAILED';
-  return `drill ${verdict}\n${describeDrill(answer, columns)}\nrevocation ${describeReceipt(answer.receipt, columns)}`;
+function described(response: z.output<typeof drillResultSchema>, columns?: number): string {
+  const verdict = response.verdict === 'passed' ? 'PASSED' : 'FAILED';
+  return `drill ${verdict}\n${describeDrill(response, columns)}\nrevocation ${describeReceipt(response.receipt, columns)}`;
 }

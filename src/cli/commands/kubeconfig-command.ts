@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { newKubeconfig, type KubeconfigRequest } from '../../core/kubeconfig.ts';
 import { locateEntry, type Server } from '../session/cache.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import {
   mentionsServer,
   mergeKubeconfig,
@@ -50,7 +50,7 @@ export async function kubeconfig(context: CliContext, options: KubeconfigOptions
     if (clusters.length === 0) throw noCluster();
     return context.print(stringify(newKubeconfig(request), { lineWidth: 0 }));
   }
-  const { file, others } = placeOf(context, options, server.url);
+  const { file, others } = targetFile(context, options, server.url);
   const currentElsewhere = others.some((other) => namesCurrentContext(readKubeconfig(other)));
   const merge = (existing: string): MergedKubeconfig => {
     const merged = mergeKubeconfig(existing, request, { file, currentElsewhere });
@@ -62,7 +62,7 @@ export async function kubeconfig(context: CliContext, options: KubeconfigOptions
   const merged = dryRun ? merge(readKubeconfig(file)) : await changeKubeconfig(file, merge);
   const { contexts, currentContext } = merged;
   await printResult(context, options, { file, dryRun, contexts, currentContext }, () => described(context, merged));
-  sayOutcome(context, { file, dryRun, merged, currentElsewhere });
+  notifyOutcome(context, { file, dryRun, merged, currentElsewhere });
 }
 
 /** Asked afresh: what the person may use can have changed since they signed in. */
@@ -75,19 +75,19 @@ async function clustersOf(
     return (await import('../plugin/workload-token.ts')).clustersOfWorkload(context, { server, tokenFile });
   }
   const entry = locateEntry(context.environment.cacheDir, server);
-  return (await renew(context, entry, { accept: () => false })).session.person.clusters;
+  return (await renew(context, entry, { accept: () => false })).session.user.clusters;
 }
 
 function checkUse({ print, dryRun, file, output }: KubeconfigOptions): void {
   if (print !== true) return;
   if (file !== undefined || dryRun === true || output !== undefined) {
     const next = 'give --print alone, or leave it out';
-    throw fault('bad_request', '--print goes to stdout, so it excludes --file, --dry-run and --output.', next);
+    throw cliError('bad_request', '--print goes to stdout, so it excludes --file, --dry-run and --output.', next);
   }
 }
 
 /** The file to write to, and the others that kubectl reads beside it. */
-function placeOf(
+function targetFile(
   context: CliContext,
   { file }: KubeconfigOptions,
   server: string,
@@ -105,7 +105,7 @@ const described = (context: CliContext, { contexts }: MergedKubeconfig): string 
     context.columns,
   );
 
-function sayOutcome(
+function notifyOutcome(
   context: CliContext,
   facts: {
     readonly file: string;
@@ -117,22 +117,22 @@ function sayOutcome(
   const { contexts, currentContext } = facts.merged;
   const idle = contexts.every(({ change }) => change === 'unchanged');
   const written = facts.dryRun ? `nothing was written; this would change ${facts.file}` : `wrote ${facts.file}`;
-  context.say(idle ? `${facts.file} needs no change` : written);
+  context.notify(idle ? `${facts.file} needs no change` : written);
   const usable = contexts.filter(({ change }) => change !== 'removed');
   const [first] = usable;
   const use = first === undefined ? 'kubectl config get-contexts' : `kubectl config use-context ${first.name}`;
   if (usable.some(({ name }) => name === currentContext)) {
-    context.say(`kubectl ${facts.dryRun ? 'would use' : 'now uses'} ${currentContext}`);
+    context.notify(`kubectl ${facts.dryRun ? 'would use' : 'now uses'} ${currentContext}`);
   } else if (currentContext !== '' || facts.currentElsewhere) {
-    context.say(
+    context.notify(
       `kubectl’s current context stays ${currentContext || 'as another file of KUBECONFIG has it'}; to change it: ${use}`,
     );
   } else {
-    context.say(`kubectl’s current context was of a cluster that is no longer yours; to choose another: ${use}`);
+    context.notify(`kubectl’s current context was of a cluster that is no longer yours; to choose another: ${use}`);
   }
 }
 
 function noCluster(): Error {
-  const words = 'There is no cluster that you may use.';
-  return fault('forbidden', words, 'ask your platform team for access, then run portcullis kubeconfig again');
+  const message = 'There is no cluster that you may use.';
+  return cliError('forbidden', message, 'ask your platform team for access, then run portcullis kubeconfig again');
 }

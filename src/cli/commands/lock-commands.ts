@@ -2,25 +2,25 @@
  * `locks` and `unlock`, for admins.
  */
 import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/admin-api/responses.ts';
-import { askAdmin } from '../http/admin-api.ts';
+import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry } from '../session/cache.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { answerOf } from './admin-response.ts';
+import { parseResponse } from './admin-response.ts';
 
 export async function locks(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await askAdmin(context, entry, { method: 'GET', path: 'locks' });
-  const { locks: found } = answerOf(locksSchema, body);
+  const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: 'locks' });
+  const { locks: found } = parseResponse(locksSchema, body);
   const rows = found.map((lock) => [lock.account, lock.by, lock.at, lock.reason]);
   await printResult(context, options, { locks: found }, () =>
     rows.length === 0 ? '' : table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows, context.columns),
   );
-  if (rows.length === 0) context.say('no account is locked');
+  if (rows.length === 0) context.notify('no account is locked');
 }
 
 export interface UnlockOptions extends ServerOptions {
@@ -34,27 +34,27 @@ export interface UnlockOptions extends ServerOptions {
 export async function unlock(context: CliContext, account: string | undefined, options: UnlockOptions): Promise<void> {
   const { reason, all } = options;
   if (all === true)
-    throw fault(
+    throw cliError(
       'bad_request',
       '--all is for the server’s own shell, with --config.',
       'name the account: portcullis unlock PROVIDER/SUBJECT --reason …',
     );
   if (account === undefined || reason === undefined) {
     const next = 'portcullis unlock PROVIDER/SUBJECT --reason …; portcullis locks lists them';
-    throw fault('bad_request', 'Say which account to unlock, and why.', next);
+    throw cliError('bad_request', 'Say which account to unlock, and why.', next);
   }
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   const query = new URLSearchParams({ reason });
   const resource = options.fresh === true ? 'fresh-sign-ins' : 'locks';
   const path = `${resource}/${encodeURIComponent(account)}?${query.toString()}`;
-  const { body } = await askAdmin(context, entry, { method: 'DELETE', path });
+  const { body } = await sendAdminRequest(context, entry, { method: 'DELETE', path });
   if (options.fresh === true) {
-    answerOf(freshSignInSchema, body);
-    context.say(
+    parseResponse(freshSignInSchema, body);
+    context.notify(
       `${plainText(account, 512)} can sign in without authenticating again, until something of it is revoked`,
     );
     return;
   }
-  answerOf(unlockedSchema, body);
-  context.say(`${plainText(account, 512)} is unlocked and can sign in again`);
+  parseResponse(unlockedSchema, body);
+  context.notify(`${plainText(account, 512)} is unlocked and can sign in again`);
 }

@@ -6,12 +6,12 @@ import { join, resolve } from 'node:path';
 import { AppError } from '../../core/errors.ts';
 import { clusterAudience } from '../../core/core.ts';
 import { ensureEntry, locateEntry, type CacheEntry } from '../session/cache.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { CredentialKeeper } from '../local-proxy/credential-keeper.ts';
-import { listenLocally, type LocalListener, type Place } from '../local-proxy/listener.ts';
+import { listenLocally, type LocalListener, type ListenAddress } from '../local-proxy/listener.ts';
 import { createLoopbackCertificate } from '../local-proxy/loopback-certificate.ts';
-import { checkSocketPlace, kubeconfigText, writeKubeconfig } from '../local-proxy/run-files.ts';
+import { checkSocketFolder, kubeconfigText, writeKubeconfig } from '../local-proxy/run-files.ts';
 import { renew, type Credential } from '../session/renewal.ts';
 import { parseClusterName } from '../http/server-url.ts';
 import { isFresh } from '../session/session.ts';
@@ -36,7 +36,7 @@ export async function proxy(context: CliContext, options: ProxyOptions): Promise
   const server = whichServer(context.environment, options);
   const cluster = parseClusterName(options.cluster);
   const socket = options.socket === undefined ? undefined : resolve(options.socket);
-  if (socket !== undefined) checkSocketPlace(socket);
+  if (socket !== undefined) checkSocketFolder(socket);
   const entry = locateEntry(context.environment.cacheDir, server);
   const browser = options.browser && !context.environment.noBrowser;
   const first = await credentialOf(context, entry, { cluster, browser });
@@ -44,25 +44,25 @@ export async function proxy(context: CliContext, options: ProxyOptions): Promise
   ended.promise.catch(() => undefined); // Whoever waits for it comes later.
   const end = (): void => ended.resolve();
   for (const signal of SIGNALS) process.once(signal, end);
-  const keeper = new CredentialKeeper({ context, entry, cluster, first, onOver: ended.reject });
+  const keeper = new CredentialKeeper({ context, entry, cluster, first, onEnd: ended.reject });
   let listener: LocalListener | undefined;
   let remove = (): void => undefined;
   // Also where this program ends by a fault that nobody foresaw.
   process.once('exit', () => remove());
   try {
-    const place = socket === undefined ? await placeOnPort(context, port) : { socket };
-    listener = await listenLocally(place, keeper);
-    if ('secret' in place) {
+    const address = socket === undefined ? await portAddress(context, port) : { socket };
+    listener = await listenLocally(address, keeper);
+    if ('secret' in address) {
       const path = kubeconfigPath(entry, options, cluster);
-      const facts = { server: server.url, cluster, port: listener.port, secret: place.secret };
-      remove = writeKubeconfig(path, kubeconfigText({ ...facts, ca: place.certificate.ca }));
+      const facts = { server: server.url, cluster, port: listener.port, secret: address.secret };
+      remove = writeKubeconfig(path, kubeconfigText({ ...facts, ca: address.certificate.ca }));
       context.print(`${path}\n`);
-      context.say(`serving ${cluster} on 127.0.0.1:${listener.port} for whoever has this kubeconfig: ${path}`);
+      context.notify(`serving ${cluster} on 127.0.0.1:${listener.port} for whoever has this kubeconfig: ${path}`);
     } else {
-      context.print(`${place.socket}\n`);
-      context.say(`serving ${cluster} on the socket ${place.socket}, for programs of yours alone`);
+      context.print(`${address.socket}\n`);
+      context.notify(`serving ${cluster} on the socket ${address.socket}, for programs of yours alone`);
     }
-    context.say('it acts as you until your session is over, or until it is ended with Ctrl-C');
+    context.notify('it acts as you until your session is over, or until it is ended with Ctrl-C');
     await ended.promise;
   } finally {
     for (const signal of SIGNALS) process.off(signal, end);
@@ -74,18 +74,25 @@ export async function proxy(context: CliContext, options: ProxyOptions): Promise
 }
 
 /** @returns the port */
-function checkUse({ port: given, socket, kubeconfig }: ProxyOptions): number {
-  const port = given ?? '0';
+function checkUse({ port: givenPort, socket, kubeconfig }: ProxyOptions): number {
+  const port = givenPort ?? '0';
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
-    throw fault('bad_request', '--port is no port.', 'give a number up to 65535, or leave it out: a free one is taken');
+    throw cliError(
+      'bad_request',
+      '--port is no port.',
+      'give a number up to 65535, or leave it out: a free one is taken',
+    );
   }
-  if (socket !== undefined && (given !== undefined || kubeconfig !== undefined)) {
-    throw fault('bad_request', '--socket excludes --port and --kubeconfig.', 'no kubeconfig can name a socket');
+  if (socket !== undefined && (givenPort !== undefined || kubeconfig !== undefined)) {
+    throw cliError('bad_request', '--socket excludes --port and --kubeconfig.', 'no kubeconfig can name a socket');
   }
   return Number(port);
 }
 
-async function placeOnPort(context: CliContext, port: number): Promise<Extract<Place, { readonly secret: string }>> {
+async function portAddress(
+  context: CliContext,
+  port: number,
+): Promise<Extract<ListenAddress, { readonly secret: string }>> {
   const certificate = await createLoopbackCertificate(context.now());
   return { port, secret: randomBytes(32).toString('base64url'), certificate };
 }
@@ -109,7 +116,7 @@ async function credentialOf(
     return await renewed();
   } catch (error) {
     if (!browser || !(error instanceof AppError) || error.code !== 'unauthenticated') throw error;
-    context.say(error.message.split('\n')[0] ?? error.message);
+    context.notify(error.message.split('\n')[0] ?? error.message);
     const { signIn } = await import('../session/sign-in.ts');
     await signIn(context, { entry, attended: false });
     return renewed();

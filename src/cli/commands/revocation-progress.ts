@@ -5,22 +5,22 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { revocationResultSchema } from '../../core/admin-api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { UNREGISTERED_LEASE_MS, waitFor } from '../../core/credential/lease.ts';
-import { askAdmin, type AdminRequest } from '../http/admin-api.ts';
+import { sendAdminRequest, type AdminRequest } from '../http/admin-api.ts';
 import type { CacheEntry } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { describeReplica } from '../terminal/receipt.ts';
-import { answerOf, type Receipt } from './admin-response.ts';
+import { parseResponse, type Receipt } from './admin-response.ts';
 
 /** As long as any lease may last: until then a replica that is silent is not known to be fenced. */
-const FOLLOW_MS = waitFor(UNREGISTERED_LEASE_MS);
-const FOLLOW_EVERY_MS = 250;
+const POLL_FOR_MS = waitFor(UNREGISTERED_LEASE_MS);
+const POLL_EVERY_MS = 250;
 
 /** Where the receipt is looked up. */
-export interface Followed {
+export interface TrackedRevocation {
   readonly context: CliContext;
   readonly entry: CacheEntry;
   /** Says what is new in a receipt. */
-  readonly tell: (receipt: Receipt) => void;
+  readonly report: (receipt: Receipt) => void;
 }
 
 /**
@@ -29,76 +29,76 @@ export interface Followed {
  */
 export function replicaLines(context: CliContext): (receipt: Receipt) => void {
   if (context.columns === undefined) return () => undefined;
-  const told = new Map<string, string>();
+  const reported = new Map<string, string>();
   return (receipt) => {
     for (const replica of receipt.replicas) {
       const { id, state } = replica;
-      if (told.get(id) === state) continue;
-      told.set(id, state);
-      context.say(describeReplica(replica));
+      if (reported.get(id) === state) continue;
+      reported.set(id, state);
+      context.notify(describeReplica(replica));
     }
   };
 }
 
 /** Sends the order, and on a terminal looks meanwhile how far it is: the server answers only when it is proven or late. */
-export async function sendOrder(
-  followed: Followed,
+export async function sendRevocation(
+  tracked: TrackedRevocation,
   request: AdminRequest & { readonly json: { readonly requestId: string } },
 ): Promise<Receipt> {
-  const { context, entry, tell } = followed;
-  const answered = new AbortController();
-  const order = { id: request.json.requestId, signingIn: false };
+  const { context, entry, report } = tracked;
+  const finished = new AbortController();
+  const progress = { id: request.json.requestId, signingIn: false };
   // It only looks on: what goes wrong there must not end the order, nor hide its receipt.
   const watching =
-    context.columns === undefined ? undefined : watch(followed, order, answered.signal).catch(() => false);
+    context.columns === undefined ? undefined : watch(tracked, progress, finished.signal).catch(() => false);
   let shown: boolean | undefined;
-  const onSignIn = (under: boolean): void => void (order.signingIn = under);
-  const ordered = askAdmin(context, entry, { ...request, onSignIn });
+  const onSignIn = (under: boolean): void => void (progress.signingIn = under);
+  const pending = sendAdminRequest(context, entry, { ...request, onSignIn });
   try {
-    await ordered;
+    await pending;
   } finally {
-    answered.abort();
+    finished.abort();
     shown = await watching;
   }
-  const receipt = answerOf(revocationResultSchema, (await ordered).body);
+  const receipt = parseResponse(revocationResultSchema, (await pending).body);
   // What is complete at once says all of it in its table.
-  if (shown === true || !receipt.complete) tell(receipt);
+  if (shown === true || !receipt.complete) report(receipt);
   return receipt;
 }
 
 /** @returns whether it has told anything */
 async function watch(
-  followed: Followed,
-  order: { readonly id: string; readonly signingIn: boolean },
+  tracked: TrackedRevocation,
+  progress: { readonly id: string; readonly signingIn: boolean },
   until: AbortSignal,
 ): Promise<boolean> {
   let shown = false;
   for (;;) {
-    await delay(FOLLOW_EVERY_MS, undefined, { signal: until }).catch(() => undefined);
+    await delay(POLL_EVERY_MS, undefined, { signal: until }).catch(() => undefined);
     if (until.aborted) return shown;
     // Nothing has been written while the person is still at their provider.
-    if (order.signingIn) continue;
-    const looked = await look(followed, order.id);
-    if (until.aborted || looked === 'refused') return shown;
-    if (typeof looked === 'string') continue;
-    followed.tell(looked);
+    if (progress.signingIn) continue;
+    const polled = await poll(tracked, progress.id);
+    if (until.aborted || polled === 'refused') return shown;
+    if (typeof polled === 'string') continue;
+    tracked.report(polled);
     shown = true;
   }
 }
 
 /** Asks until the receipt is complete, for half a minute. @returns the latest */
-export async function follow(followed: Followed, first: Receipt): Promise<Receipt> {
-  const { context, tell } = followed;
-  context.say('written; waiting for the other replicas to prove it');
-  const until = context.now() + FOLLOW_MS;
+export async function pollUntilComplete(tracked: TrackedRevocation, first: Receipt): Promise<Receipt> {
+  const { context, report } = tracked;
+  context.notify('written; waiting for the other replicas to prove it');
+  const until = context.now() + POLL_FOR_MS;
   let latest = first;
   while (!latest.complete && context.now() < until) {
-    await delay(FOLLOW_EVERY_MS);
-    const looked = await look(followed, first.id);
-    if (looked === 'refused' || looked === 'unknown') return latest;
-    if (looked === 'away') continue;
-    latest = looked;
-    tell(latest);
+    await delay(POLL_EVERY_MS);
+    const polled = await poll(tracked, first.id);
+    if (polled === 'refused' || polled === 'unknown') return latest;
+    if (polled === 'away') continue;
+    latest = polled;
+    report(latest);
   }
   return latest;
 }
@@ -107,10 +107,16 @@ export async function follow(followed: Followed, first: Receipt): Promise<Receip
  * `unknown`: not written yet, or forgotten. `away`: nobody answers now, which is no reason to give up. `refused`: an admin who has
  * revoked themselves cannot ask any more.
  */
-async function look({ context, entry }: Followed, id: string): Promise<Receipt | 'unknown' | 'away' | 'refused'> {
+async function poll(
+  { context, entry }: TrackedRevocation,
+  id: string,
+): Promise<Receipt | 'unknown' | 'away' | 'refused'> {
   try {
     const path = `revocations/${encodeURIComponent(id)}`;
-    return answerOf(revocationResultSchema, (await askAdmin(context, entry, { method: 'GET', path })).body);
+    return parseResponse(
+      revocationResultSchema,
+      (await sendAdminRequest(context, entry, { method: 'GET', path })).body,
+    );
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.code === 'not_found') return 'unknown';

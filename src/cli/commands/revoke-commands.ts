@@ -3,14 +3,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import type { Receipt } from './admin-response.ts';
-import { follow, replicaLines, sendOrder } from './revocation-progress.ts';
+import { pollUntilComplete, replicaLines, sendRevocation } from './revocation-progress.ts';
 
 export interface LockOptions extends ServerOptions, OutputOptions {
   readonly reason: string;
@@ -50,28 +50,32 @@ function targetOf(options: RevokeOptions): Target {
   const given = Object.entries(named).filter((entry): entry is [string, string | true] => entry[1] !== undefined);
   if (given.length !== 1) {
     const next = 'give exactly one of --session, --account, --username, --provider, --workload, --all';
-    throw fault('bad_request', 'A revocation has one target.', next);
+    throw cliError('bad_request', 'A revocation has one target.', next);
   }
   if ((workload === undefined) !== (subject === undefined)) {
-    throw fault('bad_request', 'A workload is named by its rule and its subject.', 'give --workload RULE --subject S');
+    throw cliError(
+      'bad_request',
+      'A workload is named by its rule and its subject.',
+      'give --workload RULE --subject S',
+    );
   }
   return { ...Object.fromEntries(given), ...(subject === undefined ? {} : { subject }) };
 }
 
 async function send(context: CliContext, options: LockOptions, target: Target): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  warnOfOneself(context, entry, target);
+  warnIfOwnAccount(context, entry, target);
   const { reason, approval } = options;
   // The same id on every try of this command, so that a token renewed on the way does not revoke twice.
   const json = { ...target, reason, requestId: randomUUID(), ...(approval === undefined ? {} : { approval }) };
-  const followed = { context, entry, tell: replicaLines(context) };
-  const answer = await sendOrder(followed, { method: 'POST', path: 'revocations', json });
-  const receipt = answer.complete ? answer : await follow(followed, answer);
+  const tracked = { context, entry, report: replicaLines(context) };
+  const response = await sendRevocation(tracked, { method: 'POST', path: 'revocations', json });
+  const receipt = response.complete ? response : await pollUntilComplete(tracked, response);
   await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
-  sayWhatNext(context, receipt, target);
+  notifyNextStep(context, receipt, target);
   if (receipt.complete) return;
   const missing = plainText(receipt.missing?.join(', ') || 'unknown', 1000);
-  throw fault(
+  throw cliError(
     'conflict',
     `The revocation is written and being applied, but not proven yet. Missing: ${missing}.`,
     'look again: portcullis replicas; who is missing refuses everything once its lease has lapsed',
@@ -80,32 +84,32 @@ async function send(context: CliContext, options: LockOptions, target: Target): 
 }
 
 /** Said before it is done. It is done all the same: whoever finds their own laptop stolen must not be asked twice. */
-function warnOfOneself(context: CliContext, entry: CacheEntry, target: Target): void {
-  const person = readSession(entry)?.person;
-  if (person === undefined) return;
-  const own =
+function warnIfOwnAccount(context: CliContext, entry: CacheEntry, target: Target): void {
+  const user = readSession(entry)?.user;
+  if (user === undefined) return;
+  const isOwnAccount =
     target['all'] === true ||
-    target['account'] === person.account ||
-    target['username'] === person.username ||
-    target['session'] === person.sessionId ||
-    person.account.startsWith(`${String(target['provider'])}/`);
-  if (!own) return;
-  context.say(
+    target['account'] === user.account ||
+    target['username'] === user.username ||
+    target['session'] === user.sessionId ||
+    user.account.startsWith(`${String(target['provider'])}/`);
+  if (!isOwnAccount) return;
+  context.notify(
     target['lock'] === true
       ? 'this is your own account: you will be signed out and locked out, until another admin or the server’s own shell unlocks it'
       : 'this is about yourself too: your own session ends with it',
   );
 }
 
-function sayWhatNext(context: CliContext, receipt: Receipt, target: Target): void {
+function notifyNextStep(context: CliContext, receipt: Receipt, target: Target): void {
   if (receipt.complete && receipt.sessions === 0 && target['session'] === undefined) {
-    context.say('no session was live under this name: make sure that it is spelled right');
+    context.notify('no session was live under this name: make sure that it is spelled right');
   }
   if (!receipt.canSignInAgain) return;
   const { account, provider, all } = target;
   if (provider !== undefined || all !== undefined) {
-    return context.say('everybody can sign in again by themselves; who must stay out needs a lock: portcullis lock');
+    return context.notify('everybody can sign in again by themselves; who must stay out needs a lock: portcullis lock');
   }
-  const whom = typeof account === 'string' ? plainText(account, 512) : 'PROVIDER/SUBJECT';
-  context.say(`they can sign in again by themselves; to keep them out: portcullis lock ${whom} --reason …`);
+  const name = typeof account === 'string' ? plainText(account, 512) : 'PROVIDER/SUBJECT';
+  context.notify(`they can sign in again by themselves; to keep them out: portcullis lock ${name} --reason …`);
 }

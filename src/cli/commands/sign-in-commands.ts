@@ -4,15 +4,15 @@
 import { X509Certificate } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { dropEntry, locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
-import { fault } from '../errors.ts';
-import { takeTurn } from '../session/file-lock.ts';
+import { cliError } from '../errors.ts';
+import { withFileLock } from '../session/file-lock.ts';
 import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { renew } from '../session/renewal.ts';
 import { hostOf } from '../http/server-url.ts';
-import type { CachedSession, Person } from '../session/session.ts';
+import type { CachedSession, SignedInUser } from '../session/session.ts';
 import { signIn } from '../session/sign-in.ts';
 import { revokeRefreshToken } from '../session/token-endpoint.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
@@ -27,19 +27,19 @@ export async function login(context: CliContext, options: LoginOptions): Promise
   const server = whichServer(context.environment, options);
   if (context.environment.noBrowser && options.device !== true) {
     const next = `by a browser on another machine: portcullis login --device --server ${server.url}`;
-    throw fault('bad_request', 'Signing in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
+    throw cliError('bad_request', 'Signing in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
   }
   const entry = locateEntry(context.environment.cacheDir, server);
-  const previous = readSession(entry)?.person.sessionId;
-  const { person } = await signIn(context, {
+  const previous = readSession(entry)?.user.sessionId;
+  const { user } = await signIn(context, {
     entry,
     attended: true,
     ...(previous === undefined ? {} : { previous }),
     ...(options.provider === undefined ? {} : { provider: options.provider }),
     ...(options.device === undefined ? {} : { device: options.device }),
   });
-  context.say(`signed in to ${hostOf(server.url)}\n${describe(person, context.now())}`);
-  context.say(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
+  context.notify(`signed in to ${hostOf(server.url)}\n${describe(user, context.now())}`);
+  context.notify(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
 }
 
 /** Ends the session at the server and forgets it here. What is here goes in any case: that is what the person asked for. */
@@ -47,13 +47,13 @@ export async function logout(context: CliContext, options: ServerOptions): Promi
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
   const session = await takeSession(entry);
-  if (session === undefined) return context.say(`nobody was signed in to ${hostOf(server.url)}`);
+  if (session === undefined) return context.notify(`nobody was signed in to ${hostOf(server.url)}`);
   try {
     await revokeRefreshToken(session, session.refreshToken);
   } catch (cause) {
     throw stillOpen(session, cause);
   }
-  context.say(`signed out of ${hostOf(server.url)}`);
+  context.notify(`signed out of ${hostOf(server.url)}`);
 }
 
 function takeSession(entry: CacheEntry): Promise<CachedSession | undefined> | undefined {
@@ -61,10 +61,10 @@ function takeSession(entry: CacheEntry): Promise<CachedSession | undefined> | un
     dropEntry(entry);
     return undefined;
   }
-  return takeTurn<{ session: CachedSession | undefined }>({
+  return withFileLock<{ session: CachedSession | undefined }>({
     path: entry.lockPath,
-    patienceMs: 60_000,
-    meanwhile: () => undefined,
+    timeoutMs: 60_000,
+    whileWaiting: () => undefined,
     work: () => {
       const session = readSession(entry);
       dropEntry(entry);
@@ -74,9 +74,9 @@ function takeSession(entry: CacheEntry): Promise<CachedSession | undefined> | un
 }
 
 function stillOpen(session: CachedSession, cause: unknown): AppError {
-  const { sessionId, sessionExpiresAt } = session.person;
+  const { sessionId, sessionExpiresAt } = session.user;
   const why = cause instanceof AppError ? cause.message.split('\n')[0] : 'It did not answer.';
-  return fault(
+  return cliError(
     'upstream_unavailable',
     `You are signed out here, but the server could not be told: ${why}`,
     `the session ends by itself at ${plainText(sessionExpiresAt, 40)}; an admin can end it now: portcullis revoke --session ${plainText(sessionId, 80)} --reason logout`,
@@ -89,8 +89,8 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
   const { session } = await renew(context, entry, { accept: () => false });
-  const { account, username, groups, sessionId, sessionExpiresAt } = session.person;
-  const clusters = session.person.clusters.map(({ name, server: address }) => ({ name, server: address }));
+  const { account, username, groups, sessionId, sessionExpiresAt } = session.user;
+  const clusters = session.user.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
   const held = { id: sessionId, expiresAt: sessionExpiresAt, key };
   await printResult(
@@ -98,7 +98,7 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
     options,
     { server: server.url, account, username, groups, session: held, clusters },
     () => {
-      const lines = [`  server    ${server.url}`, describe(session.person, context.now()), `  key       ${key}`];
+      const lines = [`  server    ${server.url}`, describe(session.user, context.now()), `  key       ${key}`];
       return `${lines.join('\n')}\n`;
     },
   );
@@ -110,14 +110,14 @@ function keyOf({ binding }: CachedSession): string {
   return `SHA256:${Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url')}`;
 }
 
-function describe(person: Person, now: number): string {
+function describe(user: SignedInUser, now: number): string {
   const list = (names: readonly string[]): string => plainText(names.join(', ') || 'none', 2000);
-  const until = `${plainText(person.sessionExpiresAt, 40)} (${plainText(fromNow(person.sessionExpiresAt, now), 40)})`;
+  const until = `${plainText(user.sessionExpiresAt, 40)} (${plainText(fromNow(user.sessionExpiresAt, now), 40)})`;
   return [
-    `  username  ${plainText(person.username)}`,
-    `  groups    ${list(person.groups)}`,
-    `  account   ${plainText(person.account)}`,
-    `  session   ${plainText(person.sessionId, 80)}, until ${until}`,
-    `  clusters  ${list(person.clusters.map((cluster) => cluster.name))}`,
+    `  username  ${plainText(user.username)}`,
+    `  groups    ${list(user.groups)}`,
+    `  account   ${plainText(user.account)}`,
+    `  session   ${plainText(user.sessionId, 80)}, until ${until}`,
+    `  clusters  ${list(user.clusters.map((cluster) => cluster.name))}`,
   ].join('\n');
 }

@@ -4,7 +4,7 @@
 import type { Argument, Command, Option } from 'commander';
 import type { CliContext } from '../context.ts';
 import { knownServers, locateEntry, readSession } from '../session/cache.ts';
-import type { Person } from '../session/session.ts';
+import type { SignedInUser } from '../session/session.ts';
 
 export interface Candidate {
   readonly value: string;
@@ -14,7 +14,7 @@ export interface Candidate {
 export interface Completion {
   readonly candidates: readonly Candidate[];
   /** What the shell is to offer besides: nothing, names of files, or names of folders. */
-  readonly besides: 'nothing' | 'files' | 'folders';
+  readonly alsoOffer: 'nothing' | 'files' | 'folders';
 }
 
 /** Values of an option that only this laptop knows. @param option its long name, such as `--cluster` */
@@ -23,21 +23,21 @@ export type ValuesOf = (option: string) => readonly string[];
 /**
  * @param words what was typed after the program's name; the last is the one at the cursor, perhaps empty
  */
-export function complete(program: Command, words: readonly string[], valuesOf: ValuesOf): Completion {
-  const current = words.at(-1) ?? '';
-  const { command, used, pending, operands, literal } = readWords(program, words.slice(0, -1));
+export function complete(program: Command, line: readonly string[], valuesOf: ValuesOf): Completion {
+  const current = line.at(-1) ?? '';
+  const { command, used, pending, operands, literal } = readCommandLine(program, line.slice(0, -1));
   if (pending !== undefined) return valuesFor(pending, valuesOf, current);
   if (literal || !current.startsWith('-')) return namesFor(command, operands, current);
   const equals = current.indexOf('=');
-  if (equals === -1) return onlyWords(optionNames(command, used), current);
+  if (equals === -1) return onlyMatching(optionNames(command, used), current);
   const option = optionOf(command, current.slice(0, equals));
-  if (option === undefined) return onlyWords([], current);
-  const { candidates, besides } = valuesFor(option, valuesOf, current.slice(equals + 1));
+  if (option === undefined) return onlyMatching([], current);
+  const { candidates, alsoOffer } = valuesFor(option, valuesOf, current.slice(equals + 1));
   const whole = candidates.map(({ value, description }) => ({
     value: `${current.slice(0, equals + 1)}${value}`,
     description,
   }));
-  return { candidates: whole, besides };
+  return { candidates: whole, alsoOffer };
 }
 
 interface Read {
@@ -50,23 +50,23 @@ interface Read {
   readonly literal: boolean;
 }
 
-function readWords(program: Command, words: readonly string[]): Read {
+function readCommandLine(program: Command, line: readonly string[]): Read {
   let command = program;
   let used = new Set<Option>();
   let pending: Option | undefined;
   let operands = 0;
   let literal = false;
-  for (const word of words) {
+  for (const argument of line) {
     if (pending !== undefined) {
       pending = undefined;
-    } else if (literal || !word.startsWith('-')) {
-      const next = operands === 0 && !literal ? subcommandOf(command, word) : undefined;
+    } else if (literal || !argument.startsWith('-')) {
+      const next = operands === 0 && !literal ? subcommandOf(command, argument) : undefined;
       if (next === undefined) operands += 1;
       else [command, used] = [next, new Set()];
-    } else if (word === '--') {
+    } else if (argument === '--') {
       literal = true;
     } else {
-      const [name = '', ...value] = word.split('=');
+      const [name = '', ...value] = argument.split('=');
       const option = optionOf(command, name);
       if (option !== undefined) used.add(option);
       if (option?.required === true && value.length === 0) pending = option;
@@ -75,8 +75,8 @@ function readWords(program: Command, words: readonly string[]): Read {
   return { command, used, pending, operands, literal };
 }
 
-const subcommandOf = (command: Command, word: string): Command | undefined =>
-  command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+const subcommandOf = (command: Command, argument: string): Command | undefined =>
+  command.commands.find((one) => one.name() === argument || one.aliases().includes(argument));
 
 const optionOf = (command: Command, name: string): Option | undefined =>
   command.options.find(({ long, short }) => long === name || short === name);
@@ -87,7 +87,7 @@ function namesFor(command: Command, operands: number, current: string): Completi
   const names = subcommands.map((one) => ({ value: one.name(), description: one.description() }));
   const argument: Argument | undefined = command.registeredArguments[operands];
   const choices = (argument?.argChoices ?? []).map((value) => ({ value, description: '' }));
-  return onlyWords([...names, ...choices], current);
+  return onlyMatching([...names, ...choices], current);
 }
 
 function optionNames(command: Command, used: ReadonlySet<Option>): readonly Candidate[] {
@@ -99,10 +99,10 @@ function optionNames(command: Command, used: ReadonlySet<Option>): readonly Cand
 }
 
 function valuesFor(option: Option, valuesOf: ValuesOf, current: string): Completion {
-  if (option.flags.includes('<file>')) return { candidates: [], besides: 'files' };
-  if (option.flags.includes('<dir>')) return { candidates: [], besides: 'folders' };
+  if (option.flags.includes('<file>')) return { candidates: [], alsoOffer: 'files' };
+  if (option.flags.includes('<dir>')) return { candidates: [], alsoOffer: 'folders' };
   const values = option.argChoices ?? valuesOf(option.long ?? '');
-  return onlyWords(
+  return onlyMatching(
     values.map((value) => ({ value, description: '' })),
     current,
   );
@@ -114,23 +114,23 @@ function valuesFor(option: Option, valuesOf: ValuesOf, current: string): Complet
  */
 const SAFE = /^[A-Za-z0-9._~:/@%+,=-]+$/;
 
-const onlyWords = (candidates: readonly Candidate[], current: string): Completion => ({
+const onlyMatching = (candidates: readonly Candidate[], current: string): Completion => ({
   candidates: candidates.filter(({ value }) => SAFE.test(value) && value.startsWith(current)),
-  besides: 'nothing',
+  alsoOffer: 'nothing',
 });
 
 /** @param words as they were typed; a `--server` among them narrows what is offered */
-export function valuesOnLaptop(context: CliContext, words: readonly string[]): ValuesOf {
+export function cachedValues(context: CliContext, line: readonly string[]): ValuesOf {
   return (option) => {
     const servers = knownServers(context.environment.cacheDir);
     if (option === '--server') return servers.map(({ url }) => url);
-    const named = servers.filter(({ url }) => words.includes(url) || words.includes(`--server=${url}`));
-    const people = (named.length > 0 ? named : servers).flatMap((server): Person[] => {
+    const named = servers.filter(({ url }) => line.includes(url) || line.includes(`--server=${url}`));
+    const users = (named.length > 0 ? named : servers).flatMap((server): SignedInUser[] => {
       const session = readSession(locateEntry(context.environment.cacheDir, server));
-      return session === undefined ? [] : [session.person];
+      return session === undefined ? [] : [session.user];
     });
-    if (option === '--cluster') return unique(people.flatMap(({ clusters }) => clusters.map(({ name }) => name)));
-    if (option === '--provider') return unique(people.map(({ account }) => account.split('/')[0] ?? ''));
+    if (option === '--cluster') return unique(users.flatMap(({ clusters }) => clusters.map(({ name }) => name)));
+    if (option === '--provider') return unique(users.map(({ account }) => account.split('/')[0] ?? ''));
     return [];
   };
 }

@@ -7,9 +7,9 @@ import type { Completion } from './complete.ts';
 const DIRECTIVE = { files: 0, nothing: 4, folders: 16 } as const;
 
 /** As cobra has it, which kubectl reads too. */
-export function formatCompletion({ candidates, besides }: Completion): string {
+export function formatCompletion({ candidates, alsoOffer }: Completion): string {
   const lines = candidates.map(({ value, description }) => (description === '' ? value : `${value}\t${description}`));
-  return `${[...lines, `:${DIRECTIVE[besides]}`].join('\n')}\n`;
+  return `${[...lines, `:${DIRECTIVE[alsoOffer]}`].join('\n')}\n`;
 }
 
 // The line is split at blanks, because bash itself splits at = and : too, and then replaces only what follows the last of them.

@@ -3,12 +3,12 @@
  */
 import { ADMIN_AUDIENCE } from '../../core/core.ts';
 import { AppError, type ErrorCode } from '../../core/errors.ts';
-import { nextAfterProblem } from './admin-problems.ts';
+import { nextStepFor } from './admin-problems.ts';
 import type { CacheEntry } from '../session/cache.ts';
 import { clockFirst } from './clock-skew.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { needsFreshSignIn, signInFreshly } from '../session/fresh-sign-in.ts';
-import { ask, type Ask, type EventsAsk, type HttpAnswer } from './http-client.ts';
+import { sendRequest, type HttpRequest, type EventStreamRequest, type HttpResponse } from './http-client.ts';
 import { stringAt } from './json-shape.ts';
 import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
@@ -16,11 +16,11 @@ import { renew } from '../session/renewal.ts';
 import { isFresh, tokenId, type Binding, type Endpoints } from '../session/session.ts';
 
 export interface AdminRequest {
-  readonly method: Ask['method'];
+  readonly method: HttpRequest['method'];
   /** Below the admin API, for example `sessions?limit=100`. */
   readonly path: string;
   readonly json?: unknown;
-  readonly events?: EventsAsk;
+  readonly events?: EventStreamRequest;
   /** Told when the person begins to sign in again for it, and when that is over. */
   readonly onSignIn?: (under: boolean) => void;
 }
@@ -30,34 +30,38 @@ export interface AdminRequest {
  * @returns the answer, with a status below 300
  * @throws AppError `forbidden` for somebody who is no admin, else by what the problem says
  */
-export async function askAdmin(context: CliContext, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
-  const first = await askAsSignedIn(context, entry, request);
-  // Once: a provider that does not say when somebody signed in must not send them there for ever.
-  const answer = needsFreshSignIn(first) ? await askAfterSignIn(context, entry, request, first) : first;
-  if (answer.status >= 200 && answer.status < 300) return answer;
-  throw problem(entry.server.url, answer, { signsIn: true });
-}
-
-async function askAfterSignIn(
+export async function sendAdminRequest(
   context: CliContext,
   entry: CacheEntry,
   request: AdminRequest,
-  { body }: HttpAnswer,
-): Promise<HttpAnswer> {
+): Promise<HttpResponse> {
+  const first = await sendWithSession(context, entry, request);
+  // Once: a provider that does not say when somebody signed in must not send them there for ever.
+  const response = needsFreshSignIn(first) ? await sendAfterSignIn(context, entry, request, first) : first;
+  if (response.status >= 200 && response.status < 300) return response;
+  throw problem(entry.server.url, response, { signsIn: true });
+}
+
+async function sendAfterSignIn(
+  context: CliContext,
+  entry: CacheEntry,
+  request: AdminRequest,
+  { body }: HttpResponse,
+): Promise<HttpResponse> {
   request.onSignIn?.(true);
   try {
     await signInFreshly(context, entry, body);
   } finally {
     request.onSignIn?.(false);
   }
-  return askAsSignedIn(context, entry, request);
+  return sendWithSession(context, entry, request);
 }
 
-async function askAsSignedIn(context: CliContext, entry: CacheEntry, request: AdminRequest): Promise<HttpAnswer> {
-  const { answer, used } = await askOnce(context, entry, request, undefined);
-  if (answer.status !== 401 || needsFreshSignIn(answer)) return answer;
+async function sendWithSession(context: CliContext, entry: CacheEntry, request: AdminRequest): Promise<HttpResponse> {
+  const { response, used } = await sendOnce(context, entry, request, undefined);
+  if (response.status !== 401 || needsFreshSignIn(response)) return response;
   // The token may be of an earlier life of the store: once more with a new one.
-  return (await askOnce(context, entry, request, used)).answer;
+  return (await sendOnce(context, entry, request, used)).response;
 }
 
 /** What proves to the admin API who asks. */
@@ -74,24 +78,24 @@ export interface AdminCredential {
  * @param credential finds one; `refused`: a token that will not do
  * @returns, throws as `askAdmin`
  */
-export async function askAdminAs(
+export async function sendAdminRequestAs(
   context: CliContext,
   server: string,
-  credential: (refused?: string) => Promise<AdminCredential>,
+  credential: (rejectedToken?: string) => Promise<AdminCredential>,
   request: AdminRequest,
-): Promise<HttpAnswer> {
+): Promise<HttpResponse> {
   const first = await credential();
   const before = await send(context, first, request);
   // As above.
-  const answer = before.status === 401 ? await send(context, await credential(first.token), request) : before;
-  if (answer.status >= 200 && answer.status < 300) return answer;
-  throw problem(server, answer, { signsIn: false });
+  const response = before.status === 401 ? await send(context, await credential(first.token), request) : before;
+  if (response.status >= 200 && response.status < 300) return response;
+  throw problem(server, response, { signsIn: false });
 }
 
-function send(context: CliContext, credential: AdminCredential, request: AdminRequest): Promise<HttpAnswer> {
+function send(context: CliContext, credential: AdminCredential, request: AdminRequest): Promise<HttpResponse> {
   const { adminApi, apiCa } = credential.endpoints;
   context.detail(`${request.method} ${adminApi}/${request.path}`);
-  return ask({
+  return sendRequest({
     method: request.method,
     url: `${adminApi}/${request.path}`,
     bearer: credential.token,
@@ -102,42 +106,42 @@ function send(context: CliContext, credential: AdminCredential, request: AdminRe
   });
 }
 
-async function askOnce(
+async function sendOnce(
   context: CliContext,
   entry: CacheEntry,
   request: AdminRequest,
-  refused: string | undefined,
-): Promise<{ answer: HttpAnswer; used: string }> {
+  rejectedTokenId: string | undefined,
+): Promise<{ response: HttpResponse; used: string }> {
   const { session, token } = await renew(context, entry, {
     audience: ADMIN_AUDIENCE,
-    accept: (cached) => isFresh(cached, context.now()) && tokenId(cached) !== refused,
+    accept: (cached) => isFresh(cached, context.now()) && tokenId(cached) !== rejectedTokenId,
   }).catch((error: unknown) => {
     throw error instanceof AppError && error.code === 'forbidden' ? noAdmin(entry, error) : error;
   });
   const { endpoints, binding } = session;
-  const answer = await send(context, { endpoints, binding, token: token.token }, request);
-  return { answer, used: tokenId(token) };
+  const response = await send(context, { endpoints, binding, token: token.token }, request);
+  return { response, used: tokenId(token) };
 }
 
 /** The token endpoint speaks of audiences; who may not have this one is no admin and no auditor. */
 function noAdmin(entry: CacheEntry, cause: AppError): AppError {
   const { url } = entry.server;
   const next = `ask your platform team to make you one; if they just have: portcullis login --server ${url}`;
-  return fault('forbidden', `You are neither an admin nor an auditor at ${url}.`, next, {
+  return cliError('forbidden', `You are neither an admin nor an auditor at ${url}.`, next, {
     reason: cause.reason,
     cause,
   });
 }
 
 /** RFC 9457: the server's own words, and the room's code for the exit. */
-function problem(server: string, answer: HttpAnswer, { signsIn }: { readonly signsIn: boolean }): AppError {
-  const code = plainText(stringAt(answer.body, 'code') ?? '', 60);
-  const title = plainText(stringAt(answer.body, 'title') ?? '', 200);
-  const detail = plainText(stringAt(answer.body, 'detail') ?? '');
-  const what = [title || `${server} answered ${answer.status}`, detail].filter((part) => part !== '').join(': ');
-  const next = signsIn || answer.status > 403 ? nextOf(server, answer, code) : undefined;
-  const words = code === '' ? what : `${what} (${code})`;
-  return fault(codeOfStatus(answer.status), words, next, { reason: code || 'admin_request_failed' });
+function problem(server: string, response: HttpResponse, { signsIn }: { readonly signsIn: boolean }): AppError {
+  const code = plainText(stringAt(response.body, 'code') ?? '', 60);
+  const title = plainText(stringAt(response.body, 'title') ?? '', 200);
+  const detail = plainText(stringAt(response.body, 'detail') ?? '');
+  const what = [title || `${server} answered ${response.status}`, detail].filter((part) => part !== '').join(': ');
+  const next = signsIn || response.status > 403 ? nextOf(server, response, code) : undefined;
+  const message = code === '' ? what : `${what} (${code})`;
+  return cliError(codeOfStatus(response.status), message, next, { reason: code || 'admin_request_failed' });
 }
 
 function codeOfStatus(status: number): ErrorCode {
@@ -148,9 +152,9 @@ function codeOfStatus(status: number): ErrorCode {
   return 'upstream_unavailable';
 }
 
-function nextOf(server: string, { status, clockSkewMs }: HttpAnswer, code: string): string | undefined {
-  const own = nextAfterProblem(code);
-  if (own !== undefined) return own;
+function nextOf(server: string, { status, clockSkewMs }: HttpResponse, code: string): string | undefined {
+  const known = nextStepFor(code);
+  if (known !== undefined) return known;
   if (status === 401) return clockFirst(clockSkewMs, `portcullis login --server ${server}`);
   if (status === 403) return 'ask your platform team to make you an admin';
   return status >= 500 || status === 429 ? 'try again in a moment' : undefined;

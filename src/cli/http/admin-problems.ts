@@ -22,4 +22,4 @@ const NEXT: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Undefined for a code without a rule of its own. */
-export const nextAfterProblem = (code: string): string | undefined => NEXT.get(code);
+export const nextStepFor = (code: string): string | undefined => NEXT.get(code);

@@ -12,7 +12,7 @@ type CertificateEnvironment = Pick<NetworkEnvironment, 'certFile' | 'certDirs'>;
 const PEM = '-----BEGIN CERTIFICATE-----';
 
 /** @returns PEM; a file that cannot be read is left out, as by OpenSSL: see `unreadableCertFile` */
-export function authorities({ certFile, certDirs }: CertificateEnvironment): string[] {
+export function trustedCas({ certFile, certDirs }: CertificateEnvironment): string[] {
   const files = [...(certFile === undefined ? [] : [certFile]), ...certDirs.flatMap(filesIn)];
   const named = files.map(readPem).filter((text) => text !== undefined);
   // The first two have most in common, and each certificate costs time to parse.

@@ -6,13 +6,13 @@ import { request as requestHttp, type IncomingMessage, type RequestOptions } fro
 import { request as requestHttps } from 'node:https';
 import type { ConnectionOptions } from 'node:tls';
 import { AppError } from '../../core/errors.ts';
-import { reportAsk, type AskTrace } from './request-trace.ts';
-import { authorities } from './certificate-authorities.ts';
+import { publishTrace, type RequestTrace } from './request-trace.ts';
+import { trustedCas } from './certificate-authorities.ts';
 import { skewOf } from './clock-skew.ts';
 import { readNetwork, type NetworkEnvironment } from '../environment.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { parseRecord, stringAt, type JsonRecord } from './json-shape.ts';
-import { unreachable, type Situation } from './network-error.ts';
+import { unreachable, type ConnectionContext } from './network-error.ts';
 import { proxyFor } from './proxy.ts';
 import { isOpenable } from './server-url.ts';
 import type { Binding } from '../session/session.ts';
@@ -20,11 +20,11 @@ import { insideTunnel, openTunnel } from './tunnel.ts';
 import { USER_AGENT } from './version.ts';
 
 /** Longest wait for a whole answer, and its longest body. Threat: an answer that never ends, a byte at a time or all too fast. */
-const LIMITS = { timeoutMs: 15_000, answerBytes: 4 * 1024 * 1024 };
+const LIMITS = { timeoutMs: 15_000, responseBytes: 4 * 1024 * 1024 };
 
 const ACCEPT = 'application/json, application/problem+json';
 
-export interface Ask {
+export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly url: string;
   /** PEM that vouches for the host; absent: the system's authorities. */
@@ -32,21 +32,21 @@ export interface Ask {
   readonly binding?: Binding;
   readonly bearer?: string;
   readonly body?: { readonly form: Readonly<Record<string, string>> } | { readonly json: unknown };
-  readonly events?: EventsAsk;
+  readonly events?: EventStreamRequest;
   /** In place of any JSON: a form of it that the server has besides. */
   readonly accept?: string;
 }
 
 /** Server-sent events are asked for. Where they come they are taken as they come, and the answer's body is empty. */
-export interface EventsAsk {
+export interface EventStreamRequest {
   /** `Last-Event-ID`. */
   readonly after?: string;
   /** In place of the limit of time. */
   readonly signal: AbortSignal;
-  readonly take: (stream: AsyncIterable<Buffer>) => Promise<void>;
+  readonly consume: (stream: AsyncIterable<Buffer>) => Promise<void>;
 }
 
-export interface HttpAnswer {
+export interface HttpResponse {
   readonly status: number;
   /** Empty where the answer had none. */
   readonly body: JsonRecord;
@@ -55,7 +55,7 @@ export interface HttpAnswer {
 }
 
 /** How an address is reached. */
-interface Way {
+interface Route {
   readonly url: URL;
   readonly proxy: URL | undefined;
   readonly network: NetworkEnvironment;
@@ -67,37 +67,45 @@ interface Way {
  * @throws AppError `upstream_unavailable` when there is none that could be Portcullis': unreachable, not trusted, too slow or too long, a
  *   redirect, a page; `bad_request` when the proxy of the environment cannot be used
  */
-export async function ask(
-  ask: Ask,
+export async function sendRequest(
+  sendRequest: HttpRequest,
   network: NetworkEnvironment = readNetwork(),
   limits: typeof LIMITS = LIMITS,
-): Promise<HttpAnswer> {
-  const url = new URL(ask.url);
-  if (!isOpenable(url)) throw notAsked();
-  const signal = ask.events?.signal ?? AbortSignal.timeout(limits.timeoutMs);
-  const way = { url, proxy: proxyFor(url, network), network, signal };
+): Promise<HttpResponse> {
+  const url = new URL(sendRequest.url);
+  if (!isOpenable(url)) throw unsupportedUrl();
+  const signal = sendRequest.events?.signal ?? AbortSignal.timeout(limits.timeoutMs);
+  const route = { url, proxy: proxyFor(url, network), network, signal };
   const begun = performance.now();
-  const report = (facts: Pick<AskTrace, 'outcome' | 'requestId' | 'clockSkewMs'>): void =>
-    reportAsk({ method: ask.method, url, proxy: way.proxy, milliseconds: performance.now() - begun, ...facts });
-  const faultOf = (cause: unknown): AppError =>
-    cause instanceof AppError ? cause : unreachable(url, cause, situationOf(way, ask, limits.timeoutMs));
-  const heard = await hear(way, ask, limits.answerBytes).catch((cause: unknown) => {
-    const error = faultOf(cause);
+  const report = (facts: Pick<RequestTrace, 'outcome' | 'requestId' | 'clockSkewMs'>): void =>
+    publishTrace({
+      method: sendRequest.method,
+      url,
+      proxy: route.proxy,
+      milliseconds: performance.now() - begun,
+      ...facts,
+    });
+  const errorOf = (cause: unknown): AppError =>
+    cause instanceof AppError
+      ? cause
+      : unreachable(url, cause, connectionContext(route, sendRequest, limits.timeoutMs));
+  const received = await receive(route, sendRequest, limits.responseBytes).catch((cause: unknown) => {
+    const error = errorOf(cause);
     report({ outcome: error.reason });
     throw error;
   });
-  const { status, record, empty, events, clockSkewMs } = heard;
-  report({ outcome: status, requestId: heard.requestId, clockSkewMs });
+  const { status, record, empty, events, clockSkewMs } = received;
+  report({ outcome: status, requestId: received.requestId, clockSkewMs });
   if (events !== undefined) {
     await events().catch((cause: unknown) => {
-      throw faultOf(cause);
+      throw errorOf(cause);
     });
   }
-  if (isRedirect(status) || (record === undefined && !empty)) throw foreign(url, status, way.proxy);
+  if (isRedirect(status) || (record === undefined && !empty)) throw notPortcullis(url, status, route.proxy);
   return { status, body: record ?? {}, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
 }
 
-interface Heard {
+interface Received {
   readonly status: number;
   /** Absent where it was no JSON object that says so itself. */
   readonly record: JsonRecord | undefined;
@@ -108,44 +116,48 @@ interface Heard {
   readonly clockSkewMs: number | undefined;
 }
 
-async function hear(way: Way, ask: Ask, limit: number): Promise<Heard> {
-  const response = await send(way, ask);
+async function receive(route: Route, sendRequest: HttpRequest, limit: number): Promise<Received> {
+  const response = await send(route, sendRequest);
   const clockSkewMs = skewOf(response.headers.date, Date.now());
   const status = response.statusCode ?? 0;
-  if (ask.events !== undefined && isEvents(response)) {
-    const { take } = ask.events;
+  if (sendRequest.events !== undefined && isEvents(response)) {
+    const { consume } = sendRequest.events;
     const requestId = requestIdOf(response, undefined);
-    return { status, record: undefined, empty: true, requestId, clockSkewMs, events: () => take(response) };
+    return { status, record: undefined, empty: true, requestId, clockSkewMs, events: () => consume(response) };
   }
-  const text = await readText(way.url, response, limit);
+  const text = await readText(route.url, response, limit);
   // A body without a length ends like any other when the time is up.
-  way.signal.throwIfAborted();
+  route.signal.throwIfAborted();
   const record = isJson(response) ? parseRecord(text) : undefined;
   return { status, record, empty: text === '', requestId: requestIdOf(response, record), clockSkewMs };
 }
 
-const situationOf = ({ network, proxy, signal }: Way, ask: Ask, timeoutMs: number): Situation => ({
+const connectionContext = (
+  { network, proxy, signal }: Route,
+  sendRequest: HttpRequest,
+  timeoutMs: number,
+): ConnectionContext => ({
   network,
   proxy,
-  pinned: ask.ca !== undefined,
-  signedIn: ask.binding !== undefined,
+  pinned: sendRequest.ca !== undefined,
+  signedIn: sendRequest.binding !== undefined,
   // The one who asked for events ended them; else time ran out.
-  ...(signal.aborted && ask.events === undefined ? { waited: timeoutMs / 1000 } : {}),
+  ...(signal.aborted && sendRequest.events === undefined ? { waited: timeoutMs / 1000 } : {}),
 });
 
-async function send(way: Way, ask: Ask): Promise<IncomingMessage> {
-  const { url, proxy, network, signal } = way;
-  const tls = url.protocol === 'https:' ? tlsOptions(ask, network) : {};
-  const tunnel = proxy && (await openTunnel(proxy, url, { signal, authorities: () => authorities(network) }));
-  const body = encodeBody(ask);
+async function send(route: Route, sendRequest: HttpRequest): Promise<IncomingMessage> {
+  const { url, proxy, network, signal } = route;
+  const tls = url.protocol === 'https:' ? tlsOptions(sendRequest, network) : {};
+  const tunnel = proxy && (await openTunnel(proxy, url, { signal, trustedCas: () => trustedCas(network) }));
+  const body = encodeBody(sendRequest);
   const options: RequestOptions = {
-    method: ask.method,
+    method: sendRequest.method,
     signal,
     headers: {
-      accept: ask.accept ?? (ask.events === undefined ? ACCEPT : `text/event-stream, ${ACCEPT}`),
-      ...(ask.events?.after === undefined ? {} : { 'last-event-id': ask.events.after }),
+      accept: sendRequest.accept ?? (sendRequest.events === undefined ? ACCEPT : `text/event-stream, ${ACCEPT}`),
+      ...(sendRequest.events?.after === undefined ? {} : { 'last-event-id': sendRequest.events.after }),
       'user-agent': USER_AGENT,
-      ...(ask.bearer === undefined ? {} : { authorization: `Bearer ${ask.bearer}` }),
+      ...(sendRequest.bearer === undefined ? {} : { authorization: `Bearer ${sendRequest.bearer}` }),
       ...(body === undefined ? {} : { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),
     },
     ...(tunnel === undefined ? { agent: false } : { createConnection: () => insideTunnel(tunnel, url, tls) }),
@@ -162,18 +174,21 @@ async function send(way: Way, ask: Ask): Promise<IncomingMessage> {
   });
 }
 
-function tlsOptions(ask: Ask, network: NetworkEnvironment): ConnectionOptions {
-  const certificate = ask.binding && { cert: ask.binding.certificate, key: ask.binding.privateKey };
+function tlsOptions(sendRequest: HttpRequest, network: NetworkEnvironment): ConnectionOptions {
+  const certificate = sendRequest.binding && {
+    cert: sendRequest.binding.certificate,
+    key: sendRequest.binding.privateKey,
+  };
   // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which somebody may have set for another program.
   const checked = { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
-  return { ca: ask.ca ?? authorities(network), ...checked, ...certificate };
+  return { ca: sendRequest.ca ?? trustedCas(network), ...checked, ...certificate };
 }
 
-function encodeBody(ask: Ask): { type: string; text: string } | undefined {
-  if (ask.body === undefined) return undefined;
-  return 'form' in ask.body
-    ? { type: 'application/x-www-form-urlencoded', text: new URLSearchParams(ask.body.form).toString() }
-    : { type: 'application/json', text: JSON.stringify(ask.body.json) };
+function encodeBody(sendRequest: HttpRequest): { type: string; text: string } | undefined {
+  if (sendRequest.body === undefined) return undefined;
+  return 'form' in sendRequest.body
+    ? { type: 'application/x-www-form-urlencoded', text: new URLSearchParams(sendRequest.body.form).toString() }
+    : { type: 'application/json', text: JSON.stringify(sendRequest.body.json) };
 }
 
 async function readText(url: URL, response: IncomingMessage, limit: number): Promise<string> {
@@ -184,7 +199,7 @@ async function readText(url: URL, response: IncomingMessage, limit: number): Pro
     size += chunk.length;
     if (size > limit) {
       response.destroy();
-      throw fault(
+      throw cliError(
         'upstream_unavailable',
         `The answer of ${url.host} is longer than any of Portcullis, and was not read to its end.`,
         'check that this is the address of Portcullis; if it is, tell your platform team',
@@ -210,17 +225,17 @@ function requestIdOf({ headers }: IncomingMessage, record: JsonRecord | undefine
   return typeof header === 'string' ? header : record && stringAt(record, 'requestId');
 }
 
-const notAsked = (): AppError =>
-  fault(
+const unsupportedUrl = (): AppError =>
+  cliError(
     'bad_request',
     'Only https addresses, or http on loopback, are asked.',
     'give the address of Portcullis: https://…',
   );
 
 /** An answer that is not Portcullis': of a load balancer, of a network that wants a sign-in of its own, or of whatever else lives there. */
-function foreign(url: URL, status: number, proxy: URL | undefined): AppError {
+function notPortcullis(url: URL, status: number, proxy: URL | undefined): AppError {
   if (isRedirect(status)) {
-    return fault(
+    return cliError(
       'upstream_unavailable',
       `${url.host} answered with a redirect (${status}), which is never followed.`,
       'check the address; on a network that wants a sign-in of its own (hotel, train), do that first in a browser',
@@ -228,7 +243,7 @@ function foreign(url: URL, status: number, proxy: URL | undefined): AppError {
     );
   }
   if (status >= 500) {
-    return fault(
+    return cliError(
       'upstream_unavailable',
       `${url.host} answered ${status} with a page: a load balancer stands there, and Portcullis behind it does not answer.`,
       'try again in a moment; you stay signed in',
@@ -236,7 +251,7 @@ function foreign(url: URL, status: number, proxy: URL | undefined): AppError {
     );
   }
   const between = proxy === undefined ? '' : `, or the proxy ${proxy.host} in between`;
-  return fault(
+  return cliError(
     'upstream_unavailable',
     `${url.host} answered ${status} with something that is no answer of Portcullis (no JSON): something else lives there${between}.`,
     'check that this is the address of Portcullis, and that no page of the network stands in between',

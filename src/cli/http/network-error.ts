@@ -4,12 +4,12 @@
 import type { AppError } from '../../core/errors.ts';
 import { unreadableCertFile } from './certificate-authorities.ts';
 import type { NetworkEnvironment } from '../environment.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { codeOf } from '../session/private-files.ts';
 
 /** How it was asked. */
-export interface Situation {
+export interface ConnectionContext {
   readonly network: NetworkEnvironment;
   readonly proxy: URL | undefined;
   /** Whether one authority alone may vouch for the server: of `--ca-file`, or the one that the server named at sign-in. */
@@ -37,49 +37,50 @@ const WHY: Readonly<Record<string, string>> = {
   EPROTO: 'what answers there does not speak TLS as it should',
 };
 
-const staying = (words: string, { signedIn }: Situation): string => (signedIn ? `${words}; you stay signed in` : words);
+const staying = (message: string, { signedIn }: ConnectionContext): string =>
+  signedIn ? `${message}; you stay signed in` : message;
 
-export function unreachable(url: URL, cause: unknown, situation: Situation): AppError {
+export function unreachable(url: URL, cause: unknown, context: ConnectionContext): AppError {
   const code = codeOf(cause) ?? '';
-  if (situation.waited === undefined && UNTRUSTED.test(code)) return untrusted(url, { code, cause }, situation);
-  const [why, next] = whyOf(code, situation);
-  return fault('upstream_unavailable', `${url.host} cannot be reached: ${why}.`, next, {
+  if (context.waited === undefined && UNTRUSTED.test(code)) return untrusted(url, { code, cause }, context);
+  const [why, next] = whyOf(code, context);
+  return cliError('upstream_unavailable', `${url.host} cannot be reached: ${why}.`, next, {
     reason: 'server_unreachable',
     cause,
   });
 }
 
-function whyOf(code: string, situation: Situation): readonly [why: string, next: string] {
-  const tryAgain = staying('check the network or VPN and try again', situation);
-  if (situation.waited !== undefined) return [`no full answer within ${situation.waited} seconds`, tryAgain];
+function whyOf(code: string, context: ConnectionContext): readonly [why: string, next: string] {
+  const tryAgain = staying('check the network or VPN and try again', context);
+  if (context.waited !== undefined) return [`no full answer within ${context.waited} seconds`, tryAgain];
   if (code.startsWith('HPE_')) {
     return [`what answers there does not speak HTTP as it should (${code})`, 'check the address and its port'];
   }
   const tls = code === 'EPROTO' || code.startsWith('ERR_SSL_');
   const why = WHY[tls ? 'EPROTO' : code] ?? 'the connection failed';
-  const words = `${why} (${plainText(code, 60) || 'no code'})`;
-  if (tls) return [words, 'check the address and its port, and whether a proxy stands in between'];
-  if (code !== 'ENOTFOUND') return [words, tryAgain];
-  return [words, staying('check how the address is spelled, and the network or VPN', situation)];
+  const message = `${why} (${plainText(code, 60) || 'no code'})`;
+  if (tls) return [message, 'check the address and its port, and whether a proxy stands in between'];
+  if (code !== 'ENOTFOUND') return [message, tryAgain];
+  return [message, staying('check how the address is spelled, and the network or VPN', context)];
 }
 
 function untrusted(
   url: URL,
   { code, cause }: { readonly code: string; readonly cause: unknown },
-  situation: Situation,
+  context: ConnectionContext,
 ): AppError {
-  const what = `The certificate of ${url.host} is not trusted here (${code})${detailOf(code, situation)}.`;
-  return fault('upstream_unavailable', what, nextOf(url, code, situation), { reason: 'server_untrusted', cause });
+  const what = `The certificate of ${url.host} is not trusted here (${code})${detailOf(code, context)}.`;
+  return cliError('upstream_unavailable', what, nextOf(url, code, context), { reason: 'server_untrusted', cause });
 }
 
-function detailOf(code: string, { network }: Situation): string {
+function detailOf(code: string, { network }: ConnectionContext): string {
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return ': it is made out to another name';
   if (CLOCK.has(code)) return `: by this machine's clock it is ${new Date().toISOString().slice(0, 16)}Z`;
   const unread = unreadableCertFile(network);
   return unread === undefined ? '' : `; SSL_CERT_FILE names ${plainText(unread)}, which cannot be read`;
 }
 
-function nextOf(url: URL, code: string, { proxy, pinned, signedIn }: Situation): string {
+function nextOf(url: URL, code: string, { proxy, pinned, signedIn }: ConnectionContext): string {
   if (CLOCK.has(code)) return "if that is wrong, set this machine's clock; else tell your platform team";
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'check the address; if it is right, tell your platform team';
   // A proxy that opens TLS presents a certificate of its own; a session's certificate would not get through it anyway.

@@ -6,7 +6,7 @@
 import { BlockList, isIP } from 'node:net';
 import type { AppError } from '../../core/errors.ts';
 import type { NetworkEnvironment } from '../environment.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { isLoopback } from './server-url.ts';
 
 type ProxyEnvironment = Pick<NetworkEnvironment, 'httpsProxy' | 'noProxy'>;
@@ -32,7 +32,7 @@ function parseProxy(text: string): URL {
 
 /** The value is not repeated: it may hold a password. */
 const unusable = (why: string): AppError =>
-  fault('bad_request', `HTTPS_PROXY ${why}.`, 'set it to http://HOST:PORT, or add the server to NO_PROXY', {
+  cliError('bad_request', `HTTPS_PROXY ${why}.`, 'set it to http://HOST:PORT, or add the server to NO_PROXY', {
     reason: 'proxy_unusable',
   });
 

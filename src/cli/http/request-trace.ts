@@ -6,7 +6,7 @@ import { channel } from 'node:diagnostics_channel';
 import { describeSkew } from './clock-skew.ts';
 import { plainText } from '../terminal/plain-text.ts';
 
-export interface AskTrace {
+export interface RequestTrace {
   readonly method: string;
   readonly url: URL;
   /** The proxy that it went through. */
@@ -20,18 +20,18 @@ export interface AskTrace {
   readonly clockSkewMs?: number | undefined;
 }
 
-const ASKS = channel('portcullis.cli.ask');
+const REQUESTS = channel('portcullis.cli.ask');
 
-export function reportAsk(trace: AskTrace): void {
-  if (ASKS.hasSubscribers) ASKS.publish(trace);
+export function publishTrace(trace: RequestTrace): void {
+  if (REQUESTS.hasSubscribers) REQUESTS.publish(trace);
 }
 
 /** For the rest of this process. */
-export function sayAsks(say: (words: string) => void): void {
-  ASKS.subscribe((message) => say(describe(message as AskTrace)));
+export function logRequests(notify: (message: string) => void): void {
+  REQUESTS.subscribe((message) => notify(describe(message as RequestTrace)));
 }
 
-function describe({ method, url, proxy, milliseconds, outcome, requestId, clockSkewMs }: AskTrace): string {
+function describe({ method, url, proxy, milliseconds, outcome, requestId, clockSkewMs }: RequestTrace): string {
   const parts = [
     `${method} ${url.origin}${url.pathname}: ${outcome} after ${Math.round(milliseconds)} ms`,
     ...(proxy === undefined ? [] : [`through ${proxy.host}`]),

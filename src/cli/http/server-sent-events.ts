@@ -1,7 +1,7 @@
 /**
  * Server-sent events as they come (WHATWG HTML, 9.2.6), from a server that may say anything.
  */
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 
 export interface ServerEvent {
   /** `message` where it has no name of its own. */
@@ -41,7 +41,7 @@ export async function* serverEvents(chunks: AsyncIterable<Buffer>): AsyncGenerat
       last = rest[0]?.slice(-3) ?? '';
     }
     if (length > LONGEST) {
-      throw fault('upstream_unavailable', 'The server sent an event without an end.', 'tell your platform team', {
+      throw cliError('upstream_unavailable', 'The server sent an event without an end.', 'tell your platform team', {
         reason: 'answer_too_long',
       });
     }

@@ -1,7 +1,7 @@
 /**
  * Addresses: which server is meant, and which addresses may ever be opened.
  */
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 
 /** Hosts whose traffic never leaves the machine, so that plain http is allowed there (the demo, the loopback redirect). */
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
@@ -37,7 +37,7 @@ export function openableUrl(text: unknown): URL | undefined {
 export function parseServer(text: string): string {
   const url = openableUrl(text);
   if (url === undefined || !isPlainPath(url)) {
-    throw fault(
+    throw cliError(
       'bad_request',
       'The server is not an address that can be used: it must be https:// and a host (http:// only on loopback).',
       'give --server https://portcullis.example.com',
@@ -53,7 +53,7 @@ export const isPlainPath = (url: URL): boolean => url.search === '' && url.hash 
 export function parseClusterName(text: string): string {
   if (!isClusterName(text)) {
     const next = 'portcullis whoami lists your clusters';
-    throw fault('bad_request', 'The cluster is not a name: letters, digits, dots and dashes.', next);
+    throw cliError('bad_request', 'The cluster is not a name: letters, digits, dots and dashes.', next);
   }
   return text;
 }

@@ -8,14 +8,14 @@ import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { AppError } from '../../core/errors.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 import { USER_AGENT } from './version.ts';
 
 interface TunnelOptions {
   readonly signal: AbortSignal;
   /** Who may vouch for a proxy that is reached by https, PEM; asked for only then, because reading them takes long. */
-  readonly authorities: () => string[];
+  readonly trustedCas: () => string[];
 }
 
 /** @throws AppError `upstream_unavailable` when the proxy does not open one, in words that hold none of its credentials */
@@ -35,10 +35,10 @@ export async function openTunnel(proxy: URL, target: URL, options: TunnelOptions
     if (accepted && !early) return socket;
     socket.destroy();
     // A TLS server never speaks first: what came behind the 200 is the proxy's own.
-    throw refused(proxy, target, accepted ? 'an answer of its own' : String(status));
+    throw proxyRejection(proxy, target, accepted ? 'an answer of its own' : String(status));
   } catch (cause) {
     if (cause instanceof AppError || options.signal.aborted) throw cause;
-    throw fault(
+    throw cliError(
       'upstream_unavailable',
       `The proxy ${proxy.host} of HTTPS_PROXY cannot be reached (${codeOf(cause) ?? 'connection failed'}).`,
       `correct HTTPS_PROXY, or add ${target.hostname} to NO_PROXY if it is reached without a proxy`,
@@ -55,7 +55,7 @@ export function insideTunnel(socket: Duplex, url: URL, tls: ConnectionOptions): 
   return connectTls({ ...tls, socket, host, ...servername, ALPNProtocols: ['http/1.1'] });
 }
 
-function connect(proxy: URL, authority: string, { signal, authorities }: TunnelOptions): ClientRequest {
+function connect(proxy: URL, authority: string, { signal, trustedCas }: TunnelOptions): ClientRequest {
   const credentials = proxy.username === '' && proxy.password === '' ? undefined : basic(proxy);
   const options = {
     host: proxy.hostname.replace(/^\[|\]$/g, ''),
@@ -72,7 +72,7 @@ function connect(proxy: URL, authority: string, { signal, authorities }: TunnelO
   // Without it Node would check the proxy's certificate against the server's name. An address is no server name (RFC 6066 §3).
   const servername = isIP(options.host) === 0 ? options.host : '';
   return proxy.protocol === 'https:'
-    ? requestHttps({ ...options, port: proxy.port || 443, ca: authorities(), servername, rejectUnauthorized: true })
+    ? requestHttps({ ...options, port: proxy.port || 443, ca: trustedCas(), servername, rejectUnauthorized: true })
     : requestHttp({ ...options, port: proxy.port || 80 });
 }
 
@@ -88,17 +88,17 @@ function decoded(text: string): string {
   }
 }
 
-function refused(proxy: URL, target: URL, answer: string): AppError {
+function proxyRejection(proxy: URL, target: URL, response: string): AppError {
   const next =
-    answer === '407'
+    response === '407'
       ? 'put the name and password for it into HTTPS_PROXY: http://NAME:PASSWORD@HOST:PORT'
       : `ask who runs the proxy to let ${target.host} through, or add ${target.hostname} to NO_PROXY`;
-  return fault(
+  return cliError(
     'upstream_unavailable',
-    `The proxy ${proxy.host} does not connect to ${target.host} (${answer}).`,
+    `The proxy ${proxy.host} does not connect to ${target.host} (${response}).`,
     next,
     {
-      reason: answer === '407' ? 'proxy_authentication_required' : 'proxy_refused',
+      reason: response === '407' ? 'proxy_authentication_required' : 'proxy_refused',
     },
   );
 }

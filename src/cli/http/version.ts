@@ -2,7 +2,7 @@
  * This program's version, and whether a server still talks to it.
  */
 import manifest from '../../../package.json' with { type: 'json' };
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
 
 export const VERSION: string = manifest.version;
@@ -15,14 +15,14 @@ export const USER_AGENT = `portcullis/${VERSION} (${process.platform}; ${process
  * @throws AppError `bad_request` when this program is older
  */
 export function checkMinimumVersion(minimum: string | undefined, version: string = VERSION): void {
-  const needed = numbersOf(minimum ?? '');
-  const own = numbersOf(version);
-  if (needed === undefined || own === undefined) return;
-  for (const [index, part] of needed.entries()) {
-    const mine = own[index] ?? 0;
-    if (mine > part) return;
-    if (mine < part) {
-      throw fault(
+  const required = numbersOf(minimum ?? '');
+  const installed = numbersOf(version);
+  if (required === undefined || installed === undefined) return;
+  for (const [index, part] of required.entries()) {
+    const installedPart = installed[index] ?? 0;
+    if (installedPart > part) return;
+    if (installedPart < part) {
+      throw cliError(
         'bad_request',
         `This is portcullis ${version}, and the server needs ${plainText(minimum ?? '', 40)} or newer.`,
         'upgrade portcullis from where you installed it, then run the command again',

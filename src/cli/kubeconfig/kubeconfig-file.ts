@@ -21,25 +21,25 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { codeOf, isMissing } from '../session/private-files.ts';
 
-const PATIENCE_MS = 3000;
+const LOCK_TIMEOUT_MS = 3000;
 
 /**
  * The file to write to. kubectl changes a stanza in the file that has it, and makes a new one in the first that exists, else in the last.
  * @param files those of `$KUBECONFIG`, at least one
  * @param isOurs whether the text has entries that are about to be written
  */
-export function chooseKubeconfig(files: readonly string[], isOurs: (text: string) => boolean): string {
+export function chooseKubeconfig(files: readonly string[], hasOurEntries: (text: string) => boolean): string {
   const present = files.filter((file) => existsSync(file));
   const last = files.at(-1) ?? '';
-  return present.find((file) => isOurs(readKubeconfig(file))) ?? present[0] ?? last;
+  return present.find((file) => hasOurEntries(readKubeconfig(file))) ?? present[0] ?? last;
 }
 
 /** The text; empty where there is no file. @throws AppError `bad_request` when it cannot be read */
 export function readKubeconfig(file: string): string {
-  return inWords(file, () => readExisting(realOf(file)).text);
+  return translatingErrors(file, () => readExisting(realOf(file)).text);
 }
 
 /**
@@ -50,11 +50,11 @@ export async function changeKubeconfig<T extends { readonly text: string }>(
   file: string,
   change: (existing: string) => T,
 ): Promise<T> {
-  inWords(file, () => mkdirSync(dirname(file), { recursive: true, mode: 0o700 }));
+  translatingErrors(file, () => mkdirSync(dirname(file), { recursive: true, mode: 0o700 }));
   const lock = `${file}.lock`;
   await acquire(file, lock);
   try {
-    return inWords(file, () => {
+    return translatingErrors(file, () => {
       const target = realOf(file);
       const existing = readExisting(target);
       const changed = change(existing.text);
@@ -107,7 +107,7 @@ function readExisting(file: string): Existing {
 }
 
 async function acquire(file: string, lock: string): Promise<void> {
-  const until = Date.now() + PATIENCE_MS;
+  const until = Date.now() + LOCK_TIMEOUT_MS;
   for (;;) {
     try {
       return closeSync(openSync(lock, 'wx', 0o600));
@@ -115,13 +115,17 @@ async function acquire(file: string, lock: string): Promise<void> {
       if (codeOf(error) !== 'EEXIST') throw unusable(file, error);
     }
     if (Date.now() > until) {
-      throw fault('conflict', `${lock} exists: another program is changing the kubeconfig.`, `if none is, rm ${lock}`);
+      throw cliError(
+        'conflict',
+        `${lock} exists: another program is changing the kubeconfig.`,
+        `if none is, rm ${lock}`,
+      );
     }
     await delay(50);
   }
 }
 
-function inWords<T>(file: string, work: () => T): T {
+function translatingErrors<T>(file: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
@@ -132,5 +136,5 @@ function inWords<T>(file: string, work: () => T): T {
 
 function unusable(file: string, cause: unknown): AppError {
   const what = `The kubeconfig ${file} cannot be read or written (${codeOf(cause) ?? 'unknown fault'}). Nothing was changed.`;
-  return fault('bad_request', what, 'give another with --file, or have it on stdout with --print', { cause });
+  return cliError('bad_request', what, 'give another with --file, or have it on stdout with --print', { cause });
 }

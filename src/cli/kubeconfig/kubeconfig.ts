@@ -10,7 +10,7 @@ import {
   type KubeconfigEntry,
   type KubeconfigRequest,
 } from '../../core/kubeconfig.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { arrayAt, isRecord, recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 
 export interface ContextChange {
@@ -51,7 +51,7 @@ const DROPPED = {
 } as const;
 
 /** Where the text comes from. */
-export interface KubeconfigPlace {
+export interface KubeconfigSource {
   /** For words. */
   readonly file?: string;
   /** Whether another file of `$KUBECONFIG` names a current context: then none is set here. */
@@ -65,25 +65,25 @@ export interface KubeconfigPlace {
 export function mergeKubeconfig(
   existing: string,
   request: KubeconfigRequest,
-  { file, currentElsewhere = false }: KubeconfigPlace = {},
+  { file, currentElsewhere = false }: KubeconfigSource = {},
 ): MergedKubeconfig {
   const document = parseExisting(existing, file);
   const before = entriesOf(document);
-  const gone = staleEntries(before, request);
+  const stale = staleEntries(before, request);
   const entries = kubeconfigEntries(request);
   for (const entry of entries) write(document, entry);
-  for (const { name } of gone) remove(document, name);
+  for (const { name } of stale) remove(document, name);
   const after = entriesOf(document);
   const written = entries.map(({ name, cluster }): ContextChange => {
     const [was, is] = [before, after].map((all) => JSON.stringify(partsOf(all, name)));
     const known = before.contexts.has(name);
     return { name, change: known ? (was === is ? 'unchanged' : 'changed') : 'added', server: cluster['server'] ?? '' };
   });
-  const currentContext = settleCurrent(document, { gone, first: entries[0]?.name, currentElsewhere });
+  const currentContext = settleCurrent(document, { stale, first: entries[0]?.name, currentElsewhere });
   // kubectl does not indent its lists; a file of its making keeps looking so.
   const indentSeq = !/^(?:clusters|contexts|users):\n- /m.test(existing);
   const text = document.toString({ lineWidth: 0, indentSeq });
-  return { text, contexts: [...written, ...gone], currentContext };
+  return { text, contexts: [...written, ...stale], currentContext };
 }
 
 /** Whether the text has an entry for this gate. False for what is no kubeconfig. */
@@ -108,11 +108,11 @@ export function namesCurrentContext(text: string): boolean {
 
 function settleCurrent(
   document: Document,
-  facts: { gone: readonly ContextChange[]; first: string | undefined; currentElsewhere: boolean },
+  facts: { stale: readonly ContextChange[]; first: string | undefined; currentElsewhere: boolean },
 ): string {
   const current = document.get('current-context');
   const named = typeof current === 'string' ? current : '';
-  if (facts.gone.some(({ name }) => name === named)) {
+  if (facts.stale.some(({ name }) => name === named)) {
     // Never moved to another cluster by itself: the next `kubectl delete` would be meant for the one that is gone.
     document.set('current-context', '');
     return '';
@@ -160,8 +160,9 @@ function staleEntries({ clusters, users, contexts }: Entries, request: Kubeconfi
     const args = [...pluginArguments(request.server, cluster), ...(request.args ?? [])];
     if (JSON.stringify(argumentsOf(user)) !== JSON.stringify(args)) continue;
     const using = [...contexts].filter(([, context]) => context['user'] === name || context['cluster'] === name);
-    const [[own, context] = ['', {}], ...others] = using;
-    if (others.length > 0 || own !== name || context['user'] !== name || context['cluster'] !== name) continue;
+    const [[contextOfName, context] = ['', {}], ...others] = using;
+    if (others.length > 0 || contextOfName !== name || context['user'] !== name || context['cluster'] !== name)
+      continue;
     const server = stringAt(clusters.get(name) ?? {}, 'server') ?? '';
     stale.push({ name, change: 'removed', server });
   }
@@ -246,5 +247,5 @@ function parseExisting(text: string, file?: string): Document {
 
 function unreadable(why: string, file?: string): Error {
   const what = `The kubeconfig${file === undefined ? '' : ` ${file}`} cannot be read: ${why}. Nothing was changed.`;
-  return fault('bad_request', what, 'mend it, or give another with --file');
+  return cliError('bad_request', what, 'mend it, or give another with --file');
 }

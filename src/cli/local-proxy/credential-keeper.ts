@@ -5,15 +5,15 @@
 import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { readSession, type CacheEntry } from '../session/cache.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { renew, type Credential } from '../session/renewal.ts';
 import { hostOf } from '../http/server-url.ts';
-import { freshUntil, isAlive, isFresh, tokenId, type CachedToken } from '../session/session.ts';
+import { freshUntilMs, isAlive, isFresh, tokenId, type CachedToken } from '../session/session.ts';
 import { createServerPool, type ServerPool } from './server-connection.ts';
 
 /** What a request goes to the gate with. */
-export interface Held {
+export interface HeldCredential {
   readonly token: CachedToken;
   readonly pool: ServerPool;
 }
@@ -24,13 +24,13 @@ export interface KeeperOptions {
   readonly cluster: string;
   readonly first: Credential;
   /** Called once, with why. */
-  readonly onOver: (error: unknown) => void;
+  readonly onEnd: (error: unknown) => void;
 }
 
 /** Milliseconds between two questions of one kind. A pod that answers 401 all day must not cost a token for each of its answers. */
 const PAUSE_MS = 10_000;
 /** Milliseconds between two looks at the cache: a sign-out on this machine is seen without asking anybody. */
-const LOOK_MS = 2000;
+const CACHE_POLL_MS = 2000;
 /** setTimeout takes no more. */
 const LONGEST_MS = 2 ** 31 - 1;
 
@@ -42,36 +42,36 @@ export class CredentialKeeper {
   readonly #options: KeeperOptions;
   /** Who signed in when the run began. */
   readonly #account: string;
-  #held: Held;
+  #held: HeldCredential;
   #poolKey = '';
   #sessionEndsAt = 0;
   /** A request has come since the token did. */
   #used = true;
-  #renewing: Promise<Held> | undefined;
-  #rejection: { readonly token: CachedToken; readonly renewed: Promise<Held | undefined> } | undefined;
-  #refusedAt = Number.NEGATIVE_INFINITY;
+  #renewing: Promise<HeldCredential> | undefined;
+  #rejection: { readonly token: CachedToken; readonly renewed: Promise<HeldCredential | undefined> } | undefined;
+  #rejectedAt = Number.NEGATIVE_INFINITY;
   #verifiedAt = Number.NEGATIVE_INFINITY;
   #renewTimer: NodeJS.Timeout | undefined;
   #verifyTimer: NodeJS.Timeout | undefined;
   #verifying = false;
   #verifyAgain = false;
-  readonly #lookTimer: NodeJS.Timeout;
+  readonly #cachePollTimer: NodeJS.Timeout;
   readonly #pools = new Set<ServerPool>();
   #closed = false;
 
   /** @throws AppError `forbidden` where the cluster is not among the session's */
   constructor(options: KeeperOptions) {
     this.#options = options;
-    this.#account = options.first.session.person.account;
+    this.#account = options.first.session.user.account;
     this.#held = this.#adopt(options.first);
-    this.#lookTimer = setInterval(() => this.#look(), LOOK_MS);
+    this.#cachePollTimer = setInterval(() => this.#checkCache(), CACHE_POLL_MS);
   }
 
   /**
    * The credential for one request.
    * @throws AppError as `renew`, where there is none that the gate would take
    */
-  async current(): Promise<Held> {
+  async current(): Promise<HeldCredential> {
     this.#used = true;
     const { token } = this.#held;
     const now = this.#options.context.now();
@@ -90,12 +90,12 @@ export class CredentialKeeper {
    * The gate, or what is behind it, has answered 401 to `held`.
    * @returns another credential to try with, once
    */
-  async refused({ token }: Held): Promise<Held | undefined> {
+  async rejected({ token }: HeldCredential): Promise<HeldCredential | undefined> {
     if (this.#held.token !== token) return this.#held;
     if (this.#rejection?.token === token) return this.#rejection.renewed;
     const { context } = this.#options;
-    if (context.now() < this.#refusedAt + PAUSE_MS) return undefined;
-    this.#refusedAt = context.now();
+    if (context.now() < this.#rejectedAt + PAUSE_MS) return undefined;
+    this.#rejectedAt = context.now();
     const isOther = (found: CachedToken): boolean => isFresh(found, context.now()) && tokenId(found) !== tokenId(token);
     const renewed = this.#renewed(isOther).then(
       (held) => held,
@@ -123,7 +123,7 @@ export class CredentialKeeper {
     this.#closed = true;
     clearTimeout(this.#renewTimer);
     clearTimeout(this.#verifyTimer);
-    clearInterval(this.#lookTimer);
+    clearInterval(this.#cachePollTimer);
     for (const pool of this.#pools) pool.destroy();
   }
 
@@ -141,7 +141,7 @@ export class CredentialKeeper {
     if (this.#verifyAgain || isPassing(error)) this.verify();
   }
 
-  #look(): void {
+  #checkCache(): void {
     const { context, entry } = this.#options;
     const now = context.now();
     // The server's clock decides about the end; by this one it is only asked.
@@ -156,7 +156,7 @@ export class CredentialKeeper {
   }
 
   /** One at a time; who comes meanwhile shares the next one's outcome only where a token of the cache will do. */
-  async #renewed(accept: (token: CachedToken) => boolean): Promise<Held> {
+  async #renewed(accept: (token: CachedToken) => boolean): Promise<HeldCredential> {
     for (;;) {
       const under = this.#renewing;
       if (under === undefined) break;
@@ -172,31 +172,31 @@ export class CredentialKeeper {
     }
   }
 
-  async #renewOnce(accept: (token: CachedToken) => boolean): Promise<Held> {
+  async #renewOnce(accept: (token: CachedToken) => boolean): Promise<HeldCredential> {
     const { context, entry, cluster } = this.#options;
     try {
       const credential = await renew(context, entry, { audience: clusterAudience(cluster), accept });
-      if (this.#closed) throw fault('upstream_unavailable', 'portcullis proxy has ended.', 'run it again');
+      if (this.#closed) throw cliError('upstream_unavailable', 'portcullis proxy has ended.', 'run it again');
       this.#held = this.#adopt(credential);
       return this.#held;
     } catch (error) {
-      if (!isPassing(error)) this.#over(error);
+      if (!isPassing(error)) this.#end(error);
       throw error;
     }
   }
 
-  #adopt({ session, token }: Credential): Held {
-    const { person, binding } = session;
+  #adopt({ session, token }: Credential): HeldCredential {
+    const { user, binding } = session;
     const { entry, cluster: name } = this.#options;
     // A script that was begun as one user must not go on as the one who has signed in on this machine since.
-    if (person.account !== this.#account) {
+    if (user.account !== this.#account) {
       const what = `Another account has signed in to ${hostOf(entry.server.url)}, so this run is over.`;
-      throw fault('unauthenticated', what, 'run portcullis proxy again', { reason: 'other_account' });
+      throw cliError('unauthenticated', what, 'run portcullis proxy again', { reason: 'other_account' });
     }
-    const cluster = person.clusters.find((one) => one.name === name);
+    const cluster = user.clusters.find((one) => one.name === name);
     if (cluster === undefined) {
       const next = 'portcullis whoami lists your clusters; if it is new, sign in again: portcullis login';
-      throw fault('forbidden', `${name} is not among your clusters.`, next, { reason: 'cluster_unknown' });
+      throw cliError('forbidden', `${name} is not among your clusters.`, next, { reason: 'cluster_unknown' });
     }
     const key = JSON.stringify([cluster.server, cluster.caData, binding.certificate]);
     const known = key === this.#poolKey;
@@ -204,9 +204,9 @@ export class CredentialKeeper {
     if (!known && this.#poolKey !== '') this.#held.pool.retire();
     this.#pools.add(pool);
     this.#poolKey = key;
-    this.#sessionEndsAt = Date.parse(person.sessionExpiresAt) || Number.POSITIVE_INFINITY;
+    this.#sessionEndsAt = Date.parse(user.sessionExpiresAt) || Number.POSITIVE_INFINITY;
     this.#used = false;
-    this.#renewLater(freshUntil(token) - this.#options.context.now());
+    this.#renewLater(freshUntilMs(token) - this.#options.context.now());
     return { token, pool };
   }
 
@@ -231,9 +231,9 @@ export class CredentialKeeper {
     );
   }
 
-  #over(error: unknown): void {
+  #end(error: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#options.onOver(error);
+    this.#options.onEnd(error);
   }
 }

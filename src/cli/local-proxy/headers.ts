@@ -40,7 +40,7 @@ export function bodyOf(headers: RawHeaders): Body {
  */
 export function towardsServer(
   headers: RawHeaders,
-  way: {
+  route: {
     readonly method: string;
     readonly host: string;
     readonly token: string;
@@ -48,12 +48,12 @@ export function towardsServer(
     readonly upgrade?: string;
   },
 ): string[] {
-  const sent = ['Host', way.host, ...endToEnd(headers, NOT_SENT_ON), 'Authorization', `Bearer ${way.token}`];
-  if (way.body === 'chunked') sent.push('Transfer-Encoding', 'chunked');
-  else if (way.body !== 'none') sent.push('Content-Length', way.body.length);
+  const sent = ['Host', route.host, ...endToEnd(headers, NOT_SENT_ON), 'Authorization', `Bearer ${route.token}`];
+  if (route.body === 'chunked') sent.push('Transfer-Encoding', 'chunked');
+  else if (route.body !== 'none') sent.push('Content-Length', route.body.length);
   // Node would announce a body in chunks, whose end would be the first bytes of an upgraded connection.
-  else if (!WITHOUT_BODY.has(way.method)) sent.push('Content-Length', '0');
-  if (way.upgrade !== undefined) sent.push('Connection', 'Upgrade', 'Upgrade', way.upgrade);
+  else if (!WITHOUT_BODY.has(route.method)) sent.push('Content-Length', '0');
+  if (route.upgrade !== undefined) sent.push('Connection', 'Upgrade', 'Upgrade', route.upgrade);
   return sent;
 }
 

@@ -11,16 +11,16 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper } from './credential-keeper.ts';
-import { Exchange, failureAnswer, type UpstreamResponse } from './exchange.ts';
-import { rejectionOf, type Ground } from './guard.ts';
+import { Exchange, failureResponse, type UpstreamResponse } from './exchange.ts';
+import { rejectionOf, type GuardPolicy } from './guard.ts';
 import type { LoopbackCertificate } from './loopback-certificate.ts';
-import { answerLocally, answerOnSocket, joinTunnel, relayAnswer, relayOnSocket } from './relay.ts';
-import { localAnswer, type LocalAnswer } from './status.ts';
+import { respond, respondOnSocket, joinTunnel, relayResponse, relayOnSocket } from './relay.ts';
+import { localResponse, type LocalResponse } from './status.ts';
 
-export type Place =
+export type ListenAddress =
   | { readonly port: number; readonly secret: string; readonly certificate: LoopbackCertificate }
   | { readonly socket: string };
 
@@ -42,7 +42,7 @@ const PROTOCOLS: ReadonlySet<string> = new Set(['websocket', 'spdy/3.1']);
 
 /** @throws AppError `conflict` when the port or the socket is taken, `bad_request` when it cannot be had */
 export async function listenLocally(
-  place: Place,
+  address: ListenAddress,
   keeper: CredentialKeeper,
   limits: Partial<typeof LIMITS> = {},
 ): Promise<LocalListener> {
@@ -56,46 +56,46 @@ export async function listenLocally(
     shouldUpgradeCallback: (req) => PROTOCOLS.has(protocolOf(req)),
   };
   const server =
-    'socket' in place
+    'socket' in address
       ? createHttpServer(options)
       : createHttpsServer({
           ...options,
-          cert: place.certificate.cert,
-          key: place.certificate.key,
+          cert: address.certificate.cert,
+          key: address.certificate.key,
           minVersion: 'TLSv1.2',
           handshakeTimeout: headMs,
         });
   server.maxConnections = connections;
-  const door = new Door(keeper, requests);
-  server.on('connection', (socket: Socket) => door.connected(socket));
-  server.on('request', (req, res) => door.request(req, res));
+  const handler = new ConnectionHandler(keeper, requests);
+  server.on('connection', (socket: Socket) => handler.connected(socket));
+  server.on('request', (req, res) => handler.request(req, res));
   // Where the client waits for a word before it sends a body, it gets it once the request is let through.
-  server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => door.request(req, res, true));
-  server.on('upgrade', (req, socket, head) => door.upgrade(req, socket, head));
-  server.on('connect', (req: IncomingMessage, socket: Duplex) => door.connect(req, socket));
-  const port = await listen(server, place);
-  door.ground = groundOf(place, port);
+  server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => handler.request(req, res, true));
+  server.on('upgrade', (req, socket, head) => handler.upgrade(req, socket, head));
+  server.on('connect', (req: IncomingMessage, socket: Duplex) => handler.connect(req, socket));
+  const port = await listen(server, address);
+  handler.policy = policyFor(address, port);
   return {
     port,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        door.cut();
+        handler.cut();
       }),
   };
 }
 
-function groundOf(place: Place, port: number): Ground {
-  if ('socket' in place) {
+function policyFor(address: ListenAddress, port: number): GuardPolicy {
+  if ('socket' in address) {
     const hosts = new Set(['localhost', '127.0.0.1']);
     return { hosts, origins: new Set() };
   }
   const hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`]);
-  return { hosts, origins: new Set([...hosts].map((host) => `https://${host}`)), secret: place.secret };
+  return { hosts, origins: new Set([...hosts].map((host) => `https://${host}`)), secret: address.secret };
 }
 
-class Door {
-  ground: Ground = { hosts: new Set(), origins: new Set(), secret: '' };
+class ConnectionHandler {
+  policy: GuardPolicy = { hosts: new Set(), origins: new Set(), secret: '' };
   readonly #keeper: CredentialKeeper;
   readonly #most: number;
   readonly #sockets = new Set<Socket>();
@@ -112,77 +112,77 @@ class Door {
     socket.once('close', () => this.#sockets.delete(socket));
   }
 
-  request(req: IncomingMessage, res: ServerResponse, waits = false): void {
+  request(req: IncomingMessage, res: ServerResponse, expectsContinue = false): void {
     res.on('error', () => undefined); // Writing to a client that has gone is no fault; `close` follows.
     const rejection = this.#rejection(req);
-    if (rejection !== undefined) return answerLocally(rejection, res);
-    if (waits) res.writeContinue();
+    if (rejection !== undefined) return respond(rejection, res);
+    if (expectsContinue) res.writeContinue();
     const exchange = new Exchange(req, this.#keeper);
-    const over = this.#opened(exchange, req.socket, res);
-    const ends = { onCut: () => this.#keeper.verify(), givenUp: () => exchange.givenUp };
-    const relay = ({ answer, upgraded }: UpstreamResponse): void => {
-      if (!exchange.clientGone && upgraded === undefined) return relayAnswer(answer, res, ends);
+    const finish = this.#opened(exchange, req.socket, res);
+    const ends = { onCut: () => this.#keeper.verify(), abandoned: () => exchange.abandoned };
+    const relay = ({ response, upgraded }: UpstreamResponse): void => {
+      if (!exchange.isClientClosed && upgraded === undefined) return relayResponse(response, res, ends);
       // Nobody asked for another protocol: what would follow is none of HTTP.
-      answer.destroy();
+      response.destroy();
       upgraded?.socket.destroy();
       res.destroy();
     };
     exchange
-      .ask()
+      .sendRequest()
       .then(relay)
       .catch((error: unknown) => {
-        if (exchange.clientGone) over();
-        else answerLocally(failureAnswer(error), res);
+        if (exchange.isClientClosed) finish();
+        else respond(failureResponse(error), res);
       });
   }
 
   upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
     const rejection = this.#rejection(req);
-    if (rejection !== undefined) return answerOnSocket(rejection, socket);
+    if (rejection !== undefined) return respondOnSocket(rejection, socket);
     const protocol = protocolOf(req);
     const exchange = new Exchange(req, this.#keeper, req.headers.upgrade);
     this.#opened(exchange, socket);
-    const ends = { onCut: () => this.#keeper.verify(), givenUp: () => exchange.givenUp };
-    const relay = ({ answer, upgraded }: UpstreamResponse): void => {
-      if (exchange.clientGone || (upgraded !== undefined && protocolOf(answer) !== protocol)) {
-        answer.destroy();
+    const ends = { onCut: () => this.#keeper.verify(), abandoned: () => exchange.abandoned };
+    const relay = ({ response, upgraded }: UpstreamResponse): void => {
+      if (exchange.isClientClosed || (upgraded !== undefined && protocolOf(response) !== protocol)) {
+        response.destroy();
         upgraded?.socket.destroy();
         return void socket.destroy();
       }
-      if (upgraded === undefined) return relayOnSocket(answer, socket, ends);
+      if (upgraded === undefined) return relayOnSocket(response, socket, ends);
       const { socket: upstream, head: serverHead } = upgraded;
-      const cut = joinTunnel({ client: socket, clientHead: head, server: upstream, serverHead, answer }, ends);
+      const cut = joinTunnel({ client: socket, clientHead: head, server: upstream, serverHead, response }, ends);
       this.#tunnels.add(cut);
       upstream.once('close', () => this.#tunnels.delete(cut));
     };
     exchange
-      .ask()
+      .sendRequest()
       .then(relay)
       .catch((error: unknown) => {
-        if (!exchange.clientGone) answerOnSocket(failureAnswer(error), socket);
+        if (!exchange.isClientClosed) respondOnSocket(failureResponse(error), socket);
       });
   }
 
   connect(req: IncomingMessage, socket: Duplex): void {
     socket.on('error', () => undefined);
-    answerOnSocket(this.#rejection(req) ?? localAnswer('MethodNotAllowed', 'CONNECT is not served here'), socket);
+    respondOnSocket(this.#rejection(req) ?? localResponse('MethodNotAllowed', 'CONNECT is not served here'), socket);
   }
 
   cut(): void {
-    for (const exchange of this.#open) exchange.giveUp();
+    for (const exchange of this.#open) exchange.abandon();
     for (const cut of this.#tunnels) cut();
     for (const socket of this.#sockets) {
       // An orderly end could pass for the end of an answer. Node can reset connections of TCP only.
-      if (this.ground.secret === undefined) socket.destroy();
+      if (this.policy.secret === undefined) socket.destroy();
       else socket.resetAndDestroy();
     }
   }
 
-  #rejection({ method = '', url = '', rawHeaders }: IncomingMessage): LocalAnswer | undefined {
-    const rejection = rejectionOf({ method, target: url, headers: rawHeaders }, this.ground);
+  #rejection({ method = '', url = '', rawHeaders }: IncomingMessage): LocalResponse | undefined {
+    const rejection = rejectionOf({ method, target: url, headers: rawHeaders }, this.policy);
     if (rejection !== undefined || this.#open.size < this.#most) return rejection;
-    return localAnswer('TooManyRequests', `more than ${this.#most} requests at once`);
+    return localResponse('TooManyRequests', `more than ${this.#most} requests at once`);
   }
 
   /**
@@ -191,41 +191,44 @@ class Door {
    */
   #opened(exchange: Exchange, socket: Duplex, res?: ServerResponse): () => void {
     this.#open.add(exchange);
-    const over = (): void => {
-      socket.off('close', over);
+    const finish = (): void => {
+      socket.off('close', finish);
       if (this.#open.delete(exchange)) exchange.clientClosed();
     };
     socket.setMaxListeners(0); // A client may send many requests before it reads the first answer.
-    socket.once('close', over);
-    res?.once('close', over);
-    return over;
+    socket.once('close', finish);
+    res?.once('close', finish);
+    return finish;
   }
 }
 
 const protocolOf = ({ headers }: Pick<IncomingMessage, 'headers'>): string => headers.upgrade?.toLowerCase() ?? '';
 
-function listen(server: Server, place: Place): Promise<number> {
+function listen(server: Server, address: ListenAddress): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', (cause) => reject(unavailable(place, cause)));
+    server.once('error', (cause) => reject(unavailable(address, cause)));
     const listening = (): void => {
-      const address = server.address();
-      if ('socket' in place) chmodSync(place.socket, 0o600);
-      resolve(typeof address === 'object' && address !== null ? address.port : 0);
+      const bound = server.address();
+      if ('socket' in address) chmodSync(address.socket, 0o600);
+      resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
     };
     // Not `localhost`, which a hosts file can make another address, nor one that other machines reach.
-    if ('socket' in place) server.listen(place.socket, listening);
-    else server.listen(place.port, '127.0.0.1', listening);
+    if ('socket' in address) server.listen(address.socket, listening);
+    else server.listen(address.port, '127.0.0.1', listening);
   });
 }
 
-function unavailable(place: Place, cause: unknown): Error {
+function unavailable(address: ListenAddress, cause: unknown): Error {
   const code = codeOf(cause) ?? 'unknown fault';
-  const isSocket = 'socket' in place;
-  const what = isSocket ? `The socket ${place.socket}` : `The port ${place.port} of 127.0.0.1`;
+  const isSocket = 'socket' in address;
+  const what = isSocket ? `The socket ${address.socket}` : `The port ${address.port} of 127.0.0.1`;
   if (code === 'EADDRINUSE') {
-    const next = isSocket ? `if no other run listens there: rm ${place.socket}` : 'give another with --port, or none';
-    return fault('conflict', `${what} is taken.`, next, { reason: 'address_taken', cause });
+    const next = isSocket ? `if no other run listens there: rm ${address.socket}` : 'give another with --port, or none';
+    return cliError('conflict', `${what} is taken.`, next, { reason: 'address_taken', cause });
   }
   const next = isSocket ? 'give another with --socket' : 'give another with --port, or none';
-  return fault('bad_request', `${what} cannot be listened on (${code}).`, next, { reason: 'address_unusable', cause });
+  return cliError('bad_request', `${what} cannot be listened on (${code}).`, next, {
+    reason: 'address_unusable',
+    cause,
+  });
 }

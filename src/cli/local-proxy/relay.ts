@@ -6,34 +6,34 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { frameByFrame } from './frame-writes.ts';
 import { rawHead, towardsClient } from './headers.ts';
-import type { LocalAnswer } from './status.ts';
+import type { LocalResponse } from './status.ts';
 
 export interface RelayEnds {
   /** The gate has cut what had begun. */
   readonly onCut: () => void;
   /** Whether it was ended from here. */
-  readonly givenUp: () => boolean;
+  readonly abandoned: () => boolean;
 }
 
 /** Relays an answer with backpressure: what the client does not read is not read from the gate. */
-export function relayAnswer(answer: IncomingMessage, res: ServerResponse, ends: RelayEnds): void {
+export function relayResponse(response: IncomingMessage, res: ServerResponse, ends: RelayEnds): void {
   // What is left of a body that nobody wants would be read and thrown away for as long as it lasts.
   if (!res.req.complete) res.shouldKeepAlive = false;
-  res.writeHead(answer.statusCode ?? 502, towardsClient(answer.rawHeaders));
+  res.writeHead(response.statusCode ?? 502, towardsClient(response.rawHeaders));
   // A watch has a head long before its first event.
   res.flushHeaders();
-  answer.on('error', () => {
-    if (!ends.givenUp()) ends.onCut();
+  response.on('error', () => {
+    if (!ends.abandoned()) ends.onCut();
   });
   // Of half an answer the connection is cut: with its usual end it would look like a whole one.
-  answer.once('close', () => void (answer.complete || res.destroy()));
+  response.once('close', () => void (response.complete || res.destroy()));
   // A client may leave by the last word of a session that was revoked, before the cut behind it is seen: so it is looked for.
-  res.once('close', () => answer.resume());
-  answer.pipe(res);
+  res.once('close', () => response.resume());
+  response.pipe(res);
 }
 
 /** Answers by itself, and ends the connection. */
-export function answerLocally({ code, headers, body }: LocalAnswer, res: ServerResponse): void {
+export function respond({ code, headers, body }: LocalResponse, res: ServerResponse): void {
   if (res.headersSent) return void res.destroy();
   const { socket } = res.req;
   // A client that goes on sending would keep the connection.
@@ -43,7 +43,7 @@ export function answerLocally({ code, headers, body }: LocalAnswer, res: ServerR
 }
 
 /** The same on a connection that Node has handed over. */
-export function answerOnSocket({ code, headers, body }: LocalAnswer, socket: Duplex): void {
+export function respondOnSocket({ code, headers, body }: LocalResponse, socket: Duplex): void {
   if (socket.destroyed) return;
   socket.write(rawHead(code, 'Refused', headers));
   socket.write(body);
@@ -51,18 +51,18 @@ export function answerOnSocket({ code, headers, body }: LocalAnswer, socket: Dup
 }
 
 /** An answer that is no 101: relayed, and the connection ends after it. */
-export function relayOnSocket(answer: IncomingMessage, socket: Duplex, ends: RelayEnds): void {
-  const { statusCode = 502, statusMessage = '', rawHeaders } = answer;
+export function relayOnSocket(response: IncomingMessage, socket: Duplex, ends: RelayEnds): void {
+  const { statusCode = 502, statusMessage = '', rawHeaders } = response;
   // Without a length the end of the connection is the end of the body (RFC 9112 §6.3).
   socket.write(rawHead(statusCode, plainReason(statusMessage), [...towardsClient(rawHeaders), 'Connection', 'close']));
   // There is no new protocol for what the client sends, and a client that leaves meanwhile is to be seen.
   socket.resume();
-  answer.on('error', () => {
-    if (!ends.givenUp()) ends.onCut();
+  response.on('error', () => {
+    if (!ends.abandoned()) ends.onCut();
     socket.destroy();
   });
-  answer.pipe(socket, { end: false });
-  answer.once('end', () => endSoon(socket));
+  response.pipe(socket, { end: false });
+  response.once('end', () => endSoon(socket));
 }
 
 export interface Tunnel {
@@ -72,7 +72,7 @@ export interface Tunnel {
   readonly server: Duplex;
   readonly serverHead: Buffer;
   /** The 101. */
-  readonly answer: IncomingMessage;
+  readonly response: IncomingMessage;
 }
 
 /**
@@ -80,10 +80,10 @@ export interface Tunnel {
  * @returns cuts them
  */
 export function joinTunnel(
-  { client, clientHead, server, serverHead, answer }: Tunnel,
+  { client, clientHead, server, serverHead, response }: Tunnel,
   ends: Pick<RelayEnds, 'onCut'>,
 ): () => void {
-  const { rawHeaders, headers } = answer;
+  const { rawHeaders, headers } = response;
   const upgraded = ['Connection', 'Upgrade', 'Upgrade', headers.upgrade ?? ''];
   const head = rawHead(101, 'Switching Protocols', [...towardsClient(rawHeaders), ...upgraded]);
   const onward = headers.upgrade?.toLowerCase() === 'websocket' ? frameByFrame(client) : client;

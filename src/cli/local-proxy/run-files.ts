@@ -5,7 +5,7 @@ import { closeSync, constants, fstatSync, fsyncSync, lstatSync, openSync, rmSync
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
 import { contextName } from '../../core/kubeconfig.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 
 export interface KubeconfigFacts {
@@ -71,12 +71,20 @@ function unwritten(path: string, cause: unknown): unknown {
   if (code === undefined) return cause;
   if (code === 'EEXIST' || code === 'ELOOP') {
     const next = `if no other run uses it: rm ${path}; or give another with --kubeconfig`;
-    return fault('conflict', `${path} exists, and is not overwritten.`, next, { reason: 'kubeconfig_exists', cause });
+    return cliError('conflict', `${path} exists, and is not overwritten.`, next, {
+      reason: 'kubeconfig_exists',
+      cause,
+    });
   }
-  return fault('bad_request', `The kubeconfig ${path} cannot be written (${code}).`, 'give another with --kubeconfig', {
-    reason: 'kubeconfig_unwritable',
-    cause,
-  });
+  return cliError(
+    'bad_request',
+    `The kubeconfig ${path} cannot be written (${code}).`,
+    'give another with --kubeconfig',
+    {
+      reason: 'kubeconfig_unwritable',
+      cause,
+    },
+  );
 }
 
 /**
@@ -84,17 +92,22 @@ function unwritten(path: string, cause: unknown): unknown {
  * it could connect: on a socket the folder is all that tells who asks.
  * @throws AppError `bad_request`
  */
-export function checkSocketPlace(path: string): void {
+export function checkSocketFolder(path: string): void {
   if (process.getuid === undefined) {
-    throw fault('bad_request', '--socket needs a system with owners of files.', 'leave it out: a port is listened on');
+    throw cliError(
+      'bad_request',
+      '--socket needs a system with owners of files.',
+      'leave it out: a port is listened on',
+    );
   }
   const folder = dirname(path);
   const found = lstatSync(folder, { throwIfNoEntry: false });
   const next = 'make one of your own for it: mkdir -m 700 FOLDER';
-  const refuse = (why: string): Error => fault('bad_request', `${folder} ${why}.`, next, { reason: 'socket_place' });
-  if (found === undefined) throw refuse('does not exist');
-  if (!found.isDirectory()) throw refuse('is not a folder (a link is not followed)');
-  if (found.uid !== process.geteuid?.()) throw refuse('belongs to another user');
+  const rejection = (why: string): Error =>
+    cliError('bad_request', `${folder} ${why}.`, next, { reason: 'socket_place' });
+  if (found === undefined) throw rejection('does not exist');
+  if (!found.isDirectory()) throw rejection('is not a folder (a link is not followed)');
+  if (found.uid !== process.geteuid?.()) throw rejection('belongs to another user');
   if ((found.mode & 0o777) !== 0o700)
-    throw refuse(`has the mode ${(found.mode & 0o777).toString(8)}, and 700 is needed`);
+    throw rejection(`has the mode ${(found.mode & 0o777).toString(8)}, and 700 is needed`);
 }

@@ -5,7 +5,7 @@ import { Agent, request, type AgentOptions, type RequestOptions } from 'node:htt
 import type { ClientRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ConnectionOptions } from 'node:tls';
-import { authorities } from '../http/certificate-authorities.ts';
+import { trustedCas } from '../http/certificate-authorities.ts';
 import { readNetwork, type NetworkEnvironment } from '../environment.ts';
 import { proxyFor } from '../http/proxy.ts';
 import type { Binding, ReachableCluster } from '../session/session.ts';
@@ -47,7 +47,7 @@ export function createServerPool(
   const url = new URL(cluster.server);
   const proxy = proxyFor(url, network);
   const tls: ConnectionOptions = {
-    ca: cluster.caData ?? authorities(network),
+    ca: cluster.caData ?? trustedCas(network),
     cert: binding.certificate,
     key: binding.privateKey,
     // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which somebody may have set for another program.
@@ -72,9 +72,9 @@ export function createServerPool(
         host: url.hostname.replace(/^\[|\]$/g, ''),
         port: url.port === '' ? 443 : Number(url.port),
       };
-      const asked = request(options);
-      limitConnecting(asked);
-      return asked;
+      const sent = request(options);
+      limitConnecting(sent);
+      return sent;
     },
     retire: () => {
       kept.maxFreeSockets = 0;
@@ -87,11 +87,11 @@ export function createServerPool(
 }
 
 /** There is no limit for an answer, which may be a watch; a connection comes soon or never. */
-function limitConnecting(asked: ClientRequest): void {
-  asked.once('socket', (socket) => {
-    if (asked.reusedSocket) return;
+function limitConnecting(sent: ClientRequest): void {
+  sent.once('socket', (socket) => {
+    if (sent.reusedSocket) return;
     const late = Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' });
-    const timer = setTimeout(() => asked.destroy(late), CONNECT_MS);
+    const timer = setTimeout(() => sent.destroy(late), CONNECT_MS);
     for (const event of ['secureConnect', 'close']) socket.once(event, () => clearTimeout(timer));
   });
 }
@@ -117,19 +117,19 @@ class ServerAgent extends Agent {
   }
 }
 
-function throughProxy(way: {
+function throughProxy(route: {
   readonly proxy: URL;
   readonly url: URL;
   readonly tls: ConnectionOptions;
   readonly network: NetworkEnvironment;
 }): (done: Connected) => void {
-  const { proxy, url, tls, network } = way;
+  const { proxy, url, tls, network } = route;
   return (done) => {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), TUNNEL_MS);
     void (async () => {
       try {
-        const socket = await openTunnel(proxy, url, { signal: limit.signal, authorities: () => authorities(network) });
+        const socket = await openTunnel(proxy, url, { signal: limit.signal, trustedCas: () => trustedCas(network) });
         done(null, insideTunnel(socket, url, tls));
       } catch (error) {
         done(error instanceof Error ? error : new Error('no way through the proxy'));

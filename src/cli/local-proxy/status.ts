@@ -15,7 +15,7 @@ const CODES = {
 
 export type StatusReason = keyof typeof CODES;
 
-export interface LocalAnswer {
+export interface LocalResponse {
   readonly code: number;
   /** A flat list. It ends the connection: what else of the request is under way is not wanted. */
   readonly headers: readonly string[];
@@ -23,10 +23,10 @@ export interface LocalAnswer {
 }
 
 /** @param message for people; must hold no token */
-export function localAnswer(reason: StatusReason, message: string): LocalAnswer {
+export function localResponse(reason: StatusReason, message: string): LocalResponse {
   const code = CODES[reason];
-  const words = `portcullis proxy: ${message}`;
-  const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: words, reason, code };
+  const fields = { status: 'Failure', message: `portcullis proxy: ${message}`, reason, code };
+  const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, ...fields };
   const body = Buffer.from(`${JSON.stringify(status)}\n`);
   const type = ['Content-Type', 'application/json', 'Cache-Control', 'no-store'];
   return { code, headers: [...type, 'Content-Length', String(body.length), 'Connection', 'close'], body };

@@ -26,7 +26,7 @@ export function renewInBackground(context: CliContext, entry: CacheEntry, cluste
   if (!isFirst(join(entry.dir, 'served', tokenId(token)), context.now())) return;
   const { url, caFile } = entry.server;
   const command = [RENEW_COMMAND, '--server', url, '--cluster', cluster];
-  const args = [...ownProgram(), ...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])];
+  const args = [...thisProgram(), ...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])];
   // Nothing of kubectl's is held: it waits until stdout and stderr of its plugin are closed. A session of its own: Ctrl-C is not meant for it.
   const child = spawn(process.execPath, args, { stdio: 'ignore', detached: true, windowsHide: true });
   child.once('error', () => undefined); // Then the next call renews in the foreground.
@@ -34,7 +34,7 @@ export function renewInBackground(context: CliContext, entry: CacheEntry, cluste
 }
 
 /** What Node is to run; the single executable is the program itself. */
-const ownProgram = (): readonly string[] => (isSea() ? [] : [...process.execArgv, process.argv[1] ?? '']);
+const thisProgram = (): readonly string[] => (isSea() ? [] : [...process.execArgv, process.argv[1] ?? '']);
 
 function isFirst(dir: string, now: number): boolean {
   const note = join(dir, 'renewing');

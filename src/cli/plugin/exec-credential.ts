@@ -3,7 +3,7 @@
  * @see https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
  */
 import type { ExecVersion } from '../environment.ts';
-import { toldExpiry, type Binding, type CachedToken } from '../session/session.ts';
+import { reportedExpiryMs, type Binding, type CachedToken } from '../session/session.ts';
 
 /** One line of ExecCredential: token and certificate, presented together because the one is bound to the other. Both versions have the same fields. */
 export function execCredential(token: CachedToken, binding: Binding, version: ExecVersion = 'v1'): string {
@@ -14,7 +14,7 @@ export function execCredential(token: CachedToken, binding: Binding, version: Ex
       token: token.token,
       clientCertificateData: binding.certificate,
       clientKeyData: binding.privateKey,
-      expirationTimestamp: `${new Date(toldExpiry(token)).toISOString().slice(0, 19)}Z`,
+      expirationTimestamp: `${new Date(reportedExpiryMs(token)).toISOString().slice(0, 19)}Z`,
     },
   };
   return `${JSON.stringify(credential)}\n`;

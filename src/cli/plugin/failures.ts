@@ -34,7 +34,7 @@ const isCode = (text: string | undefined): text is ErrorCode => text !== undefin
 
 export function rememberForParent(entry: CacheEntry, parent: ParentId, error: AppError, now: number): void {
   const dir = join(entry.dir, 'failures');
-  whereThereIsRoom(() => {
+  ignoringFullDisk(() => {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(dir)) {
       const path = join(dir, name);
@@ -50,11 +50,11 @@ export function failureOfParent(entry: CacheEntry, parent: ParentId, now: number
 }
 
 export function shareFailure(entry: CacheEntry, kind: SharedFailure, error: AppError, now: number): void {
-  whereThereIsRoom(() => write(join(entry.dir, `${kind}-failed.json`), error, now));
+  ignoringFullDisk(() => write(join(entry.dir, `${kind}-failed.json`), error, now));
 }
 
 /** What failed is told now in any case: a full disk must not put other words in its place. */
-function whereThereIsRoom(remember: () => void): void {
+function ignoringFullDisk(remember: () => void): void {
   try {
     remember();
   } catch (error) {

@@ -10,8 +10,8 @@ import { ensureEntry, locateEntry, readSession, type CacheEntry, type Server } f
 import { execCredential } from './exec-credential.ts';
 import { failureOfParent, rememberForParent } from './failures.ts';
 import type { CliContext } from '../context.ts';
-import { handOut } from './rejected-token.ts';
-import { isAlive, isFresh, tokenId, toldExpiry, type CachedToken } from '../session/session.ts';
+import { noteIssued } from './rejected-token.ts';
+import { isAlive, isFresh, tokenId, reportedExpiryMs, type CachedToken } from '../session/session.ts';
 
 export interface TokenRequest {
   readonly server: Server;
@@ -25,9 +25,9 @@ export async function getToken(context: CliContext, request: TokenRequest): Prom
   const entry = locateEntry(context.environment.cacheDir, request.server);
   const cached = fromCache(context, entry, request.cluster);
   if ('credential' in cached) return context.print(cached.credential);
-  if (cached.refused !== undefined)
+  if (cached.rejectedTokenId !== undefined)
     context.detail('the cached token was refused: this program has asked for it before');
-  context.print(await fromBroker(context, entry, { ...request, refused: cached.refused }));
+  context.print(await fromServer(context, entry, { ...request, rejectedTokenId: cached.rejectedTokenId }));
 }
 
 /**
@@ -38,14 +38,14 @@ export function fromCache(
   context: CliContext,
   entry: CacheEntry,
   cluster: string,
-): { readonly credential: string } | { readonly refused: string | undefined } {
+): { readonly credential: string } | { readonly rejectedTokenId: string | undefined } {
   const session = readSession(entry);
   const token = session?.tokens[clusterAudience(cluster)];
   const now = context.now();
-  if (session === undefined || token === undefined || now < token.receivedAt || now >= toldExpiry(token)) {
-    return { refused: undefined };
+  if (session === undefined || token === undefined || now < token.receivedAt || now >= reportedExpiryMs(token)) {
+    return { rejectedTokenId: undefined };
   }
-  if (!handOut(entry, token, context.parent, context.startedAt)) return { refused: tokenId(token) };
+  if (!noteIssued(entry, token, context.parent, context.startedAt)) return { rejectedTokenId: tokenId(token) };
   if (!isFresh(token, now)) renewInBackground(context, entry, cluster, token);
   return { credential: execCredential(token, session.binding, context.environment.execVersion) };
 }
@@ -53,35 +53,36 @@ export function fromCache(
 /** A server that lets one wait this long is not waited for again by the same program for a while: client-go would ask five times. */
 const SLOW_MS = 5000;
 
-interface Wanted extends TokenRequest {
-  readonly refused: string | undefined;
+interface RenewalRequest extends TokenRequest {
+  readonly rejectedTokenId: string | undefined;
 }
 
-async function fromBroker(context: CliContext, entry: CacheEntry, wanted: Wanted): Promise<string> {
+async function fromServer(context: CliContext, entry: CacheEntry, request: RenewalRequest): Promise<string> {
   const remembered = failureOfParent(entry, context.parent, context.now());
   if (remembered !== undefined) throw remembered;
   try {
-    return await renewed(context, entry, wanted);
+    return await renewed(context, entry, request);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    const old = error.code === 'upstream_unavailable' ? stillGood(context, entry, wanted) : undefined;
+    const old = error.code === 'upstream_unavailable' ? stillGood(context, entry, request) : undefined;
     if (old !== undefined) {
-      context.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
+      context.notify(`${error.message}\n  Going on with the present token, which is good for a moment.`);
       return old;
     }
     if (error.code === 'upstream_unavailable' && context.now() - context.startedAt > SLOW_MS) {
       rememberForParent(entry, context.parent, error, context.now());
     }
     if (error.code !== 'unauthenticated') throw error;
-    return afterSignIn(context, entry, wanted, error);
+    return afterSignIn(context, entry, request, error);
   }
 }
 
-async function renewed(context: CliContext, entry: CacheEntry, wanted: Wanted): Promise<string> {
+async function renewed(context: CliContext, entry: CacheEntry, request: RenewalRequest): Promise<string> {
   const { renew } = await import('../session/renewal.ts');
-  const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && tokenId(token) !== wanted.refused;
-  const { session, token } = await renew(context, entry, { audience: clusterAudience(wanted.cluster), accept });
-  handOut(entry, token, context.parent, context.startedAt);
+  const accept = (token: CachedToken): boolean =>
+    isFresh(token, context.now()) && tokenId(token) !== request.rejectedTokenId;
+  const { session, token } = await renew(context, entry, { audience: clusterAudience(request.cluster), accept });
+  noteIssued(entry, token, context.parent, context.startedAt);
   return execCredential(token, session.binding, context.environment.execVersion);
 }
 
@@ -89,23 +90,28 @@ async function renewed(context: CliContext, entry: CacheEntry, wanted: Wanted): 
  * The present token in its last minute: the broker is away, the API server need not be. Not for a parent that has had it and
  * asks before it was told to: there it was refused.
  */
-function stillGood(context: CliContext, entry: CacheEntry, wanted: Wanted): string | undefined {
+function stillGood(context: CliContext, entry: CacheEntry, request: RenewalRequest): string | undefined {
   const session = readSession(entry);
-  const token = session?.tokens[clusterAudience(wanted.cluster)];
+  const token = session?.tokens[clusterAudience(request.cluster)];
   const now = context.now();
   if (session === undefined || token === undefined || !isAlive(token, now)) return undefined;
-  const first = handOut(entry, token, context.parent, context.startedAt);
-  return first || now >= toldExpiry(token)
+  const first = noteIssued(entry, token, context.parent, context.startedAt);
+  return first || now >= reportedExpiryMs(token)
     ? execCredential(token, session.binding, context.environment.execVersion)
     : undefined;
 }
 
 /** @param why what ended the session, or that there is none */
-async function afterSignIn(context: CliContext, entry: CacheEntry, wanted: Wanted, why: AppError): Promise<string> {
+async function afterSignIn(
+  context: CliContext,
+  entry: CacheEntry,
+  request: RenewalRequest,
+  why: AppError,
+): Promise<string> {
   try {
-    if (!wanted.browser) throw why;
+    if (!request.browser) throw why;
     const [firstLine] = why.message.split('\n');
-    context.say(firstLine ?? why.message);
+    context.notify(firstLine ?? why.message);
     const { signIn } = await import('../session/sign-in.ts');
     await signIn(context, { entry, attended: false });
   } catch (error) {
@@ -115,5 +121,5 @@ async function afterSignIn(context: CliContext, entry: CacheEntry, wanted: Wante
     }
     throw error;
   }
-  return renewed(context, entry, { ...wanted, refused: undefined });
+  return renewed(context, entry, { ...request, rejectedTokenId: undefined });
 }

@@ -21,8 +21,11 @@ function startTime(pid: number, platform: NodeJS.Platform): string | undefined {
     if (platform === 'darwin') {
       // Loaded here, because loading it takes a tenth of the time in which a cached credential is answered.
       const { execFileSync } = process.getBuiltinModule('node:child_process');
-      const told = execFileSync('/bin/ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', timeout: 2000 });
-      return told.replaceAll(/[^A-Za-z0-9]+/g, '') || undefined;
+      const reported = execFileSync('/bin/ps', ['-o', 'lstart=', '-p', String(pid)], {
+        encoding: 'utf8',
+        timeout: 2000,
+      });
+      return reported.replaceAll(/[^A-Za-z0-9]+/g, '') || undefined;
     }
   } catch {
     // The parent may have ended meanwhile.

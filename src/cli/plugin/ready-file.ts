@@ -21,10 +21,10 @@ import { clusterAudience } from '../../core/core.ts';
 import { execCredential } from './exec-credential.ts';
 import { isMissing, writePrivateFile } from '../session/private-files.ts';
 import { isClusterName } from '../http/server-url.ts';
-import { freshUntil, tokenId, type CachedSession, type CachedToken } from '../session/session.ts';
+import { freshUntilMs, tokenId, type CachedSession, type CachedToken } from '../session/session.ts';
 
 /** Where they are; an entry of the cache is one. */
-interface Place {
+interface EntryFolder {
   readonly dir: string;
   /** PEM. */
   readonly ca?: string;
@@ -39,20 +39,20 @@ const LONGEST_NAME = 255;
  * Writes one for each cluster of which the session holds a token. To be called with the entry's lock held, after the session was
  * written. A disk that is full costs the front its answer and nothing else.
  */
-export function writeReadyFiles(place: Place, session: CachedSession): void {
+export function writeReadyFiles(folder: EntryFolder, session: CachedSession): void {
   try {
-    if (place.ca !== undefined) writePrivateFile(join(place.dir, 'ca.pem'), place.ca);
+    if (folder.ca !== undefined) writePrivateFile(join(folder.dir, 'ca.pem'), folder.ca);
     for (const [audience, token] of Object.entries(session.tokens)) {
       const cluster = audience.startsWith(CLUSTER_AUDIENCE) ? audience.slice(CLUSTER_AUDIENCE.length) : '';
-      if (isClusterName(cluster)) writeReadyFile(place, session, cluster, token);
+      if (isClusterName(cluster)) writeReadyFile(folder, session, cluster, token);
     }
   } catch {
-    dropReadyFiles(place);
+    dropReadyFiles(folder);
   }
 }
 
 /** Removes them all; nothing where there are none. */
-export function dropReadyFiles({ dir }: Place): void {
+export function dropReadyFiles({ dir }: EntryFolder): void {
   try {
     for (const name of readdirSync(dir)) {
       if (/^ready(?:-ca)?,/.test(name)) rmSync(join(dir, name), { recursive: true, force: true });
@@ -62,17 +62,17 @@ export function dropReadyFiles({ dir }: Place): void {
   }
 }
 
-function writeReadyFile(place: Place, session: CachedSession, cluster: string, token: CachedToken): void {
-  const kind = place.ca === undefined ? 'ready' : 'ready-ca';
+function writeReadyFile(folder: EntryFolder, session: CachedSession, cluster: string, token: CachedToken): void {
+  const kind = folder.ca === undefined ? 'ready' : 'ready-ca';
   const name = `${kind},${session.server.replaceAll('/', ',')},${cluster}`;
   if (name.length > LONGEST_NAME) return;
   const id = tokenId(token);
   // The front cannot make folders: it has no process to spend on that.
-  mkdirSync(join(place.dir, 'served', id), { recursive: true, mode: 0o700 });
+  mkdirSync(join(folder.dir, 'served', id), { recursive: true, mode: 0o700 });
   // Rounded so that the front never says yes where `isFresh` says no.
-  const [notBefore, until] = [Math.ceil(token.receivedAt / 1000), Math.floor(freshUntil(token) / 1000)];
+  const [notBefore, until] = [Math.ceil(token.receivedAt / 1000), Math.floor(freshUntilMs(token) / 1000)];
   const lines = [session.server, cluster, notBefore, until, id, execCredential(token, session.binding)];
-  writePrivateFile(join(place.dir, name), withSize(lines.join('\n'), statSync(join(place.dir, 'session.json')).size));
+  writePrivateFile(join(folder.dir, name), withSize(lines.join('\n'), statSync(join(folder.dir, 'session.json')).size));
 }
 
 function withSize(rest: string, sessionSize: number): string {

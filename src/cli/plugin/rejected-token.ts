@@ -17,7 +17,7 @@ import { tokenId, type CachedToken } from '../session/session.ts';
  * @param startedAt epoch milliseconds at which this process began; a note made later is of a call side by side, not of a refusal
  * @returns false when the parent had it before: it was refused
  */
-export function handOut(entry: CacheEntry, token: CachedToken, parent: ParentId, startedAt: number): boolean {
+export function noteIssued(entry: CacheEntry, token: CachedToken, parent: ParentId, startedAt: number): boolean {
   const dir = join(entry.dir, 'served', tokenId(token));
   const note = join(dir, parent);
   try {
@@ -33,7 +33,7 @@ export function handOut(entry: CacheEntry, token: CachedToken, parent: ParentId,
 }
 
 /** Removes the notes about tokens that are not in the cache any more. */
-export function forgetOthers(entry: CacheEntry, tokens: readonly CachedToken[]): void {
+export function dropOtherNotes(entry: CacheEntry, tokens: readonly CachedToken[]): void {
   const kept = new Set(tokens.map(tokenId));
   const served = join(entry.dir, 'served');
   try {

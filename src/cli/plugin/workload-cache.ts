@@ -12,7 +12,7 @@ import { parseRecord, recordAt, stringAt } from '../http/json-shape.ts';
 import { checkPrivateDirectory, readPrivateFile, writePrivateFile } from '../session/private-files.ts';
 import { parseTokens, type Binding, type CachedToken } from '../session/session.ts';
 
-export interface KeptWorkload {
+export interface CachedWorkload {
   readonly binding: Binding;
   /** By audience. */
   readonly tokens: Readonly<Record<string, CachedToken>>;
@@ -35,7 +35,7 @@ export function locateWorkload(cacheDir: string, server: Server, tokenFile: stri
  * one before got must not answer for it.
  * @throws AppError as `readPrivateFile`
  */
-export function readKept(entry: CacheEntry, subjectToken: string): KeptWorkload | undefined {
+export function readWorkload(entry: CacheEntry, subjectToken: string): CachedWorkload | undefined {
   if (!checkPrivateDirectory(entry.cacheDir) || !checkPrivateDirectory(entry.dir)) return undefined;
   const record = parseRecord(readPrivateFile(fileOf(entry)) ?? '');
   if (record?.['version'] !== 1 || record['subjectToken'] !== digest(subjectToken)) return undefined;
@@ -47,7 +47,7 @@ export function readKept(entry: CacheEntry, subjectToken: string): KeptWorkload 
 }
 
 /** Takes the place of what was kept before. To be called with the entry's lock held. */
-export function writeKept(entry: CacheEntry, subjectToken: string, kept: KeptWorkload): void {
+export function writeWorkload(entry: CacheEntry, subjectToken: string, kept: CachedWorkload): void {
   ensureEntry(entry);
   writePrivateFile(fileOf(entry), JSON.stringify({ version: 1, subjectToken: digest(subjectToken), ...kept }));
 }

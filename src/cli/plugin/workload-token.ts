@@ -13,16 +13,16 @@ import { ensureEntry, readPins, writePins, type CacheEntry, type Server } from '
 import { discover } from '../session/discovery.ts';
 import { execCredential } from './exec-credential.ts';
 import { failureOfParent, failureSince, rememberForParent, shareFailure } from './failures.ts';
-import { fault } from '../errors.ts';
-import { takeTurn, type HeldLock } from '../session/file-lock.ts';
+import { cliError } from '../errors.ts';
+import { withFileLock, type HeldLock } from '../session/file-lock.ts';
 import type { CliContext } from '../context.ts';
-import { forgetOthers, handOut } from './rejected-token.ts';
-import { isAlive, isFresh, isTokenText, toldExpiry, tokenId } from '../session/session.ts';
+import { dropOtherNotes, noteIssued } from './rejected-token.ts';
+import { isAlive, isFresh, isTokenText, reportedExpiryMs, tokenId } from '../session/session.ts';
 import type { Binding, CachedToken, ReachableCluster } from '../session/session.ts';
-import { exchange, type TokenAnswer } from '../session/token-endpoint.ts';
-import { locateWorkload, readKept, writeKept, type KeptWorkload } from './workload-cache.ts';
+import { exchange, type TokenResponse } from '../session/token-endpoint.ts';
+import { locateWorkload, readWorkload, writeWorkload, type CachedWorkload } from './workload-cache.ts';
 
-export interface WorkloadPlace {
+export interface WorkloadSource {
   readonly server: Server;
   /** Absolute path of the workload's own token. */
   readonly tokenFile: string;
@@ -35,7 +35,7 @@ interface Workload {
   readonly subjectToken: string;
 }
 
-interface Wanted extends Workload {
+interface TokenRequest extends Workload {
   readonly audience: string;
 }
 
@@ -45,7 +45,7 @@ interface Credential {
 }
 
 /** Longer than an exchange that times out. */
-const PATIENCE_MS = 60_000;
+const LOCK_TIMEOUT_MS = 60_000;
 
 /**
  * Prints the credential.
@@ -54,31 +54,31 @@ const PATIENCE_MS = 60_000;
  */
 export async function getWorkloadToken(
   context: CliContext,
-  request: WorkloadPlace & { readonly cluster: string },
+  source: WorkloadSource & { readonly cluster: string },
 ): Promise<void> {
-  const wanted = { ...workloadAt(context, request), audience: clusterAudience(request.cluster) };
-  const { entry } = wanted;
-  const cached = kept(wanted);
+  const request = { ...workloadAt(context, source), audience: clusterAudience(source.cluster) };
+  const { entry } = request;
+  const cached = kept(request);
   const fresh = cached !== undefined && isFresh(cached.token, context.now());
-  if (fresh && handOut(entry, cached.token, context.parent, context.startedAt)) return print(context, cached);
-  const refused = fresh ? tokenId(cached.token) : undefined;
+  if (fresh && noteIssued(entry, cached.token, context.parent, context.startedAt)) return print(context, cached);
+  const rejectedTokenId = fresh ? tokenId(cached.token) : undefined;
   // Another token in the file, or another cluster, is another question.
-  const question = createHash('sha256').update(`${wanted.audience} ${wanted.subjectToken}`).digest('hex');
-  const asker = `${context.parent}-${question.slice(0, 16)}`;
-  const remembered = failureOfParent(entry, asker, context.now());
+  const requestHash = createHash('sha256').update(`${request.audience} ${request.subjectToken}`).digest('hex');
+  const caller = `${context.parent}-${requestHash.slice(0, 16)}`;
+  const remembered = failureOfParent(entry, caller, context.now());
   if (remembered !== undefined) throw remembered;
   try {
-    const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && tokenId(token) !== refused;
-    const renewed = await renew(context, wanted, accept);
-    handOut(entry, renewed.token, context.parent, context.startedAt);
+    const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && tokenId(token) !== rejectedTokenId;
+    const renewed = await renew(context, request, accept);
+    noteIssued(entry, renewed.token, context.parent, context.startedAt);
     return print(context, renewed);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    if (error.code === 'forbidden') rememberForParent(entry, asker, error, context.now());
+    if (error.code === 'forbidden') rememberForParent(entry, caller, error, context.now());
     if (error.code !== 'upstream_unavailable' || cached === undefined || !stillGood(context, entry, cached.token)) {
       throw error;
     }
-    context.say(`${error.message}\n  Going on with the present token, which is good for a moment.`);
+    context.notify(`${error.message}\n  Going on with the present token, which is good for a moment.`);
     return print(context, cached);
   }
 }
@@ -91,15 +91,15 @@ export async function getWorkloadToken(
  */
 export async function adminCredential(
   context: CliContext,
-  place: WorkloadPlace,
-  refused?: string,
+  source: WorkloadSource,
+  rejectedToken?: string,
 ): Promise<AdminCredential> {
-  const wanted = { ...workloadAt(context, place), audience: ADMIN_AUDIENCE };
-  const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && token.token !== refused;
-  const cached = kept(wanted);
+  const request = { ...workloadAt(context, source), audience: ADMIN_AUDIENCE };
+  const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && token.token !== rejectedToken;
+  const cached = kept(request);
   const { token, binding } =
-    cached !== undefined && accept(cached.token) ? cached : await renew(context, wanted, accept);
-  const { endpoints } = await discover(wanted.entry, readPins(wanted.entry));
+    cached !== undefined && accept(cached.token) ? cached : await renew(context, request, accept);
+  const { endpoints } = await discover(request.entry, readPins(request.entry));
   return { endpoints, binding, token: token.token };
 }
 
@@ -109,27 +109,27 @@ export async function adminCredential(
  */
 export async function clustersOfWorkload(
   context: CliContext,
-  place: WorkloadPlace,
+  source: WorkloadSource,
 ): Promise<readonly ReachableCluster[]> {
-  const workload = workloadAt(context, place);
+  const workload = workloadAt(context, source);
   ensureEntry(workload.entry);
-  const { person } = await takeTurn({
+  const { user } = await withFileLock({
     path: workload.entry.lockPath,
-    patienceMs: PATIENCE_MS,
-    meanwhile: () => undefined,
-    work: async (lock) => (await exchangeNow(context, workload, lock)).answer,
+    timeoutMs: LOCK_TIMEOUT_MS,
+    whileWaiting: () => undefined,
+    work: async (lock) => (await exchangeNow(context, workload, lock)).response,
   });
-  return person?.clusters ?? [];
+  return user?.clusters ?? [];
 }
 
-const workloadAt = (context: CliContext, { server, tokenFile }: WorkloadPlace): Workload => ({
+const workloadAt = (context: CliContext, { server, tokenFile }: WorkloadSource): Workload => ({
   entry: locateWorkload(context.environment.cacheDir, server, tokenFile),
   tokenFile,
   subjectToken: readSubjectToken(tokenFile),
 });
 
-function kept({ entry, subjectToken, audience }: Wanted): Credential | undefined {
-  const found = readKept(entry, subjectToken);
+function kept({ entry, subjectToken, audience }: TokenRequest): Credential | undefined {
+  const found = readWorkload(entry, subjectToken);
   const token = found?.tokens[audience];
   return found === undefined || token === undefined ? undefined : { token, binding: found.binding };
 }
@@ -141,58 +141,62 @@ const print = (context: CliContext, { token, binding }: Credential): void =>
 function stillGood(context: CliContext, entry: CacheEntry, token: CachedToken): boolean {
   const now = context.now();
   if (!isAlive(token, now)) return false;
-  return handOut(entry, token, context.parent, context.startedAt) || now >= toldExpiry(token);
+  return noteIssued(entry, token, context.parent, context.startedAt) || now >= reportedExpiryMs(token);
 }
 
 /** A token that will do: of somebody who asked at the same time, or by an exchange. */
-function renew(context: CliContext, wanted: Wanted, accept: (token: CachedToken) => boolean): Promise<Credential> {
-  const { entry } = wanted;
+function renew(
+  context: CliContext,
+  request: TokenRequest,
+  accept: (token: CachedToken) => boolean,
+): Promise<Credential> {
+  const { entry } = request;
   ensureEntry(entry);
   const since = context.now();
   const settled = (): Credential | undefined => {
-    const found = kept(wanted);
+    const found = kept(request);
     if (found !== undefined && accept(found.token)) return found;
     const failure = failureSince(entry, 'refresh', since, context.now());
     if (failure !== undefined) throw failure;
     return undefined;
   };
-  return takeTurn({
+  return withFileLock({
     path: entry.lockPath,
-    patienceMs: PATIENCE_MS,
-    meanwhile: settled,
-    work: async (lock) => settled() ?? (await exchangeNow(context, wanted, lock)),
+    timeoutMs: LOCK_TIMEOUT_MS,
+    whileWaiting: settled,
+    work: async (lock) => settled() ?? (await exchangeNow(context, request, lock)),
   });
 }
 
 /** @param workload without an audience it is the first that the workload may have */
 async function exchangeNow(
   context: CliContext,
-  workload: Workload & Partial<Wanted>,
+  workload: Workload & Partial<TokenRequest>,
   lock: HeldLock,
-): Promise<Credential & { readonly answer: TokenAnswer }> {
+): Promise<Credential & { readonly response: TokenResponse }> {
   const { entry, subjectToken, audience } = workload;
   try {
     const { endpoints, pins } = await discover(entry, readPins(entry));
-    const before = readKept(entry, subjectToken) ?? { binding: await newBinding(context), tokens: {} };
-    if (lock.lost) throw fault('upstream_timeout', 'Another portcullis exchanges this token just now.', 'try again');
+    const before = readWorkload(entry, subjectToken) ?? { binding: await newBinding(context), tokens: {} };
+    if (lock.lost) throw cliError('upstream_timeout', 'Another portcullis exchanges this token just now.', 'try again');
     const { binding } = before;
     writePins(entry, pins);
-    writeKept(entry, subjectToken, before);
+    writeWorkload(entry, subjectToken, before);
     context.detail(`exchanging the workload’s token at ${endpoints.token}`);
-    const answer = await exchange({ server: entry.server.url, endpoints, binding }, subjectToken, audience);
-    const { token } = answer;
+    const response = await exchange({ server: entry.server.url, endpoints, binding }, subjectToken, audience);
+    const { token } = response;
     const tokens = { ...living(before, context.now()), ...(audience === undefined ? {} : { [audience]: token }) };
     if (!lock.lost) {
-      writeKept(entry, subjectToken, { binding, tokens });
-      forgetOthers(entry, Object.values(tokens));
+      writeWorkload(entry, subjectToken, { binding, tokens });
+      dropOtherNotes(entry, Object.values(tokens));
     }
-    return { token, binding, answer };
+    return { token, binding, response };
   } catch (error) {
-    const said = error instanceof AppError ? inWords(error, workload) : error;
-    if (said instanceof AppError && said.code === 'upstream_unavailable' && !lock.lost) {
-      shareFailure(entry, 'refresh', said, context.now());
+    const explained = error instanceof AppError ? withWorkloadHint(error, workload) : error;
+    if (explained instanceof AppError && explained.code === 'upstream_unavailable' && !lock.lost) {
+      shareFailure(entry, 'refresh', explained, context.now());
     }
-    throw said;
+    throw explained;
   }
 }
 
@@ -201,11 +205,11 @@ async function newBinding(context: CliContext): Promise<Binding> {
   return createBinding(context.now());
 }
 
-const living = ({ tokens }: KeptWorkload, now: number): KeptWorkload['tokens'] =>
+const living = ({ tokens }: CachedWorkload, now: number): CachedWorkload['tokens'] =>
   Object.fromEntries(Object.entries(tokens).filter(([, token]) => token.expiresAt > now));
 
 /** What went wrong as the log of a job should say it: nobody there can sign in. */
-function inWords(error: AppError, { entry, tokenFile, audience }: Workload & Partial<Wanted>): AppError {
+function withWorkloadHint(error: AppError, { entry, tokenFile, audience }: Workload & Partial<TokenRequest>): AppError {
   const { reason } = error;
   if (reason === 'discovery_refused') {
     return withNext(error, `ask your platform team whether the host has moved; if so: rm -r ${entry.dir}`);
@@ -230,7 +234,7 @@ const aRule = (audience: string | undefined): string =>
 /** The same fault with another next step: a workload cannot sign in at a browser. */
 function withNext(error: AppError, next: string, code: ErrorCode = error.code): AppError {
   const [what] = error.message.split('\n  Next: ');
-  return fault(code, what ?? error.message, next, { reason: error.reason, cause: error });
+  return cliError(code, what ?? error.message, next, { reason: error.reason, cause: error });
 }
 
 /**
@@ -242,8 +246,8 @@ function readSubjectToken(path: string): string {
   try {
     text = readFileSync(path, 'utf8').trim();
   } catch (cause) {
-    throw fault('bad_request', `The token file ${path} cannot be read.`, 'check --token-file', { cause });
+    throw cliError('bad_request', `The token file ${path} cannot be read.`, 'check --token-file', { cause });
   }
-  if (!isTokenText(text)) throw fault('bad_request', `${path} does not hold one token.`, 'check --token-file');
+  if (!isTokenText(text)) throw cliError('bad_request', `${path} does not hold one token.`, 'check --token-file');
   return text;
 }

@@ -3,7 +3,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { Environment } from '../environment.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { isOpenable } from '../http/server-url.ts';
 
 export interface BrowserCommand {
@@ -25,11 +25,13 @@ export function browserCommands(
 ): readonly BrowserCommand[] {
   if (!isOpenable(url)) {
     const next = 'check the address of the server with your platform team before you sign in anywhere';
-    throw fault('forbidden', 'The server named an address that is not opened: it is not https.', next);
+    throw cliError('forbidden', 'The server named an address that is not opened: it is not https.', next);
   }
   const { browser, platform } = environment;
-  const own = (browser ?? '').split(platform === 'win32' ? ';' : ':').flatMap((command) => ownCommand(command, url));
-  if (own.length > 0) return own;
+  const configured = (browser ?? '')
+    .split(platform === 'win32' ? ';' : ':')
+    .flatMap((command) => configuredCommand(command, url));
+  if (configured.length > 0) return configured;
   if (platform === 'darwin') return [{ file: 'open', args: [url.href] }];
   // Not `cmd /c start` or PowerShell: both would read the address as their own language.
   const byWindows = { args: ['url.dll,FileProtocolHandler', url.href] };
@@ -39,7 +41,7 @@ export function browserCommands(
   return [{ file: 'wslview', args: [url.href] }, { file: 'rundll32.exe', ...byWindows }, byDesktop];
 }
 
-function ownCommand(command: string, url: URL): readonly BrowserCommand[] {
+function configuredCommand(command: string, url: URL): readonly BrowserCommand[] {
   const [file, ...args] = command.trim().split(/\s+/);
   if (file === undefined || file === '') return [];
   const filled = args.map((arg) => arg.replaceAll('%s', () => url.href));

@@ -14,7 +14,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { parseRecord, recordAt, stringAt } from '../http/json-shape.ts';
 import { checkPrivateDirectory, ensurePrivateDirectory, readPrivateFile, writePrivateFile } from './private-files.ts';
 import { dropReadyFiles, writeReadyFiles } from '../plugin/ready-file.ts';
@@ -62,7 +62,7 @@ function readCa(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw fault('bad_request', `The CA file ${file} cannot be read.`, 'check --ca-file', { cause });
+    throw cliError('bad_request', `The CA file ${file} cannot be read.`, 'check --ca-file', { cause });
   }
 }
 

@@ -6,13 +6,13 @@ import type { AppError } from '../../core/errors.ts';
 import type { CacheEntry } from './cache.ts';
 import { createBinding } from './binding.ts';
 import type { Discovery } from './discovery.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { withAnswer } from './renewal.ts';
+import { withTokenResponse } from './renewal.ts';
 import { openableUrl } from '../http/server-url.ts';
 import type { CachedSession } from './session.ts';
-import { askForDeviceCode, redeemDeviceCode, type DeviceCode, type TokenAnswer } from './token-endpoint.ts';
+import { requestDeviceCode, redeemDeviceCode, type DeviceCode, type TokenResponse } from './token-endpoint.ts';
 
 /** RFC 8628 §3.5: what `slow_down` adds, for good. */
 const SLOW_DOWN_SECONDS = 5;
@@ -22,7 +22,7 @@ const SLOW_DOWN_SECONDS = 5;
  * @throws AppError `sign_in_refused` when it was refused there, `sign_in_expired` when nobody came, `forbidden` where the server has no codes or
  *   names another host
  */
-export async function throughDevice(
+export async function signInByDevice(
   context: CliContext,
   entry: CacheEntry,
   discovery: Discovery,
@@ -31,52 +31,60 @@ export async function throughDevice(
   const { endpoints, deviceAuthorizationEndpoint: url } = discovery;
   if (url === undefined) {
     const next = `on a machine with a browser: portcullis login --server ${server}`;
-    throw fault('forbidden', `${server} does not let anybody sign in by a code.`, next, { reason: 'device_code_off' });
+    throw cliError('forbidden', `${server} does not let anybody sign in by a code.`, next, {
+      reason: 'device_code_off',
+    });
   }
-  const asker = { server, endpoints, binding: await createBinding(context.now()) };
-  const code = await askForDeviceCode(asker, url);
-  say(context, code, discovery);
-  const rest = context.working('waiting for the code to be typed');
-  const answer = await answered(context, () => redeemDeviceCode(asker, code.deviceCode), { code, server }).finally(
-    rest,
+  const client = { server, endpoints, binding: await createBinding(context.now()) };
+  const code = await requestDeviceCode(client, url);
+  showCode(context, code, discovery);
+  const stopSpinner = context.showProgress('waiting for the code to be typed');
+  const response = await pollForToken(context, () => redeemDeviceCode(client, code.deviceCode), {
+    code,
+    server,
+  }).finally(stopSpinner);
+  const { user, refreshToken } = response;
+  if (user === undefined || refreshToken === undefined) {
+    throw cliError('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
+  }
+  return withTokenResponse(
+    { ...client, user, refreshToken, tokens: {}, device: true },
+    response,
+    undefined,
+    context.now(),
   );
-  const { person, refreshToken } = answer;
-  if (person === undefined || refreshToken === undefined) {
-    throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
-  }
-  return withAnswer({ ...asker, person, refreshToken, tokens: {}, device: true }, answer, undefined, context.now());
 }
 
-function say(context: CliContext, code: DeviceCode, discovery: Discovery): void {
+function showCode(context: CliContext, code: DeviceCode, discovery: Discovery): void {
   const page = openableUrl(code.verificationUri);
   // Threat: the address is typed into a browser with everything in it that signs people in; only the server's own page may be named.
   if (page?.origin !== discovery.pins.web) {
     const next = 'type the code nowhere, and tell your platform team';
-    throw fault('forbidden', 'The server names a page on another host to type the code into.', next, {
+    throw cliError('forbidden', 'The server names a page on another host to type the code into.', next, {
       reason: 'discovery_refused',
     });
   }
   const minutes = Math.max(1, Math.round(code.expiresIn / 60));
-  context.say(
+  context.notify(
     `to sign in, open this page in a browser on any machine:\n  ${page.href}\nand type this code, within ${minutes} minutes:\n  ${plainText(code.userCode, 40)}`,
   );
 }
 
-async function answered(
+async function pollForToken(
   context: CliContext,
-  ask: () => Promise<TokenAnswer | 'authorization_pending' | 'slow_down'>,
+  sendRequest: () => Promise<TokenResponse | 'authorization_pending' | 'slow_down'>,
   { code, server }: { readonly code: DeviceCode; readonly server: string },
-): Promise<TokenAnswer> {
+): Promise<TokenResponse> {
   const end = context.now() + code.expiresIn * 1000;
   let seconds = code.interval;
   while (context.now() < end) {
     await pause(seconds * 1000);
-    const answer = await ask();
-    if (typeof answer === 'object') return answer;
-    if (answer === 'slow_down') seconds += SLOW_DOWN_SECONDS;
+    const response = await sendRequest();
+    if (typeof response === 'object') return response;
+    if (response === 'slow_down') seconds += SLOW_DOWN_SECONDS;
   }
-  throw nobodyCame(server);
+  throw timedOut(server);
 }
 
-const nobodyCame = (server: string): AppError =>
-  fault('sign_in_expired', 'Nobody typed the code in time.', `portcullis login --device --server ${server}`);
+const timedOut = (server: string): AppError =>
+  cliError('sign_in_expired', 'Nobody typed the code in time.', `portcullis login --device --server ${server}`);

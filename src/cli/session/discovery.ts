@@ -6,8 +6,8 @@
  * elsewhere (a hijacked DNS name, a replaced ingress) must not move them.
  */
 import type { CacheEntry, Pins } from './cache.ts';
-import { fault } from '../errors.ts';
-import { ask } from '../http/http-client.ts';
+import { cliError } from '../errors.ts';
+import { sendRequest } from '../http/http-client.ts';
 import { recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { isPlainPath, openableUrl } from '../http/server-url.ts';
 import type { Endpoints } from './session.ts';
@@ -31,29 +31,29 @@ export interface Discovery {
 export async function discover(entry: CacheEntry, pinned: Pins | undefined): Promise<Discovery> {
   const server = entry.server.url;
   const url = `${server}/.well-known/openid-configuration`;
-  const answer = await ask({ method: 'GET', url, ...(entry.ca === undefined ? {} : { ca: entry.ca }) });
-  if (answer.status !== 200) {
-    throw fault(
+  const response = await sendRequest({ method: 'GET', url, ...(entry.ca === undefined ? {} : { ca: entry.ca }) });
+  if (response.status !== 200) {
+    throw cliError(
       'upstream_unavailable',
-      `${server} answered ${answer.status} when asked how to sign in.`,
+      `${server} answered ${response.status} when asked how to sign in.`,
       'check that --server is the address of Portcullis, or try again',
       { reason: 'discovery_unavailable' },
     );
   }
-  return checkDiscovery(answer.body, server, pinned);
+  return checkDiscovery(response.body, server, pinned);
 }
 
 /** The rules by themselves. */
 export function checkDiscovery(document: JsonRecord, server: string, pinned: Pins | undefined): Discovery {
-  const own = recordAt(document, 'portcullis') ?? {};
-  checkMinimumVersion(stringAt(own, 'minimumCli'));
+  const extension = recordAt(document, 'portcullis') ?? {};
+  checkMinimumVersion(stringAt(extension, 'minimumCli'));
   if (document['issuer'] !== server) throw hostile(server, 'it says that it is another server (issuer)');
   const authorization = openableUrl(document['authorization_endpoint']);
   const web = new URL(server).origin;
   if (authorization?.origin !== web) throw hostile(server, 'its sign-in page is on another host');
   // It is shown to people, who copy it, and handed to whatever `$BROWSER` is.
   if (!isPlainPath(authorization)) throw hostile(server, 'the address of its sign-in page holds odd characters');
-  const api = httpsUrl(own['api']);
+  const api = httpsUrl(extension['api']);
   if (api === undefined) throw hostile(server, 'it names no https address for the api');
   const pins = { web, api: api.origin };
   if (pinned !== undefined && (pinned.web !== pins.web || pinned.api !== pins.api)) {
@@ -64,11 +64,11 @@ export function checkDiscovery(document: JsonRecord, server: string, pinned: Pin
     );
   }
   const aliases = recordAt(document, 'mtls_endpoint_aliases') ?? {};
-  const apiCa = stringAt(own, 'apiCa');
+  const apiCa = stringAt(extension, 'apiCa');
   const endpoints = {
     token: onApiHost(aliases['token_endpoint'], api, server),
     revocation: onApiHost(aliases['revocation_endpoint'], api, server),
-    adminApi: onApiHost(own['adminApi'], api, server),
+    adminApi: onApiHost(extension['adminApi'], api, server),
     ...(apiCa === undefined ? {} : { apiCa }),
   };
   const device = aliases['device_authorization_endpoint'];
@@ -97,5 +97,5 @@ function hostile(server: string, why: string, moved = false): Error {
   const next = moved
     ? `ask your platform team whether the host has moved; if so: portcullis logout --server ${server}, then portcullis login --server ${server}`
     : 'check the address with your platform team before you sign in anywhere';
-  return fault('forbidden', `The answer of ${server} is refused: ${why}.`, next, { reason: 'discovery_refused' });
+  return cliError('forbidden', `The answer of ${server} is refused: ${why}.`, next, { reason: 'discovery_refused' });
 }

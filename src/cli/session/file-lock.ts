@@ -10,7 +10,7 @@ import { lstatSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { lock as Lock } from 'proper-lockfile';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { parseRecord, stringAt } from '../http/json-shape.ts';
 import { parentProcess } from '../plugin/parent-process.ts';
 import { codeOf, isMissing, isUnwritable, readPrivateFile, unwritable, writePrivateFile } from './private-files.ts';
@@ -26,14 +26,14 @@ export interface HeldLock {
   readonly lost: boolean;
 }
 
-export interface Turn<T> {
+export interface LockedWork<T> {
   readonly path: string;
   /** Milliseconds to wait for the lock. */
-  readonly patienceMs: number;
+  readonly timeoutMs: number;
   /** Milliseconds without a renewal after which the holder counts as stopped; 15000 where absent. */
   readonly staleMs?: number;
   /** Asked while somebody else has the lock: a value ends the waiting, and so does a throw. */
-  readonly meanwhile: () => T | undefined;
+  readonly whileWaiting: () => T | undefined;
   readonly work: (lock: HeldLock) => Promise<T>;
 }
 
@@ -41,9 +41,9 @@ export interface Turn<T> {
  * Does `work` with the lock held, or takes what `meanwhile` offers first. The folder of `path` must exist.
  * @throws AppError `upstream_timeout` when the lock is not free in time; `internal` with reason `cache_unwritable` when none can be made
  */
-export async function takeTurn<T>(turn: Turn<T>): Promise<T> {
+export async function withFileLock<T>(turn: LockedWork<T>): Promise<T> {
   const { default: lockfile } = await import('proper-lockfile');
-  const until = Date.now() + turn.patienceMs;
+  const until = Date.now() + turn.timeoutMs;
   for (;;) {
     const held = { lost: false };
     const release = await tryLock(lockfile.lock, turn, held);
@@ -55,19 +55,23 @@ export async function takeTurn<T>(turn: Turn<T>): Promise<T> {
         if (!held.lost) await release().catch(() => undefined);
       }
     }
-    const offered = turn.meanwhile();
+    const offered = turn.whileWaiting();
     if (offered !== undefined) return offered;
     if (Date.now() > until) {
-      throw fault('upstream_timeout', 'Another portcullis has been at work on this session for too long.', 'try again');
+      throw cliError(
+        'upstream_timeout',
+        'Another portcullis has been at work on this session for too long.',
+        'try again',
+      );
     }
-    removeDead(turn.path);
+    removeStale(turn.path);
     await delay(40 + Math.random() * 80);
   }
 }
 
 async function tryLock(
   lock: typeof Lock,
-  { path, staleMs }: Pick<Turn<unknown>, 'path' | 'staleMs'>,
+  { path, staleMs }: Pick<LockedWork<unknown>, 'path' | 'staleMs'>,
   held: { lost: boolean },
 ): Promise<(() => Promise<void>) | undefined> {
   try {
@@ -101,7 +105,7 @@ const wasTakenAway = (error: unknown): boolean =>
 const holderFile = (path: string): string => `${path}.holder`;
 
 /** A process id means something on one machine, and there in one namespace: a home may be shared with containers and other machines. */
-function here(): string {
+function thisMachine(): string {
   try {
     return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
   } catch {
@@ -121,7 +125,7 @@ function lockId(path: string): string | undefined {
 }
 
 function writeHolder(path: string): void {
-  const holder = { lock: lockId(path), where: here(), process: parentProcess(process.pid) };
+  const holder = { lock: lockId(path), where: thisMachine(), process: parentProcess(process.pid) };
   try {
     writePrivateFile(holderFile(path), JSON.stringify(holder));
   } catch (error) {
@@ -130,13 +134,14 @@ function writeHolder(path: string): void {
 }
 
 /** Takes the lock away from a holder that is gone, and one that no clock will ever end. */
-function removeDead(path: string): void {
+function removeStale(path: string): void {
   const text = readPrivateFile(holderFile(path));
   const holder = text === undefined ? undefined : parseRecord(text);
   const held = holder && stringAt(holder, 'process');
-  const gone = held !== undefined && holder !== undefined && stringAt(holder, 'where') === here() && isGone(held);
+  const ownerExited =
+    held !== undefined && holder !== undefined && stringAt(holder, 'where') === thisMachine() && hasExited(held);
   try {
-    const ofThis = gone && stringAt(holder, 'lock') === lockId(path);
+    const ofThis = ownerExited && stringAt(holder, 'lock') === lockId(path);
     if (ofThis || lstatSync(path).mtimeMs > Date.now() + FUTURE_MS) rmdirSync(path);
   } catch (error) {
     if (!isMissing(error)) throw unwritable(path, error);
@@ -144,7 +149,7 @@ function removeDead(path: string): void {
 }
 
 /** @param held as of `parentProcess` */
-function isGone(held: string): boolean {
+function hasExited(held: string): boolean {
   const pid = Number.parseInt(held, 10);
   try {
     process.kill(pid, 0);

@@ -4,16 +4,16 @@
  */
 import { everyWords } from '../../core/identity/freshness.ts';
 import { readSession, type CacheEntry } from './cache.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { stringAt, type JsonRecord } from '../http/json-shape.ts';
 import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import type { HttpAnswer } from '../http/http-client.ts';
+import type { HttpResponse } from '../http/http-client.ts';
 
 /** The code of the problem with which the server says so. */
 const NEEDED = 'fresh_sign_in_needed';
 
-export const needsFreshSignIn = ({ status, body }: Pick<HttpAnswer, 'status' | 'body'>): boolean =>
+export const needsFreshSignIn = ({ status, body }: Pick<HttpResponse, 'status' | 'body'>): boolean =>
   status === 401 && stringAt(body, 'code') === NEEDED;
 
 /**
@@ -24,20 +24,20 @@ export const needsFreshSignIn = ({ status, body }: Pick<HttpAnswer, 'status' | '
 export async function signInFreshly(context: CliContext, entry: CacheEntry, problem: JsonRecord): Promise<void> {
   const before = readSession(entry);
   const every = howOften(stringAt(problem, 'maxAge'));
-  context.say(`admins have to prove who they are ${every}: signing in again`);
+  context.notify(`admins have to prove who they are ${every}: signing in again`);
   const byCode = before?.device === true || context.environment.noBrowser;
   const { signIn } = await import('./sign-in.ts');
-  const { person } = await signIn(context, {
+  const { user } = await signIn(context, {
     entry,
     fresh: true,
     // Where stdout is a script's nobody may be reading, so who cannot open a browser is told so at once.
     attended: context.columns !== undefined,
     ...(byCode ? { device: true } : {}),
-    ...(before === undefined ? {} : { previous: before.person.sessionId, ...providerOf(before.person.account) }),
+    ...(before === undefined ? {} : { previous: before.user.sessionId, ...providerOf(before.user.account) }),
   });
-  if (before === undefined || person.account === before.person.account) return;
-  const words = `You signed in as ${plainText(person.account, 512)}, and began the command as ${plainText(before.person.account, 512)}.`;
-  throw fault('forbidden', words, 'run the command again, if it is what you want as whom you are now', {
+  if (before === undefined || user.account === before.user.account) return;
+  const message = `You signed in as ${plainText(user.account, 512)}, and began the command as ${plainText(before.user.account, 512)}.`;
+  throw cliError('forbidden', message, 'run the command again, if it is what you want as whom you are now', {
     reason: 'other_account',
   });
 }

@@ -3,15 +3,15 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { rejectionFault } from './rejection.ts';
+import { rejectionError } from './rejection.ts';
 import { codeOf } from './private-files.ts';
 
 export interface Callback {
   readonly code: string;
   /** Sends the browser on: to `location` when the sign-in is done, or to a small page with the reason. */
-  answer(outcome: { readonly location: string } | { readonly problem: string }): Promise<void>;
+  respond(outcome: { readonly location: string } | { readonly problem: string }): Promise<void>;
 }
 
 export interface Loopback {
@@ -32,26 +32,28 @@ export async function listenOnLoopback(expected: {
   const { promise, resolve, reject } = Promise.withResolvers<Callback>();
   promise.catch(() => undefined); // Nobody may be waiting any more.
   let host = '';
-  let answered = false;
+  let handled = false;
   const server = createServer((request, response) => {
     const query = callbackQuery(request, host, expected.state);
     if (query === undefined) return sendPage(response, 400, 'This is not the answer that portcullis is waiting for.');
     // Only the first counts, whatever it said: a copy of the address must neither replace a code nor hang.
-    if (answered) return sendPage(response, 400, 'This sign-in has been answered already.');
-    answered = true;
+    if (handled) return sendPage(response, 400, 'This sign-in has been answered already.');
+    handled = true;
     let outcome: string;
     try {
-      outcome = checkAnswer(query, expected.issuer);
+      outcome = codeFrom(query, expected.issuer);
     } catch (error) {
       sendPage(response, 400, error instanceof Error ? error.message : 'The sign-in failed.');
       return reject(error);
     }
-    resolve({ code: outcome, answer: (result) => sendOutcome(response, result) });
+    resolve({ code: outcome, respond: (result) => sendOutcome(response, result) });
   });
   const port = await listen(server).catch((cause: unknown) => {
     const next = `sign in by a code instead: portcullis login --device --server ${expected.issuer}`;
     const why = codeOf(cause) ?? 'unknown fault';
-    throw fault('internal', `No port on 127.0.0.1 is free for the browser to come back to (${why}).`, next, { cause });
+    throw cliError('internal', `No port on 127.0.0.1 is free for the browser to come back to (${why}).`, next, {
+      cause,
+    });
   });
   host = `127.0.0.1:${port}`;
   return {
@@ -92,21 +94,25 @@ function isNavigation({ headers }: IncomingMessage, host: string): boolean {
 }
 
 /** The code. @throws AppError `sign_in_refused` with the server's words, or when somebody else answers. */
-function checkAnswer(query: URLSearchParams, issuer: string): string {
+function codeFrom(query: URLSearchParams, issuer: string): string {
   const next = `portcullis login --server ${issuer}`;
   // Mix-up (RFC 9207): the answer of another server must not be redeemed here.
   if (query.get('iss') !== issuer) {
-    throw fault('sign_in_refused', 'The sign-in was answered by another server than the one that was asked.', next, {
+    throw cliError('sign_in_refused', 'The sign-in was answered by another server than the one that was asked.', next, {
       reason: 'issuer_mismatch',
     });
   }
   const error = query.get('error');
   if (error !== null) {
-    const said = query.get('error_description') ?? '';
-    throw rejectionFault(said, `The sign-in was refused: ${plainText(said) || plainText(error, 60)}`, next);
+    const description = query.get('error_description') ?? '';
+    throw rejectionError(
+      description,
+      `The sign-in was refused: ${plainText(description) || plainText(error, 60)}`,
+      next,
+    );
   }
   const code = query.get('code');
-  if (!code) throw fault('sign_in_refused', 'The sign-in came back without a code.', next);
+  if (!code) throw cliError('sign_in_refused', 'The sign-in came back without a code.', next);
   return code;
 }
 
@@ -155,8 +161,8 @@ const HEADERS = {
 const LONGEST_LINE = 2000;
 
 /** @param words each line of them is a paragraph */
-function sendPage(response: ServerResponse, status: number, words: string): void {
-  const lines = words.split('\n').map((line) => `<p>${escapeHtml(plainText(line, LONGEST_LINE))}</p>`);
+function sendPage(response: ServerResponse, status: number, message: string): void {
+  const lines = message.split('\n').map((line) => `<p>${escapeHtml(plainText(line, LONGEST_LINE))}</p>`);
   const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>Not signed in</h1>${lines.join('')}<p>You may close this tab; the terminal says what to do next.</p></html>`;
   response.writeHead(status, { ...HEADERS, 'content-type': 'text/html; charset=utf-8' }).end(page);
 }

@@ -22,7 +22,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { AppError } from '../../core/errors.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 
 /** Absent on Windows, where profiles are private by their own rules. */
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -54,7 +54,7 @@ export function unwritable(path: string, error: unknown): unknown {
   const code = codeOf(error);
   const why = UNWRITABLE.get(code);
   if (why === undefined) return error;
-  return fault(
+  return cliError(
     'internal',
     `${path} cannot be written: ${why} (${code}).`,
     'make room there, or set PORTCULLIS_CACHE_DIR to a folder on another disk',
@@ -73,7 +73,7 @@ export function ensurePrivateDirectory(path: string): void {
     // A link or a file that stands there is told by the check, in its own words.
     if (codeOf(error) !== 'EEXIST') throw unwritable(path, error);
   }
-  if (!checkPrivateDirectory(path)) throw fault('internal', `${path} cannot be made.`, 'set PORTCULLIS_CACHE_DIR');
+  if (!checkPrivateDirectory(path)) throw cliError('internal', `${path} cannot be made.`, 'set PORTCULLIS_CACHE_DIR');
 }
 
 /**
@@ -89,7 +89,7 @@ export function checkPrivateDirectory(path: string): boolean {
     throw unwritable(path, error);
   }
   if (!found.isDirectory()) {
-    throw fault('bad_request', `${path} is not a folder (a link is not followed).`, `remove it: rm ${path}`);
+    throw cliError('bad_request', `${path} is not a folder (a link is not followed).`, `remove it: rm ${path}`);
   }
   checkOwnerAndMode(path, found, '700');
   return true;
@@ -106,14 +106,14 @@ export function readPrivateFile(path: string): string | undefined {
   } catch (error) {
     if (isMissing(error)) return undefined;
     if (codeOf(error) === 'ELOOP') {
-      throw fault('bad_request', `${path} is a symbolic link, which is not followed.`, `remove it: rm ${path}`);
+      throw cliError('bad_request', `${path} is a symbolic link, which is not followed.`, `remove it: rm ${path}`);
     }
     if (codeOf(error) === 'EACCES') throw notOurs(path);
     throw error;
   }
   try {
     const found = fstatSync(descriptor);
-    if (!found.isFile()) throw fault('bad_request', `${path} is not a plain file.`, `remove it: rm -r ${path}`);
+    if (!found.isFile()) throw cliError('bad_request', `${path} is not a plain file.`, `remove it: rm -r ${path}`);
     checkOwnerAndMode(path, found, '600');
     return readFileSync(descriptor, 'utf8');
   } finally {
@@ -169,7 +169,7 @@ function checkOwnerAndMode(path: string, found: Stats, mode: '600' | '700'): voi
   if (found.uid !== process.geteuid?.()) throw notOurs(path);
   if ((found.mode & 0o077) !== 0) {
     const is = (found.mode & 0o777).toString(8);
-    throw fault(
+    throw cliError(
       'bad_request',
       `${path} is open to other users (mode ${is}), so somebody may have read what it holds.`,
       `chmod ${mode} ${path}, then sign in again: portcullis logout && portcullis login`,
@@ -179,7 +179,7 @@ function checkOwnerAndMode(path: string, found: Stats, mode: '600' | '700'): voi
 
 /** As `sudo kubectl` leaves it behind, or somebody who lies in wait. */
 const notOurs = (path: string): Error =>
-  fault(
+  cliError(
     'bad_request',
     `${path} belongs to another user.`,
     `remove it: sudo rm -r ${path} (or set PORTCULLIS_CACHE_DIR)`,

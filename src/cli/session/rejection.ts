@@ -2,7 +2,7 @@
  * A refusal as the server words it for who waits (`error_description`, RFC 6749 §4.1.2.1), taken apart for terminal and page.
  */
 import type { AppError } from '../../core/errors.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
 
 /** Longer than the longest rule with its contact: the request id is at the end. */
@@ -15,8 +15,8 @@ interface Rejection {
 }
 
 /** @param said what a server said, which may be anything */
-function rejectionIn(said: string): Rejection {
-  const text = plainText(said, LONGEST);
+function parseRejection(description: string): Rejection {
+  const text = plainText(description, LONGEST);
   const parts = /^(.+) (Whom to ask: .+) (Request id: [\w.-]{1,128})$/.exec(text);
   if (parts === null) return { what: text, facts: [] };
   const [, what = '', ...facts] = parts;
@@ -27,10 +27,10 @@ function rejectionIn(said: string): Rejection {
  * @param said as the server said it
  * @param otherwise the words where it says no more than that it refuses
  */
-export function rejectionFault(said: string, otherwise: string, login: string): AppError {
-  const { what, facts } = rejectionIn(said);
+export function rejectionError(description: string, otherwise: string, login: string): AppError {
+  const { what, facts } = parseRejection(description);
   const full = facts.length > 0;
-  const words = full ? [`The sign-in was refused: ${what}`, ...facts].join('\n  ') : otherwise;
+  const message = full ? [`The sign-in was refused: ${what}`, ...facts].join('\n  ') : otherwise;
   const next = full ? `ask there and say the request id, or use another account: ${login}` : login;
-  return fault('sign_in_refused', words, next, { reason: 'sign_in_refused' });
+  return cliError('sign_in_refused', message, next, { reason: 'sign_in_refused' });
 }

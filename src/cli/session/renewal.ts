@@ -6,14 +6,14 @@ import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { dropSession, readSession, writeSession, type CacheEntry } from './cache.ts';
 import { failureSince, shareFailure } from '../plugin/failures.ts';
-import { fault, faultWords } from '../errors.ts';
-import { takeTurn, type HeldLock } from './file-lock.ts';
+import { cliError, errorMessage } from '../errors.ts';
+import { withFileLock, type HeldLock } from './file-lock.ts';
 import type { CliContext } from '../context.ts';
 import { isUnwritable, removeOldDrafts } from './private-files.ts';
-import { forgetOthers } from '../plugin/rejected-token.ts';
+import { dropOtherNotes } from '../plugin/rejected-token.ts';
 import { hostOf } from '../http/server-url.ts';
 import type { CachedSession, CachedToken } from './session.ts';
-import { refresh, type TokenAnswer } from './token-endpoint.ts';
+import { refresh, type TokenResponse } from './token-endpoint.ts';
 
 export interface Credential {
   readonly session: CachedSession;
@@ -28,7 +28,7 @@ export interface Renewal {
 }
 
 /** Longer than a refresh that times out, so that who waits hears how it ended. */
-const PATIENCE_MS = 60_000;
+const LOCK_TIMEOUT_MS = 60_000;
 
 /**
  * @throws AppError `unauthenticated` when nobody is signed in or the session is over (then it is dropped from the cache),
@@ -47,10 +47,10 @@ export async function renew(context: CliContext, entry: CacheEntry, renewal: Ren
   try {
     return (
       settled() ??
-      (await takeTurn({
+      (await withFileLock({
         path: entry.lockPath,
-        patienceMs: PATIENCE_MS,
-        meanwhile: settled,
+        timeoutMs: LOCK_TIMEOUT_MS,
+        whileWaiting: settled,
         work: async (lock) => settled() ?? (await refreshNow(context, entry, renewal.audience, lock)),
       }))
     );
@@ -63,7 +63,7 @@ export async function renew(context: CliContext, entry: CacheEntry, renewal: Ren
 }
 
 function sayNotKept(context: CliContext, error: unknown): void {
-  context.say(`${faultWords(error)}\n  Going on: the new token is for this command only.`);
+  context.notify(`${errorMessage(error)}\n  Going on: the new token is for this command only.`);
 }
 
 /** The session. @throws AppError `unauthenticated`, with the reason for which the last one ended where there is one */
@@ -73,7 +73,7 @@ function signedIn(context: CliContext, entry: CacheEntry): CachedSession {
   const server = entry.server.url;
   throw (
     failureSince(entry, 'session', 0, context.now()) ??
-    fault('unauthenticated', `You are not signed in to ${hostOf(server)}.`, `portcullis login --server ${server}`)
+    cliError('unauthenticated', `You are not signed in to ${hostOf(server)}.`, `portcullis login --server ${server}`)
   );
 }
 
@@ -86,10 +86,10 @@ async function refreshNow(
   const session = signedIn(context, entry);
   context.detail(`asking ${hostOf(session.endpoints.token)} for a new token${audience ? ` for ${audience}` : ''}`);
   try {
-    const answer = await refresh(session, session.refreshToken, audience);
-    const renewed = withAnswer(session, answer, audience, context.now());
+    const response = await refresh(session, session.refreshToken, audience);
+    const renewed = withTokenResponse(session, response, audience, context.now());
     if (!lock.lost) keepRenewed(context, entry, renewed);
-    return { session: renewed, token: answer.token };
+    return { session: renewed, token: response.token };
   } catch (error) {
     if (error instanceof AppError && !lock.lost) keepOutcome(context, entry, error);
     throw error;
@@ -100,7 +100,7 @@ async function refreshNow(
 function keepRenewed(context: CliContext, entry: CacheEntry, renewed: CachedSession): void {
   try {
     writeSession(entry, renewed);
-    forgetOthers(entry, Object.values(renewed.tokens));
+    dropOtherNotes(entry, Object.values(renewed.tokens));
     removeOldDrafts(entry.dir, context.now());
   } catch (error) {
     if (!isUnwritable(error)) throw error;
@@ -117,21 +117,21 @@ function keepOutcome(context: CliContext, entry: CacheEntry, error: AppError): v
 }
 
 /** The session after an answer: the new token in, dead ones out. */
-export function withAnswer(
+export function withTokenResponse(
   session: CachedSession,
-  answer: TokenAnswer,
+  response: TokenResponse,
   audience: string | undefined,
   now: number,
 ): CachedSession {
   const alive = Object.entries(session.tokens).filter(([, token]) => token.expiresAt > now);
-  const audienceOfToken = audience ?? (answer.cluster === undefined ? undefined : clusterAudience(answer.cluster));
+  const audienceOfToken = audience ?? (response.cluster === undefined ? undefined : clusterAudience(response.cluster));
   return {
     ...session,
-    person: answer.person ?? session.person,
-    refreshToken: answer.refreshToken ?? session.refreshToken,
+    user: response.user ?? session.user,
+    refreshToken: response.refreshToken ?? session.refreshToken,
     tokens: {
       ...Object.fromEntries(alive),
-      ...(audienceOfToken === undefined ? {} : { [audienceOfToken]: answer.token }),
+      ...(audienceOfToken === undefined ? {} : { [audienceOfToken]: response.token }),
     },
   };
 }

@@ -46,7 +46,7 @@ export interface CachedToken {
   readonly expiresAt: number;
 }
 
-export interface Person {
+export interface SignedInUser {
   readonly sessionId: string;
   /** RFC 3339, as the server said it. */
   readonly sessionExpiresAt: string;
@@ -59,7 +59,7 @@ export interface Person {
 export interface CachedSession {
   readonly server: string;
   readonly endpoints: Endpoints;
-  readonly person: Person;
+  readonly user: SignedInUser;
   readonly refreshToken: string;
   readonly binding: Binding;
   /** By audience. */
@@ -75,31 +75,32 @@ const RENEW_AHEAD_MS = 60_000;
  * How early a token is renewed: a minute, or a fifth of its life where that is shorter, and up to a quarter more. The more is the
  * token's own, so that every process says the same and those who signed in together do not all come back together.
  */
-function renewAhead(token: CachedToken): number {
+function renewAheadMs(token: CachedToken): number {
   const [byte = 0] = createHash('sha256').update(token.token).digest();
   return Math.min(RENEW_AHEAD_MS, (token.expiresAt - token.receivedAt) / 5) * (1 + byte / 1024);
 }
 
 /** Epoch milliseconds at which it is to be renewed. */
-export const freshUntil = (token: CachedToken): number => token.expiresAt - renewAhead(token);
+export const freshUntilMs = (token: CachedToken): number => token.expiresAt - renewAheadMs(token);
 
 /**
  * True until a minute or a little more before the end. A token from the future means that the clock was set back: then nothing is
  * known.
  * @param now epoch milliseconds
  */
-export const isFresh = (token: CachedToken, now: number): boolean => token.receivedAt <= now && now < freshUntil(token);
+export const isFresh = (token: CachedToken, now: number): boolean =>
+  token.receivedAt <= now && now < freshUntilMs(token);
 
 /** True while the server should still accept it: for the time when no newer one can be had. */
 export const isAlive = (token: CachedToken, now: number): boolean =>
-  token.receivedAt <= now && now < token.expiresAt - renewAhead(token) / 4;
+  token.receivedAt <= now && now < token.expiresAt - renewAheadMs(token) / 4;
 
 /**
  * What kubectl is told, epoch milliseconds, in whole seconds as it is told: a little before the end, so that a request under way does not
  * meet it, and after `isFresh` has turned false, so that kubectl gets a new token when it asks then.
  */
-export const toldExpiry = (token: CachedToken): number =>
-  Math.floor((token.expiresAt - renewAhead(token) / 2) / 1000) * 1000;
+export const reportedExpiryMs = (token: CachedToken): number =>
+  Math.floor((token.expiresAt - renewAheadMs(token) / 2) / 1000) * 1000;
 
 /** Names a token without showing it. */
 export const tokenId = (token: CachedToken): string =>
@@ -115,19 +116,22 @@ export function parseSession(text: string): CachedSession | undefined {
   const record = parseRecord(text);
   if (record?.['version'] !== 1) return undefined;
   const endpoints = parseEndpoints(recordAt(record, 'endpoints'));
-  const person = parsePerson(recordAt(record, 'person'));
+  const user = parseUser(recordAt(record, 'person'));
   const binding = recordAt(record, 'binding');
   const server = stringAt(record, 'server');
   const refreshToken = stringAt(record, 'refreshToken');
   const certificate = binding && stringAt(binding, 'certificate');
   const privateKey = binding && stringAt(binding, 'privateKey');
-  if (!endpoints || !person || !server || !refreshToken || !certificate || !privateKey) return undefined;
+  if (!endpoints || !user || !server || !refreshToken || !certificate || !privateKey) return undefined;
   const tokens = parseTokens(recordAt(record, 'tokens') ?? {});
   const device = record['device'] === true ? ({ device: true } as const) : {};
-  return { server, endpoints, person, refreshToken, binding: { certificate, privateKey }, tokens, ...device };
+  return { server, endpoints, user, refreshToken, binding: { certificate, privateKey }, tokens, ...device };
 }
 
-export const formatSession = (session: CachedSession): string => JSON.stringify({ version: 1, ...session });
+/** The key `person` is that of the cache files that are out there. */
+export function formatSession({ server, endpoints, user, ...rest }: CachedSession): string {
+  return JSON.stringify({ version: 1, server, endpoints, person: user, ...rest });
+}
 
 /** Leaves out what is no token. */
 export function parseTokens(record: JsonRecord): Record<string, CachedToken> {
@@ -153,7 +157,7 @@ function parseEndpoints(record: JsonRecord | undefined): Endpoints | undefined {
   return { token, revocation, adminApi, ...(apiCa === undefined ? {} : { apiCa }) };
 }
 
-function parsePerson(record: JsonRecord | undefined): Person | undefined {
+function parseUser(record: JsonRecord | undefined): SignedInUser | undefined {
   if (record === undefined) return undefined;
   const sessionId = stringAt(record, 'sessionId');
   const sessionExpiresAt = stringAt(record, 'sessionExpiresAt');

@@ -12,12 +12,12 @@ import { browserCommands, openBrowser } from './browser.ts';
 import { ensureEntry, readPins, readSession, writePins, writeSession, type CacheEntry, type Pins } from './cache.ts';
 import { discover, type Discovery } from './discovery.ts';
 import { failureSince, forgetFailures, shareFailure } from '../plugin/failures.ts';
-import { fault } from '../errors.ts';
-import { takeTurn } from './file-lock.ts';
+import { cliError } from '../errors.ts';
+import { withFileLock } from './file-lock.ts';
 import type { CliContext } from '../context.ts';
 import { listenOnLoopback, type Loopback } from './loopback.ts';
 import { assertDiskSpace, removeOldDrafts } from './private-files.ts';
-import { withAnswer } from './renewal.ts';
+import { withTokenResponse } from './renewal.ts';
 import { hostOf } from '../http/server-url.ts';
 import type { CachedSession } from './session.ts';
 import { redeemCode } from './token-endpoint.ts';
@@ -50,24 +50,24 @@ export async function signIn(context: CliContext, request: SignIn): Promise<Cach
   const { entry } = request;
   ensureEntry(entry);
   const since = context.now();
-  let told = false;
+  let reported = false;
   const settled = (): CachedSession | undefined => {
     const session = readSession(entry);
-    if (session !== undefined && session.person.sessionId !== request.previous) return session;
+    if (session !== undefined && session.user.sessionId !== request.previous) return session;
     const failure = failureSince(entry, 'sign-in', since, context.now());
     if (failure !== undefined) throw failure;
     return undefined;
   };
-  return takeTurn({
+  return withFileLock({
     path: entry.signInLockPath,
     staleMs: SIGN_IN_STALE_MS,
-    patienceMs: DEVICE_MS + 30_000,
-    meanwhile: () => {
-      if (!told) context.say('a sign-in is under way already; waiting for it');
-      told = true;
+    timeoutMs: DEVICE_MS + 30_000,
+    whileWaiting: () => {
+      if (!reported) context.notify('a sign-in is under way already; waiting for it');
+      reported = true;
       return settled();
     },
-    work: async () => settled() ?? (await signInOnce(context, request, told)),
+    work: async () => settled() ?? (await signInOnce(context, request, reported)),
   }).catch((error: unknown) => {
     throw error instanceof AppError && error.code === 'upstream_timeout' ? tooLong(entry) : error;
   });
@@ -76,7 +76,7 @@ export async function signIn(context: CliContext, request: SignIn): Promise<Cach
 /** @param waited for another sign-in, which ended without a result: its command was stopped */
 async function signInOnce(context: CliContext, request: SignIn, waited: boolean): Promise<CachedSession> {
   const { entry } = request;
-  if (waited) context.say('the other sign-in was given up; signing in here');
+  if (waited) context.notify('the other sign-in was given up; signing in here');
   try {
     // A person who has typed a password and a second factor must not hear then that there was no room to keep it.
     assertDiskSpace(entry.dir, SESSION_BYTES);
@@ -84,9 +84,9 @@ async function signInOnce(context: CliContext, request: SignIn, waited: boolean)
     const remote = context.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
     const session =
       request.device === true || remote
-        ? await (await import('./device-sign-in.ts')).throughDevice(context, entry, discovery)
-        : await throughBrowser(context, request, discovery);
-    await keep(entry, session, discovery.pins);
+        ? await (await import('./device-sign-in.ts')).signInByDevice(context, entry, discovery)
+        : await signInByBrowser(context, request, discovery);
+    await saveSession(entry, session, discovery.pins);
     return session;
   } catch (error) {
     if (error instanceof AppError) shareFailure(entry, 'sign-in', error, context.now());
@@ -94,11 +94,11 @@ async function signInOnce(context: CliContext, request: SignIn, waited: boolean)
   }
 }
 
-function keep(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<true> {
-  return takeTurn<true>({
+function saveSession(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<true> {
+  return withFileLock<true>({
     path: entry.lockPath,
-    patienceMs: 60_000,
-    meanwhile: () => undefined,
+    timeoutMs: 60_000,
+    whileWaiting: () => undefined,
     work: () => {
       writePins(entry, pins);
       writeSession(entry, session);
@@ -109,21 +109,21 @@ function keep(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<tr
   });
 }
 
-async function throughBrowser(context: CliContext, request: SignIn, discovery: Discovery): Promise<CachedSession> {
+async function signInByBrowser(context: CliContext, request: SignIn, discovery: Discovery): Promise<CachedSession> {
   const state = randomBytes(32).toString('base64url');
   const codeVerifier = randomBytes(32).toString('base64url');
   const loopback = await listenOnLoopback({ state, issuer: discovery.issuer });
   const abandon = new AbortController();
-  const timer = setTimeout(() => abandon.abort(nobodyCame(request.entry)), SIGN_IN_MS);
-  let rest = (): void => undefined;
+  const timer = setTimeout(() => abandon.abort(timedOut(request.entry)), SIGN_IN_MS);
+  let stopSpinner = (): void => undefined;
   try {
     const { provider, fresh } = request;
     const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider, fresh });
     open(context, request, url, abandon);
-    rest = context.working('waiting for your sign-in in the browser');
+    stopSpinner = context.showProgress('waiting for your sign-in in the browser');
     return await redeem(context, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
   } finally {
-    rest();
+    stopSpinner();
     clearTimeout(timer);
     await loopback.close();
   }
@@ -158,48 +158,48 @@ function authorizationUrl(
 
 function open(context: CliContext, request: SignIn, url: URL, abandon: AbortController): void {
   const server = request.entry.server.url;
-  context.say(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
+  context.notify(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
   openBrowser(browserCommands(url, context.environment), (why) => {
-    if (request.attended) return context.say(`no browser opened (${why}): open the address above by hand`);
+    if (request.attended) return context.notify(`no browser opened (${why}): open the address above by hand`);
     const next = `set $BROWSER to your browser's command, or sign in first: portcullis login --server ${server} (with --device where there is no browser)`;
-    abandon.abort(fault('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
+    abandon.abort(cliError('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
   });
 }
 
 async function redeem(
   context: CliContext,
-  way: { request: SignIn; discovery: Discovery; loopback: Loopback; codeVerifier: string; signal: AbortSignal },
+  route: { request: SignIn; discovery: Discovery; loopback: Loopback; codeVerifier: string; signal: AbortSignal },
 ): Promise<CachedSession> {
-  const server = way.request.entry.server.url;
-  const answered = way.loopback.wait(way.signal);
+  const server = route.request.entry.server.url;
+  const callbackReceived = route.loopback.wait(route.signal);
   // The key is made while the person types; its library is the slowest to load.
   const { createBinding } = await import('./binding.ts');
   const binding = await createBinding(context.now());
-  const callback = await answered;
+  const callback = await callbackReceived;
   try {
-    const { endpoints } = way.discovery;
-    const { redirectUri } = way.loopback;
-    const code = { code: callback.code, codeVerifier: way.codeVerifier, redirectUri };
-    const answer = await redeemCode({ server, endpoints, binding }, code);
-    const { person, refreshToken } = answer;
-    if (person === undefined || refreshToken === undefined) {
-      throw fault('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
+    const { endpoints } = route.discovery;
+    const { redirectUri } = route.loopback;
+    const code = { code: callback.code, codeVerifier: route.codeVerifier, redirectUri };
+    const response = await redeemCode({ server, endpoints, binding }, code);
+    const { user, refreshToken } = response;
+    if (user === undefined || refreshToken === undefined) {
+      throw cliError('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
     }
-    const empty = { server, endpoints, person, refreshToken, binding, tokens: {} };
-    await callback.answer({ location: `${server}/login/done` });
-    return withAnswer(empty, answer, undefined, context.now());
+    const empty = { server, endpoints, user, refreshToken, binding, tokens: {} };
+    await callback.respond({ location: `${server}/login/done` });
+    return withTokenResponse(empty, response, undefined, context.now());
   } catch (error) {
-    await callback.answer({ problem: error instanceof AppError ? error.message : 'The sign-in failed.' });
+    await callback.respond({ problem: error instanceof AppError ? error.message : 'The sign-in failed.' });
     throw error;
   }
 }
 
-function nobodyCame(entry: CacheEntry): AppError {
+function timedOut(entry: CacheEntry): AppError {
   const next = `portcullis login --server ${entry.server.url}`;
-  return fault('sign_in_expired', 'Nobody finished the sign-in in the browser within 5 minutes.', next);
+  return cliError('sign_in_expired', 'Nobody finished the sign-in in the browser within 5 minutes.', next);
 }
 
 function tooLong(entry: CacheEntry): AppError {
   const next = `finish the sign-in that is open in the browser, or end its command and: portcullis login --server ${entry.server.url}`;
-  return fault('upstream_timeout', 'Another command has been waiting for a sign-in for too long.', next);
+  return cliError('upstream_timeout', 'Another command has been waiting for a sign-in for too long.', next);
 }

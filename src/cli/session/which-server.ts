@@ -4,7 +4,7 @@
 import { resolve } from 'node:path';
 import { knownServers, type Server } from './cache.ts';
 import type { Environment } from '../environment.ts';
-import { fault } from '../errors.ts';
+import { cliError } from '../errors.ts';
 import { parseServer } from '../http/server-url.ts';
 
 export interface ServerOptions {
@@ -27,8 +27,8 @@ export function whichServer(environment: Environment, options: ServerOptions): S
     return { url: only.url, ...(only.caFile === undefined ? {} : { caFile: only.caFile }) };
   }
   if (only === undefined) {
-    throw fault('bad_request', 'You are not signed in anywhere.', 'portcullis login --server https://…');
+    throw cliError('bad_request', 'You are not signed in anywhere.', 'portcullis login --server https://…');
   }
   const choices = known.map((server) => `--server ${server.url}`).join('  or  ');
-  throw fault('bad_request', 'You are signed in to more than one server.', `choose one: ${choices}`);
+  throw cliError('bad_request', 'You are signed in to more than one server.', `choose one: ${choices}`);
 }

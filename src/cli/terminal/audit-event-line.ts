@@ -11,7 +11,7 @@ const RED = '\u001b[31m';
 const DIM = '\u001b[2m';
 const PLAIN = '\u001b[0m';
 
-const said = (text: string | undefined): string => plainText(text ?? '', LONGEST_PART);
+const plain = (text: string | undefined): string => plainText(text ?? '', LONGEST_PART);
 
 /**
  * @param event of `audit.k8s.io/v1`, as a server sent it
@@ -27,10 +27,10 @@ export function eventLine(event: JsonRecord, colour: boolean): string {
 
 /** The same without the time, part by part: who, did what, with which outcome, from where. */
 export const eventCells = (event: JsonRecord): readonly string[] => [
-  whoOf(event),
-  [said(stringAt(event, 'verb')), whatOf(event)].filter((part) => part !== '').join(' ') || '-',
+  userOf(event),
+  [plain(stringAt(event, 'verb')), targetOf(event)].filter((part) => part !== '').join(' ') || '-',
   outcomeOf(event),
-  said(stringsAt(event, 'sourceIPs')[0]) || '-',
+  plain(stringsAt(event, 'sourceIPs')[0]) || '-',
 ];
 
 const codeOf = (event: JsonRecord): number | undefined => numberAt(recordAt(event, 'responseStatus') ?? {}, 'code');
@@ -50,15 +50,15 @@ function timeOf(timestamp: string | undefined): string {
   return [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':');
 }
 
-function whoOf(event: JsonRecord): string {
-  const nameAt = (key: string): string => said(stringAt(recordAt(event, key) ?? {}, 'username'));
+function userOf(event: JsonRecord): string {
+  const nameAt = (key: string): string => plain(stringAt(recordAt(event, key) ?? {}, 'username'));
   const as = nameAt('impersonatedUser');
   return `${nameAt('user') || '-'}${as === '' ? '' : ` as ${as}`}`;
 }
 
-function whatOf(event: JsonRecord): string {
+function targetOf(event: JsonRecord): string {
   const facts = event['annotations'];
-  const fact = (name: string): string => (isRecord(facts) ? said(stringAt(facts, `${EXTRA_DOMAIN}/${name}`)) : '');
+  const fact = (name: string): string => (isRecord(facts) ? plain(stringAt(facts, `${EXTRA_DOMAIN}/${name}`)) : '');
   const reason = fact('reason');
   const why = reason === '' ? '' : ` [${reason}]`;
   if (fact('event') !== '') return [fact('target'), why.trim()].filter((part) => part !== '').join(' ') || '-';
@@ -69,8 +69,8 @@ function whatOf(event: JsonRecord): string {
 /** `pods/web-0/exec -n default`, or the path where it is about no object. */
 function objectOf(event: JsonRecord): string {
   const object = recordAt(event, 'objectRef');
-  if (object === undefined) return said(stringAt(event, 'requestURI'));
-  const path = ['resource', 'name', 'subresource'].map((key) => said(stringAt(object, key))).filter(Boolean);
-  const namespace = said(stringAt(object, 'namespace'));
+  if (object === undefined) return plain(stringAt(event, 'requestURI'));
+  const path = ['resource', 'name', 'subresource'].map((key) => plain(stringAt(object, key))).filter(Boolean);
+  const namespace = plain(stringAt(object, 'namespace'));
   return `${path.join('/')}${namespace === '' ? '' : ` -n ${namespace}`}`;
 }

@@ -17,11 +17,11 @@ export async function printResult(
   context: CliContext,
   { output }: OutputOptions,
   value: unknown,
-  forPeople: () => string,
+  asText: () => string,
 ): Promise<void> {
   if (output === 'json') return context.print(`${plainJson(value)}\n`);
   if (output === 'yaml') return context.print(await plainYaml(value));
-  context.print(forPeople());
+  context.print(asText());
 }
 
 /** YAML with every character that a terminal might obey written as an escape. */

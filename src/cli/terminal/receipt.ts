@@ -30,9 +30,9 @@ export function describeReceipt(receipt: JsonRecord, columns?: number): string {
 }
 
 /** Each replica's part in a drill. Ends with a newline. */
-export function describeDrill(answer: JsonRecord, columns?: number): string {
+export function describeDrill(response: JsonRecord, columns?: number): string {
   const yesNo = (value: unknown): string => (value === true ? 'yes' : 'NO');
-  const rows = arrayAt(answer, 'replicas')
+  const rows = arrayAt(response, 'replicas')
     .filter(isRecord)
     .map((replica) => [
       stringAt(replica, 'id') ?? '',

@@ -13,7 +13,7 @@ type Terminal = Pick<WriteStream, 'write'> & Partial<Pick<WriteStream, 'isTTY' |
 
 export interface Spinner {
   /** Turns beside `words` until the result is called. */
-  start(words: string): () => void;
+  start(message: string): () => void;
   /** Writes whole lines, with the turning line out of their way. */
   write(lines: string): void;
 }
@@ -27,9 +27,9 @@ export function createSpinner(terminal: Terminal): Spinner {
     if (shown !== undefined) terminal.write(`${ERASE}${FRAMES[(turn += 1) % FRAMES.length]} ${shown}`);
   };
   return {
-    start(words) {
+    start(message) {
       if (!able) return () => undefined;
-      shown = words;
+      shown = message;
       // Waiting is kept up by what is waited for, never by its picture.
       const timer = setInterval(draw, TURN_MS).unref();
       draw();

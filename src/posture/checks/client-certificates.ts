@@ -1,6 +1,6 @@
 /** Client certificates that the cluster has signed: names that no gate sees and that nothing revokes. */
 import { X509Certificate } from 'node:crypto';
-import { keptFindings, type Check, type Finding } from '../rules/check.ts';
+import { accumulateFindings, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
 import { comment, kubectl } from '../rules/kubectl.ts';
 
@@ -8,9 +8,9 @@ const SIGNER = 'kubernetes.io/kube-apiserver-client';
 
 /** @param now epoch milliseconds */
 export function clientCertificates(now: number): Check {
-  const certificatesigningrequests = keptFindings((request) => findingsOf(request, now));
+  const certificatesigningrequests = accumulateFindings((request) => findingsOf(request, now));
   return {
-    takers: { certificatesigningrequests },
+    collectors: { certificatesigningrequests },
     outcome: () => ({ findings: certificatesigningrequests.value }),
   };
 }
@@ -31,7 +31,7 @@ function findingsOf(request: JsonRecord, now: number): readonly Finding[] {
       namespace: '',
       object: `CertificateSigningRequest/${name}`,
       evidence: `a client certificate for ${names} was signed; it bypasses the gate and cannot be revoked before ${end}`,
-      mend: [
+      fix: [
         comment(
           `take what it names (${names}) out of every binding; nothing else ends it before ${end}. These name users and groups:`,
         ),

@@ -3,9 +3,9 @@
  *
  * Values are looked at and let go. A finding names the key and the kind of credential, never the value nor a part of it.
  */
-import { keptFindings, type Check, type Finding } from '../rules/check.ts';
+import { accumulateFindings, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, someOf, stringAt, textsAt, type JsonRecord } from '../rules/json.ts';
-import { comment, jsonWord, kubectl, type Mend } from '../rules/kubectl.ts';
+import { comment, jsonArgument, kubectl, type FixStep } from '../rules/kubectl.ts';
 
 /**
  * What a value holds. Threat: values are up to a mebibyte of somebody else's text. Every repetition here has a bound and begins at a
@@ -46,8 +46,8 @@ const MOST_KEYS = 50;
 const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 export function configCredentials(): Check {
-  const configmaps = keptFindings(findingsOf);
-  return { takers: { configmaps }, outcome: () => ({ findings: configmaps.value }) };
+  const configmaps = accumulateFindings(findingsOf);
+  return { collectors: { configmaps }, outcome: () => ({ findings: configmaps.value }) };
 }
 
 function findingsOf(map: JsonRecord): readonly Finding[] {
@@ -56,11 +56,11 @@ function findingsOf(map: JsonRecord): readonly Finding[] {
   const inData = credentialsIn(map);
   const known = new Set(inData.map(({ key }) => key));
   const inApplied = credentialsIn(parsed(applied)).filter(({ key }) => !known.has(key));
-  const words = [
+  const descriptions = [
     ...inData.map(({ key, what }) => `key ${key} looks like ${what}`),
     ...inApplied.map(({ key, what }) => `key ${key} of what was applied last looks like ${what}`),
   ];
-  if (words.length === 0) return [];
+  if (descriptions.length === 0) return [];
   const removal = [
     ...inData.map(({ key }) => ({ op: 'remove', path: `/data/${pointer(key)}` })),
     // Else the value would stay there.
@@ -71,8 +71,8 @@ function findingsOf(map: JsonRecord): readonly Finding[] {
       rule: 'credential-in-configmap',
       namespace,
       object: `ConfigMap/${name}`,
-      evidence: `${someOf(words, SHOWN)} (no value is shown)`,
-      mend: [
+      evidence: `${someOf(descriptions, SHOWN)} (no value is shown)`,
+      fix: [
         comment(
           `it has been readable by many: have it replaced where it comes from, put the new one into a Secret, then:`,
         ),
@@ -81,11 +81,11 @@ function findingsOf(map: JsonRecord): readonly Finding[] {
     },
   ];
 
-  function removalOf(): readonly Mend[] {
+  function removalOf(): readonly FixStep[] {
     if (map['immutable'] === true) return [comment(`it cannot be changed: make ConfigMap/${name} anew without them`)];
     if (removal.length > MOST_KEYS)
       return [comment(`make ConfigMap/${name} anew without them: they are too many for a command`)];
-    return [kubectl('patch', `configmap/${name}`, '-n', namespace, '--type', 'json', '-p', jsonWord(removal))];
+    return [kubectl('patch', `configmap/${name}`, '-n', namespace, '--type', 'json', '-p', jsonArgument(removal))];
   }
 }
 

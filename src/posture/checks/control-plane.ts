@@ -1,5 +1,5 @@
 /** Flags of the API server, where its static pods can be seen. On a managed cluster they cannot, and nothing is guessed. */
-import { keptFindings, type Check, type Finding } from '../rules/check.ts';
+import { accumulateFindings, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, stringsAt, type JsonRecord } from '../rules/json.ts';
 import { comment } from '../rules/kubectl.ts';
 import type { RuleId } from '../rules/rules.ts';
@@ -9,7 +9,7 @@ const HIDDEN = 'the pods of the API server cannot be seen in kube-system, as on 
 
 export function controlPlane(): Check {
   let seen = 0;
-  const findings = keptFindings((pod) => {
+  const findings = accumulateFindings((pod) => {
     const flags = flagsOf(pod);
     if (flags === undefined) return [];
     seen += 1;
@@ -24,7 +24,7 @@ export function controlPlane(): Check {
     },
   };
   return {
-    takers: { pods },
+    collectors: { pods },
     outcome: () =>
       seen > 0
         ? { findings: findings.value }
@@ -39,27 +39,27 @@ function flagsOf(pod: JsonRecord): ReadonlySet<string> | undefined {
     (one) => stringAt(one, 'name') === 'kube-apiserver',
   );
   if (container === undefined) return undefined;
-  const words = [...stringsAt(container, 'command'), ...stringsAt(container, 'args')];
+  const args = [...stringsAt(container, 'command'), ...stringsAt(container, 'args')];
   // `--flag=`, with nothing behind it, is a flag that is not set.
-  return new Set(words.flatMap((word) => (word.endsWith('=') ? [] : [word.split('=')[0] ?? ''])));
+  return new Set(args.flatMap((arg) => (arg.endsWith('=') ? [] : [arg.split('=')[0] ?? ''])));
 }
 
 function auditFindings(name: string, flags: ReadonlySet<string>): readonly Finding[] {
   const policy = flags.has('--audit-policy-file');
-  const kept = flags.has('--audit-log-path') || flags.has('--audit-webhook-config-file');
-  if (policy && kept) return [];
+  const isKept = flags.has('--audit-log-path') || flags.has('--audit-webhook-config-file');
+  if (policy && isKept) return [];
   const evidence = policy
     ? 'has an audit policy, but neither --audit-log-path nor --audit-webhook-config-file: nothing is kept'
     : 'runs without --audit-policy-file';
   const flag = policy ? '--audit-log-path' : '--audit-policy-file and --audit-log-path';
-  return [finding('api-server-audit', name, evidence, flag)];
+  return [flagFinding('api-server-audit', name, evidence, flag)];
 }
 
 const encryptionFindings = (name: string, flags: ReadonlySet<string>): readonly Finding[] =>
   flags.has('--encryption-provider-config')
     ? []
     : [
-        finding(
+        flagFinding(
           'encryption-at-rest',
           name,
           'runs without --encryption-provider-config: Secrets lie in etcd in the clear',
@@ -67,10 +67,10 @@ const encryptionFindings = (name: string, flags: ReadonlySet<string>): readonly 
         ),
       ];
 
-const finding = (rule: RuleId, name: string, evidence: string, flag: string): Finding => ({
+const flagFinding = (rule: RuleId, name: string, evidence: string, flag: string): Finding => ({
   rule,
   namespace: 'kube-system',
   object: `Pod/${name}`,
   evidence,
-  mend: [comment(`on that control-plane node: add ${flag} to ${MANIFEST}`)],
+  fix: [comment(`on that control-plane node: add ${flag} to ${MANIFEST}`)],
 });

@@ -1,8 +1,8 @@
 /** Secrets that reach a program as environment variables: they show in crash dumps, child processes and `kubectl describe`, and stay as they were when a Secret is rotated. */
-import { kept, type Check, type Finding, type Kept } from '../rules/check.ts';
+import { accumulate, type Check, type Finding, type Accumulator } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, someOf, stringAt, type JsonRecord } from '../rules/json.ts';
 import type { Kind } from '../rules/kinds.ts';
-import { comment, jsonWord, kubectl, type Mend } from '../rules/kubectl.ts';
+import { comment, jsonArgument, kubectl, type FixStep } from '../rules/kubectl.ts';
 
 interface Workload {
   readonly kind: string;
@@ -39,10 +39,10 @@ const WORKLOADS: Readonly<Record<WorkloadKind, readonly [kind: string, ...path: 
 };
 
 export function environmentSecrets(): Check {
-  const takers = Object.fromEntries(
+  const collectors = Object.fromEntries(
     Object.keys(WORKLOADS).map((kind) => [
       kind,
-      kept<Map<string, Finding>>(
+      accumulate<Map<string, Finding>>(
         () => new Map(),
         (findings, object) => {
           const workload = workloadOf(kind as WorkloadKind, object);
@@ -51,10 +51,10 @@ export function environmentSecrets(): Check {
         },
       ),
     ]),
-  ) as Record<WorkloadKind, Kept<Map<string, Finding>>>;
+  ) as Record<WorkloadKind, Accumulator<Map<string, Finding>>>;
   return {
-    takers,
-    outcome: () => ({ findings: Object.values(takers).flatMap(({ value }) => [...value.values()]) }),
+    collectors,
+    outcome: () => ({ findings: Object.values(collectors).flatMap(({ value }) => [...value.values()]) }),
   };
 }
 
@@ -79,7 +79,7 @@ function findingOf(workload: Workload): Finding | undefined {
     recordsAt(workload.podSpec, list).flatMap((container) => referencesOf(list, container)),
   );
   if (references.length === 0) return undefined;
-  const words = references.map(({ container, secret, variable }) => {
+  const descriptions = references.map(({ container, secret, variable }) => {
     const what = variable === undefined ? 'every key' : `variable ${variable}`;
     return `${what} from Secret/${secret} in container ${stringAt(container, 'name')}`;
   });
@@ -87,8 +87,8 @@ function findingOf(workload: Workload): Finding | undefined {
     rule: 'secret-in-environment',
     namespace: workload.namespace,
     object: `${workload.kind}/${workload.name}`,
-    evidence: someOf(words, SHOWN),
-    mend: mendOf(workload, references),
+    evidence: someOf(descriptions, SHOWN),
+    fix: fixOf(workload, references),
   };
 }
 
@@ -130,7 +130,7 @@ function volumesOf(secrets: readonly string[], podSpec: JsonRecord): ReadonlyMap
   );
 }
 
-function mendOf(workload: Workload, references: readonly Reference[]): readonly Mend[] {
+function fixOf(workload: Workload, references: readonly Reference[]): readonly FixStep[] {
   const { kind, namespace, name } = workload;
   const secrets = [...new Set(references.map(({ secret }) => secret))];
   const folders = secrets.map(folderOf).join(', ');
@@ -154,8 +154,8 @@ function mendOf(workload: Workload, references: readonly Reference[]): readonly 
     ),
   ];
 
-  function patched(what: string, patch: unknown): Mend {
-    return kubectl('patch', `${what}/${name}`, '-n', namespace, '--type', 'strategic', '-p', jsonWord(patch));
+  function patched(what: string, patch: unknown): FixStep {
+    return kubectl('patch', `${what}/${name}`, '-n', namespace, '--type', 'strategic', '-p', jsonArgument(patch));
   }
 }
 
@@ -165,8 +165,8 @@ function containersPatch(
   references: readonly Reference[],
   volumes: ReadonlyMap<string, string>,
 ): readonly (readonly [string, unknown])[] {
-  const here = references.filter((one) => one.list === list);
-  const containers = [...new Set(here.map(({ container }) => container))];
+  const thisMachine = references.filter((one) => one.list === list);
+  const containers = [...new Set(thisMachine.map(({ container }) => container))];
   if (containers.length === 0) return [];
   return [
     [
@@ -174,7 +174,7 @@ function containersPatch(
       containers.map((container) =>
         containerPatch(
           container,
-          here.filter((one) => one.container === container),
+          thisMachine.filter((one) => one.container === container),
           volumes,
         ),
       ),

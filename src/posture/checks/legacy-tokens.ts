@@ -1,15 +1,15 @@
 /** Tokens of service accounts that never expire, kept in Secrets. */
-import { keptFindings, type Check, type Finding } from '../rules/check.ts';
+import { accumulateFindings, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
-import { comment, kubectl, type Mend } from '../rules/kubectl.ts';
+import { comment, kubectl, type FixStep } from '../rules/kubectl.ts';
 
 const LAST_USED = 'kubernetes.io/legacy-token-last-used';
 const INVALID_SINCE = 'kubernetes.io/legacy-token-invalid-since';
 
 /** Of Secrets of type kubernetes.io/service-account-token, and of them the metadata only. */
 export function legacyTokens(): Check {
-  const secrets = keptFindings((secret) => [findingOf(secret)]);
-  return { takers: { secrets }, outcome: () => ({ findings: secrets.value }) };
+  const secrets = accumulateFindings((secret) => [findingOf(secret)]);
+  return { collectors: { secrets }, outcome: () => ({ findings: secrets.value }) };
 }
 
 function findingOf(secret: JsonRecord): Finding {
@@ -29,7 +29,7 @@ function findingOf(secret: JsonRecord): Finding {
     namespace,
     object: `Secret/${name}`,
     evidence: parts.join(', '),
-    mend: [
+    fix: [
       ...(account === '' ? [] : replacement(namespace, account)),
       kubectl('delete', `secret/${name}`, '-n', namespace),
     ],
@@ -40,7 +40,7 @@ function findingOf(secret: JsonRecord): Finding {
 const accountName = (text: string): string => (/^[a-z0-9][a-z0-9.-]{0,252}$/.test(text) ? text : '');
 
 /** What takes the Secret's place: for a pod, a projected volume that the kubelet renews; for anything else, a token for each run. */
-const replacement = (namespace: string, account: string): readonly Mend[] => [
+const replacement = (namespace: string, account: string): readonly FixStep[] => [
   comment(
     `for a pod: a volume {projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}}, serviceAccountName: ${account}`,
   ),

@@ -1,10 +1,10 @@
 /** Namespaces in which whatever no NetworkPolicy speaks of may be reached. */
-import { kept, type Check, type Finding } from '../rules/check.ts';
+import { accumulate, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, stringsAt, type JsonRecord } from '../rules/json.ts';
-import { comment, kubectlApply, type Mend } from '../rules/kubectl.ts';
+import { comment, kubectlApply, type FixStep } from '../rules/kubectl.ts';
 
 /** The cluster's own: the last two hold no pods, and a default deny in the first can cut the cluster itself off. */
-const OWN = new Set(['kube-system', 'kube-public', 'kube-node-lease']);
+const SYSTEM_NAMESPACES = new Set(['kube-system', 'kube-public', 'kube-node-lease']);
 
 /** Of the policies of a namespace that select every pod. */
 interface Policies {
@@ -15,17 +15,17 @@ interface Policies {
 }
 
 export function networkPolicies(): Check {
-  const namespaces = kept(
+  const namespaces = accumulate(
     () => new Set<string>(),
     (names, object) => {
       const ending = stringAt(recordAt(object, 'status'), 'phase') === 'Terminating';
       const { name } = metaOf(object);
-      if (!ending && !OWN.has(name)) names.add(name);
+      if (!ending && !SYSTEM_NAMESPACES.has(name)) names.add(name);
     },
   );
-  const networkpolicies = kept(() => new Map<string, Policies>(), note);
+  const networkpolicies = accumulate(() => new Map<string, Policies>(), note);
   return {
-    takers: { namespaces, networkpolicies },
+    collectors: { namespaces, networkpolicies },
     outcome: () => ({
       findings: [...namespaces.value].flatMap((name) => findingsOf(name, networkpolicies.value.get(name))),
     }),
@@ -71,16 +71,16 @@ function findingsOf(namespace: string, policies: Policies | undefined): readonly
   if (policies !== undefined && policies.open !== '') {
     const evidence = `NetworkPolicy/${policies.open} lets everything in to every pod, whatever the others say`;
     return [
-      { ...finding, evidence, mend: [comment(`narrow or delete NetworkPolicy/${policies.open}`), ...deny(namespace)] },
+      { ...finding, evidence, fix: [comment(`narrow or delete NetworkPolicy/${policies.open}`), ...deny(namespace)] },
     ];
   }
   if (policies?.denies === true) return [];
   return [
-    { ...finding, evidence: 'no NetworkPolicy denies by default: every pod can be reached', mend: deny(namespace) },
+    { ...finding, evidence: 'no NetworkPolicy denies by default: every pod can be reached', fix: deny(namespace) },
   ];
 }
 
-const deny = (namespace: string): readonly Mend[] => [
+const deny = (namespace: string): readonly FixStep[] => [
   comment('it cuts off at once whatever no other policy lets in: write those first'),
   kubectlApply({
     apiVersion: 'networking.k8s.io/v1',

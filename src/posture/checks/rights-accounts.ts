@@ -18,7 +18,7 @@ export function accountFindings(bound: Bound, index: number): readonly Finding[]
     namespace: isOne ? subject.namespace : (all ?? ''),
     object: `${subject.kind}/${subject.name}`,
     evidence: `${givenBy(binding)}: ${what}`,
-    mend: [comment('give it a role that names what it needs, then:'), subjectRemoval(binding, index)],
+    fix: [comment('give it a role that names what it needs, then:'), subjectRemoval(binding, index)],
   });
   if (facts.admin && binding.namespace === '') return [found('account-admin', 'everything in the cluster')];
   // Where it holds in one namespace only, everything is a wildcard among others.
@@ -32,6 +32,6 @@ export function accountFindings(bound: Bound, index: number): readonly Finding[]
 
 /** The controllers that a cluster is born with, each under its own name with a role of its own. */
 function isController(binding: Binding, subject: Subject): boolean {
-  const own = `system:controller:${subject.name}`;
-  return subject.namespace === 'kube-system' && binding.name === own && binding.role.name === own;
+  const controllerName = `system:controller:${subject.name}`;
+  return subject.namespace === 'kube-system' && binding.name === controllerName && binding.role.name === controllerName;
 }

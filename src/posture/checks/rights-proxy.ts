@@ -1,6 +1,6 @@
 /** The gate's own account: it may act as others, so whoever has its token must find nothing else in it. */
 import type { Finding } from '../rules/check.ts';
-import { comment, kubectl, type Mend } from '../rules/kubectl.ts';
+import { comment, kubectl, type FixStep } from '../rules/kubectl.ts';
 import type { Binding } from '../rules/rights.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
 import { allAccountsOf, isAccount, type Bound } from './bound-subjects.ts';
@@ -19,7 +19,7 @@ export function proxyAccountFindings({ binding, facts, settings }: Bound, index:
       namespace,
       object: `ServiceAccount/${name}`,
       evidence: `${givenBy(binding)}${through}; the gate does not need: ${facts.beyondProxy}`,
-      mend: facts.ofProxy ? narrowing(binding) : removal(binding, index),
+      fix: facts.ofProxy ? narrowing(binding) : removal(binding, index),
     },
   ];
 }
@@ -27,8 +27,8 @@ export function proxyAccountFindings({ binding, facts, settings }: Bound, index:
 const EXAMPLE = 'deploy/examples/service-account.yaml';
 
 /** The gate works by this role: taking the binding away would end it. */
-const narrowing = (binding: Binding): readonly Mend[] =>
-  isOwn(binding)
+const narrowing = (binding: Binding): readonly FixStep[] =>
+  isExampleBinding(binding)
     ? [kubectl('apply', '-f', EXAMPLE)]
     : [
         comment(
@@ -36,11 +36,11 @@ const narrowing = (binding: Binding): readonly Mend[] =>
         ),
       ];
 
-const removal = (binding: Binding, index: number): readonly Mend[] => [
+const removal = (binding: Binding, index: number): readonly FixStep[] => [
   comment(`see first that another binding gives it what ${EXAMPLE} has`),
   subjectRemoval(binding, index),
 ];
 
 /** What the example makes: there the role is to be narrowed, not the binding taken away. */
-const isOwn = ({ kind, name, role }: Binding): boolean =>
+const isExampleBinding = ({ kind, name, role }: Binding): boolean =>
   kind === 'ClusterRoleBinding' && name === 'portcullis' && role.name === 'portcullis';

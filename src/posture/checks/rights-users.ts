@@ -25,24 +25,25 @@ const COMPONENT_FAMILIES = ['User system:node:', 'Group system:bootstrappers:', 
 
 const MASTERS = 'system:masters';
 
-export function peopleFindings(bound: Bound, index: number): readonly Finding[] {
+export function userFindings(bound: Bound, index: number): readonly Finding[] {
   const { binding, facts, settings } = bound;
   const subject = binding.subjects[index];
-  if (subject === undefined || settings.prefixes.length === 0 || isOurs(subject, settings.prefixes)) return [];
+  if (subject === undefined || settings.prefixes.length === 0 || isPortcullisUser(subject, settings.prefixes))
+    return [];
   if ((subject.kind !== 'User' && subject.kind !== 'Group') || isAnonymous(subject)) return [];
   const strong =
     [facts.admin ? 'everything' : '', escalationOf(bound), facts.wildcard].find((what) => what !== '') ?? '';
-  const found = (rule: RuleId, who: string): Finding => ({
+  const found = (rule: RuleId, origin: string): Finding => ({
     rule,
     namespace: binding.namespace,
     object: `${subject.kind}/${subject.name}`,
-    evidence: `${who}; ${givenBy(binding)}${strong === '' ? '' : `: ${strong}`}`,
-    mend: [
+    evidence: `${origin}; ${givenBy(binding)}${strong === '' ? '' : `: ${strong}`}`,
+    fix: [
       comment('once they come through the gate, by a name that a provider gives them:'),
       subjectRemoval(binding, index),
     ],
   });
-  if (isKubernetesOwn(subject)) {
+  if (isKubernetesComponent(subject)) {
     // Everybody who is signed in, whoever signed them in.
     const tooMuch = isAuthenticated(subject) ? strong !== '' : facts.admin;
     return tooMuch && subject.name !== 'system:serviceaccounts' && !subject.name.startsWith('system:serviceaccounts:')
@@ -55,23 +56,23 @@ export function peopleFindings(bound: Bound, index: number): readonly Finding[] 
       : [];
   }
   if (subject.kind === 'Group' && subject.name === MASTERS) {
-    return isBornWith(binding) ? [] : [found('admin-past-gate', 'every client certificate with O=system:masters')];
+    return isBuiltIn(binding) ? [] : [found('admin-past-gate', 'every client certificate with O=system:masters')];
   }
-  const who = `no provider of the gate gives this name: ${certificateWords(subject)}`;
-  return [found(strong === '' ? 'person-past-gate' : 'admin-past-gate', who)];
+  const origin = `no provider of the gate gives this name: ${certificateText(subject)}`;
+  return [found(strong === '' ? 'person-past-gate' : 'admin-past-gate', origin)];
 }
 
-const isOurs = ({ name }: Subject, prefixes: readonly string[]): boolean =>
+const isPortcullisUser = ({ name }: Subject, prefixes: readonly string[]): boolean =>
   !name.startsWith('system:') && prefixes.some((prefix) => name.startsWith(prefix) && name.length > prefix.length);
 
-function isKubernetesOwn({ kind, name }: Subject): boolean {
+function isKubernetesComponent({ kind, name }: Subject): boolean {
   const whole = `${kind} ${name}`;
   return COMPONENTS.has(whole) || COMPONENT_FAMILIES.some((family) => whole.startsWith(family));
 }
 
 /** The one binding of this group that a cluster makes itself, and makes again where it is taken away. */
-const isBornWith = ({ kind, name, role }: Binding): boolean =>
+const isBuiltIn = ({ kind, name, role }: Binding): boolean =>
   kind === 'ClusterRoleBinding' && name === 'cluster-admin' && role.name === 'cluster-admin';
 
-const certificateWords = ({ kind, name }: Subject): string =>
+const certificateText = ({ kind, name }: Subject): string =>
   `a client certificate (${kind === 'User' ? 'CN' : 'O'}=${name}), a static token or another issuer can`;

@@ -1,12 +1,12 @@
 /** Roles and bindings: which service accounts can do too much, who bypasses the gate, what anybody may do, and what the gate itself may. */
-import { kept, type Check, type Finding, type Kept, type Settings } from '../rules/check.ts';
+import { accumulate, type Check, type Finding, type Accumulator, type Settings } from '../rules/check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
 import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rules/rights.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
 import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound-subjects.ts';
 import { accountFindings } from './rights-accounts.ts';
 import { proxyAccountFindings } from './rights-proxy.ts';
-import { peopleFindings } from './rights-users.ts';
+import { userFindings } from './rights-users.ts';
 
 interface FromBindings {
   readonly findings: Finding[];
@@ -23,13 +23,13 @@ export interface RightsCheck {
 }
 
 export function rightsCheck(settings: Settings): RightsCheck {
-  const clusterroles = kept(() => new Map<string, RoleFacts>(), noteRole);
-  const roles = kept(() => new Map<string, RoleFacts>(), noteRole);
+  const clusterroles = accumulate(() => new Map<string, RoleFacts>(), noteRole);
+  const roles = accumulate(() => new Map<string, RoleFacts>(), noteRole);
   const factsFor = ({ namespace, role }: Binding): RoleFacts =>
     (role.kind === 'Role' ? roles.value.get(`${namespace}/${role.name}`) : clusterroles.value.get(`/${role.name}`)) ??
     factsByName(role.kind, role.name);
-  const bindings = (): Kept<FromBindings> =>
-    kept(
+  const bindings = (): Accumulator<FromBindings> =>
+    accumulate(
       () => ({ findings: [], accounts: new Set<string>(), proxySeen: false }),
       (state, object) => {
         const binding = bindingOf(object);
@@ -40,8 +40,11 @@ export function rightsCheck(settings: Settings): RightsCheck {
   const both = [clusterrolebindings, rolebindings];
   return {
     check: {
-      takers: { clusterroles, roles, clusterrolebindings, rolebindings },
-      outcome: () => ({ findings: both.flatMap(({ value }) => value.findings), needsOption: unsaid(settings, both) }),
+      collectors: { clusterroles, roles, clusterrolebindings, rolebindings },
+      outcome: () => ({
+        findings: both.flatMap(({ value }) => value.findings),
+        needsOption: missingOptions(settings, both),
+      }),
     },
     boundAccounts: (namespace, name) =>
       both.some(({ value: { accounts } }) =>
@@ -73,13 +76,13 @@ function noteBinding(state: FromBindings, bound: Bound): void {
   for (const subject of binding.subjects) {
     if (subject.kind === 'ServiceAccount') state.accounts.add(`${subject.namespace}/${subject.name}`);
     const all = isAuthenticated(subject) ? '' : allAccountsOf(subject);
-    if (all !== undefined && !isForEverybody(binding)) state.accounts.add(all === '' ? '*' : `${all}/*`);
+    if (all !== undefined && !isForEveryUser(binding)) state.accounts.add(all === '' ? '*' : `${all}/*`);
   }
   state.proxySeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
 }
 
 /** What every cluster gives to all accounts, or to whoever is signed in. */
-const FOR_EVERYBODY = new Set([
+const FOR_EVERY_USER = new Set([
   'system:basic-user',
   'system:discovery',
   'system:public-info-viewer',
@@ -87,17 +90,17 @@ const FOR_EVERYBODY = new Set([
 ]);
 
 /** Nothing that a pod needs a token for; least of all what is given without one. */
-const isForEverybody = ({ role, subjects }: Binding): boolean =>
-  (role.kind === 'ClusterRole' && FOR_EVERYBODY.has(role.name)) || subjects.some(isAnonymous);
+const isForEveryUser = ({ role, subjects }: Binding): boolean =>
+  (role.kind === 'ClusterRole' && FOR_EVERY_USER.has(role.name)) || subjects.some(isAnonymous);
 
 const judge = (bound: Bound, index: number): readonly Finding[] => [
   ...accountFindings(bound, index),
-  ...peopleFindings(bound, index),
+  ...userFindings(bound, index),
   ...anonymousFindings(bound, index),
   ...proxyAccountFindings(bound, index),
 ];
 
-function unsaid({ prefixes, gateAccount }: Settings, both: readonly Kept<FromBindings>[]) {
+function missingOptions({ prefixes, gateAccount }: Settings, both: readonly Accumulator<FromBindings>[]) {
   const noPrefix =
     'what the names of the gate’s people begin with is not known, because yours have no prefix: give --prefix';
   const { namespace, name } = gateAccount;
@@ -119,7 +122,7 @@ function anonymousFindings({ binding, facts }: Bound, index: number): readonly F
       namespace: binding.namespace,
       object: `${subject.kind}/${subject.name}`,
       evidence: `${givenBy(binding)}: more than the health and the version that anybody may see`,
-      mend: [subjectRemoval(binding, index)],
+      fix: [subjectRemoval(binding, index)],
     },
   ];
 }

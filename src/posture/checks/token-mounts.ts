@@ -1,7 +1,7 @@
 /** Pods that hold a token of an account that may do nothing: whoever takes over the pod gets a credential, and the pod has no use for it. */
-import { kept, type Check, type Finding } from '../rules/check.ts';
+import { accumulate, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, type JsonRecord } from '../rules/json.ts';
-import { comment, jsonWord, kubectl } from '../rules/kubectl.ts';
+import { comment, jsonArgument, kubectl } from '../rules/kubectl.ts';
 
 /** Pods of one account. */
 interface Mounted {
@@ -17,19 +17,19 @@ const MIRROR = 'kubernetes.io/config.mirror';
 /** @param isBound whether any binding names the account, or a group that it is in; asked once every binding was taken */
 export function tokenMounts(isBound: (namespace: string, name: string) => boolean): Check {
   /** Accounts that say no. */
-  const serviceaccounts = kept(
+  const serviceaccounts = accumulate(
     () => new Set<string>(),
     (off, account) => {
       const { namespace, name } = metaOf(account);
       if (account['automountServiceAccountToken'] === false) off.add(`${namespace}/${name}`);
     },
   );
-  const pods = kept(
+  const pods = accumulate(
     () => new Map<string, Mounted>(),
     (accounts, pod) => note(accounts, serviceaccounts.value, pod),
   );
   return {
-    takers: { serviceaccounts, pods },
+    collectors: { serviceaccounts, pods },
     outcome: () => ({
       findings: [...pods.value].flatMap(([key, mounted]) => {
         const [namespace = '', name = ''] = key.split('/');
@@ -46,13 +46,13 @@ function note(accounts: Map<string, Mounted>, off: ReadonlySet<string>, pod: Jso
   if (stringAt(annotations, MIRROR) !== '') return;
   if (['Succeeded', 'Failed'].includes(stringAt(recordAt(pod, 'status'), 'phase'))) return;
   const key = `${namespace}/${stringAt(spec, 'serviceAccountName') || 'default'}`;
-  const own = spec['automountServiceAccountToken'];
+  const automount = spec['automountServiceAccountToken'];
   const volume = holdsToken(spec);
-  if (own === false || (own !== true && off.has(key) && !volume)) return;
+  if (automount === false || (automount !== true && off.has(key) && !volume)) return;
   const known = accounts.get(key) ?? { count: 0, examples: [], explicit: false };
   accounts.set(key, known);
   known.count += 1;
-  if (own === true) known.explicit = true;
+  if (automount === true) known.explicit = true;
   if (known.examples.length < EXAMPLES) known.examples.push(name);
 }
 
@@ -67,13 +67,13 @@ const holdsToken = (spec: JsonRecord): boolean =>
 function findingOf(namespace: string, name: string, { count, examples, explicit }: Mounted): Finding {
   const more = count > examples.length ? ` and ${count - examples.length} more` : '';
   const pods = `${examples.map((pod) => `Pod/${pod}`).join(', ')}${more}`;
-  const patch = jsonWord({ automountServiceAccountToken: false });
+  const patch = jsonArgument({ automountServiceAccountToken: false });
   return {
     rule: 'token-mounted',
     namespace,
     object: `ServiceAccount/${name}`,
     evidence: `no binding gives it any right, and its token is mounted into ${pods}`,
-    mend: [
+    fix: [
       kubectl('patch', `serviceaccount/${name}`, '-n', namespace, '-p', patch),
       ...(explicit
         ? [

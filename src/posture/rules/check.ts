@@ -1,7 +1,7 @@
 /** How the parts of the room speak to each other: findings, and checks that objects are folded into. */
 import type { JsonRecord } from './json.ts';
 import type { Kind } from './kinds.ts';
-import type { Mend } from './kubectl.ts';
+import type { FixStep } from './kubectl.ts';
 import type { RuleId } from './rules.ts';
 
 export interface Finding {
@@ -13,7 +13,7 @@ export interface Finding {
   /** Why it is one, in words. Names only: never a value of a Secret or ConfigMap. */
   readonly evidence: string;
   /** Line by line. */
-  readonly mend: readonly Mend[];
+  readonly fix: readonly FixStep[];
 }
 
 export interface Settings {
@@ -30,13 +30,13 @@ export interface Account {
   readonly name: string;
 }
 
-export interface Taker {
+export interface Collector {
   begin(): void;
-  take(object: JsonRecord): void;
+  add(object: JsonRecord): void;
 }
 
 export interface Check {
-  readonly takers: Partial<Readonly<Record<Kind, Taker>>>;
+  readonly collectors: Partial<Readonly<Record<Kind, Collector>>>;
   outcome(): Outcome;
 }
 
@@ -48,18 +48,18 @@ export interface Outcome {
   readonly needsOption?: Partial<Readonly<Record<RuleId, string>>>;
 }
 
-export interface Kept<T> extends Taker {
+export interface Accumulator<T> extends Collector {
   readonly value: T;
 }
 
 /** What is kept of one kind; made anew whenever its list begins, so that a list that is read twice counts once. */
-export function kept<T>(make: () => T, take: (state: T, object: JsonRecord) => void): Kept<T> {
+export function accumulate<T>(make: () => T, add: (state: T, object: JsonRecord) => void): Accumulator<T> {
   let state = make();
   return {
     begin: () => {
       state = make();
     },
-    take: (object) => take(state, object),
+    add: (object) => add(state, object),
     get value() {
       return state;
     },
@@ -67,8 +67,8 @@ export function kept<T>(make: () => T, take: (state: T, object: JsonRecord) => v
 }
 
 /** For a kind of which each object is a finding or several, or none. */
-export const keptFindings = (find: (object: JsonRecord) => readonly Finding[]): Kept<Finding[]> =>
-  kept<Finding[]>(
+export const accumulateFindings = (find: (object: JsonRecord) => readonly Finding[]): Accumulator<Finding[]> =>
+  accumulate<Finding[]>(
     () => [],
     (findings, object) => {
       findings.push(...find(object));

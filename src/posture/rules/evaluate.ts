@@ -7,7 +7,7 @@
  * Objects come one at a time and are not kept: each check keeps what its findings need. They are other people's words: no shape is
  * taken for granted, a name is quoted before it stands in a command, and no value of a Secret or ConfigMap is ever part of a finding.
  */
-import type { Check, Settings, Taker } from './check.ts';
+import type { Check, Settings, Collector } from './check.ts';
 import { clientCertificates } from '../checks/client-certificates.ts';
 import { configCredentials } from '../checks/config-credentials.ts';
 import { controlPlane } from '../checks/control-plane.ts';
@@ -24,7 +24,7 @@ export interface Checks {
   /** A list of the kind begins: also when it begins a second time, and what was taken of it before is forgotten. */
   begin(kind: Kind): void;
   /** One object, in the order of `KINDS`. */
-  take(kind: Kind, object: JsonRecord): void;
+  add(kind: Kind, object: JsonRecord): void;
 }
 
 export function createChecks(settings: Settings): Checks {
@@ -39,19 +39,19 @@ export function createChecks(settings: Settings): Checks {
     clientCertificates(settings.now),
     controlPlane(),
   ];
-  const takers = new Map<Kind, Taker[]>();
-  for (const { takers: ofCheck } of all) {
-    for (const [kind, taker] of Object.entries(ofCheck) as [Kind, Taker][]) {
-      takers.set(kind, [...(takers.get(kind) ?? []), taker]);
+  const collectors = new Map<Kind, Collector[]>();
+  for (const { collectors: ofCheck } of all) {
+    for (const [kind, collector] of Object.entries(ofCheck) as [Kind, Collector][]) {
+      collectors.set(kind, [...(collectors.get(kind) ?? []), collector]);
     }
   }
   return {
     all,
     begin: (kind) => {
-      for (const taker of takers.get(kind) ?? []) taker.begin();
+      for (const collector of collectors.get(kind) ?? []) collector.begin();
     },
-    take: (kind, object) => {
-      for (const taker of takers.get(kind) ?? []) taker.take(object);
+    add: (kind, object) => {
+      for (const collector of collectors.get(kind) ?? []) collector.add(object);
     },
   };
 }

@@ -5,14 +5,17 @@
  */
 
 /** A line of what mends: words for people, or a command of kubectl. */
-export type Mend = { readonly says: string } | { readonly words: readonly string[]; readonly stdin?: string };
+export type FixStep = { readonly comment: string } | { readonly args: readonly string[]; readonly stdin?: string };
 
-export const comment = (text: string): Mend => ({ says: text });
+export const comment = (text: string): FixStep => ({ comment: text });
 
-export const kubectl = (...words: readonly string[]): Mend => ({ words });
+export const kubectl = (...args: readonly string[]): FixStep => ({ args });
 
 /** Applies a manifest. */
-export const kubectlApply = (manifest: unknown): Mend => ({ words: ['apply', '-f', '-'], stdin: jsonWord(manifest) });
+export const kubectlApply = (manifest: unknown): FixStep => ({
+  args: ['apply', '-f', '-'],
+  stdin: jsonArgument(manifest),
+});
 
 /** For an object that has a namespace or none. */
 export const inNamespace = (namespace: string): readonly string[] => (namespace === '' ? [] : ['-n', namespace]);
@@ -24,7 +27,7 @@ export const inNamespace = (namespace: string): readonly string[] => (namespace 
 const UNTYPED = /[\p{C}\p{Zl}\p{Zp}]+/gu;
 
 /** JSON as a word of a command: what cannot be typed stands there as an escape, so it says the same. */
-export const jsonWord = (value: unknown): string =>
+export const jsonArgument = (value: unknown): string =>
   JSON.stringify(value).replace(UNTYPED, (characters) =>
     characters.replaceAll(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
@@ -39,7 +42,7 @@ const PLAIN = /^[A-Za-z0-9_/:.,@+-]+$/;
 const quoted = (text: string): string =>
   `'${text.replaceAll(/['\\]/g, (one) => (one === "'" ? `'\\''` : `'"\\\\"'`))}'`;
 
-const shellWord = (text: string): string => (PLAIN.test(text) ? text : quoted(text));
+const shellArgument = (text: string): string => (PLAIN.test(text) ? text : quoted(text));
 
 /** Bytes that a terminal takes in one line: 1024 on macOS, 4096 on Linux. It loses the rest, and with it the end of a quote. */
 export const LONGEST_TYPED = 1000;
@@ -52,26 +55,26 @@ const LONGEST_COMMAND = 64 * 1024;
  * words are quoted as well. The line's end, which a name may hold, would make the rest of it a command.
  */
 export function commentLine(text: string): string {
-  const words = text.replaceAll(UNTYPED, ' ').trim();
+  const plain = text.replaceAll(UNTYPED, ' ').trim();
   // As a whole, plain words too: a shell may have an alias for any of them.
-  let line = `# ${quoted(words)}`;
+  let line = `# ${quoted(plain)}`;
   // Cut before it is quoted, so that the quote always ends.
   for (let length = LONGEST_TYPED; Buffer.byteLength(line) > LONGEST_TYPED; length = Math.floor(length * 0.9)) {
-    line = `# ${quoted(`${words.slice(0, length)}…`)}`;
+    line = `# ${quoted(`${plain.slice(0, length)}…`)}`;
   }
   return line;
 }
 
 /** @param context of the kubeconfig. The person's current one may be another cluster, where the same names mean other objects */
-export function shellLine(mend: Mend, context: string): string {
-  if ('says' in mend) return commentLine(mend.says);
-  const { words, stdin } = mend;
-  const all = ['--context', context, ...words];
-  const command = ['kubectl', ...all.map(shellWord)].join(' ');
-  const line = stdin === undefined ? command : `printf %s ${shellWord(stdin)} | ${command}`;
-  if (line.search(UNTYPED) !== -1) return unshown(words, 'a name in it has characters that cannot be typed');
-  return Buffer.byteLength(line) > LONGEST_COMMAND ? unshown(words, 'it is too long for one command') : line;
+export function shellLine(fix: FixStep, context: string): string {
+  if ('comment' in fix) return commentLine(fix.comment);
+  const { args, stdin } = fix;
+  const all = ['--context', context, ...args];
+  const command = ['kubectl', ...all.map(shellArgument)].join(' ');
+  const line = stdin === undefined ? command : `printf %s ${shellArgument(stdin)} | ${command}`;
+  if (line.search(UNTYPED) !== -1) return commandAsComment(args, 'a name in it has characters that cannot be typed');
+  return Buffer.byteLength(line) > LONGEST_COMMAND ? commandAsComment(args, 'it is too long for one command') : line;
 }
 
-const unshown = (words: readonly string[], why: string): string =>
-  commentLine(`by hand, because ${why}: kubectl ${words.slice(0, 2).join(' ')}`);
+const commandAsComment = (args: readonly string[], why: string): string =>
+  commentLine(`by hand, because ${why}: kubectl ${args.slice(0, 2).join(' ')}`);

@@ -5,7 +5,7 @@ import { shellLine } from './kubectl.ts';
 import { pageOf, RULES, ruleOf, SEVERITIES, type Rule, type RuleId, type Severity } from './rules.ts';
 import { expiredFinding, isExpired, waives, type Waiver } from './waivers.ts';
 
-export interface Reported extends Omit<Finding, 'mend'> {
+export interface Reported extends Omit<Finding, 'fix'> {
   /** Lines for a shell: commands, their words quoted, and comments that begin with `#`. */
   readonly mend: readonly string[];
   readonly severity: Severity;
@@ -108,9 +108,9 @@ function unjudgedOf(
   return why === undefined ? [] : [{ rule: id, severity, state: 'not_visible', why }];
 }
 
-function reported(finding: Finding, context: string): Reported {
+function reported({ fix, ...finding }: Finding, context: string): Reported {
   const { severity, title } = ruleOf(finding.rule);
-  const mend = finding.mend.map((one) => shellLine(one, context));
+  const mend = fix.map((step) => shellLine(step, context));
   return { severity, title, ...finding, mend, page: pageOf(finding.rule) };
 }
 

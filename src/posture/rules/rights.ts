@@ -54,10 +54,10 @@ const policyRule = (rule: JsonRecord): PolicyRule => ({
 /** @param namespace of the role; empty for a ClusterRole */
 export function factsOf(role: JsonRecord, namespace: string): RoleFacts {
   const rules = recordsAt(role, 'rules').map(policyRule);
-  const beyond = rules.filter((rule) => !isOfProxy(rule)).map(inWords);
+  const beyond = rules.filter((rule) => !isOfProxy(rule)).map(describeRule);
   return {
     admin: rules.some(isAdmin),
-    wildcard: short(rules.filter(isWildcard).map(inWords)),
+    wildcard: short(rules.filter(isWildcard).map(describeRule)),
     escalation: short(rules.flatMap((rule) => escalationsOf(rule, ESCALATIONS))),
     escalationInNamespace: short(rules.flatMap((rule) => escalationsOf(rule, ESCALATIONS_IN_NAMESPACE))),
     open: rules.every((rule) => isOpen(rule, namespace)),
@@ -67,9 +67,9 @@ export function factsOf(role: JsonRecord, namespace: string): RoleFacts {
 }
 
 /** Kept for each role, so bounded: a role can have thousands of rules. */
-const short = (words: readonly string[]): string => someOf([...new Set(words)], 2).slice(0, 300);
+const short = (descriptions: readonly string[]): string => someOf([...new Set(descriptions)], 2).slice(0, 300);
 
-function inWords({ verbs, groups, resources, paths }: PolicyRule): string {
+function describeRule({ verbs, groups, resources, paths }: PolicyRule): string {
   const what = resources.length > 0 ? resources : paths;
   const where = resources.length > 0 && groups.some((group) => group !== '') ? ` of ${someOf(groups, 2)}` : '';
   return `${someOf(verbs, 3)} on ${someOf(what, 3)}${where}`;
@@ -101,10 +101,10 @@ const ESCALATIONS_IN_NAMESPACE: readonly Escalation[] = [
 ];
 
 /** Of what gives everything there is a rule of its own. */
-function escalationsOf(rule: PolicyRule, ways: readonly Escalation[]): readonly string[] {
+function escalationsOf(rule: PolicyRule, escalations: readonly Escalation[]): readonly string[] {
   if (isAdmin(rule)) return [];
   const { verbs, groups, resources } = rule;
-  return ways.flatMap(([verb, group, dangerous]) => {
+  return escalations.flatMap(([verb, group, dangerous]) => {
     const which = resources.filter((one) => one === '*' || dangerous.includes(one));
     const has = [verb, '*'].some((one) => verbs.includes(one)) && [group, '*'].some((one) => groups.includes(one));
     return has && which.length > 0 ? [`${verb} on ${someOf(which, 3)}`] : [];

@@ -12,7 +12,7 @@ export interface Rule {
   readonly severity: Severity;
   /** One or two sentences. */
   readonly why: string;
-  readonly mend: string;
+  readonly fix: string;
   /** What must be readable for it. */
   readonly reads: readonly Kind[];
   /**
@@ -30,7 +30,7 @@ const CATALOGUE = [
     title: 'Service account with every right',
     severity: 'high',
     why: 'A program that can do everything is the cluster, and so is whoever takes it over.',
-    mend: 'Write a role that names what the program needs, bind it, and take the account out of the binding.',
+    fix: 'Write a role that names what the program needs, bind it, and take the account out of the binding.',
     reads: BINDINGS,
   },
   {
@@ -38,7 +38,7 @@ const CATALOGUE = [
     title: 'Service account that can give itself rights',
     severity: 'high',
     why: '`escalate`, `bind` and `impersonate` are ways to every right that there is, without one of them being in the role.',
-    mend: 'Take the verb out of the role, or bind it to few names by `resourceNames`.',
+    fix: 'Take the verb out of the role, or bind it to few names by `resourceNames`.',
     reads: BINDINGS,
   },
   {
@@ -46,7 +46,7 @@ const CATALOGUE = [
     title: 'Admin who bypasses the gate',
     severity: 'high',
     why: 'A strong right is given to a name that no provider of the gate gives. Whoever comes by it is neither recorded nor revoked here.',
-    mend: 'Bind the group of a provider instead. Keep one way in for emergencies, known and watched, and waive it with a date.',
+    fix: 'Bind the group of a provider instead. Keep one way in for emergencies, known and watched, and waive it with a date.',
     reads: BINDINGS,
   },
   {
@@ -54,7 +54,7 @@ const CATALOGUE = [
     title: 'Anonymous users may do more than the defaults',
     severity: 'high',
     why: 'What `system:anonymous` or `system:unauthenticated` may do, the whole network may do.',
-    mend: 'Take the subject out of the binding.',
+    fix: 'Take the subject out of the binding.',
     reads: BINDINGS,
     whole: true,
   },
@@ -63,7 +63,7 @@ const CATALOGUE = [
     title: 'Credential in a ConfigMap',
     severity: 'high',
     why: 'Nearly everybody may read ConfigMaps, they are not encrypted at rest, and they end up in repositories and tickets.',
-    mend: 'Have the credential replaced where it comes from, keep the new one in a Secret, and take the key out of the ConfigMap.',
+    fix: 'Have the credential replaced where it comes from, keep the new one in a Secret, and take the key out of the ConfigMap.',
     reads: ['configmaps'],
   },
   {
@@ -71,7 +71,7 @@ const CATALOGUE = [
     title: 'The gate’s own account may do more than it needs',
     severity: 'high',
     why: 'The account of the gate can act as others. Anything beside that is a second way, for whoever takes over a replica.',
-    mend: 'Apply `deploy/examples/service-account.yaml`, and take the account out of other bindings.',
+    fix: 'Apply `deploy/examples/service-account.yaml`, and take the account out of other bindings.',
     reads: BINDINGS,
     whole: true,
   },
@@ -80,7 +80,7 @@ const CATALOGUE = [
     title: 'Long-lived service account token',
     severity: 'high',
     why: 'The token in a Secret of type kubernetes.io/service-account-token never expires. Whoever has ever read it, or a backup of it, has it for good.',
-    mend: 'Give pods a projected volume and everything else a token for each run, then delete the Secret.',
+    fix: 'Give pods a projected volume and everything else a token for each run, then delete the Secret.',
     reads: ['secrets'],
   },
   {
@@ -88,7 +88,7 @@ const CATALOGUE = [
     title: 'Service account with wildcards',
     severity: 'medium',
     why: 'A wildcard also gives what is added later: new verbs, new resources, Secrets among them.',
-    mend: 'Name the verbs and resources that the program uses.',
+    fix: 'Name the verbs and resources that the program uses.',
     reads: BINDINGS,
   },
   {
@@ -96,7 +96,7 @@ const CATALOGUE = [
     title: 'API server without an audit log',
     severity: 'medium',
     why: 'The gate records what passes it. What passes it by, only the API server’s own log shows.',
-    mend: 'Run the API server with --audit-policy-file and --audit-log-path.',
+    fix: 'Run the API server with --audit-policy-file and --audit-log-path.',
     reads: ['pods'],
   },
   {
@@ -104,7 +104,7 @@ const CATALOGUE = [
     title: 'Client certificate that a person can use',
     severity: 'medium',
     why: 'Kubernetes cannot revoke a client certificate: it works until it expires, at the API server itself.',
-    mend: 'Take the names in it out of every binding. Let people come through the gate instead.',
+    fix: 'Take the names in it out of every binding. Let people come through the gate instead.',
     reads: ['certificatesigningrequests'],
   },
   {
@@ -112,7 +112,7 @@ const CATALOGUE = [
     title: 'Secrets in the clear in etcd',
     severity: 'medium',
     why: 'Whoever reads etcd, its disk or its backup reads every Secret.',
-    mend: 'Run the API server with --encryption-provider-config, then write every Secret once more.',
+    fix: 'Run the API server with --encryption-provider-config, then write every Secret once more.',
     reads: ['pods'],
   },
   {
@@ -120,7 +120,7 @@ const CATALOGUE = [
     title: 'Namespace without a default deny',
     severity: 'medium',
     why: 'Where no NetworkPolicy says otherwise, every pod of the cluster can reach every other.',
-    mend: 'Deny by default, then let in what is needed.',
+    fix: 'Deny by default, then let in what is needed.',
     reads: ['namespaces', 'networkpolicies'],
     whole: true,
   },
@@ -129,7 +129,7 @@ const CATALOGUE = [
     title: 'User or group that bypasses the gate',
     severity: 'medium',
     why: 'A right is given to a name that no provider of the gate gives. Whoever comes by it is neither recorded nor revoked here.',
-    mend: 'Bind the group of a provider instead.',
+    fix: 'Bind the group of a provider instead.',
     reads: BINDINGS,
   },
   {
@@ -137,7 +137,7 @@ const CATALOGUE = [
     title: 'Waiver whose time is over',
     severity: 'medium',
     why: 'Somebody wanted to look at it again by that day.',
-    mend: 'Mend what was waived, or waive it anew with a reason that holds.',
+    fix: 'Mend what was waived, or waive it anew with a reason that holds.',
     reads: [],
   },
   {
@@ -145,7 +145,7 @@ const CATALOGUE = [
     title: 'Secret in an environment variable',
     severity: 'low',
     why: 'Variables show in crash dumps, in logs and to every child process, and stay as they were when the Secret is rotated.',
-    mend: 'Mount the Secret as files.',
+    fix: 'Mount the Secret as files.',
     reads: ['pods', 'deployments', 'statefulsets', 'daemonsets', 'jobs', 'cronjobs'],
   },
   {
@@ -153,7 +153,7 @@ const CATALOGUE = [
     title: 'Token mounted where no right belongs to it',
     severity: 'low',
     why: 'Whoever takes over the pod gets a credential for the API server, and the program has no use for it.',
-    mend: 'Set `automountServiceAccountToken: false` on the account or in the pod’s template.',
+    fix: 'Set `automountServiceAccountToken: false` on the account or in the pod’s template.',
     reads: ['clusterrolebindings', 'rolebindings', 'serviceaccounts', 'pods'],
     whole: true,
   },

@@ -15,7 +15,7 @@ export interface Waiver {
 export type ParsedWaivers =
   | { readonly waivers: readonly Waiver[] }
   /** Every fault, in words. */
-  | { readonly faults: readonly string[] };
+  | { readonly errors: readonly string[] };
 
 const KEYS = ['rule', 'object', 'reason', 'until'] as const;
 
@@ -23,15 +23,17 @@ const KEYS = ['rule', 'object', 'reason', 'until'] as const;
 export function parseWaivers(document: unknown): ParsedWaivers {
   const top = isRecord(document) ? document : {};
   const list = top['waivers'];
-  const strange = Object.keys(top).filter((key) => key !== 'waivers');
-  if (!Array.isArray(list) || strange.length > 0) {
-    return { faults: ['the file must hold `waivers:` with a list, and nothing else'] };
+  const unknownKeys = Object.keys(top).filter((key) => key !== 'waivers');
+  if (!Array.isArray(list) || unknownKeys.length > 0) {
+    return { errors: ['the file must hold `waivers:` with a list, and nothing else'] };
   }
-  const faults = list.flatMap((entry: unknown, index) => faultsOf(entry).map((fault) => `waivers[${index}]: ${fault}`));
-  return faults.length > 0 ? { faults } : { waivers: list as readonly Waiver[] };
+  const errors = list.flatMap((entry: unknown, index) =>
+    errorsIn(entry).map((cliError) => `waivers[${index}]: ${cliError}`),
+  );
+  return errors.length > 0 ? { errors } : { waivers: list as readonly Waiver[] };
 }
 
-function faultsOf(entry: unknown): readonly string[] {
+function errorsIn(entry: unknown): readonly string[] {
   if (!isRecord(entry)) return [`must have ${KEYS.join(', ')}`];
   const unknown = Object.keys(entry).filter((key) => !KEYS.some((known) => known === key));
   const missing = KEYS.filter((key) => {
@@ -58,11 +60,11 @@ function isDay(text: string): boolean {
 }
 
 /** What a waiver's pattern is compared with. */
-export const placeOf = ({ namespace, object }: Pick<Finding, 'namespace' | 'object'>): string =>
+export const objectPath = ({ namespace, object }: Pick<Finding, 'namespace' | 'object'>): string =>
   namespace === '' ? object : `${namespace}/${object}`;
 
-export function waives({ rule, object }: Waiver, finding: Omit<Finding, 'mend'>): boolean {
-  return rule === finding.rule && matches(object, placeOf(finding));
+export function waives({ rule, object }: Waiver, finding: Omit<Finding, 'fix'>): boolean {
+  return rule === finding.rule && matches(object, objectPath(finding));
 }
 
 /** Not by a regular expression: a name may be a mebibyte long, and with several stars one takes for ever. */
@@ -88,5 +90,5 @@ export const expiredFinding = ({ rule, object, reason, until }: Waiver): Finding
   namespace: '',
   object: `Waiver/${rule}:${object}`,
   evidence: `it held until ${until}, because: ${reason}`,
-  mend: [comment('mend what it waived, or give it a new reason and a new day')],
+  fix: [comment('mend what it waived, or give it a new reason and a new day')],
 });

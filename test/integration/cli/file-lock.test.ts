@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { takeTurn } from '../../../src/cli/session/file-lock.ts';
+import { withFileLock } from '../../../src/cli/session/file-lock.ts';
 import { readPrivateFile, writePrivateFile } from '../../../src/cli/session/private-files.ts';
 
 const MODULE = new URL('../../../src/cli/session/file-lock.ts', import.meta.url).href;
@@ -25,9 +25,9 @@ afterEach(() => {
 /** Another process that has the lock, and keeps it until it is ended. */
 async function holder(): Promise<ChildProcess> {
   const program = `
-    const { takeTurn } = await import('${MODULE}');
+    const { withFileLock } = await import('${MODULE}');
     const work = () => new Promise((resolve) => { console.log('held'); setInterval(() => {}, 1e6); });
-    await takeTurn({ path: process.argv[1], patienceMs: 0, meanwhile: () => undefined, work });`;
+    await withFileLock({ path: process.argv[1], timeoutMs: 0, whileWaiting: () => undefined, work });`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program, path], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -37,12 +37,12 @@ async function holder(): Promise<ChildProcess> {
 }
 
 /** Takes the turn; `staleMs` is a day, so that time alone gives it to nobody. */
-const take = (patienceMs: number): Promise<string> =>
-  takeTurn({
+const take = (timeoutMs: number): Promise<string> =>
+  withFileLock({
     path,
-    patienceMs,
+    timeoutMs,
     staleMs: 86_400_000,
-    meanwhile: () => undefined,
+    whileWaiting: () => undefined,
     work: () => Promise.resolve('taken'),
   });
 
@@ -115,8 +115,8 @@ describe('a lock', () => {
       inside -= 1;
       return true;
     };
-    const turn = { path, patienceMs: 50_000, meanwhile: () => undefined, work };
-    await Promise.all(Array.from({ length: 20 }, () => takeTurn(turn)));
+    const turn = { path, timeoutMs: 50_000, whileWaiting: () => undefined, work };
+    await Promise.all(Array.from({ length: 20 }, () => withFileLock(turn)));
     expect(most).toBe(1);
   });
 });

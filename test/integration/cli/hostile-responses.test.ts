@@ -59,11 +59,11 @@ describe('a broker that is away', () => {
     await leave();
     // Past what kubectl was told (270 s at the latest), and before the end (281 s at the earliest).
     machine.age(270);
-    const meanwhile = await getToken();
-    expect(meanwhile.code).toBe(0);
-    expect(JSON.parse(meanwhile.stdout)).toMatchObject({ kind: 'ExecCredential' });
-    expect(meanwhile.stderr).toMatch(words);
-    expect(meanwhile.stderr).toContain('Going on with the present token');
+    const whileWaiting = await getToken();
+    expect(whileWaiting.code).toBe(0);
+    expect(JSON.parse(whileWaiting.stdout)).toMatchObject({ kind: 'ExecCredential' });
+    expect(whileWaiting.stderr).toMatch(words);
+    expect(whileWaiting.stderr).toContain('Going on with the present token');
 
     machine.age(60);
     const after = await getToken();

@@ -2,7 +2,7 @@
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ask, type Ask } from '../../../src/cli/http/http-client.ts';
+import { sendRequest, type HttpRequest } from '../../../src/cli/http/http-client.ts';
 import { DeviceBroker, type BrokerPlace } from '../../support/device-broker.ts';
 
 const NETWORK = { noProxy: '', certDirs: [] };
@@ -36,8 +36,8 @@ async function serve(server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-const get = (origin: string, limits?: { timeoutMs: number; answerBytes: number }) =>
-  ask({ method: 'GET', url: `${origin}/x` }, NETWORK, limits);
+const get = (origin: string, limits?: { timeoutMs: number; responseBytes: number }) =>
+  sendRequest({ method: 'GET', url: `${origin}/x` }, NETWORK, limits);
 
 /** What a raw server says once it has heard anything. */
 const saying = (bytes: string, end = true): Promise<string> =>
@@ -85,7 +85,7 @@ describe('an answer', () => {
     { name: 'that is only announced, again and again', head: '', drop: 'HTTP/1.1 103 Early Hints\r\n\r\n' },
     { name: 'that never begins', head: '', drop: '' },
   ])('$name is waited for only so long, however steadily it drips', async ({ head, drop }) => {
-    const asked = get(await drip(head, drop), { timeoutMs: 400, answerBytes: 1_000_000 });
+    const asked = get(await drip(head, drop), { timeoutMs: 400, responseBytes: 1_000_000 });
     await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason: 'server_unreachable' });
     await expect(asked).rejects.toThrow(/no full answer within 0\.4 seconds.*\n {2}Next: check the network/);
   });
@@ -99,7 +99,7 @@ describe('an answer', () => {
         response.writeHead(status, { location: '/elsewhere', 'content-type': 'application/json' }).end('{}');
       }),
     );
-    const asked = ask({ method: 'POST', url: `${origin}/x`, body: { form: { refresh_token: 'r' } } }, NETWORK);
+    const asked = sendRequest({ method: 'POST', url: `${origin}/x`, body: { form: { refresh_token: 'r' } } }, NETWORK);
     await expect(asked).rejects.toMatchObject({ reason: 'redirected' });
     expect(hits).toEqual(['/x']);
   });
@@ -154,27 +154,27 @@ describe('an answer', () => {
 });
 
 describe('a server that cannot be had', () => {
-  const question = async (place: BrokerPlace, change: Partial<Ask> = {}): Promise<Ask> => {
+  const question = async (place: BrokerPlace, change: Partial<HttpRequest> = {}): Promise<HttpRequest> => {
     await broker.start(place);
     return { method: 'GET', url: `${broker.origin}/x`, ca: broker.certificates.ca, ...change };
   };
 
-  test.each<{ name: string; ask: () => Promise<Ask> | Ask; reason: string; words: RegExp }>([
+  test.each<{ name: string; sendRequest: () => Promise<HttpRequest> | HttpRequest; reason: string; words: RegExp }>([
     {
       name: 'does not listen',
-      ask: () => ({ method: 'GET', url: 'https://127.0.0.1:1/x' }),
+      sendRequest: () => ({ method: 'GET', url: 'https://127.0.0.1:1/x' }),
       reason: 'server_unreachable',
       words: /^127\.0\.0\.1:1 cannot be reached: nothing listens there \(ECONNREFUSED\)\.\n {2}Next: .*VPN/,
     },
     {
       name: 'has no name',
-      ask: () => ({ method: 'GET', url: 'https://gate.portcullis.invalid/x' }),
+      sendRequest: () => ({ method: 'GET', url: 'https://gate.portcullis.invalid/x' }),
       reason: 'server_unreachable',
       words: /name.*\((?:ENOTFOUND|EAI_AGAIN)\)\.\n {2}Next: /,
     },
     {
       name: 'is vouched for by nobody',
-      ask: async () => {
+      sendRequest: async () => {
         const { ca: _, ...open } = await question({});
         return open;
       },
@@ -183,7 +183,7 @@ describe('a server that cannot be had', () => {
     },
     {
       name: 'is vouched for by another authority than the one at sign-in',
-      ask: async () => {
+      sendRequest: async () => {
         const other = new DeviceBroker();
         await other.start();
         await other.stop();
@@ -195,33 +195,33 @@ describe('a server that cannot be had', () => {
     },
     {
       name: 'has a certificate for another name',
-      ask: () => question({ names: ['other.example.com'] }),
+      sendRequest: () => question({ names: ['other.example.com'] }),
       reason: 'server_untrusted',
       words: /made out to another name.*\n {2}Next: check the address/,
     },
     {
       name: 'has a certificate that is not valid yet: a clock is wrong',
-      ask: () => question({ certifiedAt: Date.now() + 10 * HOUR }),
+      sendRequest: () => question({ certifiedAt: Date.now() + 10 * HOUR }),
       reason: 'server_untrusted',
       words: /CERT_NOT_YET_VALID.*by this machine's clock it is \d{4}-\d\d-\d\dT\d\d:\d\dZ.*\n {2}Next: .*clock/,
     },
     {
       name: 'has a certificate that is over',
-      ask: () => question({ certifiedAt: Date.now() - 30 * 24 * HOUR }),
+      sendRequest: () => question({ certifiedAt: Date.now() - 30 * 24 * HOUR }),
       reason: 'server_untrusted',
       words: /CERT_HAS_EXPIRED.*by this machine's clock/,
     },
     {
       name: 'speaks no TLS',
-      ask: async () => {
+      sendRequest: async () => {
         const origin = await saying('HTTP/1.1 400 Bad Request\r\n\r\n');
         return { method: 'GET', url: `${origin.replace('http:', 'https:')}/x` };
       },
       reason: 'server_unreachable',
       words: /does not speak TLS as it should/,
     },
-  ])('because it $name says so', async ({ ask: arrange, reason, words }) => {
-    const asked = ask(await arrange(), NETWORK);
+  ])('because it $name says so', async ({ sendRequest: arrange, reason, words }) => {
+    const asked = sendRequest(await arrange(), NETWORK);
     await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason });
     await expect(asked).rejects.toThrow(words);
   });
@@ -232,6 +232,6 @@ describe('a server that cannot be had', () => {
     'https://a:b@gate.example.com/x',
     'file:///etc/passwd',
   ])('at %s is not even asked', async (url) => {
-    await expect(ask({ method: 'GET', url }, NETWORK)).rejects.toMatchObject({ code: 'bad_request' });
+    await expect(sendRequest({ method: 'GET', url }, NETWORK)).rejects.toMatchObject({ code: 'bad_request' });
   });
 });

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ask } from '../../../src/cli/http/http-client.ts';
+import { sendRequest } from '../../../src/cli/http/http-client.ts';
 import { makeCertificates } from '../../../demo/certificates.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
 import { DEVICE_PATH, DeviceBroker, sendJson, type BrokerPlace } from '../../support/device-broker.ts';
@@ -105,10 +105,10 @@ describe('behind a proxy', () => {
       url: `${ORIGIN}/.well-known/openid-configuration`,
       ca: broker.certificates.ca,
     } as const;
-    await expect(ask(question, network)).rejects.toMatchObject({ reason: 'proxy_unreachable' });
+    await expect(sendRequest(question, network)).rejects.toMatchObject({ reason: 'proxy_unreachable' });
     expect(proxy.asked).toEqual([]);
     const certFile = file('proxy-ca.pem', own.ca);
-    await expect(ask(question, { ...network, certFile })).resolves.toMatchObject({ status: 200 });
+    await expect(sendRequest(question, { ...network, certFile })).resolves.toMatchObject({ status: 200 });
   });
 
   test.each<{ name: string; arrange: (proxy: ConnectProxy) => void; reason: string; words: RegExp }>([
@@ -135,7 +135,7 @@ describe('behind a proxy', () => {
     await startBroker();
     const { proxy, port } = await startProxy();
     arrange(proxy);
-    const asked = ask(
+    const asked = sendRequest(
       { method: 'GET', url: `${ORIGIN}/x`, ca: broker.certificates.ca },
       { httpsProxy: `http://127.0.0.1:${port}`, noProxy: '', certDirs: [] },
     );
@@ -149,7 +149,7 @@ describe('behind a proxy', () => {
     await opening.start({ names: NAMES });
     const { proxy, port } = await startProxy();
     proxy.ways.set('gate.portcullis.test:443', opening.port);
-    const asked = ask(
+    const asked = sendRequest(
       { method: 'POST', url: `${ORIGIN}/-/oauth/token`, ca: broker.certificates.ca, body: { form: { a: 'b' } } },
       { httpsProxy: `http://127.0.0.1:${port}`, noProxy: '', certDirs: [] },
     );

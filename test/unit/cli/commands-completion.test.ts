@@ -11,7 +11,7 @@ const values = (option: string): readonly string[] =>
   ] ?? [];
 
 const offered = (...words: string[]): string[] => complete(program, words, values).candidates.map(({ value }) => value);
-const besides = (...words: string[]): string => complete(program, words, values).besides;
+const alsoOffer = (...words: string[]): string => complete(program, words, values).alsoOffer;
 
 describe('completion', () => {
   test.each([
@@ -49,10 +49,10 @@ describe('completion', () => {
   });
 
   test('names of files and folders are left to the shell', () => {
-    expect(besides('login', '--ca-file', '')).toBe('files');
-    expect(besides('login', '--ca-file=/etc/')).toBe('files');
-    expect(besides('keys', 'generate', '--dir', '')).toBe('folders');
-    expect(besides('login', '')).toBe('nothing');
+    expect(alsoOffer('login', '--ca-file', '')).toBe('files');
+    expect(alsoOffer('login', '--ca-file=/etc/')).toBe('files');
+    expect(alsoOffer('keys', 'generate', '--dir', '')).toBe('folders');
+    expect(alsoOffer('login', '')).toBe('nothing');
   });
 
   test('every option with a value of its own is answered for: nothing of a server or a person is guessed', () => {
@@ -66,7 +66,7 @@ describe('completion', () => {
     const small = new Command('x');
     small.command('one').description('does one');
     expect(formatCompletion(complete(small, ['o'], values))).toBe('one\tdoes one\n:4\n');
-    expect(formatCompletion({ candidates: [], besides: 'files' })).toBe(':0\n');
-    expect(formatCompletion({ candidates: [], besides: 'folders' })).toBe(':16\n');
+    expect(formatCompletion({ candidates: [], alsoOffer: 'files' })).toBe(':0\n');
+    expect(formatCompletion({ candidates: [], alsoOffer: 'folders' })).toBe(':16\n');
   });
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { nextAfterProblem } from '../../../src/cli/http/admin-problems.ts';
+import { nextStepFor } from '../../../src/cli/http/admin-problems.ts';
 
 /** Problems of which the server's own words say all there is: nobody who uses a command can bring them about, or mend them. */
 const WITHOUT = [
@@ -18,5 +18,5 @@ test('every problem of the admin API that somebody can mend has a next command',
   const union = /export type AdminProblem =([^;]*);/.exec(source)?.[1] ?? '';
   const codes = [...union.matchAll(/'([a-z_]+)'/g)].map(([, code]) => code ?? '');
   expect(codes).toContain('lock_not_found');
-  expect(codes.filter((code) => nextAfterProblem(code) === undefined && !WITHOUT.includes(code))).toEqual([]);
+  expect(codes.filter((code) => nextStepFor(code) === undefined && !WITHOUT.includes(code))).toEqual([]);
 });

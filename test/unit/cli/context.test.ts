@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { browserCommands, openBrowser } from '../../../src/cli/session/browser.ts';
 import { readEnvironment } from '../../../src/cli/environment.ts';
-import { exitCodeOf, fault, faultWords } from '../../../src/cli/errors.ts';
+import { exitCodeOf, cliError, errorMessage } from '../../../src/cli/errors.ts';
 import { linuxStartTime, parentProcess } from '../../../src/cli/plugin/parent-process.ts';
 import { plainJson, plainText } from '../../../src/cli/terminal/plain-text.ts';
 import { isClusterName, openableUrl, parseServer } from '../../../src/cli/http/server-url.ts';
@@ -242,12 +242,12 @@ test.each([
   ['upstream_unavailable', 1],
   ['conflict', 1],
 ] as const)('%s exits %i', (code, exit) => {
-  expect(exitCodeOf(fault(code, 'x'))).toBe(exit);
+  expect(exitCodeOf(cliError(code, 'x'))).toBe(exit);
 });
 
 test('a fault says what happened and the next command; one that nobody foresaw says one line of its own', () => {
-  expect(faultWords(fault('forbidden', 'No.', 'ask'))).toBe('No.\n  Next: ask');
-  expect(faultWords(new Error('a\nb'))).toMatch(/^a b\n {2}Next: [^\n]+$/);
-  expect(faultWords(fault('forbidden', 'a\u001b[2Jb', 'c'))).toBe('a [2Jb\n  Next: c');
+  expect(errorMessage(cliError('forbidden', 'No.', 'ask'))).toBe('No.\n  Next: ask');
+  expect(errorMessage(new Error('a\nb'))).toMatch(/^a b\n {2}Next: [^\n]+$/);
+  expect(errorMessage(cliError('forbidden', 'a\u001b[2Jb', 'c'))).toBe('a [2Jb\n  Next: c');
   expect(exitCodeOf(new Error('x'))).toBe(1);
 });

@@ -1,13 +1,13 @@
-/** The page of all faults, and the faults themselves, read from the sources. */
+/** The troubleshooting page, and the errors of the command line, read from the sources. */
 import { globSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
 const page = readFileSync('docs/troubleshooting.md', 'utf8');
 const sources = globSync('src/cli/**/*.ts').map((file) => ({ file, text: readFileSync(file, 'utf8') }));
 
-/** The arguments of each call of `fault` that is written in `text`, as they stand there. */
-function faultsIn(text: string): string[][] {
-  return [...text.matchAll(/(?<![\w.]|function )fault\(/g)].map(({ index, 0: call }) =>
+/** The arguments of each call of `cliError` that is written in `text`, as they stand there. */
+function callsIn(text: string): string[][] {
+  return [...text.matchAll(/(?<![\w.]|function )cliError\(/g)].map(({ index, 0: call }) =>
     argumentsFrom(text, index + call.length),
   );
 }
@@ -34,22 +34,23 @@ function argumentsFrom(text: string, start: number): string[] {
   return found.map((argument) => argument.trim()).filter((argument) => argument !== '');
 }
 
-const faults = sources.flatMap(({ file, text }) => faultsIn(text).map((parts) => ({ file, parts })));
+const errors = sources.flatMap(({ file, text }) => callsIn(text).map((parts) => ({ file, parts })));
 
-test('there are faults to look at', () => {
-  expect(faults.length).toBeGreaterThan(40);
+test('finds the errors in the sources', () => {
+  expect(errors.length).toBeGreaterThan(40);
 });
 
-test('every fault says what to do next', () => {
-  const without = faults.filter(({ parts: [, , next] }) => next === undefined || next === 'undefined');
+test('every error says what to do next', () => {
+  const without = errors.filter(({ parts: [, , next] }) => next === undefined || next === 'undefined');
   expect(without.map(({ file, parts }) => `${file}: ${parts.join(', ')}`)).toEqual([]);
 });
 
 describe('docs/troubleshooting.md', () => {
-  const words = (text: string): string[] => [...text.matchAll(/'([a-z]+(?:_[a-z]+)*)'/g)].map(([, word]) => word ?? '');
-  const codes = faults.flatMap(({ parts: [code = ''] }) => words(code));
-  const reasons = faults.flatMap(({ parts: [, , , options = ''] }) =>
-    words(/reason: ([^,}]*)/.exec(options)?.[1] ?? ''),
+  const quoted = (text: string): string[] =>
+    [...text.matchAll(/'([a-z]+(?:_[a-z]+)*)'/g)].map(([, name]) => name ?? '');
+  const codes = errors.flatMap(({ parts: [code = ''] }) => quoted(code));
+  const reasons = errors.flatMap(({ parts: [, , , options = ''] }) =>
+    quoted(/reason: ([^,}]*)/.exec(options)?.[1] ?? ''),
   );
   test.each([...new Set([...codes, ...reasons])])('has the code %s', (code) => {
     expect(page).toContain(`\`${code}\``);

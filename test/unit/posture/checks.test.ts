@@ -141,7 +141,7 @@ describe('a long-lived token', () => {
   test.each(['--all-namespaces', '-x', "ci'; id", 'a\nb', 7, ''])(
     'of an account that is none is only deleted: %j',
     (name) => {
-      expect(found(token(name))?.mend).toEqual([
+      expect(found(token(name))?.fix).toEqual([
         'kubectl --context prod@gate.example.com delete secret/ci-token -n build',
       ]);
     },
@@ -200,7 +200,7 @@ describe('a Secret in an environment', () => {
 
   test('is mended by a patch that mounts the Secret and takes out the variable alone', () => {
     const deployments = [object('shop', 'web', template({ env: [variable, { name: 'MODE', value: 'x' }] }))];
-    const command = find({ deployments }, 'secret-in-environment')[0]?.mend.at(-1) ?? '';
+    const command = find({ deployments }, 'secret-in-environment')[0]?.fix.at(-1) ?? '';
     expect(command).toMatch(
       /^kubectl --context prod@gate.example.com patch deployment\/web -n shop --type strategic -p '/,
     );
@@ -359,7 +359,7 @@ describe('what mends', () => {
       }),
     ];
     const [finding] = find({ pods }, 'secret-in-environment');
-    expect(finding?.mend.join('')).toMatch(/^# [^\n\r\u2028]+$/);
+    expect(finding?.fix.join('')).toMatch(/^# [^\n\r\u2028]+$/);
   });
 });
 
@@ -391,9 +391,9 @@ describe('objects of any shape', () => {
 
   test('count once where their list is read twice', () => {
     const checks = checksOf({ clusterroles: [role('r', [rule('get', 'core', 'pods')])], pods: [object('shop', 'a')] });
-    const mounted = checks.find((check) => 'serviceaccounts' in check.takers);
-    mounted?.takers.pods?.begin();
-    mounted?.takers.pods?.take(object('shop', 'b'));
+    const mounted = checks.find((check) => 'serviceaccounts' in check.collectors);
+    mounted?.collectors.pods?.begin();
+    mounted?.collectors.pods?.add(object('shop', 'b'));
     expect(mounted?.outcome().findings).toMatchObject([{ evidence: expect.stringMatching(/into Pod\/b$/) as string }]);
   });
 });

@@ -1,17 +1,17 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import { fault } from '../../../src/cli/errors.ts';
-import type { HttpAnswer } from '../../../src/cli/http/http-client.ts';
+import { cliError } from '../../../src/cli/errors.ts';
+import type { HttpResponse } from '../../../src/cli/http/http-client.ts';
 import type { JsonRecord } from '../../../src/cli/http/json-shape.ts';
 import { readKind, type ClusterApi } from '../../../src/posture/cluster-lists.ts';
 import { prefixesOf, readAll } from '../../../src/posture/posture-command.ts';
 import { createChecks } from '../../../src/posture/rules/evaluate.ts';
 import { KINDS, type Kind } from '../../../src/posture/rules/kinds.ts';
 
-const ok = (body: JsonRecord): HttpAnswer => ({ status: 200, body });
-const refused = (status: number, reason: string): HttpAnswer => ({ status, body: { kind: 'Status', reason } });
-const tooLong = () => fault('upstream_unavailable', 'too long', undefined, { reason: 'answer_too_long' });
+const ok = (body: JsonRecord): HttpResponse => ({ status: 200, body });
+const refused = (status: number, reason: string): HttpResponse => ({ status, body: { kind: 'Status', reason } });
+const tooLong = () => cliError('upstream_unavailable', 'too long', undefined, { reason: 'answer_too_long' });
 
 interface Asked {
   readonly path: string;
@@ -21,7 +21,7 @@ interface Asked {
 }
 
 /** A cluster that serves `count` objects, page by page; what `special` answers goes first. */
-function clusterOf(count: number, special: (asked: Asked, turn: number) => HttpAnswer | undefined = () => undefined) {
+function clusterOf(count: number, special: (asked: Asked, turn: number) => HttpResponse | undefined = () => undefined) {
   const asked: Asked[] = [];
   const api: ClusterApi = {
     get: async (path, accept) => {
@@ -50,7 +50,7 @@ async function read(api: ClusterApi, kind: Kind = 'pods') {
       state.names = [];
       state.begun += 1;
     },
-    take: (object: JsonRecord) => {
+    add: (object: JsonRecord) => {
       state.names.push(String((object['metadata'] as JsonRecord)['name']));
     },
     onPage: (taken: number, total: number) => {
@@ -172,7 +172,7 @@ describe('a list of a cluster', () => {
 
   test('cannot be read at all where the cluster is not reached', async () => {
     const { api } = clusterOf(1, () => {
-      throw fault('upstream_unavailable', 'away');
+      throw cliError('upstream_unavailable', 'away');
     });
     await expect(read(api)).rejects.toMatchObject({ code: 'upstream_unavailable' });
   });
@@ -236,7 +236,7 @@ describe('a large cluster', () => {
       },
     };
     const bars: string[] = [];
-    const laptop = { working: (words: string) => (bars.push(words), () => undefined), detail: () => undefined };
+    const laptop = { showProgress: (words: string) => (bars.push(words), () => undefined), detail: () => undefined };
     const checks = createChecks({ prefixes: ['corp:'], gateAccount: { namespace: 'p', name: 'p' }, now: 0 });
     expect((await readAll(laptop, api, checks)).size).toBe(0);
     const findings = checks.all.flatMap((check) => check.outcome().findings);

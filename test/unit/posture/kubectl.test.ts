@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import {
   comment,
   commentLine,
-  jsonWord,
+  jsonArgument,
   kubectl,
   kubectlApply,
   LONGEST_TYPED,
@@ -87,7 +87,7 @@ describe('a printed command', () => {
     const lines = HARMFUL.flatMap((name) => [
       commentLine(`${name}: ${name}`),
       shellLine(kubectl('delete', `clusterrolebinding/${name}`), CONTEXT),
-      shellLine(kubectl('patch', '-p', jsonWord([{ name }])), CONTEXT),
+      shellLine(kubectl('patch', '-p', jsonArgument([{ name }])), CONTEXT),
     ]);
     const { ran, all } = typed(shell, args, lines);
     expect(ran).toEqual(
@@ -108,7 +108,7 @@ describe('a printed command', () => {
   );
 
   test('says in a patch, by escapes, what cannot be typed', () => {
-    const word = jsonWord({ name: 'a\u007f\u202e\u{e0041}b' });
+    const word = jsonArgument({ name: 'a\u007f\u202e\u{e0041}b' });
     expect(word).not.toMatch(/\p{C}/u);
     expect(JSON.parse(word)).toEqual({ name: 'a\u007f\u202e\u{e0041}b' });
   });

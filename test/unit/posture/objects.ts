@@ -21,7 +21,7 @@ export function checksOf(cluster: Cluster, settings: Settings = SETTINGS) {
   const checks = createChecks(settings);
   for (const kind of KIND_NAMES) {
     checks.begin(kind);
-    for (const object of cluster[kind] ?? []) checks.take(kind, object);
+    for (const object of cluster[kind] ?? []) checks.add(kind, object);
   }
   return checks.all;
 }
@@ -29,13 +29,13 @@ export function checksOf(cluster: Cluster, settings: Settings = SETTINGS) {
 export const CONTEXT = 'prod@gate.example.com';
 
 /** With the lines that are printed for it. */
-export type Found = Omit<Finding, 'mend'> & { readonly mend: readonly string[] };
+export type Found = Omit<Finding, 'fix'> & { readonly fix: readonly string[] };
 
 export function find(cluster: Cluster, rule: RuleId, settings?: Settings): readonly Found[] {
   const findings = checksOf(cluster, settings).flatMap((check) => check.outcome().findings);
   return findings
     .filter((finding) => finding.rule === rule)
-    .map((finding) => ({ ...finding, mend: finding.mend.map((one) => shellLine(one, CONTEXT)) }));
+    .map((finding) => ({ ...finding, fix: finding.fix.map((one) => shellLine(one, CONTEXT)) }));
 }
 
 export const object = (namespace: string, name: string, rest: JsonRecord = {}): JsonRecord => ({

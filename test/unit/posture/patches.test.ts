@@ -7,7 +7,7 @@ describe('a patch that mounts Secrets', () => {
   const podSpecOf = (sources: readonly JsonRecord[], volumes: readonly JsonRecord[] = []) => {
     const spec = { volumes, containers: [{ name: 'main', envFrom: sources }] };
     const deployments = [object('shop', 'web', { spec: { template: { spec } } })];
-    const command = find({ deployments }, 'secret-in-environment')[0]?.mend.at(-1) ?? '';
+    const command = find({ deployments }, 'secret-in-environment')[0]?.fix.at(-1) ?? '';
     const patch = JSON.parse(command.slice(command.indexOf("'") + 1, -1)) as {
       spec: { template: { spec: { volumes: { name: string; secret: JsonRecord }[]; containers: JsonRecord[] } } };
     };
@@ -42,28 +42,27 @@ describe('a ConfigMap that kubectl applied', () => {
   });
   const found = (rest: JsonRecord) =>
     find({ configmaps: [object('shop', 'settings', rest)] }, 'credential-in-configmap');
-  const patchOf = (mend: string | undefined): unknown =>
-    JSON.parse((mend ?? '').slice((mend ?? '').indexOf("'") + 1, -1));
+  const patchOf = (fix: string | undefined): unknown => JSON.parse((fix ?? '').slice((fix ?? '').indexOf("'") + 1, -1));
   const annotation = { op: 'remove', path: '/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration' };
 
   test('loses the value in its annotation too', () => {
     const [finding] = found(applied({ password: 'correct-horse' }));
     expect(finding?.evidence).toBe('key password looks like a credential by its name (no value is shown)');
-    expect(patchOf(finding?.mend.at(-1))).toEqual([{ op: 'remove', path: '/data/password' }, annotation]);
+    expect(patchOf(finding?.fix.at(-1))).toEqual([{ op: 'remove', path: '/data/password' }, annotation]);
   });
 
   test('is found while the value is there alone', () => {
     const [finding] = found(applied({}));
     expect(finding?.evidence).toContain('key password of what was applied last looks like');
-    expect(patchOf(finding?.mend.at(-1))).toEqual([annotation]);
+    expect(patchOf(finding?.fix.at(-1))).toEqual([annotation]);
   });
 
   test('that cannot be changed, or has very many keys, gets words instead of a command', () => {
     const many = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`${index}-password`, 'correct-horse']));
     for (const rest of [{ data: many }, { ...applied({ password: 'correct-horse' }), immutable: true }]) {
-      const mend = found(rest)[0]?.mend ?? [];
-      expect(mend.filter((line) => !line.startsWith('# '))).toEqual([]);
-      expect(mend.at(-1)).toContain('make ConfigMap/settings anew');
+      const fix = found(rest)[0]?.fix ?? [];
+      expect(fix.filter((line) => !line.startsWith('# '))).toEqual([]);
+      expect(fix.at(-1)).toContain('make ConfigMap/settings anew');
     }
   });
 });

@@ -75,7 +75,7 @@ describe('the verdict', () => {
   const clean = judged(kept);
   const blind = judged(kept, { secrets: '403 Forbidden' });
   const halfBlind = judged(kept, { pods: '403 Forbidden' });
-  const unsaid = judged({});
+  const missingOptions = judged({});
   const borne = judged({}, {}, [waiver({ rule: 'gate-account', object: '*' })]);
 
   test.each<[string, typeof medium, FailOn, ReturnType<typeof verdictOf>]>([
@@ -88,8 +88,8 @@ describe('the verdict', () => {
     ['a high rule that may not be judged', blind, 'none', 'passed'],
     ['medium rules that may not be judged', halfBlind, 'high', 'passed'],
     ['medium rules that may not be judged', halfBlind, 'medium', 'refused'],
-    ['a high rule for which an option is missing', unsaid, 'high', 'incomplete'],
-    ['a high rule for which an option is missing', unsaid, 'none', 'passed'],
+    ['a high rule for which an option is missing', missingOptions, 'high', 'incomplete'],
+    ['a high rule for which an option is missing', missingOptions, 'none', 'passed'],
     ['a high rule for which an option is missing, and that is waived', borne, 'high', 'passed'],
   ])('of %s', (_, given, failOn, expected) => {
     expect(verdictOf(given, failOn)).toBe(expected);
@@ -165,9 +165,9 @@ describe('a waiver', () => {
     [{ waivers: [waiver({ until: '2026-02-30' })] }, 'until must be a day'],
     [{ waivers: [waiver({ until: 'soon' })] }, 'until must be a day'],
     [{ waivers: [{ ...waiver(), note: 'x' }] }, 'note is not known'],
-  ])('must say rule, object, reason and day: %j', (document, fault) => {
+  ])('must say rule, object, reason and day: %j', (document, cliError) => {
     const parsed = parseWaivers(document);
-    expect('faults' in parsed && parsed.faults.join('\n')).toContain(fault);
+    expect('errors' in parsed && parsed.errors.join('\n')).toContain(cliError);
   });
 
   test('that says all of it is taken, and no waivers are as good', () => {

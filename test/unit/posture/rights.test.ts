@@ -165,18 +165,21 @@ describe('who bypasses the gate', () => {
     const given = cluster([], [binding({ role: 'cluster-admin' }, user('jane'))]);
     const outcomes = checksOf(given, { ...SETTINGS, prefixes: [] }).map((check) => check.outcome());
     expect(outcomes.flatMap(({ findings }) => findings).filter(({ rule: id }) => id.endsWith('past-gate'))).toEqual([]);
-    const unsaid = Object.assign({}, ...outcomes.map(({ needsOption }) => needsOption)) as Record<string, string>;
-    expect(unsaid['admin-past-gate']).toContain('give --prefix');
-    expect(unsaid['person-past-gate']).toContain('give --prefix');
+    const missingOptions = Object.assign({}, ...outcomes.map(({ needsOption }) => needsOption)) as Record<
+      string,
+      string
+    >;
+    expect(missingOptions['admin-past-gate']).toContain('give --prefix');
+    expect(missingOptions['person-past-gate']).toContain('give --prefix');
   });
 
   test('is taken out by a patch that tests the place, or with the binding where it is alone', () => {
     const two = cluster([], [binding({ name: 'ops', role: 'reader' }, user('corp:a'), user("o'hara"))]);
-    expect(find(two, 'person-past-gate')[0]?.mend.at(-1)).toBe(
+    expect(find(two, 'person-past-gate')[0]?.fix.at(-1)).toBe(
       String.raw`kubectl --context prod@gate.example.com patch clusterrolebinding/ops --type json -p '[{"op":"test","path":"/subjects/1","value":{"kind":"User","name":"o'\''hara"}},{"op":"remove","path":"/subjects/1"}]'`,
     );
     const alone = { rolebindings: [binding({ name: 'ops', role: 'reader', namespace: 'shop' }, user('jane'))] };
-    expect(find(alone, 'person-past-gate')[0]?.mend.at(-1)).toBe(
+    expect(find(alone, 'person-past-gate')[0]?.fix.at(-1)).toBe(
       'kubectl --context prod@gate.example.com delete rolebinding/ops -n shop',
     );
   });
@@ -184,8 +187,8 @@ describe('who bypasses the gate', () => {
   test('is told by the whole of it from others of the same name', () => {
     const same = ['a', 'b', 'c'].map((namespace) => account(namespace, 'default'));
     const found = find(cluster([], [binding({ role: 'cluster-admin' }, ...same)]), 'account-admin');
-    for (const [index, { mend }] of found.entries()) {
-      expect(mend.at(-1)).toContain(
+    for (const [index, { fix }] of found.entries()) {
+      expect(fix.at(-1)).toContain(
         `{"op":"test","path":"/subjects/${index}","value":{"kind":"ServiceAccount","namespace":"${'abc'[index]}","name":"default"}}`,
       );
     }
@@ -278,7 +281,7 @@ describe('the gate’s own account', () => {
     const instance = account('portcullis', 'portcullis');
     const wide = [...(example['rules'] as readonly JsonRecord[]), rule('get', 'core', 'secrets')];
     const mendOf = (roleName: string, rules: readonly JsonRecord[], bound: JsonRecord) =>
-      find({ clusterroles: [role(roleName, rules)], clusterrolebindings: [bound] }, 'gate-account')[0]?.mend;
+      find({ clusterroles: [role(roleName, rules)], clusterrolebindings: [bound] }, 'gate-account')[0]?.fix;
 
     test('its own role by the example', () => {
       expect(mendOf('portcullis', wide, exampleBinding)).toEqual([
@@ -300,7 +303,7 @@ describe('the gate’s own account', () => {
 
   test('that no binding names is not there to be judged, and that is said', () => {
     const [outcome] = checksOf(cluster([], []))
-      .filter((check) => 'roles' in check.takers)
+      .filter((check) => 'roles' in check.collectors)
       .map((check) => check.outcome());
     expect(outcome?.needsOption?.['gate-account']).toContain('give --gate-account');
   });

@@ -11,7 +11,7 @@ import {
   type CacheEntry,
 } from '../../../../src/cli/session/cache.ts';
 import { execCredential } from '../../../../src/cli/plugin/exec-credential.ts';
-import { freshUntil, isFresh, tokenId, type CachedSession } from '../../../../src/cli/session/session.ts';
+import { freshUntilMs, isFresh, tokenId, type CachedSession } from '../../../../src/cli/session/session.ts';
 
 let dir: string;
 let entry: CacheEntry;
@@ -25,7 +25,7 @@ const token = { token: 'abc', receivedAt: 1_000_001, expiresAt: 1_300_001 };
 const session: CachedSession = {
   server: 'https://a.example.com:8443/gate',
   endpoints: { token: 'https://api/t', revocation: 'https://api/r', adminApi: 'https://api/a' },
-  person: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
+  user: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
   refreshToken: 'refresh',
   binding: { certificate: 'CERT', privateKey: 'KEY' },
   tokens: { 'urn:portcullis:cluster:prod': token, 'urn:portcullis:admin': token },
@@ -48,7 +48,7 @@ describe('a ready file', () => {
     const sizes = [PROD, 'session.json'].map((name) => statSync(join(entry.dir, name)).size);
     expect(head).toBe(`portcullis-ready 1 ${sizes.join(' ')}`);
     const answer = execCredential(token, session.binding).trimEnd();
-    const until = String(Math.floor(freshUntil(token) / 1000));
+    const until = String(Math.floor(freshUntilMs(token) / 1000));
     expect(lines).toEqual([session.server, 'prod', '1001', until, tokenId(token), answer, '']);
     expect(statSync(join(entry.dir, 'served', tokenId(token))).mode & 0o777).toBe(0o700);
   });

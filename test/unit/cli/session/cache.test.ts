@@ -14,8 +14,8 @@ import {
   type CacheEntry,
 } from '../../../../src/cli/session/cache.ts';
 import { failureOfParent, failureSince, rememberForParent, shareFailure } from '../../../../src/cli/plugin/failures.ts';
-import { fault } from '../../../../src/cli/errors.ts';
-import { forgetOthers, handOut } from '../../../../src/cli/plugin/rejected-token.ts';
+import { cliError } from '../../../../src/cli/errors.ts';
+import { dropOtherNotes, noteIssued } from '../../../../src/cli/plugin/rejected-token.ts';
 import { tokenId, type CachedSession } from '../../../../src/cli/session/session.ts';
 import { whichServer } from '../../../../src/cli/session/which-server.ts';
 import { readEnvironment } from '../../../../src/cli/environment.ts';
@@ -33,7 +33,7 @@ const token = { token: 'abc', receivedAt: 0, expiresAt: 1 };
 const session: CachedSession = {
   server: 'https://a.example.com',
   endpoints: { token: 'https://api/t', revocation: 'https://api/r', adminApi: 'https://api/a' },
-  person: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
+  user: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
   refreshToken: 'refresh',
   binding: { certificate: 'CERT', privateKey: 'KEY' },
   tokens: {},
@@ -75,33 +75,33 @@ describe('a token that the same parent asks for again', () => {
   const later = (): number => Date.now() + 1000;
 
   test('was refused; another parent may have it', () => {
-    expect(handOut(entry, token, '10-1', later())).toBe(true);
-    expect(handOut(entry, token, '10-1', later())).toBe(false);
-    expect(handOut(entry, token, '10-2', later())).toBe(true);
-    expect(handOut(entry, token, '11-1', later())).toBe(true);
-    expect(handOut(entry, { ...token, token: 'new' }, '10-1', later())).toBe(true);
+    expect(noteIssued(entry, token, '10-1', later())).toBe(true);
+    expect(noteIssued(entry, token, '10-1', later())).toBe(false);
+    expect(noteIssued(entry, token, '10-2', later())).toBe(true);
+    expect(noteIssued(entry, token, '11-1', later())).toBe(true);
+    expect(noteIssued(entry, { ...token, token: 'new' }, '10-1', later())).toBe(true);
   });
 
   test('was not refused when the two calls ran side by side', () => {
     const note = join(entry.dir, 'served', tokenId(token), '10-1');
-    expect(handOut(entry, token, '10-1', 5_000)).toBe(true);
+    expect(noteIssued(entry, token, '10-1', 5_000)).toBe(true);
     utimesSync(note, 10, 10);
-    expect(handOut(entry, token, '10-1', 5_000)).toBe(true);
-    expect(handOut(entry, token, '10-1', 11_000)).toBe(false);
+    expect(noteIssued(entry, token, '10-1', 5_000)).toBe(true);
+    expect(noteIssued(entry, token, '10-1', 11_000)).toBe(false);
   });
 
   test('is forgotten when the token is no longer in the cache', () => {
-    handOut(entry, token, '10-1', later());
-    forgetOthers(entry, [token]);
-    expect(handOut(entry, token, '10-1', later())).toBe(false);
-    forgetOthers(entry, []);
-    expect(handOut(entry, token, '10-1', later())).toBe(true);
+    noteIssued(entry, token, '10-1', later());
+    dropOtherNotes(entry, [token]);
+    expect(noteIssued(entry, token, '10-1', later())).toBe(false);
+    dropOtherNotes(entry, []);
+    expect(noteIssued(entry, token, '10-1', later())).toBe(true);
   });
 });
 
 describe('the memory of failures', () => {
   beforeEach(() => ensureEntry(entry));
-  const failure = fault('sign_in_refused', 'no');
+  const failure = cliError('sign_in_refused', 'no');
 
   test.each([
     { after: 0, told: true },

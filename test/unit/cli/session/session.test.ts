@@ -3,12 +3,12 @@ import { readEnvironment } from '../../../../src/cli/environment.ts';
 import { execCredential } from '../../../../src/cli/plugin/exec-credential.ts';
 import {
   formatSession,
-  freshUntil,
+  freshUntilMs,
   isAlive,
   isFresh,
   parseClusters,
   parseSession,
-  toldExpiry,
+  reportedExpiryMs,
   tokenId,
   type CachedSession,
 } from '../../../../src/cli/session/session.ts';
@@ -20,7 +20,7 @@ const at = (seconds: number): number => start + seconds * 1000;
 const session: CachedSession = {
   server: 'https://portcullis.example.com',
   endpoints: { token: 'https://api/t', revocation: 'https://api/r', adminApi: 'https://api/a' },
-  person: {
+  user: {
     sessionId: 's-1',
     sessionExpiresAt: '2026-01-02T00:00:00Z',
     account: 'corp/1',
@@ -53,10 +53,10 @@ describe('how long a token is used', () => {
   });
 
   test('is spread over a quarter of a minute, by the token alone', () => {
-    const moments = tokens.map((one) => freshUntil(one) - start);
+    const moments = tokens.map((one) => freshUntilMs(one) - start);
     expect(Math.min(...moments)).toBeLessThan(228_000);
     expect(Math.max(...moments)).toBeGreaterThan(237_000);
-    expect(tokens.map((one) => freshUntil({ ...one }) - start)).toEqual(moments);
+    expect(tokens.map((one) => freshUntilMs({ ...one }) - start)).toEqual(moments);
   });
 
   test('a short token is renewed in the last quarter of its life', () => {
@@ -67,10 +67,10 @@ describe('how long a token is used', () => {
 
   test('kubectl asks again before the end, and gets a new token when it does', () => {
     for (const one of tokens) {
-      expect(toldExpiry(one)).toBeGreaterThan(at(261));
-      expect(toldExpiry(one)).toBeLessThanOrEqual(at(270));
-      expect(isFresh(one, toldExpiry(one))).toBe(false);
-      expect(isAlive(one, toldExpiry(one))).toBe(true);
+      expect(reportedExpiryMs(one)).toBeGreaterThan(at(261));
+      expect(reportedExpiryMs(one)).toBeLessThanOrEqual(at(270));
+      expect(isFresh(one, reportedExpiryMs(one))).toBe(false);
+      expect(isAlive(one, reportedExpiryMs(one))).toBe(true);
     }
   });
 });
@@ -109,6 +109,23 @@ test.each([
 });
 
 describe('the cached session', () => {
+  /** The file's text with some of its keys changed. */
+  const written = (change: Record<string, unknown>): string =>
+    JSON.stringify({ ...(JSON.parse(formatSession(session)) as object), ...change });
+
+  test('keeps the keys of the file, which earlier versions have written', () => {
+    expect(Object.keys(JSON.parse(formatSession(session)) as object)).toEqual([
+      'version',
+      'server',
+      'endpoints',
+      'person',
+      'refreshToken',
+      'binding',
+      'tokens',
+    ]);
+    expect(parseSession(written({}))).toEqual(session);
+  });
+
   test('is read as it was written', () => {
     expect(parseSession(formatSession(session))).toEqual(session);
   });
@@ -116,10 +133,10 @@ describe('the cached session', () => {
   test.each([
     { name: 'no JSON', text: '{"version":1' },
     { name: 'nothing', text: '' },
-    { name: 'another version', text: JSON.stringify({ ...session, version: 2 }) },
-    { name: 'no refresh token', text: JSON.stringify({ ...session, version: 1, refreshToken: undefined }) },
-    { name: 'no key', text: JSON.stringify({ ...session, version: 1, binding: { certificate: 'CERT' } }) },
-    { name: 'a person that is a list', text: JSON.stringify({ ...session, version: 1, person: [] }) },
+    { name: 'another version', text: written({ version: 2 }) },
+    { name: 'no refresh token', text: written({ refreshToken: undefined }) },
+    { name: 'no key', text: written({ binding: { certificate: 'CERT' } }) },
+    { name: 'a user that is a list', text: written({ person: [] }) },
   ])('is not believed with $name', ({ text }) => {
     expect(parseSession(text)).toBeUndefined();
   });

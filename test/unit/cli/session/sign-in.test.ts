@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createBinding } from '../../../../src/cli/session/binding.ts';
 import { listenOnLoopback, type Callback, type Loopback } from '../../../../src/cli/session/loopback.ts';
-import { readTokenAnswer } from '../../../../src/cli/session/token-endpoint.ts';
+import { parseTokenResponse } from '../../../../src/cli/session/token-endpoint.ts';
 
 const issuer = 'https://gate.example.com';
 
@@ -25,7 +25,7 @@ describe('the loopback port', () => {
     const page = visit({ code: 'c', state: 'right-state', iss: issuer });
     const callback = await answered;
     expect(callback.code).toBe('c');
-    await callback.answer({ location: `${issuer}/login/done` });
+    await callback.respond({ location: `${issuer}/login/done` });
     expect(await page).toMatchObject({ status: 303 });
     expect((await page).headers.get('location')).toBe(`${issuer}/login/done`);
   });
@@ -39,7 +39,7 @@ describe('the loopback port', () => {
     const page = visit({ code: 'c', state: 'right-state', iss: issuer });
     const callback = await answered;
     expect(callback.code).toBe('c');
-    await callback.answer({ location: issuer });
+    await callback.respond({ location: issuer });
     await page;
   });
 
@@ -77,14 +77,14 @@ describe('the loopback port', () => {
     const page = visit({ code: 'right', state: 'right-state', iss: issuer });
     const callback = await answered;
     expect(callback.code).toBe('right');
-    await callback.answer({ location: issuer });
+    await callback.respond({ location: issuer });
     await page;
   });
 
   test('is moved by a browser’s own way: a page that another site redirects to', async () => {
     const navigation = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
     const page = send(navigation);
-    await (await answered).answer({ location: issuer });
+    await (await answered).respond({ location: issuer });
     expect(await page).toBe(303);
   });
 
@@ -95,7 +95,7 @@ describe('the loopback port', () => {
     expect(again.status).toBe(400);
     expect(await again.text()).toContain('answered already');
     expect(callback.code).toBe('first');
-    await callback.answer({ location: issuer });
+    await callback.respond({ location: issuer });
     expect((await page).status).toBe(303);
   });
 
@@ -166,11 +166,11 @@ describe('a token answer', () => {
   const good = { access_token: 'a.b.c', token_type: 'Bearer', expires_in: 300 };
 
   test('counts the token’s life from the moment it came', () => {
-    expect(readTokenAnswer(good, 1000)).toEqual({ token: { token: 'a.b.c', receivedAt: 1000, expiresAt: 301_000 } });
+    expect(parseTokenResponse(good, 1000)).toEqual({ token: { token: 'a.b.c', receivedAt: 1000, expiresAt: 301_000 } });
   });
 
   test('is not believed for more than a day', () => {
-    expect(readTokenAnswer({ ...good, expires_in: 1e12 }, 0)?.token.expiresAt).toBe(86_400_000);
+    expect(parseTokenResponse({ ...good, expires_in: 1e12 }, 0)?.token.expiresAt).toBe(86_400_000);
   });
 
   test.each([
@@ -181,6 +181,6 @@ describe('a token answer', () => {
     { ...good, expires_in: 0 },
     { ...good, expires_in: -1 },
   ])('that is none is refused: %j', (body) => {
-    expect(readTokenAnswer(body, 0)).toBeUndefined();
+    expect(parseTokenResponse(body, 0)).toBeUndefined();
   });
 });

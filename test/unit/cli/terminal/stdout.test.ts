@@ -6,8 +6,8 @@ import { expect, test } from 'vitest';
 const MODULE = fileURLToPath(new URL('../../../../src/cli/terminal/stdout.ts', import.meta.url));
 
 test('a reader that goes away is no fault: no stack, and the exit status is the command’s own', async () => {
-  const script = `import { printOut } from ${JSON.stringify(MODULE)};
-for (let count = 0; count < 3; count += 1) printOut('x'.repeat(1_000_000));
+  const script = `import { writeStdout } from ${JSON.stringify(MODULE)};
+for (let count = 0; count < 3; count += 1) writeStdout('x'.repeat(1_000_000));
 process.exitCode = 3;`;
   const child = spawn(process.execPath, ['--input-type', 'module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
