@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command `portcullis`. kubectl runs it before almost every request, and almost always a cached credential is the answer: that way
- * loads next to nothing. Everything else goes through the parser.
+ * The command `portcullis`. kubectl runs it before almost every request, and almost always the response is a cached
+ * credential, so that path loads next to nothing. Everything else goes through the parser.
  */
 import { respondFromCache } from './cli/cli.ts';
 

@@ -1,4 +1,7 @@
-/** Every command there is, as a parser. What runs on a server is imported when it is asked for, so that a laptop never loads it. */
+/**
+ * The parser of every command. The code of the server's commands is imported only when one of them runs, so that a
+ * user's machine never loads it.
+ */
 import { Command } from 'commander';
 import type { QueryOptions } from './commands/audit-query.ts';
 import { addAdminCommands } from './cli/commands/admin-parser.ts';
@@ -15,8 +18,9 @@ const CONFIG_OPTION = [
 ] as const;
 
 /**
- * The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3 refused (docs/reference/cli.md#exit-codes).
- * @param environment what the server's commands may take their configuration from
+ * Creates the parser. The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3
+ * rejected (docs/reference/cli.md#exit-codes).
+ * @param environment the variables from which the server's commands may take their configuration
  */
 export function createProgram(environment: Environment): Command {
   const program = new Command('portcullis')
@@ -73,7 +77,7 @@ function addServerCommands(program: Command, environment: Environment): void {
   addKeyCommands(program, environment);
 }
 
-/** The group that the admin's `audit tail` stands in as well. */
+/** Returns the `audit` group, which also holds the admins' `audit tail`. */
 const auditCommand = (program: Command): Command =>
   program.commands.find((one) => one.name() === 'audit') ?? program.command('audit').description('look at the record');
 

@@ -1,5 +1,6 @@
 /**
- * The full program of the laptop's packages: started by the shell front (portcullis.sh), or by itself where there is no shell.
+ * The full program of the packages for users' machines. The shell front (portcullis.sh) starts it; where there is
+ * no shell, it starts by itself.
  */
 import { respondFromCache } from '../cli/cli.ts';
 import { errorMessage } from '../cli/errors.ts';
@@ -18,7 +19,8 @@ async function main(): Promise<void> {
   await createUserProgram().parseAsync();
 }
 
-// Node would show the line of the script where it happened, and that line is the program.
+// Node would print the line of the script where the error happened, and in the bundle that line is the whole
+// program.
 main().catch((error: unknown) => {
   process.stderr.write(`portcullis: ${errorMessage(error)}\n`);
   process.exitCode = 1;

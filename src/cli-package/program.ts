@@ -1,4 +1,4 @@
-/** The laptop's commands alone, as a parser: what the packages of the command line hold. */
+/** The parser of the commands that the packages of the command line hold. */
 import { Command } from 'commander';
 import { addAdminCommands } from '../cli/commands/admin-parser.ts';
 import { addUserCommands, exitByUse } from '../cli/cli.ts';
@@ -6,7 +6,7 @@ import { addCompletionCommands } from '../cli/commands/completion-parser.ts';
 import { addPostureCommand } from '../posture/posture.ts';
 import { VERSION } from '../cli/http/version.ts';
 
-/** The same commands as the whole program has, without those that run on a server. */
+/** Creates a parser with the commands of the whole program, except those that run on a server. */
 export function createUserProgram(): Command {
   const program = new Command('portcullis')
     .description('Sign in to Kubernetes with your own identity provider, act as yourself.')

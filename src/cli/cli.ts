@@ -1,11 +1,22 @@
 /**
- * Cli: what runs on a laptop. The exec credential plugin and the commands of people and admins.
+ * Cli: the code that runs on a user's machine: the exec credential plugin, and the commands of users and admins.
  *
- * Owns: the cache with its locks, signing in by the browser, the client's side of our OAuth endpoints and admin API, kubeconfigs,
- * and exit codes. Must not know: the server's rooms (it speaks HTTP to them, and imports core only), or kubectl's reasons.
+ * Owns: the cache with its locks, the sign-in by browser, the client's side of our OAuth endpoints and admin API,
+ * kubeconfigs, and exit codes. Must not know: the server's modules (it speaks HTTP to them, and imports core only),
+ * or kubectl's reasons.
  *
- * Everything a server says is hostile until checked; stdout holds the result only, words for people go to stderr, and a token is
- * never among them.
+ * Everything that a server sends is hostile until checked. stdout holds only the result; messages for users go to
+ * stderr and never contain a token.
+ *
+ * Where is what:
+ * - `cli.ts`, `context.ts`, `environment.ts`, `errors.ts`: the parser, what a command is given, the environment,
+ *   errors.
+ * - `plugin/`: the exec credential plugin, for users and workloads; `plugin/get-token.ts` lists its files.
+ * - `session/`: the cached session, sign-in, renewal; `session/session.ts` lists its files.
+ * - `http/`: the HTTP client and all that it needs; `http/http-client.ts` lists its files.
+ * - `commands/`: one file for each group of commands; `commands/admin-parser.ts` lists them.
+ * - `local-proxy/`: `portcullis proxy`; `local-proxy/listener.ts` lists its files.
+ * - `kubeconfig/`, `terminal/`, `completion/`: kubeconfigs, output, shell completion.
  */
 import { resolve } from 'node:path';
 import type { Command, Option } from 'commander';
@@ -25,8 +36,9 @@ export interface CommonOptions extends ServerOptions {
 }
 
 /**
- * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig`, `proxy` and `version`. Their actions set `process.exitCode` (0 done, 1 failed,
- * 2 wrong use or configuration, 3 refused) and never throw; wrong use of them exits 2. The admins' commands are in `admin-line.ts`.
+ * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig`, `proxy` and `version`. Their actions set
+ * `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 rejected) and never throw; wrong use of
+ * them exits 2. The admins' commands are in `commands/admin-parser.ts`.
  */
 export function addUserCommands(program: Command): void {
   addGetToken(program);
@@ -48,10 +60,10 @@ export function addUserCommands(program: Command): void {
 }
 
 /**
- * The shortest way of a cached credential, for before a command parser is loaded: answers exactly the form that our kubeconfigs
- * have.
- * @param args after the program's name
- * @returns false where it has done nothing and the command is to be run in full
+ * Responds with a cached credential before a command parser is loaded. It accepts exactly the form of arguments
+ * that our kubeconfigs have.
+ * @param args the arguments after the program's name
+ * @returns false where it did nothing and the full command has to run
  */
 export function respondFromCache(args: readonly string[]): boolean {
   const [command, serverOption, server, clusterOption, cluster, ...rest] = args;
@@ -61,13 +73,13 @@ export function respondFromCache(args: readonly string[]): boolean {
   if (context.environment.tokenFile !== undefined) return false;
   try {
     const entry = locateEntry(context.environment.cacheDir, { url: parseServer(server) });
-    // A token that was refused is noted as handed out by now, so the full command finds the same.
+    // A rejected token is recorded as issued by now, so the full command comes to the same conclusion.
     const found = fromCache(context, entry, parseClusterName(cluster));
     if (!('credential' in found)) return false;
     context.print(found.credential);
     return true;
   } catch {
-    return false; // The full command meets the same fault and says it in words.
+    return false; // The full command meets the same error and reports it.
   }
 }
 
@@ -105,7 +117,7 @@ function addGetToken(program: Command): void {
     );
 }
 
-/** For our own use: what `get-token` starts and does not wait for. */
+/** Adds the internal command that `get-token` starts and does not wait for. */
 function addRenewToken(program: Command): void {
   program
     .command(RENEW_COMMAND, { hidden: true })
@@ -164,17 +176,20 @@ function addProxy(program: Command): void {
     );
 }
 
-/** Ends the process (docs/reference/cli.md#exit-codes): asking for help is 0; everything else that the parser finds is wrong use. */
+/**
+ * Ends the process (docs/reference/cli.md#exit-codes): a request for help exits 0, every other finding of the
+ * parser is wrong use.
+ */
 export function exitByUse({ exitCode }: { readonly exitCode: number }): never {
   process.exit(exitCode === 0 ? 0 : 2);
 }
 
-/** A command whose wrong use exits 2. */
+/** Adds a command whose wrong use exits 2. */
 export function addCommand(program: Command, name: string, description: string): Command {
   return program.command(name).description(description).allowExcessArguments(false).exitOverride(exitByUse);
 }
 
-/** A command that speaks to a server. */
+/** Adds a command that talks to a server. */
 export function addServerCommand(program: Command, name: string, description: string): Command {
   return addCommand(program, name, description)
     .option(
@@ -188,7 +203,7 @@ export function addServerCommand(program: Command, name: string, description: st
 export const outputOption = (program: Command): Option =>
   program.createOption('-o, --output <format>', 'for scripts').choices(['json', 'yaml']);
 
-/** Runs a command's action and turns what it throws into words and an exit code. */
+/** Runs a command's action, and turns an error into a message and an exit code. */
 export async function run(
   options: { readonly verbose?: boolean },
   action: (context: CliContext) => Promise<void>,

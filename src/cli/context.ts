@@ -1,5 +1,6 @@
 /**
- * What a command gets from the machine it runs on: built once a run, passed down, and real in tests too.
+ * The context of a command: what it gets from the machine it runs on. It is built once a run, passed down, and real
+ * in tests too.
  */
 import { readEnvironment, type Environment } from './environment.ts';
 import { parentProcess, type ParentId } from './plugin/parent-process.ts';
@@ -9,21 +10,21 @@ import { createSpinner, type Spinner } from './terminal/spinner.ts';
 
 export interface CliContext {
   readonly environment: Environment;
-  /** The program that asks. */
+  /** The program that started this one. */
   readonly parent: ParentId;
-  /** Epoch milliseconds at which this process began. */
+  /** Epoch milliseconds at which this process started. */
   readonly startedAt: number;
-  /** Cells of a line of the terminal that stdout is; absent where it is none. */
+  /** Columns of the terminal that stdout is; absent where stdout is no terminal. */
   readonly columns?: number;
   /** Epoch milliseconds. */
   now(): number;
-  /** To stdout: the command's result and nothing else. */
+  /** Writes to stdout: the command's result and nothing else. */
   print(text: string): void;
-  /** To stderr, for people. Never a token. */
+  /** Writes a message for the user to stderr. Never a token. */
   notify(message: string): void;
-  /** To stderr with `--verbose` only. Never a token either. */
+  /** Writes to stderr, with `--verbose` only. Never a token either. */
   detail(message: string): void;
-  /** A spinner beside `words` on stderr where that is a terminal, until the result is called. */
+  /** Shows a spinner next to `message` on stderr, where that is a terminal, until the result is called. */
   showProgress(message: string): () => void;
 }
 

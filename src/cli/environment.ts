@@ -1,35 +1,36 @@
-/**
- * The laptop as the commands see it. The only file of this room that reads the environment.
- */
+/** The environment of the user's machine. No other file of this module reads it. */
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 
-/** Of `client.authentication.k8s.io`. Older clients, Python's and Ruby's among them, know the second one only. */
+/** Versions of `client.authentication.k8s.io`. Older clients, Python's and Ruby's among them, know only the second. */
 export type ExecVersion = 'v1' | 'v1beta1';
 
 export interface Environment {
-  /** Where sessions are kept; may not exist yet. */
+  /** The folder where sessions are kept; it may not exist yet. */
   readonly cacheDir: string;
   /** Default of `--server`. */
   readonly server?: string;
   /** `PORTCULLIS_NO_BROWSER` is set to anything but the empty string, `0` or `false`. */
   readonly noBrowser: boolean;
-  /** Default of `--token-file`: a workload's own token, which takes the place of signing in. */
+  /** Default of `--token-file`: a workload's own token, used in place of a sign-in. */
   readonly tokenFile?: string;
-  /** `$BROWSER`: commands with colons between, each optionally with `%s` where the address goes. */
+  /** `$BROWSER`: commands separated by colons, each optionally with `%s` in place of the address. */
   readonly browser?: string;
-  /** Reached over SSH, with no display and no `$BROWSER`: a browser that opened here would be seen by nobody. */
+  /**
+   * The machine is reached over SSH and has neither a display nor `$BROWSER`: no user would see a browser that
+   * opens here.
+   */
   readonly remote: boolean;
   /** The files of `$KUBECONFIG`, or kubectl's default; at least one. */
   readonly kubeconfigs: readonly [string, ...string[]];
-  /** What the program that asks understands, by `KUBERNETES_EXEC_INFO`. */
+  /** The version that the calling program understands, from `KUBERNETES_EXEC_INFO`. */
   readonly execVersion: ExecVersion;
   readonly platform: NodeJS.Platform;
-  /** Linux inside Windows, whose browser is the person's. */
+  /** Linux inside Windows, where the user's browser is the one of Windows. */
   readonly wsl: boolean;
 }
 
-/** Reads what the commands need from `env`; nothing is checked on disk. An empty variable counts as absent. */
+/** Reads what the commands need from `env`; checks nothing on disk. An empty variable counts as absent. */
 export function readEnvironment(
   env: Readonly<NodeJS.ProcessEnv> = process.env,
   platform: NodeJS.Platform = process.platform,
@@ -53,19 +54,22 @@ export function readEnvironment(
   };
 }
 
-/** How the network is reached: what kubectl and OpenSSL read too. */
+/** How the network is reached, by the variables that kubectl and OpenSSL read too. */
 export interface NetworkEnvironment {
-  /** `HTTPS_PROXY` as it was written; may hold a password. Plain http goes to loopback only, so no other proxy is ever asked. */
+  /**
+   * `HTTPS_PROXY` as it is written; may hold a password. Plain http goes to loopback only, so no other proxy is
+   * needed.
+   */
   readonly httpsProxy?: string;
-  /** `NO_PROXY` as it was written. */
+  /** `NO_PROXY` as it is written. */
   readonly noProxy: string;
-  /** `SSL_CERT_FILE`: PEM of further authorities. */
+  /** `SSL_CERT_FILE`: PEM of further trusted CAs. */
   readonly certFile?: string;
   /** `SSL_CERT_DIR`: folders of such files. */
   readonly certDirs: readonly string[];
 }
 
-/** Upper case goes first, as in Go. */
+/** Reads the network variables. Upper case takes precedence, as in Go. */
 export function readNetwork(
   env: Readonly<NodeJS.ProcessEnv> = process.env,
   platform: NodeJS.Platform = process.platform,
@@ -81,7 +85,8 @@ export function readNetwork(
 }
 
 /**
- * A client takes no other version than the one that its kubeconfig names, which it says here.
+ * Returns the version that the client asks for. A client accepts no other version than the one its kubeconfig
+ * names.
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#input-and-output-formats
  */
 function execVersionOf(info: string | undefined): ExecVersion {
@@ -98,7 +103,8 @@ function cacheDirectory(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platf
   const configured = env['PORTCULLIS_CACHE_DIR'];
   if (configured) return configured;
   const base = platform === 'win32' ? env['LOCALAPPDATA'] : env['XDG_CACHE_HOME'];
-  // Relative ones are to be ignored (XDG Base Directory Specification): a credential must not land where one happens to stand.
+  // Relative paths must be ignored (XDG Base Directory Specification): a credential must not land in the current
+  // folder.
   return join(base && isAbsolute(base) ? base : join(home, '.cache'), 'portcullis');
 }
 

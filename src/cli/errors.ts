@@ -1,12 +1,13 @@
 /**
- * Faults as people see them: what happened and why, then the next command. One `AppError` for the whole room; this file alone
- * knows exit codes.
+ * Errors as users see them: what happened and why, then the next command. The whole module uses `AppError`; only
+ * this file knows exit codes.
  */
 import { AppError, type ErrorCode } from '../core/errors.ts';
 import { plainLines, plainText } from './terminal/plain-text.ts';
 
 /**
- * @param what what happened and why, in one or two sentences; must hold no token
+ * Creates an error with the next step in its message.
+ * @param message what happened and why, in one or two sentences; must hold no token
  * @param next the command to type, or what else to do
  */
 export function cliError(
@@ -19,7 +20,7 @@ export function cliError(
 }
 
 /**
- * Exit codes (docs/reference/cli.md#exit-codes): 0 done, 1 failed, 2 wrong use or configuration, 3 refused.
+ * Returns the exit code (docs/reference/cli.md#exit-codes): 1 failed, 2 wrong use or configuration, 3 rejected.
  * @param error anything that was thrown
  */
 export function exitCodeOf(error: unknown): 1 | 2 | 3 {
@@ -46,8 +47,9 @@ export function exitCodeOf(error: unknown): 1 | 2 | 3 {
 }
 
 /**
- * The words for stderr. Whoever built the message has made a server's words plain already; a terminal is not the place to find
- * out that one forgot. A fault nobody foresaw shows its message on one line, never a stack or a value that it carried.
+ * Returns the message for stderr. The author of a message has already made a server's text plain, but a terminal is
+ * not the place to find out that one did not. An unforeseen error shows its message on one line, never a stack or a
+ * value that it carried.
  */
 export function errorMessage(error: unknown): string {
   if (error instanceof AppError) return plainLines(error.message);
@@ -55,7 +57,7 @@ export function errorMessage(error: unknown): string {
   return `${what}\n  Next: run it again with --verbose, and give your platform team what it says`;
 }
 
-/** What `docs/troubleshooting.md` can be searched for; for `--verbose`. */
+/** Returns the code that `docs/troubleshooting.md` can be searched for; for `--verbose`. */
 export function describeErrorCode(error: unknown): string {
   if (!(error instanceof AppError)) return 'no code: nobody foresaw this fault';
   return error.reason === error.code

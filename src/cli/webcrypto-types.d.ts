@@ -1,6 +1,6 @@
 /**
- * The names of Web Crypto that @peculiar/x509's declarations expect to be global, as they are in a browser. Node has them in
- * `node:crypto`; the browser's whole library would make `window` and `document` known to a server.
+ * The names of Web Crypto that the declarations of @peculiar/x509 expect to be global, as they are in a browser.
+ * Node has them in `node:crypto`; the whole DOM library would make `window` and `document` known to a server.
  */
 import type { webcrypto } from 'node:crypto';
 

@@ -1,4 +1,4 @@
-/** `audit verify` and `audit anchors`: what is done with the record where its files are. */
+/** `audit verify` and `audit anchors`: work on the files of the audit log. */
 import { readFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
 import { formatVerdict } from '../audit/verify/report.ts';
@@ -19,15 +19,15 @@ const WRONG_USE = 2;
 const print = (text: string): void => writeStdout(`${text}\n`);
 const printError = (text: string): void => void process.stderr.write(`${text}\n`);
 
-/** `audit verify`, as it was typed. */
+/** The options of `audit verify`. */
 export interface AuditVerifyOptions {
   /** Folder of JWK files, as `keys.auditDir`. */
   readonly keys?: string;
   /** A JWK Set or a JWK. */
   readonly public?: string;
-  /** A file with an anchor a line. */
+  /** A file with one anchor on each line. */
   readonly anchors?: string;
-  /** Keys and anchors are those of this configuration. */
+  /** Takes keys and anchors from this configuration. */
   readonly config?: string;
   readonly replica?: string;
   readonly sink?: string;
@@ -37,7 +37,10 @@ export interface AuditVerifyOptions {
 
 class UsageError extends Error {}
 
-/** @returns exit status: 0 proven, 1 tampered (or, with `strict`, not proven whole), 2 for wrong use or what cannot be read */
+/**
+ * @returns exit status: 0 proven, 1 tampered (or, with `strict`, not proven completely), 2 for wrong use or an
+ *   unreadable file
+ */
 export async function verifyAudit(
   files: readonly string[],
   options: AuditVerifyOptions,
@@ -65,8 +68,8 @@ export async function verifyAudit(
 }
 
 /**
- * Prints the anchors that are in Redis, one a line, to be kept where nobody who can write there has a hand in.
- * @returns exit status: 0, 1 where Redis does not answer, 2 for a configuration without any
+ * Prints the anchors in Redis, one on each line, to be kept where no one who can write to Redis can change them.
+ * @returns exit status: 0, 1 where Redis is unavailable, 2 for a configuration without any
  */
 export async function listAnchors(file: string, env: Environment): Promise<number> {
   try {
@@ -98,7 +101,7 @@ async function keysOf(
   return new Map(loaded.flatMap((keys) => [...keys]));
 }
 
-/** @returns undefined where none were asked for */
+/** @returns undefined where none were requested */
 async function anchorsOf(
   { anchors: file }: AuditVerifyOptions,
   config: Config | undefined,

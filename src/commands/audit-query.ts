@@ -1,4 +1,4 @@
-/** `portcullis audit query`: a question to the record's files, answered as a table or as the lines themselves. */
+/** `portcullis audit query`: a query of the audit log's files, with a table or the events themselves as its result. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { byOutcome } from '../audit/query/outcomes.ts';
@@ -12,7 +12,7 @@ import { no, ok, type Result } from '../core/result.ts';
 const FAILED = 1;
 const WRONG_USE = 2;
 
-/** As it was typed. */
+/** The options as they were typed. */
 export interface QueryOptions extends Omit<Question, 'refused' | 'since' | 'until'> {
   readonly since?: string;
   readonly until?: string;
@@ -45,7 +45,7 @@ export async function auditQuery(
     failed ||= failure.error !== undefined;
     context.stderr.write(`${failureMessage(failure)}\n`);
   });
-  // Whoever reads may have seen enough, as `head` does.
+  // The reader may have seen enough, such as `head`.
   let readerClosed = false;
   context.stdout.on('error', () => (readerClosed = true));
   for await (const batch of isJson ? hits : byOutcome(hits)) {
@@ -56,7 +56,7 @@ export async function auditQuery(
   return failed ? FAILED : 0;
 }
 
-/** Every fault of the question is told before a file is opened. */
+/** Every validation error is reported before a file is opened. */
 function questionOf(files: readonly string[], options: QueryOptions, now: number): Result<Question, string> {
   if (files.length > MOST_FILES)
     return no(`at most ${MOST_FILES} files at once: ask about some of them, or narrow the pattern`);
@@ -88,7 +88,7 @@ function questionOf(files: readonly string[], options: QueryOptions, now: number
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
-/** @returns as it stands in the record; of what names no zone, UTC */
+/** @returns the format of the audit log; a time without a zone is UTC */
 function momentOf(text: string, now: number): string | undefined {
   const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const ago = count === undefined ? undefined : now - Number(count) * (SECONDS[unit] ?? 0) * 1000;
@@ -99,7 +99,7 @@ function momentOf(text: string, now: number): string | undefined {
   return Number.isNaN(at.getTime()) ? undefined : at.toISOString().replace('Z', '000Z');
 }
 
-/** Of a day that there is not, such as 2026-02-30, `Date` makes another. */
+/** `Date` turns a day that does not exist, such as 2026-02-30, into another. */
 function isDay(text: string): boolean {
   const day = new Date(`${text}T00:00:00Z`);
   return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text);
@@ -107,7 +107,7 @@ function isDay(text: string): boolean {
 
 const asLines = (hits: readonly Hit[]): string => hits.map(({ text }) => `${escapeUnsafe(text)}\n`).join('');
 
-/** Headings once; each batch has columns of its own, because the rest is not known yet. */
+/** Prints headings once; each batch has its own column widths, because the rest is not known yet. */
 function asTable(columns: number | undefined): (hits: readonly Hit[]) => string {
   let first = true;
   return (hits) => {

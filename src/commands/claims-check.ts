@@ -1,8 +1,8 @@
 /**
- * `config check --claims`: who somebody would be by what their provider says of them, or which rule keeps them out.
+ * `config check --claims`: the user that these claims would make, or the rule that rejects them.
  *
- * The claims go through what a sign-in or a token exchange goes through, from the subject to the clusters; nothing is asked over the network,
- * and nothing is verified: no signature, no audience, no time.
+ * The claims go through the steps of a sign-in or a token exchange, from the subject to the clusters. Nothing is
+ * requested over the network, and nothing is verified: no signature, no audience, no time.
  */
 import type { Config, ProviderConfig, WorkloadRule } from '../config/config.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
@@ -20,14 +20,14 @@ import { audiences } from '../oauth/audiences.ts';
 import { readyRules } from '../oauth/workload/rules.ts';
 import { roleOf, type Role } from '../admin/roles.ts';
 
-/** More than any provider's answer that a sign-in would read. */
+/** More than any provider's response that a sign-in would read. */
 const MAX_BYTES = 1024 * 1024;
 
 export type ClaimsVerdict = {
   /** The provider's or the workload rule's name. */
   readonly provider: string;
   readonly type: string;
-  /** What a sign-in does besides, in sentences. */
+  /** What a sign-in does in addition, in sentences. */
   readonly notes: readonly string[];
 } & (
   | {
@@ -45,7 +45,7 @@ type Rejection = Omit<IdentityRejection, 'reason'> & { readonly reason: string }
 
 /**
  * @param input a file or standard input, read to its end
- * @returns the claims, or in words what is wrong with them
+ * @returns the claims, or a message about the error
  */
 export async function readClaims(input: AsyncIterable<Uint8Array | string>): Promise<Result<Claims, string>> {
   const chunks: Buffer[] = [];
@@ -56,7 +56,7 @@ export async function readClaims(input: AsyncIterable<Uint8Array | string>): Pro
     if (size > MAX_BYTES) return no(`larger than ${MAX_BYTES} bytes: no provider’s claims are`);
   }
   const text = Buffer.concat(chunks).toString('utf8').trim();
-  // Threat: a token is a credential, and a file or a shell's history is no place for one.
+  // A token is a credential, which an attacker could read from a file or a shell's history, so it is rejected.
   if (/^[\w-]+\.[\w-]+\.[\w-]*$/.test(text)) {
     return no('a token, not claims: give its payload alone, which is the middle part decoded (base64url)');
   }
@@ -64,14 +64,14 @@ export async function readClaims(input: AsyncIterable<Uint8Array | string>): Pro
     const claims: unknown = JSON.parse(text);
     if (typeof claims === 'object' && claims !== null && !Array.isArray(claims)) return ok(claims as Claims);
   } catch {
-    // The parser's words quote what it could not read.
+    // The parser's message quotes the text that it could not read.
   }
   return no('no JSON object of claims, such as {"sub": "4711", "email": "alice@example.com", "email_verified": true}');
 }
 
 /**
  * @param name the provider's or the workload rule's; may be left out where there is one provider
- * @returns the verdict, or in words why there is none
+ * @returns the verdict, or a message why there is none
  */
 export function judgeClaims(config: Config, name: string | undefined, claims: Claims): Result<ClaimsVerdict, string> {
   const [only, ...others] = config.providers;
@@ -91,7 +91,7 @@ function userVerdict(config: Config, index: number, claims: Claims): ClaimsVerdi
   const subject = subjectOf(provider, base, claims);
   if (!subject.ok) return { ...verdict, allowed: false, refusal: subject.reason };
   const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
-  // The configuration has compiled it before, so a fault here is a fault of ours.
+  // The configuration has compiled it before, so a failure here is a defect of this program.
   if (!mapping.ok) throw new Error(`${base}: ${JSON.stringify(mapping.reason)}`);
   const account = accountOf(provider.name, subject.value);
   const mapped = mapClaims(mapping.value, claims, account);
@@ -123,7 +123,7 @@ function workloadVerdict(config: Config, index: number, claims: Claims): ClaimsV
 
 const at = (base: string, refusal: IdentityRejection): Rejection => ({ ...refusal, place: `${base}.${refusal.place}` });
 
-/** As the type's sign-in finds it. */
+/** Finds the subject as a sign-in of this type does. */
 function subjectOf(provider: ProviderConfig, base: string, claims: Claims): Result<string, Rejection> {
   const { type, name, tenant = '' } = provider;
   if (type === 'github') {
@@ -167,7 +167,7 @@ function rightsOf(config: Config, account: Account, identity: Identity) {
 const WORKLOAD_NOTE =
   'An exchange also verifies the signature, the audience, the times and jti. Of several rules of one issuer the first whose match is true counts.';
 
-/** What the network has to say. */
+/** Returns notes about what only the network can tell. */
 function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
   const { type, groupsAs = 'id' } = provider;
   const verified = 'A sign-in also verifies the ID token, and adds what the UserInfo endpoint says.';
@@ -176,7 +176,8 @@ function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
       'A sign-in reads these claims from GitHub’s API, of the configured organizations only, and refuses who is in none of them.',
     ];
   }
-  // Nothing that is asked at a re-check changes when an account is disabled there, unless the provider refuses the refresh by itself.
+  // Nothing that is requested at a re-check changes when an account is disabled there, unless the provider rejects
+  // the refresh.
   const hasNoRule = provider.rules.length === 0 && provider.userRules.length === 0;
   if (type === 'oidc' && hasNoRule) return [verified, `No rule is set. ${DISABLE_ONE}`];
   if (!readsGroups(provider)) return [verified];
@@ -190,7 +191,7 @@ function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
   return [verified];
 }
 
-/** For people. Whatever the claims hold, no character of theirs is obeyed by a terminal. */
+/** Formats the verdict as text. A terminal interprets no character of the claims. */
 export function formatVerdict(verdict: ClaimsVerdict): string {
   const head = `${verdict.provider} (${verdict.type})`;
   const rows = verdict.allowed ? allowedRows(verdict) : rejectedRows(verdict.refusal);

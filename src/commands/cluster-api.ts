@@ -1,4 +1,4 @@
-/** The API server of the cluster that this process runs in, reached as its own service account. */
+/** The API server of the cluster that this process runs in, reached with its own service account. */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
@@ -6,7 +6,7 @@ import { request as requestHttps } from 'node:https';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 
-/** Where kubelet puts a pod's token, and the authorities of the API server. */
+/** The folder where kubelet puts a pod's token, and the CAs of the API server. */
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const TIMEOUT_MS = 15_000;
 
@@ -15,13 +15,13 @@ export interface ClusterApi {
    * @param path as Kubernetes has it, from `/api` on
    * @param body JSON
    * @returns status and parsed body; undefined where the body is no JSON
-   * @throws Error where the server cannot be reached, or its certificate is not vouched for; never with the token
+   * @throws Error where the server cannot be reached or is not trusted; never with the token
    */
   request(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<{ status: number; body: unknown }>;
 }
 
 /**
- * @param environment as a pod has it
+ * @param environment of a pod
  * @throws Error where this is no pod, or one without a service account's token
  */
 export function inClusterApi(
@@ -45,7 +45,7 @@ export function inClusterApi(
         method,
         ca,
         headers: {
-          // Read at each request: kubelet renews it.
+          // Read at each request, because kubelet renews it.
           authorization: `Bearer ${read('token')}`,
           accept: 'application/json',
           ...(text === undefined

@@ -10,7 +10,7 @@ import type { Environment } from './server-commands.ts';
 
 const FAILED = 1;
 const MISCONFIGURED = 2;
-/** Seconds. A token lives for less, and sealing anew takes less; a day or more is what people should say. */
+/** Seconds. A token lives for less, and re-encryption takes less; a day or more is sensible. */
 const SOONEST = 3600;
 
 const print = (line: string): void => writeStdout(`${line}\n`);
@@ -23,7 +23,7 @@ const directoriesIn = (dir: string) => ({
 });
 
 /**
- * Makes `DIR/signing`, `DIR/sealing` and `DIR/audit` with one key each.
+ * Creates `DIR/signing`, `DIR/sealing` and `DIR/audit` with one key each.
  * @returns exit status: 0, or 1 where keys are there already
  */
 export async function generate(dir: string): Promise<number> {
@@ -37,7 +37,7 @@ export async function generate(dir: string): Promise<number> {
   });
 }
 
-/** `keys rotate`, as it was typed. */
+/** The options of `keys rotate`. */
 export interface RotateOptions {
   readonly dir: string;
   readonly retireAfter?: string;
@@ -46,7 +46,7 @@ export interface RotateOptions {
 }
 
 /**
- * Makes one more key of each kind; it is used ten minutes later.
+ * Creates one more key of each kind; it is used ten minutes later.
  * @returns exit status: 0, 1 where keys cannot be read or written, 2 for wrong use
  */
 export async function rotate(options: RotateOptions, environment: Environment): Promise<number> {
@@ -83,7 +83,7 @@ function wrongUse(message: string): number {
 }
 
 /**
- * Prints what a verifier of the record needs: the public keys of `DIR/audit`, as a JWK Set.
+ * Prints the public keys of `DIR/audit` as a JWK Set, which a verifier of the audit log needs.
  * @returns exit status: 0, or 1 where the directory cannot be read
  */
 export async function publicKeys(dir: string): Promise<number> {

@@ -1,15 +1,15 @@
-/** Keys that live in Secrets, rotated where they are, so that no private key passes through anybody's hands. */
+/** Rotates keys in Secrets where they are, so that no private key passes through a user's hands. */
 import type { KeyKind } from '../config/key-files.ts';
 import { isKeyFileName } from '../config/key-files.ts';
 import { rotate, type KeyRotation, type RotationTimes } from '../config/rotate-keys.ts';
 import type { ClusterApi } from './cluster-api.ts';
 
-/** Somebody else writes too: the chart at an upgrade, a person. More than so often in a row is a fault. */
+/** Others write too: the chart at an upgrade, an operator. So many conflicts in a row are an error. */
 const ATTEMPTS = 5;
 
 export interface SecretsName {
   readonly namespace: string;
-  /** What the three names begin with. */
+  /** The prefix of the three names. */
   readonly name: string;
 }
 
@@ -20,7 +20,7 @@ interface Secret {
 
 type Rotated = Omit<KeyRotation, 'files'> & { readonly secret: string };
 
-/** @returns the parts of `NAMESPACE/NAME`; undefined where it is none, so that no other path can be asked for */
+/** @returns the parts of `NAMESPACE/NAME`; undefined for any other text, so that no other path can be requested */
 export function parseSecretsName(text: string): SecretsName | undefined {
   const [, namespace, name] =
     /^([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\/([a-z0-9](?:[-a-z0-9.]{0,200}[a-z0-9])?)$/.exec(text) ?? [];
@@ -28,8 +28,8 @@ export function parseSecretsName(text: string): SecretsName | undefined {
 }
 
 /**
- * Rotates `NAME-signing-keys`, `NAME-sealing-keys` and `NAME-audit-keys`, each made where there is none.
- * @throws Error that says which right is missing, or which Secret cannot be used; never with what is in it
+ * Rotates `NAME-signing-keys`, `NAME-sealing-keys` and `NAME-audit-keys`, each created where there is none.
+ * @throws Error that names the missing right, or the Secret that cannot be used; never its contents
  */
 export async function rotateSecrets(
   api: ClusterApi,
@@ -63,7 +63,7 @@ async function rotateSecret(
     const written =
       before === undefined
         ? await api.request('POST', collection, fresh(namespace, secret, files))
-        : // With the version that was read: whoever wrote meanwhile is not undone, and is read again.
+        : // With the version that was read: a concurrent change is not undone, and is read again.
           await api.request('PUT', `${collection}/${secret}`, {
             ...before,
             data: { ...rest(before), ...encoded(files) },
@@ -91,7 +91,7 @@ const filesOf = (secret: Secret | undefined): ReadonlyMap<string, string> =>
       .map(([name, value]) => [name, Buffer.from(value, 'base64').toString('utf8')]),
   );
 
-/** What is in it besides keys stays. */
+/** Everything in the Secret except keys stays. */
 const rest = ({ data = {} }: Secret): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(data).filter(([name]) => !isKeyFileName(name)));
 

@@ -1,4 +1,4 @@
-/** `config probe`: what will work with a live identity provider and what will not, before anybody signs in. */
+/** `config probe`: checks what will work with a live identity provider and what will not, before any user signs in. */
 import type { Config, ProviderConfig } from '../config/config.ts';
 import { plainJson, plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
@@ -11,7 +11,7 @@ import { createLogger } from '../telemetry/telemetry.ts';
 
 /**
  * @param name the provider's; may be left out where there is one
- * @returns what was found out, or a message why nothing was asked
+ * @returns the results, or a message why nothing was requested
  */
 export async function probe(config: Config, name: string | undefined): Promise<Result<ProbeReport, string>> {
   const [only, ...others] = config.providers;
@@ -21,7 +21,7 @@ export async function probe(config: Config, name: string | undefined): Promise<R
     const names = config.providers.map((each) => each.name).join(', ');
     return no(name === undefined ? `say --provider, one of: ${names}` : `--provider must be one of: ${names}`);
   }
-  // What a sign-in logs of the provider stands in the table.
+  // The table holds what a sign-in would log about the provider.
   const parts = providerParts(config, provider, {
     logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
   });
@@ -58,7 +58,7 @@ const RESULTS: Readonly<Record<ProbeOutcome, string>> = {
 const resultOf = ({ outcome, needed }: ProbeRow): string =>
   outcome === 'fails' && !needed ? `${RESULTS.fails} (optional)` : RESULTS[outcome];
 
-/** For people. No character of the provider's is obeyed by a terminal. */
+/** Formats the report as text. A terminal interprets no character of the provider's. */
 export function formatReport({ provider, type, issuer, rows, register }: ProbeReport): string {
   const cells = rows.map((row) => [row.check, resultOf(row), row.seen]);
   const actions = rows.flatMap(({ check, action }) => (action === undefined ? [] : [plainText(`${check}: ${action}`)]));

@@ -1,7 +1,15 @@
 /**
- * Commands: what is typed on a server's own shell: `serve`, `config check|probe`, `keys`, `audit verify|query|anchors`, `unlock --config`.
+ * Commands: what an operator types on a server's own shell: `serve`, `config check|probe`, `keys`, `audit
+ * verify|query|anchors`, `unlock --config`.
  *
- * Owns: their words and exit statuses. Must not know: how the gate serves (room `server` does), or anything of a laptop.
+ * Owns: their messages and exit statuses. Must not know: how the server serves (module `server` does), or anything
+ * of a user's machine.
+ *
+ * The files of this folder:
+ * - `server-parser.ts`, `server-commands.ts`: the parser; `serve`, `config` and `unlock --config`.
+ * - `claims-check.ts`, `provider-probe.ts`: `config check --claims`, `config probe`.
+ * - `key-commands.ts`, `key-secrets.ts`, `cluster-api.ts`: keys in folders and in Secrets.
+ * - `audit-commands.ts`, `audit-query.ts`: `audit verify`, `audit anchors`, `audit query`.
  */
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -42,7 +50,7 @@ async function load(file: string | undefined, env: Environment): Promise<LoadedC
 export async function serve(file: string | undefined, env: Environment): Promise<number> {
   const loaded = await load(file, env);
   if (loaded === undefined) return MISCONFIGURED;
-  // Kubernetes sets it to the pod's name, also where the pod has its node's network and so its node's name.
+  // Kubernetes sets it to the pod's name, also where the pod has the network, and so the name, of its node.
   const server = await startServer(loaded.config, env['HOSTNAME'] || undefined).catch((error: unknown) => {
     console.error(`portcullis cannot start: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
@@ -56,17 +64,20 @@ export async function serve(file: string | undefined, env: Environment): Promise
   return 0;
 }
 
-/** `config check`, as it was typed. */
+/** The options of `config check`. */
 export interface CheckOptions {
   readonly config?: string;
   /** A file of claims, `-` for standard input. */
   readonly claims?: string;
-  /** Whose claims they are. */
+  /** The provider or workload rule of the claims. */
   readonly provider?: string;
   readonly output?: string;
 }
 
-/** @returns exit status: 0, 2 with every fault on standard error, or 3 where the claims that were given are refused */
+/**
+ * @returns exit status: 0, 2 with every validation error on standard error, or 3 where the given claims are
+ *   rejected
+ */
 export async function checkConfig(options: CheckOptions, env: Environment): Promise<number> {
   const loaded = await load(options.config, env);
   if (loaded === undefined) return MISCONFIGURED;
@@ -106,10 +117,13 @@ async function checkClaims(
   return verdict.value.allowed ? 0 : REJECTED;
 }
 
-/** `config probe`, as it was typed. */
+/** The options of `config probe`. */
 export type ProbeOptions = Pick<CheckOptions, 'config' | 'provider' | 'output'>;
 
-/** @returns exit status: 0, 1 where something that a sign-in needs will not work, or 2 for wrong use or configuration */
+/**
+ * @returns exit status: 0, 1 where something that a sign-in needs will not work, or 2 for wrong use or
+ *   configuration
+ */
 export async function probeConfig(options: ProbeOptions, env: Environment): Promise<number> {
   const loaded = await load(options.config, env);
   if (loaded === undefined) return MISCONFIGURED;
@@ -126,8 +140,9 @@ export async function probeConfig(options: ProbeOptions, env: Environment): Prom
 }
 
 /**
- * Takes a lock off, or every lock, in the store itself: no sign-in, no admin and no running replica is needed, so that a stolen admin
- * cannot shut everyone out for good. Who can read the server's configuration and keys could do it anyway; this way it is on the record.
+ * Removes a lock, or every lock, in the store itself. It needs no sign-in, no admin and no running replica, so that
+ * an attacker with an admin's session cannot lock everyone out permanently. Anyone who can read the server's
+ * configuration and keys could remove a lock anyway; this way it is audited.
  * @returns exit status: 0, 1 where it failed or there was no lock, 2 for wrong use
  */
 export async function unlockOnServer(options: UnlockOnServer, env: Environment): Promise<number> {
@@ -161,7 +176,8 @@ async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockO
   const key = (await auditKeysOf(config, logger))?.current;
   const audit = createAuditTrail({
     chain: { replica: shellUser(), key },
-    // A spool is the running gate's own: this short life delivers at once, or says what is lost. And it rejects nobody.
+    // The spool belongs to the running server: this process delivers immediately, or reports what is lost. And it
+    // rejects no event.
     sinks: config.audit.sinks.map((sink) =>
       sink.type === 'stdout' ? sink : { ...sink, spoolDir: undefined, rejectedPath: undefined },
     ),
@@ -188,7 +204,7 @@ async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockO
   return lost === 0 && (removed > 0 || all === true) ? 0 : FAILED;
 }
 
-/** What keeps an account from signing in, and how that is said. */
+/** What keeps an account from signing in, and the messages about it. */
 interface SignInBlock {
   readonly event: 'unlock' | 'fresh-sign-in-lifted';
   readonly take: (store: Store, account: Account) => Promise<boolean>;
@@ -210,7 +226,7 @@ const FRESH_SIGN_IN: SignInBlock = {
   messages: { taken: 'can sign in without authenticating again', missing: 'needed no fresh sign-in' },
 };
 
-/** Taken off first: an audit log that cannot be written must not keep anybody out. */
+/** Removed first: an audit log that cannot be written must not lock a user out. */
 async function removeBlock(
   { store, audit }: { readonly store: Store; readonly audit: AuditTrail },
   request: { readonly account: Account; readonly reason: string | undefined; readonly what: SignInBlock },
@@ -234,7 +250,7 @@ async function removeBlock(
   return removed;
 }
 
-/** Who is at the shell, as far as the system knows; in a container a user may have no name. */
+/** Returns the user of the shell, as far as the system knows; in a container a user may have no name. */
 function shellUser(): string {
   try {
     return `${userInfo().username}@${hostname()}`;

@@ -1,4 +1,4 @@
-/** The commands about keys and about the record's proof, as a parser. */
+/** The parser of the commands about keys and about the proof of the audit log. */
 import type { Command } from 'commander';
 import type { AuditVerifyOptions } from './audit-commands.ts';
 import type { RotateOptions } from './key-commands.ts';

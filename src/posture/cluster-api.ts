@@ -1,4 +1,4 @@
-/** A cluster as kubectl reaches it: through the gate, with the session's own bound token for it. */
+/** A cluster as kubectl reaches it: through Portcullis, with the session's own bound token. */
 import { clusterAudience } from '../core/core.ts';
 import type { CacheEntry } from '../cli/session/cache.ts';
 import { readNetwork } from '../cli/environment.ts';
@@ -9,18 +9,18 @@ import { renew } from '../cli/session/renewal.ts';
 import { isFresh, tokenId, type SignedInUser, type ReachableCluster } from '../cli/session/session.ts';
 import type { ClusterApi } from './cluster-lists.ts';
 
-/** Of one page: the longest wait for it, and its longest text. */
+/** Limits of one page: the longest wait, and the longest text. */
 const PAGE_LIMITS = { timeoutMs: 60_000, responseBytes: 16 * 1024 * 1024 };
 
 export interface OpenCluster {
   readonly api: ClusterApi;
-  /** Who asks. */
+  /** The user who runs the command. */
   readonly user: SignedInUser;
 }
 
-/** @throws AppError `forbidden` for a cluster that the person may not use, else as `renew` */
+/** @throws AppError `forbidden` for a cluster that the user may not use, else as `renew` */
 export async function openCluster(cli: CliContext, entry: CacheEntry, name: string): Promise<OpenCluster> {
-  // Asked afresh, so that who they are and where the cluster is are not of yesterday.
+  // The cache is not used, so that identity and address are up to date.
   const { session } = await renew(cli, entry, { audience: clusterAudience(name), accept: () => false });
   const cluster = session.user.clusters.find((one) => one.name === name);
   if (cluster === undefined) {
@@ -38,7 +38,7 @@ interface ClusterContext {
 async function get(cli: ClusterContext, path: string, accept: string): Promise<HttpResponse> {
   const first = await getOnce(cli, path, accept, undefined);
   if (first.response.status !== 401) return first.response;
-  // The token may be of an earlier life of the store: once more with a new one.
+  // The token may be from an earlier primary generation of the store, so it is tried once more with a new one.
   const { response } = await getOnce(cli, path, accept, first.used);
   if (response.status !== 401) return response;
   const next = `portcullis login --server ${cli.entry.server.url}`;

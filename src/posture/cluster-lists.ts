@@ -1,6 +1,6 @@
 /**
- * The objects of a cluster, page by page. Whatever size the cluster has, one page of it is in memory, and a page that is too long is asked
- * for again in smaller ones.
+ * Lists the objects of a cluster, page by page. Only one page is in memory, however large the cluster is, and a
+ * page that is too long is requested again in smaller ones.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../core/errors.ts';
@@ -12,24 +12,24 @@ import { plainText } from '../cli/terminal/plain-text.ts';
 export interface ClusterApi {
   /**
    * @param path with its query
-   * @returns the answer, whatever its status
-   * @throws AppError where there is none; `answer_too_long` as its reason where it was longer than a page may be
+   * @returns the response, whatever its status
+   * @throws AppError where there is none, with reason `answer_too_long` where it was longer than a page may be
    */
   get(path: string, accept: string): Promise<HttpResponse>;
 }
 
 export interface Reader {
-  /** The list begins, perhaps anew: what was taken of it does not count. */
+  /** A list begins, perhaps again: objects that were added of it do not count. */
   begin(): void;
   add(object: JsonRecord): void;
-  /** After each page. @param total as far as the server says */
+  /** Called after each page. @param total as far as the server reports it */
   onPage?(taken: number, total: number): void;
 }
 
-/** Objects of a page; the smaller ones are for objects that are large. */
+/** Objects on a page; the smaller sizes are for large objects. */
 const PAGE_SIZES = [500, 100, 20, 4, 1] as const;
 
-/** A list that has not ended by then does not end. Pages that bring less than was asked for are counted, so that none can go on for ever. */
+/** The limits of a list. Pages with fewer objects than requested are counted, so that no list goes on forever. */
 const MOST = { objects: 5_000_000, shortPages: 10_000 };
 
 const BUSY = new Set([429, 500, 502, 503, 504]);
@@ -43,8 +43,8 @@ type Read = { readonly done: true } | { readonly done: false; readonly expired: 
 
 /**
  * Reads every object of a kind, in all namespaces.
- * @returns why it cannot be read; undefined where all of it was. In the first case nothing counts as taken
- * @throws AppError where the cluster cannot be asked at all
+ * @returns why the list cannot be read; undefined where all of it was. In the first case no object counts
+ * @throws AppError where the cluster cannot be reached at all
  */
 export async function readKind(
   api: ClusterApi,
@@ -55,7 +55,7 @@ export async function readKind(
   reader.begin();
   let read = await readList(api, kind, reader, wait);
   if (!read.done && read.expired) {
-    // The place in the list is too old: once more from the start, and no more than once.
+    // The position in the list has expired: once more from the start, and only once.
     reader.begin();
     read = await readList(api, kind, reader, wait);
   }
@@ -73,7 +73,7 @@ async function readList(
   let from = '';
   let [taken, shortPages] = [0, 0];
   let size = 0;
-  // Where the objects end for which a larger page was too long: from there on it is tried again.
+  // The end of the objects for which a larger page was too long: from there on it is tried again.
   let largeUntil = 0;
   while (taken < MOST.objects && shortPages < MOST.shortPages) {
     const page = await requestPage(api, kind, { from, size }, wait);
@@ -136,7 +136,7 @@ function pathOf(kind: Kind, from: string, limit: number): string {
 const acceptOf = (kind: Kind): string => (KINDS[kind].metadataOnly ? METADATA : WHOLE);
 
 function pageOf(kind: Kind, body: JsonRecord, size: number): Page {
-  // A server that does not know this form sends whole Secrets: those are not looked at.
+  // A server that does not support this form sends whole Secrets: they are not inspected.
   if (KINDS[kind].metadataOnly && stringAt(body, 'kind') !== 'PartialObjectMetadataList') {
     return { expired: false, why: 'the server does not send the metadata alone' };
   }
@@ -150,7 +150,7 @@ const rejection = ({ status, body }: HttpResponse): Page => ({
   why: `${status} ${plainText(stringAt(body, 'reason') ?? '', 60)}`.trim(),
 });
 
-/** A server that is busy for a moment is asked again. */
+/** Tries again where the server is busy for a moment. */
 async function patiently(
   sendRequest: () => Promise<HttpResponse>,
   wait: (ms: number) => Promise<unknown>,

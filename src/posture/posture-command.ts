@@ -1,6 +1,4 @@
-/**
- * `posture`: how a cluster is kept, seen with the caller's own rights through the gate. It only ever reads.
- */
+/** `posture`: checks the security of a cluster with the caller's own rights, through Portcullis. It only reads. */
 import { readFileSync } from 'node:fs';
 import type { AppError } from '../core/errors.ts';
 import { contextName } from '../core/kubeconfig.ts';
@@ -30,8 +28,8 @@ export interface PostureOptions extends ServerOptions, OutputOptions {
 }
 
 /**
- * @throws AppError `conflict` where something as bad as `--fail-on` was found, `forbidden` where what it takes to say so may not be read or
- *   was not said, `bad_request` for options and waivers that cannot be used
+ * @throws AppError `conflict` where a finding is as severe as `--fail-on`, `forbidden` where a rule of that
+ *   severity lacks a right or an option, `bad_request` for options and waivers that cannot be used
  */
 export async function posture(cli: CliContext, options: PostureOptions): Promise<void> {
   const cluster = parseClusterName(options.cluster);
@@ -52,7 +50,7 @@ export async function posture(cli: CliContext, options: PostureOptions): Promise
   conclude(report, options.failOn);
 }
 
-/** @returns why each kind that cannot be read cannot */
+/** @returns the reason for each kind that cannot be read */
 export async function readAll(
   cli: Pick<CliContext, 'showProgress' | 'detail'>,
   api: ClusterApi,
@@ -105,7 +103,7 @@ function parseAccount(text: string): Settings['gateAccount'] {
 
 /** @throws AppError `bad_request` */
 function parsePrefixes(given: readonly string[] | undefined): readonly string[] | undefined {
-  // With either, names that Kubernetes keeps for itself would count as people of the gate.
+  // With either, names that Kubernetes reserves would count as users of Portcullis.
   if (given?.some((prefix) => prefix === '' || 'system:'.startsWith(prefix) || prefix.startsWith('system:'))) {
     throw cliError('bad_request', '--prefix cannot be empty or the beginning of system:.', 'give --prefix corp:');
   }
@@ -113,8 +111,8 @@ function parsePrefixes(given: readonly string[] | undefined): readonly string[] 
 }
 
 /**
- * What stands before the first colon of the caller's own names: a provider's prefix, as whoami shows it. Not where that is a URL's: with
- * `https:` the names of every other issuer would count as people of the gate.
+ * Returns the text up to the first colon of the caller's own names: a provider's prefix, as whoami shows it. The
+ * scheme of a URL is not one: with `https:` the names of every other issuer would count as users of Portcullis.
  */
 export function prefixesOf({ username, groups }: Pick<SignedInUser, 'username' | 'groups'>): readonly string[] {
   const prefixes = [username, ...groups].map((name) => /^[^:]+:(?!\/\/)/.exec(name)?.[0] ?? '');
@@ -141,7 +139,7 @@ function conclude(report: Report, failOn: FailOn): void {
   }
 }
 
-/** @throws AppError `bad_request` with every fault of the file */
+/** Reads the file of `--waivers`. @throws AppError `bad_request` with every validation error of the file */
 async function readWaivers(file: string): Promise<readonly Waiver[]> {
   const parsed = parseWaivers(await readYaml(file));
   if ('waivers' in parsed) return parsed.waivers;
@@ -159,7 +157,7 @@ async function readYaml(file: string): Promise<unknown> {
   try {
     return parse(text);
   } catch (cause) {
-    // The parser repeats the line in its message; the file is the person's own.
+    // The parser repeats the line in its message; the file is the user's own.
     throw unusable(file, ` ${plainText(cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : 'no YAML')}`);
   }
 }
@@ -193,7 +191,7 @@ function progressOf(context: Pick<CliContext, 'showProgress'>): Progress {
   };
 }
 
-/** `[######--------------] pods 12500 of 50000`: each kind has the same share of the bar. */
+/** Returns `[######--------------] pods 12500 of 50000`: each kind has the same share of the bar. */
 function progressText(kind: Kind, taken: number, total: number): string {
   const part = total === 0 ? 0 : Math.min(1, taken / total);
   const filled = Math.floor(((KIND_NAMES.indexOf(kind) + part) / KIND_NAMES.length) * CELLS);

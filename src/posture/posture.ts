@@ -1,6 +1,4 @@
-/**
- * `posture`, as a parser. A file of its own, so that a cached credential is answered without it.
- */
+/** The parser of `posture`, in its own file so that a cached credential is served without it. */
 import type { Command } from 'commander';
 import { addServerCommand, outputOption, run, type CommonOptions } from '../cli/cli.ts';
 import type { PostureOptions } from './posture-command.ts';

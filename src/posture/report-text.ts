@@ -1,4 +1,4 @@
-/** The report for people, and as plain data for programs. Nothing of the cluster gets to a terminal but as plain text. */
+/** The report as text, and as data for scripts. Text of the cluster reaches a terminal only as plain text. */
 import { commentLine, LONGEST_TYPED } from './rules/kubectl.ts';
 import { RULES, SEVERITIES } from './rules/rules.ts';
 import type { Report, Reported, UnjudgedState } from './rules/report.ts';
@@ -7,7 +7,7 @@ import { plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
 
 export interface ReportContext {
-  /** Public URL of the gate. */
+  /** Public URL of Portcullis. */
   readonly server: string;
   readonly cluster: string;
   /** Its context, as `portcullis kubeconfig` names it. */
@@ -41,12 +41,12 @@ const findingsTable = (findings: readonly Reported[], columns?: number): string 
     columns,
   );
 
-/** To be pasted into a shell, whole or line by line. */
+/** Returns the fixes, to be pasted into a shell as a whole or line by line. */
 function fixText(findings: readonly Reported[], { context }: ReportContext): string {
   const lines = findings.flatMap((finding) => [
     '',
     commentLine(`${finding.rule}: ${objectPath(finding)} (docs/${finding.page})`),
-    // Here too: a narrow terminal cuts it in the table.
+    // Repeated here, because a narrow terminal cuts it in the table.
     commentLine(finding.evidence),
     ...finding.mend.map(typedLine),
   ]);
@@ -54,7 +54,7 @@ function fixText(findings: readonly Reported[], { context }: ReportContext): str
   return `${[first, ...lines].join('\n')}\n`;
 }
 
-/** Never a part of a command: a quote that does not end would take in the next lines, and what other people wrote there would be run. */
+/** Never a part of a command: an open quote would take in the next lines, and a shell would run text of an attacker. */
 function typedLine(line: string): string {
   if (Buffer.byteLength(line) <= LONGEST_TYPED && plainText(line, LONGEST_TYPED) === line) return line;
   return commentLine('a command too long for a line of a terminal: --output json has it, to be run from a file');
@@ -104,7 +104,7 @@ function summaryLine(report: Report, { cluster }: ReportContext): string {
   return `${cluster}: ${high} high, ${medium} medium, ${low} low; ${waived} waived; ${rules}`;
 }
 
-/** What `--output json` prints. */
+/** Returns the output of `--output json`. */
 export function reportData(report: Report, reportContext: ReportContext): unknown {
   const unjudged = new Map(report.unjudged.map(({ rule, severity: _severity, ...rest }) => [rule, rest]));
   return {

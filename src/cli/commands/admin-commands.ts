@@ -1,6 +1,4 @@
-/**
- * `sessions` and `replicas`: what admins and auditors look at.
- */
+/** `sessions` and `replicas`: the read commands of admins and auditors. */
 import { replicasSchema, sessionPageSchema } from '../../core/admin-api/responses.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
@@ -11,11 +9,11 @@ import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { parseResponse, type Session } from './admin-response.ts';
 
-/** Pages that are asked for at most: 20,000 sessions. */
+/** The most pages that are requested: 20,000 sessions. */
 const MAX_PAGES = 100;
 const PAGE = 200;
 
-/** What the list is narrowed and ordered by, as the admin API spells it. */
+/** The filters and the order of the list, as the admin API spells them. */
 const FILTERS = ['account', 'username', 'provider', 'cluster', 'search', 'idle', 'sort'] as const;
 
 export type SessionsOptions = ServerOptions & OutputOptions & { readonly [F in (typeof FILTERS)[number]]?: string };
@@ -27,7 +25,7 @@ export async function sessions(context: CliContext, options: SessionsOptions): P
   if (found.length === 0) context.notify('there are no sessions');
 }
 
-/** What matters least comes last: a narrow terminal leaves it out. */
+/** The least important column comes last: a narrow terminal leaves it out. */
 const COLUMNS = ['id', 'username', 'lastUsedAt', 'expiresAt', 'account', 'client', 'address'] as const;
 
 function sessionTable(context: CliContext, found: readonly Session[]): string {

@@ -1,5 +1,14 @@
 /**
- * The admins' commands, as a parser. A file of its own, so that a cached credential is answered without it.
+ * The parser of the admins' commands, in its own file so that a cached credential is served without it.
+ *
+ * The files of this folder, each loaded when its command runs:
+ * - `admin-parser.ts`, `completion-parser.ts`: parsers; the users' commands are parsed in `../cli.ts`.
+ * - `sign-in-commands.ts`: `login`, `logout`, `whoami`.
+ * - `kubeconfig-command.ts`, `proxy-command.ts`: `kubeconfig`, `proxy`.
+ * - `admin-commands.ts`: `sessions`, `replicas`; `admin-response.ts` parses responses of the admin API.
+ * - `revoke-commands.ts`: `revoke`, `lock`; `revocation-progress.ts` follows a revocation until it is complete.
+ * - `lock-commands.ts`: `unlock`, `locks`.
+ * - `drill-command.ts`, `audit-tail-command.ts`: `drill`, `audit tail`.
  */
 import type { Command } from 'commander';
 import { SESSION_SORTS } from '../../core/admin-api/session-sorts.ts';
@@ -11,12 +20,12 @@ import type { UnlockOptions } from './lock-commands.ts';
 import type { LockOptions, RevokeOptions } from './revoke-commands.ts';
 import type { OutputOptions } from '../terminal/output.ts';
 
-/** `unlock --config`: on the server's own shell, past every admin. */
+/** The options of `unlock --config`, which runs on the server's own shell and needs no admin. */
 export interface UnlockOnServer {
   readonly config: string;
   readonly account?: string;
   readonly all?: true;
-  /** The fresh sign-in that a revocation asks for, and not a lock. */
+  /** Lifts the fresh sign-in that a revocation requires, instead of a lock. */
   readonly fresh?: true;
   readonly reason?: string;
 }
@@ -28,7 +37,7 @@ interface UnlockCommandOptions extends CommonOptions, UnlockOptions {
 
 /**
  * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas`, `drill` and `audit tail`.
- * @param unlockHere what `unlock --config` does; it returns the exit status
+ * @param unlockOnServer runs `unlock --config` and returns the exit status
  */
 export function addAdminCommands(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
   addReads(program);

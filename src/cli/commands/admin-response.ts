@@ -1,6 +1,6 @@
 /**
- * Reading what the admin API answers, by the schemas that the server describes its answers with. A newer server may say more; an answer
- * that lacks something is not guessed at: an admin would take the guess for certainty.
+ * Parses responses of the admin API, by the schemas with which the server describes them. A newer server may send
+ * more. A response that lacks a field is rejected and not completed by a guess: an admin would rely on the guess.
  */
 import type { z } from 'zod';
 import type { revocationResultSchema, sessionSchema } from '../../core/admin-api/responses.ts';
@@ -9,7 +9,7 @@ import { cliError } from '../errors.ts';
 export type Session = z.output<typeof sessionSchema>;
 export type Receipt = z.output<typeof revocationResultSchema>;
 
-/** @throws AppError `upstream_unavailable` that names the place, and quotes nothing */
+/** @throws AppError `upstream_unavailable` that names the field, and quotes nothing */
 export function parseResponse<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;

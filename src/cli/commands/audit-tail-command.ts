@@ -1,6 +1,4 @@
-/**
- * `audit tail`: the record as it is written, of all replicas, for admins and auditors.
- */
+/** `audit tail`: the live audit log of all replicas, for admins and auditors. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
@@ -28,7 +26,10 @@ export interface TailOptions extends ServerOptions, OutputOptions {
 
 const FIELDS = ['user', 'account', 'session', 'cluster', 'verb', 'resource', 'namespace', 'code', 'event'] as const;
 
-/** Until the answer begins, and between two signs of life after that: the server sends one every 15 seconds. */
+/**
+ * The longest silence before the response begins, and later between two events: the server sends a keep-alive every
+ * 15 seconds.
+ */
 const SILENCE_MS = { first: 15_000, later: 45_000 };
 const WAIT_MS = { first: 250, longest: 10_000 };
 
@@ -37,20 +38,20 @@ interface Tail {
   readonly entry: CacheEntry;
   readonly path: string;
   readonly show: (event: ServerEvent) => void;
-  /** Ends it in good order. */
+  /** Ends the command without an error. */
   readonly stop: AbortSignal;
   after: string | undefined;
   connected: boolean;
 }
 
 /**
- * Shows events until it is stopped (Ctrl-C, or a reader of stdout that goes away).
- * @throws AppError what `askAdmin` throws; once it has been connected, only where trying again would not help
+ * Shows events until the command is stopped (Ctrl-C, or the reader of stdout closes it).
+ * @throws AppError as `sendAdminRequest`; once it was connected, only where another try would not help
  */
 export async function auditTail(context: CliContext, options: TailOptions): Promise<void> {
   const stop = new AbortController();
   const end = (): void => stop.abort();
-  // Not `once`: the file locks' own handler ends the process by the signal where it finds no other.
+  // Not `once`: the file locks' own handler ends the process by the signal where it finds no other listener.
   process.on('SIGINT', end).on('SIGTERM', end);
   process.stdout.on('error', end);
   const tail: Tail = {
@@ -84,13 +85,13 @@ function pathOf(options: TailOptions): string {
 }
 
 interface Connected {
-  /** The server answered. */
+  /** The server responded. */
   readonly reached: boolean;
-  /** It said that it would end: the token is over, or the replica is about to stop. */
+  /** The server announced the end: the token expires, or the replica is about to stop. */
   readonly endedCleanly: boolean;
 }
 
-/** One connection to its end. */
+/** Reads one connection to its end. */
 async function connection(tail: Tail): Promise<Connected> {
   const silent = new AbortController();
   const timer = setTimeout(() => silent.abort(), SILENCE_MS.first);
@@ -124,7 +125,7 @@ async function connection(tail: Tail): Promise<Connected> {
   return { reached, endedCleanly };
 }
 
-/** Gives up on a connection on which nothing comes any more. */
+/** Gives up a connection on which nothing arrives any more. */
 async function* withSilenceLimit(stream: AsyncIterable<Buffer>, silent: AbortController): AsyncGenerator<Buffer> {
   let timer = setTimeout(() => silent.abort(), SILENCE_MS.later);
   try {
@@ -146,7 +147,7 @@ const GAPS: Readonly<Record<string, string>> = {
 };
 
 function eventPrinter(context: CliContext, { output }: OutputOptions): (event: ServerEvent) => void {
-  // Node's own word on it heeds NO_COLOR.
+  // Node's own check heeds NO_COLOR.
   const colour = context.columns !== undefined && process.stdout.hasColors();
   return ({ event, data }) => {
     const record = parseRecord(data);

@@ -1,6 +1,6 @@
 /**
- * `completion`, as a parser, and the hidden command that its scripts ask. A file of its own, so that a cached credential is answered
- * without it.
+ * The parser of `completion`, and of the hidden command that its scripts call, in its own file so that a cached
+ * credential is served without it.
  */
 import type { Command } from 'commander';
 import { addCommand, run } from '../cli.ts';
@@ -9,7 +9,7 @@ const SHELLS = ['bash', 'zsh', 'fish', 'kubectl'];
 
 /**
  * Adds `completion` and `__complete`.
- * @param program with whatever commands it will have when one of them runs
+ * @param program the program, whose commands are read when one of these two runs
  */
 export function addCompletionCommands(program: Command): void {
   addCommand(program, 'completion', 'print a script that completes these commands in your shell')

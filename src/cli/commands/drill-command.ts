@@ -1,6 +1,4 @@
-/**
- * `drill`: practises a revocation on every replica. Made for a terminal once a month, and for cron every few minutes.
- */
+/** `drill`: practises a revocation on every replica, on a terminal once a month and from cron every few minutes. */
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { drillResultSchema } from '../../core/admin-api/responses.ts';

@@ -1,6 +1,4 @@
-/**
- * `kubeconfig`: contexts for every cluster that the person may use.
- */
+/** `kubeconfig`: contexts for every cluster that the user may use. */
 import { resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { newKubeconfig, type KubeconfigRequest } from '../../core/kubeconfig.ts';
@@ -21,13 +19,13 @@ import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 
 export interface KubeconfigOptions extends ServerOptions, OutputOptions {
-  /** A whole kubeconfig to stdout instead of a file. */
+  /** Writes a whole kubeconfig to stdout instead of a file. */
   readonly print?: boolean;
-  /** Only show what would change. */
+  /** Shows the change and writes nothing. */
   readonly dryRun?: boolean;
   readonly file?: string;
   readonly command: string;
-  /** Of a workload, which has this and no session. */
+  /** A workload has a token file and no session. */
   readonly tokenFile?: string;
 }
 
@@ -54,7 +52,7 @@ export async function kubeconfig(context: CliContext, options: KubeconfigOptions
   const currentElsewhere = others.some((other) => namesCurrentContext(readKubeconfig(other)));
   const merge = (existing: string): MergedKubeconfig => {
     const merged = mergeKubeconfig(existing, request, { file, currentElsewhere });
-    // Whose last right is gone has nothing to write, but perhaps something to take out.
+    // A user without any cluster left has nothing to write, but perhaps stale contexts to remove.
     if (merged.contexts.length === 0) throw noCluster();
     return merged;
   };
@@ -65,7 +63,7 @@ export async function kubeconfig(context: CliContext, options: KubeconfigOptions
   notifyOutcome(context, { file, dryRun, merged, currentElsewhere });
 }
 
-/** Asked afresh: what the person may use can have changed since they signed in. */
+/** Requests the clusters again: they can have changed since the user signed in. */
 async function clustersOf(
   context: CliContext,
   server: Server,
@@ -86,7 +84,7 @@ function checkUse({ print, dryRun, file, output }: KubeconfigOptions): void {
   }
 }
 
-/** The file to write to, and the others that kubectl reads beside it. */
+/** Returns the file to write to, and the other files that kubectl reads. */
 function targetFile(
   context: CliContext,
   { file }: KubeconfigOptions,

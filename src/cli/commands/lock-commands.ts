@@ -25,12 +25,15 @@ export async function locks(context: CliContext, options: ServerOptions & Output
 
 export interface UnlockOptions extends ServerOptions {
   readonly all?: true;
-  /** Not a lock is taken off, but the fresh sign-in that a revocation asks for. */
+  /** Lifts the fresh sign-in that a revocation requires, instead of a lock. */
   readonly fresh?: true;
   readonly reason?: string;
 }
 
-/** @throws AppError `bad_request` where it is not said which account and why, `not_found` where it is not locked */
+/**
+ * @throws AppError `bad_request` where the account or the reason is missing, `not_found` where the account is not
+ *   locked
+ */
 export async function unlock(context: CliContext, account: string | undefined, options: UnlockOptions): Promise<void> {
   const { reason, all } = options;
   if (all === true)

@@ -1,6 +1,4 @@
-/**
- * `proxy`: a way to one cluster for clients that cannot present the certificate of an exec plugin.
- */
+/** `proxy`: serves one cluster locally, for clients that cannot present the certificate of an exec plugin. */
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { AppError } from '../../core/errors.ts';
@@ -28,8 +26,8 @@ export interface ProxyOptions extends ServerOptions {
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * Serves until it is told to end.
- * @throws AppError with why the session is over; all is cut and removed by then
+ * Serves until it is stopped.
+ * @throws AppError with the reason why the session is over; by then everything is cut and removed
  */
 export async function proxy(context: CliContext, options: ProxyOptions): Promise<void> {
   const port = checkUse(options);
@@ -41,13 +39,13 @@ export async function proxy(context: CliContext, options: ProxyOptions): Promise
   const browser = options.browser && !context.environment.noBrowser;
   const first = await credentialOf(context, entry, { cluster, browser });
   const ended = Promise.withResolvers<void>();
-  ended.promise.catch(() => undefined); // Whoever waits for it comes later.
+  ended.promise.catch(() => undefined); // The code that awaits it comes later.
   const end = (): void => ended.resolve();
   for (const signal of SIGNALS) process.once(signal, end);
   const keeper = new CredentialKeeper({ context, entry, cluster, first, onEnd: ended.reject });
   let listener: LocalListener | undefined;
   let remove = (): void => undefined;
-  // Also where this program ends by a fault that nobody foresaw.
+  // Also where this program ends by an unforeseen error.
   process.once('exit', () => remove());
   try {
     const address = socket === undefined ? await portAddress(context, port) : { socket };
@@ -67,7 +65,8 @@ export async function proxy(context: CliContext, options: ProxyOptions): Promise
   } finally {
     for (const signal of SIGNALS) process.off(signal, end);
     remove();
-    // In this order: what is cut must not be taken for a cut of the gate's, which would be asked about.
+    // In this order: otherwise our own cut would look like a cut by the server, and would trigger a check of the
+    // session.
     keeper.close();
     await listener?.close();
   }
@@ -97,14 +96,17 @@ async function portAddress(
   return { port, secret: randomBytes(32).toString('base64url'), certificate };
 }
 
-/** In the cache's own folder, which nobody else can enter; of a name of its own, because several may run. */
+/**
+ * Returns a path in the cache's own folder, which no other user can enter. The name is unique, because several may
+ * run.
+ */
 function kubeconfigPath(entry: CacheEntry, { kubeconfig }: ProxyOptions, cluster: string): string {
   if (kubeconfig !== undefined) return resolve(kubeconfig);
   ensureEntry(entry);
   return join(entry.dir, `proxy-${cluster}-${randomBytes(4).toString('hex')}.kubeconfig`);
 }
 
-/** As `get-token` has it: from the cache, from the broker, or by a sign-in where one is allowed. */
+/** Returns a credential as `get-token` does: from the cache, from the server, or by a sign-in where one is allowed. */
 async function credentialOf(
   context: CliContext,
   entry: CacheEntry,

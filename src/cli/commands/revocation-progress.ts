@@ -1,6 +1,4 @@
-/**
- * What becomes of a revocation while it is being proven: followed to its end, and shown on a terminal replica by replica.
- */
+/** The progress of a revocation: polled until it is complete, and shown on a terminal replica by replica. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { revocationResultSchema } from '../../core/admin-api/responses.ts';
 import { AppError } from '../../core/errors.ts';
@@ -11,21 +9,21 @@ import type { CliContext } from '../context.ts';
 import { describeReplica } from '../terminal/receipt.ts';
 import { parseResponse, type Receipt } from './admin-response.ts';
 
-/** As long as any lease may last: until then a replica that is silent is not known to be fenced. */
+/** The longest possible lease: until then a silent replica is not known to be fenced. */
 const POLL_FOR_MS = waitFor(UNREGISTERED_LEASE_MS);
 const POLL_EVERY_MS = 250;
 
-/** Where the receipt is looked up. */
+/** Where the receipt is polled. */
 export interface TrackedRevocation {
   readonly context: CliContext;
   readonly entry: CacheEntry;
-  /** Says what is new in a receipt. */
+  /** Reports the news of a receipt. */
   readonly report: (receipt: Receipt) => void;
 }
 
 /**
- * One line on stderr whenever a replica is in another state than was last said. Nothing where stdout is no terminal: a script
- * gets the receipt once, when it is final.
+ * Writes one line to stderr whenever the state of a replica changes. Writes nothing where stdout is no terminal: a
+ * script gets the receipt once, when it is final.
  */
 export function replicaLines(context: CliContext): (receipt: Receipt) => void {
   if (context.columns === undefined) return () => undefined;
@@ -40,7 +38,10 @@ export function replicaLines(context: CliContext): (receipt: Receipt) => void {
   };
 }
 
-/** Sends the order, and on a terminal looks meanwhile how far it is: the server answers only when it is proven or late. */
+/**
+ * Sends the revocation, and on a terminal polls its progress meanwhile: the server responds only when it is
+ * complete or late.
+ */
 export async function sendRevocation(
   tracked: TrackedRevocation,
   request: AdminRequest & { readonly json: { readonly requestId: string } },
@@ -48,7 +49,7 @@ export async function sendRevocation(
   const { context, entry, report } = tracked;
   const finished = new AbortController();
   const progress = { id: request.json.requestId, signingIn: false };
-  // It only looks on: what goes wrong there must not end the order, nor hide its receipt.
+  // The poll only watches: an error there must neither end the revocation nor hide its receipt.
   const watching =
     context.columns === undefined ? undefined : watch(tracked, progress, finished.signal).catch(() => false);
   let shown: boolean | undefined;
@@ -61,12 +62,12 @@ export async function sendRevocation(
     shown = await watching;
   }
   const receipt = parseResponse(revocationResultSchema, (await pending).body);
-  // What is complete at once says all of it in its table.
+  // The table of a receipt that is complete immediately holds everything.
   if (shown === true || !receipt.complete) report(receipt);
   return receipt;
 }
 
-/** @returns whether it has told anything */
+/** @returns whether it has reported anything */
 async function watch(
   tracked: TrackedRevocation,
   progress: { readonly id: string; readonly signingIn: boolean },
@@ -76,7 +77,7 @@ async function watch(
   for (;;) {
     await delay(POLL_EVERY_MS, undefined, { signal: until }).catch(() => undefined);
     if (until.aborted) return shown;
-    // Nothing has been written while the person is still at their provider.
+    // Nothing has been written while the user is still at their provider.
     if (progress.signingIn) continue;
     const polled = await poll(tracked, progress.id);
     if (until.aborted || polled === 'refused') return shown;
@@ -86,7 +87,7 @@ async function watch(
   }
 }
 
-/** Asks until the receipt is complete, for half a minute. @returns the latest */
+/** Polls until the receipt is complete, for half a minute. @returns the latest receipt */
 export async function pollUntilComplete(tracked: TrackedRevocation, first: Receipt): Promise<Receipt> {
   const { context, report } = tracked;
   context.notify('written; waiting for the other replicas to prove it');
@@ -96,7 +97,7 @@ export async function pollUntilComplete(tracked: TrackedRevocation, first: Recei
     await delay(POLL_EVERY_MS);
     const polled = await poll(tracked, first.id);
     if (polled === 'refused' || polled === 'unknown') return latest;
-    if (polled === 'away') continue;
+    if (polled === 'unavailable') continue;
     latest = polled;
     report(latest);
   }
@@ -104,13 +105,13 @@ export async function pollUntilComplete(tracked: TrackedRevocation, first: Recei
 }
 
 /**
- * `unknown`: not written yet, or forgotten. `away`: nobody answers now, which is no reason to give up. `refused`: an admin who has
- * revoked themselves cannot ask any more.
+ * Returns the receipt. `unknown`: not written yet, or forgotten. `unavailable`: no server responds now, which is no
+ * reason to give up. `refused`: an admin who has revoked themselves may not poll any more.
  */
 async function poll(
   { context, entry }: TrackedRevocation,
   id: string,
-): Promise<Receipt | 'unknown' | 'away' | 'refused'> {
+): Promise<Receipt | 'unknown' | 'unavailable' | 'refused'> {
   try {
     const path = `revocations/${encodeURIComponent(id)}`;
     return parseResponse(
@@ -120,6 +121,6 @@ async function poll(
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.code === 'not_found') return 'unknown';
-    return error.code === 'upstream_unavailable' ? 'away' : 'refused';
+    return error.code === 'upstream_unavailable' ? 'unavailable' : 'refused';
   }
 }

@@ -29,7 +29,7 @@ export interface RevokeOptions extends LockOptions {
 }
 
 /**
- * Revokes and shows the receipt. Follows an answer that is not complete for a while.
+ * Revokes and shows the receipt. Polls a revocation that is not complete for a while.
  * @throws AppError `conflict` when it is written but not proven by then: a script must not take that for done
  */
 export function revoke(context: CliContext, options: RevokeOptions): Promise<void> {
@@ -37,7 +37,7 @@ export function revoke(context: CliContext, options: RevokeOptions): Promise<voi
   return send(context, options, { ...targetOf(options), ...(locked === undefined ? {} : { lock: locked }) });
 }
 
-/** As `revoke --account ACCOUNT --lock`. */
+/** Does the same as `revoke --account ACCOUNT --lock`. */
 export function lock(context: CliContext, account: string, options: LockOptions): Promise<void> {
   return send(context, options, { account, lock: true });
 }
@@ -66,7 +66,7 @@ async function send(context: CliContext, options: LockOptions, target: Target): 
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   warnIfOwnAccount(context, entry, target);
   const { reason, approval } = options;
-  // The same id on every try of this command, so that a token renewed on the way does not revoke twice.
+  // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
   const json = { ...target, reason, requestId: randomUUID(), ...(approval === undefined ? {} : { approval }) };
   const tracked = { context, entry, report: replicaLines(context) };
   const response = await sendRevocation(tracked, { method: 'POST', path: 'revocations', json });
@@ -83,7 +83,7 @@ async function send(context: CliContext, options: LockOptions, target: Target): 
   );
 }
 
-/** Said before it is done. It is done all the same: whoever finds their own laptop stolen must not be asked twice. */
+/** Warns before the revocation, and does not ask: a user whose laptop is stolen must not have to confirm. */
 function warnIfOwnAccount(context: CliContext, entry: CacheEntry, target: Target): void {
   const user = readSession(entry)?.user;
   if (user === undefined) return;

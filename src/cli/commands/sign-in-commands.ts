@@ -22,7 +22,7 @@ export interface LoginOptions extends ServerOptions {
   readonly device?: boolean;
 }
 
-/** Signs in, also when somebody is signed in already: running commands keep the earlier session until it ends. */
+/** Signs in, also where a user is already signed in: running commands keep the earlier session until it ends. */
 export async function login(context: CliContext, options: LoginOptions): Promise<void> {
   const server = whichServer(context.environment, options);
   if (context.environment.noBrowser && options.device !== true) {
@@ -42,7 +42,10 @@ export async function login(context: CliContext, options: LoginOptions): Promise
   context.notify(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
 }
 
-/** Ends the session at the server and forgets it here. What is here goes in any case: that is what the person asked for. */
+/**
+ * Ends the session at the server and deletes it here. The local copy goes in any case, because that is what the
+ * user asked for.
+ */
 export async function logout(context: CliContext, options: ServerOptions): Promise<void> {
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
@@ -84,7 +87,7 @@ function stillOpen(session: CachedSession, cause: unknown): AppError {
   );
 }
 
-/** Says who the server thinks this is, which also proves that the session still holds. */
+/** Shows the user as the server knows them, which also proves that the session is still valid. */
 export async function whoami(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
@@ -104,7 +107,10 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
   );
 }
 
-/** SHA-256 of the certificate that every token of the session is bound to (RFC 8705 §3.1), as the server's record has it. */
+/**
+ * Returns the SHA-256 of the certificate that every token of the session is bound to (RFC 8705 §3.1), as the server
+ * stores it.
+ */
 function keyOf({ binding }: CachedSession): string {
   const { fingerprint256 } = new X509Certificate(binding.certificate);
   return `SHA256:${Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url')}`;

@@ -1,6 +1,4 @@
-/**
- * What may come next on a command line, found out from the commands themselves.
- */
+/** Completion of a command line, derived from the commands themselves. */
 import type { Argument, Command, Option } from 'commander';
 import type { CliContext } from '../context.ts';
 import { knownServers, locateEntry, readSession } from '../session/cache.ts';
@@ -13,15 +11,16 @@ export interface Candidate {
 
 export interface Completion {
   readonly candidates: readonly Candidate[];
-  /** What the shell is to offer besides: nothing, names of files, or names of folders. */
+  /** What the shell offers in addition: nothing, names of files, or names of folders. */
   readonly alsoOffer: 'nothing' | 'files' | 'folders';
 }
 
-/** Values of an option that only this laptop knows. @param option its long name, such as `--cluster` */
+/** Returns the values of an option that only this machine knows. @param option its long name, such as `--cluster` */
 export type ValuesOf = (option: string) => readonly string[];
 
 /**
- * @param words what was typed after the program's name; the last is the one at the cursor, perhaps empty
+ * Completes a command line.
+ * @param line the arguments after the program's name; the last is the one at the cursor, perhaps empty
  */
 export function complete(program: Command, line: readonly string[], valuesOf: ValuesOf): Completion {
   const current = line.at(-1) ?? '';
@@ -46,7 +45,7 @@ interface Read {
   /** The option whose value comes next. */
   readonly pending: Option | undefined;
   readonly operands: number;
-  /** After `--`: nothing is an option any more. */
+  /** After `--` no argument is an option. */
   readonly literal: boolean;
 }
 
@@ -109,8 +108,8 @@ function valuesFor(option: Option, valuesOf: ValuesOf, current: string): Complet
 }
 
 /**
- * Threat: bash puts a candidate into the line as it is, and a value may be a server's word. Nothing that a shell gives a meaning is
- * ever offered.
+ * bash puts a candidate into the line as it is. An attacker could make a server return a name with shell syntax, so
+ * a value with a character that a shell interprets is never offered.
  */
 const SAFE = /^[A-Za-z0-9._~:/@%+,=-]+$/;
 
@@ -119,7 +118,10 @@ const onlyMatching = (candidates: readonly Candidate[], current: string): Comple
   alsoOffer: 'nothing',
 });
 
-/** @param words as they were typed; a `--server` among them narrows what is offered */
+/**
+ * Returns values from the cache. It never uses the network: a Tab must neither wait nor sign a user in.
+ * @param line the arguments as they were typed; a `--server` among them narrows the values
+ */
 export function cachedValues(context: CliContext, line: readonly string[]): ValuesOf {
   return (option) => {
     const servers = knownServers(context.environment.cacheDir);

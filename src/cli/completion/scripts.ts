@@ -1,19 +1,20 @@
 /**
- * The shells' side of completion. Each script asks `portcullis __complete -- WORDS…`, whose answer is that of cobra's `__complete`: a
- * candidate a line, a tab, its description; then a colon and what the shell is to offer besides (0 files, 16 folders, 4 nothing).
+ * The shells' side of completion. Each script calls `portcullis __complete -- WORDS…`, whose output has the format
+ * of cobra's `__complete`: one line for each candidate, with a tab and its description; then a colon and the number
+ * of what the shell offers in addition (0 files, 16 folders, 4 nothing).
  */
 import type { Completion } from './complete.ts';
 
 const DIRECTIVE = { files: 0, nothing: 4, folders: 16 } as const;
 
-/** As cobra has it, which kubectl reads too. */
+/** Writes the format of cobra, which kubectl reads too. */
 export function formatCompletion({ candidates, alsoOffer }: Completion): string {
   const lines = candidates.map(({ value, description }) => (description === '' ? value : `${value}\t${description}`));
   return `${[...lines, `:${DIRECTIVE[alsoOffer]}`].join('\n')}\n`;
 }
 
-// The line is split at blanks, because bash itself splits at = and : too, and then replaces only what follows the last of them.
-// `compgen -W` is not used: it would run what stands in $( ) among the candidates.
+// The line is split at blanks, because bash itself also splits at = and :, and then replaces only the text after
+// the last of them. `compgen -W` is not used: it would run `$( )` in a candidate.
 const BASH = `# bash completion for portcullis. For every new shell, in ~/.bashrc:
 #   source <(portcullis completion bash)
 _portcullis() {
@@ -96,7 +97,7 @@ const KUBECTL = `#!/bin/sh
 exec portcullis __complete -- "$@"
 `;
 
-/** By what is given to \`portcullis completion\`. */
+/** The scripts, by the argument of `portcullis completion`. */
 export const COMPLETION_SCRIPTS: ReadonlyMap<string, string> = new Map([
   ['bash', BASH],
   ['zsh', ZSH],

@@ -1,6 +1,4 @@
-/**
- * The admin API as programs use it: Bearer token with the admin audience, bound to the session's certificate.
- */
+/** The client of the admin API: a Bearer token with the admin audience, bound to the session's certificate. */
 import { ADMIN_AUDIENCE } from '../../core/core.ts';
 import { AppError, type ErrorCode } from '../../core/errors.ts';
 import { nextStepFor } from './admin-problems.ts';
@@ -17,18 +15,18 @@ import { isFresh, tokenId, type Binding, type Endpoints } from '../session/sessi
 
 export interface AdminRequest {
   readonly method: HttpRequest['method'];
-  /** Below the admin API, for example `sessions?limit=100`. */
+  /** The path below the admin API, for example `sessions?limit=100`. */
   readonly path: string;
   readonly json?: unknown;
   readonly events?: EventStreamRequest;
-  /** Told when the person begins to sign in again for it, and when that is over. */
+  /** Called when a fresh sign-in for the request begins and when it ends. */
   readonly onSignIn?: (under: boolean) => void;
 }
 
 /**
- * Asks; where the server wants an admin to prove anew who they are, has them sign in and asks the very same again.
- * @returns the answer, with a status below 300
- * @throws AppError `forbidden` for somebody who is no admin, else by what the problem says
+ * Sends a request. Where the server requires a fresh sign-in, the user signs in and the same request is sent again.
+ * @returns the response, with a status below 300
+ * @throws AppError `forbidden` for a user who is no admin, otherwise by the problem document
  */
 export async function sendAdminRequest(
   context: CliContext,
@@ -36,7 +34,7 @@ export async function sendAdminRequest(
   request: AdminRequest,
 ): Promise<HttpResponse> {
   const first = await sendWithSession(context, entry, request);
-  // Once: a provider that does not say when somebody signed in must not send them there for ever.
+  // Only once: a provider that does not report the time of the sign-in must not cause an endless loop.
   const response = needsFreshSignIn(first) ? await sendAfterSignIn(context, entry, request, first) : first;
   if (response.status >= 200 && response.status < 300) return response;
   throw problem(entry.server.url, response, { signsIn: true });
@@ -60,23 +58,23 @@ async function sendAfterSignIn(
 async function sendWithSession(context: CliContext, entry: CacheEntry, request: AdminRequest): Promise<HttpResponse> {
   const { response, used } = await sendOnce(context, entry, request, undefined);
   if (response.status !== 401 || needsFreshSignIn(response)) return response;
-  // The token may be of an earlier life of the store: once more with a new one.
+  // The token may be from an earlier primary generation of the store, so it is tried once more with a new one.
   return (await sendOnce(context, entry, request, used)).response;
 }
 
-/** What proves to the admin API who asks. */
+/** The credential for the admin API. */
 export interface AdminCredential {
   readonly endpoints: Pick<Endpoints, 'adminApi' | 'apiCa'>;
   readonly binding: Binding;
-  /** With the admin audience. */
+  /** A token with the admin audience. */
   readonly token: string;
 }
 
 /**
- * Asks with a credential that is not the laptop's session.
- * @param server for words
- * @param credential finds one; `refused`: a token that will not do
- * @returns, throws as `askAdmin`
+ * Sends a request with a credential other than the cached session.
+ * @param server for messages
+ * @param credential returns one; it is given a token that was rejected, if any
+ * @returns, throws as `sendAdminRequest`
  */
 export async function sendAdminRequestAs(
   context: CliContext,
@@ -123,7 +121,10 @@ async function sendOnce(
   return { response, used: tokenId(token) };
 }
 
-/** The token endpoint speaks of audiences; who may not have this one is no admin and no auditor. */
+/**
+ * The token endpoint's error is about audiences. A user who may not have this one is neither an admin nor an
+ * auditor.
+ */
 function noAdmin(entry: CacheEntry, cause: AppError): AppError {
   const { url } = entry.server;
   const next = `ask your platform team to make you one; if they just have: portcullis login --server ${url}`;
@@ -133,7 +134,10 @@ function noAdmin(entry: CacheEntry, cause: AppError): AppError {
   });
 }
 
-/** RFC 9457: the server's own words, and the room's code for the exit. */
+/**
+ * Turns a problem document (RFC 9457) into an error with the server's own text and an error code for the exit
+ * status.
+ */
 function problem(server: string, response: HttpResponse, { signsIn }: { readonly signsIn: boolean }): AppError {
   const code = plainText(stringAt(response.body, 'code') ?? '', 60);
   const title = plainText(stringAt(response.body, 'title') ?? '', 200);

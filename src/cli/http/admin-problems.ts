@@ -1,6 +1,4 @@
-/**
- * What to type after a refusal of the admin API, by the code of its problem document.
- */
+/** The next step after a rejection by the admin API, by the code of its problem document. */
 
 const NEXT: ReadonlyMap<string, string> = new Map([
   ['session_not_found', 'portcullis sessions lists the live ones'],
@@ -21,5 +19,5 @@ const NEXT: ReadonlyMap<string, string> = new Map([
   ['drill_running', 'wait until it is over, then run the command again'],
 ]);
 
-/** Undefined for a code without a rule of its own. */
+/** Returns undefined for a code without an entry. */
 export const nextStepFor = (code: string): string | undefined => NEXT.get(code);

@@ -1,6 +1,7 @@
 /**
- * Who may vouch for a server: Node's own list with `NODE_EXTRA_CA_CERTS`, the system's store, where companies install their authority,
- * and the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, as OpenSSL and Go read them.
+ * The CAs that may sign a server's certificate: Node's own list with `NODE_EXTRA_CA_CERTS`, the system's store,
+ * where companies install their CA, and the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, as OpenSSL and Go
+ * read them.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,11 +16,11 @@ const PEM = '-----BEGIN CERTIFICATE-----';
 export function trustedCas({ certFile, certDirs }: CertificateEnvironment): string[] {
   const files = [...(certFile === undefined ? [] : [certFile]), ...certDirs.flatMap(filesIn)];
   const named = files.map(readPem).filter((text) => text !== undefined);
-  // The first two have most in common, and each certificate costs time to parse.
+  // The first two overlap most, and each certificate costs time to parse.
   return [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...named])];
 }
 
-/** The file of `SSL_CERT_FILE` where it holds no certificate: worth a word when a server is not trusted. */
+/** Returns the file of `SSL_CERT_FILE` where it holds no certificate: the error about an untrusted server names it. */
 export const unreadableCertFile = ({ certFile }: CertificateEnvironment): string | undefined =>
   certFile === undefined || readPem(certFile) !== undefined ? undefined : certFile;
 

@@ -1,6 +1,13 @@
 /**
- * One small HTTP client: JSON in answers, no redirects, bounded in time and size, TLS verified, the session's certificate
- * presented where one is given, through the proxy that the environment names.
+ * A small HTTP client: JSON responses, no redirects, bounded in time and size, TLS verified, the session's
+ * certificate presented where one is given, through the proxy that the environment names.
+ *
+ * The files of this folder:
+ * - `http-client.ts`: one request; `tunnel.ts`, `proxy.ts`: through a proxy; `request-trace.ts`: `--verbose`.
+ * - `certificate-authorities.ts`, `clock-skew.ts`, `network-error.ts`: trusted CAs, and why a request failed.
+ * - `admin-api.ts`, `admin-problems.ts`: requests to the admin API, and the next step after its problems.
+ * - `server-sent-events.ts`, `json-shape.ts`: parsers of what a server sends.
+ * - `server-url.ts`, `version.ts`: which address may be opened, and which version the server needs.
  */
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';
@@ -19,7 +26,10 @@ import type { Binding } from '../session/session.ts';
 import { insideTunnel, openTunnel } from './tunnel.ts';
 import { USER_AGENT } from './version.ts';
 
-/** Longest wait for a whole answer, and its longest body. Threat: an answer that never ends, a byte at a time or all too fast. */
+/**
+ * Longest wait for a whole response, and its longest body. An attacker sends a response without an end, a byte at a
+ * time or very fast, so both are bounded.
+ */
 const LIMITS = { timeoutMs: 15_000, responseBytes: 4 * 1024 * 1024 };
 
 const ACCEPT = 'application/json, application/problem+json';
@@ -27,30 +37,30 @@ const ACCEPT = 'application/json, application/problem+json';
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly url: string;
-  /** PEM that vouches for the host; absent: the system's authorities. */
+  /** PEM of the CA for the host; absent: the system's CAs. */
   readonly ca?: string;
   readonly binding?: Binding;
   readonly bearer?: string;
   readonly body?: { readonly form: Readonly<Record<string, string>> } | { readonly json: unknown };
   readonly events?: EventStreamRequest;
-  /** In place of any JSON: a form of it that the server has besides. */
+  /** Another media type than any JSON. */
   readonly accept?: string;
 }
 
-/** Server-sent events are asked for. Where they come they are taken as they come, and the answer's body is empty. */
+/** A request for server-sent events. Events are consumed as they arrive, and the body of the response is empty. */
 export interface EventStreamRequest {
   /** `Last-Event-ID`. */
   readonly after?: string;
-  /** In place of the limit of time. */
+  /** Replaces the time limit. */
   readonly signal: AbortSignal;
   readonly consume: (stream: AsyncIterable<Buffer>) => Promise<void>;
 }
 
 export interface HttpResponse {
   readonly status: number;
-  /** Empty where the answer had none. */
+  /** Empty where the response had no body. */
   readonly body: JsonRecord;
-  /** Milliseconds by which the server's clock is ahead of this one's; absent where it did not say. */
+  /** Milliseconds by which the server's clock is ahead of this one's; absent where the response has no date. */
   readonly clockSkewMs?: number;
 }
 
@@ -63,9 +73,10 @@ interface Route {
 }
 
 /**
- * @returns the answer, whatever its status
- * @throws AppError `upstream_unavailable` when there is none that could be Portcullis': unreachable, not trusted, too slow or too long, a
- *   redirect, a page; `bad_request` when the proxy of the environment cannot be used
+ * Sends a request.
+ * @returns the response, whatever its status
+ * @throws AppError `upstream_unavailable` where no response can be from Portcullis: unreachable, not trusted, too
+ *   slow or too long, a redirect, a page; `bad_request` where the proxy of the environment cannot be used
  */
 export async function sendRequest(
   sendRequest: HttpRequest,
@@ -107,10 +118,10 @@ export async function sendRequest(
 
 interface Received {
   readonly status: number;
-  /** Absent where it was no JSON object that says so itself. */
+  /** Absent where the response was no JSON object with a JSON content type. */
   readonly record: JsonRecord | undefined;
   readonly empty: boolean;
-  /** Takes the events, where some were asked for and come. */
+  /** Consumes the events, where they were requested and arrive. */
   readonly events?: () => Promise<void>;
   readonly requestId: string | undefined;
   readonly clockSkewMs: number | undefined;
@@ -126,7 +137,7 @@ async function receive(route: Route, sendRequest: HttpRequest, limit: number): P
     return { status, record: undefined, empty: true, requestId, clockSkewMs, events: () => consume(response) };
   }
   const text = await readText(route.url, response, limit);
-  // A body without a length ends like any other when the time is up.
+  // A body without a length also ends when the time is up.
   route.signal.throwIfAborted();
   const record = isJson(response) ? parseRecord(text) : undefined;
   return { status, record, empty: text === '', requestId: requestIdOf(response, record), clockSkewMs };
@@ -141,7 +152,7 @@ const connectionContext = (
   proxy,
   pinned: sendRequest.ca !== undefined,
   signedIn: sendRequest.binding !== undefined,
-  // The one who asked for events ended them; else time ran out.
+  // For events, the caller aborted; otherwise the time ran out.
   ...(signal.aborted && sendRequest.events === undefined ? { waited: timeoutMs / 1000 } : {}),
 });
 
@@ -168,7 +179,7 @@ async function send(route: Route, sendRequest: HttpRequest): Promise<IncomingMes
         ? requestHttps(url, { ...options, ...tls }, resolve)
         : requestHttp(url, options, resolve);
     request.on('error', reject);
-    // Of an answer 101 comes neither a response nor an error: the program would end in the middle, with nothing said.
+    // A response with status 101 causes neither a response nor an error event: the program would end silently.
     request.on('close', () => reject(new Error('closed without an answer')));
     request.end(body?.text);
   });
@@ -179,7 +190,7 @@ function tlsOptions(sendRequest: HttpRequest, network: NetworkEnvironment): Conn
     cert: sendRequest.binding.certificate,
     key: sendRequest.binding.privateKey,
   };
-  // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which somebody may have set for another program.
+  // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which a user may have set for another program.
   const checked = { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
   return { ca: sendRequest.ca ?? trustedCas(network), ...checked, ...certificate };
 }
@@ -211,7 +222,10 @@ async function readText(url: URL, response: IncomingMessage, limit: number): Pro
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** What else a server stores or echoes under its name must not count as its word: RFC 8414 §3.2, RFC 6749 §5.1, RFC 9457 §3. */
+/**
+ * An attacker may have a server store or echo content under its name, so only a JSON content type counts: RFC 8414
+ * §3.2, RFC 6749 §5.1, RFC 9457 §3.
+ */
 const isJson = ({ headers }: IncomingMessage): boolean =>
   /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(headers['content-type'] ?? '');
 
@@ -232,7 +246,10 @@ const unsupportedUrl = (): AppError =>
     'give the address of Portcullis: https://…',
   );
 
-/** An answer that is not Portcullis': of a load balancer, of a network that wants a sign-in of its own, or of whatever else lives there. */
+/**
+ * Describes a response that is not from Portcullis: from a load balancer, a captive portal, or another server at
+ * that address.
+ */
 function notPortcullis(url: URL, status: number, proxy: URL | undefined): AppError {
   if (isRedirect(status)) {
     return cliError(

@@ -1,6 +1,6 @@
 /**
- * Reading JSON that somebody else wrote, without trusting its shape. By hand, because a schema library costs kubectl more time
- * than everything else on the way of a cached credential.
+ * Readers of untrusted JSON. They are hand-written, because a schema library costs kubectl more time than
+ * everything else on the path of a cached credential.
  */
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
@@ -8,7 +8,7 @@ export type JsonRecord = Readonly<Record<string, unknown>>;
 export const isRecord = (value: unknown): value is JsonRecord =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Undefined where `text` is no JSON object. */
+/** Returns undefined where `text` is no JSON object. */
 export function parseRecord(text: string): JsonRecord | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,6 +1,4 @@
-/**
- * Why there was no answer, in words: what happened, and what to do about it.
- */
+/** Why there was no response: what happened, and what to do about it. */
 import type { AppError } from '../../core/errors.ts';
 import { unreadableCertFile } from './certificate-authorities.ts';
 import type { NetworkEnvironment } from '../environment.ts';
@@ -8,15 +6,18 @@ import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { codeOf } from '../session/private-files.ts';
 
-/** How it was asked. */
+/** How the request was sent. */
 export interface ConnectionContext {
   readonly network: NetworkEnvironment;
   readonly proxy: URL | undefined;
-  /** Whether one authority alone may vouch for the server: of `--ca-file`, or the one that the server named at sign-in. */
+  /**
+   * Whether one CA alone may sign the server's certificate: the one of `--ca-file`, or the one that the server
+   * named at sign-in.
+   */
   readonly pinned: boolean;
   /** Whether the server is known from a sign-in. */
   readonly signedIn: boolean;
-  /** Seconds that were waited, where time ran out. */
+  /** Seconds until the time limit, where it was reached. */
   readonly waited?: number;
 }
 
@@ -83,7 +84,7 @@ function detailOf(code: string, { network }: ConnectionContext): string {
 function nextOf(url: URL, code: string, { proxy, pinned, signedIn }: ConnectionContext): string {
   if (CLOCK.has(code)) return "if that is wrong, set this machine's clock; else tell your platform team";
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'check the address; if it is right, tell your platform team';
-  // A proxy that opens TLS presents a certificate of its own; a session's certificate would not get through it anyway.
+  // A proxy that opens TLS presents its own certificate; a session's certificate would not get through it anyway.
   if (proxy !== undefined && pinned) {
     return `if the proxy ${proxy.host} opens TLS connections, have ${url.hostname} taken out of that, or add it to NO_PROXY`;
   }

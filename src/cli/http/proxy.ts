@@ -1,6 +1,6 @@
 /**
- * Which proxy an address is reached through, if any. The rules are those of Go's net/http, so that this program takes the way that
- * kubectl takes: what is said for the one holds for the other. Node's own rules know no CIDR, and take subdomains otherwise.
+ * The proxy through which an address is reached, if any. The rules are those of Go's net/http, so that this program
+ * takes the same route as kubectl. Node's own rules know no CIDR, and treat subdomains differently.
  * @see https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config
  */
 import { BlockList, isIP } from 'node:net';
@@ -13,8 +13,8 @@ type ProxyEnvironment = Pick<NetworkEnvironment, 'httpsProxy' | 'noProxy'>;
 
 /**
  * @param target https, or http on loopback
- * @returns undefined: directly
- * @throws AppError `bad_request` for a proxy that cannot be used; going directly instead could be forbidden there
+ * @returns undefined for a direct connection
+ * @throws AppError `bad_request` for a proxy that cannot be used; a direct connection could be forbidden there
  */
 export function proxyFor(target: URL, environment: ProxyEnvironment): URL | undefined {
   const { httpsProxy, noProxy } = environment;
@@ -46,8 +46,8 @@ function isExcepted(target: URL, noProxy: string): boolean {
 }
 
 /**
- * One item of `NO_PROXY`: `*`, a CIDR, an address or a name, the last two with an optional port. A name covers what is below it, and
- * one with a leading dot only that.
+ * Matches one item of `NO_PROXY`: `*`, a CIDR, an address or a name, the last two with an optional port. A name
+ * covers its subdomains, and one with a leading dot covers only those.
  */
 function matches(item: string, host: string, port: string): boolean {
   if (item === '*') return true;

@@ -1,6 +1,7 @@
 /**
- * What `--verbose` says about each question to a server: where, how it ended, the request id and how long it took. By a channel, so
- * that nothing on the way has to hand it through. Never a header, a body or a query: they hold tokens and codes.
+ * The trace of each request for `--verbose`: address, outcome, request id and duration. It goes through a
+ * diagnostics channel, so that no function has to pass it on. It never holds a header, a body or a query: they hold
+ * tokens and codes.
  */
 import { channel } from 'node:diagnostics_channel';
 import { describeSkew } from './clock-skew.ts';
@@ -9,12 +10,12 @@ import { plainText } from '../terminal/plain-text.ts';
 export interface RequestTrace {
   readonly method: string;
   readonly url: URL;
-  /** The proxy that it went through. */
+  /** The proxy that the request went through. */
   readonly proxy: URL | undefined;
   readonly milliseconds: number;
-  /** The answer's status, or the reason of the fault that came instead. */
+  /** The response's status, or the reason of the error. */
   readonly outcome: number | string;
-  /** As the server said it. */
+  /** As the server sent it. */
   readonly requestId?: string | undefined;
   /** Milliseconds by which the server's clock is ahead of this one's. */
   readonly clockSkewMs?: number | undefined;
@@ -26,7 +27,7 @@ export function publishTrace(trace: RequestTrace): void {
   if (REQUESTS.hasSubscribers) REQUESTS.publish(trace);
 }
 
-/** For the rest of this process. */
+/** Logs each request for the rest of this process. */
 export function logRequests(notify: (message: string) => void): void {
   REQUESTS.subscribe((message) => notify(describe(message as RequestTrace)));
 }

@@ -1,30 +1,29 @@
-/**
- * Server-sent events as they come (WHATWG HTML, 9.2.6), from a server that may say anything.
- */
+/** A parser of server-sent events (WHATWG HTML, 9.2.6) from an untrusted server. */
 import { cliError } from '../errors.ts';
 
 export interface ServerEvent {
-  /** `message` where it has no name of its own. */
+  /** `message` where the event has no name. */
   readonly event: string;
-  /** Empty where only the id has moved. */
+  /** Empty where only the id has changed. */
   readonly data: string;
-  /** Where to go on from. */
+  /** The position to continue from. */
   readonly id: string | undefined;
 }
 
-/** Up to four characters, which may come in pieces. */
+/** Up to four characters, which may arrive in pieces. */
 const END = /\r\n\r\n|\n\n|\r\r/;
 
-/** Characters of one event: far longer than a line of the record. */
+/** Characters of one event: far longer than an audit event. */
 const LONGEST = 1024 * 1024;
 
 /**
  * @returns each event, and each id that comes without one
- * @throws AppError `upstream_unavailable` for an event that does not end
+ * @throws AppError `upstream_unavailable` for an event without an end
  */
 export async function* serverEvents(chunks: AsyncIterable<Buffer>): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
-  // Pieces of an event that has not ended. Looked through once each: in tiny ones, all of it anew would cost its square.
+  // Chunks of an unfinished event. Each is searched once: with tiny chunks, searching all of them each time would
+  // take quadratic time.
   let rest: string[] = [];
   let length = 0;
   let last = '';
@@ -57,7 +56,7 @@ function eventOf(block: string): ServerEvent {
     const [, name = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
     if (name === 'event') event = value;
     if (name === 'data') data.push(value);
-    // It goes back in a header: RFC 9110 takes nothing else there, and ours have nothing else.
+    // The id is sent back in a header: RFC 9110 allows nothing else there, and our ids have nothing else.
     if (name === 'id' && /^[\w.-]{1,128}$/.test(value)) id = value;
   }
   return { event, data: data.join('\n'), id };

@@ -1,29 +1,27 @@
-/**
- * Addresses: which server is meant, and which addresses may ever be opened.
- */
+/** Addresses: which server is meant, and which addresses may be opened. */
 import { cliError } from '../errors.ts';
 
-/** Hosts whose traffic never leaves the machine, so that plain http is allowed there (the demo, the loopback redirect). */
+/** Hosts whose traffic never leaves the machine, so plain http is allowed there (the demo, the loopback redirect). */
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
 /**
- * Only characters that no shell or terminal gives a meaning. Threat: the address ends up in the "Next:" commands that people
- * paste, and a kubeconfig may come from somebody else.
+ * Only characters that no shell or terminal interprets. The address becomes part of the "Next:" commands that users
+ * paste, and an attacker may have given them the kubeconfig, so no other character is allowed.
  */
 const HOST = /^[a-z0-9.-]+$|^\[[0-9a-f:]+\]$/;
 const PATH = /^[A-Za-z0-9._~/-]*$/;
 const CLUSTER = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 
-/** True where the traffic to `url` never leaves the machine. */
+/** Returns true where the traffic to `url` never leaves the machine. */
 export const isLoopback = (url: URL): boolean => LOOPBACK.test(url.hostname);
 
-/** True for https, and for http on loopback: nothing else is ever requested or handed to a browser. */
+/** Returns true for https, and for http on loopback: nothing else is ever requested or opened in a browser. */
 export function isOpenable(url: URL): boolean {
   const secure = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
   return secure && url.username === '' && url.password === '' && HOST.test(url.hostname);
 }
 
-/** Parses an address that somebody else wrote; undefined unless `isOpenable`. */
+/** Parses an untrusted address; undefined unless `isOpenable`. */
 export function openableUrl(text: unknown): URL | undefined {
   if (typeof text !== 'string' || !URL.canParse(text)) return undefined;
   const url = new URL(text);
@@ -31,7 +29,7 @@ export function openableUrl(text: unknown): URL | undefined {
 }
 
 /**
- * The server's public URL, which is also its issuer, without a trailing slash.
+ * Parses the server's public URL, which is also its issuer, without a trailing slash.
  * @throws AppError `bad_request`
  */
 export function parseServer(text: string): string {
@@ -46,7 +44,7 @@ export function parseServer(text: string): string {
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 
-/** True where the address holds nothing behind its host but characters that no shell or terminal gives a meaning. */
+/** Returns true where the part after the host has only characters that no shell or terminal interprets. */
 export const isPlainPath = (url: URL): boolean => url.search === '' && url.hash === '' && PATH.test(url.pathname);
 
 /** @throws AppError `bad_request` */
@@ -60,5 +58,5 @@ export function parseClusterName(text: string): string {
 
 export const isClusterName = (text: string): boolean => CLUSTER.test(text);
 
-/** The host as people know it, with its port where that is not the usual one. */
+/** Returns the host for messages, with its port where that is not the default. */
 export const hostOf = (server: string): string => new URL(server).host;

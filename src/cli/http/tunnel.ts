@@ -1,6 +1,6 @@
 /**
- * A way through a proxy (RFC 9110 §9.3.6). TLS runs end to end inside it: the session's certificate reaches the server, and the proxy
- * sees a host name and nothing else.
+ * A tunnel through a proxy (RFC 9110 §9.3.6). TLS runs end to end inside it: the session's certificate reaches the
+ * server, and the proxy sees only a host name.
  */
 import { request as requestHttp, type ClientRequest } from 'node:http';
 import { request as requestHttps } from 'node:https';
@@ -14,17 +14,20 @@ import { USER_AGENT } from './version.ts';
 
 interface TunnelOptions {
   readonly signal: AbortSignal;
-  /** Who may vouch for a proxy that is reached by https, PEM; asked for only then, because reading them takes long. */
+  /** The CAs for a proxy that is reached by https, PEM; called only then, because reading them takes long. */
   readonly trustedCas: () => string[];
 }
 
-/** @throws AppError `upstream_unavailable` when the proxy does not open one, in words that hold none of its credentials */
+/**
+ * @throws AppError `upstream_unavailable` when the proxy does not open one; the message holds none of its
+ *   credentials
+ */
 export async function openTunnel(proxy: URL, target: URL, options: TunnelOptions): Promise<Duplex> {
   const request = connect(proxy, `${target.hostname}:${target.port || '443'}`, options);
   const opened = new Promise<{ status: number; socket: Duplex; early: boolean }>((resolve, reject) => {
     request.on('error', reject).on('close', () => reject(new Error('closed without an answer')));
     request.on('connect', ({ statusCode: status = 0 }, socket, head) => {
-      socket.on('error', reject); // Until TLS has taken it over, nobody else listens.
+      socket.on('error', reject); // Until TLS has taken it over, nothing else listens.
       resolve({ status, socket, early: head.length > 0 });
     });
   });
@@ -34,7 +37,7 @@ export async function openTunnel(proxy: URL, target: URL, options: TunnelOptions
     const accepted = status >= 200 && status < 300;
     if (accepted && !early) return socket;
     socket.destroy();
-    // A TLS server never speaks first: what came behind the 200 is the proxy's own.
+    // A TLS server never speaks first: data behind the 200 is the proxy's own.
     throw proxyRejection(proxy, target, accepted ? 'an answer of its own' : String(status));
   } catch (cause) {
     if (cause instanceof AppError || options.signal.aborted) throw cause;
@@ -47,10 +50,10 @@ export async function openTunnel(proxy: URL, target: URL, options: TunnelOptions
   }
 }
 
-/** TLS with the server itself, through the proxy's tunnel. */
+/** Opens TLS with the server itself, through the proxy's tunnel. */
 export function insideTunnel(socket: Duplex, url: URL, tls: ConnectionOptions): TLSSocket {
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  // An address is no server name (RFC 6066 §3); what the certificate must say is checked against `host` then.
+  // An address is no server name (RFC 6066 §3); the certificate is checked against `host` then.
   const servername = isIP(host) === 0 ? { servername: host } : {};
   return connectTls({ ...tls, socket, host, ...servername, ALPNProtocols: ['http/1.1'] });
 }
@@ -69,7 +72,8 @@ function connect(proxy: URL, authority: string, { signal, trustedCas }: TunnelOp
       ...(credentials === undefined ? {} : { 'proxy-authorization': credentials }),
     },
   } as const;
-  // Without it Node would check the proxy's certificate against the server's name. An address is no server name (RFC 6066 §3).
+  // Without it, Node would check the proxy's certificate against the server's name. An address is no server name
+  // (RFC 6066 §3).
   const servername = isIP(options.host) === 0 ? options.host : '';
   return proxy.protocol === 'https:'
     ? requestHttps({ ...options, port: proxy.port || 443, ca: trustedCas(), servername, rejectUnauthorized: true })
@@ -84,7 +88,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // A bare % that somebody did not escape.
+    return text; // An unescaped %.
   }
 }
 

@@ -1,6 +1,4 @@
-/**
- * This program's version, and whether a server still talks to it.
- */
+/** This program's version, and the check that a server still accepts it. */
 import manifest from '../../../package.json' with { type: 'json' };
 import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
@@ -11,7 +9,7 @@ export const VERSION: string = manifest.version;
 export const USER_AGENT = `portcullis/${VERSION} (${process.platform}; ${process.arch})`;
 
 /**
- * @param minimum `minimumCli` of discovery; absent or unreadable: every version will do
+ * @param minimum `minimumCli` of discovery; absent or unreadable: every version is accepted
  * @throws AppError `bad_request` when this program is older
  */
 export function checkMinimumVersion(minimum: string | undefined, version: string = VERSION): void {
@@ -32,7 +30,7 @@ export function checkMinimumVersion(minimum: string | undefined, version: string
   }
 }
 
-/** Major, minor and patch of a semantic version; what comes before a release counts as the release. */
+/** Returns major, minor and patch of a semantic version; a pre-release counts as its release. */
 function numbersOf(version: string): readonly number[] | undefined {
   const found = /^v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})/.exec(version);
   return found === null ? undefined : found.slice(1).map(Number);

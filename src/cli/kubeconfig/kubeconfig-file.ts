@@ -1,6 +1,6 @@
 /**
- * Changing a kubeconfig on disk as kubectl does: `FILE.lock` is made with O_EXCL while it is written, in the file that `$KUBECONFIG`
- * makes kubectl write to; and the new text comes in one rename.
+ * Changes a kubeconfig on disk as kubectl does: in the file that kubectl would write by `$KUBECONFIG`, with
+ * `FILE.lock` created with O_EXCL meanwhile, and the new text in one rename.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -27,9 +27,10 @@ import { codeOf, isMissing } from '../session/private-files.ts';
 const LOCK_TIMEOUT_MS = 3000;
 
 /**
- * The file to write to. kubectl changes a stanza in the file that has it, and makes a new one in the first that exists, else in the last.
+ * Returns the file to write to. kubectl changes an entry in the file that has it, and adds a new one to the first
+ * file that exists, else to the last.
  * @param files those of `$KUBECONFIG`, at least one
- * @param isOurs whether the text has entries that are about to be written
+ * @param hasOurEntries whether the text has entries that are about to be written
  */
 export function chooseKubeconfig(files: readonly string[], hasOurEntries: (text: string) => boolean): string {
   const present = files.filter((file) => existsSync(file));
@@ -37,14 +38,16 @@ export function chooseKubeconfig(files: readonly string[], hasOurEntries: (text:
   return present.find((file) => hasOurEntries(readKubeconfig(file))) ?? present[0] ?? last;
 }
 
-/** The text; empty where there is no file. @throws AppError `bad_request` when it cannot be read */
+/** Returns the text; empty where there is no file. @throws AppError `bad_request` when it cannot be read */
 export function readKubeconfig(file: string): string {
   return translatingErrors(file, () => readExisting(realOf(file)).text);
 }
 
 /**
- * @param change from the present text (empty where there is no file) to the next; a throw leaves the file as it is
- * @throws AppError `conflict` when the lock is not free within 3 seconds, `bad_request` when the file cannot be written
+ * @param change from the present text (empty where there is no file) to the next; an exception leaves the file as
+ *   it is
+ * @throws AppError `conflict` when the lock is not free within 3 seconds, `bad_request` when the file cannot be
+ *   written
  */
 export async function changeKubeconfig<T extends { readonly text: string }>(
   file: string,
@@ -76,7 +79,7 @@ function replace(target: string, text: string, { mode, owner }: Existing): void 
   const draft = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     writeFileSync(draft, text, { mode, flag: 'wx', flush: true });
-    // Under sudo the file stays its owner's, who could not read it any more otherwise.
+    // Under sudo the file keeps its owner, who otherwise could not read it any more.
     if (owner !== undefined && process.getuid?.() === 0) chownSync(draft, owner.uid, owner.gid);
     renameSync(draft, target);
   } finally {
@@ -84,7 +87,10 @@ function replace(target: string, text: string, { mode, owner }: Existing): void 
   }
 }
 
-/** A kubeconfig that is a link (kept in a repository of settings) stays one, also where its file is yet to come. */
+/**
+ * Resolves links: a kubeconfig that is a link (kept in a repository of settings) stays one, also where its target
+ * does not exist yet.
+ */
 function realOf(file: string): string {
   try {
     return realpathSync(file);

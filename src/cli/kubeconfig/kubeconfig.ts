@@ -1,6 +1,7 @@
 /**
- * Merging our contexts into a kubeconfig: text in, text out. What else is in the file stays, comments and order included; of our own
- * entries only what we have to say is changed, so that a namespace that somebody set there stays too.
+ * Merges our contexts into a kubeconfig: text in, text out. Everything else in the file stays, comments and order
+ * included. Of our own entries only the fields that we write change, so that a namespace that a user set there
+ * stays too.
  */
 import { isMap, isScalar, isSeq, parseDocument, YAMLMap, YAMLSeq, type Document } from 'yaml';
 import {
@@ -14,10 +15,10 @@ import { cliError } from '../errors.ts';
 import { arrayAt, isRecord, recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 
 export interface ContextChange {
-  /** Of the context, and of its cluster and user. */
+  /** Name of the context, and of its cluster and user. */
   readonly name: string;
   readonly change: 'added' | 'changed' | 'unchanged' | 'removed';
-  /** Where kubectl connects; of a removed one, where it did. */
+  /** The address that kubectl connects to; for a removed context, the earlier one. */
   readonly server: string;
 }
 
@@ -30,10 +31,10 @@ export interface MergedKubeconfig {
 
 type List = 'clusters' | 'users' | 'contexts';
 
-/** The part of an item of each list that is not its name. */
+/** The key of an item of each list that is not its name. */
 const INNER = { clusters: 'cluster', users: 'user', contexts: 'context' } as const;
 
-/** What beside our own words would make kubectl speak to the cluster in another way than by this plugin and this authority. */
+/** Fields that would make kubectl bypass this plugin or this CA. */
 const DROPPED = {
   clusters: ['certificate-authority', 'certificate-authority-data', 'insecure-skip-tls-verify'],
   users: [
@@ -50,9 +51,9 @@ const DROPPED = {
   contexts: [],
 } as const;
 
-/** Where the text comes from. */
+/** The origin of the text. */
 export interface KubeconfigSource {
-  /** For words. */
+  /** For messages. */
   readonly file?: string;
   /** Whether another file of `$KUBECONFIG` names a current context: then none is set here. */
   readonly currentElsewhere?: boolean;
@@ -60,7 +61,7 @@ export interface KubeconfigSource {
 
 /**
  * @param existing text of the file; empty for a new one
- * @throws AppError `bad_request` when `existing` is no kubeconfig: nothing is guessed
+ * @throws AppError `bad_request` when `existing` is no kubeconfig; nothing is guessed
  */
 export function mergeKubeconfig(
   existing: string,
@@ -80,13 +81,13 @@ export function mergeKubeconfig(
     return { name, change: known ? (was === is ? 'unchanged' : 'changed') : 'added', server: cluster['server'] ?? '' };
   });
   const currentContext = settleCurrent(document, { stale, first: entries[0]?.name, currentElsewhere });
-  // kubectl does not indent its lists; a file of its making keeps looking so.
+  // kubectl does not indent its lists, so a file that kubectl wrote keeps that format.
   const indentSeq = !/^(?:clusters|contexts|users):\n- /m.test(existing);
   const text = document.toString({ lineWidth: 0, indentSeq });
   return { text, contexts: [...written, ...stale], currentContext };
 }
 
-/** Whether the text has an entry for this gate. False for what is no kubeconfig. */
+/** Returns whether the text has an entry for this server. False for a text that is no kubeconfig. */
 export function mentionsServer(text: string, server: string): boolean {
   try {
     const users = [...entriesOf(parseExisting(text)).users.values()];
@@ -96,7 +97,7 @@ export function mentionsServer(text: string, server: string): boolean {
   }
 }
 
-/** Whether the text names a current context. False for what is no kubeconfig. */
+/** Returns whether the text names a current context. False for a text that is no kubeconfig. */
 export function namesCurrentContext(text: string): boolean {
   try {
     const current = parseExisting(text).get('current-context');
@@ -113,7 +114,7 @@ function settleCurrent(
   const current = document.get('current-context');
   const named = typeof current === 'string' ? current : '';
   if (facts.stale.some(({ name }) => name === named)) {
-    // Never moved to another cluster by itself: the next `kubectl delete` would be meant for the one that is gone.
+    // Never switches to another cluster by itself: the next `kubectl delete` would be meant for the removed one.
     document.set('current-context', '');
     return '';
   }
@@ -124,7 +125,7 @@ function settleCurrent(
 
 type Entries = Readonly<Record<List, ReadonlyMap<string, JsonRecord>>>;
 
-/** By name, as plain values; the first of a name counts, as with kubectl. */
+/** Returns the entries by name, as plain values; the first of a name counts, as with kubectl. */
 function entriesOf(document: Document): Entries {
   const root: unknown = document.toJS();
   const read = (list: List): Map<string, JsonRecord> => {
@@ -147,8 +148,8 @@ const partsOf = (entries: Entries, name: string): readonly (JsonRecord | undefin
 const argumentsOf = (user: JsonRecord): readonly unknown[] => arrayAt(recordAt(user, 'exec') ?? {}, 'args');
 
 /**
- * Contexts of clusters that are no longer for this person. Only what is ours beyond doubt: named as we name, run as we run, and used
- * by no other context.
+ * Returns contexts of clusters that this user may no longer use. Only those that are certainly ours: with our name,
+ * our command, and used by no other context.
  */
 function staleEntries({ clusters, users, contexts }: Entries, request: KubeconfigRequest): readonly ContextChange[] {
   const wanted = new Set(request.clusters.map((cluster) => cluster.name));
@@ -156,7 +157,7 @@ function staleEntries({ clusters, users, contexts }: Entries, request: Kubeconfi
   for (const [name, user] of users) {
     const cluster = argumentsOf(user)[4];
     if (typeof cluster !== 'string' || wanted.has(cluster) || name !== contextName(request.server, cluster)) continue;
-    // All of them: a workload's contexts say nothing about a person's, and the other way round.
+    // Compares all arguments: a workload's contexts say nothing about a user's, and vice versa.
     const args = [...pluginArguments(request.server, cluster), ...(request.args ?? [])];
     if (JSON.stringify(argumentsOf(user)) !== JSON.stringify(args)) continue;
     const using = [...contexts].filter(([, context]) => context['user'] === name || context['cluster'] === name);
@@ -173,13 +174,13 @@ function write(document: Document, { name, cluster, exec }: KubeconfigEntry): vo
   put(document, 'clusters', name, cluster);
   const user = put(document, 'users', name, {});
   const present: unknown = user.get('exec');
-  // Variables that somebody gave the plugin, such as a proxy, are theirs.
+  // Variables that a user gave the plugin, such as a proxy, stay.
   const env: unknown = isMap(present) ? present.toJSON().env : undefined;
   assign(document, user, { exec: { ...exec, ...(env === undefined || env === null ? {} : { env }) } });
   put(document, 'contexts', name, { cluster: name, user: name });
 }
 
-/** Finds the item of that name or adds one at the end, and gives it the fields. @returns its inner map */
+/** Finds the item of that name or adds one at the end, and sets the fields. @returns its inner map */
 function put(document: Document, list: List, name: string, fields: Readonly<Record<string, unknown>>): YAMLMap {
   const sequence = sequenceOf(document, list);
   let item = sequence.items.find((present) => isMap(present) && present.get('name') === name);
@@ -199,7 +200,7 @@ function put(document: Document, list: List, name: string, fields: Readonly<Reco
   return inner;
 }
 
-/** What is equal already is not touched, so that it keeps its comments. */
+/** Equal values are not touched, so that they keep their comments. */
 function assign(document: Document, map: YAMLMap, fields: Readonly<Record<string, unknown>>): void {
   for (const [key, value] of Object.entries(fields)) {
     const present: unknown = map.get(key, true);

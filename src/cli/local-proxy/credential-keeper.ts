@@ -1,6 +1,7 @@
 /**
- * The credential of a run: renewed before it ends for as long as somebody uses it, and the one place that finds out that the session is
- * over. The cache and its lock are those of the plugin, so that kubectl and this program share every token.
+ * Keeps the credential of a run: renews it before it expires for as long as it is used, and alone detects that the
+ * session is over. The cache and its lock are those of the plugin, so that kubectl and this program share every
+ * token.
  */
 import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
@@ -12,7 +13,7 @@ import { hostOf } from '../http/server-url.ts';
 import { freshUntilMs, isAlive, isFresh, tokenId, type CachedToken } from '../session/session.ts';
 import { createServerPool, type ServerPool } from './server-connection.ts';
 
-/** What a request goes to the gate with. */
+/** The credential and the connections for a request to the server. */
 export interface HeldCredential {
   readonly token: CachedToken;
   readonly pool: ServerPool;
@@ -23,29 +24,32 @@ export interface KeeperOptions {
   readonly entry: CacheEntry;
   readonly cluster: string;
   readonly first: Credential;
-  /** Called once, with why. */
+  /** Called once, with the reason. */
   readonly onEnd: (error: unknown) => void;
 }
 
-/** Milliseconds between two questions of one kind. A pod that answers 401 all day must not cost a token for each of its answers. */
+/**
+ * Milliseconds between two requests of one kind. A pod that responds with 401 all day must not cost a token for
+ * each response.
+ */
 const PAUSE_MS = 10_000;
-/** Milliseconds between two looks at the cache: a sign-out on this machine is seen without asking anybody. */
+/** Milliseconds between two checks of the cache: a sign-out on this machine is noticed without a request. */
 const CACHE_POLL_MS = 2000;
-/** setTimeout takes no more. */
+/** The maximum of setTimeout. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** Failures that pass: nobody could say whether the session holds. */
+/** Temporary failures: no server could say whether the session is valid. */
 const PASSING: ReadonlySet<string> = new Set(['upstream_unavailable', 'upstream_timeout']);
 const isPassing = (error: unknown): boolean => error instanceof AppError && PASSING.has(error.code);
 
 export class CredentialKeeper {
   readonly #options: KeeperOptions;
-  /** Who signed in when the run began. */
+  /** The account that signed in when the run began. */
   readonly #account: string;
   #held: HeldCredential;
   #poolKey = '';
   #sessionEndsAt = 0;
-  /** A request has come since the token did. */
+  /** A request has come since the token was received. */
   #used = true;
   #renewing: Promise<HeldCredential> | undefined;
   #rejection: { readonly token: CachedToken; readonly renewed: Promise<HeldCredential | undefined> } | undefined;
@@ -68,8 +72,8 @@ export class CredentialKeeper {
   }
 
   /**
-   * The credential for one request.
-   * @throws AppError as `renew`, where there is none that the gate would take
+   * Returns the credential for one request.
+   * @throws AppError as `renew`, where no credential would be accepted
    */
   async current(): Promise<HeldCredential> {
     this.#used = true;
@@ -77,7 +81,7 @@ export class CredentialKeeper {
     const now = this.#options.context.now();
     if (isFresh(token, now)) return this.#held;
     if (isAlive(token, now)) {
-      // The request need not wait. A timer that is set is that of a try that failed, and is soon enough.
+      // The request need not wait. A timer that is set belongs to a failed try, and is soon enough.
       if (this.#renewTimer === undefined && this.#renewing === undefined) this.#renewLater(0);
       return this.#held;
     }
@@ -87,7 +91,7 @@ export class CredentialKeeper {
   }
 
   /**
-   * The gate, or what is behind it, has answered 401 to `held`.
+   * Handles a 401 of the server, or of what is behind it, to `held`.
    * @returns another credential to try with, once
    */
   async rejected({ token }: HeldCredential): Promise<HeldCredential | undefined> {
@@ -99,17 +103,20 @@ export class CredentialKeeper {
     const isOther = (found: CachedToken): boolean => isFresh(found, context.now()) && tokenId(found) !== tokenId(token);
     const renewed = this.#renewed(isOther).then(
       (held) => held,
-      () => undefined, // Told by `onOver`, or it passes; the client gets the 401.
+      () => undefined, // Reported by `onEnd`, or temporary; the client gets the 401.
     );
     this.#rejection = { token, renewed };
     return renewed;
   }
 
-  /** Something that was open was cut from the other side: is the session over? Asked at most once in a pause, and never forgotten. */
+  /**
+   * Checks whether the session is over, after the other side cut something that was open. At most one check in each
+   * interval; none is forgotten.
+   */
   verify(): void {
     if (this.#closed) return;
     if (this.#verifying) {
-      // The answer under way may be older than this cut.
+      // The response under way may be older than this cut.
       this.#verifyAgain = true;
       return;
     }
@@ -118,7 +125,7 @@ export class CredentialKeeper {
     this.#verifyTimer = setTimeout(() => void this.#verifyNow(), wait);
   }
 
-  /** Stops asking, and cuts every connection. */
+  /** Stops all checks, and cuts every connection. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#renewTimer);
@@ -132,7 +139,7 @@ export class CredentialKeeper {
     this.#verifying = true;
     this.#verifyAgain = false;
     this.#verifiedAt = this.#options.context.now();
-    // No token of the cache proves anything now: only the broker's word does.
+    // No cached token proves anything now: only the server can decide.
     const error = await this.#renewed(() => false).then(
       () => undefined,
       (cause: unknown) => cause,
@@ -144,18 +151,18 @@ export class CredentialKeeper {
   #checkCache(): void {
     const { context, entry } = this.#options;
     const now = context.now();
-    // The server's clock decides about the end; by this one it is only asked.
+    // The server's clock decides about the end; this machine's clock only triggers the check.
     if (now >= this.#sessionEndsAt && now >= this.#verifiedAt + 6 * PAUSE_MS) return this.verify();
     let present = true;
     try {
       present = readSession(entry) !== undefined;
     } catch {
-      present = false; // Whoever asks next says why in words.
+      present = false; // The next check reports the reason.
     }
     if (!present) this.verify();
   }
 
-  /** One at a time; who comes meanwhile shares the next one's outcome only where a token of the cache will do. */
+  /** Renews one at a time. A caller that comes meanwhile shares the result only where it accepts a cached token. */
   async #renewed(accept: (token: CachedToken) => boolean): Promise<HeldCredential> {
     for (;;) {
       const under = this.#renewing;
@@ -188,7 +195,7 @@ export class CredentialKeeper {
   #adopt({ session, token }: Credential): HeldCredential {
     const { user, binding } = session;
     const { entry, cluster: name } = this.#options;
-    // A script that was begun as one user must not go on as the one who has signed in on this machine since.
+    // A script that was started as one user must not continue as another who has signed in on this machine since.
     if (user.account !== this.#account) {
       const what = `Another account has signed in to ${hostOf(entry.server.url)}, so this run is over.`;
       throw cliError('unauthenticated', what, 'run portcullis proxy again', { reason: 'other_account' });
@@ -211,8 +218,8 @@ export class CredentialKeeper {
   }
 
   /**
-   * Renews before the token ends, where it has been used: a run that nobody uses must not keep the session from its idle end. The next
-   * request renews then.
+   * Renews before the token expires, if it has been used: an unused run must not keep the session from its idle
+   * timeout. The next request renews then.
    */
   #renewLater(wait: number): void {
     clearTimeout(this.#renewTimer);

@@ -1,6 +1,6 @@
 /**
- * One request on its way to the gate and back: with the user's credential, once more where that was refused, and ended when either side
- * has gone.
+ * One request to the server and its response: sent with the user's credential, once more where that was rejected,
+ * and ended when either side closes.
  */
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -13,16 +13,19 @@ import type { CredentialKeeper, HeldCredential } from './credential-keeper.ts';
 import { bodyOf, towardsServer } from './headers.ts';
 import { localResponse, type LocalResponse } from './status.ts';
 
-/** What came back: an answer, or a connection that speaks another protocol from here on. */
+/** The response, or a connection that was upgraded to another protocol. */
 export interface UpstreamResponse {
   readonly response: IncomingMessage;
   readonly upgraded?: { readonly socket: Duplex; readonly head: Buffer };
 }
 
-/** Repeated where the connection turns out to have been closed: it changes nothing at the other end (RFC 9110 §9.2.2). */
+/**
+ * Repeated where the connection turns out to have been closed: these methods change nothing at the server (RFC 9110
+ * §9.2.2).
+ */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
-/** Milliseconds for which an answer is read whose client has gone. */
+/** Milliseconds for which a response is still read after its client closed. */
 const LINGER_MS = 250;
 
 export class Exchange {
@@ -35,8 +38,8 @@ export class Exchange {
   #abandoned = false;
 
   /**
-   * @param req that was let through
-   * @param upgrade the protocol that is asked for
+   * @param req a request that was accepted
+   * @param upgrade the protocol that is requested
    */
   constructor(req: IncomingMessage, keeper: CredentialKeeper, upgrade?: string) {
     this.#req = req;
@@ -48,14 +51,15 @@ export class Exchange {
     return this.#clientClosed;
   }
 
-  /** The rest of an answer was not wanted any more: its end is none of the gate's doing. */
+  /** The rest of a response was no longer wanted: its end is not a cut by the server. */
   get abandoned(): boolean {
     return this.#abandoned;
   }
 
   /**
-   * The client has gone, or has all that it asked for. To be called for every sign of it. An answer that had begun is read for a moment
-   * more: the client may have left by a last word, behind which the gate's own cut comes.
+   * The client has closed, or has everything that it requested. Called for every sign of it. A response that had
+   * begun is read for a moment more: the client may have left because of a termination notice, after which the
+   * server cuts.
    */
   clientClosed(): void {
     this.#clientClosed = true;
@@ -64,20 +68,20 @@ export class Exchange {
     else setTimeout(() => this.abandon(), LINGER_MS).unref();
   }
 
-  /** Ends it at the gate. Of a request that is over this does nothing; its connection is another's by now. */
+  /** Ends the request at the server. Does nothing for a finished request; its connection already belongs to another. */
   abandon(): void {
     this.#clientClosed = true;
     this.#abandoned = true;
     this.#request?.destroy();
   }
 
-  /** @throws AppError, or what the connection failed with */
+  /** @throws AppError, or the error of the connection */
   async sendRequest(): Promise<UpstreamResponse> {
     const held = await this.#keeper.current();
     const first = await this.#once(held);
     if (first.response.statusCode !== 401 || this.#clientClosed) return first;
     const other = await this.#keeper.rejected(held);
-    // A body has been sent on as it came, and is kept nowhere.
+    // A body has been sent on as it came, and is stored nowhere.
     if (other === undefined || this.#clientClosed || bodyOf(this.#req.rawHeaders) !== 'none') return first;
     this.#response = undefined;
     first.response.destroy();
@@ -88,7 +92,7 @@ export class Exchange {
     try {
       return await this.#send(held);
     } catch (error) {
-      // The gate has closed a connection that this program was about to use again.
+      // The server has closed a connection that this program was about to reuse.
       const stale = this.#request?.reusedSocket === true && codeOf(error) === 'ECONNRESET';
       const { method = '' } = this.#req;
       if (!stale || !SAFE.has(method) || bodyOf(this.#req.rawHeaders) !== 'none' || this.#clientClosed) {
@@ -114,7 +118,7 @@ export class Exchange {
         resolve({ response });
       });
       sent.on('upgrade', (response, socket, head) => resolve({ response, upgraded: { socket, head } }));
-      // After the answer its own events tell of it, and both sides are ended by them.
+      // After the response, its own events report the error, and end both sides.
       sent.on('error', reject);
       sent.on('close', () => reject(new Error('closed without an answer')));
       if (body === 'none') sent.end();
@@ -123,16 +127,16 @@ export class Exchange {
   }
 
   #describeError(error: unknown, { pool }: HeldCredential): unknown {
-    // What cannot be written as a request is the client's mistake.
+    // A request that cannot be written is the client's error.
     if (error instanceof AppError || error instanceof TypeError || this.#clientClosed) return error;
-    // So a revocation ends what waits for its answer.
+    // In this way a revocation also ends requests that wait for their response.
     if (codeOf(error) === 'ECONNRESET') this.#keeper.verify();
     const { network, proxy, pinned } = pool;
     return unreachable(pool.url, error, { network, proxy, pinned, signedIn: true });
   }
 }
 
-/** What a client is told where the gate could not be asked. */
+/** Returns the response to a client where the server could not be reached. */
 export function failureResponse(error: unknown): LocalResponse {
   if (!(error instanceof AppError)) return localResponse('BadRequest', 'the request cannot be sent on');
   const message = plainText(errorMessage(error), 2000);

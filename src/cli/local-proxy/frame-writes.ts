@@ -1,12 +1,14 @@
 /**
- * WebSocket frames (RFC 6455 §5.2) towards a client, each in a write of its own, so that none shares a TLS record with the next.
+ * Writes WebSocket frames (RFC 6455 §5.2) to a client, each in a separate write, so that none shares a TLS record
+ * with the next.
  *
- * Python's client asks the system whether its connection is readable, and not TLS. Of two frames in one record it reads the first and waits
- * for the second, which has come already, until the other side gives up half a minute later.
+ * Python's client asks the operating system whether its connection is readable, and not TLS. Of two frames in one
+ * record it reads the first and waits for the second, which has already arrived, until the other side gives up half
+ * a minute later.
  */
 import { Writable, type Duplex } from 'node:stream';
 
-/** Where frames end. It reads lengths only: bytes pass as they are, also those that are no frames. */
+/** Finds where frames end. It reads lengths only: bytes pass unchanged, also those that are no frames. */
 export class FrameSplitter {
   #header: number[] = [];
   #left = 0;
@@ -41,7 +43,7 @@ export class FrameSplitter {
   }
 }
 
-/** Undefined until the header is whole. */
+/** Returns undefined until the header is complete. */
 function payloadLength(header: readonly number[]): number | undefined {
   const [, second] = header;
   if (second === undefined) return undefined;
@@ -52,7 +54,7 @@ function payloadLength(header: readonly number[]): number | undefined {
   return extended === 0 ? short : header.slice(2, 2 + extended).reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
-/** Writes to `client` frame by frame, at its pace; its end is the client's. */
+/** Returns a stream that writes to `client` frame by frame, with its backpressure; its end is the client's. */
 export function frameByFrame(client: Duplex): Writable {
   const frames = new FrameSplitter();
   const writable = new Writable({
@@ -60,7 +62,7 @@ export function frameByFrame(client: Duplex): Writable {
       const pieces = frames.split(chunk);
       const next = (error?: Error | null): void => {
         const piece = error ? undefined : pieces.shift();
-        // What is written while a write is under way would be put together with what follows it.
+        // Data that is written while a write is under way would be joined with what follows it.
         if (piece === undefined) done(error);
         else client.write(piece, next);
       };
@@ -70,6 +72,6 @@ export function frameByFrame(client: Duplex): Writable {
       client.end(done);
     },
   });
-  // A client that has gone is told of by its own events.
+  // The client's own events report that it has closed.
   return writable.on('error', () => undefined);
 }

@@ -1,6 +1,4 @@
-/**
- * Headers on their way through: flat lists, one character a byte, each line as it came and in its order.
- */
+/** Headers in both directions: flat lists, one character a byte, each line unchanged and in its order. */
 import {
   canonicalName,
   connectionNominated,
@@ -10,7 +8,7 @@ import {
   type RawHeaders,
 } from '../../core/http/header-names.ts';
 
-/** Replaced, judged here already (`origin`), or somebody else's credential. */
+/** Replaced, already checked here (`origin`), or another system's credential. */
 const NOT_SENT_ON: ReadonlySet<string> = new Set([
   'authorization',
   'cookie',
@@ -21,13 +19,13 @@ const NOT_SENT_ON: ReadonlySet<string> = new Set([
   'content-length',
 ]);
 
-/** Methods of which Node announces no body by itself. */
+/** Methods for which Node announces no body by itself. */
 const WITHOUT_BODY: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS']);
 
-/** How long the request's body is. */
+/** The length of the request's body. */
 export type Body = { readonly length: string } | 'chunked' | 'none';
 
-/** RFC 9112 §6.3; Node's parser refuses a request that says both. */
+/** Returns the length of the body (RFC 9112 §6.3); Node's parser rejects a request with both headers. */
 export function bodyOf(headers: RawHeaders): Body {
   if (valuesOf(headers, 'transfer-encoding').length > 0) return 'chunked';
   const [length] = valuesOf(headers, 'content-length');
@@ -35,8 +33,9 @@ export function bodyOf(headers: RawHeaders): Body {
 }
 
 /**
- * Towards the gate. `Impersonate-*` is passed on as kubectl's own would be: the server checks it. Nothing is added about where the request came from.
- * @param way the host for `Host`, the user's token, and `Upgrade` where the request is one
+ * Returns the headers for the server. `Impersonate-*` is passed on as from kubectl: the server checks it. Nothing
+ * reveals where the request came from.
+ * @param route the host for `Host`, the user's token, and `Upgrade` where the request is one
  */
 export function towardsServer(
   headers: RawHeaders,
@@ -51,16 +50,16 @@ export function towardsServer(
   const sent = ['Host', route.host, ...endToEnd(headers, NOT_SENT_ON), 'Authorization', `Bearer ${route.token}`];
   if (route.body === 'chunked') sent.push('Transfer-Encoding', 'chunked');
   else if (route.body !== 'none') sent.push('Content-Length', route.body.length);
-  // Node would announce a body in chunks, whose end would be the first bytes of an upgraded connection.
+  // Node would announce a chunked body, whose end would be the first bytes of an upgraded connection.
   else if (!WITHOUT_BODY.has(route.method)) sent.push('Content-Length', '0');
   if (route.upgrade !== undefined) sent.push('Connection', 'Upgrade', 'Upgrade', route.upgrade);
   return sent;
 }
 
-/** Towards the client. */
+/** Returns the headers for the client. */
 export const towardsClient = (headers: RawHeaders): string[] => endToEnd(headers, new Set());
 
-/** What is not of one hop only (RFC 9110 §7.6.1). */
+/** Drops the hop-by-hop headers (RFC 9110 §7.6.1). */
 function endToEnd(headers: RawHeaders, left: ReadonlySet<string>): string[] {
   const nominated = connectionNominated(headers);
   return pairs(headers).flatMap(([name, value]) => {
@@ -69,7 +68,7 @@ function endToEnd(headers: RawHeaders, left: ReadonlySet<string>): string[] {
   });
 }
 
-/** A head written out, for a connection that is no longer Node's. */
+/** Returns a response head as bytes, for a connection that no longer belongs to Node's HTTP server. */
 export function rawHead(code: number, reason: string, headers: readonly string[]): Buffer {
   const lines = pairs(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.from(`HTTP/1.1 ${code} ${reason}\r\n${lines.join('')}\r\n`, 'latin1');

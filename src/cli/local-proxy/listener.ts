@@ -1,5 +1,13 @@
 /**
- * What listens on this machine: on a port of 127.0.0.1 with TLS and a secret, or on a Unix socket. Never on any other address.
+ * The local listener: on a port of 127.0.0.1 with TLS and a secret, or on a Unix socket. Never on any other
+ * address.
+ *
+ * The files of this folder:
+ * - `listener.ts`, `guard.ts`: the listener, and which requests it accepts.
+ * - `exchange.ts`, `relay.ts`, `headers.ts`, `frame-writes.ts`: one request to the server, and the way back.
+ * - `server-connection.ts`, `credential-keeper.ts`: connections to the server, and the credential for them.
+ * - `loopback-certificate.ts`, `run-files.ts`: the certificate, the kubeconfig and the socket of one run.
+ * - `status.ts`: responses of this program itself.
  */
 import { chmodSync } from 'node:fs';
 import {
@@ -27,20 +35,24 @@ export type ListenAddress =
 export interface LocalListener {
   /** 0 on a socket. */
   readonly port: number;
-  /** Takes nothing more and cuts what is open, streams and tunnels included. */
+  /** Accepts nothing more and cuts everything that is open, streams and tunnels included. */
   close(): Promise<void>;
 }
 
 /**
- * A head is no longer than the gate would take. A connection must say what it wants within ten seconds: anyone on this machine can open
- * one. There is no limit for a whole request, because an upload or a watch may last for hours.
+ * A head is no longer than the server would accept. A connection must send its head within ten seconds, because
+ * anyone on this machine can open one. A whole request has no time limit, because an upload or a watch may last for
+ * hours.
  */
 const LIMITS = { headerBytes: 16_384, headMs: 10_000, idleMs: 60_000, connections: 512, requests: 256 };
 
-/** What the API server speaks besides HTTP. Any other is not upgraded to, and the request is an ordinary one (RFC 9110 §7.8). */
+/**
+ * The protocols of the API server in addition to HTTP. A request to upgrade to another is handled as an ordinary
+ * request (RFC 9110 §7.8).
+ */
 const PROTOCOLS: ReadonlySet<string> = new Set(['websocket', 'spdy/3.1']);
 
-/** @throws AppError `conflict` when the port or the socket is taken, `bad_request` when it cannot be had */
+/** @throws AppError `conflict` when the port or the socket is taken, `bad_request` when it cannot be used */
 export async function listenLocally(
   address: ListenAddress,
   keeper: CredentialKeeper,
@@ -69,7 +81,7 @@ export async function listenLocally(
   const handler = new ConnectionHandler(keeper, requests);
   server.on('connection', (socket: Socket) => handler.connected(socket));
   server.on('request', (req, res) => handler.request(req, res));
-  // Where the client waits for a word before it sends a body, it gets it once the request is let through.
+  // A client that sent `Expect: 100-continue` gets its 100 once the request is accepted.
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => handler.request(req, res, true));
   server.on('upgrade', (req, socket, head) => handler.upgrade(req, socket, head));
   server.on('connect', (req: IncomingMessage, socket: Duplex) => handler.connect(req, socket));
@@ -113,7 +125,7 @@ class ConnectionHandler {
   }
 
   request(req: IncomingMessage, res: ServerResponse, expectsContinue = false): void {
-    res.on('error', () => undefined); // Writing to a client that has gone is no fault; `close` follows.
+    res.on('error', () => undefined); // Writing to a closed client is no error; `close` follows.
     const rejection = this.#rejection(req);
     if (rejection !== undefined) return respond(rejection, res);
     if (expectsContinue) res.writeContinue();
@@ -122,7 +134,7 @@ class ConnectionHandler {
     const ends = { onCut: () => this.#keeper.verify(), abandoned: () => exchange.abandoned };
     const relay = ({ response, upgraded }: UpstreamResponse): void => {
       if (!exchange.isClientClosed && upgraded === undefined) return relayResponse(response, res, ends);
-      // Nobody asked for another protocol: what would follow is none of HTTP.
+      // The client requested no other protocol: what follows would not be HTTP.
       response.destroy();
       upgraded?.socket.destroy();
       res.destroy();
@@ -173,7 +185,7 @@ class ConnectionHandler {
     for (const exchange of this.#open) exchange.abandon();
     for (const cut of this.#tunnels) cut();
     for (const socket of this.#sockets) {
-      // An orderly end could pass for the end of an answer. Node can reset connections of TCP only.
+      // A normal close could look like the end of a response. Node can reset only TCP connections.
       if (this.policy.secret === undefined) socket.destroy();
       else socket.resetAndDestroy();
     }
@@ -186,8 +198,8 @@ class ConnectionHandler {
   }
 
   /**
-   * Counts the exchange until it is over. Node does not always tell of the end of an answer: of one whose connection was handed over
-   * behind it nothing more comes. So the connection's own end counts too.
+   * Counts the exchange until it has finished. Node does not always report the end of a response: after its
+   * connection was handed over, no event follows. So the connection's own end counts too.
    */
   #opened(exchange: Exchange, socket: Duplex, res?: ServerResponse): () => void {
     this.#open.add(exchange);
@@ -195,7 +207,7 @@ class ConnectionHandler {
       socket.off('close', finish);
       if (this.#open.delete(exchange)) exchange.clientClosed();
     };
-    socket.setMaxListeners(0); // A client may send many requests before it reads the first answer.
+    socket.setMaxListeners(0); // A client may send many requests before it reads the first response.
     socket.once('close', finish);
     res?.once('close', finish);
     return finish;
@@ -212,7 +224,7 @@ function listen(server: Server, address: ListenAddress): Promise<number> {
       if ('socket' in address) chmodSync(address.socket, 0o600);
       resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
     };
-    // Not `localhost`, which a hosts file can make another address, nor one that other machines reach.
+    // Not `localhost`, which a hosts file can map to another address, and no address that other machines reach.
     if ('socket' in address) server.listen(address.socket, listening);
     else server.listen(address.port, '127.0.0.1', listening);
   });

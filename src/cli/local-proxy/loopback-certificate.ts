@@ -1,8 +1,10 @@
 /**
- * The certificate of the loopback port, made for one run. Its authority stands in the kubeconfig and has no key any more.
+ * The certificate of the loopback port, created for one run. Its CA is in the kubeconfig, and the CA's key is
+ * discarded.
  *
- * Two reasons for TLS on loopback: client-go sends a token of a kubeconfig by https only; and when this program has ended, another user's
- * may take its port, and would be sent the requests of a client that still runs.
+ * TLS on loopback has two reasons: client-go sends a token of a kubeconfig over https only; and after this program
+ * has ended, an attacker on this machine may listen on its port, and would receive the requests of a client that
+ * still runs.
  */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
@@ -32,10 +34,10 @@ export interface LoopbackCertificate {
 /** @param now epoch milliseconds */
 export async function createLoopbackCertificate(now: number): Promise<LoopbackCertificate> {
   const [rootKeys, keys] = await Promise.all([generate(), generate()]);
-  // Longer than any session, which ends it: by the clock of this machine alone, so no margin but for one that is set back.
+  // Longer than any session. Only this machine's clock matters, so the margin is for a clock that is set back.
   const validity = { notBefore: new Date(now - DAY_MS), notAfter: new Date(now + 366 * DAY_MS) };
   const common = { signingAlgorithm: ALGORITHM, ...validity };
-  // Each of these extensions is asked for by one that reads RFC 5280 strictly, as Python does from 3.13 on.
+  // Clients that read RFC 5280 strictly, such as Python from 3.13 on, require each of these extensions.
   const root = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: 'CN=portcullis proxy, one run',

@@ -1,5 +1,6 @@
 /**
- * The two ways back to a client: an answer, streamed as it comes, and a tunnel after a 101. Either side's end is the other's.
+ * The two ways back to a client: a response, streamed as it arrives, and a tunnel after a 101. The end of either
+ * side ends the other.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
@@ -9,40 +10,41 @@ import { rawHead, towardsClient } from './headers.ts';
 import type { LocalResponse } from './status.ts';
 
 export interface RelayEnds {
-  /** The gate has cut what had begun. */
+  /** The server has cut a response that had begun. */
   readonly onCut: () => void;
   /** Whether it was ended from here. */
   readonly abandoned: () => boolean;
 }
 
-/** Relays an answer with backpressure: what the client does not read is not read from the gate. */
+/** Relays a response with backpressure: it reads from the server only as fast as the client reads. */
 export function relayResponse(response: IncomingMessage, res: ServerResponse, ends: RelayEnds): void {
-  // What is left of a body that nobody wants would be read and thrown away for as long as it lasts.
+  // Otherwise the unread rest of a body would be read and discarded for as long as it lasts.
   if (!res.req.complete) res.shouldKeepAlive = false;
   res.writeHead(response.statusCode ?? 502, towardsClient(response.rawHeaders));
-  // A watch has a head long before its first event.
+  // A watch sends its head long before its first event.
   res.flushHeaders();
   response.on('error', () => {
     if (!ends.abandoned()) ends.onCut();
   });
-  // Of half an answer the connection is cut: with its usual end it would look like a whole one.
+  // After half a response the connection is cut: a normal end would make it look complete.
   response.once('close', () => void (response.complete || res.destroy()));
-  // A client may leave by the last word of a session that was revoked, before the cut behind it is seen: so it is looked for.
+  // A client may close because of a termination notice, before the server's cut is seen, so reading continues until
+  // the cut.
   res.once('close', () => response.resume());
   response.pipe(res);
 }
 
-/** Answers by itself, and ends the connection. */
+/** Responds without the server, and ends the connection. */
 export function respond({ code, headers, body }: LocalResponse, res: ServerResponse): void {
   if (res.headersSent) return void res.destroy();
   const { socket } = res.req;
-  // A client that goes on sending would keep the connection.
+  // A client that keeps sending would keep the connection.
   if (!res.req.complete) res.once('finish', () => socket.destroySoon());
   res.writeHead(code, [...headers]);
   res.end(body);
 }
 
-/** The same on a connection that Node has handed over. */
+/** Does the same on a connection that Node has handed over. */
 export function respondOnSocket({ code, headers, body }: LocalResponse, socket: Duplex): void {
   if (socket.destroyed) return;
   socket.write(rawHead(code, 'Refused', headers));
@@ -50,12 +52,12 @@ export function respondOnSocket({ code, headers, body }: LocalResponse, socket: 
   endSoon(socket);
 }
 
-/** An answer that is no 101: relayed, and the connection ends after it. */
+/** Relays a response other than 101, and ends the connection after it. */
 export function relayOnSocket(response: IncomingMessage, socket: Duplex, ends: RelayEnds): void {
   const { statusCode = 502, statusMessage = '', rawHeaders } = response;
   // Without a length the end of the connection is the end of the body (RFC 9112 §6.3).
   socket.write(rawHead(statusCode, plainReason(statusMessage), [...towardsClient(rawHeaders), 'Connection', 'close']));
-  // There is no new protocol for what the client sends, and a client that leaves meanwhile is to be seen.
+  // The client's data belongs to no protocol, and a client that closes has to be noticed.
   socket.resume();
   response.on('error', () => {
     if (!ends.abandoned()) ends.onCut();
@@ -67,7 +69,7 @@ export function relayOnSocket(response: IncomingMessage, socket: Duplex, ends: R
 
 export interface Tunnel {
   readonly client: Duplex;
-  /** What the client has sent after its request's head. */
+  /** Data that the client sent after the head of its request. */
   readonly clientHead: Buffer;
   readonly server: Duplex;
   readonly serverHead: Buffer;
@@ -76,7 +78,8 @@ export interface Tunnel {
 }
 
 /**
- * Joins the two connections. Nothing of the client's was sent on before: until the 101 it could be read as a request of its own.
+ * Joins the two connections. Nothing of the client's data was sent on before: until the 101 an attacker could have
+ * it read as another request.
  * @returns cuts them
  */
 export function joinTunnel(
@@ -93,7 +96,7 @@ export function joinTunnel(
     else client.once('finish', () => partFrom(client));
   };
   let begun = false;
-  // The first frames behind the head must not share its TLS record either.
+  // The first frames after the head must not share its TLS record either.
   client.write(head, () => {
     begun = true;
     if (serverHead.length > 0) onward.write(serverHead);
@@ -106,14 +109,15 @@ export function joinTunnel(
     client.destroy();
   });
   client.on('error', () => server.destroy());
-  // Each of these alone can be missing, by who ended it and how. What was received before an end is handed on first.
+  // Each of these events can be missing, depending on which side ended and how. Data that arrived before an end is
+  // passed on first.
   server.once('close', () => void (begun && endOnward()));
   client.once('close', () => {
     if (server.closed) return;
-    // As with an answer: the cut may be yet to come.
+    // As with a response: the cut may still follow.
     server.resume();
     server.end();
-    // Nobody is left whom it would matter to, where the other side does not read.
+    // No one is waiting any more where the other side does not read.
     const late = setTimeout(() => server.destroy(), FLUSH_MS);
     server.once('close', () => clearTimeout(late));
   });
@@ -121,12 +125,12 @@ export function joinTunnel(
   return () => void server.destroy();
 }
 
-/** Milliseconds in which the other side may still take what was sent before an end. */
+/** Milliseconds in which the other side may still read data that was sent before an end. */
 const FLUSH_MS = 10_000;
 
 /**
- * Waits for the client's own end. A connection that is closed with something of the client's unread is reset, and the client loses what it
- * has not read yet.
+ * Waits for the client's own end. Closing a connection with unread data of the client resets it, and the client
+ * loses data that it has not read yet.
  */
 function partFrom(client: Duplex): void {
   client.resume();
@@ -139,5 +143,5 @@ function endSoon(socket: Duplex): void {
   else socket.end();
 }
 
-/** The reason phrase is the other side's words, and stands in a line of its own. */
+/** The reason phrase is text of the other side, so it must not leave its line. */
 const plainReason = (text: string): string => text.replaceAll(/[^\t\u0020-\u007e]/g, '');

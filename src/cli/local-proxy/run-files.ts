@@ -1,6 +1,4 @@
-/**
- * Where a run leaves something on disk: its kubeconfig, which holds the secret, and its Unix socket.
- */
+/** The files of a run: its kubeconfig, which holds the secret, and its Unix socket. */
 import { closeSync, constants, fstatSync, fsyncSync, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
@@ -9,16 +7,19 @@ import { cliError } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 
 export interface KubeconfigFacts {
-  /** Public URL of the gate, for the context's name. */
+  /** Public URL of Portcullis, for the context's name. */
   readonly server: string;
   readonly cluster: string;
   readonly port: number;
-  /** PEM of the authority of this run. */
+  /** PEM of the CA of this run. */
   readonly ca: string;
   readonly secret: string;
 }
 
-/** One context, of the name that `portcullis kubeconfig` gives it, so that a script needs no other. */
+/**
+ * Returns a kubeconfig with one context, named as `portcullis kubeconfig` names it, so that a script needs no other
+ * name.
+ */
 export function kubeconfigText({ server, cluster, port, ca, secret }: KubeconfigFacts): string {
   const name = contextName(server, cluster);
   const address = `https://127.0.0.1:${port}`;
@@ -35,12 +36,13 @@ export function kubeconfigText({ server, cluster, port, ca, secret }: Kubeconfig
 }
 
 /**
- * Writes a new file that this user alone can read.
- * @returns what removes it, at most once
+ * Writes a new file that only this user can read.
+ * @returns a function that removes it, at most once
  * @throws AppError `conflict` when something is there, a link included; `bad_request` when it cannot be written
  */
 export function writeKubeconfig(path: string, text: string): () => void {
-  // O_EXCL: what another user has put there, as a link to a file of theirs or to one of ours, is neither followed nor overwritten.
+  // O_EXCL: an attacker may have put a link there, to a file of theirs or to one of ours, so nothing is followed or
+  // overwritten.
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
   let made: { readonly dev: number; readonly ino: number } | undefined;
   try {
@@ -60,7 +62,7 @@ export function writeKubeconfig(path: string, text: string): () => void {
   return () => removeIfStill(path, { dev, ino });
 }
 
-/** Not the file that another run or another program has put in its place meanwhile. */
+/** Does not remove a file that another run or another program has put in its place. */
 function removeIfStill(path: string, made: { readonly dev: number; readonly ino: number }): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found?.dev === made.dev && found.ino === made.ino) rmSync(path, { force: true });
@@ -88,8 +90,8 @@ function unwritten(path: string, cause: unknown): unknown {
 }
 
 /**
- * Checks the folder of a Unix socket. Another user who may write there could put a socket of theirs in its place, and one who may enter
- * it could connect: on a socket the folder is all that tells who asks.
+ * Checks the folder of a Unix socket. An attacker who may write there could replace the socket, and one who may
+ * enter it could connect: on a socket only the folder identifies the client.
  * @throws AppError `bad_request`
  */
 export function checkSocketFolder(path: string): void {

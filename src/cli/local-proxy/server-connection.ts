@@ -1,5 +1,6 @@
 /**
- * Connections to the cluster's address at the gate: TLS with the session's certificate, directly or through the company's proxy.
+ * Connections to the cluster's address at the server: TLS with the session's certificate, directly or through a
+ * company's proxy.
  */
 import { Agent, request, type AgentOptions, type RequestOptions } from 'node:https';
 import type { ClientRequest } from 'node:http';
@@ -11,7 +12,7 @@ import { proxyFor } from '../http/proxy.ts';
 import type { Binding, ReachableCluster } from '../session/session.ts';
 import { insideTunnel, openTunnel } from '../http/tunnel.ts';
 
-/** Milliseconds for the proxy to open a way, and for the gate to take a connection and prove who it is. */
+/** Milliseconds for the proxy to open a tunnel, and for the server to accept a connection and prove its identity. */
 const [TUNNEL_MS, CONNECT_MS] = [15_000, 30_000];
 
 /** All connections that present one certificate. */
@@ -19,11 +20,11 @@ export interface ServerPool {
   readonly url: URL;
   readonly proxy: URL | undefined;
   readonly network: NetworkEnvironment;
-  /** What vouches for the gate is of this cluster alone, and not of the system. */
+  /** The CA of the server is of this cluster alone, and not of the system. */
   readonly pinned: boolean;
   /**
    * Begins a request; nothing is sent before its end or its first write.
-   * @param fresh on a connection of its own, for an upgrade: it never comes back
+   * @param fresh on a separate connection, for an upgrade: it is not reused
    * @throws where the target cannot be written into a request
    */
   request(parts: {
@@ -32,7 +33,7 @@ export interface ServerPool {
     readonly headers: readonly string[];
     readonly fresh: boolean;
   }): ClientRequest;
-  /** A newer certificate has taken its place: what is open stays until it ends. */
+  /** Called when a newer certificate has replaced this one: open connections stay until they end. */
   retire(): void;
   /** Cuts everything. */
   destroy(): void;
@@ -50,7 +51,7 @@ export function createServerPool(
     ca: cluster.caData ?? trustedCas(network),
     cert: binding.certificate,
     key: binding.privateKey,
-    // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which somebody may have set for another program.
+    // Node lets NODE_TLS_REJECT_UNAUTHORIZED switch the check off, which a user may have set for another program.
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
   };
@@ -86,7 +87,7 @@ export function createServerPool(
   };
 }
 
-/** There is no limit for an answer, which may be a watch; a connection comes soon or never. */
+/** A response, which may be a watch, has no time limit; a connection has one. */
 function limitConnecting(sent: ClientRequest): void {
   sent.once('socket', (socket) => {
     if (sent.reusedSocket) return;
@@ -98,7 +99,7 @@ function limitConnecting(sent: ClientRequest): void {
 
 type Connected = (error: Error | null, socket?: Duplex) => void;
 
-/** An agent that may have to ask a proxy for its connections. */
+/** An agent that may open its connections through a proxy. */
 class ServerAgent extends Agent {
   readonly #connect: ((done: Connected) => void) | undefined;
 

@@ -1,6 +1,4 @@
-/**
- * What this program itself answers a client with, as Kubernetes words it: clients in every language show the message of a `Status`.
- */
+/** Responses of this program itself, as a Kubernetes `Status`: clients in every language show its message. */
 
 /** `reason` of a Status, with the HTTP code that belongs to it. */
 const CODES = {
@@ -17,12 +15,12 @@ export type StatusReason = keyof typeof CODES;
 
 export interface LocalResponse {
   readonly code: number;
-  /** A flat list. It ends the connection: what else of the request is under way is not wanted. */
+  /** A flat list. It ends the connection: the rest of the request is not wanted. */
   readonly headers: readonly string[];
   readonly body: Buffer;
 }
 
-/** @param message for people; must hold no token */
+/** @param message for users; must hold no token */
 export function localResponse(reason: StatusReason, message: string): LocalResponse {
   const code = CODES[reason];
   const fields = { status: 'Failure', message: `portcullis proxy: ${message}`, reason, code };

@@ -1,6 +1,6 @@
 /**
- * A new token while the present one still serves: kubectl gets the present one at once, and a process of its own fetches the next, so that
- * nobody waits for the broker and a token never ends in use.
+ * Fetches a new token while the present one is still valid: kubectl gets the present one immediately, and another
+ * process fetches the next, so that no command waits for the server and a token never expires in use.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, lstatSync, mkdirSync, openSync, utimesSync } from 'node:fs';
@@ -15,11 +15,12 @@ import { isFresh, tokenId, type CachedToken } from '../session/session.ts';
 /** The command that the process runs; hidden in the help. */
 export const RENEW_COMMAND = 'renew-token';
 
-/** Milliseconds until another may be started: a broker that is away must not cost a process for each kubectl. */
+/** Milliseconds until another may be started: an unavailable server must not cost a process for each kubectl. */
 const PAUSE_MS = 10_000;
 
 /**
- * Starts it and does not wait. Thirty kubectls start one: who makes the note about this token does.
+ * Starts the process and does not wait for it. Thirty kubectls start one: only the process that creates the marker
+ * of this token starts it.
  * @param token of the cache, in its last minute
  */
 export function renewInBackground(context: CliContext, entry: CacheEntry, cluster: string, token: CachedToken): void {
@@ -27,13 +28,14 @@ export function renewInBackground(context: CliContext, entry: CacheEntry, cluste
   const { url, caFile } = entry.server;
   const command = [RENEW_COMMAND, '--server', url, '--cluster', cluster];
   const args = [...thisProgram(), ...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])];
-  // Nothing of kubectl's is held: it waits until stdout and stderr of its plugin are closed. A session of its own: Ctrl-C is not meant for it.
+  // Holds nothing of kubectl's, which waits until stdout and stderr of its plugin are closed. Detached, because
+  // Ctrl-C is not meant for it.
   const child = spawn(process.execPath, args, { stdio: 'ignore', detached: true, windowsHide: true });
   child.once('error', () => undefined); // Then the next call renews in the foreground.
   child.unref();
 }
 
-/** What Node is to run; the single executable is the program itself. */
+/** The program that Node runs; the single executable is the program itself. */
 const thisProgram = (): readonly string[] => (isSea() ? [] : [...process.execArgv, process.argv[1] ?? '']);
 
 function isFirst(dir: string, now: number): boolean {
@@ -52,7 +54,8 @@ function isFirst(dir: string, now: number): boolean {
 }
 
 /**
- * What the process does. Its failures are for nobody's eyes: the next call meets them in the foreground, or finds them in the cache.
+ * Renews the token in the background process. No user sees its errors: the next call meets them in the foreground,
+ * or finds them in the cache.
  * @throws AppError as `renew`
  */
 export async function renewNow(context: CliContext, server: Server, cluster: string): Promise<void> {

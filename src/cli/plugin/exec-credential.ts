@@ -1,11 +1,14 @@
 /**
- * What kubectl reads from stdout.
+ * The credential that kubectl reads from stdout.
  * @see https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
  */
 import type { ExecVersion } from '../environment.ts';
 import { reportedExpiryMs, type Binding, type CachedToken } from '../session/session.ts';
 
-/** One line of ExecCredential: token and certificate, presented together because the one is bound to the other. Both versions have the same fields. */
+/**
+ * Returns ExecCredential as one line: token and certificate, presented together because the token is bound to the
+ * certificate. Both versions have the same fields.
+ */
 export function execCredential(token: CachedToken, binding: Binding, version: ExecVersion = 'v1'): string {
   const credential = {
     kind: 'ExecCredential',

@@ -1,6 +1,7 @@
 /**
- * A short memory of what failed. client-go calls the plugin five times for one command: without it a cancelled sign-in would
- * open five tabs, and thirty kubectls that waited for one refresh would each wait for a dead server in turn.
+ * A short memory of failures. client-go calls the plugin five times for one command: without it a cancelled sign-in
+ * would open five tabs, and thirty kubectls that waited for one refresh would each wait for an unavailable server
+ * in turn.
  */
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,12 +11,12 @@ import { numberAt, parseRecord, stringAt } from '../http/json-shape.ts';
 import type { ParentId } from './parent-process.ts';
 import { isMissing, isUnwritable, readPrivateFile, writePrivateFile } from '../session/private-files.ts';
 
-/** Milliseconds for which the calls of one parent are told the same. */
+/** Milliseconds for which the calls of one parent get the same error. */
 const FAILURE_MEMORY_MS = 30_000;
 
 /**
- * Failures that are shared: with who waits for the same refresh or sign-in, and (`session`) why the last session ended, so that
- * every later command can say it.
+ * Failures that are shared with the processes that wait for the same refresh or sign-in, and (`session`) why the
+ * last session ended, so that every later command can report it.
  */
 export type SharedFailure = 'refresh' | 'sign-in' | 'session';
 
@@ -44,7 +45,7 @@ export function rememberForParent(entry: CacheEntry, parent: ParentId, error: Ap
   });
 }
 
-/** What this parent's last sign-in failed with, for 30 seconds. */
+/** Returns the error of this parent's last sign-in, for 30 seconds. */
 export function failureOfParent(entry: CacheEntry, parent: ParentId, now: number): AppError | undefined {
   return read(join(entry.dir, 'failures', parent), now - FAILURE_MEMORY_MS, now);
 }
@@ -53,7 +54,7 @@ export function shareFailure(entry: CacheEntry, kind: SharedFailure, error: AppE
   ignoringFullDisk(() => write(join(entry.dir, `${kind}-failed.json`), error, now));
 }
 
-/** What failed is told now in any case: a full disk must not put other words in its place. */
+/** The error is reported now in any case: a full disk must not replace it with another. */
 function ignoringFullDisk(remember: () => void): void {
   try {
     remember();
@@ -62,12 +63,12 @@ function ignoringFullDisk(remember: () => void): void {
   }
 }
 
-/** What somebody else's try ended with since `since` (epoch milliseconds), for who waited for it. */
+/** Returns the error of another process since `since` (epoch milliseconds), for a process that waited for it. */
 export function failureSince(entry: CacheEntry, kind: SharedFailure, since: number, now: number): AppError | undefined {
   return read(join(entry.dir, `${kind}-failed.json`), since, now);
 }
 
-/** To be called when somebody has signed in. */
+/** Forgets all failures; called after a sign-in. */
 export function forgetFailures(entry: CacheEntry): void {
   for (const kind of ['refresh', 'sign-in', 'session'] satisfies SharedFailure[]) {
     rmSync(join(entry.dir, `${kind}-failed.json`), { force: true });

@@ -1,7 +1,15 @@
 /**
- * The exec credential plugin: what kubectl runs before it talks to a cluster. stdout is ExecCredential or nothing.
+ * The exec credential plugin: kubectl runs it before it talks to a cluster. stdout is ExecCredential or nothing.
  *
- * The way of a cached credential is synchronous and loads nothing but this file's imports; the rest is loaded when it is needed.
+ * The path of a cached credential is synchronous and loads only this file's imports; the rest is loaded when
+ * needed.
+ *
+ * The files of this folder:
+ * - `get-token.ts`, `exec-credential.ts`: the plugin for users, and its output.
+ * - `ready-file.ts`: cached credentials for the shell front; `background-renewal.ts`: renewal ahead of the expiry.
+ * - `rejected-token.ts`, `failures.ts`, `parent-process.ts`: tell a caller's repeated calls apart, and their
+ *   errors.
+ * - `workload-token.ts`, `workload-cache.ts`: the plugin for workloads.
  */
 import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
@@ -20,7 +28,7 @@ export interface TokenRequest {
   readonly browser: boolean;
 }
 
-/** @throws AppError with words for the person; nothing has been written to stdout then */
+/** @throws AppError with a message for the user; nothing has been written to stdout then */
 export async function getToken(context: CliContext, request: TokenRequest): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, request.server);
   const cached = fromCache(context, entry, request.cluster);
@@ -31,8 +39,9 @@ export async function getToken(context: CliContext, request: TokenRequest): Prom
 }
 
 /**
- * The credential of the cache, as text for stdout; in its last minute, until kubectl is told to ask again, another is fetched meanwhile.
- * @returns `refused`: the id of a token that this parent has had before
+ * Returns the cached credential as text for stdout. In its last minute, until kubectl is told to ask again, another
+ * is fetched in the background.
+ * @returns `rejectedTokenId`: the id of a token that this parent already had
  */
 export function fromCache(
   context: CliContext,
@@ -50,7 +59,7 @@ export function fromCache(
   return { credential: execCredential(token, session.binding, context.environment.execVersion) };
 }
 
-/** A server that lets one wait this long is not waited for again by the same program for a while: client-go would ask five times. */
+/** The same program does not wait again for a while for a server that is this slow: client-go would ask five times. */
 const SLOW_MS = 5000;
 
 interface RenewalRequest extends TokenRequest {
@@ -87,8 +96,8 @@ async function renewed(context: CliContext, entry: CacheEntry, request: RenewalR
 }
 
 /**
- * The present token in its last minute: the broker is away, the API server need not be. Not for a parent that has had it and
- * asks before it was told to: there it was refused.
+ * Returns the present token in its last minute: the server is unavailable, but the API server may not be. Not for a
+ * parent that already had it and asks before its reported expiry: the token was rejected there.
  */
 function stillGood(context: CliContext, entry: CacheEntry, request: RenewalRequest): string | undefined {
   const session = readSession(entry);
@@ -101,7 +110,7 @@ function stillGood(context: CliContext, entry: CacheEntry, request: RenewalReque
     : undefined;
 }
 
-/** @param why what ended the session, or that there is none */
+/** @param why the error that ended the session, or that there is none */
 async function afterSignIn(
   context: CliContext,
   entry: CacheEntry,

@@ -1,19 +1,20 @@
 /**
- * Ready files: the cached answer for one cluster, laid out so that the shell front (front/portcullis.sh) only checks and copies.
+ * Ready files: the cached credential for one cluster, in a format that the shell front (cli-package/portcullis.sh)
+ * only checks and copies.
  *
  *     ready,SERVER,CLUSTER      in the entry's folder; SERVER is the URL with `/` as `,`
- *     ready-ca,SERVER,CLUSTER   where the web host has a CA file of its own, with a copy of it in ca.pem
+ *     ready-ca,SERVER,CLUSTER   where the web host has its own CA file, with a copy of it in ca.pem
  *
- *     portcullis-ready 1 SIZE SESSION-SIZE   bytes of this file and of session.json: what was cut short or edited is not used
+ *     portcullis-ready 1 SIZE SESSION-SIZE   bytes of this file and of session.json: a truncated or edited one is ignored
  *     SERVER URL
  *     CLUSTER
- *     NOT-BEFORE                epoch seconds; earlier than that the clock was set back
+ *     NOT-BEFORE                epoch seconds; an earlier time means that the clock was set back
  *     FRESH-UNTIL               epoch seconds
- *     TOKEN-ID                  names the folder of the notes of refused-token.ts
+ *     TOKEN-ID                  names the folder of the markers of rejected-token.ts
  *     ExecCredential            the line for stdout
  *
- * They hold what session.json holds and no more. Threat: one that outlives its session would feed kubectl a credential that was
- * given up, so they go before the session changes and come back after it.
+ * They hold only data of session.json. A ready file that outlives its session would give kubectl a credential that
+ * was discarded, so they are removed before the session changes and written again after it.
  */
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +24,7 @@ import { isMissing, writePrivateFile } from '../session/private-files.ts';
 import { isClusterName } from '../http/server-url.ts';
 import { freshUntilMs, tokenId, type CachedSession, type CachedToken } from '../session/session.ts';
 
-/** Where they are; an entry of the cache is one. */
+/** The folder of the ready files; an entry of the cache is one. */
 interface EntryFolder {
   readonly dir: string;
   /** PEM. */
@@ -36,8 +37,8 @@ const CLUSTER_AUDIENCE = clusterAudience('');
 const LONGEST_NAME = 255;
 
 /**
- * Writes one for each cluster of which the session holds a token. To be called with the entry's lock held, after the session was
- * written. A disk that is full costs the front its answer and nothing else.
+ * Writes one for each cluster of which the session holds a token. The caller must hold the entry's lock, and have
+ * written the session. On a full disk only the shell front loses its ready file.
  */
 export function writeReadyFiles(folder: EntryFolder, session: CachedSession): void {
   try {
@@ -51,7 +52,7 @@ export function writeReadyFiles(folder: EntryFolder, session: CachedSession): vo
   }
 }
 
-/** Removes them all; nothing where there are none. */
+/** Removes them all, if any. */
 export function dropReadyFiles({ dir }: EntryFolder): void {
   try {
     for (const name of readdirSync(dir)) {
@@ -67,9 +68,9 @@ function writeReadyFile(folder: EntryFolder, session: CachedSession, cluster: st
   const name = `${kind},${session.server.replaceAll('/', ',')},${cluster}`;
   if (name.length > LONGEST_NAME) return;
   const id = tokenId(token);
-  // The front cannot make folders: it has no process to spend on that.
+  // The front cannot create folders: it has no process to spend on that.
   mkdirSync(join(folder.dir, 'served', id), { recursive: true, mode: 0o700 });
-  // Rounded so that the front never says yes where `isFresh` says no.
+  // Rounded so that the front never accepts a token that `isFresh` does not.
   const [notBefore, until] = [Math.ceil(token.receivedAt / 1000), Math.floor(freshUntilMs(token) / 1000)];
   const lines = [session.server, cluster, notBefore, until, id, execCredential(token, session.binding)];
   writePrivateFile(join(folder.dir, name), withSize(lines.join('\n'), statSync(join(folder.dir, 'session.json')).size));

@@ -1,9 +1,9 @@
 /**
- * Was this token refused? kubectl does not say so: it only asks again. The same parent process asking again for a token that
- * is far from its end has been turned away with it, so it must not get the same one a second time.
+ * Detects that the API server rejected a token. kubectl does not report it: it only asks again. A parent process
+ * that asks again for a token far from its end was rejected with it, so it must not get the same one a second time.
  *
- * Who was handed what is kept as the mere existence of a file, made with O_EXCL: one system call, and no lock on the way of a
- * cached credential.
+ * The existence of a file, created with O_EXCL, records which parent got which token: one system call, and no lock
+ * on the path of a cached credential.
  */
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,9 +13,10 @@ import { codeOf, isMissing, isUnwritable } from '../session/private-files.ts';
 import { tokenId, type CachedToken } from '../session/session.ts';
 
 /**
- * Notes that `parent` is handed the token.
- * @param startedAt epoch milliseconds at which this process began; a note made later is of a call side by side, not of a refusal
- * @returns false when the parent had it before: it was refused
+ * Records that the token is issued to `parent`.
+ * @param startedAt epoch milliseconds at which this process started; a later marker is from a concurrent call and
+ *   means no rejection
+ * @returns false when the parent had the token before: it was rejected
  */
 export function noteIssued(entry: CacheEntry, token: CachedToken, parent: ParentId, startedAt: number): boolean {
   const dir = join(entry.dir, 'served', tokenId(token));
@@ -25,14 +26,15 @@ export function noteIssued(entry: CacheEntry, token: CachedToken, parent: Parent
     closeSync(openSync(note, 'wx', 0o600));
     return true;
   } catch (error) {
-    // A full disk must not keep a good token from kubectl; without notes a refused one may come twice, and is refused twice.
+    // A full disk must not keep a good token from kubectl. Without markers a rejected token may be issued twice,
+    // and is rejected twice.
     if (isUnwritable(error)) return true;
     if (codeOf(error) !== 'EEXIST') throw error;
     return statSync(note).mtimeMs > startedAt;
   }
 }
 
-/** Removes the notes about tokens that are not in the cache any more. */
+/** Removes the markers of tokens that are no longer in the cache. */
 export function dropOtherNotes(entry: CacheEntry, tokens: readonly CachedToken[]): void {
   const kept = new Set(tokens.map(tokenId));
   const served = join(entry.dir, 'served');

@@ -1,9 +1,10 @@
 /**
- * What is kept of a workload between two calls of kubectl: the key that its token was brought with, and what came for it. Never that token.
+ * The cache of a workload between two calls of kubectl: the key pair that its token was presented with, and the
+ * tokens it got. Never the workload's own token.
  *
- *     DIR/KEY.workload-FILE/workload.json   the key with its certificate, and the tokens by audience
+ *     DIR/KEY.workload-FILE/workload.json   the key pair with its certificate, and the tokens by audience
  *
- * beside the files of a person's session (`cache.ts`), in a folder of its own for each server and token file.
+ * next to the files of a user's session (`cache.ts`), in a separate folder for each server and token file.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -21,7 +22,7 @@ export interface CachedWorkload {
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /**
- * Finds where a workload's things are kept; makes nothing.
+ * Returns where a workload's files are kept; creates nothing.
  * @param tokenFile absolute path
  */
 export function locateWorkload(cacheDir: string, server: Server, tokenFile: string): CacheEntry {
@@ -31,8 +32,8 @@ export function locateWorkload(cacheDir: string, server: Server, tokenFile: stri
 }
 
 /**
- * What is kept for this very token. Threat: on a machine that runs the jobs of many, the next one's token may lie in the same file; what the
- * one before got must not answer for it.
+ * Returns the cache for exactly this token. On a machine that runs jobs of many users, the next job's token may be
+ * in the same file, and an attacker must not get the tokens of the job before it.
  * @throws AppError as `readPrivateFile`
  */
 export function readWorkload(entry: CacheEntry, subjectToken: string): CachedWorkload | undefined {
@@ -46,7 +47,7 @@ export function readWorkload(entry: CacheEntry, subjectToken: string): CachedWor
   return { binding: { certificate, privateKey }, tokens: parseTokens(recordAt(record, 'tokens') ?? {}) };
 }
 
-/** Takes the place of what was kept before. To be called with the entry's lock held. */
+/** Replaces the cache. The caller must hold the entry's lock. */
 export function writeWorkload(entry: CacheEntry, subjectToken: string, kept: CachedWorkload): void {
   ensureEntry(entry);
   writePrivateFile(fileOf(entry), JSON.stringify({ version: 1, subjectToken: digest(subjectToken), ...kept }));

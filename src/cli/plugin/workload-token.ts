@@ -1,8 +1,9 @@
 /**
- * The exec credential plugin for a workload: no sign-in and no browser; the token that its issuer left in a file is exchanged (RFC 8693),
- * and the file is read anew at each call, because Kubernetes puts a newer token there in time.
+ * The exec credential plugin for a workload: no sign-in and no browser. The token that its issuer puts into a file
+ * is exchanged (RFC 8693). The file is read at each call, because Kubernetes replaces the token in time.
  *
- * A token is good for one key, so that key is on disk before the token is sent: a job that is stopped half-way can go on with it.
+ * A workload's token is valid for one key pair, so the key pair is on disk before the token is sent: a job that is
+ * interrupted can continue with it.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -31,7 +32,7 @@ export interface WorkloadSource {
 interface Workload {
   readonly entry: CacheEntry;
   readonly tokenFile: string;
-  /** Never kept, never shown. */
+  /** Never stored, never shown. */
   readonly subjectToken: string;
 }
 
@@ -49,8 +50,8 @@ const LOCK_TIMEOUT_MS = 60_000;
 
 /**
  * Prints the credential.
- * @throws AppError `bad_request` for a file that holds no token, `forbidden` where the token or the cluster is refused, `upstream_unavailable`;
- *   nothing has been written to stdout then
+ * @throws AppError `bad_request` for a file that holds no token, `forbidden` where the token or the cluster is
+ *   rejected, `upstream_unavailable`; nothing has been written to stdout then
  */
 export async function getWorkloadToken(
   context: CliContext,
@@ -62,7 +63,7 @@ export async function getWorkloadToken(
   const fresh = cached !== undefined && isFresh(cached.token, context.now());
   if (fresh && noteIssued(entry, cached.token, context.parent, context.startedAt)) return print(context, cached);
   const rejectedTokenId = fresh ? tokenId(cached.token) : undefined;
-  // Another token in the file, or another cluster, is another question.
+  // Another token in the file, or another cluster, is a different request.
   const requestHash = createHash('sha256').update(`${request.audience} ${request.subjectToken}`).digest('hex');
   const caller = `${context.parent}-${requestHash.slice(0, 16)}`;
   const remembered = failureOfParent(entry, caller, context.now());
@@ -84,9 +85,9 @@ export async function getWorkloadToken(
 }
 
 /**
- * What `drill` shows to the admin API as a workload of role drill. A probe comes every few minutes and finds the same token in the file for
- * an hour; so its key is kept as kubectl's is.
- * @param refused a token that will not do
+ * Returns the credential with which `drill` uses the admin API as a workload of role drill. A monitor runs every
+ * few minutes and finds the same token in the file for an hour, so its key pair is cached as kubectl's is.
+ * @param rejectedToken a token that was rejected
  * @throws AppError as `getWorkloadToken`
  */
 export async function adminCredential(
@@ -104,7 +105,7 @@ export async function adminCredential(
 }
 
 /**
- * The clusters that the workload may use, as the server says now; for a kubeconfig.
+ * Returns the clusters that the workload may use now, for a kubeconfig.
  * @throws AppError as `getWorkloadToken`
  */
 export async function clustersOfWorkload(
@@ -137,14 +138,17 @@ function kept({ entry, subjectToken, audience }: TokenRequest): Credential | und
 const print = (context: CliContext, { token, binding }: Credential): void =>
   context.print(execCredential(token, binding, context.environment.execVersion));
 
-/** In its last minute, and not for a parent that has had it and asks before it was told to: there it was refused. */
+/**
+ * Returns true in its last minute, but not for a parent that already had it and asks before its reported expiry:
+ * the token was rejected there.
+ */
 function stillGood(context: CliContext, entry: CacheEntry, token: CachedToken): boolean {
   const now = context.now();
   if (!isAlive(token, now)) return false;
   return noteIssued(entry, token, context.parent, context.startedAt) || now >= reportedExpiryMs(token);
 }
 
-/** A token that will do: of somebody who asked at the same time, or by an exchange. */
+/** Returns an accepted token: from a concurrent process, or by an exchange. */
 function renew(
   context: CliContext,
   request: TokenRequest,
@@ -168,7 +172,7 @@ function renew(
   });
 }
 
-/** @param workload without an audience it is the first that the workload may have */
+/** @param workload without an audience the exchange is for the first that the workload may have */
 async function exchangeNow(
   context: CliContext,
   workload: Workload & Partial<TokenRequest>,
@@ -208,7 +212,7 @@ async function newBinding(context: CliContext): Promise<Binding> {
 const living = ({ tokens }: CachedWorkload, now: number): CachedWorkload['tokens'] =>
   Object.fromEntries(Object.entries(tokens).filter(([, token]) => token.expiresAt > now));
 
-/** What went wrong as the log of a job should say it: nobody there can sign in. */
+/** Replaces the next step of an error by one that fits the log of a job: no user can sign in there. */
 function withWorkloadHint(error: AppError, { entry, tokenFile, audience }: Workload & Partial<TokenRequest>): AppError {
   const { reason } = error;
   if (reason === 'discovery_refused') {
@@ -231,14 +235,14 @@ function withWorkloadHint(error: AppError, { entry, tokenFile, audience }: Workl
 const aRule = (audience: string | undefined): string =>
   audience === ADMIN_AUDIENCE ? 'a workload rule of role drill' : 'a workload rule';
 
-/** The same fault with another next step: a workload cannot sign in at a browser. */
+/** Returns the same error with another next step: a workload cannot sign in at a browser. */
 function withNext(error: AppError, next: string, code: ErrorCode = error.code): AppError {
   const [what] = error.message.split('\n  Next: ');
   return cliError(code, what ?? error.message, next, { reason: error.reason, cause: error });
 }
 
 /**
- * Kubernetes mounts such a token as a link that it moves, so links are followed here.
+ * Reads the workload's token. Kubernetes mounts it as a link that it moves, so links are followed here.
  * @throws AppError `bad_request`
  */
 function readSubjectToken(path: string): string {

@@ -1,6 +1,6 @@
 /**
- * A fresh key for a fresh session: P-256 with a self-signed certificate. Nobody verifies it by an authority; its thumbprint is
- * what tokens are bound to (RFC 8705 §2.2, self-signed), so it says nothing about the person.
+ * Creates a new key pair for each session: P-256 with a self-signed certificate. No CA signs it; tokens are bound
+ * to its thumbprint (RFC 8705 §2.2, self-signed), so it names no user.
  */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
@@ -22,7 +22,8 @@ export async function createBinding(now: number): Promise<Binding> {
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber.toString('hex'),
     name: 'CN=portcullis session',
-    // A day back for clocks that differ; a year on because the session ends long before, by the server's word.
+    // Valid from a day earlier, for clocks that differ, and for a year, because the server ends the session long
+    // before.
     notBefore: new Date(now - DAY_MS),
     notAfter: new Date(now + 366 * DAY_MS),
     signingAlgorithm: algorithm,

@@ -1,6 +1,4 @@
-/**
- * Opening the person's browser, without a shell.
- */
+/** Opens the user's browser, without a shell. */
 import { spawn } from 'node:child_process';
 import type { Environment } from '../environment.ts';
 import { cliError } from '../errors.ts';
@@ -11,13 +9,18 @@ export interface BrowserCommand {
   readonly args: readonly string[];
 }
 
-/** xdg-open(1): 3 a tool is missing, 4 the action failed. Other programs end as they like after the tab is open. */
+/**
+ * xdg-open(1): 3 a tool is missing, 4 the action failed. Other programs may exit with any code after the tab is
+ * open.
+ */
 const NOT_OPENED = new Set([3, 4, 126, 127]);
 
 /**
- * What to run, the next where the one before is not there. `$BROWSER` is a list with colons between (semicolons on Windows), as xdg-open(1) reads
- * it; each is split at blanks; `%s` is replaced by the address, which else comes last.
- * @throws AppError `forbidden` unless the address is https, or http on loopback: `file:` and other schemes start programs
+ * Returns the commands to try, each where the one before it is missing. `$BROWSER` is a list separated by colons
+ * (semicolons on Windows), as xdg-open(1) reads it; each entry is split at blanks; the address replaces `%s`, or
+ * comes last.
+ * @throws AppError `forbidden` unless the address is https, or http on loopback: `file:` and other schemes start
+ *   programs
  */
 export function browserCommands(
   url: URL,
@@ -33,7 +36,7 @@ export function browserCommands(
     .flatMap((command) => configuredCommand(command, url));
   if (configured.length > 0) return configured;
   if (platform === 'darwin') return [{ file: 'open', args: [url.href] }];
-  // Not `cmd /c start` or PowerShell: both would read the address as their own language.
+  // Not `cmd /c start` or PowerShell: both would interpret the address as code.
   const byWindows = { args: ['url.dll,FileProtocolHandler', url.href] };
   if (platform === 'win32') return [{ file: 'rundll32', ...byWindows }];
   const byDesktop = { file: 'xdg-open', args: [url.href] };
@@ -49,12 +52,13 @@ function configuredCommand(command: string, url: URL): readonly BrowserCommand[]
 }
 
 /**
- * Starts the first that can be started and does not wait for its end.
+ * Starts the first command that can be started, and does not wait for its end.
  * @param onFailure called once if it turns out that nothing was opened
  */
 export function openBrowser([command, ...others]: readonly BrowserCommand[], onFailure: (why: string) => void): void {
   if (command === undefined) return onFailure('there is none');
-  // stdout is kubectl's: a browser that chats must not reach it. Detached, so that it outlives kubectl and its Ctrl-C.
+  // stdout belongs to kubectl, so a browser must not write to it. Detached, so that it outlives kubectl and its
+  // Ctrl-C.
   const child = spawn(command.file, command.args, { stdio: 'ignore', detached: true, shell: false });
   const failed = (why: string): void => (others.length > 0 ? openBrowser(others, onFailure) : onFailure(why));
   child.once('error', () => failed(`${command.file} cannot be started`));

@@ -1,13 +1,13 @@
 /**
- * The cache: one folder a server, under a name made of server, CA, issuer and client, so that a session of one never answers
- * for another.
+ * The cache: one folder for each server, named by a hash of server, CA, issuer and client, so that a session of one
+ * is never used for another.
  *
- *     DIR/KEY/server.json      which server, which CA file, and the two hosts pinned at login; stays when a session ends
+ *     DIR/KEY/server.json      server, CA file, and the two hosts pinned at login; stays when a session ends
  *     DIR/KEY/session.json     the session with its tokens and its private key
- *     DIR/KEY/ready,…          the answer for one cluster, laid out for the shell front (see ready-file.ts)
- *     DIR/KEY/served/TOKEN/P   token TOKEN was handed to parent process P (see refused-token.ts)
- *     DIR/KEY/failures/P       a failed sign-in that calls of parent P are told again (see failures.ts)
- *     DIR/KEY/*-failed.json    what the last refresh, sign-in or session ended with
+ *     DIR/KEY/ready,…          the credential for one cluster, in the format of the shell front (see ready-file.ts)
+ *     DIR/KEY/served/TOKEN/P   token TOKEN was issued to parent process P (see rejected-token.ts)
+ *     DIR/KEY/failures/P       a failed sign-in, repeated to later calls of parent P (see failures.ts)
+ *     DIR/KEY/*-failed.json    the error of the last refresh, sign-in or session
  *     DIR/KEY.lock, DIR/KEY.sign-in.lock
  */
 import { createHash } from 'node:crypto';
@@ -20,11 +20,11 @@ import { checkPrivateDirectory, ensurePrivateDirectory, readPrivateFile, writePr
 import { dropReadyFiles, writeReadyFiles } from '../plugin/ready-file.ts';
 import { formatSession, parseSession, type CachedSession } from './session.ts';
 
-/** A server and the authority that vouches for its web host. */
+/** A server, and the CA of its web host. */
 export interface Server {
   /** Public URL and issuer, without a trailing slash. */
   readonly url: string;
-  /** File with the web host's CA; absent: the system's authorities. */
+  /** File with the web host's CA; absent: the system's CAs. */
   readonly caFile?: string;
 }
 
@@ -48,10 +48,11 @@ export interface CacheEntry {
   readonly signInLockPath: string;
 }
 
-/** Finds where a server's session is kept; makes nothing. */
+/** Returns where a server's session is kept; creates nothing. */
 export function locateEntry(cacheDir: string, server: Server): CacheEntry {
   const ca = server.caFile === undefined ? undefined : readCa(server.caFile);
-  // Issuer and server are the same URL by discovery's rule; both stand here so that the key survives if that ever changes.
+  // Discovery requires issuer and server to be the same URL; both are here so that the key stays valid if that
+  // changes.
   const parts = JSON.stringify([server.url, ca ?? '', server.url, PLUGIN_CLIENT_ID]);
   const dir = join(cacheDir, createHash('sha256').update(parts).digest('hex').slice(0, 32));
   const paths = { cacheDir, dir, lockPath: `${dir}.lock`, signInLockPath: `${dir}.sign-in.lock` };
@@ -66,13 +67,16 @@ function readCa(file: string): string {
   }
 }
 
-/** Makes the folders with mode 0700, and refuses ones that others could use. */
+/** Creates the folders with mode 0700, and rejects folders that other users could use. */
 export function ensureEntry(entry: CacheEntry): void {
   ensurePrivateDirectory(entry.cacheDir);
   ensurePrivateDirectory(entry.dir);
 }
 
-/** The session, or undefined: none, or a file that says something else. Throws as `readPrivateFile` does. */
+/**
+ * Returns the session; undefined where there is none, or the file is about something else. Throws as
+ * `readPrivateFile`.
+ */
 export function readSession(entry: CacheEntry): CachedSession | undefined {
   if (!checkPrivateDirectory(entry.cacheDir) || !checkPrivateDirectory(entry.dir)) return undefined;
   const text = readPrivateFile(join(entry.dir, 'session.json'));
@@ -80,7 +84,7 @@ export function readSession(entry: CacheEntry): CachedSession | undefined {
   return session?.server === entry.server.url ? session : undefined;
 }
 
-/** To be called with the entry's lock held. */
+/** The caller must hold the entry's lock. */
 export function writeSession(entry: CacheEntry, session: CachedSession): void {
   ensureEntry(entry);
   dropReadyFiles(entry);
@@ -88,7 +92,7 @@ export function writeSession(entry: CacheEntry, session: CachedSession): void {
   writeReadyFiles(entry, session);
 }
 
-/** Forgets the session; the pinned hosts stay. To be called with the entry's lock held. */
+/** Deletes the session; the pinned hosts stay. The caller must hold the entry's lock. */
 export function dropSession(entry: CacheEntry): void {
   if (!checkPrivateDirectory(entry.dir)) return;
   dropReadyFiles(entry);
@@ -96,7 +100,7 @@ export function dropSession(entry: CacheEntry): void {
   rmSync(join(entry.dir, 'served'), { recursive: true, force: true });
 }
 
-/** Forgets everything about the server, its pinned hosts included. */
+/** Deletes everything about the server, its pinned hosts included. */
 export function dropEntry(entry: CacheEntry): void {
   if (checkPrivateDirectory(entry.cacheDir)) rmSync(entry.dir, { recursive: true, force: true });
 }
@@ -112,7 +116,7 @@ export function writePins(entry: CacheEntry, pins: Pins): void {
   writePrivateFile(join(entry.dir, 'server.json'), JSON.stringify({ version: 1, ...entry.server, pins }));
 }
 
-/** Every server that somebody signed in to from here. */
+/** Returns every server that was signed in to from here. */
 export function knownServers(cacheDir: string): readonly KnownServer[] {
   if (!checkPrivateDirectory(cacheDir)) return [];
   return readdirSync(cacheDir).flatMap((name) => {

@@ -1,6 +1,4 @@
-/**
- * Signing in by a code that is typed into a browser on another machine (RFC 8628), for machines without one.
- */
+/** Sign-in by a code that the user types into a browser on another machine (RFC 8628), for machines without one. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AppError } from '../../core/errors.ts';
 import type { CacheEntry } from './cache.ts';
@@ -14,13 +12,13 @@ import { openableUrl } from '../http/server-url.ts';
 import type { CachedSession } from './session.ts';
 import { requestDeviceCode, redeemDeviceCode, type DeviceCode, type TokenResponse } from './token-endpoint.ts';
 
-/** RFC 8628 §3.5: what `slow_down` adds, for good. */
+/** RFC 8628 §3.5: `slow_down` adds this permanently. */
 const SLOW_DOWN_SECONDS = 5;
 
 /**
- * Shows address and code on stderr and waits until somebody has decided.
- * @throws AppError `sign_in_refused` when it was refused there, `sign_in_expired` when nobody came, `forbidden` where the server has no codes or
- *   names another host
+ * Shows address and code on stderr, and waits until the user has decided.
+ * @throws AppError `sign_in_refused` when the sign-in was rejected there, `sign_in_expired` when no user typed the
+ *   code, `forbidden` where the server issues no codes or names another host
  */
 export async function signInByDevice(
   context: CliContext,
@@ -57,7 +55,8 @@ export async function signInByDevice(
 
 function showCode(context: CliContext, code: DeviceCode, discovery: Discovery): void {
   const page = openableUrl(code.verificationUri);
-  // Threat: the address is typed into a browser with everything in it that signs people in; only the server's own page may be named.
+  // An attacker who controls the response could name a page that steals credentials, and the user would open it in
+  // a browser that holds sessions, so only the server's own page is accepted.
   if (page?.origin !== discovery.pins.web) {
     const next = 'type the code nowhere, and tell your platform team';
     throw cliError('forbidden', 'The server names a page on another host to type the code into.', next, {

@@ -1,9 +1,10 @@
 /**
- * Discovery (RFC 8414, RFC 8705 §5), held to two hosts: the web host that the person named and the api host that is pinned at
- * the first sign-in.
+ * Discovery (RFC 8414, RFC 8705 §5), restricted to two hosts: the web host that the user named, and the api host
+ * that is pinned at the first sign-in.
  *
- * Threat: what the web host answers decides where the refresh token and the certificate are presented. A document that points
- * elsewhere (a hijacked DNS name, a replaced ingress) must not move them.
+ * The response of the web host decides where the refresh token and the certificate are presented. An attacker who
+ * controls it (a hijacked DNS name, a replaced ingress) could redirect them, so a document that points elsewhere is
+ * rejected.
  */
 import type { CacheEntry, Pins } from './cache.ts';
 import { cliError } from '../errors.ts';
@@ -19,14 +20,16 @@ export interface Discovery {
   readonly authorizationEndpoint: string;
   /** On the api host. */
   readonly endpoints: Endpoints;
-  /** On the api host; absent where nobody signs in by a code. */
+  /** On the api host; absent where sign-in by a code is off. */
   readonly deviceAuthorizationEndpoint?: string;
   readonly pins: Pins;
 }
 
 /**
+ * Requests and checks the discovery document.
  * @param pinned the hosts of an earlier sign-in
- * @throws AppError `upstream_unavailable` when it cannot be had, `forbidden` when it names what it must not
+ * @throws AppError `upstream_unavailable` when there is no response, `forbidden` when it names a host that it must
+ *   not
  */
 export async function discover(entry: CacheEntry, pinned: Pins | undefined): Promise<Discovery> {
   const server = entry.server.url;
@@ -43,7 +46,7 @@ export async function discover(entry: CacheEntry, pinned: Pins | undefined): Pro
   return checkDiscovery(response.body, server, pinned);
 }
 
-/** The rules by themselves. */
+/** Applies the rules, without I/O. */
 export function checkDiscovery(document: JsonRecord, server: string, pinned: Pins | undefined): Discovery {
   const extension = recordAt(document, 'portcullis') ?? {};
   checkMinimumVersion(stringAt(extension, 'minimumCli'));
@@ -51,7 +54,7 @@ export function checkDiscovery(document: JsonRecord, server: string, pinned: Pin
   const authorization = openableUrl(document['authorization_endpoint']);
   const web = new URL(server).origin;
   if (authorization?.origin !== web) throw hostile(server, 'its sign-in page is on another host');
-  // It is shown to people, who copy it, and handed to whatever `$BROWSER` is.
+  // Users see and copy the address, and any program can be `$BROWSER`.
   if (!isPlainPath(authorization)) throw hostile(server, 'the address of its sign-in page holds odd characters');
   const api = httpsUrl(extension['api']);
   if (api === undefined) throw hostile(server, 'it names no https address for the api');
@@ -81,7 +84,7 @@ export function checkDiscovery(document: JsonRecord, server: string, pinned: Pin
   };
 }
 
-/** The api host is always TLS, on loopback too: without it there is no client certificate. */
+/** Parses a URL of the api host. It always uses TLS, on loopback too: without TLS there is no client certificate. */
 function httpsUrl(value: unknown): URL | undefined {
   const url = openableUrl(value);
   return url?.protocol === 'https:' ? url : undefined;

@@ -1,10 +1,11 @@
 /**
- * One process at a time, over all processes of this person. The lock's holder renews it every second and is written down beside it: one
- * that was killed (SIGKILL included) is found to be gone at once, and one that is stopped loses the lock after `staleMs`. A clean
- * end, Ctrl-C included, releases it.
+ * A file lock among all processes of this user. The holder renews the lock every second and is recorded next to it:
+ * a holder that was killed (SIGKILL included) is detected immediately, and one that is stopped loses the lock after
+ * `staleMs`. A normal end, Ctrl-C included, releases it.
  *
- * Two who find a dead lock in the same instant can, rarely, both get it. Then there are two refreshes instead of one, which is
- * harmless because bound refresh tokens do not rotate; `lost` keeps the loser from writing.
+ * Two processes that find a stale lock at the same instant can, rarely, both get it. Then there are two refreshes
+ * instead of one, which is harmless because bound refresh tokens do not rotate; `lost` keeps the loser from
+ * writing.
  */
 import { lstatSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -15,14 +16,17 @@ import { parseRecord, stringAt } from '../http/json-shape.ts';
 import { parentProcess } from '../plugin/parent-process.ts';
 import { codeOf, isMissing, isUnwritable, readPrivateFile, unwritable, writePrivateFile } from './private-files.ts';
 
-/** Longer than a busy laptop keeps a process from running: thirty kubectls at once leave each a thirtieth of it. */
+/**
+ * Longer than a busy machine keeps a process from running: thirty kubectls at once leave each a thirtieth of the
+ * CPU.
+ */
 const STALE_MS = 15_000;
 const RENEW_MS = 1000;
-/** A lock from further in the future was left behind by a clock that was set back since: it would never go stale. */
+/** A lock from further in the future was left by a clock that was set back since: it would never go stale. */
 const FUTURE_MS = 60_000;
 
 export interface HeldLock {
-  /** True once somebody else may have taken it: write nothing then. */
+  /** True once another process may have taken the lock: write nothing then. */
   readonly lost: boolean;
 }
 
@@ -32,14 +36,16 @@ export interface LockedWork<T> {
   readonly timeoutMs: number;
   /** Milliseconds without a renewal after which the holder counts as stopped; 15000 where absent. */
   readonly staleMs?: number;
-  /** Asked while somebody else has the lock: a value ends the waiting, and so does a throw. */
+  /** Called while another process has the lock: a value ends the wait, and so does an exception. */
   readonly whileWaiting: () => T | undefined;
   readonly work: (lock: HeldLock) => Promise<T>;
 }
 
 /**
- * Does `work` with the lock held, or takes what `meanwhile` offers first. The folder of `path` must exist.
- * @throws AppError `upstream_timeout` when the lock is not free in time; `internal` with reason `cache_unwritable` when none can be made
+ * Does `work` with the lock held, or returns the result of `whileWaiting` where that comes first. The folder of
+ * `path` must exist.
+ * @throws AppError `upstream_timeout` when the lock is not free in time; `internal` with reason `cache_unwritable`
+ *   when none can be made
  */
 export async function withFileLock<T>(turn: LockedWork<T>): Promise<T> {
   const { default: lockfile } = await import('proper-lockfile');
@@ -51,7 +57,7 @@ export async function withFileLock<T>(turn: LockedWork<T>): Promise<T> {
       try {
         return await turn.work(held);
       } finally {
-        // A release that fails leaves a lock that goes stale; the work's own outcome counts.
+        // A release that fails leaves a lock that goes stale; the result of the work counts.
         if (!held.lost) await release().catch(() => undefined);
       }
     }
@@ -96,15 +102,19 @@ async function tryLock(
 }
 
 /**
- * Somebody took it for a dead one in the moment between its making and its first renewal: to a clock far ahead of the file system's (a home
- * over the network), or after a holder that was killed. Not so where it could not be made at all.
+ * Another process took the lock for a stale one between its creation and its first renewal: because its clock is
+ * far ahead of the file system's (a home over the network), or after a holder that was killed. This is not the case
+ * where the lock could not be created at all.
  */
 const wasTakenAway = (error: unknown): boolean =>
   isMissing(error) && (error as NodeJS.ErrnoException).syscall !== 'mkdir';
 
 const holderFile = (path: string): string => `${path}.holder`;
 
-/** A process id means something on one machine, and there in one namespace: a home may be shared with containers and other machines. */
+/**
+ * A process id is valid on one machine, and there in one namespace: a home may be shared with containers and other
+ * machines.
+ */
 function thisMachine(): string {
   try {
     return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
@@ -113,7 +123,10 @@ function thisMachine(): string {
   }
 }
 
-/** Names this very lock, so that a note about an earlier one says nothing about it. Undefined where there is none. */
+/**
+ * Identifies this very lock, so that a record of an earlier one says nothing about it. Undefined where there is
+ * none.
+ */
 function lockId(path: string): string | undefined {
   try {
     const { ino, birthtimeNs } = lstatSync(path, { bigint: true });
@@ -129,11 +142,11 @@ function writeHolder(path: string): void {
   try {
     writePrivateFile(holderFile(path), JSON.stringify(holder));
   } catch (error) {
-    if (!isUnwritable(error)) throw error; // Without the note only time tells.
+    if (!isUnwritable(error)) throw error; // Without the record, only time tells.
   }
 }
 
-/** Takes the lock away from a holder that is gone, and one that no clock will ever end. */
+/** Removes the lock of a holder that has exited, and a lock that no clock will ever end. */
 function removeStale(path: string): void {
   const text = readPrivateFile(holderFile(path));
   const holder = text === undefined ? undefined : parseRecord(text);
@@ -148,7 +161,7 @@ function removeStale(path: string): void {
   }
 }
 
-/** @param held as of `parentProcess` */
+/** @param held a process as `parentProcess` returns it */
 function hasExited(held: string): boolean {
   const pid = Number.parseInt(held, 10);
   try {
@@ -156,6 +169,7 @@ function hasExited(held: string): boolean {
   } catch (error) {
     return codeOf(error) === 'ESRCH';
   }
-  // Ids come back. Elsewhere than on Linux the start time costs a process of its own, and waiting ends by time.
+  // Process ids are reused. Elsewhere than on Linux the start time costs another process, and the wait has a time
+  // limit.
   return process.platform === 'linux' && parentProcess(pid) !== held;
 }

@@ -1,6 +1,6 @@
 /**
- * Proving anew who one is, where a change by an admin needs it (`admin.freshness` at the server): the same person, by the same way, in place
- * of the session that was too old.
+ * A fresh sign-in, where an admin's change requires one (`admin.freshness` at the server): the same user, by the
+ * same method, in place of the session that is too old.
  */
 import { everyWords } from '../../core/identity/freshness.ts';
 import { readSession, type CacheEntry } from './cache.ts';
@@ -10,16 +10,16 @@ import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import type { HttpResponse } from '../http/http-client.ts';
 
-/** The code of the problem with which the server says so. */
+/** The code of the problem document that requires it. */
 const NEEDED = 'fresh_sign_in_needed';
 
 export const needsFreshSignIn = ({ status, body }: Pick<HttpResponse, 'status' | 'body'>): boolean =>
   status === 401 && stringAt(body, 'code') === NEEDED;
 
 /**
- * Signs in again. Who signed in by a code, or may open no browser, does so by a code.
- * @param problem what the server said
- * @throws AppError what `signIn` throws; `forbidden` where somebody else comes back: the command was begun by another
+ * Signs in again. A user who signed in by a code, or may open no browser, does so by a code.
+ * @param problem the server's problem document
+ * @throws AppError as `signIn`; `forbidden` where another user signs in than the one who started the command
  */
 export async function signInFreshly(context: CliContext, entry: CacheEntry, problem: JsonRecord): Promise<void> {
   const before = readSession(entry);
@@ -30,7 +30,8 @@ export async function signInFreshly(context: CliContext, entry: CacheEntry, prob
   const { user } = await signIn(context, {
     entry,
     fresh: true,
-    // Where stdout is a script's nobody may be reading, so who cannot open a browser is told so at once.
+    // Where stdout belongs to a script, no user may be reading, so a browser that cannot be opened is reported
+    // immediately.
     attended: context.columns !== undefined,
     ...(byCode ? { device: true } : {}),
     ...(before === undefined ? {} : { previous: before.user.sessionId, ...providerOf(before.user.account) }),
@@ -42,7 +43,7 @@ export async function signInFreshly(context: CliContext, entry: CacheEntry, prob
   });
 }
 
-/** So that the server asks nobody which identity provider it is to be. */
+/** Returns the identity provider, so that the server does not ask for it. */
 function providerOf(account: string): { readonly provider?: string } {
   const [provider, ...subject] = account.split('/');
   return provider === undefined || subject.length === 0 ? {} : { provider };

@@ -1,5 +1,6 @@
 /**
- * Where the browser comes back to: a server on a loopback port that takes one answer (RFC 8252 §7.3, RFC 9207).
+ * The redirect target of the browser: a server on a loopback port that accepts one callback (RFC 8252 §7.3, RFC
+ * 9207).
  */
 import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -10,33 +11,34 @@ import { codeOf } from './private-files.ts';
 
 export interface Callback {
   readonly code: string;
-  /** Sends the browser on: to `location` when the sign-in is done, or to a small page with the reason. */
+  /** Redirects the browser to `location` when the sign-in is done, or shows a small page with the reason. */
   respond(outcome: { readonly location: string } | { readonly problem: string }): Promise<void>;
 }
 
 export interface Loopback {
   readonly redirectUri: string;
-  /** The one answer with the right state. Rejects with what the server said instead of a code, or when `signal` aborts. */
+  /** Waits for the one callback with the right state. Rejects with the server's error, or when `signal` aborts. */
   wait(signal: AbortSignal): Promise<Callback>;
   close(): Promise<void>;
 }
 
 /**
- * @param expected `state` of this sign-in, and the issuer that must answer
- * @throws AppError `internal` when no port can be had
+ * @param expected `state` of this sign-in, and the issuer that must respond
+ * @throws AppError `internal` when no port is free
  */
 export async function listenOnLoopback(expected: {
   readonly state: string;
   readonly issuer: string;
 }): Promise<Loopback> {
   const { promise, resolve, reject } = Promise.withResolvers<Callback>();
-  promise.catch(() => undefined); // Nobody may be waiting any more.
+  promise.catch(() => undefined); // Possibly no code waits any more.
   let host = '';
   let handled = false;
   const server = createServer((request, response) => {
     const query = callbackQuery(request, host, expected.state);
     if (query === undefined) return sendPage(response, 400, 'This is not the answer that portcullis is waiting for.');
-    // Only the first counts, whatever it said: a copy of the address must neither replace a code nor hang.
+    // Only the first callback counts, whatever it contains: a copy of the address must neither replace a code nor
+    // hang.
     if (handled) return sendPage(response, 400, 'This sign-in has been answered already.');
     handled = true;
     let outcome: string;
@@ -68,8 +70,9 @@ export async function listenOnLoopback(expected: {
 }
 
 /**
- * The query of a request that may be our answer; undefined for anything else, which changes nothing: a page that guesses the port
- * must not end a sign-in. Threat of DNS rebinding: only our own Host counts.
+ * Returns the query of a request that may be the callback; undefined for anything else, which changes nothing: a
+ * page that guesses the port must not end a sign-in. An attacker's page may resolve its name to 127.0.0.1 (DNS
+ * rebinding), so only our own Host counts.
  */
 function callbackQuery(request: IncomingMessage, host: string, state: string): URLSearchParams | undefined {
   if (request.method !== 'GET' || request.headers.host !== host || request.url === undefined) return undefined;
@@ -83,8 +86,8 @@ function callbackQuery(request: IncomingMessage, host: string, state: string): U
 }
 
 /**
- * Threat: a page elsewhere that fetches, embeds or posts to our port. The browser's own way here is a page that is opened, which browsers
- * mark (Fetch Metadata); those that do not mark it send `Origin` with what is none.
+ * An attacker's page may fetch, embed or post to our port, so only a navigation is accepted. Browsers mark one
+ * (Fetch Metadata); those that do not send `Origin` for other requests.
  */
 function isNavigation({ headers }: IncomingMessage, host: string): boolean {
   const { origin } = headers;
@@ -93,10 +96,11 @@ function isNavigation({ headers }: IncomingMessage, host: string): boolean {
   return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
 }
 
-/** The code. @throws AppError `sign_in_refused` with the server's words, or when somebody else answers. */
+/** Returns the code. @throws AppError `sign_in_refused` with the server's text, or when another server responds */
 function codeFrom(query: URLSearchParams, issuer: string): string {
   const next = `portcullis login --server ${issuer}`;
-  // Mix-up (RFC 9207): the answer of another server must not be redeemed here.
+  // An attacker may inject the response of another server (mix-up, RFC 9207), so its code must not be redeemed
+  // here.
   if (query.get('iss') !== issuer) {
     throw cliError('sign_in_refused', 'The sign-in was answered by another server than the one that was asked.', next, {
       reason: 'issuer_mismatch',
@@ -139,7 +143,7 @@ function sendOutcome(
   response: ServerResponse,
   result: { readonly location: string } | { readonly problem: string },
 ): Promise<void> {
-  if (response.destroyed) return Promise.resolve(); // The tab was closed meanwhile.
+  if (response.destroyed) return Promise.resolve(); // The user has closed the tab.
   const sent = new Promise<void>((resolve) => {
     response.once('close', resolve);
   });
@@ -157,10 +161,10 @@ const HEADERS = {
   'x-content-type-options': 'nosniff',
 };
 
-/** Of what a server says. */
+/** Characters of a server's text. */
 const LONGEST_LINE = 2000;
 
-/** @param words each line of them is a paragraph */
+/** @param message each line of it is a paragraph */
 function sendPage(response: ServerResponse, status: number, message: string): void {
   const lines = message.split('\n').map((line) => `<p>${escapeHtml(plainText(line, LONGEST_LINE))}</p>`);
   const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>Not signed in</h1>${lines.join('')}<p>You may close this tab; the terminal says what to do next.</p></html>`;

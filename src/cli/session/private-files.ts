@@ -1,8 +1,10 @@
 /**
- * Files that hold credentials: 0700 folders, 0600 files, ours alone, no symbolic link followed, replaced by an atomic rename.
+ * Files that hold credentials: 0700 folders, 0600 files, owned by this user, no symbolic link followed, replaced by
+ * an atomic rename.
  *
- * Threat: on a shared machine somebody plants a link or a folder of theirs where the cache will be, or reads a cache that was
- * left open. What is not exactly as this program leaves it is refused, not repaired: who has read it already cannot be known.
+ * On a shared machine an attacker may plant a link or a folder where the cache will be, or read a cache that was
+ * left open. So anything that is not exactly as this program leaves it is rejected and not repaired: nothing shows
+ * who has read it already.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -26,7 +28,7 @@ import { cliError } from '../errors.ts';
 
 /** Absent on Windows, where profiles are private by their own rules. */
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
-/** A planted pipe must not make kubectl wait for a writer. */
+/** An attacker may plant a pipe there, and kubectl must not wait for a writer. */
 const NO_WAIT = constants.O_NONBLOCK ?? 0;
 const HAS_OWNERS = process.getuid !== undefined;
 
@@ -35,7 +37,7 @@ export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT'
 export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 
-/** Why nothing can be written, in words. */
+/** The reasons why a file cannot be written. */
 const UNWRITABLE: ReadonlyMap<string | undefined, string> = new Map([
   ['ENOSPC', 'the disk is full'],
   ['EDQUOT', 'your quota on that disk is used up'],
@@ -49,7 +51,10 @@ const UNWRITABLE: ReadonlyMap<string | undefined, string> = new Map([
 export const isUnwritable = (error: unknown): boolean =>
   (error instanceof AppError && error.reason === 'cache_unwritable') || UNWRITABLE.has(codeOf(error));
 
-/** The fault in words, where `error` says that nothing can be written at `path`; else `error` itself. */
+/**
+ * Returns an error with a message, where `error` says that nothing can be written at `path`; otherwise `error`
+ * itself.
+ */
 export function unwritable(path: string, error: unknown): unknown {
   const code = codeOf(error);
   const why = UNWRITABLE.get(code);
@@ -63,14 +68,15 @@ export function unwritable(path: string, error: unknown): unknown {
 }
 
 /**
- * Makes the folder when it is missing, and refuses one that others could use.
- * @throws AppError `bad_request` as `checkPrivateDirectory`, `internal` with reason `cache_unwritable` when it cannot be made
+ * Creates the folder when it is missing, and rejects one that other users could use.
+ * @throws AppError `bad_request` as `checkPrivateDirectory`, `internal` with reason `cache_unwritable` when it
+ *   cannot be created
  */
 export function ensurePrivateDirectory(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    // A link or a file that stands there is told by the check, in its own words.
+    // The check below reports a link or a file in its place, with a better message.
     if (codeOf(error) !== 'EEXIST') throw unwritable(path, error);
   }
   if (!checkPrivateDirectory(path)) throw cliError('internal', `${path} cannot be made.`, 'set PORTCULLIS_CACHE_DIR');
@@ -78,7 +84,7 @@ export function ensurePrivateDirectory(path: string): void {
 
 /**
  * @returns false when there is none
- * @throws AppError `bad_request` when it is a link, no folder, somebody else's, or open to others
+ * @throws AppError `bad_request` when it is a link, no folder, owned by another user, or open to others
  */
 export function checkPrivateDirectory(path: string): boolean {
   let found: Stats;
@@ -97,7 +103,7 @@ export function checkPrivateDirectory(path: string): boolean {
 
 /**
  * @returns the text, or undefined when there is no such file
- * @throws AppError `bad_request` when it is a link, no plain file, somebody else's, or readable by others
+ * @throws AppError `bad_request` when it is a link, no plain file, owned by another user, or readable by others
  */
 export function readPrivateFile(path: string): string | undefined {
   let descriptor: number;
@@ -122,8 +128,9 @@ export function readPrivateFile(path: string): string | undefined {
 }
 
 /**
- * Replaces the file in one step: a reader sees the old text or the new, and a crash or a full disk leaves one of them.
- * @throws AppError `internal` with reason `cache_unwritable` when there is no room or no right to
+ * Replaces the file in one step: a reader sees the old text or the new, and a crash or a full disk leaves one of
+ * them.
+ * @throws AppError `internal` with reason `cache_unwritable` when there is no space or no permission
  */
 export function writePrivateFile(path: string, text: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}.tmp`;
@@ -143,7 +150,7 @@ export function writePrivateFile(path: string, text: string): void {
 }
 
 const DRAFT = /\.[0-9a-f]{12}\.tmp$/;
-/** Milliseconds after which nobody is writing a draft any more. */
+/** Milliseconds after which no process is writing a draft any more. */
 const DRAFT_LIFE_MS = 60_000;
 
 /** Removes drafts of writers that were killed: they hold credentials too. */
@@ -155,7 +162,7 @@ export function removeOldDrafts(dir: string, now: number): void {
 }
 
 /**
- * Finds out whether a file of this size would fit, before something is done that cannot be done twice.
+ * Checks whether a file of this size fits, before a step that cannot be repeated.
  * @throws AppError as `writePrivateFile`
  */
 export function assertDiskSpace(dir: string, bytes: number): void {
@@ -177,7 +184,7 @@ function checkOwnerAndMode(path: string, found: Stats, mode: '600' | '700'): voi
   }
 }
 
-/** As `sudo kubectl` leaves it behind, or somebody who lies in wait. */
+/** `sudo kubectl` leaves such files behind, and an attacker could plant one. */
 const notOurs = (path: string): Error =>
   cliError(
     'bad_request',

@@ -1,6 +1,4 @@
-/**
- * A refusal as the server words it for who waits (`error_description`, RFC 6749 §4.1.2.1), taken apart for terminal and page.
- */
+/** Parses a rejection (`error_description`, RFC 6749 §4.1.2.1) into its parts, for terminal and page. */
 import type { AppError } from '../../core/errors.ts';
 import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
@@ -10,11 +8,11 @@ const LONGEST = 2000;
 
 interface Rejection {
   readonly what: string;
-  /** Whom to ask and the request id, each with its name. None where the server says no more than what it refuses. */
+  /** The contact and the request id, each with its name. Empty where the server gives only the reason. */
   readonly facts: readonly string[];
 }
 
-/** @param said what a server said, which may be anything */
+/** @param description untrusted text of a server */
 function parseRejection(description: string): Rejection {
   const text = plainText(description, LONGEST);
   const parts = /^(.+) (Whom to ask: .+) (Request id: [\w.-]{1,128})$/.exec(text);
@@ -24,8 +22,8 @@ function parseRejection(description: string): Rejection {
 }
 
 /**
- * @param said as the server said it
- * @param otherwise the words where it says no more than that it refuses
+ * @param description untrusted text of a server
+ * @param otherwise the message where the server gives no details
  */
 export function rejectionError(description: string, otherwise: string, login: string): AppError {
   const { what, facts } = parseRejection(description);

@@ -1,5 +1,5 @@
 /**
- * A token that is good now, from the cache or from the broker. The whole of read, refresh and write is one turn of the lock, so
+ * Returns a token that is valid now, from the cache or from the server. One lock covers read, refresh and write, so
  * that thirty kubectls cause one refresh.
  */
 import { clusterAudience } from '../../core/core.ts';
@@ -21,18 +21,19 @@ export interface Credential {
 }
 
 export interface Renewal {
-  /** Absent: the first cluster that the person may use. */
+  /** Absent: the first cluster that the user may use. */
   readonly audience?: string;
-  /** Whether a token of the cache will do. */
+  /** Whether a cached token is accepted. */
   readonly accept: (token: CachedToken) => boolean;
 }
 
-/** Longer than a refresh that times out, so that who waits hears how it ended. */
+/** Longer than a refresh that times out, so that a waiting process learns how it ended. */
 const LOCK_TIMEOUT_MS = 60_000;
 
 /**
- * @throws AppError `unauthenticated` when nobody is signed in or the session is over (then it is dropped from the cache),
- *   `forbidden` when the audience is not for this person, `upstream_unavailable` when the broker cannot say: the cache is kept
+ * @throws AppError `unauthenticated` when no user is signed in or the session is over (then it is dropped from the
+ *   cache), `forbidden` when the audience is not for this user, `upstream_unavailable` when the server cannot
+ *   decide: the cache is kept
  */
 export async function renew(context: CliContext, entry: CacheEntry, renewal: Renewal): Promise<Credential> {
   const since = context.now();
@@ -56,7 +57,8 @@ export async function renew(context: CliContext, entry: CacheEntry, renewal: Ren
     );
   } catch (error) {
     if (!isUnwritable(error)) throw error;
-    // No room for a lock. A refresh without one is harmless (see file-lock.ts); a command that fails because of a full disk is not.
+    // There is no space for a lock. A refresh without one is harmless (see file-lock.ts); a command that fails
+    // because of a full disk is not.
     sayNotKept(context, error);
     return refreshNow(context, entry, renewal.audience, { lost: true });
   }
@@ -66,7 +68,10 @@ function sayNotKept(context: CliContext, error: unknown): void {
   context.notify(`${errorMessage(error)}\n  Going on: the new token is for this command only.`);
 }
 
-/** The session. @throws AppError `unauthenticated`, with the reason for which the last one ended where there is one */
+/**
+ * Returns the session. @throws AppError `unauthenticated`, with the reason for which the last one ended where there
+ * is one
+ */
 function signedIn(context: CliContext, entry: CacheEntry): CachedSession {
   const session = readSession(entry);
   if (session !== undefined) return session;
@@ -96,7 +101,7 @@ async function refreshNow(
   }
 }
 
-/** A disk that takes no more costs the next command a refresh, and this one nothing: the token is there. */
+/** A full disk costs the next command a refresh, and this one nothing: it has the token. */
 function keepRenewed(context: CliContext, entry: CacheEntry, renewed: CachedSession): void {
   try {
     writeSession(entry, renewed);
@@ -116,7 +121,7 @@ function keepOutcome(context: CliContext, entry: CacheEntry, error: AppError): v
   if (error.code === 'upstream_unavailable') shareFailure(entry, 'refresh', error, context.now());
 }
 
-/** The session after an answer: the new token in, dead ones out. */
+/** Returns the session after a token response: adds the new token and drops expired ones. */
 export function withTokenResponse(
   session: CachedSession,
   response: TokenResponse,

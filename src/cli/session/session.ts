@@ -1,5 +1,12 @@
 /**
- * The signed-in session as this laptop keeps it, and how long a token of it may be used.
+ * The cached session, and how long a token of it may be used.
+ *
+ * The files of this folder:
+ * - `session.ts`, `cache.ts`, `private-files.ts`, `file-lock.ts`: the session, its files on disk, and their lock.
+ * - `sign-in.ts`, `loopback.ts`, `browser.ts`, `device-sign-in.ts`: the sign-in, by browser or by a code.
+ * - `discovery.ts`, `token-endpoint.ts`, `rejection.ts`: the OAuth endpoints of the server.
+ * - `renewal.ts`, `fresh-sign-in.ts`, `binding.ts`: refresh, fresh sign-in of admins, and the client certificate.
+ * - `which-server.ts`: the server that a command means.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -14,21 +21,21 @@ import {
 } from '../http/json-shape.ts';
 import { isClusterName } from '../http/server-url.ts';
 
-/** A cluster that the person may use, for a kubeconfig. */
+/** A cluster that the user may use, for a kubeconfig. */
 export interface ReachableCluster {
   readonly name: string;
   /** https URL. */
   readonly server: string;
-  /** PEM; absent: the system's authorities. */
+  /** PEM; absent: the system's CAs. */
   readonly caData?: string;
 }
 
-/** Where the machine-to-machine endpoints are; all on the api host. */
+/** The machine-to-machine endpoints; all on the api host. */
 export interface Endpoints {
   readonly token: string;
   readonly revocation: string;
   readonly adminApi: string;
-  /** PEM of the CA for the api host; absent: the system's authorities. */
+  /** PEM of the CA for the api host; absent: the system's CAs. */
   readonly apiCa?: string;
 }
 
@@ -40,15 +47,15 @@ export interface Binding {
 
 export interface CachedToken {
   readonly token: string;
-  /** Epoch milliseconds by this laptop's clock. */
+  /** Epoch milliseconds by this machine's clock. */
   readonly receivedAt: number;
-  /** Epoch milliseconds: `receivedAt` and the token's `expires_in`, so that the server's clock plays no part. */
+  /** Epoch milliseconds: `receivedAt` plus the token's `expires_in`, so that the server's clock does not matter. */
   readonly expiresAt: number;
 }
 
 export interface SignedInUser {
   readonly sessionId: string;
-  /** RFC 3339, as the server said it. */
+  /** RFC 3339, as the server sent it. */
   readonly sessionExpiresAt: string;
   readonly account: string;
   readonly username: string;
@@ -64,54 +71,54 @@ export interface CachedSession {
   readonly binding: Binding;
   /** By audience. */
   readonly tokens: Readonly<Record<string, CachedToken>>;
-  /** The person signed in by a code that they typed elsewhere, and will do so again. */
+  /** The user signed in by a code on another machine, and will do so again. */
   readonly device?: true;
 }
 
-/** Milliseconds before the end at which a token of usual life (5 minutes) is renewed at the latest. */
+/** Milliseconds before the end at which a token of the usual lifetime (5 minutes) is renewed at the latest. */
 const RENEW_AHEAD_MS = 60_000;
 
 /**
- * How early a token is renewed: a minute, or a fifth of its life where that is shorter, and up to a quarter more. The more is the
- * token's own, so that every process says the same and those who signed in together do not all come back together.
+ * Returns how early a token is renewed: a minute, or a fifth of its lifetime where that is shorter, plus up to a
+ * quarter of that. The addition is derived from the token, so that every process computes the same, and users who
+ * signed in together do not all renew together.
  */
 function renewAheadMs(token: CachedToken): number {
   const [byte = 0] = createHash('sha256').update(token.token).digest();
   return Math.min(RENEW_AHEAD_MS, (token.expiresAt - token.receivedAt) / 5) * (1 + byte / 1024);
 }
 
-/** Epoch milliseconds at which it is to be renewed. */
+/** Returns the epoch milliseconds at which the token is renewed. */
 export const freshUntilMs = (token: CachedToken): number => token.expiresAt - renewAheadMs(token);
 
 /**
- * True until a minute or a little more before the end. A token from the future means that the clock was set back: then nothing is
- * known.
+ * Returns true until a minute or a little more before the end. A token from the future means that the clock was set
+ * back: then its age is unknown.
  * @param now epoch milliseconds
  */
 export const isFresh = (token: CachedToken, now: number): boolean =>
   token.receivedAt <= now && now < freshUntilMs(token);
 
-/** True while the server should still accept it: for the time when no newer one can be had. */
+/** Returns true while the server should still accept the token: used when no newer one can be requested. */
 export const isAlive = (token: CachedToken, now: number): boolean =>
   token.receivedAt <= now && now < token.expiresAt - renewAheadMs(token) / 4;
 
 /**
- * What kubectl is told, epoch milliseconds, in whole seconds as it is told: a little before the end, so that a request under way does not
- * meet it, and after `isFresh` has turned false, so that kubectl gets a new token when it asks then.
+ * Returns the expiry that kubectl is told, in epoch milliseconds and whole seconds: a little before the end, so
+ * that no request under way meets it, and after `isFresh` has turned false, so that kubectl gets a new token when
+ * it asks then.
  */
 export const reportedExpiryMs = (token: CachedToken): number =>
   Math.floor((token.expiresAt - renewAheadMs(token) / 2) / 1000) * 1000;
 
-/** Names a token without showing it. */
+/** Returns an id of a token that does not reveal it. */
 export const tokenId = (token: CachedToken): string =>
   createHash('sha256').update(token.token).digest('base64url').slice(0, 22);
 
 /** Bearer tokens are visible ASCII (RFC 6750 §2.1); anything else could end a header line. */
 export const isTokenText = (text: string): boolean => /^[\x21-\x7e]{1,16384}$/.test(text);
 
-/**
- * Reads the cache's text again. It is ours, but a half-edited or older file must not be believed: undefined then.
- */
+/** Parses the cache file. It is our own, but a half-edited or older file must not be trusted: undefined then. */
 export function parseSession(text: string): CachedSession | undefined {
   const record = parseRecord(text);
   if (record?.['version'] !== 1) return undefined;
@@ -128,12 +135,12 @@ export function parseSession(text: string): CachedSession | undefined {
   return { server, endpoints, user, refreshToken, binding: { certificate, privateKey }, tokens, ...device };
 }
 
-/** The key `person` is that of the cache files that are out there. */
+/** Writes the text of the cache file. Its key for the user is `person`, as earlier versions wrote it. */
 export function formatSession({ server, endpoints, user, ...rest }: CachedSession): string {
   return JSON.stringify({ version: 1, server, endpoints, person: user, ...rest });
 }
 
-/** Leaves out what is no token. */
+/** Leaves out anything that is no token. */
 export function parseTokens(record: JsonRecord): Record<string, CachedToken> {
   const tokens: Record<string, CachedToken> = {};
   for (const [audience, value] of Object.entries(record)) {
@@ -168,7 +175,7 @@ function parseUser(record: JsonRecord | undefined): SignedInUser | undefined {
   return { sessionId, sessionExpiresAt, account, username, groups: stringsAt(record, 'groups'), clusters };
 }
 
-/** Leaves out what is no cluster: its name and address would end up in a kubeconfig. */
+/** Leaves out anything that is no cluster: its name and address would end up in a kubeconfig. */
 export function parseClusters(values: readonly unknown[]): readonly ReachableCluster[] {
   return values.flatMap((value) => {
     if (!isRecord(value)) return [];

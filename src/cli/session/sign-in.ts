@@ -1,9 +1,10 @@
 /**
- * Signing in by the browser: authorization code with PKCE on a loopback port (RFC 8252, RFC 7636, RFC 9207), or by a code that is typed
- * elsewhere (`device-sign-in.ts`); then a session with a key of its own.
+ * Sign-in by the browser: authorization code with PKCE on a loopback port (RFC 8252, RFC 7636, RFC 9207), or by a
+ * code that is typed on another machine (`device-sign-in.ts`); then a session with its own key pair.
  *
- * One tab at a time: a lock of its own is held while the browser is open, and the cache's lock is not, so that commands which
- * need no sign-in go on. Who waits takes over the other's session, or fails with the other's words.
+ * Only one browser tab is open at a time: a separate lock is held while the browser is open. The cache's lock is
+ * not held, so commands that need no sign-in continue. A process that waits gets the other's session, or fails with
+ * the other's error.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
@@ -22,30 +23,36 @@ import { hostOf } from '../http/server-url.ts';
 import type { CachedSession } from './session.ts';
 import { redeemCode } from './token-endpoint.ts';
 
-/** Two browser tabs are worse than a wait: twenty kubectls at once on a busy machine keep the holder from renewing for many seconds. */
+/**
+ * Two browser tabs are worse than a wait: twenty kubectls at once on a busy machine keep the holder from renewing
+ * for many seconds.
+ */
 const SIGN_IN_STALE_MS = 30_000;
-/** Time for passwords, second factors and a phone in another room. */
+/** Time for passwords, second factors and fetching a phone. */
 const SIGN_IN_MS = 5 * 60_000;
-/** As long as a code lives that is typed on another machine. */
+/** The lifetime of a code that is typed on another machine. */
 const DEVICE_MS = 10 * 60_000;
 /** More than a session with some tokens takes. */
 const SESSION_BYTES = 32 * 1024;
 
 export interface SignIn {
   readonly entry: CacheEntry;
-  /** The identity provider to go to; absent: the server asks. */
+  /** The identity provider to use; absent: the server asks. */
   readonly provider?: string;
-  /** Id of the session that will not do any more: any other that appears in the cache is the result. */
+  /** Id of the session that must be replaced: any other session that appears in the cache is the result. */
   readonly previous?: string;
-  /** Whether to go on waiting when no browser could be started: somebody reads the terminal and can open the address. */
+  /** Whether to keep waiting when no browser could be started: a user reads the terminal and can open the address. */
   readonly attended: boolean;
-  /** By a code that is typed elsewhere, and in no other way. Absent: so where this machine is reached over SSH and the server has codes. */
+  /**
+   * Sign in only by a code that is typed on another machine. Absent: by a code where this machine is reached over
+   * SSH and the server issues codes.
+   */
   readonly device?: boolean;
-  /** The person has to prove anew who they are: no single sign-on. By a code it is so in any case. */
+  /** A fresh sign-in is required: no single sign-on. A sign-in by a code always is one. */
   readonly fresh?: true;
 }
 
-/** @throws AppError with words for the person, whatever went wrong */
+/** Signs in. @throws AppError with a message for the user */
 export async function signIn(context: CliContext, request: SignIn): Promise<CachedSession> {
   const { entry } = request;
   ensureEntry(entry);
@@ -73,12 +80,13 @@ export async function signIn(context: CliContext, request: SignIn): Promise<Cach
   });
 }
 
-/** @param waited for another sign-in, which ended without a result: its command was stopped */
+/** @param waited whether another sign-in was waited for and ended without a result, because its command was stopped */
 async function signInOnce(context: CliContext, request: SignIn, waited: boolean): Promise<CachedSession> {
   const { entry } = request;
   if (waited) context.notify('the other sign-in was given up; signing in here');
   try {
-    // A person who has typed a password and a second factor must not hear then that there was no room to keep it.
+    // A user who has typed a password and a second factor must not learn only then that the session does not fit on
+    // the disk.
     assertDiskSpace(entry.dir, SESSION_BYTES);
     const discovery = await discover(entry, readPins(entry));
     const remote = context.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
@@ -149,7 +157,8 @@ function authorizationUrl(
     code_challenge: createHash('sha256').update(parts.codeVerifier).digest('base64url'),
     code_challenge_method: 'S256',
     ...(parts.provider === undefined ? {} : { provider: parts.provider }),
-    // OpenID Connect Core §3.1.2.1, which the server hands on to the provider; `max_age` is for who asks it for an ID token.
+    // OpenID Connect Core §3.1.2.1: the server passes it on to the provider; `max_age` is for clients that request
+    // an ID token.
     ...(parts.fresh === true ? { prompt: 'login' } : {}),
   };
   for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
@@ -172,7 +181,7 @@ async function redeem(
 ): Promise<CachedSession> {
   const server = route.request.entry.server.url;
   const callbackReceived = route.loopback.wait(route.signal);
-  // The key is made while the person types; its library is the slowest to load.
+  // The key pair is generated while the user types; its library is the slowest to load.
   const { createBinding } = await import('./binding.ts');
   const binding = await createBinding(context.now());
   const callback = await callbackReceived;

@@ -1,6 +1,6 @@
 /**
- * Our side of the token endpoint (RFC 6749 §4.1.3, §6; RFC 8707; RFC 8705) and of the revocation endpoint (RFC 7009), always with
- * the session's certificate.
+ * The client of the token endpoint (RFC 6749 §4.1.3, §6; RFC 8707; RFC 8705) and of the revocation endpoint (RFC
+ * 7009), always with the session's certificate.
  */
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
@@ -22,7 +22,7 @@ import {
 /** `client_id` under which workloads exchange their tokens. */
 const WORKLOAD_CLIENT_ID = 'workload';
 
-/** Longest life that is believed, seconds: a wrong unit must not keep a token for years. */
+/** Longest accepted lifetime, seconds: a wrong unit must not keep a token for years. */
 const MAX_EXPIRES_IN = 86_400;
 
 export interface TokenResponse {
@@ -31,11 +31,11 @@ export interface TokenResponse {
   readonly refreshToken?: string;
   /** Absent where the server left it out. */
   readonly user?: SignedInUser;
-  /** The cluster that the token is for, where it is for one. */
+  /** The cluster that the token is for, if any. */
   readonly cluster?: string;
 }
 
-/** Where and as whom to ask. */
+/** The server, its endpoints, and the client certificate. */
 export interface TokenClient {
   readonly server: string;
   readonly endpoints: Endpoints;
@@ -43,8 +43,8 @@ export interface TokenClient {
 }
 
 /**
- * @throws AppError `sign_in_expired` for a code that is not good any more, `forbidden` when the person may use nothing here,
- *   `upstream_unavailable`
+ * @throws AppError `sign_in_expired` for a code that is no longer valid, `forbidden` when the user may use nothing
+ *   here, `upstream_unavailable`
  */
 export function redeemCode(
   client: TokenClient,
@@ -60,9 +60,9 @@ export function redeemCode(
 }
 
 /**
- * @param audience `urn:portcullis:…`; absent: the first cluster that the person may use
- * @throws AppError `unauthenticated` when the session is over, `forbidden` when the audience is not for this person,
- *   `upstream_unavailable` when nobody can say now
+ * @param audience `urn:portcullis:…`; absent: the first cluster that the user may use
+ * @throws AppError `unauthenticated` when the session is over, `forbidden` when the audience is not for this user,
+ *   `upstream_unavailable` when no server can decide now
  */
 export function refresh(client: TokenClient, refreshToken: string, audience?: string): Promise<TokenResponse> {
   return requestToken(client, {
@@ -74,10 +74,10 @@ export function refresh(client: TokenClient, refreshToken: string, audience?: st
 }
 
 /**
- * A workload's own token for one of ours (RFC 8693).
+ * Exchanges a workload's own token for one of ours (RFC 8693).
  * @param audience `urn:portcullis:…`; absent: the first that the workload may have
- * @throws AppError `unauthenticated` when the token is not taken, `forbidden` when the audience is not for this workload,
- *   `upstream_unavailable`
+ * @throws AppError `unauthenticated` when the token is rejected, `forbidden` when the audience is not for this
+ *   workload, `upstream_unavailable`
  */
 export function exchange(client: TokenClient, subjectToken: string, audience?: string): Promise<TokenResponse> {
   return requestToken(client, {
@@ -92,16 +92,16 @@ export function exchange(client: TokenClient, subjectToken: string, audience?: s
 export interface DeviceCode {
   readonly deviceCode: string;
   readonly userCode: string;
-  /** As the server says it; not yet checked. */
+  /** As the server sent it; not yet checked. */
   readonly verificationUri: string;
   /** Seconds. */
   readonly expiresIn: number;
-  /** Seconds between two questions. */
+  /** Seconds between two polls. */
   readonly interval: number;
 }
 
 /**
- * Begins a sign-in by a code (RFC 8628 §3.1, §3.2).
+ * Requests a code for a sign-in on another machine (RFC 8628 §3.1, §3.2).
  * @throws AppError `upstream_unavailable`
  */
 export async function requestDeviceCode(client: TokenClient, url: string): Promise<DeviceCode> {
@@ -130,7 +130,8 @@ export async function requestDeviceCode(client: TokenClient, url: string): Promi
 const TEMPORARY: ReadonlySet<string> = new Set(['server_unreachable', 'server_unavailable']);
 
 /**
- * One question whether somebody has decided (RFC 8628 §3.4, §3.5). A server that cannot answer now is asked again, as one that says to wait.
+ * Polls once whether the user has decided (RFC 8628 §3.4, §3.5). A server that is unavailable is polled again, like
+ * one that says to wait.
  * @throws AppError `sign_in_refused`, `sign_in_expired`, `forbidden`
  */
 export async function redeemDeviceCode(
@@ -144,7 +145,7 @@ export async function redeemDeviceCode(
   };
   const response = await sendRequest({ ...addressed(client, client.endpoints.token), body: { form } }).catch(
     (error: unknown) => {
-      // RFC 8628 §3.5: where there was no answer, less often.
+      // RFC 8628 §3.5: without a response, poll less often.
       if (error instanceof AppError && TEMPORARY.has(error.reason)) return undefined;
       throw error;
     },
@@ -161,7 +162,7 @@ export async function redeemDeviceCode(
   return tokenFrom(client, response, Object.values(form));
 }
 
-/** RFC 7009: ends the session at the server. @throws AppError `upstream_unavailable` */
+/** Ends the session at the server (RFC 7009). @throws AppError `upstream_unavailable` */
 export async function revokeRefreshToken(client: TokenClient, refreshToken: string): Promise<void> {
   const response = await sendRequest({
     ...addressed(client, client.endpoints.revocation),
@@ -183,7 +184,7 @@ async function requestToken(client: TokenClient, form: Readonly<Record<string, s
   );
 }
 
-/** @param sent as of `refused` */
+/** @param sent as of `requestError` */
 function tokenFrom(client: TokenClient, response: HttpResponse, sent: readonly string[]): TokenResponse {
   if (response.status !== 200) throw requestError(client, response, sent);
   const read = parseTokenResponse(response.body, Date.now());
@@ -201,8 +202,8 @@ function tokenFrom(client: TokenClient, response: HttpResponse, sent: readonly s
 }
 
 /**
- * @param receivedAt epoch milliseconds by this laptop's clock
- * @returns undefined when it is not what RFC 6749 §5.1 says
+ * @param receivedAt epoch milliseconds by this machine's clock
+ * @returns undefined when it is not the response of RFC 6749 §5.1
  */
 export function parseTokenResponse(body: JsonRecord, receivedAt: number): TokenResponse | undefined {
   const token = stringAt(body, 'access_token');
@@ -231,15 +232,16 @@ function parseUser(extension: JsonRecord): SignedInUser | undefined {
   const account = stringAt(extension, 'account');
   const username = stringAt(extension, 'username');
   if (!sessionId || !sessionExpiresAt || !account || !username) return undefined;
-  // It stands in commands that people are told to type.
+  // It becomes part of commands that users are told to type.
   if (!/^[\w.~-]{1,128}$/.test(sessionId)) return undefined;
   const clusters = parseClusters(arrayAt(extension, 'clusters'));
   return { sessionId, sessionExpiresAt, account, username, groups: stringsAt(extension, 'groups'), clusters };
 }
 
 /**
- * RFC 6749 §5.2: from the wire's code to what the person must do.
- * @param sent values of the request; a server that repeats one of them must not bring a token into a terminal or a CI log
+ * Maps an error of RFC 6749 §5.2 to the next step of the user.
+ * @param sent values of the request; a server that repeats one of them must not bring a token into a terminal or a
+ *   CI log
  */
 function requestError(client: TokenClient, response: HttpResponse, sent: readonly string[]): Error {
   const error = stringAt(response.body, 'error') ?? '';
@@ -265,7 +267,7 @@ function requestError(client: TokenClient, response: HttpResponse, sent: readonl
   return cliError('upstream_unavailable', what, next, { reason: 'token_request_refused' });
 }
 
-/** Secrets are long; short values are words such as the grant type. */
+/** Secrets are long; short values are plain text such as the grant type. */
 const without = (secrets: readonly string[], text: string): string =>
   secrets.filter((secret) => secret.length >= 16).reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
 

@@ -1,6 +1,4 @@
-/**
- * Which server a command means: `--server`, else `PORTCULLIS_SERVER`, else the only one in the cache.
- */
+/** The server that a command means: `--server`, else `PORTCULLIS_SERVER`, else the only one in the cache. */
 import { resolve } from 'node:path';
 import { knownServers, type Server } from './cache.ts';
 import type { Environment } from '../environment.ts';
@@ -12,7 +10,7 @@ export interface ServerOptions {
   readonly caFile?: string;
 }
 
-/** @throws AppError `bad_request` when there is none or more than one to choose from */
+/** @throws AppError `bad_request` when there is none or more than one */
 export function whichServer(environment: Environment, options: ServerOptions): Server {
   const text = options.server ?? environment.server;
   const caFile = options.caFile === undefined ? undefined : resolve(options.caFile);

@@ -1,11 +1,9 @@
-/**
- * One event of the record as one line: when, who, did what, with which outcome, from where.
- */
+/** One audit event as one line: time, user, action, outcome, source address. */
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { isRecord, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
 import { plainText } from './plain-text.ts';
 
-/** Characters of one part. Names and paths are other people's words. */
+/** Characters of one part. Names and paths are untrusted text. */
 const LONGEST_PART = 200;
 const RED = '\u001b[31m';
 const DIM = '\u001b[2m';
@@ -15,8 +13,8 @@ const plain = (text: string | undefined): string => plainText(text ?? '', LONGES
 
 /**
  * @param event of `audit.k8s.io/v1`, as a server sent it
- * @param colour whether refusals and starts are to stand out
- * @returns a line without its end, and without control characters but for our own colours
+ * @param colour whether rejections and starts are highlighted
+ * @returns a line without its end, and without control characters except for our own colours
  */
 export function eventLine(event: JsonRecord, colour: boolean): string {
   const line = [timeOf(stringAt(event, 'stageTimestamp')), ...eventCells(event)].join('  ');
@@ -25,7 +23,7 @@ export function eventLine(event: JsonRecord, colour: boolean): string {
   return isStart(event) ? `${DIM}${line}${PLAIN}` : line;
 }
 
-/** The same without the time, part by part: who, did what, with which outcome, from where. */
+/** Returns the parts of the line without the time: user, action, outcome, source address. */
 export const eventCells = (event: JsonRecord): readonly string[] => [
   userOf(event),
   [plain(stringAt(event, 'verb')), targetOf(event)].filter((part) => part !== '').join(' ') || '-',
@@ -35,7 +33,7 @@ export const eventCells = (event: JsonRecord): readonly string[] => [
 
 const codeOf = (event: JsonRecord): number | undefined => numberAt(recordAt(event, 'responseStatus') ?? {}, 'code');
 
-/** A request that was written ahead has no outcome yet; where it is shown, none was found. */
+/** A request that was written ahead has no outcome yet; where it is shown here, none was found. */
 const outcomeOf = (event: JsonRecord): string =>
   stringAt(event, 'stage') === 'RequestReceived'
     ? 'begun, no outcome'
@@ -43,7 +41,7 @@ const outcomeOf = (event: JsonRecord): string =>
 
 const isStart = (event: JsonRecord): boolean => stringAt(event, 'stage') === 'ResponseStarted';
 
-/** Of this laptop's day. */
+/** Returns the local time of day. */
 function timeOf(timestamp: string | undefined): string {
   const at = new Date(timestamp ?? '');
   if (Number.isNaN(at.getTime())) return '--:--:--';
@@ -66,7 +64,7 @@ function targetOf(event: JsonRecord): string {
   return `${objectOf(event)}${cluster === '' ? '' : ` @${cluster}`}${why}`;
 }
 
-/** `pods/web-0/exec -n default`, or the path where it is about no object. */
+/** Returns `pods/web-0/exec -n default`, or the path where the event is about no object. */
 function objectOf(event: JsonRecord): string {
   const object = recordAt(event, 'objectRef');
   if (object === undefined) return plain(stringAt(event, 'requestURI'));

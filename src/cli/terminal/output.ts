@@ -1,17 +1,15 @@
-/**
- * A command's result on stdout: for people, or as JSON or YAML for programs.
- */
+/** A command's result on stdout: as text, or as JSON or YAML for scripts. */
 import type { CliContext } from '../context.ts';
 import { escapeUnsafe, plainJson } from './plain-text.ts';
 
 export interface OutputOptions {
-  /** `json` or `yaml`; absent: for people. */
+  /** `json` or `yaml`; absent: text. */
   readonly output?: string;
 }
 
 /**
- * @param value what programs get; it may hold words of a server
- * @param forPeople its text, ending with a newline, or empty where stderr has said it all
+ * @param value the data for scripts; it may hold a server's text
+ * @param asText returns the text, ending with a newline, or empty where stderr already holds everything
  */
 export async function printResult(
   context: CliContext,
@@ -24,14 +22,14 @@ export async function printResult(
   context.print(asText());
 }
 
-/** YAML with every character that a terminal might obey written as an escape. */
+/** Writes YAML in which every character that a terminal might interpret is an escape. */
 async function plainYaml(value: unknown): Promise<string> {
   const { Document, isScalar, Scalar, visit } = await import('yaml');
-  // As YAML 1.1 reads it too, which kubectl and many others still speak: a moment or a `no` that is text is quoted.
+  // Also for readers of YAML 1.1, such as kubectl and many others: a timestamp or a `no` that is text is quoted.
   const document = new Document(value, { version: '1.1' });
   visit(document, {
     Scalar: (_key, node) => {
-      // Only between double quotes are there escapes, and only on one line can what needs one be told from a line's end.
+      // Only double quotes allow escapes, and only on one line can an unsafe character be told from a line's end.
       if (isScalar(node) && typeof node.value === 'string' && escapeUnsafe(node.value) !== node.value) {
         node.type = Scalar.QUOTE_DOUBLE;
       }

@@ -1,6 +1,4 @@
-/**
- * What came of a revocation, for a terminal.
- */
+/** The result of a revocation or a drill, for a terminal. */
 import { arrayAt, isRecord, numberAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { plainText } from './plain-text.ts';
 import { table } from './table.ts';
@@ -12,7 +10,7 @@ const milliseconds = (record: JsonRecord): string => {
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-/** A line of verdict, then each replica with its state. Ends with a newline. */
+/** Returns a line with the verdict, then each replica with its state. Ends with a newline. */
 export function describeReceipt(receipt: JsonRecord, columns?: number): string {
   const count = (key: string): number => Math.round(numberAt(receipt, key) ?? 0);
   const complete = receipt['complete'] === true;
@@ -29,7 +27,7 @@ export function describeReceipt(receipt: JsonRecord, columns?: number): string {
   return `${verdict}\n${rows.length === 0 ? '' : table(['REPLICA', 'STATE', 'MS', 'STREAMS CUT'], rows, columns)}`;
 }
 
-/** Each replica's part in a drill. Ends with a newline. */
+/** Returns each replica's result of a drill. Ends with a newline. */
 export function describeDrill(response: JsonRecord, columns?: number): string {
   const yesNo = (value: unknown): string => (value === true ? 'yes' : 'NO');
   const rows = arrayAt(response, 'replicas')
@@ -44,7 +42,7 @@ export function describeDrill(response: JsonRecord, columns?: number): string {
   return table(['REPLICA', 'OPENED', 'CUT', 'MS', 'WHY NOT'], rows, columns);
 }
 
-/** The state of one replica, for a line that comes as it is known. */
+/** Returns the state of one replica, for a line that is shown as soon as it is known. */
 export function describeReplica(replica: JsonRecord): string {
   const id = plainText(stringAt(replica, 'id') ?? '', 200);
   const streams = numberAt(replica, 'streamsClosed');

@@ -1,25 +1,25 @@
 /**
- * A sign of life on a terminal while somebody is waited for. Nothing at all where stderr is a file, a pipe or a terminal that cannot rewrite
- * a line: there every turn would be a line of a log.
+ * A spinner on a terminal while the program waits. It shows nothing where stderr is a file, a pipe or a terminal
+ * that cannot rewrite a line: there every turn would add a line to a log.
  */
 import type { WriteStream } from 'node:tty';
 
 const FRAMES = ['|', '/', '-', '\\'];
 const TURN_MS = 120;
-/** Back to the first column, and erase to the end of the line (ECMA-48 EL). */
+/** Returns to the first column and erases to the end of the line (ECMA-48 EL). */
 const ERASE = '\r\u001b[K';
 
 type Terminal = Pick<WriteStream, 'write'> & Partial<Pick<WriteStream, 'isTTY' | 'getColorDepth'>>;
 
 export interface Spinner {
-  /** Turns beside `words` until the result is called. */
+  /** Spins next to `message` until the result is called. */
   start(message: string): () => void;
-  /** Writes whole lines, with the turning line out of their way. */
+  /** Writes whole lines, and erases the spinner before them. */
   write(lines: string): void;
 }
 
 export function createSpinner(terminal: Terminal): Spinner {
-  // One colour: TERM=dumb and its kind.
+  // One colour: TERM=dumb and similar.
   const able = terminal.isTTY === true && (terminal.getColorDepth?.() ?? 1) > 1;
   let turn = 0;
   let shown: string | undefined;
@@ -30,7 +30,7 @@ export function createSpinner(terminal: Terminal): Spinner {
     start(message) {
       if (!able) return () => undefined;
       shown = message;
-      // Waiting is kept up by what is waited for, never by its picture.
+      // The spinner must not keep the process alive.
       const timer = setInterval(draw, TURN_MS).unref();
       draw();
       return () => {

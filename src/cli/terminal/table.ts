@@ -1,13 +1,11 @@
-/**
- * Columns for a terminal.
- */
+/** Tables for a terminal. */
 import { plainText } from './plain-text.ts';
 
 const GAP = '   ';
-/** To less than this no column is cut: a few letters say nothing. */
+/** No column is cut below this: a few letters mean nothing. */
 const NARROWEST = 8;
 
-/** Two cells wide in a terminal: East Asian scripts, full-width forms and pictures. */
+/** Characters that are two cells wide in a terminal: East Asian scripts, full-width forms and emoji. */
 const WIDE =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]/u;
 const COMBINING = /\p{M}/u;
@@ -20,7 +18,7 @@ const widthOf = (text: string): number => {
 
 const padded = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - widthOf(text)));
 
-/** At most `width` cells, with a mark where something is missing. */
+/** Returns at most `width` cells, with a mark where text is missing. */
 function cut(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   let kept = '';
@@ -32,9 +30,10 @@ function cut(text: string, width: number): string {
 }
 
 /**
- * Rows under headings, as kubectl prints them; control characters stripped from every cell. Ends with a newline.
- * @param columns cells of the terminal: then wide columns are cut, and where that is not enough the last ones left out, but never the
- *   first, which is what one copies. Absent (a pipe): everything is shown.
+ * Returns rows under headings, as kubectl prints them; control characters are removed from every cell. Ends with a
+ * newline.
+ * @param columns columns of the terminal: wide columns are cut to fit, and where that is not enough the last ones
+ *   are left out, but never the first, which users copy. Absent (a pipe): everything is shown.
  */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[], columns?: number): string {
   const cells = [headings, ...rows].map((row) => row.map((cell) => plainText(cell, 4000)));
@@ -50,7 +49,7 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
   return `${cells.map(line).join('\n')}\n`;
 }
 
-/** Widths that fit: the widest is cut first. Fewer where even the narrowest do not. */
+/** Returns widths that fit; the widest column is cut first. Returns fewer where even the narrowest do not fit. */
 function fitted(natural: readonly number[], columns: number): readonly number[] {
   const [first = 0, ...others] = natural;
   const room = columns - first;
@@ -60,7 +59,7 @@ function fitted(natural: readonly number[], columns: number): readonly number[] 
   while (kept.length > 0 && least(kept) > room) kept = kept.slice(0, -1);
   const widths = [...kept];
   const total = (): number => widths.reduce((sum, width) => sum + GAP.length + width, 0);
-  // The first may be wider than the terminal: then it stands alone.
+  // The first may be wider than the terminal: then it is shown alone.
   while (widths.length > 0 && total() > room) {
     const widest = Math.max(...widths);
     widths[widths.indexOf(widest)] = widest - 1;

@@ -1,6 +1,4 @@
-/**
- * Moments as a person reads them.
- */
+/** Times in a readable form. */
 
 const UNITS = [
   ['d', 86_400],
@@ -10,8 +8,8 @@ const UNITS = [
 ] as const;
 
 /**
- * How far away, in one or two units: `3m ago`, `in 9h30m`.
- * @param text RFC 3339, as a server said it; anything else comes back as it is
+ * Returns the distance from now, in one or two units: `3m ago`, `in 9h30m`.
+ * @param text RFC 3339, as a server sent it; anything else is returned as it is
  * @param now epoch milliseconds
  */
 export function fromNow(text: string, now: number): string {

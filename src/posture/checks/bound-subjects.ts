@@ -1,4 +1,4 @@
-/** A binding with what is known when it is judged, and who a subject is. */
+/** A binding with the facts needed to evaluate it, and tests of its subjects. */
 import type { Account, Settings } from '../rules/check.ts';
 import type { Binding, RoleFacts, Subject } from '../rules/rights.ts';
 
@@ -13,18 +13,21 @@ export const isAccount = ({ namespace, name }: Account, subject: Subject): boole
 
 const ALL_ACCOUNTS = 'system:serviceaccounts';
 
-/** For the groups of all accounts: the namespace that they are of, empty for every one. Else undefined. */
+/**
+ * Returns the namespace of a group of all accounts, empty for those of every namespace; undefined for any other
+ * subject.
+ */
 export function allAccountsOf({ kind, name }: Subject): string | undefined {
   if (kind !== 'Group') return undefined;
   if (name === ALL_ACCOUNTS) return '';
   return name.startsWith(`${ALL_ACCOUNTS}:`) ? name.slice(ALL_ACCOUNTS.length + 1) : undefined;
 }
 
-/** Whoever is signed in, every service account among them. */
+/** Returns true for the group of every authenticated client, service accounts included. */
 export const isAuthenticated = ({ kind, name }: Subject): boolean =>
   kind === 'Group' && name === 'system:authenticated';
 
-/** The ways to more rights than it gives, where it gives them; in words, empty: none. */
+/** Returns the escalations that the binding allows, as text; empty: none. */
 export const escalationOf = ({ binding, facts }: Bound): string =>
   binding.namespace === '' ? facts.escalation : facts.escalationInNamespace;
 
@@ -33,5 +36,5 @@ const ANONYMOUS: Readonly<Record<string, string>> = {
   Group: 'system:unauthenticated',
 };
 
-/** Who comes without any credential. */
+/** Returns true for a client without any credential. */
 export const isAnonymous = ({ kind, name }: Subject): boolean => ANONYMOUS[kind] === name;

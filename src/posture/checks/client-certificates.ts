@@ -1,4 +1,4 @@
-/** Client certificates that the cluster has signed: names that no gate sees and that nothing revokes. */
+/** Client certificates that the cluster has signed: names that the proxy never sees and that nothing revokes. */
 import { X509Certificate } from 'node:crypto';
 import { accumulateFindings, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';

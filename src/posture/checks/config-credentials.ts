@@ -1,15 +1,17 @@
 /**
- * ConfigMaps that hold what looks like a credential: whoever may read ConfigMaps, which is nearly everybody, has it.
+ * ConfigMaps that hold what looks like a credential: anyone who may read ConfigMaps, which is nearly every user,
+ * has it.
  *
- * Values are looked at and let go. A finding names the key and the kind of credential, never the value nor a part of it.
+ * Values are inspected and not kept. A finding names the key and the kind of credential, never the value nor a part
+ * of it.
  */
 import { accumulateFindings, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, someOf, stringAt, textsAt, type JsonRecord } from '../rules/json.ts';
 import { comment, jsonArgument, kubectl, type FixStep } from '../rules/kubectl.ts';
 
 /**
- * What a value holds. Threat: values are up to a mebibyte of somebody else's text. Every repetition here has a bound and begins at a
- * fixed word, so that no text takes longer than its length times that bound.
+ * Patterns of values. An attacker controls up to a mebibyte of text, so every repetition has a bound and begins at
+ * a fixed text: no value takes longer than its length times that bound.
  */
 const VALUES: readonly (readonly [what: string, pattern: RegExp])[] = [
   ['a private key', /-----BEGIN (?:[A-Z]{1,12} ){0,2}PRIVATE KEY-----/],
@@ -24,25 +26,28 @@ const VALUES: readonly (readonly [what: string, pattern: RegExp])[] = [
 
 const NAMES = String.raw`(?:password|passwd|passphrase|secret|secret[-_.]?key|api[-_.]?key|access[-_.]?key|private[-_.]?key|auth[-_.]?token|access[-_.]?token|api[-_.]?token|bearer[-_.]?token|credentials?)`;
 
-/** A key's last words. `password-policy`, `secretName` and `token-url` say something about one, and are none. */
+/**
+ * The last part of a key's name. `password-policy`, `secretName` and `token-url` are about a credential, and are
+ * none.
+ */
 const KEY = new RegExp(String.raw`(?:^|[-_.])(?:${NAMES}|token)$`, 'i');
 const CAMEL_CASE_KEY = /[a-z](?:Password|Passphrase|Secret|SecretKey|ApiKey|AccessKey|PrivateKey|Token|Credentials)$/;
-/** What people write in one word. */
+/** Names that are often written without a separator. */
 const JOINED_KEY = /[a-z](?:password|passwd)$/i;
 
-/** A setting in a file: `db.password=…`, `password: …`. Its value is looked at by `isCredential`. */
+/** A setting in a file: `db.password=…`, `password: …`. `isCredential` checks its value. */
 const SETTING = new RegExp(String.raw`(${NAMES})["']?[ \t]{0,8}[:=][ \t]{0,8}["']?([^\s"',;{}<>()$]{1,200})`, 'gi');
 
-/** In place of a credential, where one would stand. */
+/** Values that stand in place of a credential. */
 const PLACEHOLDER =
   /^(?:true|false|null|none|yes|no|on|off|enabled|disabled|required|optional|changeme|redacted|x+|\*+)$|[${}<>()]|^%|^[./~]|:\/\/|^file:|^env:|^vault:/i;
 
 const SHORTEST = 6;
 const SHOWN = 5;
-/** Keys that one command takes out. */
+/** Keys that one command can remove. */
 const MOST_KEYS = 50;
 
-/** Where `kubectl apply` keeps the whole manifest, values included. */
+/** The annotation in which `kubectl apply` keeps the whole manifest, values included. */
 const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 export function configCredentials(): Check {
@@ -63,7 +68,7 @@ function findingsOf(map: JsonRecord): readonly Finding[] {
   if (descriptions.length === 0) return [];
   const removal = [
     ...inData.map(({ key }) => ({ op: 'remove', path: `/data/${pointer(key)}` })),
-    // Else the value would stay there.
+    // Otherwise the value would stay there.
     ...(applied === '' ? [] : [{ op: 'remove', path: `/metadata/annotations/${pointer(APPLIED)}` }]),
   ];
   return [
@@ -100,7 +105,7 @@ const credentialsIn = (map: JsonRecord): readonly Credential[] =>
     return what === undefined ? [] : [{ key, what }];
   });
 
-/** The manifest that the annotation holds; an empty one where it holds none. */
+/** Returns the manifest in the annotation; an empty one where it holds none. */
 function parsed(manifest: string): JsonRecord {
   try {
     return recordAt({ manifest: JSON.parse(manifest) as unknown }, 'manifest');
@@ -125,7 +130,7 @@ function credentialIn(key: string, value: string): string | undefined {
 }
 
 const IS_PASSWORD = /pass(?:word|wd|phrase)$/i;
-/** More often the name of a Secret than one: `secret: web-tls`, `shop/web-tls`. */
+/** More often the name of a Secret than a credential: `secret: web-tls`, `shop/web-tls`. */
 const NAMES_ANOTHER = /^[a-z][a-z./-]*$/;
 const NUMBER = /^[\d.]+$/;
 

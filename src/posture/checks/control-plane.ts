@@ -1,4 +1,7 @@
-/** Flags of the API server, where its static pods can be seen. On a managed cluster they cannot, and nothing is guessed. */
+/**
+ * Flags of the API server, where its static pods can be seen. On a managed cluster they cannot, and nothing is
+ * guessed.
+ */
 import { accumulateFindings, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, stringsAt, type JsonRecord } from '../rules/json.ts';
 import { comment } from '../rules/kubectl.ts';
@@ -32,7 +35,7 @@ export function controlPlane(): Check {
   };
 }
 
-/** Names of the flags of an API server; undefined for any other pod. */
+/** Returns the names of the flags of an API server; undefined for any other pod. */
 function flagsOf(pod: JsonRecord): ReadonlySet<string> | undefined {
   if (metaOf(pod).namespace !== 'kube-system') return undefined;
   const container = recordsAt(recordAt(pod, 'spec'), 'containers').find(
@@ -40,7 +43,7 @@ function flagsOf(pod: JsonRecord): ReadonlySet<string> | undefined {
   );
   if (container === undefined) return undefined;
   const args = [...stringsAt(container, 'command'), ...stringsAt(container, 'args')];
-  // `--flag=`, with nothing behind it, is a flag that is not set.
+  // `--flag=` without a value is a flag that is not set.
   return new Set(args.flatMap((arg) => (arg.endsWith('=') ? [] : [arg.split('=')[0] ?? ''])));
 }
 

@@ -1,4 +1,7 @@
-/** Secrets that reach a program as environment variables: they show in crash dumps, child processes and `kubectl describe`, and stay as they were when a Secret is rotated. */
+/**
+ * Secrets that reach a program as environment variables: they appear in crash dumps, child processes and `kubectl
+ * describe`, and stay unchanged when a Secret is rotated.
+ */
 import { accumulate, type Check, type Finding, type Accumulator } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, someOf, stringAt, type JsonRecord } from '../rules/json.ts';
 import type { Kind } from '../rules/kinds.ts';
@@ -11,15 +14,15 @@ interface Workload {
   readonly podSpec: JsonRecord;
 }
 
-/** A container's way to a Secret. */
+/** A container's reference to a Secret. */
 interface Reference {
   /** `containers` or `initContainers`. */
   readonly list: string;
   readonly container: JsonRecord;
   readonly secret: string;
-  /** Of the variable; absent: all keys of the Secret. */
+  /** Name of the variable; absent: all keys of the Secret. */
   readonly variable?: string;
-  /** The program also starts where the Secret is not there. */
+  /** The program also starts without the Secret. */
   readonly optional: boolean;
 }
 
@@ -28,7 +31,7 @@ const SHOWN = 5;
 
 type WorkloadKind = Extract<Kind, 'pods' | 'deployments' | 'statefulsets' | 'daemonsets' | 'jobs' | 'cronjobs'>;
 
-/** Where the pod's spec is, and what the kind is called. */
+/** The kind's name, and the path of the pod's spec. */
 const WORKLOADS: Readonly<Record<WorkloadKind, readonly [kind: string, ...path: readonly string[]]>> = {
   pods: ['Pod', 'spec'],
   deployments: ['Deployment', 'spec', 'template', 'spec'],
@@ -58,7 +61,7 @@ export function environmentSecrets(): Check {
   };
 }
 
-/** What a person would change: undefined for what another object that is read makes. */
+/** Returns the object that a user would change; undefined for an object that another listed object created. */
 function workloadOf(kind: WorkloadKind, object: JsonRecord): Workload | undefined {
   const { name, namespace, labels } = metaOf(object);
   const [title, ...path] = WORKLOADS[kind];
@@ -70,7 +73,7 @@ function workloadOf(kind: WorkloadKind, object: JsonRecord): Workload | undefine
   if (kind !== 'pods') return { kind: title, namespace, name, podSpec };
   const ofDeployment = by === 'ReplicaSet' && stringAt(labels, 'pod-template-hash') !== '';
   if (ofDeployment || ['StatefulSet', 'DaemonSet', 'Job'].includes(by)) return undefined;
-  // One finding for all pods of a controller that is not read, such as a ReplicaSet of its own.
+  // One finding for all pods of a controller that is not listed, such as a separate ReplicaSet.
   return { kind: by, namespace, name: stringAt(owner, 'name'), podSpec };
 }
 
@@ -109,8 +112,8 @@ function referencesOf(list: string, container: JsonRecord): readonly Reference[]
 const folderOf = (secret: string): string => `/var/run/secrets/${secret}`;
 
 /**
- * For each Secret the name of its volume: a label of DNS (RFC 1123), which a Secret's own name need not be. Volumes are merged by their
- * names, so none may be another Secret's, nor one that the pod has for something else.
+ * Returns the volume name for each Secret: a DNS label (RFC 1123), which a Secret's own name need not be. Volumes
+ * are merged by name, so no name may belong to another Secret, or to another volume of the pod.
  */
 function volumesOf(secrets: readonly string[], podSpec: JsonRecord): ReadonlyMap<string, string> {
   const taken = new Map(
@@ -147,7 +150,7 @@ function fixOf(workload: Workload, references: readonly Reference[]): readonly F
   const template = { spec: { template: { spec: podSpec } } };
   if (['deployment', 'statefulset', 'daemonset'].includes(type)) return [read, patched(type, template)];
   if (type === 'cronjob') return [read, patched(type, { spec: { jobTemplate: template } })];
-  // What runs cannot be changed; whoever made it has its manifest.
+  // A running object cannot be changed; its author has its manifest.
   return [
     comment(
       `in the manifest of ${kind}/${name}: mount ${someOf(secrets, SHOWN)} as files, take the variables out, make it anew`,
@@ -159,7 +162,7 @@ function fixOf(workload: Workload, references: readonly Reference[]): readonly F
   }
 }
 
-/** Takes the variables out of the containers of a list, and mounts the files. */
+/** Removes the variables from the containers of a list, and mounts the files. */
 function containersPatch(
   list: string,
   references: readonly Reference[],
@@ -189,7 +192,7 @@ function containerPatch(
 ): unknown {
   const variables = references.flatMap(({ variable }) => (variable === undefined ? [] : [variable]));
   const secrets = [...new Set(references.map(({ secret }) => secret))];
-  // Lists of sources have no key to merge by: the patch holds what is to stay of them, which is names only.
+  // Lists of sources have no merge key: the patch holds those that stay, which are names only.
   const others = recordsAt(container, 'envFrom').filter((source) => !('secretRef' in source));
   const fromWhole = references.some(({ variable }) => variable === undefined);
   return {

@@ -6,7 +6,7 @@ import { comment, kubectl, type FixStep } from '../rules/kubectl.ts';
 const LAST_USED = 'kubernetes.io/legacy-token-last-used';
 const INVALID_SINCE = 'kubernetes.io/legacy-token-invalid-since';
 
-/** Of Secrets of type kubernetes.io/service-account-token, and of them the metadata only. */
+/** Reads Secrets of type kubernetes.io/service-account-token, and only their metadata. */
 export function legacyTokens(): Check {
   const secrets = accumulateFindings((secret) => [findingOf(secret)]);
   return { collectors: { secrets }, outcome: () => ({ findings: secrets.value }) };
@@ -36,10 +36,16 @@ function findingOf(secret: JsonRecord): Finding {
   };
 }
 
-/** Anything may be written there, and in a command it stands alone: what is no name of an account counts as none. */
+/**
+ * The annotation is untrusted, and in a command it is an argument of its own: a text that is no name of an account
+ * counts as none.
+ */
 const accountName = (text: string): string => (/^[a-z0-9][a-z0-9.-]{0,252}$/.test(text) ? text : '');
 
-/** What takes the Secret's place: for a pod, a projected volume that the kubelet renews; for anything else, a token for each run. */
+/**
+ * Returns the replacement of the Secret: for a pod, a projected volume that the kubelet renews; for anything else,
+ * a token for each run.
+ */
 const replacement = (namespace: string, account: string): readonly FixStep[] => [
   comment(
     `for a pod: a volume {projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}}, serviceAccountName: ${account}`,

@@ -1,16 +1,19 @@
-/** Namespaces in which whatever no NetworkPolicy speaks of may be reached. */
+/** Namespaces in which pods that no NetworkPolicy selects can be reached. */
 import { accumulate, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, stringsAt, type JsonRecord } from '../rules/json.ts';
 import { comment, kubectlApply, type FixStep } from '../rules/kubectl.ts';
 
-/** The cluster's own: the last two hold no pods, and a default deny in the first can cut the cluster itself off. */
+/**
+ * The cluster's own namespaces: the last two hold no pods, and a default deny in the first can cut off the cluster
+ * itself.
+ */
 const SYSTEM_NAMESPACES = new Set(['kube-system', 'kube-public', 'kube-node-lease']);
 
-/** Of the policies of a namespace that select every pod. */
+/** The policies of a namespace that select every pod. */
 interface Policies {
-  /** One of them lets in only what it names. */
+  /** One of them allows only what it names. */
   denies: boolean;
-  /** One of them lets in everything: policies add up, so the others mean nothing. */
+  /** Name of one that allows everything: policies add up, so the others have no effect. */
   open: string;
 }
 
@@ -43,7 +46,7 @@ function note(policies: Map<string, Policies>, object: JsonRecord): void {
   else known.denies = true;
 }
 
-/** Without `from`, or from anywhere: every namespace, or every address. With `ports` it is about those alone. */
+/** Returns true without `from`, or with every namespace or every address. With `ports` the rule is only about those. */
 function letsAllIn(rule: JsonRecord): boolean {
   const from = recordsAt(rule, 'from');
   return recordsAt(rule, 'ports').length === 0 && (from.length === 0 || from.some(isAnywhere));
@@ -52,7 +55,7 @@ function letsAllIn(rule: JsonRecord): boolean {
 function isAnywhere(peer: JsonRecord): boolean {
   const block = recordAt(peer, 'ipBlock');
   if (stringAt(block, 'cidr').endsWith('/0')) return stringsAt(block, 'except').length === 0;
-  // Without a selector of namespaces it is about the policy's own.
+  // Without a selector of namespaces the peer is in the policy's own.
   if (!Object.hasOwn(peer, 'namespaceSelector')) return false;
   return selectsAll(recordAt(peer, 'namespaceSelector')) && selectsAll(recordAt(peer, 'podSelector'));
 }
@@ -60,7 +63,7 @@ function isAnywhere(peer: JsonRecord): boolean {
 const selectsAll = (selector: JsonRecord): boolean =>
   Object.keys(recordAt(selector, 'matchLabels')).length === 0 && recordsAt(selector, 'matchExpressions').length === 0;
 
-/** Without `policyTypes` a policy is about ingress. */
+/** Returns true without `policyTypes` too: such a policy is about ingress. */
 function isAboutIngress(spec: JsonRecord): boolean {
   const types = stringsAt(spec, 'policyTypes');
   return types.length === 0 || types.includes('Ingress');

@@ -1,4 +1,4 @@
-/** Service accounts that can do too much: a program that is taken over must not be an admin. */
+/** Service accounts that can do too much: an attacker who takes over a program must not become an admin. */
 import type { Finding } from '../rules/check.ts';
 import { comment } from '../rules/kubectl.ts';
 import type { Binding, Subject } from '../rules/rights.ts';
@@ -21,7 +21,7 @@ export function accountFindings(bound: Bound, index: number): readonly Finding[]
     fix: [comment('give it a role that names what it needs, then:'), subjectRemoval(binding, index)],
   });
   if (facts.admin && binding.namespace === '') return [found('account-admin', 'everything in the cluster')];
-  // Where it holds in one namespace only, everything is a wildcard among others.
+  // In a single namespace, all rights count as a wildcard.
   const wildcard = facts.admin ? 'everything in that namespace' : facts.wildcard;
   const escalation = escalationOf(bound);
   return [
@@ -30,7 +30,7 @@ export function accountFindings(bound: Bound, index: number): readonly Finding[]
   ];
 }
 
-/** The controllers that a cluster is born with, each under its own name with a role of its own. */
+/** Returns true for the built-in controllers, each with a role of its own name. */
 function isController(binding: Binding, subject: Subject): boolean {
   const controllerName = `system:controller:${subject.name}`;
   return subject.namespace === 'kube-system' && binding.name === controllerName && binding.role.name === controllerName;

@@ -1,4 +1,7 @@
-/** The gate's own account: it may act as others, so whoever has its token must find nothing else in it. */
+/**
+ * The proxy's own service account. It may act as other users, so it must have no other rights that an attacker with
+ * its token could use.
+ */
 import type { Finding } from '../rules/check.ts';
 import { comment, kubectl, type FixStep } from '../rules/kubectl.ts';
 import type { Binding } from '../rules/rights.ts';
@@ -26,7 +29,7 @@ export function proxyAccountFindings({ binding, facts, settings }: Bound, index:
 
 const EXAMPLE = 'deploy/examples/service-account.yaml';
 
-/** The gate works by this role: taking the binding away would end it. */
+/** The proxy works by this role: removing the binding would stop it. */
 const narrowing = (binding: Binding): readonly FixStep[] =>
   isExampleBinding(binding)
     ? [kubectl('apply', '-f', EXAMPLE)]
@@ -41,6 +44,6 @@ const removal = (binding: Binding, index: number): readonly FixStep[] => [
   subjectRemoval(binding, index),
 ];
 
-/** What the example makes: there the role is to be narrowed, not the binding taken away. */
+/** Returns true for the example's binding: there the role must be narrowed, and the binding must stay. */
 const isExampleBinding = ({ kind, name, role }: Binding): boolean =>
   kind === 'ClusterRoleBinding' && name === 'portcullis' && role.name === 'portcullis';

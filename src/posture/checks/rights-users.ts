@@ -1,6 +1,7 @@
 /**
- * Users and groups that no provider of the gate can have named: who comes by such a name holds a client certificate, a static token or the
- * token of another issuer, and the gate neither records nor ends what they do.
+ * Users and groups with names that no provider of Portcullis gives. Anyone with such a name has a client
+ * certificate, a static token or the token of another issuer, and Portcullis neither audits nor revokes their
+ * access.
  */
 import type { Finding } from '../rules/check.ts';
 import { comment } from '../rules/kubectl.ts';
@@ -9,7 +10,7 @@ import type { RuleId } from '../rules/rules.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
 import { escalationOf, isAnonymous, isAuthenticated, type Bound } from './bound-subjects.ts';
 
-/** Of the control plane itself. */
+/** Names of the control plane itself. */
 const COMPONENTS = new Set([
   'User system:apiserver',
   'User system:kube-controller-manager',
@@ -44,7 +45,7 @@ export function userFindings(bound: Bound, index: number): readonly Finding[] {
     ],
   });
   if (isKubernetesComponent(subject)) {
-    // Everybody who is signed in, whoever signed them in.
+    // Every authenticated client, of any issuer.
     const tooMuch = isAuthenticated(subject) ? strong !== '' : facts.admin;
     return tooMuch && subject.name !== 'system:serviceaccounts' && !subject.name.startsWith('system:serviceaccounts:')
       ? [
@@ -70,7 +71,10 @@ function isKubernetesComponent({ kind, name }: Subject): boolean {
   return COMPONENTS.has(whole) || COMPONENT_FAMILIES.some((family) => whole.startsWith(family));
 }
 
-/** The one binding of this group that a cluster makes itself, and makes again where it is taken away. */
+/**
+ * Returns true for the one binding of this group that a cluster creates itself, and creates again when it is
+ * deleted.
+ */
 const isBuiltIn = ({ kind, name, role }: Binding): boolean =>
   kind === 'ClusterRoleBinding' && name === 'cluster-admin' && role.name === 'cluster-admin';
 

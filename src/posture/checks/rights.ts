@@ -1,4 +1,7 @@
-/** Roles and bindings: which service accounts can do too much, who bypasses the gate, what anybody may do, and what the gate itself may. */
+/**
+ * Roles and bindings: service accounts that can do too much, users who bypass Portcullis, rights of anonymous
+ * clients, and rights of the proxy itself.
+ */
 import { accumulate, type Check, type Finding, type Accumulator, type Settings } from '../rules/check.ts';
 import { metaOf, recordAt, stringAt, type JsonRecord } from '../rules/json.ts';
 import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '../rules/rights.ts';
@@ -10,15 +13,15 @@ import { userFindings } from './rights-users.ts';
 
 interface FromBindings {
   readonly findings: Finding[];
-  /** `namespace/name` of accounts with a binding; `namespace/*` and `*` where a group that all of them are in has one. */
+  /** `namespace/name` of accounts with a binding; `namespace/*` and `*` where a group of all of them has one. */
   readonly accounts: Set<string>;
-  /** A binding names the gate's account. */
+  /** A binding names the proxy's account. */
   proxySeen: boolean;
 }
 
 export interface RightsCheck {
   readonly check: Check;
-  /** Whether a binding names the account, or a group of accounts that it is in. */
+  /** Returns whether a binding names the account, or a group of accounts that it is in. */
   readonly boundAccounts: (namespace: string, name: string) => boolean;
 }
 
@@ -81,7 +84,7 @@ function noteBinding(state: FromBindings, bound: Bound): void {
   state.proxySeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
 }
 
-/** What every cluster gives to all accounts, or to whoever is signed in. */
+/** Roles that every cluster gives to all accounts, or to every authenticated client. */
 const FOR_EVERY_USER = new Set([
   'system:basic-user',
   'system:discovery',
@@ -89,7 +92,7 @@ const FOR_EVERY_USER = new Set([
   'system:service-account-issuer-discovery',
 ]);
 
-/** Nothing that a pod needs a token for; least of all what is given without one. */
+/** Returns true for rights for which a pod needs no token of its own. */
 const isForEveryUser = ({ role, subjects }: Binding): boolean =>
   (role.kind === 'ClusterRole' && FOR_EVERY_USER.has(role.name)) || subjects.some(isAnonymous);
 
@@ -112,7 +115,7 @@ function missingOptions({ prefixes, gateAccount }: Settings, both: readonly Accu
   };
 }
 
-/** Reports what a client may do without any credential. */
+/** Reports the rights of a client without any credential. */
 function anonymousFindings({ binding, facts }: Bound, index: number): readonly Finding[] {
   const subject = binding.subjects[index];
   if (subject === undefined || !isAnonymous(subject) || facts.open) return [];

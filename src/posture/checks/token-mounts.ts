@@ -1,4 +1,7 @@
-/** Pods that hold a token of an account that may do nothing: whoever takes over the pod gets a credential, and the pod has no use for it. */
+/**
+ * Pods that hold a token of an account without any rights: an attacker who takes over the pod gets a credential,
+ * and the pod does not need it.
+ */
 import { accumulate, type Check, type Finding } from '../rules/check.ts';
 import { metaOf, recordAt, recordsAt, stringAt, type JsonRecord } from '../rules/json.ts';
 import { comment, jsonArgument, kubectl } from '../rules/kubectl.ts';
@@ -7,16 +10,19 @@ import { comment, jsonArgument, kubectl } from '../rules/kubectl.ts';
 interface Mounted {
   count: number;
   readonly examples: string[];
-  /** Some say so themselves, which the account cannot change. */
+  /** Some pods request the token themselves, which the account cannot change. */
   explicit: boolean;
 }
 
 const EXAMPLES = 3;
 const MIRROR = 'kubernetes.io/config.mirror';
 
-/** @param isBound whether any binding names the account, or a group that it is in; asked once every binding was taken */
+/**
+ * @param isBound whether any binding names the account, or a group that it is in; called once every binding was
+ *   read
+ */
 export function tokenMounts(isBound: (namespace: string, name: string) => boolean): Check {
-  /** Accounts that say no. */
+  /** Accounts that disable the mount. */
   const serviceaccounts = accumulate(
     () => new Set<string>(),
     (off, account) => {
@@ -56,7 +62,10 @@ function note(accounts: Map<string, Mounted>, off: ReadonlySet<string>, pod: Jso
   if (known.examples.length < EXAMPLES) known.examples.push(name);
 }
 
-/** What the API server puts in when it mounts the token: true of a pod that began before its account said no. */
+/**
+ * Returns true where the API server has mounted the token: also for a pod that started before its account disabled
+ * it.
+ */
 const holdsToken = (spec: JsonRecord): boolean =>
   recordsAt(spec, 'volumes').some(
     (volume) =>

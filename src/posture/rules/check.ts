@@ -1,4 +1,4 @@
-/** How the parts of the room speak to each other: findings, and checks that objects are folded into. */
+/** The contract between rules and checks: findings, and checks that collect objects. */
 import type { JsonRecord } from './json.ts';
 import type { Kind } from './kinds.ts';
 import type { FixStep } from './kubectl.ts';
@@ -6,18 +6,18 @@ import type { RuleId } from './rules.ts';
 
 export interface Finding {
   readonly rule: RuleId;
-  /** Empty for what has none. */
+  /** Empty for an object without one. */
   readonly namespace: string;
   /** `Kind/name`. */
   readonly object: string;
-  /** Why it is one, in words. Names only: never a value of a Secret or ConfigMap. */
+  /** The reason, as text. Names only: never a value of a Secret or ConfigMap. */
   readonly evidence: string;
   /** Line by line. */
   readonly fix: readonly FixStep[];
 }
 
 export interface Settings {
-  /** What the usernames and groups of the gate's people begin with; none: it is not known. */
+  /** The prefixes of the usernames and groups of Portcullis' users; empty: unknown. */
   readonly prefixes: readonly string[];
   readonly gateAccount: Account;
   /** Epoch milliseconds. */
@@ -42,9 +42,9 @@ export interface Check {
 
 export interface Outcome {
   readonly findings: readonly Finding[];
-  /** Rules about which this cluster shows nothing, and why. */
+  /** Rules that this cluster cannot show, and why. */
   readonly notVisible?: Partial<Readonly<Record<RuleId, string>>>;
-  /** Rules that cannot be judged without an option, and which. */
+  /** Rules that need an option, and which. */
   readonly needsOption?: Partial<Readonly<Record<RuleId, string>>>;
 }
 
@@ -52,7 +52,10 @@ export interface Accumulator<T> extends Collector {
   readonly value: T;
 }
 
-/** What is kept of one kind; made anew whenever its list begins, so that a list that is read twice counts once. */
+/**
+ * Accumulates a state over the objects of one kind. The state is created again whenever the list begins, so that a
+ * list that is read twice counts once.
+ */
 export function accumulate<T>(make: () => T, add: (state: T, object: JsonRecord) => void): Accumulator<T> {
   let state = make();
   return {
@@ -66,7 +69,7 @@ export function accumulate<T>(make: () => T, add: (state: T, object: JsonRecord)
   };
 }
 
-/** For a kind of which each object is a finding or several, or none. */
+/** For a kind of which each object can be a finding, or several. */
 export const accumulateFindings = (find: (object: JsonRecord) => readonly Finding[]): Accumulator<Finding[]> =>
   accumulate<Finding[]>(
     () => [],

@@ -1,11 +1,12 @@
 /**
- * Posture: is a cluster kept as the field's good practice has it?
+ * Posture: does a cluster follow good security practice?
  *
- * Owns: the rules, what each finds in the objects of a cluster, the command that mends it, waivers and the verdict. Must not know: how
- * the objects are read, a terminal, files or the clock (`now` is an argument).
+ * Owns: the rules, what each finds in the objects of a cluster, the command that fixes it, waivers and the verdict.
+ * Must not know: how the objects are read, a terminal, files or the clock (`now` is an argument).
  *
- * Objects come one at a time and are not kept: each check keeps what its findings need. They are other people's words: no shape is
- * taken for granted, a name is quoted before it stands in a command, and no value of a Secret or ConfigMap is ever part of a finding.
+ * Objects come one at a time and are not kept: each check keeps only what its findings need. Objects are untrusted:
+ * no shape is assumed, a name is quoted before it becomes part of a command, and no value of a Secret or ConfigMap
+ * is ever part of a finding.
  */
 import type { Check, Settings, Collector } from './check.ts';
 import { clientCertificates } from '../checks/client-certificates.ts';
@@ -21,9 +22,9 @@ import type { JsonRecord } from './json.ts';
 
 export interface Checks {
   readonly all: readonly Check[];
-  /** A list of the kind begins: also when it begins a second time, and what was taken of it before is forgotten. */
+  /** The list of a kind begins. When it begins a second time, objects that were added before are forgotten. */
   begin(kind: Kind): void;
-  /** One object, in the order of `KINDS`. */
+  /** Adds one object, in the order of `KINDS`. */
   add(kind: Kind, object: JsonRecord): void;
 }
 

@@ -1,11 +1,11 @@
-/** What is read of a cluster, in this order: what later kinds are judged by comes first. */
+/** The kinds that are listed, in this order: the kinds that later ones depend on come first. */
 
 export interface KindInfo {
   /** Path of the list over all namespaces. */
   readonly path: string;
-  /** Of the list, beside the paging. */
+  /** Query of the list, in addition to the paging. */
   readonly query: string;
-  /** Nothing but names, labels and annotations is asked for. */
+  /** Only names, labels and annotations are requested. */
   readonly metadataOnly: boolean;
 }
 
@@ -20,7 +20,7 @@ export const KINDS = {
   clusterrolebindings: list(`${RBAC}/clusterrolebindings`),
   rolebindings: list(`${RBAC}/rolebindings`),
   serviceaccounts: list('/api/v1/serviceaccounts'),
-  // A Secret's data must not even travel: only those of one type, and of them only the metadata.
+  // A Secret's data must not even be sent: only Secrets of one type, and only their metadata.
   secrets: {
     path: '/api/v1/secrets',
     query: `fieldSelector=${encodeURIComponent('type=kubernetes.io/service-account-token')}`,

@@ -1,4 +1,4 @@
-/** From what the checks found to what is told: sorted, waived, with what could not be judged beside it. */
+/** From the findings of the checks to the report: sorted, waived, with the rules that could not be evaluated. */
 import type { Check, Finding, Outcome } from './check.ts';
 import type { Kind } from './kinds.ts';
 import { shellLine } from './kubectl.ts';
@@ -6,7 +6,7 @@ import { pageOf, RULES, ruleOf, SEVERITIES, type Rule, type RuleId, type Severit
 import { expiredFinding, isExpired, waives, type Waiver } from './waivers.ts';
 
 export interface Reported extends Omit<Finding, 'fix'> {
-  /** Lines for a shell: commands, their words quoted, and comments that begin with `#`. */
+  /** Lines for a shell: commands with quoted arguments, and comments that begin with `#`. */
   readonly mend: readonly string[];
   readonly severity: Severity;
   readonly title: string;
@@ -20,33 +20,33 @@ export interface Waived extends Reported {
 }
 
 /**
- * `not_readable`: the caller may not read what it needs. `needs_option`: what it needs was not said. `not_visible`: this cluster does not
- * show it to anybody.
+ * `not_readable`: the caller may not read what the rule needs. `needs_option`: an option is missing. `not_visible`:
+ * this cluster does not show it to anyone.
  */
 export type UnjudgedState = 'not_readable' | 'needs_option' | 'not_visible';
 
-/** A rule that could not be judged, or not wholly. */
+/** A rule that could not be evaluated, or only in part. */
 export interface Unjudged {
   readonly rule: RuleId;
   readonly severity: Severity;
   readonly state: UnjudgedState;
   readonly why: string;
-  /** It is borne for a while that the option is missing. */
+  /** The missing option is waived. */
   readonly waiver?: Waiver;
 }
 
 export interface Report {
-  /** The worst first, then by namespace and object. */
+  /** The most severe first, then by namespace and object. */
   readonly findings: readonly Reported[];
   readonly waived: readonly Waived[];
   readonly unjudged: readonly Unjudged[];
-  /** Waivers that nothing was found for, and that can be taken out. */
+  /** Waivers without a finding, which can be removed. */
   readonly unused: readonly Waiver[];
 }
 
 export interface Seen {
   readonly checks: readonly Check[];
-  /** Why each kind that could not be read could not. */
+  /** Why each kind could not be read. */
   readonly unreadable: ReadonlyMap<Kind, string>;
   readonly waivers: readonly Waiver[];
   /** Of a kubeconfig, for the commands. */
@@ -59,7 +59,7 @@ export function report({ checks, unreadable, waivers, context, now }: Seen): Rep
   const outcomes = checks.map((check) => check.outcome());
   const held = waivers.filter((waiver) => !isExpired(waiver, now));
   const unjudged = RULES.flatMap((rule) => unjudgedOf(rule, unreadable, outcomes, held));
-  // With a part alone such a rule would accuse where nothing is wrong.
+  // With incomplete data such a rule would report findings that do not exist.
   const silent = new Set(
     RULES.filter((rule) => rule.whole && rule.reads.some((kind) => unreadable.has(kind))).map(({ id }) => id),
   );
@@ -78,7 +78,7 @@ export function report({ checks, unreadable, waivers, context, now }: Seen): Rep
       waived.push({ ...reported(finding, context), reason: waiver.reason, until: waiver.until });
     }
   }
-  // What such a rule would find nobody knows, so nobody knows either what its waivers are for.
+  // The findings of such a rule are unknown, so whether its waivers are needed is unknown too.
   const blind = new Set(unjudged.map(({ rule }) => rule));
   return {
     findings: findings.toSorted(inOrder),
@@ -119,14 +119,15 @@ function inOrder(a: Reported, b: Reported): number {
   return bySeverity || compare(a.namespace, b.namespace) || compare(a.rule, b.rule) || compare(a.object, b.object);
 }
 
-/** By code units: the same on every machine. */
+/** Compares by code units: the same on every machine. */
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 export type FailOn = Severity | 'none';
 
 /**
- * `failed`: something as bad as `failOn`, or worse, was found. Else, because what was not judged must not pass for fine: `refused` where
- * the caller may not read what a rule of that weight needs, `incomplete` where an option for one is missing, and nobody has waived that.
+ * `failed`: a finding is at least as severe as `failOn`. Otherwise, because a rule that was not evaluated must not
+ * count as passed: `refused` where the caller may not read what a rule of that severity needs, `incomplete` where
+ * it lacks an option, and that is not waived.
  */
 export type Verdict = 'passed' | 'failed' | 'refused' | 'incomplete';
 

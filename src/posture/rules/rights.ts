@@ -1,21 +1,21 @@
-/** What a role allows, as far as the rules ask: a few facts, so that no role has to be kept. */
+/** What a role allows, reduced to the facts that the rules need, so that no role has to be kept. */
 import { recordsAt, someOf, stringAt, stringsAt, type JsonRecord } from './json.ts';
 
-/** Of one role. */
+/** The facts of one role. */
 export interface RoleFacts {
-  /** Everything: every verb on every resource. */
+  /** Every verb on every resource. */
   readonly admin: boolean;
-  /** The wildcards, in words; empty: none. */
+  /** The wildcards, as text; empty: none. */
   readonly wildcard: string;
-  /** The ways to more rights than it gives, in words; empty: none. By a ClusterRoleBinding. */
+  /** The escalations by a ClusterRoleBinding, as text; empty: none. */
   readonly escalation: string;
-  /** The same by a RoleBinding. */
+  /** The escalations by a RoleBinding. */
   readonly escalationInNamespace: string;
-  /** Nothing but what a cluster shows to anybody from the start. */
+  /** Only rights that a cluster gives to anonymous clients by default. */
   readonly open: boolean;
-  /** What the gate's own account does not need, in words; empty: nothing. */
+  /** Rights that the proxy's own account does not need, as text; empty: none. */
   readonly beyondProxy: string;
-  /** It is what lets the gate do its work. */
+  /** The role gives the proxy the rights that it needs. */
   readonly ofProxy: boolean;
 }
 
@@ -29,7 +29,7 @@ const NO_RIGHTS: RoleFacts = {
   ofProxy: false,
 };
 
-/** A role that could not be found, by the one name that says enough. */
+/** Returns facts about a role that could not be found; one name says enough. */
 export const factsByName = (kind: string, name: string): RoleFacts =>
   kind === 'ClusterRole' && name === 'cluster-admin'
     ? { ...NO_RIGHTS, admin: true, beyondProxy: 'everything' }
@@ -66,7 +66,7 @@ export function factsOf(role: JsonRecord, namespace: string): RoleFacts {
   };
 }
 
-/** Kept for each role, so bounded: a role can have thousands of rules. */
+/** Stored for each role, so bounded: a role can have thousands of rules. */
 const short = (descriptions: readonly string[]): string => someOf([...new Set(descriptions)], 2).slice(0, 300);
 
 function describeRule({ verbs, groups, resources, paths }: PolicyRule): string {
@@ -85,7 +85,7 @@ type Escalation = readonly [verb: string, group: string, resources: readonly str
 
 const RBAC = 'rbac.authorization.k8s.io';
 
-/** Resources whose rights lead to others' rights, with the verbs by which they do. `userextras/…` alone makes nobody somebody else. */
+/** Resources whose rights lead to more rights, with their verbs. `userextras/…` alone makes no client another user. */
 const ESCALATIONS: readonly Escalation[] = [
   ['escalate', RBAC, ['roles', 'clusterroles']],
   ['bind', RBAC, ['roles', 'clusterroles']],
@@ -93,14 +93,17 @@ const ESCALATIONS: readonly Escalation[] = [
   ['impersonate', 'authentication.k8s.io', ['uids']],
 ];
 
-/** What the API server asks about in a namespace. Whether somebody may be a user or a group it asks of the whole cluster. */
+/**
+ * The escalations that the API server checks in a namespace. Impersonation of a user or a group it checks in the
+ * whole cluster.
+ */
 const ESCALATIONS_IN_NAMESPACE: readonly Escalation[] = [
   ['escalate', RBAC, ['roles']],
   ['bind', RBAC, ['roles', 'clusterroles']],
   ['impersonate', '', ['serviceaccounts']],
 ];
 
-/** Of what gives everything there is a rule of its own. */
+/** A role with every right has its own rule. */
 function escalationsOf(rule: PolicyRule, escalations: readonly Escalation[]): readonly string[] {
   if (isAdmin(rule)) return [];
   const { verbs, groups, resources } = rule;
@@ -112,22 +115,26 @@ function escalationsOf(rule: PolicyRule, escalations: readonly Escalation[]): re
 }
 
 /**
- * What is meant for anybody: `system:public-info-viewer`, by which keys tokens are signed (RFC 8414 and OpenID Connect Discovery), and the same
- * of OpenShift's own.
+ * Paths for anonymous clients: `system:public-info-viewer`, the keys of tokens (RFC 8414 and OpenID Connect
+ * Discovery), and the same of OpenShift.
  */
 const OPEN_PATHS = /^\/(?:healthz|livez|readyz|version|openid\/v1\/jwks|\.well-known(?:\/[a-z*-]*)?)\/?$/;
 
 function isOpen(rule: PolicyRule, namespace: string): boolean {
   if (rule.verbs.some((verb) => verb !== 'get')) return false;
   if (rule.resources.length === 0) return rule.paths.every((path) => OPEN_PATHS.test(path));
-  // kubeadm lets anybody read where the cluster is and by which authority it is known, to join it.
+  // kubeadm lets anonymous clients read the cluster's address and CA, in order to join it.
   return namespace === 'kube-public' && rule.resources.join() === 'configmaps' && rule.names.join() === 'cluster-info';
 }
 
-/** What the gate needs: what deploy/examples/service-account.yaml has (a unit test compares the two), and service accounts for `--as`. */
+/**
+ * The rights that the proxy needs: those of deploy/examples/service-account.yaml (a unit test compares the two),
+ * and service accounts for `--as`.
+ */
 const PROXY: readonly (readonly [verb: string, group: string, resources: readonly (string | RegExp)[]])[] = [
   ['impersonate', '', ['users', 'groups', 'serviceaccounts']],
-  // Each key by its name; further ones are in the configuration (`clusters[].impersonate.extra`), which a cluster does not show.
+  // Each key by its name; others are in the configuration (`clusters[].impersonate.extra`), which a cluster does
+  // not show.
   ['impersonate', 'authentication.k8s.io', ['uids', /^userextras\/[^*]+$/]],
   ['create', 'authentication.k8s.io', ['tokenreviews']],
   ['create', 'authorization.k8s.io', ['subjectaccessreviews']],
@@ -151,7 +158,7 @@ export interface Subject {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
-  /** As the binding has it. */
+  /** The subject as the binding has it. */
   readonly written: JsonRecord;
 }
 
@@ -170,7 +177,7 @@ export const subjectsOf = (binding: JsonRecord): readonly Subject[] =>
     return asAccount({ kind, namespace: stringAt(subject, 'namespace'), name, written: subject });
   });
 
-/** A service account may also be written as the user that it is. */
+/** Returns the service account for a subject that is written as its user. */
 function asAccount(subject: Subject): Subject {
   const [, namespace, name] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(subject.name) ?? [];
   if (subject.kind !== 'User' || namespace === undefined || name === undefined) return subject;

@@ -1,9 +1,12 @@
-/** The catalogue: what is looked at, why, and how it is put right. `docs/posture/` has a page for each, with its head written from here. */
+/**
+ * The catalogue: what each rule checks, why, and how to fix it. `docs/posture/` has a page for each, whose head is
+ * generated from here.
+ */
 import type { Kind } from './kinds.ts';
 
 export type Severity = 'high' | 'medium' | 'low';
 
-/** The worst first. */
+/** The most severe first. */
 export const SEVERITIES: readonly Severity[] = ['high', 'medium', 'low'];
 
 export interface Rule {
@@ -13,11 +16,11 @@ export interface Rule {
   /** One or two sentences. */
   readonly why: string;
   readonly fix: string;
-  /** What must be readable for it. */
+  /** The kinds that must be readable for it. */
   readonly reads: readonly Kind[];
   /**
-   * With a part of `reads` alone it would find what is not there, so it then finds nothing. The others find less, and what they find
-   * is true.
+   * With a part of `reads` the rule would report false findings, so it then reports none. Other rules report fewer,
+   * and those are true.
    */
   readonly whole?: true;
 }

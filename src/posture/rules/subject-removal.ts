@@ -1,10 +1,11 @@
-/** Takes one subject out of a binding. */
+/** Removes one subject from a binding. */
 import { inNamespace, jsonArgument, kubectl, type FixStep } from './kubectl.ts';
 import type { Binding } from './rights.ts';
 
 /**
- * @param index of the subject. The patch tests that it still stands there, whole (RFC 6902 §4.6): the name alone may be another's, of
- *   another namespace or kind, and a list that has changed meanwhile makes the command fail rather than take somebody else out
+ * @param index of the subject. The patch tests that the whole subject is still there (RFC 6902 §4.6): another
+ *   subject may have the same name in another namespace or kind, and where the list has changed meanwhile, the
+ *   command fails instead of removing another subject
  */
 export function subjectRemoval(binding: Binding, index: number): FixStep {
   const what = `${binding.kind.toLowerCase()}/${binding.name}`;
@@ -17,7 +18,7 @@ export function subjectRemoval(binding: Binding, index: number): FixStep {
   return kubectl('patch', what, ...where, '--type', 'json', '-p', jsonArgument(patch));
 }
 
-/** `ClusterRoleBinding/x gives ClusterRole/y`, with the namespace where it is only there. */
+/** Returns `ClusterRoleBinding/x gives ClusterRole/y`, with the namespace for a RoleBinding. */
 export function givenBy({ kind, namespace, name, role }: Binding): string {
   return `${kind}/${name} gives ${role.kind}/${role.name}${namespace === '' ? '' : ` in namespace ${namespace}`}`;
 }

@@ -1,11 +1,14 @@
-/** What is known and borne for a while: by whom is in version control, why and until when is here. */
+/** Findings that are accepted for a while: version control shows by whom, and the file says why and until when. */
 import type { Finding } from './check.ts';
 import { comment } from './kubectl.ts';
 import { isRuleId, type RuleId } from './rules.ts';
 
 export interface Waiver {
   readonly rule: RuleId;
-  /** Of `namespace/Kind/name`, or `Kind/name` for what has no namespace; `*` stands for any characters. */
+  /**
+   * Pattern for `namespace/Kind/name`, or `Kind/name` for an object without a namespace; `*` stands for any
+   * characters.
+   */
   readonly object: string;
   readonly reason: string;
   /** Its last day, `YYYY-MM-DD` (UTC). */
@@ -14,12 +17,12 @@ export interface Waiver {
 
 export type ParsedWaivers =
   | { readonly waivers: readonly Waiver[] }
-  /** Every fault, in words. */
+  /** Every validation error, as text. */
   | { readonly errors: readonly string[] };
 
 const KEYS = ['rule', 'object', 'reason', 'until'] as const;
 
-/** @param document what the file says: `waivers:` with a list */
+/** @param document the content of the file: `waivers:` with a list */
 export function parseWaivers(document: unknown): ParsedWaivers {
   const top = isRecord(document) ? document : {};
   const list = top['waivers'];
@@ -59,7 +62,7 @@ function isDay(text: string): boolean {
   return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text);
 }
 
-/** What a waiver's pattern is compared with. */
+/** Returns the text that a waiver's pattern is compared with. */
 export const objectPath = ({ namespace, object }: Pick<Finding, 'namespace' | 'object'>): string =>
   namespace === '' ? object : `${namespace}/${object}`;
 
@@ -67,7 +70,7 @@ export function waives({ rule, object }: Waiver, finding: Omit<Finding, 'fix'>):
   return rule === finding.rule && matches(object, objectPath(finding));
 }
 
-/** Not by a regular expression: a name may be a mebibyte long, and with several stars one takes for ever. */
+/** Compares without a regular expression: a name may be a mebibyte long, and several stars would take forever. */
 function matches(pattern: string, text: string): boolean {
   const [first = '', ...parts] = pattern.split('*');
   const last = parts.pop();
